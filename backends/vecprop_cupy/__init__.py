@@ -1,0 +1,81 @@
+"""The CuPy backend: CUDA.
+
+CuPy imports happily on a machine without a GPU; the probe of `Backend` (a real 1-element product) finds out, and the
+error has the driver's own words.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import array_api_compat.cupy
+import cupy
+import numpy as np
+import numpy.typing as npt
+from cupy._core import _routines_linalg as _linalg
+
+from vecprop.backend import Backend
+from vecprop.namespaces import Array
+
+__all__ = ["CuPyBackend"]
+
+
+class CuPyBackend(Backend):
+    """CuPy on the current CUDA device."""
+
+    def __init__(self) -> None:
+        super().__init__(array_api_compat.cupy, "cupy")
+
+    def asarray(self, values: Any, dtype: str | None = None) -> Array:
+        """Return the values as an array on the device; an array of another library on the same GPU is not copied."""
+        if not isinstance(values, cupy.ndarray):
+            values = cupy.from_dlpack(values) if _on_gpu(values) else np.asarray(values)
+        return cupy.asarray(values, dtype=dtype)
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Return a copy on the host."""
+        return cupy.asnumpy(array)  # type: ignore[no-any-return]
+
+    def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Return the context in which float32 products are float32, or TensorFloat-32 for "fast"."""
+        return _float32_products(_linalg.COMPUTE_TYPE_TF32 if precision == "fast" else _linalg.COMPUTE_TYPE_FP32)
+
+    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `cupy.fuse(function)`: one kernel."""
+        return cupy.fuse(function)  # type: ignore[no-any-return]
+
+    def synchronize(self, array: Array) -> None:
+        """Wait for everything queued on the array's device."""
+        with array.device:
+            cupy.cuda.get_current_stream().synchronize()
+
+    @property
+    def has_gpu(self) -> bool:
+        """True: CuPy computes nowhere else."""
+        return True
+
+    def describe(self) -> Mapping[str, str]:
+        """Return CuPy's version, the device, and the versions of the driver and the runtime."""
+        device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
+        driver, runtime = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()
+        return {
+            "cupy": cupy.__version__,
+            "device": f"GPU ({device['name'].decode()})",
+            "CUDA": f"{runtime // 1000}.{runtime % 1000 // 10} (driver {driver // 1000}.{driver % 1000 // 10})",
+        }
+
+
+def _on_gpu(values: Any) -> bool:
+    device = getattr(values, "__dlpack_device__", None)
+    return device is not None and int(device()[0]) == 2  # kDLCUDA
+
+
+@contextmanager
+def _float32_products(compute_type: int) -> Iterator[None]:
+    """Set how cuBLAS computes float32 products. CuPy has no public switch but the variable CUPY_TF32, read once."""
+    before = _linalg.get_compute_type(np.dtype("float32"))
+    _linalg.set_compute_type(np.dtype("float32"), compute_type)
+    try:
+        yield
+    finally:
+        _linalg.set_compute_type(np.dtype("float32"), before)

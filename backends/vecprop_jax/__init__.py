@@ -1,0 +1,110 @@
+"""The JAX backend: jit-compiled, on the CPU, a GPU or a TPU.
+
+Importing this module imports JAX. JAX would take three quarters of a GPU's memory at its first use; unless the user
+has said otherwise, or has imported JAX already, it is told to take what it needs.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from functools import cache
+from typing import Any
+
+if "jax" not in sys.modules:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from vecprop.backend import Backend, Carry, Tree, add_trees
+from vecprop.namespaces import Array
+
+__all__ = ["JAXBackend"]
+
+# JAX's own default is TensorFloat-32 on recent GPUs.
+_MATMUL_PRECISION = {"highest": "highest", "fast": "tensorfloat32"}
+
+
+@cache
+def _jit(function: Callable[..., Any], static: tuple[int, ...]) -> Callable[..., Any]:
+    return jax.jit(function, static_argnums=static)
+
+
+class JAXBackend(Backend):
+    """JAX on its default device."""
+
+    def __init__(self) -> None:
+        super().__init__(jnp, "jax")
+
+    def asarray(self, values: Any, dtype: str | None = None) -> Array:
+        """Return the values as a JAX array; float64 stays float64, with the global flag untouched."""
+        if not isinstance(values, jax.Array):
+            values = np.asarray(values)
+        wanted = dtype or str(values.dtype)
+        with jax.enable_x64(True) if wanted in ("float64", "int64", "uint64") else ExitStack():
+            return jnp.asarray(values, dtype=wanted)
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Return a copy on the host."""
+        return np.array(array)
+
+    def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:
+        """Return the context for `dtype` and `precision`: JAX keeps float64 only where x64 is enabled."""
+        stack = ExitStack()
+        if dtype == "float64":
+            stack.enter_context(jax.enable_x64(True))
+        stack.enter_context(jax.default_matmul_precision(_MATMUL_PRECISION[precision]))
+        return stack
+
+    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """Return `jax.jit(function)`, the same one for the same function, so that nothing is compiled twice."""
+        return _jit(function, static)
+
+    def scan(
+        self,
+        step: Callable[[Carry, Any], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run the steps as one `lax.scan`."""
+        return jax.lax.scan(step, carry, inputs)
+
+    def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
+        """Sum over column blocks: a compiled loop over the whole blocks, then the ragged last one."""
+        m = next(a.shape[-1] for a in arrays if a is not None)
+        whole = m // block_size
+
+        def block(start: Any, size: int) -> Tree:
+            return function(
+                *(None if a is None else jax.lax.dynamic_slice_in_dim(a, start, size, axis=-1) for a in arrays)
+            )
+
+        if whole == 0:
+            return block(0, m)
+        total = block(0, block_size)
+        if whole > 1:
+
+            def add(sums: Tree, i: Any) -> tuple[Tree, None]:
+                return add_trees(sums, block(i * block_size, block_size)), None
+
+            total, _ = jax.lax.scan(add, total, jnp.arange(1, whole))
+        if m % block_size:
+            total = add_trees(total, block(whole * block_size, m % block_size))
+        return total
+
+    def synchronize(self, array: Array) -> None:
+        """Wait for the array."""
+        jax.block_until_ready(array)  # type: ignore[no-untyped-call]
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether JAX's default device is a GPU."""
+        return jax.default_backend() == "gpu"
+
+    def describe(self) -> Mapping[str, str]:
+        """Return JAX's version and its default device."""
+        device = jax.devices()[0]
+        return {"jax": jax.__version__, "device": f"{device.platform.upper()} ({device.device_kind})"}

@@ -1,0 +1,62 @@
+"""vecprop: vectorized forward and backward propagation of a neural network, hand-derived, written once.
+
+>>> import vecprop as vp
+>>> X, Y = vp.datasets.flower()
+>>> net = vp.Network((2, 4, 1), hidden="tanh", output="sigmoid")
+>>> net.forward(net.init(seed=0), X.astype("float32")).shape
+(1, 400)
+"""
+
+from vecprop import activations, datasets, initializers, losses, propagation, rungs
+from vecprop.activations import Activation
+from vecprop.backend import Backend
+from vecprop.checking import GradientReport, check_gradients, numeric_gradient
+from vecprop.errors import (
+    BackendError,
+    BackendNotInstalledError,
+    BackendUnusableError,
+    DivergenceError,
+    UnknownBackendError,
+    VecpropError,
+)
+from vecprop.losses import Loss
+from vecprop.network import Network
+from vecprop.optimizers import GradientDescent
+from vecprop.propagation import Layer, gradient_norms
+from vecprop.selection import backends, get_backend, get_precision, use_backend, use_precision
+from vecprop.training import FitResult, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Activation",
+    "Backend",
+    "BackendError",
+    "BackendNotInstalledError",
+    "BackendUnusableError",
+    "DivergenceError",
+    "FitResult",
+    "GradientDescent",
+    "GradientReport",
+    "Layer",
+    "Loss",
+    "Network",
+    "UnknownBackendError",
+    "VecpropError",
+    "__version__",
+    "activations",
+    "backends",
+    "check_gradients",
+    "datasets",
+    "fit",
+    "get_backend",
+    "get_precision",
+    "gradient_norms",
+    "initializers",
+    "losses",
+    "numeric_gradient",
+    "propagation",
+    "rungs",
+    "use_backend",
+    "use_precision",
+]

@@ -1,0 +1,134 @@
+"""What a backend is: the few things the array API standard lacks, and nothing else.
+
+`Backend` works as it stands for any namespace of the standard; a subclass in `backends/` adds what its library does
+better. No arithmetic (that is `xp`), no random numbers, no second copy of the mathematics: a backend moves,
+compiles, loops and waits.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from vecprop.errors import BackendUnusableError
+from vecprop.namespaces import Array, Namespace, namespace_name
+
+Carry = TypeVar("Carry")
+Tree = TypeVar("Tree")
+
+
+class Backend:
+    """One array library, as the rest of vecprop sees it.
+
+    Parameters
+    ----------
+    xp : namespace
+        A namespace of the Python array API standard.
+    name : str, optional
+        The name it is selected by; the namespace's own unless given.
+
+    Examples
+    --------
+    >>> import array_api_compat.numpy as xp
+    >>> backend = Backend(xp)
+    >>> backend.name, backend.to_numpy(backend.asarray([[1, 2]], dtype="float32")).dtype.name
+    ('numpy', 'float32')
+    """
+
+    # What to type when the library is missing; shown in the error.
+    install: ClassVar[str] = ""
+
+    def __init__(self, xp: Namespace, name: str = "") -> None:
+        self.xp = xp
+        self.name = name or namespace_name(xp)
+
+    def asarray(self, values: Any, dtype: str | None = None) -> Array:
+        """Return the values as an array of this backend, on its device, as "float32", "float64" or their own type."""
+        values = np.asarray(values) if not hasattr(values, "__array_namespace__") else values
+        return self.xp.asarray(values, dtype=None if dtype is None else getattr(self.xp, dtype))
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Return the array as a NumPy array on the host; this waits for it to be computed."""
+        return np.asarray(array)
+
+    def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Return the context for a dtype ("float32" or "float64") and a precision ("highest" or "fast")."""
+        return nullcontext()
+
+    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:  # noqa: ARG002
+        """Return the function compiled, if the library compiles; `static`: positions of arguments that are no arrays."""
+        return function
+
+    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an elementwise function of arrays as one kernel, if this library fuses."""
+        return function
+
+    def scan(
+        self,
+        step: Callable[[Carry, Any], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run `carry, out = step(carry, inputs[i])` over the leading axis of the inputs, which is not empty.
+
+        Returns the last carry, and for each array that a step puts out all of them, stacked along a new leading axis.
+        """
+        outputs = []
+        for i in range(inputs[0].shape[0]):
+            carry, out = step(carry, tuple(a[i, ...] for a in inputs))
+            outputs.append(out)
+        return carry, tuple(self.xp.stack(list(column)) for column in zip(*outputs, strict=True))
+
+    def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
+        """Return the sum of function(*blocks) over blocks of the arrays' last axis; the last block may be smaller.
+
+        What the function returns is an array or nested tuples of arrays. None in place of an array is handed on.
+        """
+        m = next(a.shape[-1] for a in arrays if a is not None)
+        total: Tree | None = None
+        for start in range(0, m, block_size):
+            part = function(*(None if a is None else a[..., start : start + block_size] for a in arrays))
+            total = part if total is None else add_trees(total, part)
+        assert total is not None
+        return total
+
+    def synchronize(self, array: Array) -> None:
+        """Wait until the array has been computed: a clock stopped before that measures nothing."""
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return False
+
+    def describe(self) -> Mapping[str, str]:
+        """Return the library's version and the device, for a status line and for the record of a benchmark."""
+        return {"library": namespace_name(self.xp), "device": "CPU"}
+
+    def probe(self) -> None:
+        """Raise BackendUnusableError, with the device's own words, unless a real 1-element product comes out right."""
+        try:
+            one = self.asarray([[1.0]], dtype="float32")
+            product = float(self.to_numpy(one @ one)[0, 0])
+        except Exception as error:  # whatever the library raises is the reason we report
+            raise BackendUnusableError(
+                f"backend {self.name!r} is installed but unusable here: {type(error).__name__}: {error}"
+            ) from error
+        if product != 1.0:
+            raise BackendUnusableError(f"backend {self.name!r} computes 1 @ 1 = {product}: the device is broken")
+
+    def __repr__(self) -> str:
+        return f"<vecprop backend {self.name!r}>"
+
+
+def add_trees(a: Any, b: Any) -> Any:
+    """Return a + b, leaf by leaf, for arrays in nested tuples.
+
+    >>> add_trees((1, (2, 3)), (10, (20, 30)))
+    (11, (22, 33))
+    """
+    if not isinstance(a, tuple):
+        return a + b
+    leaves = [add_trees(x, y) for x, y in zip(a, b, strict=True)]
+    return type(a)(*leaves) if hasattr(a, "_fields") else tuple(leaves)

@@ -1,0 +1,69 @@
+"""The errors that have a type of their own, and the wording shared by all "unknown name" errors."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class VecpropError(Exception):
+    """Base of every error type that vecprop defines."""
+
+
+class BackendError(VecpropError):
+    """A backend cannot be used; the subclasses tell why."""
+
+
+class UnknownBackendError(BackendError, ValueError):
+    """No backend has this name."""
+
+
+class BackendNotInstalledError(BackendError, ImportError):
+    """The backend is known, its array library is not installed; the message has the install command."""
+
+
+class BackendUnusableError(BackendError, RuntimeError):
+    """The array library is installed and does not work here; the message has the device's own words."""
+
+
+class DivergenceError(VecpropError, ArithmeticError):
+    """Training produced a cost or a gradient that is not finite.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Where it happened, both counted from 1; the step is counted inside the epoch.
+    layer : int
+        The layer whose gradient was not finite, or the largest just before the cost was not.
+    params : tuple of Layer
+        The parameters at the start of that epoch: finite, and good to go on from.
+    history : dict
+        The history of the epochs that were finished.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        epoch: int,
+        step: int,
+        layer: int,
+        params: object,
+        history: dict[str, list[object]],
+    ) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.step = step
+        self.layer = layer
+        self.params = params
+        self.history = history
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
+    """Return the message for a name that is not among the known ones, with the nearest of them.
+
+    >>> unknown_name("activation", "relo", ["relu", "tanh"])
+    "unknown activation 'relo': did you mean 'relu'? Known: relu, tanh"
+    """
+    names = sorted(known)
+    near = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}:{hint} Known: {', '.join(names)}"

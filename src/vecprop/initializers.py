@@ -1,0 +1,96 @@
+"""Initial weights (E27-E29), drawn on the host from the seed alone: the same numbers for every backend.
+
+Each initializer is a scale, the standard deviation of a weight, and a distribution. Biases start at zero.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vecprop.activations import Activation
+from vecprop.errors import unknown_name
+from vecprop.streams import INITIAL_WEIGHTS, generator
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """A distribution of initial weights: its standard deviation from (n_{l-1}, n_l), normal or uniform."""
+
+    name: str
+    scale: Callable[[int, int], float]
+    uniform: bool = False
+
+    def draw(self, random: np.random.Generator, n_in: int, n_out: int) -> npt.NDArray[np.float64]:
+        """Return W (n_out, n_in) in float64."""
+        std = self.scale(n_in, n_out)
+        if self.uniform:
+            # U(-a, a) has the standard deviation a / √3
+            return (2 * random.random((n_out, n_in)) - 1) * (math.sqrt(3) * std)
+        return random.standard_normal((n_out, n_in)) * std
+
+
+def _small(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return 0.01
+
+
+def _he(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return math.sqrt(2 / n_in)
+
+
+def _xavier(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return math.sqrt(1 / n_in)
+
+
+def _glorot(n_in: int, n_out: int) -> float:
+    return math.sqrt(2 / (n_in + n_out))
+
+
+def _zeros(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return 0.0
+
+
+INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", _zeros)} | {
+    name + suffix: Initializer(name + suffix, scale, uniform=bool(suffix))
+    for name, scale in (("small", _small), ("he", _he), ("xavier", _xavier), ("glorot", _glorot))
+    for suffix in ("", "_uniform")
+}
+
+
+def get_initializer(name: str, activation: Activation) -> Initializer:
+    """Return the initializer of a name; "auto" is He for ReLU and its kin and Xavier for the others (E29).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message has the nearest known one.
+
+    Examples
+    --------
+    >>> from vecprop.activations import ReLU
+    >>> get_initializer("auto", ReLU()).name
+    'he'
+    """
+    if name == "auto":
+        name = "he" if activation.homogeneous else "xavier"
+    if not isinstance(name, str) or name not in INITIALIZERS:
+        raise ValueError(f"init: {unknown_name('initializer', name, ['auto', *INITIALIZERS])}")
+    return INITIALIZERS[name]
+
+
+def draw_weights(
+    sizes: tuple[int, ...], activations: tuple[Activation, ...], init: str, seed: int
+) -> list[npt.NDArray[np.float64]]:
+    """Return [W_1, …, W_L] in float64, W_l of shape (n_l, n_{l-1}), from one seed.
+
+    >>> from vecprop.activations import Tanh
+    >>> [W.shape for W in draw_weights((2, 4, 1), (Tanh(), Tanh()), "xavier", seed=0)]
+    [(4, 2), (1, 4)]
+    """
+    random = generator(seed, INITIAL_WEIGHTS)
+    return [
+        get_initializer(init, g).draw(random, n_in, n_out)
+        for g, n_in, n_out in zip(activations, sizes[:-1], sizes[1:], strict=True)
+    ]

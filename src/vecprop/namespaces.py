@@ -1,0 +1,49 @@
+"""What the core asks of an array before it computes: its namespace, its kind, whether its values can be read.
+
+The core computes in the namespace of the arrays it is given (any namespace of the Python array API standard). Nothing
+here imports an array library: `array_api_compat` looks only at those already loaded.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import array_api_compat
+
+Array: TypeAlias = Any
+Namespace: TypeAlias = Any
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Return the one namespace all the arrays belong to; Python scalars and None are ignored."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def is_array(value: object) -> bool:
+    """Tell whether a value is an array of some namespace; NumPy scalars, lists and data frames are not."""
+    return bool(array_api_compat.is_array_api_obj(value)) and hasattr(value, "ndim")
+
+
+def namespace_name(xp: Namespace) -> str:
+    """Return the top name of a namespace: 'numpy', 'cupy', 'jax', 'array_api_strict', ..."""
+    parts = str(xp.__name__).split(".")
+    return parts[1] if parts[0] == "array_api_compat" else parts[0]
+
+
+def is_concrete(array: Array) -> bool:
+    """Tell whether the values of an array can be looked at now: not inside `jax.jit`, `jax.grad` or `jax.vmap`."""
+    jax: ModuleType | None = sys.modules.get("jax")
+    return jax is None or not isinstance(array, jax.core.Tracer)
+
+
+def is_complex(xp: Namespace, array: Array) -> bool:
+    """Tell whether the array is complex, as it is in a complex-step derivative (E40) and nowhere else."""
+    return bool(xp.isdtype(array.dtype, "complex floating"))
+
+
+def real_part(xp: Namespace, array: Array) -> Array:
+    """Return the real part; a real array is its own.
+
+    The functions with a kink choose their branch by it, so that a complex step differentiates the branch taken.
+    """
+    return xp.real(array) if is_complex(xp, array) else array

@@ -1,0 +1,301 @@
+"""`Network`: what a network is (sizes, activations, loss), and the core's functions as methods that check."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.activations import Activation, get_activation, is_pair
+from vecprop.backend import Backend
+from vecprop.initializers import draw_weights
+from vecprop.losses import get_loss
+from vecprop.namespaces import Array
+from vecprop.propagation import Layer, Params
+from vecprop.selection import get_backend, get_precision
+from vecprop.shapes import ShapeTable, shape_table
+from vecprop.streams import check_seed, is_seed_sequence
+from vecprop.validation import (
+    check_data,
+    check_examples,
+    check_l2,
+    check_params,
+    check_positive_integer,
+    dtype_name,
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A feed-forward network: a frozen, hashable specification. It holds no parameters; they are values of their own.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The number of units (n0, n1, …, nL), n0 being the inputs. (n0, nL) has no hidden layer: logistic, softmax or
+        linear regression.
+    hidden : str, Activation, pair (g, g′), or a list with one of these per hidden layer; default "tanh"
+        The activation of the hidden layers (E17-E21).
+    output : str, Activation or pair (g, g′), default "sigmoid"
+        The activation of the last layer.
+    loss : str or Loss, optional
+        "binary_cross_entropy" (E22), "cross_entropy" (E23) or "squared_error" (E24, half of it). Unless given it
+        follows the output: sigmoid, softmax, and the squared error for every other.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes that are not positive integers, an unknown name, as many hidden activations as do not fit the
+        sizes, and a loss that the output cannot have.
+
+    Examples
+    --------
+    >>> net = Network((784, 128, 10), hidden="relu", output="softmax")
+    >>> net.loss.name, net.parameter_count
+    ('cross_entropy', 101770)
+
+    On paper: one unit, w = (1, 2), b = 0.5, x = (1, -1), so z = -0.5.
+
+    >>> import numpy as np
+    >>> unit = Network((2, 1), output="identity")
+    >>> params = [(np.array([[1.0, 2.0]]), np.array([[0.5]]))]
+    >>> X, Y = np.array([[1.0], [-1.0]]), np.array([[0.0]])
+    >>> unit.forward(params, X).tolist(), float(unit.cost(params, X, Y))
+    ([[-0.5]], 0.125)
+    >>> J, (layer,) = unit.gradients(params, X, Y)
+    >>> layer.W.tolist(), layer.b.tolist()
+    ([[-0.5, 0.5]], [[-0.5]])
+    """
+
+    sizes: tuple[int, ...]
+    hidden: Any = "tanh"
+    output: Any = "sigmoid"
+    loss: Any = None
+    activations: tuple[Activation, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        sizes = _check_sizes(self.sizes)
+        hidden = _check_hidden(self.hidden, len(sizes) - 2)
+        output = get_activation(self.output, "output")
+        if output.name == "softmax" and sizes[-1] == 1:
+            raise ValueError(
+                "output: softmax over 1 unit is always 1; use output='sigmoid' for two classes in one unit"
+            )
+        set_field = object.__setattr__  # the dataclass is frozen; these are the normalized values
+        set_field(self, "sizes", sizes)
+        set_field(self, "hidden", hidden)
+        set_field(self, "output", output)
+        set_field(self, "loss", get_loss(self.loss, output, sizes[-1]))
+        set_field(self, "activations", (*hidden, output))
+
+    def __str__(self) -> str:
+        names = [*(g.name for g in self.hidden), self.output.name]
+        return f"network {'-'.join(map(str, self.sizes))} ({', '.join(names)}; {self.loss.name})"
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of weights and biases."""
+        return sum(n * (n_in + 1) for n_in, n in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
+    def init(
+        self,
+        seed: int | Sequence[int] = 0,
+        init: str = "auto",
+        dtype: Any = "float32",
+        backend: str | Backend | None = None,
+    ) -> Params:
+        """Return initial parameters (E27-E29): weights from the seed, biases 0; the same numbers on every backend.
+
+        Parameters
+        ----------
+        seed : int or sequence of int, default 0
+            With K seeds the parameters are a stack of K networks, W_l (K, n_l, n_{l-1}); network k is that of seed k.
+        init : str, default "auto"
+            Standard deviation of a weight: "zeros" 0 (E27), "small" 0.01 (E28), "he" √(2/n_{l-1}), "xavier"
+            √(1/n_{l-1}),
+            "glorot" √(2/(n_{l-1} + n_l)) (E29), normal; each with "_uniform" for a uniform distribution of that
+            deviation. "auto": He for ReLU and its kin, Xavier for the others.
+        dtype : "float32" (default) or "float64"
+            Drawn in float64 and rounded.
+        backend : str or Backend, optional
+            Where the arrays live; the active backend unless given.
+
+        Returns
+        -------
+        tuple of Layer
+            W_l (n_l, n_{l-1}) and b_l (n_l, 1) for l = 1 … L.
+
+        Examples
+        --------
+        >>> params = Network((2, 4, 1)).init(seed=0)
+        >>> params[0].W.shape, params[0].b.shape
+        ((4, 2), (4, 1))
+        """
+        dtype = dtype_name(dtype)
+        seeds = list(seed) if is_seed_sequence(seed) else [seed]  # type: ignore[arg-type]
+        if not seeds:
+            raise ValueError("seed must hold at least one seed, got an empty sequence")
+        draws = [draw_weights(self.sizes, self.activations, init, check_seed(s)) for s in seeds]
+        target = get_backend(backend)
+        params = []
+        for weights in zip(*draws, strict=True):
+            W = np.stack(weights) if is_seed_sequence(seed) else weights[0]
+            b = np.zeros((*W.shape[:-1], 1))
+            params.append(Layer(target.asarray(W, dtype), target.asarray(b, dtype)))
+        return tuple(params)
+
+    def forward(self, params: Iterable[tuple[Array, Array]], X: Array) -> Array:
+        """Return A_L (…, n_L, m), the output for each column of X (n_0, m) (E14).
+
+        X is brought to the dtype of the parameters. Raises ValueError or TypeError that says which argument is wrong
+        and how.
+        """
+        checked = check_params(self, params)
+        with checked.backend.scope(checked.dtype, get_precision()):
+            X = check_data(checked, "X", X, self.sizes[0])
+            return checked.backend.compile(propagation.output, static=(0,))(self, checked.params, X)
+
+    def cost(
+        self,
+        params: Iterable[tuple[Array, Array]],
+        X: Array,
+        Y: Array,
+        *,
+        sample_weight: Array | None = None,
+        l2: float = 0.0,
+    ) -> Array:
+        """Return J, a scalar, or (…) for a stack: E10 with the loss of this network, from Z_L, plus the penalty of E32.
+
+        The parameters are those of `gradients`.
+        """
+        checked = check_params(self, params)
+        with checked.backend.scope(checked.dtype, get_precision()):
+            data = check_examples(self, checked, X, Y, sample_weight)
+            compiled = checked.backend.compile(propagation.cost, static=(0,))
+            return compiled(self, checked.params, *data, check_l2(l2))
+
+    def gradients(
+        self,
+        params: Iterable[tuple[Array, Array]],
+        X: Array,
+        Y: Array,
+        *,
+        sample_weight: Array | None = None,
+        l2: float = 0.0,
+        block_size: int | None = None,
+    ) -> tuple[Array, Params]:
+        """Return J and its gradients (E11, E15), hand-derived.
+
+        Parameters
+        ----------
+        params : sequence of (W_l, b_l)
+            W_l (…, n_l, n_{l-1}), b_l (…, n_l, 1), float32 or float64, of any array API library.
+        X : array (n_0, m) or (…, n_0, m)
+            One example per column.
+        Y : array (n_L, m) or (…, n_L, m)
+            One target per column: labels 0 and 1 for sigmoid, one-hot columns for softmax, real numbers for the
+            squared error.
+        sample_weight : array (m,), optional
+            Non-negative weights of the examples; an integer weight counts as that many copies of the column (E10).
+        l2 : float, default 0
+            λ of E32: J gains (λ/2m) Σ ‖W_l‖², biases excepted.
+        block_size : int, optional
+            Compute over blocks of so many columns and add up: memory for the activations of one block instead of m
+            examples.
+
+        Returns
+        -------
+        J : scalar, or (…) for a stack
+        grads : tuple of Layer
+            dW_l and db_l, of the structure and the dtype of params.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument, what came and what is wanted.
+        """
+        checked = check_params(self, params)
+        if block_size is not None:
+            block_size = check_positive_integer(block_size, "block_size")
+        with checked.backend.scope(checked.dtype, get_precision()):
+            X, Y, w = check_examples(self, checked, X, Y, sample_weight)
+            lam = check_l2(l2)
+            if block_size is None or block_size >= X.shape[-1]:
+                compiled = checked.backend.compile(propagation.gradients, static=(0,))
+                return compiled(self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]
+            blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
+            return blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]
+
+    def shapes(self, m: int) -> ShapeTable:
+        """Return the table of E16: the shape of every quantity for m examples.
+
+        >>> Network((2, 4, 1)).shapes(m=100)["dW1"]
+        (4, 2)
+        """
+        return shape_table(self.sizes, check_positive_integer(m, "m"))
+
+    def collapse(self, params: Iterable[tuple[Array, Array]]) -> Layer:
+        """Return W′ (…, n_L, n_0) and b′ (…, n_L, 1) with Z_L = W′X + b′ (E26).
+
+        Raises
+        ------
+        ValueError
+            If a hidden activation is not the identity.
+
+        Examples
+        --------
+        On paper: W2 W1 = 3·2 = 6, W2 b1 + b2 = 3·1 + 4 = 7.
+
+        >>> import numpy as np
+        >>> net = Network((1, 1, 1), hidden="identity")
+        >>> W, b = net.collapse([(np.array([[2.0]]), np.array([[1.0]])), (np.array([[3.0]]), np.array([[4.0]]))])
+        >>> W.tolist(), b.tolist()
+        ([[6.0]], [[7.0]])
+        """
+        for l, g in enumerate(self.hidden, start=1):
+            if g.name != "identity":
+                raise ValueError(f"only identity hidden layers collapse into one linear map; layer {l} is {g.name}")
+        checked = check_params(self, params)
+        with checked.backend.scope(checked.dtype, get_precision()):
+            W, b = checked.params[0]
+            for W_l, b_l in checked.params[1:]:
+                W, b = W_l @ W, W_l @ b + b_l
+            return Layer(W, b)
+
+
+def _check_sizes(sizes: object) -> tuple[int, ...]:
+    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+        raise TypeError(f"sizes must be a sequence (n0, n1, …, nL) of layer sizes, got {sizes!r}")
+    given = list(sizes)
+    if len(given) < 2:
+        raise ValueError(f"sizes must have at least 2 entries, the inputs and the outputs, got {given}")
+    return tuple(check_positive_integer(n, f"sizes[{l}]") for l, n in enumerate(given))
+
+
+def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
+    if isinstance(hidden, str | Activation) or is_pair(hidden):
+        return (get_activation(hidden, "hidden"),) * count
+    if not isinstance(hidden, Sequence):
+        raise TypeError(f"hidden must be an activation or a list with one per hidden layer, got {hidden!r}")
+    if len(hidden) != count:
+        raise ValueError(f"hidden must have one activation for each of the {count} hidden layers, got {len(hidden)}")
+    return tuple(get_activation(g, f"hidden[{l}]") for l, g in enumerate(hidden))
+
+
+def _blocked_gradients(
+    backend: Backend,
+    block_size: int,
+    net: Network,
+    params: Params,
+    X: Array,
+    Y: Array,
+    w: Array | None,
+    l2: float | None,
+) -> tuple[Array, Params]:
+    """`propagation.gradients` as a sum over blocks of columns: the sum over the examples, taken in parts."""
+    m = propagation.total_weight(X, w)
+    J, grads = backend.sum_blocks(lambda X, Y, w: propagation.gradients(net, params, X, Y, w, m=m), block_size, X, Y, w)
+    if l2 is None:
+        return J, grads
+    return J + propagation.penalty(params, l2, m), propagation.add_decay(grads, params, l2, m)

@@ -1,0 +1,60 @@
+"""A progress bar for long runs: on a terminal, after the first second, if `rich` is installed; nothing otherwise."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+_DELAY = 1.0
+
+
+class Progress:
+    """Shows the epoch and the cost while `fit` runs.
+
+    Parameters
+    ----------
+    epochs : int
+    enabled : bool, optional
+        True shows it even where the error stream is no terminal, and raises ImportError without `rich`; False never
+        shows it; None shows it on a terminal if `rich` is installed.
+    """
+
+    def __init__(self, epochs: int, enabled: bool | None) -> None:
+        self._epochs = epochs
+        self._begin = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._wanted = sys.stderr.isatty() if enabled is None else enabled
+        if self._wanted:
+            try:
+                import rich.progress  # noqa: F401 - only for runs that show it
+            except ImportError:
+                if enabled:
+                    raise ImportError('progress=True needs rich: pip install "vecprop[cli]"') from None
+                self._wanted = False
+
+    def update(self, epoch: int, cost: float) -> None:
+        """Show that an epoch has ended with a cost."""
+        if not self._wanted or (self._bar is None and time.monotonic() - self._begin < _DELAY):
+            return
+        if self._bar is None:
+            self._start()
+        self._bar.update(self._task, completed=epoch, description=f"cost {cost:.4g}")
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self._epochs)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

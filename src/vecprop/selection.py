@@ -1,0 +1,250 @@
+"""Which backend is active: argument > `use_backend` > VECPROP_BACKEND > "numpy"; and the one precision switch.
+
+The environment is read when a backend is asked for, not at import, so setting the variable late works too. A
+backend's library is imported when that backend is first used.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import TracebackType
+from typing import Any
+
+from vecprop.backend import Backend
+from vecprop.errors import (
+    BackendError,
+    BackendNotInstalledError,
+    BackendUnusableError,
+    UnknownBackendError,
+    unknown_name,
+)
+from vecprop.namespaces import Namespace, namespace_name
+
+# The three that ship with vecprop, so that a bare source tree works; others come from the entry-point group.
+BUILT_IN = {
+    "numpy": ("vecprop_numpy:NumPyBackend", "pip install numpy"),
+    "cupy": (
+        "vecprop_cupy:CuPyBackend",
+        'pip install "vecprop[cupy]" for CUDA 12, or "vecprop[cupy-cuda13]" for CUDA 13',
+    ),
+    "jax": (
+        "vecprop_jax:JAXBackend",
+        'pip install "vecprop[jax]", on a GPU "vecprop[jax-cuda12]" or "vecprop[jax-cuda13]"',
+    ),
+}
+ENTRY_POINT_GROUP = "vecprop.backends"
+BACKEND_VARIABLE = "VECPROP_BACKEND"
+PRECISION_VARIABLE = "VECPROP_PRECISION"
+PRECISIONS = ("highest", "fast")
+
+_loaded: dict[str, Backend] = {}
+_chosen: dict[str, Any] = {}  # what use_backend and use_precision set, for the whole process
+
+
+class _Choice:
+    """The effect of `use_backend` or `use_precision`: lasting, or ended with the `with` block."""
+
+    def __init__(self, setting: str, value: Any) -> None:
+        self._setting, self._value, self._before = setting, value, _chosen.get(setting)
+        _chosen[setting] = value
+
+    def __enter__(self) -> Any:
+        return self._value
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _chosen[self._setting] = self._before
+
+
+def known_names() -> list[str]:
+    """Return the names of all backends that can be asked for, built-in ones first."""
+    return [*BUILT_IN, *sorted({e.name for e in entry_points(group=ENTRY_POINT_GROUP)} - set(BUILT_IN))]
+
+
+def get_backend(name: str | Backend | None = None) -> Backend:
+    """Return a backend: the one named, or the active one.
+
+    Parameters
+    ----------
+    name : str or Backend, optional
+        "numpy", "cupy", "jax", the name of a third party's backend, or "auto": JAX where it has a GPU, else CuPy
+        where it has a working device, else NumPy. Unless given, what `use_backend` chose, else the environment variable
+        VECPROP_BACKEND, else "numpy". A Backend is returned as it is.
+
+    Raises
+    ------
+    UnknownBackendError
+        A ValueError: no backend has that name; the message lists those there are.
+    BackendNotInstalledError
+        An ImportError: its library is missing; the message has the install command.
+    BackendUnusableError
+        A RuntimeError: its library is there and does not work, a driver or a device is missing; the message has the
+        reason.
+
+    Examples
+    --------
+    >>> get_backend("numpy").name
+    'numpy'
+    """
+    source = ""
+    if name is None:
+        name = _chosen.get("backend")
+    if name is None:
+        name = os.environ.get(BACKEND_VARIABLE) or "numpy"
+        source = f"{BACKEND_VARIABLE}: " if os.environ.get(BACKEND_VARIABLE) else ""
+    if isinstance(name, Backend):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a name or a Backend, got {name!r}")
+    name = name.strip().lower()
+    if name == "auto":
+        return _auto()
+    if name not in _loaded:
+        _loaded[name] = _load(name, source)
+    return _loaded[name]
+
+
+def use_backend(name: str | Backend) -> _Choice:
+    """Choose the backend for what follows, or, as a context manager, for the block.
+
+    The choice holds for the whole process, all threads included. Parameters and errors are those of `get_backend`.
+
+    >>> with use_backend("numpy") as backend:
+    ...     get_backend() is backend
+    True
+    """
+    return _Choice("backend", get_backend(name))
+
+
+def use_precision(precision: str) -> _Choice:
+    """Choose how float32 matrix products are computed, for what follows or, as a context manager, for the block.
+
+    "highest" (the default; also the environment variable VECPROP_PRECISION): in float32 everywhere. "fast": in
+    TensorFloat-32 on NVIDIA GPUs that have it, about 3 decimal digits, several times faster. No effect on a CPU or
+    on float64.
+
+    >>> with use_precision("fast"):
+    ...     get_precision()
+    'fast'
+    """
+    return _Choice("precision", check_precision(precision))
+
+
+def get_precision() -> str:
+    """Return the active precision: `use_precision` > VECPROP_PRECISION > "highest"."""
+    return _chosen.get("precision") or check_precision(
+        os.environ.get(PRECISION_VARIABLE) or "highest", PRECISION_VARIABLE
+    )
+
+
+def check_precision(precision: object, argument: str = "precision") -> str:
+    """Return the precision, or raise ValueError if it is neither "highest" nor "fast"."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"{argument}: {unknown_name('precision', precision, PRECISIONS)}")
+    return str(precision)
+
+
+def _load(name: str, source: str) -> Backend:
+    """Import, make and probe a backend."""
+    if name in BUILT_IN:
+        target, install = BUILT_IN[name]
+        module, _, attribute = target.partition(":")
+
+        def make() -> Callable[[], Backend]:
+            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    else:
+        found = [e for e in entry_points(group=ENTRY_POINT_GROUP) if e.name == name]
+        if not found:
+            raise UnknownBackendError(source + unknown_name("backend", name, ["auto", *known_names()]))
+        make, install = found[0].load, "see the documentation of that backend"
+    try:
+        backend = make()()
+    except ModuleNotFoundError as error:
+        raise BackendNotInstalledError(
+            f"{source}backend {name!r} is not installed ({error}). Install it: {install}"
+        ) from error
+    except BackendError:
+        raise
+    except Exception as error:  # a broken library raises what it likes; the reason is what the user needs
+        raise BackendUnusableError(
+            f"{source}backend {name!r} is installed but cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(backend, Backend):
+        raise BackendUnusableError(f"backend {name!r} is no vecprop.backend.Backend: {backend!r}")
+    backend.probe()
+    return backend
+
+
+def _auto() -> Backend:
+    for name in ("jax", "cupy"):
+        try:
+            backend = get_backend(name)
+        except BackendError:
+            continue
+        if backend.has_gpu:
+            return backend
+    return get_backend("numpy")
+
+
+def backend_for(xp: Namespace) -> Backend:
+    """Return the backend that computes in a namespace: that of the arrays at hand, whichever backend is active."""
+    name = namespace_name(xp)
+    if name in BUILT_IN:
+        return get_backend(name)
+    for backend in _loaded.values():
+        if backend.xp is xp:
+            return backend
+    return Backend(xp)
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """What `backends()` says of one: whether it can be used, whether it is active, and the details or the reason."""
+
+    name: str
+    usable: bool
+    active: bool
+    detail: str
+
+
+class BackendTable(dict[str, BackendStatus]):
+    """The status of every backend by name; printing it shows a table."""
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self)
+        return "\n".join(
+            f"{'*' if s.active else ' '} {name:<{width}}  {'usable  ' if s.usable else 'unusable'}  {s.detail}"
+            for name, s in self.items()
+        )
+
+
+def backends() -> BackendTable:
+    """Return the status of every known backend; this imports their libraries and tries each one.
+
+    Returns
+    -------
+    BackendTable
+        A dict: name -> BackendStatus(name, usable, active, detail). `print(vp.backends())` shows it as a table, the
+        active backend marked by a star.
+
+    Examples
+    --------
+    >>> backends()["numpy"].usable
+    True
+    """
+    try:
+        active = get_backend().name
+    except BackendError:
+        active = ""
+    table = BackendTable()
+    for name in known_names():
+        try:
+            described = get_backend(name).describe()
+            detail = ", ".join(f"{key} {value}" for key, value in described.items())
+            table[name] = BackendStatus(name, True, name == active, detail)
+        except BackendError as error:
+            table[name] = BackendStatus(name, False, False, str(error))
+    return table

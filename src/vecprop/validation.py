@@ -1,0 +1,269 @@
+"""What the public functions check of their input before the core computes with it, and what they convert.
+
+The parameters decide: X, Y and sample_weight are brought to their dtype, and everything has to be in their
+namespace. Shapes and types are always checked; values only where they can be read, so not inside `jax.jit` or
+`jax.grad`.
+"""
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.backend import Backend
+from vecprop.namespaces import Array, Namespace, array_namespace, is_array, is_concrete, namespace_name
+from vecprop.propagation import Layer, Params
+from vecprop.selection import backend_for
+
+if TYPE_CHECKING:
+    from vecprop.network import Network
+
+FLOATING = ("float32", "float64")
+_EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
+
+
+def dtype_name(dtype: Any, argument: str = "dtype") -> str:
+    """Return "float32" or "float64" for a dtype given as a name, a type or a library's own object.
+
+    >>> dtype_name(np.float64)
+    'float64'
+    >>> dtype_name("float16")
+    Traceback (most recent call last):
+    ValueError: dtype must be float32 or float64, got 'float16'
+    """
+    try:
+        name = str(np.dtype(dtype).name)
+    except TypeError:
+        name = str(dtype).rpartition(".")[2]
+    if name not in FLOATING:
+        raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
+    return name
+
+
+def array_dtype(xp: Namespace, array: Array) -> str | None:
+    """Return "float32" or "float64", or None for any other type of array."""
+    return next((name for name in FLOATING if array.dtype == getattr(xp, name)), None)
+
+
+def check_positive_integer(value: object, argument: str) -> int:
+    """Return the value as an int, or raise TypeError or ValueError that names the argument.
+
+    >>> check_positive_integer(0, "epochs")
+    Traceback (most recent call last):
+    ValueError: epochs must be a positive integer, got 0
+    """
+    wanted = f"{argument} must be a positive integer, got {value!r}"
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(wanted)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(wanted) from None
+    if number < 1:
+        raise ValueError(wanted)
+    return number
+
+
+def check_number(value: object, argument: str, *, zero: bool = True) -> float:
+    """Return the value as a finite float ≥ 0 (> 0 unless `zero`), or raise an error that names the argument.
+
+    >>> check_number(-1.0, "l2")
+    Traceback (most recent call last):
+    ValueError: l2 must be a finite number >= 0, got -1.0
+    """
+    wanted = f"{argument} must be a finite number {'>=' if zero else '>'} 0, got {value!r}"
+    if isinstance(value, bool | np.bool_ | str | complex):
+        raise TypeError(wanted)
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(wanted) from None
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ValueError(wanted)
+    return number
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Checked parameters, and what the data have to match."""
+
+    params: Params
+    xp: Namespace
+    dtype: str
+    stack: tuple[int, ...]
+    backend: Backend
+
+
+def check_params(net: "Network", params: object, argument: str = "params") -> Checked:
+    """Check that params is (W_l, b_l) for each layer of the network, of one namespace, dtype and stack.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence of pairs of arrays, or mixes namespaces or dtypes.
+    ValueError
+        If the number of layers or a shape is wrong.
+    """
+    if not isinstance(params, tuple | list):
+        raise TypeError(f"{argument} must be a tuple of (W, b), one per layer, got {type(params).__name__}")
+    if len(params) != len(net.sizes) - 1:
+        raise ValueError(
+            f"{argument} must have one (W, b) for each of the {len(net.sizes) - 1} layers of {net}, got {len(params)}"
+        )
+    layers = []
+    for l, layer in enumerate(params, start=1):
+        if not isinstance(layer, tuple | list) or len(layer) != 2:
+            raise TypeError(f"{argument}: layer {l} must be a pair (W, b), got {type(layer).__name__}")
+        layers.append(Layer(*layer))
+    xp = _one_namespace({f"{n}{l}": a for l, layer in enumerate(layers, 1) for n, a in layer._asdict().items()})
+    dtype = array_dtype(xp, layers[0].W)
+    if dtype is None:
+        raise TypeError(f"W1 must be float32 or float64, got {layers[0].W.dtype}")
+    stack = tuple(layers[0].W.shape[:-2])
+    for l, (W, b) in enumerate(layers, start=1):
+        _check_parameter(xp, f"W{l}", W, (*stack, net.sizes[l], net.sizes[l - 1]), dtype)
+        _check_parameter(xp, f"b{l}", b, (*stack, net.sizes[l], 1), dtype)
+    return Checked(tuple(layers), xp, dtype, stack, backend_for(xp))
+
+
+def _check_parameter(xp: Namespace, name: str, value: Array, shape: tuple[int, ...], dtype: str) -> None:
+    if array_dtype(xp, value) != dtype:
+        raise TypeError(f"{name} must have the dtype of W1, {dtype}, got {value.dtype}")
+    if tuple(value.shape) != shape:
+        hint = ""
+        if name.startswith("b") and value.ndim == 1:
+            hint = "; a bias is kept two-dimensional: use b.reshape(-1, 1)"
+        elif name.startswith("W") and tuple(value.shape[-2:]) == shape[:-3:-1]:
+            hint = "; this is the transpose: row j of W holds the weights into neuron j"
+        raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}{hint}")
+
+
+def _one_namespace(arrays: dict[str, object]) -> Namespace:
+    """Return the namespace of the named arrays, or raise TypeError that names the odd one out."""
+    for name, array in arrays.items():
+        if not is_array(array):
+            raise TypeError(f"{name} must be an array, got {type(array).__name__}; use numpy.asarray({name})")
+    spaces = {name: array_namespace(array) for name, array in arrays.items()}
+    (first, xp), *rest = spaces.items()
+    for name, space in rest:
+        if space is not xp:
+            ours, theirs = namespace_name(xp), namespace_name(space)
+            raise TypeError(
+                f"mixed array libraries: {first} is a {ours} array and {name} is a {theirs} array; move one of them, "
+                f"for example with vecprop.get_backend({ours!r}).asarray({name})"
+            )
+    return xp
+
+
+def check_data(checked: Checked, name: str, value: object, rows: int, m: int | None = None) -> Array:
+    """Return X or Y, (…, rows, m), in the dtype of the parameters, or raise.
+
+    Raises
+    ------
+    TypeError
+        Not an array, of another library than the parameters, or of a dtype that is not real.
+    ValueError
+        Of the wrong rank or shape (a transposed array is recognised), empty, or not finite.
+    """
+    _one_namespace({"W1": checked.params[0].W, name: value})
+    array: Array = value
+    wanted = f"({rows}, {'m' if m is None else m})"
+    if array.ndim < 2:
+        raise ValueError(
+            f"{name} must have rank 2, shape {wanted}, one example per column; got rank {array.ndim}, shape "
+            f"{tuple(array.shape)}. For one row use {name}.reshape(1, -1), for one example {name}.reshape(-1, 1)"
+        )
+    shape = tuple(array.shape)
+    if shape[-1] == 0:
+        raise ValueError(f"{name} is empty: shape {shape}; at least one example is needed")
+    if shape[-2] != rows or m not in (None, shape[-1]):
+        flipped = shape[-1] == rows and m in (None, shape[-2])
+        hint = f"; it seems to have the examples in rows: use {name}.T" if flipped else ""
+        raise ValueError(f"{name} must have shape {wanted}, one example per column, got {shape}{hint}")
+    if shape[:-2] not in ((), checked.stack):
+        raise ValueError(
+            f"{name} must have shape {wanted} or the stack of the parameters before it, {checked.stack}, got {shape}"
+        )
+    return _finite(checked.xp, name, array, _as_floating(checked.xp, name, array, checked.dtype), checked.dtype)
+
+
+def _as_floating(xp: Namespace, name: str, array: Array, dtype: str) -> Array:
+    """Convert integers, booleans and other real floating types, as far as that loses nothing but rounding."""
+    if array_dtype(xp, array) == dtype:
+        return array
+    kinds = [k for k in ("bool", "integral", "real floating") if _is_kind(xp, array, k)]
+    if not kinds:
+        raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {array.dtype}")
+    if kinds == ["integral"] and is_concrete(array):
+        exact = _EXACT_INTEGERS[dtype]
+        if int(xp.max(array)) > exact or int(xp.min(array)) < -exact:
+            raise ValueError(
+                f"{name} holds integers beyond ±{exact}, which {dtype} cannot hold exactly; convert {name} yourself or "
+                "use parameters in float64"
+            )
+    return xp.astype(array, getattr(xp, dtype))
+
+
+def _is_kind(xp: Namespace, array: Array, kind: str) -> bool:
+    try:
+        return bool(xp.isdtype(array.dtype, kind))
+    except (TypeError, ValueError):  # a dtype the standard does not know, as object or text
+        return False
+
+
+def _finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> Array:
+    if not is_concrete(array):
+        return array
+    finite = xp.isfinite(array)
+    if xp.all(finite):
+        return array
+    if _is_kind(xp, given, "real floating") and xp.all(xp.isfinite(given)):
+        raise ValueError(f"{name} holds values too large for {dtype}, the dtype of the parameters; use float64")
+    count = int(xp.sum(xp.astype(~finite, xp.int32)))
+    first = int(xp.argmax(xp.reshape(xp.astype(~finite, xp.int32), (-1,))))
+    place = tuple(int(i) for i in np.unravel_index(first, tuple(array.shape)))
+    raise ValueError(
+        f"{name} must be finite, got {count} NaN or infinite value{'s' if count > 1 else ''}, the first at {place}"
+    )
+
+
+def check_targets(net: "Network", checked: Checked, Y: object, m: int) -> Array:
+    """Return Y, (…, n_L, m), in the dtype of the parameters, with values the loss is defined for, or raise."""
+    array = check_data(checked, "Y", Y, net.sizes[-1], m)
+    if is_concrete(array):
+        net.loss.check_targets(checked.xp, array)
+    return array
+
+
+def check_sample_weight(checked: Checked, w: Any, m: int) -> Array | None:
+    """Return sample_weight, (m,) or (…, m), in the dtype of the parameters, or raise: weights ≥ 0, not all 0."""
+    if w is None:
+        return None
+    _one_namespace({"W1": checked.params[0].W, "sample_weight": w})
+    array: Array = w
+    if tuple(array.shape) not in ((m,), (*checked.stack, m)):
+        raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {tuple(array.shape)}")
+    array = _as_floating(checked.xp, "sample_weight", array, checked.dtype)
+    array = _finite(checked.xp, "sample_weight", w, array, checked.dtype)
+    if is_concrete(array):
+        if checked.xp.min(array) < 0:
+            raise ValueError(f"sample_weight must be >= 0, got {float(checked.xp.min(array)):g}")
+        if checked.xp.min(checked.xp.sum(array, axis=-1)) <= 0:
+            raise ValueError("sample_weight must not be all zero: no example would count")
+    return array
+
+
+def check_examples(
+    net: "Network", checked: Checked, X: Any, Y: Any, sample_weight: Any = None
+) -> tuple[Array, Array, Array | None]:
+    """Return X, Y and sample_weight, checked against the parameters and against each other."""
+    X = check_data(checked, "X", X, net.sizes[0])
+    m = X.shape[-1]
+    return X, check_targets(net, checked, Y, m), check_sample_weight(checked, sample_weight, m)
+
+
+def check_l2(l2: object) -> float | None:
+    """Return λ (E32), or None for 0, which spares the core the penalty."""
+    return check_number(l2, "l2") or None
