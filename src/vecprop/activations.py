@@ -109,7 +109,7 @@ class Tanh(Activation):
 class LeakyReLU(Activation):
     """The leaky rectified linear unit (E20): g(z) = max(slope·z, z); g′ = slope for z < 0, 1 for z ≥ 0.
 
-    At z = 0 the derivative is 1, as in the equations; PyTorch and JAX use `slope` there.
+    At z = 0 the derivative is 1, as in the equations and in JAX; PyTorch uses `slope` there.
 
     Parameters
     ----------
@@ -305,21 +305,24 @@ class GELU(Activation):
     homogeneous: ClassVar[bool] = True
 
     @staticmethod
-    def _tanh(xp: Namespace, Z: Array) -> tuple[Array, Array]:
-        """Return tanh(u) and du/dz."""
+    def _inner(xp: Namespace, Z: Array) -> tuple[Array, Array]:
+        """Return u and du/dz."""
         # Beyond |z| = 10 tanh(u) is 1 to the last bit and z³ may overflow: cut z there.
         z = xp.where(xp.abs(real_part(xp, Z)) > 10.0, 10.0 * xp.sign(real_part(xp, Z)), Z)
         c = math.sqrt(2 / math.pi)
-        return xp.tanh(c * z * (1.0 + 0.044715 * z * z)), c * (1.0 + 3 * 0.044715 * z * z)
+        return c * z * (1.0 + 0.044715 * z * z), c * (1.0 + 3 * 0.044715 * z * z)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return ½ Z (1 + tanh(u))."""
-        return 0.5 * Z * (1.0 + self._tanh(xp, Z)[0])
+        u, _ = self._inner(xp, Z)
+        return 0.5 * Z * (1.0 + xp.tanh(u))
 
     def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
         """Return ½ (1 + tanh(u)) + ½ Z (1 - tanh²(u)) du/dz."""
-        t, du = self._tanh(xp, Z)
-        return 0.5 * (1.0 + t) + 0.5 * Z * ((1.0 - t * t) * du)
+        u, du = self._inner(xp, Z)
+        # 1 - tanh²(u) = 4s / (1 + s)² with s = e^(-2|u|): the subtraction would leave an error of |z|·du/dz roundings
+        s = xp.exp(-2.0 * xp.abs(u))
+        return 0.5 * (1.0 + xp.tanh(u)) + 0.5 * Z * (4.0 * s / (1.0 + s) ** 2 * du)
 
 
 @dataclass(frozen=True)

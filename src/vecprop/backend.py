@@ -58,7 +58,7 @@ class Backend:
         return nullcontext()
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:  # noqa: ARG002
-        """Return the function compiled, if the library compiles; `static`: positions of arguments that are no arrays."""
+        """Return the function compiled, if the library compiles; `static`: positions of arguments other than arrays."""
         return function
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,7 +89,8 @@ class Backend:
         m = next(a.shape[-1] for a in arrays if a is not None)
         total: Tree | None = None
         for start in range(0, m, block_size):
-            part = function(*(None if a is None else a[..., start : start + block_size] for a in arrays))
+            stop = min(start + block_size, m)
+            part = function(*(None if a is None else a[..., start:stop] for a in arrays))
             total = part if total is None else add_trees(total, part)
         assert total is not None
         return total

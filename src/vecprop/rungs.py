@@ -137,7 +137,7 @@ def _neurons(net: Network, xp: Namespace, params: Params, x: Array, y: Array) ->
             da = [xp.reshape(W[:, i] @ dz[:, 0], (1, 1)) for i in range(W.shape[1])]
             if g.elementwise:
                 z, a_i = Z[l - 1], A[l - 1]
-                dz = xp.concat([g.backward(xp, d, z[i : i + 1], a_i[i : i + 1]) for i, d in enumerate(da)])
+                dz = xp.concat([g.backward(xp, d, z[i : i + 1, :], a_i[i : i + 1, :]) for i, d in enumerate(da)])
             else:
                 dz = g.backward(xp, xp.concat(da), Z[l - 1], A[l - 1])
     return J, tuple(grads)

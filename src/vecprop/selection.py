@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any
 
@@ -61,7 +60,14 @@ class _Choice:
 
 def known_names() -> list[str]:
     """Return the names of all backends that can be asked for, built-in ones first."""
-    return [*BUILT_IN, *sorted({e.name for e in entry_points(group=ENTRY_POINT_GROUP)} - set(BUILT_IN))]
+    return [*BUILT_IN, *sorted(set(_third_party()) - set(BUILT_IN))]
+
+
+def _third_party() -> dict[str, Any]:
+    """Return the entry points of the backends that other distributions bring, by name."""
+    from importlib.metadata import entry_points  # not at import: it is not needed for the built-in backends
+
+    return {e.name: e for e in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def get_backend(name: str | Backend | None = None) -> Backend:
@@ -156,10 +162,10 @@ def _load(name: str, source: str) -> Backend:
         def make() -> Callable[[], Backend]:
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
     else:
-        found = [e for e in entry_points(group=ENTRY_POINT_GROUP) if e.name == name]
-        if not found:
+        third_party = _third_party()
+        if name not in third_party:
             raise UnknownBackendError(source + unknown_name("backend", name, ["auto", *known_names()]))
-        make, install = found[0].load, "see the documentation of that backend"
+        make, install = third_party[name].load, "see the documentation of that backend"
     try:
         backend = make()()
     except ModuleNotFoundError as error:

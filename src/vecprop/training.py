@@ -245,7 +245,7 @@ def _train_epoch(
     begin = time.perf_counter()
     m = data[0].shape[-1]
     # With one batch an epoch the order does not matter, and the data need not be copied.
-    order = run.backend.asarray(shuffle(state.seed, state.epoch, m)) if run.batch_size < m else None
+    order = run.backend.asarray(shuffle(state.seed, state.epoch, m), "int32") if run.batch_size < m else None
     epoch = run.backend.compile(_epoch, static=(0,))
     params, slots, costs, weights, norms = epoch(run, state.params, state.slots, data, order, l2)
     costs, weights, norms = (run.backend.to_numpy(a).astype(np.float64) for a in (costs, weights, norms))

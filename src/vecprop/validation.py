@@ -186,24 +186,26 @@ def check_data(checked: Checked, name: str, value: object, rows: int, m: int | N
         raise ValueError(
             f"{name} must have shape {wanted} or the stack of the parameters before it, {checked.stack}, got {shape}"
         )
-    return _finite(checked.xp, name, array, _as_floating(checked.xp, name, array, checked.dtype), checked.dtype)
+    return _finite(checked.xp, name, array, _as_floating(checked, name, array), checked.dtype)
 
 
-def _as_floating(xp: Namespace, name: str, array: Array, dtype: str) -> Array:
+def _as_floating(checked: Checked, name: str, array: Array) -> Array:
     """Convert integers, booleans and other real floating types, as far as that loses nothing but rounding."""
+    xp, dtype = checked.xp, checked.dtype
     if array_dtype(xp, array) == dtype:
         return array
     kinds = [k for k in ("bool", "integral", "real floating") if _is_kind(xp, array, k)]
     if not kinds:
         raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {array.dtype}")
-    if kinds == ["integral"] and is_concrete(array):
-        exact = _EXACT_INTEGERS[dtype]
-        if int(xp.max(array)) > exact or int(xp.min(array)) < -exact:
-            raise ValueError(
-                f"{name} holds integers beyond ±{exact}, which {dtype} cannot hold exactly; convert {name} yourself or "
-                "use parameters in float64"
-            )
-    return xp.astype(array, getattr(xp, dtype))
+    with checked.backend.scope("float64", "highest"):  # what is converted may be 64 bits wide
+        if kinds == ["integral"] and is_concrete(array):
+            exact = _EXACT_INTEGERS[dtype]
+            if int(xp.max(array)) > exact or int(xp.min(array)) < -exact:
+                raise ValueError(
+                    f"{name} holds integers beyond ±{exact}, which {dtype} cannot hold exactly; convert "
+                    f"{name} yourself or use parameters in float64"
+                )
+        return xp.astype(array, getattr(xp, dtype))
 
 
 def _is_kind(xp: Namespace, array: Array, kind: str) -> bool:
@@ -245,7 +247,7 @@ def check_sample_weight(checked: Checked, w: Any, m: int) -> Array | None:
     array: Array = w
     if tuple(array.shape) not in ((m,), (*checked.stack, m)):
         raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {tuple(array.shape)}")
-    array = _as_floating(checked.xp, "sample_weight", array, checked.dtype)
+    array = _as_floating(checked, "sample_weight", array)
     array = _finite(checked.xp, "sample_weight", w, array, checked.dtype)
     if is_concrete(array):
         if checked.xp.min(array) < 0:

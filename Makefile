@@ -1,0 +1,59 @@
+# On a fresh machine: `make run` does the main job, `make test` proves it. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# CuPy imports without a GPU: its backend is tested against the real library everywhere. EXTRAS=dev leaves it out.
+EXTRAS ?= dev,cupy
+OUT ?= vecprop-demo
+
+.DEFAULT_GOAL := help
+.PHONY: help env run test quick lint format bench smoke gpu clean
+
+help:
+	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
+	@echo "make test    environment, lint, all tests but those that need a GPU"
+	@echo "make quick   the tests that take less than a few seconds each"
+	@echo "make lint    ruff and mypy --strict"
+	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
+	@echo "make gpu     the whole suite with CuPy and JAX required on a GPU, from the source tree, nothing installed"
+	@echo "make clean   remove the environment and what was built"
+
+env: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@
+
+run: env
+	$(BIN)/vecprop demo --out $(OUT)
+
+test: lint
+	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q
+
+quick: env
+	$(BIN)/python -m pytest -m "not gpu and not slow" -q
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: env
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: env
+	$(BIN)/python -m pytest benchmarks --benchmark-json=benchmarks/results/latest.json
+
+smoke: env
+	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q
+
+# No environment of its own: the machine's Python has CuPy and JAX for its CUDA.
+gpu:
+	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=src:backends $(PYTHON) -m pytest tests src
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,109 @@
+"""What the tests share: the one comparison, random problems, and the list of pairings."""
+
+import numpy as np
+
+import vecprop as vp
+from vecprop.namespaces import array_namespace
+
+# Norm-wise relative error against the float64 oracle; float32 is with precision "highest".
+BOUNDS = {"float64": 1e-13, "float32": 2e-6}
+
+ELEMENTWISE = ["sigmoid", "tanh", "relu", "leaky_relu", "identity", "softplus", "elu", "gelu", "silu"]
+PAIRINGS = [
+    ("sigmoid", "binary_cross_entropy"),
+    ("softmax", "cross_entropy"),
+    ("identity", "squared_error"),
+    ("softmax", "binary_cross_entropy"),
+    ("sigmoid", "cross_entropy"),
+    *((g, "squared_error") for g in [*ELEMENTWISE, "softmax"] if g != "identity"),
+]
+
+
+def host(array):
+    """An array of any of the namespaces under test, as NumPy."""
+    return vp.selection.backend_for(array_namespace(array)).to_numpy(array)
+
+
+def assert_close(actual, desired, bound=None, xp=None):
+    """Namespace, dtype, shape, finiteness, then the norm-wise error; `desired` is a NumPy array in float64."""
+    space = array_namespace(actual) if hasattr(actual, "dtype") else np
+    if xp is not None:
+        assert space is xp, f"namespace {space.__name__}, wanted {xp.__name__}"
+    dtype = str(actual.dtype).rpartition(".")[2]
+    bound = BOUNDS[dtype] if bound is None else bound
+    value, desired = host(actual).astype(np.float64), np.asarray(desired, dtype=np.float64)
+    assert value.shape == desired.shape, f"shape {value.shape}, wanted {desired.shape}"
+    assert np.isfinite(value).all(), "not finite"
+    error = float(np.linalg.norm(value - desired))
+    scale = float(np.linalg.norm(desired))
+    assert error <= bound * max(scale, 1e-300), f"norm-wise error {error / max(scale, 1e-300):.3g}, bound {bound:g}"
+
+
+def assert_grads_close(actual, desired, bound=None, xp=None):
+    """`assert_close` of the whole gradient as one vector, after structure, shapes and dtypes layer by layer.
+
+    One vector, since a parameter whose gradient cancels to nearly nothing has no relative accuracy of its own.
+    """
+    assert len(actual) == len(desired)
+    flat_actual, flat_desired = [], []
+    for got, want in zip(actual, desired, strict=True):
+        assert type(got) is vp.Layer
+        for a, d in zip(got, want, strict=True):
+            assert_close(a, d, bound=np.inf, xp=xp)
+            flat_actual.append(host(a).reshape(-1))
+            flat_desired.append(np.asarray(host(d), dtype=np.float64).reshape(-1))
+    dtype = str(actual[0].W.dtype).rpartition(".")[2]
+    assert all(str(a.dtype).rpartition(".")[2] == dtype for layer in actual for a in layer)
+    a, d = np.concatenate(flat_actual).astype(np.float64), np.concatenate(flat_desired)
+    error, bound = np.linalg.norm(a - d) / max(np.linalg.norm(d), 1e-300), BOUNDS[dtype] if bound is None else bound
+    assert error <= bound, f"norm-wise error {error:.3g}, bound {bound:g}"
+
+
+def make_targets(random, net, m, stack=()):
+    """Targets that the network's loss is defined for, as NumPy float64."""
+    n = net.sizes[-1]
+    if net.loss.name == "squared_error":
+        return random.standard_normal((*stack, n, m))
+    if net.loss.name == "cross_entropy":
+        labels = random.integers(0, n, (*stack, m))
+        return np.moveaxis(np.eye(n)[labels], -1, -2).copy()
+    return random.integers(0, 2, (*stack, n, m)).astype(float)
+
+
+def make_problem(net, m, seed=0, weights=False, params_scale=1.0):
+    """Random parameters (biases too), X, Y and sample weights for a network, as NumPy float64."""
+    random = np.random.default_rng(seed)
+    params = tuple(
+        vp.Layer(random.standard_normal((n, n_in)) * params_scale / np.sqrt(n_in), random.standard_normal((n, 1)) * 0.5)
+        for n_in, n in zip(net.sizes[:-1], net.sizes[1:], strict=True)
+    )
+    X = random.standard_normal((net.sizes[0], m))
+    w = random.uniform(0, 3, m) if weights else None
+    return params, X, make_targets(random, net, m), w
+
+
+def on(backend, dtype, *values):
+    """Values (arrays, parameters, None) on a backend in a dtype."""
+
+    def move(value):
+        if value is None:
+            return None
+        if isinstance(value, tuple):
+            return tuple(vp.Layer(move(W), move(b)) for W, b in value)
+        return backend.asarray(value, dtype)
+
+    moved = tuple(move(v) for v in values)
+    return moved[0] if len(moved) == 1 else moved
+
+
+def round_to(dtype, *values):
+    """The float64 values of what `on` makes: rounded once, so that an oracle sees the same input."""
+
+    def rounded(value):
+        if value is None:
+            return None
+        if isinstance(value, tuple):
+            return tuple(vp.Layer(rounded(W), rounded(b)) for W, b in value)
+        return np.asarray(value, dtype=dtype).astype(np.float64)
+
+    return tuple(rounded(v) for v in values)

@@ -1,0 +1,135 @@
+"""Activations and their derivatives (E17-E21)."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import ELEMENTWISE, on
+from vecprop.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Sigmoid, Softmax, get_activation
+
+
+def both(name, z, dtype=np.float64):
+    g, Z = get_activation(name), np.array([[z]], dtype=dtype)
+    A = g.function(np, Z)
+    return A.item(), g.derivative(np, Z, A).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "z", "a", "slope"),
+    [
+        ("sigmoid", 0.0, 0.5, 0.25),
+        ("sigmoid", 10.0, 0.9999546021312976, 4.5395807735951673e-5),
+        ("sigmoid", -10.0, 4.5397868702434395e-5, 4.5395807735951673e-5),
+        ("tanh", 0.0, 0.0, 1.0),
+        ("tanh", 10.0, 0.9999999958776927, 8.244614546626394e-9),
+        ("relu", -3.0, 0.0, 0.0),
+        ("relu", 3.0, 3.0, 1.0),
+        ("leaky_relu", -3.0, -0.03, 0.01),
+        ("leaky_relu", 3.0, 3.0, 1.0),
+        ("identity", -3.0, -3.0, 1.0),
+        ("softplus", 0.0, math.log(2), 0.5),
+        ("elu", -1.0, math.exp(-1) - 1, math.exp(-1)),
+        ("elu", 2.0, 2.0, 1.0),
+        ("silu", 0.0, 0.0, 0.5),
+        ("silu", 1.0, 1 / (1 + math.exp(-1)), 0.92767051187),
+        ("gelu", 0.0, 0.0, 0.5),
+        ("gelu", 1.0, 0.8411919906082768, 1.0829640838457826),
+    ],
+)
+def test_values_on_paper(name, z, a, slope):
+    got_a, got_slope = both(name, z)
+    assert got_a == pytest.approx(a, rel=1e-11, abs=1e-15)
+    # 1 - a² and a (1 - a) subtract nearly equal numbers where the function is flat
+    assert got_slope == pytest.approx(slope, rel=1e-7)
+
+
+def test_softmax_is_shifted_by_the_column_maximum():
+    Z = np.array([[1000.0, 0.0, -1e308], [1000.0, math.log(3), 0.0]])
+    A = Softmax().function(np, Z)
+    np.testing.assert_allclose(A, [[0.5, 0.25, 0.0], [0.5, 0.75, 1.0]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_derivative_by_complex_step(name):
+    g = get_activation(name)
+    Z = np.concatenate([np.linspace(-30, 30, 601), [1e-8, -1e-8, 0.0]])[None, :]
+    numeric = g.function(np, Z + 1e-30j).imag / 1e-30
+    analytic = g.derivative(np, Z, g.function(np, Z))
+    # σ = ½ (1 + tanh) is good to a rounding of 1, and SiLU multiplies it by z
+    rounding = 4e-16 * (np.maximum(1, np.abs(Z)) if name == "silu" else 1)
+    assert (np.abs(analytic - numeric) <= 1e-13 * np.abs(numeric) + rounding).all()
+
+
+def test_softmax_backward_is_the_full_jacobian():
+    random = np.random.default_rng(0)
+    Z, dA = random.standard_normal((2, 4, 3))
+    A = Softmax().function(np, Z)
+    for i in range(3):
+        a = A[:, i]
+        jacobian = np.diag(a) - np.outer(a, a)
+        np.testing.assert_allclose(Softmax().backward(np, dA, Z, A)[:, i], jacobian @ dA[:, i], rtol=1e-13, atol=1e-16)
+    with pytest.raises(TypeError, match="backward"):
+        Softmax().derivative(np, Z, A)
+
+
+@pytest.mark.parametrize(("name", "slope"), [("relu", 1.0), ("leaky_relu", 1.0), ("elu", 1.0)])
+def test_kinks(name, slope):
+    assert both(name, 0.0)[1] == slope
+    assert both(name, -0.0)[1] == slope
+
+
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "softmax"])
+def test_extreme_values(name, backend, dtype):
+    largest = float(np.finfo(dtype).max)
+    Z = np.array([0.0, 88.8, 710.0, 1e4, 1e19, 1e38, largest])
+    Z = np.concatenate([Z, -Z])[None, :]
+    Z = np.concatenate([Z, np.zeros_like(Z)]) if name == "softmax" else Z
+    g = get_activation(name)
+    with np.errstate(over="raise", invalid="raise", divide="raise"), backend.scope(dtype, "highest"):
+        Z = on(backend, dtype, Z)
+        A = g.function(backend.xp, Z)
+        dZ = g.backward(backend.xp, backend.xp.ones_like(Z), Z, A)
+    for value in (A, dZ):
+        assert str(value.dtype).endswith(dtype)
+        assert np.isfinite(backend.to_numpy(value)).all()
+
+
+def test_leaky_slope_can_be_set():
+    net = vp.Network((1, 1, 1), hidden=LeakyReLU(0.25), output="identity")
+    params = [(np.array([[1.0]]), np.array([[0.0]])), (np.array([[1.0]]), np.array([[0.0]]))]
+    assert net.forward(params, np.array([[-2.0, 2.0]])).tolist() == [[-0.5, 2.0]]
+
+
+@pytest.mark.parametrize("make", [lambda: LeakyReLU(1.0), lambda: LeakyReLU(-0.1), lambda: ELU(0.0)])
+def test_parameters_out_of_range(make):
+    with pytest.raises(ValueError, match=r"slope|alpha"):
+        make()
+
+
+def cube(Z):
+    return Z**3
+
+
+def cube_prime(Z):
+    return 3 * Z**2
+
+
+def test_own_pair():
+    net = vp.Network((2, 3, 1), hidden=(cube, cube_prime), output="identity")
+    assert net.activations[0] == Custom(cube, cube_prime)
+    params = net.init(seed=0, dtype="float64")
+    X, Y = np.random.default_rng(0).standard_normal((2, 2, 5))
+    assert vp.check_gradients(net, params, X, Y[:1]).passed
+    wrong = vp.Network((2, 3, 1), hidden=(cube, lambda Z: 2 * Z**2), output="identity")
+    assert set(vp.check_gradients(wrong, params, X, Y[:1]).wrong) == {"W1", "b1"}
+
+
+def test_values_are_hashable_comparable_and_pickle():
+    for g in [*ACTIVATIONS.values(), LeakyReLU(0.2), Custom(cube, cube_prime)]:
+        assert pickle.loads(pickle.dumps(g)) == g
+        assert hash(pickle.loads(pickle.dumps(g))) == hash(g)
+    assert LeakyReLU(0.2) != LeakyReLU(0.1)
+    assert vp.Network((2, 3, 1), hidden="sigmoid") == vp.Network([2, 3, 1], hidden=[Sigmoid()])

@@ -1,0 +1,127 @@
+"""The core in the strictest namespace of the standard, and on arrays that cannot be written to."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, make_problem
+from vecprop import propagation, rungs
+
+strict = pytest.importorskip("array_api_strict")
+
+NETWORKS = [
+    *(vp.Network((3, 4, 2), output=output, loss=loss) for output, loss in PAIRINGS),
+    *(vp.Network((3, 4, 3, 1), hidden=[g, "tanh"]) for g in ELEMENTWISE),
+    vp.Network((2, 3, 3, 2), hidden=["softmax", "relu"], output="softmax"),
+]
+
+
+@pytest.fixture(autouse=True)
+def strictest():
+    """No boolean indexing, no shape that depends on values, version 2024.12: what every array library has."""
+    flags = strict.ArrayAPIStrictFlags(api_version="2024.12", boolean_indexing=False, data_dependent_shapes=False)
+    with flags:
+        yield
+
+
+def to_strict(dtype, *values):
+    def move(v):
+        if v is None:
+            return None
+        if isinstance(v, tuple):
+            return tuple(vp.Layer(move(W), move(b)) for W, b in v)
+        return strict.asarray(v, dtype=getattr(strict, dtype))
+
+    return tuple(move(v) for v in values)
+
+
+@pytest.mark.parametrize("net", NETWORKS, ids=str)
+def test_core_under_array_api_strict(net, dtype):
+    params, X, Y, w = make_problem(net, 6, weights=True)
+    params, X, Y, w = (
+        tuple(vp.Layer(*(a.astype(dtype).astype(float) for a in layer)) for layer in params),
+        *(a.astype(dtype).astype(float) for a in (X, Y, w)),
+    )
+    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.3)
+    moved = to_strict(dtype, params, X, Y, w)
+    for block_size in (None, 4):
+        J_s, grads_s = net.gradients(*moved[:3], sample_weight=moved[3], l2=0.3, block_size=block_size)
+        assert_close(J_s, J, xp=strict)
+        assert_grads_close(grads_s, grads, xp=strict)
+    assert_close(net.forward(*moved[:2]), net.forward(params, X), xp=strict)
+    assert_close(net.cost(*moved[:3], sample_weight=moved[3], l2=0.3), J, xp=strict)
+    assert_close(vp.gradient_norms(grads_s), vp.gradient_norms(grads), bound=1e-5 if dtype == "float32" else 1e-12)
+    plain = rungs.vectorized(net, params, X, Y)
+    for rung in (rungs.per_neuron, rungs.per_example):
+        J_s, grads_s = rung(net, *moved[:3])
+        assert_close(J_s, plain[0])
+        assert_grads_close(grads_s, plain[1])
+    assert vp.check_gradients(net, *moved[:3]).passed
+
+
+def test_stack_and_collapse_under_array_api_strict():
+    net = vp.Network((3, 4, 2), hidden="identity", output="softmax")
+    _, X, Y, w = make_problem(net, 6, weights=True)
+    stack = net.init(seed=range(3), dtype="float64")
+    J, grads = net.gradients(stack, X, Y, sample_weight=w, l2=0.1)
+    moved = to_strict("float64", stack, X, Y, w)
+    J_s, grads_s = net.gradients(*moved[:3], sample_weight=moved[3], l2=0.1)
+    assert_close(J_s, J, xp=strict)
+    assert_grads_close(grads_s, grads, xp=strict)
+    assert_close(net.collapse(moved[0]).W, net.collapse(stack).W)
+
+
+@pytest.mark.parametrize("net", NETWORKS, ids=str)
+def test_read_only_arrays(net):
+    params, X, Y, w = make_problem(net, 6, weights=True)
+    expected = net.gradients(params, X, Y, sample_weight=w, l2=0.3)
+    for array in (*(a for layer in params for a in layer), X, Y, w):
+        array.flags.writeable = False
+    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.3, block_size=4)
+    assert_close(J, expected[0])
+    assert_grads_close(grads, expected[1])
+    assert_grads_close(rungs.per_example(net, params, X, Y)[1], rungs.per_neuron(net, params, X, Y)[1])
+    vp.fit(net, X, Y, params=params, sample_weight=w, epochs=2, batch_size=4)
+    vp.check_gradients(net, params, X, Y)
+
+
+@pytest.mark.parametrize("order", ["rows", "fortran", "strided"])
+def test_any_memory_layout(order):
+    net = vp.Network((3, 4, 2), output="softmax")
+    params, X, Y, _ = make_problem(net, 8)
+    J, grads = net.gradients(params, X, Y)
+    layouts = {
+        "rows": lambda a: a.T.copy().T,
+        "fortran": np.asfortranarray,
+        "strided": lambda a: np.repeat(a, 2, 1)[:, ::2],
+    }
+    X, Y = layouts[order](X), layouts[order](Y)
+    J_l, grads_l = net.gradients(params, X, Y)
+    assert_close(J_l, J)
+    assert_grads_close(grads_l, grads)
+
+
+def test_forward_keeps_what_the_backward_pass_needs():
+    """Identity layers hand Z on as A: nothing may be written into it afterwards."""
+    net = vp.Network((3, 4, 4, 2), hidden="identity", output="identity")
+    params, X, _, _ = make_problem(net, 5)
+    Z, A = propagation.forward(net, params, X)
+    assert Z[0] is None
+    assert A[0] is X
+    for l in (1, 2, 3):
+        W, b = params[l - 1]
+        np.testing.assert_array_equal(Z[l], W @ A[l - 1] + b)
+        np.testing.assert_array_equal(A[l], Z[l])
+
+
+def test_torch_arrays_compute_in_torch():
+    """Any namespace will do: PyTorch's, where it is installed."""
+    torch = pytest.importorskip("torch")
+    net = vp.Network((3, 4, 2), output="softmax")
+    params, X, Y, _ = make_problem(net, 5)
+    J, grads = net.gradients(params, X, Y)
+    moved = tuple(vp.Layer(torch.asarray(W), torch.asarray(b)) for W, b in params)
+    J_t, grads_t = net.gradients(moved, torch.asarray(X), torch.asarray(Y), block_size=2)
+    assert isinstance(J_t, torch.Tensor)
+    np.testing.assert_allclose(J_t.numpy(), J, rtol=1e-13)
+    np.testing.assert_allclose(grads_t[0].W.numpy(), grads[0].W, rtol=1e-12, atol=1e-15)

@@ -1,0 +1,242 @@
+"""Bad input: an error of the right type that names the argument, what came and what is wanted; inputs stay as they were."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import make_problem, on
+
+NET = vp.Network((3, 4, 2))
+SOFTMAX = vp.Network((3, 4, 2), output="softmax")
+PARAMS, X, Y, _ = make_problem(NET, 5)
+W1, b1 = PARAMS[0]
+ONE_HOT = np.eye(2)[[0, 1, 1, 0, 1]].T
+
+
+def with_first(W=W1, b=b1):
+    return ((W, b), PARAMS[1])
+
+
+def put(array, value):
+    changed = array.copy()
+    changed[0, 1] = value
+    return changed
+
+
+DATA = {
+    # X
+    "X is a list": ({"X": X.tolist()}, TypeError, r"X must be an array, got list; use numpy\.asarray\(X\)"),
+    "X has rank 1": ({"X": X[0]}, ValueError, r"X must have rank 2, shape \(3, m\), one example per column; got rank 1.*reshape"),
+    "X has rank 0": ({"X": np.array(1.0)}, ValueError, "X must have rank 2"),
+    "X has examples in rows": ({"X": X.T}, ValueError, r"X must have shape \(3, m\).*got \(5, 3\); it seems to have the examples in rows: use X\.T"),
+    "X has other features": ({"X": X[:2]}, ValueError, r"X must have shape \(3, m\), one example per column, got \(2, 5\)$"),
+    "X is empty": ({"X": X[:, :0]}, ValueError, r"X is empty: shape \(3, 0\)"),
+    "X has NaN": ({"X": put(X, np.nan)}, ValueError, r"X must be finite, got 1 NaN or infinite value, the first at \(0, 1\)"),
+    "X has infinity": ({"X": put(X, -np.inf)}, ValueError, "X must be finite"),
+    "X is complex": ({"X": X + 1j}, TypeError, "X must be real numbers, float32 or float64, got dtype complex128"),
+    "X is object": ({"X": X.astype(object)}, TypeError, "X must be real numbers.*got dtype object"),
+    "X is text": ({"X": X.astype(str)}, TypeError, "X must be real numbers.*got dtype <U"),
+    "X is a date": ({"X": np.zeros((3, 5), "M8[D]")}, TypeError, "X must be real numbers.*datetime64"),
+    "X has a stack the parameters lack": ({"X": np.stack([X, X])}, ValueError, r"X must have shape \(3, m\) or the stack"),
+    "X is None": ({"X": None}, TypeError, "X must be an array, got NoneType"),
+    "X has integers too large to be exact": ({"X": np.full((3, 5), 2**60)}, ValueError, "X holds integers beyond"),
+    # Y
+    "Y has rank 1": ({"Y": Y[0]}, ValueError, r"Y must have rank 2, shape \(2, 5\)"),
+    "Y has examples in rows": ({"Y": Y.T}, ValueError, r"Y must have shape \(2, 5\).*got \(5, 2\).*use Y\.T"),
+    "Y has another m": ({"Y": Y[:, :4]}, ValueError, r"Y must have shape \(2, 5\), one example per column, got \(2, 4\)"),
+    "Y has NaN": ({"Y": put(Y, np.nan)}, ValueError, "Y must be finite"),
+    "Y is outside {0, 1}": ({"Y": put(Y, 2.0)}, ValueError, r"Y must hold only the labels 0 and 1 for binary_cross_entropy, got values from 0 to 2"),
+    "Y has -1 for the other class": ({"Y": 2 * Y - 1}, ValueError, "labels 0 and 1.*from -1 to 1"),
+    "Y is between 0 and 1": ({"Y": put(Y, 0.5)}, ValueError, "labels 0 and 1"),
+    "Y is complex": ({"Y": Y + 0j}, TypeError, "Y must be real numbers"),
+    "Y is a list": ({"Y": Y.tolist()}, TypeError, "Y must be an array, got list"),
+    "columns of Y do not sum to 1": ({"net": SOFTMAX, "Y": np.ones((2, 5))}, ValueError, "Y must have columns that sum to 1 for cross_entropy.*off by 1;.*sigmoid"),
+    "Y has a negative probability": ({"net": SOFTMAX, "Y": put(ONE_HOT, -1.0)}, ValueError, "Y must be class probabilities.*negative value: -1"),
+    "Y is class numbers": ({"net": SOFTMAX, "Y": np.array([[0, 1, 1, 0, 1]])}, ValueError, r"Y must have shape \(2, 5\)"),
+    # parameters
+    "b has rank 1": ({"params": with_first(b=b1[:, 0])}, ValueError, r"b1 must have shape \(4, 1\), got \(4,\); a bias is kept two-dimensional"),
+    "W is transposed": ({"params": with_first(W=W1.T)}, ValueError, r"W1 must have shape \(4, 3\), got \(3, 4\); this is the transpose"),
+    "W has another size": ({"params": with_first(W=W1[:, :2])}, ValueError, r"W1 must have shape \(4, 3\), got \(4, 2\)$"),
+    "a layer is missing": ({"params": PARAMS[:1]}, ValueError, "params must have one .* 2 layers.*got 1"),
+    "a layer is no pair": ({"params": (W1, PARAMS[1])}, TypeError, r"params: layer 1 must be a pair \(W, b\), got ndarray"),
+    "params is a dict": ({"params": {"W1": W1}}, TypeError, "params must be a tuple of .*got dict"),
+    "params is None": ({"params": None}, TypeError, "params must be a tuple"),
+    "W is a list": ({"params": with_first(W=W1.tolist())}, TypeError, "W1 must be an array, got list"),
+    "W is integer": ({"params": with_first(W=W1.astype(int))}, TypeError, "W1 must be float32 or float64, got int64"),
+    "dtypes are mixed": ({"params": with_first(b=b1.astype("f4"))}, TypeError, "b1 must have the dtype of W1, float64, got float32"),
+    "only one layer is a stack": ({"params": (vp.Layer(np.stack([W1, W1]), np.stack([b1, b1])), PARAMS[1])}, ValueError, r"W2 must have shape \(2, 2, 4\)"),
+    # keywords
+    "a weight is missing": ({"sample_weight": np.ones(4)}, ValueError, r"sample_weight must have shape \(5,\), one weight per example, got \(4,\)"),
+    "weights are a column": ({"sample_weight": np.ones((5, 1))}, ValueError, "sample_weight must have shape"),
+    "a weight is negative": ({"sample_weight": np.array([1.0, -2, 1, 1, 1])}, ValueError, "sample_weight must be >= 0, got -2"),
+    "a weight is NaN": ({"sample_weight": np.array([1.0, np.nan, 1, 1, 1])}, ValueError, "sample_weight must be finite"),
+    "all weights are zero": ({"sample_weight": np.zeros(5)}, ValueError, "sample_weight must not be all zero"),
+    "weights are a list": ({"sample_weight": [1.0] * 5}, TypeError, "sample_weight must be an array"),
+    "l2 is negative": ({"l2": -0.1}, ValueError, r"l2 must be a finite number >= 0, got -0\.1"),
+    "l2 is NaN": ({"l2": float("nan")}, ValueError, "l2 must be a finite number"),
+    "l2 is text": ({"l2": "0.1"}, TypeError, "l2 must be a finite number.*got '0.1'"),
+    "l2 is an array": ({"l2": np.ones(3)}, TypeError, "l2 must be"),
+    "block_size is 0": ({"block_size": 0}, ValueError, "block_size must be a positive integer, got 0"),
+    "block_size is a float": ({"block_size": 2.5}, TypeError, "block_size must be a positive integer, got 2.5"),
+    "block_size is True": ({"block_size": True}, TypeError, "block_size must be a positive integer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_gradients_and_cost(case):
+    changes, kind, message = DATA[case]
+    arguments = {"params": PARAMS, "X": X, "Y": Y} | changes
+    net = arguments.pop("net", NET)
+    with pytest.raises(kind, match=message):
+        net.gradients(**arguments)
+    if "block_size" not in arguments:
+        with pytest.raises(kind, match=message):
+            net.cost(**arguments)
+    if not {"Y", "sample_weight", "l2", "block_size"} & set(changes):
+        with pytest.raises(kind, match=message):
+            net.forward(arguments["params"], arguments["X"])
+
+
+@pytest.mark.parametrize("case", [c for c in DATA if "list" not in c and "block_size" not in c and "stack" not in c])
+def test_fit(case):
+    """The same through `fit`, which takes lists too."""
+    changes, kind, message = DATA[case]
+    arguments = {"X": X, "Y": Y, "epochs": 1, "dtype": "float64"} | changes
+    if case == "params is None":
+        return  # here: none are given, `fit` draws them
+    if case == "X is None":
+        kind, message = TypeError, "X must be"
+    net = arguments.pop("net", NET)
+    with pytest.raises(kind, match=message.split(", got")[0].split("; use")[0]):
+        vp.fit(net, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
+        ({"epochs": 2.0}, TypeError, "epochs must be a positive integer"),
+        ({"batch_size": -1}, ValueError, "batch_size must be a positive integer, got -1"),
+        ({"batch_size": "all"}, TypeError, "batch_size must be a positive integer"),
+        ({"seed": -1}, ValueError, r"seed must be an integer from 0 to 2\*\*64 - 1, got -1"),
+        ({"seed": 0.5}, TypeError, "seed must be an integer"),
+        ({"seed": None}, TypeError, "seed must be an integer"),
+        ({"optimizer": "adam"}, TypeError, "optimizer must be an optimizer such as GradientDescent"),
+        ({"optimizer": vp.GradientDescent}, TypeError, "optimizer must be an optimizer"),
+        ({"init": "hee"}, ValueError, "init: unknown initializer 'hee': did you mean 'he'"),
+        ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, got 'float16'"),
+        ({"dtype": int}, ValueError, "dtype must be float32 or float64"),
+        ({"backend": "jaxx"}, ValueError, "unknown backend 'jaxx': did you mean 'jax'"),
+        ({"X": [[1.0, 2.0], [3.0]]}, ValueError, "X must be an array"),
+        ({"X": [["a", "b"]]}, TypeError, "X must be real numbers"),
+        ({"params": [(W1, b1)]}, ValueError, "params must have one"),
+        ({"params": NET.init(seed=[1, 2], dtype="float64")}, ValueError, "params must be one network"),
+    ],
+)
+def test_arguments_of_fit(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        vp.fit(NET, **({"X": X, "Y": Y, "epochs": 1} | arguments))
+    with pytest.raises(TypeError, match="net must be a Network"):
+        vp.fit((3, 4, 2), X, Y)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), "fast", None, True])
+def test_learning_rate(rate):
+    with pytest.raises((ValueError, TypeError), match="learning_rate must be a finite number > 0"):
+        vp.GradientDescent(rate)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"sizes": (3,)}, ValueError, r"sizes must have at least 2 entries.*got \[3\]"),
+        ({"sizes": (3, 0, 1)}, ValueError, r"sizes\[1\] must be a positive integer, got 0"),
+        ({"sizes": (3, -4, 1)}, ValueError, r"sizes\[1\] must be a positive integer, got -4"),
+        ({"sizes": (3, 4.0, 1)}, TypeError, r"sizes\[1\] must be a positive integer, got 4\.0"),
+        ({"sizes": (True, 1)}, TypeError, r"sizes\[0\] must be a positive integer"),
+        ({"sizes": 3}, TypeError, "sizes must be a sequence"),
+        ({"sizes": "3-4-1"}, TypeError, "sizes must be a sequence"),
+        ({"hidden": "relo"}, ValueError, "hidden: unknown activation 'relo': did you mean 'relu'"),
+        ({"hidden": ["relu", "tan"]}, ValueError, r"hidden must have one activation for each of the 1 hidden layers, got 2"),
+        ({"hidden": ["tan"]}, ValueError, r"hidden\[0\]: unknown activation 'tan': did you mean 'tanh'"),
+        ({"hidden": 3}, TypeError, "hidden must be an activation or a list"),
+        ({"hidden": [3]}, TypeError, r"hidden\[0\] must be a name, an Activation or a pair"),
+        ({"hidden": [np.tanh]}, TypeError, r"hidden\[0\] must be a name"),
+        ({"output": "sofmax"}, ValueError, "output: unknown activation 'sofmax': did you mean 'softmax'"),
+        ({"sizes": (3, 4, 1), "output": "softmax"}, ValueError, "softmax over 1 unit"),
+        ({"loss": "crossentropy"}, ValueError, "loss: unknown loss 'crossentropy': did you mean 'cross_entropy'"),
+        ({"loss": 3}, TypeError, "loss must be a name or a Loss"),
+        ({"output": "tanh", "loss": "binary_cross_entropy"}, ValueError, r"loss: binary_cross_entropy needs outputs in \(0, 1\)"),
+        ({"sizes": (3, 1), "hidden": [], "loss": "cross_entropy"}, ValueError, "loss: cross_entropy needs one output unit per class"),
+    ],
+)  # fmt: skip
+def test_network(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        vp.Network(**({"sizes": (3, 4, 2)} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: NET.init(seed=-1), ValueError, "seed must be an integer"),
+        (lambda: NET.init(seed=[]), ValueError, "seed must hold at least one seed"),
+        (lambda: NET.init(seed=[1, 2.5]), TypeError, "seed must be an integer"),
+        (lambda: NET.init(seed="1"), TypeError, "seed must be"),
+        (lambda: NET.init(init="xavierr"), ValueError, "did you mean 'xavier'"),
+        (lambda: NET.init(init=3), ValueError, "init: unknown initializer 3"),
+        (lambda: NET.init(dtype="f2"), ValueError, "dtype must be float32 or float64"),
+        (lambda: NET.init(backend="cuda"), ValueError, "unknown backend 'cuda'"),
+        (lambda: NET.shapes(m=0), ValueError, "m must be a positive integer, got 0"),
+        (lambda: NET.shapes(m="many"), TypeError, "m must be a positive integer"),
+    ],
+)
+def test_init_and_shapes(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_mixed_namespaces(jax_backend):
+    """NumPy data with JAX parameters and the other way round: named, with the way to move them."""
+    jax_params, jax_X = on(jax_backend, "float64", PARAMS, X)
+    message = r"mixed array libraries: W1 is a {} array and {} is a {} array.*get_backend\('{}'\)\.asarray\({}\)"
+    for net_call, names in [
+        (lambda: NET.forward(jax_params, X), ("jax", "X", "numpy", "jax", "X")),
+        (lambda: NET.forward(PARAMS, jax_X), ("numpy", "X", "jax", "numpy", "X")),
+        (lambda: NET.gradients(PARAMS, X, jax_backend.asarray(Y)), ("numpy", "Y", "jax", "numpy", "Y")),
+        (lambda: NET.forward((jax_params[0], PARAMS[1]), jax_X), ("jax", "W2", "numpy", "jax", "W2")),
+        (
+            lambda: NET.gradients(PARAMS, X, Y, sample_weight=jax_backend.asarray(np.ones(5))),
+            ("numpy", "sample_weight", "jax", "numpy", "sample_weight"),
+        ),
+    ]:
+        with pytest.raises(TypeError, match=message.format(*names)):
+            net_call()
+
+
+@pytest.mark.parametrize("kind", ["int8", "int64", "uint8", "bool", "float16", "float32"])
+def test_integers_booleans_and_narrow_floats_are_converted(kind, backend, dtype):
+    values = np.arange(15).reshape(3, 5) % 2 if kind == "bool" else np.arange(15).reshape(3, 5)
+    params = on(backend, dtype, PARAMS)
+    got = NET.forward(params, backend.asarray(values.astype(kind)))
+    expected = NET.forward(params, backend.asarray(values.astype(float), dtype))
+    assert str(got.dtype).endswith(dtype)
+    np.testing.assert_array_equal(backend.to_numpy(got), backend.to_numpy(expected))
+    J, _ = NET.gradients(params, backend.asarray(values.astype(kind)), backend.asarray(Y.astype("bool")))
+    assert np.isfinite(float(J))
+
+
+def test_too_large_for_float32():
+    params = on(vp.get_backend("numpy"), "float32", PARAMS)
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="X holds values too large for float32"):
+        NET.forward(params, put(X, 1e300))
+
+
+def test_inputs_survive_errors():
+    copies = [a.copy() for a in (W1, b1, X, Y)]
+    for changes, kind, _ in DATA.values():
+        arguments = {"params": PARAMS, "X": X, "Y": Y} | changes
+        net = arguments.pop("net", NET)
+        with pytest.raises(kind):
+            net.gradients(**arguments)
+    for a, b in zip(copies, (W1, b1, X, Y), strict=True):
+        np.testing.assert_array_equal(a, b)

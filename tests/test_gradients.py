@@ -1,0 +1,226 @@
+"""The gradient, against every oracle: complex step, central differences, automatic differentiation, scikit-learn."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, host, make_problem, on, round_to
+from vecprop.activations import LeakyReLU
+
+DEPTHS = [(3, 2), (3, 4, 2), (3, 4, 5, 2), (2, 3, 4, 3, 2)]
+GRID = [
+    *((sizes, "tanh", output, loss) for sizes in DEPTHS for output, loss in PAIRINGS),
+    *((sizes, hidden, "softmax", "cross_entropy") for sizes in DEPTHS[1:] for hidden in ELEMENTWISE),
+    ((3, 4, 3, 2), ["softmax", "relu"], "sigmoid", "binary_cross_entropy"),
+    ((3, 4, 3, 2), ["gelu", LeakyReLU(0.3)], "identity", "squared_error"),
+    ((3, 1), [], "sigmoid", "binary_cross_entropy"),
+]
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.7])
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize(("sizes", "hidden", "output", "loss"), GRID)
+def test_against_complex_step(sizes, hidden, output, loss, weights, l2):
+    net = vp.Network(sizes, hidden=hidden, output=output, loss=loss)
+    params, X, Y, w = make_problem(net, m=6, seed=len(sizes), weights=weights)
+    report = vp.check_gradients(net, params, X, Y, sample_weight=w, l2=l2)
+    assert report.method == "complex"
+    assert max(report.values()) <= 1e-12, report
+
+
+@pytest.mark.parametrize(("sizes", "hidden", "output", "loss"), GRID[::5])
+def test_against_central_differences(sizes, hidden, output, loss):
+    net = vp.Network(sizes, hidden=hidden, output=output, loss=loss)
+    params, X, Y, w = make_problem(net, m=6, weights=True)
+    report = vp.check_gradients(net, params, X, Y, sample_weight=w, l2=0.3, method="central")
+    assert report.method == "central"
+    assert max(report.values()) <= 1e-7, report
+
+
+@pytest.mark.parametrize(("sizes", "hidden", "output", "loss"), GRID)
+def test_against_jax_grad(sizes, hidden, output, loss, jax_backend, dtype):
+    """Automatic differentiation of our cost; at no kink, where JAX's derivative of ReLU is another."""
+    import jax
+
+    net = vp.Network(sizes, hidden=hidden, output=output, loss=loss)
+    params, X, Y, w = make_problem(net, m=7, weights=True)
+    params, X, Y, w = on(jax_backend, dtype, params, X, Y, w)
+    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.3)
+    with jax_backend.scope(dtype, "highest"):
+        J_auto, grads_auto = jax.value_and_grad(
+            lambda p: vp.propagation.cost(net, p, X, Y, w, 0.3, vp.propagation.total_weight(X, w))
+        )(params)
+    assert_close(J, host(J_auto), xp=jax_backend.xp)
+    assert_grads_close(grads, [vp.Layer(host(W), host(b)) for W, b in grads_auto], xp=jax_backend.xp)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("m", [1, 2, 33])
+def test_backends_agree(seed, m, backend, dtype):
+    """Every backend against NumPy in float64, from the same rounded input."""
+    random = np.random.default_rng(seed)
+    sizes = tuple(int(n) for n in random.integers(2, 12, int(random.integers(2, 6))))
+    output, loss = PAIRINGS[seed % len(PAIRINGS)]
+    hidden = [ELEMENTWISE[int(i)] for i in random.integers(0, len(ELEMENTWISE), len(sizes) - 2)]
+    net = vp.Network(sizes, hidden=hidden, output=output, loss=loss)
+    params, X, Y, w = round_to(dtype, *make_problem(net, m, seed, weights=True))
+    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.1)
+    A = net.forward(params, X)
+    params_b, X_b, Y_b, w_b = on(backend, dtype, params, X, Y, w)
+    J_b, grads_b = net.gradients(params_b, X_b, Y_b, sample_weight=w_b, l2=0.1)
+    assert_close(net.forward(params_b, X_b), A, xp=backend.xp)
+    assert_close(J_b, J)
+    assert_close(net.cost(params_b, X_b, Y_b, sample_weight=w_b, l2=0.1), J)
+    assert_grads_close(grads_b, grads, xp=backend.xp)
+
+
+def test_logistic_regression(backend, dtype):
+    """No hidden layer: dZ = A - Y, dw = X dZᵀ / m, db = Σ dZ / m (E1-E4), written out."""
+    net = vp.Network((3, 1))
+    params, X, Y, _ = round_to(dtype, *make_problem(net, 20))
+    A = 1 / (1 + np.exp(-(params[0].W @ X + params[0].b)))
+    dZ = A - Y
+    params_b, X_b, Y_b = on(backend, dtype, params, X, Y)
+    J, grads = net.gradients(params_b, X_b, Y_b)
+    assert_close(J, -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A)))
+    assert_grads_close(grads, [((X @ dZ.T).T / 20, dZ.mean(axis=1, keepdims=True))])
+
+
+def test_softmax_regression(backend, dtype):
+    net = vp.Network((3, 4), output="softmax")
+    params, X, Y, _ = round_to(dtype, *make_problem(net, 20))
+    E = np.exp(params[0].W @ X + params[0].b)
+    A = E / E.sum(axis=0)
+    params_b, X_b, Y_b = on(backend, dtype, params, X, Y)
+    J, grads = net.gradients(params_b, X_b, Y_b)
+    assert_close(J, -np.sum(Y * np.log(A)) / 20)
+    assert_grads_close(grads, [((A - Y) @ X.T / 20, (A - Y).mean(axis=1, keepdims=True))])
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRINGS[:4])
+def test_sample_weight_is_repetition(output, loss, backend):
+    """An integer weight is that many copies of the column, weight 0 an absent one (E10)."""
+    net = vp.Network((3, 4, 2), output=output, loss=loss)
+    params, X, Y, _ = make_problem(net, 6)
+    w = np.array([1.0, 3, 0, 2, 1, 0])
+    times = w.astype(int)
+    repeated = (np.repeat(X, times, axis=1), np.repeat(Y, times, axis=1))
+    J, grads = net.gradients(*on(backend, "float64", params, *repeated), l2=0.2)
+    params, X, Y, w = on(backend, "float64", params, X, Y, w)
+    J_w, grads_w = net.gradients(params, X, Y, sample_weight=w, l2=0.2)
+    assert_close(J_w, host(J))
+    assert_grads_close(grads_w, [vp.Layer(host(W), host(b)) for W, b in grads])
+
+
+def test_l2_penalises_weights_only():
+    """J gains (λ/2m) Σ‖W‖², dW gains (λ/m) W, db nothing (E32)."""
+    net = vp.Network((3, 4, 2))
+    params, X, Y, _ = make_problem(net, 8)
+    (J, grads), (J_l2, grads_l2) = net.gradients(params, X, Y), net.gradients(params, X, Y, l2=0.6)
+    assert pytest.approx(J + 0.6 / 16 * sum((W**2).sum() for W, _ in params), rel=1e-14) == J_l2
+    for (dW, db), (dW_l2, db_l2), (W, _) in zip(grads, grads_l2, params, strict=True):
+        np.testing.assert_allclose(dW_l2, dW + 0.6 / 8 * W, rtol=1e-13)
+        np.testing.assert_array_equal(db_l2, db)
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 5, 17, 40, 41, 1000])
+def test_blocked_equals_unblocked(block_size, backend):
+    net = vp.Network((3, 4, 2), output="softmax")
+    params, X, Y, w = make_problem(net, 41, weights=True)
+    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.2)
+    params, X, Y, w = on(backend, "float64", params, X, Y, w)
+    J_b, grads_b = net.gradients(params, X, Y, sample_weight=w, l2=0.2, block_size=block_size)
+    assert_close(J_b, J)
+    assert_grads_close(grads_b, grads, xp=backend.xp)
+
+
+@pytest.mark.parametrize("own_data", [False, True])
+@pytest.mark.parametrize(("output", "loss"), PAIRINGS[:5])
+def test_stacked_equals_one_by_one(output, loss, own_data, backend, dtype):
+    """K networks in one pass, with shared data and with data of their own, sample weights and L2 included."""
+    net, K = vp.Network((3, 4, 5, 2), output=output, loss=loss), 4
+    singles = [round_to(dtype, *make_problem(net, 9, seed=k, weights=True)) for k in range(K)]
+    data = [s[1:] if own_data else singles[0][1:] for s in singles]
+    expected = [
+        net.gradients(p, X, Y, sample_weight=w, l2=0.2) for (p, *_), (X, Y, w) in zip(singles, data, strict=True)
+    ]
+    stack = tuple(
+        vp.Layer(np.stack([s[0][l].W for s in singles]), np.stack([s[0][l].b for s in singles])) for l in range(3)
+    )
+    X, Y, w = (np.stack(a) for a in zip(*data, strict=True)) if own_data else data[0]
+    stack, X, Y, w = on(backend, dtype, stack, X, Y, w)
+    J, grads = net.gradients(stack, X, Y, sample_weight=w, l2=0.2)
+    assert_close(J, np.array([e[0] for e in expected]), xp=backend.xp)
+    for k in range(K):
+        member = tuple(vp.Layer(W[k, ...], b[k, ...]) for W, b in grads)
+        assert_grads_close(member, expected[k][1], xp=backend.xp)
+
+
+def test_wrong_by_one_percent_fails_the_helper():
+    """The comparison the other tests rely on raises at a gradient wrong by 1 %, and at a NaN."""
+    net = vp.Network((3, 4, 2))
+    params, X, Y, _ = make_problem(net, 8)
+    _, grads = net.gradients(params, X, Y)
+    assert_grads_close(grads, grads)
+    wrong = (grads[0], vp.Layer(grads[1].W, grads[1].b * 1.01))
+    with pytest.raises(AssertionError, match="norm-wise"):
+        assert_grads_close(wrong, grads)
+    with pytest.raises(AssertionError, match="finite"):
+        assert_close(np.full_like(X, np.nan), X)
+    with pytest.raises(AssertionError, match="shape"):
+        assert_close(X[:, :1], X)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "identity"])
+def test_one_step_of_scikit_learn(activation):
+    """One gradient-descent step of sklearn's MLPClassifier from its own parameters (no L2, no momentum)."""
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    random = np.random.default_rng(0)
+    rows, labels = random.standard_normal((30, 4)), random.integers(0, 3, 30)
+
+    def model(steps):
+        return neural_network.MLPClassifier(
+            (5,), activation=activation, solver="sgd", alpha=0, batch_size=30, learning_rate_init=0.1, momentum=0,
+            max_iter=steps, random_state=0, shuffle=False, tol=0, n_iter_no_change=1000,
+        )  # fmt: skip
+
+    with pytest.warns(Warning, match="Maximum iterations"):
+        before, after = model(1).fit(rows, labels), model(2).fit(rows, labels)
+    net = vp.Network((4, 5, 3), hidden="sigmoid" if activation == "logistic" else activation, output="softmax")
+    params = tuple(vp.Layer(W.T, b[:, None]) for W, b in zip(before.coefs_, before.intercepts_, strict=True))
+    _, grads = net.gradients(params, rows.T, np.eye(3)[labels].T)
+    for (W, b), (dW, db), W2, b2 in zip(params, grads, after.coefs_, after.intercepts_, strict=True):
+        np.testing.assert_allclose(W - 0.1 * dW, W2.T, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(b - 0.1 * db, b2[:, None], rtol=1e-12, atol=1e-14)
+
+
+def test_gradient_inside_the_users_own_jax_transformations(jax_backend):
+    """`net` goes into jit, grad and vmap: values cannot be looked at there, shapes still are."""
+    import jax
+
+    net = vp.Network((3, 4, 2))
+    params, X, Y, _ = on(jax_backend, "float32", *make_problem(net, 8))
+    J, grads = net.gradients(params, X, Y)
+    J_jit, grads_jit = jax.jit(lambda p, X, Y: net.gradients(p, X, Y))(params, X, Y)
+    assert_close(J_jit, host(J))
+    assert_grads_close(grads_jit, [vp.Layer(host(W), host(b)) for W, b in grads])
+    auto = jax.grad(net.cost)(params, X, Y)
+    assert_grads_close(auto, [vp.Layer(host(W), host(b)) for W, b in grads])
+    with pytest.raises(ValueError, match="rows"):
+        jax.jit(net.forward)(params, X.T)
+    columns = jax.vmap(lambda x: net.forward(params, x[:, None])[:, 0], in_axes=1, out_axes=1)(X)
+    assert_close(columns, host(net.forward(params, X)))
+
+
+def test_inputs_are_not_modified(backend, dtype):
+    net = vp.Network((3, 4, 4, 2), hidden=["relu", "identity"], output="identity")
+    params, X, Y, w = make_problem(net, 8, weights=True)
+    moved = on(backend, dtype, params, X, Y, w)
+    before = [host(a).copy() for a in (*itertools.chain(*moved[0]), *moved[1:])]
+    net.gradients(moved[0], moved[1], moved[2], sample_weight=moved[3], l2=0.1)
+    net.forward(*moved[:2])
+    after = [host(a) for a in (*itertools.chain(*moved[0]), *moved[1:])]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,83 @@
+"""Properties that hold for every network and all data (hypothesis)."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, make_problem
+
+hypothesis = pytest.importorskip("hypothesis")
+st = hypothesis.strategies
+
+networks = st.builds(
+    lambda sizes, pairing, hidden: vp.Network(
+        (*sizes, 3), hidden=[hidden] * (len(sizes) - 1), output=pairing[0], loss=pairing[1]
+    ),
+    st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    st.sampled_from(PAIRINGS),
+    st.sampled_from(ELEMENTWISE),
+)
+problems = st.tuples(networks, st.integers(1, 12), st.integers(0, 2**32 - 1))
+settings = hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@settings
+@hypothesis.given(problems)
+def test_the_order_of_the_examples_does_not_matter(problem):
+    net, m, seed = problem
+    params, X, Y, w = make_problem(net, m, seed, weights=True)
+    order = np.random.default_rng(seed).permutation(m)
+    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.1)
+    J_p, grads_p = net.gradients(params, X[:, order], Y[:, order], sample_weight=w[order], l2=0.1)
+    assert_close(J_p, J)
+    assert_grads_close(grads_p, grads)
+
+
+@settings
+@hypothesis.given(problems, st.integers(2, 4))
+def test_the_mean_over_copies_is_the_mean(problem, copies):
+    net, m, seed = problem
+    params, X, Y, _ = make_problem(net, m, seed)
+    J, grads = net.gradients(params, X, Y)
+    J_c, grads_c = net.gradients(params, np.tile(X, copies), np.tile(Y, copies))
+    assert_close(J_c, J)
+    assert_grads_close(grads_c, grads)
+
+
+@settings
+@hypothesis.given(problems, st.floats(0.01, 100))
+def test_weights_count_relative_to_each_other(problem, factor):
+    net, m, seed = problem
+    params, X, Y, w = make_problem(net, m, seed, weights=True)
+    J, grads = net.gradients(params, X, Y, sample_weight=w)
+    J_f, grads_f = net.gradients(params, X, Y, sample_weight=factor * w)
+    assert_close(J_f, J)
+    assert_grads_close(grads_f, grads)
+
+
+@settings
+@hypothesis.given(problems, st.integers(1, 13))
+def test_blocks_add_up(problem, block_size):
+    net, m, seed = problem
+    params, X, Y, w = make_problem(net, m, seed, weights=True)
+    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.2)
+    J_b, grads_b = net.gradients(params, X, Y, sample_weight=w, l2=0.2, block_size=block_size)
+    assert_close(J_b, J)
+    assert_grads_close(grads_b, grads)
+
+
+@settings
+@hypothesis.given(problems)
+def test_every_gradient_is_right(problem):
+    net, m, seed = problem
+    params, X, Y, w = make_problem(net, m, seed, weights=True)
+    report = vp.check_gradients(net, params, X, Y, sample_weight=w, l2=0.2)
+    assert report.passed, report
+
+
+@settings
+@hypothesis.given(st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(1, 200))
+def test_a_shuffle_is_a_permutation_of_its_own(seed, epoch, m):
+    order = vp.streams.shuffle(seed, epoch, m)
+    assert sorted(order) == list(range(m))
+    assert (order == vp.streams.shuffle(seed, epoch, m)).all()

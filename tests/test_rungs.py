@@ -1,0 +1,67 @@
+"""The ladder: every rung gives the same J and the same gradients (E13)."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, host, make_problem, on, round_to
+from vecprop import rungs
+
+NETWORKS = [
+    *(vp.Network((3, 4, 2), output=output, loss=loss) for output, loss in PAIRINGS[:6]),
+    *(vp.Network((3, 4, 3, 1), hidden=[g, "tanh"]) for g in ELEMENTWISE),
+    vp.Network((2, 3, 3, 2), hidden=["softmax", "relu"], output="softmax"),
+    vp.Network((3, 1)),
+]
+
+
+@pytest.mark.parametrize("net", NETWORKS, ids=str)
+def test_rungs_agree(net, backend, dtype):
+    rounded = round_to(dtype, *make_problem(net, 5)[:3])
+    J, grads = rungs.per_neuron(net, *rounded)
+    A = rungs.forward_per_neuron(net, *rounded[:2])
+    moved = on(backend, dtype, *rounded)
+    for rung in (rungs.per_neuron, rungs.per_example, rungs.vectorized):
+        J_rung, grads_rung = rung(net, *moved)
+        assert_close(J_rung, J)
+        assert_grads_close(grads_rung, grads, xp=backend.xp)
+    for forward in (rungs.forward_per_neuron, rungs.forward_per_example, net_forward):
+        assert_close(forward(net, *moved[:2]), A, xp=backend.xp)
+
+
+def net_forward(net, params, X):
+    return net.forward(params, X)
+
+
+def test_networks_rung_equals_singles(backend, dtype):
+    net = vp.Network((3, 4, 2), output="softmax")
+    K, (_, X, Y, _) = 6, make_problem(net, 7)
+    stack = net.init(seed=range(K), dtype=dtype, backend=backend)
+    X, Y = on(backend, dtype, X, Y)
+    J, grads = rungs.networks(net, stack, X, Y)
+    for k in range(K):
+        single = net.init(seed=k, dtype=dtype, backend=backend)
+        J_k, grads_k = rungs.vectorized(net, single, X, Y)
+        assert_close(J[k, ...], host(J_k))
+        member = tuple(vp.Layer(W[k, ...], b[k, ...]) for W, b in grads)
+        assert_grads_close(member, [vp.Layer(host(W), host(b)) for W, b in grads_k])
+
+
+def test_stack_and_single_are_told_apart():
+    net = vp.Network((3, 4, 1))
+    _, X, Y, _ = make_problem(net, 7)
+    with pytest.raises(ValueError, match=r"params must be a stack of networks.*seed=range"):
+        rungs.networks(net, net.init(dtype="float64"), X, Y)
+    for rung in (rungs.per_neuron, rungs.per_example, rungs.vectorized):
+        with pytest.raises(ValueError, match=r"params must be one network.*rungs\.networks"):
+            rung(net, net.init(seed=[1, 2], dtype="float64"), X, Y)
+
+
+@pytest.mark.parametrize("rung", [rungs.per_neuron, rungs.per_example, rungs.vectorized])
+def test_rungs_check_their_input(rung):
+    net = vp.Network((3, 4, 1))
+    params, X, Y, _ = make_problem(net, 7)
+    with pytest.raises(ValueError, match="X must be finite"):
+        rung(net, params, X * np.nan, Y)
+    with pytest.raises(ValueError, match="examples in rows"):
+        rung(net, params, X.T, Y)
