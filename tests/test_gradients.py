@@ -39,28 +39,29 @@ def test_against_central_differences(sizes, hidden, output, loss):
     assert max(report.values()) <= 1e-7, report
 
 
-@pytest.mark.parametrize(("sizes", "hidden", "output", "loss"), GRID)
-def test_against_jax_grad(sizes, hidden, output, loss, jax_backend, dtype):
+@pytest.mark.parametrize(
+    ("sizes", "hidden", "output", "loss", "dtype"),
+    [(*g, "float64") for g in GRID] + [(*g, "float32") for g in GRID[::7]],
+)
+def test_against_jax_grad(sizes, hidden, output, loss, dtype, jax_backend):
     """Automatic differentiation of our cost; at no kink, where JAX's derivative of ReLU is another."""
     import jax
 
     net = vp.Network(sizes, hidden=hidden, output=output, loss=loss)
     params, X, Y, w = make_problem(net, m=7, weights=True)
     params, X, Y, w = on(jax_backend, dtype, params, X, Y, w)
-    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.3)
-    with jax_backend.scope(dtype, "highest"):
-        J_auto, grads_auto = jax.value_and_grad(
-            lambda p: vp.propagation.cost(net, p, X, Y, w, 0.3, vp.propagation.total_weight(X, w))
-        )(params)
+    with jax_backend.scope(dtype, "highest"):  # not compiled: so many networks share the kernels of their operations
+        J, grads = vp.propagation.gradients(net, params, X, Y, w, 0.3)
+        J_auto, grads_auto = jax.value_and_grad(lambda p: vp.propagation.cost(net, p, X, Y, w, 0.3))(params)
     assert_close(J, host(J_auto), xp=jax_backend.xp)
     assert_grads_close(grads, [vp.Layer(host(W), host(b)) for W, b in grads_auto], xp=jax_backend.xp)
 
 
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("m", [1, 2, 33])
-def test_backends_agree(seed, m, backend, dtype):
-    """Every backend against NumPy in float64, from the same rounded input."""
+@pytest.mark.parametrize("seed", range(16))
+def test_backends_agree(seed, backend, dtype):
+    """Every backend against NumPy in float64, from the same rounded input; m = 1 and 2 among the sizes."""
     random = np.random.default_rng(seed)
+    m = [1, 2, 7, 33][seed % 4]
     sizes = tuple(int(n) for n in random.integers(2, 12, int(random.integers(2, 6))))
     output, loss = PAIRINGS[seed % len(PAIRINGS)]
     hidden = [ELEMENTWISE[int(i)] for i in random.integers(0, len(ELEMENTWISE), len(sizes) - 2)]
@@ -125,7 +126,7 @@ def test_l2_penalises_weights_only():
         np.testing.assert_array_equal(db_l2, db)
 
 
-@pytest.mark.parametrize("block_size", [1, 2, 5, 17, 40, 41, 1000])
+@pytest.mark.parametrize("block_size", [1, 7, 40, 41, 1000])
 def test_blocked_equals_unblocked(block_size, backend):
     net = vp.Network((3, 4, 2), output="softmax")
     params, X, Y, w = make_problem(net, 41, weights=True)
@@ -137,7 +138,7 @@ def test_blocked_equals_unblocked(block_size, backend):
 
 
 @pytest.mark.parametrize("own_data", [False, True])
-@pytest.mark.parametrize(("output", "loss"), PAIRINGS[:5])
+@pytest.mark.parametrize(("output", "loss"), PAIRINGS[:3])
 def test_stacked_equals_one_by_one(output, loss, own_data, backend, dtype):
     """K networks in one pass, with shared data and with data of their own, sample weights and L2 included."""
     net, K = vp.Network((3, 4, 5, 2), output=output, loss=loss), 4

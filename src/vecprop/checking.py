@@ -194,17 +194,19 @@ def _numeric(
 ) -> npt.NDArray[np.float64]:
     """Return the numeric gradient of J at the picked entries of one parameter, from stacks of perturbed networks."""
     X, Y, w, l2 = data
+    compiled = checked.backend.compile(propagation.cost, static=(0,))
 
     def costs(params: Params) -> npt.NDArray[Any]:
-        return checked.backend.to_numpy(propagation.cost(net, params, X, Y, w, l2))
+        return checked.backend.to_numpy(compiled(net, params, X, Y, w, l2))
 
+    host = [Layer(*(checked.backend.to_numpy(a) for a in layer)) for layer in checked.params]
     parts = []
     for chunk in _chunks(net, X.shape[-1], picked):
         if method == "complex":
-            parts.append(costs(_perturbed(checked, which, chunk, 1j * COMPLEX_STEP)).imag / COMPLEX_STEP)
+            parts.append(costs(_perturbed(checked.xp, host, which, chunk, 1j * COMPLEX_STEP)).imag / COMPLEX_STEP)
         else:
-            above = costs(_perturbed(checked, which, chunk, CENTRAL_STEP))
-            below = costs(_perturbed(checked, which, chunk, -CENTRAL_STEP))
+            above = costs(_perturbed(checked.xp, host, which, chunk, CENTRAL_STEP))
+            below = costs(_perturbed(checked.xp, host, which, chunk, -CENTRAL_STEP))
             parts.append((above - below) / (2 * CENTRAL_STEP))
     return np.concatenate(parts)
 
@@ -217,21 +219,19 @@ def _chunks(net: Network, m: int, picked: npt.NDArray[np.int64]) -> Iterator[npt
         yield picked[start : start + size]
 
 
-def _perturbed(checked: Checked, which: tuple[int, str], entries: npt.NDArray[np.int64], step: complex) -> Params:
+def _perturbed(
+    xp: Namespace, host: list[Layer], which: tuple[int, str], entries: npt.NDArray[np.int64], step: complex
+) -> Params:
     """Return a stack of len(entries) networks, network k with `step` added to entry k of one parameter."""
-    xp, K = checked.xp, len(entries)
-    dtype = xp.complex128 if isinstance(step, complex) else xp.float64
+    K, dtype = len(entries), np.complex128 if isinstance(step, complex) else np.float64
     stack = []
-    for l, layer in enumerate(checked.params, start=1):
+    for l, layer in enumerate(host, start=1):
         arrays = []
         for field, array in zip(Layer._fields, layer, strict=True):
-            stacked = xp.broadcast_to(xp.astype(array, dtype), (K, *array.shape))
+            stacked = np.repeat(array[None].astype(dtype), K, axis=0)
             if (l, field) == which:
-                one_hot = np.zeros((K, math.prod(array.shape)))
-                one_hot[np.arange(K), entries] = 1.0
-                moved = xp.asarray(one_hot.reshape(K, *array.shape), dtype=dtype)
-                stacked = stacked + step * moved
-            arrays.append(stacked)
+                stacked.reshape(K, -1)[np.arange(K), entries] += step
+            arrays.append(xp.asarray(stacked))
         stack.append(Layer(*arrays))
     return tuple(stack)
 

@@ -31,8 +31,13 @@ class Loss:
     def check_output(self, output: Activation, n_out: int) -> None:
         """Raise ValueError if the loss is not defined for this output layer."""
 
-    def check_targets(self, xp: Namespace, Y: Array) -> None:
-        """Raise ValueError if Y, finite and of the right shape, holds values the loss is not defined for."""
+    def valid_targets(self, xp: Namespace, Y: Array) -> Array:
+        """Return whether the loss is defined for all the values of Y, as a 0-d boolean array."""
+        return xp.all(xp.isfinite(Y))
+
+    def describe_invalid(self, xp: Namespace, Y: Array) -> str:  # noqa: ARG002
+        """Return what is wrong with a finite Y for which `valid_targets` is false, and what to do."""
+        return f"Y holds values {self.name} is not defined for"
 
 
 LossLike: TypeAlias = str | Loss
@@ -85,13 +90,16 @@ class BinaryCrossEntropy(Loss):
         """Raise ValueError unless the output lies in (0, 1)."""
         _check_probability(self, output)
 
-    def check_targets(self, xp: Namespace, Y: Array) -> None:
-        """Raise ValueError unless every label is 0 or 1."""
-        if not xp.all((Y == 0) | (Y == 1)):
-            raise ValueError(
-                f"Y must hold only the labels 0 and 1 for {self.name}, got values from {float(xp.min(Y)):g} to "
-                f"{float(xp.max(Y)):g}; code the two classes as 0 and 1, or use loss='squared_error' for real targets"
-            )
+    def valid_targets(self, xp: Namespace, Y: Array) -> Array:
+        """Return whether every label is 0 or 1."""
+        return xp.all((Y == 0) | (Y == 1))
+
+    def describe_invalid(self, xp: Namespace, Y: Array) -> str:
+        """Return the range of the labels."""
+        return (
+            f"Y must hold only the labels 0 and 1 for {self.name}, got values from {float(xp.min(Y)):g} to "
+            f"{float(xp.max(Y)):g}; code the two classes as 0 and 1, or use loss='squared_error' for real targets"
+        )
 
 
 def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
@@ -154,19 +162,19 @@ class CrossEntropy(Loss):
                 "for two classes coded in one unit use output='sigmoid' with loss='binary_cross_entropy'"
             )
 
-    def check_targets(self, xp: Namespace, Y: Array) -> None:
-        """Raise ValueError unless every column is a probability distribution."""
+    def valid_targets(self, xp: Namespace, Y: Array) -> Array:
+        """Return whether every column is a probability distribution."""
+        return xp.all(Y >= 0) & xp.all(xp.abs(xp.sum(Y, axis=-2) - 1.0) <= 1e-5)
+
+    def describe_invalid(self, xp: Namespace, Y: Array) -> str:
+        """Return which of the two conditions fails, and by how much."""
         if xp.min(Y) < 0:
-            raise ValueError(
-                f"Y must be class probabilities for {self.name}, got a negative value: {float(xp.min(Y)):g}"
-            )
-        off = xp.max(xp.abs(xp.sum(Y, axis=-2) - 1.0))
-        if off > 1e-5:
-            raise ValueError(
-                f"Y must have columns that sum to 1 for {self.name} (one-hot: 1 in the row of the class, 0 elsewhere), "
-                f"got a column whose sum is off by {float(off):g}; for labels that do not exclude each other use "
-                "output='sigmoid'"
-            )
+            return f"Y must be class probabilities for {self.name}, got a negative value: {float(xp.min(Y)):g}"
+        off = float(xp.max(xp.abs(xp.sum(Y, axis=-2) - 1.0)))
+        return (
+            f"Y must have columns that sum to 1 for {self.name} (one-hot: 1 in the row of the class, 0 elsewhere), "
+            f"got a column whose sum is off by {off:g}; for labels that do not exclude each other use output='sigmoid'"
+        )
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from vecprop.selection import get_backend, get_precision
 from vecprop.shapes import ShapeTable, shape_table
 from vecprop.streams import check_seed, is_seed_sequence
 from vecprop.validation import (
-    check_data,
     check_examples,
+    check_inputs,
     check_l2,
     check_params,
     check_positive_integer,
@@ -153,7 +153,7 @@ class Network:
         """
         checked = check_params(self, params)
         with checked.backend.scope(checked.dtype, get_precision()):
-            X = check_data(checked, "X", X, self.sizes[0])
+            X = check_inputs(self, checked, X)
             return checked.backend.compile(propagation.output, static=(0,))(self, checked.params, X)
 
     def cost(

@@ -18,7 +18,7 @@ from vecprop.namespaces import Array, Namespace
 from vecprop.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_precision
-from vecprop.validation import Checked, check_data, check_examples, check_params
+from vecprop.validation import Checked, check_examples, check_inputs, check_params
 
 Pairs = Iterable[tuple[Array, Array]]
 
@@ -78,7 +78,7 @@ def networks(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Pa
 def forward_per_neuron(net: Network, params: Pairs, X: Array) -> Array:
     """Return A_L (n_L, m) by one dot product for each neuron and example (E5)."""
     with _single(net, params) as checked:
-        X = check_data(checked, "X", X, net.sizes[0])
+        X = check_inputs(net, checked, X)
         columns = [
             _neurons_forward(net, checked.xp, checked.params, X[:, i : i + 1])[1][-1] for i in range(X.shape[-1])
         ]
@@ -88,7 +88,7 @@ def forward_per_neuron(net: Network, params: Pairs, X: Array) -> Array:
 def forward_per_example(net: Network, params: Pairs, X: Array) -> Array:
     """Return A_L (n_L, m), one matrix-vector product for each layer and example (E6)."""
     with _single(net, params) as checked:
-        X = check_data(checked, "X", X, net.sizes[0])
+        X = check_inputs(net, checked, X)
         step = checked.backend.compile(propagation.output, static=(0,))
         columns = [step(net, checked.params, X[:, i : i + 1]) for i in range(X.shape[-1])]
         return checked.xp.concat(columns, axis=-1)

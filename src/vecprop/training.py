@@ -247,9 +247,10 @@ def _train_epoch(
     # With one batch an epoch the order does not matter, and the data need not be copied.
     order = run.backend.asarray(shuffle(state.seed, state.epoch, m), "int32") if run.batch_size < m else None
     epoch = run.backend.compile(_epoch, static=(0,))
-    params, slots, costs, weights, norms = epoch(run, state.params, state.slots, data, order, l2)
-    costs, weights, norms = (run.backend.to_numpy(a).astype(np.float64) for a in (costs, weights, norms))
-    _check_finite(run, state, costs, norms, params, data[0], history)
+    params, slots, finite, *outputs = epoch(run, state.params, state.slots, data, order, l2)
+    costs, weights, norms = (run.backend.to_numpy(a).astype(np.float64) for a in outputs)
+    if not finite:
+        raise _divergence(run, state, costs, norms, data[0], history)
     history["cost"].append(float(costs @ weights / weights.sum()))
     history["gradient_norm"].append(norms.mean(axis=0).tolist())
     history["seconds"].append(time.perf_counter() - begin)
@@ -263,10 +264,11 @@ def _epoch(
     data: tuple[Array, Array, Array | None],
     order: Array | None,
     l2: float | None,
-) -> tuple[Params, Slots, Array, Array, Array]:
+) -> tuple[Any, ...]:
     """One pass over the examples: the whole batches as one loop, then the smaller last one (E30).
 
-    Returns the parameters, the slots, and for each batch its cost, its weight and the gradient norms (steps, L).
+    Returns the parameters, the slots, whether all was finite, and for each batch its cost, its weight and the gradient
+    norms (steps, L).
     """
     arrays = [a for a in data if a is not None]
     xp = array_namespace(arrays[0])
@@ -284,7 +286,9 @@ def _epoch(
     if m % B:
         carry, last = step(carry, tuple(a[..., whole * B :] for a in arrays))
         outputs = tuple(xp.concat([o, l[None, ...]]) for o, l in zip(outputs, last, strict=True))
-    return (*carry, *outputs)
+    leaves = [outputs[0], outputs[2], *(a for layer in carry[0] for a in layer)]
+    finite = xp.all(xp.stack([xp.all(xp.isfinite(a)) for a in leaves]))
+    return (*carry, finite, *outputs)
 
 
 def _cut(a: Array, count: int, size: int) -> Array:
@@ -320,32 +324,25 @@ def _choose(xp: Any, condition: Array, new: Any, old: Any) -> Any:
     return type(new)(*leaves) if hasattr(new, "_fields") else tuple(leaves)
 
 
-def _check_finite(
+def _divergence(
     run: _Run,
     state: TrainingState,
     costs: npt.NDArray[np.float64],
     norms: npt.NDArray[np.float64],
-    params: Params,
     X: Array,
     history: History,
-) -> None:
-    """Raise DivergenceError at the first step of the epoch whose cost, gradient or parameters are not finite."""
+) -> DivergenceError:
+    """Return the error for an epoch in which a cost, a gradient or, after its last step, a parameter is not finite."""
     bad = ~np.isfinite(costs) | ~np.isfinite(norms).all(axis=1)
-    xp = run.backend.xp
-    if not bad.any():
-        if all(bool(xp.all(xp.isfinite(a))) for layer in params for a in layer):
-            return
-        bad[-1] = True
-    step = int(np.argmax(bad))
+    step = int(np.argmax(bad)) if bad.any() else len(costs) - 1
     overflowed = np.flatnonzero(~np.isfinite(norms[step]))
     before = norms[step - 1] if step else np.asarray(history["gradient_norm"][-1]) if state.epoch else norms[step]
     layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
-    largest_input = float(xp.max(xp.abs(X)))
-    largest = float(before[layer - 1])
-    raise DivergenceError(
+    largest_input = float(run.backend.xp.max(run.backend.xp.abs(X)))
+    return DivergenceError(
         f"training diverged: the cost is {costs[step]:g} in epoch {state.epoch + 1}, step {step + 1} of {len(costs)}; "
-        f"the gradient of layer {layer} was the first to go (its norm was {largest:g} just before). What to change: "
-        f"lower the learning rate (now {run.optimizer.learning_rate:g}); scale the inputs (the largest |X| is "
+        f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before). What to "
+        f"change: lower the learning rate (now {run.optimizer.learning_rate:g}); scale the inputs (the largest |X| is "
         f"{largest_input:g}, near 1 is good); start from smaller weights (init). The parameters at the start of this "
         "epoch are in the error's `params`.",
         epoch=state.epoch + 1,

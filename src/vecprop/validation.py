@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.backend import Backend
+from vecprop.losses import Loss
 from vecprop.namespaces import Array, Namespace, array_namespace, is_array, is_concrete, namespace_name
 from vecprop.propagation import Layer, Params
 from vecprop.selection import backend_for
@@ -157,16 +158,37 @@ def _one_namespace(arrays: dict[str, object]) -> Namespace:
     return xp
 
 
-def check_data(checked: Checked, name: str, value: object, rows: int, m: int | None = None) -> Array:
-    """Return X or Y, (…, rows, m), in the dtype of the parameters, or raise.
+def check_inputs(net: "Network", checked: Checked, X: Any) -> Array:
+    """Return X, (…, n_0, m), in the dtype of the parameters, or raise an error that says what is wrong with it."""
+    array = _check_layout(checked, "X", X, net.sizes[0])
+    _check_values(net, checked, {"X": (X, array)})
+    return array
+
+
+def check_examples(
+    net: "Network", checked: Checked, X: Any, Y: Any, sample_weight: Any = None
+) -> tuple[Array, Array, Array | None]:
+    """Return X, Y and sample_weight in the dtype of the parameters, checked against them and against each other.
 
     Raises
     ------
     TypeError
         Not an array, of another library than the parameters, or of a dtype that is not real.
     ValueError
-        Of the wrong rank or shape (a transposed array is recognised), empty, or not finite.
+        Of the wrong rank or shape (a transposed array is recognised), empty, not finite; labels the loss is not defined
+        for; weights that are negative or all zero.
     """
+    arrays = {"X": (X, _check_layout(checked, "X", X, net.sizes[0]))}
+    m = arrays["X"][1].shape[-1]
+    arrays["Y"] = (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m))
+    if sample_weight is not None:
+        arrays["sample_weight"] = (sample_weight, _check_weight_layout(checked, sample_weight, m))
+    _check_values(net, checked, arrays)
+    return arrays["X"][1], arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
+
+
+def _check_layout(checked: Checked, name: str, value: object, rows: int, m: int | None = None) -> Array:
+    """Return X or Y, (…, rows, m), in the dtype of the parameters: library, rank, shape and dtype are checked."""
     _one_namespace({"W1": checked.params[0].W, name: value})
     array: Array = value
     wanted = f"({rows}, {'m' if m is None else m})"
@@ -186,7 +208,15 @@ def check_data(checked: Checked, name: str, value: object, rows: int, m: int | N
         raise ValueError(
             f"{name} must have shape {wanted} or the stack of the parameters before it, {checked.stack}, got {shape}"
         )
-    return _finite(checked.xp, name, array, _as_floating(checked, name, array), checked.dtype)
+    return _as_floating(checked, name, array)
+
+
+def _check_weight_layout(checked: Checked, w: Any, m: int) -> Array:
+    """Return sample_weight, (m,) or (…, m), in the dtype of the parameters."""
+    _one_namespace({"W1": checked.params[0].W, "sample_weight": w})
+    if tuple(w.shape) not in ((m,), (*checked.stack, m)):
+        raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {tuple(w.shape)}")
+    return _as_floating(checked, "sample_weight", w)
 
 
 def _as_floating(checked: Checked, name: str, array: Array) -> Array:
@@ -215,12 +245,41 @@ def _is_kind(xp: Namespace, array: Array, kind: str) -> bool:
         return False
 
 
-def _finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> Array:
-    if not is_concrete(array):
-        return array
+def _check_values(net: "Network", checked: Checked, arrays: dict[str, tuple[Array, Array]]) -> None:
+    """Raise ValueError if a value is wrong. `arrays`: name -> (as given, in the dtype of the parameters).
+
+    One compiled question answers for all of them, so that a device is asked once; only after a no are they looked at.
+    """
+    if not all(is_concrete(array) for _, array in arrays.values()):
+        return
+    X, Y, w = (arrays[name][1] if name in arrays else None for name in ("X", "Y", "sample_weight"))
+    if checked.backend.compile(_values_are_good, static=(0,))(net.loss, X, Y, w):
+        return
+    xp = checked.xp
+    for name, (given, array) in arrays.items():
+        _require_finite(xp, name, given, array, checked.dtype)
+    if Y is not None and not net.loss.valid_targets(xp, Y):
+        raise ValueError(net.loss.describe_invalid(xp, Y))
+    if xp.min(w) < 0:
+        raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
+    raise ValueError("sample_weight must not be all zero: no example would count")
+
+
+def _values_are_good(loss: Loss, X: Array, Y: Array | None, w: Array | None) -> Array:
+    """Finite inputs, targets the loss is defined for, weights ≥ 0 that are not all 0: a 0-d boolean array."""
+    xp = array_namespace(X)
+    good = xp.all(xp.isfinite(X))
+    if Y is not None:
+        good = good & loss.valid_targets(xp, Y)
+    if w is not None:
+        good = good & xp.all((w >= 0) & xp.isfinite(w)) & xp.all(xp.sum(w, axis=-1) > 0)
+    return good
+
+
+def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> None:
     finite = xp.isfinite(array)
     if xp.all(finite):
-        return array
+        return
     if _is_kind(xp, given, "real floating") and xp.all(xp.isfinite(given)):
         raise ValueError(f"{name} holds values too large for {dtype}, the dtype of the parameters; use float64")
     count = int(xp.sum(xp.astype(~finite, xp.int32)))
@@ -229,41 +288,6 @@ def _finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) ->
     raise ValueError(
         f"{name} must be finite, got {count} NaN or infinite value{'s' if count > 1 else ''}, the first at {place}"
     )
-
-
-def check_targets(net: "Network", checked: Checked, Y: object, m: int) -> Array:
-    """Return Y, (…, n_L, m), in the dtype of the parameters, with values the loss is defined for, or raise."""
-    array = check_data(checked, "Y", Y, net.sizes[-1], m)
-    if is_concrete(array):
-        net.loss.check_targets(checked.xp, array)
-    return array
-
-
-def check_sample_weight(checked: Checked, w: Any, m: int) -> Array | None:
-    """Return sample_weight, (m,) or (…, m), in the dtype of the parameters, or raise: weights ≥ 0, not all 0."""
-    if w is None:
-        return None
-    _one_namespace({"W1": checked.params[0].W, "sample_weight": w})
-    array: Array = w
-    if tuple(array.shape) not in ((m,), (*checked.stack, m)):
-        raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {tuple(array.shape)}")
-    array = _as_floating(checked, "sample_weight", array)
-    array = _finite(checked.xp, "sample_weight", w, array, checked.dtype)
-    if is_concrete(array):
-        if checked.xp.min(array) < 0:
-            raise ValueError(f"sample_weight must be >= 0, got {float(checked.xp.min(array)):g}")
-        if checked.xp.min(checked.xp.sum(array, axis=-1)) <= 0:
-            raise ValueError("sample_weight must not be all zero: no example would count")
-    return array
-
-
-def check_examples(
-    net: "Network", checked: Checked, X: Any, Y: Any, sample_weight: Any = None
-) -> tuple[Array, Array, Array | None]:
-    """Return X, Y and sample_weight, checked against the parameters and against each other."""
-    X = check_data(checked, "X", X, net.sizes[0])
-    m = X.shape[-1]
-    return X, check_targets(net, checked, Y, m), check_sample_weight(checked, sample_weight, m)
 
 
 def check_l2(l2: object) -> float | None:
