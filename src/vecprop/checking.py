@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.activations import Custom
+from vecprop.arguments import check_positive_integer
 from vecprop.errors import unknown_name
 from vecprop.namespaces import Array, Namespace, array_namespace
 from vecprop.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_precision
 from vecprop.streams import CHECKED_ENTRIES, generator
-from vecprop.validation import Checked, check_examples, check_l2, check_params, check_positive_integer
+from vecprop.validation import Checked, check_examples, check_l2, check_params
 
 COMPLEX_STEP = 1e-30
 CENTRAL_STEP = 1e-6

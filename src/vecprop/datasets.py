@@ -8,10 +8,7 @@ Every function returns a `Dataset`, which unpacks as `X, Y`.
 ((2, 400), (1, 400))
 """
 
-import math
-import operator
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,219 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecprop import streams, tables
+from vecprop.arguments import check_integer, check_real
+from vecprop.dataset import Dataset as Dataset
+from vecprop.dataset import standardize as standardize
 from vecprop.errors import unknown_name
 from vecprop.tables import PathLike, Target, Task
 
 # The streams of this module (`vecprop.streams.generator`), far from those of the core.
-_SPLIT, _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR = range(100, 107)
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Examples in columns, and what they are called.
-
-    Parameters
-    ----------
-    X : array (n_x, m)
-        The features, made float64 and C-contiguous.
-    Y : array (n_y, m)
-        The targets, likewise: one row of 0.0 and 1.0 (binary), one-hot columns (classification) or any
-        numbers (regression).
-    name : str
-        What the data set is called.
-    feature_names : tuple of str
-        One for each row of X.
-    target_names : tuple of str
-        The classes in order, two for binary; for regression one name for each row of Y.
-    task : {"binary", "classification", "regression"}
-        What is to be learned.
-
-    Raises
-    ------
-    ValueError
-        If the shapes, the names and the task do not fit together.
-
-    Examples
-    --------
-    >>> data = Dataset([[1.0, 2.0, 3.0]], [[0, 1, 1]], "tiny", ("x",), ("no", "yes"), "binary")
-    >>> data
-    Dataset('tiny', binary, X (1, 3), Y (1, 3))
-    >>> X, Y = data
-    >>> data.labels
-    array([0, 1, 1])
-    """
-
-    X: NDArray[np.float64]
-    Y: NDArray[np.float64]
-    name: str
-    feature_names: tuple[str, ...]
-    target_names: tuple[str, ...]
-    task: Task
-
-    def __post_init__(self) -> None:
-        for argument in ("X", "Y"):
-            value = np.asarray(getattr(self, argument), dtype=np.float64, order="C")
-            if value.ndim != 2:
-                raise ValueError(f"{argument} must have one example per column, (n, m), got shape {value.shape}")
-            object.__setattr__(self, argument, value)
-        if self.X.shape[1] != self.Y.shape[1]:
-            raise ValueError(f"X and Y must have one column per example, got X {self.X.shape} and Y {self.Y.shape}")
-        if self.task not in tables.TASKS:
-            raise ValueError(f"task: {unknown_name('task', self.task, tables.TASKS)}")
-        rows = {
-            "feature_names": self.X.shape[0],
-            "target_names": 2 if self.task == "binary" else self.Y.shape[0],
-        }
-        for argument, count in rows.items():
-            if len(getattr(self, argument)) != count:
-                raise ValueError(f"{argument} must be {count} names, got {getattr(self, argument)!r}")
-        self._check_targets()
-
-    def _check_targets(self) -> None:
-        if self.task == "regression":
-            return
-        if not ((self.Y == 0) | (self.Y == 1)).all():
-            raise ValueError(f"Y must hold only 0 and 1 for task={self.task!r}")
-        if self.task == "binary" and self.Y.shape[0] != 1:
-            raise ValueError(f"Y must be (1, m) for task='binary', got shape {self.Y.shape}")
-        if self.task == "classification" and not (self.Y.sum(axis=0) == 1).all():
-            raise ValueError("Y must have exactly one 1 in each column for task='classification'")
-
-    def __iter__(self) -> Iterator[NDArray[np.float64]]:
-        """Yield X, then Y, so that `X, Y = dataset` works."""
-        yield self.X
-        yield self.Y
-
-    def __repr__(self) -> str:
-        return f"Dataset({self.name!r}, {self.task}, X {self.X.shape}, Y {self.Y.shape})"
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """The class of each example, (m,), an index into `target_names`; ValueError for a regression."""
-        if self.task == "regression":
-            raise ValueError(f"{self.name} is a regression: it has numbers in Y and no class labels")
-        return np.asarray(self.Y[0] if self.task == "binary" else self.Y.argmax(axis=0), dtype=np.int64)
-
-    def split(self, fraction: float = 0.2, seed: int = 0, stratify: bool | None = None) -> tuple["Dataset", "Dataset"]:
-        """Divide the examples at random into two data sets, (train, test), each in random order.
-
-        Parameters
-        ----------
-        fraction : float, default 0.2
-            The share that goes into the second, in (0, 1).
-        seed : int, default 0
-            The same seed gives the same split.
-        stratify : bool, optional
-            Keep the share of each class, and every class that has two examples or more on both sides. The
-            default is to do so wherever there are classes; a class with one example stays in the first part.
-
-        Raises
-        ------
-        ValueError
-            For a fraction outside (0, 1), too few examples for both sides, or a stratified regression.
-
-        Examples
-        --------
-        >>> train, test = xor(m=20).split(0.25)
-        >>> train.X.shape, test.X.shape, sorted(train.Y[0].tolist()).index(1.0) in (7, 8)
-        ((2, 15), (2, 5), True)
-        """
-        fraction = _check_number("fraction", fraction, "in (0, 1)", lambda value: 0 < value < 1)
-        if not (stratify is None or isinstance(stratify, bool)):
-            raise TypeError(f"stratify must be True, False or None, got {stratify!r}")
-        if stratify is None:
-            stratify = self.task != "regression"
-        m = self.X.shape[1]
-        groups = self.labels if stratify else np.zeros(m, dtype=np.int64)
-        share = _test_counts(np.bincount(groups, minlength=1), fraction)
-        if sum(share) == 0:
-            raise ValueError(f"split needs two examples or more{' of some class' * stratify}, {self.name} has m = {m}")
-        order = streams.generator(seed, _SPLIT).permutation(m)
-        in_test = np.zeros(m, dtype=bool)
-        for group, count in enumerate(share):
-            in_test[np.flatnonzero(groups[order] == group)[:count]] = True
-        return self._take(order[~in_test]), self._take(order[in_test])
-
-    def _take(self, examples: NDArray[np.int64]) -> "Dataset":
-        return replace(self, X=self.X[:, examples], Y=self.Y[:, examples])
-
-
-def _test_counts(counts: NDArray[np.int64], fraction: float) -> list[int]:
-    """Return how many of each group go to the test side: largest remainders, one at least on each side."""
-    most = np.maximum(counts - 1, 0)
-    quota = fraction * counts
-    share = np.maximum(np.floor(quota), np.minimum(most, 1))  # at most `most`, as fraction < 1
-    for group in np.argsort(share - quota, kind="stable").tolist():
-        if share.sum() < math.floor(quota.sum() + 0.5) and share[group] < most[group]:
-            share[group] += 1
-    return [int(count) for count in share]
-
-
-def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
-    """Give every feature of the first data set zero mean and unit variance, and treat the others likewise.
-
-    A feature that is constant in the first is centred and not divided.
-
-    Returns
-    -------
-    tuple of Dataset
-        As many as were given: `train, test = standardize(train, test)`.
-
-    Raises
-    ------
-    TypeError
-        For anything but data sets.
-    ValueError
-        If one has another number of features, or the first has no examples.
-
-    Examples
-    --------
-    >>> train = Dataset([[1.0, 3.0], [5.0, 5.0]], [[0, 1]], "train", ("a", "b"), ("no", "yes"), "binary")
-    >>> test = Dataset([[4.0], [6.0]], [[1]], "test", ("a", "b"), ("no", "yes"), "binary")
-    >>> [data.X.tolist() for data in standardize(train, test)]
-    [[[-1.0, 1.0], [0.0, 0.0]], [[2.0], [1.0]]]
-    """
-    for data in (train, *others):
-        if not isinstance(data, Dataset):
-            raise TypeError(f"standardize takes data sets, got {type(data).__name__}")
-        if data.X.shape[0] != train.X.shape[0]:
-            raise ValueError(f"{data.name} has {data.X.shape[0]} features and {train.name} has {train.X.shape[0]}")
-    if train.X.shape[1] == 0:
-        raise ValueError(f"{train.name} has no examples to take a mean of")
-    # A constant 0.1 has a rounded mean and a tiny deviation: compare the values themselves.
-    constant = (train.X[:, :1] == train.X).all(axis=1, keepdims=True)
-    mean = np.where(constant, train.X[:, :1], train.X.mean(axis=1, keepdims=True))
-    deviation = np.where(constant, 1.0, train.X.std(axis=1, keepdims=True))
-    return tuple(replace(data, X=(data.X - mean) / deviation) for data in (train, *others))
-
-
-# --- checks of arguments ------------------------------------------------------------------------------------
-
-
-def _check_integer(argument: str, value: object, least: int) -> int:
-    wanted = f"{argument} must be an integer of at least {least}, got {value!r}"
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(wanted)
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(wanted) from None
-    if number < least:
-        raise ValueError(wanted)
-    return number
-
-
-def _check_number(argument: str, value: object, wanted: str, holds: Callable[[float], bool]) -> float:
-    message = f"{argument} must be a finite number {wanted}, got {value!r}"
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(message)
-    if not math.isfinite(value) or not holds(float(value)):
-        raise ValueError(message)
-    return float(value)
+_FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR = range(101, 107)
 
 
 def _check_noise(noise: object) -> float:
-    return _check_number("noise", noise, "of at least 0", lambda value: value >= 0)
+    return check_real(noise, "noise", "of at least 0", lambda value: value >= 0)
 
 
 # --- generated ----------------------------------------------------------------------------------------------
@@ -239,7 +35,7 @@ def _check_noise(noise: object) -> float:
 
 def _places(m: object, classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the class of each of m examples, in turn, and its place on the class's curve, from 0 to 1."""
-    index = np.arange(_check_integer("m", m, classes))
+    index = np.arange(check_integer(m, "m", classes))
     labels = index % classes
     return labels, (index // classes) / np.maximum(np.bincount(labels)[labels] - 1, 1)
 
@@ -370,8 +166,8 @@ def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, 
     >>> X.shape, Y.shape, round(float(np.hypot(X[0], X[1]).max()), 6)
     ((2, 300), (3, 300), 1.0)
     """
-    arms = _check_integer("arms", arms, 2)
-    turns = _check_number("turns", turns, "above 0", lambda value: value > 0)
+    arms = check_integer(arms, "arms", 2)
+    turns = check_real(turns, "turns", "above 0", lambda value: value > 0)
     labels, place = _places(m, arms)
     noise, random = _check_noise(noise), streams.generator(seed, _SPIRALS)
     radius = 0.1 + 0.9 * place
@@ -405,7 +201,7 @@ def linearly_separable(m: int = 400, seed: int = 0, *, margin: float = 0.2) -> D
     >>> X.shape, Y.sum()
     ((2, 10), np.float64(5.0))
     """
-    margin = _check_number("margin", margin, "above 0", lambda value: value > 0)
+    margin = check_real(margin, "margin", "above 0", lambda value: value > 0)
     labels, _ = _places(m, 2)
     random = streams.generator(seed, _LINE)
     direction, offset = random.uniform(0, 2 * np.pi), random.uniform(-0.5, 0.5)

@@ -8,6 +8,7 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.activations import Activation, get_activation, is_pair
+from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
 from vecprop.initializers import draw_weights
 from vecprop.losses import get_loss
@@ -21,7 +22,6 @@ from vecprop.validation import (
     check_inputs,
     check_l2,
     check_params,
-    check_positive_integer,
     dtype_name,
 )
 

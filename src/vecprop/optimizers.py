@@ -9,8 +9,8 @@ epoch and the seed they are the whole state of a training run.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vecprop.arguments import check_number
 from vecprop.propagation import Layer, Params
-from vecprop.validation import check_number
 
 Slots = tuple[Any, ...]
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop import propagation
+from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
 from vecprop.errors import DivergenceError
 from vecprop.namespaces import Array, array_namespace, is_array
@@ -28,7 +29,6 @@ from vecprop.validation import (
     check_examples,
     check_l2,
     check_params,
-    check_positive_integer,
     dtype_name,
 )
 

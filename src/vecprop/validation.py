@@ -5,13 +5,12 @@ namespace. Shapes and types are always checked; values only where they can be re
 `jax.grad`.
 """
 
-import math
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.arguments import check_number
 from vecprop.backend import Backend
 from vecprop.losses import Loss
 from vecprop.namespaces import Array, Namespace, array_namespace, is_array, is_concrete, namespace_name
@@ -46,44 +45,6 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
 def array_dtype(xp: Namespace, array: Array) -> str | None:
     """Return "float32" or "float64", or None for any other type of array."""
     return next((name for name in FLOATING if array.dtype == getattr(xp, name)), None)
-
-
-def check_positive_integer(value: object, argument: str) -> int:
-    """Return the value as an int, or raise TypeError or ValueError that names the argument.
-
-    >>> check_positive_integer(0, "epochs")
-    Traceback (most recent call last):
-    ValueError: epochs must be a positive integer, got 0
-    """
-    wanted = f"{argument} must be a positive integer, got {value!r}"
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(wanted)
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(wanted) from None
-    if number < 1:
-        raise ValueError(wanted)
-    return number
-
-
-def check_number(value: object, argument: str, *, zero: bool = True) -> float:
-    """Return the value as a finite float ≥ 0 (> 0 unless `zero`), or raise an error that names the argument.
-
-    >>> check_number(-1.0, "l2")
-    Traceback (most recent call last):
-    ValueError: l2 must be a finite number >= 0, got -1.0
-    """
-    wanted = f"{argument} must be a finite number {'>=' if zero else '>'} 0, got {value!r}"
-    if isinstance(value, bool | np.bool_ | str | complex):
-        raise TypeError(wanted)
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TypeError(wanted) from None
-    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
-        raise ValueError(wanted)
-    return number
 
 
 @dataclass(frozen=True)
