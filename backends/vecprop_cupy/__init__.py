@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
 from vecprop.backend import Backend
-from vecprop.namespaces import Array
+from vecprop.namespaces import Array, on_cuda
 
 __all__ = ["CuPyBackend"]
 
@@ -29,7 +29,7 @@ class CuPyBackend(Backend):
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as an array on the device; an array of another library on the same GPU is not copied."""
         if not isinstance(values, cupy.ndarray):
-            values = cupy.from_dlpack(values) if _on_gpu(values) else np.asarray(values)
+            values = cupy.from_dlpack(values) if on_cuda(values) else np.asarray(values)
         return cupy.asarray(values, dtype=dtype)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
@@ -63,11 +63,6 @@ class CuPyBackend(Backend):
             "device": f"GPU ({device['name'].decode()})",
             "CUDA": f"{runtime // 1000}.{runtime % 1000 // 10} (driver {driver // 1000}.{driver % 1000 // 10})",
         }
-
-
-def _on_gpu(values: Any) -> bool:
-    device = getattr(values, "__dlpack_device__", None)
-    return device is not None and int(device()[0]) == 2  # kDLCUDA
 
 
 @contextmanager

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend import Backend, Carry, Tree, add_trees
-from vecprop.namespaces import Array
+from vecprop.namespaces import Array, on_cuda
 
 __all__ = ["JAXBackend"]
 
+_WIDE = {"float64", "int64", "uint64", "complex128"}
 # JAX's own default is TensorFloat-32 on recent GPUs.
 _MATMUL_PRECISION = {"highest": "highest", "fast": "tensorfloat32"}
 
@@ -40,12 +41,18 @@ class JAXBackend(Backend):
         super().__init__(jnp, "jax")
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
-        """Return the values as a JAX array; float64 stays float64, with the global flag untouched."""
-        if not isinstance(values, jax.Array):
+        """Return the values as a JAX array; float64 stays float64, with the global flag untouched.
+
+        An array of another library on the same GPU is not copied.
+        """
+        foreign = not isinstance(values, jax.Array)
+        shared = foreign and on_cuda(values)
+        if foreign and not shared:
             values = np.asarray(values)
         wanted = dtype or str(values.dtype)
-        with jax.enable_x64(True) if wanted in ("float64", "int64", "uint64") else ExitStack():
-            return jnp.asarray(values, dtype=wanted)
+        # an array 64 bits wide can only be made, and only be read, where x64 is enabled
+        with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():
+            return jnp.asarray(jnp.from_dlpack(values) if shared else values, dtype=wanted)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return a copy on the host."""

@@ -36,6 +36,12 @@ def is_concrete(array: Array) -> bool:
     return jax is None or not isinstance(array, jax.core.Tracer)
 
 
+def on_cuda(value: Any) -> bool:
+    """Tell whether an array lies in the memory of an NVIDIA GPU, whatever library it belongs to."""
+    device = getattr(value, "__dlpack_device__", None)
+    return device is not None and int(device()[0]) == 2  # kDLCUDA
+
+
 def is_complex(xp: Namespace, array: Array) -> bool:
     """Tell whether the array is complex, as it is in a complex-step derivative (E40) and nowhere else."""
     return bool(xp.isdtype(array.dtype, "complex floating"))

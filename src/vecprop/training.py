@@ -16,12 +16,12 @@ from vecprop import propagation
 from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
 from vecprop.errors import DivergenceError
-from vecprop.namespaces import Array, array_namespace, is_array
+from vecprop.namespaces import Array, array_namespace, is_array, on_cuda
 from vecprop.network import Network
 from vecprop.optimizers import GradientDescent, Optimizer, Slots
 from vecprop.progress import Progress
 from vecprop.propagation import Layer, Params
-from vecprop.selection import check_precision, get_backend, get_precision
+from vecprop.selection import backend_for, check_precision, get_backend, get_precision
 from vecprop.streams import check_seed, shuffle
 from vecprop.validation import (
     FLOATING,
@@ -197,8 +197,11 @@ def _check_optimizer(optimizer: Optimizer | None) -> Optimizer:
 
 def to_backend(backend: Backend, name: str, value: Any) -> Array:
     """Return array-like data as an array of the backend, in its own dtype, or raise an error that names it."""
-    if is_array(value) and array_namespace(value) is backend.xp:
-        return value
+    if is_array(value):
+        if array_namespace(value) is backend.xp:
+            return value
+        if on_cuda(value) and not backend.has_gpu:
+            value = backend_for(array_namespace(value)).to_numpy(value)
     try:
         host = value if is_array(value) else np.asarray(value)
     except ValueError as error:
