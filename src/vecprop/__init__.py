@@ -7,7 +7,7 @@
 (1, 400)
 """
 
-from vecprop import activations, datasets, initializers, losses, propagation, rungs
+from vecprop import activations, datasets, initializers, losses, plots, propagation, rungs
 from vecprop.activations import Activation
 from vecprop.backend import Backend
 from vecprop.checking import GradientReport, check_gradients, numeric_gradient
@@ -55,6 +55,7 @@ __all__ = [
     "initializers",
     "losses",
     "numeric_gradient",
+    "plots",
     "propagation",
     "rungs",
     "use_backend",

@@ -1,0 +1,37 @@
+"""The command `vecprop`: demo, bench, check, backends, shapes.
+
+Only `main` is here. It needs the extra `cli` (typer, rich), and says so in one line where that is missing.
+"""
+
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+
+BAD_INPUT = 2  # exit code: wrong usage or input
+FAILED = 1  # exit code: what was checked does not hold
+INTERRUPTED = 130  # exit code: Ctrl-C
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 0, 1 (a check failed), 2 (wrong usage or input), 130 (Ctrl-C)."""
+    _print_anywhere()
+    try:
+        try:
+            import rich  # noqa: F401 - only to see whether it is there
+            import typer  # noqa: F401
+        except ImportError as error:
+            print(f'The command line needs {error.name}: pip install "vecprop[cli]"', file=sys.stderr)
+            sys.exit(BAD_INPUT)
+        from vecprop.cli.app import app
+
+        app(prog_name="vecprop")
+    except KeyboardInterrupt:  # while modules were imported; later `app` sees it
+        sys.exit(INTERRUPTED)
+
+
+def _print_anywhere() -> None:
+    """Let a terminal that lacks λ or ‖ show a question mark instead of ending the run with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            with suppress(ValueError):  # a closed stream
+                stream.reconfigure(errors="replace")

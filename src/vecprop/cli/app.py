@@ -1,0 +1,153 @@
+"""The commands and their options. Each is thin: what it needs is imported when it runs, so that --help is quick."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+import vecprop
+from vecprop.cli import FAILED
+from vecprop.cli.output import Commands, error, note, print_json, reason
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# typer reads these annotations when the program runs, and in Python 3.11 its older versions know no `str | None`.
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same numbers on every backend.")]
+BackendName = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--backend", metavar="NAME", help="numpy, cupy, jax or auto; VECPROP_BACKEND or numpy unless given."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vecprop {vecprop.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def vecprop_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Vectorized forward and backward propagation, hand-derived, on NumPy, CuPy and JAX.
+
+    Start with `vecprop demo`. Exit codes: 0, 1 a check failed, 2 wrong usage or input, 130 interrupted.
+    """
+
+
+@app.command(short_help="See it all at work, in under a minute.")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")] = Path("vecprop-demo"),
+    seed: Seed = 0,
+    backend: BackendName = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Time fewer sizes; every claim is still checked.")] = False,
+) -> None:
+    """See it all at work, in under a minute.
+
+    Checks gradients, learns handwritten digits, shows what a hidden layer adds, what zero and what large initial
+    weights do, and times loops against the vectorized pass on every backend. It writes pictures into a folder, and
+    ends with exit code 1 if anything it claims does not hold.
+    """
+    from vecprop.cli.demo import run
+
+    if not run(out, seed, backend, quick):
+        raise typer.Exit(FAILED)
+
+
+@app.command(short_help="Time loops against the vectorized pass.")
+def bench(
+    backend: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME", help="A backend, or all (the usable ones); repeat it for several."),
+    ] = None,
+    network: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="N0-…-NL", help="Layer sizes; repeat it for several.  [default: 2-4-1]"),
+    ] = None,
+    sizes: Annotated[str, typer.Option(metavar="M,M,…", help="Numbers of examples.")] = "1,10,100,1000,10000,100000",
+    dtype: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="DTYPE", help="float32 or float64; repeat it for both.  [default: float32]"),
+    ] = None,
+    passes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--pass", metavar="PASS", help="forward or gradients; repeat it for both.  [default: gradients]"),
+    ] = None,
+    budget: Annotated[float, typer.Option(metavar="SECONDS", help="Time for one cell of the table.")] = 2.0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path("vecprop-bench"),
+    json: Json = False,
+) -> None:
+    """Time the loops over neurons and examples against the vectorized pass, over the number of examples m."""
+    from vecprop.cli import bench as benchmarks
+
+    report = benchmarks.measure(backend, network, sizes, dtype or ["float32"], passes or ["gradients"], budget, out)
+    typer.echo(report.to_json() if json else report.table(), nl=not json)
+    for path in benchmarks.write(report, out):
+        (note if json else typer.echo)(f"wrote {path}")
+
+
+@app.command(short_help="Check the gradients of a network (E40).")
+def check(
+    sizes: Annotated[str, typer.Option(metavar="N0,…,NL", help="Units of each layer, the inputs first.")] = "3,4,1",
+    hidden: Annotated[str, typer.Option(metavar="NAME,…", help="One activation, or one per hidden layer.")] = "tanh",
+    output: Annotated[str, typer.Option(metavar="NAME", help="Activation of the output layer.")] = "sigmoid",
+    loss: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="The loss; that which fits the output unless given."),
+    ] = None,
+    m: Annotated[int, typer.Option("--m", metavar="M", help="Number of random examples.")] = 5,
+    l2: Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")] = 0.1,
+    backend: BackendName = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Check the hand-derived gradients of a network against numeric ones, on random data (E40)."""
+    from vecprop.cli import check as checks
+
+    net, report = checks.gradients(sizes, hidden, output, loss, m, l2, backend, seed)
+    if json:
+        print_json(checks.as_json(net, report))
+    else:
+        typer.echo(f"{net}, m = {m}, λ = {l2:g}\n{report}")
+    if not report.passed:
+        error(f"the gradient of {', '.join(report.wrong)} is wrong")
+        raise typer.Exit(FAILED)
+
+
+@app.command(short_help="Show what can be used here, and why.")
+def backends(json: Json = False) -> None:
+    """Show which backends can be used here, which one is active and why; and what is wrong with the others."""
+    table = vecprop.backends()
+    active = next((status.name for status in table.values() if status.active), None)
+    if json:
+        statuses = [
+            {"name": s.name, "usable": s.usable, "active": s.active, "detail": s.detail} for s in table.values()
+        ]
+        print_json({"active": active, "reason": reason(), "backends": statuses})
+    else:
+        typer.echo(f"{table}\n\nactive: {active or 'none'}, {reason()}")
+    vecprop.get_backend()  # where the environment names one that cannot be used, this says why
+
+
+@app.command(short_help="Print the shape of every quantity (E16).")
+def shapes(
+    sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
+    m: Annotated[int, typer.Option("--m", metavar="M", help="Number of examples.")] = 100,
+    json: Json = False,
+) -> None:
+    """Print the shape of every quantity of a network, in the order in which they are computed (E16)."""
+    table = vecprop.Network(tuple(sizes)).shapes(m)
+    if json:
+        print_json(table)
+    else:
+        typer.echo(table)

@@ -1,0 +1,63 @@
+"""What the commands make of their arguments: numbers and names separated by commas, backends, networks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from vecprop.benchmark import NETWORKS
+from vecprop.errors import unknown_name
+from vecprop.network import Network
+from vecprop.selection import backends
+
+
+def integers(text: str, option: str) -> list[int]:
+    """Return the integers of a text such as "1,10,100"; what they have to be is checked where they are used.
+
+    >>> integers("1,10, 1_000", "--sizes")
+    [1, 10, 1000]
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} must be integers separated by commas, such as 3,4,1; got {text!r}") from None
+
+
+def names(text: str) -> Any:
+    """Return one name, or a list where the text has commas: `hidden` of a Network.
+
+    >>> names("tanh"), names("tanh, relu")
+    ('tanh', ['tanh', 'relu'])
+    """
+    parts = [part.strip() for part in text.split(",")]
+    return parts[0] if len(parts) == 1 else parts
+
+
+def network(text: str) -> Network:
+    """Return a network of the benchmark by its layer sizes: a named one, or any other, with tanh in the hidden layers.
+
+    >>> str(network("2-4-1")), str(network("30-100-2"))
+    ('network 2-4-1 (tanh, sigmoid; binary_cross_entropy)', 'network 30-100-2 (tanh, softmax; cross_entropy)')
+    """
+    if text in NETWORKS:
+        return NETWORKS[text]
+    try:
+        sizes = [int(part) for part in text.split("-")]
+    except ValueError:
+        raise ValueError(
+            f"--network: {unknown_name('network', text, NETWORKS)}; or any layer sizes, such as 30-100-2"
+        ) from None
+    return Network(tuple(sizes), hidden="tanh", output="softmax" if sizes[-1] > 1 else "sigmoid")
+
+
+def usable_backends() -> list[str]:
+    """Return the names of all backends that work here."""
+    return [status.name for status in backends().values() if status.usable]
+
+
+def backend_names(given: Iterable[str] | None) -> list[str | None]:
+    """Return the backends of `--backend`, each once: "all" is every usable one, and without any the active one."""
+    if not given:
+        return [None]
+    chosen: dict[str | None, None] = {}
+    for name in given:
+        chosen |= dict.fromkeys(usable_backends() if name.strip().lower() == "all" else [name])
+    return list(chosen)

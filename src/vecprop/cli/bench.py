@@ -1,0 +1,42 @@
+"""What `vecprop bench` measures and writes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vecprop import benchmark
+from vecprop.benchmark import Report
+from vecprop.cli.arguments import backend_names, integers, network
+from vecprop.cli.output import check_folder, note
+from vecprop.selection import get_backend
+
+
+def measure(
+    backends: Sequence[str] | None,
+    networks: Sequence[str] | None,
+    sizes: str,
+    dtypes: Sequence[str],
+    passes: Sequence[str],
+    budget: float,
+    folder: Path,
+) -> Report:
+    """Measure what the options ask for, telling on stderr how far it has got; `folder` is where it will be written."""
+    check_folder(folder)
+    return benchmark.measure(
+        backends=[get_backend(name) for name in backend_names(backends)],
+        networks=[network(text) for text in networks or ["2-4-1"]],
+        sizes=integers(sizes, "--sizes"),
+        dtypes=dtypes,
+        passes=passes,
+        budget=budget,
+        report=note,
+    )
+
+
+def write(report: Report, folder: Path) -> list[Path]:
+    """Write the figures, and the picture where there is a speed-up to show; return the paths."""
+    paths = report.save(folder)
+    if any(row.speedup and (row.dtype, row.pass_name) == ("float32", "gradients") for row in report.rows):
+        paths.append(report.plot(folder / "speed-up.png"))
+    else:
+        note("no picture: it shows the speed-up of float32 gradients, which were not measured")
+    return paths

@@ -1,0 +1,33 @@
+"""What `vecprop check` computes."""
+
+from typing import Any
+
+from vecprop.arguments import check_positive_integer
+from vecprop.benchmark import draw_examples
+from vecprop.checking import GradientReport, check_gradients
+from vecprop.cli.arguments import integers, names
+from vecprop.network import Network
+from vecprop.selection import get_backend
+
+
+def gradients(
+    sizes: str, hidden: str, output: str, loss: str | None, m: int, l2: float, backend: str | None, seed: int
+) -> tuple[Network, GradientReport]:
+    """Return the network that was described, and the check of its gradients on m random examples."""
+    net = Network(tuple(integers(sizes, "--sizes")), names(hidden), output, loss)
+    target = get_backend(backend)
+    params = net.init(seed, dtype="float64", backend=target)
+    X, Y = (target.asarray(V) for V in draw_examples(net, check_positive_integer(m, "m"), "float64", seed))
+    return net, check_gradients(net, params, X, Y, l2=l2, seed=seed)
+
+
+def as_json(net: Network, report: GradientReport) -> dict[str, Any]:
+    """Return the check as what JSON can hold."""
+    return {
+        "network": str(net),
+        "method": report.method,
+        "tolerance": report.tolerance,
+        "errors": dict(report),
+        "wrong": report.wrong,
+        "passed": report.passed,
+    }

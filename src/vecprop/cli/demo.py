@@ -1,0 +1,267 @@
+"""`vecprop demo`: every experiment of `vecprop.demonstrations` and the table of loops against the vectorized pass.
+
+Each section says what it shows, prints the numbers, and judges a claim by them; the demo fails if a claim does.
+"""
+
+import textwrap
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+
+import vecprop
+from vecprop import benchmark, demonstrations, plots
+from vecprop.cli.arguments import usable_backends
+from vecprop.cli.output import check_folder, console, reason
+from vecprop.selection import backends, get_backend, use_backend
+from vecprop.streams import check_seed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDTH = 100
+_HIDDEN_LAYER_GAIN = 0.1  # the accuracy that one hidden layer adds on the flower, at least
+_SPEED_UP = 10.0  # of the vectorized pass over the loop at the largest m, at least
+
+
+@dataclass
+class Demo:
+    """What the sections share: where they print and write, and what they have claimed so far."""
+
+    out: Path
+    seed: int
+    quick: bool
+    screen: Console = field(default_factory=console)
+    claims: list[tuple[str, bool]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    sections: int = 0
+
+    def heading(self, title: str, text: str) -> None:
+        """Begin a section: its title, and what it shows."""
+        self.sections += 1
+        self.screen.print(f"\n{self.sections}. {title}", style="bold")
+        self.screen.print(textwrap.fill(text, _WIDTH) + "\n")
+
+    def show(self, text: str) -> None:
+        """Print numbers."""
+        self.screen.print("\n".join(f"   {line}".rstrip() for line in text.splitlines()))
+
+    def claim(self, text: str, holds: bool) -> None:
+        """Judge a claim."""
+        self.claims.append((text, holds))
+        self.screen.print(f"   {'ok' if holds else 'FAILED'}: {text}", style="green" if holds else "bold red")
+
+    @property
+    def failed(self) -> list[str]:
+        """The claims that do not hold."""
+        return [text for text, holds in self.claims if not holds]
+
+
+def run(out: Path, seed: int, backend: str | None, quick: bool) -> bool:
+    """Run the demo, print it, write the pictures into `out`, and return whether every claim holds."""
+    begin = time.perf_counter()
+    _check_extras()
+    demo = Demo(out, check_seed(seed), quick)
+    check_folder(out)
+    with nullcontext() if backend is None else use_backend(backend):
+        active = get_backend().name
+        demo.screen.print(f"vecprop {vecprop.__version__}, seed {demo.seed}, backend {active} ({reason(backend)})")
+        for section in _SECTIONS:
+            section(demo)
+    _summary(demo, time.perf_counter() - begin)
+    return not demo.failed
+
+
+def _check_extras() -> None:
+    """Raise ImportError at once, rather than after half of the demo, if a library it needs is not installed."""
+    needed = {"sklearn": "scikit-learn for the digits", "matplotlib": "matplotlib for the pictures"}
+    missing = [what for module, what in needed.items() if find_spec(module) is None]
+    if missing:
+        raise ImportError(f'the demo needs {" and ".join(missing)}: pip install "vecprop[cli,sklearn]"')
+
+
+def _summary(demo: Demo, seconds: float) -> None:
+    demo.heading("Summary", "What was written and what was claimed.")
+    demo.show("\n".join(str(path) for path in demo.files))
+    count = len(demo.claims)
+    verdict = f"{count - len(demo.failed)} of {count} claims hold"
+    demo.screen.print(f"\n{verdict}, {seconds:.0f} s", style="bold red" if demo.failed else "bold green")
+    for text in demo.failed:
+        demo.screen.print(f"   FAILED: {text}", style="red")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _rows(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows of text as a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join([r[0].ljust(widths[0]), *map(str.rjust, r[1:], widths[1:])]) for r in rows)
+
+
+# --- the sections -------------------------------------------------------------------------------------------
+
+
+def _backends(demo: Demo) -> None:
+    demo.heading(
+        "Backends",
+        "The mathematics is written once and runs on each of these array libraries. The star marks the active one.",
+    )
+    table = backends()
+    demo.show(str(table))
+    usable = [s.name for s in table.values() if s.usable]
+    demo.claim(f"usable here: {', '.join(usable)}", bool(usable))
+
+
+def _gradients(demo: Demo) -> None:
+    demo.heading(
+        "Gradient check (E40)",
+        "Hand-derived gradients against numeric ones by a complex step, in float64: ‖difference‖ / (‖numeric‖ + "
+        "‖analytic‖).",
+    )
+    checks = demonstrations.gradient_checks(demo.seed)
+    for check in checks:
+        errors = "  ".join(f"d{name} {error:.0e}" for name, error in check.report.items())
+        demo.show(f"{check.name}: {check.net}\n    {errors}")
+    tolerance = max(check.report.tolerance for check in checks)
+    demo.claim(f"every gradient is right within {tolerance:g}", all(check.report.passed for check in checks))
+    wrong = demonstrations.wrong_gradient(demo.seed)
+    demo.show(f"\ndW1 of the second network made wrong by 1 %: error {wrong['W1']:.0e}, the others as before")
+    demo.claim("the check finds it and names W1", wrong.wrong == ["W1"])
+
+
+def _digits(demo: Demo) -> None:
+    demo.heading(
+        "Handwritten digits (E23, E30)",
+        "1797 images of 8 × 8 pixels: mini-batch gradient descent on four fifths, a test on the fifth never seen.",
+    )
+    result = demonstrations.digits(demo.seed)
+    seconds = sum(result.network.history["seconds"])
+    demo.show(
+        f"{result.network.net}, {result.network.net.parameter_count} parameters\n"
+        f"{len(result.network.history['cost'])} epochs in {seconds:.1f} s, training accuracy "
+        f"{_percent(result.train_accuracy)}, {result.test.X.shape[1]} test digits\n"
+    )
+    table = [
+        ("", "test accuracy"),
+        ("always the most common digit", _percent(result.majority_accuracy)),
+        ("softmax regression, no hidden layer", _percent(result.regression_accuracy)),
+        ("one hidden layer", _percent(result.test_accuracy)),
+    ]
+    demo.show(_rows(table))
+    goal = f"{100 * demonstrations.DIGITS_GOAL:.0f} %"
+    demo.claim(f"at least {goal} of the test digits are read correctly", result.passed)
+    label = "-".join(map(str, result.network.net.sizes))
+    curves = {f"{label}, one hidden layer": result.network.history, "softmax regression": result.regression.history}
+    left, right = plots.panels(2)
+    plots.cost_curve(curves, left, log=True).set_title("Handwritten digits: cost over the epochs")
+    plots.gradient_norms(result.network.history, right).set_title(f"{label}: norm of the gradient, by layer")
+    demo.files.append(plots.save(left, demo.out / "cost-curve.png"))
+
+
+def _planar(demo: Demo) -> None:
+    demo.heading(
+        "What a hidden layer adds (E4, E11)",
+        "The planar flower, two classes in eight petals. Logistic regression can only draw a line; one hidden layer of "
+        "6 tanh units bends it.",
+    )
+    result = demonstrations.planar(demo.seed)
+    runs = (("logistic regression", result.logistic), ("one hidden layer", result.network))
+    table: list[tuple[str, ...]] = [("", "training", "test")]
+    for name, run_ in runs:
+        scores = (demonstrations.accuracy(run_, data) for data in (result.train, result.test))
+        table.append((f"{name}, {'-'.join(map(str, run_.net.sizes))}", *map(_percent, scores)))
+    demo.show(_rows(table))
+    least = f"{100 * _HIDDEN_LAYER_GAIN:.0f}"
+    demo.claim(f"the hidden layer adds more than {least} points of accuracy", result.gain > _HIDDEN_LAYER_GAIN)
+    axes = plots.panels(2, width=5.0)
+    for ax, (name, run_) in zip(axes, runs, strict=True):
+        plots.decision_boundary(run_.net, run_.params, result.train.X, result.train.Y, ax)
+        ax.set_title(f"{name}: {_percent(demonstrations.accuracy(run_, result.test))} of test points".capitalize())
+    demo.files.append(plots.save(axes[0], demo.out / "decision-boundary.png"))
+
+
+def _zeros(demo: Demo) -> None:
+    demo.heading(
+        "Zero initialization (E27)",
+        "With zero weights all hidden units compute the same and get the same gradient, so no step can tell them "
+        "apart. 4 hidden units on the flower, 200 epochs, from zeros and from random weights.",
+    )
+    results = {g: demonstrations.zero_initialization(demo.seed, hidden=g) for g in ("tanh", "sigmoid")}
+    table = [("after training", "largest |W1|", "rows of W1 differ by", "cost", "accuracy")]
+    for g, r in results.items():
+        largest = np.abs(r.random.backend.to_numpy(r.random.params[0].W)).max()
+        cells = (f"{r.largest_weight:.3g}", f"{r.row_difference:.3g}", f"{r.zeros_cost:.3f}")
+        table.append((f"{g}, from zeros", *cells, _percent(r.zeros_accuracy)))
+        cells = (f"{largest:.3g}", f"{r.random_row_difference:.3g}", f"{r.random_cost:.3f}")
+        table.append((f"{g}, from random weights", *cells, _percent(r.random_accuracy)))
+    demo.show(_rows(table))
+    demo.show("tanh: W1 stays 0, for W2 = 0 lets no gradient through. sigmoid: W1 learns, every row the same.")
+    demo.claim("from zeros all rows of W1 stay equal", all(r.symmetric for r in results.values()))
+    demo.claim("from random weights the cost gets lower", all(r.random_cost < r.zeros_cost for r in results.values()))
+
+
+def _saturation(demo: Demo) -> None:
+    demo.heading(
+        "Saturation (E28)",
+        "tanh is flat for large |z|, and dZ1 = W2ᵀ dZ2 ∘ g1′(Z1) carries its slope. The same 2-4-1 network on two "
+        "circles, 100 epochs, from the same weights of layer 1 times 1, 10 and 100.",
+    )
+    result = demonstrations.saturation(demo.seed)
+    table = [("W1 times", "mean slope g1′(Z1)", "‖dW1‖ at the start", "cost", "accuracy")]
+    for r in result.runs:
+        cells = (f"{r.slope:.3f}", f"{r.gradient_norm:.5f}", f"{r.cost:.3f}", _percent(r.accuracy))
+        table.append((f"{r.scale:g}", *cells))
+    demo.show(_rows(table))
+    demo.claim("large weights make the gradient of layer 1 small and learning slow", result.slowed)
+    left, right = plots.panels(2)
+    plots.cost_curve({f"W1 × {r.scale:g}": r.training.history for r in result.runs}, left, log=True)
+    left.set_title("Two circles: cost for larger initial weights")
+    _layer_one_norms(result, right)
+    demo.files.append(plots.save(left, demo.out / "saturation.png"))
+
+
+def _layer_one_norms(result: demonstrations.SaturationResult, ax: "Axes") -> None:
+    """Draw ‖dW1‖ over the epochs, a line for each scale."""
+    for r, colour, line in zip(result.runs, plots.COLOURS, plots.LINES, strict=False):
+        norms = [layers[0] for layers in r.training.history["gradient_norm"]]
+        ax.plot(range(1, len(norms) + 1), norms, color=colour, linestyle=line, label=f"W1 × {r.scale:g}")
+    plots.decorate(ax, "epoch", "‖dW1‖, mean over the epoch's batches", "Norm of the gradient of layer 1", log=True)
+    ax.legend(framealpha=0.85, edgecolor="none")
+
+
+def _speed(demo: Demo) -> None:
+    names = usable_backends()
+    demo.heading(
+        "A loop over the examples against the vectorized pass (E8, E11)",
+        "Cost and gradients of a 2-4-1 network in float32: one example after the other, and all m at once. This "
+        "takes some seconds.",
+    )
+    report = benchmark.measure(
+        backends=names,
+        networks=("2-4-1",),
+        sizes=(1, 100, 10_000) if demo.quick else (1, 10, 100, 1_000, 10_000, 100_000),
+        dtypes=("float32",),
+        passes=("gradients",),
+        rungs=("per_example", "vectorized"),
+        budget=0.05 if demo.quick else 0.2,
+    )
+    demo.show(report.table())
+    most = max(row.m for row in report.rows)
+    for name in names:
+        row = report.find(backend=name, rung="vectorized", m=most)
+        speedup = (row.speedup or 0.0) if row is not None else 0.0
+        text = f"{name}: {speedup:.0f} times faster at m = {most}, more than {_SPEED_UP:g}"
+        demo.claim(text, speedup > _SPEED_UP)
+    demo.files.append(report.plot(demo.out / "speed-up.png"))
+    demo.files += report.save(demo.out)
+
+
+_SECTIONS = (_backends, _gradients, _digits, _planar, _zeros, _saturation, _speed)

@@ -1,0 +1,87 @@
+"""How the commands speak: results on stdout, errors as one message on stderr with an exit code, never a traceback."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from vecprop.cli import BAD_INPUT, FAILED, INTERRUPTED
+from vecprop.errors import DivergenceError, VecpropError
+from vecprop.selection import BACKEND_VARIABLE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_BAD_INPUT_ERRORS = (VecpropError, ValueError, TypeError, ImportError, OSError, MemoryError)
+
+
+class Commands(TyperGroup):
+    """The group of commands; it turns the library's errors into a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader has gone, as in `vecprop shapes … | head`; typer deals with it
+            raise
+        except KeyboardInterrupt:
+            error("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except DivergenceError as diverged:
+            error(str(diverged))
+            raise typer.Exit(FAILED) from None
+        except _BAD_INPUT_ERRORS as wrong:
+            error(_message(wrong))
+            raise typer.Exit(BAD_INPUT) from None
+
+
+def _message(wrong: BaseException) -> str:
+    if isinstance(wrong, OSError) and wrong.strerror and wrong.filename:
+        return f"{wrong.filename}: {wrong.strerror}"
+    if isinstance(wrong, MemoryError):
+        return f"not enough memory: {wrong}" if str(wrong) else "not enough memory"
+    return str(wrong) or type(wrong).__name__
+
+
+def error(message: str) -> None:
+    """Print a message as an error."""
+    typer.echo(f"Error: {message}", err=True)
+
+
+def note(message: str) -> None:
+    """Print a line that is no result, such as progress, where it does not mix with one."""
+    typer.echo(message, err=True)
+
+
+def console() -> "Console":
+    """Return the console for results: colours only on a terminal, lines never broken, text never taken for markup."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, on one line of stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OSError where a folder cannot be made or written to: at once, rather than after all the work."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+def reason(option: str | None = None) -> str:
+    """Return why the active backend is the one it is, for `--backend option`."""
+    if option is not None:
+        return "from --backend"
+    if os.environ.get(BACKEND_VARIABLE):
+        return f"from the environment variable {BACKEND_VARIABLE}"
+    return "the default"

@@ -1,0 +1,133 @@
+"""The experiments: what they claim holds for several seeds, and their verdicts can fail."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from vecprop import demonstrations
+from vecprop.demonstrations import DIGITS_GOAL
+
+SEEDS = [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradients_are_right_and_a_wrong_one_is_found(seed):
+    checks = demonstrations.gradient_checks(seed)
+    assert len(checks) == 5
+    for check in checks:
+        assert check.report.passed, f"{check.name}\n{check.report}"
+        assert set(check.report) == {f"{p}{l}" for p in "Wb" for l in range(1, len(check.net.sizes))}
+    wrong = demonstrations.wrong_gradient(seed)
+    assert wrong.wrong == ["W1"]
+    assert wrong["W1"] == pytest.approx(0.01 / 2.01, rel=1e-6)  # ‖0.01 dW‖ / (‖dW‖ + ‖1.01 dW‖)
+    assert demonstrations.wrong_gradient(seed, factor=1.0).passed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_digits_reach_the_goal(seed):
+    result = demonstrations.digits(seed)
+    assert result.test_accuracy >= DIGITS_GOAL and result.passed
+    assert result.majority_accuracy < 0.2 < result.regression_accuracy < result.train_accuracy
+    m, m_test = result.train.X.shape[1], result.test.X.shape[1]
+    assert m + m_test == 1797 and m_test == round(1797 / 5)
+    shares = [np.bincount(data.labels) / data.labels.size for data in (result.train, result.test)]
+    assert np.abs(shares[0] - shares[1]).max() < 0.005
+    # No test image is among the training images at the place of its own: the two parts divide the data.
+    rows = {column.tobytes() for column in np.concatenate([result.train.X, result.test.X], axis=1).T}
+    assert rows == {column.tobytes() for column in vp.datasets.digits().X.T}
+
+
+def test_the_accuracy_of_the_digits_is_that_of_the_parameters():
+    result = demonstrations.digits(4, epochs=3)
+    W1, b1, W2, b2 = (a for layer in result.network.params for a in layer)
+    hidden = np.maximum(W1 @ result.test.X + b1, 0)
+    right = (W2 @ hidden + b2).argmax(axis=0) == result.test.Y.argmax(axis=0)
+    assert result.test_accuracy == pytest.approx(right.mean())
+    assert not replace(result, test_accuracy=DIGITS_GOAL - 1e-9).passed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_hidden_layer_beats_logistic_regression(seed):
+    result = demonstrations.planar(seed, epochs=300)
+    assert result.logistic_accuracy < 0.65 and result.network_accuracy > 0.85
+    assert result.gain == result.network_accuracy - result.logistic_accuracy
+    assert not {tuple(x) for x in result.train.X.T} & {tuple(x) for x in result.test.X.T}
+
+
+@pytest.mark.parametrize("hidden", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_zero_weights_never_break_the_symmetry(seed, hidden):
+    result = demonstrations.zero_initialization(seed, hidden=hidden, epochs=100)
+    assert result.symmetric and result.row_difference == 0.0
+    assert (result.largest_weight == 0.0) == (hidden == "tanh")
+    assert result.random_row_difference > 0.1
+    assert result.random_cost < result.zeros_cost and result.random_accuracy > result.zeros_accuracy
+    assert not replace(result, row_difference=result.random_row_difference).symmetric
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_large_weights_stall_learning(seed):
+    result = demonstrations.saturation(seed)
+    small, _, large = result.runs
+    assert [run.scale for run in result.runs] == [1.0, 10.0, 100.0] and result.slowed
+    assert large.slope < small.slope / 10 and large.gradient_norm < small.gradient_norm / 5
+    assert small.cost < 0.2 and large.cost > 0.5 and small.accuracy > 0.95 > 0.7 > large.accuracy
+    assert not replace(result, runs=result.runs[::-1]).slowed
+
+
+def test_the_slope_is_that_of_tanh_at_the_start():
+    (run,) = demonstrations.saturation(0, scales=[3.0], epochs=1).runs
+    first, _ = vp.Network((2, 4, 1)).init(0, "xavier")
+    Z1 = 3 * first.W.astype(float) @ vp.datasets.circles().X
+    assert run.slope == pytest.approx(np.mean(1 / np.cosh(Z1) ** 2), rel=1e-5)
+
+
+@pytest.mark.usefixtures("jax_backend")
+def test_the_same_on_jax():
+    ours, theirs = (demonstrations.planar(5, epochs=20, backend=name) for name in ("numpy", "jax"))
+    assert theirs.network.backend.name == "jax"
+    for a, b in zip(ours.network.params, theirs.network.params, strict=True):
+        np.testing.assert_allclose(np.asarray(b.W), a.W, rtol=1e-3, atol=1e-4)
+    result = demonstrations.zero_initialization(0, epochs=20, backend="jax")
+    assert result.symmetric and result.largest_weight > 0 and str(result.zeros.params[0].W.dtype) == "float64"
+
+
+@pytest.mark.usefixtures("jax_backend")
+def test_they_use_the_active_backend():
+    with vp.use_backend("jax"):
+        assert demonstrations.saturation(0, epochs=1).runs[0].training.backend.name == "jax"
+
+
+def test_the_cost_and_the_accuracy_of_a_data_set():
+    data = vp.datasets.xor(m=60)
+    result = vp.fit(vp.Network((2, 4, 1)), data.X, data.Y, epochs=2)
+    A = result.forward(data.X)
+    assert demonstrations.accuracy(result, data) == np.mean((A > 0.5) == data.Y)
+    loss = -np.mean(data.Y * np.log(A) + (1 - data.Y) * np.log(1 - A))
+    assert demonstrations.cost(result, data) == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: demonstrations.digits(hidden=0), "hidden must be a positive integer, got 0"),
+        (lambda: demonstrations.digits(epochs=-1), "epochs must be a positive integer, got -1"),
+        (lambda: demonstrations.planar(units=0), "units must be a positive integer, got 0"),
+        (lambda: demonstrations.planar(seed=-1), "seed must be an integer"),
+        (lambda: demonstrations.planar(learning_rate=0), "learning_rate must be a finite number > 0, got 0"),
+        (lambda: demonstrations.zero_initialization(hidden="tahn"), "did you mean 'tanh'"),
+        (lambda: demonstrations.saturation(scales=()), "scales must hold at least one number"),
+        (lambda: demonstrations.saturation(scales=(1, -2)), "scales must be a finite number > 0, got -2"),
+        (lambda: demonstrations.gradient_checks(backend="numpi"), "did you mean 'numpy'"),
+    ],
+)
+def test_wrong_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_the_largest_seed_works():
+    result = demonstrations.planar(2**64 - 1, epochs=1)
+    assert result.train.X.shape == result.test.X.shape == (2, 400)

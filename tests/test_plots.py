@@ -1,0 +1,209 @@
+"""The pictures: what is drawn where, without a display, and what is refused."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import vecprop as vp
+from vecprop import plots
+
+HISTORY = {"cost": [1.0, 0.5, 0.25], "gradient_norm": [[0.1, 1.0], [0.01, 0.5], [0.001, 0.2]], "seconds": [1, 1, 1]}
+
+
+def lines(ax):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.get_lines()}
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def half_planes(w, b, dtype="float32"):
+    """Return logistic regression whose boundary is w·x + b = 0."""
+    return vp.Network((2, 1)), ((np.array([w], dtype=dtype), np.array([[b]], dtype=dtype)),)
+
+
+def boundaries(ax):
+    """Return the vertices of the lines between the classes."""
+    paths = [path for collection in ax.collections if hasattr(collection, "levels") for path in collection.get_paths()]
+    return np.concatenate([path.vertices for path in paths]) if paths else np.empty((0, 2))
+
+
+# --- curves -------------------------------------------------------------------------------------------------
+
+
+def test_a_cost_curve():
+    ax = plots.cost_curve(HISTORY)
+    assert list(lines(ax).values()) == [([1, 2, 3], [1.0, 0.5, 0.25])]
+    assert ax.get_xlabel() == "epoch" and "cost" in ax.get_ylabel() and ax.get_title()
+    assert ax.get_legend() is None and ax.get_yscale() == "linear"
+
+
+def test_several_cost_curves_on_given_axes():
+    left, right = plots.panels(2)
+    assert plots.cost_curve({"one": HISTORY, "two": {"cost": [3.0, 2.0]}}, right, log=True) is right
+    assert lines(right) == {"one": ([1, 2, 3], [1.0, 0.5, 0.25]), "two": ([1, 2], [3.0, 2.0])}
+    assert legend(right) == ["one", "two"] and right.get_yscale() == "log"
+    colours, styles = zip(*((line.get_color(), line.get_linestyle()) for line in right.get_lines()), strict=True)
+    assert len(set(colours)) == len(set(styles)) == 2
+    assert not left.lines and left.figure is right.figure
+
+
+def test_the_norms_of_the_gradients_by_layer():
+    ax = plots.gradient_norms(HISTORY)
+    assert lines(ax) == {"layer 1": ([1, 2, 3], [0.1, 0.01, 0.001]), "layer 2": ([1, 2, 3], [1.0, 0.5, 0.2])}
+    assert ax.get_yscale() == "log" and legend(ax) == ["layer 1", "layer 2"]
+
+
+def test_norms_of_zero_leave_gaps_on_the_logarithmic_axis(tmp_path):
+    ax = plots.gradient_norms({"gradient_norm": [[0.0, 0.0], [0.0, 1.0]]})
+    assert legend(ax) == ["layer 1 (all 0)", "layer 2"]
+    assert np.isnan(lines(ax)["layer 2"][1][0])
+    plots.save(ax, tmp_path / "gaps.png")
+    plots.save(plots.gradient_norms({"gradient_norm": [[0.0]]}), tmp_path / "nothing.png")
+
+
+def test_a_wide_logarithmic_range_has_readable_ticks(tmp_path):
+    ax = plots.cost_curve({"cost": [1e3, 1e-12]}, log=True)
+    plots.save(ax, tmp_path / "wide.png")
+    assert 3 <= sum(bool(label.get_text()) for label in ax.get_yticklabels()) <= 16
+
+
+@pytest.mark.parametrize("draw", [plots.cost_curve, plots.gradient_norms])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([1.0, 2.0], TypeError, "got list"),
+        ({}, ValueError, "histor"),
+        ({"seconds": [1]}, (TypeError, ValueError), "histor"),
+        ({"cost": [], "gradient_norm": []}, ValueError, "at least one epoch"),
+    ],
+)
+def test_what_is_no_history(draw, given, error, message):
+    with pytest.raises(error, match=message):
+        draw(given)
+
+
+def test_a_history_among_several_that_is_none():
+    with pytest.raises(TypeError, match=r"histories\['b'\] must be a history"):
+        plots.cost_curve({"a": HISTORY, "b": [1.0]})
+    with pytest.raises(ValueError, match=r"histories\['b'\] .*no 'cost', only \['seconds'\]"):
+        plots.cost_curve({"a": HISTORY, "b": {"seconds": [1]}})
+
+
+# --- the plane ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_boundary_is_where_it_should_be(dtype):
+    net, params = half_planes([1.0, 0.0], -0.5, dtype)
+    X, Y = np.array([[-1.0, 0.0, 1.0, 2.0], [0.0, 1.0, 2.0, -1.0]]), np.array([[0, 0, 1, 1]])
+    ax = plots.decision_boundary(net, params, X, Y)
+    line = boundaries(ax)
+    assert np.allclose(line[:, 0], 0.5, atol=1e-3) and np.ptp(line[:, 1]) > 3
+    assert legend(ax) == ["class 0", "class 1"] and "2-1" in ax.get_title()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x1", "x2")
+
+
+def test_the_colours_are_those_of_the_classes():
+    net, params = half_planes([100.0, 0.0], 0.0)
+    X, Y = np.array([[-1.0, 1.0], [-1.0, 1.0]]), np.array([[0, 1]])
+    image = np.asarray(plots.decision_boundary(net, params, X, Y).images[0].get_array())
+    blue, orange = image[:, 0].mean(axis=0), image[:, -1].mean(axis=0)
+    assert blue[2] > blue[0] + 0.2 and orange[0] > orange[2] + 0.2
+
+
+def test_three_classes():
+    data = vp.datasets.spirals(m=150, arms=3)
+    net = vp.Network((2, 8, 3), output="softmax")
+    params = net.init(seed=0)
+    ax = plots.decision_boundary(net, params, *data)
+    assert legend(ax) == ["class 0", "class 1", "class 2"]
+    line = boundaries(ax)
+    assert len(line)
+    top = np.sort(net.forward(params, line.T.astype("float32")), axis=0)
+    assert np.abs(top[-1] - top[-2]).max() < 0.02  # on the line the two best classes are equal
+
+
+def test_a_class_that_wins_everywhere_has_no_boundary(tmp_path):
+    net, params = half_planes([0.0, 0.0], 3.0)
+    ax = plots.decision_boundary(net, params, np.array([[1.0, 1.0], [2.0, 2.0]]), np.array([[0, 1]]))
+    assert not len(boundaries(ax))
+    plots.save(ax, tmp_path / "one.png")
+
+
+def test_arrays_of_another_library(jax_backend):
+    data = vp.datasets.xor(m=20)
+    net, jax = vp.Network((2, 3, 1)), jax_backend
+    ours, theirs = net.init(seed=0), net.init(seed=0, backend="jax")
+    pictures = [
+        np.asarray(plots.decision_boundary(net, params, X, Y).images[0].get_array())
+        for params, X, Y in ((ours, data.X, data.Y), (theirs, jax.asarray(data.X), jax.asarray(data.Y)))
+    ]
+    np.testing.assert_allclose(*pictures, atol=1e-5)
+
+
+def test_inputs_are_not_modified():
+    net, params = half_planes([1.0, 1.0], 0.0)
+    X, Y = np.array([[0.0, 1.0], [0.0, 2.0]]), np.array([[0.0, 1.0]])
+    for array in (X, Y, *params[0]):
+        array.flags.writeable = False
+    plots.decision_boundary(net, params, X, Y)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"net": "2-1"}, TypeError, "net must be a Network, got str"),
+        ({"net": vp.Network((3, 1))}, ValueError, "net must have 2 inputs for a picture of the plane, got 3"),
+        ({"net": vp.Network((2, 1), output="identity")}, ValueError, "net must have a sigmoid or softmax output"),
+        ({"params": vp.Network((2, 1)).init(seed=[0, 1])}, ValueError, "params must be one network, got a stack"),
+        ({"params": vp.Network((2, 4, 1)).init()}, ValueError, "params must have one"),
+        ({"X": np.zeros((4, 2))}, ValueError, "X must have shape"),
+        ({"X": np.full((2, 4), np.nan)}, ValueError, "X must be finite"),
+        ({"Y": np.zeros((1, 3))}, ValueError, "Y must have shape"),
+        ({"Y": np.full((1, 4), 2.0)}, ValueError, "Y must hold only the labels 0 and 1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(change, error, message):
+    net, params = half_planes([1.0, 0.0], 0.0)
+    given = {"net": net, "params": params, "X": np.zeros((2, 4)), "Y": np.zeros((1, 4))} | change
+    with pytest.raises(error, match=message):
+        plots.decision_boundary(**given)
+
+
+# --- files --------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_written_into_a_new_folder(tmp_path):
+    path = plots.save(plots.cost_curve(HISTORY), tmp_path / "a" / "b" / "curve.png")
+    image = imread(path)
+    assert image.shape[:2] == (600, 768) and image[..., :3].std() > 0.01
+
+
+@pytest.mark.parametrize(("columns", "error"), [(0, ValueError), (1.5, TypeError)])
+def test_wrong_numbers_of_panels(columns, error):
+    with pytest.raises(error, match="columns must be a positive integer"):
+        plots.panels(columns)
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "vecprop\[cli\]"'):
+        plots.cost_curve(HISTORY)
+
+
+def test_nothing_global_is_touched():
+    code = (
+        "import sys; import vecprop.plots as p; assert not any(m.startswith('matplotlib') for m in sys.modules);"
+        "p.cost_curve({'cost': [1.0, 0.5]}); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
