@@ -28,7 +28,9 @@ LAYERS = [
     {"tables"},
     {"dataset"},
     {"datasets"},
-    {"demonstrations", "plots", "benchmark"},
+    {"plots"},
+    {"benchmark_report"},
+    {"benchmark", "demonstrations"},
     {"cli", "__main__"},
 ]
 VENDORS = {"numpy", "cupy", "jax", "jaxlib", "torch", "sklearn", "scipy", "matplotlib", "rich", "typer"}

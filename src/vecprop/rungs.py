@@ -36,7 +36,7 @@ def per_neuron(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, 
     with _single(net, params) as checked:
         X, Y, _ = check_examples(net, checked, X, Y)
         columns = ((X[:, i : i + 1], Y[:, i : i + 1]) for i in range(X.shape[-1]))
-        return _mean(_neurons(net, checked.xp, checked.params, x, y) for x, y in columns)
+        return mean_of_examples(example_per_neuron(net, checked.xp, checked.params, x, y) for x, y in columns)
 
 
 def per_example(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Params]:
@@ -45,7 +45,7 @@ def per_example(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array,
         X, Y, _ = check_examples(net, checked, X, Y)
         step = checked.backend.compile(propagation.gradients, static=(0,))
         columns = ((X[:, i : i + 1], Y[:, i : i + 1]) for i in range(X.shape[-1]))
-        return _mean(step(net, checked.params, x, y) for x, y in columns)
+        return mean_of_examples(step(net, checked.params, x, y) for x, y in columns)
 
 
 def vectorized(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Params]:
@@ -80,7 +80,8 @@ def forward_per_neuron(net: Network, params: Pairs, X: Array) -> Array:
     with _single(net, params) as checked:
         X = check_inputs(net, checked, X)
         columns = [
-            _neurons_forward(net, checked.xp, checked.params, X[:, i : i + 1])[1][-1] for i in range(X.shape[-1])
+            example_forward_per_neuron(net, checked.xp, checked.params, X[:, i : i + 1])[1][-1]
+            for i in range(X.shape[-1])
         ]
         return checked.xp.concat(columns, axis=-1)
 
@@ -104,7 +105,8 @@ def _single(net: Network, params: Pairs) -> Iterator[Checked]:
         yield checked
 
 
-def _mean(parts: Iterable[tuple[Array, Params]]) -> tuple[Array, Params]:
+def mean_of_examples(parts: Iterable[tuple[Array, Params]]) -> tuple[Array, Params]:
+    """Return the mean of J and of the gradients over single examples (E8)."""
     total, m = None, 0
     for m, part in enumerate(parts, start=1):  # noqa: B007 - m is the count after the loop
         total = part if total is None else add_trees(total, part)
@@ -113,7 +115,9 @@ def _mean(parts: Iterable[tuple[Array, Params]]) -> tuple[Array, Params]:
     return J / m, tuple(Layer(dW / m, db / m) for dW, db in grads)
 
 
-def _neurons_forward(net: Network, xp: Namespace, params: Params, x: Array) -> tuple[list[Array], list[Array]]:
+def example_forward_per_neuron(
+    net: Network, xp: Namespace, params: Params, x: Array
+) -> tuple[list[Array], list[Array]]:
     """Return [None, z_1, …, z_L] and [x, a_1, …, a_L] of one example, (n_l, 1): z_j = w_jᵀ a + b_j, a_j = g(z_j)."""
     Z, A = [None], [x]
     for (W, b), g in zip(params, net.activations, strict=True):
@@ -123,9 +127,9 @@ def _neurons_forward(net: Network, xp: Namespace, params: Params, x: Array) -> t
     return Z, A
 
 
-def _neurons(net: Network, xp: Namespace, params: Params, x: Array, y: Array) -> tuple[Array, Params]:
+def example_per_neuron(net: Network, xp: Namespace, params: Params, x: Array, y: Array) -> tuple[Array, Params]:
     """Return the loss and the gradients of one example, neuron by neuron (E5, E7)."""
-    Z, A = _neurons_forward(net, xp, params, x)
+    Z, A = example_forward_per_neuron(net, xp, params, x)
     J = xp.sum(net.loss.values(xp, net.output, Z[-1], A[-1], y))
     dz = net.loss.dZ(xp, net.output, Z[-1], A[-1], y)
     grads: list[Layer] = []

@@ -1,0 +1,94 @@
+"""The ladder: every backend, network, dtype, number of examples, pass and rung (E13), one benchmark each.
+
+`vecprop bench` measures the same cells and prints one table; this suite compares and stores them as pytest-benchmark
+does. What is timed is said in `vecprop.benchmark`.
+"""
+
+import statistics
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import pytest
+
+from vecprop import Backend
+from vecprop.benchmark import (
+    DTYPES,
+    NETWORKS,
+    PASSES,
+    RUNGS,
+    SIZES,
+    Workload,
+    cap_loop,
+    compiles,
+    describe_environment,
+    sample,
+)
+from vecprop.selection import known_names
+
+LOOPS = RUNGS[:-1]
+_ROUNDS_BUDGET = 0.5  # seconds for the rounds of a cell whose single pass is shorter than that
+_LEAST_ROUNDS = 3
+
+
+def cells() -> list[Any]:
+    """Return the parameters of every cell, those on the same data side by side; the quick ones marked as smoke."""
+    params = []
+    for backend, network, dtype, m, pass_name, rung in product(known_names(), NETWORKS, DTYPES, SIZES, PASSES, RUNGS):
+        # One neuron after the other, 784-128-10 takes JAX seconds even for one example.
+        quick = m == 10 and (network == "2-4-1" or (rung != "per_neuron" and dtype == "float32"))
+        name = f"{backend}-{network}-{dtype}-{pass_name}-{rung}-m{m}"
+        marks = [pytest.mark.smoke] if quick else []
+        params.append(pytest.param(backend, network, dtype, m, pass_name, rung, id=name, marks=marks))
+    return params
+
+
+@lru_cache(maxsize=1)  # the next cell wants the same data, or never again
+def workload(backend: Backend, network: str, dtype: str, m: int) -> Workload:
+    return Workload(backend, NETWORKS[network], dtype, m)
+
+
+@lru_cache
+def environment(backend: Backend) -> dict[str, str]:
+    return describe_environment([backend])
+
+
+@pytest.mark.parametrize(("backend", "network", "dtype", "m", "pass_name", "rung"), cells(), indirect=["backend"])
+def test_rung(
+    backend: Backend, benchmark: Any, budget: float, network: str, dtype: str, m: int, pass_name: str, rung: str
+) -> None:
+    if rung == "per_example_compiled" and not compiles(backend):
+        pytest.skip(f"the {backend.name} backend does not compile")
+    work = workload(backend, network, dtype, m)
+    with work.scope():
+        if rung in LOOPS:
+            skip_beyond(budget, work, pass_name, rung)
+        call = work.call(pass_name, rung)
+        call()  # compiles
+        rounds, iterations = counts(benchmark, call)
+        benchmark.group = f"{backend.name} {network} {dtype} {pass_name} m = {m}"
+        benchmark.extra_info.update(
+            backend=backend.name, network=network, dtype=dtype, m=m, pass_name=pass_name, rung=rung
+        )
+        benchmark.extra_info["environment"] = environment(backend)
+        benchmark.pedantic(call, rounds=rounds, iterations=iterations)
+
+
+def skip_beyond(budget: float, work: Workload, pass_name: str, rung: str) -> None:
+    """Skip a loop that would take longer than the budget, and say how long."""
+    cap = cap_loop(work, pass_name, rung, budget)
+    if cap.m < work.m:
+        pytest.skip(
+            f"{rung}: about {cap.seconds * work.m:.3g} s a pass for m = {work.m}, over the cap of {budget:g} s "
+            f"(--budget), which allows m = {cap.m}; `vecprop bench` measures that many and extrapolates"
+        )
+
+
+def counts(benchmark: Any, call: Any) -> tuple[int, int]:
+    """Return how many rounds to run and how many calls in each, so that a round is not below 2 ms."""
+    if not benchmark.enabled:
+        return 1, 1
+    (seconds,) = sample([call], budget=0.02)
+    estimate = statistics.median(seconds)
+    iterations = max(1, round(2e-3 / estimate))
+    return max(_LEAST_ROUNDS, min(100, int(_ROUNDS_BUDGET / (iterations * estimate)))), iterations
