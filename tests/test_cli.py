@@ -141,7 +141,13 @@ def test_a_reader_that_has_gone():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_control_c_ends_it_with_130(tmp_path):
     words = [sys.executable, "-u", "-m", "vecprop", "demo", "--out", str(tmp_path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as started:
+    # a test run in the background of a shell ignores the signal, and would hand that on
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started:
         started.stdout.readline()
         started.send_signal(signal.SIGINT)
         _, err = started.communicate(timeout=60)

@@ -137,6 +137,22 @@ def test_blocked_equals_unblocked(block_size, backend):
     assert_grads_close(grads_b, grads, xp=backend.xp)
 
 
+@pytest.mark.parametrize("m", [5, 10, 17])
+def test_forward_in_blocks(m, backend, monkeypatch):
+    """A wide X goes forward in blocks where that is faster (JAX on a CPU): nothing else may change."""
+    net = vp.Network((3, 4, 2), output="softmax")
+    params, X, Y, w = make_problem(net, m, weights=True)
+    A, J = net.forward(params, X), net.cost(params, X, Y, sample_weight=w, l2=0.2)
+    params, X, Y, w = on(backend, "float64", params, X, Y, w)
+    monkeypatch.setattr(type(backend), "widest_pass", 5)
+    assert_close(net.forward(params, X), A, xp=backend.xp)
+    assert_close(net.cost(params, X, Y, sample_weight=w, l2=0.2), J)
+    stack = net.init(seed=[1, 2], dtype="float64", backend=backend)
+    blocked = host(net.forward(stack, X))
+    monkeypatch.setattr(type(backend), "widest_pass", None)
+    assert_close(blocked, host(net.forward(stack, X)))
+
+
 @pytest.mark.parametrize("own_data", [False, True])
 @pytest.mark.parametrize(("output", "loss"), PAIRINGS[:3])
 def test_stacked_equals_one_by_one(output, loss, own_data, backend, dtype):

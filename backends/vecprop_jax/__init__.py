@@ -102,6 +102,25 @@ class JAXBackend(Backend):
             total = add_trees(total, block(whole * block_size, m % block_size))
         return total
 
+    def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
+        """Map over column blocks: a compiled loop over the whole blocks, then the ragged last one."""
+        m = array.shape[-1]
+        whole = m // block_size
+        parts = []
+        if whole:
+            starts = jnp.arange(whole) * block_size
+            blocks = jax.lax.map(lambda s: function(jax.lax.dynamic_slice_in_dim(array, s, block_size, -1)), starts)
+            blocks = jnp.moveaxis(blocks, 0, -2)
+            parts.append(blocks.reshape(*blocks.shape[:-2], whole * block_size))
+        if m % block_size:
+            parts.append(function(array[..., whole * block_size :]))
+        return jnp.concatenate(parts, axis=-1)
+
+    @property
+    def widest_pass(self) -> int | None:
+        """On a CPU, so many columns that XLA's fusion of a product with its neighbours is not yet 25 times too slow."""
+        return 8192 if jax.default_backend() == "cpu" else None
+
     def synchronize(self, array: Array) -> None:
         """Wait for the array."""
         jax.block_until_ready(array)  # type: ignore[no-untyped-call]

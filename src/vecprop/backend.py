@@ -95,6 +95,17 @@ class Backend:
         assert total is not None
         return total
 
+    def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
+        """Return function(block) for blocks of the array's last axis, put together again along the last axis."""
+        m = array.shape[-1]
+        starts = range(0, m, block_size)
+        return self.xp.concat([function(array[..., s : min(s + block_size, m)]) for s in starts], axis=-1)
+
+    @property
+    def widest_pass(self) -> int | None:
+        """The most columns of one forward pass; more go through in blocks. None if any number does well."""
+        return None
+
     def synchronize(self, array: Array) -> None:
         """Wait until the array has been computed: a clock stopped before that measures nothing."""
 

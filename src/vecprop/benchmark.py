@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -69,6 +70,7 @@ _MOST_RUNS = 51
 _LEAST_RUNS = 3  # of the vectorized pass, whatever the budget: a median of fewer is none
 
 Call = Callable[[], Any]
+Columns = list[tuple[Array, Array]]
 
 
 # --- what is timed ------------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ class Workload:
         self.backend = get_backend(backend)
         self.net, self.dtype, self.m = net, dtype_name(dtype), check_positive_integer(m, "m")
         self._host = draw_examples(net, m, dtype)
-        self._columns: list[tuple[Array, Array]] = []
+        self._columns: Columns = []
         with self.scope():
             self.params = net.init(seed=0, dtype=dtype, backend=self.backend)
             self.X, self.Y = (self._on_device(V) for V in self._host)
@@ -179,11 +181,11 @@ class Workload:
             data = [V[:, :m] for V in self._data(pass_name)]
             loop = _scan_forward if pass_name == "forward" else _scan_gradients
             return self._program(loop, (0, 1), self.backend, self.net, self.params, *data)
-        loops = {
+        loops: dict[tuple[str, str], Callable[[Columns], Any]] = {
             ("forward", "per_neuron"): self._forward_per_neuron,
             ("forward", "per_example"): self._forward_per_example,
             ("gradients", "per_neuron"): self._gradients_per_neuron,
-            ("gradients", "per_example"): self._gradients_per_example,
+            ("gradients", "per_example"): partial(self._gradients_per_example, self._on_device(m)),
         }
         return self._waiting(loops[pass_name, rung], self._cut(m))
 
@@ -203,7 +205,7 @@ class Workload:
     def _data(self, pass_name: str) -> tuple[Array, ...]:
         return (self.X,) if pass_name == "forward" else (self.X, self.Y)
 
-    def _cut(self, m: int) -> list[tuple[Array, Array]]:
+    def _cut(self, m: int) -> Columns:
         """Return the first m examples as pairs of columns (n0, 1), (n_L, 1)."""
         X, Y = self._host
         for i in range(len(self._columns), m):
@@ -225,7 +227,7 @@ class Workload:
 
         return call
 
-    def _waiting(self, loop: Callable[[list[tuple[Array, Array]]], Any], columns: list[tuple[Array, Array]]) -> Call:
+    def _waiting(self, loop: Callable[[Columns], Any], columns: Columns) -> Call:
         def call() -> Any:
             result = loop(columns)
             for leaf in _leaves(result):
@@ -234,21 +236,20 @@ class Workload:
 
         return call
 
-    def _forward_per_neuron(self, columns: list[tuple[Array, Array]]) -> list[Array]:
+    def _forward_per_neuron(self, columns: Columns) -> list[Array]:
         xp = self.backend.xp
         return [example_forward_per_neuron(self.net, xp, self.params, x)[1][-1] for x, _ in columns]
 
-    def _gradients_per_neuron(self, columns: list[tuple[Array, Array]]) -> tuple[Array, Params]:
+    def _gradients_per_neuron(self, columns: Columns) -> tuple[Array, Params]:
         return mean_of_examples(example_per_neuron(self.net, self.backend.xp, self.params, x, y) for x, y in columns)
 
-    def _forward_per_example(self, columns: list[tuple[Array, Array]]) -> list[Array]:
+    def _forward_per_example(self, columns: Columns) -> list[Array]:
         step = self.backend.compile(propagation.output, (0,))
         return [step(self.net, self.params, x) for x, _ in columns]
 
-    def _gradients_per_example(self, columns: list[tuple[Array, Array]]) -> tuple[Array, Params]:
+    def _gradients_per_example(self, m: Array, columns: Columns) -> tuple[Array, Params]:
         """Add inside the compiled step: adding outside would cost JAX more than the step itself."""
         one, add = (self.backend.compile(f, (0,)) for f in (_one_example, _add_example))
-        m = self._on_device(len(columns))
         total = one(self.net, self.params, *columns[0], m)
         for x, y in columns[1:]:
             total = add(self.net, self.params, total, x, y, m)

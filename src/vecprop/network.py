@@ -154,7 +154,11 @@ class Network:
         checked = check_params(self, params)
         with checked.backend.scope(checked.dtype, get_precision()):
             X = check_inputs(self, checked, X)
-            return checked.backend.compile(propagation.output, static=(0,))(self, checked.params, X)
+            block_size = _forward_block(checked.backend, X)
+            if block_size is None:
+                return checked.backend.compile(propagation.output, static=(0,))(self, checked.params, X)
+            blocked = checked.backend.compile(_blocked_output, static=(0, 1, 2))
+            return blocked(checked.backend, block_size, self, checked.params, X)
 
     def cost(
         self,
@@ -171,9 +175,12 @@ class Network:
         """
         checked = check_params(self, params)
         with checked.backend.scope(checked.dtype, get_precision()):
-            data = check_examples(self, checked, X, Y, sample_weight)
-            compiled = checked.backend.compile(propagation.cost, static=(0,))
-            return compiled(self, checked.params, *data, check_l2(l2))
+            data, lam = check_examples(self, checked, X, Y, sample_weight), check_l2(l2)
+            block_size = _forward_block(checked.backend, data[0])
+            if block_size is None:
+                return checked.backend.compile(propagation.cost, static=(0,))(self, checked.params, *data, lam)
+            blocked = checked.backend.compile(_blocked_cost, static=(0, 1, 2))
+            return blocked(checked.backend, block_size, self, checked.params, *data, lam)
 
     def gradients(
         self,
@@ -281,6 +288,33 @@ def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
     if len(hidden) != count:
         raise ValueError(f"hidden must have one activation for each of the {count} hidden layers, got {len(hidden)}")
     return tuple(get_activation(g, f"hidden[{l}]") for l, g in enumerate(hidden))
+
+
+def _forward_block(backend: Backend, X: Array) -> int | None:
+    """Return the size of the blocks in which X goes forward, or None for all at once."""
+    widest = backend.widest_pass
+    return None if widest is None or X.shape[-1] <= widest else widest
+
+
+def _blocked_output(backend: Backend, block_size: int, net: Network, params: Params, X: Array) -> Array:
+    """`propagation.output`, block by block."""
+    return backend.map_blocks(lambda X: propagation.output(net, params, X), block_size, X)
+
+
+def _blocked_cost(
+    backend: Backend,
+    block_size: int,
+    net: Network,
+    params: Params,
+    X: Array,
+    Y: Array,
+    w: Array | None,
+    l2: float | None,
+) -> Array:
+    """`propagation.cost` as a sum over blocks of columns."""
+    m = propagation.total_weight(X, w)
+    J = backend.sum_blocks(lambda X, Y, w: propagation.cost(net, params, X, Y, w, m=m), block_size, X, Y, w)
+    return J if l2 is None else J + propagation.penalty(params, l2, m)
 
 
 def _blocked_gradients(

@@ -4,11 +4,12 @@ Nothing is drawn on a device, so one seed means one run on every backend; and si
 carried along, the shuffle of any epoch can be drawn without drawing those before it.
 """
 
-import operator
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from vecprop.arguments import check_integer
 
 # One stream per purpose, so that drawing more for one never shifts the numbers of another.
 INITIAL_WEIGHTS = 1
@@ -23,15 +24,10 @@ def check_seed(seed: object, argument: str = "seed") -> int:
     Traceback (most recent call last):
     ValueError: seed must be an integer from 0 to 2**64 - 1, got -1
     """
-    wanted = f"{argument} must be an integer from 0 to 2**64 - 1, got {seed!r}"
-    if isinstance(seed, bool | np.bool_):
-        raise TypeError(wanted)
-    try:
-        value = operator.index(seed)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(wanted) from None
-    if not 0 <= value < 2**64:
-        raise ValueError(wanted)
+    wanted = "an integer from 0 to 2**64 - 1"
+    value = check_integer(seed, argument, 0, wanted)
+    if value >= 2**64:
+        raise ValueError(f"{argument} must be {wanted}, got {seed!r}")
     return value
 
 
