@@ -7,7 +7,10 @@
 (1, 400)
 """
 
-from vecprop import activations, datasets, initializers, losses, plots, propagation, rungs
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vecprop import activations, initializers, losses, propagation, rungs
 from vecprop.activations import Activation
 from vecprop.backend import Backend
 from vecprop.checking import GradientReport, check_gradients, numeric_gradient
@@ -25,6 +28,9 @@ from vecprop.optimizers import GradientDescent
 from vecprop.propagation import Layer, gradient_norms
 from vecprop.selection import backends, get_backend, get_precision, use_backend, use_precision
 from vecprop.training import FitResult, fit
+
+if TYPE_CHECKING:
+    from vecprop import datasets, plots
 
 __version__ = "0.1.0"
 
@@ -61,3 +67,16 @@ __all__ = [
     "use_backend",
     "use_precision",
 ]
+
+# Not needed to compute: loaded when they are first used, so that the import stays quick.
+_LAZY = ("datasets", "plots")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return import_module(f"vecprop.{name}")
+    raise AttributeError(f"module 'vecprop' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

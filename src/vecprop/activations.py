@@ -24,6 +24,16 @@ class Activation:
     elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
     homogeneous: ClassVar[bool] = False  # ReLU and its kin, for which He initialization (E29) was derived
 
+    # Values: two without parameters are equal if they are of one class; those with parameters are data classes.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return A = g(Z)."""
         raise NotImplementedError
@@ -62,7 +72,6 @@ def log_softmax(xp: Namespace, Z: Array) -> Array:
     return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
 
 
-@dataclass(frozen=True)
 class Sigmoid(Activation):
     """The logistic function (E17): g(z) = 1 / (1 + e^-z), g′ = a (1 - a).
 
@@ -84,7 +93,6 @@ class Sigmoid(Activation):
         return A * (1.0 - A)
 
 
-@dataclass(frozen=True)
 class Tanh(Activation):
     """The hyperbolic tangent (E18): g′ = 1 - a².
 
@@ -146,7 +154,6 @@ class LeakyReLU(Activation):
         return xp.where(real_part(xp, Z) >= 0, xp.ones_like(Z), self.slope)
 
 
-@dataclass(frozen=True)
 class ReLU(Activation):
     """The rectified linear unit (E19): g(z) = max(0, z); g′ = 0 for z < 0, 1 for z ≥ 0.
 
@@ -170,7 +177,6 @@ class ReLU(Activation):
         return xp.astype(real_part(xp, Z) >= 0, Z.dtype)
 
 
-@dataclass(frozen=True)
 class Identity(Activation):
     """No activation (E21): g(z) = z, g′ = 1. The output of a regression (E24).
 
@@ -194,7 +200,6 @@ class Identity(Activation):
         return dA
 
 
-@dataclass(frozen=True)
 class Softmax(Activation):
     """The softmax over the rows of each column (E21): a_k = e^z_k / Σ_j e^z_j, shifted by the column's maximum.
 
@@ -224,7 +229,6 @@ class Softmax(Activation):
         return A * (dA - xp.sum(A * dA, axis=-2, keepdims=True))
 
 
-@dataclass(frozen=True)
 class Softplus(Activation):
     """The smooth ReLU: g(z) = ln(1 + e^z), g′ = sigmoid(z). Positive: an output for y > 0.
 
@@ -288,7 +292,6 @@ class ELU(Activation):
         return xp.where(real_part(xp, Z) >= 0, 1.0, self.alpha * xp.exp(-relu(xp, -Z)))
 
 
-@dataclass(frozen=True)
 class GELU(Activation):
     """The Gaussian error linear unit in its tanh form: g(z) = ½ z (1 + tanh(u)), u = √(2/π) (z + 0.044715 z³).
 
@@ -325,7 +328,6 @@ class GELU(Activation):
         return 0.5 * (1.0 + xp.tanh(u)) + 0.5 * Z * (4.0 * s / (1.0 + s) ** 2 * du)
 
 
-@dataclass(frozen=True)
 class SiLU(Activation):
     """The sigmoid linear unit, also called swish: g(z) = z·σ(z), g′ = σ (1 + z (1 - σ)).
 

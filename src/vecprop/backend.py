@@ -5,15 +5,19 @@ better. No arithmetic (that is `xp`), no random numbers, no second copy of the m
 compiles, loops and waits.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from vecprop.errors import BackendUnusableError
 from vecprop.namespaces import Array, Namespace, namespace_name
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Carry = TypeVar("Carry")
 Tree = TypeVar("Tree")

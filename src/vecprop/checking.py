@@ -5,12 +5,13 @@ function that is made of differentiable branches and takes complex numbers, as e
 differences, (f(x + ε) - f(x - ε)) / 2ε, work for any function, to about nine digits.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.activations import Custom
@@ -22,6 +23,9 @@ from vecprop.propagation import Layer, Params
 from vecprop.selection import get_precision
 from vecprop.streams import CHECKED_ENTRIES, generator
 from vecprop.validation import Checked, check_examples, check_l2, check_params
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 COMPLEX_STEP = 1e-30
 CENTRAL_STEP = 1e-6

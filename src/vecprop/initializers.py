@@ -3,16 +3,21 @@
 Each initializer is a scale, the standard deviation of a weight, and a distribution. Biases start at zero.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from vecprop.activations import Activation
 from vecprop.errors import unknown_name
 from vecprop.streams import INITIAL_WEIGHTS, generator
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Z_L, of the same shape. Where the loss matches the output's activation dZ_L = A 
 g_L′(Z_L) (E25), rearranged so that neither side overflows for any finite Z_L.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from vecprop.activations import Activation, Custom, log_softmax, softplus
@@ -19,6 +18,16 @@ class Loss:
 
     name: ClassVar[str]
     matching_output: ClassVar[str]  # the activation g_L for which dZ_L = A - Y
+
+    # Values: two without parameters are equal if they are of one class.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return the loss of each output of each example, shape (…, n_L, m)."""
@@ -51,7 +60,6 @@ def _check_probability(loss: Loss, output: Activation) -> None:
         )
 
 
-@dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
     """L = -[y ln a + (1 - y) ln(1 - a)] (E2, E22); with a sigmoid output dZ = A - Y.
 
@@ -119,7 +127,6 @@ def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
     return (top + xp.log(S))[..., 0, :] - log_sum_exp, E / S
 
 
-@dataclass(frozen=True)
 class CrossEntropy(Loss):
     """L = -Σ_k y_k ln a_k over the one-hot column y (E23); with a softmax output dZ = A - Y.
 
@@ -177,7 +184,6 @@ class CrossEntropy(Loss):
         )
 
 
-@dataclass(frozen=True)
 class SquaredError(Loss):
     """L = ½ Σ_k (a_k - y_k)², half the squared error (E24); with an identity output dZ = A - Y.
 

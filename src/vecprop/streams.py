@@ -4,12 +4,17 @@ Nothing is drawn on a device, so one seed means one run on every backend; and si
 carried along, the shuffle of any epoch can be drawn without drawing those before it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from vecprop.arguments import check_integer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # One stream per purpose, so that drawing more for one never shifts the numbers of another.
 INITIAL_WEIGHTS = 1

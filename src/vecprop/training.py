@@ -4,13 +4,14 @@ A run is a function of its state: parameters, optimizer slots, epoch, seed. The 
 (seed, epoch) on the host, so every backend sees the same batches.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.arguments import check_positive_integer
@@ -31,6 +32,9 @@ from vecprop.validation import (
     check_params,
     dtype_name,
 )
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 History = dict[str, list[Any]]
 
