@@ -8,7 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
-from vecprop import streams, training
+from vecprop import epochs, streams
 
 
 def numpy_params(params):
@@ -147,8 +147,8 @@ def test_a_batch_without_weight_changes_nothing(backend):
 def test_jax_compiles_an_epoch_once(jax_backend, monkeypatch):
     """Ragged last batch included, all epochs run one compiled program."""
     traced = []
-    step = training._step
-    monkeypatch.setattr(training, "_step", lambda *a: traced.append(1) or step(*a))
+    step = epochs.step
+    monkeypatch.setattr(epochs, "step", lambda *a: traced.append(1) or step(*a))
     X, Y = vp.datasets.xor(m=50)
     vp.fit(vp.Network((2, 3, 1)), X, Y, epochs=6, batch_size=16, backend=jax_backend)
     assert len(traced) == 2, "one trace for the whole batches, one for the last"

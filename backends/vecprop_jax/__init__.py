@@ -30,8 +30,8 @@ _MATMUL_PRECISION = {"highest": "highest", "fast": "tensorfloat32"}
 
 
 @cache
-def _jit(function: Callable[..., Any], static: tuple[int, ...]) -> Callable[..., Any]:
-    return jax.jit(function, static_argnums=static)
+def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()) -> Callable[..., Any]:
+    return jax.jit(function, static_argnums=static, donate_argnums=donated)
 
 
 class JAXBackend(Backend):
@@ -78,6 +78,59 @@ class JAXBackend(Backend):
     ) -> tuple[Carry, tuple[Array, ...]]:
         """Run the steps as one `lax.scan`."""
         return jax.lax.scan(step, carry, inputs)
+
+    def compile_loop(
+        self,
+        function: Callable[..., Any],
+        static: tuple[int, ...] = (),
+        bound: tuple[int, ...] = (),  # noqa: ARG002
+        donated: tuple[int, ...] = (),
+    ) -> Callable[..., Any]:
+        """Return `jax.jit(function)` that may write over the donated arguments."""
+        return _jit(function, static, donated)
+
+    def arrange(self, array: Array) -> Array:
+        """Return the examples in rows: the numbers of one example stand together and are gathered as one."""
+        return array.T if array.ndim == 2 else array
+
+    def scan_batches(
+        self,
+        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        data: tuple[Array | None, ...],
+        order: Array | None,
+        batch_size: int,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run over mini-batches: the examples are put in order once, then cut; for K orders each batch is gathered."""
+        m = next(a.shape[0] for a in data if a is not None)
+        whole, present = m // batch_size, [a is not None for a in data]
+        rows = [a for a in data if a is not None]
+        orders = order if order is not None and order.ndim == 2 else None
+        if order is not None and orders is None:
+            rows = [jnp.take(a, order, axis=0) for a in rows]
+
+        def run(carry: Carry, batch: list[Array], x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
+            # a batch of rows (…, B, n), or of weights (…, B), in columns
+            columns = iter(jnp.swapaxes(b, -1, -2) if a.ndim == 2 else b for a, b in zip(rows, batch, strict=True))
+            return step(carry, tuple(next(columns) if there else None for there in present), x)
+
+        def unpack(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
+            if orders is not None:
+                return run(carry, [jnp.take(a, x[0], axis=0) for a in rows], x[1:])
+            return run(carry, list(x[: len(rows)]), x[len(rows) :])
+
+        first = whole * batch_size
+        if orders is not None:
+            cut = [jnp.moveaxis(orders[:, :first].reshape(-1, whole, batch_size), 1, 0)]
+        else:
+            cut = [a[:first].reshape(whole, batch_size, *a.shape[1:]) for a in rows]
+        carry, outputs = jax.lax.scan(unpack, carry, (*cut, *(a[:whole] for a in inputs)))
+        if m > first:
+            rest = [a[first:] if orders is None else jnp.take(a, orders[:, first:], axis=0) for a in rows]
+            carry, last = run(carry, rest, tuple(a[whole] for a in inputs))
+            outputs = tuple(jnp.concatenate([o, a[None]]) for o, a in zip(outputs, last, strict=True))
+        return carry, outputs
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         """Sum over column blocks: a compiled loop over the whole blocks, then the ragged last one."""

@@ -1,20 +1,119 @@
-"""The NumPy backend: the CPU, and the default. NumPy is the array API standard already."""
+"""The NumPy backend: the CPU, and the default. NumPy is the array API standard already.
 
-from collections.abc import Mapping
+What is computed again and again is recorded and replayed: see `tracing` for how a function becomes a graph, `program`
+and `lowering` for how that becomes a list of NumPy calls, `loops` for steps, batches and blocks.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import array_api_compat.numpy
 import numpy as np
 
-from vecprop.backend import Backend
+from vecprop.backend import Backend, Carry, Tree
+from vecprop.namespaces import Array
+from vecprop_numpy.compiled import Compiled, run_once
+from vecprop_numpy.loops import record_batches, record_blocks, record_fused, record_scan
+from vecprop_numpy.threads import usable_threads
+from vecprop_numpy.tracing import Graph, Value
+from vecprop_numpy.trees import flatten
 
 __all__ = ["NumPyBackend"]
+
+
+# Bytes that the numbers of a block may take, of an L2 cache of 1 to 2 MB.
+CACHE = 1 << 20
+# Matrix products of fewer columns are slow.
+NARROWEST_BLOCK = 256
+# Numbers to compute below which a second thread does not pay.
+SMALLEST_WORK = 1 << 18
+
+
+def _graph(*trees: Any) -> Graph | None:
+    """Return the graph that is being recorded, if one of the arrays is symbolic."""
+    leaves: list[Any] = []
+    for tree in trees:
+        flatten(tree, leaves)
+    return next((leaf.graph for leaf in leaves if isinstance(leaf, Value)), None)
 
 
 class NumPyBackend(Backend):
     """NumPy on the CPU."""
 
+    flat_parameters: ClassVar[bool] = True
+
     def __init__(self) -> None:
         super().__init__(array_api_compat.numpy, "numpy")
+
+    def compile_loop(
+        self,
+        function: Callable[..., Any],
+        static: tuple[int, ...] = (),
+        bound: tuple[int, ...] = (),
+        donated: tuple[int, ...] = (),  # noqa: ARG002
+    ) -> Callable[..., Any]:
+        """Return the function as a recorded program that is replayed in memory of its own."""
+        return Compiled(function, static, bound)
+
+    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function; while a program is recorded it becomes one operation, done in chunks of the arrays."""
+
+        def fused(*arrays: Array) -> Any:
+            graph = _graph(arrays)
+            return function(*arrays) if graph is None else record_fused(graph, function, arrays)
+
+        return fused
+
+    def scan(
+        self,
+        step: Callable[[Carry, Any], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run the steps; while a program is recorded, record one."""
+        graph = _graph(carry, inputs)
+        if graph is None:
+            return super().scan(step, carry, inputs)
+        return record_scan(graph, step, carry, inputs)  # type: ignore[no-any-return]
+
+    def scan_batches(
+        self,
+        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        data: tuple[Array | None, ...],
+        order: Array | None,
+        batch_size: int,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run the steps; while a program is recorded, record one, which gathers a batch at a time."""
+        graph = _graph(carry, data, order, inputs)
+        if graph is None:
+            return super().scan_batches(step, carry, data, order, batch_size, inputs)
+        return record_batches(graph, step, carry, data, order, batch_size, inputs)  # type: ignore[no-any-return]
+
+    def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
+        """Return the sum of function(*blocks): recorded for one block, replayed for all, on all cores."""
+        graph = _graph(arrays)
+        if graph is not None:
+            return record_blocks(graph, function, block_size, arrays)  # type: ignore[no-any-return]
+        try:
+            return run_once(lambda *a: self.sum_blocks(function, block_size, *a), arrays)  # type: ignore[no-any-return]
+        except Exception:  # noqa: BLE001 - if it is the function's own error, the function raises it now
+            return super().sum_blocks(function, block_size, *arrays)
+
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return how many columns a thread computes at once: their numbers stay in its L2 cache.
+
+        None where there is less than a block for each thread, or so little work that handing it out costs more.
+        """
+        if m * units < SMALLEST_WORK:
+            return None
+        block = max(CACHE // (units * itemsize), NARROWEST_BLOCK)
+        if m < 2 * block:
+            return None
+        threads = usable_threads()
+        rounds = -(-m // (block * threads))  # blocks for each thread, all of one size
+        return -(-m // (rounds * threads))
 
     def describe(self) -> Mapping[str, str]:
         """Return NumPy's version and the BLAS that computes its matrix products."""

@@ -13,40 +13,69 @@ from typing import TYPE_CHECKING, Any
 from vecprop import activations, initializers, losses, propagation, rungs
 from vecprop.activations import Activation
 from vecprop.backend import Backend
-from vecprop.checking import GradientReport, check_gradients, numeric_gradient
 from vecprop.errors import (
     BackendError,
     BackendNotInstalledError,
     BackendUnusableError,
+    CallbackError,
     DivergenceError,
     UnknownBackendError,
     VecpropError,
 )
 from vecprop.losses import Loss
 from vecprop.network import Network
-from vecprop.optimizers import GradientDescent
 from vecprop.propagation import Layer, gradient_norms
 from vecprop.selection import backends, get_backend, get_precision, use_backend, use_precision
-from vecprop.training import FitResult, fit
 
 if TYPE_CHECKING:
-    from vecprop import datasets, plots
+    from vecprop import datasets, metrics, plots
+    from vecprop.checking import GradientReport, check_gradients, numeric_gradient
+    from vecprop.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
+    from vecprop.quasi_newton import LBFGS
+    from vecprop.results import FitResult, TrainingState
+    from vecprop.schedules import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
+    from vecprop.training import fit
 
 __version__ = "0.1.0"
 
+# Not needed to compute a pass: loaded when they are first used, so that the import stays quick.
+_MODULES = ("datasets", "metrics", "plots")
+_NAMES = {
+    "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
+    "optimizers": ("Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
+    "quasi_newton": ("LBFGS",),
+    "results": ("FitResult", "TrainingState"),
+    "schedules": ("Constant", "Cosine", "ExponentialDecay", "InverseScaling", "ReduceOnPlateau", "StepDecay"),
+    "training": ("fit",),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
 __all__ = [
+    "LBFGS",
     "Activation",
+    "Adam",
+    "AdamW",
     "Backend",
     "BackendError",
     "BackendNotInstalledError",
     "BackendUnusableError",
+    "CallbackError",
+    "Constant",
+    "Cosine",
     "DivergenceError",
+    "ExponentialDecay",
     "FitResult",
     "GradientDescent",
     "GradientReport",
+    "InverseScaling",
     "Layer",
     "Loss",
+    "Momentum",
     "Network",
+    "RMSProp",
+    "ReduceOnPlateau",
+    "StepDecay",
+    "TrainingState",
     "UnknownBackendError",
     "VecpropError",
     "__version__",
@@ -60,6 +89,7 @@ __all__ = [
     "gradient_norms",
     "initializers",
     "losses",
+    "metrics",
     "numeric_gradient",
     "plots",
     "propagation",
@@ -68,15 +98,16 @@ __all__ = [
     "use_precision",
 ]
 
-# Not needed to compute: loaded when they are first used, so that the import stays quick.
-_LAZY = ("datasets", "plots")
-
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
+    if name in _MODULES:
         return import_module(f"vecprop.{name}")
+    if name in _HOME:
+        value = getattr(import_module(f"vecprop.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'vecprop' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_MODULES, *_HOME})

@@ -64,3 +64,15 @@ def check_number(value: object, argument: str, *, zero: bool = True) -> float:
     if zero:
         return check_real(value, argument, ">= 0", lambda x: x >= 0)
     return check_real(value, argument, "> 0", lambda x: x > 0)
+
+
+def check_flag(value: object, argument: str) -> bool:
+    """Return the value if it is True or False, else raise TypeError.
+
+    >>> check_flag(1, "nesterov")
+    Traceback (most recent call last):
+    TypeError: nesterov must be True or False, got 1
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} must be True or False, got {value!r}")
+    return bool(value)

@@ -7,6 +7,7 @@ compiles, loops and waits.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -43,6 +44,8 @@ class Backend:
 
     # What to type when the library is missing; shown in the error.
     install: ClassVar[str] = ""
+    # Whether training keeps all parameters in one buffer, so that an update is one pass and not one for each array.
+    flat_parameters: ClassVar[bool] = False
 
     def __init__(self, xp: Namespace, name: str = "") -> None:
         self.xp = xp
@@ -65,6 +68,30 @@ class Backend:
         """Return the function compiled, if the library compiles; `static`: positions of arguments other than arrays."""
         return function
 
+    def compile_loop(
+        self,
+        function: Callable[..., Any],
+        static: tuple[int, ...] = (),
+        bound: tuple[int, ...] = (),  # noqa: ARG002
+        donated: tuple[int, ...] = (),  # noqa: ARG002
+    ) -> Callable[..., Any]:
+        """Return a function compiled that is called again and again with arrays of the same shapes: a run's epochs.
+
+        What the library keeps for it, buffers for example, is freed with the function returned.
+
+        Parameters
+        ----------
+        function : callable
+            Pure; its arguments and results are arrays in nested tuples, and None.
+        static : tuple of int
+            Positions of arguments other than arrays.
+        bound : tuple of int
+            Positions of arguments that are the very same arrays in every call: the data.
+        donated : tuple of int
+            Positions of arguments whose arrays are not used again after the call, and whose memory may be.
+        """
+        return self.compile(function, static)
+
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return an elementwise function of arrays as one kernel, if this library fuses."""
         return function
@@ -85,6 +112,56 @@ class Backend:
             outputs.append(out)
         return carry, tuple(self.xp.stack(list(column)) for column in zip(*outputs, strict=True))
 
+    def arrange(self, array: Array) -> Array:
+        """Return data in columns, (n, m) or (m,), in the memory order from which `scan_batches` gathers fastest."""
+        return array
+
+    def scan_batches(
+        self,
+        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        data: tuple[Array | None, ...],
+        order: Array | None,
+        batch_size: int,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run `carry, out = step(carry, batch, input)` over mini-batches of the data's columns, the last one smaller.
+
+        Parameters
+        ----------
+        data : arrays (n, m) or (m,) as `arrange` left them, or None in place of one
+            A batch has the same structure, and one example per column.
+        order : array (m,) or (K, m), optional
+            The columns in the order in which they come; with K orders a batch is a stack (K, …, batch_size).
+        batch_size : int
+            Columns in a batch, 1 to m.
+        inputs : arrays (steps, …)
+            For each step one entry, handed to it.
+
+        Returns
+        -------
+        The last carry, and for each array that a step puts out all of them, stacked along a new leading axis.
+        """
+        xp = self.xp
+        m = next(a.shape[-1] for a in data if a is not None)
+        whole = m // batch_size
+        if order is not None:
+            data = tuple(None if a is None else take_columns(xp, a, order) for a in data)
+        present = [a is not None for a in data]
+
+        def unpack(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
+            arrays = iter(x)
+            batch = tuple(next(arrays) if there else None for there in present)
+            return step(carry, batch, tuple(arrays))
+
+        batches = tuple(cut_columns(xp, a, whole, batch_size) for a in data if a is not None)
+        carry, outputs = self.scan(unpack, carry, (*batches, *(a[:whole, ...] for a in inputs)))
+        if m % batch_size:
+            rest = tuple(None if a is None else a[..., whole * batch_size :] for a in data)
+            carry, last = step(carry, rest, tuple(a[whole, ...] for a in inputs))
+            outputs = tuple(xp.concat([o, a[None, ...]]) for o, a in zip(outputs, last, strict=True))
+        return carry, outputs
+
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         """Return the sum of function(*blocks) over blocks of the arrays' last axis; the last block may be smaller.
 
@@ -104,6 +181,21 @@ class Backend:
         m = array.shape[-1]
         starts = range(0, m, block_size)
         return self.xp.concat([function(array[..., s : min(s + block_size, m)]) for s in starts], axis=-1)
+
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:  # noqa: ARG002
+        """Return how many columns of m `block_size="auto"` computes at once, or None for all.
+
+        `units` is the number of numbers that a forward and backward pass makes for one column, `itemsize` the bytes of
+        one.
+        """
+        return None
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that are free where the arrays are, or None if that is not known."""
+        try:
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):  # not every system tells
+            return None
 
     @property
     def widest_pass(self) -> int | None:
@@ -136,6 +228,20 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<vecprop backend {self.name!r}>"
+
+
+def take_columns(xp: Namespace, array: Array, order: Array) -> Array:
+    """Return the columns of an array (…, m) in an order (m,), or in K orders (K, m) as a stack (K, …, m)."""
+    if order.ndim == 1:
+        return xp.take(array, order, axis=-1)
+    taken = xp.take(array, xp.reshape(order, (-1,)), axis=-1)
+    return xp.moveaxis(xp.reshape(taken, (*array.shape[:-1], *order.shape)), -2, 0)
+
+
+def cut_columns(xp: Namespace, array: Array, count: int, size: int) -> Array:
+    """Return (count, …, size): the first count·size columns of an array (…, m), cut into batches."""
+    cut = xp.reshape(array[..., : count * size], (*array.shape[:-1], count, size))
+    return xp.moveaxis(cut, -2, 0)
 
 
 def add_trees(a: Any, b: Any) -> Any:

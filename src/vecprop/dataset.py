@@ -3,7 +3,6 @@
 Data stands in columns, as everywhere in vecprop: X is (n_x, m), one example per column, and Y is (n_y, m).
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from vecprop import streams, tables
 from vecprop.arguments import check_real
 from vecprop.errors import unknown_name
+from vecprop.splitting import divide
 from vecprop.tables import Task
 
 _SPLIT = 100  # the stream of the splits (`vecprop.streams.generator`), far from those of the core
@@ -136,28 +136,16 @@ class Dataset:
             stratify = self.task != "regression"
         m = self.X.shape[1]
         groups = self.labels if stratify else np.zeros(m, dtype=np.int64)
-        share = _test_counts(np.bincount(groups, minlength=1), fraction)
-        if sum(share) == 0:
-            raise ValueError(f"split needs two examples or more{' of some class' * stratify}, {self.name} has m = {m}")
         order = streams.generator(seed, _SPLIT).permutation(m)
-        in_test = np.zeros(m, dtype=bool)
-        for group, count in enumerate(share):
-            in_test[np.flatnonzero(groups[order] == group)[:count]] = True
-        return self._take(order[~in_test]), self._take(order[in_test])
+        try:
+            first, second = divide(groups, fraction, order)
+        except ValueError:
+            some = " of some class" * stratify
+            raise ValueError(f"split needs two examples or more{some}, {self.name} has m = {m}") from None
+        return self._take(first), self._take(second)
 
     def _take(self, examples: NDArray[np.int64]) -> "Dataset":
         return replace(self, X=self.X[:, examples], Y=self.Y[:, examples])
-
-
-def _test_counts(counts: NDArray[np.int64], fraction: float) -> list[int]:
-    """Return how many of each group go to the test side: largest remainders, one at least on each side."""
-    most = np.maximum(counts - 1, 0)
-    quota = fraction * counts
-    share = np.maximum(np.floor(quota), np.minimum(most, 1))  # at most `most`, as fraction < 1
-    for group in np.argsort(share - quota, kind="stable").tolist():
-        if share.sum() < math.floor(quota.sum() + 0.5) and share[group] < most[group]:
-            share[group] += 1
-    return [int(count) for count in share]
 
 
 def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:

@@ -25,8 +25,9 @@ from vecprop.dataset import Dataset
 from vecprop.network import Network
 from vecprop.optimizers import GradientDescent
 from vecprop.propagation import Layer, gradient_norms
+from vecprop.results import FitResult
 from vecprop.selection import get_backend
-from vecprop.training import FitResult, fit
+from vecprop.training import fit
 
 DIGITS_GOAL = 0.96
 _TEST_SEED = 1_000_003  # added to the seed for points that no training has seen

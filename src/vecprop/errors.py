@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class VecpropError(Exception):
@@ -34,7 +35,9 @@ class DivergenceError(VecpropError, ArithmeticError):
     layer : int
         The layer whose gradient was not finite, or the largest just before the cost was not.
     params : tuple of Layer
-        The parameters at the start of that epoch: finite, and good to go on from.
+        The parameters of the last good epoch: finite, and good to go on from.
+    state : TrainingState
+        The state after that epoch; `fit(state=error.state)` goes on from it.
     history : dict
         The history of the epochs that were finished.
     """
@@ -46,14 +49,33 @@ class DivergenceError(VecpropError, ArithmeticError):
         epoch: int,
         step: int,
         layer: int,
-        params: object,
-        history: dict[str, list[object]],
+        params: Any,
+        state: Any,
+        history: dict[str, list[Any]],
     ) -> None:
         super().__init__(message)
         self.epoch = epoch
         self.step = step
         self.layer = layer
         self.params = params
+        self.state = state
+        self.history = history
+
+
+class CallbackError(VecpropError, RuntimeError):
+    """A callback of `fit` raised; the cause is in `__cause__`, and the training so far is not lost.
+
+    Attributes
+    ----------
+    state : TrainingState
+        After the epoch in which the callback was called; `fit(state=error.state)` goes on from it.
+    history : dict
+        The history up to that epoch.
+    """
+
+    def __init__(self, message: str, *, state: Any, history: dict[str, list[Any]]) -> None:
+        super().__init__(message)
+        self.state = state
         self.history = history
 
 

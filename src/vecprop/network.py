@@ -18,6 +18,7 @@ from vecprop.selection import get_backend, get_precision
 from vecprop.shapes import ShapeTable, shape_table
 from vecprop.streams import check_seed, is_seed_sequence
 from vecprop.validation import (
+    check_block_size,
     check_examples,
     check_inputs,
     check_l2,
@@ -190,7 +191,7 @@ class Network:
         *,
         sample_weight: Array | None = None,
         l2: float = 0.0,
-        block_size: int | None = None,
+        block_size: int | str | None = "auto",
     ) -> tuple[Array, Params]:
         """Return J and its gradients (E11, E15), hand-derived.
 
@@ -207,9 +208,9 @@ class Network:
             Non-negative weights of the examples; an integer weight counts as that many copies of the column (E10).
         l2 : float, default 0
             λ of E32: J gains (λ/2m) Σ ‖W_l‖², biases excepted.
-        block_size : int, optional
+        block_size : int, "auto" (default) or None
             Compute over blocks of so many columns and add up: memory for the activations of one block instead of m
-            examples.
+            examples. "auto" does so where it is faster, which it is for many examples; None computes all at once.
 
         Returns
         -------
@@ -223,12 +224,16 @@ class Network:
             Naming the argument, what came and what is wanted.
         """
         checked = check_params(self, params)
-        if block_size is not None:
-            block_size = check_positive_integer(block_size, "block_size")
+        block_size = check_block_size(block_size)
         with checked.backend.scope(checked.dtype, get_precision()):
             X, Y, w = check_examples(self, checked, X, Y, sample_weight)
             lam = check_l2(l2)
-            if block_size is None or block_size >= X.shape[-1]:
+            if block_size == "auto":
+                units = self.sizes[0] + 2 * sum(self.sizes[1:])
+                stacked = bool(checked.stack) or X.ndim > 2
+                itemsize = np.dtype(checked.dtype).itemsize
+                block_size = None if stacked else checked.backend.auto_block(X.shape[-1], units, itemsize)
+            if block_size is None or int(block_size) >= X.shape[-1]:
                 compiled = checked.backend.compile(propagation.gradients, static=(0,))
                 return compiled(self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]
             blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from vecprop.arguments import check_number, check_positive_integer
 from vecprop.namespaces import Array, array_namespace, is_array
 from vecprop.network import Network
+from vecprop.results import History
 from vecprop.selection import backend_for
-from vecprop.training import History
 from vecprop.validation import check_examples, check_params
 
 if TYPE_CHECKING:

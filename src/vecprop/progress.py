@@ -1,4 +1,7 @@
-"""A progress bar for long runs: on a terminal, after the first second, if `rich` is installed; nothing otherwise."""
+"""A progress bar for long runs: on a terminal, after the first second, if `rich` is installed; nothing otherwise.
+
+It shows the epoch, the cost, the validation cost and the metric where there are any, and the time left.
+"""
 
 import sys
 import time
@@ -9,7 +12,7 @@ _DELAY = 1.0
 
 
 class Progress:
-    """Shows the epoch and the cost while `fit` runs.
+    """Shows how far `fit` is.
 
     Parameters
     ----------
@@ -33,13 +36,15 @@ class Progress:
                     raise ImportError('progress=True needs rich: pip install "vecprop[cli]"') from None
                 self._wanted = False
 
-    def update(self, epoch: int, cost: float) -> None:
-        """Show that an epoch has ended with a cost."""
+    def update(self, epoch: int, history: dict[str, list[Any]]) -> None:
+        """Show that an epoch has ended, with the last entries of the history."""
         if not self._wanted or (self._bar is None and time.monotonic() - self._begin < _DELAY):
             return
         if self._bar is None:
             self._start()
-        self._bar.update(self._task, completed=epoch, description=f"cost {cost:.4g}")
+        shown = (("cost", "cost"), ("validation_cost", "validation"), ("metric", "metric"))
+        words = [f"{word} {_number(history[key][-1])}" for key, word in shown if history.get(key)]
+        self._bar.update(self._task, completed=epoch, description=", ".join(words))
 
     def _start(self) -> None:
         from rich.console import Console
@@ -60,3 +65,10 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def _number(value: Any) -> str:
+    """Return a number with four digits; for a stack the lowest and the highest."""
+    if isinstance(value, list):
+        return f"{min(value):.4g} … {max(value):.4g}"
+    return f"{value:.4g}"

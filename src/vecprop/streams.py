@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 INITIAL_WEIGHTS = 1
 SHUFFLES = 2
 CHECKED_ENTRIES = 3
+DROPOUT = 4
+VALIDATION = 5
 
 
 def check_seed(seed: object, argument: str = "seed") -> int:
@@ -38,7 +40,7 @@ def check_seed(seed: object, argument: str = "seed") -> int:
 
 def is_seed_sequence(seed: object) -> bool:
     """Tell whether a seed argument is a list, tuple, range or rank-1 array of seeds: one network per seed."""
-    return isinstance(seed, Sequence) or getattr(seed, "ndim", 0) == 1
+    return (isinstance(seed, Sequence) and not isinstance(seed, str)) or getattr(seed, "ndim", 0) == 1
 
 
 def generator(seed: int, purpose: int, epoch: int = 0) -> np.random.Generator:

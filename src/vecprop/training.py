@@ -1,92 +1,47 @@
 """Training: repeat { predict; gradients; update } over mini-batches (E12, E30), the same run on every backend.
 
-A run is a function of its state: parameters, optimizer slots, epoch, seed. The shuffle of an epoch is drawn from
-(seed, epoch) on the host, so every backend sees the same batches.
+A run is a function of its state: parameters, optimizer slots, epoch, seed. Shuffles and dropout masks are functions of
+(seed, epoch, step), so every backend sees the same batches and drops the same units. What happens in an epoch is in
+`epochs`, what happens between them in `loop`; here the arguments are checked and the data brought to the backend.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from vecprop import propagation
+from vecprop import loop
 from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
+from vecprop.epochs import Penalties, Run
 from vecprop.errors import DivergenceError
-from vecprop.namespaces import Array, array_namespace, is_array, on_cuda
+from vecprop.evaluation import Judge, Patience, plain_layers
+from vecprop.examples import Prepared, prepare
+from vecprop.flat import layout
+from vecprop.loop import Plan
+from vecprop.moving import floating_name
 from vecprop.network import Network
-from vecprop.optimizers import GradientDescent, Optimizer, Slots
-from vecprop.progress import Progress
-from vecprop.propagation import Layer, Params
-from vecprop.selection import backend_for, check_precision, get_backend, get_precision
-from vecprop.streams import check_seed, shuffle
-from vecprop.validation import (
-    FLOATING,
-    Checked,
-    check_examples,
-    check_l2,
-    check_params,
-    dtype_name,
+from vecprop.normalization import InputScale, fold_input, initial, unfold_input
+from vecprop.optimizers import Elementwise, Optimizer, check_optimizer
+from vecprop.options import (
+    Options,
+    auto_batch,
+    check_batches,
+    check_options,
+    check_penalty,
+    check_seeds,
+    count_networks,
+    given_state,
 )
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-History = dict[str, list[Any]]
-
-
-class TrainingState(NamedTuple):
-    """All there is of a training run between two epochs."""
-
-    params: Params
-    slots: Slots
-    epoch: int
-    seed: int
-
-
-class _Run(NamedTuple):
-    """What stays the same through all epochs: hashable, so that one compiled epoch serves them all."""
-
-    backend: Backend
-    net: Network
-    optimizer: Optimizer
-    batch_size: int
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What `fit` returns.
-
-    Attributes
-    ----------
-    net : Network
-    state : TrainingState
-        Parameters, optimizer slots, the number of epochs done, and the seed.
-    history : dict of lists, one entry per epoch
-        "cost": the mean cost of the epoch's batches, each before its update; for one batch J at the start of the epoch.
-        "gradient_norm": ‖dW_l‖ for l = 1 … L (E36), the mean over the epoch's batches.
-        "seconds": the time the epoch took.
-    backend : Backend
-        Where the parameters are.
-    """
-
-    net: Network
-    state: TrainingState
-    history: History
-    backend: Backend
-
-    @property
-    def params(self) -> Params:
-        """The trained parameters, on the backend that trained them."""
-        return self.state.params
-
-    def forward(self, X: Any) -> npt.NDArray[Any]:
-        """Return A_L (n_L, m) as a NumPy array, for X (n_0, m) of any kind that `fit` takes."""
-        return self.backend.to_numpy(self.net.forward(self.params, to_backend(self.backend, "X", X)))
+from vecprop.propagation import Layer, Params
+from vecprop.quasi_newton import LBFGS, minimize
+from vecprop.results import FitResult, TrainingState
+from vecprop.schedules import CONSTANT
+from vecprop.selection import check_precision, get_backend, get_precision
+from vecprop.validation import Checked, check_block_size, check_params, dtype_name
 
 
 def fit(
@@ -96,18 +51,31 @@ def fit(
     *,
     optimizer: Optimizer | None = None,
     epochs: int = 100,
-    batch_size: int | None = None,
-    seed: int = 0,
+    batch_size: int | str | None = None,
+    seed: int | Sequence[int] = 0,
     params: Iterable[tuple[Any, Any]] | None = None,
     init: str = "auto",
     sample_weight: Any = None,
-    l2: float = 0.0,
+    class_weight: Any = None,
+    l1: float | Sequence[float] = 0.0,
+    l2: float | Sequence[float] = 0.0,
+    dropout: float | Sequence[float] = 0.0,
+    batch_norm: bool | Sequence[bool] = False,
+    standardize: bool = False,
+    clip_norm: float | None = None,
+    validation: Any = None,
+    metric: Any = None,
+    patience: int | None = None,
+    min_delta: float = 0.0,
+    callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
+    state: TrainingState | None = None,
+    block_size: int | str | None = "auto",
     dtype: Any = None,
     backend: str | Backend | None = None,
     precision: str | None = None,
     progress: bool | None = None,
 ) -> FitResult:
-    """Train a network.
+    """Train a network, or K networks in one stack.
 
     Parameters
     ----------
@@ -117,22 +85,56 @@ def fit(
     Y : array-like (n_L, m)
         One target per column, as for `Network.gradients`.
     optimizer : Optimizer, default GradientDescent(0.1)
+        `GradientDescent`, `Momentum`, `RMSProp`, `Adam`, `AdamW`, each with a schedule, or `LBFGS`. With K learning
+        rates K networks are trained, one with each.
     epochs : int, default 100
-        Passes over all the examples.
-    batch_size : int, optional
+        Passes over all the examples; for `LBFGS` iterations.
+    batch_size : int or "auto", optional
         Examples per update (E30); all of them unless given. The order is drawn anew in each epoch; the last batch
-        may be smaller, and each example counts once.
-    seed : int, default 0
-        Of the initial parameters and of the shuffles. The same seed gives the same run on every backend, up to
-        rounding.
+        may be smaller, and each example counts once. "auto" is 256, or fewer if the device's memory asks for it.
+    seed : int or sequence of int, default 0
+        Of the initial parameters, the shuffles and the dropout masks. The same seed gives the same run on every
+        backend, up to rounding. With K seeds K networks are trained in one stack; network k is that of seed k alone.
     params : sequence of (W_l, b_l), optional
         Parameters to start from, instead of `net.init(seed, init)`; they are not modified.
     init : str, default "auto"
         As for `Network.init`.
     sample_weight : array-like (m,), optional
-        Weights of the examples (E10).
-    l2 : float, default 0
-        λ of E32, relative to all the training examples whatever the batch size.
+        Weights of the examples (E10): an integer weight counts as that many copies, 0 as absent.
+    class_weight : dict or "balanced", optional
+        Factors for the weights of the examples by class, {class number: factor}; "balanced" gives every class the same
+        total. A class is a row of one-hot Y, or 0 and 1 where Y has one row.
+    l1, l2 : float or sequence of float, default 0
+        λ₁ and λ₂ of the penalties (λ₁/m) Σ |W_l| and (λ₂/2m) Σ ‖W_l‖² (E32), relative to all the training examples
+        whatever the batch size. With K of them K networks are trained, one with each.
+    dropout : float or sequence of float, default 0
+        The share of the hidden units that is dropped at each step (E33), in [0, 1), one for each hidden layer or one
+        for all.
+    batch_norm : bool or sequence of bool, default False
+        Batch normalization of the hidden layers' Z (E34), for each or for all. It is folded into the `params` of the
+        result.
+    standardize : bool, default False
+        Scale the inputs to zero mean and unit variance with the training set's statistics (E35). The scaling is folded
+        into the `params` of the result, which take inputs as they come.
+    clip_norm : float, optional
+        Scale gradients down to this norm where that of all of them together is greater.
+    validation : (X, Y), (X, Y, sample_weight), or float in (0, 1), optional
+        A set to judge by, or the share of the examples to split off for one: at random, by classes where there are any,
+        and the same one whatever the seed.
+    metric : str or function (Y, A) -> float, optional
+        "accuracy", "r2", "mean_squared_error", "mean_absolute_error" or your own, for the history; of the validation
+        set if there is one.
+    patience : int, optional
+        Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for so
+        many epochs, and give back the parameters of the best epoch.
+    min_delta : float, default 0
+        By how much it has to fall to count.
+    callbacks : function or sequence of functions (state, history) -> bool or None
+        Called after each epoch; True ends the training.
+    state : TrainingState, optional
+        Go on from the `state` of a result or an error, in place of `params`; `epochs` more epochs are done.
+    block_size : int, "auto" (default) or None
+        Columns computed at once inside a batch, so that memory does not grow with it; None for all.
     dtype : "float32" or "float64", optional
         Unless given that of `params`, else that of X if it is one of these, else float32.
     backend : str or Backend, optional
@@ -145,13 +147,16 @@ def fit(
     Returns
     -------
     FitResult
-        `params`, `history`, `state`, and `forward(X)`.
+        `params`, `history`, `state`, `stopped`, and `forward(X)`; for a stack also `best`, `member(k)` and
+        `mean_and_deviation(X)`. After Ctrl-C, with a warning, what was reached so far.
 
     Raises
     ------
     DivergenceError
         When the cost or a gradient is no longer finite: with the epoch, the step, the layer, what to change, and the
-        last good parameters.
+        last good parameters. In a stack a network may diverge while another does not; all of them do not.
+    CallbackError
+        When a callback raised: with the training so far.
     ValueError, TypeError
         Naming the argument, what came and what is wanted.
 
@@ -160,201 +165,175 @@ def fit(
     >>> import vecprop as vp
     >>> X, Y = vp.datasets.xor(m=200)
     >>> net = vp.Network((2, 8, 1))
-    >>> result = vp.fit(net, X, Y, optimizer=vp.GradientDescent(1.0), epochs=200, batch_size=50)
+    >>> result = vp.fit(net, X, Y, optimizer=vp.Adam(0.05), epochs=100, batch_size=50, seed=0)
     >>> float(((result.forward(X) > 0.5) == Y).mean()) > 0.97
     True
+
+    Eight networks at once, and the best of them:
+
+    >>> stack = vp.fit(net, X, Y, optimizer=vp.Adam(0.05), epochs=20, seed=range(8))
+    >>> stack.forward(X).shape, stack.best.forward(X).shape
+    ((8, 1, 200), (1, 200))
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a Network, got {type(net).__name__}")
-    epochs, seed = check_positive_integer(epochs, "epochs"), check_seed(seed)
-    lam = check_l2(l2)
     target = get_backend(backend)
     precision = get_precision() if precision is None else check_precision(precision)
-    X, Y = to_backend(target, "X", X), to_backend(target, "Y", Y)
-    w = None if sample_weight is None else to_backend(target, "sample_weight", sample_weight)
-    checked = _start(net, target, params, init, seed, _training_dtype(dtype, params, X))
-    with (
-        target.scope(checked.dtype, precision),
-        np.errstate(over="ignore", invalid="ignore", divide="ignore"),
-    ):
-        X, Y, w = check_examples(net, checked, X, Y, w)
-        m = X.shape[-1]
-        size = m if batch_size is None else min(check_positive_integer(batch_size, "batch_size"), m)
-        run = _Run(target, net, _check_optimizer(optimizer), size)
-        slots = run.optimizer.init(checked.params)
-        state = TrainingState(checked.params, slots, 0, seed)
-        history: History = {"cost": [], "gradient_norm": [], "seconds": []}
-        with Progress(epochs, progress) as bar:
-            for epoch in range(epochs):
-                state = _train_epoch(run, state, (X, Y, w), lam, history)
-                bar.update(epoch + 1, history["cost"][-1])
-    return FitResult(net, state, history, target)
+    optimizer = check_optimizer(optimizer)
+    epochs = check_positive_integer(epochs, "epochs")
+    options = check_options(
+        net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, callbacks
+    )
+    if state is not None:
+        params, seed = given_state(net, state, params, options), state.seed
+    seeds = check_seeds(seed)
+    networks = count_networks(seeds, optimizer, l1, l2, params)
+    checked = _start(net, target, params, init, seeds, networks, _training_dtype(dtype, params, X))
+    with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        examples = prepare(net, checked, X, Y, sample_weight, class_weight, validation, options.standardize)
+        run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
+        penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
+        plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
+        begin = state
+        if begin is None:
+            begin = _initial_state(run, checked, seeds, None if params is None else examples.scale)
+        try:
+            if isinstance(optimizer, LBFGS):
+                end, history, stopped = minimize(plan, optimizer, begin)
+            else:
+                end, history, stopped = loop.train(plan, begin)
+        except DivergenceError as error:
+            error.params = _plain(run, error.state, examples.scale)
+            raise
+        plain = _plain(run, end, examples.scale)
+    return FitResult(net, plain, end, history, target, stopped, examples.sample)
 
 
-def _check_optimizer(optimizer: Optimizer | None) -> Optimizer:
-    if optimizer is None:
-        return GradientDescent()
-    if isinstance(optimizer, type) or not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-        raise TypeError(f"optimizer must be an optimizer such as GradientDescent(0.1), got {optimizer!r}")
-    return optimizer
-
-
-def to_backend(backend: Backend, name: str, value: Any) -> Array:
-    """Return array-like data as an array of the backend, in its own dtype, or raise an error that names it."""
-    if is_array(value):
-        if array_namespace(value) is backend.xp:
-            return value
-        if on_cuda(value) and not backend.has_gpu:
-            value = backend_for(array_namespace(value)).to_numpy(value)
-    try:
-        host = value if is_array(value) else np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array: {error}") from None
-    if isinstance(host, np.ndarray) and host.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {host.dtype}")
-    if not is_array(value) and host.dtype == np.float64 and isinstance(value, list | tuple):
-        host = host.astype(np.float32)  # Python numbers say nothing of a dtype
-    return backend.asarray(host)
-
-
-def _training_dtype(dtype: Any, params: Iterable[tuple[Any, Any]] | None, X: Array) -> str:
+def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
+    """Return the dtype asked for, else that of given parameters, else that of X."""
     if dtype is not None:
         return dtype_name(dtype)
-    source = X
-    if params is not None:
-        params = list(params)
-        source = params[0][0] if params and isinstance(params[0], tuple | list) and len(params[0]) else X
-    name = str(getattr(source, "dtype", "")).rpartition(".")[2]
-    return name if name in FLOATING else "float32"
+    if isinstance(params, tuple | list) and params and isinstance(params[0], tuple | list) and len(params[0]):
+        return floating_name(params[0][0])
+    return floating_name(X)
 
 
 def _start(
-    net: Network, backend: Backend, params: Iterable[tuple[Any, Any]] | None, init: str, seed: int, dtype: str
+    net: Network,
+    backend: Backend,
+    params: Iterable[tuple[Any, Any]] | None,
+    init: str,
+    seeds: int | tuple[int, ...],
+    networks: int | None,
+    dtype: str,
 ) -> Checked:
-    """Return the parameters to start from, on the backend."""
+    """Return the layers to start from, on the backend; a stack of K where K networks are trained."""
     if params is None:
-        return check_params(net, net.init(seed, init, dtype, backend))
+        one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
+        return check_params(net, net.init(one_seed_each, init, dtype, backend))
     given = check_params(net, params)
-    if given.stack:
-        raise ValueError(f"params must be one network, got a stack {given.stack}")
-    moved = tuple(Layer(*(backend.asarray(given.backend.to_numpy(a), dtype) for a in layer)) for layer in given.params)
-    return replace(check_params(net, moved), dtype=dtype)
+    host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
+    if networks is not None and not given.stack:
+        host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]
+    moved = tuple(Layer(*(backend.asarray(a, dtype) for a in layer)) for layer in host)
+    return check_params(net, moved)
 
 
-def _train_epoch(
-    run: _Run,
-    state: TrainingState,
-    data: tuple[Array, Array, Array | None],
-    l2: float | None,
-    history: History,
-) -> TrainingState:
-    """Return the state one epoch later and write the epoch into the history, or raise DivergenceError."""
-    begin = time.perf_counter()
-    m = data[0].shape[-1]
-    # With one batch an epoch the order does not matter, and the data need not be copied.
-    order = run.backend.asarray(shuffle(state.seed, state.epoch, m), "int32") if run.batch_size < m else None
-    epoch = run.backend.compile(_epoch, static=(0,))
-    params, slots, finite, *outputs = epoch(run, state.params, state.slots, data, order, l2)
-    costs, weights, norms = (run.backend.to_numpy(a).astype(np.float64) for a in outputs)
-    if not finite:
-        raise _divergence(run, state, costs, norms, data[0], history)
-    history["cost"].append(float(costs @ weights / weights.sum()))
-    history["gradient_norm"].append(norms.mean(axis=0).tolist())
-    history["seconds"].append(time.perf_counter() - begin)
-    return state._replace(params=params, slots=slots, epoch=state.epoch + 1)
-
-
-def _epoch(
-    run: _Run,
-    params: Params,
-    slots: Slots,
-    data: tuple[Array, Array, Array | None],
-    order: Array | None,
-    l2: float | None,
-) -> tuple[Any, ...]:
-    """One pass over the examples: the whole batches as one loop, then the smaller last one (E30).
-
-    Returns the parameters, the slots, whether all was finite, and for each batch its cost, its weight and the gradient
-    norms (steps, L).
-    """
-    arrays = [a for a in data if a is not None]
-    xp = array_namespace(arrays[0])
-    m, B = arrays[0].shape[-1], run.batch_size
-    m_l2 = propagation.total_weight(data[0], data[2])
-
-    def step(carry: tuple[Params, Slots], batch: tuple[Array, ...]) -> tuple[tuple[Params, Slots], tuple[Array, ...]]:
-        return _step(run, carry, batch, l2, m_l2)
-
-    if order is not None:
-        arrays = [xp.take(a, order, axis=-1) for a in arrays]
-    whole = m // B
-    batches = tuple(_cut(a, whole, B) for a in arrays)
-    carry, outputs = run.backend.scan(step, (params, slots), batches)
-    if m % B:
-        carry, last = step(carry, tuple(a[..., whole * B :] for a in arrays))
-        outputs = tuple(xp.concat([o, l[None, ...]]) for o, l in zip(outputs, last, strict=True))
-    leaves = [outputs[0], outputs[2], *(a for layer in carry[0] for a in layer)]
-    finite = xp.all(xp.stack([xp.all(xp.isfinite(a)) for a in leaves]))
-    return (*carry, finite, *outputs)
-
-
-def _cut(a: Array, count: int, size: int) -> Array:
-    """Return (count, …, size): the first count·size columns cut into batches."""
-    xp = array_namespace(a)
-    cut = xp.reshape(a[..., : count * size], (*a.shape[:-1], count, size))
-    return xp.moveaxis(cut, -2, 0)
-
-
-def _step(
-    run: _Run, carry: tuple[Params, Slots], batch: tuple[Array, ...], l2: float | None, m_l2: Array | float
-) -> tuple[tuple[Params, Slots], tuple[Array, ...]]:
-    """One update from one batch (E12); a batch whose weights are all zero changes nothing."""
-    params, slots = carry
-    X, Y, w = batch if len(batch) == 3 else (*batch, None)
-    xp = array_namespace(X)
-    if w is None:
-        weight = xp.asarray(float(X.shape[-1]), dtype=X.dtype)
-        J, grads = propagation.gradients(run.net, params, X, Y, None, l2, m_l2=m_l2)
-        return run.optimizer.update(grads, slots, params), (J, weight, propagation.gradient_norms(grads))
-    weight = xp.sum(w, axis=-1)
-    counts = weight > 0
-    J, grads = propagation.gradients(run.net, params, X, Y, w, l2, m=xp.where(counts, weight, 1.0), m_l2=m_l2)
-    updated = run.optimizer.update(grads, slots, params)
-    return _choose(xp, counts, updated, (params, slots)), (J, weight, propagation.gradient_norms(grads))
-
-
-def _choose(xp: Any, condition: Array, new: Any, old: Any) -> Any:
-    """Return `new` where the condition holds and `old` elsewhere, for arrays in nested tuples."""
-    if not isinstance(new, tuple):
-        return xp.where(condition, new, old)
-    leaves = [_choose(xp, condition, a, b) for a, b in zip(new, old, strict=True)]
-    return type(new)(*leaves) if hasattr(new, "_fields") else tuple(leaves)
-
-
-def _divergence(
-    run: _Run,
-    state: TrainingState,
-    costs: npt.NDArray[np.float64],
-    norms: npt.NDArray[np.float64],
-    X: Array,
-    history: History,
-) -> DivergenceError:
-    """Return the error for an epoch in which a cost, a gradient or, after its last step, a parameter is not finite."""
-    bad = ~np.isfinite(costs) | ~np.isfinite(norms).all(axis=1)
-    step = int(np.argmax(bad)) if bad.any() else len(costs) - 1
-    overflowed = np.flatnonzero(~np.isfinite(norms[step]))
-    before = norms[step - 1] if step else np.asarray(history["gradient_norm"][-1]) if state.epoch else norms[step]
-    layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
-    largest_input = float(run.backend.xp.max(run.backend.xp.abs(X)))
-    return DivergenceError(
-        f"training diverged: the cost is {costs[step]:g} in epoch {state.epoch + 1}, step {step + 1} of {len(costs)}; "
-        f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before). What to "
-        f"change: lower the learning rate (now {run.optimizer.learning_rate:g}); scale the inputs (the largest |X| is "
-        f"{largest_input:g}, near 1 is good); start from smaller weights (init). The parameters at the start of this "
-        "epoch are in the error's `params`.",
-        epoch=state.epoch + 1,
-        step=step + 1,
-        layer=layer,
-        params=state.params,
-        history=history,
+def _run(
+    net: Network,
+    checked: Checked,
+    optimizer: Optimizer,
+    options: Options,
+    m: int,
+    batch_size: int | str | None,
+    block_size: int | str | None,
+) -> Run:
+    """Return what stays the same through all epochs."""
+    backend, itemsize = checked.backend, np.dtype(checked.dtype).itemsize
+    units = net.sizes[0] + 2 * sum(net.sizes[1:])
+    if isinstance(batch_size, str):
+        size = auto_batch(backend, batch_size, m, units * itemsize * (checked.stack[0] if checked.stack else 1))
+    else:
+        size = m if batch_size is None else min(check_positive_integer(batch_size, "batch_size"), m)
+    check_batches(options, optimizer, m, size)
+    block = check_block_size(block_size)
+    if block == "auto":
+        block = None if checked.stack else backend.auto_block(size, units, itemsize)
+    scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, options.normalized, strict=False) if n]
+    apart = getattr(optimizer, "decays_weights_alone", False)
+    plan = layout((*checked.params, *scales), apart) if backend.flat_parameters else None
+    if isinstance(optimizer, Elementwise):
+        # the rate is an input of each step: optimizers that differ in nothing else share a compiled epoch
+        optimizer = replace(optimizer, learning_rate=1.0, schedule=CONSTANT)  # type: ignore[type-var]
+    return Run(
+        backend,
+        net,
+        optimizer,
+        m,
+        size,
+        int(block) if block is not None and int(block) < size else None,
+        plan,
+        options.normalized,
+        options.dropout,
+        options.clip_norm,
     )
+
+
+def _plan(
+    run: Run,
+    optimizer: Optimizer,
+    options: Options,
+    dtype: str,
+    networks: int | None,
+    examples: Prepared,
+    penalties: Penalties,
+    epochs: int,
+    progress: bool | None,
+) -> Plan:
+    """Return what the loop needs; the data in mini-batches' memory order if there are any."""
+    backend = run.backend
+    judged, validates = examples.validation, examples.validation is not None
+    if judged is None and options.metric is not None:
+        judged = examples.data
+    by = None
+    if judged is not None:
+        units = run.net.sizes[0] + 2 * sum(run.net.sizes[1:])
+        block = backend.widest_pass or backend.auto_block(judged[0].shape[-1], units, np.dtype(dtype).itemsize)
+        by = Judge(backend, run.net, run.normalized, options.metric, block)
+    data = examples.data
+    if run.batch_size < run.m:
+        data = tuple(None if a is None else backend.arrange(a) for a in data)  # type: ignore[assignment]
+    patience = None if options.patience is None else Patience(options.patience, options.min_delta)
+    return Plan(
+        run,
+        optimizer,
+        dtype,
+        networks,
+        data,
+        penalties,
+        epochs,
+        by,
+        judged,
+        validates,
+        patience,
+        options.callbacks,
+        progress,
+    )
+
+
+def _initial_state(run: Run, checked: Checked, seeds: int | tuple[int, ...], scale: InputScale | None) -> TrainingState:
+    """Return the state before the first epoch."""
+    xp, layers = run.backend.xp, checked.params
+    if scale is not None:  # parameters that were given take inputs as they come
+        layers = (unfold_input(xp, layers[0], scale), *layers[1:])
+    pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
+    params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
+    packed = params if run.layout is None else run.layout.pack(xp, params)
+    return TrainingState(params, run.optimizer.init(packed), 0, seeds, 0, tuple(seen for _, seen in pairs))
+
+
+def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:
+    """Return the layers (W, b) that predict: of the best epoch if early stopping watched, everything folded in."""
+    source: Any = state if state.best is None else state.best
+    layers = plain_layers(run.net, run.normalized, source.params, source.statistics)
+    return layers if scale is None else (fold_input(run.backend.xp, layers[0], scale), *layers[1:])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_number
+from vecprop.arguments import check_number, check_positive_integer
 from vecprop.backend import Backend
 from vecprop.losses import Loss
 from vecprop.namespaces import Array, Namespace, array_namespace, is_array, is_concrete, namespace_name
@@ -254,3 +254,12 @@ def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype:
 def check_l2(l2: object) -> float | None:
     """Return λ (E32), or None for 0, which spares the core the penalty."""
     return check_number(l2, "l2") or None
+
+
+def check_block_size(block_size: object) -> int | str | None:
+    """Return block_size: a positive int, "auto" or None; else raise an error that says so."""
+    if block_size is None or block_size == "auto":
+        return block_size
+    if isinstance(block_size, str):
+        raise ValueError(f'block_size must be a positive integer, "auto" or None, got {block_size!r}')
+    return check_positive_integer(block_size, "block_size")

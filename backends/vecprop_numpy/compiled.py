@@ -1,0 +1,125 @@
+"""A function compiled: its programs for the arguments it was called with, and the call itself."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vecprop_numpy.loops import new_pools
+from vecprop_numpy.program import Frame
+from vecprop_numpy.threads import BLAS, execute, usable_threads
+from vecprop_numpy.tracing import Graph, NDArray, Op, Value
+from vecprop_numpy.trees import Fixed, Structure, flatten, unflatten
+
+
+class Program:
+    """One recorded function with all its memory; one caller at a time."""
+
+    def __init__(
+        self, function: Callable[..., Any], structure: Structure, leaves: Sequence[NDArray], bound: frozenset[int]
+    ) -> None:
+        graph = Graph()
+        values = [graph.leaf(a.shape, a.dtype) for a in leaves]
+        result = function(*unflatten(structure, iter(values)))
+        found: list[Any] = []
+        self.structure = flatten(result, found)
+        results = [graph.value(x) for x in found]
+        pools = new_pools(usable_threads())
+        frame = Frame(graph.scopes[0], results, pools)
+        self.inputs: list[tuple[NDArray, int]] = []
+        for i, (value, array) in enumerate(zip(values, leaves, strict=True)):
+            if i in bound:
+                frame.arrays[value] = array
+            else:
+                self.inputs.append((self._input(frame, value), i))
+        frame.build()
+        self.code = frame.code
+        self.results = [frame.array(v) for v in results]
+        self.one_blas_thread = len(pools) > 1 and _has_blocks(graph.scopes[0].ops)
+
+    @staticmethod
+    def _input(frame: Frame, value: Value) -> NDArray:
+        """Return the array that an argument is copied to; it is memory like any other once it has been used."""
+        if value in frame.last:
+            frame.position = -1
+            return frame.output(value)
+        frame.arrays[value] = np.empty(value.shape, value.dtype)
+        return frame.arrays[value]
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        """Run the program for these arguments."""
+        for buffer, i in self.inputs:
+            buffer[...] = leaves[i]
+        if self.one_blas_thread:
+            with BLAS.single():
+                execute(self.code)
+        else:
+            execute(self.code)
+        return unflatten(self.structure, iter([a.copy() for a in self.results]))
+
+
+def _has_blocks(ops: Sequence[Op]) -> bool:
+    return any(op.kind == "blocks" or any(_has_blocks(r.scope.ops) for r in op.regions) for op in ops)
+
+
+class Compiled:
+    """What `NumPyBackend.compile_loop` returns."""
+
+    def __init__(self, function: Callable[..., Any], static: tuple[int, ...], bound: tuple[int, ...]) -> None:
+        self.function = function
+        self.static = frozenset(static)
+        self.bound = frozenset(bound)
+        self.lock = threading.Lock()
+        # Programs that nobody runs at the moment, for each structure of the arguments; None: it cannot be recorded
+        self.idle: dict[Any, list[Program] | None] = {}
+        self.data: list[Any] = []
+
+    def __call__(self, *args: Any) -> Any:
+        """Return function(*args)."""
+        leaves: list[Any] = []
+        entries: list[Structure] = []
+        bound: list[int] = []
+        for i, argument in enumerate(args):
+            before = len(leaves)
+            entries.append((Fixed, type(argument), argument) if i in self.static else flatten(argument, leaves))
+            if i in self.bound:
+                bound += range(before, len(leaves))
+        structure = (tuple, tuple(entries))
+        key = (structure, tuple([(a.shape, a.dtype) for a in leaves]))
+        try:
+            programs = self._programs(key, [leaves[i] for i in bound])
+        except TypeError:  # what is not an array cannot be hashed
+            return self.function(*args)
+        if programs is None:
+            return self.function(*args)
+        try:
+            program = programs.pop()  # atomic: nobody else has this one now
+        except IndexError:
+            try:
+                program = Program(self.function, structure, leaves, frozenset(bound))
+            except Exception:  # noqa: BLE001 - if it is the function's own error, the function raises it now
+                result = self.function(*args)
+                self.idle[key] = None
+                return result
+        result = program(leaves)
+        programs.append(program)  # not after an exception: another thread may still be at work in its memory
+        return result
+
+    def _programs(self, key: Any, data: list[Any]) -> list[Program] | None:
+        """Return the programs that are free, None if the function cannot be recorded."""
+        with self.lock:
+            if len(data) != len(self.data) or not all(map(operator.is_, data, self.data)):
+                self.idle = {}
+                self.data = data
+            return self.idle.setdefault(key, [])
+
+
+def run_once(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Return function(*args), recorded and run, with nothing kept."""
+    leaves: list[Any] = []
+    structure = (tuple, tuple([flatten(a, leaves) for a in args]))
+    return Program(function, structure, leaves, frozenset(range(len(leaves))))(leaves)

@@ -1,0 +1,215 @@
+"""How each kind of recorded operation becomes NumPy calls: the fastest call found for each shape and layout."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vecprop_numpy.loops import lower_blocks, lower_fused, lower_loop
+from vecprop_numpy.program import Frame, join_part
+from vecprop_numpy.tracing import NDArray, Op, Value
+
+# A sum of more numbers than this is left to NumPy's pairwise summation.
+LONGEST_PLAIN_SUM = 4096
+# The shortest row for which a ufunc is about as quick as for a whole array.
+SHORTEST_ROW = 2048
+# Integers of the size of floating-point numbers.
+_BITS: dict[Any, np.dtype[Any]] = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+
+
+def _shape(frame: Frame, op: Op) -> tuple[int, ...]:
+    """Return the shape of an elementwise operation's result, also in a frame that computes a part of it."""
+    if not frame.chunked:
+        return op.outputs[0].shape
+    return np.broadcast_shapes(*(frame.operand(x).shape for x in op.inputs))
+
+
+def _lower_ufunc(frame: Frame, op: Op) -> None:
+    operands = [frame.operand(x) for x in op.inputs]
+    out = frame.output(op.outputs[0], op.inputs, _shape(frame, op))
+    if op.attributes in (np.maximum, np.minimum):
+        first, second = operands
+        a, b, target = _with_rows(first, second, out)
+        # these two take their output by name only
+        frame.emit(functools.partial(op.attributes, out=target), a, b)
+    else:
+        frame.emit(op.attributes, *operands, out)
+
+
+def _with_rows(a: NDArray, b: NDArray, out: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Return operands for maximum and minimum, which are several times quicker with a row than with one number."""
+    if a.ndim == 0:
+        a, b = b, a
+    contiguous = a.flags.c_contiguous and out.flags.c_contiguous and a.shape == out.shape
+    if b.ndim or not contiguous or a.dtype != b.dtype or out.size < SHORTEST_ROW:
+        return a, b, out
+    row = 1
+    for n in reversed(out.shape):
+        divisor = next((d for d in range(1, n + 1) if n % d == 0 and row * d >= SHORTEST_ROW), n)
+        row *= divisor
+        if row >= SHORTEST_ROW:
+            break
+    return a.reshape(-1, row), np.full(row, b), out.reshape(-1, row)
+
+
+def _lower_cast(frame: Frame, op: Op) -> None:
+    source = frame.array(op.inputs[0])
+    out = frame.output(op.outputs[0], (), _shape(frame, op))
+    frame.emit(np.copyto, out, source, "unsafe")
+
+
+def _select_all(out: NDArray, condition: NDArray, a: NDArray, b: NDArray) -> None:
+    """`where` for one condition."""
+    chosen = a if condition.item() else b
+    if chosen is not out:
+        np.copyto(out, chosen)
+
+
+def _select(out: NDArray, condition: NDArray, a: NDArray, b: NDArray) -> None:
+    """`where` for any types and layouts."""
+    out[...] = np.where(condition, a, b)
+
+
+def _lower_where(frame: Frame, op: Op) -> None:
+    choices = op.inputs[1:]
+    c, a, b = (frame.operand(x) for x in op.inputs)
+    shape = _shape(frame, op)
+    if c.size == 1:
+        frame.emit(_select_all, frame.output(op.outputs[0], choices, shape), c, a, b)
+    elif a.dtype == b.dtype and a.dtype in _BITS and c.shape == shape and c.flags.c_contiguous:
+        _select_bits(frame, op, (c, a, b))
+    else:
+        frame.emit(_select, frame.output(op.outputs[0], choices, shape), c, a, b)
+
+
+def _select_bits(frame: Frame, op: Op, arrays: tuple[NDArray, NDArray, NDArray]) -> None:
+    """`where` as b ^ ((a ^ b) & mask): without branches, which for signs in random order cost far more."""
+    condition, a, b = arrays
+    bits = _BITS[a.dtype]
+    a, b = a.view(bits), b.view(bits)
+    signs = frame.temporary(condition.shape, np.int8)
+    mask = frame.temporary(condition.shape, bits)
+    frame.emit(np.negative, condition.view(np.int8), signs)
+    frame.copy(mask, signs)
+    chosen = frame.temporary(condition.shape, bits)
+    frame.emit(np.bitwise_xor, a, b, chosen)
+    frame.emit(np.bitwise_and, chosen, mask, chosen)
+    out = frame.output(op.outputs[0], op.inputs[1:], condition.shape)
+    frame.emit(np.bitwise_xor, chosen, b, out.view(bits))
+
+
+def _lower_reduce(frame: Frame, op: Op) -> None:
+    (x,) = op.inputs
+    function, axes, keepdims = op.attributes
+    source, value = frame.array(x), op.outputs[0]
+    if function is np.add and axes == (x.ndim - 1,) and _sums_rows(source, value):
+        # A sum over the columns is a matrix-vector product, which the BLAS does several times quicker
+        out = frame.output(value)
+        ones = np.ones(source.shape[-1], source.dtype)
+        frame.emit(np.dot, source.reshape(-1, source.shape[-1]), ones, out.reshape(-1))
+        return
+    if not axes:
+        frame.copy(frame.output(value), source)
+        return
+    out = frame.output(value)
+    frame.emit(function.reduce, source, axes if len(axes) > 1 else axes[0], value.dtype, out, keepdims)
+
+
+def _sums_rows(source: NDArray, value: Value) -> bool:
+    plain = source.dtype == value.dtype and source.dtype in (np.float32, np.float64)
+    return plain and source.flags.c_contiguous and source.ndim > 1 and 1 < source.shape[-1] <= LONGEST_PLAIN_SUM
+
+
+def _lower_dot(frame: Frame, op: Op) -> None:
+    """Sum products over the last axes."""
+    a, b = (_contiguous(frame, x) for x in op.inputs)
+    value, count = op.outputs[0], op.attributes
+    out = frame.output(value)
+    if not value.ndim:
+        frame.emit(np.dot, a.reshape(-1), b.reshape(-1), out)
+    else:
+        shape = (*a.shape[: a.ndim - count], -1)
+        frame.emit(np.vecdot, a.reshape(shape), b.reshape(shape), out)
+
+
+def _contiguous(frame: Frame, value: Value) -> NDArray:
+    array = frame.array(value)
+    if array.flags.c_contiguous:
+        return array
+    buffer = frame.temporary(array.shape, array.dtype)
+    frame.copy(buffer, array)
+    return buffer
+
+
+def _lower_matmul(frame: Frame, op: Op) -> None:
+    a, b = (frame.array(x) for x in op.inputs)
+    value = op.outputs[0]
+    out = frame.output(value)
+    same = a.dtype == b.dtype == value.dtype and value.dtype.kind == "f"
+    if same and a.ndim == b.ndim and a.ndim > 1 and a.shape[-1] == 1:
+        frame.emit(np.multiply, a, b, out)  # a column times a row
+    elif same and a.ndim == b.ndim == 2 and out.flags.c_contiguous:
+        frame.emit(np.dot, a, b, out)
+    elif same and a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and out.flags.c_contiguous:
+        # A stack times one matrix is one product
+        frame.emit(np.dot, a.reshape(-1, a.shape[-1]), b, out.reshape(-1, out.shape[-1]))
+    else:
+        frame.emit(np.matmul, a, b, out)
+
+
+def _lower_view(frame: Frame, op: Op) -> None:
+    (value,) = op.outputs
+    source = frame.array(op.inputs[0])
+    view = op.attributes[1](source)
+    if op.attributes[0] == "reshape" and view.size and not np.may_share_memory(view, source):
+        frame.copies.add(value)
+        frame.copy(frame.output(value).reshape(source.shape), source)
+    else:
+        frame.arrays[value] = view
+
+
+def _lower_join(frame: Frame, op: Op) -> None:
+    array = frame.join(op.outputs[0])
+    for index, x in enumerate(op.inputs):
+        part, source = join_part(array, op, index), frame.array(x)
+        if source.ctypes.data != part.ctypes.data or not np.may_share_memory(source, part):
+            frame.copy(part, source)
+
+
+def _take(out: NDArray, source: NDArray, indices: NDArray, axis: int) -> None:
+    out[...] = source.take(indices, axis)
+
+
+def _lower_take(frame: Frame, op: Op) -> None:
+    source, indices = (frame.array(x) for x in op.inputs)
+    frame.emit(_take, frame.output(op.outputs[0]), source, indices, op.attributes)
+
+
+def _call(out: NDArray, function: Callable[..., Any], operands: list[NDArray], options: dict[str, Any]) -> None:
+    out[...] = function(*operands, **options)
+
+
+def _lower_call(frame: Frame, op: Op) -> None:
+    function, options = op.attributes
+    operands = [frame.array(x) for x in op.inputs]
+    frame.emit(_call, frame.output(op.outputs[0]), function, operands, options)
+
+
+LOWERING: dict[str, Callable[[Frame, Op], None]] = {
+    "ufunc": _lower_ufunc,
+    "cast": _lower_cast,
+    "where": _lower_where,
+    "reduce": _lower_reduce,
+    "dot": _lower_dot,
+    "matmul": _lower_matmul,
+    "view": _lower_view,
+    "join": _lower_join,
+    "take": _lower_take,
+    "call": _lower_call,
+    "loop": lower_loop,
+    "blocks": lower_blocks,
+    "fuse": lower_fused,
+}

@@ -1,0 +1,331 @@
+"""From a recorded graph to a program: a list of NumPy calls that write into arrays allocated once.
+
+Values that are not needed at the same time share memory; an elementwise operation writes over an operand that
+nobody needs any more; what is put together into one array is computed in its place there. Views cost nothing: they
+are taken once, when the program is built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vecprop_numpy.threads import Code
+from vecprop_numpy.tracing import NDArray, Op, Region, Scope, Shape, Value
+
+ALIGNMENT = 64
+# What can write its result to any place it is told to.
+_PRODUCERS = frozenset({"ufunc", "reduce", "matmul", "where", "cast", "dot", "blocks", "fuse"})
+_ELEMENTWISE = frozenset({"ufunc", "where", "cast", "fuse"})
+
+
+class Pool:
+    """Memory that values use one after the other."""
+
+    def __init__(self) -> None:
+        self.free: list[NDArray] = []
+
+    def take(self, size: int) -> NDArray:
+        """Return at least so many bytes: the smallest piece that is large enough, or a new one."""
+        fitting = [i for i, memory in enumerate(self.free) if memory.size >= size]
+        if fitting:
+            return self.free.pop(min(fitting, key=lambda i: self.free[i].size))
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + size]
+
+    def give(self, memory: NDArray) -> None:
+        """Take memory back."""
+        self.free.append(memory)
+
+
+class Storage:
+    """The memory of a value and of all views of it, and after which operation it is free."""
+
+    __slots__ = ("last", "memory")
+
+    def __init__(self, memory: NDArray, last: int) -> None:
+        self.memory = memory
+        self.last = last
+
+
+class Target(NamedTuple):
+    """Where a result has to be in the end; `leaf` is the value whose memory that is until then."""
+
+    array: NDArray
+    leaf: Value | None
+
+
+class Place(NamedTuple):
+    """Where a value goes that is an entry of a join."""
+
+    join: Value
+    entry: int
+
+
+def uses(op: Op) -> list[Value]:
+    """Return the values that an operation needs, those used in its bodies too."""
+    inner = [v for region in op.regions for v in free_values(region)]
+    return [*op.inputs, *inner]
+
+
+def free_values(region: Region) -> list[Value]:
+    """Return the values of outer scopes that a body uses."""
+    depth = region.scope.depth
+    ops = live_ops(region.scope, region.results)
+    used = [v for op in ops for v in uses(op)] + region.results
+    return [v for v in used if v.op.scope.depth < depth]
+
+
+def live_ops(scope: Scope, results: Iterable[Value]) -> list[Op]:
+    """Return the operations of a scope that the results depend on."""
+    needed = set(results)
+    live = []
+    for op in reversed(scope.ops):
+        if any(v in needed for v in op.outputs):
+            live.append(op)
+            needed.update(uses(op))
+    live.reverse()
+    return live
+
+
+class Frame:
+    """The code and the arrays of one scope; built once, or once for each thread."""
+
+    def __init__(
+        self, scope: Scope, results: Sequence[Value], pools: Sequence[Pool], parent: Frame | None = None
+    ) -> None:
+        self.pools = pools  # one for each thread that may work at the same time
+        self.parent = parent
+        self.results = results
+        self.chunked = False
+        self.code: Code = []
+        self.arrays: dict[Value, NDArray] = {}
+        self.storages: dict[Value, Storage] = {}
+        self.targets: dict[Value, Target] = {}
+        self.deliveries: list[tuple[Value, Target]] = []
+        self.places: dict[Value, Place] = {}
+        self.copies: set[Value] = set()
+        self.scratch: list[NDArray] = []
+        self.position = 0
+        self.ops = live_ops(scope, results)
+        self.scope = scope
+        self.last: dict[Value, int] = {}
+        self._find_last_uses()
+        self._find_places()
+
+    @property
+    def pool(self) -> Pool:
+        """The memory of the thread that this code runs in."""
+        return self.pools[0]
+
+    # What is needed how long, and where
+
+    def deliver_to(self, targets: Sequence[Target | None]) -> None:
+        """Say where each of the results has to be in the end, if that matters."""
+        self.deliveries = [(v, t) for v, t in zip(self.results, targets, strict=True) if t is not None]
+        for value, target in self.deliveries:
+            self.targets.setdefault(value, target)
+
+    def _find_last_uses(self) -> None:
+        for position, op in enumerate(self.ops):
+            for value in uses(op):
+                self._needed(value, position)
+        for value in self.results:
+            self._needed(value, len(self.ops))
+
+    def _needed(self, value: Value, position: int) -> None:
+        """Note that a value is needed at a position, and so is the one whose memory it shares."""
+        self.last[value] = max(self.last.get(value, -1), position)
+        if value.op.kind == "view":
+            self._needed(value.op.inputs[0], position)
+
+    def _find_places(self) -> None:
+        """Let what goes into a concat or stack be computed there, if nothing else decides where it is computed."""
+        for op in self.ops:
+            if op.kind != "join":
+                continue
+            (join,) = op.outputs
+            for index, value in enumerate(op.inputs):
+                while value.op.kind == "view" and value.op.attributes[0] in ("reshape", "expand"):
+                    value = value.op.inputs[0]
+                fits = value.op.scope is self.scope and value.dtype == join.dtype
+                if value.op.kind in _PRODUCERS and fits and value not in self.places:
+                    self.places[value] = Place(join, index)
+                    self._needed(join, self.last[value])
+
+    def root(self, value: Value) -> Value:
+        """Return the value whose memory this one is in."""
+        while value.op.kind == "view" and value not in self.copies:
+            value = value.op.inputs[0]
+        return value
+
+    # Arrays
+
+    def array(self, value: Value) -> NDArray:
+        """Return the array that holds a value."""
+        frame: Frame | None = self
+        while frame is not None:
+            if value in frame.arrays:
+                return frame.arrays[value]
+            frame = frame.parent
+        assert value.op.kind == "constant", value
+        array: NDArray = value.op.attributes
+        return array if array.ndim else np.broadcast_to(array, value.shape)
+
+    def operand(self, value: Value) -> NDArray:
+        """Return the array of a value for a function that broadcasts: one number for a constant of one number."""
+        return self.array(value) if value.splat is None else value.splat
+
+    def temporary(self, shape: Shape, dtype: Any) -> NDArray:
+        """Return memory that this code keeps to itself."""
+        memory = self.pool.take(math.prod(shape) * np.dtype(dtype).itemsize)
+        self.scratch.append(memory)
+        return shaped(memory, shape, dtype)
+
+    def output(self, value: Value, over: Sequence[Value] = (), shape: Shape | None = None) -> NDArray:
+        """Return the array to write a value to; it may be that of an operand in `over` that dies here."""
+        shape = value.shape if shape is None else shape
+        target = self.targets.get(value)
+        if target is not None and target.array.shape == shape and self._free(value, target):
+            self.arrays[value] = target.array
+            return target.array
+        array = self._placed(value)
+        if array is None:
+            array = self._reused(value, over, shape)
+        if array is None:
+            array = self._allocate(value, shape)
+        self.arrays[value] = array
+        return array
+
+    def _allocate(self, value: Value, shape: Shape) -> NDArray:
+        memory = self.pool.take(math.prod(shape) * value.dtype.itemsize)
+        self.storages[value] = Storage(memory, self.last.get(value, self.position))
+        return shaped(memory, shape, value.dtype)
+
+    def _free(self, value: Value, target: Target) -> bool:
+        """Tell whether the array of a result may be written now, because its old content is not needed after this."""
+        if target.leaf is None:
+            return True
+        last, op = self.last.get(target.leaf, -1), value.op
+        if last < self.position or (last == self.position and op.kind == "ufunc"):
+            return True  # where its operands overlap its result, a ufunc takes care of that itself
+        if last > self.position:
+            return False
+        sharing = [x for x in uses(op) if self.root(x) is target.leaf]
+        return op.kind in _ELEMENTWISE and all(x is target.leaf for x in sharing)
+
+    def _placed(self, value: Value) -> NDArray | None:
+        """Return the part of a concat or stack where a value belongs, or None if it has no contiguous one there."""
+        place = self.places.get(value)
+        if place is None:
+            return None
+        part = join_part(self.join(place.join), place.join.op, place.entry)
+        if part.flags.c_contiguous:
+            return part.reshape(value.shape)
+        if value.op.kind in ("ufunc", "reduce"):
+            strided = part.reshape(value.shape)
+            if np.may_share_memory(strided, part):
+                return strided
+        del self.places[value]
+        return None
+
+    def join(self, value: Value) -> NDArray:
+        """Return the array of a concat or stack, allocated when the first of its entries is computed."""
+        if value not in self.arrays:
+            self.arrays[value] = self._allocate(value, value.shape)
+        return self.arrays[value]
+
+    def _reused(self, value: Value, over: Sequence[Value], shape: Shape) -> NDArray | None:
+        """Return the memory of an operand that dies here, if it is of the same shape and contiguous."""
+        for operand in over:
+            memory = self.claim(operand, shape, value.dtype)
+            if memory is not None:
+                self.storages[value] = Storage(memory, self.last.get(value, self.position))
+                return shaped(memory, shape, value.dtype)
+        return None
+
+    def claim(self, value: Value, shape: Shape, dtype: Any) -> NDArray | None:
+        """Return the memory of a value that dies here, which is then the caller's; None if it has no such memory."""
+        root = self.root(value)
+        storage = self.storages.get(root)
+        if storage is None or storage.last != self.position or root.op.kind == "join":
+            return None
+        array = self.arrays[value]
+        if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+            return None
+        if array.ctypes.data != storage.memory.ctypes.data or root.size != value.size:
+            return None
+        del self.storages[root]
+        return storage.memory
+
+    # Building
+
+    def emit(self, function: Any, *arguments: Any) -> None:
+        """Add a call to the code."""
+        self.code.append((function, arguments))
+
+    def copy(self, target: NDArray, source: NDArray) -> None:
+        """Add a copy to the code."""
+        self.emit(np.copyto, target, source)
+
+    def build(self) -> Frame:
+        """Write the code of all operations, then bring the results to where they have to be."""
+        from vecprop_numpy.lowering import LOWERING
+
+        for position, op in enumerate(self.ops):
+            self.position = position
+            LOWERING[op.kind](self, op)
+            self._release()
+        self.position = len(self.ops)
+        self._deliver()
+        return self
+
+    def _release(self) -> None:
+        for value in [v for v, s in self.storages.items() if s.last <= self.position]:
+            self.pool.give(self.storages.pop(value).memory)
+
+    def _deliver(self) -> None:
+        """Copy results that were not computed in place; through a temporary if they lie where another one goes."""
+        moves = [
+            (target.array, self.array(value))
+            for value, target in self.deliveries
+            if target.array is not self.array(value)
+        ]
+        targets = [target for target, _ in moves]
+        for i, (target, source) in enumerate(moves):
+            if any(np.may_share_memory(source, t) for t in targets):
+                buffer = self.temporary(source.shape, source.dtype)
+                self.copy(buffer, source)
+                moves[i] = target, buffer
+        for target, source in moves:
+            self.copy(target, source)
+
+    def close(self) -> None:
+        """Give all memory back to the pool; the code still uses it, at times when nobody else does."""
+        for storage in self.storages.values():
+            self.pool.give(storage.memory)
+        self.storages.clear()
+        for memory in self.scratch:
+            self.pool.give(memory)
+        self.scratch.clear()
+
+
+def shaped(memory: NDArray, shape: Shape, dtype: Any) -> NDArray:
+    """Return the beginning of a piece of memory as a C-ordered array."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    array: NDArray = memory[:size].view(dtype).reshape(shape)
+    return array
+
+
+def join_part(array: NDArray, op: Op, index: int) -> NDArray:
+    """Return the part of a concat that entry `index` takes."""
+    axis = op.attributes
+    start = sum(v.shape[axis] for v in op.inputs[:index])
+    cut = [slice(None)] * array.ndim
+    cut[axis] = slice(start, start + op.inputs[index].shape[axis])
+    part: NDArray = array[tuple(cut)]
+    return part

@@ -1,0 +1,493 @@
+"""Symbolic arrays, and the graph of operations that a pure function of them leaves behind.
+
+A function of the core is run once with `Value`s in place of arrays. Every operation on a `Value` is recorded in a
+`Graph`, with shape and dtype as NumPy would have them, and with the few rewritings that can be decided on the spot:
+an operation seen before is not recorded again, constants are folded, a division of a matrix product goes to its
+smaller factor, a sum of products becomes a scalar product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+NDArray = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class TraceError(TypeError):
+    """What a function does with a symbolic array cannot be recorded; it has to run as it is."""
+
+
+class Op:
+    """One recorded operation: its kind, its inputs and outputs, and what else it needs to know."""
+
+    __slots__ = ("attributes", "inputs", "kind", "outputs", "regions", "scope")
+
+    def __init__(self, kind: str, inputs: tuple[Value, ...], attributes: Any, scope: Scope) -> None:
+        self.kind = kind
+        self.inputs = inputs
+        self.attributes = attributes
+        self.scope = scope
+        self.outputs: list[Value] = []
+        self.regions: list[Region] = []
+
+
+class Scope:
+    """A straight line of operations: the function itself, or the body of a loop in it."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.ops: list[Op] = []
+        self.known: dict[Any, Value] = {}
+
+
+class Region:
+    """The body of a loop: what goes into each round, and what comes out of it."""
+
+    def __init__(self, scope: Scope, leaves: list[Value]) -> None:
+        self.scope = scope
+        self.leaves = leaves
+        self.results: list[Value] = []
+
+
+class Graph:
+    """The operations of one function, recorded while it runs with `Value`s."""
+
+    def __init__(self) -> None:
+        from vecprop_numpy.functions import TraceNamespace
+
+        self.scopes = [Scope(0)]
+        self.namespace = TraceNamespace(self)
+
+    @contextmanager
+    def region(self, leaves: Sequence[tuple[Shape, Any]]) -> Iterator[Region]:
+        """Record what happens inside as the body of a loop; what does not depend on its leaves stays outside."""
+        scope = Scope(len(self.scopes))
+        region = Region(scope, [self.leaf(shape, dtype, scope) for shape, dtype in leaves])
+        self.scopes.append(scope)
+        try:
+            yield region
+        finally:
+            self.scopes.pop()
+
+    def leaf(self, shape: Shape, dtype: Any, scope: Scope | None = None) -> Value:
+        """Return a value that comes from outside."""
+        scope = self.scopes[0] if scope is None else scope
+        return self._new(Op("leaf", (), None, scope), shape, dtype)
+
+    def constant(self, value: Any, dtype: Any = None, shape: Shape | None = None) -> Value:
+        """Return a constant: an array as it is, or one number repeated over a shape."""
+        array = np.asarray(value, dtype)
+        scope = self.scopes[0]
+        if array.ndim:
+            key: Any = ("constant", id(array))
+            shape = array.shape
+        else:
+            shape = () if shape is None else shape
+            key = ("constant", array.dtype, array.tobytes(), shape)
+        if key not in scope.known:
+            scope.known[key] = self._new(Op("constant", (), array, scope), shape, array.dtype)
+        return scope.known[key]
+
+    def value(self, operand: Any) -> Value:
+        """Return an operand as a value of this graph."""
+        if isinstance(operand, Value):
+            if operand.graph is not self:
+                raise TraceError("an array of another recording")
+            return operand
+        return self.constant(operand)
+
+    def record(
+        self, kind: str, inputs: tuple[Value, ...], key: Any, attributes: Any, shape: Shape, dtype: Any
+    ) -> Value:
+        """Return the result of an operation, recorded in the innermost loop that one of its inputs belongs to."""
+        scope = self.scope_of(inputs)
+        known = (kind, key, dtype, *map(id, inputs))
+        if known in scope.known:
+            return scope.known[known]
+        op = Op(kind, inputs, attributes, scope)
+        scope.ops.append(op)
+        scope.known[known] = value = self._new(op, shape, dtype)
+        return value
+
+    def record_loop(
+        self,
+        kind: str,
+        inputs: tuple[Value, ...],
+        attributes: Any,
+        regions: list[Region],
+        outputs: Sequence[tuple[Shape, Any]],
+    ) -> list[Value]:
+        """Return the results of an operation with bodies of its own; it belongs where it was met."""
+        scope = self.scopes[-1]
+        op = Op(kind, inputs, attributes, scope)
+        op.regions = regions
+        scope.ops.append(op)
+        for shape, dtype in outputs:
+            self._new(op, shape, dtype)
+        return op.outputs
+
+    def scope_of(self, inputs: Sequence[Value]) -> Scope:
+        """Return the innermost scope that the inputs belong to."""
+        depth = max((value.op.scope.depth for value in inputs), default=0)
+        if depth >= len(self.scopes) or any(v.op.scope is not self.scopes[v.op.scope.depth] for v in inputs):
+            raise TraceError("an array of a loop's body is used outside of it")
+        return self.scopes[depth]
+
+    def _new(self, op: Op, shape: Shape, dtype: Any) -> Value:
+        value = Value(self, op, tuple(int(n) for n in shape), np.dtype(dtype))
+        op.outputs.append(value)
+        return value
+
+    # The operations
+
+    def ufunc(self, function: np.ufunc, *operands: Any) -> Value:
+        """Return function(*operands), elementwise."""
+        if function is np.matmul:
+            return self.matmul(*operands)
+        if function.nout != 1 or function.signature is not None or len(operands) != function.nin:
+            raise TraceError(f"numpy.{function.__name__} is not recorded")
+        weak = [type(x) if type(x) in (int, float, complex, bool) else None for x in operands]
+        dtypes = [
+            np.dtype(bool) if kind is bool else kind or getattr(x, "dtype", None) or np.asarray(x).dtype
+            for x, kind in zip(operands, weak, strict=True)
+        ]
+        *loop, dtype = function.resolve_dtypes((*dtypes, None))
+        values = tuple(
+            self.constant(x, d) if w else self.value(x) for x, w, d in zip(operands, weak, loop, strict=True)
+        )
+        shape = np.broadcast_shapes(*(v.shape for v in values))
+        splats = [v.splat for v in values]
+        if all(s is not None for s in splats):
+            return self.constant(function(*splats), dtype, shape)
+        simpler = self._simplify(function, values, shape, dtype)
+        return self.record("ufunc", values, function, function, shape, dtype) if simpler is None else simpler
+
+    def _simplify(self, function: np.ufunc, values: tuple[Value, ...], shape: Shape, dtype: Any) -> Value | None:
+        """Return the result of a product or quotient by a shorter way, if there is one."""
+        if function is np.absolute and values[0].is_ufunc(np.negative) and dtype.kind == "f":
+            return self.ufunc(function, values[0].op.inputs[0])
+        if function not in (np.multiply, np.divide) or dtype.kind != "f":
+            return None
+        a, b = values
+        if a.dtype != dtype or b.dtype != dtype:
+            return None
+        for x, s in ((a, b), (b, a)):
+            if s.splat is not None and x.shape == shape and (x is a or function is np.multiply) and s.splat == 1:
+                return x
+            if x.op.kind == "matmul" and (x is a or function is np.multiply):
+                scaled = self._scale_factor(function, x, s)
+                if scaled is not None:
+                    return scaled
+        if function is np.multiply and a.is_ufunc(np.negative) and b.splat is None:
+            return self.ufunc(np.negative, self.ufunc(np.multiply, a.op.inputs[0], b))
+        return None
+
+    def _scale_factor(self, function: np.ufunc, product: Value, scale: Value) -> Value | None:
+        """Return (A B) / s as (A / s) B, with the smaller factor scaled, where it is smaller than the product."""
+        one_each = scale.ndim == product.ndim and scale.shape[-2:] == (1, 1)
+        if product.ndim < 2 or not (one_each or (scale.size == 1 and scale.ndim <= 2)):
+            return None
+        a, b = product.op.inputs
+        first = a.size <= b.size
+        factor = a if first else b
+        if factor.size >= product.size or (one_each and factor.ndim != product.ndim):
+            return None
+        scaled = self.ufunc(function, factor, scale)
+        return self.matmul(scaled, b) if first else self.matmul(a, scaled)
+
+    def matmul(self, left: Any, right: Any) -> Value:
+        """Return left @ right."""
+        a, b = self.value(left), self.value(right)
+        if not a.ndim or not b.ndim:
+            raise ValueError("matmul: operands must have at least one axis")
+        if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
+            raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit")
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        shape = (*stack, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
+        return self.record("matmul", (a, b), None, None, shape, np.result_type(a.dtype, b.dtype))
+
+    def reduce(self, function: np.ufunc, operand: Any, axis: Any, keepdims: bool, dtype: Any = None) -> Value:
+        """Return function.reduce over one axis, several, or all (None)."""
+        x = self.value(operand)
+        given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
+        axes = tuple(sorted(int(a) % x.ndim for a in given))
+        if dtype is None:
+            dtype = function.reduce(np.ones((1,) * x.ndim, x.dtype), axis=None).dtype
+        shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
+        if function is np.add and np.dtype(dtype) == x.dtype and x.dtype.kind == "f" and x.splat is None:
+            simpler = self._simplify_sum(x, axes, keepdims, shape)
+            if simpler is not None:
+                return simpler
+        attributes = (function, axes, bool(keepdims))
+        return self.record("reduce", (x,), attributes, attributes, shape, dtype)
+
+    def _simplify_sum(self, x: Value, axes: tuple[int, ...], keepdims: bool, shape: Shape) -> Value | None:
+        """Return a sum by a shorter way: factors and signs taken out, a sum of a sum, a sum of products."""
+        if x.op.kind == "reduce" and x.op.attributes[0] is np.add and not x.op.attributes[2] and not keepdims:
+            (inner,), (_, first, _) = x.op.inputs, x.op.attributes
+            kept = [i for i in range(inner.ndim) if i not in first]
+            if inner.dtype == x.dtype:
+                return self.reduce(np.add, inner, (*first, *(kept[a] for a in axes)), False)
+        if x.is_ufunc(np.negative) and x.op.inputs[0].dtype == x.dtype:
+            return self.ufunc(np.negative, self.reduce(np.add, x.op.inputs[0], axes, keepdims))
+        if not x.is_ufunc(np.multiply, np.square) or any(v.dtype != x.dtype for v in x.op.inputs):
+            return None
+        a, b = x.op.inputs if len(x.op.inputs) == 2 else x.op.inputs * 2
+        for factor, other in ((a, b), (b, a)):
+            if factor.splat is not None and other.shape == x.shape:
+                return self.ufunc(np.multiply, self.reduce(np.add, other, axes, keepdims), factor)
+        trailing = axes == tuple(range(x.ndim - len(axes), x.ndim)) and len(axes) in (x.ndim, 2)
+        if a.shape == b.shape == x.shape and trailing and axes and not keepdims:
+            return self.record("dot", (a, b), len(axes), len(axes), shape, x.dtype)
+        return None
+
+    def view(self, operand: Any, key: Any, function: Callable[[NDArray], NDArray]) -> Value:
+        """Return what shares the operand's memory: another shape, order of axes or part of it."""
+        x = self.value(operand)
+        seen = function(np.broadcast_to(np.zeros((), x.dtype), x.shape))
+        if x.splat is not None:
+            return self.constant(x.splat, x.dtype, seen.shape)
+        if seen.shape == x.shape and key[0] in ("reshape", "broadcast"):
+            return x
+        return self.record("view", (x,), key, (key[0], function), seen.shape, x.dtype)
+
+    def reshape(self, operand: Any, shape: Sequence[int] | int) -> Value:
+        """Return the same numbers in another shape, in C order."""
+        x = self.value(operand)
+        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
+        if -1 in shape:
+            rest = math.prod(n for n in shape if n != -1)
+            shape = tuple(x.size // max(rest, 1) if n == -1 else n for n in shape)
+        if math.prod(shape) != x.size:
+            raise ValueError(f"cannot reshape {x.shape} into {shape}")
+        return self.view(x, ("reshape", shape), lambda a: a.reshape(shape))
+
+    def where(self, condition: Any, a: Any, b: Any) -> Value:
+        """Return a where the condition holds and b elsewhere."""
+        c = self.value(condition)
+        weak = [x if type(x) in (int, float, complex, bool) else self.value(x).dtype for x in (a, b)]
+        dtype = np.result_type(*weak)
+        values = (
+            c,
+            *(self.constant(x, dtype) if type(x) in (int, float, complex, bool) else self.value(x) for x in (a, b)),
+        )
+        shape = np.broadcast_shapes(*(v.shape for v in values))
+        if c.dtype != bool:
+            raise TraceError("where with a condition that is not boolean")
+        return self.record("where", values, None, None, shape, dtype)
+
+    def cast(self, operand: Any, dtype: Any) -> Value:
+        """Return the operand in another dtype."""
+        x, dtype = self.value(operand), np.dtype(dtype)
+        if x.dtype == dtype:
+            return x
+        if x.splat is not None:
+            return self.constant(x.splat.astype(dtype), dtype, x.shape)
+        return self.record("cast", (x,), None, None, x.shape, dtype)
+
+    def join(self, operands: Sequence[Any], axis: int, new_axis: bool) -> Value:
+        """Return arrays one after the other along an axis, or along a new one."""
+        values = [self.value(x) for x in operands]
+        if new_axis:
+            axis %= values[0].ndim + 1
+            if any(v.shape != values[0].shape for v in values):
+                raise ValueError("stack: shapes differ")
+            values = [self.view(v, ("expand", axis), lambda a: np.expand_dims(a, axis)) for v in values]
+        axis %= values[0].ndim
+        rest = {(*v.shape[:axis], *v.shape[axis + 1 :]) for v in values}
+        if len(rest) != 1:
+            raise ValueError("concat: shapes differ")
+        length = sum(v.shape[axis] for v in values)
+        shape = (*values[0].shape[:axis], length, *values[0].shape[axis + 1 :])
+        dtype = np.result_type(*(v.dtype for v in values))
+        return self.record("join", tuple(values), axis, axis, shape, dtype)
+
+    def take(self, operand: Any, indices: Any, axis: int | None) -> Value:
+        """Return the entries at the indices along an axis."""
+        x, i = self.value(operand), self.value(indices)
+        if axis is None:
+            if x.ndim != 1:
+                raise TraceError("take without an axis")
+            axis = 0
+        axis %= x.ndim
+        shape = (*x.shape[:axis], *i.shape, *x.shape[axis + 1 :])
+        return self.record("take", (x, i), axis, axis, shape, x.dtype)
+
+    def call(self, function: Callable[..., Any], operands: Sequence[Any], **options: Any) -> Value:
+        """Return function(*operands, **options) of a NumPy function whose result's shape depends on shapes alone."""
+        values = tuple(self.value(x) for x in operands)
+        sample = np.asarray(function(*(np.zeros(v.shape, v.dtype) for v in values), **options))
+        key = (function, tuple(sorted(options.items())))
+        return self.record("call", values, key, (function, options), sample.shape, sample.dtype)
+
+
+def _refuse(name: str) -> Callable[..., Any]:
+    def method(*_: Any, **__: Any) -> Any:
+        raise TraceError(f"{name} of an array whose values are not known while it is recorded")
+
+    return method
+
+
+def _binary(function: np.ufunc) -> Callable[[Value, Any], Value]:
+    return lambda self, other: self.graph.ufunc(function, self, other)
+
+
+def _reflected(function: np.ufunc) -> Callable[[Value, Any], Value]:
+    return lambda self, other: self.graph.ufunc(function, other, self)
+
+
+def _unary(function: np.ufunc) -> Callable[[Value], Value]:
+    return lambda self: self.graph.ufunc(function, self)
+
+
+class Value:
+    """A symbolic array: shape and dtype are known, the numbers are not."""
+
+    __slots__ = ("dtype", "graph", "op", "shape")
+
+    def __init__(self, graph: Graph, op: Op, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self.graph = graph
+        self.op = op
+        self.shape = shape
+        self.dtype = dtype
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.kind} {self.shape} {self.dtype}>"
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return self.graph.namespace
+
+    @property
+    def ndim(self) -> int:
+        """Return the number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Return the number of entries."""
+        return math.prod(self.shape)
+
+    @property
+    def device(self) -> str:
+        """Return where it would be: on the CPU."""
+        return "cpu"
+
+    @property
+    def splat(self) -> NDArray | None:
+        """The one number that a constant consists of, or None."""
+        array = self.op.attributes if self.op.kind == "constant" else None
+        return array if array is not None and array.ndim == 0 else None
+
+    def is_ufunc(self, *functions: np.ufunc) -> bool:
+        """Tell whether this is the result of one of the functions."""
+        return self.op.kind == "ufunc" and self.op.attributes in functions
+
+    @property
+    def T(self) -> Value:  # noqa: N802
+        """Return the array with its axes reversed."""
+        return self.graph.namespace.permute_dims(self, tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self) -> Value:  # noqa: N802
+        """Return the array with its last two axes exchanged."""
+        return self.graph.namespace.matrix_transpose(self)
+
+    def astype(self, dtype: Any, copy: bool = True) -> Value:  # noqa: ARG002
+        """Return the array in another dtype."""
+        return self.graph.cast(self, dtype)
+
+    def reshape(self, *shape: Any) -> Value:
+        """Return the numbers in another shape."""
+        return self.graph.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Value:
+        """Return the sum."""
+        return self.graph.reduce(np.add, self, axis, keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Value:
+        """Return the largest entry."""
+        return self.graph.reduce(np.maximum, self, axis, keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Value:
+        """Return the smallest entry."""
+        return self.graph.reduce(np.minimum, self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Value:
+        """Return the mean."""
+        return self.graph.namespace.mean(self, axis=axis, keepdims=keepdims)
+
+    def copy(self) -> Value:
+        """Return the array itself, which never changes."""
+        return self
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d array")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Value]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Value:
+        keys = key if isinstance(key, tuple) else (key,)
+        if not all(k is None or k is Ellipsis or isinstance(k, int | np.integer | slice) for k in keys):
+            raise TraceError("an index that is not made of integers and slices")
+        # With an ellipsis NumPy returns a view even where all axes are indexed.
+        keys = keys if any(k is Ellipsis for k in keys) else (*keys, Ellipsis)
+        name = tuple((k.start, k.stop, k.step) if isinstance(k, slice) else k for k in keys)
+        return self.graph.view(self, ("index", name), lambda a: a[keys])
+
+    def __array_ufunc__(self, function: np.ufunc, method: str, *operands: Any, **options: Any) -> Value:
+        if method == "reduce" and len(operands) == 1 and set(options) <= {"axis", "keepdims"}:
+            return self.graph.reduce(function, operands[0], options.get("axis", 0), options.get("keepdims", False))
+        if method != "__call__" or options:
+            raise TraceError(f"numpy.{function.__name__}.{method} with {sorted(options)}")
+        return self.graph.ufunc(function, *operands)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        ours = self.graph.namespace.function(function.__name__)
+        if ours is None:
+            raise TraceError(f"numpy.{function.__name__} is not recorded")
+        return ours(*args, **options)
+
+    def __pow__(self, exponent: Any) -> Value:
+        shortcuts = {2: np.square, 0.5: np.sqrt, 1: np.positive}
+        if type(exponent) in (int, float) and exponent in shortcuts and self.dtype.kind == "f":
+            return self.graph.ufunc(shortcuts[exponent], self)
+        return self.graph.ufunc(np.power, self, exponent)
+
+    __add__ = __iadd__ = _binary(np.add)
+    __sub__ = __isub__ = _binary(np.subtract)
+    __mul__ = __imul__ = _binary(np.multiply)
+    __truediv__ = __itruediv__ = _binary(np.true_divide)
+    __floordiv__ = __ifloordiv__ = _binary(np.floor_divide)
+    __mod__ = __imod__ = _binary(np.remainder)
+    __and__ = __iand__ = _binary(np.bitwise_and)
+    __or__ = __ior__ = _binary(np.bitwise_or)
+    __xor__ = __ixor__ = _binary(np.bitwise_xor)
+    __lshift__ = __ilshift__ = _binary(np.left_shift)
+    __rshift__ = __irshift__ = _binary(np.right_shift)
+    __matmul__ = __imatmul__ = _binary(np.matmul)
+    __lt__, __le__ = _binary(np.less), _binary(np.less_equal)
+    __gt__, __ge__ = _binary(np.greater), _binary(np.greater_equal)
+    __eq__ = _binary(np.equal)  # type: ignore[assignment]
+    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
+    __radd__, __rsub__, __rmul__ = _reflected(np.add), _reflected(np.subtract), _reflected(np.multiply)
+    __rtruediv__, __rfloordiv__ = _reflected(np.true_divide), _reflected(np.floor_divide)
+    __rmod__, __rpow__, __rmatmul__ = _reflected(np.remainder), _reflected(np.power), _reflected(np.matmul)
+    __rand__, __ror__, __rxor__ = _reflected(np.bitwise_and), _reflected(np.bitwise_or), _reflected(np.bitwise_xor)
+    __rlshift__, __rrshift__ = _reflected(np.left_shift), _reflected(np.right_shift)
+    __neg__, __pos__, __abs__, __invert__ = map(_unary, (np.negative, np.positive, np.absolute, np.invert))
+    __bool__, __float__, __int__, __index__ = map(_refuse, ("bool()", "float()", "int()", "the integer value"))
+    __complex__, __array__, __setitem__ = map(_refuse, ("complex()", "the values", "assignment to a part"))
+    item, tolist = map(_refuse, ("item()", "tolist()"))

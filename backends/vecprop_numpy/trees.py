@@ -1,0 +1,55 @@
+"""Nested tuples of arrays taken apart into their leaves, and put together again."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vecprop_numpy.tracing import Value
+
+# A structure is LEAF, (Fixed, value) for anything that is no array, or (type of the tuple, structures of its entries).
+LEAF = "leaf"
+Structure = Any
+
+
+_ARRAYS = (np.ndarray, Value, np.generic)
+_TUPLES = (tuple, list)
+
+
+class Fixed:
+    """Marks, in a structure, a value that is not an array: None, a number, an object."""
+
+
+def flatten(tree: Any, leaves: list[Any]) -> Structure:
+    """Append the arrays of a tree to `leaves` and return its structure, which is hashable if what it holds is.
+
+    >>> leaves = []
+    >>> structure = flatten((np.zeros(2), (None, np.ones(1))), leaves)
+    >>> len(leaves), unflatten(structure, iter("ab"))
+    (2, ('a', (None, 'b')))
+    """
+    kind = type(tree)
+    if kind is np.ndarray or issubclass(kind, _ARRAYS):
+        leaves.append(tree)
+        return LEAF
+    if issubclass(kind, _TUPLES):
+        return kind, tuple([flatten(entry, leaves) for entry in tree])
+    return Fixed, kind, tree
+
+
+def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
+    """Return the tree of a structure, with its leaves taken one after the other from an iterator."""
+    if structure is LEAF:
+        return next(leaves)
+    if structure[0] is Fixed:
+        return structure[2]
+    kind, entries = structure
+    built = [unflatten(entry, leaves) for entry in entries]
+    return kind(*built) if hasattr(kind, "_fields") else kind(built)
+
+
+def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Return the tree with each of its arrays replaced by function(array)."""
+    leaves: list[Any] = []
+    structure = flatten(tree, leaves)
+    return unflatten(structure, iter([function(leaf) for leaf in leaves]))

@@ -1,0 +1,255 @@
+"""The loop over the epochs: what happens on the host between the epochs that the backend computes."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vecprop.dropout import step_keys
+from vecprop.epochs import Data, Penalties, Run, epoch
+from vecprop.errors import CallbackError, DivergenceError
+from vecprop.evaluation import Judge, Patience, judge, remember_best
+from vecprop.namespaces import Array
+from vecprop.optimizers import Optimizer
+from vecprop.progress import Progress
+from vecprop.results import History, TrainingState
+from vecprop.schedules import ReduceOnPlateau
+from vecprop.streams import shuffle
+from vecprop.trees import leaves_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Callback = Callable[[TrainingState, History], Any]
+
+# One compiled call does several epochs of one step each: enough of them that the call itself does not count, and few
+# enough that Ctrl-C and the progress bar do not wait long.
+_MOST_EPOCHS_A_CALL = 128
+_MOST_WORK_A_CALL = 2e9  # multiplications
+
+
+class Plan(NamedTuple):
+    """Everything the loop needs beside the state."""
+
+    run: Run
+    optimizer: Optimizer  # with its learning rate and schedule, which `run` leaves out
+    dtype: str
+    networks: int | None
+    data: Data  # as `Backend.arrange` left them if there are mini-batches
+    penalties: Penalties
+    epochs: int
+    judge: Judge | None  # of the validation set, or of the training set if there is a metric and no validation set
+    judged: Data | None
+    validates: bool
+    patience: Patience | None
+    callbacks: Sequence[Callback]
+    progress: bool | None
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """The number of batches, the last one smaller if need be."""
+        return -(-self.run.m // self.run.batch_size)
+
+
+def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str]:
+    """Return the state after the last epoch, the history, and why training ended."""
+    history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
+    if plan.validates:
+        history["validation_cost"] = []
+    if plan.judge is not None and plan.judge.metric is not None:
+        history["metric"] = []
+    last, at_once = state.epoch + plan.epochs, _epochs_a_call(plan)
+    given_away = () if plan.callbacks or at_once > 1 else (2,)  # the slots, if nobody may ask for them again
+    compiled = plan.run.backend.compile_loop(epoch, static=(0,), bound=(4,), donated=given_away)
+    with Progress(plan.epochs, plan.progress) as bar:
+        try:
+            while state.epoch < last:
+                later = _advance(plan, compiled, state, min(at_once, last - state.epoch), last, history)
+                if later is None:
+                    at_once = 1
+                    continue
+                state = later
+                state, stop = call_back(plan, state, history)
+                bar.update(len(history["cost"]), history)
+                if stop:
+                    return state, history, stop
+        except KeyboardInterrupt:
+            state = _recovered(plan, state)
+            done = len(history["cost"])
+            warnings.warn(
+                f"training was interrupted after {done} of {plan.epochs} epochs; the result has the parameters reached "
+                "so far",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return state, history, "interrupted"
+    return state, history, "epochs"
+
+
+def _epochs_a_call(plan: Plan) -> int:
+    """Return how many epochs one compiled call does."""
+    looks = plan.judge is not None or plan.patience is not None or plan.callbacks
+    if plan.steps_an_epoch > 1 or looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
+        return 1
+    work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
+    most = max(1, min(_MOST_EPOCHS_A_CALL, int(_MOST_WORK_A_CALL / work)))
+    calls = -(-plan.epochs // most)
+    return -(
+        -plan.epochs // calls
+    )  # even shares: the last call is as long as the others or nearly, two programs at most
+
+
+def _advance(
+    plan: Plan, compiled: Callable[..., Any], state: TrainingState, count: int, last: int, history: History
+) -> TrainingState | None:
+    """Return the state `count` epochs later and write them into the history, or raise DivergenceError.
+
+    None if one of several epochs diverged: then they are done again one by one, to keep those that were good.
+    """
+    begin = time.perf_counter()
+    run, backend = plan.run, plan.run.backend
+    rates = _rates(plan, state, count, last)
+    inputs = [backend.asarray(rates, plan.dtype)]
+    if any(run.dropout):
+        inputs.append(backend.asarray(_keys(plan, state.seed, state.step, len(rates))))
+    result = compiled(
+        run, state.params, state.slots, state.statistics, plan.data, _order(plan, state), tuple(inputs), plan.penalties
+    )
+    params, slots, statistics, finite, *outputs = result
+    costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
+    if not backend.to_numpy(finite).any():
+        if count > 1:
+            return None
+        raise _divergence(plan, state, costs, norms, history)
+    weight = weights[0] if weights else _batch_sizes(plan, costs)
+    seconds = (time.perf_counter() - begin) / count
+    for part in np.split(np.arange(len(costs)), count):
+        share = weight[part] / weight[part].sum(axis=0)
+        history["cost"].append((costs[part] * share).sum(axis=0).tolist())
+        history["gradient_norm"].append(norms[part].mean(axis=0).tolist())
+        history["learning_rate"].append(rates[part[-1]].tolist())
+        history["seconds"].append(seconds)
+    return state._replace(
+        params=params, slots=slots, statistics=statistics, epoch=state.epoch + count, step=state.step + len(rates)
+    )
+
+
+def _rates(plan: Plan, state: TrainingState, count: int, last: int) -> npt.NDArray[np.float64]:
+    """Return the learning rates of the next steps, (steps,) or, with K of them, (steps, K)."""
+    per_epoch, schedule = plan.steps_an_epoch, plan.optimizer.schedule
+    given = plan.optimizer.learning_rate
+    initial = list(given) if isinstance(given, tuple) else [given]
+    rates = np.stack(
+        [schedule.rates(a, state.step, count * per_epoch, per_epoch, last * per_epoch) for a in initial], axis=-1
+    )
+    if isinstance(schedule, ReduceOnPlateau):
+        rates = np.maximum(rates * state.plateau.scale, np.minimum(rates, schedule.least))
+    return rates if isinstance(given, tuple) else rates[:, 0]
+
+
+def _keys(plan: Plan, seed: int | tuple[int, ...], step: int, count: int) -> npt.NDArray[np.uint32]:
+    """Return the keys of the masks, (steps, layers, 2), or (steps, K, layers, 2) for K seeds."""
+    layers = len(plan.run.dropout)
+    if isinstance(seed, tuple):
+        return np.stack([step_keys(s, layers, step, count) for s in seed], axis=1)
+    return step_keys(seed, layers, step, count)
+
+
+def _order(plan: Plan, state: TrainingState) -> Array | None:
+    """Return the order of the examples in the next epoch, (m,), or (K, m) for K seeds; None for a full batch."""
+    m = plan.run.m
+    if plan.run.batch_size >= m:
+        return None  # the order does not matter, and the data need not be copied
+    if isinstance(state.seed, tuple):
+        order = np.stack([shuffle(seed, state.epoch, m) for seed in state.seed])
+    else:
+        order = shuffle(state.seed, state.epoch, m)
+    return plan.run.backend.asarray(order, "int32")
+
+
+def _batch_sizes(plan: Plan, costs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the number of examples of each step's batch, broadcast to the shape of the costs."""
+    sizes = np.full(len(costs), float(plan.run.batch_size))
+    if plan.run.m % plan.run.batch_size:
+        sizes[-1] = plan.run.m % plan.run.batch_size
+    return np.broadcast_to(sizes.reshape(-1, *(1,) * (costs.ndim - 1)), costs.shape)
+
+
+def call_back(plan: Plan, state: TrainingState, history: History) -> tuple[TrainingState, str]:
+    """Judge the network after an epoch, and ask the callbacks; return the state and why to stop, or ""."""
+    stop = ""
+    if plan.judge is not None and plan.judged is not None:
+        cost, metric = judge(plan.judge, state, plan.judged)
+        if plan.validates:
+            history["validation_cost"].append(cost.tolist())
+        if "metric" in history:
+            history["metric"].append(metric.tolist() if hasattr(metric, "tolist") else metric)
+    watched = history.get("validation_cost", history["cost"])[-1]
+    if isinstance(plan.optimizer.schedule, ReduceOnPlateau):
+        state = state._replace(plateau=plan.optimizer.schedule.observe(state.plateau, float(np.mean(watched))))
+    if plan.patience is not None:
+        best, out_of_patience = remember_best(state.best, state, watched, plan.patience)
+        state = state._replace(best=best)
+        stop = "patience" if out_of_patience else ""
+    for callback in plan.callbacks:
+        try:
+            wants_stop = callback(state, history)
+        except Exception as error:
+            raise CallbackError(
+                f"the callback {getattr(callback, '__name__', callback)!r} raised {type(error).__name__} after epoch "
+                f"{state.epoch}: {error}. The error's `state` and `history` have the training so far.",
+                state=state,
+                history=history,
+            ) from error
+        stop = "callback" if wants_stop is True else stop
+    return state, stop
+
+
+def _recovered(plan: Plan, state: TrainingState) -> TrainingState:
+    """Return the state with slots that can be used: an interrupted call may have used up those it was given."""
+    if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):
+        packed = state.params if plan.run.layout is None else plan.run.layout.pack(plan.run.backend.xp, state.params)
+        return state._replace(slots=plan.run.optimizer.init(packed))
+    return state
+
+
+def _divergence(
+    plan: Plan,
+    state: TrainingState,
+    costs: npt.NDArray[np.float64],
+    norms: npt.NDArray[np.float64],
+    history: History,
+) -> DivergenceError:
+    """Return the error for an epoch in which a cost, a gradient or, after its last step, a parameter is not finite.
+
+    Of a stack, all of whose networks diverged, it tells of the first.
+    """
+    if costs.ndim > 1:
+        costs, norms = costs[:, 0], norms[:, 0]
+    bad = ~np.isfinite(costs) | ~np.isfinite(norms).all(axis=1)
+    step = int(np.argmax(bad)) if bad.any() else len(costs) - 1
+    overflowed = np.flatnonzero(~np.isfinite(norms[step]))
+    earlier = np.asarray(history["gradient_norm"][-1]) if history["gradient_norm"] else norms[step]
+    before = norms[step - 1] if step else earlier[0] if earlier.ndim > 1 else earlier
+    layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
+    xp, X = plan.run.backend.xp, plan.data[0]
+    steps = plan.steps_an_epoch
+    rate = _rates(plan, state, 1, state.epoch + 1)[0]
+    number = state.epoch + step // steps + 1
+    return DivergenceError(
+        f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
+        f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before). What to "
+        f"change: lower the learning rate (now {np.min(rate):g}); scale the inputs (the largest |X| is "
+        f"{float(xp.max(xp.abs(X))):g}, near 1 is good; standardize=True does it); start from smaller weights (init); "
+        "clip the gradients (clip_norm=1.0). The parameters of the last good epoch are in the error's `params`.",
+        epoch=number,
+        step=step % steps + 1,
+        layer=layer,
+        params=state.params,
+        state=state,
+        history=history,
+    )

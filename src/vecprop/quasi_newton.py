@@ -1,0 +1,181 @@
+"""L-BFGS for small data: SciPy drives it, the cost and its gradient come from the backend."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from vecprop import propagation, regularization
+from vecprop.arguments import check_number, check_positive_integer
+from vecprop.backend import Backend
+from vecprop.epochs import Data, Penalties
+from vecprop.errors import DivergenceError
+from vecprop.flat import Layout, layout
+from vecprop.loop import Plan, call_back
+from vecprop.namespaces import Array, array_namespace
+from vecprop.network import Network
+from vecprop.propagation import Params
+from vecprop.results import History, TrainingState
+from vecprop.schedules import CONSTANT, Schedule
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory BFGS: a line search along a direction that the last gradients' changes have bent.
+
+    For full batches of small data, where it needs far fewer passes than gradient descent; `epochs` of `fit` is then the
+    number of its iterations, each of one pass over the data or a few. It keeps no learning rate. Needs SciPy
+    (`scipy.optimize.minimize`, method "L-BFGS-B"), which computes in float64 whatever the network's dtype.
+
+    Source: Liu and Nocedal, 1989; Byrd, Lu, Nocedal and Zhu, 1995.
+
+    Parameters
+    ----------
+    memory : int, default 10
+        How many changes of the gradient are remembered.
+    tolerance : float, default 1e-5
+        It has converged when no component of the gradient is larger.
+    """
+
+    memory: int = 10
+    tolerance: float = 1e-5
+    learning_rate: ClassVar[float] = 1.0
+    schedule: ClassVar[Schedule] = CONSTANT
+
+    def __post_init__(self) -> None:
+        check_positive_integer(self.memory, "memory")
+        check_number(self.tolerance, "tolerance")
+
+    def init(self, params: Any) -> tuple[Any, ...]:  # noqa: ARG002
+        """Return (): what it remembers stays with SciPy, and each `fit` starts anew."""
+        return ()
+
+    def update(self, *arguments: object) -> Any:  # noqa: ARG002
+        """Raise: L-BFGS takes whole line searches, not single steps."""
+        raise TypeError("LBFGS has no single step; give it to vp.fit(net, X, Y, optimizer=vp.LBFGS())")
+
+
+class _Stop(Exception):  # noqa: N818 - it is no error
+    """Ends SciPy's loop from within its callback."""
+
+
+def minimize(plan: Plan, optimizer: LBFGS, state: TrainingState) -> tuple[TrainingState, History, str]:
+    """Return the state after at most `plan.epochs` iterations, the history, and why it ended."""
+    try:
+        from scipy.optimize import minimize as scipy_minimize
+    except ImportError:
+        raise ImportError('LBFGS needs SciPy: pip install "vecprop[sklearn]"') from None
+    search = _Search(plan, state)
+    options = {
+        "maxiter": plan.epochs,
+        "maxfun": 20 * plan.epochs,
+        "maxcor": optimizer.memory,
+        "gtol": optimizer.tolerance,
+    }
+    try:
+        found = scipy_minimize(
+            search.cost_and_gradient,
+            search.start,
+            jac=True,
+            method="L-BFGS-B",
+            callback=search.iteration,
+            options=options | {"ftol": 0.0},
+        )
+        stopped = "converged" if found.nit < plan.epochs else "epochs"
+    except _Stop as stop:
+        stopped = str(stop)
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    return search.state, search.history, stopped
+
+
+class _Search:
+    """One run: the flat vector SciPy sees, and the state and the history of the iterations."""
+
+    def __init__(self, plan: Plan, state: TrainingState) -> None:
+        self.plan, self.state = plan, state
+        self.layout: Layout = layout(state.params, apart=False)
+        xp = plan.run.backend.xp
+        self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
+        self.history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
+        if plan.validates:
+            self.history["validation_cost"] = []
+        if plan.judge is not None and plan.judge.metric is not None:
+            self.history["metric"] = []
+        self._latest: dict[bytes, tuple[float, list[float]]] = {}
+        self._begin = time.perf_counter()
+
+    def _unpack(self, vector: npt.NDArray[np.float64]) -> Params:
+        backend = self.plan.run.backend
+        buffer = backend.asarray(vector[:, None], self.plan.dtype)
+        return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
+
+    def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        run, backend = self.plan.run, self.plan.run.backend
+        compiled = backend.compile(_cost_and_gradient, static=(0, 1, 2, 3))
+        params = self._unpack(vector)
+        J, flat, norms = compiled(
+            backend, run.net, run.block_size, self.layout, params, self.plan.data, self.plan.penalties
+        )
+        cost, gradient = float(backend.to_numpy(J)), backend.to_numpy(flat).astype(np.float64)
+        if not np.isfinite(cost) and not self._latest:
+            raise DivergenceError(
+                f"the cost of the initial parameters is {cost:g}; scale the inputs (standardize=True does it) or start "
+                "from smaller weights (init)",
+                epoch=1,
+                step=1,
+                layer=1,
+                params=self.state.params,
+                state=self.state,
+                history=self.history,
+            )
+        self._latest[vector.tobytes()] = (cost, backend.to_numpy(norms).astype(np.float64).tolist())
+        return cost if np.isfinite(cost) else np.inf, gradient
+
+    def iteration(self, vector: npt.NDArray[np.float64]) -> None:
+        """Write one iteration into the history, and stop where patience or a callback says so."""
+        cost, norms = self._latest[np.asarray(vector, dtype=np.float64).tobytes()]
+        self._latest = {b"": (cost, norms)}
+        now = time.perf_counter()
+        for key, value in (
+            ("cost", cost),
+            ("gradient_norm", norms),
+            ("learning_rate", 1.0),
+            ("seconds", now - self._begin),
+        ):
+            self.history[key].append(value)
+        self._begin = now
+        state = self.state
+        self.state = state._replace(params=self._unpack(vector), epoch=state.epoch + 1, step=state.step + 1)
+        self.state, stop = call_back(self.plan, self.state, self.history)
+        if stop:
+            raise _Stop(stop)
+
+
+def _cost_and_gradient(
+    backend: Backend,
+    net: Network,
+    block_size: int | None,
+    plan: Layout,
+    params: Params,
+    data: Data,
+    penalties: Penalties,
+) -> tuple[Array, Array, Array]:
+    """Return J, its gradient as one vector (P,), and ‖dW_l‖."""
+    X, Y, w = data
+    m = propagation.total_weight(X, w)
+
+    def part(X: Array, Y: Array, w: Array | None) -> tuple[Array, Params]:
+        return propagation.gradients(net, params, X, Y, w, m=m)
+
+    J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
+    J = J + regularization.penalties(params, *penalties)
+    grads = regularization.add_penalties(grads, params, *penalties)
+    xp = array_namespace(X)
+    return J, plan.pack(xp, grads)[0][:, 0], propagation.gradient_norms(grads)

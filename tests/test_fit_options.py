@@ -1,0 +1,386 @@
+"""What surrounds the steps of `fit`: validation, stopping, schedules, class weights, callbacks, Ctrl-C, L-BFGS."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import assert_grads_close, host, make_problem
+from vecprop import loop, options
+
+NET = vp.Network((4, 6, 3), output="softmax")
+_, X, Y, W = make_problem(NET, 60, weights=True)
+VALIDATION = make_problem(NET, 25, seed=5)[1:3]
+
+
+# --- validation and early stopping --------------------------------------------------------------------------
+
+
+def test_validation_cost_and_metric_are_those_of_the_network(backend):
+    """After each epoch, without penalties, by the parameters that predict: batch normalization folded."""
+    result = vp.fit(
+        NET, X, Y, epochs=3, batch_size=16, batch_norm=True, l2=1.0, validation=VALIDATION, metric="accuracy",
+        dtype="float64", backend=backend,
+    )  # fmt: skip
+    cost = NET.cost([tuple(host(a) for a in layer) for layer in result.params], *VALIDATION)
+    assert result.history["validation_cost"][-1] == pytest.approx(float(cost), rel=1e-10)
+    right = result.forward(VALIDATION[0]).argmax(axis=0) == VALIDATION[1].argmax(axis=0)
+    assert result.history["metric"][-1] == pytest.approx(right.mean())
+    assert {len(values) for values in result.history.values()} == {3}
+
+
+def test_early_stopping_gives_back_the_best_epoch(backend):
+    """It overfits 60 random labels; the parameters are those of the epoch with the lowest validation cost."""
+    arguments = {"optimizer": vp.Adam(0.05), "batch_size": 16, "validation": VALIDATION, "dtype": "float64"}
+    result = vp.fit(NET, X, Y, epochs=200, patience=5, backend=backend, **arguments)
+    costs = result.history["validation_cost"]
+    best = int(np.argmin(costs))
+    assert result.stopped == "patience"
+    assert len(costs) == best + 1 + 5
+    assert result.state.best.epoch == best + 1
+    until_best = vp.fit(NET, X, Y, epochs=best + 1, backend="numpy", **arguments)
+    assert_grads_close(result.params, until_best.params, bound=1e-9, xp=backend.xp)
+
+
+def test_min_delta_is_what_counts_as_an_improvement():
+    costs = []
+    result = vp.fit(
+        NET, X, Y, epochs=300, patience=3, min_delta=0.01, callbacks=lambda _, h: costs.append(h["cost"][-1]) or None
+    )
+    assert result.stopped == "patience"
+    best, waited = np.inf, 0
+    for epoch, cost in enumerate(costs, start=1):
+        best, waited = (cost, 0) if cost < best - 0.01 else (best, waited + 1)
+        assert (waited == 3) == (epoch == len(costs))
+
+
+def test_validation_share_is_split_off_by_classes_whatever_the_seed():
+    labels = np.repeat([0, 1, 2], [40, 15, 5])
+    Y = np.eye(3)[:, labels]
+    X = np.vstack([np.arange(60.0), *np.random.default_rng(0).standard_normal((3, 60))])
+    parts = [vp.fit(NET, X, Y, epochs=1, validation=0.2, seed=seed).sample for seed in (0, 1)]
+    assert parts[0].Y_validation.sum(axis=1).tolist() == [8, 3, 1]
+    assert parts[0].X.shape == (4, 48)
+    together = np.sort(np.concatenate([parts[0].X[0], parts[0].X_validation[0]]))
+    np.testing.assert_array_equal(together, np.arange(60))
+    np.testing.assert_array_equal(parts[0].X_validation, parts[1].X_validation)
+    regression = vp.Network((4, 1), output="identity")
+    assert vp.fit(regression, X, X[:1], epochs=1, validation=0.25, optimizer=vp.Adam()).sample.X.shape == (4, 45)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "r2", "mean_squared_error", "mean_absolute_error"])
+def test_metrics_are_those_of_scikit_learn(name, backend):
+    metrics = pytest.importorskip("sklearn.metrics")
+    random = np.random.default_rng(0)
+    A, Y, w = random.random((3, 30)), random.random((3, 30)), random.random(30)
+    if name == "accuracy":
+        Y = np.eye(3)[:, random.integers(0, 3, 30)]
+        expected = metrics.accuracy_score(Y.argmax(0), A.argmax(0), sample_weight=w)
+    else:
+        function = {"r2": "r2_score"}.get(name, name)
+        expected = getattr(metrics, function)(Y.T, A.T, sample_weight=w)
+    with backend.scope("float64", "highest"):
+        given = [backend.asarray(a, "float64") for a in (A, Y, w)]
+        value = vp.metrics.METRICS[name](backend.xp, *given)
+        assert float(value) == pytest.approx(expected, rel=1e-12)
+
+
+def test_accuracy_of_labels_that_do_not_exclude_each_other():
+    A, Y = np.array([[0.9, 0.9], [0.8, 0.2]]), np.array([[1.0, 1.0], [1.0, 1.0]])
+    assert vp.metrics.accuracy(np, A, Y) == 0.5
+
+
+def test_an_own_metric_sees_numpy_arrays(backend):
+    seen = []
+
+    def own(Y, A):
+        seen.append((type(Y), Y.shape, A.shape))
+        return float(np.abs(Y - A).max())
+
+    result = vp.fit(NET, X, Y, epochs=2, metric=own, backend=backend)
+    assert seen == [(np.ndarray, (3, 60), (3, 60))] * 2
+    assert result.history["metric"][-1] == pytest.approx(np.abs(Y - result.forward(X)).max(), rel=1e-5)
+
+
+# --- schedules ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "schedule", [vp.StepDecay(2, 0.5), vp.Cosine(warmup=3), vp.InverseScaling(), vp.ExponentialDecay()]
+)
+def test_each_step_has_the_rate_of_the_schedule(schedule, backend):
+    """Replayed by hand on NumPy: full batches, six steps."""
+    optimizer = vp.GradientDescent(0.5, schedule=schedule)
+    result = vp.fit(NET, X, Y, optimizer=optimizer, epochs=6, dtype="float64", backend=backend)
+    params = NET.init(dtype="float64")
+    rates = schedule.rates(0.5, 0, 6, 1, 6)
+    for rate in rates:
+        _, grads = NET.gradients(params, X, Y)
+        params = tuple(vp.Layer(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(params, grads, strict=True))
+    assert_grads_close(result.params, params, bound=1e-12)
+    assert result.history["learning_rate"] == pytest.approx(rates.tolist())
+
+
+def test_reduce_on_plateau_lowers_the_rate_when_the_cost_stays():
+    schedule = vp.ReduceOnPlateau(factor=0.1, patience=2, min_delta=10.0)  # nothing counts as an improvement
+    result = vp.fit(NET, X, Y, optimizer=vp.GradientDescent(0.1, schedule=schedule), epochs=8)
+    assert result.history["learning_rate"] == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
+
+
+def test_training_goes_on_from_a_state(backend):
+    """Bit for bit: slots, epoch, schedule and dropout masks included."""
+    arguments = {
+        "optimizer": vp.Adam(0.01, schedule=vp.StepDecay(2, 0.5)), "batch_size": 16, "dropout": 0.3, "batch_norm": True,
+        "backend": backend,
+    }  # fmt: skip
+    whole = vp.fit(NET, X, Y, epochs=5, **arguments)
+    first = vp.fit(NET, X, Y, epochs=2, **arguments)
+    rest = vp.fit(NET, X, Y, epochs=3, state=first.state, **arguments)
+    for a, b in zip(rest.params, whole.params, strict=True):
+        np.testing.assert_array_equal(host(a.W), host(b.W))
+    assert rest.state.epoch == 5
+
+
+def test_several_epochs_in_one_call_are_the_same_epochs(backend, monkeypatch):
+    arguments = {"epochs": 7, "dtype": "float64", "dropout": 0.2, "optimizer": vp.Adam(0.01, schedule=vp.Cosine())}
+    at_once = vp.fit(NET, X, Y, backend=backend, **arguments)
+    monkeypatch.setattr(loop, "_MOST_EPOCHS_A_CALL", 1)
+    one_by_one = vp.fit(NET, X, Y, backend=backend, **arguments)
+    np.testing.assert_allclose(at_once.history["cost"], one_by_one.history["cost"], rtol=1e-12)
+    assert_grads_close(at_once.params, tuple(vp.Layer(*map(host, layer)) for layer in one_by_one.params), bound=1e-12)
+
+
+# --- weights by class, batches -------------------------------------------------------------------------------
+
+
+def test_class_weight_is_a_factor_of_the_sample_weight(backend):
+    labels = Y.argmax(axis=0)
+    arguments = {"epochs": 3, "batch_size": 16, "dtype": "float64"}
+    by_class = vp.fit(NET, X, Y, class_weight={0: 2.0, 2: 0.0}, sample_weight=W, backend=backend, **arguments)
+    by_hand = vp.fit(NET, X, Y, sample_weight=W * np.array([2.0, 1.0, 0.0])[labels], backend="numpy", **arguments)
+    assert_grads_close(by_class.params, by_hand.params, bound=1e-11, xp=backend.xp)
+
+
+def test_balanced_classes_have_one_total():
+    labels = Y.argmax(axis=0)
+    counts = np.bincount(labels)
+    balanced = vp.fit(NET, X, Y, class_weight="balanced", epochs=2, dtype="float64")
+    by_hand = vp.fit(NET, X, Y, class_weight=dict(enumerate(60 / (3 * counts))), epochs=2, dtype="float64")
+    np.testing.assert_array_equal(balanced.params[0].W, by_hand.params[0].W)
+    binary = vp.Network((4, 1))
+    vp.fit(binary, X, labels[None, :] == 0, class_weight="balanced", epochs=1)
+
+
+def test_auto_batch_follows_the_memory(backend, monkeypatch):
+    assert options.auto_batch(backend, "auto", 10**6, 100) == 256
+    assert options.auto_batch(backend, "auto", 40, 100) == 40
+    monkeypatch.setattr(type(backend), "free_memory", lambda _: 8 * 100 * 64)
+    assert options.auto_batch(backend, "auto", 10**6, 100) == 64
+    assert options.auto_batch(backend, "auto", 10**6, 10**9) == 1
+    vp.fit(NET, X, Y, batch_size="auto", epochs=1, backend="numpy")
+
+
+def test_free_memory_is_a_plausible_number(backend):
+    free = backend.free_memory()
+    assert free is None or 2**20 < free < 2**50
+
+
+# --- callbacks, Ctrl-C ---------------------------------------------------------------------------------------
+
+
+def test_callbacks_see_the_state_and_can_stop(backend):
+    seen = []
+
+    def watch(state, history):
+        seen.append((state.epoch, len(history["cost"])))
+
+    def stop(state, _):
+        return state.epoch == 3
+
+    result = vp.fit(NET, X, Y, epochs=10, callbacks=[watch, stop], backend=backend)
+    assert seen == [(1, 1), (2, 2), (3, 3)]
+    assert result.stopped == "callback"
+    assert len(result.history["cost"]) == 3
+
+
+def test_states_kept_by_a_callback_stay_usable(backend):
+    states = []
+    vp.fit(NET, X, Y, epochs=3, optimizer=vp.Adam(), callbacks=lambda s, _: states.append(s), backend=backend)
+    again = vp.fit(NET, X, Y, epochs=2, optimizer=vp.Adam(), state=states[0], backend=backend)
+    for a, b in zip(again.params, states[2].params, strict=True):
+        np.testing.assert_array_equal(host(a.W), host(b.W))
+
+
+def test_a_callback_that_raises_does_not_lose_the_training(backend):
+    def broken(state, _):
+        if state.epoch == 2:
+            raise ZeroDivisionError("oh")
+
+    with pytest.raises(vp.CallbackError, match="'broken' raised ZeroDivisionError after epoch 2: oh") as caught:
+        vp.fit(NET, X, Y, epochs=5, callbacks=broken, optimizer=vp.Adam(), dtype="float64", backend=backend)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert len(caught.value.history["cost"]) == 2
+    rest = vp.fit(NET, X, Y, epochs=3, state=caught.value.state, optimizer=vp.Adam(), backend=backend)
+    whole = vp.fit(NET, X, Y, epochs=5, optimizer=vp.Adam(), dtype="float64", backend="numpy")
+    assert_grads_close(rest.params, whole.params, bound=1e-10, xp=backend.xp)
+
+
+def test_ctrl_c_keeps_what_was_reached(backend):
+    def interrupt(state, _):
+        if state.epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.warns(RuntimeWarning, match="interrupted after 4 of 50 epochs"):
+        result = vp.fit(NET, X, Y, epochs=50, callbacks=interrupt, dtype="float64", backend=backend)
+    assert result.stopped == "interrupted"
+    four = vp.fit(NET, X, Y, epochs=4, dtype="float64", backend="numpy")
+    assert_grads_close(result.params, four.params, bound=1e-10, xp=backend.xp)
+
+
+def test_ctrl_c_in_the_middle_of_an_epoch(backend, monkeypatch):
+    """The state is that of the last whole epoch, and training can go on, even if the slots were given away."""
+    advance, calls = loop._advance, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        later = advance(*arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return later
+
+    monkeypatch.setattr(loop, "_advance", interrupted)
+    with pytest.warns(RuntimeWarning, match="interrupted"):
+        result = vp.fit(NET, X, Y, epochs=9, batch_size=20, optimizer=vp.Adam(), backend=backend)
+    assert result.state.epoch == 2
+    monkeypatch.undo()
+    vp.fit(NET, X, Y, epochs=1, batch_size=20, optimizer=vp.Adam(), state=result.state, backend=backend)
+
+
+# --- L-BFGS --------------------------------------------------------------------------------------------------
+
+
+def test_lbfgs_finds_the_optimum_of_a_convex_cost(backend):
+    """Logistic regression with a penalty: the gradient vanishes, and it is scikit-learn's solution."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    net = vp.Network((4, 1))
+    y = (Y.argmax(axis=0) == 0).astype(float)
+    result = vp.fit(
+        net,
+        X,
+        y[None, :],
+        optimizer=vp.LBFGS(tolerance=1e-9),
+        epochs=200,
+        l2=1.0,
+        sample_weight=W,
+        dtype="float64",
+        backend=backend,
+    )
+    assert result.stopped == "converged"
+    assert max(result.history["gradient_norm"][-1]) < 1e-7
+    costs = result.history["cost"]
+    assert all(a >= b for a, b in pairwise(costs))
+    reference = linear_model.LogisticRegression(C=1.0, tol=1e-12, max_iter=1000).fit(X.T, y, sample_weight=W)
+    np.testing.assert_allclose(host(result.params[0].W), reference.coef_, rtol=1e-5)
+
+
+def test_lbfgs_stops_early_and_takes_callbacks():
+    result = vp.fit(NET, X, Y, optimizer=vp.LBFGS(), epochs=200, validation=VALIDATION, patience=3, metric="accuracy")
+    assert result.stopped == "patience"
+    best = int(np.argmin(result.history["validation_cost"]))
+    assert result.state.best.epoch == best + 1
+    result = vp.fit(NET, X, Y, optimizer=vp.LBFGS(), epochs=200, callbacks=lambda s, _: s.epoch == 4)
+    assert (result.stopped, len(result.history["cost"])) == ("callback", 4)
+    assert vp.fit(NET, X, Y, optimizer=vp.LBFGS(), epochs=3).stopped == "epochs"
+
+
+# --- bad input -----------------------------------------------------------------------------------------------
+
+NAN = float("nan")
+CASES = [
+    ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
+    ({"epochs": 2.5}, TypeError, "epochs must be a positive integer, got 2.5"),
+    ({"batch_size": 0}, ValueError, "batch_size must be a positive integer, got 0"),
+    ({"batch_size": "automatic"}, ValueError, "batch_size must be a positive integer.*'automatic'"),
+    ({"block_size": "big"}, ValueError, "block_size must be a positive integer.*'big'"),
+    ({"block_size": -1}, ValueError, "block_size must be a positive integer, got -1"),
+    ({"seed": -1}, ValueError, "seed must be an integer"),
+    ({"seed": "one"}, TypeError, "seed must be"),
+    ({"l1": -1.0}, ValueError, "l1 must be a finite number >= 0, got -1.0"),
+    ({"l2": NAN}, ValueError, "l2 must be a finite number >= 0, got nan"),
+    ({"l2": "much"}, TypeError, "l2 must be"),
+    ({"dropout": 1.0}, ValueError, r"dropout must be a finite number in \[0, 1\).*got 1.0"),
+    ({"dropout": -0.1}, ValueError, "dropout must be"),
+    ({"dropout": [0.1, 0.1]}, ValueError, "dropout must have one value for each of the 1 hidden layers, got 2"),
+    ({"dropout": "half"}, TypeError, "dropout must be"),
+    ({"batch_norm": "yes"}, TypeError, "batch_norm must be True or False, got 'yes'"),
+    ({"batch_norm": True, "batch_size": 1}, ValueError, "batch_norm needs batches of at least 2.*batch of 1"),
+    ({"batch_norm": True, "batch_size": 59}, ValueError, "batch_norm needs batches of at least 2.*batch of 1"),
+    ({"standardize": 1}, TypeError, "standardize must be True or False, got 1"),
+    ({"clip_norm": 0.0}, ValueError, "clip_norm must be a finite number > 0, got 0.0"),
+    ({"patience": 0}, ValueError, "patience must be a positive integer, got 0"),
+    ({"patience": -3}, ValueError, "patience must be a positive integer, got -3"),
+    ({"min_delta": -1.0}, ValueError, "min_delta must be"),
+    ({"metric": "acuracy"}, ValueError, "metric: unknown metric 'acuracy': did you mean 'accuracy'"),
+    ({"metric": 3}, TypeError, "metric must be a name or a function"),
+    ({"callbacks": 3}, TypeError, "callbacks must be functions"),
+    ({"callbacks": [print, None]}, TypeError, "callbacks must be functions"),
+    ({"validation": 0.0}, ValueError, r"validation must be a finite number in \(0, 1\).*got 0.0"),
+    ({"validation": 1.5}, ValueError, "validation must be.*got 1.5"),
+    ({"validation": "some"}, TypeError, "validation must be"),
+    ({"validation": (X,)}, ValueError, r"validation must be \(X, Y\) or \(X, Y, sample_weight\), got 1"),
+    ({"validation": (X[:3], Y)}, ValueError, r"validation: X must have shape \(4, m\).*got \(3, 60\)"),
+    ({"validation": (X, Y[:, :5])}, ValueError, r"validation: Y must have shape \(3, 60\)"),
+    ({"validation": (X * NAN, Y)}, ValueError, "validation: X must be finite"),
+    ({"validation": (X, Y, -W)}, ValueError, "validation: sample_weight must be >= 0"),
+    ({"sample_weight": -W}, ValueError, "sample_weight must be >= 0"),
+    ({"sample_weight": 0 * W}, ValueError, "sample_weight must not be all zero"),
+    ({"sample_weight": NAN * W}, ValueError, "sample_weight must be finite"),
+    ({"sample_weight": W[:5]}, ValueError, r"sample_weight must have shape \(60,\)"),
+    ({"class_weight": {7: 1.0}}, ValueError, "class_weight: there is no class 7; the classes are 0 to 2"),
+    ({"class_weight": {0: -1.0}}, ValueError, r"class_weight\[0\] must be a finite number >= 0"),
+    ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "class_weight leaves no example"),
+    ({"class_weight": "even"}, ValueError, "class_weight must be a dict or \"balanced\", got 'even'"),
+    ({"class_weight": [1, 2, 3]}, TypeError, 'class_weight must be a dict or "balanced", got list'),
+    ({"optimizer": "adam"}, TypeError, "optimizer must be an optimizer such as .* got 'adam'"),
+    ({"optimizer": vp.Adam}, TypeError, "optimizer must be an optimizer"),
+    ({"optimizer": vp.LBFGS(), "batch_size": 10}, ValueError, "LBFGS needs all the examples"),
+    ({"optimizer": vp.LBFGS(), "dropout": 0.1}, ValueError, "LBFGS needs the same cost at every step"),
+    ({"optimizer": vp.LBFGS(), "seed": [1, 2]}, ValueError, "LBFGS trains one network, got K = 2"),
+    ({"state": 3}, TypeError, "state must be the state of a result"),
+    ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64"),
+    ({"precision": "low"}, ValueError, "precision: unknown precision 'low'"),
+    ({"backend": "numpi"}, ValueError, "unknown backend 'numpi': did you mean 'numpy'"),
+    ({"init": "hee"}, ValueError, "init: unknown initializer 'hee': did you mean 'he'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), CASES, ids=lambda v: str(v)[:40])
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        vp.fit(NET, X, Y, **{"epochs": 1, **arguments})
+
+
+def test_unseen_classes_in_the_validation_set():
+    labels = np.arange(60) % 2
+    with pytest.raises(ValueError, match=r"validation has examples of class \[2\], of which the training set has none"):
+        vp.fit(NET, X, np.eye(3)[:, labels], validation=VALIDATION, epochs=1)
+
+
+def test_too_few_to_split_and_options_without_hidden_layers():
+    with pytest.raises(ValueError, match="too few to split"):
+        vp.fit(NET, X[:, :1], Y[:, :1], validation=0.5, epochs=1)
+    with pytest.raises(ValueError, match="dropout acts on hidden layers, and network 4-3"):
+        vp.fit(vp.Network((4, 3), output="softmax"), X, Y, dropout=0.5, epochs=1)
+    with pytest.raises(ValueError, match="class_weight needs classes"):
+        vp.fit(vp.Network((4, 3), output="identity"), X, Y, class_weight="balanced", epochs=1)
+
+
+def test_a_state_that_does_not_fit():
+    state = vp.fit(NET, X, Y, epochs=1).state
+    with pytest.raises(ValueError, match="give state or params, not both"):
+        vp.fit(NET, X, Y, epochs=1, state=state, params=NET.init())
+    with pytest.raises(ValueError, match="state has 0 layers with batch normalization and batch_norm asks for 1"):
+        vp.fit(NET, X, Y, epochs=1, state=state, batch_norm=True)
+    with pytest.raises(ValueError, match="W1 must have shape"):
+        vp.fit(vp.Network((4, 7, 3), output="softmax"), X, Y, epochs=1, state=state)

@@ -1,0 +1,501 @@
+"""The NumPy backend's recorded programs against the plain functions they were recorded from."""
+
+import threading
+import tracemalloc
+
+import array_api_compat.numpy as np_compat
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, make_problem, make_targets, on
+from vecprop import propagation
+from vecprop.backend import Backend
+from vecprop.namespaces import array_namespace
+from vecprop.propagation import Layer
+
+PLAIN = Backend(np_compat, "numpy")
+
+
+@pytest.fixture
+def numpy_backend():
+    return vp.get_backend("numpy")
+
+
+def leaves(tree):
+    if isinstance(tree, tuple):
+        return [leaf for entry in tree for leaf in leaves(entry)]
+    return [] if tree is None else [np.asarray(tree)]
+
+
+def assert_same(actual, desired, scale=1):
+    """Same structure, shapes and dtypes; every array equal, norm-wise, within `scale` times the bound of its dtype."""
+
+    def structure(tree):
+        return (type(tree), [structure(entry) for entry in tree]) if isinstance(tree, tuple) else tree is None
+
+    assert structure(actual) == structure(desired)
+    for a, d in zip(leaves(actual), leaves(desired), strict=True):
+        assert (a.shape, a.dtype) == (d.shape, d.dtype)
+        if a.dtype.kind != "f":
+            assert np.array_equal(a, d)
+            continue
+        assert np.array_equal(np.isfinite(a), np.isfinite(d))
+        a, d = np.where(np.isfinite(a), a, 0), np.where(np.isfinite(d), d, 0)
+        error = np.linalg.norm((a.astype(np.float64) - d).reshape(-1))
+        # where a sum cancels there is no relative accuracy
+        assert error <= scale * BOUNDS[str(d.dtype)] * max(float(np.linalg.norm(d.reshape(-1))), 1e-3)
+
+
+def recorded(backend, function, *args, **options):
+    """function(*args) by a recorded program, run twice; it fails if the function could not be recorded."""
+    compiled = backend.compile_loop(function, **options)
+    first = compiled(*args)
+    assert all(compiled.idle.values()), "it was run as it is"
+    assert_same(compiled(*args), first, scale=0)
+    return first
+
+
+def check(backend, function, *args, scale=1, **options):
+    assert_same(recorded(backend, function, *args, **options), function(*args), scale)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def stacked(params, K):
+    """K networks: the one given, each scaled a little differently."""
+    factors = 1 + 0.1 * np.arange(K).reshape(K, 1, 1)
+    return tuple(Layer(W * factors, b * factors) for W, b in params)
+
+
+# The mathematics of the core
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("K", [None, 3])
+@pytest.mark.parametrize(("output", "loss"), PAIRINGS)
+def test_gradients_of_every_pairing(numpy_backend, dtype, output, loss, K, weights):
+    net = vp.Network((3, 5, 4), hidden="tanh", output=output, loss=loss)
+    params, X, Y, w = make_problem(net, 17, weights=weights)
+    params = params if K is None else stacked(params, K)
+    args = on(numpy_backend, dtype, params, X, Y, w)
+    check(numpy_backend, lambda *a: propagation.gradients(net, *a, 0.1), *args, scale=4)
+
+
+@pytest.mark.parametrize("hidden", ELEMENTWISE)
+def test_gradients_of_every_activation(numpy_backend, dtype, hidden):
+    net = vp.Network((3, 30, 20, 2), hidden=hidden)
+    args = on(numpy_backend, dtype, *make_problem(net, 300, weights=True))
+    check(numpy_backend, lambda *a: propagation.gradients(net, *a, 0.1), *args, scale=4)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1, 1), (1, 3, 1), (40, 10, 2)])
+@pytest.mark.parametrize("m", [1, 2, 50])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_shapes_and_layouts(numpy_backend, dtype, sizes, m, transposed):
+    net = vp.Network(sizes, hidden="relu")
+    params, X, Y, _ = on(numpy_backend, dtype, *make_problem(net, m))
+    X = np.ascontiguousarray(X.T).T if transposed else X
+
+    def function(params, X, Y):
+        J, grads = propagation.gradients(net, params, X, Y)
+        return J, grads, propagation.gradient_norms(grads), propagation.cost(net, params, X, Y)
+
+    check(numpy_backend, function, params, X, Y, scale=4)
+
+
+def test_stack_with_data_of_its_own(numpy_backend, dtype):
+    net = vp.Network((6, 5, 1), hidden="relu")
+    params, X, Y, _ = make_problem(net, 32)
+    X = np.stack([X, X + 1, -X])
+    Y = make_targets(rng(), net, 32, stack=(3,))
+    w = rng().uniform(0, 2, (3, 32))
+    args = on(numpy_backend, dtype, stacked(params, 3))
+    args = (args, *(numpy_backend.asarray(a, dtype) for a in (X, Y, w)))
+    check(numpy_backend, lambda *a: propagation.gradients(net, *a, 0.1), *args, scale=4)
+
+
+# Operations
+
+
+def many_operations(xp, a, b, i):
+    mean = xp.mean(a, axis=-1, keepdims=True)
+    picked = xp.take(a, i, axis=1)
+    pieces = [
+        xp.where(a > b, a, b) + xp.where(a > 0, 1.0, a) + xp.where(xp.sum(a) > 0, a, b),
+        xp.maximum(a, 0.0) * xp.minimum(b, 0.5) - xp.clip(a, -0.5, 0.5),
+        xp.exp(a) / (1 + xp.abs(b)) ** 2 + xp.sqrt(xp.abs(a)) - xp.log1p(xp.abs(b)) * xp.expm1(a),
+        (a - mean) * xp.sign(b) + a**3 + xp.astype(a >= b, a.dtype) * b,
+        a[::2, :][[0, 1][1] : 2, :] + b[1:2, :],
+    ]
+    logic = (a > 0) & ~(b > 0) | (a == b)
+    whole = xp.concat(pieces, axis=0)
+    return (
+        whole,
+        xp.stack([xp.max(a), xp.min(b), xp.sum(a * b), xp.mean(a)]),
+        xp.any(logic, axis=0),
+        xp.all(xp.isfinite(whole)),
+        picked @ xp.matrix_transpose(picked),
+        xp.argmax(a, axis=1),
+        xp.reshape(xp.matrix_transpose(a), (-1,)),
+        xp.moveaxis(xp.reshape(b, (3, 2, 2)), 0, -1) * 2,
+        xp.broadcast_to(a[0, :], (2, 4)) + xp.zeros((2, 4), dtype=a.dtype) + xp.eye(2, 4, dtype=a.dtype),
+        xp.vecdot(a, b) + xp.ones_like(a)[:, 0] + xp.full((3,), 2.5, dtype=a.dtype) + xp.arange(3, dtype=a.dtype),
+        xp.squeeze(xp.expand_dims(a, axis=0), 0) - xp.permute_dims(xp.permute_dims(b, (1, 0)), (1, 0)),
+        (a, None, 3.5),
+    )
+
+
+def test_operations(numpy_backend, dtype):
+    a, b = (rng(seed).standard_normal((3, 4)).astype(dtype) for seed in (0, 1))
+    i = np.array([2, 0, 0])
+    check(numpy_backend, lambda a, b, i: many_operations(array_namespace(a), a, b, i), a, b, i, scale=4)
+
+
+def test_large_selections(numpy_backend, dtype):
+    a, b = (rng(seed).standard_normal((70, 90)).astype(dtype) for seed in (0, 1))
+    a[0, :3] = np.nan, np.inf, -0.0
+
+    def function(a, b):
+        xp = array_namespace(a)
+        return (
+            xp.where(a >= 0, a, 0.01 * a),
+            xp.where(a > b, xp.matrix_transpose(xp.reshape(b, (90, 70))), b),
+            xp.where(a > b, 1.0, xp.broadcast_to(b[:1, :], (70, 90))),
+            xp.maximum(a, 0.0),
+            xp.minimum(0.5, b[:, 1:]),
+        )
+
+    check(numpy_backend, function, a, b)
+
+
+def test_results_keep_the_dtype(numpy_backend):
+    x = np.ones(3, np.float32)
+    y = np.arange(3)
+    result = recorded(numpy_backend, lambda x, y: (x * 2.5 + 1, x + y, y / 2, y * 2, x > 1, x * np.float64(2)), x, y)
+    assert [a.dtype.name for a in result] == ["float32", "float64", "float64", "int64", "bool", "float64"]
+
+
+def threefry_rounds(k0, k1, c0, c1):
+    """Four rounds of Threefry-2x32: sums that wrap around, shifts and xor."""
+    x0, x1 = c0 + k0, c1 + k1
+    for r in (13, 15, 26, 6):
+        x0 = x0 + x1
+        x1 = (x1 << r) | (x1 >> (32 - r))
+        x1 = x1 ^ x0
+    return x0 + k1, x1 + (k0 ^ k1 ^ 0x1BD11BDA) + 1
+
+
+def test_integers_wrap_around(numpy_backend):
+    counters = np.arange(5000, dtype=np.uint32) * np.uint32(2654435761)
+    keys = np.array(0xDEADBEEF, np.uint32), np.array(0x13198A2E, np.uint32)
+
+    def function(k0, k1, c):
+        x0, x1 = threefry_rounds(k0, k1, c, c + 7)
+        xp = array_namespace(c)
+        return x0, x1, xp.astype(x0 >> 8, xp.float32) * 2.0**-24 < 0.5
+
+    check(numpy_backend, function, *keys, counters)
+
+
+def test_functions_of_numpy_itself(numpy_backend, dtype):
+    x = rng().standard_normal((4, 5)).astype(dtype)
+
+    def function(x):
+        scaled = np.multiply(np.ones(5, x.dtype), np.sin(x)) + np.float32(1) * x
+        return scaled, np.where(x > 0, x, 0.0), np.sum(x, axis=0), np.maximum(0.0, x).sum(), np.concatenate([x, x])
+
+    check(numpy_backend, function, x, scale=4)
+
+
+# What a compiled function promises
+
+
+def test_arguments_are_left_alone_and_results_are_new(numpy_backend):
+    x, y = np.arange(4.0), np.ones(4)
+    x.flags.writeable = False
+
+    def function(pair):
+        a, b = pair
+        a = a + b
+        a += b
+        return a, b
+
+    compiled = numpy_backend.compile_loop(function)
+    first = compiled((x, y))
+    kept = first[0].copy()
+    second = compiled((x + 1, y))
+    assert np.array_equal(first[0], kept) and np.array_equal(second[0], kept + 1)
+    assert not np.shares_memory(first[1], y) and not np.shares_memory(first[0], second[0])
+    assert np.array_equal(y, np.ones(4)) and np.array_equal(x, np.arange(4.0))
+    second[0][...] = 0
+    assert np.array_equal(compiled((x, y))[0], kept)
+
+
+def test_shapes_dtypes_structures_and_numbers_each_have_a_program(numpy_backend):
+    compiled = numpy_backend.compile_loop(lambda n, x, s: (x[0] * s if isinstance(x, tuple) else x * s, n), static=(0,))
+    x = np.ones(3, np.float32)
+    for args in [(1, x, 2.0), (2, x, 3.0), (1, (x, None), 2.0), (1, np.ones(5), 2.0), (1, x, np.float64(4))] * 2:
+        assert_same(compiled(*args), compiled.function(*args))
+    assert len(compiled.idle) == 5
+
+
+def test_bound_arrays_are_used_where_they_are(numpy_backend):
+    data = np.arange(6.0).reshape(2, 3)
+    compiled = numpy_backend.compile_loop(lambda p, data: p @ data[0], bound=(1,))
+    p = np.ones((1, 2))
+    assert compiled(p, (data,)).tolist() == [[3, 5, 7]]
+    data *= 2  # not allowed, and shows that there is no copy
+    assert compiled(p, (data,)).tolist() == [[6, 10, 14]]
+    assert compiled(p, (np.ones((2, 3)),)).tolist() == [[2, 2, 2]]
+    assert compiled(p, (data,)).tolist() == [[6, 10, 14]]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x if x[0] > 0 else -x,
+        lambda x: x * float(x[1]),
+        lambda x: np.linalg.norm(x) * x,
+        lambda x: x[x > 0],
+        lambda x: np.asarray(x) * 2,
+        lambda x: np.array([v * 2 for v in x.tolist()]),
+    ],
+)
+def test_what_cannot_be_recorded_runs_as_it_is(numpy_backend, function):
+    compiled = numpy_backend.compile_loop(function)
+    x = np.array([1.0, -2.0])
+    assert np.array_equal(compiled(x), function(x))
+    assert np.array_equal(compiled(x), function(x))
+
+
+def test_errors_of_the_function_are_its_own(numpy_backend):
+    compiled = numpy_backend.compile_loop(lambda x, y: x @ y)
+    with pytest.raises(ValueError, match="matmul"):
+        compiled(np.ones((2, 3)), np.ones((2, 3)))
+    assert compiled(np.ones((1, 2)), np.ones((2, 1))).tolist() == [[2]]
+
+
+def test_custom_activations(numpy_backend, dtype):
+    def branching(Z):
+        return Z if float(Z[0, 0]) > 1e9 else Z * Z
+
+    for g in (lambda Z: Z * Z, lambda Z: np.square(Z), branching):
+        net = vp.Network((2, 3, 1), hidden=(g, lambda Z: 2 * Z))
+        args = on(numpy_backend, dtype, *make_problem(net, 20)[:3])
+        compiled = numpy_backend.compile_loop(lambda *a, net=net: propagation.gradients(net, *a))
+        assert_same(compiled(*args), propagation.gradients(net, *args), scale=4)
+        total = numpy_backend.sum_blocks(
+            lambda X, Y, net=net, args=args: propagation.gradients(net, args[0], X, Y, m=20.0), 8, *args[1:]
+        )
+        assert_same(total, propagation.gradients(net, *args), scale=4)
+
+
+def test_threads_do_not_share_a_program(numpy_backend):
+    compiled = numpy_backend.compile_loop(lambda x: (x @ x + x) * 2)
+    matrices = [rng(k).standard_normal((60, 60)) for k in range(4)]
+    wrong = []
+
+    def work(x):
+        expected = (x @ x + x) * 2
+        for _ in range(50):
+            if not np.allclose(compiled(x), expected):
+                wrong.extend([x])
+
+    threads = [threading.Thread(target=work, args=(x,)) for x in matrices]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# Loops
+
+
+def adam_rule(p, g, M, V, a, e):
+    xp = array_namespace(p)
+    M = 0.9 * M + 0.1 * g
+    V = 0.99 * V + 0.01 * g * g
+    return p - a * M / (xp.sqrt(V) + e), M, V
+
+
+def make_step(backend, net, stack, block, weighted):
+    """One step of Adam with parameters in one array, as training has it."""
+
+    def step(carry, batch, inputs):
+        flat, (M, V, c) = carry
+        X, Y, w = batch
+        (rate,) = inputs
+        xp = array_namespace(flat)
+        starts = np.cumsum([0] + [n * (n_in + 1) for n_in, n in zip(net.sizes[:-1], net.sizes[1:], strict=True)])
+        params = tuple(
+            Layer(
+                xp.reshape(flat[..., at : at + n * n_in], (*stack, n, n_in)),
+                xp.reshape(flat[..., at + n * n_in : at + n * (n_in + 1)], (*stack, n, 1)),
+            )
+            for at, n_in, n in zip(starts[:-1], net.sizes[:-1], net.sizes[1:], strict=True)
+        )
+        m = float(X.shape[-1])
+        if block is None:
+            J, grads = propagation.gradients(net, params, X, Y, w, 0.1, m=m, m_l2=m)
+        else:
+            J, grads = backend.sum_blocks(
+                lambda X, Y, w: propagation.gradients(net, params, X, Y, w, m=m), block, X, Y, w
+            )
+        g = xp.concat([xp.reshape(a, (*stack, -1)) for layer in grads for a in layer], axis=-1)
+        c2 = 0.9 * c + 0.1
+        new = backend.fuse(adam_rule)(flat, g, M, V, rate / c2, 1e-3 * c2)
+        new = (new[0], (new[1], new[2], c2))
+        if weighted:
+            weight = xp.sum(w) > 2
+            old = (flat, (M, V, c))
+            new = (
+                xp.where(weight, new[0], old[0]),
+                tuple(xp.where(weight, a, b) for a, b in zip(new[1], old[1], strict=True)),
+            )
+        return new, (J, propagation.gradient_norms(grads))
+
+    return step
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("block", [None, 8])
+@pytest.mark.parametrize("batch_size", [10, 16, 50])
+@pytest.mark.parametrize("orders", [0, 1, 4])
+def test_epochs(numpy_backend, dtype, orders, batch_size, block, weighted):
+    """Training as the core does it, with ragged last batches, weights, blocks, and K orders for K networks."""
+    net = vp.Network((9, 7, 2), hidden="relu")
+    params, X, Y, w = on(numpy_backend, dtype, *make_problem(net, 50, weights=weighted))
+    stack = (orders,) if orders > 1 else ()
+    flat = np.concatenate([a.reshape(-1) for layer in params for a in layer])
+    flat = np.broadcast_to(flat, (*stack, flat.size))
+    c = np.zeros((*stack, 1) if stack else (), dtype)
+    carry = (flat, (np.zeros_like(flat), np.zeros_like(flat), c))
+    order = None
+    if orders:
+        order = np.stack([rng(k).permutation(50) for k in range(orders)]).astype(np.int32)
+        order = order if stack else order[0]
+    steps = -(-50 // batch_size)
+    rates = np.linspace(0.01, 0.02, steps).astype(dtype)
+
+    def epoch(backend, carry, data, order, inputs):
+        step = make_step(backend, net, stack, block, weighted)
+        return backend.scan_batches(step, carry, data, order, batch_size, inputs)
+
+    args = (carry, (X, Y, w), order, (rates,))
+    got = recorded(numpy_backend, epoch, numpy_backend, *args, static=(0,), bound=(2,))
+    assert_same(got, epoch(PLAIN, *args), scale=20)
+
+
+def test_carried_values_that_trade_places(numpy_backend):
+    def step(carry, inputs):
+        a, b, (c, d) = carry
+        return (b, a + inputs[0], (d * 1.0, c)), (a, b + c)
+
+    def run(backend, x, inputs):
+        return backend.scan(step, (x, 2 * x, (x + 1, x)), inputs)
+
+    x, inputs = np.arange(3.0), (np.arange(5.0),)
+    assert_same(recorded(numpy_backend, run, numpy_backend, x, inputs, static=(0,)), run(PLAIN, x, inputs))
+
+
+def test_a_step_that_carries_on_another_shape_runs_as_it_is(numpy_backend):
+    def run(x, inputs):
+        return numpy_backend.scan(lambda c, i: ((c[0] + i[0],), (c[0].sum(),)), (x,), inputs)
+
+    x, inputs = np.ones((1, 3)), (np.ones((4, 2, 1)),)
+    assert_same(numpy_backend.compile_loop(run)(x, inputs), run(x, inputs))
+
+
+def test_fused_kernels(numpy_backend, dtype):
+    n = 100_003  # several chunks, on several threads if there are any
+    arrays = [rng(k).standard_normal(n).astype(dtype) for k in range(3)]
+    args = (*arrays, np.abs(arrays[0]), np.asarray(0.1, dtype), np.asarray(1e-3, dtype))
+
+    def function(*args):
+        return numpy_backend.fuse(adam_rule)(*args)
+
+    check(numpy_backend, function, *args)
+    square = [a[:99_000].reshape(3, 330, 100) for a in args[:4]]
+    check(numpy_backend, function, *square, np.full((3, 1, 1), 0.1, dtype), np.full((330, 1), 1e-3, dtype))
+    assert_same(function(*args), adam_rule(*args), scale=0)
+
+
+def test_a_kernel_that_is_not_elementwise_is_recorded_all_the_same(numpy_backend):
+    def function(x):
+        return numpy_backend.fuse(lambda x: x / array_namespace(x).sum(x))(x)
+
+    check(numpy_backend, function, np.arange(1.0, 9.0))
+
+
+# Sums over blocks
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize(("m", "block"), [(1000, 1000), (1000, 250), (1003, 100), (7, 2), (300, 299), (5, 100)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_sum_of_blocks(numpy_backend, dtype, m, block, weights, transposed):
+    net = vp.Network((4, 6, 2), output="softmax")
+    params, X, Y, w = on(numpy_backend, dtype, *make_problem(net, m, weights=weights))
+    X = np.ascontiguousarray(X.T).T if transposed else X
+    X.flags.writeable = False
+
+    def part(X, Y, w):
+        return propagation.gradients(net, params, X, Y, w, m=float(m))
+
+    got = numpy_backend.sum_blocks(part, block, X, Y, w)
+    assert_same(got, part(X, Y, w), scale=4)
+    assert_same(numpy_backend.sum_blocks(part, block, X, Y, w), got, scale=0)
+
+
+def test_sum_of_blocks_of_a_stack(numpy_backend, dtype):
+    net = vp.Network((4, 6, 2))
+    params, X, Y, _ = make_problem(net, 500)
+    params, X, Y = on(numpy_backend, dtype, stacked(params, 3), X, Y)
+
+    def part(X, Y):
+        return propagation.gradients(net, params, X, Y, m=500.0)
+
+    assert_same(numpy_backend.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
+    X = np.stack([X, X + 1, X - 1])
+    assert_same(numpy_backend.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
+
+
+def test_memory_of_a_sum_of_blocks(numpy_backend):
+    net = vp.Network((2, 256, 1))
+    params, X, Y, _ = on(numpy_backend, "float32", *make_problem(net, 100_000))
+
+    def part(X, Y):
+        return propagation.gradients(net, params, X, Y, m=1e5)
+
+    numpy_backend.sum_blocks(part, 500, X[:, :2000], Y[:, :2000])
+    tracemalloc.start()
+    numpy_backend.sum_blocks(part, 500, X, Y)
+    left, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * 2**20, "the activations of all columns would take 100 MB each"
+    assert left < 2**20
+
+
+def test_errors_in_blocks_are_the_functions_own(numpy_backend):
+    with pytest.raises(ZeroDivisionError):
+        numpy_backend.sum_blocks(lambda X: X * (1 / 0), 2, np.ones((1, 5)))
+
+
+def test_the_blas_has_its_threads_back_afterwards():
+    from vecprop_numpy.threads import BLAS
+
+    before = BLAS.threads()
+    with BLAS.single(), BLAS.single():
+        assert BLAS.threads() == before, "what it may use again later"
+    assert BLAS.threads() == before
+
+
+@pytest.mark.parametrize(("m", "units", "wanted"), [(400, 10, False), (200_000, 600, True), (1_000_000, 12, True)])
+def test_automatic_block(numpy_backend, m, units, wanted):
+    block = numpy_backend.auto_block(m, units, 4)
+    assert (block is not None) == wanted
+    assert block is None or 256 <= block < m

@@ -1,0 +1,546 @@
+"""Every optimizer, step by step, against optax and PyTorch; on stacks, on flat buffers, and what it must not do."""
+
+from dataclasses import replace
+from functools import cache, partial
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from conftest import backend_or_skip
+from helpers import assert_close
+from vecprop.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp, check_optimizer, clip_by_norm
+from vecprop.schedules import StepDecay
+from vecprop.trees import leaves_of, map_tree, map_trees, rebuild
+
+STEPS = 60
+# Both sides round at every step, and differently: 60 roundings of 1e-16 are what is left.
+BOUND = 1e-14
+SHAPES = ((3, 2), (3, 1), (1, 3), (1, 1))
+
+
+def tree_of(leaves):
+    W1, b1, W2, b2 = leaves
+    return (vp.Layer(W1, b1), vp.Layer(W2, b2))
+
+
+@cache
+def problem(dtype="float64", seed=0):
+    """Parameters and the gradients of every step, exact in float32.
+
+    The gradients are of all sizes from 1e-10 to 100, so that ε counts; one number never has a gradient, and from step
+    20 to 30 none has.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(shape):
+        values = rng.standard_normal(shape) * 10.0 ** rng.uniform(-10, 2, shape)
+        return values.astype(np.float32).astype(dtype)
+
+    params = [rng.standard_normal(shape).astype(np.float32).astype(dtype) for shape in SHAPES]
+    grads = [draw((STEPS, *shape)) for shape in SHAPES]
+    for g in grads:
+        g[20:30] = 0.0
+    grads[0][:, 0, 0] = 0.0
+    for array in (*params, *grads):
+        array.flags.writeable = False
+    return params, grads
+
+
+def move(backend, arrays, dtype="float64"):
+    return [backend.asarray(a, dtype) for a in arrays]
+
+
+def run(optimizer, backend, params, grads):
+    """The parameters after every step (STEPS, …), one array for each leaf."""
+
+    def step(carry, g):
+        params, slots = carry
+        params, slots = optimizer.update(tree_of(g), slots, params)
+        return (params, slots), tuple(leaves_of(params))
+
+    params = tree_of(params)
+    return backend.scan(step, (params, optimizer.init(params)), tuple(grads))[1]
+
+
+def compiled_run(optimizer, backend, dtype="float64"):
+    with backend.scope(dtype, "highest"):
+        params, grads = (move(backend, arrays, dtype) for arrays in problem(dtype))
+        return backend.compile(run, static=(0, 1))(optimizer, backend, params, grads)
+
+
+def single_steps(optimizer, params, grads):
+    """The same as `run`, step by step, in whatever namespace the arrays are."""
+    params = tree_of(params)
+    slots, taken = optimizer.init(params), []
+    for t in range(STEPS):
+        params, slots = optimizer.update(tree_of([g[t, ...] for g in grads]), slots, params)
+        taken.append(list(leaves_of(params)))
+    return [np.stack([np.asarray(a) for a in column]) for column in zip(*taken, strict=True)]
+
+
+# --- what others do -----------------------------------------------------------------------------------------
+
+
+def by_torch(make):
+    """The steps of a torch optimizer; `make(torch, weights, biases)` returns it."""
+    torch = pytest.importorskip("torch")
+    params, grads = problem()
+    variables = [torch.nn.Parameter(torch.tensor(np.array(p))) for p in params]
+    optimizer = make(torch, variables[::2], variables[1::2])
+    taken = []
+    for t in range(STEPS):
+        for variable, g in zip(variables, grads, strict=True):
+            variable.grad = torch.tensor(np.array(g[t]))
+        optimizer.step()
+        taken.append([v.detach().numpy().copy() for v in variables])
+    return [np.stack(column) for column in zip(*taken, strict=True)]
+
+
+def by_optax(make):
+    """The steps of an optax transformation; `make(optax)` returns it."""
+    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
+
+    def steps(params, grads):
+        transformation = make(optax)
+
+        def step(carry, g):
+            params, state = carry
+            updates, state = transformation.update(tree_of(g), state, params)
+            params = optax.apply_updates(params, updates)
+            return (params, state), tuple(leaves_of(params))
+
+        return jax.lax.scan(step, (params, transformation.init(params)), tuple(grads))[1]
+
+    with jax.enable_x64(True):
+        params, grads = problem()
+        params = tree_of([jax.numpy.asarray(p) for p in params])
+        return [np.asarray(a) for a in jax.jit(steps)(params, [jax.numpy.asarray(g) for g in grads])]
+
+
+def both(torch_name, torch_options, optax_name, optax_options):
+    """The same optimizer in both libraries, the same for weights and biases."""
+    return {
+        "torch": partial(
+            by_torch, lambda torch, W, b: getattr(torch.optim, torch_name)([*W, *b], foreach=False, **torch_options)
+        ),
+        "optax": partial(by_optax, lambda optax: getattr(optax, optax_name)(**optax_options)),
+    }
+
+
+def torch_adamw(torch, weights, biases):
+    groups = [{"params": weights, "weight_decay": 0.3}, {"params": biases, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.02, betas=(0.7, 0.95), eps=1e-4, foreach=False)
+
+
+ONLY_WEIGHTS = (vp.Layer(True, False), vp.Layer(True, False))
+
+# Ours, and what it is elsewhere. Momentum averages the gradients where the others add them up, with Nesterov's step
+# and without: theirs have the learning rate α(1 - β).
+CASES = {
+    "GradientDescent": (GradientDescent(0.05), both("SGD", {"lr": 0.05}, "sgd", {"learning_rate": 0.05})),
+    "Momentum": (
+        Momentum(0.05, beta=0.8),
+        both("SGD", {"lr": 0.05 * 0.2, "momentum": 0.8}, "sgd", {"learning_rate": 0.05 * 0.2, "momentum": 0.8}),
+    ),
+    "Nesterov": (
+        Momentum(0.05, beta=0.8, nesterov=True),
+        both(
+            "SGD",
+            {"lr": 0.05 * 0.2, "momentum": 0.8, "nesterov": True},
+            "sgd",
+            {"learning_rate": 0.05 * 0.2, "momentum": 0.8, "nesterov": True},
+        ),
+    ),
+    "Momentum, beta 0": (Momentum(0.05, beta=0.0), both("SGD", {"lr": 0.05}, "sgd", {"learning_rate": 0.05})),
+    "RMSProp": (
+        RMSProp(0.02, rho=0.9, epsilon=1e-4),
+        both(
+            "RMSprop",
+            {"lr": 0.02, "alpha": 0.9, "eps": 1e-4},
+            "rmsprop",
+            {"learning_rate": 0.02, "decay": 0.9, "eps": 1e-4, "eps_in_sqrt": False},
+        ),
+    ),
+    "RMSProp, as it comes": (
+        RMSProp(),
+        both("RMSprop", {"lr": 0.001}, "rmsprop", {"learning_rate": 0.001, "decay": 0.99, "eps_in_sqrt": False}),
+    ),
+    "Adam": (
+        Adam(0.02, beta1=0.7, beta2=0.95, epsilon=1e-4),
+        both(
+            "Adam",
+            {"lr": 0.02, "betas": (0.7, 0.95), "eps": 1e-4},
+            "adam",
+            {"learning_rate": 0.02, "b1": 0.7, "b2": 0.95, "eps": 1e-4},
+        ),
+    ),
+    "Adam, as it comes": (Adam(), both("Adam", {}, "adam", {"learning_rate": 0.001})),
+    "AdamW": (
+        AdamW(0.02, beta1=0.7, beta2=0.95, epsilon=1e-4, weight_decay=0.3),
+        {
+            "torch": partial(by_torch, torch_adamw),
+            "optax": partial(
+                by_optax,
+                lambda optax: optax.adamw(0.02, b1=0.7, b2=0.95, eps=1e-4, weight_decay=0.3, mask=ONLY_WEIGHTS),
+            ),
+        },
+    ),
+}
+NAMES = list(CASES)
+DISTINCT = ["GradientDescent", "Momentum", "Nesterov", "RMSProp", "Adam", "AdamW"]
+FLAT = [name for name in DISTINCT if not CASES[name][0].decays_weights_alone]
+
+
+@cache
+def reference(name, library):
+    return CASES[name][1][library]()
+
+
+def assert_steps_close(actual, desired, bound=BOUND):
+    for a, d in zip(actual, desired, strict=True):
+        for t in range(STEPS):
+            assert_close(np.asarray(a)[t], d[t], bound=bound)
+
+
+@pytest.mark.parametrize("library", ["optax", "torch"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_step_is_that_of_other_libraries(name, library):
+    desired = reference(name, library)
+    assert_steps_close(single_steps(CASES[name][0], *problem()), desired)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_every_backend_takes_the_same_steps(name, backend):
+    optimizer = CASES[name][0]
+    desired = single_steps(optimizer, *problem())
+    actual = compiled_run(optimizer, backend)
+    assert_steps_close([backend.to_numpy(a) for a in actual], desired)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_steps_in_float32(name):
+    """As far from float64 as 60 roundings are, and float32 to the last."""
+    optimizer = CASES[name][0]
+    actual = compiled_run(optimizer, backend_or_skip("numpy"), "float32")
+    assert {str(a.dtype) for a in actual} == {"float32"}
+    assert_steps_close(actual, single_steps(optimizer, *problem()), bound=2e-6)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_steps_under_array_api_strict(name, dtype):
+    strict = pytest.importorskip("array_api_strict")
+    with strict.ArrayAPIStrictFlags(api_version="2024.12", boolean_indexing=False, data_dependent_shapes=False):
+        params, grads = ([strict.asarray(np.array(a)) for a in arrays] for arrays in problem(dtype))
+        slots = CASES[name][0].init(tree_of(params))
+        assert all(a.dtype == params[0].dtype for a in leaves_of(slots))
+        actual = single_steps(CASES[name][0], params, grads)
+    assert_steps_close(actual, single_steps(CASES[name][0], *problem(dtype)), bound=0.0)
+
+
+# --- stacks, flat buffers, purity ---------------------------------------------------------------------------
+
+
+def at_step(grads, t):
+    return tree_of([g[t] for g in grads])
+
+
+def stacked(trees):
+    return map_trees(lambda *leaves: np.stack(leaves), *trees)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_a_stack_of_networks_with_a_rate_each_is_the_single_networks(name):
+    optimizer, rates = CASES[name][0], np.array([0.01, 0.5, 0.1])
+    problems = [problem(seed=k) for k in range(3)]
+    singles = [tree_of(params) for params, _ in problems]
+    slots = [optimizer.init(params) for params in singles]
+    stack = stacked(singles)
+    stack_slots = optimizer.init(stack)
+    for t in range(5):
+        grads = [at_step(g, t) for _, g in problems]
+        moved = [
+            optimizer.update(g, s, p, float(rate)) for g, s, p, rate in zip(grads, slots, singles, rates, strict=True)
+        ]
+        singles, slots = [p for p, _ in moved], [s for _, s in moved]
+        stack, stack_slots = optimizer.update(stacked(grads), stack_slots, stack, rates)
+    for tree, wanted in ((stack, stacked(singles)), (stack_slots, stacked(slots))):
+        for a, b in zip(leaves_of(tree), leaves_of(wanted), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["in a tuple", "bare"])
+@pytest.mark.parametrize("name", FLAT)
+def test_one_flat_buffer_is_the_tree_of_layers(name, bare):
+    optimizer = CASES[name][0]
+    params, grads = problem()
+    tree, flat = tree_of(params), np.concatenate([p.reshape(-1) for p in params])
+    flat = flat if bare else (flat,)
+    slots, flat_slots = optimizer.init(tree), optimizer.init(flat)
+    for t in range(5):
+        tree, slots = optimizer.update(at_step(grads, t), slots, tree)
+        g = np.concatenate([g[t].reshape(-1) for g in grads])
+        flat, flat_slots = optimizer.update(g if bare else (g,), flat_slots, flat)
+    (buffer,) = leaves_of(flat)
+    np.testing.assert_array_equal(buffer, np.concatenate([a.reshape(-1) for a in leaves_of(tree)]))
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_stack_in_one_buffer(name):
+    """(K, 1, P): the parameters of network k in one row, so that a rate each broadcasts as for layers."""
+    optimizer, rates = CASES[name][0], np.array([0.01, 0.5])
+    params = [np.concatenate([p.reshape(1, -1) for p in problem(seed=k)[0]], axis=1) for k in range(2)]
+    grads = [np.concatenate([g[0].reshape(1, -1) for g in problem(seed=k)[1]], axis=1) for k in range(2)]
+    stack = np.stack(params)
+    moved, _ = optimizer.update((np.stack(grads),), optimizer.init((stack,)), (stack,), rates)
+    for k in range(2):
+        single, _ = optimizer.update((grads[k],), optimizer.init((params[k],)), (params[k],), float(rates[k]))
+        np.testing.assert_array_equal(moved[0][k], single[0])
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_update_is_pure(name):
+    """Read-only arguments stay what they are, no result lies in their memory, and the same call gives the same."""
+    optimizer = CASES[name][0]
+    params, grads = problem()
+    tree = tree_of(params)
+    _, slots = optimizer.update(at_step(grads, 0), optimizer.init(tree), tree)
+    for leaf in leaves_of(slots):
+        if isinstance(leaf, np.ndarray):
+            leaf.flags.writeable = False
+    before = map_tree(np.array, (tree, slots))
+    first = optimizer.update(at_step(grads, 1), slots, tree)
+    again = optimizer.update(at_step(grads, 1), slots, tree)
+    for a, b in zip(leaves_of((tree, slots)), leaves_of(before), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(leaves_of(first), leaves_of(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a in leaves_of(first):
+        assert not any(np.shares_memory(a, b) for b in leaves_of((tree, slots)))
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_the_structure_stays(name):
+    optimizer = CASES[name][0]
+    tree = tree_of(problem()[0])
+    params, slots = optimizer.update(at_step(problem()[1], 0), optimizer.init(tree), tree)
+    assert all(type(layer) is vp.Layer for layer in params)
+    assert [np.shape(a) for a in leaves_of(slots)] == [np.shape(a) for a in leaves_of(optimizer.init(tree))]
+    assert [a.shape for a in leaves_of(params)] == list(SHAPES)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_a_rate_that_is_given_replaces_the_learning_rate(name):
+    optimizer, (params, grads) = CASES[name][0], problem()
+    tree, other = tree_of(params), replace(CASES[name][0], learning_rate=0.3)
+    slots = optimizer.init(tree)
+    given, _ = optimizer.update(at_step(grads, 0), slots, tree, 0.3)
+    own, _ = other.update(at_step(grads, 0), slots, tree)
+    for a, b in zip(leaves_of(given), leaves_of(own), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_the_rule_goes_through_fuse(name):
+    """A backend's kernel sees every array of the parameters, and what it returns is the result."""
+    optimizer, (params, grads) = CASES[name][0], problem()
+    tree, seen = tree_of(params), []
+
+    def fuse(function):
+        def kernel(*arguments):
+            seen.append(arguments[0].shape)
+            return function(*arguments)
+
+        return kernel
+
+    fused = optimizer.update(at_step(grads, 0), optimizer.init(tree), tree, 0.3, fuse)
+    plain = optimizer.update(at_step(grads, 0), optimizer.init(tree), tree, 0.3)
+    assert seen == list(SHAPES)
+    for a, b in zip(leaves_of(fused), leaves_of(plain), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weight_decay_is_for_weights_alone():
+    zero = tree_of([np.zeros(shape) for shape in SHAPES])
+    params = tree_of(problem()[0])
+    optimizer = AdamW(0.1, weight_decay=0.5)
+    moved, _ = optimizer.update(zero, optimizer.init(params), params)
+    for old, new in zip(params, moved, strict=True):
+        np.testing.assert_allclose(new.W, 0.95 * old.W, rtol=1e-15)
+        np.testing.assert_array_equal(new.b, old.b)
+    no_decay = AdamW(0.1, weight_decay=0.0).update(at_step(problem()[1], 0), optimizer.init(params), params)
+    adam = Adam(0.1).update(at_step(problem()[1], 0), optimizer.init(params), params)
+    for a, b in zip(leaves_of(no_decay), leaves_of(adam), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_correction_of_adam_keeps_its_digits_in_float32():
+    """c₂ after a step is 1 - β₂ to float32's precision; 1 - β₂ᵗ by subtraction would be off by 5e-5."""
+    params = (np.ones((1, 1), np.float32),)
+    _, (_, _, c1, c2) = Adam().update(params, Adam().init(params), params)
+    assert c1.dtype == c2.dtype == np.float32
+    assert abs(float(c2) / (1 - 0.999) - 1) < 1e-7
+    assert abs(float(c1) / (1 - 0.9) - 1) < 1e-7
+
+
+# --- clipping -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1e-3, 0.5, 1e3])
+def test_clipping_is_that_of_optax(most, backend):
+    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
+    rng = np.random.default_rng(1)
+    grads = [rng.standard_normal(shape) for shape in SHAPES]
+    with jax.enable_x64(True):
+        clip = optax.clip_by_global_norm(most)
+        desired, _ = clip.update(tree_of([jax.numpy.asarray(g) for g in grads]), clip.init(None))
+        desired = [np.asarray(a) for a in leaves_of(desired)]
+    with backend.scope("float64", "highest"):
+        actual = clip_by_norm(tree_of(move(backend, grads)), most)
+        actual = [backend.to_numpy(a) for a in leaves_of(actual)]
+    for a, d, g in zip(actual, desired, grads, strict=True):
+        assert_close(a, d, bound=1e-15)
+        if most == 1e3:
+            np.testing.assert_array_equal(a, g, err_msg="a small gradient stays as it is")
+
+
+@pytest.mark.parametrize("most", [1e-3, 0.5, 1e3])
+def test_clipping_is_that_of_torch(most):
+    torch = pytest.importorskip("torch")
+    grads = [np.random.default_rng(1).standard_normal(shape) for shape in SHAPES]
+    variables = [torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64)) for shape in SHAPES]
+    for variable, g in zip(variables, grads, strict=True):
+        variable.grad = torch.tensor(g)
+    norm = float(torch.nn.utils.clip_grad_norm_(variables, most))
+    torch_adds = (norm + 1e-6) / norm if norm > most else 1.0  # 1e-6 to the norm, so that it can divide by it
+    for a, variable in zip(leaves_of(clip_by_norm(tree_of(grads), most)), variables, strict=True):
+        assert_close(a, variable.grad.numpy() * torch_adds, bound=1e-14)
+
+
+def test_each_network_of_a_stack_is_clipped_on_its_own():
+    small, large = (tree_of([s * np.ones(shape) for shape in SHAPES]) for s in (1e-3, 10.0))
+    clipped = clip_by_norm(stacked([small, large]), 1.0)
+    for both_, a, b in zip(leaves_of(clipped), leaves_of(small), leaves_of(clip_by_norm(large, 1.0)), strict=True):
+        np.testing.assert_array_equal(both_[0], a)
+        np.testing.assert_array_equal(both_[1], b)
+    norm = np.sqrt(sum(np.sum(a[1] ** 2) for a in leaves_of(clipped)))
+    np.testing.assert_allclose(norm, 1.0, rtol=1e-15)
+
+
+def test_clipping_nothing_and_leaving_the_input_alone():
+    zero = tree_of([np.zeros(shape) for shape in SHAPES])
+    assert all(np.all(a == 0) for a in leaves_of(clip_by_norm(zero, 1.0)))
+    grads = at_step(problem()[1], 0)  # read-only
+    before = map_tree(np.array, grads)
+    clip_by_norm(grads, 1e-3)
+    for a, b in zip(leaves_of(grads), leaves_of(before), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_clipping_one_flat_buffer():
+    grads = [np.random.default_rng(1).standard_normal(shape) for shape in SHAPES]
+    (flat,) = clip_by_norm((np.concatenate([g.reshape(-1) for g in grads]),), 0.5)
+    tree = clip_by_norm(tree_of(grads), 0.5)
+    np.testing.assert_allclose(flat, np.concatenate([a.reshape(-1) for a in leaves_of(tree)]), rtol=1e-15)
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+EVERY = [GradientDescent, Momentum, RMSProp, Adam, AdamW]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_optimizers_are_values(kind):
+    """Equal arguments, equal optimizers, with one hash: a compiled epoch is found again."""
+    assert kind(0.1) == kind(0.1)
+    assert hash(kind(1)) == hash(kind(np.float32(1.0))) and kind(1) == kind(np.float32(1.0))
+    assert kind(0.1) != kind(0.2)
+    assert kind(0.1, schedule=StepDecay(2)) != kind(0.1)
+    assert kind([0.1, 0.2]) == kind((0.1, 0.2)) == kind(np.array([0.1, 0.2]))
+    assert hash(kind([0.1, 0.2])) == hash(kind((0.1, 0.2)))
+    assert kind(0.1, schedule=None) == kind(0.1)
+    assert replace(kind(0.1), learning_rate=0.2) == kind(0.2)
+    with pytest.raises(AttributeError):
+        kind(0.1).learning_rate = 0.2
+
+
+def test_different_kinds_are_different():
+    assert len({kind(0.1) for kind in EVERY}) == len(EVERY)
+
+
+BAD = {
+    "negative": ({"learning_rate": -0.1}, ValueError, "learning_rate must be a finite number > 0, got -0.1"),
+    "zero": ({"learning_rate": 0}, ValueError, "learning_rate must be a finite number > 0, got 0"),
+    "NaN": ({"learning_rate": float("nan")}, ValueError, "learning_rate.*nan"),
+    "infinite": ({"learning_rate": float("inf")}, ValueError, "learning_rate.*inf"),
+    "text": ({"learning_rate": "0.1"}, TypeError, "learning_rate.*'0.1'"),
+    "True": ({"learning_rate": True}, TypeError, "learning_rate.*True"),
+    "None": ({"learning_rate": None}, TypeError, "learning_rate.*None"),
+    "complex": ({"learning_rate": 0.1 + 0j}, TypeError, "learning_rate"),
+    "no rates": ({"learning_rate": []}, ValueError, "learning_rate must hold at least one rate"),
+    "a bad rate among good ones": ({"learning_rate": [0.1, -1.0]}, ValueError, r"learning_rate\[1\].*-1.0"),
+    "a matrix of rates": ({"learning_rate": np.ones((2, 2))}, TypeError, "learning_rate"),
+    "rates of text": ({"learning_rate": ["a"]}, TypeError, r"learning_rate\[0\]"),
+    "a schedule by name": ({"schedule": "cosine"}, TypeError, r"schedule must be a schedule such as Cosine\(\)"),
+    "a schedule's class": ({"schedule": StepDecay}, TypeError, "schedule"),
+}
+BAD_OF_ITS_OWN = {
+    "beta = 1": (Momentum, {"beta": 1}, ValueError, r"beta must be a finite number in \[0, 1\), got 1"),
+    "beta < 0": (Momentum, {"beta": -0.1}, ValueError, "beta"),
+    "beta of text": (Momentum, {"beta": "0.9"}, TypeError, "beta"),
+    "beta True": (Momentum, {"beta": True}, TypeError, "beta"),
+    "nesterov of text": (Momentum, {"nesterov": "yes"}, TypeError, "nesterov must be True or False, got 'yes'"),
+    "nesterov 1": (Momentum, {"nesterov": 1}, TypeError, "nesterov"),
+    "rho = 1": (RMSProp, {"rho": 1.0}, ValueError, "rho"),
+    "rho NaN": (RMSProp, {"rho": float("nan")}, ValueError, "rho"),
+    "RMSProp's epsilon": (RMSProp, {"epsilon": 0.0}, ValueError, "epsilon must be a finite number > 0"),
+    "beta1 = 1": (Adam, {"beta1": 1}, ValueError, "beta1"),
+    "beta2 = 1": (Adam, {"beta2": 1}, ValueError, "beta2"),
+    "beta2 None": (Adam, {"beta2": None}, TypeError, "beta2"),
+    "Adam's epsilon": (Adam, {"epsilon": -1e-8}, ValueError, "epsilon"),
+    "AdamW's beta1": (AdamW, {"beta1": 1.5}, ValueError, "beta1"),
+    "weight_decay < 0": (AdamW, {"weight_decay": -0.1}, ValueError, "weight_decay must be a finite number >= 0"),
+    "weight_decay NaN": (AdamW, {"weight_decay": float("nan")}, ValueError, "weight_decay"),
+    "weight_decay of text": (AdamW, {"weight_decay": "0.1"}, TypeError, "weight_decay"),
+}
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_of_all(case, kind):
+    arguments, error, match = BAD[case]
+    with pytest.raises(error, match=match):
+        kind(**arguments)
+
+
+@pytest.mark.parametrize("case", BAD_OF_ITS_OWN)
+def test_bad_arguments_of_one(case):
+    kind, arguments, error, match = BAD_OF_ITS_OWN[case]
+    with pytest.raises(error, match=match):
+        kind(**arguments)
+
+
+def test_several_learning_rates_want_rates():
+    params = (np.ones((2, 1, 1)),)
+    optimizer = GradientDescent([0.1, 0.2])
+    with pytest.raises(TypeError, match=r"rate must be given.*K = 2"):
+        optimizer.update(params, (), params)
+    (moved,), _ = optimizer.update(params, (), params, np.array(optimizer.learning_rate))
+    assert moved.reshape(-1).tolist() == [0.9, 0.8]
+
+
+def test_check_optimizer():
+    assert check_optimizer(None) == GradientDescent()
+    assert check_optimizer(Adam(0.1)) == Adam(0.1)
+    for bad in ("adam", Adam, 0.1):
+        with pytest.raises(TypeError, match="optimizer must be an optimizer such as"):
+            check_optimizer(bad)
+
+
+def test_trees_of_named_tuples_and_none():
+    tree = (vp.Layer(1, 2), None, ())
+    assert map_tree(lambda a: 10 * a, tree) == (vp.Layer(10, 20), None, ())
+    assert list(leaves_of(tree)) == [1, 2]
+    assert type(rebuild(vp.Layer(1, 2), [3, 4])) is vp.Layer
+    with pytest.raises(ValueError, match="zip"):
+        map_trees(lambda a, b: a + b, (1, 2), (1,))

@@ -1,0 +1,255 @@
+"""Dropout (E33), batch normalization (E34), penalties (E32), input scaling (E35): gradients and what they mean."""
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import assert_grads_close, host, make_problem
+from vecprop import dropout, epochs, normalization
+from vecprop.evaluation import plain_layers
+
+PLAIN = vp.Backend(xp, "plain")
+
+# Known answers of Threefry-2x32-20, from the generator's authors: counter, key, result.
+THREEFRY = [
+    ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "expected"), THREEFRY)
+def test_threefry_gives_the_published_answers(counter, key, expected, backend):
+    with np.errstate(over="ignore"):
+        words = [backend.asarray(np.array([word], dtype=np.uint32)) for word in (*key, *counter)]
+        result = dropout.threefry(backend.xp, *words)
+    assert [int(host(word)[0]) for word in result] == list(expected)
+
+
+def test_masks_are_the_same_on_every_backend_and_in_blocks(backend):
+    key = dropout.step_keys(7, 3, 10, 2)[1, 2]
+    columns = np.arange(50, dtype=np.uint32)
+    expected = dropout.mask(xp, key, 13, columns, 0.3, xp.float64)
+    with backend.scope("float64", "highest"):
+        given = backend.asarray(key), backend.asarray(columns)
+        D = host(dropout.mask(backend.xp, given[0], 13, given[1], 0.3, backend.xp.float64))
+        block = host(dropout.mask(backend.xp, given[0], 13, given[1][20:], 0.3, backend.xp.float64))
+    np.testing.assert_array_equal(D, expected)
+    np.testing.assert_array_equal(block, expected[:, 20:])
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+def test_masks_drop_the_share_that_was_asked_for(rate):
+    keys = dropout.step_keys(1, 2, 0, 4)
+    D = [dropout.mask(np, key, 64, np.arange(500, dtype=np.uint32), rate, np.float64) for step in keys for key in step]
+    assert np.mean(np.array(D) == 0) == pytest.approx(rate, abs=0.005)
+    assert np.mean(D) == pytest.approx(1.0, abs=0.01)  # inverted: the expected activation is that without dropout
+    kept = np.array([d.ravel() > 0 for d in D], dtype=float)
+    correlation = np.corrcoef(kept) - np.eye(len(D))
+    assert np.abs(correlation).max() < 0.03, "masks of different steps and layers are independent"
+    rows = np.corrcoef(kept.reshape(len(D), 64, 500).transpose(1, 0, 2).reshape(64, -1)) - np.eye(64)
+    assert np.abs(rows).max() < 0.1, "and so are units"
+
+
+def make_run(net, m, dropout_rates=0.0, normalized=False, block_size=None):
+    hidden = len(net.hidden)
+    return epochs.Run(
+        PLAIN,
+        net,
+        vp.GradientDescent(),
+        m,
+        m,
+        block_size,
+        None,
+        (normalized,) * hidden,
+        (dropout_rates,) * hidden,
+        None,
+    )
+
+
+def trained_parameters(net, params, normalized, random):
+    scales = [
+        normalization.Scale(random.uniform(0.5, 2, (n, 1)), random.standard_normal((n, 1))) for n in net.sizes[1:-1]
+    ]
+    return (*params, *(scales if normalized else ()))
+
+
+@pytest.mark.parametrize("hidden", ["tanh", "relu", "gelu"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("rate", "normalized"), [(0.4, False), (0.0, True), (0.4, True)])
+def test_gradients_against_a_complex_step(hidden, weighted, rate, normalized):
+    """Every W, b, γ and β: the derivative of the cost of the same masks and the batch's own statistics, to 1e-12."""
+    net = vp.Network((3, 6, 5, 2), hidden=hidden, output="softmax")
+    params, X, Y, w = make_problem(net, 9, weights=weighted)
+    run = make_run(net, 9, rate, normalized)
+    tree = trained_parameters(net, params, normalized, np.random.default_rng(1))
+    inputs = (np.asarray(0.1), dropout.step_keys(3, 2, 0, 1)[0])
+    m = 9.0 if w is None else w.sum()
+    _, grads, _ = epochs._batch_gradients(run, tree, (X, Y, w), inputs, m)
+    for i, part in enumerate(tree):
+        for j, array in enumerate(part):
+            numeric = np.empty(array.shape)
+            for place in np.ndindex(array.shape):
+                moved = array.astype(complex)
+                moved[place] += 1e-30j
+                changed = [[a.astype(complex) for a in other] for other in tree]
+                changed[i][j] = moved
+                rebuilt = tuple(type(p)(*leaves) for p, leaves in zip(tree, changed, strict=True))
+                numeric[place] = epochs._batch_gradients(run, rebuilt, (X, Y, w), inputs, m)[0].imag / 1e-30
+            scale = np.linalg.norm(numeric) + 1e-3
+            assert np.linalg.norm(numeric - grads[i][j]) / scale < 1e-12, (i, part._fields[j])
+
+
+def test_batch_norm_against_torch():
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    Z, dU = random.standard_normal((2, 4, 7))
+    gamma, beta = random.standard_normal((2, 4, 1))
+    norm = normalization.BatchNorm(normalization.Scale(gamma, beta), None, 7.0)
+    U = norm.forward(xp, Z)
+    dZ = norm.backward(xp, dU)
+    layer = torch.nn.BatchNorm1d(4, dtype=torch.float64)
+    layer.weight.data, layer.bias.data = torch.tensor(gamma[:, 0]), torch.tensor(beta[:, 0])
+    rows = torch.tensor(Z.T, requires_grad=True)
+    out = layer(rows)
+    out.backward(torch.tensor(dU.T))
+    np.testing.assert_allclose(U, out.detach().numpy().T, rtol=1e-12)
+    np.testing.assert_allclose(dZ, rows.grad.numpy().T, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(norm.grads.gamma[:, 0], layer.weight.grad.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(norm.grads.beta[:, 0], layer.bias.grad.numpy(), rtol=1e-12)
+
+
+def test_integer_weights_are_copies_for_batch_norm_too():
+    net = vp.Network((3, 5, 1))
+    params, X, Y, _ = make_problem(net, 8)
+    counts = np.array([1, 2, 0, 1, 3, 1, 0, 1])
+    tree = trained_parameters(net, params, True, np.random.default_rng(1))
+    inputs = (np.asarray(0.1),)
+    run = make_run(net, 8, 0.0, True)
+    J, grads, norms = epochs._batch_gradients(run, tree, (X, Y, counts.astype(float)), inputs, float(counts.sum()))
+    repeated = [np.repeat(a, counts, axis=1) for a in (X, Y)]
+    J_copies, copies, others = epochs._batch_gradients(run, tree, (*repeated, None), inputs, float(counts.sum()))
+    assert pytest.approx(J_copies, rel=1e-13) == J
+    for a, b in zip(grads, copies, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(norms[0].variance, others[0].variance, rtol=1e-12)
+
+
+def test_folded_batch_norm_predicts_as_the_running_statistics_do(backend):
+    """result.params are plain layers; they predict what γ (Z - μ)/σ + β by the running statistics predicts."""
+    net = vp.Network((4, 6, 5, 3), hidden="relu", output="softmax")
+    _, X, Y, _ = make_problem(net, 60)
+    result = vp.fit(net, X, Y, epochs=3, batch_size=16, batch_norm=(True, False), dtype="float64", backend=backend)
+    layers = [tuple(host(a) for a in layer) for layer in result.state.params[:3]]
+    gamma, beta = (host(a) for a in result.state.params[3])
+    mean, variance, count = (host(a) for a in result.state.statistics[0])
+    assert count == 3 * 4
+    Z = layers[0][0] @ X + layers[0][1]
+    A = np.maximum(gamma * (Z - mean) / np.sqrt(variance + normalization.EPSILON) + beta, 0)
+    A = np.maximum(layers[1][0] @ A + layers[1][1], 0)
+    Z = layers[2][0] @ A + layers[2][1]
+    expected = np.exp(Z) / np.exp(Z).sum(axis=0)
+    np.testing.assert_allclose(result.forward(X), expected, rtol=1e-11)
+    assert not host(result.state.params[0].b).any(), "the bias before a normalization has no effect and no gradient"
+
+
+def test_running_statistics_start_as_the_mean_of_the_batches():
+    one = np.ones((1, 1))
+    seen = normalization.Statistics(0 * one, one, 0 * one)
+    for t, value in enumerate([4.0, 8.0, 3.0], start=1):
+        norm = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0)
+        norm.mean, norm.variance = value * one, 2 * value * one
+        seen = normalization.update_statistics(np, seen, norm)
+        assert seen.count == t
+    assert seen.mean == pytest.approx(5.0)
+    assert seen.variance == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"dropout": 0.3},
+        {"dropout": (0.0, 0.5), "batch_size": 16},
+        {"batch_norm": True, "batch_size": 20},
+        {"batch_norm": (True, False), "dropout": 0.2, "l1": 0.1, "l2": 0.3, "clip_norm": 0.5, "batch_size": 16},
+        {"standardize": True, "l1": 0.2},
+    ],
+    ids=str,
+)
+def test_same_run_on_every_backend(arguments, backend):
+    """Masks, statistics and penalties are the same numbers everywhere: 20 epochs, 1e-10 in float64, 1e-4 in float32."""
+    net = vp.Network((4, 9, 6, 3), hidden="tanh", output="softmax")
+    _, X, Y, _ = make_problem(net, 70)
+    arguments = {"epochs": 20, "seed": 11, **arguments}
+    reference = vp.fit(net, X, Y, dtype="float64", backend=PLAIN, **arguments)
+    run = vp.fit(net, X, Y, dtype="float64", backend=backend, **arguments)
+    assert_grads_close(run.params, reference.params, bound=1e-10, xp=backend.xp)
+    np.testing.assert_allclose(run.history["cost"], reference.history["cost"], rtol=1e-10)
+    if backend.name == "numpy":
+        run = vp.fit(net, X, Y, dtype="float32", backend=backend, **arguments)
+        assert_grads_close(run.params, reference.params, bound=1e-4)
+
+
+def test_dropout_in_blocks_is_dropout():
+    net = vp.Network((4, 9, 6, 3), hidden="tanh", output="softmax")
+    _, X, Y, _ = make_problem(net, 70)
+    whole, blocked = (
+        vp.fit(net, X, Y, dropout=0.4, epochs=5, dtype="float64", block_size=size, backend=PLAIN) for size in (None, 16)
+    )
+    assert_grads_close(blocked.params, whole.params, bound=1e-12)
+
+
+def test_penalties_do_not_depend_on_the_batch_size():
+    """At the optimum of one cost, steps over small batches stay where full batches do: λ is divided by all of m."""
+    net = vp.Network((3, 1), output="identity")
+    _, X, Y, w = make_problem(net, 40, weights=True)
+    for penalty in ("l1", "l2"):
+        full, batches = (
+            vp.fit(net, X, Y, sample_weight=w, epochs=1, batch_size=size, **{penalty: 30.0}, dtype="float64",
+                   optimizer=vp.GradientDescent(1e-6)) for size in (40, 1)
+        )  # fmt: skip
+        first = net.init(dtype="float64")[0]
+        step = [np.asarray(r.params[0].W - first.W) for r in (full, batches)]
+        share = {"l1": 30.0 / w.sum() * np.sign(first.W), "l2": 30.0 / w.sum() * first.W}[penalty]
+        _, (grad,) = net.gradients(net.init(dtype="float64"), X, Y, sample_weight=w)
+        np.testing.assert_allclose(step[0], -1e-6 * (grad.W + share), rtol=1e-8)
+        # 40 steps, each with the whole penalty
+        by_column = [
+            net.gradients(net.init(dtype="float64"), X[:, i : i + 1], Y[:, i : i + 1])[1][0].W for i in range(40)
+        ]
+        np.testing.assert_allclose(step[1], -1e-6 * (np.sum(by_column, axis=0) + 40 * share), rtol=1e-3)
+
+
+def test_l1_makes_weights_small_that_do_not_matter():
+    random = np.random.default_rng(0)
+    X = random.standard_normal((6, 400))
+    Y = X[:1] - 2 * X[1:2] + 0.01 * random.standard_normal((1, 400))
+    net = vp.Network((6, 1), output="identity")
+    W = vp.fit(net, X, Y, l1=20.0, epochs=400, dtype="float64").params[0].W[0]
+    assert np.abs(W[2:]).max() < 0.01
+    assert W[0] == pytest.approx(1 - 0.05, abs=0.02) and W[1] == pytest.approx(-2 + 0.05, abs=0.02)
+
+
+def test_standardize_is_folded_into_the_first_layer(backend):
+    """The same as scaling by hand, and the result takes inputs as they come."""
+    net = vp.Network((3, 5, 1), output="identity")
+    _, X, Y, w = make_problem(net, 40, weights=True)
+    X = X * np.array([[1.0], [100.0], [0.0]]) + np.array([[5.0], [-300.0], [0.1]])
+    mean = np.average(X, axis=1, weights=w, keepdims=True)
+    deviation = np.sqrt(np.average((X - mean) ** 2, axis=1, weights=w, keepdims=True))
+    deviation[2], mean[2] = 1.0, 0.1
+    arguments = {"sample_weight": w, "epochs": 10, "batch_size": 8, "dtype": "float64", "backend": backend}
+    result = vp.fit(net, X, Y, standardize=True, **arguments)
+    by_hand = vp.fit(net, (X - mean) / deviation, Y, **arguments)
+    np.testing.assert_allclose(result.history["cost"], by_hand.history["cost"], rtol=1e-9)
+    np.testing.assert_allclose(result.forward(X), by_hand.forward((X - mean) / deviation), rtol=1e-9, atol=1e-12)
+    again = vp.fit(net, X, Y, standardize=True, params=result.params, **arguments | {"epochs": 1})
+    assert again.history["cost"][0] < result.history["cost"][0]
+
+
+def test_plain_layers_leaves_other_layers_alone():
+    net = vp.Network((2, 3, 1))
+    params = net.init(dtype="float64")
+    assert plain_layers(net, (False,), params, ()) == params

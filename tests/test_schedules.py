@@ -1,0 +1,295 @@
+"""Every schedule against PyTorch's and optax's where they have it, and against its formula by hand."""
+
+import math
+from dataclasses import FrozenInstanceError
+from functools import partial
+
+import numpy as np
+import pytest
+
+from vecprop.schedules import (
+    CONSTANT,
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    InverseScaling,
+    PlateauState,
+    ReduceOnPlateau,
+    StepDecay,
+    check_schedule,
+)
+
+INITIAL = 0.3
+EPOCHS, PER_EPOCH = 25, 4
+TOTAL = EPOCHS * PER_EPOCH
+
+
+def rates_of(schedule, first=0, count=TOTAL, per_epoch=PER_EPOCH, total=TOTAL):
+    return schedule.rates(INITIAL, first, count, per_epoch, total)
+
+
+def assert_rates(actual, desired, rtol=1e-14):
+    assert actual.dtype == np.float64 and actual.shape == np.shape(desired)
+    np.testing.assert_allclose(actual, desired, rtol=rtol, atol=0)
+
+
+# --- by hand ------------------------------------------------------------------------------------------------
+
+
+def warm_cosine(t, warmup, final):
+    if t < warmup:
+        return INITIAL * (t + 1) / warmup
+    share = (t - warmup) / (TOTAL - warmup)
+    return INITIAL * (final + (1 - final) * (1 + math.cos(math.pi * share)) / 2)
+
+
+# schedule, and α at step t
+BY_HAND = {
+    "constant": (Constant(), lambda t: INITIAL),  # noqa: ARG005
+    "steps": (StepDecay(every=3, factor=0.1), lambda t: INITIAL * 0.1 ** (t // PER_EPOCH // 3)),
+    "steps, as they come": (StepDecay(), lambda t: INITIAL * 0.5 ** (t // PER_EPOCH // 10)),
+    "exponential": (ExponentialDecay(0.9), lambda t: INITIAL * 0.9 ** (t // PER_EPOCH)),
+    "exponential, factor 1": (ExponentialDecay(1), lambda t: INITIAL),  # noqa: ARG005
+    "inverse": (InverseScaling(1.0), lambda t: INITIAL / (1 + t // PER_EPOCH)),
+    "inverse root": (InverseScaling(), lambda t: INITIAL / math.sqrt(1 + t // PER_EPOCH)),
+    "cosine": (Cosine(), partial(warm_cosine, warmup=0, final=0.0)),
+    "cosine, warm": (Cosine(warmup=7, final=0.1), partial(warm_cosine, warmup=7, final=0.1)),
+    "plateau": (ReduceOnPlateau(), lambda t: INITIAL),  # noqa: ARG005
+}
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_every_step_by_hand(case):
+    schedule, rate = BY_HAND[case]
+    assert_rates(rates_of(schedule), [rate(t) for t in range(TOTAL)], rtol=1e-13)
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_a_resumed_run_finds_its_place(case):
+    """The rates from step k on are the tail of all, bit for bit, wherever an epoch is cut."""
+    schedule, _ = BY_HAND[case]
+    whole = rates_of(schedule)
+    for k in (1, PER_EPOCH, 4 * PER_EPOCH + 3, TOTAL - 1):
+        np.testing.assert_array_equal(rates_of(schedule, first=k, count=TOTAL - k), whole[k:])
+        np.testing.assert_array_equal(rates_of(schedule, first=k, count=1), whole[k : k + 1])
+    assert rates_of(schedule, first=3, count=0).shape == (0,)
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_rates_scale_with_the_initial_rate(case):
+    schedule, _ = BY_HAND[case]
+    np.testing.assert_allclose(
+        schedule.rates(1.0, 0, TOTAL, PER_EPOCH, TOTAL) * INITIAL, rates_of(schedule), rtol=1e-15
+    )
+
+
+def test_one_step_an_epoch():
+    assert_rates(StepDecay(2, 0.5).rates(1.0, 0, 5, 1, 5), [1, 1, 0.5, 0.5, 0.25])
+
+
+def test_cosine_at_its_ends():
+    rates = Cosine(warmup=5, final=0.2).rates(1.0, 0, 12, 1, 10)
+    assert_rates(rates[:6], [0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert_rates(rates[10:], [0.2, 0.2])  # past the end of the run it stays where it is
+    assert_rates(Cosine(warmup=10).rates(1.0, 0, 3, 1, 3), [0.1, 0.2, 0.3])  # a run that is over before it is warm
+    assert_rates(Cosine(final=1.0).rates(1.0, 0, 4, 1, 4), [1, 1, 1, 1])
+    assert (np.diff(rates_of(Cosine())) < 0).all()
+
+
+# --- PyTorch and optax --------------------------------------------------------------------------------------
+
+
+def by_torch(name, steps, **options):
+    """The rates of a torch scheduler, one for each of its steps."""
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=INITIAL)
+    scheduler, rates = getattr(torch.optim.lr_scheduler, name)(optimizer, **options), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return np.array(rates)
+
+
+# Theirs that go by epochs stand still within one.
+TORCH_EPOCHS = {
+    "StepLR": (StepDecay(every=3, factor=0.1), {"step_size": 3, "gamma": 0.1}),
+    "ExponentialLR": (ExponentialDecay(0.9), {"gamma": 0.9}),
+    "ConstantLR": (Constant(), {"factor": 1.0}),
+    "LambdaLR": (InverseScaling(0.7), {"lr_lambda": lambda epoch: (1 + epoch) ** -0.7}),
+}
+
+
+@pytest.mark.parametrize("name", TORCH_EPOCHS)
+def test_epochs_of_torch(name):
+    schedule, options = TORCH_EPOCHS[name]
+    assert_rates(rates_of(schedule), np.repeat(by_torch(name, EPOCHS, **options), PER_EPOCH), rtol=1e-13)
+
+
+def test_cosine_of_torch():
+    """Theirs follows from the rate before, so that its roundings add up."""
+    theirs = by_torch("CosineAnnealingLR", TOTAL, T_max=TOTAL, eta_min=0.1 * INITIAL)
+    assert_rates(rates_of(Cosine(final=0.1)), theirs, rtol=1e-12)
+
+
+def by_optax(make):
+    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(jax.vmap(make(optax)))(jax.numpy.arange(TOTAL)))
+
+
+def optax_cosine(optax, warmup, final):
+    fall = optax.cosine_decay_schedule(INITIAL, TOTAL - warmup, alpha=final)
+    if not warmup:
+        return fall
+    rise = optax.linear_schedule(INITIAL / warmup, INITIAL, warmup - 1)
+    return optax.join_schedules([rise, fall], [warmup])
+
+
+OPTAX = {
+    "constant": (Constant(), lambda optax: optax.constant_schedule(INITIAL)),
+    "steps": (
+        StepDecay(every=3, factor=0.1),
+        lambda optax: optax.exponential_decay(INITIAL, 3 * PER_EPOCH, 0.1, staircase=True),
+    ),
+    "exponential": (
+        ExponentialDecay(0.9),
+        lambda optax: optax.exponential_decay(INITIAL, PER_EPOCH, 0.9, staircase=True),
+    ),
+    "cosine": (Cosine(final=0.1), partial(optax_cosine, warmup=0, final=0.1)),
+    "cosine, warm": (Cosine(warmup=7), partial(optax_cosine, warmup=7, final=0.0)),
+}
+
+
+@pytest.mark.parametrize("case", OPTAX)
+def test_steps_of_optax(case):
+    schedule, make = OPTAX[case]
+    theirs = by_optax(make)
+    # near the end of a cosine to 0 the sum 1 + cos cancels: the error is one of the initial rate
+    np.testing.assert_allclose(rates_of(schedule), np.broadcast_to(theirs, TOTAL), rtol=1e-13, atol=1e-15 * INITIAL)
+
+
+# --- the plateau --------------------------------------------------------------------------------------------
+
+
+def observed(schedule, costs, state=None):
+    """The states after each cost."""
+    state, states = PlateauState() if state is None else state, []
+    for cost in costs:
+        state = schedule.observe(state, float(cost))
+        states.append(state)
+    return states
+
+
+def plateaus(seed, count=300):
+    """Costs that fall, rest and rise, with steps about as large as min_delta; one is NaN, one infinite."""
+    rng = np.random.default_rng(seed)
+    costs = 3.0 + np.cumsum(rng.choice([-0.1, -0.01, 0.0, 0.02], count) * rng.integers(0, 2, count))
+    costs[50], costs[60] = np.nan, np.inf
+    return costs
+
+
+@pytest.mark.parametrize("patience", [0, 1, 5])
+@pytest.mark.parametrize("min_delta", [0.0, 0.01, 0.05])
+def test_plateau_of_torch(min_delta, patience):
+    torch = pytest.importorskip("torch")
+    schedule = ReduceOnPlateau(factor=0.5, patience=patience, min_delta=min_delta)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=INITIAL)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=patience, threshold=min_delta, threshold_mode="abs", eps=0.0
+    )
+    falls = set()
+    for seed in range(3):
+        theirs._reset()
+        optimizer.param_groups[0]["lr"] = INITIAL
+        costs = plateaus(seed)
+        for cost, state in zip(costs, observed(schedule, costs), strict=True):
+            theirs.step(float(cost))
+            assert INITIAL * state.scale == optimizer.param_groups[0]["lr"]  # halving rounds nothing
+            assert (state.best, state.waited) == (theirs.best, theirs.num_bad_epochs)
+        falls.add(state.scale)
+    assert max(falls) < 1.0, "the sequences have plateaus"
+
+
+def test_plateau_is_resumed_from_its_state():
+    schedule, costs = ReduceOnPlateau(patience=2, min_delta=0.01), plateaus(0)
+    whole = observed(schedule, costs)
+    for k in (1, 57, 200):
+        assert observed(schedule, costs[k:], whole[k - 1]) == whole[k:]
+
+
+def test_plateau_by_hand():
+    """Patience 2: after the best, two epochs are let pass and the third lowers the rate; so again and again."""
+    states = observed(ReduceOnPlateau(factor=0.1, patience=2, min_delta=0.0), [1, 1, 1, 1, 1, 1, 1, 0.5, 0.5])
+    np.testing.assert_allclose([s.scale for s in states], [1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01], rtol=1e-15)
+    assert [s.waited for s in states] == [0, 1, 2, 0, 1, 2, 0, 0, 1]
+    assert PlateauState() == (1.0, math.inf, 0)
+
+
+def test_a_fall_of_min_delta_is_no_improvement():
+    state = observed(ReduceOnPlateau(min_delta=0.25), [1.0, 0.75])[-1]
+    assert state == (1.0, 1.0, 1)
+    assert observed(ReduceOnPlateau(min_delta=0.25), [1.0, 0.7])[-1] == (1.0, 0.7, 0)
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+EVERY = [Constant, StepDecay, ExponentialDecay, InverseScaling, Cosine, ReduceOnPlateau]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_schedules_are_values(kind):
+    assert kind() == kind() and hash(kind()) == hash(kind())
+    assert len({kind() for kind in EVERY}) == len(EVERY)
+    with pytest.raises((FrozenInstanceError, AttributeError)):
+        kind().factor = 2.0
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert StepDecay(np.int64(3), np.float64(0.5)) == StepDecay(3, 0.5)
+    assert hash(StepDecay(np.int64(3), np.float64(0.5))) == hash(StepDecay(3, 0.5))
+    assert rates_of(StepDecay(np.int64(3), np.float32(0.5))).dtype == np.float64
+
+
+BAD = {
+    "every = 0": (StepDecay, {"every": 0}, ValueError, "every must be a positive integer, got 0"),
+    "every = 1.5": (StepDecay, {"every": 1.5}, TypeError, "every must be a positive integer, got 1.5"),
+    "every True": (StepDecay, {"every": True}, TypeError, "every"),
+    "every of text": (StepDecay, {"every": "3"}, TypeError, "every"),
+    "a step up": (StepDecay, {"factor": 1.1}, ValueError, r"factor must be a finite number in \(0, 1\], got 1.1"),
+    "a step to 0": (StepDecay, {"factor": 0.0}, ValueError, "factor"),
+    "exponential growth": (ExponentialDecay, {"factor": 2}, ValueError, "factor"),
+    "a negative factor": (ExponentialDecay, {"factor": -0.5}, ValueError, "factor"),
+    "a factor NaN": (ExponentialDecay, {"factor": float("nan")}, ValueError, "factor"),
+    "a factor of text": (ExponentialDecay, {"factor": "0.9"}, TypeError, "factor"),
+    "power 0": (InverseScaling, {"power": 0}, ValueError, "power must be a finite number > 0, got 0"),
+    "power None": (InverseScaling, {"power": None}, TypeError, "power"),
+    "warmup < 0": (Cosine, {"warmup": -1}, ValueError, "warmup must be an integer of at least 0, got -1"),
+    "warmup = 2.5": (Cosine, {"warmup": 2.5}, TypeError, "warmup"),
+    "final > 1": (Cosine, {"final": 1.5}, ValueError, r"final must be a finite number in \[0, 1\], got 1.5"),
+    "final < 0": (Cosine, {"final": -0.1}, ValueError, "final"),
+    "final True": (Cosine, {"final": True}, TypeError, "final"),
+    "plateau factor 1": (ReduceOnPlateau, {"factor": 1.0}, ValueError, r"factor must be a finite number in \(0, 1\)"),
+    "plateau factor 0": (ReduceOnPlateau, {"factor": 0}, ValueError, "factor"),
+    "patience < 0": (ReduceOnPlateau, {"patience": -1}, ValueError, "patience"),
+    "patience 0.5": (ReduceOnPlateau, {"patience": 0.5}, TypeError, "patience"),
+    "min_delta < 0": (ReduceOnPlateau, {"min_delta": -1e-4}, ValueError, "min_delta"),
+    "min_delta inf": (ReduceOnPlateau, {"min_delta": math.inf}, ValueError, "min_delta"),
+    "least < 0": (ReduceOnPlateau, {"least": -1.0}, ValueError, "least"),
+    "least of text": (ReduceOnPlateau, {"least": "0"}, TypeError, "least"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments(case):
+    kind, arguments, error, match = BAD[case]
+    with pytest.raises(error, match=match):
+        kind(**arguments)
+
+
+def test_check_schedule():
+    assert check_schedule(None) is CONSTANT
+    assert check_schedule(Cosine(3)) == Cosine(3)
+    for bad in ("cosine", Cosine, 0.1):
+        with pytest.raises(TypeError, match=r"schedule must be a schedule such as Cosine\(\)"):
+            check_schedule(bad)

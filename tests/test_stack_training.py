@@ -1,0 +1,123 @@
+"""The fourth rung in training: K networks in one stack, each as it would be alone."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import assert_grads_close, make_problem
+
+NET = vp.Network((4, 6, 5, 3), hidden=("tanh", "relu"), output="softmax")
+_, X, Y, W = make_problem(NET, 50, weights=True)
+X_VALIDATION, Y_VALIDATION = make_problem(NET, 20, seed=9)[1:3]
+
+CASES = {
+    "full batch": {"optimizer": vp.Adam(0.01)},
+    "mini-batches": {"optimizer": vp.Momentum(0.1, nesterov=True), "batch_size": 16, "sample_weight": W, "l2": 0.2},
+    "everything": {
+        "optimizer": vp.AdamW(0.01, schedule=vp.Cosine(warmup=2)),
+        "batch_size": 20,
+        "dropout": (0.2, 0.0),
+        "batch_norm": (False, True),
+        "clip_norm": 0.3,
+        "l1": 0.1,
+        "sample_weight": W,
+    },
+    "early stopping": {
+        "optimizer": vp.RMSProp(0.05),
+        "batch_size": 16,
+        "validation": (X_VALIDATION, Y_VALIDATION),
+        "patience": 2,
+        "metric": "accuracy",
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_member_k_is_the_single_run_with_seed_k(case, backend):
+    arguments = {"epochs": 8, "dtype": "float64", "backend": backend, **CASES[case]}
+    seeds = (3, 0, 12)
+    stack = vp.fit(NET, X, Y, seed=seeds, **arguments)
+    assert stack.networks == 3
+    for k, seed in enumerate(seeds):
+        if k == 1 and backend.name == "jax":
+            continue  # a compilation less
+        single = vp.fit(NET, X, Y, seed=seed, **arguments)
+        member = stack.member(k)
+        assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
+        done = len(single.history["cost"])
+        for key in ("cost", "validation_cost", "gradient_norm", "learning_rate", "metric"):
+            if key in single.history and key != "learning_rate":
+                np.testing.assert_allclose(member.history[key][:done], single.history[key], rtol=1e-9)
+        if single.state.best is not None:
+            assert member.state.best.epoch == single.state.best.epoch
+
+
+def test_k_learning_rates_and_penalties(backend):
+    rates, lambdas = (0.01, 0.1, 0.5), [0.0, 1.0, 5.0]
+    arguments = {"epochs": 5, "batch_size": 16, "dtype": "float64", "seed": 4, "dropout": (0.1, 0.0)}
+    stack = vp.fit(NET, X, Y, optimizer=vp.Momentum(rates), l2=lambdas, l1=lambdas, backend=backend, **arguments)
+    for k, (rate, lam) in enumerate(zip(rates, lambdas, strict=True)):
+        single = vp.fit(NET, X, Y, optimizer=vp.Momentum(rate), l2=lam, l1=lam, backend="numpy", **arguments)
+        assert_grads_close(stack.member(k).params, single.params, bound=1e-10, xp=backend.xp)
+        assert stack.member(k).history["learning_rate"] == single.history["learning_rate"]
+
+
+def test_all_the_best_and_mean_and_spread():
+    stack = vp.fit(
+        NET, X, Y, seed=range(5), epochs=30, optimizer=vp.Adam(0.02), validation=(X_VALIDATION, Y_VALIDATION)
+    )
+    A = stack.forward(X_VALIDATION)
+    assert A.shape == (5, 3, 20)
+    mean, deviation = stack.mean_and_deviation(X_VALIDATION)
+    np.testing.assert_allclose(mean, A.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(deviation, A.std(axis=0), rtol=1e-5, atol=1e-7)
+    costs = [float(NET.cost(stack.member(k).params, X_VALIDATION, Y_VALIDATION)) for k in range(5)]
+    np.testing.assert_allclose(stack.final_costs, costs, rtol=1e-5)
+    best = stack.best
+    assert best.networks is None
+    np.testing.assert_array_equal(best.forward(X), stack.forward(X)[int(np.argmin(costs))])
+    with pytest.raises(IndexError, match="k must be from 0 to 4, got 5"):
+        stack.member(5)
+    with pytest.raises(ValueError, match="this is one network"):
+        best.member(0)
+
+
+def test_a_stack_of_one_is_a_stack():
+    stack = vp.fit(NET, X, Y, seed=[7], epochs=2)
+    assert stack.networks == 1
+    np.testing.assert_allclose(stack.forward(X)[0], vp.fit(NET, X, Y, seed=7, epochs=2).forward(X), rtol=1e-5)
+
+
+def test_one_network_may_diverge_alone(backend):
+    net = vp.Network((4, 3), output="identity")
+    Y = np.vstack([X[:2], X[3:]])
+    stack = vp.fit(net, X, Y, optimizer=vp.GradientDescent((0.1, 1e12)), epochs=30, backend=backend)
+    costs = stack.final_costs
+    assert np.isfinite(costs[0]) and not np.isfinite(costs[1])
+    assert np.isfinite(stack.mean_and_deviation(X)[0]).all()
+    assert np.isfinite(stack.best.forward(X)).all()
+    with pytest.raises(vp.DivergenceError):
+        vp.fit(net, X, Y, optimizer=vp.GradientDescent((1e11, 1e12)), epochs=30, backend=backend)
+
+
+def test_a_stack_continues_from_its_state():
+    arguments = {"optimizer": vp.Adam(0.01), "batch_size": 16, "dtype": "float64"}
+    whole = vp.fit(NET, X, Y, seed=(1, 2), epochs=6, **arguments)
+    first = vp.fit(NET, X, Y, seed=(1, 2), epochs=2, **arguments)
+    rest = vp.fit(NET, X, Y, state=first.state, epochs=4, **arguments)
+    np.testing.assert_array_equal(rest.params[0].W, whole.params[0].W)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": []}, "seed must hold at least one seed"),
+        ({"seed": [1, 2], "l2": [0.1, 0.2, 0.3]}, "needs K of each.*seed: 2.*l2: 3"),
+        ({"l2": ()}, "l2 must hold at least one value.*K = 0"),
+        ({"seed": [1, -2]}, r"seed\[1\] must be"),
+        ({"l1": [0.1, -0.1]}, r"l1\[1\] must be a finite number >= 0"),
+    ],
+)
+def test_bad_stacks(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        vp.fit(NET, X, Y, epochs=1, **arguments)
