@@ -171,6 +171,19 @@ def test_large_selections(numpy_backend, dtype):
     check(numpy_backend, function, a, b)
 
 
+def test_long_sums_are_accurate(numpy_backend):
+    """Cut into pieces: added up in float32 without a break, five million squares are wrong by 1e-5."""
+    x = rng().standard_normal((2, 2_500_001)).astype(np.float32)
+
+    def function(x):
+        xp = array_namespace(x)
+        return xp.sum(x * x), xp.sum(x * x, axis=-1), xp.sum(xp.reshape(x * x, (2, 1, -1)), axis=(-2, -1))
+
+    exact = (x.astype(np.float64) ** 2).sum(axis=1)
+    for got, wanted in zip(recorded(numpy_backend, function, x), (exact.sum(), exact, exact), strict=True):
+        assert np.allclose(got, wanted, rtol=1e-6, atol=0)
+
+
 def test_results_keep_the_dtype(numpy_backend):
     x = np.ones(3, np.float32)
     y = np.arange(3)
@@ -390,6 +403,24 @@ def test_epochs(numpy_backend, dtype, orders, batch_size, block, weighted):
     assert_same(got, epoch(PLAIN, *args), scale=20)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_epochs_on_any_number_of_threads(numpy_backend, monkeypatch, threads):
+    """With every threshold lowered, so that all that can be done in parallel is."""
+    monkeypatch.setattr("vecprop_numpy.compiled.usable_threads", lambda: threads)
+    names = {"blocks.SMALLEST_PARALLEL": 1, "loops.SMALLEST_PARALLEL_GATHER": 1, "blocks.CHUNK": 16}
+    for name, value in names.items():
+        monkeypatch.setattr(f"vecprop_numpy.{name}", value)
+    test_epochs(numpy_backend, "float64", 1, 16, 4, True)
+    test_epochs(numpy_backend, "float32", 0, 50, 7, False)
+
+
+def test_compiled_functions_within_compiled_functions(numpy_backend):
+    inner = numpy_backend.compile_loop(lambda x: x * 2)
+    x = np.ones(3)
+    inner(x)
+    check(numpy_backend, lambda x: inner(x) + 1, x)
+
+
 def test_carried_values_that_trade_places(numpy_backend):
     def step(carry, inputs):
         a, b, (c, d) = carry
@@ -422,6 +453,18 @@ def test_fused_kernels(numpy_backend, dtype):
     square = [a[:99_000].reshape(3, 330, 100) for a in args[:4]]
     check(numpy_backend, function, *square, np.full((3, 1, 1), 0.1, dtype), np.full((330, 1), 1e-3, dtype))
     assert_same(function(*args), adam_rule(*args), scale=0)
+
+
+def test_fused_kernels_of_views_of_one_array(numpy_backend, monkeypatch):
+    monkeypatch.setattr("vecprop_numpy.blocks.CHUNK", 8)
+
+    def function(x):
+        y = x + 1
+        first = numpy_backend.fuse(lambda a, b: a + 2 * b)(y, y[::-1])
+        z = x * 2
+        return first, numpy_backend.fuse(lambda a, b: a + b)(z, z[0])
+
+    check(numpy_backend, function, np.arange(50.0))
 
 
 def test_a_kernel_that_is_not_elementwise_is_recorded_all_the_same(numpy_backend):

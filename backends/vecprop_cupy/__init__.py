@@ -6,7 +6,8 @@ error has the driver's own words.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 import array_api_compat.cupy
 import cupy
@@ -20,8 +21,15 @@ from vecprop.namespaces import Array, on_cuda
 __all__ = ["CuPyBackend"]
 
 
+# What a function raises that `cupy.fuse` cannot trace, a user's own activation for example.
+_CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError)
+
+
 class CuPyBackend(Backend):
     """CuPy on the current CUDA device."""
+
+    flat_parameters: ClassVar[bool] = True
+    fuses: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
@@ -41,8 +49,18 @@ class CuPyBackend(Backend):
         return _float32_products(_linalg.COMPUTE_TYPE_TF32 if precision == "fast" else _linalg.COMPUTE_TYPE_FP32)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `cupy.fuse(function)`: one kernel."""
-        return cupy.fuse(function)  # type: ignore[no-any-return]
+        """Return the function as one kernel, or as it is if it cannot be traced; equal functions share a kernel."""
+        return _fused(function)
+
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return all columns at once, or as many as take a quarter of the memory that is free."""
+        fits = self.free_memory() // (4 * 2 * units * itemsize)  # every number and its gradient
+        return None if m <= fits else max(1024, fits)
+
+    def free_memory(self) -> int:
+        """Return the device's free memory and what CuPy's pool holds unused."""
+        free, _ = cupy.cuda.runtime.memGetInfo()
+        return int(free) + int(cupy.get_default_memory_pool().free_bytes())
 
     def synchronize(self, array: Array) -> None:
         """Wait for everything queued on the array's device."""
@@ -63,6 +81,23 @@ class CuPyBackend(Backend):
             "device": f"GPU ({device['name'].decode()})",
             "CUDA": f"{runtime // 1000}.{runtime % 1000 // 10} (driver {driver // 1000}.{driver % 1000 // 10})",
         }
+
+
+@cache
+def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
+    kernel = cupy.fuse(kernel_name="vecprop_fused")(lambda *arrays: function(*arrays))
+    works = True
+
+    def call(*arrays: Array) -> Any:
+        nonlocal works
+        if works:
+            try:
+                return kernel(*arrays)
+            except _CANNOT_FUSE:
+                works = False
+        return function(*arrays)
+
+    return call
 
 
 @contextmanager

@@ -169,6 +169,13 @@ class JAXBackend(Backend):
             parts.append(function(array[..., whole * block_size :]))
         return jnp.concatenate(parts, axis=-1)
 
+    def free_memory(self) -> int | None:
+        """Return the memory free on the device, where it tells; on a CPU main memory."""
+        told = jax.devices()[0].memory_stats()
+        if told and "bytes_limit" in told:
+            return int(told["bytes_limit"]) - int(told["bytes_in_use"])
+        return super().free_memory()
+
     @property
     def widest_pass(self) -> int | None:
         """On a CPU, so many columns that XLA's fusion of a product with its neighbours is not yet 25 times too slow."""

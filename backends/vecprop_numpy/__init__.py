@@ -1,7 +1,7 @@
 """The NumPy backend: the CPU, and the default. NumPy is the array API standard already.
 
 What is computed again and again is recorded and replayed: see `tracing` for how a function becomes a graph, `program`
-and `lowering` for how that becomes a list of NumPy calls, `loops` for steps, batches and blocks.
+and `lowering` for how that becomes a list of NumPy calls, `loops` and `blocks` for steps, batches and sums.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ import numpy as np
 from vecprop.backend import Backend, Carry, Tree
 from vecprop.namespaces import Array
 from vecprop_numpy.compiled import Compiled, run_once
-from vecprop_numpy.loops import record_batches, record_blocks, record_fused, record_scan
+from vecprop_numpy.recording import record_batches, record_blocks, record_fused, record_scan
 from vecprop_numpy.threads import usable_threads
 from vecprop_numpy.tracing import Graph, Value
 from vecprop_numpy.trees import flatten

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop_numpy.loops import new_pools
-from vecprop_numpy.program import Frame
+from vecprop_numpy.program import Frame, Pool
 from vecprop_numpy.threads import BLAS, execute, usable_threads
 from vecprop_numpy.tracing import Graph, NDArray, Op, Value
 from vecprop_numpy.trees import Fixed, Structure, flatten, unflatten
@@ -28,7 +27,9 @@ class Program:
         found: list[Any] = []
         self.structure = flatten(result, found)
         results = [graph.value(x) for x in found]
-        pools = new_pools(usable_threads())
+        # The BLAS's own threads keep their cores for a while after a product: ours work where the BLAS has only one.
+        self.one_blas_thread = _has_blocks(graph.scopes[0].ops) and usable_threads() > 1
+        pools = [Pool() for _ in range(usable_threads() if self.one_blas_thread else 1)]
         frame = Frame(graph.scopes[0], results, pools)
         self.inputs: list[tuple[NDArray, int]] = []
         for i, (value, array) in enumerate(zip(values, leaves, strict=True)):
@@ -39,7 +40,6 @@ class Program:
         frame.build()
         self.code = frame.code
         self.results = [frame.array(v) for v in results]
-        self.one_blas_thread = len(pools) > 1 and _has_blocks(graph.scopes[0].ops)
 
     @staticmethod
     def _input(frame: Frame, value: Value) -> NDArray:
@@ -88,6 +88,8 @@ class Compiled:
             entries.append((Fixed, type(argument), argument) if i in self.static else flatten(argument, leaves))
             if i in self.bound:
                 bound += range(before, len(leaves))
+        if any(type(a) is Value for a in leaves):  # it is part of what is being recorded
+            return self.function(*args)
         structure = (tuple, tuple(entries))
         key = (structure, tuple([(a.shape, a.dtype) for a in leaves]))
         try:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from vecprop_numpy.loops import lower_blocks, lower_fused, lower_loop
+from vecprop_numpy.blocks import lower_blocks, lower_fused
+from vecprop_numpy.loops import lower_loop
 from vecprop_numpy.program import Frame, join_part
 from vecprop_numpy.tracing import NDArray, Op, Value
 
 # A sum of more numbers than this is left to NumPy's pairwise summation.
 LONGEST_PLAIN_SUM = 4096
+# A scalar product of more numbers is taken in pieces.
+LONGEST_DOT = 65536
 # The shortest row for which a ufunc is about as quick as for a whole array.
 SHORTEST_ROW = 2048
 # Integers of the size of floating-point numbers.
@@ -46,13 +49,24 @@ def _with_rows(a: NDArray, b: NDArray, out: NDArray) -> tuple[NDArray, NDArray, 
     contiguous = a.flags.c_contiguous and out.flags.c_contiguous and a.shape == out.shape
     if b.ndim or not contiguous or a.dtype != b.dtype or out.size < SHORTEST_ROW:
         return a, b, out
-    row = 1
-    for n in reversed(out.shape):
-        divisor = next((d for d in range(1, n + 1) if n % d == 0 and row * d >= SHORTEST_ROW), n)
-        row *= divisor
-        if row >= SHORTEST_ROW:
-            break
+    row = _row_length(out.shape)
+    if row is None:
+        return a, b, out
     return a.reshape(-1, row), np.full(row, b), out.reshape(-1, row)
+
+
+def _row_length(shape: tuple[int, ...]) -> int | None:
+    """Return a length of rows, neither short nor long, into which an array of this shape can be cut."""
+    row = 1
+    for n in reversed(shape):
+        longest = min(n, 8 * SHORTEST_ROW)
+        divisor = next((d for d in range(1, longest + 1) if n % d == 0 and row * d >= SHORTEST_ROW), None)
+        if divisor is not None:
+            return row * divisor
+        row *= n
+        if row >= SHORTEST_ROW:
+            return None
+    return None
 
 
 def _lower_cast(frame: Frame, op: Op) -> None:
@@ -128,11 +142,22 @@ def _lower_dot(frame: Frame, op: Op) -> None:
     a, b = (_contiguous(frame, x) for x in op.inputs)
     value, count = op.outputs[0], op.attributes
     out = frame.output(value)
-    if not value.ndim:
-        frame.emit(np.dot, a.reshape(-1), b.reshape(-1), out)
+    a, b = (x.reshape(*x.shape[: x.ndim - count], -1) for x in (a, b))
+    if a.shape[-1] > LONGEST_DOT:
+        for index in np.ndindex(value.shape):
+            _dot_in_pieces(frame, a[index], b[index], out[(*index, ...)])
     else:
-        shape = (*a.shape[: a.ndim - count], -1)
-        frame.emit(np.vecdot, a.reshape(shape), b.reshape(shape), out)
+        frame.emit(np.vecdot if value.ndim else np.dot, a, b, out)
+
+
+def _dot_in_pieces(frame: Frame, a: NDArray, b: NDArray, out: NDArray) -> None:
+    """Sum products piece by piece: the BLAS adds up in the arrays' own precision."""
+    starts = range(0, len(a), LONGEST_DOT)
+    sums = frame.temporary((len(starts),), a.dtype)
+    for i, start in enumerate(starts):
+        piece = slice(start, start + LONGEST_DOT)
+        frame.emit(np.dot, a[piece], b[piece], sums[i, ...])
+    frame.emit(np.add.reduce, sums, 0, None, out)
 
 
 def _contiguous(frame: Frame, value: Value) -> NDArray:

@@ -329,3 +329,10 @@ def join_part(array: NDArray, op: Op, index: int) -> NDArray:
     cut[axis] = slice(start, start + op.inputs[index].shape[axis])
     part: NDArray = array[tuple(cut)]
     return part
+
+
+def buffer_like(frame: Frame, array: NDArray, columns: int) -> NDArray:
+    """Return a buffer (…, columns) in which a column of a matrix is contiguous if it is in the array."""
+    if array.ndim == 2 and array.strides[0] < array.strides[1]:
+        return frame.temporary((columns, array.shape[0]), array.dtype).T
+    return frame.temporary((*array.shape[:-1], columns), array.dtype)

@@ -46,6 +46,8 @@ class Backend:
     install: ClassVar[str] = ""
     # Whether training keeps all parameters in one buffer, so that an update is one pass and not one for each array.
     flat_parameters: ClassVar[bool] = False
+    # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
+    fuses: ClassVar[bool] = False
 
     def __init__(self, xp: Namespace, name: str = "") -> None:
         self.xp = xp
@@ -93,7 +95,10 @@ class Backend:
         return self.compile(function, static)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return an elementwise function of arrays as one kernel, if this library fuses."""
+        """Return an elementwise function of arrays as one kernel, if this library fuses.
+
+        The function is hashable, and equal to others that compute the same: a kernel is made once for all of them.
+        """
         return function
 
     def scan(

@@ -17,7 +17,7 @@ from vecprop.network import Network
 from vecprop.normalization import BatchNorm, Scale, Statistics, update_statistics
 from vecprop.optimizers import Optimizer, Slots, clip_by_norm
 from vecprop.propagation import Layer, Params, per_column
-from vecprop.stages import Pass, Stage
+from vecprop.stages import Fused, Pass, Stage
 from vecprop.trees import leaves_of
 
 Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
@@ -162,6 +162,8 @@ def _stages(
     activations: list[Any] = []
     norms: list[BatchNorm] = []
     for l, (g, normalized, rate) in enumerate(zip(net.hidden, run.normalized, run.dropout, strict=True)):
+        if run.backend.fuses and g.elementwise:
+            g = Fused(g, run.backend.fuse)
         norm = BatchNorm(next(scales), w, m) if normalized else None
         dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype) if rate else None
         activations.append(Stage(g, norm, dropped) if normalized or rate else g)

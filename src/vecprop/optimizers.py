@@ -77,10 +77,7 @@ class Elementwise:
         scalars, remembered = self.scalars(slots, rate)
         xp = array_namespace(next(leaves_of(params)))
 
-        def rule(P: Array, G: Array, *rest: Array) -> tuple[Array, ...]:
-            return self.rule(xp, P, G, rest[: self.slot_count], *rest[self.slot_count :])
-
-        fused = fuse(rule)
+        fused = fuse(Rule(self, xp))
         columns = tuple(per_column(s) for s in scalars)
         moved = map_trees(lambda *leaves: fused(*leaves, *columns), params, grads, *slots[: self.slot_count])
         params, *trees = unzip_trees(moved, 1 + self.slot_count, params)
@@ -93,6 +90,19 @@ class Elementwise:
     def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
         """Return (P, *slots) after one step, elementwise."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer's rule as a function (P, G, *slots, *scalars) of arrays: equal if it computes the same."""
+
+    optimizer: Elementwise
+    xp: Namespace
+
+    def __call__(self, P: Array, G: Array, *rest: Array) -> tuple[Array, ...]:
+        """Return (P, *slots) after one step."""
+        count = self.optimizer.slot_count
+        return self.optimizer.rule(self.xp, P, G, rest[:count], *rest[count:])
 
 
 def _zeros(a: Array) -> Array:

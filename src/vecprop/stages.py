@@ -6,7 +6,9 @@ functions with and without it. It belongs to one pass: forward leaves in it what
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from vecprop.activations import Activation
 from vecprop.losses import Loss
@@ -37,6 +39,40 @@ class Stage(Activation):
         dA = dA if self.mask is None else dA * self.mask
         dU = self.g.backward(xp, dA, self._U, self._A)
         return dU if self.norm is None else self.norm.backward(xp, dU)
+
+
+class Fused(Activation):
+    """An elementwise activation whose g and whose step back are one kernel each (`Backend.fuse`)."""
+
+    def __init__(self, g: Activation, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self.g, self._fuse = g, fuse
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fused) and self.g == other.g
+
+    def __hash__(self) -> int:
+        return hash((Fused, self.g))
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return g(Z)."""
+        return self._fuse(_Bound(self.g, "function", xp))(Z)
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
+        """Return dA ∘ g′(Z)."""
+        return self._fuse(_Bound(self.g, "backward", xp))(dA, Z, A)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A method of an activation with its namespace: two of them are equal if they compute the same."""
+
+    g: Activation
+    method: str
+    xp: Namespace
+
+    def __call__(self, *arrays: Array) -> Array:
+        """Return what the method gives."""
+        return getattr(self.g, self.method)(self.xp, *arrays)
 
 
 class Pass(NamedTuple):

@@ -230,13 +230,13 @@ def _start(
     """Return the layers to start from, on the backend; a stack of K where K networks are trained."""
     if params is None:
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
-        return check_params(net, net.init(one_seed_each, init, dtype, backend))
+        return replace(check_params(net, net.init(one_seed_each, init, dtype, backend)), backend=backend)
     given = check_params(net, params)
     host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
     if networks is not None and not given.stack:
         host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]
     moved = tuple(Layer(*(backend.asarray(a, dtype) for a in layer)) for layer in host)
-    return check_params(net, moved)
+    return replace(check_params(net, moved), backend=backend)
 
 
 def _run(

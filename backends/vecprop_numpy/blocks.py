@@ -1,0 +1,167 @@
+"""Sums over blocks of columns, and elementwise kernels in chunks: what several threads share among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from vecprop_numpy.program import Frame, Target, buffer_like, uses
+from vecprop_numpy.threads import Code, Parallel
+from vecprop_numpy.tracing import NDArray, Op, Region, Shape
+
+# So many numbers of each array an elementwise kernel handles at a time: a few arrays of them stay in the L1 and L2.
+CHUNK = 32768
+# An elementwise kernel over fewer numbers than this is not worth a second thread.
+SMALLEST_PARALLEL = 65536
+
+
+def lower_blocks(frame: Frame, op: Op) -> None:
+    """Write the code of a sum over blocks of columns: each thread adds up blocks of its own."""
+    size, whole = op.attributes
+    arrays = [frame.array(v) for v in op.inputs]
+    threads = min(len(frame.pools), whole)
+    outs = [frame.output(v) for v in op.outputs]
+    pieces: list[Code] = []
+    totals: list[list[NDArray]] = []
+    frames: list[Frame] = []
+    for t in range(threads):
+        first, last = whole * t // threads, whole * (t + 1) // threads
+        worker = Frame(op.scope, (), [frame.pools[t]], frame)
+        sums = outs if t == 0 else [worker.temporary(v.shape, v.dtype) for v in op.outputs]
+        _sum_blocks(worker, op.regions[0], arrays, sums, range(first * size, last * size, size), False)
+        if t == threads - 1 and len(op.regions) > 1:
+            _sum_blocks(worker, op.regions[1], arrays, sums, range(whole * size, whole * size + 1), True)
+        pieces.append(worker.code)
+        totals.append(sums)
+        frames.append(worker)
+    frame.emit(Parallel(pieces)) if threads > 1 else frame.code.extend(pieces[0])
+    for sums in totals[1:]:
+        for out, part in zip(outs, sums, strict=True):
+            _emit_sum(frame, out, part)
+    for worker in frames:
+        worker.close()
+
+
+def _emit_sum(frame: Frame, out: NDArray, part: NDArray) -> None:
+    """Write the code of out += part, on all threads if it is large."""
+    if out.size < 2 * SMALLEST_PARALLEL or len(out) < len(frame.pools) or len(frame.pools) == 1:
+        frame.emit(np.add, out, part, out)
+        return
+    threads = len(frame.pools)
+    cuts = [len(out) * t // threads for t in range(threads + 1)]
+    frame.emit(Parallel([[(np.add, (out[a:b], part[a:b], out[a:b]))] for a, b in pairwise(cuts)]))
+
+
+def _sum_blocks(
+    worker: Frame, region: Region, arrays: list[NDArray], sums: list[NDArray], starts: range, more: bool
+) -> None:
+    """Write the code that sums, or adds (`more`), the function of the blocks that start at the given columns."""
+    body = Frame(region.scope, region.results, worker.pools, worker)
+    columns = region.leaves[0].shape[-1]
+    single = len(starts) == 1
+    blocks = []
+    for leaf, array in zip(region.leaves, arrays, strict=True):
+        block = array[..., starts[0] : starts[0] + columns]
+        body.arrays[leaf] = block if single else buffer_like(body, array, columns)
+        blocks.append(body.arrays[leaf])
+    if single and not more:
+        body.deliver_to([Target(total, None) for total in sums])
+    body.build()
+    if single:
+        worker.code.extend(body.code)
+        if more:
+            worker.code.extend(
+                (np.add, (total, body.array(v), total)) for total, v in zip(sums, region.results, strict=True)
+            )
+    else:
+        results = [body.array(v) for v in region.results]
+        worker.emit(
+            _Blocks(list(zip(blocks, arrays, strict=True)), starts, body.code, list(zip(sums, results, strict=True)))
+        )
+    body.close()
+
+
+@dataclass
+class _Blocks:
+    """A sum over several blocks, ready to run."""
+
+    blocks: list[tuple[NDArray, NDArray]]
+    starts: range
+    code: Code
+    sums: list[tuple[NDArray, NDArray]]
+
+    def __call__(self) -> None:
+        """Run all blocks."""
+        code, copy, add = self.code, np.copyto, np.add
+        columns = self.blocks[0][0].shape[-1]
+        for start in self.starts:
+            for buffer, array in self.blocks:
+                copy(buffer, array[..., start : start + columns])
+            for function, arguments in code:
+                function(*arguments)
+            for total, part in self.sums:
+                if start == self.starts[0]:
+                    copy(total, part)
+                else:
+                    add(total, part, total)
+
+
+def lower_fused(frame: Frame, op: Op) -> None:
+    """Write the code of an elementwise kernel: a chunk of the arrays at a time, large ones on all threads."""
+    (region,) = op.regions
+    shape: Shape = op.attributes
+    sources = [frame.array(v) for v in op.inputs]
+    # Chunk by chunk, a result may only replace an operand that is read at the very same places
+    roots = [frame.root(v) for v in set(uses(op))]
+    over = [v for v in op.inputs if sum(root is frame.root(v) for root in roots) == 1]
+    outs = [frame.output(v, over) for v in op.outputs]
+    chunks = list(cut(shape, CHUNK))
+    size = op.outputs[0].size
+    threads = min(len(frame.pools), len(chunks)) if size >= SMALLEST_PARALLEL else 1
+    pieces: list[Code] = [[] for _ in range(threads)]
+    for i, chunk in enumerate(chunks):
+        t = i * threads // len(chunks)
+        body = Frame(region.scope, region.results, [frame.pools[t]], frame)
+        body.chunked = True
+        for leaf, source in zip(region.leaves, sources, strict=True):
+            body.arrays[leaf] = part_of(source, shape, chunk)
+        targets = []
+        for out in outs:
+            part = part_of(out, shape, chunk)
+            over = [x for x, s in zip(region.leaves, sources, strict=True) if np.may_share_memory(out, s)]
+            targets.append(Target(part, over[0] if over else None))
+        body.deliver_to(targets)
+        pieces[t].extend(body.build().code)
+        body.close()
+    frame.emit(Parallel(pieces)) if threads > 1 else frame.code.extend(pieces[0])
+
+
+def cut(shape: Shape, size: int) -> Iterator[tuple[slice, ...]]:
+    """Cut an array into contiguous chunks of about a size, the last ones smaller.
+
+    >>> list(cut((4, 3), 6))
+    [(slice(0, 2, None),), (slice(2, 4, None),)]
+    """
+    total = int(np.prod(shape))
+    if total <= size or not shape:
+        yield ()
+        return
+    row = total // shape[0]
+    if row >= size and len(shape) > 1:
+        for i in range(shape[0]):
+            for rest in cut(shape[1:], size):
+                yield slice(i, i + 1), *rest
+        return
+    count = -(-total // size)
+    rows = -(-shape[0] // count)
+    for start in range(0, shape[0], rows):
+        yield (slice(start, min(start + rows, shape[0])),)
+
+
+def part_of(array: NDArray, shape: Shape, chunk: tuple[slice, ...]) -> NDArray:
+    """Return the chunk of an array that broadcasts to a shape."""
+    array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
+    return array[tuple(s if n > 1 else slice(None) for s, n in zip(chunk, array.shape, strict=False))]
