@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 import vecprop as vp
-from vecprop import demonstrations
+from vecprop import deep, demonstrations
 from vecprop.cli import arguments, check, demo, output
 from vecprop.cli.app import app
 from vecprop.propagation import Layer
@@ -300,7 +300,7 @@ def test_a_check_that_cannot_be(options, message):
         (MemoryError("Unable to allocate 9 TiB"), 2, "not enough memory: Unable to allocate 9 TiB"),
         (MemoryError(), 2, "not enough memory"),
         (ValueError(), 2, "ValueError"),
-        (vp.DivergenceError("diverged", epoch=1, step=1, layer=1, params=(), history={}), 1, "diverged"),
+        (vp.DivergenceError("diverged", epoch=1, step=1, layer=1, params=(), state=None, history={}), 1, "diverged"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -396,9 +396,18 @@ def test_the_quick_demo_from_end_to_end(tmp_path, monkeypatch):
     out, err = vecprop("demo", "--quick", "--out", "pictures", "--seed", 1, "--backend", "numpy")
     assert err == "" and out.startswith(f"vecprop {vp.__version__}, seed 1, backend numpy (from --backend)")
     assert "FAILED" not in out and "claims hold, " in out.splitlines()[-1]
-    for words in ("(E40)", "(E23", "(E27)", "(E28)", "% of the test digits", "speed-up", "numpy, network 2-4-1"):
+    for words in (
+        "(E40)",
+        "(E23",
+        "(E27)",
+        "(E28)",
+        "(E36)",
+        "% of the test digits",
+        "speed-up",
+        "numpy, network 2-4-1",
+    ):
         assert words in out
-    names = ["cost-curve.png", "decision-boundary.png", "saturation.png", "speed-up.png"]
+    names = ["cost-curve.png", "decision-boundary.png", "saturation.png", "speed-up.png", "vanishing-gradient.png"]
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["bench.json", *names]
     for name in names:
         assert os.path.join("pictures", name) in out
@@ -453,6 +462,22 @@ def test_every_section_judges_what_it_shows(monkeypatch, tmp_path, section, name
     monkeypatch.setattr(demo, "_SECTIONS", (getattr(demo, section),))
     out, _ = vecprop("demo", "--out", tmp_path, code=1)
     assert any("FAILED: " in line and claim in line for line in out.splitlines()), out
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "claim"),
+    [
+        ("sigmoid", {"ratio": 0.01}, "sigmoid: ‖dW1‖ is less than 0.001 of ‖dW9‖"),
+        ("batch_norm", {"test_accuracy": 0.8}, "ReLU with He's weights, and batch normalization"),
+    ],
+)
+def test_the_section_on_depth_judges_what_it_shows(monkeypatch, tmp_path, name, change, claim):
+    real = deep.deep_gradients(0)
+    changed = replace(real, **{name: replace(getattr(real, name), **change)})
+    monkeypatch.setattr(deep, "deep_gradients", lambda seed: changed)  # noqa: ARG005
+    monkeypatch.setattr(demo, "_SECTIONS", (demo._depth,))
+    out, _ = vecprop("demo", "--out", tmp_path, code=1)
+    assert "1 of 2 claims hold" in out and any("FAILED: " in line and claim in line for line in out.splitlines()), out
 
 
 def test_a_check_that_finds_nothing_fails_the_demo(monkeypatch, tmp_path):

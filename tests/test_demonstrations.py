@@ -7,6 +7,7 @@ import pytest
 
 import vecprop as vp
 from vecprop import demonstrations
+from vecprop.deep import deep_gradients
 from vecprop.demonstrations import DIGITS_GOAL
 
 SEEDS = [1, 2, 3]
@@ -84,6 +85,23 @@ def test_the_slope_is_that_of_tanh_at_the_start():
     assert run.slope == pytest.approx(np.mean(1 / np.cosh(Z1) ** 2), rel=1e-5)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_gradient_vanishes_in_a_deep_sigmoid_network_and_two_ways_cure_it(seed):
+    result = deep_gradients(seed)
+    assert result.vanished and result.cured
+    assert result.sigmoid.ratio < 1e-4 and result.sigmoid.test_accuracy < 0.2
+    for run in (result.relu, result.batch_norm):
+        assert 0.5 < run.ratio < 5 and run.test_accuracy > 0.9
+        assert run.norms.shape == (20, 9) and run.norms.tolist() == run.training.history["gradient_norm"]
+    # each layer takes its part: about 1/4 for the sigmoid, about 1 with either cure
+    steps = [np.median(run.norms, axis=0)[1:-1] / np.median(run.norms, axis=0)[2:] for run in result.runs]
+    assert steps[0].max() < 0.5 and min(steps[1].min(), steps[2].min()) > 0.5
+    assert [g.name for g in result.sigmoid.training.net.hidden] == ["sigmoid"] * 8
+    assert not replace(result, sigmoid=result.relu).vanished
+    assert not replace(result, relu=result.sigmoid).cured
+    assert not replace(result, batch_norm=replace(result.batch_norm, test_accuracy=0.8)).cured
+
+
 @pytest.mark.usefixtures("jax_backend")
 def test_the_same_on_jax():
     ours, theirs = (demonstrations.planar(5, epochs=20, backend=name) for name in ("numpy", "jax"))
@@ -118,6 +136,8 @@ def test_the_cost_and_the_accuracy_of_a_data_set():
         (lambda: demonstrations.planar(seed=-1), "seed must be an integer"),
         (lambda: demonstrations.planar(learning_rate=0), "learning_rate must be a finite number > 0, got 0"),
         (lambda: demonstrations.zero_initialization(hidden="tahn"), "did you mean 'tanh'"),
+        (lambda: deep_gradients(depth=1), "depth must be an integer of at least 2, got 1"),
+        (lambda: deep_gradients(units=0), "units must be a positive integer, got 0"),
         (lambda: demonstrations.saturation(scales=()), "scales must hold at least one number"),
         (lambda: demonstrations.saturation(scales=(1, -2)), "scales must be a finite number > 0, got -2"),
         (lambda: demonstrations.gradient_checks(backend="numpi"), "did you mean 'numpy'"),

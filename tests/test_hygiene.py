@@ -31,12 +31,15 @@ LAYERS = [
     {"quasi_newton"},
     {"options", "examples"},
     {"training"},
+    {"evidence"},
+    {"symptoms"},
+    {"diagnosis"},
     {"tables"},
     {"dataset"},
     {"datasets"},
     {"plots"},
     {"benchmark_report"},
-    {"benchmark", "demonstrations"},
+    {"benchmark", "demonstrations", "deep"},
     {"cli", "__main__"},
 ]
 VENDORS = {"numpy", "cupy", "jax", "jaxlib", "torch", "sklearn", "scipy", "matplotlib", "rich", "typer"}

@@ -73,7 +73,71 @@ def test_a_wide_logarithmic_range_has_readable_ticks(tmp_path):
     assert 3 <= sum(bool(label.get_text()) for label in ax.get_yticklabels()) <= 16
 
 
-@pytest.mark.parametrize("draw", [plots.cost_curve, plots.gradient_norms])
+def test_the_history_of_a_run_in_panels():
+    rows = {"validation_cost": [0.9, 0.6, 0.3], "metric": [0.5, 0.8, 0.9], "learning_rate": [0.1, 0.05, 0.01]}
+    ax = plots.history(HISTORY | rows)
+    costs, metric, rate = ax.figure.axes
+    assert ax is costs and costs.get_yscale() == "linear" and legend(costs) == ["training", "validation"]
+    assert lines(costs) == {"training": ([1, 2, 3], HISTORY["cost"]), "validation": ([1, 2, 3], [0.9, 0.6, 0.3])}
+    assert lines(metric) == {"metric": ([1, 2, 3], rows["metric"])} and metric.get_ylabel() == "metric"
+    assert lines(rate) == {"learning_rate": ([1, 2, 3], rows["learning_rate"])}
+    assert {panel.get_xlabel() for panel in (costs, metric, rate)} == {"epoch"}
+
+
+def test_the_history_of_a_run_without_more():
+    """A learning rate that stays the same needs no panel, and one line no legend."""
+    ax = plots.history(HISTORY | {"learning_rate": [0.1, 0.1, 0.1]})
+    assert len(ax.figure.axes) == 1 and lines(ax) == {"training": ([1, 2, 3], HISTORY["cost"])}
+    assert ax.get_legend() is None
+
+
+def test_the_history_on_given_axes_is_that_of_the_costs():
+    left, right = plots.panels(2)
+    assert plots.history(HISTORY | {"metric": [0.1, 0.2, 0.3]}, right) is right
+    assert len(right.figure.axes) == 2 and len(right.lines) == 1 and not left.lines
+
+
+@pytest.mark.parametrize(
+    ("costs", "scale"),
+    [([1.0, 0.5], "linear"), ([1.0, 0.009], "log"), ([1.0, 0.0], "linear"), ([1.0, np.nan], "linear")],
+)
+def test_a_cost_that_spans_decades_has_a_logarithmic_axis(costs, scale, tmp_path):
+    ax = plots.history({"cost": costs})
+    assert ax.get_yscale() == scale
+    plots.save(ax, tmp_path / "costs.png")
+
+
+def test_the_history_of_a_stack_has_the_best_in_a_thick_line(tmp_path):
+    costs = [[1.0, 2.0, 3.0], [0.5, 0.4, np.nan]]
+    norms = [[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]] * 2
+    given = {"cost": costs, "learning_rate": [[0.1, 0.2, 0.3]] * 2, "gradient_norm": norms}
+    ax = plots.history(given)
+    plots.save(ax, tmp_path / "stack.png")
+    *thin, thick = ax.get_lines()
+    assert len(thin) == 3 and max(line.get_linewidth() for line in thin) < thick.get_linewidth()
+    assert thick.get_label() == "training, the best of 3" and list(thick.get_ydata()) == [2.0, 0.4]
+    assert lines(plots.gradient_norms(given)) == {"layer 1": ([1, 2], [3.0, 3.0]), "layer 2": ([1, 2], [4.0, 4.0])}
+
+
+def test_results_can_be_given_for_their_history():
+    data = vp.datasets.xor(m=80)
+    options = {"validation": 0.25, "patience": 5, "optimizer": vp.Adam(0.3), "epochs": 60}
+    net = vp.Network((2, 8, 1))
+    result = vp.fit(net, *data, **options)
+    training, validation, chosen = plots.history(result).get_lines()
+    assert list(training.get_ydata()) == result.history["cost"]
+    assert list(validation.get_ydata()) == result.history["validation_cost"]
+    epoch = int(np.argmin(result.history["validation_cost"])) + 1
+    assert list(chosen.get_xdata()) == [epoch, epoch] and chosen.get_label() == f"epoch {epoch}, given back"
+    assert len(lines(plots.gradient_norms(result))) == 2
+    stack = vp.fit(net, *data, **options, seed=[0, 1, 2])
+    best = int(np.argmin(stack.final_costs))
+    assert list(plots.history(stack).get_lines()[3].get_ydata()) == [row[best] for row in stack.history["cost"]]
+    (first, _), norms = plots.gradient_norms(stack).get_lines(), stack.history["gradient_norm"]
+    assert list(first.get_ydata()) == [row[best][0] for row in norms]
+
+
+@pytest.mark.parametrize("draw", [plots.cost_curve, plots.gradient_norms, plots.history])
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [

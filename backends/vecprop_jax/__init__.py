@@ -169,6 +169,18 @@ class JAXBackend(Backend):
             parts.append(function(array[..., whole * block_size :]))
         return jnp.concatenate(parts, axis=-1)
 
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return the columns of one turn of a compiled loop: on a CPU so many that their numbers stay in the cache.
+
+        On a GPU all at once, or as many as take a quarter of the memory that is free.
+        """
+        if jax.default_backend() != "cpu":
+            free = self.free_memory()
+            fits = m if free is None else free // (4 * 2 * units * itemsize)  # every number and its gradient
+            return None if m <= fits else max(1024, fits)
+        block = 2048 if units >= 32 else 8192
+        return None if m < 4 * block else block
+
     def free_memory(self) -> int | None:
         """Return the memory free on the device, where it tells; on a CPU main memory."""
         told = jax.devices()[0].memory_stats()

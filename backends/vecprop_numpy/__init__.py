@@ -23,8 +23,9 @@ __all__ = ["NumPyBackend"]
 
 # Bytes that the numbers of a block may take, of an L2 cache of 1 to 2 MB.
 CACHE = 1 << 20
-# Matrix products of fewer columns are slow.
+# Products of fewer columns are slow: so many in a mini-batch, which is to be divided among threads, and in a full one.
 NARROWEST_BLOCK = 256
+NARROWEST_OF_MANY = 2048
 # Numbers to compute below which a second thread does not pay.
 SMALLEST_WORK = 1 << 18
 
@@ -108,7 +109,8 @@ class NumPyBackend(Backend):
         """
         if m * units < SMALLEST_WORK:
             return None
-        block = max(CACHE // (units * itemsize), NARROWEST_BLOCK)
+        narrowest = NARROWEST_OF_MANY if m >= 8 * NARROWEST_OF_MANY else NARROWEST_BLOCK
+        block = max(CACHE // (units * itemsize), narrowest)
         if m < 2 * block:
             return None
         threads = usable_threads()

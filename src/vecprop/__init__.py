@@ -30,6 +30,7 @@ from vecprop.selection import backends, get_backend, get_precision, use_backend,
 if TYPE_CHECKING:
     from vecprop import datasets, metrics, plots
     from vecprop.checking import GradientReport, check_gradients, numeric_gradient
+    from vecprop.diagnosis import Diagnosis, diagnose
     from vecprop.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
     from vecprop.quasi_newton import LBFGS
     from vecprop.results import FitResult, TrainingState
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 _MODULES = ("datasets", "metrics", "plots")
 _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
+    "diagnosis": ("Diagnosis", "diagnose"),
     "optimizers": ("Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
     "quasi_newton": ("LBFGS",),
     "results": ("FitResult", "TrainingState"),
@@ -62,6 +64,7 @@ __all__ = [
     "CallbackError",
     "Constant",
     "Cosine",
+    "Diagnosis",
     "DivergenceError",
     "ExponentialDecay",
     "FitResult",
@@ -83,6 +86,7 @@ __all__ = [
     "backends",
     "check_gradients",
     "datasets",
+    "diagnose",
     "fit",
     "get_backend",
     "get_precision",

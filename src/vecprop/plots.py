@@ -24,7 +24,7 @@ import numpy.typing as npt
 from vecprop.arguments import check_number, check_positive_integer
 from vecprop.namespaces import Array, array_namespace, is_array
 from vecprop.network import Network
-from vecprop.results import History
+from vecprop.results import FitResult, History
 from vecprop.selection import backend_for
 from vecprop.validation import check_examples, check_params
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "o^sDvPX"
 LINES = ("-", "--", "-.", ":")
+_DECADES = 100.0  # a cost that falls by two decades is drawn on a logarithmic axis
 _GRID = 250  # points along each side of the grid on which a decision boundary is evaluated
 _BLOCK = 16_384  # grid points in one forward pass
 
@@ -94,16 +95,59 @@ def cost_curve(histories: History | Mapping[str, History], ax: "Axes | None" = N
     return ax
 
 
-def gradient_norms(history: History, ax: "Axes | None" = None) -> "Axes":
-    """Draw ‖dW_l‖ of each layer over the epochs, on a logarithmic axis (E36).
+def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
+    """Draw what a training run wrote down: its cost and, where there are, validation cost, metric and learning rate.
 
-    Norms that shrink by a factor from each layer to the one before it are a vanishing gradient. Epochs with a norm of
-    exactly 0 leave a gap.
+    The cost's axis is logarithmic where it spans two decades. A stack of networks is drawn in thin lines, the best of
+    it in a thick one; a dotted line marks the epoch whose parameters early stopping gave back.
 
     Parameters
     ----------
-    history : history
-        `result.history`.
+    result : FitResult or history
+        What `vp.fit` returned, or its `history`.
+    ax : matplotlib Axes, optional
+        Given, it gets the costs alone. Otherwise a new figure has a panel for them, one for the metric if there is one,
+        and one for the learning rate if it changes; the first is returned, all are `ax.figure.axes`.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    TypeError, ValueError
+        If that is no history, or an empty one.
+    """
+    given = _history_of(result)
+    costs = _column("result", given, "cost")
+    best, marked = _best_of(result), _epoch_given_back(result)
+    kept = {"training": costs}
+    if "validation_cost" in given:
+        kept["validation"] = _column("result", given, "validation_cost")
+    rates = _column("result", given, "learning_rate") if "learning_rate" in given else np.zeros((1, 1))
+    extra = [key for key, drawn in (("metric", "metric" in given), ("learning_rate", np.ptp(rates) > 0)) if drawn]
+    axes = panels(1 + len(extra), width=6.4 if not extra else 5.0) if ax is None else [ax]
+    finite = np.concatenate([a[np.isfinite(a)] for a in kept.values()])
+    log = finite.size > 0 and finite.min() > 0 and finite.max() > _DECADES * finite.min()
+    _draw_runs(axes[0], kept, best, marked)
+    decorate(axes[0], "epoch", "cost J (mean loss per example)", "Cost over the epochs", log=bool(log))
+    if len(axes[0].get_lines()) > 1:
+        _legend(axes[0])
+    for key, panel in zip(extra, axes[1:], strict=False):
+        _draw_runs(panel, {key: _column("result", given, key)}, best, marked)
+        name = key.replace("_", " ")
+        decorate(panel, "epoch", name, f"{name.capitalize()} over the epochs")
+    return axes[0]
+
+
+def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
+    """Draw ‖dW_l‖ of each layer over the epochs, on a logarithmic axis (E36).
+
+    Norms that shrink by a factor from each layer to the one before it are a vanishing gradient. Epochs with a norm of
+    exactly 0 leave a gap. Of a stack the best network is drawn.
+
+    Parameters
+    ----------
+    result : FitResult or history
+        What `vp.fit` returned, or its `history`.
     ax : matplotlib Axes, optional
         A figure of its own unless given.
 
@@ -114,7 +158,9 @@ def gradient_norms(history: History, ax: "Axes | None" = None) -> "Axes":
     TypeError, ValueError
         If that is no history, or an empty one.
     """
-    norms = np.asarray(_history("history", history, "gradient_norm"), dtype=np.float64)
+    given = _history_of(result)
+    norms = np.asarray(_history("result", given, "gradient_norm"), dtype=np.float64)
+    norms = norms[:, _best_of(result)] if norms.ndim == 3 else norms
     ax = panels()[0] if ax is None else ax
     drawn = np.where(norms > 0, norms, np.nan)
     epochs = np.arange(1, len(norms) + 1)
@@ -187,6 +233,49 @@ def _histories(given: Any) -> dict[str, History]:
     for label, history in runs.items():
         _history(f"histories[{label!r}]" if label else "histories", history, "cost")
     return runs
+
+
+def _history_of(result: Any) -> Any:
+    """Return the history of a result, or what was given in its place."""
+    return result.history if isinstance(result, FitResult) else result
+
+
+def _column(argument: str, given: Any, key: str) -> Floats:
+    """Return one column of a history, (epochs, K), K = 1 for one network."""
+    values = np.asarray(_history(argument, given, key), dtype=np.float64)
+    return values if values.ndim == 2 else values[:, np.newaxis]
+
+
+def _best_of(result: Any) -> int:
+    """Return the place of the best network in its stack, 0 for one network; by the last cost in a history alone."""
+    given = _history_of(result)
+    costs = given.get("validation_cost") or given.get("cost") or [0.0]
+    last = np.atleast_1d(np.asarray(costs[-1], dtype=np.float64))
+    if isinstance(result, FitResult) and result.networks is not None:
+        last = result.final_costs
+    return int(np.argmin(np.where(np.isfinite(last), last, np.inf)))
+
+
+def _epoch_given_back(result: Any) -> int | None:
+    """Return the epoch of the history, from 1, that early stopping chose; None without, and for a stack."""
+    if not isinstance(result, FitResult) or result.state.best is None or result.networks is not None:
+        return None
+    earlier = result.state.epoch - len(result.history["cost"])  # of the run that this one went on from
+    epoch = int(result.state.best.epoch) - earlier
+    return epoch if epoch > 0 else None
+
+
+def _draw_runs(ax: "Axes", columns: dict[str, Floats], best: int, marked: int | None) -> None:
+    """Draw columns (epochs, K): thin lines for the networks of a stack, thick ones for the best of it."""
+    for (name, values), colour, line in zip(columns.items(), COLOURS, LINES, strict=False):
+        epochs, K = np.arange(1, len(values) + 1), values.shape[1]
+        for k in range(K if K > 1 else 0):
+            ax.plot(epochs, values[:, k], color=colour, linestyle=line, linewidth=0.7, alpha=0.4, label="_thin")
+        label = name if K == 1 else f"{name}, the best of {K}"
+        chosen = values[:, best if K > 1 else 0]
+        ax.plot(epochs, chosen, color=colour, linestyle=line, linewidth=1.8 if K == 1 else 2.6, label=label)
+    if marked is not None:
+        ax.axvline(marked, color="0.5", linestyle=":", linewidth=1.2, label=f"epoch {marked}, given back")
 
 
 def _history(argument: str, given: Any, key: str) -> list[Any]:

@@ -132,9 +132,9 @@ def _unscaled_targets(e: Evidence, _: set[str]) -> Finding | None:
 def _different_data(e: Evidence, _: set[str]) -> Finding | None:
     """Find training and validation sets that come from different distributions (E37).
 
-    By Kolmogorov and Smirnov's test of each row of X and Y. The largest distance between two empirical distribution functions needs no assumption about the data: it sees a
-    difference of means as well as of deviations, and on a row of one-hot Y it is the difference of the shares. The
-    level is 1 in 1000 for all rows together.
+    By Kolmogorov and Smirnov's test of each row of X and Y. The largest distance between two empirical distribution
+    functions needs no assumption about the data: it sees a difference of means as well as of deviations, and on a row
+    of one-hot Y it is the difference of the shares. The level is 1 in 1000 for all rows together.
     """
     if e.training is None or e.validation is None:
         return None
@@ -276,14 +276,18 @@ def _signals(e: Evidence) -> Floats | None:
     return np.asarray(signals / signals[-1], dtype=np.float64)
 
 
+# What keeps a gradient from the layers below: a vanishing one is then its effect. Inputs out of scale saturate layer 1.
+_NO_SLOPE = {"unscaled_inputs", "identical_units", "saturated_units", "dead_relu"}
+
+
 def _vanishing_gradients(e: Evidence, found: set[str]) -> Finding | None:
-    """Find a hidden layer that gets less than a hundredth of what the last gets (E36), unless units are the reason."""
+    """Find a hidden layer that gets less than a hundredth of what the last gets (E36), for no reason found already."""
     signals = _signals(e)
     if signals is None:
         return None
     worst = int(signals[:-1].argmin())
     e.numbers["gradient of the weakest layer / of the last"] = float(signals[worst])
-    if signals[worst] >= _FAINT or found & {"saturated_units", "dead_relu", "identical_units"}:
+    if signals[worst] >= _FAINT or found & _NO_SLOPE:
         return None
     norm = float(e.norms[-1, worst])
     part = f"only {signals[worst]:.1g}" if norm > 0 else "nothing"
@@ -346,7 +350,8 @@ def _learning_rate_too_high(e: Evidence, found: set[str]) -> Finding | None:
         "learning_rate_too_high",
         f"{what}: the steps are too long.",
         numbers | {"learning rate": e.rate},
-        f"lower the learning rate{_now(e)} by a factor of 3 to 10, or let a schedule lower it; larger batches; scale the inputs (standardize=True).",
+        f"lower the learning rate{_now(e)} by a factor of 3 to 10, or let a schedule lower it; larger batches; scale "
+        "the inputs (standardize=True).",
     )
 
 
@@ -371,35 +376,47 @@ _OBSTACLES = {
 
 
 def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
-    """Find a cost that has not come to rest: it fell significantly from the second to the last third of the epochs.
-
-    Each third brings r times the fall of the third before; as many epochs again bring three more. It is still falling
-    if these are worth a twentieth of the cost, or if the cost has only begun to fall, at an even pace (r near 1).
-    """
+    """Find a cost that has not come to rest, of the training set and of the validation set if there is one."""
     costs = e.costs if "different_data" in found else e.watched
     if len(costs) < 3 or e.stopped in ("patience", "converged") or found & _OBSTACLES:
         return None
-    n = len(costs) // 3
-    thirds = [costs[-3 * n : -2 * n], costs[-2 * n : -n], costs[-n:]]
-    before, fall = (float(a.mean() - b.mean()) for a, b in pairwise(thirds))
-    noise = float(np.diff(costs[-2 * n :], 2).std() / np.sqrt(6 * n)) if n > 2 else 0.0  # second differences: no trend
-    r = min(fall / before, 1.0) if before > 0 else 1.0
-    more = float(fall * (r + r**2 + r**3))
-    end, learned = float(costs[-1]), e.learned
+    fall, falls = _fall(costs)
+    end = float(costs[-1])
     e.numbers["fall of the cost in the last third / cost"] = fall / end
-    significant = fall > max(3 * noise, 1e-5 * abs(end))  # below, rounding in float32 counts
-    begun = float(costs[0] - end) < 0.1 * abs(costs[0])
-    if not significant or learned > _LEARNED or not (more > _RISE * end or (begun and r > 0.9)):
+    if not (falls and _fall(e.costs)[1]) or e.learned > _LEARNED:
         return None
-    what = "barely falls" if begun else "is still falling"
+    begun = _has_only_begun(costs)
     rate = f"a learning rate 10 times larger{_now(e)}"
     return Finding(
         "still_falling",
-        f"the cost {what}: from {costs[0]:.4g} to {end:.4g} in {len(costs)} epochs, and by {fall:.2g} from the second "
-        "to the last third of them.",
-        {"first cost": float(costs[0]), "last cost": end, "fall": fall, "fall before": before, "learning rate": e.rate},
+        f"the cost {'barely falls' if begun else 'is still falling'}: from {costs[0]:.4g} to {end:.4g} in {len(costs)} "
+        f"epochs, and by {fall:.2g} from the second to the last third of them.",
+        {"first cost": float(costs[0]), "last cost": end, "fall": fall, "learning rate": e.rate},
         f"{rate}, or Adam; then more epochs." if begun else f"more epochs; {rate}, or Adam.",
     )
+
+
+def _fall(costs: Floats) -> tuple[float, bool]:
+    """Return by how much a cost fell from the second to the last third of the epochs, and whether it still falls.
+
+    Each third brings r times the fall of the third before; as many epochs again bring three more. It still falls if
+    these are worth a twentieth of the cost, or if it has only begun to fall, at an even pace (r near 1).
+    """
+    n = len(costs) // 3
+    thirds = (costs[-3 * n : -2 * n], costs[-2 * n : -n], costs[-n:])
+    before, fall = (float(a.mean() - b.mean()) for a, b in pairwise(thirds))
+    noise = float(np.diff(costs[-2 * n :], 2).std() / np.sqrt(6 * n)) if n > 2 else 0.0  # second differences: no trend
+    end = abs(float(costs[-1]))
+    if fall <= max(3 * noise, 1e-5 * end):  # below, rounding in float32 counts
+        return fall, False
+    r = min(fall / before, 1.0) if before > 0 else 1.0
+    even = before > 0 and r > 0.9
+    return fall, fall * (r + r**2 + r**3) > _RISE * end or (even and _has_only_begun(costs))
+
+
+def _has_only_begun(costs: Floats) -> bool:
+    """Return whether a cost fell by less than a tenth in the whole run."""
+    return float(costs[0] - costs[-1]) < 0.1 * abs(float(costs[0]))
 
 
 def _high_bias(e: Evidence, found: set[str]) -> Finding | None:

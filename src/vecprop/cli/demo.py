@@ -1,4 +1,4 @@
-"""`vecprop demo`: every experiment of `vecprop.demonstrations` and the table of loops against the vectorized pass.
+"""`vecprop demo`: every experiment of `demonstrations` and `deep`, and the table of loops against the vectorized pass.
 
 Each section says what it shows, prints the numbers, and judges a claim by them; the demo fails if a claim does.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 import vecprop
-from vecprop import benchmark, demonstrations, plots
+from vecprop import benchmark, deep, demonstrations, plots
 from vecprop.cli.arguments import usable_backends
 from vecprop.cli.output import check_folder, console, reason
 from vecprop.selection import backends, get_backend, use_backend
@@ -237,6 +237,41 @@ def _layer_one_norms(result: demonstrations.SaturationResult, ax: "Axes") -> Non
     ax.legend(framealpha=0.85, edgecolor="none")
 
 
+def _depth(demo: Demo) -> None:
+    demo.heading(
+        "Vanishing gradients (E36), and two cures (E29, E34)",
+        "A deep network on the digits, 8 hidden layers of 32 units, 20 epochs. On its way back to layer 1 the gradient "
+        "gets a factor g′ in each layer, for the sigmoid 1/4 at most.",
+    )
+    result = deep.deep_gradients(demo.seed)
+    table = [("", "‖dW1‖", "‖dW9‖", "ratio", "cost", "test accuracy")]
+    for r in result.runs:
+        first, last = (float(np.median(r.norms[:, l])) for l in (0, -1))
+        cost = r.training.history["cost"][-1]
+        table.append(
+            (r.name, f"{first:.2g}", f"{last:.2g}", f"{r.ratio:.2g}", f"{cost:.3f}", _percent(r.test_accuracy))
+        )
+    demo.show(_rows(table))
+    demo.claim(f"sigmoid: ‖dW1‖ is less than {deep.VANISHED:g} of ‖dW9‖, and nothing is learned", result.vanished)
+    goal = f"{100 * deep.LEARNED:.0f} %"
+    text = f"ReLU with He's weights, and batch normalization: more than {deep.ALIVE:g} of it, and {goal} of the digits"
+    demo.claim(text, result.cured)
+    left, right = plots.panels(2)
+    _norms_by_layer(result, left)
+    plots.cost_curve({r.name: r.training.history for r in result.runs}, right, log=True)
+    right.set_title("Digits, 8 hidden layers: cost over the epochs")
+    demo.files.append(plots.save(left, demo.out / "vanishing-gradient.png"))
+
+
+def _norms_by_layer(result: deep.DeepResult, ax: "Axes") -> None:
+    """Draw ‖dW_l‖ over the layers, a line for each network: the median over the epochs."""
+    for r, colour, line, marker in zip(result.runs, plots.COLOURS, plots.LINES, "os^", strict=False):
+        norms = np.median(r.norms, axis=0)
+        ax.plot(range(1, len(norms) + 1), norms, color=colour, linestyle=line, marker=marker, label=r.name)
+    plots.decorate(ax, "layer", "‖dW‖, median over the epochs", "Norm of the gradient, by layer", log=True)
+    ax.legend(framealpha=0.85, edgecolor="none")
+
+
 def _speed(demo: Demo) -> None:
     names = usable_backends()
     demo.heading(
@@ -264,4 +299,4 @@ def _speed(demo: Demo) -> None:
     demo.files += report.save(demo.out)
 
 
-_SECTIONS = (_backends, _gradients, _digits, _planar, _zeros, _saturation, _speed)
+_SECTIONS = (_backends, _gradients, _digits, _planar, _zeros, _saturation, _depth, _speed)

@@ -1,0 +1,34 @@
+"""Whether other processes kept the machine busy meanwhile: two threads that share a core wait for one another."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+
+class Neighbours:
+    """From its making on, the cores that processes other than this one keep busy."""
+
+    def __init__(self) -> None:
+        self.began, self.busy = time.perf_counter(), _busy_seconds()
+
+    def cores(self) -> float | None:
+        """Return the mean number of cores, or None where the system does not tell."""
+        busy = _busy_seconds()
+        if busy is None or self.busy is None:
+            return None
+        return max(0.0, (busy - self.busy) / (time.perf_counter() - self.began))
+
+
+def _busy_seconds() -> float | None:
+    """Return the processor seconds of all other processes since the system started."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+        tick = os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):  # only Linux has it
+        return None
+    user, nice, system, _idle, _waiting, *interrupts = (int(value) / tick for value in fields)
+    own = os.times()
+    mine = own.user + own.system + own.children_user + own.children_system
+    return user + nice + system + sum(interrupts) - mine

@@ -1,0 +1,450 @@
+"""`diagnose`: each trouble, made on purpose, is found by its name, and nothing is found in healthy runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from vecprop.diagnosis import Diagnosis, Finding, diagnose
+from vecprop.evidence import Part, evidence_of_result
+
+Descent, Network = vp.GradientDescent, vp.Network
+SEEDS = [0, 1]
+
+
+def fit(net, X, Y, optimizer, epochs, seed, **options):
+    return vp.fit(net, X, Y, **{"optimizer": optimizer, "epochs": epochs, "seed": seed, "batch_size": 50} | options)
+
+
+def deep(width=16):
+    return Network((2, *[width] * 8, 1), hidden="sigmoid")
+
+
+def surface(m, seed, noise=0.1):
+    """A regression with four features: sin(x1) + x2 x3, and noise."""
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((4, m))
+    return X, np.sin(X[:1]) + X[1:2] * X[2:3] + noise * random.standard_normal((1, m))
+
+
+def scaled_params(net, seed, factors):
+    return [(W * np.float32(c), b) for (W, b), c in zip(net.init(seed), factors, strict=True)]
+
+
+def diverged(*args, **options):
+    with pytest.raises(vp.DivergenceError) as caught:
+        fit(*args, **options)
+    return caught.value
+
+
+# --- troubles made on purpose -------------------------------------------------------------------------------
+
+
+def vanishing_gradients(seed):
+    return fit(deep(), *vp.datasets.xor(300, seed), vp.Adam(0.001), 30, seed)
+
+
+def exploding_gradients(seed):
+    net = Network((4, *[32] * 6, 1), hidden="leaky_relu", output="identity")
+    params = scaled_params(net, seed, [3] * 7)
+    return fit(net, *surface(300, seed), Descent(1e-3), 10, seed, params=params, clip_norm=1.0)
+
+
+def saturated_units(seed):
+    net = Network((2, 8, 1))
+    params = scaled_params(net, seed, [100, 1])
+    return fit(net, *vp.datasets.circles(seed=seed), Descent(0.1), 30, seed, params=params)
+
+
+def saturated_output(seed):
+    """With the squared error dZ carries the slope of the output too (E25)."""
+    net = Network((2, 1), output="tanh", loss="squared_error")
+    X, Y = vp.datasets.moons(seed=seed)
+    params = [(np.zeros((1, 2), "float32"), np.full((1, 1), -20.0, "float32"))]
+    return fit(net, X, 2 * Y - 1, Descent(0.1), 20, seed, params=params)
+
+
+def dead_relu(seed):
+    net = Network((2, 16, 1), hidden="relu")
+    (W, b), last = net.init(seed)
+    b = b - np.where(np.arange(16)[:, None] < 8, 50, 0).astype("float32")
+    return fit(net, *vp.datasets.moons(seed=seed), vp.Adam(0.02), 60, seed, params=[(W, b), last])
+
+
+def identical_units(seed):
+    net = Network((2, 4, 1), hidden="sigmoid")
+    return fit(net, *vp.datasets.flower(seed=seed), Descent(1.0), 30, seed, init="zeros")
+
+
+def identical_units_that_never_move(seed):
+    return fit(Network((2, 4, 1)), *vp.datasets.flower(seed=seed), Descent(1.0), 30, seed, init="zeros")
+
+
+def unscaled_inputs(seed):
+    X, Y = vp.datasets.moons(seed=seed)
+    return fit(Network((2, 16, 1)), X * [[1.0], [1000.0]] + 300, Y, vp.Adam(0.01), 30, seed)
+
+
+def unscaled_inputs_far_from_0(seed):
+    X, Y = vp.datasets.moons(seed=seed)
+    return fit(Network((2, 16, 1)), X / 200 + 2, Y, vp.Adam(0.01), 30, seed)
+
+
+def unscaled_inputs_small(seed):
+    X, Y = vp.datasets.moons(seed=seed)
+    return fit(Network((2, 16, 1)), X / 50, Y, vp.Adam(0.01), 30, seed)
+
+
+def unscaled_targets(seed):
+    X, Y = surface(300, seed)
+    return fit(Network((4, 16, 1), output="identity"), X, 1000 * Y + 5000, vp.Adam(0.01), 30, seed)
+
+
+def different_data(seed):
+    (X, Y), (other, labels) = vp.datasets.moons(seed=seed), vp.datasets.moons(100, seed + 99)
+    return fit(Network((2, 16, 1)), X, Y, vp.Adam(0.02), 60, seed, validation=(1.5 * other + 0.5, labels))
+
+
+def different_data_sorted_by_class(seed):
+    X, Y = vp.datasets.moons(seed=seed)
+    order = np.argsort(Y[0])
+    first, last = order[:250], order[250:]
+    options = {"validation": (X[:, last], Y[:, last])}
+    return fit(Network((2, 16, 1)), X[:, first], Y[:, first], vp.Adam(0.03), 100, seed, **options)
+
+
+def learning_rate_too_high(seed):
+    return fit(Network((4, 1), output="identity"), *surface(300, seed), Descent(1.7), 60, seed, batch_size=30)
+
+
+def learning_rate_too_high_and_rising(seed):
+    return fit(Network((4, 1), output="identity"), *surface(300, seed), Descent(2.03), 20, seed, batch_size=None)
+
+
+def still_falling(seed):
+    return fit(Network((2, 32, 1)), *vp.datasets.spirals(seed=seed), vp.Adam(0.01), 15, seed)
+
+
+def still_falling_barely(seed):
+    return fit(Network((2, 16, 1)), *vp.datasets.moons(seed=seed), Descent(1e-4), 60, seed)
+
+
+def high_bias(seed):
+    return fit(Network((2, 1)), *vp.datasets.circles(seed=seed), Descent(1.0), 60, seed, validation=0.2)
+
+
+def high_bias_regression(seed):
+    X = np.random.default_rng(seed).standard_normal((3, 500))
+    return fit(Network((3, 1), output="identity"), X, X[:1] * X[1:2], Descent(0.1), 60, seed)
+
+
+def high_variance(seed):
+    random = np.random.default_rng(seed)
+    X, Y = random.standard_normal((10, 100)), random.integers(0, 2, (1, 100)).astype(float)
+    return fit(Network((10, 64, 1)), X, Y, vp.Adam(0.01), 100, seed, batch_size=20, validation=0.3)
+
+
+def high_variance_in_spite_of_early_stopping(seed):
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((60, 120))
+    Y = X[:1] + 0.5 * random.standard_normal((1, 120))
+    net = Network((60, 64, 1), output="identity")
+    return fit(net, X, Y, vp.Adam(0.003), 100, seed, batch_size=20, validation=0.3, patience=5)
+
+
+def diverged_members(seed):
+    net = Network((4, 16, 1), hidden="relu", output="identity")
+    return fit(net, *surface(300, seed), Descent((0.001, 0.05, 100.0)), 60, seed)
+
+
+def divergence(seed):
+    X, Y = surface(300, seed)
+    return diverged(Network((4, 16, 1), hidden="relu", output="identity"), 100 * X, Y, Descent(0.1), 60, seed)
+
+
+def divergence_late(seed):
+    return diverged(Network((4, 1), output="identity"), *surface(300, seed), Descent(2.5), 2000, seed, batch_size=None)
+
+
+TROUBLES = [
+    (vanishing_gradients, "vanishing_gradients"),
+    (exploding_gradients, "exploding_gradients"),
+    (saturated_units, "saturated_units"),
+    (saturated_output, "saturated_units"),
+    (dead_relu, "dead_relu"),
+    (identical_units, "identical_units"),
+    (identical_units_that_never_move, "identical_units"),
+    (unscaled_inputs, "unscaled_inputs"),
+    (unscaled_inputs_far_from_0, "unscaled_inputs"),
+    (unscaled_inputs_small, "unscaled_inputs"),
+    (unscaled_targets, "unscaled_targets"),
+    (different_data, "different_data"),
+    (different_data_sorted_by_class, "different_data"),
+    (learning_rate_too_high, "learning_rate_too_high"),
+    (learning_rate_too_high_and_rising, "learning_rate_too_high"),
+    (still_falling, "still_falling"),
+    (still_falling_barely, "still_falling"),
+    (high_bias, "high_bias"),
+    (high_bias_regression, "high_bias"),
+    (high_variance, "high_variance"),
+    (high_variance_in_spite_of_early_stopping, "high_variance"),
+    (diverged_members, "diverged_members"),
+    (divergence, "divergence"),
+    (divergence_late, "divergence"),
+]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("trouble", "name"), TROUBLES, ids=[trouble.__name__ for trouble, _ in TROUBLES])
+def test_a_trouble_made_on_purpose_is_found_and_nothing_else(trouble, name, seed):
+    diagnosis = diagnose(trouble(seed))
+    assert [finding.name for finding in diagnosis] == [name], str(diagnosis)
+    assert diagnosis and name in diagnosis and len(diagnosis) == 1
+    finding = diagnosis[name]
+    assert finding.numbers and finding.message and finding.advice
+    assert max(map(len, str(finding).splitlines())) <= 100
+    assert diagnose.__doc__.count(f'"{name}"') >= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_long_steps_that_kill_units(seed):
+    net = Network((4, 32, 32, 1), hidden="relu", output="identity")
+    names = [finding.name for finding in diagnose(fit(net, *surface(300, seed), vp.Adam(1.0), 30, seed))]
+    assert names[0] == "dead_relu" and set(names) <= {"dead_relu", "learning_rate_too_high"}
+
+
+# --- healthy runs -------------------------------------------------------------------------------------------
+
+
+def xor_tanh(seed):
+    return fit(Network((2, 8, 1)), *vp.datasets.xor(seed=seed), vp.Adam(0.05), 100, seed, validation=0.2)
+
+
+def xor_for_long(seed):
+    return fit(Network((2, 8, 1)), *vp.datasets.xor(seed=seed), vp.Adam(0.1), 1000, seed, batch_size=None)
+
+
+def xor_relu(seed):
+    return fit(Network((2, 16, 1), hidden="relu"), *vp.datasets.xor(seed=seed), Descent(0.5), 200, seed)
+
+
+def moons_sigmoid(seed):
+    net = Network((2, 16, 1), hidden="sigmoid")
+    return fit(net, *vp.datasets.moons(seed=seed), vp.Adam(0.05), 150, seed, validation=0.2)
+
+
+def moons_wide(seed):
+    net = Network((2, 128, 128, 1), hidden="relu")
+    return fit(net, *vp.datasets.moons(seed=seed), vp.Adam(0.003), 30, seed, validation=0.2)
+
+
+def regression_tanh(seed):
+    net = Network((4, 32, 1), output="identity")
+    return fit(net, *surface(800, seed), vp.Adam(0.02), 100, seed, validation=0.2, metric="r2")
+
+
+def regression_wide(seed):
+    net = Network((4, 256, 1), hidden="relu", output="identity")
+    return fit(net, *surface(1000, seed), vp.Adam(0.005), 40, seed, validation=0.2, patience=10)
+
+
+def regression_noisy(seed):
+    net = Network((4, 16, 1), output="identity")
+    return fit(net, *surface(800, seed, noise=1.0), vp.Adam(0.01), 150, seed, validation=0.2, patience=20)
+
+
+def regression_standardized(seed):
+    X, Y = surface(800, seed)
+    net = Network((4, 32, 1), output="identity")
+    return fit(net, X * [[1], [100], [0.01], [5]] + 40, Y, vp.Adam(0.02), 100, seed, standardize=True)
+
+
+def imbalanced_classes(seed):
+    Y = (np.arange(1000) < 50)[None].astype(float)
+    X = np.random.default_rng(seed).standard_normal((4, 1000)) + 2 * Y
+    options = {"class_weight": "balanced", "validation": 0.2}
+    return fit(Network((4, 8, 1)), X, Y, vp.Adam(0.02), 60, seed, **options)
+
+
+HEALTHY = [
+    xor_tanh,
+    xor_for_long,
+    xor_relu,
+    moons_sigmoid,
+    moons_wide,
+    regression_tanh,
+    regression_wide,
+    regression_noisy,
+    regression_standardized,
+    imbalanced_classes,
+]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("healthy", HEALTHY)
+def test_nothing_is_found_in_a_healthy_run(healthy, seed):
+    diagnosis = diagnose(healthy(seed))
+    assert not diagnosis and list(diagnosis) == [] and "high_bias" not in diagnosis, str(diagnosis)
+    assert "nothing found" in str(diagnosis) and diagnosis.numbers
+
+
+@pytest.mark.parametrize(
+    ("depth", "hidden", "options"),
+    [
+        (1, "relu", {"validation": 0.2, "metric": "accuracy"}),
+        (1, "relu", {"dropout": 0.2, "validation": 0.2}),
+        (2, "tanh", {"batch_norm": True, "standardize": True, "validation": 0.2, "patience": 3}),
+        (2, "relu", {"batch_norm": True, "validation": 0.2}),
+        (6, "sigmoid", {"batch_norm": True}),
+    ],
+)
+def test_nothing_is_found_where_digits_are_learned(depth, hidden, options):
+    data = vp.datasets.digits()
+    net = Network((64, *[48] * depth, 10), hidden=hidden, output="softmax")
+    diagnosis = diagnose(fit(net, data.X, data.Y, vp.Adam(0.003), 15, 0, **options))
+    assert not diagnosis, str(diagnosis)
+
+
+def test_the_scaling_that_training_did_itself_is_seen():
+    X, Y = vp.datasets.moons()
+    given = {"net": Network((2, 8, 8, 1)), "X": 100 * X, "Y": Y, "optimizer": vp.Adam(0.02), "epochs": 8, "seed": 0}
+    for options in ({}, {"batch_norm": True}, {"patience": 3}, {"batch_norm": (False, True)}):
+        assert "unscaled_inputs" not in diagnose(fit(**given, standardize=True, **options))
+        assert "unscaled_inputs" in diagnose(fit(**given, **options))
+
+
+# --- what is measured ---------------------------------------------------------------------------------------
+
+
+def test_the_gradient_that_arrives_does_not_depend_on_the_widths():
+    """At the start of a healthy network each layer gets about as much as the last, narrow or wide."""
+    X, Y = surface(500, 0)
+    for sizes in ((4, 8, 8, 1), (4, 512, 512, 1), (4, 512, 8, 1), (4, 8, 512, 1)):
+        result = fit(Network(sizes, "relu", "identity"), X, Y, Descent(1e-4), 1, 0)
+        numbers = diagnose(result).numbers
+        assert 0.1 < numbers["gradient of the weakest layer / of the last"] < 10
+
+
+def test_the_gradient_that_arrives_falls_by_the_slope_of_the_sigmoid():
+    """About a factor 1/4 for each layer (E17, E36): He's and Xavier's weights alone would keep the size of dZ."""
+    ratios = []
+    for depth in (2, 6, 10):
+        result = fit(Network((2, *[16] * depth, 1), "sigmoid"), *vp.datasets.xor(200), Descent(1e-3), 2, 0)
+        ratios.append(diagnose(result).numbers["gradient of the weakest layer / of the last"])
+    factors = (np.array(ratios[1:]) / ratios[:-1]) ** (1 / 4)
+    assert (factors > 1 / 6).all() and (factors < 1 / 3).all()
+
+
+def test_the_baseline_is_the_cost_of_predicting_the_mean():
+    X, Y = np.zeros((1, 8)), np.array([[0, 0, 0, 0, 0, 0, 1, 1.0]])
+    result = fit(Network((1, 1)), np.arange(8.0)[None] / 8, Y, Descent(0.01), 3, 0)
+    p = 0.25
+    assert evidence_of_result(result).baseline == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
+    regression = fit(Network((1, 1), output="identity"), X + Y, Y, Descent(0.01), 3, 0)
+    assert evidence_of_result(regression).baseline == pytest.approx(Y.var() / 2)
+    one_hot = np.concatenate([Y, 1 - Y])
+    classes = fit(Network((1, 2), output="softmax"), X + Y, one_hot, Descent(0.01), 3, 0)
+    assert evidence_of_result(classes).baseline == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
+
+
+def test_the_numbers_of_dead_and_saturated_units_are_right():
+    result = dead_relu(0)
+    (W1, b1), _ = result.params
+    dead = (W1 @ result.sample.X + b1 <= 0).all(axis=1).mean()
+    assert diagnose(result)["dead_relu"].numbers["share"] == dead >= 0.5
+    assert diagnose(saturated_output(0))["saturated_units"].numbers["share"] == 1.0
+
+
+def test_a_few_epochs_are_not_judged_by_their_cost():
+    X, Y = vp.datasets.circles()
+    for epochs in (1, 2):
+        assert not diagnose(fit(Network((2, 1)), X, Y, Descent(0.1), epochs, 0))
+
+
+# --- what can be given --------------------------------------------------------------------------------------
+
+
+def test_of_a_stack_the_best_network_is_diagnosed():
+    stack = fit(Network((2, 8, 1)), *vp.datasets.xor(), vp.Adam((1e-6, 0.05)), 100, 0, validation=0.2)
+    diagnosis = diagnose(stack)
+    assert not diagnosis and diagnosis.subject.startswith("network 1 of a stack of 2, the best: network 2-8-1")
+    assert "still_falling" in diagnose(stack.member(0))
+
+
+def test_members_that_diverged_are_named():
+    finding = diagnose(diverged_members(0))["diverged_members"]
+    assert finding.numbers == {"members": [2], "networks": 3, "learning rates": [100.0]}
+    assert "number 2, at learning rates of 100 and above" in finding.message
+
+
+@pytest.mark.parametrize("rate", [2.5, (2.5, 2.6)])
+def test_an_error_tells_where_it_happened(rate):
+    net = Network((4, 1), output="identity")
+    error = diverged(net, *surface(300, 0), Descent(rate), 2000, 0, batch_size=None)
+    diagnosis = diagnose(error)
+    numbers = diagnosis["divergence"].numbers
+    assert (numbers["epoch"], numbers["step"], numbers["layer"]) == (error.epoch, error.step, 1)
+    assert numbers["last cost"] > 1e6 * numbers["first cost"] and numbers["learning rate"] == 2.5
+    assert str(diagnosis).startswith("a training run that diverged: 1 finding")
+
+
+def test_a_result_without_a_sample_is_diagnosed_by_its_history():
+    result = replace(fit(deep(), *vp.datasets.xor(300), vp.Adam(0.001), 30, 0), sample=None)
+    assert [finding.name for finding in diagnose(result)] == ["vanishing_gradients"]
+
+
+def test_a_result_without_an_epoch():
+    result = fit(Network((2, 4, 1)), *vp.datasets.xor(50), Descent(0.1), 1, 0)
+    empty = replace(result, history={key: [] for key in result.history})
+    assert not diagnose(empty) and "0 epochs" in str(diagnose(empty))
+
+
+def test_nothing_is_modified():
+    result = high_variance(0)
+    history = {key: list(values) for key, values in result.history.items()}
+    params = [a.copy() for layer in result.params for a in layer]
+    for array in (a for layer in result.params for a in layer):
+        array.flags.writeable = False
+    diagnose(result)
+    assert result.history == history
+    assert all((a == b).all() for a, b in zip(params, (a for layer in result.params for a in layer), strict=True))
+
+
+@pytest.mark.parametrize("given", [{}, None, [1.0], "result", ValueError("diverged")])
+def test_what_cannot_be_diagnosed(given):
+    message = "result must be the FitResult that vp.fit returned or the DivergenceError that it raised, got "
+    with pytest.raises(TypeError, match=message + type(given).__name__):
+        diagnose(given)
+
+
+@pytest.mark.usefixtures("jax_backend")
+def test_the_same_on_jax():
+    stack = fit(Network((2, 8, 1)), *vp.datasets.circles(), Descent((0.1, 0.2)), 20, 0, init="zeros", backend="jax")
+    assert [finding.name for finding in diagnose(stack)] == ["identical_units"]
+    net = Network((4, 1), output="identity")
+    error = diverged(net, *surface(100, 0), Descent(2.5), 2000, 0, batch_size=None, backend="jax")
+    assert "divergence" in diagnose(error)
+
+
+# --- how it reads -------------------------------------------------------------------------------------------
+
+
+def test_the_text():
+    text = str(diagnose(high_bias(0)))
+    assert text.startswith("network 2-1 (sigmoid; binary_cross_entropy), 60 epochs: 1 finding\n  high_bias: ")
+    assert "\n      → more units or layers" in text and max(map(len, text.splitlines())) <= 100
+    healthy = str(diagnose(xor_tanh(0)))
+    assert "100 epochs: nothing found\n" in healthy and "\n  training cost  " in healthy
+
+
+def test_a_finding_that_is_not_there():
+    diagnosis = Diagnosis("a run", (Finding("dead_relu", "dead", {}, "other units"),))
+    assert "dead_relu" in diagnosis and "high_bias" not in diagnosis
+    with pytest.raises(KeyError, match="'high_bias' was not found, only \\['dead_relu'\\]"):
+        diagnosis["high_bias"]
+
+
+def test_a_part_has_the_mean_of_its_losses():
+    part = Part(np.zeros((1, 2)), np.zeros((1, 2)), [None], [], np.array([1.0, 3.0]))
+    assert part.cost == 2.0
