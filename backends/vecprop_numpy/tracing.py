@@ -243,7 +243,7 @@ class Graph:
         for factor, other in ((a, b), (b, a)):
             if factor.splat is not None and other.shape == x.shape:
                 return self.ufunc(np.multiply, self.reduce(np.add, other, axes, keepdims), factor)
-        trailing = axes == tuple(range(x.ndim - len(axes), x.ndim)) and len(axes) in (x.ndim, 2)
+        trailing = axes == tuple(range(x.ndim - len(axes), x.ndim)) and len(axes) in (x.ndim, 1, 2)
         if a.shape == b.shape == x.shape and trailing and axes and not keepdims:
             return self.record("dot", (a, b), len(axes), len(axes), shape, x.dtype)
         return None

@@ -58,6 +58,10 @@ class Backend:
         values = np.asarray(values) if not hasattr(values, "__array_namespace__") else values
         return self.xp.asarray(values, dtype=None if dtype is None else getattr(self.xp, dtype))
 
+    def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
+        """Return a small host array in a form in which `compile_loop`'s functions take it quickest."""
+        return self.asarray(values, dtype)
+
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return the array as a NumPy array on the host; this waits for it to be computed."""
         return np.asarray(array)

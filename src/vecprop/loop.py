@@ -65,10 +65,11 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
     last, at_once = state.epoch + plan.epochs, _epochs_a_call(plan)
     given_away = () if plan.callbacks or at_once > 1 else (2,)  # the slots, if nobody may ask for them again
     compiled = plan.run.backend.compile_loop(epoch, static=(0,), bound=(4,), donated=given_away)
+    orders = _Orders(plan, state.seed)
     with Progress(plan.epochs, plan.progress) as bar:
         try:
             while state.epoch < last:
-                later = _advance(plan, compiled, state, min(at_once, last - state.epoch), last, history)
+                later = _advance(plan, compiled, orders, state, min(at_once, last - state.epoch), last, history)
                 if later is None:
                     at_once = 1
                     continue
@@ -98,13 +99,18 @@ def _epochs_a_call(plan: Plan) -> int:
     work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
     most = max(1, min(_MOST_EPOCHS_A_CALL, int(_MOST_WORK_A_CALL / work)))
     calls = -(-plan.epochs // most)
-    return -(
-        -plan.epochs // calls
-    )  # even shares: the last call is as long as the others or nearly, two programs at most
+    # even shares: the last call is as long as the others or nearly so, and there are two programs at most
+    return -(-plan.epochs // calls)
 
 
 def _advance(
-    plan: Plan, compiled: Callable[..., Any], state: TrainingState, count: int, last: int, history: History
+    plan: Plan,
+    compiled: Callable[..., Any],
+    orders: _Orders,
+    state: TrainingState,
+    count: int,
+    last: int,
+    history: History,
 ) -> TrainingState | None:
     """Return the state `count` epochs later and write them into the history, or raise DivergenceError.
 
@@ -113,29 +119,45 @@ def _advance(
     begin = time.perf_counter()
     run, backend = plan.run, plan.run.backend
     rates = _rates(plan, state, count, last)
-    inputs = [backend.asarray(rates, plan.dtype)]
+    inputs = [backend.argument(rates, plan.dtype)]
     if any(run.dropout):
-        inputs.append(backend.asarray(_keys(plan, state.seed, state.step, len(rates))))
-    result = compiled(
-        run, state.params, state.slots, state.statistics, plan.data, _order(plan, state), tuple(inputs), plan.penalties
-    )
+        inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
+    order = orders.of(state.epoch)
+    result = compiled(run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties)
+    if state.epoch + count < last:
+        orders.prepare(state.epoch + count)  # a device is at work on this epoch meanwhile
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
     if not backend.to_numpy(finite).any():
         if count > 1:
             return None
         raise _divergence(plan, state, costs, norms, history)
-    weight = weights[0] if weights else _batch_sizes(plan, costs)
-    seconds = (time.perf_counter() - begin) / count
-    for part in np.split(np.arange(len(costs)), count):
-        share = weight[part] / weight[part].sum(axis=0)
-        history["cost"].append((costs[part] * share).sum(axis=0).tolist())
-        history["gradient_norm"].append(norms[part].mean(axis=0).tolist())
-        history["learning_rate"].append(rates[part[-1]].tolist())
-        history["seconds"].append(seconds)
+    _record(plan, history, count, rates, costs, norms, *weights)
+    history["seconds"] += [(time.perf_counter() - begin) / count] * count
     return state._replace(
         params=params, slots=slots, statistics=statistics, epoch=state.epoch + count, step=state.step + len(rates)
     )
+
+
+def _record(
+    plan: Plan,
+    history: History,
+    count: int,
+    rates: npt.NDArray[np.float64],
+    costs: npt.NDArray[np.float64],
+    norms: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> None:
+    """Write `count` epochs into the history; costs, norms and the weights of the batches are (steps, …)."""
+    steps = plan.steps_an_epoch
+    if weights is None:
+        weights = np.full((len(costs), *(1,) * (costs.ndim - 1)), float(plan.run.batch_size))
+        if plan.run.m % plan.run.batch_size:
+            weights[steps - 1 :: steps] = plan.run.m % plan.run.batch_size
+    costs, norms, weights = (a.reshape(count, steps, *a.shape[1:]) for a in (costs, norms, weights))
+    history["cost"] += ((costs * weights).sum(axis=1) / weights.sum(axis=1)).tolist()
+    history["gradient_norm"] += norms.mean(axis=1).tolist()
+    history["learning_rate"] += rates[steps - 1 :: steps].tolist()
 
 
 def _rates(plan: Plan, state: TrainingState, count: int, last: int) -> npt.NDArray[np.float64]:
@@ -159,24 +181,29 @@ def _keys(plan: Plan, seed: int | tuple[int, ...], step: int, count: int) -> npt
     return step_keys(seed, layers, step, count)
 
 
-def _order(plan: Plan, state: TrainingState) -> Array | None:
-    """Return the order of the examples in the next epoch, (m,), or (K, m) for K seeds; None for a full batch."""
-    m = plan.run.m
-    if plan.run.batch_size >= m:
-        return None  # the order does not matter, and the data need not be copied
-    if isinstance(state.seed, tuple):
-        order = np.stack([shuffle(seed, state.epoch, m) for seed in state.seed])
-    else:
-        order = shuffle(state.seed, state.epoch, m)
-    return plan.run.backend.asarray(order, "int32")
+class _Orders:
+    """The order of the examples in each epoch, (m,), or (K, m) for K seeds; None for a full batch."""
 
+    def __init__(self, plan: Plan, seed: int | tuple[int, ...]) -> None:
+        self._plan, self._seed = plan, seed
+        self._ready: tuple[int, Array | None] = (-1, None)
 
-def _batch_sizes(plan: Plan, costs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the number of examples of each step's batch, broadcast to the shape of the costs."""
-    sizes = np.full(len(costs), float(plan.run.batch_size))
-    if plan.run.m % plan.run.batch_size:
-        sizes[-1] = plan.run.m % plan.run.batch_size
-    return np.broadcast_to(sizes.reshape(-1, *(1,) * (costs.ndim - 1)), costs.shape)
+    def of(self, epoch: int) -> Array | None:
+        """Return the order of an epoch."""
+        if self._ready[0] != epoch:
+            self.prepare(epoch)
+        return self._ready[1]
+
+    def prepare(self, epoch: int) -> None:
+        """Draw the order of an epoch that will be asked for next."""
+        run = self._plan.run
+        if run.batch_size >= run.m:
+            return  # the order does not matter, and the data need not be copied
+        if isinstance(self._seed, tuple):
+            order = np.stack([shuffle(seed, epoch, run.m) for seed in self._seed])
+        else:
+            order = shuffle(self._seed, epoch, run.m)
+        self._ready = epoch, run.backend.argument(order, "int32")
 
 
 def call_back(plan: Plan, state: TrainingState, history: History) -> tuple[TrainingState, str]:
