@@ -142,10 +142,12 @@ def test_training_goes_on_from_a_state(backend):
     assert rest.state.epoch == 5
 
 
-def test_several_epochs_in_one_call_are_the_same_epochs(backend, monkeypatch):
+@pytest.mark.parametrize("batch_size", [None, 17])
+def test_several_epochs_in_one_call_are_the_same_epochs(batch_size, backend, monkeypatch):
     arguments = {"epochs": 7, "dtype": "float64", "dropout": 0.2, "optimizer": vp.Adam(0.01, schedule=vp.Cosine())}
+    arguments["batch_size"] = batch_size
     at_once = vp.fit(NET, X, Y, backend=backend, **arguments)
-    monkeypatch.setattr(loop, "_MOST_EPOCHS_A_CALL", 1)
+    monkeypatch.setattr(loop, "_STEPS_A_CALL", 1)
     one_by_one = vp.fit(NET, X, Y, backend=backend, **arguments)
     np.testing.assert_allclose(at_once.history["cost"], one_by_one.history["cost"], rtol=1e-12)
     assert_grads_close(at_once.params, tuple(vp.Layer(*map(host, layer)) for layer in one_by_one.params), bound=1e-12)
@@ -250,6 +252,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch(backend, monkeypatch):
         return later
 
     monkeypatch.setattr(loop, "_advance", interrupted)
+    monkeypatch.setattr(loop, "_STEPS_A_CALL", 1)
     with pytest.warns(RuntimeWarning, match="interrupted"):
         result = vp.fit(NET, X, Y, epochs=9, batch_size=20, optimizer=vp.Adam(), backend=backend)
     assert result.state.epoch == 2

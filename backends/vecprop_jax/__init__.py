@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 if "jax" not in sys.modules:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -36,6 +36,8 @@ def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[i
 
 class JAXBackend(Backend):
     """JAX on its default device."""
+
+    groups_epochs: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__(jnp, "jax")

@@ -46,6 +46,8 @@ class Backend:
     install: ClassVar[str] = ""
     # Whether training keeps all parameters in one buffer, so that an update is one pass and not one for each array.
     flat_parameters: ClassVar[bool] = False
+    # Whether a call of a compiled function costs so much that several short epochs go into one.
+    groups_epochs: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
 

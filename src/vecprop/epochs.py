@@ -64,8 +64,9 @@ def epoch(
     order: Array | None,
     inputs: tuple[Array, ...],
     penalties: Penalties,
+    epochs: int = 1,
 ) -> tuple[Any, ...]:
-    """Return (params, slots, statistics, finite, cost, norms[, weight]) after one epoch, or several of one step each.
+    """Return (params, slots, statistics, finite, cost, norms[, weight]) after one epoch or several.
 
     Parameters
     ----------
@@ -73,8 +74,10 @@ def epoch(
         As in `Carry`, but always layers and scales, never buffers.
     data : arrays
         As `Backend.arrange` left them if there is more than one batch.
-    order : int array (m,) or (K, m), or None
+    order : int array (m,) or (K, m), or with several epochs (epochs, m) or (epochs, K, m); or None
         The order of the examples; None if a batch is the whole.
+    epochs : int, static
+        How many there are; with None as the order an epoch is one step, and there are as many as inputs.
     inputs : arrays (steps, …)
         The learning rate of each step, and with dropout its keys.
 
@@ -87,8 +90,16 @@ def epoch(
         return step(run, carry, batch, step_inputs, penalties)
 
     start = Carry(packed, slots, statistics)
-    if run.batch_size < run.m:
-        carry, outputs = run.backend.scan_batches(one_step, start, data, order, run.batch_size, inputs)
+
+    def one_epoch(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, Outputs]:
+        return run.backend.scan_batches(one_step, carry, data, x[0], run.batch_size, x[1:])
+
+    if run.batch_size < run.m and epochs == 1:
+        carry, outputs = one_epoch(start, (order, *inputs))
+    elif run.batch_size < run.m:
+        parts = tuple(xp.reshape(a, (epochs, -1, *a.shape[1:])) for a in inputs)
+        carry, outputs = run.backend.scan(one_epoch, start, (order, *parts))
+        outputs = tuple(xp.reshape(a, (-1, *a.shape[2:])) for a in outputs)
     else:
         carry, outputs = run.backend.scan(lambda c, i: one_step(c, data, i), start, inputs)
     params = carry.params if run.layout is None else run.layout.unpack(xp, carry.params)

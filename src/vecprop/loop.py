@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 Callback = Callable[[TrainingState, History], Any]
 
-# One compiled call does several epochs of one step each: enough of them that the call itself does not count, and few
-# enough that Ctrl-C and the progress bar do not wait long.
-_MOST_EPOCHS_A_CALL = 128
+# One compiled call does several short epochs: enough of them that the call itself does not count, and few enough that
+# Ctrl-C and the progress bar do not wait long.
+_STEPS_A_CALL = 256
 _MOST_WORK_A_CALL = 2e9  # multiplications
 
 
@@ -64,7 +64,7 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
         history["metric"] = []
     last, at_once = state.epoch + plan.epochs, _epochs_a_call(plan)
     given_away = () if plan.callbacks or at_once > 1 else (2,)  # the slots, if nobody may ask for them again
-    compiled = plan.run.backend.compile_loop(epoch, static=(0,), bound=(4,), donated=given_away)
+    compiled = plan.run.backend.compile_loop(epoch, static=(0, 8), bound=(4,), donated=given_away)
     orders = _Orders(plan, state.seed)
     with Progress(plan.epochs, plan.progress) as bar:
         try:
@@ -94,10 +94,13 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
 def _epochs_a_call(plan: Plan) -> int:
     """Return how many epochs one compiled call does."""
     looks = plan.judge is not None or plan.patience is not None or plan.callbacks
-    if plan.steps_an_epoch > 1 or looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
+    if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
+        return 1
+    steps = plan.steps_an_epoch
+    if steps > 1 and not plan.run.backend.groups_epochs:
         return 1
     work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
-    most = max(1, min(_MOST_EPOCHS_A_CALL, int(_MOST_WORK_A_CALL / work)))
+    most = max(1, min(-(-_STEPS_A_CALL // steps), int(_MOST_WORK_A_CALL / work)))
     calls = -(-plan.epochs // most)
     # even shares: the last call is as long as the others or nearly so, and there are two programs at most
     return -(-plan.epochs // calls)
@@ -122,10 +125,12 @@ def _advance(
     inputs = [backend.argument(rates, plan.dtype)]
     if any(run.dropout):
         inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
-    order = orders.of(state.epoch)
-    result = compiled(run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties)
-    if state.epoch + count < last:
-        orders.prepare(state.epoch + count)  # a device is at work on this epoch meanwhile
+    order = orders.of(state.epoch, count)
+    result = compiled(
+        run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties, count
+    )
+    if state.epoch + count < last:  # a device is at work on this epoch meanwhile
+        orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
     if not backend.to_numpy(finite).any():
@@ -182,28 +187,33 @@ def _keys(plan: Plan, seed: int | tuple[int, ...], step: int, count: int) -> npt
 
 
 class _Orders:
-    """The order of the examples in each epoch, (m,), or (K, m) for K seeds; None for a full batch."""
+    """The order of the examples in an epoch, (m,), or (K, m) for K seeds, or of several; None for a full batch."""
 
     def __init__(self, plan: Plan, seed: int | tuple[int, ...]) -> None:
         self._plan, self._seed = plan, seed
-        self._ready: tuple[int, Array | None] = (-1, None)
+        self._ready: tuple[int, int, Array | None] = (-1, 0, None)
 
-    def of(self, epoch: int) -> Array | None:
-        """Return the order of an epoch."""
-        if self._ready[0] != epoch:
-            self.prepare(epoch)
-        return self._ready[1]
+    def of(self, epoch: int, count: int) -> Array | None:
+        """Return the order of an epoch, or with count > 1 those of so many epochs, one after the other."""
+        if self._ready[:2] != (epoch, count):
+            self.prepare(epoch, count)
+        return self._ready[2]
 
-    def prepare(self, epoch: int) -> None:
-        """Draw the order of an epoch that will be asked for next."""
+    def prepare(self, epoch: int, count: int) -> None:
+        """Draw what will be asked for next."""
         run = self._plan.run
         if run.batch_size >= run.m:
-            return  # the order does not matter, and the data need not be copied
+            self._ready = epoch, count, None  # the order does not matter, and the data need not be copied
+            return
+        orders = [self._draw(e) for e in range(epoch, epoch + count)]
+        order = orders[0] if count == 1 else np.stack(orders)
+        self._ready = epoch, count, run.backend.argument(order, "int32")
+
+    def _draw(self, epoch: int) -> npt.NDArray[np.int64]:
+        m = self._plan.run.m
         if isinstance(self._seed, tuple):
-            order = np.stack([shuffle(seed, epoch, run.m) for seed in self._seed])
-        else:
-            order = shuffle(self._seed, epoch, run.m)
-        self._ready = epoch, run.backend.argument(order, "int32")
+            return np.stack([shuffle(seed, epoch, m) for seed in self._seed])
+        return shuffle(self._seed, epoch, m)
 
 
 def call_back(plan: Plan, state: TrainingState, history: History) -> tuple[TrainingState, str]:
