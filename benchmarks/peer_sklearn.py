@@ -15,7 +15,7 @@ class SklearnTrainer(Trainer):
     """One `fit` with `max_iter` epochs and nothing that would stop it.
 
     `partial_fit` would check the data anew in every epoch; in one `fit` that is done once. For two classes it has one
-    logistic output in place of two of softmax, which is less work.
+    logistic output in place of two of softmax, which is less work. It shuffles a full batch too, as it does by default.
     """
 
     penalty = 0.0
@@ -38,7 +38,6 @@ class SklearnTrainer(Trainer):
             batch_size=min(self.work.batch_size, self.work.m),
             learning_rate_init=1e-3,
             max_iter=epochs,
-            shuffle=not self.work.full_batch,
             random_state=seed,
             tol=0.0,
             n_iter_no_change=10**9,

@@ -111,9 +111,10 @@ class NumPyBackend(Backend):
             return None
         narrowest = NARROWEST_OF_MANY if m >= 8 * NARROWEST_OF_MANY else NARROWEST_BLOCK
         block = max(CACHE // (units * itemsize), narrowest)
-        if m < 2 * block:
-            return None
         threads = usable_threads()
+        if m < 2 * block:
+            # With one block for each thread the elementwise work and the update are shared too, not the products alone
+            return -(-m // threads) if threads > 1 else None
         rounds = -(-m // (block * threads))  # blocks for each thread, all of one size
         return -(-m // (rounds * threads))
 

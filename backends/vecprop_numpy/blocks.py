@@ -14,6 +14,7 @@ from vecprop_numpy.tracing import NDArray, Op, Region, Shape
 
 # So many numbers of each array an elementwise kernel handles at a time: a few arrays of them stay in the L1 and L2.
 CHUNK = 32768
+PARALLEL_CHUNK = 131072
 # An elementwise kernel over fewer numbers than this is not worth a second thread.
 SMALLEST_PARALLEL = 65536
 
@@ -118,9 +119,11 @@ def lower_fused(frame: Frame, op: Op) -> None:
     roots = [frame.root(v) for v in set(uses(op))]
     over = [v for v in op.inputs if sum(root is frame.root(v) for root in roots) == 1]
     outs = [frame.output(v, over) for v in op.outputs]
-    chunks = list(cut(shape, CHUNK))
     size = op.outputs[0].size
-    threads = min(len(frame.pools), len(chunks)) if size >= SMALLEST_PARALLEL else 1
+    threads = len(frame.pools) if size >= SMALLEST_PARALLEL else 1
+    # Threads pass Python's lock on after every call: few calls on large chunks cost them less
+    chunks = list(cut(shape, CHUNK if threads == 1 else min(max(CHUNK, -(-size // threads)), PARALLEL_CHUNK)))
+    threads = min(threads, len(chunks))
     pieces: list[Code] = [[] for _ in range(threads)]
     for i, chunk in enumerate(chunks):
         t = i * threads // len(chunks)
