@@ -235,6 +235,9 @@ class Graph:
             kept = [i for i in range(inner.ndim) if i not in first]
             if inner.dtype == x.dtype:
                 return self.reduce(np.add, inner, (*first, *(kept[a] for a in axes)), False)
+        if x.op.kind == "dot" and axes == (x.ndim - 1,) and not keepdims:
+            summed = x.op.attributes + 1
+            return self.record("dot", x.op.inputs, summed, summed, shape, x.dtype)
         if x.is_ufunc(np.negative) and x.op.inputs[0].dtype == x.dtype:
             return self.ufunc(np.negative, self.reduce(np.add, x.op.inputs[0], axes, keepdims))
         if not x.is_ufunc(np.multiply, np.square) or any(v.dtype != x.dtype for v in x.op.inputs):
