@@ -7,7 +7,7 @@ EXTRAS ?= dev,cupy
 OUT ?= vecprop-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format bench smoke gpu clean
+.PHONY: help env run test quick lint format bench bench-peers smoke gpu clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -15,6 +15,7 @@ help:
 	@echo "make quick   the tests that take less than a few seconds each"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
+	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make gpu     the whole suite with CuPy and JAX required on a GPU, from the source tree, nothing installed"
 	@echo "make clean   remove the environment and what was built"
 
@@ -47,6 +48,10 @@ format: env
 
 bench: env
 	$(BIN)/python -m pytest benchmarks --benchmark-json=benchmarks/results/latest.json
+
+bench-peers: env
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),peers]"
+	$(BIN)/python benchmarks/peers.py --memory --out benchmarks/results/peers.json --picture docs/images/peers.png
 
 smoke: env
 	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q
