@@ -1,6 +1,7 @@
 """The gradient, against every oracle: complex step, central differences, automatic differentiation, scikit-learn."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -241,3 +242,32 @@ def test_inputs_are_not_modified(backend, dtype):
     after = [host(a) for a in (*itertools.chain(*moved[0]), *moved[1:])]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_memory_of_a_gradient_does_not_grow_with_the_examples():
+    """block_size="auto": what is allocated beyond the data is the blocks' (the largest activation alone is 100 MB)."""
+    net, peaks = vp.Network((16, 64, 1)), []
+    params = net.init()
+    for m in (100_000, 400_000):
+        X, Y = np.ones((16, m), dtype="float32"), np.zeros((1, m), dtype="float32")
+        net.gradients(params, X, Y)
+        tracemalloc.start()
+        net.gradients(params, X, Y)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 2**24
+
+
+@pytest.mark.parametrize("place", [0, 65_536, 149_999])
+def test_a_wrong_target_among_many_is_found(place):
+    net = vp.Network((1, 1))
+    X, Y = np.ones((1, 150_000)), np.zeros((1, 150_000))
+    params = net.init(dtype="float64")
+    net.gradients(params, X, Y)
+    Y[0, place] = 0.5
+    with pytest.raises(ValueError, match="labels 0 and 1"):
+        net.gradients(params, X, Y)
+    Y[0, place] = np.nan
+    with pytest.raises(ValueError, match="Y must be finite"):
+        net.gradients(params, X, Y)

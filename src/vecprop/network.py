@@ -26,6 +26,9 @@ from vecprop.validation import (
     dtype_name,
 )
 
+# So many numbers in one pass from which on blocks pay although they are made ready anew in each call.
+_WORTH_BLOCKS = 1 << 22
+
 
 @dataclass(frozen=True)
 class Network:
@@ -229,10 +232,9 @@ class Network:
             X, Y, w = check_examples(self, checked, X, Y, sample_weight)
             lam = check_l2(l2)
             if block_size == "auto":
-                units = self.sizes[0] + 2 * sum(self.sizes[1:])
-                stacked = bool(checked.stack) or X.ndim > 2
-                itemsize = np.dtype(checked.dtype).itemsize
-                block_size = None if stacked else checked.backend.auto_block(X.shape[-1], units, itemsize)
+                m, units = X.shape[-1], self.sizes[0] + 2 * sum(self.sizes[1:])
+                whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
+                block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
             if block_size is None or int(block_size) >= X.shape[-1]:
                 compiled = checked.backend.compile(propagation.gradients, static=(0,))
                 return compiled(self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ namespace. Shapes and types are always checked; values only where they can be re
 `jax.grad`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vecprop.network import Network
 
 FLOATING = ("float32", "float64")
+# The check of targets makes arrays as large as what it checks.
+_CHECKED_AT_ONCE = 1 << 16
 _EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
 
 
@@ -214,7 +217,9 @@ def _check_values(net: "Network", checked: Checked, arrays: dict[str, tuple[Arra
     if not all(is_concrete(array) for _, array in arrays.values()):
         return
     X, Y, w = (arrays[name][1] if name in arrays else None for name in ("X", "Y", "sample_weight"))
-    if checked.backend.compile(_values_are_good, static=(0,))(net.loss, X, Y, w):
+    many = Y is not None and Y.shape[-1] > _CHECKED_AT_ONCE
+    good = checked.backend.compile(_values_are_good, static=(0,))
+    if good(net.loss, X, None if many else Y, w) and not (many and _has_wrong_targets(good, net.loss, Y)):
         return
     xp = checked.xp
     for name, (given, array) in arrays.items():
@@ -229,12 +234,25 @@ def _check_values(net: "Network", checked: Checked, arrays: dict[str, tuple[Arra
 def _values_are_good(loss: Loss, X: Array, Y: Array | None, w: Array | None) -> Array:
     """Finite inputs, targets the loss is defined for, weights ≥ 0 that are not all 0: a 0-d boolean array."""
     xp = array_namespace(X)
-    good = xp.all(xp.isfinite(X))
+    good = _all_finite(xp, X)
     if Y is not None:
         good = good & loss.valid_targets(xp, Y)
     if w is not None:
-        good = good & xp.all((w >= 0) & xp.isfinite(w)) & xp.all(xp.sum(w, axis=-1) > 0)
+        good = good & _all_finite(xp, w) & (xp.min(w) >= 0) & xp.all(xp.sum(w, axis=-1) > 0)
     return good
+
+
+def _all_finite(xp: Namespace, array: Array) -> Array:
+    """Return whether all is finite; a NaN is the minimum of what it is in, and no array of answers is made."""
+    return xp.isfinite(xp.min(array)) & xp.isfinite(xp.max(array))
+
+
+def _has_wrong_targets(good: Callable[..., Any], loss: Loss, Y: Array) -> bool:
+    """Tell whether the loss is not defined for some column of Y, a part of the columns at a time."""
+    m = Y.shape[-1]
+    starts = range(0, m, _CHECKED_AT_ONCE)
+    parts = (Y[..., start : min(start + _CHECKED_AT_ONCE, m)] for start in starts)
+    return not all(good(loss, part, part, None) for part in parts)
 
 
 def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> None:
