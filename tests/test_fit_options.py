@@ -312,6 +312,7 @@ CASES = [
     ({"l1": -1.0}, ValueError, "l1 must be a finite number >= 0, got -1.0"),
     ({"l2": NAN}, ValueError, "l2 must be a finite number >= 0, got nan"),
     ({"l2": "much"}, TypeError, "l2 must be"),
+    ({"l2": 10**400}, ValueError, "l2 must be a finite number"),
     ({"dropout": 1.0}, ValueError, r"dropout must be a finite number in \[0, 1\).*got 1.0"),
     ({"dropout": -0.1}, ValueError, "dropout must be"),
     ({"dropout": [0.1, 0.1]}, ValueError, "dropout must have one value for each of the 1 hidden layers, got 2"),

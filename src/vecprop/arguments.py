@@ -47,6 +47,8 @@ def check_real(value: object, argument: str, wanted: str, holds: Callable[[float
         raise TypeError(message)
     try:
         number = float(value)  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond the largest float
+        raise ValueError(message) from None
     except (TypeError, ValueError):
         raise TypeError(message) from None
     if not math.isfinite(number) or not holds(number):
