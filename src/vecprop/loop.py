@@ -57,11 +57,7 @@ class Plan(NamedTuple):
 
 def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str]:
     """Return the state after the last epoch, the history, and why training ended."""
-    history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
-    if plan.validates:
-        history["validation_cost"] = []
-    if plan.judge is not None and plan.judge.metric is not None:
-        history["metric"] = []
+    history = new_history(plan)
     last, at_once = state.epoch + plan.epochs, _epochs_a_call(plan)
     given_away = () if plan.callbacks or at_once > 1 else (2,)  # the slots, if nobody may ask for them again
     compiled = plan.run.backend.compile_loop(epoch, static=(0, 8), bound=(4,), donated=given_away)
@@ -89,6 +85,16 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
             )
             return state, history, "interrupted"
     return state, history, "epochs"
+
+
+def new_history(plan: Plan) -> History:
+    """Return a history without epochs, with the keys that this run fills."""
+    history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
+    if plan.validates:
+        history["validation_cost"] = []
+    if plan.judge is not None and plan.judge.metric is not None:
+        history["metric"] = []
+    return history
 
 
 def _epochs_a_call(plan: Plan) -> int:

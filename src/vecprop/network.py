@@ -102,6 +102,15 @@ class Network:
         """The number of weights and biases."""
         return sum(n * (n_in + 1) for n_in, n in zip(self.sizes[:-1], self.sizes[1:], strict=True))
 
+    @property
+    def numbers_per_example(self) -> int:
+        """How many numbers a pass makes for one example: X, and Z and A of every layer; n_0 + 2 Σ n_l.
+
+        >>> Network((2, 4, 1)).numbers_per_example
+        12
+        """
+        return self.sizes[0] + 2 * sum(self.sizes[1:])
+
     def init(
         self,
         seed: int | Sequence[int] = 0,
@@ -232,7 +241,7 @@ class Network:
             X, Y, w = check_examples(self, checked, X, Y, sample_weight)
             lam = check_l2(l2)
             if block_size == "auto":
-                m, units = X.shape[-1], self.sizes[0] + 2 * sum(self.sizes[1:])
+                m, units = X.shape[-1], self.numbers_per_example
                 whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
                 block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
             if block_size is None or int(block_size) >= X.shape[-1]:

@@ -14,7 +14,7 @@ from vecprop.backend import Backend
 from vecprop.epochs import Data, Penalties
 from vecprop.errors import DivergenceError
 from vecprop.flat import Layout, layout
-from vecprop.loop import Plan, call_back
+from vecprop.loop import Plan, call_back, new_history
 from vecprop.namespaces import Array, array_namespace
 from vecprop.network import Network
 from vecprop.propagation import Params
@@ -103,11 +103,7 @@ class _Search:
         self.layout: Layout = layout(state.params, apart=False)
         xp = plan.run.backend.xp
         self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
-        self.history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
-        if plan.validates:
-            self.history["validation_cost"] = []
-        if plan.judge is not None and plan.judge.metric is not None:
-            self.history["metric"] = []
+        self.history = new_history(plan)
         self._latest: dict[bytes, tuple[float, list[float]]] = {}
         self._begin = time.perf_counter()
 

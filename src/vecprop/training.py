@@ -250,7 +250,7 @@ def _run(
 ) -> Run:
     """Return what stays the same through all epochs."""
     backend, itemsize = checked.backend, np.dtype(checked.dtype).itemsize
-    units = net.sizes[0] + 2 * sum(net.sizes[1:])
+    units = net.numbers_per_example
     if isinstance(batch_size, str):
         size = auto_batch(backend, batch_size, m, units * itemsize * (checked.stack[0] if checked.stack else 1))
     else:
@@ -297,8 +297,8 @@ def _plan(
         judged = examples.data
     by = None
     if judged is not None:
-        units = run.net.sizes[0] + 2 * sum(run.net.sizes[1:])
-        block = backend.widest_pass or backend.auto_block(judged[0].shape[-1], units, np.dtype(dtype).itemsize)
+        columns, itemsize = judged[0].shape[-1], np.dtype(dtype).itemsize
+        block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
         by = Judge(backend, run.net, run.normalized, options.metric, block)
     data = examples.data
     if run.batch_size < run.m:
