@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "vecprop"
 
 # Each module may import from its own layer and those before it.
 LAYERS = [
-    {"errors", "namespaces", "shapes", "streams", "arguments", "splitting"},
+    {"errors", "namespaces", "shapes", "streams", "arguments", "splitting", "trees"},
     {"activations"},
     {"losses", "initializers"},
     {"propagation"},
@@ -23,7 +23,7 @@ LAYERS = [
     {"validation"},
     {"network"},
     {"rungs", "checking"},
-    {"trees", "schedules", "dropout", "normalization", "stages", "metrics", "flat", "regularization"},
+    {"schedules", "dropout", "normalization", "stages", "metrics", "flat", "regularization"},
     {"optimizers", "progress", "moving"},
     {"results"},
     {"epochs", "evaluation"},

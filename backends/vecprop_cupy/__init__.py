@@ -54,8 +54,7 @@ class CuPyBackend(Backend):
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
         """Return all columns at once, or as many as take a quarter of the memory that is free."""
-        fits = self.free_memory() // (4 * 2 * units * itemsize)  # every number and its gradient
-        return None if m <= fits else max(1024, fits)
+        return self.fitting_block(m, units, itemsize)
 
     def free_memory(self) -> int:
         """Return the device's free memory and what CuPy's pool holds unused."""

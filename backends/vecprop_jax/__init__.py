@@ -181,9 +181,7 @@ class JAXBackend(Backend):
         On a GPU all at once, or as many as take a quarter of the memory that is free.
         """
         if jax.default_backend() != "cpu":
-            free = self.free_memory()
-            fits = m if free is None else free // (4 * 2 * units * itemsize)  # every number and its gradient
-            return None if m <= fits else max(1024, fits)
+            return self.fitting_block(m, units, itemsize)
         block = 2048 if units >= 32 else 8192
         return None if m < 4 * block else block
 

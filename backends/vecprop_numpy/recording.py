@@ -56,20 +56,7 @@ def _trace_body(
 
 def record_scan(graph: Graph, step: Callable[..., Any], carry: Any, inputs: tuple[Any, ...]) -> Any:
     """Record `Backend.scan`."""
-    return _record_steps(graph, lambda c, _, x: step(c, x), carry, (), None, 1, inputs)
-
-
-def record_batches(
-    graph: Graph,
-    step: Callable[..., Any],
-    carry: Any,
-    data: tuple[Any, ...],
-    order: Any,
-    batch_size: int,
-    inputs: tuple[Any, ...],
-) -> Any:
-    """Record `Backend.scan_batches`."""
-    return _record_steps(graph, step, carry, data, order, batch_size, inputs)
+    return record_batches(graph, lambda c, _, x: step(c, x), carry, (), None, 1, inputs)
 
 
 def _segments(data: Sequence[Value], batch_size: int, steps: int) -> tuple[Segment, ...]:
@@ -81,7 +68,7 @@ def _segments(data: Sequence[Value], batch_size: int, steps: int) -> tuple[Segme
     return tuple(part for part in parts if part.count)
 
 
-def _record_steps(
+def record_batches(
     graph: Graph,
     step: Callable[..., Any],
     carry: Any,
@@ -90,6 +77,7 @@ def _record_steps(
     batch_size: int,
     inputs: tuple[Any, ...],
 ) -> Any:
+    """Record `Backend.scan_batches`; without data, `Backend.scan`."""
     leaves: list[Any] = []
     structure = flatten(carry, leaves)
     carried = [graph.value(x) for x in leaves]

@@ -7,6 +7,7 @@ compiles, loops and waits.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,7 @@ import numpy as np
 
 from vecprop.errors import BackendUnusableError
 from vecprop.namespaces import Array, Namespace, namespace_name
+from vecprop.trees import map_trees
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -201,6 +203,12 @@ class Backend:
         """
         return None
 
+    def fitting_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return None if all m columns take no more than a quarter of the free memory, else how many do."""
+        free = self.free_memory()
+        fits = m if free is None else free // (4 * 2 * units * itemsize)  # every number and its gradient
+        return None if m <= fits else max(1024, fits)
+
     def free_memory(self) -> int | None:
         """Return the bytes that are free where the arrays are, or None if that is not known."""
         try:
@@ -261,7 +269,4 @@ def add_trees(a: Any, b: Any) -> Any:
     >>> add_trees((1, (2, 3)), (10, (20, 30)))
     (11, (22, 33))
     """
-    if not isinstance(a, tuple):
-        return a + b
-    leaves = [add_trees(x, y) for x, y in zip(a, b, strict=True)]
-    return type(a)(*leaves) if hasattr(a, "_fields") else tuple(leaves)
+    return map_trees(operator.add, a, b)

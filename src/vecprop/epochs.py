@@ -18,7 +18,7 @@ from vecprop.normalization import BatchNorm, Scale, Statistics, update_statistic
 from vecprop.optimizers import Optimizer, Slots, clip_by_norm
 from vecprop.propagation import Layer, Params, per_column
 from vecprop.stages import Fused, Pass, Stage
-from vecprop.trees import leaves_of
+from vecprop.trees import leaves_of, map_trees
 
 Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
 Outputs = tuple[Array, ...]  # of each step: the cost, the norms of dW_l, and with sample weights the batch's weight
@@ -184,10 +184,11 @@ def _stages(
 
 def _choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
     """Return `new` where the condition, () or (K,), holds and `old` elsewhere, for arrays in nested tuples."""
-    if isinstance(new, tuple):
-        leaves = [_choose(xp, condition, a, b) for a, b in zip(new, old, strict=True)]
-        return type(new)(*leaves) if hasattr(new, "_fields") else tuple(leaves)
-    return xp.where(condition if new.ndim == condition.ndim else per_column(condition), new, old)
+
+    def chosen(a: Array, b: Array) -> Array:
+        return xp.where(condition if a.ndim == condition.ndim else per_column(condition), a, b)
+
+    return map_trees(chosen, new, old)
 
 
 def _finite(xp: Namespace, params: Any, outputs: Outputs) -> Array:

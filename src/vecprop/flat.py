@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from vecprop.namespaces import Array, Namespace
 from vecprop.propagation import Layer
-from vecprop.trees import leaves_of, rebuild
+from vecprop.trees import leaves_of, map_trees, rebuild
 
 
 class Layout(NamedTuple):
@@ -23,7 +23,8 @@ class Layout(NamedTuple):
     def pack(self, xp: Namespace, tree: Any) -> tuple[Any, ...]:
         """Return the tree's arrays in buffers: (all,), or (Layer(weights, the rest),)."""
         leaves = [
-            (xp.reshape(a, _buffer_shape(leaf)), leaf) for a, leaf in zip(leaves_of(tree), self._leaves(), strict=True)
+            (xp.reshape(a, _buffer_shape(leaf)), leaf)
+            for a, leaf in zip(leaves_of(tree), leaves_of(self.model), strict=True)
         ]
         if not self.apart:
             return (_joined(xp, [a for a, _ in leaves]),)
@@ -35,19 +36,14 @@ class Layout(NamedTuple):
         both = list(leaves_of(buffers))
         places = [0, 0]
 
-        def build(model: Any) -> Any:
-            if not isinstance(model, Leaf):
-                return rebuild(model, [build(branch) for branch in model])
-            which = 1 if self.apart and not model.is_weight else 0
-            size = math.prod(model.shape)
+        def take(leaf: Leaf) -> Array:
+            which = 1 if self.apart and not leaf.is_weight else 0
+            size = math.prod(leaf.shape)
             start, places[which] = places[which], places[which] + size
             part = both[which][..., start : start + size, :]
-            return xp.reshape(part, (*model.stack, *model.shape))
+            return xp.reshape(part, (*leaf.stack, *leaf.shape))
 
-        return build(self.model)
-
-    def _leaves(self) -> list[Leaf]:
-        return list(_model_leaves(self.model))
+        return map_trees(take, self.model)
 
 
 class Leaf:
@@ -80,14 +76,6 @@ def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
         ),
         apart,
     )
-
-
-def _model_leaves(model: Any) -> Any:
-    if isinstance(model, Leaf):
-        yield model
-        return
-    for branch in model:
-        yield from _model_leaves(branch)
 
 
 def _buffer_shape(leaf: Leaf) -> tuple[int, ...]:
