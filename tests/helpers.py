@@ -3,6 +3,7 @@
 import numpy as np
 
 import vecprop as vp
+from vecprop.losses import BinaryCrossEntropy, CrossEntropy, Huber, Quantile
 from vecprop.namespaces import array_namespace
 
 # Norm-wise relative error against the float64 oracle; float32 is with precision "highest".
@@ -15,7 +16,16 @@ PAIRINGS = [
     ("identity", "squared_error"),
     ("softmax", "binary_cross_entropy"),
     ("sigmoid", "cross_entropy"),
-    *((g, "squared_error") for g in [*ELEMENTWISE, "softmax"] if g != "identity"),
+    *((g, "squared_error") for g in [*ELEMENTWISE, "softmax", "exp", "ordered"] if g != "identity"),
+    ("softmax", CrossEntropy(smoothing=0.1)),
+    ("sigmoid", BinaryCrossEntropy(smoothing=0.2)),
+    ("softmax", BinaryCrossEntropy(smoothing=0.2)),
+    ("exp", "poisson"),
+    ("identity", "absolute_error"),
+    ("identity", "huber"),
+    ("tanh", Huber(0.5)),
+    ("identity", "quantile"),
+    ("ordered", Quantile(0.3)),
 ]
 
 
@@ -62,8 +72,10 @@ def assert_grads_close(actual, desired, bound=None, xp=None):
 def make_targets(random, net, m, stack=()):
     """Targets that the network's loss is defined for, as NumPy float64."""
     n = net.sizes[-1]
-    if net.loss.name == "squared_error":
+    if net.loss.name in ("squared_error", "absolute_error", "huber", "quantile"):
         return random.standard_normal((*stack, n, m))
+    if net.loss.name == "poisson":
+        return random.poisson(1.5, (*stack, n, m)).astype(float)
     if net.loss.name == "cross_entropy":
         labels = random.integers(0, n, (*stack, m))
         return np.moveaxis(np.eye(n)[labels], -1, -2).copy()

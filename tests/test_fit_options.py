@@ -297,6 +297,15 @@ def test_lbfgs_stops_early_and_takes_callbacks():
     assert vp.fit(NET, X, Y, optimizer=vp.LBFGS(), epochs=3).stopped == "epochs"
 
 
+def test_lbfgs_says_why_it_ended():
+    few = vp.fit(NET, X, Y, optimizer=vp.LBFGS(max_evaluations=5), epochs=200)
+    assert (few.stopped, len(few.history["cost"]) <= 5) == ("evaluations", True)
+    rough = vp.fit(NET, X, Y, optimizer=vp.LBFGS(tolerance=0.0, relative_tolerance=1e-3), epochs=2000, dtype="float64")
+    assert rough.stopped == "converged"
+    fine = vp.fit(NET, X, Y, optimizer=vp.LBFGS(tolerance=0.0, relative_tolerance=1e-9), epochs=2000, dtype="float64")
+    assert len(rough.history["cost"]) < len(fine.history["cost"])
+
+
 # --- bad input -----------------------------------------------------------------------------------------------
 
 NAN = float("nan")

@@ -63,18 +63,40 @@ def test_collapse_of_a_stack():
 
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_init_statistics(name):
-    """Mean 0 and the standard deviation of E28, E29, within 5 standard errors of so many draws; biases 0."""
+    """Mean 0 and the standard deviation of E28, E29, within 5 standard errors of so many draws; biases 0 or alike."""
     n_in, n_out = 300, 200
     (W, b), _ = vp.Network((n_in, n_out, 1)).init(seed=3, init=name, dtype="float64")
     base = name.removesuffix("_uniform")
     std = {"zeros": 0, "small": 0.01, "he": (2 / 300) ** 0.5, "xavier": (1 / 300) ** 0.5, "glorot": (2 / 500) ** 0.5}
+    std["sklearn"] = std["glorot"]
     error = 5 / np.sqrt(W.size)
     assert abs(W.mean()) <= error * std[base]
     assert abs(W.std() - std[base]) <= error * std[base]
-    assert (b == 0).all()
+    if name == "sklearn":
+        assert abs(b.std() - std[base]) <= 5 / np.sqrt(b.size) * std[base]
+    else:
+        assert (b == 0).all()
     if base != "zeros":
         limit = np.sqrt(3) * std[base]
-        assert (np.abs(W).max() <= limit) == name.endswith("_uniform")
+        assert (np.abs(W).max() <= limit) == (name.endswith("_uniform") or name == "sklearn")
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("relu", "relu"), ("tanh", "tanh"), ("sigmoid", "logistic")])
+def test_init_of_scikit_learn(ours, theirs):
+    """The limits of the draws equal those of a fitted network of theirs, layer by layer, biases included."""
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    model = neural_network.MLPClassifier((40, 50), activation=theirs, max_iter=1, learning_rate_init=1e-30)
+    X = np.random.default_rng(0).standard_normal((30, 20))
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        model.fit(X, np.arange(30) % 3)
+    layers = vp.Network((20, 40, 50, 3), hidden=ours, output="softmax").init(seed=0, init="sklearn", dtype="float64")
+    for (W, b), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
+        limit = np.sqrt((2 if ours == "sigmoid" else 6) / sum(W.shape))
+        for mine, other in ((W, coef), (b, intercept)):
+            assert np.abs(mine).max() <= limit
+            assert np.abs(other).max() <= limit
+        assert np.abs(W).max() > 0.9 * limit
+        assert np.abs(coef).max() > 0.9 * limit
 
 
 def test_auto_init_follows_the_activation():

@@ -9,7 +9,7 @@ import pytest
 import vecprop as vp
 from conftest import backend_or_skip
 from helpers import assert_close
-from vecprop.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp, check_optimizer, clip_by_norm
+from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp, check_optimizer, clip_by_norm
 from vecprop.schedules import StepDecay
 from vecprop.trees import leaves_of, map_tree, map_trees, rebuild
 
@@ -153,6 +153,19 @@ CASES = {
         ),
     ),
     "Momentum, beta 0": (Momentum(0.05, beta=0.0), both("SGD", {"lr": 0.05}, "sgd", {"learning_rate": 0.05})),
+    "SGD": (
+        SGD(0.01, momentum=0.8, nesterov=False),
+        both("SGD", {"lr": 0.01, "momentum": 0.8}, "sgd", {"learning_rate": 0.01, "momentum": 0.8}),
+    ),
+    "SGD, Nesterov": (
+        SGD(0.01, momentum=0.8),
+        both(
+            "SGD",
+            {"lr": 0.01, "momentum": 0.8, "nesterov": True},
+            "sgd",
+            {"learning_rate": 0.01, "momentum": 0.8, "nesterov": True},
+        ),
+    ),
     "RMSProp": (
         RMSProp(0.02, rho=0.9, epsilon=1e-4),
         both(
@@ -188,7 +201,7 @@ CASES = {
     ),
 }
 NAMES = list(CASES)
-DISTINCT = ["GradientDescent", "Momentum", "Nesterov", "RMSProp", "Adam", "AdamW"]
+DISTINCT = ["GradientDescent", "Momentum", "Nesterov", "SGD", "SGD, Nesterov", "RMSProp", "Adam", "AdamW"]
 FLAT = [name for name in DISTINCT if not CASES[name][0].decays_weights_alone]
 
 

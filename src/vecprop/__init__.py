@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from vecprop import datasets, metrics, plots
     from vecprop.checking import GradientReport, check_gradients, numeric_gradient
     from vecprop.diagnosis import Diagnosis, diagnose
-    from vecprop.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
+    from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
     from vecprop.quasi_newton import LBFGS
     from vecprop.results import FitResult, TrainingState
     from vecprop.schedules import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
+    from vecprop.stopping import EarlyStopping
     from vecprop.training import fit
 
 __version__ = "0.1.0"
@@ -44,16 +45,18 @@ _MODULES = ("datasets", "metrics", "plots")
 _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
     "diagnosis": ("Diagnosis", "diagnose"),
-    "optimizers": ("Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
+    "optimizers": ("SGD", "Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
     "quasi_newton": ("LBFGS",),
     "results": ("FitResult", "TrainingState"),
     "schedules": ("Constant", "Cosine", "ExponentialDecay", "InverseScaling", "ReduceOnPlateau", "StepDecay"),
+    "stopping": ("EarlyStopping",),
     "training": ("fit",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "LBFGS",
+    "SGD",
     "Activation",
     "Adam",
     "AdamW",
@@ -66,6 +69,7 @@ __all__ = [
     "Cosine",
     "Diagnosis",
     "DivergenceError",
+    "EarlyStopping",
     "ExponentialDecay",
     "FitResult",
     "GradientDescent",

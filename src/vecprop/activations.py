@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from vecprop.arguments import check_positive_integer
 from vecprop.errors import unknown_name
 from vecprop.namespaces import Array, Namespace, is_complex, real_part
 
@@ -352,6 +353,81 @@ class SiLU(Activation):
         return S * (1.0 + Z * (1.0 - S))
 
 
+class Exp(Activation):
+    """The exponential: g(z) = e^z = g′. Positive: the output of a regression of counts and rates (`losses.Poisson`).
+
+    >>> import numpy as np
+    >>> g = Exp(); Z = np.array([[0.0]]); A = g.function(np, Z)
+    >>> A.tolist(), g.derivative(np, Z, A).tolist()
+    ([[1.0]], [[1.0]])
+    """
+
+    name: ClassVar[str] = "exp"
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return e^Z."""
+        return xp.exp(Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return A."""
+        return A
+
+
+@dataclass(frozen=True)
+class Ordered(Activation):
+    """Outputs that do not decrease down the rows: a_1 = z_1, a_k = a_{k-1} + ln(1 + e^z_k). For quantiles.
+
+    The step back gathers from the rows below: dz_1 = Σ_j da_j, dz_k = σ(z_k) Σ_{j ≥ k} da_j.
+
+    Parameters
+    ----------
+    groups : int, default 1
+        The rows are so many groups of equal size, one for each target, and each is ordered in itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If groups is not a positive integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g = Ordered(); Z = np.array([[3.0], [0.0], [0.0]]); A = g.function(np, Z)
+    >>> A.round(6).tolist(), g.backward(np, np.ones((3, 1)), Z, A).tolist()
+    ([[3.0], [3.693147], [4.386294]], [[3.0], [1.0], [0.5]])
+    """
+
+    groups: int = 1
+    name: ClassVar[str] = "ordered"
+    elementwise: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", check_positive_integer(self.groups, "groups"))
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return the running sums of z_1 and ln(1 + e^z_k) in each group."""
+        steps = self._grouped(xp, Z)
+        steps = xp.concat([steps[..., :1, :], softplus(xp, steps[..., 1:, :])], axis=-2)
+        return xp.reshape(xp.cumulative_sum(steps, axis=-2), Z.shape)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Raise: each output depends on the rows above it."""
+        raise TypeError("ordered outputs have no elementwise derivative; use backward(xp, dA, Z, A)")
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return σ(z_k) Σ_{j ≥ k} da_j, without the factor in the first row of a group."""
+        below = xp.flip(xp.cumulative_sum(xp.flip(self._grouped(xp, dA), axis=-2), axis=-2), axis=-2)
+        rest = sigmoid(xp, self._grouped(xp, Z)[..., 1:, :]) * below[..., 1:, :]
+        return xp.reshape(xp.concat([below[..., :1, :], rest], axis=-2), Z.shape)
+
+    def _grouped(self, xp: Namespace, V: Array) -> Array:
+        """Return (…, groups, rows of a group, m)."""
+        n, m = V.shape[-2:]
+        if n % self.groups:
+            raise ValueError(f"output: ordered in {self.groups} groups needs a multiple of as many units, got {n}")
+        return xp.reshape(V, (*V.shape[:-2], self.groups, n // self.groups, m))
+
+
 @dataclass(frozen=True)
 class Custom(Activation):
     """A user's own pair of function and derivative, both elementwise and both of Z alone.
@@ -404,6 +480,8 @@ ACTIVATIONS: dict[str, Activation] = {
         ELU(),
         GELU(),
         SiLU(),
+        Exp(),
+        Ordered(),
     )
 }
 
@@ -429,7 +507,7 @@ def get_activation(given: ActivationLike | Sequence[object], argument: str = "ac
     Tanh()
     >>> get_activation("rellu")
     Traceback (most recent call last):
-    ValueError: activation: unknown activation 'rellu': did you mean 'relu'? Known: elu, gelu, ...
+    ValueError: activation: unknown activation 'rellu': did you mean 'relu'? Known: elu, exp, ...
     """
     if isinstance(given, Activation):
         return given

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from vecprop.errors import BackendUnusableError
-from vecprop.namespaces import Array, Namespace, namespace_name
+from vecprop.namespaces import Array, Namespace, is_array, namespace_name
 from vecprop.trees import map_trees
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Backend:
         A namespace of the Python array API standard.
     name : str, optional
         The name it is selected by; the namespace's own unless given.
+    device : object, optional
+        The device of that namespace on which arrays are made; its default unless given.
 
     Examples
     --------
@@ -53,14 +55,16 @@ class Backend:
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
 
-    def __init__(self, xp: Namespace, name: str = "") -> None:
+    def __init__(self, xp: Namespace, name: str = "", device: Any = None) -> None:
         self.xp = xp
         self.name = name or namespace_name(xp)
+        self.device = device
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as an array of this backend, on its device, as "float32", "float64" or their own type."""
-        values = np.asarray(values) if not hasattr(values, "__array_namespace__") else values
-        return self.xp.asarray(values, dtype=None if dtype is None else getattr(self.xp, dtype))
+        values = np.asarray(values) if not is_array(values) else values
+        place = {} if self.device is None else {"device": self.device}
+        return self.xp.asarray(values, dtype=None if dtype is None else getattr(self.xp, dtype), **place)
 
     def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
         """Return a small host array in a form in which `compile_loop`'s functions take it quickest."""
@@ -68,7 +72,7 @@ class Backend:
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return the array as a NumPy array on the host; this waits for it to be computed."""
-        return np.asarray(array)
+        return to_host(array)
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
         """Return the context for a dtype ("float32" or "float64") and a precision ("highest" or "fast")."""
@@ -247,6 +251,22 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<vecprop backend {self.name!r}>"
+
+
+def to_host(array: Array) -> npt.NDArray[Any]:
+    """Return an array of any library, on any device, as a NumPy array on the host; of one on the host no copy.
+
+    >>> to_host(np.ones(2)).tolist()
+    [1.0, 1.0]
+    """
+    if hasattr(array, "detach"):  # PyTorch
+        return np.asarray(array.detach().cpu())
+    if hasattr(array, "get") and hasattr(array, "__cuda_array_interface__"):  # CuPy
+        return array.get()  # type: ignore[no-any-return]
+    try:
+        return np.asarray(array)
+    except RuntimeError:  # array_api_strict has devices of its own, whose arrays leave by DLPack only
+        return np.from_dlpack(array)
 
 
 def take_columns(xp: Namespace, array: Array, order: Array) -> Array:

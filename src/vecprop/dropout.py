@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.namespaces import Array, Namespace
+from vecprop.namespaces import Array, Namespace, device_of, namespace_name
 from vecprop.streams import DROPOUT
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+_ALL_BITS = 0xFFFFFFFF
 _LEVELS = 65536  # a mask entry is decided by 16 random bits
 
 
 def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
     """Return the two words of Threefry-2x32-20 of a key and a counter: uint32 arrays that broadcast together.
+
+    Or int64 arrays of such numbers.
 
     The first of the published test vectors:
 
@@ -33,23 +36,34 @@ def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> t
     >>> [hex(int(word[0])) for word in threefry(np, zero, zero, zero, zero)]
     ['0x6b200159', '0x99ba4efe']
     """
-    keys = (key0, key1, key0 ^ key1 ^ _word(xp, _PARITY))
-    x0, x1 = x0 + keys[0], x1 + keys[1]
+    keys = (key0, key1, key0 ^ key1 ^ _word(xp, _PARITY, key0))
+    x0, x1 = _cut(xp, x0 + keys[0]), _cut(xp, x1 + keys[1])
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
-            x0 = x0 + x1
+            x0 = _cut(xp, x0 + x1)
             x1 = _rotated(xp, x1, rotation) ^ x0
-        x0 = x0 + keys[(group + 1) % 3]
-        x1 = x1 + (keys[(group + 2) % 3] + _word(xp, group + 1))
+        x0 = _cut(xp, x0 + keys[(group + 1) % 3])
+        x1 = _cut(xp, x1 + (keys[(group + 2) % 3] + _word(xp, group + 1, key0)))
     return x0, x1
 
 
-def _word(xp: Namespace, value: int) -> Array:
-    return xp.asarray(value, dtype=xp.uint32)
+def _word(xp: Namespace, value: int, like: Array) -> Array:
+    """Return a number as a word beside another one."""
+    return xp.asarray(value, dtype=like.dtype, **device_of(like))
+
+
+def _cut(xp: Namespace, x: Array) -> Array:
+    """Return a sum or a shifted word modulo 2³²: as it is, if words have 32 bits."""
+    return x if x.dtype == xp.uint32 else x & _word(xp, _ALL_BITS, x)
 
 
 def _rotated(xp: Namespace, x: Array, bits: int) -> Array:
-    return (x << _word(xp, bits)) | (x >> _word(xp, 32 - bits))
+    return _cut(xp, x << _word(xp, bits, x)) | (x >> _word(xp, 32 - bits, x))
+
+
+def _words(xp: Namespace, x: Array) -> Array:
+    """Return words in the dtype they are computed in: PyTorch has no shifts of uint32, and takes int64."""
+    return xp.astype(x, xp.int64) if namespace_name(xp) == "torch" else x
 
 
 def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.uint32]:
@@ -96,10 +110,11 @@ def mask(xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: 
     ((3, 1000), [0.0, 2.0], 1.0)
     """
     quarter = -(-n // 4)  # two words, four halves: one call decides for four units
-    unit = xp.reshape(xp.arange(quarter, dtype=xp.uint32), (quarter, 1))
+    key, columns = _words(xp, key), _words(xp, columns)
+    unit = xp.reshape(xp.arange(quarter, dtype=columns.dtype, **device_of(columns)), (quarter, 1))
     key0, key1 = key[..., 0, None, None], key[..., 1, None, None]
     words = threefry(xp, key0, key1, unit ^ xp.zeros_like(columns), columns ^ xp.zeros_like(unit))
-    halves = [part for word in words for part in (word & _word(xp, 0xFFFF), word >> _word(xp, 16))]
+    halves = [part for word in words for part in (word & _word(xp, 0xFFFF, word), word >> _word(xp, 16, word))]
     draws = xp.concat(halves, axis=-2)[..., :n, :]
     keep = kept_share(rate)
-    return xp.astype(draws < _word(xp, round(keep * _LEVELS)), dtype) * (1.0 / keep)
+    return xp.astype(draws < _word(xp, round(keep * _LEVELS), draws), dtype) * (1.0 / keep)

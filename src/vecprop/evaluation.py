@@ -1,4 +1,4 @@
-"""Judging a network between epochs: the cost of a validation set, a metric, and when to stop (early stopping)."""
+"""Judging a network between epochs: the cost of a validation set, and a metric."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from vecprop.metrics import METRICS
 from vecprop.namespaces import Array, array_namespace
 from vecprop.network import Network
 from vecprop.normalization import Statistics, fold
-from vecprop.propagation import Params, per_column
-from vecprop.results import Best, TrainingState
-from vecprop.trees import map_trees
+from vecprop.propagation import Params
+from vecprop.results import TrainingState
 
 
 class Judge(NamedTuple):
@@ -25,13 +24,6 @@ class Judge(NamedTuple):
     normalized: tuple[bool, ...]
     metric: Any  # one of METRICS, a user's function (Y, A) of NumPy arrays, or None
     block_size: int | None
-
-
-class Patience(NamedTuple):
-    """When to stop: after so many epochs in which the cost fell by no more than min_delta."""
-
-    epochs: int
-    min_delta: float
 
 
 def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statistics: tuple[Statistics, ...]) -> Params:
@@ -77,29 +69,3 @@ def _judge(by: Judge, params: Any, statistics: Any, data: tuple[Array, Array, Ar
     if by.metric is None:
         return J, None
     return J, by.metric(xp, A, Y, w) if by.metric in METRICS.values() else A
-
-
-def remember_best(best: Best | None, state: TrainingState, cost: Any, patience: Patience) -> tuple[Best, bool]:
-    """Return the best network so far and whether patience has run out, for a stack that of all its networks.
-
-    A network whose patience has run out is not looked at again: its best is that of its own run. A cost that is NaN is
-    no improvement.
-    """
-    cost = np.asarray(cost, dtype=np.float64)
-    if best is None:
-        start = np.where(np.isfinite(cost), cost, np.inf)
-        return Best(start, np.full(cost.shape, state.epoch), state.params, state.statistics), False
-    waiting = state.epoch - 1 - best.epoch < patience.epochs
-    with np.errstate(invalid="ignore"):
-        better = waiting & (cost < best.cost - patience.min_delta)
-    if better.any():
-        params, statistics = state.params, state.statistics
-        if better.ndim:
-            xp = array_namespace(params[0].W)
-            where = per_column(xp.asarray(better))
-            params, statistics = (
-                map_trees(lambda new, old: xp.where(where, new, old), *trees)
-                for trees in ((params, best.params), (statistics, best.statistics))
-            )
-        best = Best(np.where(better, cost, best.cost), np.where(better, state.epoch, best.epoch), params, statistics)
-    return best, bool((state.epoch - best.epoch >= patience.epochs).all())

@@ -1,6 +1,7 @@
-"""Initial weights (E27-E29), drawn on the host from the seed alone: the same numbers for every backend.
+"""Initial parameters (E27-E29), drawn on the host from the seed alone: the same numbers for every backend.
 
-Each initializer is a scale, the standard deviation of a weight, and a distribution. Biases start at zero.
+Each initializer is a scale, the standard deviation of a weight, and a distribution. Biases start at zero, but for
+"sklearn", which draws them like the weights.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecprop.activations import Activation
+from vecprop.activations import Activation, ReLU
 from vecprop.errors import unknown_name
 from vecprop.streams import INITIAL_WEIGHTS, generator
 
@@ -27,14 +28,21 @@ class Initializer:
     name: str
     scale: Callable[[int, int], float]
     uniform: bool = False
+    biases: bool = False  # whether biases are drawn too
 
-    def draw(self, random: np.random.Generator, n_in: int, n_out: int) -> npt.NDArray[np.float64]:
-        """Return W (n_out, n_in) in float64."""
+    def draw(
+        self, random: np.random.Generator, n_in: int, n_out: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return W (n_out, n_in) and b (n_out, 1) in float64."""
         std = self.scale(n_in, n_out)
+        W = self._numbers(random, (n_out, n_in), std)
+        return W, self._numbers(random, (n_out, 1), std) if self.biases else np.zeros((n_out, 1))
+
+    def _numbers(self, random: np.random.Generator, shape: tuple[int, int], std: float) -> npt.NDArray[np.float64]:
         if self.uniform:
             # U(-a, a) has the standard deviation a / √3
-            return (2 * random.random((n_out, n_in)) - 1) * (math.sqrt(3) * std)
-        return random.standard_normal((n_out, n_in)) * std
+            return (2 * random.random(shape) - 1) * (math.sqrt(3) * std)
+        return random.standard_normal(shape) * std
 
 
 def _small(n_in: int, n_out: int) -> float:  # noqa: ARG001
@@ -53,6 +61,10 @@ def _glorot(n_in: int, n_out: int) -> float:
     return math.sqrt(2 / (n_in + n_out))
 
 
+def _glorot_of_sigmoid(n_in: int, n_out: int) -> float:
+    return math.sqrt(2 / 3 / (n_in + n_out))
+
+
 def _zeros(n_in: int, n_out: int) -> float:  # noqa: ARG001
     return 0.0
 
@@ -62,6 +74,10 @@ INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", _zeros)} |
     for name, scale in (("small", _small), ("he", _he), ("xavier", _xavier), ("glorot", _glorot))
     for suffix in ("", "_uniform")
 }
+# What scikit-learn's networks start from: uniform in ±√(6/(n_{l-1} + n_l)), ±√(2/(…)) for sigmoid.
+_SKLEARN = Initializer("sklearn", _glorot, uniform=True, biases=True)
+_SKLEARN_SIGMOID = Initializer("sklearn", _glorot_of_sigmoid, uniform=True, biases=True)
+INITIALIZERS["sklearn"] = _SKLEARN
 
 
 def get_initializer(name: str, activation: Activation) -> Initializer:
@@ -82,19 +98,23 @@ def get_initializer(name: str, activation: Activation) -> Initializer:
         name = "he" if activation.homogeneous else "xavier"
     if not isinstance(name, str) or name not in INITIALIZERS:
         raise ValueError(f"init: {unknown_name('initializer', name, ['auto', *INITIALIZERS])}")
+    if name == "sklearn" and activation.name == "sigmoid":
+        return _SKLEARN_SIGMOID
     return INITIALIZERS[name]
 
 
-def draw_weights(
+def draw_layers(
     sizes: tuple[int, ...], activations: tuple[Activation, ...], init: str, seed: int
-) -> list[npt.NDArray[np.float64]]:
-    """Return [W_1, …, W_L] in float64, W_l of shape (n_l, n_{l-1}), from one seed.
+) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """Return [(W_1, b_1), …, (W_L, b_L)] in float64, W_l (n_l, n_{l-1}) and b_l (n_l, 1), from one seed.
 
     >>> from vecprop.activations import Tanh
-    >>> [W.shape for W in draw_weights((2, 4, 1), (Tanh(), Tanh()), "xavier", seed=0)]
+    >>> [W.shape for W, b in draw_layers((2, 4, 1), (Tanh(), Tanh()), "xavier", seed=0)]
     [(4, 2), (1, 4)]
     """
     random = generator(seed, INITIAL_WEIGHTS)
+    if init == "sklearn":  # there the output layer is drawn by the hidden layers' activation
+        activations = (*activations[:-1], *(activations[-2:-1] or (ReLU(),)))
     return [
         get_initializer(init, g).draw(random, n_in, n_out)
         for g, n_in, n_out in zip(activations, sizes[:-1], sizes[1:], strict=True)

@@ -12,12 +12,13 @@ import numpy as np
 from vecprop.dropout import step_keys
 from vecprop.epochs import Data, Penalties, Run, epoch
 from vecprop.errors import CallbackError, DivergenceError
-from vecprop.evaluation import Judge, Patience, judge, remember_best
+from vecprop.evaluation import Judge, judge
 from vecprop.namespaces import Array
 from vecprop.optimizers import Optimizer
 from vecprop.progress import Progress
 from vecprop.results import History, TrainingState
 from vecprop.schedules import ReduceOnPlateau
+from vecprop.stopping import EarlyStopping, remember_best, watched
 from vecprop.streams import shuffle
 from vecprop.trees import leaves_of
 
@@ -45,9 +46,10 @@ class Plan(NamedTuple):
     judge: Judge | None  # of the validation set, or of the training set if there is a metric and no validation set
     judged: Data | None
     validates: bool
-    patience: Patience | None
+    stopping: EarlyStopping | None
     callbacks: Sequence[Callback]
     progress: bool | None
+    shuffled: bool = True
 
     @property
     def steps_an_epoch(self) -> int:
@@ -99,7 +101,7 @@ def new_history(plan: Plan) -> History:
 
 def _epochs_a_call(plan: Plan) -> int:
     """Return how many epochs one compiled call does."""
-    looks = plan.judge is not None or plan.patience is not None or plan.callbacks
+    looks = plan.judge is not None or plan.stopping is not None or plan.callbacks
     if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
         return 1
     steps = plan.steps_an_epoch
@@ -211,7 +213,7 @@ class _Orders:
         if run.batch_size >= run.m:
             self._ready = epoch, count, None  # the order does not matter, and the data need not be copied
             return
-        orders = [self._draw(e) for e in range(epoch, epoch + count)]
+        orders = [self._draw(e) if self._plan.shuffled else np.arange(run.m) for e in range(epoch, epoch + count)]
         order = orders[0] if count == 1 else np.stack(orders)
         self._ready = epoch, count, run.backend.argument(order, "int32")
 
@@ -231,13 +233,18 @@ def call_back(plan: Plan, state: TrainingState, history: History) -> tuple[Train
             history["validation_cost"].append(cost.tolist())
         if "metric" in history:
             history["metric"].append(metric.tolist() if hasattr(metric, "tolist") else metric)
-    watched = history.get("validation_cost", history["cost"])[-1]
-    if isinstance(plan.optimizer.schedule, ReduceOnPlateau):
-        state = state._replace(plateau=plan.optimizer.schedule.observe(state.plateau, float(np.mean(watched))))
-    if plan.patience is not None:
-        best, out_of_patience = remember_best(state.best, state, watched, plan.patience)
+    metric = None if plan.judge is None else plan.judge.metric
+    schedule = plan.optimizer.schedule
+    if isinstance(schedule, ReduceOnPlateau):
+        before, value = state.plateau, watched(history, schedule.monitor, metric)
+        state = state._replace(plateau=schedule.observe(before, float(np.mean(value))))
+        falls = state.plateau.scale < before.scale
+        stop = "patience" if falls and np.min(history["learning_rate"][-1]) <= schedule.stop_at else ""
+    if plan.stopping is not None:
+        value = watched(history, plan.stopping.monitor, metric)
+        best, out_of_patience = remember_best(state.best, state, value, plan.stopping)
         state = state._replace(best=best)
-        stop = "patience" if out_of_patience else ""
+        stop = "patience" if out_of_patience else stop
     for callback in plan.callbacks:
         try:
             wants_stop = callback(state, history)

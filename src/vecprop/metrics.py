@@ -70,12 +70,29 @@ def r2(xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Array:
     return xp.mean(score, axis=-1)
 
 
+def subset_accuracy(xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Array:
+    """Return the share of the examples all of whose labels are right, a > ½ for each output.
+
+    >>> import numpy as np
+    >>> float(subset_accuracy(np, np.array([[0.9, 0.9], [0.2, 0.9]]), np.array([[1.0, 1.0], [0.0, 0.0]])))
+    0.5
+    """
+    right = xp.all((A > 0.5) == (Y > 0.5), axis=-2)
+    return _mean(xp, xp.astype(right, A.dtype), w)
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
+    "subset_accuracy": subset_accuracy,
     "mean_squared_error": mean_squared_error,
     "mean_absolute_error": mean_absolute_error,
     "r2": r2,
 }
+
+
+def greater_is_better(metric: Any) -> bool:
+    """Tell whether a metric, as `get_metric` returned it, is better the greater it is: all but the mean errors."""
+    return metric not in (mean_squared_error, mean_absolute_error)
 
 
 def get_metric(given: Any) -> Any:

@@ -5,6 +5,7 @@ here imports an array library: `array_api_compat` looks only at those already lo
 """
 
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -40,6 +41,21 @@ def on_cuda(value: Any) -> bool:
     """Tell whether an array lies in the memory of an NVIDIA GPU, whatever library it belongs to."""
     device = getattr(value, "__dlpack_device__", None)
     return device is not None and int(device()[0]) == 2  # kDLCUDA
+
+
+def device_of(array: Array) -> dict[str, Any]:
+    """Return {"device": …} for a function that makes an array beside this one; {} where there is no choice.
+
+    NumPy has one device, and JAX puts what is made while it compiles where it is needed.
+    """
+    if namespace_name(array_namespace(array)) in ("numpy", "jax"):
+        return {}
+    return {"device": array_api_compat.device(array)}
+
+
+def column_of(xp: Namespace, numbers: Sequence[float], like: Array) -> Array:
+    """Return numbers as a column (n, 1), in the dtype and on the device of an array."""
+    return xp.reshape(xp.asarray(list(numbers), dtype=like.dtype, **device_of(like)), (-1, 1))
 
 
 def is_complex(xp: Namespace, array: Array) -> bool:

@@ -10,7 +10,7 @@ from vecprop import propagation
 from vecprop.activations import Activation, get_activation, is_pair
 from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
-from vecprop.initializers import draw_weights
+from vecprop.initializers import draw_layers
 from vecprop.losses import get_loss
 from vecprop.namespaces import Array
 from vecprop.propagation import Layer, Params
@@ -44,8 +44,9 @@ class Network:
     output : str, Activation or pair (g, g′), default "sigmoid"
         The activation of the last layer.
     loss : str or Loss, optional
-        "binary_cross_entropy" (E22), "cross_entropy" (E23) or "squared_error" (E24, half of it). Unless given it
-        follows the output: sigmoid, softmax, and the squared error for every other.
+        "binary_cross_entropy" (E22), "cross_entropy" (E23), "squared_error" (E24, half of it), "absolute_error",
+        "huber", "poisson", "quantile", or one of `vecprop.losses` with its parameters. Unless given it follows the
+        output: sigmoid, softmax, "exp" (Poisson), and the squared error for every other.
 
     Raises
     ------
@@ -118,7 +119,7 @@ class Network:
         dtype: Any = "float32",
         backend: str | Backend | None = None,
     ) -> Params:
-        """Return initial parameters (E27-E29): weights from the seed, biases 0; the same numbers on every backend.
+        """Return initial parameters (E27-E29): weights from the seed, biases 0, the same numbers on every backend.
 
         Parameters
         ----------
@@ -128,7 +129,8 @@ class Network:
             Standard deviation of a weight: "zeros" 0 (E27), "small" 0.01 (E28), "he" √(2/n_{l-1}), "xavier"
             √(1/n_{l-1}),
             "glorot" √(2/(n_{l-1} + n_l)) (E29), normal; each with "_uniform" for a uniform distribution of that
-            deviation. "auto": He for ReLU and its kin, Xavier for the others.
+            deviation. "auto": He for ReLU and its kin, Xavier for the others. "sklearn": what scikit-learn's networks
+            start from, "glorot_uniform" (for sigmoid narrower by √3), the biases too.
         dtype : "float32" (default) or "float64"
             Drawn in float64 and rounded.
         backend : str or Backend, optional
@@ -149,13 +151,12 @@ class Network:
         seeds = list(seed) if is_seed_sequence(seed) else [seed]  # type: ignore[arg-type]
         if not seeds:
             raise ValueError("seed must hold at least one seed, got an empty sequence")
-        draws = [draw_weights(self.sizes, self.activations, init, check_seed(s)) for s in seeds]
+        draws = [draw_layers(self.sizes, self.activations, init, check_seed(s)) for s in seeds]
         target = get_backend(backend)
         params = []
-        for weights in zip(*draws, strict=True):
-            W = np.stack(weights) if is_seed_sequence(seed) else weights[0]
-            b = np.zeros((*W.shape[:-1], 1))
-            params.append(Layer(target.asarray(W, dtype), target.asarray(b, dtype)))
+        for layers in zip(*draws, strict=True):
+            arrays = (np.stack(a) if is_seed_sequence(seed) else a[0] for a in zip(*layers, strict=True))
+            params.append(Layer(*(target.asarray(a, dtype) for a in arrays)))
         return tuple(params)
 
     def forward(self, params: Iterable[tuple[Array, Array]], X: Array) -> Array:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from vecprop.arguments import check_flag, check_number, check_real
-from vecprop.namespaces import Array, Namespace, array_namespace
+from vecprop.namespaces import Array, Namespace, array_namespace, device_of
 from vecprop.propagation import Layer, per_column
 from vecprop.schedules import CONSTANT, Schedule, check_schedule
 from vecprop.trees import leaves_of, map_tree, map_trees, unzip_trees
@@ -113,7 +113,7 @@ def _scalar_zero(params: Any) -> Array:
     """Return 0 as an array of the parameters' dtype: (K,) for a stack, 0-d for one network."""
     a = next(leaves_of(params))
     xp = array_namespace(a)
-    return xp.zeros(a.shape[:-2], dtype=a.dtype)
+    return xp.zeros(a.shape[:-2], dtype=a.dtype, **device_of(a))
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,7 @@ class Momentum(Elementwise):
 
     Sources: Polyak, 1964; Sutskever, Martens, Dahl and Hinton, 2013, section 2 for Nesterov's. Deviation: PyTorch,
     optax and scikit-learn add the gradient whole, V ← βV + dP; theirs with learning rate α(1 - β) is this one with α.
+    `SGD` is theirs.
 
     Parameters
     ----------
@@ -201,6 +202,56 @@ class Momentum(Elementwise):
         V = self.beta * V + (1.0 - self.beta) * G
         direction = self.beta * V + (1.0 - self.beta) * G if self.nesterov else V
         return P - alpha * direction, V
+
+
+@dataclass(frozen=True)
+class SGD(Elementwise):
+    """Gradient descent with momentum as scikit-learn and Keras write it: V ← μV - α dP, P ← P + V.
+
+    With `nesterov` the step looks ahead: P ← P + μV - α dP, V being the new one. Against `Momentum` (E31) the gradient
+    enters whole, so steps are 1/(1 - μ) times as long, and a changed α acts on new gradients only.
+
+    Source: Sutskever, Martens, Dahl and Hinton, 2013, equations 1 to 4.
+
+    Parameters
+    ----------
+    learning_rate : float or sequence of float, default 0.001
+        α, positive.
+    momentum : float, default 0.9
+        μ, in [0, 1].
+    nesterov : bool, default True
+    schedule : Schedule, default Constant()
+
+    Examples
+    --------
+    On paper: V = 0.5·0 - 0.1·2, then 1 - 0.2.
+
+    >>> import numpy as np
+    >>> optimizer = SGD(0.1, momentum=0.5, nesterov=False)
+    >>> params = (np.array([[1.0]]),)
+    >>> (P,), ((V,),) = optimizer.update((np.array([[2.0]]),), optimizer.init(params), params)
+    >>> P.tolist(), V.tolist()
+    ([[0.8]], [[-0.2]])
+    """
+
+    learning_rate: float | tuple[float, ...] = 0.001
+    momentum: float = 0.9
+    nesterov: bool = True
+    schedule: Schedule = CONSTANT
+    slot_count: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        self._check()
+        momentum = check_real(self.momentum, "momentum", "in [0, 1]", lambda x: 0 <= x <= 1)
+        object.__setattr__(self, "momentum", momentum)
+        check_flag(self.nesterov, "nesterov")
+
+    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+        """Return P + V and V."""
+        (alpha,), (V,) = scalars, slots
+        step = alpha * G
+        V = self.momentum * V - step
+        return P + (self.momentum * V - step if self.nesterov else V), V
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from vecprop.network import Network
 from vecprop.optimizers import Optimizer
 from vecprop.quasi_newton import LBFGS
 from vecprop.results import TrainingState
+from vecprop.stopping import EarlyStopping
 from vecprop.streams import check_seed, is_seed_sequence
 from vecprop.validation import Checked, check_params
 
@@ -28,8 +29,8 @@ class Options(NamedTuple):
     standardize: bool
     clip_norm: float | None
     metric: Any
-    patience: int | None
-    min_delta: float
+    stopping: EarlyStopping | None
+    shuffled: bool
     callbacks: tuple[Callable[..., Any], ...]
 
 
@@ -43,6 +44,7 @@ def check_options(
     metric: Any,
     patience: Any,
     min_delta: Any,
+    shuffle: Any,
     callbacks: Any,
 ) -> Options:
     """Return the options, or raise an error that names the argument, what came, and what is wanted."""
@@ -60,10 +62,25 @@ def check_options(
         check_flag(standardize, "standardize"),
         None if clip_norm is None else check_number(clip_norm, "clip_norm", zero=False),
         get_metric(metric),
-        None if patience is None else check_positive_integer(patience, "patience"),
-        check_number(min_delta, "min_delta"),
+        _check_stopping(optimizer, metric, patience, min_delta),
+        check_flag(shuffle, "shuffle"),
         tuple(called),
     )
+
+
+def _check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: Any) -> EarlyStopping | None:
+    """Return the rule of early stopping, from an `EarlyStopping` or from a number of epochs."""
+    min_delta = check_number(min_delta, "min_delta")
+    if isinstance(patience, EarlyStopping):
+        if min_delta:
+            raise ValueError(f"min_delta is a part of patience={patience!r}: leave min_delta = {min_delta:g} out")
+        rule: EarlyStopping | None = patience
+    else:
+        rule = None if patience is None else EarlyStopping(check_positive_integer(patience, "patience"), min_delta)
+    for name, watcher in (("patience", rule), ("schedule", optimizer.schedule)):
+        if getattr(watcher, "monitor", "cost") == "metric" and metric is None:
+            raise ValueError(f'{name} watches the metric, and there is none: give metric="accuracy" or another')
+    return rule
 
 
 def _check_rate(value: Any, argument: str) -> float:

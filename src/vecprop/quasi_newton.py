@@ -41,16 +41,25 @@ class LBFGS:
         How many changes of the gradient are remembered.
     tolerance : float, default 1e-5
         It has converged when no component of the gradient is larger.
+    relative_tolerance : float, default 0.0
+        It has converged when an iteration lowers the cost by no more than this share of it, or of 1.
+    max_evaluations : int, optional
+        Of the cost and its gradient; 20 for each of the `epochs` unless given.
     """
 
     memory: int = 10
     tolerance: float = 1e-5
+    relative_tolerance: float = 0.0
+    max_evaluations: int | None = None
     learning_rate: ClassVar[float] = 1.0
     schedule: ClassVar[Schedule] = CONSTANT
 
     def __post_init__(self) -> None:
         check_positive_integer(self.memory, "memory")
         check_number(self.tolerance, "tolerance")
+        check_number(self.relative_tolerance, "relative_tolerance")
+        if self.max_evaluations is not None:
+            check_positive_integer(self.max_evaluations, "max_evaluations")
 
     def init(self, params: Any) -> tuple[Any, ...]:  # noqa: ARG002
         """Return (): what it remembers stays with SciPy, and each `fit` starts anew."""
@@ -74,9 +83,10 @@ def minimize(plan: Plan, optimizer: LBFGS, state: TrainingState) -> tuple[Traini
     search = _Search(plan, state)
     options = {
         "maxiter": plan.epochs,
-        "maxfun": 20 * plan.epochs,
+        "maxfun": optimizer.max_evaluations or 20 * plan.epochs,
         "maxcor": optimizer.memory,
         "gtol": optimizer.tolerance,
+        "ftol": optimizer.relative_tolerance,
     }
     try:
         found = scipy_minimize(
@@ -85,14 +95,23 @@ def minimize(plan: Plan, optimizer: LBFGS, state: TrainingState) -> tuple[Traini
             jac=True,
             method="L-BFGS-B",
             callback=search.iteration,
-            options=options | {"ftol": 0.0},
+            options=options,
         )
-        stopped = "converged" if found.nit < plan.epochs else "epochs"
+        stopped = _reason(found, plan.epochs)
     except _Stop as stop:
         stopped = str(stop)
     except KeyboardInterrupt:
         stopped = "interrupted"
     return search.state, search.history, stopped
+
+
+def _reason(found: Any, epochs: int) -> str:
+    """Return why SciPy ended: its status is 0 for convergence, 1 for a limit, 2 for a line search that got nowhere."""
+    if found.status == 0:
+        return "converged"
+    if found.status == 1:
+        return "epochs" if found.nit >= epochs else "evaluations"
+    return "stalled"
 
 
 class _Search:

@@ -23,12 +23,19 @@ History = dict[str, list[Any]]
 
 
 class Best(NamedTuple):
-    """What early stopping remembers: the lowest cost, its epoch, and the network of that epoch; (K,) for a stack."""
+    """What early stopping remembers; (K,) for a stack.
+
+    cost : the lowest value of what is watched; of a metric that is better when greater, its negative
+    epoch : its epoch
+    params, statistics : the network of that epoch, or () if it is not given back
+    improved : the last epoch that counted as an improvement
+    """
 
     cost: Any
     epoch: Any
-    params: Params
+    params: tuple[Any, ...]
     statistics: tuple[Statistics, ...]
+    improved: Any
 
 
 class TrainingState(NamedTuple):
@@ -86,7 +93,8 @@ class FitResult:
     backend : Backend
         Where the parameters are.
     stopped : str
-        Why training ended: "epochs", "patience", "callback", "interrupted" (Ctrl-C) or "converged" (L-BFGS).
+        Why training ended: "epochs", "patience", "callback", "interrupted" (Ctrl-C); L-BFGS also "converged",
+        "evaluations" (as many as it was allowed) or "stalled" (no lower cost was found along the line).
     sample : Sample
         Some examples of the training and of the validation set.
     """
@@ -123,10 +131,11 @@ class FitResult:
     def final_costs(self) -> npt.NDArray[np.float64]:
         """The cost by which the networks of a stack are compared, (K,): of the validation set if there is one.
 
-        With early stopping the best one, else the last.
+        With early stopping the best one, else the last. With `EarlyStopping(monitor="metric")` what it watches, the
+        negative of a metric that is better when greater.
         """
         self._require_stack("final_costs")
-        if self.state.best is not None:
+        if self.state.best is not None and self.state.best.params:
             return np.asarray(self.state.best.cost, dtype=np.float64)
         return np.asarray(self.history.get("validation_cost", self.history["cost"])[-1], dtype=np.float64)
 
@@ -151,8 +160,8 @@ class FitResult:
         seed = state.seed[k] if isinstance(state.seed, tuple) else state.seed
         best = None
         if state.best is not None:
-            own = [map_tree(lambda a: a[k, ...], tree) for tree in (state.best.params, state.best.statistics)]
-            best = Best(state.best.cost[k], state.best.epoch[k], *own)
+            own, seen = (map_tree(lambda a: a[k, ...], tree) for tree in (state.best.params, state.best.statistics))
+            best = Best(state.best.cost[k], state.best.epoch[k], own, seen, state.best.improved[k])
         params_, slots, statistics = (
             map_tree(lambda a: a[k, ...], t) for t in (state.params, state.slots, state.statistics)
         )

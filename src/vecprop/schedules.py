@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.arguments import check_integer, check_number, check_positive_integer, check_real
+from vecprop.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
 
 Rates = npt.NDArray[np.float64]
 
@@ -134,12 +134,11 @@ def _epochs(first: int, count: int, per_epoch: int) -> Rates:
 
 @dataclass(frozen=True)
 class ReduceOnPlateau:
-    """The rate falls by `factor` whenever the watched cost has not improved for `patience` epochs.
+    """The rate falls by `factor` whenever what is watched has not improved for `patience` epochs.
 
-    The cost is that of the validation set if there is one, else the training cost. An improvement is a fall by more
-    than `min_delta`. This schedule depends on what happened, so its state (`PlateauState`) is a part of the training
-    state.
-    As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
+    That is the cost of the validation set if there is one, else the training cost, or the metric. An improvement is
+    one by more than `min_delta`. This schedule depends on what happened, so its state (`PlateauState`) is a part of the
+    training state. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
 
     Parameters
     ----------
@@ -150,6 +149,12 @@ class ReduceOnPlateau:
     min_delta : float, default 1e-4
     least : float, default 0.0
         The rate falls no further than this.
+    monitor : "cost" (default) or "metric"
+        The metric is the one that `fit` was given.
+    cumulative : bool, default True
+        As for `EarlyStopping`.
+    stop_at : float, default 0.0
+        When the rate would fall and is this small already, training ends.
 
     Examples
     --------
@@ -164,24 +169,31 @@ class ReduceOnPlateau:
     patience: int = 10
     min_delta: float = 1e-4
     least: float = 0.0
+    monitor: str = "cost"
+    cumulative: bool = True
+    stop_at: float = 0.0
 
     def __post_init__(self) -> None:
         check_real(self.factor, "factor", "in (0, 1)", lambda x: 0 < x < 1)
         check_integer(self.patience, "patience", 0)
-        check_number(self.min_delta, "min_delta")
-        check_number(self.least, "least")
+        for name in ("min_delta", "least", "stop_at"):
+            check_number(getattr(self, name), name)
+        if self.monitor not in ("cost", "metric"):
+            raise ValueError(f'monitor must be "cost" or "metric", got {self.monitor!r}')
+        check_flag(self.cumulative, "cumulative")
 
     def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
         """Return `initial`, count times: what has been observed scales it."""
         return np.full(count, initial)
 
     def observe(self, state: "PlateauState", cost: float) -> "PlateauState":
-        """Return the state after an epoch with this cost."""
+        """Return the state after an epoch with this cost, or this negative of a metric."""
         if cost < state.best - self.min_delta:
             return PlateauState(state.scale, cost, 0)
+        best = cost if not self.cumulative and cost < state.best else state.best
         if state.waited < self.patience:
-            return state._replace(waited=state.waited + 1)
-        return PlateauState(state.scale * self.factor, state.best, 0)
+            return PlateauState(state.scale, best, state.waited + 1)
+        return PlateauState(state.scale * self.factor, best, 0)
 
 
 class PlateauState(NamedTuple):

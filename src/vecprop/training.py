@@ -18,7 +18,7 @@ from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
 from vecprop.epochs import Penalties, Run
 from vecprop.errors import DivergenceError
-from vecprop.evaluation import Judge, Patience, plain_layers
+from vecprop.evaluation import Judge, plain_layers
 from vecprop.examples import Prepared, prepare
 from vecprop.flat import layout
 from vecprop.loop import Plan
@@ -41,6 +41,7 @@ from vecprop.quasi_newton import LBFGS, minimize
 from vecprop.results import FitResult, TrainingState
 from vecprop.schedules import CONSTANT
 from vecprop.selection import check_precision, get_backend, get_precision
+from vecprop.stopping import EarlyStopping
 from vecprop.validation import Checked, check_block_size, check_params, dtype_name
 
 
@@ -65,8 +66,9 @@ def fit(
     clip_norm: float | None = None,
     validation: Any = None,
     metric: Any = None,
-    patience: int | None = None,
+    patience: int | EarlyStopping | None = None,
     min_delta: float = 0.0,
+    shuffle: bool = True,
     callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
     state: TrainingState | None = None,
     block_size: int | str | None = "auto",
@@ -124,11 +126,14 @@ def fit(
     metric : str or function (Y, A) -> float, optional
         "accuracy", "r2", "mean_squared_error", "mean_absolute_error" or your own, for the history; of the validation
         set if there is one.
-    patience : int, optional
+    patience : int or EarlyStopping, optional
         Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for so
-        many epochs, and give back the parameters of the best epoch.
+        many epochs, and give back the parameters of the best epoch. An `EarlyStopping` can watch the metric instead,
+        keep the last parameters, and more.
     min_delta : float, default 0
         By how much it has to fall to count.
+    shuffle : bool, default True
+        Draw a new order of the examples in each epoch; False takes them as they come.
     callbacks : function or sequence of functions (state, history) -> bool or None
         Called after each epoch; True ends the training.
     state : TrainingState, optional
@@ -182,7 +187,7 @@ def fit(
     optimizer = check_optimizer(optimizer)
     epochs = check_positive_integer(epochs, "epochs")
     options = check_options(
-        net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, callbacks
+        net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
     if state is not None:
         params, seed = given_state(net, state, params, options), state.seed
@@ -303,7 +308,6 @@ def _plan(
     data = examples.data
     if run.batch_size < run.m:
         data = tuple(None if a is None else backend.arrange(a) for a in data)  # type: ignore[assignment]
-    patience = None if options.patience is None else Patience(options.patience, options.min_delta)
     return Plan(
         run,
         optimizer,
@@ -315,9 +319,10 @@ def _plan(
         by,
         judged,
         validates,
-        patience,
+        options.stopping,
         options.callbacks,
         progress,
+        options.shuffled,
     )
 
 
@@ -334,6 +339,6 @@ def _initial_state(run: Run, checked: Checked, seeds: int | tuple[int, ...], sca
 
 def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:
     """Return the layers (W, b) that predict: of the best epoch if early stopping watched, everything folded in."""
-    source: Any = state if state.best is None else state.best
+    source: Any = state.best if state.best is not None and state.best.params else state
     layers = plain_layers(run.net, run.normalized, source.params, source.statistics)
     return layers if scale is None else (fold_input(run.backend.xp, layers[0], scale), *layers[1:])

@@ -1,76 +1,54 @@
-"""Losses, each with its value from the pre-activation Z_L and its dZ_L, side by side (E2, E22-E25).
+"""Losses for classes: the cross-entropies (E2, E22, E23), from the pre-activation Z_L, with label smoothing.
 
-`values(xp, output, Z, A, Y)` gives the loss of every output of every example, shape (…, n_L, m); the cost (E10) sums
-it over the outputs and averages it over the examples. `dZ(xp, output, Z, A, Y)` gives its derivative with respect to
-Z_L, of the same shape. Where the loss matches the output's activation dZ_L = A - Y; elsewhere dZ_L = dA_L ∘
-g_L′(Z_L) (E25), rearranged so that neither side overflows for any finite Z_L.
+Label smoothing trains towards (1 - s) y + s/K in place of y, K = 2 for labels 0 and 1: the network is not driven to
+certainty. Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, 2016, section 7.
 """
 
-from typing import ClassVar, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar
 
-from vecprop.activations import Activation, Custom, log_softmax, softplus
-from vecprop.errors import unknown_name
-from vecprop.namespaces import Array, Namespace, real_part
-
-
-class Loss:
-    """What every loss is: a name, the output it matches, its values and its dZ_L, and the targets it accepts."""
-
-    name: ClassVar[str]
-    matching_output: ClassVar[str]  # the activation g_L for which dZ_L = A - Y
-
-    # Values: two without parameters are equal if they are of one class.
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
-        """Return the loss of each output of each example, shape (…, n_L, m)."""
-        raise NotImplementedError
-
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return ∂(loss)/∂Z_L, shape (…, n_L, m)."""
-        raise NotImplementedError
-
-    def check_output(self, output: Activation, n_out: int) -> None:
-        """Raise ValueError if the loss is not defined for this output layer."""
-
-    def valid_targets(self, xp: Namespace, Y: Array) -> Array:
-        """Return whether the loss is defined for all the values of Y, as a 0-d boolean array."""
-        return xp.all(xp.isfinite(Y))
-
-    def describe_invalid(self, xp: Namespace, Y: Array) -> str:  # noqa: ARG002
-        """Return what is wrong with a finite Y for which `valid_targets` is false, and what to do."""
-        return f"Y holds values {self.name} is not defined for"
+from vecprop.activations import Activation, log_softmax, softplus
+from vecprop.arguments import check_real
+from vecprop.losses.base import Loss, check_probability
+from vecprop.namespaces import Array, Namespace, device_of, real_part
 
 
-LossLike: TypeAlias = str | Loss
+@dataclass(frozen=True)
+class _Smoothing(Loss):
+    """A loss with label smoothing."""
+
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        value = check_real(self.smoothing, "smoothing", "in [0, 1)", lambda x: 0 <= x < 1)
+        object.__setattr__(self, "smoothing", value)
+
+    def _smoothed(self, Y: Array, classes: int) -> Array:
+        """Return (1 - s) Y + s/K."""
+        return Y if self.smoothing == 0 else (1.0 - self.smoothing) * Y + self.smoothing / classes
 
 
-def _check_probability(loss: Loss, output: Activation) -> None:
-    if not (output.open_unit_interval or isinstance(output, Custom)):
-        raise ValueError(
-            f"loss: {loss.name} needs outputs in (0, 1), that is output='sigmoid' or output='softmax', "
-            f"got output={output.name!r}; for outputs of any size use loss='squared_error'"
-        )
-
-
-class BinaryCrossEntropy(Loss):
+@dataclass(frozen=True)
+class BinaryCrossEntropy(_Smoothing):
     """L = -[y ln a + (1 - y) ln(1 - a)] (E2, E22); with a sigmoid output dZ = A - Y.
 
     Evaluated from Z, so it is finite for every finite Z: with a sigmoid output it is
     (1 - y) max(z, 0) + y max(-z, 0) + ln(1 + e^-|z|), a sum without cancellation.
 
+    Parameters
+    ----------
+    smoothing : float, default 0.0
+        s of label smoothing, in [0, 1).
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from vecprop.activations import Sigmoid
     >>> Z = np.array([[0.0, 1e4]]); Y = np.array([[1.0, 0.0]])
     >>> BinaryCrossEntropy().values(np, Sigmoid(), Z, Sigmoid().function(np, Z), Y).round(6).tolist()
     [[0.693147, 10000.0]]
+    >>> BinaryCrossEntropy(smoothing=0.2).dZ(np, Sigmoid(), Z[:, :1], np.array([[0.5]]), Y[:, :1]).round(6).tolist()
+    [[-0.4]]
     """
 
     name: ClassVar[str] = "binary_cross_entropy"
@@ -78,6 +56,7 @@ class BinaryCrossEntropy(Loss):
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return -[Y ln A + (1 - Y) ln(1 - A)], from Z."""
+        Y = self._smoothed(Y, 2)
         if output.name == "sigmoid":
             return Y * softplus(xp, -Z) + (1.0 - Y) * softplus(xp, Z)
         if output.name == "softmax":
@@ -87,6 +66,7 @@ class BinaryCrossEntropy(Loss):
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         """Return A - Y (E22), or what E25 gives for another output."""
+        Y = self._smoothed(Y, 2)
         if output.name == self.matching_output:
             return A - Y
         if output.name == "softmax":
@@ -96,7 +76,7 @@ class BinaryCrossEntropy(Loss):
 
     def check_output(self, output: Activation, n_out: int) -> None:  # noqa: ARG002
         """Raise ValueError unless the output lies in (0, 1)."""
-        _check_probability(self, output)
+        check_probability(self, output)
 
     def valid_targets(self, xp: Namespace, Y: Array) -> Array:
         """Return whether every label is 0 or 1."""
@@ -117,7 +97,7 @@ def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
     near 1.
     """
     n = Z.shape[-2]
-    own = xp.reshape(xp.eye(n), (n, n, 1)) > 0
+    own = xp.reshape(xp.eye(n, **device_of(Z)), (n, n, 1)) > 0
     others = Z[..., None, :, :]
     top = xp.max(xp.where(own, -xp.inf, real_part(xp, others)), axis=-2, keepdims=True)
     E = xp.where(own, 0.0, xp.exp(xp.where(own, 0.0, others - top)))
@@ -127,12 +107,20 @@ def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
     return (top + xp.log(S))[..., 0, :] - log_sum_exp, E / S
 
 
-class CrossEntropy(Loss):
+@dataclass(frozen=True)
+class CrossEntropy(_Smoothing):
     """L = -Σ_k y_k ln a_k over the one-hot column y (E23); with a softmax output dZ = A - Y.
 
     Evaluated from Z by log-sum-exp, so it is finite for every finite Z. Columns of Y are class probabilities that
     sum to 1.
 
+    Parameters
+    ----------
+    smoothing : float, default 0.0
+        s of label smoothing, in [0, 1).
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from vecprop.activations import Softmax
     >>> Z = np.array([[0.0], [0.0]]); Y = np.array([[1.0], [0.0]]); A = Softmax().function(np, Z)
@@ -146,6 +134,7 @@ class CrossEntropy(Loss):
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return -Y ln A, from Z."""
+        Y = self._smoothed(Y, Y.shape[-2])
         if output.name == "softmax":
             return -Y * log_softmax(xp, Z)
         if output.name == "sigmoid":
@@ -154,6 +143,7 @@ class CrossEntropy(Loss):
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         """Return A - Y (E23), or what E25 gives for another output."""
+        Y = self._smoothed(Y, Y.shape[-2])
         if output.name == self.matching_output:
             return A - Y
         if output.name == "sigmoid":
@@ -162,7 +152,7 @@ class CrossEntropy(Loss):
 
     def check_output(self, output: Activation, n_out: int) -> None:
         """Raise ValueError unless the output lies in (0, 1) and has at least two units."""
-        _check_probability(self, output)
+        check_probability(self, output)
         if n_out < 2:
             raise ValueError(
                 f"loss: {self.name} needs one output unit per class, at least 2, got {n_out}; "
@@ -182,59 +172,3 @@ class CrossEntropy(Loss):
             f"Y must have columns that sum to 1 for {self.name} (one-hot: 1 in the row of the class, 0 elsewhere), "
             f"got a column whose sum is off by {off:g}; for labels that do not exclude each other use output='sigmoid'"
         )
-
-
-class SquaredError(Loss):
-    """L = ½ Σ_k (a_k - y_k)², half the squared error (E24); with an identity output dZ = A - Y.
-
-    scikit-learn's MLPRegressor averages it over the outputs instead, PyTorch's MSELoss averages and has no ½.
-
-    >>> import numpy as np
-    >>> from vecprop.activations import Identity
-    >>> Z = np.array([[3.0]]); Y = np.array([[1.0]])
-    >>> SquaredError().values(np, Identity(), Z, Z, Y).tolist(), SquaredError().dZ(np, Identity(), Z, Z, Y).tolist()
-    ([[2.0]], [[2.0]])
-    """
-
-    name: ClassVar[str] = "squared_error"
-    matching_output: ClassVar[str] = "identity"
-
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
-        """Return ½ (A - Y)²."""
-        return 0.5 * (A - Y) ** 2
-
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return (A - Y) ∘ g′(Z) (E24, E25)."""
-        return output.backward(xp, A - Y, Z, A)
-
-
-LOSSES: dict[str, Loss] = {loss.name: loss for loss in (BinaryCrossEntropy(), CrossEntropy(), SquaredError())}
-
-
-def get_loss(given: LossLike | None, output: Activation, n_out: int) -> Loss:
-    """Return the loss for a name or a `Loss`; None gives the one that matches the output, else half the squared error.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, and for a loss that is not defined for the output.
-    TypeError
-        For anything that is neither a name nor a `Loss`.
-
-    Examples
-    --------
-    >>> from vecprop.activations import Softmax
-    >>> get_loss(None, Softmax(), 3)
-    CrossEntropy()
-    """
-    if given is None:
-        matching = [loss for loss in LOSSES.values() if loss.matching_output == output.name]
-        given = matching[0] if matching else "squared_error"
-    if isinstance(given, str):
-        if given not in LOSSES:
-            raise ValueError(f"loss: {unknown_name('loss', given, LOSSES)}")
-        given = LOSSES[given]
-    if not isinstance(given, Loss):
-        raise TypeError(f"loss must be a name or a Loss, got {given!r}")
-    given.check_output(output, n_out)
-    return given

@@ -1,0 +1,117 @@
+"""Early stopping: what is watched, when a run ends, and which network it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.arguments import check_flag, check_number, check_positive_integer
+from vecprop.errors import unknown_name
+from vecprop.metrics import greater_is_better
+from vecprop.namespaces import array_namespace, device_of
+from vecprop.propagation import per_column
+from vecprop.results import Best, History, TrainingState
+from vecprop.trees import map_trees
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+MONITORS = ("cost", "metric")
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """End training when what is watched has not improved for a while.
+
+    `fit(patience=10)` is `fit(patience=EarlyStopping(10))`.
+
+    Parameters
+    ----------
+    patience : int or None, default 10
+        Epochs without improvement after which training ends; None: it does not, and the best network is given back.
+    min_delta : float, default 0.0
+        An improvement is one by more than this.
+    monitor : "cost" (default) or "metric"
+        The cost of the validation set (without one the training cost), or the metric that `fit` was given, which is
+        better the greater it is, but for the mean errors.
+    restore_best : bool, default True
+        Give back the network of the best epoch; else that of the last.
+    cumulative : bool, default True
+        Improvements smaller than min_delta add up, as in Keras: one epoch is compared with the last that improved. If
+        False, as in scikit-learn, with the best of all so far.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    >>> EarlyStopping(patience=0)
+    Traceback (most recent call last):
+    ValueError: patience must be a positive integer, got 0
+    """
+
+    patience: int | None = 10
+    min_delta: float = 0.0
+    monitor: str = "cost"
+    restore_best: bool = True
+    cumulative: bool = True
+
+    def __post_init__(self) -> None:
+        if self.patience is not None:
+            check_positive_integer(self.patience, "patience")
+        object.__setattr__(self, "min_delta", check_number(self.min_delta, "min_delta"))
+        if self.monitor not in MONITORS:
+            raise ValueError(f"monitor: {unknown_name('monitor', self.monitor, MONITORS)}")
+        check_flag(self.restore_best, "restore_best")
+        check_flag(self.cumulative, "cumulative")
+
+
+def watched(history: History, monitor: str, metric: Any) -> npt.NDArray[np.float64]:
+    """Return what is to be minimized, of the last epoch: a cost, or a metric turned round; (K,) for a stack.
+
+    >>> float(watched({"cost": [2.0], "validation_cost": [3.0]}, "cost", None))
+    3.0
+    """
+    if monitor == "metric":
+        value = np.asarray(history["metric"][-1], dtype=np.float64)
+        return -value if greater_is_better(metric) else value
+    return np.asarray(history.get("validation_cost", history["cost"])[-1], dtype=np.float64)
+
+
+def remember_best(
+    best: Best | None, state: TrainingState, value: npt.NDArray[np.float64], rule: EarlyStopping
+) -> tuple[Best, bool]:
+    """Return the best network so far and whether patience has run out, for a stack that of all its networks.
+
+    A network of a stack whose patience has run out is not looked at again: what is kept of it is what its own run would
+    give back. A value that is NaN is no improvement.
+    """
+    keeps = rule.restore_best or value.ndim > 0  # the last network needs no keeping but in a stack
+    kept = (state.params, state.statistics) if keeps else ((), ())
+    if best is None:
+        start, epoch = np.where(np.isfinite(value), value, np.inf), np.full(value.shape, state.epoch)
+        return Best(start, epoch, *kept, epoch), False
+    waiting = np.full(value.shape, True)
+    if rule.patience is not None:
+        waiting &= state.epoch - 1 - best.improved < rule.patience
+    with np.errstate(invalid="ignore"):
+        improved = waiting & (value < best.cost - rule.min_delta)
+        better = improved if rule.cumulative else waiting & (value < best.cost)
+    taken = better if rule.restore_best else waiting
+    if keeps and not taken.all():
+        kept = _choose(taken, kept, (best.params, best.statistics)) if taken.any() else best[2:4]
+    cost, epoch = np.where(better, value, best.cost), np.where(better, state.epoch, best.epoch)
+    best = Best(cost, epoch, *kept, np.where(improved, state.epoch, best.improved))
+    return best, rule.patience is not None and bool((state.epoch - best.improved >= rule.patience).all())
+
+
+def _choose(better: npt.NDArray[np.bool_], new: Any, old: Any) -> Any:
+    """Return the arrays of a stack, of `new` for the networks that are better and of `old` for the others."""
+    W = new[0][0].W
+    xp = array_namespace(W)
+    where = per_column(xp.asarray(better, **device_of(W)))
+    return map_trees(lambda a, b: xp.where(where, a, b), new, old)

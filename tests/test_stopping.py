@@ -1,0 +1,173 @@
+"""Early stopping: what is watched, what counts as an improvement, and what is given back."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import assert_grads_close, host, make_problem
+from vecprop.metrics import METRICS, greater_is_better
+from vecprop.results import TrainingState
+from vecprop.stopping import EarlyStopping, remember_best
+
+NET = vp.Network((4, 6, 3), output="softmax")
+_, X, Y, W = make_problem(NET, 60, weights=True)
+VALIDATION = make_problem(NET, 25, seed=5)[1:3]
+
+
+def followed(values, rule):
+    """The epochs (from 1) of the best, of the last improvement, and of the stop, for a sequence of values."""
+    best = None
+    for epoch, value in enumerate(values, start=1):
+        state = TrainingState((vp.Layer(np.full((1, 1), float(epoch)), np.zeros((1, 1))),), (), epoch, 0)
+        best, stop = remember_best(best, state, np.asarray(value, dtype=np.float64), rule)
+        if stop:
+            return best, epoch
+    return best, None
+
+
+def counted_like_scikit_learn(values, tol, n_iter_no_change):
+    """The epoch of the stop by scikit-learn's counter, or None."""
+    best, count = np.inf, 0
+    for epoch, value in enumerate(values, start=1):
+        count = count + 1 if not value <= best - tol else 0
+        best = min(best, value) if value == value else best
+        if count > n_iter_no_change:
+            return epoch
+    return None
+
+
+SLOW = [1.0 - 0.01 * k for k in range(50)]  # falls for ever, each time by less than 0.05
+
+
+def test_small_improvements_add_up_or_do_not():
+    best, stop = followed(SLOW, EarlyStopping(7, min_delta=0.05))
+    assert (stop, best.cost) == (None, pytest.approx(0.52))
+    best, stop = followed(SLOW, EarlyStopping(7, min_delta=0.05, cumulative=False))
+    assert stop == 8, "no single epoch improves by 0.05"
+    assert best.epoch == 8, "yet the best is the best"
+    assert best.params[0].W.item() == 8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rule_of_scikit_learn(seed):
+    random = np.random.default_rng(seed)
+    values = np.cumsum(random.standard_normal(300) * 0.05 - 0.01)
+    values[random.integers(0, 300, 5)] = np.nan
+    for tol, patience in ((0.0, 3), (0.03, 5), (0.1, 10)):
+        rule = EarlyStopping(patience + 1, min_delta=tol, cumulative=False)
+        assert followed(values, rule)[1] == counted_like_scikit_learn(values, tol, patience)
+
+
+def test_nan_is_no_improvement():
+    best, stop = followed([1.0, 0.5, np.nan, np.nan, np.nan], EarlyStopping(3))
+    assert (stop, best.epoch, best.cost) == (5, 2, 0.5)
+    assert followed([np.nan, np.nan, 0.5, 0.6], EarlyStopping(5))[0].epoch == 3
+    assert followed([np.nan] * 5, EarlyStopping(3))[1] == 4
+
+
+def test_patience_none_never_stops():
+    best, stop = followed([1.0] * 100, EarlyStopping(None))
+    assert (stop, best.epoch) == (None, 1)
+
+
+def test_the_last_network_is_given_back_if_not_the_best(backend):
+    arguments = {"optimizer": vp.Adam(0.05), "batch_size": 16, "validation": VALIDATION, "dtype": "float64"}
+    result = vp.fit(NET, X, Y, epochs=200, patience=EarlyStopping(5, restore_best=False), backend=backend, **arguments)
+    done = len(result.history["cost"])
+    assert done == np.argmin(result.history["validation_cost"]) + 1 + 5
+    last = vp.fit(NET, X, Y, epochs=done, backend="numpy", **arguments)
+    assert_grads_close(result.params, last.params, bound=1e-9, xp=backend.xp)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "mean_squared_error"])
+def test_a_metric_is_watched_in_its_own_direction(metric):
+    rule = EarlyStopping(5, monitor="metric")
+    arguments = {"optimizer": vp.Adam(0.05), "batch_size": 16, "validation": VALIDATION, "metric": metric}
+    result = vp.fit(NET, X, Y, epochs=200, patience=rule, **arguments)
+    values = np.array(result.history["metric"])
+    best = int(np.argmax(values) if metric == "accuracy" else np.argmin(values))
+    assert (result.stopped, result.state.best.epoch) == ("patience", best + 1)
+    until_best = vp.fit(NET, X, Y, epochs=best + 1, **arguments)
+    assert_grads_close(result.params, until_best.params, bound=1e-5)
+
+
+def test_which_metrics_are_better_when_greater():
+    assert {name for name, metric in METRICS.items() if not greater_is_better(metric)} == {
+        "mean_squared_error", "mean_absolute_error"
+    }  # fmt: skip
+    assert greater_is_better(lambda Y, A: 0.0)  # noqa: ARG005
+
+
+def test_networks_of_a_stack_stop_each_on_its_own(backend):
+    """Without a best to give back, member k is the network at its own stop, as if it had been trained alone."""
+    arguments = {
+        "optimizer": vp.Adam(0.05), "batch_size": 16, "dtype": "float64", "epochs": 60, "backend": backend,
+        "patience": EarlyStopping(2, min_delta=0.02, restore_best=False, cumulative=False),
+    }  # fmt: skip
+    stack = vp.fit(NET, X, Y, seed=(0, 1, 2), **arguments)
+    stops = []
+    for k in range(3):
+        single = vp.fit(NET, X, Y, seed=k, **arguments)
+        assert_grads_close(stack.member(k).params, tuple(vp.Layer(*map(host, p)) for p in single.params), bound=1e-10)
+        stops.append(len(single.history["cost"]))
+    assert len(set(stops)) > 1, "they stop at different epochs"
+
+
+def test_the_rate_falls_until_it_is_small_and_then_training_ends():
+    """As scikit-learn's "adaptive": nothing improves, so the rate falls every third epoch, and at 1/8 it ends."""
+    schedule = vp.ReduceOnPlateau(factor=0.5, patience=2, min_delta=10.0, cumulative=False, stop_at=0.125)
+    result = vp.fit(NET, X, Y, optimizer=vp.SGD(0.5, schedule=schedule), epochs=99)
+    assert result.stopped == "patience"
+    assert result.history["learning_rate"] == pytest.approx([0.5] * 4 + [0.25] * 3 + [0.125] * 3)
+
+
+def test_a_schedule_watches_the_metric():
+    schedule = vp.ReduceOnPlateau(factor=0.5, patience=0, min_delta=2.0, monitor="metric")
+    result = vp.fit(NET, X, Y, optimizer=vp.SGD(0.1, schedule=schedule), epochs=4, metric="accuracy")
+    assert result.history["learning_rate"] == pytest.approx([0.1, 0.1, 0.05, 0.025])
+
+
+def test_examples_in_their_own_order(backend):
+    """Without shuffling, replayed by hand: the batches are the columns as they come."""
+    arguments = {"optimizer": vp.GradientDescent(0.1), "dtype": "float64"}
+    result = vp.fit(NET, X, Y, epochs=2, batch_size=25, shuffle=False, sample_weight=W, backend=backend, **arguments)
+    params = NET.init(dtype="float64")
+    for _ in range(2):
+        for start in (0, 25, 50):
+            part = slice(start, start + 25)
+            _, grads = NET.gradients(params, X[:, part], Y[:, part], sample_weight=W[part])
+            params = tuple(vp.Layer(W - 0.1 * dW, b - 0.1 * db) for (W, b), (dW, db) in zip(params, grads, strict=True))
+    assert_grads_close(result.params, params, bound=1e-12, xp=backend.xp)
+    stack = vp.fit(NET, X, Y, epochs=2, batch_size=25, shuffle=False, seed=(0, 1), backend=backend, **arguments)
+    single = vp.fit(NET, X, Y, epochs=2, batch_size=25, shuffle=False, seed=1, backend=backend, **arguments)
+    assert_grads_close(stack.member(1).params, tuple(vp.Layer(*map(host, p)) for p in single.params), bound=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"patience": 0}, "patience must be a positive integer, got 0"),
+        ({"min_delta": -1}, "min_delta must be a finite number >= 0, got -1"),
+        ({"monitor": "loss"}, "monitor: unknown monitor 'loss'"),
+        ({"restore_best": 1}, "restore_best must be True or False, got 1"),
+        ({"cumulative": None}, "cumulative must be True or False, got None"),
+    ],
+)
+def test_bad_rules(arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        EarlyStopping(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"patience": EarlyStopping(monitor="metric")}, "patience watches the metric, and there is none"),
+        ({"patience": EarlyStopping(), "min_delta": 0.1}, "min_delta is a part of patience="),
+        ({"patience": "10"}, "patience must be a positive integer, got '10'"),
+        ({"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
+        ({"optimizer": vp.SGD(schedule=vp.ReduceOnPlateau(monitor="metric"))}, "schedule watches the metric"),
+    ],
+)
+def test_bad_arguments_of_fit(arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        vp.fit(NET, X, Y, epochs=1, **arguments)
