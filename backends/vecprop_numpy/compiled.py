@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ from vecprop_numpy.tracing import Graph, NDArray, Op, Value
 from vecprop_numpy.trees import Fixed, Structure, flatten, unflatten
 
 SMALL_PRODUCT = 1 << 21  # multiplications
+# To record a function takes milliseconds. Programs for small data take the data like any other argument, so that the
+# next run of the same shape can use them: data of so many bytes, programs of so many, and so many bytes of all.
+SMALL_DATA = 1 << 19
+SMALL_PROGRAM = 1 << 23
+ALL_PROGRAMS = 1 << 26
 
 
 class Program:
@@ -45,6 +51,7 @@ class Program:
         frame.build()
         self.code = frame.code
         self.results = [frame.array(v) for v in results]
+        self.bytes = sum(pool.allocated for pool in pools) + sum(buffer.nbytes for buffer, _ in self.inputs)
 
     @staticmethod
     def _input(frame: Frame, value: Value) -> NDArray:
@@ -81,6 +88,38 @@ def _largest_product(ops: Sequence[Op]) -> int:
     return max(sizes)
 
 
+class Shelf:
+    """Small programs that nobody runs at the moment, for whoever needs them next; the oldest go when it is full."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.programs: OrderedDict[Any, list[Program]] = OrderedDict()
+        self.bytes = 0
+
+    def take(self, key: Any) -> Program | None:
+        """Return a program of this key, or None."""
+        with self.lock:
+            programs = self.programs.get(key)
+            if not programs:
+                return None
+            program = programs.pop()
+            self.bytes -= program.bytes
+            return program
+
+    def give(self, key: Any, program: Program) -> None:
+        """Keep a program."""
+        with self.lock:
+            self.programs.setdefault(key, []).append(program)
+            self.programs.move_to_end(key)
+            self.bytes += program.bytes
+            while self.bytes > ALL_PROGRAMS:
+                _, oldest = self.programs.popitem(last=False)
+                self.bytes -= sum(p.bytes for p in oldest)
+
+
+SHELF = Shelf()
+
+
 class Compiled:
     """What `NumPyBackend.compile_loop` returns."""
 
@@ -107,14 +146,18 @@ class Compiled:
             return self.function(*args)
         structure = (tuple, tuple(entries))
         key = (structure, tuple([(a.shape, a.dtype) for a in leaves]))
+        shared = bool(bound) and sum([leaves[i].nbytes for i in bound]) <= SMALL_DATA
+        if shared:
+            bound = []
         try:
             programs = self._programs(key, [leaves[i] for i in bound])
         except TypeError:  # what is not an array cannot be hashed
             return self.function(*args)
         if programs is None:
             return self.function(*args)
+        program = SHELF.take((self.function, key)) if shared else None
         try:
-            program = programs.pop()  # atomic: nobody else has this one now
+            program = program or programs.pop()  # atomic: nobody else has this one now
         except IndexError:
             try:
                 program = Program(self.function, structure, leaves, frozenset(bound))
@@ -123,7 +166,11 @@ class Compiled:
                 self.idle[key] = None
                 return result
         result = program(leaves)
-        programs.append(program)  # not after an exception: another thread may still be at work in its memory
+        # not after an exception: another thread may still be at work in its memory
+        if shared and program.bytes <= SMALL_PROGRAM:
+            SHELF.give((self.function, key), program)
+        else:
+            programs.append(program)
         return result
 
     def _programs(self, key: Any, data: list[Any]) -> list[Program] | None:

@@ -27,12 +27,14 @@ class Pool:
 
     def __init__(self) -> None:
         self.free: list[NDArray] = []
+        self.allocated = 0  # bytes
 
     def take(self, size: int) -> NDArray:
         """Return at least so many bytes: the smallest piece that is large enough, or a new one."""
         fitting = [i for i, memory in enumerate(self.free) if memory.size >= size]
         if fitting:
             return self.free.pop(min(fitting, key=lambda i: self.free[i].size))
+        self.allocated += size + ALIGNMENT
         memory = np.empty(size + ALIGNMENT, np.uint8)
         start = -memory.ctypes.data % ALIGNMENT
         return memory[start : start + size]

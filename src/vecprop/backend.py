@@ -91,7 +91,7 @@ class Backend:
     ) -> Callable[..., Any]:
         """Return a function compiled that is called again and again with arrays of the same shapes: a run's epochs.
 
-        What the library keeps for it, buffers for example, is freed with the function returned.
+        What the library keeps for it, buffers for example, is freed with the function returned, but for little.
 
         Parameters
         ----------

@@ -67,12 +67,15 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
     with Progress(plan.epochs, plan.progress) as bar:
         try:
             while state.epoch < last:
-                later = _advance(plan, compiled, orders, state, min(at_once, last - state.epoch), last, history)
+                count = min(at_once, last - state.epoch)
+                if count > 1 and _epochs_before_a_stop(plan, state) < count:
+                    count = 1
+                later = _advance(plan, compiled, orders, state, count, last, history)
                 if later is None:
                     at_once = 1
                     continue
                 state = later
-                state, stop = call_back(plan, state, history)
+                state, stop = call_back(plan, state, history, count)
                 bar.update(len(history["cost"]), history)
                 if stop:
                     return state, history, stop
@@ -101,17 +104,29 @@ def new_history(plan: Plan) -> History:
 
 def _epochs_a_call(plan: Plan) -> int:
     """Return how many epochs one compiled call does."""
-    looks = plan.judge is not None or plan.stopping is not None or plan.callbacks
+    looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
     if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
         return 1
     steps = plan.steps_an_epoch
     if steps > 1 and not plan.run.backend.groups_epochs:
         return 1
+    if plan.stopping is not None and plan.stopping.patience is not None:
+        # Epochs after which it cannot have run out yet; a stack keeps networks at their stops. Where a program takes
+        # long to compile, that for one epoch, which the last ones need, has to do for all.
+        several = not plan.run.backend.groups_epochs and plan.networks is None
+        return min(plan.epochs, (plan.stopping.patience + 1) // 2) if several else 1
     work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
     most = max(1, min(-(-_STEPS_A_CALL // steps), int(_MOST_WORK_A_CALL / work)))
     calls = -(-plan.epochs // most)
     # even shares: the last call is as long as the others or nearly so, and there are two programs at most
     return -(-plan.epochs // calls)
+
+
+def _epochs_before_a_stop(plan: Plan, state: TrainingState) -> float:
+    """Return how many epochs are done before early stopping can end the run."""
+    if plan.stopping is None or plan.stopping.patience is None:
+        return float("inf")
+    return plan.stopping.patience - (0 if state.best is None else state.epoch - int(state.best.improved))
 
 
 def _advance(
@@ -224,8 +239,8 @@ class _Orders:
         return shuffle(self._seed, epoch, m)
 
 
-def call_back(plan: Plan, state: TrainingState, history: History) -> tuple[TrainingState, str]:
-    """Judge the network after an epoch, and ask the callbacks; return the state and why to stop, or ""."""
+def call_back(plan: Plan, state: TrainingState, history: History, count: int = 1) -> tuple[TrainingState, str]:
+    """Judge the network after an epoch, or several, and ask the callbacks; return the state and why to stop, or ""."""
     stop = ""
     if plan.judge is not None and plan.judged is not None:
         cost, metric = judge(plan.judge, state, plan.judged)
@@ -241,10 +256,12 @@ def call_back(plan: Plan, state: TrainingState, history: History) -> tuple[Train
         falls = state.plateau.scale < before.scale
         stop = "patience" if falls and np.min(history["learning_rate"][-1]) <= schedule.stop_at else ""
     if plan.stopping is not None:
-        value = watched(history, plan.stopping.monitor, metric)
-        best, out_of_patience = remember_best(state.best, state, value, plan.stopping)
-        state = state._replace(best=best)
-        stop = "patience" if out_of_patience else stop
+        for last in range(count, 0, -1):
+            value = watched(history, plan.stopping.monitor, metric, last)
+            then = state._replace(epoch=state.epoch - last + 1)
+            best, out_of_patience = remember_best(state.best, then, value, plan.stopping)
+            state = state._replace(best=best)
+            stop = "patience" if out_of_patience else stop
     for callback in plan.callbacks:
         try:
             wants_stop = callback(state, history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +71,18 @@ class EarlyStopping:
         check_flag(self.cumulative, "cumulative")
 
 
-def watched(history: History, monitor: str, metric: Any) -> npt.NDArray[np.float64]:
-    """Return what is to be minimized, of the last epoch: a cost, or a metric turned round; (K,) for a stack.
+def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.NDArray[np.float64]:
+    """Return what is to be minimized, a cost or a metric turned round; (K,) for a stack.
+
+    That of the last epoch, or the one `last` from the end.
 
     >>> float(watched({"cost": [2.0], "validation_cost": [3.0]}, "cost", None))
     3.0
     """
     if monitor == "metric":
-        value = np.asarray(history["metric"][-1], dtype=np.float64)
+        value = np.asarray(history["metric"][-last], dtype=np.float64)
         return -value if greater_is_better(metric) else value
-    return np.asarray(history.get("validation_cost", history["cost"])[-1], dtype=np.float64)
+    return np.asarray(history.get("validation_cost", history["cost"])[-last], dtype=np.float64)
 
 
 def remember_best(
@@ -90,8 +93,9 @@ def remember_best(
     A network of a stack whose patience has run out is not looked at again: what is kept of it is what its own run would
     give back. A value that is NaN is no improvement.
     """
-    keeps = rule.restore_best or value.ndim > 0  # the last network needs no keeping but in a stack
-    kept = (state.params, state.statistics) if keeps else ((), ())
+    if value.ndim == 0:
+        return _remember_one(best, state, float(value), rule)
+    kept = (state.params, state.statistics)
     if best is None:
         start, epoch = np.where(np.isfinite(value), value, np.inf), np.full(value.shape, state.epoch)
         return Best(start, epoch, *kept, epoch), False
@@ -101,12 +105,23 @@ def remember_best(
     with np.errstate(invalid="ignore"):
         improved = waiting & (value < best.cost - rule.min_delta)
         better = improved if rule.cumulative else waiting & (value < best.cost)
-    taken = better if rule.restore_best else waiting
-    if keeps and not taken.all():
-        kept = _choose(taken, kept, (best.params, best.statistics)) if taken.any() else best[2:4]
+    taken = better if rule.restore_best else waiting  # the last one, while it waits
+    if not taken.all():
+        kept = _choose(taken, kept, (best.params, best.statistics)) if taken.any() else (best.params, best.statistics)
     cost, epoch = np.where(better, value, best.cost), np.where(better, state.epoch, best.epoch)
     best = Best(cost, epoch, *kept, np.where(improved, state.epoch, best.improved))
     return best, rule.patience is not None and bool((state.epoch - best.improved >= rule.patience).all())
+
+
+def _remember_one(best: Best | None, state: TrainingState, value: float, rule: EarlyStopping) -> tuple[Best, bool]:
+    """`remember_best` of one network; that of the last epoch needs no keeping."""
+    kept = (state.params, state.statistics) if rule.restore_best else ((), ())
+    if best is None:
+        return Best(value if math.isfinite(value) else math.inf, state.epoch, *kept, state.epoch), False
+    improved = value < best.cost - rule.min_delta
+    if improved or (not rule.cumulative and value < best.cost):
+        best = Best(value, state.epoch, *kept, state.epoch if improved else best.improved)
+    return best, rule.patience is not None and state.epoch - best.improved >= rule.patience
 
 
 def _choose(better: npt.NDArray[np.bool_], new: Any, old: Any) -> Any:
