@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.backend import Backend, Carry, Tree, add_trees
+from vecprop.backend import Backend, Carry, Tree, add_trees, to_host
 from vecprop.namespaces import Array, on_cuda
 
 __all__ = ["JAXBackend"]
@@ -38,6 +38,7 @@ class JAXBackend(Backend):
     """JAX on its default device."""
 
     groups_epochs: ClassVar[bool] = True
+    compiles_shapes: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__(jnp, "jax")
@@ -50,7 +51,7 @@ class JAXBackend(Backend):
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)
         if foreign and not shared:
-            values = np.asarray(values)
+            values = to_host(values)
         wanted = dtype or str(values.dtype)
         # an array 64 bits wide can only be made, and only be read, where x64 is enabled
         with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():

@@ -28,7 +28,7 @@ from vecprop.propagation import Layer, gradient_norms
 from vecprop.selection import backends, get_backend, get_precision, use_backend, use_precision
 
 if TYPE_CHECKING:
-    from vecprop import datasets, metrics, plots
+    from vecprop import datasets, estimators, metrics, plots
     from vecprop.checking import GradientReport, check_gradients, numeric_gradient
     from vecprop.diagnosis import Diagnosis, diagnose
     from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Not needed to compute a pass: loaded when they are first used, so that the import stays quick.
-_MODULES = ("datasets", "metrics", "plots")
+_MODULES = ("datasets", "estimators", "metrics", "plots")
 _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
     "diagnosis": ("Diagnosis", "diagnose"),
@@ -91,6 +91,7 @@ __all__ = [
     "check_gradients",
     "datasets",
     "diagnose",
+    "estimators",
     "fit",
     "get_backend",
     "get_precision",

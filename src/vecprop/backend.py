@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from vecprop.errors import BackendUnusableError
-from vecprop.namespaces import Array, Namespace, is_array, namespace_name
+from vecprop.namespaces import Array, Namespace, array_namespace, is_array, namespace_name
 from vecprop.trees import map_trees
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Backend:
     flat_parameters: ClassVar[bool] = False
     # Whether a call of a compiled function costs so much that several short epochs go into one.
     groups_epochs: ClassVar[bool] = False
+    # Whether a function is compiled anew for arrays of other shapes.
+    compiles_shapes: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
 
@@ -62,7 +64,10 @@ class Backend:
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as an array of this backend, on its device, as "float32", "float64" or their own type."""
-        values = np.asarray(values) if not is_array(values) else values
+        if not is_array(values):
+            values = np.asarray(values)
+        elif not self.has_gpu and array_namespace(values) is not self.xp:
+            values = to_host(values)
         place = {} if self.device is None else {"device": self.device}
         return self.xp.asarray(values, dtype=None if dtype is None else getattr(self.xp, dtype), **place)
 

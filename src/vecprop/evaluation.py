@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from vecprop.network import Network
 from vecprop.normalization import Statistics, fold
 from vecprop.propagation import Params
 from vecprop.results import TrainingState
+from vecprop.trees import map_tree
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Judge(NamedTuple):
@@ -22,8 +26,16 @@ class Judge(NamedTuple):
     backend: Backend
     net: Network
     normalized: tuple[bool, ...]
-    metric: Any  # one of METRICS, a user's function (Y, A) of NumPy arrays, or None
+    metric: Any  # one of METRICS, a user's function (Y, A) of NumPy arrays, `LayersMetric`, or None
     block_size: int | None
+
+
+class LayersMetric:
+    """A metric that needs more than the outputs: it is given the layers that predict, as NumPy arrays."""
+
+    def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
+        """Return the metric of the network of these layers, (K,) of a stack."""
+        raise NotImplementedError
 
 
 def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statistics: tuple[Statistics, ...]) -> Params:
@@ -40,6 +52,11 @@ def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statis
 def judge(by: Judge, state: TrainingState, data: tuple[Array, Array, Array | None]) -> tuple[Any, Any]:
     """Return the cost (without penalties) and the metric of a set of examples, floats, or (K,) for a stack, or None."""
     compiled = by.backend.compile(_judge, static=(0,))
+    if isinstance(by.metric, LayersMetric):
+        J, _ = compiled(by._replace(metric=None), state.params, state.statistics, data)
+        layers = plain_layers(by.net, by.normalized, state.params, state.statistics)
+        value = by.metric.of_layers(map_tree(by.backend.to_numpy, layers))
+        return by.backend.to_numpy(J).astype(np.float64), value
     own = by.metric is not None and by.metric not in METRICS.values()
     J, value = compiled(by, state.params, state.statistics, data)
     if own:

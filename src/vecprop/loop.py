@@ -64,12 +64,15 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
     given_away = () if plan.callbacks or at_once > 1 else (2,)  # the slots, if nobody may ask for them again
     compiled = plan.run.backend.compile_loop(epoch, static=(0, 8), bound=(4,), donated=given_away)
     orders = _Orders(plan, state.seed)
+    begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
     with Progress(plan.epochs, plan.progress) as bar:
         try:
             while state.epoch < last:
                 count = min(at_once, last - state.epoch)
                 if count > 1 and _epochs_before_a_stop(plan, state) < count:
                     count = 1
+                for begin in begins:
+                    begin(state.epoch)
                 later = _advance(plan, compiled, orders, state, count, last, history)
                 if later is None:
                     at_once = 1

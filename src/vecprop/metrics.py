@@ -97,7 +97,7 @@ def greater_is_better(metric: Any) -> bool:
 
 def get_metric(given: Any) -> Any:
     """Return the metric of a name, a function of (Y, A) as it is, or None; else raise an error that lists the names."""
-    if given is None or callable(given):
+    if given is None or callable(given) or hasattr(given, "of_layers"):
         return given
     if isinstance(given, str):
         if given not in METRICS:

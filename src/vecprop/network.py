@@ -167,12 +167,7 @@ class Network:
         """
         checked = check_params(self, params)
         with checked.backend.scope(checked.dtype, get_precision()):
-            X = check_inputs(self, checked, X)
-            block_size = _forward_block(checked.backend, X)
-            if block_size is None:
-                return checked.backend.compile(propagation.output, static=(0,))(self, checked.params, X)
-            blocked = checked.backend.compile(_blocked_output, static=(0, 1, 2))
-            return blocked(checked.backend, block_size, self, checked.params, X)
+            return compiled_output(self, checked.backend, checked.params, check_inputs(self, checked, X))
 
     def cost(
         self,
@@ -305,6 +300,14 @@ def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
     if len(hidden) != count:
         raise ValueError(f"hidden must have one activation for each of the {count} hidden layers, got {len(hidden)}")
     return tuple(get_activation(g, f"hidden[{l}]") for l, g in enumerate(hidden))
+
+
+def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:
+    """Return A_L of checked arguments, compiled, in blocks where so many columns at once are slow."""
+    block_size = _forward_block(backend, X)
+    if block_size is None:
+        return backend.compile(propagation.output, static=(0,))(net, params, X)
+    return backend.compile(_blocked_output, static=(0, 1, 2))(backend, block_size, net, params, X)
 
 
 def _forward_block(backend: Backend, X: Array) -> int | None:

@@ -42,7 +42,7 @@ class TrainingState(NamedTuple):
     """All there is of a training run between two epochs; `fit(state=…)` goes on from it.
 
     params : tuple of Layer, then a `normalization.Scale` for each layer with batch normalization
-    slots : what the optimizer remembers, in the form in which the backend keeps parameters
+    slots : what the optimizer remembers, in the form in which the backend keeps parameters; None for nothing yet
     statistics : running statistics of the layers with batch normalization
     epoch, step : how many have been done
     seed : int, or one for each network of a stack
@@ -51,7 +51,7 @@ class TrainingState(NamedTuple):
     """
 
     params: tuple[Any, ...]
-    slots: Slots
+    slots: Slots | None
     epoch: int
     seed: int | tuple[int, ...]
     step: int = 0

@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
+from vecprop.errors import unknown_name
+
+MONITORS = ("cost", "training_cost", "metric")
 
 Rates = npt.NDArray[np.float64]
 
@@ -149,9 +152,7 @@ class ReduceOnPlateau:
     min_delta : float, default 1e-4
     least : float, default 0.0
         The rate falls no further than this.
-    monitor : "cost" (default) or "metric"
-        The metric is the one that `fit` was given.
-    cumulative : bool, default True
+    monitor, cumulative
         As for `EarlyStopping`.
     stop_at : float, default 0.0
         When the rate would fall and is this small already, training ends.
@@ -178,8 +179,7 @@ class ReduceOnPlateau:
         check_integer(self.patience, "patience", 0)
         for name in ("min_delta", "least", "stop_at"):
             check_number(getattr(self, name), name)
-        if self.monitor not in ("cost", "metric"):
-            raise ValueError(f'monitor must be "cost" or "metric", got {self.monitor!r}')
+        check_monitor(self.monitor)
         check_flag(self.cumulative, "cumulative")
 
     def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
@@ -202,6 +202,12 @@ class PlateauState(NamedTuple):
     scale: float = 1.0
     best: float = math.inf
     waited: int = 0
+
+
+def check_monitor(monitor: object) -> None:
+    """Raise ValueError unless a rule can watch this: "cost", "training_cost" or "metric"."""
+    if monitor not in MONITORS:
+        raise ValueError(f"monitor: {unknown_name('monitor', monitor, MONITORS)}")
 
 
 def check_schedule(schedule: object) -> Schedule:

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.arguments import check_flag, check_number, check_positive_integer
-from vecprop.errors import unknown_name
 from vecprop.metrics import greater_is_better
 from vecprop.namespaces import array_namespace, device_of
 from vecprop.propagation import per_column
 from vecprop.results import Best, History, TrainingState
+from vecprop.schedules import check_monitor
 from vecprop.trees import map_trees
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-MONITORS = ("cost", "metric")
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,9 @@ class EarlyStopping:
         Epochs without improvement after which training ends; None: it does not, and the best network is given back.
     min_delta : float, default 0.0
         An improvement is one by more than this.
-    monitor : "cost" (default) or "metric"
-        The cost of the validation set (without one the training cost), or the metric that `fit` was given, which is
-        better the greater it is, but for the mean errors.
+    monitor : "cost" (default), "training_cost" or "metric"
+        The cost of the validation set, without one the training cost; the training cost; or the metric that `fit` was
+        given, which is better the greater it is, but for the mean errors.
     restore_best : bool, default True
         Give back the network of the best epoch; else that of the last.
     cumulative : bool, default True
@@ -65,8 +63,7 @@ class EarlyStopping:
         if self.patience is not None:
             check_positive_integer(self.patience, "patience")
         object.__setattr__(self, "min_delta", check_number(self.min_delta, "min_delta"))
-        if self.monitor not in MONITORS:
-            raise ValueError(f"monitor: {unknown_name('monitor', self.monitor, MONITORS)}")
+        check_monitor(self.monitor)
         check_flag(self.restore_best, "restore_best")
         check_flag(self.cumulative, "cumulative")
 
@@ -82,7 +79,8 @@ def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.N
     if monitor == "metric":
         value = np.asarray(history["metric"][-last], dtype=np.float64)
         return -value if greater_is_better(metric) else value
-    return np.asarray(history.get("validation_cost", history["cost"])[-last], dtype=np.float64)
+    key = "validation_cost" if monitor == "cost" and "validation_cost" in history else "cost"
+    return np.asarray(history[key][-last], dtype=np.float64)
 
 
 def remember_best(

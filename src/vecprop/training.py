@@ -135,9 +135,11 @@ def fit(
     shuffle : bool, default True
         Draw a new order of the examples in each epoch; False takes them as they come.
     callbacks : function or sequence of functions (state, history) -> bool or None
-        Called after each epoch; True ends the training.
+        Called after each epoch; True ends the training. Where one has a method `begin`, it is called with the number of
+        epochs done before each.
     state : TrainingState, optional
-        Go on from the `state` of a result or an error, in place of `params`; `epochs` more epochs are done.
+        Go on from the `state` of a result or an error, in place of `params`; `epochs` more epochs are done. With None
+        as its slots the optimizer starts anew.
     block_size : int, "auto" (default) or None
         Columns computed at once inside a batch, so that memory does not grow with it; None for all.
     dtype : "float32" or "float64", optional
@@ -202,6 +204,8 @@ def fit(
         begin = state
         if begin is None:
             begin = _initial_state(run, checked, seeds, None if params is None else examples.scale)
+        elif begin.slots is None:
+            begin = begin._replace(slots=_initial_slots(run, begin.params))
         try:
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, begin)
@@ -333,8 +337,12 @@ def _initial_state(run: Run, checked: Checked, seeds: int | tuple[int, ...], sca
         layers = (unfold_input(xp, layers[0], scale), *layers[1:])
     pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
     params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
-    packed = params if run.layout is None else run.layout.pack(xp, params)
-    return TrainingState(params, run.optimizer.init(packed), 0, seeds, 0, tuple(seen for _, seen in pairs))
+    return TrainingState(params, _initial_slots(run, params), 0, seeds, 0, tuple(seen for _, seen in pairs))
+
+
+def _initial_slots(run: Run, params: tuple[Any, ...]) -> Any:
+    """Return what the optimizer remembers before its first step."""
+    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend.xp, params))
 
 
 def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:

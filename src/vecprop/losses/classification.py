@@ -14,7 +14,7 @@ from vecprop.namespaces import Array, Namespace, device_of, real_part
 
 
 @dataclass(frozen=True)
-class _Smoothing(Loss):
+class Smoothing(Loss):
     """A loss with label smoothing."""
 
     smoothing: float = 0.0
@@ -29,7 +29,7 @@ class _Smoothing(Loss):
 
 
 @dataclass(frozen=True)
-class BinaryCrossEntropy(_Smoothing):
+class BinaryCrossEntropy(Smoothing):
     """L = -[y ln a + (1 - y) ln(1 - a)] (E2, E22); with a sigmoid output dZ = A - Y.
 
     Evaluated from Z, so it is finite for every finite Z: with a sigmoid output it is
@@ -108,7 +108,7 @@ def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class CrossEntropy(_Smoothing):
+class CrossEntropy(Smoothing):
     """L = -Σ_k y_k ln a_k over the one-hot column y (E23); with a softmax output dZ = A - Y.
 
     Evaluated from Z by log-sum-exp, so it is finite for every finite Z. Columns of Y are class probabilities that

@@ -1,0 +1,245 @@
+"""`MLPClassifier`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+
+from vecprop.activations import log_softmax, softplus
+from vecprop.arguments import check_real
+from vecprop.estimators.building import is_stochastic
+from vecprop.estimators.documentation import documented
+from vecprop.estimators.labels import Labels, labels_of
+from vecprop.estimators.parameters import Parameters, hidden_activations, hidden_sizes
+from vecprop.estimators.prediction import Prediction
+from vecprop.estimators.rows import Examples
+from vecprop.estimators.training import Training
+from vecprop.estimators.watching import CallbackSupportMixin, with_callbacks
+from vecprop.losses import BinaryCrossEntropy, CrossEntropy
+from vecprop.namespaces import Array, array_namespace
+from vecprop.network import Network
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def _class_weight(value: Any, argument: str) -> Any:
+    dicts = value if isinstance(value, list) else [value]
+    if value is None or (isinstance(value, str) and value == "balanced") or all(isinstance(d, Mapping) for d in dicts):
+        return value
+    wanted = 'a dict {class: weight}, "balanced", or for multilabel targets a list of dicts'
+    raise (ValueError if isinstance(value, str) else TypeError)(f"{argument} must be {wanted}, got {value!r}")
+
+
+@documented
+@dataclass(eq=False, repr=False)
+class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction, Parameters, BaseEstimator):
+    """A neural network that classifies: two classes, K classes, or labels that do not exclude each other.
+
+    It takes the parameters, methods and attributes of scikit-learn's `MLPClassifier`, with its defaults, and more of
+    each. Without hidden layers, `hidden_layer_sizes=()`, it is logistic or softmax regression.
+
+    Parameters
+    ----------
+    {network}
+    class_weight : dict, "balanced" or list of dict, default None
+        Factors for the weights of the training examples by class, {class: factor}; "balanced" gives every class the
+        same total weight. For multilabel targets a list with one dict for each label.
+    label_smoothing : float, default 0.0
+        s in [0, 1): the network is trained towards (1 - s) y + s/K in place of y, K classes, 2 for a single label.
+    {shared}
+
+    Attributes
+    ----------
+    classes_ : array (n_classes,)
+    {attributes}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from vecprop.estimators import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier((10,), solver="lbfgs", scale="standard", max_iter=500, random_state=0).fit(X, y)
+    >>> clf.score(X, y) > 0.97, clf.predict_proba(X[:2]).shape, clf.out_activation_
+    (True, (2, 3), 'softmax')
+
+    Three classes are one softmax, and each row of probabilities is a distribution:
+
+    >>> clf.predict_proba(X[:2]).sum(axis=1).round(6).tolist()
+    [1.0, 1.0]
+    """
+
+    hidden_layer_sizes: Any = (100,)
+    activation: Any = "relu"
+    _: KW_ONLY
+    class_weight: Any = None
+    label_smoothing: float = 0.0
+
+    _numeric_targets: ClassVar[bool] = False
+    _more_checks: ClassVar[dict[str, Callable[[Any, str], Any]]] = {
+        "class_weight": _class_weight,
+        "label_smoothing": lambda value, name: check_real(value, name, "in [0, 1)", lambda x: 0 <= x < 1),
+    }
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> MLPClassifier:
+        """Train on examples X (n_samples, n_features) with classes y.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame (n_samples, n_features)
+        y : array-like (n_samples,) or indicator matrix (n_samples, n_labels)
+            Classes of any kind that can be sorted; for labels that do not exclude each other 0 and 1 in a column each.
+        sample_weight : array-like (n_samples,), optional
+            An integer weight counts as that many copies of the example, 0 as absent.
+        X_val, y_val, sample_weight_val : optional
+            A validation set: its loss is in `validation_loss_curve_`, and with `early_stopping` it is what is watched,
+            in place of a share of the training examples.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself. A fit that fails leaves it as it was.
+        """
+        return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))  # type: ignore[no-any-return]
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+        """Do one epoch over these examples, going on from where the last call ended, its optimizer included.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`; some of the classes may be missing.
+        classes : array-like (n_classes,)
+            All the classes there will be: needed in the first call.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f'class_weight="{self.class_weight}" needs all the examples at once, and partial_fit has some of them: '
+                "give a dict, as sklearn.utils.class_weight.compute_class_weight computes"
+            )
+        self._check_given_classes(classes)
+        self._given_classes = classes
+        try:
+            return self._train(X, y, sample_weight, (None, None, None), incremental=True)  # type: ignore[no-any-return]
+        finally:
+            del self._given_classes
+
+    def predict(self, X: Any) -> Any:
+        """Return the classes (n_samples,), for multilabel targets 0 and 1 (n_samples, n_labels)."""
+        A = self._outputs(X, "predict")
+        return self._labels.decode(A if A.ndim == 2 else array_namespace(A).mean(A, axis=0))
+
+    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+        """Return the probabilities (n_samples, n_classes), columns in the order of `classes_`.
+
+        The mean of those of the networks, if there are several; with `return_std` also their standard deviation.
+        """
+        P = self._probabilities(self._outputs(X, "predict_proba"))
+        xp = array_namespace(P)
+        if P.ndim == 2:
+            return (P, xp.zeros_like(P)) if return_std else P
+        mean = xp.mean(P, axis=0)
+        return (mean, xp.std(P, axis=0)) if return_std else mean
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithms of `predict_proba`, computed from the logits: finite for every finite X."""
+        Z = self._outputs(X, "predict_log_proba", logits=True)
+        xp = array_namespace(Z)
+        if self._labels.kind == "multiclass":
+            L = xp.matrix_transpose(log_softmax(xp, Z))
+        elif self._labels.kind == "multilabel":
+            L = xp.matrix_transpose(-softplus(xp, -Z))
+        else:
+            z = Z[..., 0, :]
+            both = [-softplus(xp, z), -softplus(xp, -z)]
+            L = xp.stack(both if len(self.classes_) == 2 else [0.0 * z], axis=-1)
+        L = xp.maximum(L, xp.finfo(L.dtype).min)
+        return L if L.ndim == 2 else _log_of_mean(xp, L)
+
+    def _probabilities(self, A: Array) -> Array:
+        """Return A (…, outputs, n) as probabilities (…, n, n_classes); of the only class there is it is 1."""
+        xp = array_namespace(A)
+        if self._labels.kind != "binary":
+            return xp.matrix_transpose(A)
+        a = A[..., 0, :]
+        return xp.stack([1.0 - a, a] if len(self.classes_) == 2 else [xp.ones_like(a)], axis=-1)
+
+    # What `Training` asks
+
+    def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.int8]:
+        if purpose == "first":
+            self._labels: Labels = labels_of(y, getattr(self, "_given_classes", None))
+            self.classes_ = self._labels.classes
+        elif purpose == "again":
+            found = labels_of(y)
+            if found.kind != self._labels.kind or not np.array_equal(found.classes, self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {found.classes}"
+                )
+        return self._labels.encode(y)
+
+    def _check_given_classes(self, classes: Any) -> None:
+        if not hasattr(self, "coefs_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+            )
+
+    def _network_for(self, n_in: int, n_out: int) -> Network:
+        sizes = hidden_sizes(self.hidden_layer_sizes)
+        multiclass = self._labels.kind == "multiclass"
+        return Network(
+            (n_in, *sizes, n_out),
+            hidden_activations(self.activation, len(sizes)),
+            "softmax" if multiclass else "sigmoid",
+            (CrossEntropy if multiclass else BinaryCrossEntropy)(float(self.label_smoothing)),
+        )
+
+    def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the number of each example's class, 0 for all where classes do not exclude each other."""
+        kind = self._labels.kind
+        groups = np.argmax(Y, axis=0) if kind == "multiclass" else Y[0] if kind == "binary" else np.zeros(Y.shape[1])
+        return np.asarray(groups, dtype=np.int64)
+
+    def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
+        if self.class_weight is None:
+            return examples.w
+        factors = compute_sample_weight(self.class_weight, examples.y)
+        return np.asarray(factors if examples.w is None else factors * examples.w, dtype=np.float64)
+
+    def _default_metric(self) -> str:
+        return "subset_accuracy" if self._labels.kind == "multilabel" else "accuracy"
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what data it takes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        tags.array_api_support = True
+        return tags
+
+
+def _log_of_mean(xp: Any, L: Array) -> Array:
+    """Return ln of the mean over the networks of e^L, L (K, n, n_classes)."""
+    top = xp.max(L, axis=0)
+    return top + xp.log(xp.mean(xp.exp(L - top), axis=0))

@@ -1,0 +1,122 @@
+"""The parts of the documentation that both estimators share, put into the docstrings of the classes."""
+
+from textwrap import indent
+from typing import TypeVar
+
+Class = TypeVar("Class", bound=type)
+
+_NETWORK = """
+hidden_layer_sizes : int or sequence of int, default (100,)
+    The units of each hidden layer; () for none.
+activation : str, Activation, pair (g, g′), or a list with one of these for each hidden layer, default "relu"
+    "identity", "logistic" (or "sigmoid"), "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", …, one of
+    `vecprop.activations` with its parameters, or a pair of your own, function and derivative.
+"""
+
+_SHARED = """
+solver : str or optimizer, default "adam"
+    "adam", "sgd" (with `momentum`, `nesterovs_momentum` and the schedules of `learning_rate`), "lbfgs" for small
+    data, or an optimizer such as `vecprop.AdamW(1e-3, weight_decay=0.01)`.
+alpha : float, default 0.0001
+    λ of the L2 penalty (λ/2m) Σ ‖W‖², m being the number of training examples whatever the batch size.
+batch_size : int or "auto", default "auto"
+    Examples for each update; "auto" is min(200, n_samples). "lbfgs" takes all of them.
+learning_rate : str or schedule, default "constant"
+    "constant", "invscaling" or "adaptive", which act on "sgd", or a schedule such as `vecprop.Cosine()`, which acts on
+    every optimizer.
+learning_rate_init : float, default 0.001
+    The step size that the schedule starts from.
+power_t : float, default 0.5
+    The exponent of "invscaling": learning_rate_init / (examples seen + 1)^power_t.
+max_iter : int, default 200
+    Epochs at most; for "lbfgs" iterations.
+shuffle : bool, default True
+    Whether the examples come in a new order in each epoch.
+random_state : int, RandomState or None, default None
+    Of the initial parameters, the order of the examples, dropout, and the split for early stopping.
+tol : float, default 1e-4
+    Training ends when for more than `n_iter_no_change` epochs the loss, or with `early_stopping` the score, has not
+    improved by at least this. For "lbfgs" the largest entry of the gradient.
+verbose : bool or int, default False
+    Print the loss of each epoch.
+warm_start : bool, default False
+    Go on from the previous fit, its optimizer's memory included, with the same classes and layers.
+momentum, nesterovs_momentum : float in [0, 1], default 0.9, and bool, default True
+    Of "sgd".
+early_stopping : bool, default False
+    Watch a validation set, a share of the training examples or the one given to `fit`, and give back the network of its
+    best epoch.
+validation_fraction : float in [0, 1), default 0.1
+    That share.
+beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
+    Of "adam".
+n_iter_no_change : int or infinity, default 10
+    See `tol`.
+max_fun : int, default 15000
+    Evaluations of the loss at most, for "lbfgs".
+init : str, default "sklearn"
+    The initial parameters: "sklearn" draws them as scikit-learn does, "auto" He's or Xavier's by the activation; all
+    names are those of `vecprop.Network.init`.
+l1 : float, default 0.0
+    λ₁ of the L1 penalty (λ₁/m) Σ |W|.
+dropout : float or sequence of float, default 0.0
+    The share of the hidden units that is dropped at each step, for all hidden layers or for each.
+batch_norm : bool or sequence of bool, default False
+    Batch normalization of the hidden layers. It is folded into `coefs_` and `intercepts_`.
+clip_norm : float, default None
+    Scale gradients down to this norm where that of all of them together is greater.
+scale : "standard" or None, default None
+    Scale the features to zero mean and unit variance, with the statistics of the training examples, as a
+    `StandardScaler` in a pipeline would. `coefs_` then act on scaled features.
+scoring : str, callable or None, default None
+    What early stopping watches: None for `score` (accuracy, R²), "loss" for the validation loss, or a scorer by
+    scikit-learn's name or as a function (estimator, X, y). A score that is NaN is no improvement.
+n_networks : int, default 1
+    K networks from K seeds, trained in one stack; predictions are means over them.
+callbacks : function or sequence of functions, default None
+    Called as (state, history) after each epoch; True ends the training. scikit-learn's own callbacks are set by
+    `set_callbacks` (scikit-learn 1.9).
+block_size : int, "auto" or None, default "auto"
+    Examples computed at once inside a batch, so that memory does not grow with it.
+dtype : "float32", "float64" or None, default None
+    None takes that of X, as scikit-learn does.
+precision : "highest", "fast" or None, default None
+    "fast" allows TensorFloat-32 on a GPU.
+backend : str, Backend or None, default None
+    "numpy", "jax", "cupy" or "auto"; None takes the active one: `vecprop.use_backend`, the variable VECPROP_BACKEND, or
+    NumPy. Under scikit-learn's array API dispatch None computes where X is.
+"""
+
+_ATTRIBUTES = """
+coefs_, intercepts_ : lists of arrays (n_in, n_out) and (n_out,)
+    One for each layer; with several networks (n_networks, n_in, n_out) and (n_networks, n_out).
+loss_, best_loss_, loss_curve_ : float, float or None, list of float
+    The training loss of the last epoch, the lowest, and of each: the mean over its batches, penalties included.
+validation_loss_curve_, validation_scores_, best_validation_score_ : lists of float or None, float or None
+    Of each epoch, if there was a validation set; scores with early stopping only.
+n_iter_, t_ : int
+    Epochs of the last call, and examples seen in all of them.
+n_layers_, n_outputs_, out_activation_ : int, int, str
+    Layers with the input, outputs, and the output's activation.
+n_features_in_, feature_names_in_ : int, array
+    As in every estimator of scikit-learn.
+history_ : dict of lists
+    The engine's record of each epoch: cost, learning rate, gradient norm of each layer, seconds, and what else it has.
+stopped_ : str
+    Why training ended: "epochs" (max_iter), "patience" (tol), "callback", "interrupted" (Ctrl-C), "diverged" (with the
+    network of the best epoch given back); for "lbfgs" also "converged", "evaluations" (max_fun), "stalled".
+network_ : vecprop.Network
+    The specification of the network; `network_.gradients(params_, …)` and all else of vecprop work on it.
+params_ : tuple of Layer
+    The layers as vecprop takes them: W is the transpose of a `coefs_`.
+scaling_ : (mean, deviation) of the features with scale="standard", else None
+"""
+
+
+def documented(cls: Class) -> Class:
+    """Return the class with the shared parts in its docstring."""
+    text = cls.__doc__ or ""
+    for name, part in (("network", _NETWORK), ("shared", _SHARED), ("attributes", _ATTRIBUTES)):
+        text = text.replace(f"    {{{name}}}\n", indent(part.strip("\n") + "\n", "    "))
+    cls.__doc__ = text
+    return cls

@@ -1,0 +1,95 @@
+"""Class labels of any kind, coded as the columns the core trains on, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from vecprop.backend import to_host
+from vecprop.namespaces import Array, array_namespace, device_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class Labels(NamedTuple):
+    """The classes of a classifier, sorted, and how examples have them: one of two, one of K, or any of K.
+
+    `kind` is "binary", "multiclass" or "multilabel"; `sparse` tells whether labels came, and are given back, as a
+    sparse indicator matrix.
+    """
+
+    classes: npt.NDArray[Any]
+    kind: str
+    sparse: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """The number of the network's outputs: one for two classes."""
+        return 1 if self.kind == "binary" else len(self.classes)
+
+    def codes(self, y: Any) -> npt.NDArray[np.int64]:
+        """Return the number of each example's class, (n,); ValueError for a label that is no class."""
+        y = column_or_1d(y)
+        codes = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
+        if not np.array_equal(self.classes[codes], y):
+            unknown = np.setdiff1d(y, self.classes)
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {unknown}."
+            )
+        return np.asarray(codes, dtype=np.int64)
+
+    def encode(self, y: Any) -> npt.NDArray[np.int8]:
+        """Return the targets as columns, (outputs, n): a row of 0 and 1, one-hot, or one row for each label."""
+        if self.kind == "multilabel":
+            y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+            if y.ndim != 2 or y.shape[1] != len(self.classes):
+                raise ValueError(f"y must have {len(self.classes)} columns, one for each label, got shape {y.shape}")
+            return np.ascontiguousarray(y.T != 0, dtype=np.int8)
+        codes = self.codes(y)
+        if self.kind == "binary":
+            return np.asarray(codes[None, :] == 1, dtype=np.int8)
+        Y = np.zeros((len(self.classes), len(codes)), dtype=np.int8)
+        Y[codes, np.arange(len(codes))] = 1
+        return Y
+
+    def decode(self, A: Array) -> Any:
+        """Return the labels for the outputs A (outputs, n): (n,), or for multilabel an indicator matrix (n, K).
+
+        In the namespace of A, but for labels that are no numbers.
+        """
+        xp = array_namespace(A)
+        if self.kind == "multilabel":
+            indicators = xp.astype(xp.matrix_transpose(A) > 0.5, xp.int64)
+            return csr_matrix(indicators) if self.sparse else indicators
+        codes = xp.argmax(A, axis=0) if self.kind == "multiclass" else xp.astype(A[0, ...] > 0.5, xp.int64)
+        if xp is array_namespace(self.classes):
+            return self.classes[np.minimum(codes, len(self.classes) - 1)]
+        if self.classes.dtype.kind not in "biuf":
+            return self.classes[np.minimum(to_host(codes), len(self.classes) - 1)]
+        classes = self.classes if len(self.classes) > 1 else np.repeat(self.classes, 2)
+        return xp.take(xp.asarray(classes, **device_of(A)), codes, axis=0)
+
+
+def labels_of(y: Any, classes: Any = None) -> Labels:
+    """Return the labels of targets that were checked to be such; `classes` are all there will be, for `partial_fit`.
+
+    >>> labels_of(np.array(["b", "a", "b"]))
+    Labels(classes=array(['a', 'b'], dtype='<U1'), kind='binary', sparse=False)
+    """
+    check_classification_targets(y)
+    kind = type_of_target(y, input_name="y")
+    if kind.startswith("multilabel"):
+        return Labels(np.arange(y.shape[1]), "multilabel", hasattr(y, "toarray"))
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            "y has several columns of classes (multiclass-multioutput), of which this estimator takes one: give an "
+            "indicator matrix of 0 and 1 for labels that do not exclude each other, or wrap the estimator in "
+            "sklearn.multioutput.MultiOutputClassifier"
+        )
+    found = np.unique(column_or_1d(y) if classes is None else np.asarray(classes))
+    return Labels(found, "binary" if len(found) <= 2 else "multiclass")

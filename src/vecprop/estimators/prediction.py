@@ -1,0 +1,88 @@
+"""How an estimator predicts: rows in, the outputs of its network, or of its K networks, out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from vecprop.backend import Backend, to_host
+from vecprop.estimators.parameters import Parameters
+from vecprop.estimators.rows import backend_at, backend_of, check_inputs, columns, dispatches, scaled_rows, take_rows
+from vecprop.moving import to_backend
+from vecprop.namespaces import Array, array_namespace
+from vecprop.network import Network, compiled_output
+from vecprop.normalization import InputScale
+from vecprop.propagation import Layer, Params
+from vecprop.selection import get_precision
+
+# Rows of sparse X that are made dense at a time, and columns of one compiled forward pass.
+_AT_ONCE = 8192
+
+
+class Prediction(Parameters):
+    """What `predict` and its kin have in common."""
+
+    coefs_: list[Any]
+    intercepts_: list[Any]
+    network_: Network
+    scaling_: InputScale | None
+
+    @property
+    def params_(self) -> Params:
+        """The layers (W, b) as the functions of vecprop take them: coefs_ and intercepts_, neurons in rows."""
+        return tuple(
+            Layer(array_namespace(coef).matrix_transpose(coef), intercept[..., None])
+            for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn whether there is a network."""
+        return hasattr(self, "coefs_")
+
+    def _outputs(self, X: Any, method: str, *, logits: bool = False) -> Array:
+        """Return A_L, or Z_L, (…, n_L, n), a NumPy array or, under dispatch, one where X is; networks come first."""
+        check_is_fitted(self)
+        X = check_inputs(self, X, method)
+        net: Network = self.network_
+        if logits:
+            net = Network(net.sizes, net.hidden, "identity")
+        backend = backend_of(self, X)
+        if hasattr(X, "toarray") and X.shape[0] > _AT_ONCE:
+            starts = range(0, X.shape[0], _AT_ONCE)
+            parts = [take_rows(X, np.arange(s, min(s + _AT_ONCE, X.shape[0]))) for s in starts]
+            return np.concatenate([backend.to_numpy(self._forward(net, part, backend)) for part in parts], axis=-1)
+        A = self._forward(net, X, backend)
+        if not dispatches(X):
+            return backend.to_numpy(A)
+        return A if array_namespace(A) is array_namespace(X) else backend_at(X).asarray(to_host(A))
+
+    def _forward(self, net: Network, X: Any, backend: Backend) -> Array:
+        """Return the outputs on the backend that computes."""
+        params = self.params_
+        dtype = str(params[0].W.dtype).rpartition(".")[2]
+        inputs = columns(scaled_rows(X, self.scaling_))
+        if backend.compiles_shapes:
+            inputs = _padded(to_host(inputs))
+        precision = self.precision or get_precision()
+        with backend.scope(dtype, precision), np.errstate(over="ignore", invalid="ignore"):
+            moved = tuple(Layer(*(_at(backend, a, dtype) for a in layer)) for layer in params)
+            inputs = backend.xp.astype(to_backend(backend, "X", inputs), getattr(backend.xp, dtype), copy=False)
+            return compiled_output(net, backend, moved, inputs)[..., : X.shape[0]]
+
+
+def _at(backend: Backend, array: Array, dtype: str) -> Array:
+    """Return an array on the backend."""
+    return array if array_namespace(array) is backend.xp else backend.asarray(to_host(array), dtype)
+
+
+def _padded(inputs: Any) -> Any:
+    """Return columns (n_0, n) with columns of zeros behind them: so many shapes only, so few compilations.
+
+    >>> [_padded(np.ones((1, n))).shape[1] for n in (1, 5, 9000)]
+    [1, 8, 16384]
+    """
+    n = inputs.shape[1]
+    wide = 1 << max(n - 1, 0).bit_length() if n <= _AT_ONCE else -(-n // _AT_ONCE) * _AT_ONCE
+    return inputs if wide == n else np.pad(inputs, ((0, 0), (0, wide - n)))

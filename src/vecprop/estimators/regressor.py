@@ -1,0 +1,284 @@
+"""`MLPRegressor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import d2_pinball_score
+from sklearn.utils.metaestimators import available_if
+
+from vecprop.activations import Ordered
+from vecprop.arguments import check_number
+from vecprop.backend import to_host
+from vecprop.estimators.building import is_stochastic
+from vecprop.estimators.documentation import documented
+from vecprop.estimators.parameters import Parameters, activation_of, check_choice, hidden_activations, hidden_sizes
+from vecprop.estimators.prediction import Prediction
+from vecprop.estimators.rows import Examples
+from vecprop.estimators.training import Training
+from vecprop.estimators.watching import CallbackSupportMixin, with_callbacks
+from vecprop.losses import AbsoluteError, Huber, Loss, Poisson, Quantile, SquaredError
+from vecprop.losses.classification import Smoothing
+from vecprop.namespaces import Array, array_namespace, column_of, is_array
+from vecprop.network import Network
+from vecprop.normalization import InputScale, input_scale
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+LOSSES = ("absolute_error", "huber", "poisson", "quantile", "squared_error")
+
+
+def _loss(value: Any, argument: str) -> Any:
+    if isinstance(value, Loss) and not isinstance(value, Smoothing):
+        return value
+    return check_choice(value, argument, LOSSES)
+
+
+def _out_activation(value: Any, argument: str) -> Any:
+    return None if value is None else activation_of(value, argument)
+
+
+@documented
+@dataclass(eq=False, repr=False)
+class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, Parameters, BaseEstimator):
+    """A neural network that predicts numbers: one or several, or quantiles of them.
+
+    It takes the parameters, methods and attributes of scikit-learn's `MLPRegressor`, with its defaults, and more of
+    each. Without hidden layers, `hidden_layer_sizes=()`, it is linear or Poisson regression.
+
+    Parameters
+    ----------
+    loss : str or vecprop.losses.Loss, default "squared_error"
+        "squared_error" (half of it), "absolute_error", "huber", "poisson" (for y >= 0, with an exponential as the
+        output), or "quantile". Summed over the targets, averaged over the examples.
+    {network}
+    quantile : float or sequence of float, default 0.5
+        The level for loss="quantile", in (0, 1). With several levels, increasing, `predict` has one column for each,
+        and they do not cross.
+    huber_delta : float, default 1.0
+        Up to this residual loss="huber" is squared, beyond it absolute; in the units of y, with `scale_target` in
+        standard deviations of y.
+    scale_target : "standard" or None, default None
+        Train on targets of zero mean and unit variance; predictions are in the units of y, losses are not. What targets
+        such as prices in the hundred thousands need.
+    out_activation : str, Activation or pair, default None
+        The output's activation, the identity (for Poisson the exponential) unless given; "relu" or "softplus" for y
+        that is never negative.
+    {shared}
+
+    Attributes
+    ----------
+    {attributes}
+    target_scaling_ : (mean, deviation) of the targets with scale_target="standard", else None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vecprop.estimators import MLPRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = 1000 * np.sin(X[:, 0])
+    >>> reg = MLPRegressor(hidden_layer_sizes=(20,), activation="tanh", solver="lbfgs", scale="standard",
+    ...                    scale_target="standard", random_state=0).fit(X, y)
+    >>> reg.score(X, y) > 0.99
+    True
+
+    Three quantiles at once:
+
+    >>> reg = MLPRegressor("quantile", quantile=[0.1, 0.5, 0.9], tol=0.01, random_state=0).fit(X, np.sin(X[:, 0]))
+    >>> low, median, high = reg.predict(X).T
+    >>> bool((low <= median).all() and (median <= high).all())
+    True
+    """
+
+    loss: Any = "squared_error"
+    hidden_layer_sizes: Any = (100,)
+    activation: Any = "relu"
+    _: KW_ONLY
+    quantile: Any = 0.5
+    huber_delta: float = 1.0
+    scale_target: str | None = None
+    out_activation: Any = None
+
+    _numeric_targets: ClassVar[bool] = True
+    _more_checks: ClassVar[dict[str, Callable[[Any, str], Any]]] = {
+        "loss": _loss,
+        "quantile": lambda value, _: _levels(value),
+        "huber_delta": lambda value, name: check_number(value, name, zero=False),
+        "scale_target": lambda value, name: None if value is None else check_choice(value, name, ("standard",)),
+        "out_activation": _out_activation,
+    }
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> MLPRegressor:
+        """Train on examples X (n_samples, n_features) with targets y.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame (n_samples, n_features)
+        y : array-like (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like (n_samples,), optional
+            An integer weight counts as that many copies of the example, 0 as absent.
+        X_val, y_val, sample_weight_val : optional
+            A validation set: its loss is in `validation_loss_curve_`, and with `early_stopping` it is what is watched,
+            in place of a share of the training examples.
+
+        Returns
+        -------
+        MLPRegressor
+            Itself. A fit that fails leaves it as it was.
+        """
+        return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))  # type: ignore[no-any-return]
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Do one epoch over these examples, going on from where the last call ended, its optimizer included.
+
+        The parameters are those of `fit`.
+        """
+        return self._train(X, y, sample_weight, (None, None, None), incremental=True)  # type: ignore[no-any-return]
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return the predictions (n_samples,) or (n_samples, n_targets).
+
+        With several quantiles (n_samples, n_quantiles), for several targets (n_samples, n_targets, n_quantiles). The
+        mean of those of the networks, if there are several; with `return_std` also their standard deviation.
+        """
+        A = self._outputs(X, "predict")
+        xp = array_namespace(A)
+        mean, deviation = (A, xp.zeros_like(A)) if A.ndim == 2 else (xp.mean(A, axis=0), xp.std(A, axis=0))
+        shift, factor = self._target_columns(xp, A)
+        mean = self._shaped(xp, mean * factor + shift)
+        return (mean, self._shaped(xp, deviation * factor)) if return_std else mean
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R²; for several quantiles the mean over them of D², the share of the pinball loss explained.
+
+        D² is `sklearn.metrics.d2_pinball_score`, 1 for perfect predictions, 0 for the constant quantiles of y.
+        """
+        levels = self._quantile_levels()
+        if len(levels) == 1:
+            return float(super().score(X, y, sample_weight))
+        predicted = to_host(self.predict(X))
+        y = to_host(y) if is_array(y) else y
+        scores = [
+            d2_pinball_score(y, predicted[..., k], alpha=q, sample_weight=sample_weight) for k, q in enumerate(levels)
+        ]
+        return float(np.mean(scores))
+
+    # What `Training` asks
+
+    def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.float64]:
+        if purpose == "first":
+            self._targets_shape = y.shape[1:]
+        elif y.shape[1:] != self._targets_shape:
+            targets = [shape[0] if shape else 1 for shape in (self._targets_shape, y.shape[1:])]
+            raise ValueError(f"y must have {targets[0]} targets, as in the first call to fit, got {targets[1]}")
+        Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
+        if isinstance(self._loss(), Poisson) and Y.min() < 0:
+            raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
+        return np.asarray(np.repeat(Y, len(self._quantile_levels()), axis=0), dtype=np.float64)
+
+    def _loss(self) -> Loss:
+        if isinstance(self.loss, Loss):
+            return self.loss
+        makes: dict[str, Callable[[], Loss]] = {
+            "absolute_error": AbsoluteError,
+            "huber": lambda: Huber(self.huber_delta),
+            "poisson": Poisson,
+            "quantile": lambda: Quantile(_levels(self.quantile)),
+            "squared_error": SquaredError,
+        }
+        return makes[self.loss]()
+
+    def _quantile_levels(self) -> tuple[float, ...]:
+        """Return the levels, one of no meaning for other losses."""
+        loss = self._loss()
+        return loss.levels if isinstance(loss, Quantile) else (0.5,)
+
+    def _network_for(self, n_in: int, n_out: int) -> Network:
+        sizes, loss, levels = hidden_sizes(self.hidden_layer_sizes), self._loss(), len(self._quantile_levels())
+        output: Any = loss.matching_output or "identity"
+        if levels > 1:
+            output = Ordered(n_out // levels)
+        if self.out_activation is not None:
+            if levels > 1:
+                raise ValueError(f"out_activation: several quantiles are ordered outputs, got {self.out_activation!r}")
+            output = activation_of(self.out_activation, "out_activation")
+        net = Network((n_in, *sizes, n_out), hidden_activations(self.activation, len(sizes)), output, loss)
+        if self.scale_target is not None and net.output.name not in ("identity", "ordered"):
+            raise ValueError(
+                f"scale_target={self.scale_target!r} goes with outputs of any size, and here they are "
+                f"{net.output.name}: leave one of the two out"
+            )
+        return net
+
+    def _prepare(self, examples: Examples, goes_on: bool) -> None:
+        super()._prepare(examples, goes_on)
+        if not goes_on:
+            self.target_scaling_: InputScale | None = None
+            if self.scale_target is not None:
+                targets = examples.Y[:: len(self._quantile_levels())]
+                self.target_scaling_ = input_scale(np, targets, examples.w)
+
+    def _scaled_targets(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if self.target_scaling_ is None:
+            return Y
+        mean, deviation = (np.repeat(a, len(self._quantile_levels()), axis=0) for a in self.target_scaling_)
+        return np.asarray((Y - mean) / deviation, dtype=np.float64)
+
+    def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
+        """Return what is added to the outputs, and by what they are multiplied before, (n_L, 1) or numbers."""
+        if self.target_scaling_ is None:
+            return 0.0, 1.0
+        repeated = (np.repeat(a[:, 0], len(self._quantile_levels())) for a in self.target_scaling_)
+        mean, deviation = (column_of(xp, a.tolist(), like=A) for a in repeated)
+        return mean, deviation
+
+    def _shaped(self, xp: Any, A: Array) -> Array:
+        """Return outputs (n_L, n) as `predict` gives them."""
+        levels, flat = len(self._quantile_levels()), not self._targets_shape
+        if levels > 1 and not flat:
+            return xp.permute_dims(xp.reshape(A, (-1, levels, A.shape[-1])), (2, 0, 1))
+        return A[0, ...] if flat and levels == 1 else xp.matrix_transpose(A)
+
+    def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        return np.zeros(Y.shape[1], dtype=np.int64)
+
+    def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
+        return examples.w
+
+    def _default_metric(self) -> str:
+        return "r2"
+
+    def _scoring(self) -> Any:
+        """Return "loss" unless R² means something: not for several quantiles."""
+        return "loss" if self.scoring is None and len(self._quantile_levels()) > 1 else self.scoring
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what data it takes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        tags.array_api_support = True
+        return tags
+
+
+def _levels(given: Any) -> tuple[float, ...]:
+    try:
+        return Quantile(given.tolist() if isinstance(given, np.ndarray) else given).levels
+    except (ValueError, TypeError) as error:
+        raise type(error)(str(error).replace("levels", "quantile")) from None

@@ -1,0 +1,192 @@
+"""An estimator's data: one example per row, as scikit-learn has them, and the way to the core's columns and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn import get_config
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from vecprop.backend import Backend, to_host
+from vecprop.namespaces import Array, array_namespace, device_of, is_array, namespace_name
+from vecprop.normalization import InputScale, input_scale
+from vecprop.selection import BUILT_IN, get_backend
+from vecprop.splitting import divide
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class Examples(NamedTuple):
+    """Checked examples: X (n, n_0), dense, sparse, or of another array library; y as it came; weights (n,) or None.
+
+    Y has the targets as columns, (n_L, n), once they are coded.
+    """
+
+    X: Any
+    y: Any
+    w: npt.NDArray[np.float64] | None
+    Y: Any = None
+
+    @property
+    def n(self) -> int:
+        """The number of examples."""
+        return int(self.X.shape[0])
+
+    def at(self, places: npt.NDArray[np.int64]) -> Examples:
+        """Return the examples at these places."""
+        w, Y = None if self.w is None else self.w[places], None if self.Y is None else self.Y[:, places]
+        return Examples(take_rows(self.X, places), self.y[places], w, Y)
+
+
+def dispatches(X: Any) -> bool:
+    """Tell whether computation follows X: array API dispatch is on and X is an array of a library other than NumPy."""
+    if not get_config()["array_api_dispatch"] or not is_array(X):
+        return False
+    return namespace_name(array_namespace(X)) != "numpy"
+
+
+def check_examples(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, numeric: bool = False
+) -> Examples:
+    """Return examples and targets as `fit` takes them, checked as scikit-learn's estimators check them."""
+    follows = dispatches(X)
+    y = to_host(y) if follows and is_array(y) else y
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse=("csr", "csc"),
+        multi_output=True,
+        y_numeric=numeric,
+        dtype="numeric" if follows else (np.float64, np.float32),
+        reset=reset,
+    )
+    if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
+        y = column_or_1d(y, warn=True)
+    return Examples(X, y, check_weights(sample_weight, int(X.shape[0])))
+
+
+def check_inputs(estimator: Any, X: Any, method: str) -> Any:
+    """Return X as the methods that predict take it; under array API dispatch it must be where `fit`'s X was."""
+    follows, fitted_in = dispatches(X), estimator.coefs_[0]
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse=("csr", "csc"),
+        dtype="numeric" if follows else (np.float64, np.float32),
+        reset=False,
+    )
+    if get_config()["array_api_dispatch"]:
+        place, wanted = (_place(a) for a in (X if is_array(X) else np.empty(0), fitted_in))
+        if place != wanted:
+            raise ValueError(
+                f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same "
+                f"device as those passed to fit(): fit had {wanted}, got {place}. Bring X there, or save and load the "
+                "estimator, which makes one that takes NumPy arrays"
+            )
+    return X
+
+
+def _place(array: Array) -> str:
+    xp = array_namespace(array)
+    device = device_of(array).get("device")
+    return namespace_name(xp) + ("" if device is None else f" on {device}")
+
+
+def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.NDArray[np.float64] | None:
+    """Return the weights (n,) as float64, None for none; one number is the weight of every example."""
+    if given is None:
+        return None
+    try:
+        w = np.asarray(to_host(given) if is_array(given) else given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{argument} must be numbers, one for each example: {error}") from None
+    if w.ndim == 0:
+        w = np.full(n, w)
+    if w.ndim != 1:
+        raise ValueError(f"{argument} must be 1D array or scalar, got an array of shape {w.shape}")
+    if len(w) != n:
+        raise ValueError(f"{argument}.shape == {w.shape}, expected {(n,)}: one weight for each example")
+    if not np.isfinite(w).all():
+        raise ValueError(f"{argument} must be finite; Input {argument} contains NaN or infinity")
+    if (w < 0).any():
+        raise ValueError(f"{argument} must be >= 0, got {w.min():g}")
+    if n and not w.any():
+        raise ValueError(f"{argument} must not be all zero: no example would count")
+    return w
+
+
+def backend_of(estimator: Any, X: Any) -> Backend:
+    """Return where to compute: the parameter `backend`, else where X is under dispatch, else the active backend."""
+    if estimator.backend is None and dispatches(X):
+        return backend_at(X)
+    return get_backend(estimator.backend)
+
+
+def backend_at(array: Array) -> Backend:
+    """Return the backend that computes where an array is, on its device."""
+    xp = array_namespace(array)
+    name = namespace_name(xp)
+    if name in BUILT_IN:
+        return get_backend(name)
+    return Backend(xp, device=device_of(array)["device"])
+
+
+def columns(X: Any) -> Any:
+    """Return X (n, n_0) with one example per column, a view where that can be; what is sparse becomes dense."""
+    if hasattr(X, "toarray"):
+        return X.toarray().T
+    if isinstance(X, np.ndarray):
+        return X.T
+    return array_namespace(X).matrix_transpose(X)
+
+
+def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:
+    """Return the examples at these places."""
+    if isinstance(X, np.ndarray) or hasattr(X, "toarray"):
+        return X[places]
+    xp = array_namespace(X)
+    return xp.take(X, xp.asarray(places, **device_of(X)), axis=0)
+
+
+def split(
+    examples: Examples, groups: npt.NDArray[np.int64], fraction: float, random: np.random.RandomState
+) -> tuple[Examples, Examples]:
+    """Return the training and the validation examples: divided at random, the same share of each group (n,)."""
+    n = examples.n
+    too_small = (
+        "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+        f"validation_fraction={fraction!r} of {n} examples"
+    )
+    if fraction == 0:
+        raise ValueError(too_small)
+    try:
+        first, second = divide(groups, fraction, random.permutation(n))
+    except ValueError:
+        raise ValueError(too_small) from None
+    if len(second) < 2:
+        raise ValueError(too_small)
+    return examples.at(np.sort(first)), examples.at(np.sort(second))
+
+
+def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
+    """Return the mean and the deviation of every feature, (n_0, 1) (E35)."""
+    if hasattr(X, "toarray"):
+        raise ValueError(
+            'scale="standard" subtracts the mean of every feature, which would make sparse X dense; leave scale out '
+            "and put sklearn.preprocessing.MaxAbsScaler() before the estimator in a pipeline"
+        )
+    xp = array_namespace(X)
+    weights = None if w is None else xp.asarray(w, dtype=X.dtype, **device_of(X))
+    return input_scale(xp, columns(X), weights)
+
+
+def scaled_rows(X: Any, scale: InputScale | None) -> Any:
+    """Return X (n, n_0) with every feature scaled, or as it is."""
+    if scale is None:
+        return X
+    xp = array_namespace(X)
+    mean, deviation = (xp.reshape(xp.astype(a, X.dtype), (1, -1)) for a in scale)
+    return (X - mean) / deviation

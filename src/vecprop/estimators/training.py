@@ -1,0 +1,466 @@
+"""How an estimator is fitted: rows become columns, the engine trains, the result becomes attributes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state
+
+from vecprop.backend import Backend, to_host
+from vecprop.errors import DivergenceError
+from vecprop.estimators.building import is_lbfgs, monitor_of, optimizer_of, stopping_of
+from vecprop.estimators.parameters import Parameters, check_parameters
+from vecprop.estimators.rows import (
+    Examples,
+    backend_at,
+    backend_of,
+    check_examples,
+    columns,
+    dispatches,
+    scale_of,
+    scaled_rows,
+    split,
+)
+from vecprop.estimators.watching import ScorerMetric, TheirCallbacks, print_epoch
+from vecprop.evaluation import plain_layers
+from vecprop.moving import floating_name
+from vecprop.namespaces import array_namespace
+from vecprop.network import Network
+from vecprop.normalization import InputScale
+from vecprop.optimizers import Optimizer
+from vecprop.propagation import Layer, Params
+from vecprop.results import FitResult, History, TrainingState
+from vecprop.training import fit
+from vecprop.trees import map_tree
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_AUTO_BATCH = 200  # scikit-learn's
+_MOST_SEED = int(np.iinfo(np.int32).max)
+_THEIR_OUTPUTS = {"sigmoid": "logistic"}  # scikit-learn's names of output activations, where ours differ
+
+
+class Progress(NamedTuple):
+    """What `warm_start` and `partial_fit` go on from; arrays on the host."""
+
+    state: TrainingState
+    kind: tuple[Any, ...]  # of the slots: they are of use to a run of the same kind only
+
+
+class NonFiniteParametersError(DivergenceError, ValueError):
+    """Training diverged: a ValueError too, which is what scikit-learn's networks raise."""
+
+    @classmethod
+    def of(cls, error: DivergenceError, words: str) -> NonFiniteParametersError:
+        """Return the error with all that another one knows, in the words for users of estimators."""
+        return cls(
+            "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+            f"preprocessed: {words}",
+            epoch=error.epoch,
+            step=error.step,
+            layer=error.layer,
+            params=error.params,
+            state=error.state,
+            history=error.history,
+        )
+
+
+class Training(Parameters):
+    """`fit` and `partial_fit` of both estimators.
+
+    A subclass says what its targets are: what comes first here.
+    """
+
+    _numeric_targets: ClassVar[bool]
+    _more_checks: ClassVar[dict[str, Callable[[Any, str], Any]]]
+
+    def _encode(self, y: Any, purpose: str) -> npt.NDArray[Any]:
+        """Return the targets as columns (n_L, n): of the "first" fit, of one that fits "again", or of "more"."""
+        raise NotImplementedError
+
+    def _network_for(self, n_in: int, n_out: int) -> Network:
+        raise NotImplementedError
+
+    def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the groups (n,) that a split for validation keeps the shares of."""
+        raise NotImplementedError
+
+    def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
+        raise NotImplementedError
+
+    def _default_metric(self) -> str:
+        raise NotImplementedError
+
+    # Attributes of a fitted estimator
+    coefs_: list[Any]
+    intercepts_: list[Any]
+    network_: Network
+    scaling_: InputScale | None
+    history_: History
+    t_: int
+    n_iter_: int
+    _progress: Progress | None
+
+    def _train(self, X: Any, y: Any, sample_weight: Any, held_out: Sequence[Any], *, incremental: bool = False) -> Any:
+        """Fit to all the examples, or, incremental, do one epoch over them; if it fails, self is as it was before."""
+        before = dict(vars(self))
+        try:
+            check_parameters(self, self._more_checks)
+            if incremental and self.early_stopping:
+                raise ValueError("partial_fit does not support early_stopping=True")
+            goes_on = hasattr(self, "coefs_") and (incremental or self.warm_start)
+            random = _random_state(self.random_state)
+            purpose = ("more" if incremental else "again") if goes_on else "first"
+            examples = self._examples(X, y, sample_weight, purpose)
+            examples, validation = self._divide(examples, held_out, random, incremental)
+            self._fit_examples(examples, validation, goes_on, incremental, random, {"X": X, "y": y})
+        except BaseException:
+            for name in [name for name in vars(self) if name.endswith("_") or name == "_progress"]:
+                delattr(self, name)
+            vars(self).update(before)
+            raise
+        return self
+
+    # The data
+
+    def _examples(self, X: Any, y: Any, sample_weight: Any, purpose: str) -> Examples:
+        """Return checked examples, for a "first" fit, to fit "again" (`warm_start`), or "more" of them."""
+        examples = check_examples(self, X, y, sample_weight, reset=purpose == "first", numeric=self._numeric_targets)
+        return examples._replace(Y=self._encode(examples.y, purpose))
+
+    def _divide(
+        self, examples: Examples, held_out: Sequence[Any], random: np.random.RandomState, incremental: bool
+    ) -> tuple[Examples, Examples | None]:
+        """Return the training and the validation examples: those given, or a share where training stops early."""
+        X, y, w = held_out
+        if (X is None) != (y is None):
+            raise ValueError(f"X_val and y_val go together, got {'y_val' if X is None else 'X_val'} alone")
+        if X is not None:
+            try:
+                return examples, self._examples(X, y, w, "more")
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"X_val, y_val, sample_weight_val: {error}") from None
+        if w is not None:
+            raise ValueError("sample_weight_val goes with X_val and y_val, got it alone")
+        if self.early_stopping and not incremental and not is_lbfgs(self):
+            return split(examples, self._groups(examples.Y), self.validation_fraction, random)
+        return examples, None
+
+    # The run
+
+    def _fit_examples(
+        self,
+        examples: Examples,
+        validation: Examples | None,
+        goes_on: bool,
+        incremental: bool,
+        random: np.random.RandomState,
+        given: dict[str, Any],
+    ) -> None:
+        backend = backend_of(self, examples.X)
+        stops_early = self.early_stopping and validation is not None
+        self._prepare(examples, goes_on)
+        monitor = monitor_of(self._scoring(), stops_early)
+        optimizer = self._optimizer(examples.n, monitor, goes_on)
+        kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
+        state = self._state(backend, kind) if goes_on else None
+        callbacks = [] if incremental else [*self._own_callbacks(), *self._their_callbacks(given)]
+        result = self._run(
+            examples,
+            validation,
+            backend,
+            optimizer=optimizer,
+            epochs=1 if incremental else self.max_iter,
+            seed=_seeds(random, self.n_networks),
+            state=state,
+            metric=self._metric(validation) if stops_early else None,
+            patience=None if incremental else stopping_of(self, monitor),
+            callbacks=callbacks,
+        )
+        self._keep(result, examples, kind, stops_early, goes_on)
+        for callback in callbacks:
+            if isinstance(callback, TheirCallbacks):
+                callback.end()
+        if not incremental:
+            self._warn(result)
+
+    def _run(self, examples: Examples, validation: Examples | None, backend: Backend, **arguments: Any) -> FitResult:
+        """Call the engine."""
+        held_out: tuple[Any, ...] | None = None
+        if validation is not None:
+            weights = () if validation.w is None else (validation.w,)
+            held_out = (columns(self._scaled(validation.X)), self._scaled_targets(validation.Y), *weights)
+        try:
+            return fit(
+                self.network_,
+                columns(self._scaled(examples.X)),
+                self._scaled_targets(examples.Y),
+                batch_size=self._batch_size(examples.n),
+                init=self.init,
+                sample_weight=self._training_weights(examples),
+                l1=self.l1,
+                l2=self.alpha,
+                dropout=self.dropout,
+                batch_norm=self.batch_norm,
+                clip_norm=self.clip_norm,
+                validation=held_out,
+                shuffle=bool(self.shuffle),
+                block_size=self.block_size,
+                dtype=self._dtype(examples.X),
+                backend=backend,
+                precision=self.precision,
+                progress=False,
+                **arguments,
+            )
+        except DivergenceError as error:
+            return self._best_before(error, backend)
+
+    def _best_before(self, error: DivergenceError, backend: Backend) -> FitResult:
+        """Return the best network of a run that diverged, with a warning, or raise what its user is to know."""
+        words = str(error)
+        for ours, theirs in (("learning rate", "learning_rate_init"), ("standardize=True", 'scale="standard"')):
+            words = words.replace(ours, theirs)
+        if error.state.best is None or not error.state.best.params:
+            raise NonFiniteParametersError.of(error, words) from None
+        epoch = int(np.max(error.state.best.epoch))
+        words = words.partition(" The parameters of the last")[0]
+        warnings.warn(
+            f"{words} The network of the best epoch, {epoch}, is given back.", ConvergenceWarning, stacklevel=7
+        )
+        return FitResult(self.network_, error.params, error.state, error.history, backend, "diverged")
+
+    def _prepare(self, examples: Examples, goes_on: bool) -> None:
+        """Set the attributes that are known before the first epoch."""
+        net = self._network_for(int(examples.X.shape[1]), int(examples.Y.shape[0]))
+        if goes_on and net.sizes != self.network_.sizes:
+            raise ValueError(
+                f"the network fitted before has the sizes {self.network_.sizes}, and now hidden_layer_sizes and the "
+                f"targets ask for {net.sizes}: set warm_start=False, or use a new estimator"
+            )
+        self.network_ = net
+        self.n_layers_, self.n_outputs_ = len(net.sizes), net.sizes[-1]
+        self.out_activation_ = _THEIR_OUTPUTS.get(net.output.name, net.output.name)
+        if not goes_on:
+            self._progress = None
+            self.scaling_ = scale_of(examples.X, examples.w) if self.scale == "standard" else None
+            self.t_ = 0
+
+    def _scaled(self, X: Any) -> Any:
+        return scaled_rows(X, self.scaling_)
+
+    def _scaled_targets(self, Y: Any) -> Any:
+        return Y
+
+    def _dtype(self, X: Any) -> str:
+        return str(np.dtype(self.dtype)) if self.dtype is not None else floating_name(X)
+
+    def _batch_size(self, n: int) -> int | None:
+        if is_lbfgs(self):
+            return None
+        if self.batch_size == "auto":
+            return min(_AUTO_BATCH, n)
+        size = int(self.batch_size)
+        if size > n:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped: "
+                f"{size} for {n} examples",
+                UserWarning,
+                stacklevel=7,
+            )
+        return min(size, n)
+
+    def _optimizer(self, m: int, monitor: str, goes_on: bool) -> Optimizer:
+        if is_lbfgs(self) and self.n_networks > 1:
+            raise ValueError(
+                f'n_networks={self.n_networks} needs solver="adam", "sgd" or an optimizer: "lbfgs" trains one network'
+            )
+        first = self._progress.state.step if goes_on and self._progress is not None else 0
+        return optimizer_of(self, m, monitor, self.t_ if goes_on else 0, first)
+
+    def _metric(self, validation: Examples | None) -> Any:
+        """Return what early stopping watches, or None if that is the cost."""
+        scoring = self._scoring()
+        if scoring == "loss" or validation is None:
+            return None
+        if scoring is None:
+            return self._default_metric()
+        scorer = check_scoring(self, scoring)
+        return ScorerMetric(self, scorer, validation.X, validation.y, validation.w, _set_layers)
+
+    def _scoring(self) -> Any:
+        return self.scoring
+
+    def _own_callbacks(self) -> list[Callable[..., Any]]:
+        given = self.callbacks if isinstance(self.callbacks, Sequence) else [self.callbacks]
+        return [*([print_epoch] if self.verbose else []), *(c for c in given if c is not None)]
+
+    def _their_callbacks(self, given: dict[str, Any]) -> list[TheirCallbacks]:
+        """Return scikit-learn's callbacks, if its version has them and any were set, as one of the engine's."""
+        if not hasattr(self, "_init_callback_context"):
+            return []
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        if not vars(self).get("_skl_callbacks"):
+            return []
+
+        def attributes(state: TrainingState, history: History) -> dict[str, Any]:
+            normalized = _flags(self.batch_norm, len(self.network_.hidden))
+            layers = plain_layers(self.network_, normalized, state.params, state.statistics)
+            return _layer_attributes(layers) | {"n_iter_": len(history["cost"]), "loss_": history["cost"][-1]}
+
+        return [TheirCallbacks(self, context, given, attributes)]
+
+    # Going on
+
+    def _state(self, backend: Backend, kind: tuple[Any, ...]) -> TrainingState:
+        """Return the state to go on from, on the backend: the layers as they are now, with slots if they still fit."""
+        assert self._progress is not None
+        state, before = self._progress
+        normalized = any(_flags(self.batch_norm, len(self.network_.hidden)))
+        if not normalized:  # so that coefficients which the user has changed count
+            layers = (
+                Layer(np.swapaxes(to_host(c), -1, -2), to_host(i)[..., None])
+                for c, i in zip(self.coefs_, self.intercepts_, strict=True)
+            )
+            state = state._replace(params=tuple(layers))
+        if kind != before:
+            state = state._replace(slots=None)
+        dtype = self._dtype(self.coefs_[0])
+
+        def move(tree: Any) -> Any:
+            return map_tree(lambda a: backend.asarray(a, dtype), tree)
+
+        best = state.best
+        if best is not None:
+            best = best._replace(params=move(best.params), statistics=move(best.statistics))
+        return state._replace(
+            params=move(state.params), slots=move(state.slots), statistics=move(state.statistics), best=best
+        )
+
+    # The result
+
+    def _keep(
+        self, result: FitResult, examples: Examples, kind: tuple[Any, ...], stops_early: bool, goes_on: bool
+    ) -> None:
+        """Make the result attributes."""
+        params, state = _without_diverged(result)
+        follows = dispatches(examples.X)
+        place = backend_at(examples.X) if follows else None
+        for name, value in _layer_attributes(params, place).items():
+            setattr(self, name, value)
+        host = map_tree(to_host, (state.params, state.slots, state.statistics))
+        best = state.best
+        if best is not None:
+            best = best._replace(params=map_tree(to_host, best.params), statistics=map_tree(to_host, best.statistics))
+        self._progress = Progress(state._replace(params=host[0], slots=host[1], statistics=host[2], best=best), kind)
+        self._keep_history(result.history, stops_early, goes_on)
+        self.n_iter_ = len(result.history["cost"])
+        self.t_ += self.n_iter_ * examples.n
+        self.stopped_ = result.stopped
+
+    def _keep_history(self, history: History, stops_early: bool, goes_on: bool) -> None:
+        """Set the curves, or lengthen them, and what follows from them."""
+        before = self.history_ if goes_on else {}
+        self.history_ = {key: [*before.get(key, []), *values] for key, values in history.items()}
+        self.loss_curve_ = [float(np.mean(c)) for c in self.history_["cost"]]
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
+        self.best_loss_ = None if stops_early else min(self.loss_curve_, default=float("nan"))
+        self.validation_loss_curve_ = None
+        if "validation_cost" in self.history_:
+            self.validation_loss_curve_ = [float(np.mean(c)) for c in self.history_["validation_cost"]]
+        self.validation_scores_ = self.best_validation_score_ = None
+        if stops_early:
+            curve = self.history_.get("metric")
+            self.validation_scores_ = (
+                [-c for c in self.validation_loss_curve_ or []] if curve is None else [float(np.mean(s)) for s in curve]
+            )
+            self.best_validation_score_ = max((s for s in self.validation_scores_ if s == s), default=float("nan"))
+
+    def _warn(self, result: FitResult) -> None:
+        """Warn where training ended before it had converged."""
+        done = self.n_iter_
+        if is_lbfgs(self) and result.stopped in ("epochs", "evaluations", "stalled"):
+            reason = {
+                "epochs": f"the limit max_iter={self.max_iter}",
+                "evaluations": f"the limit max_fun={self.max_fun}",
+                "stalled": "no lower cost along the search direction",
+            }[result.stopped]
+            message = (
+                f"lbfgs failed to converge after {done} iterations: {reason}. Increase the limit, or scale the data "
+                '(scale="standard")'
+            )
+        elif not is_lbfgs(self) and result.stopped == "epochs":
+            message = (
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet."
+            )
+        else:
+            return
+        warnings.warn(message, ConvergenceWarning, stacklevel=6)
+
+
+def _random_state(given: Any) -> np.random.RandomState:
+    try:
+        return check_random_state(given)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise ValueError(f"random_state: {error}") from None
+
+
+def _seeds(random: np.random.RandomState, networks: int) -> int | list[int]:
+    """Return the seed of the run, for K networks K of them, the first one being that of a single network."""
+    seed = int(random.randint(_MOST_SEED))
+    return seed if networks == 1 else [seed + k for k in range(networks)]
+
+
+def _flags(given: Any, count: int) -> tuple[bool, ...]:
+    """Return a flag for each hidden layer, from one for all or one for each."""
+    return tuple(map(bool, given)) if isinstance(given, Sequence) else (bool(given),) * count
+
+
+def _layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, Any]:
+    """Return coefs_ and intercepts_ as scikit-learn has them, (…, n_{l-1}, n_l) and (…, n_l).
+
+    NumPy arrays, or arrays of the place where the data were.
+    """
+
+    def bring(array: Any) -> Any:
+        if place is None:
+            return to_host(array)
+        return array if array_namespace(array) is place.xp else place.asarray(to_host(array))
+
+    coefs, intercepts = [], []
+    for W, b in layers:
+        W, b = bring(W), bring(b)
+        coefs.append(array_namespace(W).matrix_transpose(W))
+        intercepts.append(b[..., 0])
+    return {"coefs_": coefs, "intercepts_": intercepts}
+
+
+def _set_layers(estimator: Any, layers: Params) -> None:
+    for name, value in _layer_attributes(layers).items():
+        setattr(estimator, name, value)
+
+
+def _without_diverged(result: FitResult) -> tuple[Params, TrainingState]:
+    """Return layers and state of the networks that are finite; of a stack some may have diverged, of one none."""
+    if result.networks is None:
+        return result.params, result.state
+    finite = np.ones(result.networks, dtype=bool)
+    for layer in result.params:
+        for array in layer:
+            finite &= np.isfinite(to_host(array)).all(axis=(-2, -1))
+    if finite.all():
+        return result.params, result.state
+    kept = np.flatnonzero(finite)
+    warnings.warn(
+        f"{result.networks - len(kept)} of {result.networks} networks diverged and are left out: lower "
+        "learning_rate_init, or scale the inputs",
+        RuntimeWarning,
+        stacklevel=7,
+    )
+    return tuple(Layer(*(to_host(a)[kept] for a in layer)) for layer in result.params), result.state
