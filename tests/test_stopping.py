@@ -65,6 +65,23 @@ def test_nan_is_no_improvement():
     assert followed([np.nan] * 5, EarlyStopping(3))[1] == 4
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_above_the_baseline_nothing_ends(stacked):
+    values = np.array([9.0, 7.0, 8.0, 8.0, 8.0, 8.0, 8.0, 2.0, 3.0, 3.0, 3.0, 3.0])
+    rule = EarlyStopping(3, baseline=5.0)
+    assert followed(values, EarlyStopping(3))[1] == 5
+    if not stacked:
+        assert followed(values, rule)[1] == 11
+        return
+    values = np.stack([values, np.full(12, 1.0)], axis=-1)
+    best = None
+    for epoch, value in enumerate(values, start=1):
+        state = TrainingState((vp.Layer(np.zeros((2, 1, 1)), np.zeros((2, 1, 1))),), (), epoch, (0, 1))
+        best, stop = remember_best(best, state, value, rule)
+        assert stop == (epoch >= 11), "the second network ran out of patience long before"
+    assert best.improved.tolist() == [8, 1]
+
+
 def test_patience_none_never_stops():
     best, stop = followed([1.0] * 100, EarlyStopping(None))
     assert (stop, best.epoch) == (None, 1)
@@ -151,6 +168,8 @@ def test_examples_in_their_own_order(backend):
         ({"monitor": "loss"}, "monitor: unknown monitor 'loss'"),
         ({"restore_best": 1}, "restore_best must be True or False, got 1"),
         ({"cumulative": None}, "cumulative must be True or False, got None"),
+        ({"baseline": np.nan}, "baseline must be a finite number"),
+        ({"baseline": 0.5, "monitor": "metric"}, "baseline is a cost"),
     ],
 )
 def test_bad_rules(arguments, message):

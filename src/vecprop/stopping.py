@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_flag, check_number, check_positive_integer
+from vecprop.arguments import check_flag, check_number, check_positive_integer, check_real
 from vecprop.metrics import greater_is_better
 from vecprop.namespaces import array_namespace, device_of
 from vecprop.propagation import per_column
@@ -40,6 +40,9 @@ class EarlyStopping:
     cumulative : bool, default True
         Improvements smaller than min_delta add up, as in Keras: one epoch is compared with the last that improved. If
         False, as in scikit-learn, with the best of all so far.
+    baseline : float, optional
+        Patience does not begin to run out before the cost that is watched has been as low as this: the cost of a
+        constant prediction, say, above which a run is not at its end, it oscillates.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class EarlyStopping:
     monitor: str = "cost"
     restore_best: bool = True
     cumulative: bool = True
+    baseline: float | None = None
 
     def __post_init__(self) -> None:
         if self.patience is not None:
@@ -66,6 +70,15 @@ class EarlyStopping:
         check_monitor(self.monitor)
         check_flag(self.restore_best, "restore_best")
         check_flag(self.cumulative, "cumulative")
+        if self.baseline is not None:
+            if self.monitor == "metric":
+                raise ValueError(f"baseline is a cost, and monitor={self.monitor!r} watches none")
+            check_real(self.baseline, "baseline", "or None", lambda _: True)
+
+    @property
+    def limit(self) -> float:
+        """The cost above which nothing ends."""
+        return math.inf if self.baseline is None else self.baseline
 
 
 def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.NDArray[np.float64]:
@@ -107,7 +120,7 @@ def remember_best(
     if not taken.all():
         kept = _choose(taken, kept, (best.params, best.statistics)) if taken.any() else (best.params, best.statistics)
     cost, epoch = np.where(better, value, best.cost), np.where(better, state.epoch, best.epoch)
-    best = Best(cost, epoch, *kept, np.where(improved, state.epoch, best.improved))
+    best = Best(cost, epoch, *kept, np.where(improved | (cost > rule.limit), state.epoch, best.improved))
     return best, rule.patience is not None and bool((state.epoch - best.improved >= rule.patience).all())
 
 
@@ -119,6 +132,8 @@ def _remember_one(best: Best | None, state: TrainingState, value: float, rule: E
     improved = value < best.cost - rule.min_delta
     if improved or (not rule.cumulative and value < best.cost):
         best = Best(value, state.epoch, *kept, state.epoch if improved else best.improved)
+    if best.cost > rule.limit:
+        best = best._replace(improved=state.epoch)
     return best, rule.patience is not None and state.epoch - best.improved >= rule.patience
 
 

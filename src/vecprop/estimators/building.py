@@ -102,10 +102,12 @@ def monitor_of(scoring: Any, stops_early: bool) -> str:
     return "cost" if isinstance(scoring, str) and scoring == "loss" else "metric"
 
 
-def stopping_of(estimator: Any, monitor: str) -> EarlyStopping | None:
+def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping | None:
     """Return the rule by which training ends, which is scikit-learn's: `n_iter_no_change` epochs may fail by `tol`.
 
-    With an adaptive learning rate it is the schedule that ends training, when the rate has become too small.
+    But not while the training cost is above the `baseline`, that of the best constant prediction: a network that is
+    worse than none oscillates, on features that were not scaled for example, and has not converged. With an adaptive
+    learning rate it is the schedule that ends training, when the rate has become too small.
     """
     stops_early = monitor != "training_cost"
     if is_lbfgs(estimator) and not stops_early:
@@ -120,4 +122,5 @@ def stopping_of(estimator: Any, monitor: str) -> EarlyStopping | None:
         monitor,
         restore_best=stops_early,
         cumulative=False,
+        baseline=None if stops_early else baseline,
     )

@@ -227,6 +227,14 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         factors = compute_sample_weight(self.class_weight, examples.y)
         return np.asarray(factors if examples.w is None else factors * examples.w, dtype=np.float64)
 
+    def _baseline(self, examples: Examples) -> float:
+        """Return the entropy of the classes, of several labels the sum."""
+        p = np.average(examples.Y, axis=1, weights=self._training_weights(examples))
+        p = p if self._labels.kind == "multiclass" else np.concatenate([p, 1 - p])
+        s = float(self.label_smoothing)
+        p = (1 - s) * p + s / (len(p) if self._labels.kind == "multiclass" else 2)
+        return float(-np.sum(p * np.log(np.where(p > 0, p, 1.0))))
+
     def _default_metric(self) -> str:
         return "subset_accuracy" if self._labels.kind == "multilabel" else "accuracy"
 

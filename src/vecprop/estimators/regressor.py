@@ -261,6 +261,18 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         return examples.w
 
+    def _baseline(self, examples: Examples) -> float:
+        """Return the cost of the mean, of the median for losses of the absolute error, or of the quantiles."""
+        Y, w, loss = self._scaled_targets(examples.Y), examples.w, self._loss()
+        if isinstance(loss, Quantile):
+            best = np.stack([np.quantile(row, q) for row, q in zip(Y, loss.levels * len(Y), strict=False)])
+        else:
+            best = np.median(Y, axis=1) if isinstance(loss, AbsoluteError | Huber) else np.average(Y, axis=1, weights=w)
+        A = np.broadcast_to(best[:, None], Y.shape)
+        Z = np.log(np.maximum(A, np.finfo(float).tiny)) if isinstance(loss, Poisson) else A
+        values = loss.values(np, self.network_.output, Z, A, Y).sum(axis=0)
+        return float(np.average(values, weights=w))
+
     def _default_metric(self) -> str:
         return "r2"
 

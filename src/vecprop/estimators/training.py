@@ -97,6 +97,10 @@ class Training(Parameters):
     def _default_metric(self) -> str:
         raise NotImplementedError
 
+    def _baseline(self, examples: Examples) -> float:
+        """Return the training cost of the best constant prediction, or a little more."""
+        raise NotImplementedError
+
     # Attributes of a fitted estimator
     coefs_: list[Any]
     intercepts_: list[Any]
@@ -180,7 +184,7 @@ class Training(Parameters):
             seed=_seeds(random, self.n_networks),
             state=state,
             metric=self._metric(validation) if stops_early else None,
-            patience=None if incremental else stopping_of(self, monitor),
+            patience=None if incremental else stopping_of(self, monitor, self._baseline(examples)),
             callbacks=callbacks,
         )
         self._keep(result, examples, kind, stops_early, goes_on)
