@@ -37,7 +37,6 @@ def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[i
 class JAXBackend(Backend):
     """JAX on its default device."""
 
-    groups_epochs: ClassVar[bool] = True
     compiles_shapes: ClassVar[bool] = True
 
     def __init__(self) -> None:

@@ -50,9 +50,7 @@ class Backend:
     install: ClassVar[str] = ""
     # Whether training keeps all parameters in one buffer, so that an update is one pass and not one for each array.
     flat_parameters: ClassVar[bool] = False
-    # Whether a call of a compiled function costs so much that several short epochs go into one.
-    groups_epochs: ClassVar[bool] = False
-    # Whether a function is compiled anew for arrays of other shapes.
+    # Whether a function is compiled anew for arrays of other shapes, and that takes long.
     compiles_shapes: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False

@@ -110,16 +110,13 @@ def _epochs_a_call(plan: Plan) -> int:
     looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
     if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
         return 1
-    steps = plan.steps_an_epoch
-    if steps > 1 and not plan.run.backend.groups_epochs:
-        return 1
+    work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
+    most = max(1, min(-(-_STEPS_A_CALL // plan.steps_an_epoch), int(_MOST_WORK_A_CALL / work)))
     if plan.stopping is not None and plan.stopping.patience is not None:
         # Epochs after which it cannot have run out yet; a stack keeps networks at their stops. Where a program takes
         # long to compile, that for one epoch, which the last ones need, has to do for all.
-        several = not plan.run.backend.groups_epochs and plan.networks is None
-        return min(plan.epochs, (plan.stopping.patience + 1) // 2) if several else 1
-    work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
-    most = max(1, min(-(-_STEPS_A_CALL // steps), int(_MOST_WORK_A_CALL / work)))
+        several = not plan.run.backend.compiles_shapes and plan.networks is None
+        return min(plan.epochs, most, (plan.stopping.patience + 1) // 2) if several else 1
     calls = -(-plan.epochs // most)
     # even shares: the last call is as long as the others or nearly so, and there are two programs at most
     return -(-plan.epochs // calls)
