@@ -75,6 +75,22 @@ def test_noise_is_the_standard_deviation(name):
     assert abs(noise.mean()) < 0.02 and noise.std() == pytest.approx(0.25, rel=0.05)
 
 
+def test_house_prices_follow_their_formula():
+    data = datasets.house_prices(m=2000, seed=1, noise=0)
+    area, bedrooms, age, distance, garden, energy = data.X
+    assert (data.task, data.X.shape, data.Y.shape) == ("regression", (6, 2000), (1, 2000))
+    for values, low, high in ((area, 25, 400), (bedrooms, 1, 8), (age, 0, 119), (distance, 0.1, 40), (energy, 45, 252)):
+        assert low <= values.min() and values.max() <= high
+    assert (garden == 0).mean() == pytest.approx(0.3, abs=0.04)
+    condition = 0.7 + 0.3 * np.exp(-age / 25) + np.where(age >= 90, 0.2, 0) - 0.0005 * (energy - 100)
+    price = area * (1800 + 3200 * np.exp(-distance / 6)) * condition + garden * (40 + 260 * np.exp(-distance / 8))
+    assert np.allclose(data.Y[0], price, atol=0.5)
+    noisy = datasets.house_prices(m=2000, seed=1, noise=0.2)
+    assert np.array_equal(noisy.X, data.X)
+    assert np.log(noisy.Y / data.Y).std() == pytest.approx(0.2, rel=0.05)
+    assert not np.array_equal(datasets.house_prices(m=2000, seed=2, noise=0).X, data.X)
+
+
 def test_flower_lies_on_its_curve():
     X, Y = datasets.flower(m=200, noise=0)
     radius, angle = np.hypot(*X), np.arctan2(X[1], X[0])
@@ -425,7 +441,7 @@ def test_import_loads_no_scikit_learn():
 
 
 def test_names_are_the_functions():
-    assert datasets.names() == (*BINARY, "digits", "breast_cancer", "wine", "iris", "diabetes")
+    assert datasets.names() == (*BINARY, "house_prices", "digits", "breast_cancer", "wine", "iris", "diabetes")
     assert all(callable(getattr(datasets, name)) for name in datasets.names())
     assert np.array_equal(datasets.load("xor", m=9, seed=2).X, datasets.xor(9, 2).X)
 

@@ -23,7 +23,7 @@ from vecprop.errors import unknown_name
 from vecprop.tables import PathLike, Target, Task
 
 # The streams of this module (`vecprop.streams.generator`), far from those of the core.
-_FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR = range(101, 107)
+_FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
 
 
 def _check_noise(noise: object) -> float:
@@ -231,6 +231,59 @@ def xor(m: int = 400, seed: int = 0, noise: float = 0.3) -> Dataset:
     return _planar("xor", x1 + e1, x2 + e2, labels, ("equal", "different"), random)
 
 
+def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
+    """Return houses and their prices, a regression in the units of life: square metres, years, kilometres, euros.
+
+    price = area · rate(distance) · condition(age, energy) + garden · value(distance), times e^(noise · normal), with
+
+    - rate = 1800 + 3200 e^(-distance/6) euros a square metre,
+    - condition = 0.7 + 0.3 e^(-age/25), + 0.2 from 90 years of age on, - 0.0005 (energy - 100),
+    - value = 40 + 260 e^(-distance/8) euros a square metre.
+
+    Bedrooms go with the area and say nothing more. It wants `standardize`, and prices scaled as well.
+
+    Parameters
+    ----------
+    m, seed
+        As in `flower`; m is 1 or more.
+    noise : float, default 0.1
+        The standard deviation of the logarithm of the price.
+
+    Returns
+    -------
+    Dataset
+        A regression: X (6, m), Y (1, m).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong kind, or outside its range.
+
+    Examples
+    --------
+    >>> data = house_prices(m=4)
+    >>> data.feature_names
+    ('area', 'bedrooms', 'age', 'distance', 'garden', 'energy')
+    >>> data.Y.round(-3).tolist()
+    [[109000.0, 290000.0, 337000.0, 84000.0]]
+    """
+    m, noise, random = check_integer(m, "m", 1), _check_noise(noise), streams.generator(seed, _HOUSES)
+    area = np.clip(95 * np.exp(0.4 * random.standard_normal(m)), 25, 400).round(1)
+    bedrooms = np.clip((area / 35 + 0.6 * random.standard_normal(m)).round(), 1, 8)
+    age = np.floor(120 * random.random(m))
+    distance = np.clip(random.gamma(2.0, 4.0, m), 0.1, 40).round(2)
+    garden = np.where(random.random(m) < 0.3, 0.0, (40 + 25 * distance) * random.random(m)).round()
+    energy = (45 + 1.6 * age * random.random(m) + 15 * random.random(m)).round()
+    condition = 0.7 + 0.3 * np.exp(-age / 25) + 0.2 * (age >= 90) - 0.0005 * (energy - 100)
+    built = area * (1800 + 3200 * np.exp(-distance / 6)) * condition
+    price = (built + garden * (40 + 260 * np.exp(-distance / 8))) * np.exp(noise * random.standard_normal(m))
+    features = {
+        "area": area, "bedrooms": bedrooms, "age": age, "distance": distance, "garden": garden, "energy": energy
+    }  # fmt: skip
+    X = np.stack(list(features.values()))
+    return Dataset(X, price.round()[np.newaxis], "house_prices", tuple(features), ("price",), "regression")
+
+
 # --- shipped with scikit-learn ------------------------------------------------------------------------------
 
 
@@ -393,7 +446,8 @@ def _from_table(
 _NAMED: dict[str, Callable[..., Dataset]] = {
     function.__name__: function
     for function in (
-        flower, moons, circles, spirals, linearly_separable, xor, digits, breast_cancer, wine, iris, diabetes
+        flower, moons, circles, spirals, linearly_separable, xor, house_prices,
+        digits, breast_cancer, wine, iris, diabetes,
     )
 }  # fmt: skip
 
