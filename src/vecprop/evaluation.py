@@ -14,6 +14,7 @@ from vecprop.network import Network
 from vecprop.normalization import Statistics, fold
 from vecprop.propagation import Params
 from vecprop.results import TrainingState
+from vecprop.sparse import SparseColumns
 from vecprop.trees import map_tree
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Judge(NamedTuple):
     normalized: tuple[bool, ...]
     metric: Any  # one of METRICS, a user's function (Y, A) of NumPy arrays, `LayersMetric`, or None
     block_size: int | None
+
+
+_OUTPUTS = "outputs"  # in place of a metric: the outputs themselves
 
 
 class LayersMetric:
@@ -49,22 +53,44 @@ def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statis
     return tuple(layers)
 
 
-def judge(by: Judge, state: TrainingState, data: tuple[Array, Array, Array | None]) -> tuple[Any, Any]:
+def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]) -> tuple[Any, Any]:
     """Return the cost (without penalties) and the metric of a set of examples, floats, or (K,) for a stack, or None."""
-    compiled = by.backend.compile(_judge, static=(0,))
-    if isinstance(by.metric, LayersMetric):
-        J, _ = compiled(by._replace(metric=None), state.params, state.statistics, data)
+    X, Y, w = data
+    backend, metric = by.backend, by.metric
+    if isinstance(metric, LayersMetric):
+        J, _ = judge(by._replace(metric=None), state, data)
         layers = plain_layers(by.net, by.normalized, state.params, state.statistics)
-        value = by.metric.of_layers(map_tree(by.backend.to_numpy, layers))
-        return by.backend.to_numpy(J).astype(np.float64), value
-    own = by.metric is not None and by.metric not in METRICS.values()
-    J, value = compiled(by, state.params, state.statistics, data)
-    if own:
-        A, Y = by.backend.to_numpy(value), by.backend.to_numpy(data[1])
-        value = np.array([by.metric(Y, a) for a in A]) if A.ndim == 3 else by.metric(Y, A)
+        return J, metric.of_layers(map_tree(backend.to_numpy, layers))
+    if isinstance(X, SparseColumns):
+        J, value = _judge_parts(by, state, X, Y, w)
+        value = metric(backend.xp, value, Y, w) if metric in METRICS.values() else value
+    else:
+        J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data)
+    if metric is not None and metric not in METRICS.values():
+        A, targets = backend.to_numpy(value), backend.to_numpy(Y)
+        value = np.array([metric(targets, a) for a in A]) if A.ndim == 3 else metric(targets, A)
     elif value is not None:
-        value = by.backend.to_numpy(value).astype(np.float64)
-    return by.backend.to_numpy(J).astype(np.float64), value
+        value = backend.to_numpy(value).astype(np.float64)
+    return backend.to_numpy(J).astype(np.float64), value
+
+
+def _judge_parts(by: Judge, state: TrainingState, X: SparseColumns, Y: Array, w: Array | None) -> tuple[Array, Any]:
+    """Return J and, for a metric, the outputs A, of sparse X a part at a time: costs add up by their weights."""
+    backend, xp, m, size = by.backend, by.backend.xp, X.shape[1], X.part(1)
+    compiled = backend.compile(_judge, static=(0,))
+    asked = by._replace(metric=None if by.metric is None else _OUTPUTS)
+    costs, masses, outputs = [], [], []
+    for start in range(0, m, size):
+        part = slice(start, min(start + size, m))
+        weights = None if w is None else w[part]
+        mass = xp.sum(xp.ones_like(Y[0, part]) if weights is None else weights)
+        columns = (backend.asarray(X.take(part), X.dtype), Y[:, part], weights)
+        J, A = compiled(asked, state.params, state.statistics, columns)
+        costs.append(xp.where(mass > 0, J * mass, 0.0 * mass))
+        masses.append(mass)
+        outputs.append(A)
+    J = xp.sum(xp.stack(costs)) / xp.sum(xp.stack(masses))
+    return J, None if by.metric is None else xp.concat(outputs, axis=-1)
 
 
 def _judge(by: Judge, params: Any, statistics: Any, data: tuple[Array, Array, Array | None]) -> tuple[Array, Any]:

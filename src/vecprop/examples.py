@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vecprop import sparse as sparse_data
 from vecprop import streams
 from vecprop.arguments import check_number, check_real
 from vecprop.backend import take_columns
@@ -17,9 +18,10 @@ from vecprop.namespaces import Array
 from vecprop.network import Network
 from vecprop.normalization import InputScale, input_scale, scaled
 from vecprop.results import Sample
+from vecprop.sparse import SparseColumns, is_sparse
 from vecprop.splitting import divide
 from vecprop.streams import VALIDATION
-from vecprop.validation import Checked, check_examples
+from vecprop.validation import Checked, check_examples, check_targets
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,6 +60,8 @@ def prepare(
     if class_weight is not None:
         data = (*data[:2], _class_weights(net, checked, data, class_weight))
     sample = _sample(checked, data, held_out)
+    if standardize and isinstance(data[0], SparseColumns):
+        raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
     scale = input_scale(checked.xp, data[0], data[2]) if standardize else None
     if scale is not None:
         data = (scaled(data[0], scale), *data[1:])
@@ -69,14 +73,33 @@ def prepare(
 
 def _on_backend(net: Network, checked: Checked, X: Any, Y: Any, w: Any) -> Data:
     backend = checked.backend
-    X, Y = to_backend(backend, "X", X), to_backend(backend, "Y", Y)
+    Y = to_backend(backend, "Y", Y)
     w = None if w is None else to_backend(backend, "sample_weight", w)
+    if is_sparse(X):
+        sparse = SparseColumns(X, checked.dtype)
+        if sparse.dense_bytes > sparse_data.SMALL:
+            return _beside_sparse(net, checked, sparse, Y, w)
+        X = sparse.take(slice(None))
+    X = to_backend(backend, "X", X)
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim > 2:
             raise ValueError(f"{name} must have rank 2, one example per column, got shape {tuple(array.shape)}")
     if w is not None and w.ndim > 1:
         raise ValueError(f"sample_weight must have shape (m,), one weight per example, got {tuple(w.shape)}")
     return check_examples(net, checked, X, Y, w)
+
+
+def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w: Any) -> Data:
+    """Return data whose X stays sparse: with its shape, and Y and the weights, checked."""
+    if X.shape[0] != net.sizes[0]:
+        hint = "; it seems to have the examples in rows: use X.T" if X.shape[1] == net.sizes[0] else ""
+        raise ValueError(f"X must have shape ({net.sizes[0]}, m), one example per column, got {X.shape}{hint}")
+    if checked.stack:
+        raise ValueError(
+            f"sparse X of shape {X.shape} would take {X.dense_bytes / 2**30:.1f} GiB dense, which a stack of networks "
+            "needs: train the networks one after the other, or take fewer features"
+        )
+    return (X, *check_targets(net, checked, Y, w, X.shape[1]))
 
 
 def _given_validation(net: Network, checked: Checked, given: Any, train: Data) -> Data:
@@ -117,9 +140,15 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any) -> tuple[D
     # the order of the examples is kept, so that nothing but their number changes
     first, second = (checked.backend.asarray(np.sort(part), "int32") for part in parts)
     train, held_out = (
-        tuple(None if a is None else take_columns(checked.xp, a, part) for a in data) for part in (first, second)
+        tuple(None if a is None else _columns_at(checked, a, part) for a in data) for part in (first, second)
     )
     return train, held_out  # type: ignore[return-value]
+
+
+def _columns_at(checked: Checked, array: Any, places: Array) -> Any:
+    if isinstance(array, SparseColumns):
+        return array.subset(checked.backend.to_numpy(places))
+    return take_columns(checked.xp, array, places)
 
 
 def _labels(net: Network, checked: Checked, Y: Array) -> npt.NDArray[np.int64] | None:
@@ -165,9 +194,11 @@ def _class_weights(net: Network, checked: Checked, data: Data, given: Any) -> Ar
 def _sample(checked: Checked, data: Data, held_out: Data | None) -> Sample:
     """Return some columns, evenly spread, on the host."""
 
-    def some(array: Array) -> npt.NDArray[Any]:
+    def some(array: Any) -> npt.NDArray[Any]:
         m = int(array.shape[-1])
         every = -(-m // _SAMPLE)
+        if isinstance(array, SparseColumns):
+            return array.take(slice(None, None, max(every, array.dense_bytes // sparse_data.PART)))
         return checked.backend.to_numpy(array[:, ::every] if every > 1 else array)
 
     given = (*data[:2], *(held_out[:2] if held_out is not None else (None, None)))

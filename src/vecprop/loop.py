@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vecprop.backend import take_columns
 from vecprop.dropout import step_keys
 from vecprop.epochs import Data, Penalties, Run, epoch
 from vecprop.errors import CallbackError, DivergenceError
@@ -18,6 +19,7 @@ from vecprop.optimizers import Optimizer
 from vecprop.progress import Progress
 from vecprop.results import History, TrainingState
 from vecprop.schedules import ReduceOnPlateau
+from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping, remember_best, watched
 from vecprop.streams import shuffle
 from vecprop.trees import leaves_of
@@ -62,7 +64,8 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
     history = new_history(plan)
     last, at_once = state.epoch + plan.epochs, _epochs_a_call(plan)
     given_away = () if plan.callbacks or at_once > 1 else (2,)  # the slots, if nobody may ask for them again
-    compiled = plan.run.backend.compile_loop(epoch, static=(0, 8), bound=(4,), donated=given_away)
+    bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
+    compiled = plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
     orders = _Orders(plan, state.seed)
     begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
     with Progress(plan.epochs, plan.progress) as bar:
@@ -107,6 +110,8 @@ def new_history(plan: Plan) -> History:
 
 def _epochs_a_call(plan: Plan) -> int:
     """Return how many epochs one compiled call does."""
+    if isinstance(plan.data[0], SparseColumns):
+        return 1
     looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
     if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
         return 1
@@ -148,11 +153,16 @@ def _advance(
     inputs = [backend.argument(rates, plan.dtype)]
     if any(run.dropout):
         inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
-    order = orders.of(state.epoch, count)
-    result = compiled(
-        run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties, count
-    )
-    if state.epoch + count < last:  # a device is at work on this epoch meanwhile
+    if isinstance(plan.data[0], SparseColumns):
+        result = _epoch_in_parts(plan, compiled, state, orders.draw(state.epoch), inputs)
+    else:
+        order = orders.of(state.epoch, count)
+        result = compiled(
+            run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties, count
+        )
+    if state.epoch + count < last and not isinstance(
+        plan.data[0], SparseColumns
+    ):  # a device is at work on this epoch meanwhile
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
@@ -165,6 +175,37 @@ def _advance(
     return state._replace(
         params=params, slots=slots, statistics=statistics, epoch=state.epoch + count, step=state.step + len(rates)
     )
+
+
+def _epoch_in_parts(
+    plan: Plan,
+    compiled: Callable[..., Any],
+    state: TrainingState,
+    order: npt.NDArray[np.int64] | None,
+    inputs: list[Array],
+) -> tuple[Any, ...]:
+    """Return what `epochs.epoch` does, for sparse X: over parts of some whole batches, each made dense for itself."""
+    run, backend, xp = plan.run, plan.run.backend, plan.run.backend.xp
+    X, Y, w = plan.data
+    size = X.part(run.batch_size)
+    params, slots, statistics, finite = state.params, state.slots, state.statistics, xp.asarray(True)
+    outputs: list[tuple[Array, ...]] = []
+    for first, start in enumerate(range(0, run.m, size)):
+        places = np.arange(start, min(start + size, run.m)) if order is None else order[start : start + size]
+        on_device = backend.asarray(places, "int32")
+        data: Any = (backend.asarray(X.take(places), plan.dtype), take_columns(xp, Y, on_device))
+        data = (*data, None if w is None else take_columns(xp, w, on_device))
+        if run.batch_size < len(places):
+            data = tuple(None if a is None else backend.arrange(a) for a in data)
+        step = first * (size // run.batch_size)
+        steps = slice(step, step - (-len(places) // run.batch_size))
+        params, slots, statistics, good, *out = compiled(
+            run._replace(m=len(places)), params, slots, statistics, data, None,
+            tuple(a[steps, ...] for a in inputs), plan.penalties, 1,
+        )  # fmt: skip
+        finite = finite & good
+        outputs.append(tuple(out))
+    return params, slots, statistics, finite, *(xp.concat(list(column)) for column in zip(*outputs, strict=True))
 
 
 def _record(
@@ -228,12 +269,15 @@ class _Orders:
         if run.batch_size >= run.m:
             self._ready = epoch, count, None  # the order does not matter, and the data need not be copied
             return
-        orders = [self._draw(e) if self._plan.shuffled else np.arange(run.m) for e in range(epoch, epoch + count)]
+        orders = [self.draw(e) for e in range(epoch, epoch + count)]
         order = orders[0] if count == 1 else np.stack(orders)
         self._ready = epoch, count, run.backend.argument(order, "int32")
 
-    def _draw(self, epoch: int) -> npt.NDArray[np.int64]:
+    def draw(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the order of an epoch as it is drawn, on the host."""
         m = self._plan.run.m
+        if not self._plan.shuffled:
+            return np.arange(m)
         if isinstance(self._seed, tuple):
             return np.stack([shuffle(seed, epoch, m) for seed in self._seed])
         return shuffle(self._seed, epoch, m)
@@ -304,6 +348,7 @@ def _divergence(
     before = norms[step - 1] if step else earlier[0] if earlier.ndim > 1 else earlier
     layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
     xp, X = plan.run.backend.xp, plan.data[0]
+    largest = X.largest if isinstance(X, SparseColumns) else float(xp.max(xp.abs(X)))
     steps = plan.steps_an_epoch
     rate = _rates(plan, state, 1, state.epoch + 1)[0]
     number = state.epoch + step // steps + 1
@@ -311,7 +356,7 @@ def _divergence(
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
         f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before). What to "
         f"change: lower the learning rate (now {np.min(rate):g}); scale the inputs (the largest |X| is "
-        f"{float(xp.max(xp.abs(X))):g}, near 1 is good; standardize=True does it); start from smaller weights (init); "
+        f"{largest:g}, near 1 is good; standardize=True does it); start from smaller weights (init); "
         "clip the gradients (clip_norm=1.0). The parameters of the last good epoch are in the error's `params`.",
         epoch=number,
         step=step % steps + 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +21,7 @@ from vecprop.network import Network
 from vecprop.propagation import Params
 from vecprop.results import History, TrainingState
 from vecprop.schedules import CONSTANT, Schedule
+from vecprop.sparse import SparseColumns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -131,14 +133,32 @@ class _Search:
         buffer = backend.asarray(vector[:, None], self.plan.dtype)
         return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
 
+    def _parts(self) -> Iterator[Data]:
+        """Yield the data, all at once, or sparse X in parts that are made dense one after the other."""
+        X, Y, w = self.plan.data
+        if not isinstance(X, SparseColumns):
+            yield self.plan.data
+            return
+        size = X.part(1)
+        for start in range(0, X.shape[1], size):
+            part = slice(start, min(start + size, X.shape[1]))
+            yield (
+                self.plan.run.backend.asarray(X.take(part), X.dtype),
+                Y[:, part],
+                None if w is None else w[part],
+            )
+
     def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         run, backend = self.plan.run, self.plan.run.backend
         compiled = backend.compile(_cost_and_gradient, static=(0, 1, 2, 3))
-        params = self._unpack(vector)
-        J, flat, norms = compiled(
-            backend, run.net, run.block_size, self.layout, params, self.plan.data, self.plan.penalties
-        )
-        cost, gradient = float(backend.to_numpy(J)), backend.to_numpy(flat).astype(np.float64)
+        params, penalties = self._unpack(vector), self.plan.penalties
+        cost, gradient = 0.0, np.zeros_like(vector)
+        for data in self._parts():
+            J, flat = compiled(
+                backend, run.net, run.block_size, self.layout, params, data, self.plan.penalties.m, penalties
+            )
+            cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
+            penalties = Penalties(None, None, penalties.m)  # once is enough
         if not np.isfinite(cost) and not self._latest:
             raise DivergenceError(
                 f"the cost of the initial parameters is {cost:g}; scale the inputs (standardize=True does it) or start "
@@ -150,7 +170,8 @@ class _Search:
                 state=self.state,
                 history=self.history,
             )
-        self._latest[vector.tobytes()] = (cost, backend.to_numpy(norms).astype(np.float64).tolist())
+        layers = self.layout.unpack(np, (gradient[:, None],))
+        self._latest[vector.tobytes()] = (cost, [float(np.linalg.norm(dW)) for dW, _ in layers])
         return cost if np.isfinite(cost) else np.inf, gradient
 
     def iteration(self, vector: npt.NDArray[np.float64]) -> None:
@@ -180,11 +201,11 @@ def _cost_and_gradient(
     plan: Layout,
     params: Params,
     data: Data,
+    m: Array | float,
     penalties: Penalties,
-) -> tuple[Array, Array, Array]:
-    """Return J, its gradient as one vector (P,), and ‖dW_l‖."""
+) -> tuple[Array, Array]:
+    """Return J and its gradient as one vector (P,), of data of which there are m in all."""
     X, Y, w = data
-    m = propagation.total_weight(X, w)
 
     def part(X: Array, Y: Array, w: Array | None) -> tuple[Array, Params]:
         return propagation.gradients(net, params, X, Y, w, m=m)
@@ -193,4 +214,4 @@ def _cost_and_gradient(
     J = J + regularization.penalties(params, *penalties)
     grads = regularization.add_penalties(grads, params, *penalties)
     xp = array_namespace(X)
-    return J, plan.pack(xp, grads)[0][:, 0], propagation.gradient_norms(grads)
+    return J, plan.pack(xp, grads)[0][:, 0]

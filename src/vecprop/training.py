@@ -41,6 +41,7 @@ from vecprop.quasi_newton import LBFGS, minimize
 from vecprop.results import FitResult, TrainingState
 from vecprop.schedules import CONSTANT
 from vecprop.selection import check_precision, get_backend, get_precision
+from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping
 from vecprop.validation import Checked, check_block_size, check_params, dtype_name
 
@@ -82,8 +83,9 @@ def fit(
     Parameters
     ----------
     net : Network
-    X : array-like (n_0, m)
-        One example per column; moved to the backend once.
+    X : array-like or SciPy sparse (n_0, m)
+        One example per column; moved to the backend once. A sparse X that would take more than 256 MiB dense is made
+        dense a part at a time.
     Y : array-like (n_L, m)
         One target per column, as for `Network.gradients`.
     optimizer : Optimizer, default GradientDescent(0.1)
@@ -310,7 +312,7 @@ def _plan(
         block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
         by = Judge(backend, run.net, run.normalized, options.metric, block)
     data = examples.data
-    if run.batch_size < run.m:
+    if run.batch_size < run.m and not isinstance(data[0], SparseColumns):
         data = tuple(None if a is None else backend.arrange(a) for a in data)  # type: ignore[assignment]
     return Plan(
         run,

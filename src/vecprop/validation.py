@@ -143,12 +143,25 @@ def check_examples(
         for; weights that are negative or all zero.
     """
     arrays = {"X": (X, _check_layout(checked, "X", X, net.sizes[0]))}
-    m = arrays["X"][1].shape[-1]
-    arrays["Y"] = (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m))
-    if sample_weight is not None:
-        arrays["sample_weight"] = (sample_weight, _check_weight_layout(checked, sample_weight, m))
+    arrays |= _target_layouts(net, checked, Y, sample_weight, arrays["X"][1].shape[-1])
     _check_values(net, checked, arrays)
     return arrays["X"][1], arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
+
+
+def check_targets(net: "Network", checked: Checked, Y: Any, sample_weight: Any, m: int) -> tuple[Array, Array | None]:
+    """Return Y and sample_weight as `check_examples` does, for m examples whose X is checked elsewhere."""
+    arrays = _target_layouts(net, checked, Y, sample_weight, m)
+    _check_values(net, checked, arrays)
+    return arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
+
+
+def _target_layouts(
+    net: "Network", checked: Checked, Y: Any, sample_weight: Any, m: int
+) -> dict[str, tuple[Array, Array]]:
+    arrays = {"Y": (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m))}
+    if sample_weight is not None:
+        arrays["sample_weight"] = (sample_weight, _check_weight_layout(checked, sample_weight, m))
+    return arrays
 
 
 def _check_layout(checked: Checked, name: str, value: object, rows: int, m: int | None = None) -> Array:
@@ -231,10 +244,10 @@ def _check_values(net: "Network", checked: Checked, arrays: dict[str, tuple[Arra
     raise ValueError("sample_weight must not be all zero: no example would count")
 
 
-def _values_are_good(loss: Loss, X: Array, Y: Array | None, w: Array | None) -> Array:
+def _values_are_good(loss: Loss, X: Array | None, Y: Array | None, w: Array | None) -> Array:
     """Finite inputs, targets the loss is defined for, weights ≥ 0 that are not all 0: a 0-d boolean array."""
-    xp = array_namespace(X)
-    good = _all_finite(xp, X)
+    xp = array_namespace(X, Y, w)
+    good = xp.asarray(True) if X is None else _all_finite(xp, X)
     if Y is not None:
         good = good & loss.valid_targets(xp, Y)
     if w is not None:
