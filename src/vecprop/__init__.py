@@ -19,6 +19,7 @@ from vecprop.errors import (
     BackendUnusableError,
     CallbackError,
     DivergenceError,
+    ModelFileError,
     UnknownBackendError,
     VecpropError,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vecprop import datasets, estimators, metrics, plots
     from vecprop.checking import GradientReport, check_gradients, numeric_gradient
     from vecprop.diagnosis import Diagnosis, diagnose
+    from vecprop.files import load, save
     from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
     from vecprop.quasi_newton import LBFGS
     from vecprop.results import FitResult, TrainingState
@@ -45,6 +47,7 @@ _MODULES = ("datasets", "estimators", "metrics", "plots")
 _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
     "diagnosis": ("Diagnosis", "diagnose"),
+    "files": ("load", "save"),
     "optimizers": ("SGD", "Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
     "quasi_newton": ("LBFGS",),
     "results": ("FitResult", "TrainingState"),
@@ -77,6 +80,7 @@ __all__ = [
     "InverseScaling",
     "Layer",
     "Loss",
+    "ModelFileError",
     "Momentum",
     "Network",
     "RMSProp",
@@ -97,12 +101,14 @@ __all__ = [
     "get_precision",
     "gradient_norms",
     "initializers",
+    "load",
     "losses",
     "metrics",
     "numeric_gradient",
     "plots",
     "propagation",
     "rungs",
+    "save",
     "use_backend",
     "use_precision",
 ]

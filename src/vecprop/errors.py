@@ -62,6 +62,10 @@ class DivergenceError(VecpropError, ArithmeticError):
         self.history = history
 
 
+class ModelFileError(VecpropError, ValueError):
+    """A file that `load` cannot take: no model, truncated, altered, or of a newer format; the message says which."""
+
+
 class CallbackError(VecpropError, RuntimeError):
     """A callback of `fit` raised; the cause is in `__cause__`, and the training so far is not lost.
 

@@ -185,8 +185,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.int8]:
         if purpose == "first":
-            self._labels: Labels = labels_of(y, getattr(self, "_given_classes", None))
-            self.classes_ = self._labels.classes
+            self._set_labels(labels_of(y, getattr(self, "_given_classes", None)))
         elif purpose == "again":
             found = labels_of(y)
             if found.kind != self._labels.kind or not np.array_equal(found.classes, self.classes_):
@@ -195,6 +194,9 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
                     f"Previously got {self.classes_}, `y` has {found.classes}"
                 )
         return self._labels.encode(y)
+
+    def _set_labels(self, labels: Labels) -> None:
+        self._labels, self.classes_ = labels, labels.classes
 
     def _check_given_classes(self, classes: Any) -> None:
         if not hasattr(self, "coefs_"):

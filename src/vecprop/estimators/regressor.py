@@ -192,6 +192,10 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
             raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
         return np.asarray(np.repeat(Y, len(self._quantile_levels()), axis=0), dtype=np.float64)
 
+    def _set_targets(self, shape: tuple[int, ...], scaling: InputScale | None) -> None:
+        """Set the shape of an example's targets, () or (n_targets,), and their scaling."""
+        self._targets_shape, self.target_scaling_ = shape, scaling
+
     def _loss(self) -> Loss:
         if isinstance(self.loss, Loss):
             return self.loss
@@ -229,10 +233,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _prepare(self, examples: Examples, goes_on: bool) -> None:
         super()._prepare(examples, goes_on)
         if not goes_on:
-            self.target_scaling_: InputScale | None = None
-            if self.scale_target is not None:
-                targets = examples.Y[:: len(self._quantile_levels())]
-                self.target_scaling_ = input_scale(np, targets, examples.w)
+            targets = examples.Y[:: len(self._quantile_levels())]
+            self.target_scaling_ = None if self.scale_target is None else input_scale(np, targets, examples.w)
 
     def _scaled_targets(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self.target_scaling_ is None:

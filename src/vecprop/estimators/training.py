@@ -106,6 +106,7 @@ class Training(Parameters):
     intercepts_: list[Any]
     network_: Network
     scaling_: InputScale | None
+    target_scaling_: InputScale | None
     history_: History
     t_: int
     n_iter_: int
@@ -173,7 +174,8 @@ class Training(Parameters):
         monitor = monitor_of(self._scoring(), stops_early)
         optimizer = self._optimizer(examples.n, monitor, goes_on)
         kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
-        state = self._state(backend, kind) if goes_on else None
+        seed = _seeds(random, self.n_networks)
+        state = self._state(backend, kind, seed) if goes_on else None
         callbacks = [] if incremental else [*self._own_callbacks(), *self._their_callbacks(given)]
         result = self._run(
             examples,
@@ -181,7 +183,7 @@ class Training(Parameters):
             backend,
             optimizer=optimizer,
             epochs=1 if incremental else self.max_iter,
-            seed=_seeds(random, self.n_networks),
+            seed=seed,
             state=state,
             metric=self._metric(validation) if stops_early else None,
             patience=None if incremental else stopping_of(self, monitor, self._baseline(examples)),
@@ -247,13 +249,22 @@ class Training(Parameters):
                 f"the network fitted before has the sizes {self.network_.sizes}, and now hidden_layer_sizes and the "
                 f"targets ask for {net.sizes}: set warm_start=False, or use a new estimator"
             )
-        self.network_ = net
-        self.n_layers_, self.n_outputs_ = len(net.sizes), net.sizes[-1]
-        self.out_activation_ = _THEIR_OUTPUTS.get(net.output.name, net.output.name)
+        self._set_specification(net)
         if not goes_on:
             self._progress = None
             self.scaling_ = scale_of(examples.X, examples.w) if self.scale == "standard" else None
             self.t_ = 0
+
+    def _set_specification(self, net: Network) -> None:
+        self.network_ = net
+        self.n_layers_, self.n_outputs_ = len(net.sizes), net.sizes[-1]
+        self.out_activation_ = _THEIR_OUTPUTS.get(net.output.name, net.output.name)
+
+    def _set_network(self, net: Network, layers: Params, scaling: InputScale | None) -> None:
+        """Set a network that was trained elsewhere; to go on from it the optimizer starts anew."""
+        self._set_specification(net)
+        self.scaling_, self._progress = scaling, None
+        _set_layers(self, layers)
 
     def _scaled(self, X: Any) -> Any:
         return scaled_rows(X, self.scaling_)
@@ -321,11 +332,15 @@ class Training(Parameters):
 
     # Going on
 
-    def _state(self, backend: Backend, kind: tuple[Any, ...]) -> TrainingState:
+    def _state(self, backend: Backend, kind: tuple[Any, ...], seed: Any) -> TrainingState:
         """Return the state to go on from, on the backend: the layers as they are now, with slots if they still fit."""
-        assert self._progress is not None
-        state, before = self._progress
         normalized = any(_flags(self.batch_norm, len(self.network_.hidden)))
+        if self._progress is None and normalized:
+            raise ValueError(
+                "batch_norm: this network was loaded, with its normalization folded into coefs_ and intercepts_, and "
+                "cannot be trained further with it: set batch_norm=False, or fit anew with warm_start=False"
+            )
+        state, before = self._progress or Progress(TrainingState((), None, self.n_iter_, seed), ())
         if not normalized:  # so that coefficients which the user has changed count
             layers = (
                 Layer(np.swapaxes(to_host(c), -1, -2), to_host(i)[..., None])
@@ -415,10 +430,10 @@ def _random_state(given: Any) -> np.random.RandomState:
         raise ValueError(f"random_state: {error}") from None
 
 
-def _seeds(random: np.random.RandomState, networks: int) -> int | list[int]:
+def _seeds(random: np.random.RandomState, networks: int) -> int | tuple[int, ...]:
     """Return the seed of the run, for K networks K of them, the first one being that of a single network."""
     seed = int(random.randint(_MOST_SEED))
-    return seed if networks == 1 else [seed + k for k in range(networks)]
+    return seed if networks == 1 else tuple(seed + k for k in range(networks))
 
 
 def _flags(given: Any, count: int) -> tuple[bool, ...]:

@@ -1,0 +1,139 @@
+"""Specifications as JSON: activations, losses, optimizers, schedules, and the plain values around them.
+
+The table of classes is closed: what is read from a file is looked up in it, never imported by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from vecprop import optimizers, quasi_newton, schedules, stopping
+from vecprop.activations import ACTIVATIONS, Custom
+from vecprop.errors import ModelFileError
+from vecprop.losses import LOSSES
+from vecprop.network import Network
+
+Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+_CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        *(type(g) for g in ACTIVATIONS.values()),
+        *(type(loss) for loss in LOSSES.values()),
+        optimizers.GradientDescent,
+        optimizers.Momentum,
+        optimizers.SGD,
+        optimizers.RMSProp,
+        optimizers.Adam,
+        optimizers.AdamW,
+        quasi_newton.LBFGS,
+        schedules.Constant,
+        schedules.StepDecay,
+        schedules.ExponentialDecay,
+        schedules.InverseScaling,
+        schedules.Cosine,
+        schedules.ReduceOnPlateau,
+        stopping.EarlyStopping,
+    )
+}
+
+
+class NotStorableError(TypeError):
+    """A value that a file cannot hold: a function, an object of a class of the user's own."""
+
+
+def to_json(value: Any) -> Any:
+    """Return a value as JSON has them, or raise NotStorableError.
+
+    >>> to_json(ACTIVATIONS["leaky_relu"])
+    {'class': 'LeakyReLU', 'fields': {'slope': 0.01}}
+    >>> from_json(to_json((1, [2.5, None, "x"]))), from_json(to_json(float("inf")))
+    ((1, [2.5, None, 'x']), inf)
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list):
+        return [to_json(entry) for entry in value]
+    if type(value) is tuple:
+        return {"tuple": [to_json(entry) for entry in value]}
+    if isinstance(value, dict):
+        return {"dict": [[to_json(key), to_json(entry)] for key, entry in value.items()]}
+    if isinstance(value, Custom):
+        return {"custom": [value.g.__qualname__, value.g_prime.__qualname__]}
+    name = type(value).__name__
+    if _CLASSES.get(name) is type(value):
+        return {"class": name, "fields": {f: to_json(getattr(value, f)) for f in _fields(type(value))}}
+    raise NotStorableError(f"{value!r}")
+
+
+def from_json(value: Any, custom: Sequence[Pair] = ()) -> Any:
+    """Return the value of what `to_json` gave; `custom` are the user's own activations, in the order of the file."""
+    return _Reader(custom).read(value)
+
+
+class _Reader:
+    """Reads JSON values and hands out the user's own activations one after the other."""
+
+    def __init__(self, custom: Sequence[Pair]) -> None:
+        self.custom = list(custom)
+
+    def read(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.read(entry) for entry in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"class", "fields"} and value["class"] in _CLASSES and isinstance(value["fields"], dict):
+            return _CLASSES[value["class"]](**{name: self.read(entry) for name, entry in value["fields"].items()})
+        if len(value) == 1:
+            ((kind, entry),) = value.items()
+            if kind == "float" and entry in ("nan", "inf", "-inf"):
+                return float(entry)
+            if kind == "tuple" and isinstance(entry, list):
+                return tuple(self.read(e) for e in entry)
+            if kind == "dict" and isinstance(entry, list):
+                return {self.read(key): self.read(e) for key, e in entry}
+            if kind == "custom":
+                return self._own(entry)
+        raise ValueError(f"unknown value {value!r}")
+
+    def _own(self, names: Any) -> Custom:
+        if not self.custom:
+            raise ModelFileError(
+                f"the model has an activation of its user's own, the functions {names}, which no file can hold: give "
+                "them again, load(path, custom=(g, g_prime)), with several in a list in the order of the layers"
+            )
+        return Custom(*self.custom.pop(0))
+
+
+def _fields(cls: type) -> list[str]:
+    return [f.name for f in fields(cls) if f.init] if hasattr(cls, "__dataclass_fields__") else []
+
+
+def network_to_json(net: Network) -> dict[str, Any]:
+    """Return a network's specification.
+
+    >>> network_to_json(Network((2, 1)))["sizes"]
+    [2, 1]
+    """
+    return {
+        "sizes": list(net.sizes),
+        "hidden": [to_json(g) for g in net.hidden],
+        "output": to_json(net.output),
+        "loss": to_json(net.loss),
+    }
+
+
+def network_from_json(value: dict[str, Any], custom: Sequence[Pair] = ()) -> Network:
+    """Return the network of a specification."""
+    reader = _Reader(custom)
+    hidden, output, loss = (reader.read(value[key]) for key in ("hidden", "output", "loss"))
+    return Network(value["sizes"], hidden, output, loss)

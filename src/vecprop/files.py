@@ -1,0 +1,196 @@
+"""`save` and `load`: a trained network or a fitted estimator as one file, which runs nothing when it is read.
+
+A file is safetensors with a JSON header: the specification, classes, scaling, versions of the libraries, a checksum.
+It loads on any backend, whatever trained it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop import container
+from vecprop.activations import is_pair
+from vecprop.atomic import write_atomically
+from vecprop.backend import Backend, to_host
+from vecprop.codec import Pair, from_json, network_from_json, network_to_json, to_json
+from vecprop.errors import ModelFileError
+from vecprop.network import Network
+from vecprop.propagation import Layer, Params
+from vecprop.results import FitResult, TrainingState
+from vecprop.selection import get_backend
+from vecprop.validation import check_params
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Tensors = dict[str, "npt.NDArray[Any]"]
+
+
+def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
+    """Save a model as one file; an old file of that name is replaced when the new one is whole.
+
+    Parameters
+    ----------
+    path : str or path
+        "model.safetensors" says what it is; any name will do.
+    model : MLPClassifier, MLPRegressor, FitResult, or Network
+        A fitted estimator; the result of `fit`, whose parameters, history and seed are saved; or a network with
+        `params`.
+    params : sequence of (W_l, b_l), optional
+        The parameters of a `Network`.
+
+    Raises
+    ------
+    TypeError
+        For anything else, and for classes that are neither numbers nor texts.
+    sklearn.exceptions.NotFittedError
+        For an estimator that was not fitted.
+    OSError
+        If the file cannot be written; what was there before is still there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> net = Network((2, 3, 1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Path(folder, "model.safetensors"), net, net.init(seed=0))
+    ...     model = load(Path(folder, "model.safetensors"))
+    >>> model.net == net, bool((model.params[0].W == net.init(seed=0)[0].W).all())
+    (True, True)
+    """
+    if isinstance(model, Network):
+        model = _untrained(model, params)
+    elif params is not None:
+        raise TypeError(f"params goes with a Network, got it with {type(model).__name__}")
+    if isinstance(model, FitResult):
+        header, tensors = _result_to_parts(model)
+    elif any(cls.__module__.startswith("vecprop.estimators.") for cls in type(model).__mro__):
+        from vecprop.estimators import persistence
+
+        header, tensors = persistence.to_parts(model)
+    else:
+        raise TypeError(
+            "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a FitResult, or a Network with params, "
+            f"got {type(model).__name__}"
+        )
+    write_atomically(path, container.encode(header | {"versions": _versions(header)}, tensors))
+
+
+def load(
+    path: str | os.PathLike[str],
+    backend: str | Backend | None = None,
+    custom: Pair | Sequence[Pair] = (),
+) -> Any:
+    """Load what `save` saved: an estimator, or for a network a `FitResult`, which predicts by `forward`.
+
+    Parameters
+    ----------
+    path : str or path
+    backend : str or Backend, optional
+        Where the parameters of a network are put, and the parameter `backend` of an estimator; the active one unless
+        given.
+    custom : pair (g, g′) or sequence of pairs, optional
+        The activations of the user's own that the model has, in the order of the layers: no file can hold functions.
+
+    Raises
+    ------
+    ModelFileError
+        A ValueError: no model, truncated, altered, or of a newer format; the message says which.
+    FileNotFoundError, OSError
+        If there is no such file, or it cannot be read.
+    ImportError
+        For an estimator, without scikit-learn.
+    """
+    source = f"the file {os.fspath(path)!r}"
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"cannot read {os.fspath(path)!r}: it is a directory")
+    header, tensors = container.decode(Path(path).read_bytes(), source)
+    pairs: Sequence[Any] = [custom] if is_pair(custom) else list(custom)
+    for pair in pairs:
+        if not is_pair(pair):
+            raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {pair!r}")
+    with _contents_of(source):
+        if header["kind"] == "estimator":
+            from vecprop.estimators import persistence
+
+            return persistence.from_parts(header, tensors, backend, pairs)
+        if header["kind"] == "network":
+            return _result_from_parts(header, tensors, get_backend(backend), pairs)
+        raise ValueError(f"it holds a {header['kind']!r}")
+
+
+@contextmanager
+def _contents_of(source: str) -> Iterator[None]:
+    """Turn what contents raise that no `save` of this version wrote into a ModelFileError."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ModelFileError(
+            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _versions(header: dict[str, Any]) -> dict[str, str]:
+    from vecprop import __version__
+
+    versions = {"vecprop": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    if header["kind"] == "estimator":
+        import sklearn
+
+        versions["scikit-learn"] = sklearn.__version__
+    return versions
+
+
+def _untrained(net: Network, params: Any) -> FitResult:
+    """Return the result of no training at all."""
+    if params is None:
+        raise TypeError("a Network is saved with its parameters: save(path, net, params)")
+    checked = check_params(net, params)
+    history: dict[str, list[Any]] = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
+    return FitResult(net, checked.params, TrainingState(checked.params, None, 0, 0), history, checked.backend)
+
+
+def _result_to_parts(result: FitResult) -> tuple[dict[str, Any], Tensors]:
+    seed = result.state.seed
+    header = {
+        "kind": "network",
+        "network": network_to_json(result.net),
+        "history": to_json(result.history),
+        "seed": list(seed) if isinstance(seed, tuple) else seed,
+        "epoch": result.state.epoch,
+        "step": result.state.step,
+        "stopped": result.stopped,
+    }
+    return header, layers_to_tensors(result.params)
+
+
+def _result_from_parts(header: dict[str, Any], tensors: Tensors, backend: Backend, custom: Sequence[Pair]) -> FitResult:
+    net = network_from_json(header["network"], custom)
+    host = layers_from_tensors(tensors, net)
+    dtype = str(host[0].W.dtype)
+    params = tuple(Layer(backend.asarray(W, dtype), backend.asarray(b, dtype)) for W, b in host)
+    seed = header["seed"]
+    state = TrainingState(
+        params, None, int(header["epoch"]), tuple(seed) if isinstance(seed, list) else int(seed), int(header["step"])
+    )
+    return FitResult(net, params, state, from_json(header["history"]), backend, str(header["stopped"]))
+
+
+def layers_to_tensors(params: Params) -> Tensors:
+    """Return {"W1": …, "b1": …, …} on the host."""
+    return {f"{n}{l}": to_host(a) for l, layer in enumerate(params, 1) for n, a in layer._asdict().items()}
+
+
+def layers_from_tensors(tensors: Tensors, net: Network) -> Params:
+    """Return the layers of a network from tensors of these names, checked."""
+    layers = [(tensors[f"W{l}"], tensors[f"b{l}"]) for l in range(1, len(net.sizes))]
+    return check_params(net, layers).params
