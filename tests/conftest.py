@@ -2,6 +2,9 @@
 
 import os
 
+# scikit-learn takes arrays of other libraries only if SciPy was told so before it was imported
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 import pytest
 
 import vecprop as vp

@@ -271,6 +271,10 @@ def test_places_that_cannot_be_written(tmp_path):
     with pytest.raises(IsADirectoryError, match="it is a directory"):
         vp.save(tmp_path, NET, NET.init())
     assert not list(tmp_path.iterdir())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a device or a pipe"):
+        vp.save(tmp_path / "pipe", NET, NET.init())
+    vp.save(tmp_path / ("m" * 255), NET, NET.init())  # the longest name there is
 
 
 def test_without_safetensors_the_error_says_what_to_install(path, monkeypatch):

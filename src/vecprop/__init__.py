@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vecprop.checking import GradientReport, check_gradients, numeric_gradient
     from vecprop.diagnosis import Diagnosis, diagnose
     from vecprop.files import load, save
+    from vecprop.onnx_export import export_onnx
     from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
     from vecprop.quasi_newton import LBFGS
     from vecprop.results import FitResult, TrainingState
@@ -48,6 +49,7 @@ _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
     "diagnosis": ("Diagnosis", "diagnose"),
     "files": ("load", "save"),
+    "onnx_export": ("export_onnx",),
     "optimizers": ("SGD", "Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
     "quasi_newton": ("LBFGS",),
     "results": ("FitResult", "TrainingState"),
@@ -96,6 +98,7 @@ __all__ = [
     "datasets",
     "diagnose",
     "estimators",
+    "export_onnx",
     "fit",
     "get_backend",
     "get_precision",

@@ -29,7 +29,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     target = Path(path).resolve()
     if target.is_dir():
         raise IsADirectoryError(f"cannot write {os.fspath(path)!r}: it is a directory")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    if target.exists() and not target.is_file():
+        raise OSError(f"cannot write {os.fspath(path)!r}: it is a device or a pipe, and would be replaced by a file")
+    temporary = target.with_name(f".vecprop-{secrets.token_hex(8)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except FileNotFoundError as error:

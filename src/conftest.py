@@ -1,0 +1,12 @@
+"""The doctests of modules whose library is not installed are left out."""
+
+from importlib.util import find_spec
+
+_NEEDS = {
+    "vecprop/container.py": "safetensors",
+    "vecprop/files.py": "safetensors",
+    "vecprop/onnx_export.py": "onnx",
+    "vecprop/sparse.py": "scipy",
+    "vecprop/estimators": "sklearn",
+}
+collect_ignore = [path for path, library in _NEEDS.items() if find_spec(library) is None]

@@ -1,0 +1,476 @@
+"""ONNX export: onnxruntime gives what the model itself gives, for every kind of model, output and activation."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import make_problem, round_to
+from vecprop.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, ReLU
+from vecprop.onnx_export import OPSET, export_onnx
+
+pytest.importorskip("sklearn")
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+
+from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+
+from vecprop.estimators import MLPClassifier, MLPRegressor  # noqa: E402
+
+# Networks that are trained for a few epochs only, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+RANDOM = np.random.default_rng(0)
+# float32 values, so that the estimators and onnxruntime see the same numbers
+X = RANDOM.normal(size=(60, 4)).astype(np.float32).astype(np.float64)
+NUMBERS = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+LABELS = np.stack([X[:, 0] > 0, X[:, 1] > 0, X[:, 2] > 1], axis=1).astype(int)
+TARGETS = np.stack([X[:, 0] - X[:, 1] ** 2, 300 + 50 * X[:, 2]], axis=1)
+COUNTS = RANDOM.poisson(np.exp(0.5 * X[:, 0]))
+LEVELS = [0.1, 0.5, 0.9]
+
+NET = vp.Network((3, 4, 2))
+PARAMS, COLUMNS, _, _ = make_problem(NET, 5)
+
+
+def run(data, X, dtype="float32"):
+    """The outputs by name, after ONNX's own check of the file."""
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    values = session.run(None, {"X": np.asarray(X, dtype=dtype)})
+    return dict(zip([output.name for output in session.get_outputs()], values, strict=True))
+
+
+def assert_near(actual, desired, bound=1e-5):
+    assert actual.shape == desired.shape
+    assert np.isfinite(actual).all()
+    assert np.linalg.norm(actual - desired) <= bound * max(np.linalg.norm(desired), 1e-300)
+
+
+def assert_classifies_alike(model, X=X, dtype="float32", bound=1e-5):
+    found = run(export_onnx(model, dtype=dtype), X, dtype)
+    assert list(found) == ["label", "probabilities"]
+    assert found["probabilities"].dtype == dtype
+    desired = model.predict_proba(X)
+    assert found["probabilities"].shape == desired.shape
+    assert np.abs(found["probabilities"] - desired).max() <= bound
+    labels = model.predict(X)
+    labels = labels.toarray() if hasattr(labels, "toarray") else labels
+    assert found["label"].shape == labels.shape
+    assert (found["label"] == labels).all()
+    return found["label"].dtype
+
+
+def assert_predicts_alike(model, X=X, dtype="float32", bound=1e-5):
+    found = run(export_onnx(model, dtype=dtype), X, dtype)
+    assert list(found) == ["prediction"] and found["prediction"].dtype == dtype
+    assert_near(found["prediction"], model.predict(X), bound)
+
+
+def classifier(**parameters):
+    return MLPClassifier(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0} | parameters)
+
+
+def regressor(**parameters):
+    return MLPRegressor(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0} | parameters)
+
+
+# --- classifiers --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("y", "dtype"),
+    [
+        (NUMBERS > 0, np.bool_),
+        (np.where(NUMBERS > 0, 7, -3), np.int64),
+        (NUMBERS.astype(np.int8), np.int64),
+        (NUMBERS * 2.0, np.float64),
+        (NUMBERS.astype(np.float32) - 5, np.float64),
+        (np.array(["no", "yes"])[LABELS[:, 0]], np.object_),
+        (np.array(["hund", "katze", "öhrchen"])[NUMBERS], np.object_),
+        (np.array(["b", "a"], dtype=object)[LABELS[:, 0]], np.object_),
+        (np.full(60, 4), np.int64),
+        (np.full(60, "only"), np.object_),
+        (np.full(60, True), np.bool_),
+        (LABELS, np.int64),
+        (LABELS > 0, np.int64),
+    ],
+    ids=[
+        "bool", "two integers", "int8", "floats", "float32", "two words", "three words", "objects", "one integer",
+        "one word", "one bool", "multilabel", "multilabel bool"
+    ],
+)  # fmt: skip
+def test_labels_of_any_kind(y, dtype):
+    assert assert_classifies_alike(classifier().fit(X, y)) == dtype
+
+
+def test_sparse_labels_come_out_dense():
+    sparse = pytest.importorskip("scipy.sparse")
+    assert_classifies_alike(classifier().fit(X, sparse.csr_matrix(LABELS)))
+
+
+def test_classes_that_the_training_set_did_not_have():
+    assert_classifies_alike(classifier().partial_fit(X, np.minimum(NUMBERS, 1), classes=[0, 1, 2]))
+
+
+@pytest.mark.parametrize("y", [NUMBERS, LABELS[:, 0], LABELS, np.full(60, 1)], ids=["three", "two", "labels", "one"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hidden_layer_sizes": ()},
+        {"n_networks": 3},
+        {"batch_norm": True},
+        {"scale": "standard"},
+        {"hidden_layer_sizes": (5, 4), "activation": ["gelu", LeakyReLU(0.2)], "dropout": 0.2},
+        {"n_networks": 2, "batch_norm": True, "scale": "standard", "hidden_layer_sizes": (4, 3), "dtype": "float32"},
+    ],
+    ids=["no hidden layer", "networks", "batch norm", "scale", "activations", "all"],
+)
+def test_classifiers(parameters, y):
+    assert_classifies_alike(classifier(**parameters).fit(3 * X + 20, y), 3 * X + 20)
+
+
+def test_classifier_in_float64():
+    model = classifier(n_networks=2, scale="standard", activation="softplus").fit(X, NUMBERS)
+    assert_classifies_alike(model, RANDOM.normal(size=(50, 4)), "float64", 1e-13)
+
+
+def test_digits_with_the_default_settings():
+    train, test = vp.datasets.digits().split(200 / 1797)
+    rows = test.X.T[:200].astype(np.float32)
+    model = MLPClassifier(random_state=0, max_iter=30).fit(train.X.T, train.labels)
+    assert model.score(rows, test.labels[:200]) > 0.9
+    assert_classifies_alike(model, rows)
+
+
+# --- regressors ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("y", "parameters"),
+    [
+        (TARGETS[:, 0], {}),
+        (TARGETS, {}),
+        (COUNTS, {"loss": "poisson"}),
+        (COUNTS, {"loss": "poisson", "hidden_layer_sizes": ()}),
+        (TARGETS[:, 0], {"loss": "quantile", "quantile": 0.2}),
+        (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS}),
+        (TARGETS, {"loss": "quantile", "quantile": LEVELS}),
+        (TARGETS, {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard", "n_networks": 3}),
+        (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard"}),
+        (TARGETS[:, 1], {"scale_target": "standard"}),
+        (TARGETS, {"scale_target": "standard", "scale": "standard", "batch_norm": True}),
+        (np.abs(TARGETS[:, 0]), {"out_activation": "relu"}),
+        (np.abs(TARGETS), {"out_activation": "softplus"}),
+        (TARGETS, {"n_networks": 3, "hidden_layer_sizes": (4, 3), "activation": ("tanh", "relu")}),
+        (TARGETS[:, 1], {"n_networks": 2, "hidden_layer_sizes": (), "scale_target": "standard"}),
+        (TARGETS[:, 0], {"solver": "lbfgs", "activation": "logistic"}),
+    ],
+)
+def test_regressors(y, parameters):
+    assert_predicts_alike(regressor(**parameters).fit(X, y))
+
+
+def test_regressor_in_float64():
+    model = regressor(loss="quantile", quantile=LEVELS, scale="standard", scale_target="standard", n_networks=2)
+    assert_predicts_alike(model.fit(X + 1e9, TARGETS), RANDOM.normal(size=(50, 4)) + 1e9, "float64", 1e-13)
+
+
+def test_quantiles_do_not_cross():
+    model = regressor(loss="quantile", quantile=LEVELS, max_iter=100).fit(X, TARGETS)
+    found = run(export_onnx(model), 100 * X)["prediction"]
+    assert (np.diff(found, axis=-1) >= 0).all()
+
+
+# --- networks -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("hidden", [*ACTIVATIONS.values(), LeakyReLU(0.3), ELU(0.3), Ordered(2)], ids=repr)
+def test_every_activation_hidden_and_last(hidden, dtype):
+    """Also far from 0, where a careless form overflows; exp, which does, is given less."""
+    net = vp.Network((3, 4, 6), hidden=hidden, output=hidden, loss="squared_error")
+    far = 1.0 if hidden.name == "exp" else 200.0
+    params, columns, _, _ = make_problem(net, 40)
+    columns[:, 20:] *= far
+    params, columns = round_to(dtype, params, columns)
+    found = run(export_onnx((net, params), dtype=dtype), columns.T, dtype)["A"]
+    assert_near(found, net.forward(params, columns).T, {"float32": 1e-5, "float64": 1e-13}[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softplus_elu_and_gelu_at_their_limits(dtype):
+    """The values on paper: ln 2 at 0, z far above, 0 or -alpha far below."""
+    rows = np.array([[-1e30], [-200.0], [0.0], [200.0], [1e30]])
+    for g, desired in (
+        ("softplus", [0, 0, np.log(2), 200, 1e30]),
+        (ELU(0.5), [-0.5, -0.5, 0, 200, 1e30]),
+        ("gelu", [0, 0, 0, 200, 1e30]),
+        ("silu", [0, 0, 0, 200, 1e30]),
+        ("sigmoid", [0, 0, 0.5, 1, 1]),
+    ):
+        unit = vp.Network((1, 1), output=g, loss="squared_error")
+        data = export_onnx((unit, [(np.ones((1, 1)), np.zeros((1, 1)))]), dtype=dtype)
+        np.testing.assert_allclose(run(data, rows, dtype)["A"][:, 0], desired, rtol=1e-6, atol=1e-12)
+
+
+def test_pair_and_result_of_fit():
+    result = vp.fit(NET, COLUMNS, np.ones((2, 5)), epochs=3, seed=0, batch_norm=True, standardize=True)
+    for model in (result, (NET, result.params), (NET, [tuple(layer) for layer in result.params])):
+        found = run(export_onnx(model), COLUMNS.T)
+        assert list(found) == ["A"]
+        assert_near(found["A"], result.forward(COLUMNS).T)
+
+
+def test_parameters_on_another_backend(jax_backend):
+    params = NET.init(seed=0, backend=jax_backend)
+    expected = NET.forward(NET.init(seed=0), COLUMNS.astype(np.float32)).T
+    assert_near(run(export_onnx((NET, params)), COLUMNS.T)["A"], expected)
+
+
+@pytest.mark.parametrize("seeds", [range(4), range(1)])
+def test_stack_gives_the_mean(seeds):
+    result = vp.fit(NET, COLUMNS, np.ones((2, 5)), epochs=3, seed=seeds)
+    found = run(export_onnx(result), COLUMNS.T)["A"]
+    assert_near(found, result.mean_and_deviation(COLUMNS)[0].T)
+
+
+def test_stack_of_ordered_outputs():
+    net = vp.Network((3, 4, 6), output=Ordered(2), loss="squared_error")
+    params = net.init(seed=range(3), dtype="float64")
+    found = run(export_onnx((net, params)), COLUMNS.T)["A"]
+    assert_near(found, net.forward(params, COLUMNS).mean(axis=0).T)
+
+
+@pytest.mark.parametrize("kept", [2, 1])
+def test_networks_of_a_stack_that_diverged_are_left_out(kept):
+    params = tuple(vp.Layer(W.copy(), b.copy()) for W, b in NET.init(seed=range(3), dtype="float64"))
+    expected = NET.forward(params, COLUMNS)[:kept].mean(axis=0)
+    params[1].W[kept:, 0, 0] = np.nan
+    assert_near(run(export_onnx((NET, params)), COLUMNS.T)["A"], expected.T)
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model():
+    with pytest.warns(ConvergenceWarning):
+        return regressor(loss="quantile", quantile=LEVELS, activation="gelu", n_networks=2).fit(X, TARGETS)
+
+
+@pytest.fixture(scope="module")
+def data(model):
+    return export_onnx(model)
+
+
+@pytest.mark.parametrize("rows", [1, 0])
+def test_one_row_and_none(rows, model):
+    few = X[:rows]
+    assert run(export_onnx(model), few)["prediction"].shape == (rows, 2, 3)
+    for y, shape in ((NUMBERS, (rows,)), (LABELS, (rows, 3)), (np.full(60, "only"), (rows,))):
+        found = run(export_onnx(classifier(max_iter=1, n_networks=2).fit(X, y)), few)
+        assert found["label"].shape == shape
+        assert found["probabilities"].shape == (rows, 1 if y.dtype.kind == "U" else 3)
+
+
+@pytest.mark.parametrize("opset", range(13, 27))
+def test_every_opset(opset, model):
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"onnx {onnx.__version__} is older")
+    data = export_onnx(model, opset=opset)
+    (recorded,) = onnx.load_from_string(data).opset_import
+    assert (recorded.domain, recorded.version) == ("", opset)
+    try:
+        found = run(data, X)
+    except Exception as error:  # of different types in different versions
+        if "opset" in str(error).lower():
+            pytest.skip(f"onnxruntime {ort.__version__} is older")
+        raise
+    assert_near(found["prediction"], model.predict(X))
+
+
+def test_another_program_gives_the_same(model, data):
+    """The reference evaluator of ONNX itself, which shares no code with onnxruntime."""
+    from onnx.reference import ReferenceEvaluator
+
+    (found,) = ReferenceEvaluator(onnx.load_from_string(data)).run(None, {"X": X.astype(np.float32)})
+    assert_near(found, model.predict(X))
+
+
+def test_what_the_file_says_of_itself(model, data):
+    loaded = onnx.load_from_string(data)
+    assert [o.version for o in loaded.opset_import] == [OPSET]
+    assert loaded.ir_version == 8, "that of opset 17, not the newest"
+    assert (loaded.producer_name, loaded.producer_version) == ("vecprop", vp.__version__)
+    assert (loaded.graph.name, loaded.graph.doc_string) == ("MLPRegressor", str(model.network_))
+    assert onnx.load_from_string(export_onnx((NET, PARAMS))).graph.name == "Network"
+    assert onnx.load_from_string(export_onnx(model, name="prices")).graph.name == "prices"
+    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    (given,), (output,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.shape, given.type) == ("X", ["n", 4], "tensor(float)")
+    assert (output.name, output.shape, output.type) == ("prediction", ["n", 2, 3], "tensor(float)")
+
+
+def test_the_same_model_is_the_same_bytes(model, data):
+    assert export_onnx(model) == data
+    assert export_onnx(model, opset=18) != data
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def test_writes_what_it_returns(tmp_path, model, data):
+    for path in (tmp_path / "model.onnx", str(tmp_path / "text.onnx")):
+        assert export_onnx(model, path) == data
+        with open(path, "rb") as file:
+            assert file.read() == data
+    assert sorted(os.listdir(tmp_path)) == ["model.onnx", "text.onnx"]
+
+
+def test_replaces_a_file_and_keeps_its_permissions_and_links(tmp_path, model, data):
+    path, link = tmp_path / "model.onnx", tmp_path / "link.onnx"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    export_onnx(model, link)
+    assert path.read_bytes() == data and link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_others_may_read_a_new_file_as_any_other(tmp_path, model):
+    export_onnx(model, tmp_path / "model.onnx")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model.onnx").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), KeyboardInterrupt()], ids=repr)
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, model, step, error):
+    def fail(*_):
+        raise error
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, step, fail)
+        with pytest.raises(type(error)):
+            export_onnx(model, path)
+    assert os.listdir(tmp_path) == ["model.onnx"] and path.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written(tmp_path, model):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match=str(tmp_path)):
+        export_onnx(model, tmp_path / "model.onnx")
+    tmp_path.chmod(0o700)
+    assert os.listdir(tmp_path) == []
+
+
+# --- what cannot be exported --------------------------------------------------------------------------------
+
+
+def square(Z):
+    return Z * Z
+
+
+class Derived(ReLU):
+    """Not one of ours, for all we know."""
+
+
+@pytest.mark.parametrize("own", [(square, square), Custom(square, square), Derived()], ids=["pair", "Custom", "class"])
+def test_an_activation_of_ones_own_is_named(own):
+    net = vp.Network((3, 4, 4, 2), hidden=["tanh", own])
+    with pytest.raises(ValueError, match=r"model: layer 2 of 3 has an activation of your own.*train with one of elu, "):
+        export_onnx((net, net.init()))
+
+
+def test_unfitted():
+    for estimator in (MLPClassifier(), MLPRegressor()):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            export_onnx(estimator)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, NET, PARAMS, (PARAMS, NET), LogisticRegression(), MLPClassifier, make_pipeline(MLPRegressor()), "model"],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_model(given):
+    with pytest.raises(TypeError, match=r"model must be a fitted MLPClassifier.* or a pair \(net, params\), got \w+\."):
+        export_onnx(given)
+
+
+def changed(value, l=0):
+    params = [vp.Layer(W.copy(), b.copy()) for W, b in PARAMS]
+    params[l].W[0, 0] = value
+    return NET, params
+
+
+SCALED = vp.Network((3, 4), output=Ordered(3), loss="squared_error")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"model": (NET, PARAMS[:1])}, ValueError, "params must have one .* 2 layers"),
+        ({"model": (NET, [(W.T, b) for W, b in PARAMS])}, ValueError, "W1 must have shape .*transpose"),
+        ({"model": changed(np.nan)}, ValueError, "model must have parameters that are finite in float32, and W1 has"),
+        ({"model": changed(1e300, 1)}, ValueError, "W2 has NaN, infinite or too large values"),
+        (
+            {"model": (SCALED, SCALED.init())},
+            ValueError,
+            "ordered in 3 groups needs a multiple of as many units, got 4",
+        ),
+        ({"opset": 12}, ValueError, "opset must be an integer from 13 to 26, got 12"),
+        ({"opset": 27}, ValueError, "opset must be an integer from 13 to 26, got 27"),
+        ({"opset": "17"}, TypeError, "opset must be an integer from 13 to 26, got '17'"),
+        ({"opset": True}, TypeError, "opset must be an integer from 13 to 26, got True"),
+        ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, got 'float16'"),
+        ({"name": 3}, TypeError, "name must be text, got 3"),
+        ({"name": ""}, ValueError, "name must not be empty"),
+        ({"path": 3}, TypeError, "path must be a string or a path, got 3"),
+        ({"path": os.curdir}, IsADirectoryError, r"'\.'.* is a directory"),
+        ({"path": "no such place/model.onnx"}, FileNotFoundError, "'no such place/model.onnx'.* no directory"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        export_onnx(**{"model": (NET, PARAMS)} | arguments)
+
+
+def test_values_that_need_float64():
+    model = regressor(scale="standard").fit(X * [1e-60, 1, 1, 1], TARGETS)
+    with pytest.raises(ValueError, match="divides X by deviations that are 0 in float32; use dtype='float64'"):
+        export_onnx(model)
+    assert_predicts_alike(model, X * [1e-60, 1, 1, 1], "float64", 1e-13)
+    params = changed(1e300)
+    assert run(export_onnx(params, dtype="float64"), COLUMNS.T, "float64")["A"].shape == (5, 2)
+
+
+def test_classes_that_onnx_has_no_type_for():
+    model = classifier().fit(X, NUMBERS > 0)
+    for classes in (np.array([0, 2**64 - 1], dtype=np.uint64), np.array([b"a", b"b"]), np.array([None, "a"])):
+        model.classes_ = classes
+        with pytest.raises(ValueError, match="model must have classes that are numbers up to"):
+            export_onnx(model)
+
+
+def test_without_onnx_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r'ONNX export needs onnx: pip install "vecprop\[onnx\]"'):
+        export_onnx((NET, PARAMS))
+
+
+def test_an_onnx_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(onnx.defs, "onnx_opset_version", lambda: 18)
+    assert export_onnx((NET, PARAMS), opset=18)
+    with pytest.raises(ValueError, match=r"opset must be at most 18 with onnx .*, got 19: pip install --upgrade onnx"):
+        export_onnx((NET, PARAMS), opset=19)
