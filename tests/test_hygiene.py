@@ -33,7 +33,7 @@ LAYERS = [
     {"options", "examples"},
     {"training"},
     {"atomic", "container", "codec"},
-    {"files", "estimators", "onnx_export"},
+    {"files", "estimators", "onnx_export", "torch_interchange"},
     {"evidence"},
     {"symptoms"},
     {"diagnosis"},

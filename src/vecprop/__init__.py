@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vecprop.results import FitResult, TrainingState
     from vecprop.schedules import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
     from vecprop.stopping import EarlyStopping
+    from vecprop.torch_interchange import from_torch, to_torch
     from vecprop.training import fit
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ _NAMES = {
     "results": ("FitResult", "TrainingState"),
     "schedules": ("Constant", "Cosine", "ExponentialDecay", "InverseScaling", "ReduceOnPlateau", "StepDecay"),
     "stopping": ("EarlyStopping",),
+    "torch_interchange": ("from_torch", "to_torch"),
     "training": ("fit",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -100,6 +102,7 @@ __all__ = [
     "estimators",
     "export_onnx",
     "fit",
+    "from_torch",
     "get_backend",
     "get_precision",
     "gradient_norms",
@@ -112,6 +115,7 @@ __all__ = [
     "propagation",
     "rungs",
     "save",
+    "to_torch",
     "use_backend",
     "use_precision",
 ]

@@ -13,6 +13,7 @@ except ImportError as error:
     ) from error
 
 from vecprop.estimators.classifier import MLPClassifier
+from vecprop.estimators.interchange import from_sklearn, to_sklearn
 from vecprop.estimators.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "to_sklearn"]

@@ -18,6 +18,8 @@ from vecprop.stopping import EarlyStopping
 _ADAPTIVE_FACTOR, _ADAPTIVE_END = 0.2, 1e-6
 _LBFGS_RELATIVE_TOLERANCE = 1e7 * float(np.finfo(np.float64).eps)
 _FOR_EVER = 2**31 - 1
+# A network that learns nothing comes down to the baseline and not below.
+_ABOVE_BASELINE = 1.05
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def monitor_of(scoring: Any, stops_early: bool) -> str:
 def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping | None:
     """Return the rule by which training ends, which is scikit-learn's: `n_iter_no_change` epochs may fail by `tol`.
 
-    But not while the training cost is above the `baseline`, that of the best constant prediction: a network that is
-    worse than none oscillates, on features that were not scaled for example, and has not converged. With an adaptive
+    But not while the training cost is clearly above the `baseline`, that of the best constant prediction: a network
+    that is worse than none oscillates, on features that were not scaled for example, and has not converged. With an
+    adaptive
     learning rate it is the schedule that ends training, when the rate has become too small.
     """
     stops_early = monitor != "training_cost"
@@ -122,5 +125,5 @@ def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping 
         monitor,
         restore_best=stops_early,
         cumulative=False,
-        baseline=None if stops_early else baseline,
+        baseline=None if stops_early else _ABOVE_BASELINE * baseline + estimator.tol,
     )

@@ -104,7 +104,8 @@ history_ : dict of lists
     The engine's record of each epoch: cost, learning rate, gradient norm of each layer, seconds, and what else it has.
 stopped_ : str
     Why training ended: "epochs" (max_iter), "patience" (tol), "callback", "interrupted" (Ctrl-C), "diverged" (with the
-    network of the best epoch given back); for "lbfgs" also "converged", "evaluations" (max_fun), "stalled".
+    network of the best epoch given back); for "lbfgs" also "converged", "evaluations" (max_fun), "stalled". Of what
+    `from_sklearn` made "converted".
 network_ : vecprop.Network
     The specification of the network; `network_.gradients(params_, …)` and all else of vecprop work on it.
 params_ : tuple of Layer

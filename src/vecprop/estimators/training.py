@@ -50,7 +50,8 @@ class Progress(NamedTuple):
     """What `warm_start` and `partial_fit` go on from; arrays on the host."""
 
     state: TrainingState
-    kind: tuple[Any, ...]  # of the slots: they are of use to a run of the same kind only
+    kind: tuple[Any, ...] = ()  # of the slots: they are of use to a run of the same kind only
+    monitor: str = ""  # what the best so far is the best of
 
 
 class NonFiniteParametersError(DivergenceError, ValueError):
@@ -120,7 +121,7 @@ class Training(Parameters):
             if incremental and self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True")
             goes_on = hasattr(self, "coefs_") and (incremental or self.warm_start)
-            random = _random_state(self.random_state)
+            random = random_state_of(self.random_state)
             purpose = ("more" if incremental else "again") if goes_on else "first"
             examples = self._examples(X, y, sample_weight, purpose)
             examples, validation = self._divide(examples, held_out, random, incremental)
@@ -174,8 +175,8 @@ class Training(Parameters):
         monitor = monitor_of(self._scoring(), stops_early)
         optimizer = self._optimizer(examples.n, monitor, goes_on)
         kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
-        seed = _seeds(random, self.n_networks)
-        state = self._state(backend, kind, seed) if goes_on else None
+        seed = seeds_from(random, self.n_networks)
+        state = self._state(backend, kind, monitor, seed) if goes_on else None
         callbacks = [] if incremental else [*self._own_callbacks(), *self._their_callbacks(given)]
         result = self._run(
             examples,
@@ -189,7 +190,8 @@ class Training(Parameters):
             patience=None if incremental else stopping_of(self, monitor, self._baseline(examples)),
             callbacks=callbacks,
         )
-        self._keep(result, examples, kind, stops_early, goes_on)
+        self._keep(result, examples, stops_early, goes_on)
+        self._progress = Progress(_on_host(result.state), kind, monitor)
         for callback in callbacks:
             if isinstance(callback, TheirCallbacks):
                 callback.end()
@@ -225,14 +227,15 @@ class Training(Parameters):
                 **arguments,
             )
         except DivergenceError as error:
-            return self._best_before(error, backend)
+            rule = arguments["patience"]
+            return self._best_before(error, backend, given_back=rule is not None and rule.restore_best)
 
-    def _best_before(self, error: DivergenceError, backend: Backend) -> FitResult:
+    def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool) -> FitResult:
         """Return the best network of a run that diverged, with a warning, or raise what its user is to know."""
         words = str(error)
         for ours, theirs in (("learning rate", "learning_rate_init"), ("standardize=True", 'scale="standard"')):
             words = words.replace(ours, theirs)
-        if error.state.best is None or not error.state.best.params:
+        if error.state.best is None or not given_back:
             raise NonFiniteParametersError.of(error, words) from None
         epoch = int(np.max(error.state.best.epoch))
         words = words.partition(" The parameters of the last")[0]
@@ -264,7 +267,7 @@ class Training(Parameters):
         """Set a network that was trained elsewhere; to go on from it the optimizer starts anew."""
         self._set_specification(net)
         self.scaling_, self._progress = scaling, None
-        _set_layers(self, layers)
+        set_layers(self, layers)
 
     def _scaled(self, X: Any) -> Any:
         return scaled_rows(X, self.scaling_)
@@ -306,7 +309,7 @@ class Training(Parameters):
         if scoring is None:
             return self._default_metric()
         scorer = check_scoring(self, scoring)
-        return ScorerMetric(self, scorer, validation.X, validation.y, validation.w, _set_layers)
+        return ScorerMetric(self, scorer, validation.X, validation.y, validation.w, set_layers)
 
     def _scoring(self) -> Any:
         return self.scoring
@@ -332,7 +335,7 @@ class Training(Parameters):
 
     # Going on
 
-    def _state(self, backend: Backend, kind: tuple[Any, ...], seed: Any) -> TrainingState:
+    def _state(self, backend: Backend, kind: tuple[Any, ...], monitor: str, seed: Any) -> TrainingState:
         """Return the state to go on from, on the backend: the layers as they are now, with slots if they still fit."""
         normalized = any(_flags(self.batch_norm, len(self.network_.hidden)))
         if self._progress is None and normalized:
@@ -340,15 +343,18 @@ class Training(Parameters):
                 "batch_norm: this network was loaded, with its normalization folded into coefs_ and intercepts_, and "
                 "cannot be trained further with it: set batch_norm=False, or fit anew with warm_start=False"
             )
-        state, before = self._progress or Progress(TrainingState((), None, self.n_iter_, seed), ())
+        before = self._progress or Progress(TrainingState((), None, self.n_iter_, seed))
+        state = before.state
         if not normalized:  # so that coefficients which the user has changed count
             layers = (
                 Layer(np.swapaxes(to_host(c), -1, -2), to_host(i)[..., None])
                 for c, i in zip(self.coefs_, self.intercepts_, strict=True)
             )
             state = state._replace(params=tuple(layers))
-        if kind != before:
+        if kind != before.kind:
             state = state._replace(slots=None)
+        if monitor != before.monitor:
+            state = state._replace(best=None)
         dtype = self._dtype(self.coefs_[0])
 
         def move(tree: Any) -> Any:
@@ -363,20 +369,10 @@ class Training(Parameters):
 
     # The result
 
-    def _keep(
-        self, result: FitResult, examples: Examples, kind: tuple[Any, ...], stops_early: bool, goes_on: bool
-    ) -> None:
+    def _keep(self, result: FitResult, examples: Examples, stops_early: bool, goes_on: bool) -> None:
         """Make the result attributes."""
-        params, state = _without_diverged(result)
-        follows = dispatches(examples.X)
-        place = backend_at(examples.X) if follows else None
-        for name, value in _layer_attributes(params, place).items():
-            setattr(self, name, value)
-        host = map_tree(to_host, (state.params, state.slots, state.statistics))
-        best = state.best
-        if best is not None:
-            best = best._replace(params=map_tree(to_host, best.params), statistics=map_tree(to_host, best.statistics))
-        self._progress = Progress(state._replace(params=host[0], slots=host[1], statistics=host[2], best=best), kind)
+        place = backend_at(examples.X) if dispatches(examples.X) else None
+        set_layers(self, _without_diverged(result), place)
         self._keep_history(result.history, stops_early, goes_on)
         self.n_iter_ = len(result.history["cost"])
         self.t_ += self.n_iter_ * examples.n
@@ -423,14 +419,15 @@ class Training(Parameters):
         warnings.warn(message, ConvergenceWarning, stacklevel=6)
 
 
-def _random_state(given: Any) -> np.random.RandomState:
+def random_state_of(given: Any) -> np.random.RandomState:
+    """Return the generator that the parameter random_state asks for."""
     try:
         return check_random_state(given)  # type: ignore[no-any-return]
     except ValueError as error:
         raise ValueError(f"random_state: {error}") from None
 
 
-def _seeds(random: np.random.RandomState, networks: int) -> int | tuple[int, ...]:
+def seeds_from(random: np.random.RandomState, networks: int) -> int | tuple[int, ...]:
     """Return the seed of the run, for K networks K of them, the first one being that of a single network."""
     seed = int(random.randint(_MOST_SEED))
     return seed if networks == 1 else tuple(seed + k for k in range(networks))
@@ -460,21 +457,33 @@ def _layer_attributes(layers: Params, place: Backend | None = None) -> dict[str,
     return {"coefs_": coefs, "intercepts_": intercepts}
 
 
-def _set_layers(estimator: Any, layers: Params) -> None:
-    for name, value in _layer_attributes(layers).items():
+def set_layers(estimator: Any, layers: Params, place: Backend | None = None) -> None:
+    """Set coefs_ and intercepts_."""
+    for name, value in _layer_attributes(layers, place).items():
         setattr(estimator, name, value)
 
 
-def _without_diverged(result: FitResult) -> tuple[Params, TrainingState]:
-    """Return layers and state of the networks that are finite; of a stack some may have diverged, of one none."""
+def _on_host(state: TrainingState) -> TrainingState:
+    """Return a state of NumPy arrays; what was given back in place of the last network is gone on from, too."""
+    best = state.best
+    if best is not None:
+        best = best._replace(params=map_tree(to_host, best.params), statistics=map_tree(to_host, best.statistics))
+        if best.params:
+            return state._replace(params=best.params, statistics=best.statistics, slots=None, best=best)
+    params, slots, statistics = (map_tree(to_host, t) for t in (state.params, state.slots, state.statistics))
+    return state._replace(params=params, slots=slots, statistics=statistics, best=best)
+
+
+def _without_diverged(result: FitResult) -> Params:
+    """Return the layers of the networks that are finite; of a stack some may have diverged, of one none."""
     if result.networks is None:
-        return result.params, result.state
+        return result.params
     finite = np.ones(result.networks, dtype=bool)
     for layer in result.params:
         for array in layer:
             finite &= np.isfinite(to_host(array)).all(axis=(-2, -1))
     if finite.all():
-        return result.params, result.state
+        return result.params
     kept = np.flatnonzero(finite)
     warnings.warn(
         f"{result.networks - len(kept)} of {result.networks} networks diverged and are left out: lower "
@@ -482,4 +491,4 @@ def _without_diverged(result: FitResult) -> tuple[Params, TrainingState]:
         RuntimeWarning,
         stacklevel=7,
     )
-    return tuple(Layer(*(to_host(a)[kept] for a in layer)) for layer in result.params), result.state
+    return tuple(Layer(*(to_host(a)[kept] for a in layer)) for layer in result.params)

@@ -1,0 +1,382 @@
+"""Fitted networks of scikit-learn as ours, and ours as scikit-learn's.
+
+Of scikit-learn's estimators only what is public is read and written. The private state that they need to predict and to
+go on training is made by scikit-learn itself, in fits of one epoch to made-up examples.
+"""
+
+from __future__ import annotations
+
+import warnings
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn import neural_network
+from sklearn.utils.validation import check_is_fitted
+
+from vecprop.activations import Activation, Exp, Identity, ReLU, Sigmoid, Tanh
+from vecprop.backend import to_host
+from vecprop.estimators.classifier import MLPClassifier
+from vecprop.estimators.labels import Labels
+from vecprop.estimators.regressor import MLPRegressor
+from vecprop.estimators.training import Progress, random_state_of, seeds_from
+from vecprop.network import Network
+from vecprop.normalization import InputScale, fold_input
+from vecprop.optimizers import SGD, Adam, GradientDescent
+from vecprop.propagation import Layer, Params
+from vecprop.quasi_newton import LBFGS
+from vecprop.results import Best, History, TrainingState
+from vecprop.validation import check_params
+
+# scikit-learn's class and ours
+_PAIRS = (
+    (neural_network.MLPClassifier, MLPClassifier),
+    (neural_network.MLPRegressor, MLPRegressor),
+)
+_THEIR_ACTIVATIONS: dict[Activation, str] = {
+    Identity(): "identity",
+    Sigmoid(): "logistic",
+    Tanh(): "tanh",
+    ReLU(): "relu",
+}
+_UNKNOWN = float("nan")
+# A learning rate at which nothing moves: the smallest number that is positive.
+_STANDSTILL = 5e-324
+_COPIES = 4  # of each made-up example: enough to split off a validation set with every class in it
+
+
+def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
+    """Return scikit-learn's fitted network as ours, with its parameters, its layers, and what its training wrote down.
+
+    It predicts the same, and `fit` with `warm_start` and `partial_fit` go on from its layers, with an optimizer that
+    starts anew. The two share nothing: what trains one leaves the other as it is.
+
+    Losses are kept as scikit-learn computed them; ours, from then on, is summed over the targets of a regression where
+    scikit-learn's is averaged. What scikit-learn does not write down is NaN in `history_`, and `stopped_` is
+    "converted". Of a model that has seen one class only, `predict_proba` has one column, all 1; scikit-learn's has two.
+
+    Parameters
+    ----------
+    model : fitted sklearn.neural_network.MLPClassifier or MLPRegressor, or of a subclass
+
+    Returns
+    -------
+    MLPClassifier or MLPRegressor
+
+    Raises
+    ------
+    TypeError
+        If it is something else; of a pipeline give the last step.
+    sklearn.exceptions.NotFittedError
+        If it was not fitted.
+    ValueError
+        If its layers do not fit its parameters, which were changed after it was fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> theirs = MLPClassifier((10,), solver="lbfgs", max_iter=1000, random_state=0).fit(X, y)
+    >>> ours = from_sklearn(theirs)
+    >>> bool((ours.predict(X) == theirs.predict(X)).all()), ours.network_.sizes
+    (True, (4, 10, 3))
+    """
+    theirs, ours = _pair_of(model, 0, "sklearn.neural_network")
+    check_is_fitted(model)
+    estimator: Any = ours(**{name: deepcopy(getattr(model, name)) for name in _shared_parameters(theirs, ours)})
+    estimator.n_features_in_ = model.n_features_in_
+    if hasattr(model, "feature_names_in_"):
+        estimator.feature_names_in_ = model.feature_names_in_.copy()
+    if ours is MLPClassifier:
+        estimator._set_labels(_labels_of(model))
+    else:
+        estimator._set_targets(() if model.n_outputs_ == 1 else (model.n_outputs_,), None)
+    _take_layers(estimator, model)
+    _take_history(estimator, model)
+    return estimator  # type: ignore[no-any-return]
+
+
+def to_sklearn(estimator: Any) -> Any:
+    """Return a fitted network of ours as scikit-learn's, which predicts the same.
+
+    `scale` becomes a part of the first layer and `scale_target` of the last one, in float64; then all of the network is
+    float64, since in float32 features with means far from zero would lose their digits. What acts in training only
+    (dropout, class weights, a loss such as Huber's, …) is left out; parameters that scikit-learn does not know have its
+    defaults. `fit` with `warm_start` and `partial_fit` go on from the layers, with an optimizer that starts anew.
+
+    Of a model that has seen one class only, scikit-learn's `predict_proba` has two columns, ours one.
+
+    Parameters
+    ----------
+    estimator : fitted vecprop.estimators.MLPClassifier or MLPRegressor
+
+    Returns
+    -------
+    sklearn.neural_network.MLPClassifier or MLPRegressor
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    sklearn.exceptions.NotFittedError
+        If it was not fitted.
+    ValueError
+        For what scikit-learn's networks cannot be: several networks (`n_networks`), other hidden activations than
+        "identity", "logistic", "tanh" and "relu" or several of these, several quantiles, an `out_activation`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from vecprop.estimators import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> ours = MLPClassifier((10,), solver="lbfgs", scale="standard", max_iter=500, random_state=0).fit(X, y)
+    >>> theirs = to_sklearn(ours)
+    >>> bool(abs(theirs.predict_proba(X) - ours.predict_proba(X)).max() < 1e-12)
+    True
+    """
+    theirs, ours = _pair_of(estimator, 1, "vecprop.estimators")
+    net, params = folded(estimator)
+    model = theirs(**_their_parameters(estimator, theirs, ours, net))
+    _prepare(model, net, params, _made_up_targets(estimator), estimator.t_)
+    if hasattr(estimator, "feature_names_in_"):
+        model.feature_names_in_ = estimator.feature_names_in_.copy()
+    _put_layers(model, params)
+    model.out_activation_ = estimator.out_activation_
+    for name in ("n_iter_", "t_", "loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"):
+        if hasattr(model, name):  # with "lbfgs" it has no curves
+            setattr(model, name, deepcopy(getattr(estimator, name)))
+    return model
+
+
+def folded(estimator: Any, argument: str = "estimator") -> tuple[Network, Params]:
+    """Return the network of a fitted estimator for features as they come and targets in the units of y.
+
+    The layers are NumPy arrays, in float64 where a scaling became a part of them, else in the dtype they have.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If it was not fitted.
+    ValueError
+        If it has several networks, or ordered quantiles of scaled targets, which are no linear layer.
+    """
+    check_is_fitted(estimator)
+    layers = [Layer(*map(to_host, layer)) for layer in estimator.params_]
+    if layers[0].W.ndim > 2:
+        raise ValueError(
+            f"{argument}: it has {len(layers[0].W)} networks (n_networks={estimator.n_networks}), whose mean is no "
+            "network of this kind: fit it with n_networks=1"
+        )
+    net, scale, target = estimator.network_, estimator.scaling_, getattr(estimator, "target_scaling_", None)
+    if scale is not None or target is not None:
+        layers = [Layer(*(a.astype(np.float64) for a in layer)) for layer in layers]
+    if scale is not None:
+        layers[0] = fold_input(np, layers[0], InputScale(*(to_host(a).astype(np.float64) for a in scale)))
+    if target is not None:
+        if net.output != Identity():
+            raise ValueError(
+                f"{argument}: scale_target={estimator.scale_target!r} is a part of the last layer where the output is "
+                f"the identity, and here it is {net.output.name}: leave scale_target out"
+            )
+        mean, deviation = target
+        layers[-1] = Layer(layers[-1].W * deviation, layers[-1].b * deviation + mean)
+    return net, tuple(layers)
+
+
+def _pair_of(value: Any, side: int, module: str) -> tuple[Any, Any]:
+    """Return scikit-learn's class and ours that belong together; `side` tells which of them the value is of."""
+    for pair in _PAIRS:
+        if isinstance(value, pair[side]):
+            return pair
+    argument = ("model", "estimator")[side]
+    raise TypeError(
+        f"{argument} must be a fitted MLPClassifier or MLPRegressor of {module}, got "
+        f"{type(value).__module__}.{type(value).__qualname__}"
+    )
+
+
+def _shared_parameters(theirs: Any, ours: Any) -> set[str]:
+    """Return the names of the parameters that both classes have."""
+    return set(theirs().get_params()) & set(ours().get_params())
+
+
+# From scikit-learn
+
+
+def _labels_of(model: Any) -> Labels:
+    """Return the labels of scikit-learn's classifier; labels that do not exclude each other are at least two."""
+    if model.n_outputs_ == 1:
+        return Labels(model.classes_.copy(), "binary")
+    if model.out_activation_ == "softmax":
+        return Labels(model.classes_.copy(), "multiclass")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the row has no feature names
+        predicted = model.predict(np.zeros((1, model.n_features_in_)))
+    return Labels(np.arange(model.n_outputs_), "multilabel", hasattr(predicted, "toarray"))
+
+
+def _take_layers(estimator: Any, model: Any) -> None:
+    """Set the network, its layers, and the state from which training goes on."""
+    layers = tuple(
+        Layer(np.array(coef.T, order="C"), np.array(intercept)[:, None])
+        for coef, intercept in zip(model.coefs_, model.intercepts_, strict=True)
+    )
+    net = estimator._network_for(model.n_features_in_, model.n_outputs_)
+    try:
+        params = check_params(net, layers, "coefs_ and intercepts_").params
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"model: its layers do not fit its parameters, which say {net}: {error}") from None
+    estimator._set_network(net, params, None)
+    if estimator.out_activation_ != model.out_activation_:
+        raise ValueError(
+            f"model: it has the output {model.out_activation_!r}, and its parameters ask for "
+            f"{estimator.out_activation_!r}: give it back the loss that it was fitted with"
+        )
+    best = None
+    if getattr(model, "validation_scores_", None) is not None:  # what is no better than this is not given back
+        best = Best(-float(model.best_validation_score_), 0, params, (), 0)
+    # As at the start of a run: the schedule begins anew with the optimizer.
+    seed = seeds_from(random_state_of(estimator.random_state), 1)
+    estimator._progress = Progress(TrainingState(params, None, 0, seed, best=best), monitor="metric" if best else "")
+
+
+def _take_history(estimator: Any, model: Any) -> None:
+    """Set the curves, one entry for each epoch, and the figures that follow from them."""
+    curve, scores = getattr(model, "loss_curve_", []), getattr(model, "validation_scores_", None)
+    unknown = [_UNKNOWN] * len(curve)
+    history: History = {
+        "cost": [float(loss) for loss in curve],
+        "learning_rate": unknown,
+        "gradient_norm": [[_UNKNOWN] * len(model.coefs_) for _ in curve],
+        "seconds": unknown.copy(),
+    }
+    if scores is not None:
+        history |= {"validation_cost": unknown.copy(), "metric": [float(score) for score in scores]}
+    estimator._keep_history(history, stops_early=scores is not None, goes_on=False)
+    estimator.loss_ = float(model.loss_)
+    if not curve:  # of "lbfgs" the last loss is known, which is the lowest
+        estimator.best_loss_ = estimator.loss_
+    if scores is not None:
+        estimator.best_validation_score_ = float(model.best_validation_score_)
+    estimator.n_iter_, estimator.t_ = int(model.n_iter_), int(model.t_)
+    estimator.stopped_ = "converted"
+
+
+# To scikit-learn
+
+
+def _their_parameters(estimator: Any, theirs: Any, ours: Any, net: Network) -> dict[str, Any]:
+    """Return the parameters of scikit-learn's estimator, or raise an error that names what it cannot be."""
+    given = {name: deepcopy(getattr(estimator, name)) for name in _shared_parameters(theirs, ours)}
+    given |= _their_solver(estimator.solver)
+    given["activation"] = _their_activation(net, estimator.activation)
+    if not isinstance(estimator.learning_rate, str):
+        del given["learning_rate"]
+    if ours is MLPClassifier:
+        return given
+    if net.output not in (Identity(), Exp()):
+        raise ValueError(
+            f"estimator: its outputs are {net.output.name} (loss={estimator.loss!r}, "
+            f"out_activation={estimator.out_activation!r}), and scikit-learn's are the identity, or the exponential "
+            'for loss="poisson"'
+        )
+    if "loss" in given:
+        given["loss"] = "poisson" if net.output == Exp() else "squared_error"
+    elif net.output == Exp():
+        raise ValueError("estimator: its output is the exponential, which needs scikit-learn 1.7")
+    return given
+
+
+def _their_activation(net: Network, given: Any) -> str:
+    """Return scikit-learn's name of the activation of all the hidden layers; without any it is of no meaning."""
+    known = list(_THEIR_ACTIVATIONS.values())
+    if not net.hidden:
+        return str(given) if isinstance(given, str) and given in known else "relu"
+    names = {_THEIR_ACTIVATIONS.get(g) for g in net.hidden}
+    if None in names or len(names) > 1:
+        raise ValueError(
+            f"estimator: its hidden layers are {', '.join(g.name for g in net.hidden)}, and scikit-learn has one "
+            f"activation for all of them: {', '.join(known)}"
+        )
+    return str(names.pop())
+
+
+def _their_solver(given: Any) -> dict[str, Any]:
+    """Return scikit-learn's parameters for a solver, its default for an optimizer that it does not have."""
+    if isinstance(given, str):
+        return {"solver": given}
+    if type(given) is LBFGS:
+        return {"solver": "lbfgs", "tol": given.tolerance}
+    if type(given) is GradientDescent:
+        return {"solver": "sgd", "learning_rate_init": given.learning_rate, "momentum": 0.0}
+    if type(given) is SGD:
+        return {
+            "solver": "sgd",
+            "learning_rate_init": given.learning_rate,
+            "momentum": given.momentum,
+            "nesterovs_momentum": given.nesterov,
+        }
+    if type(given) is Adam:
+        return {
+            "solver": "adam",
+            "learning_rate_init": given.learning_rate,
+            "beta_1": given.beta1,
+            "beta_2": given.beta2,
+            "epsilon": given.epsilon,
+        }
+    return {"solver": "adam"}
+
+
+def _made_up_targets(estimator: Any) -> Any:
+    """Return targets (n,) or (n, n_L) of as many examples of every class; of a regression zeros."""
+    outputs = estimator.n_outputs_
+    if not isinstance(estimator, MLPClassifier):
+        return np.zeros(2 * _COPIES if outputs == 1 else (2 * _COPIES, outputs))
+    labels = estimator._labels
+    if labels.kind != "multilabel":
+        return np.repeat(labels.classes, _COPIES)
+    indicators = np.repeat([[0] * outputs, [1] * outputs], _COPIES, axis=0)
+    return csr_matrix(indicators) if labels.sparse else indicators
+
+
+def _prepare(model: Any, net: Network, params: Params, y: Any, seen: int) -> None:
+    """Let scikit-learn make its private state: for labels, of early stopping, and an optimizer that has seen nothing.
+
+    After early stopping scikit-learn puts back the best layers, which it remembers in private: so one epoch, at a
+    standstill, is watched with the layers that there are to be. The optimizer is that of the last fit, and its memory
+    is of zeros: all layers are zero then, each class is as frequent as the others, and so no gradient is left. Its rate
+    may depend on how many examples were seen.
+    """
+    n, own = y.shape[0], model.get_params()
+    X = csr_matrix((n, net.sizes[0]), dtype=params[0].W.dtype)
+    made_up = {
+        "hidden_layer_sizes": net.sizes[1:-1],
+        "max_iter": 1,
+        "batch_size": n,
+        "random_state": 0,
+        "verbose": False,
+        "validation_fraction": 0.5,
+        "warm_start": True,
+    }
+    if "loss" in own:
+        made_up["loss"] = "squared_error"  # its gradient is finite where that of an exponential overflows
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nothing converges in one epoch
+        model.set_params(**made_up, learning_rate_init=_STANDSTILL).fit(X, y)
+        if own["solver"] != "lbfgs":
+            if own["early_stopping"]:
+                _put_layers(model, params)
+                model.best_validation_score_ = -np.inf
+                model.fit(X, y)
+            _put_layers(model, tuple(Layer(*(np.zeros_like(a) for a in layer)) for layer in params))
+            model.best_loss_, model.t_ = np.inf, seen
+            model.set_params(learning_rate_init=own["learning_rate_init"], early_stopping=False).fit(X, y)
+    model.set_params(**own)
+
+
+def _put_layers(model: Any, params: Params) -> None:
+    """Set scikit-learn's coefs_ and intercepts_, arrays of their own."""
+    model.coefs_ = [np.array(W.T, order="C") for W, _ in params]
+    model.intercepts_ = [np.array(b[:, 0]) for _, b in params]

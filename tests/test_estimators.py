@@ -1,0 +1,705 @@
+"""The estimators: what they take, what they give, and that parameters mean what scikit-learn's mean."""
+
+import inspect
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+from sklearn import neural_network as theirs
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.metrics import d2_pinball_score, log_loss
+from sklearn.preprocessing import StandardScaler
+
+import vecprop as vp
+from helpers import host
+from vecprop import estimators
+from vecprop.estimators import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, LABELS = load_iris(return_X_y=True)
+X = StandardScaler().fit_transform(X)[::3]
+LABELS = LABELS[::3]
+NAMES = np.array(["setosa", "versicolor", "virginica"])[LABELS]
+RANDOM = np.random.default_rng(0)
+TARGETS = X @ RANDOM.standard_normal((4, 2)) + np.sin(X[:, :1])
+W = RANDOM.integers(0, 3, len(X)).astype(float)
+SMALL = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0}
+
+
+def classifier(**parameters):
+    return MLPClassifier(**{**SMALL, **parameters})
+
+
+def regressor(**parameters):
+    return MLPRegressor(**{**SMALL, **parameters})
+
+
+# --- scikit-learn's surface ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_every_parameter_of_scikit_learn_with_its_default(name):
+    """As positional arguments too, and each method with its arguments."""
+    ours, sklearns = getattr(estimators, name), getattr(theirs, name)
+    mine, other = inspect.signature(ours).parameters, inspect.signature(sklearns).parameters
+    for parameter, value in other.items():
+        assert mine[parameter].default == value.default, parameter
+    positional = [p for p, v in other.items() if v.kind is v.POSITIONAL_OR_KEYWORD]
+    assert [p for p, v in mine.items() if v.kind is v.POSITIONAL_OR_KEYWORD] == positional
+    for method in ("fit", "partial_fit", "predict", "score", "predict_proba", "predict_log_proba"):
+        if hasattr(sklearns, method):
+            wanted = list(inspect.signature(getattr(sklearns, method)).parameters)
+            assert list(inspect.signature(getattr(ours, method)).parameters)[: len(wanted)] == wanted, method
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_every_attribute_of_scikit_learn(solver, early_stopping):
+    arguments = {"solver": solver, "early_stopping": early_stopping, "max_iter": 3, "random_state": 0}
+    for kind, y in (("MLPClassifier", NAMES), ("MLPRegressor", TARGETS)):
+        other = getattr(theirs, kind)((5,), **arguments) if kind == "MLPClassifier" else theirs.MLPRegressor(
+            hidden_layer_sizes=(5,), **arguments
+        )  # fmt: skip
+        mine = getattr(estimators, kind)(hidden_layer_sizes=(5,), **arguments).fit(X, y)
+        for name, value in vars(other.fit(X, y)).items():
+            if name.endswith("_") and not name.startswith("_"):
+                assert hasattr(mine, name), name
+                found = getattr(mine, name)
+                if isinstance(value, list) and isinstance(value[0], np.ndarray):
+                    assert [a.shape for a in found] == [a.shape for a in value], name
+                    assert [a.dtype for a in found] == [a.dtype for a in value], name
+                elif name in ("n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "t_", "n_iter_"):
+                    assert (found == value) or (solver == "lbfgs" and name == "t_"), name
+                elif isinstance(value, list):
+                    assert len(found) == len(value), name
+                else:
+                    assert (found is None) == (value is None), name
+
+
+def test_first_loss_is_scikit_learns():
+    """From the same parameters: the loss of the first full batch, with the penalty and weights."""
+    arguments = {"hidden_layer_sizes": (5,), "max_iter": 1, "alpha": 0.3, "batch_size": len(X), "random_state": 0}
+    for kind, y in (("MLPClassifier", NAMES), ("MLPClassifier", NAMES == "setosa"), ("MLPRegressor", TARGETS[:, 0])):
+        mine = getattr(estimators, kind)(**arguments, warm_start=True)
+        other = getattr(theirs, kind)(**arguments, warm_start=True)
+        for estimator in (mine, other):
+            estimator.fit(X, y)
+        for l, (coef, intercept) in enumerate(zip(other.coefs_, other.intercepts_, strict=True)):
+            mine.coefs_[l], mine.intercepts_[l] = coef.copy(), intercept.copy()
+        mine.fit(X, y, sample_weight=W)
+        other.fit(X, y, sample_weight=W)
+        assert mine.loss_ == pytest.approx(other.loss_, rel=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "sgd without momentum", "sgd, no Nesterov", "invscaling", "adam"])
+def test_whole_runs_equal_scikit_learns(solver):
+    """From the same parameters in the same order of examples: 5 epochs of full batches, coefficient by coefficient."""
+    options = {
+        "sgd": {"solver": "sgd"},
+        "sgd without momentum": {"solver": "sgd", "momentum": 0},
+        "sgd, no Nesterov": {"solver": "sgd", "nesterovs_momentum": False},
+        "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.2},
+        "adam": {"solver": "adam", "epsilon": 1e-30},  # theirs is not corrected like ours
+    }[solver]
+    arguments = {"hidden_layer_sizes": (5,), "activation": "tanh", "learning_rate_init": 0.05, "random_state": 0}
+    arguments |= {"batch_size": len(X), "shuffle": False, "alpha": 0.1, **options}
+    mine, other = MLPClassifier(**arguments), theirs.MLPClassifier(**arguments)
+    for estimator in (mine, other):
+        estimator.set_params(warm_start=True, max_iter=1).fit(X, NAMES)
+    for l in range(2):
+        mine.coefs_[l], mine.intercepts_[l] = other.coefs_[l].copy(), other.intercepts_[l].copy()
+    mine._progress = mine._progress._replace(kind=())  # a new optimizer, as scikit-learn makes for every fit
+    mine.t_ = other.t_ = 0
+    for estimator in (mine, other):
+        estimator.set_params(max_iter=5).fit(X, NAMES)
+    for a, b in zip(mine.coefs_ + mine.intercepts_, other.coefs_ + other.intercepts_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_lbfgs_finds_scikit_learns_optima():
+    """Without hidden layers the optimum is known: logistic, softmax, ridge and Poisson regression."""
+    lbfgs = {"hidden_layer_sizes": (), "solver": "lbfgs", "tol": 1e-8, "max_iter": 1000, "alpha": 1.0}
+    for y in (NAMES, NAMES == "setosa"):
+        reference = LogisticRegression(C=1.0, tol=1e-10, max_iter=5000).fit(X, y)
+        mine = MLPClassifier(**lbfgs).fit(X, y)
+        np.testing.assert_allclose(mine.predict_proba(X), reference.predict_proba(X), atol=1e-4)
+    mine = MLPRegressor(**lbfgs).fit(X, TARGETS)
+    np.testing.assert_allclose(mine.coefs_[0], Ridge(alpha=1.0, tol=1e-10).fit(X, TARGETS).coef_.T, atol=1e-5)
+    counts = RANDOM.poisson(np.exp(0.5 * X[:, 0]))
+    mine = MLPRegressor("poisson", **lbfgs).fit(X, counts)
+    reference = PoissonRegressor(alpha=1.0 / len(X), tol=1e-10).fit(X, counts)
+    np.testing.assert_allclose(mine.predict(X), reference.predict(X), rtol=1e-4)
+
+
+# --- targets of all kinds -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (LABELS, "softmax"),
+        (NAMES, "softmax"),
+        (NAMES.astype(object), "softmax"),
+        (LABELS + 0.0, "softmax"),
+        (LABELS > 0, "logistic"),
+        (np.where(LABELS > 0, "b", "a"), "logistic"),
+        (np.where(LABELS > 0, 7, -3), "logistic"),
+    ],
+)
+def test_classes_of_every_kind(y, kind, backend):
+    model = classifier(max_iter=60, backend=backend.name).fit(X, y)
+    assert model.out_activation_ == kind
+    np.testing.assert_array_equal(model.classes_, np.unique(y))
+    predicted, P = model.predict(X), model.predict_proba(X)
+    assert predicted.dtype == y.dtype
+    assert set(predicted) <= set(y)
+    np.testing.assert_array_equal(predicted, model.classes_[P.argmax(axis=1)])
+    np.testing.assert_allclose(P.sum(axis=1), 1)
+    np.testing.assert_allclose(np.log(P), model.predict_log_proba(X), atol=1e-9)
+    assert model.score(X, y) == (predicted == y).mean()
+
+
+def test_one_class_is_certain():
+    model = classifier().fit(X, np.full(len(X), "only"))
+    assert set(model.predict(X)) == {"only"}
+    assert (model.predict_proba(X) == 1).all()
+    assert (model.predict_log_proba(X) == 0).all()
+    assert model.predict_proba(X).shape == (len(X), 1)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_labels_that_do_not_exclude_each_other(sparse):
+    sparse_module = pytest.importorskip("scipy.sparse")
+    inputs, Y = make_multilabel_classification(60, n_classes=4, random_state=0)
+    model = classifier(max_iter=300, learning_rate_init=0.01, scale="standard")
+    model.fit(inputs, sparse_module.csr_matrix(Y) if sparse else Y)
+    predicted = model.predict(inputs)
+    assert sparse_module.issparse(predicted) == sparse
+    predicted = predicted.toarray() if sparse else predicted
+    P = model.predict_proba(inputs)
+    assert (model.out_activation_, P.shape, model.classes_.tolist()) == ("logistic", (60, 4), [0, 1, 2, 3])
+    np.testing.assert_array_equal(predicted, P > 0.5)
+    np.testing.assert_allclose(P, np.exp(model.predict_log_proba(inputs)), rtol=1e-3, atol=1e-12)
+    assert (predicted == Y).mean() > 0.9
+
+
+def test_regression_of_one_and_of_several_targets():
+    assert regressor().fit(X, TARGETS[:, 0]).predict(X).shape == (len(X),)
+    assert regressor().fit(X, TARGETS).predict(X).shape == TARGETS.shape
+    with pytest.warns(UserWarning, match="column-vector y was passed"):
+        assert regressor().fit(X, TARGETS[:, :1]).predict(X).shape == (len(X),)
+    model = MLPRegressor(solver="lbfgs", hidden_layer_sizes=(20,), random_state=0, max_iter=500).fit(X, TARGETS)
+    assert model.score(X, TARGETS) > 0.95
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dtype_follows_the_inputs(dtype, backend):
+    inputs = X.astype(dtype)
+    for model in (
+        classifier(backend=backend.name).fit(inputs, NAMES),
+        regressor(backend=backend.name).fit(inputs, TARGETS),
+    ):
+        assert {a.dtype.name for a in model.coefs_ + model.intercepts_} == {dtype}
+        outputs = model.predict_proba(inputs) if hasattr(model, "classes_") else model.predict(inputs)
+        assert (type(outputs), outputs.dtype.name) == (np.ndarray, dtype)
+    other = {"float32": "float64", "float64": "float32"}[dtype]
+    assert classifier(dtype=other).fit(inputs, NAMES).predict_proba(inputs).dtype.name == other
+
+
+def test_integers_and_lists_are_data_too():
+    lists = classifier().fit(X.tolist(), NAMES.tolist())
+    np.testing.assert_array_equal(lists.predict_proba(X.tolist()), classifier().fit(X, NAMES).predict_proba(X))
+    whole = (10 * X).astype(int)
+    assert classifier().fit(whole, NAMES).coefs_[0].dtype == np.float64
+
+
+# --- what goes beyond ----------------------------------------------------------------------------------------
+
+
+def test_backends_train_the_same_network(backend):
+    arguments = {"hidden_layer_sizes": (6, 5), "activation": ["leaky_relu", "tanh"], "batch_size": 16, "dropout": 0.1}
+    arguments |= {"max_iter": 5, "random_state": 3, "batch_norm": [True, False], "clip_norm": 1.0, "l1": 0.01}
+    mine = MLPClassifier(**arguments, backend=backend.name).fit(X, NAMES, sample_weight=W)
+    reference = MLPClassifier(**arguments, backend="numpy").fit(X, NAMES, sample_weight=W)
+    np.testing.assert_allclose(mine.loss_curve_, reference.loss_curve_, rtol=1e-9)
+    for a, b in zip(mine.coefs_, reference.coefs_, strict=True):
+        assert type(a) is np.ndarray
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(mine.predict_proba(X), reference.predict_proba(X), atol=1e-9)
+
+
+def test_the_active_backend_is_used(monkeypatch):
+    pytest.importorskip("jax")
+    seen = []
+    watch = regressor(callbacks=lambda state, _: seen.append(type(state.params[0].W).__module__.split(".")[0]))
+    monkeypatch.setenv("VECPROP_BACKEND", "jax")
+    watch.fit(X, TARGETS)
+    monkeypatch.delenv("VECPROP_BACKEND")
+    watch.fit(X, TARGETS)
+    with vp.use_backend("jax"):
+        watch.fit(X, TARGETS)
+    assert seen == ["jaxlib"] * 4 + ["numpy"] * 4 + ["jaxlib"] * 4
+
+
+def test_network_and_params_are_those_of_the_core(backend):
+    model = MLPClassifier((6,), activation=vp.activations.LeakyReLU(0.2), max_iter=3, random_state=0).fit(X, NAMES)
+    A = model.network_.forward(model.params_, X.T)
+    np.testing.assert_allclose(A.T, model.predict_proba(X), rtol=1e-12)
+    Y = np.eye(3)[:, LABELS]
+    report = vp.check_gradients(model.network_, model.params_, X.T, Y)
+    assert report.passed
+    on_device = tuple(vp.Layer(*(backend.asarray(a) for a in layer)) for layer in model.params_)
+    A = model.network_.forward(on_device, backend.asarray(X.T.copy()))
+    np.testing.assert_allclose(host(A).T, model.predict_proba(X), rtol=1e-10)
+
+
+def test_own_activations_and_no_hidden_layer():
+    model = MLPRegressor(
+        hidden_layer_sizes=(8, 8), activation=[(np.sin, np.cos), "silu"], solver="lbfgs", random_state=0, max_iter=300
+    ).fit(X, TARGETS)
+    assert model.score(X, TARGETS) > 0.95
+    assert [g.name for g in model.network_.hidden] == ["custom", "silu"]
+    linear = MLPClassifier((), max_iter=2).fit(X, NAMES)
+    assert [c.shape for c in linear.coefs_] == [(4, 3)]
+
+
+def test_optimizers_and_schedules():
+    for solver in (vp.AdamW(0.01, weight_decay=0.1), vp.RMSProp(0.01), vp.Momentum(0.1), vp.LBFGS()):
+        assert classifier(solver=solver, max_iter=50).fit(X, NAMES).score(X, NAMES) > 0.5
+    rates = []
+    keep = {"callbacks": lambda _, history: rates.append(history["learning_rate"][-1])}
+    classifier(learning_rate=vp.StepDecay(1, 0.5), learning_rate_init=0.1, **keep).fit(X, NAMES)
+    classifier(solver=vp.Adam(0.1), learning_rate=vp.StepDecay(1, 0.5), **keep).fit(X, NAMES)
+    assert rates == [0.1, 0.05, 0.025, 0.0125] * 2
+
+
+def test_class_weight_is_a_factor_of_the_sample_weight():
+    arguments = {**SMALL, "batch_size": 16}
+    factors = {"setosa": 1.0, "versicolor": 2.0, "virginica": 0.0}
+    weights = W * np.vectorize(factors.get)(NAMES)
+    weighted = MLPClassifier(**arguments, class_weight=factors).fit(X, NAMES, sample_weight=W)
+    reference = MLPClassifier(**arguments).fit(X, NAMES, sample_weight=weights)
+    np.testing.assert_allclose(weighted.coefs_[0], reference.coefs_[0], rtol=1e-12)
+    y = np.where(np.arange(len(X)) < 5, "rare", "often")
+    balanced = MLPClassifier(**arguments, class_weight="balanced").fit(X, y)
+    by_hand = MLPClassifier(**arguments, class_weight={"rare": len(X) / 10, "often": len(X) / 2 / (len(X) - 5)}).fit(
+        X, y
+    )
+    np.testing.assert_allclose(balanced.coefs_[0], by_hand.coefs_[0], rtol=1e-12)
+    labels = np.stack([LABELS > 0, LABELS > 1], axis=1).astype(int)
+    MLPClassifier(**arguments, class_weight=[{0: 1.0, 1: 2.0}, {0: 1.0, 1: 3.0}]).fit(X, labels)
+
+
+def test_integer_weights_are_repetitions_and_zero_is_absence():
+    arguments = {"hidden_layer_sizes": (5,), "max_iter": 20, "random_state": 0, "batch_size": 10**6}
+    times = W.astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        weighted = MLPClassifier(**arguments).fit(X, NAMES, sample_weight=W)
+        repeated = MLPClassifier(**arguments).fit(np.repeat(X, times, axis=0), np.repeat(NAMES, times))
+    np.testing.assert_allclose(weighted.coefs_[0], repeated.coefs_[0], rtol=1e-9)
+
+
+def test_label_smoothing_keeps_probabilities_from_the_ends():
+    arguments = {"hidden_layer_sizes": (20,), "solver": "lbfgs", "max_iter": 500, "random_state": 0, "alpha": 0.0}
+    sharp, smooth = (MLPClassifier(**arguments, label_smoothing=s).fit(X, NAMES) for s in (0.0, 0.3))
+    assert sharp.predict_proba(X).max() > 0.999
+    assert smooth.predict_proba(X).max() == pytest.approx(0.8, abs=0.03)
+    assert smooth.score(X, NAMES) > 0.97
+
+
+def test_scaling_inside_is_a_scaler_in_front():
+    raw = load_breast_cancer().data[::5]
+    y = load_breast_cancer().target[::5]
+    inside = MLPClassifier((5,), scale="standard", max_iter=10, random_state=0).fit(raw, y)
+    scaler = StandardScaler().fit(raw)
+    outside = MLPClassifier((5,), max_iter=10, random_state=0).fit(scaler.transform(raw), y)
+    np.testing.assert_allclose(inside.predict_proba(raw), outside.predict_proba(scaler.transform(raw)), rtol=1e-9)
+    np.testing.assert_allclose(inside.scaling_.mean[:, 0], scaler.mean_)
+    np.testing.assert_allclose(inside.scaling_.deviation[:, 0], scaler.scale_)
+
+
+def test_scaled_targets_come_back_in_their_units():
+    prices = vp.datasets.house_prices(m=400, seed=3)
+    inputs, y = prices.X.T, prices.Y[0]
+    arguments = {"scale": "standard", "random_state": 0, "max_iter": 500, "learning_rate_init": 0.01}
+    assert MLPRegressor(**arguments, scale_target="standard").fit(inputs, y).score(inputs, y) > 0.9
+    assert MLPRegressor(**arguments).fit(inputs, y).score(inputs, y) < 0.5, "what it is for"
+    both = MLPRegressor(**SMALL, scale_target="standard").fit(X, 1000 + 50 * TARGETS)
+    mean, deviation = both.target_scaling_
+    np.testing.assert_allclose(mean[:, 0], (1000 + 50 * TARGETS).mean(axis=0))
+    np.testing.assert_allclose(deviation[:, 0], (50 * TARGETS).std(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "best"), [("squared_error", 3.2), ("absolute_error", 2.0), ("huber", 2.5), ("quantile", 9.0)]
+)
+def test_losses_have_their_constants(loss, best):
+    """Of 1, 1, 2, 3, 9: the mean, the median, between them, the 0.9-quantile; by a unit whose input says nothing."""
+    y = np.tile([1.0, 1.0, 2.0, 3.0, 9.0], 4)
+    model = MLPRegressor(
+        loss, hidden_layer_sizes=(), quantile=0.9, huber_delta=3.0, solver=vp.Adam(0.02, schedule=vp.Cosine()),
+        max_iter=3000, tol=0, n_iter_no_change=np.inf, alpha=0, random_state=0,
+    ).fit(np.zeros((20, 1)), y)  # fmt: skip
+    assert model.predict([[0.0]])[0] == pytest.approx(best, abs=0.05)
+
+
+def test_several_quantiles_at_once_do_not_cross():
+    levels = [0.1, 0.5, 0.9]
+    inputs = RANDOM.uniform(-2, 2, (800, 1))
+    y = np.sin(inputs[:, 0]) + RANDOM.standard_normal(800) * (0.2 + 0.2 * np.abs(inputs[:, 0]))
+    model = MLPRegressor("quantile", hidden_layer_sizes=(30,), quantile=levels, max_iter=300, random_state=0)
+    model.set_params(learning_rate_init=0.01, n_iter_no_change=30).fit(inputs, y)
+    far = np.linspace(-50, 50, 500)[:, None]
+    for points in (inputs, far):
+        predicted = model.predict(points)
+        assert predicted.shape == (len(points), 3)
+        assert (np.diff(predicted, axis=1) >= 0).all()
+    coverage = (y[:, None] <= model.predict(inputs)).mean(axis=0)
+    np.testing.assert_allclose(coverage, levels, atol=0.04)
+    scores = [d2_pinball_score(y, model.predict(inputs)[:, k], alpha=q) for k, q in enumerate(levels)]
+    assert model.score(inputs, y) == pytest.approx(np.mean(scores))
+    two = MLPRegressor("quantile", quantile=levels, max_iter=3, random_state=0, scale_target="standard")
+    assert two.fit(inputs, np.stack([y, -100 * y], axis=1)).predict(far).shape == (500, 2, 3)
+    assert (np.diff(two.predict(far), axis=2) >= 0).all()
+
+
+def test_positive_outputs():
+    counts = RANDOM.poisson(3.0, len(X))
+    assert (regressor(loss="poisson").fit(X, counts).predict(X) > 0).all()
+    model = regressor(out_activation="relu").fit(X, counts)
+    assert (model.predict(X) >= 0).all()
+    assert (model.out_activation_, regressor(loss="poisson").fit(X, counts).out_activation_) == ("relu", "exp")
+
+
+# --- validation, stopping -----------------------------------------------------------------------------------
+
+
+def test_early_stopping_gives_back_the_best_epoch():
+    cancer = load_breast_cancer()
+    arguments = {"hidden_layer_sizes": (10,), "scale": "standard", "early_stopping": True, "random_state": 1}
+    model = MLPClassifier(**arguments, max_iter=300).fit(cancer.data, cancer.target)
+    assert model.stopped_ == "patience"
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert (model.best_loss_, len(model.validation_scores_)) == (None, model.n_iter_)
+    best = int(np.argmax(model.validation_scores_))
+    assert model.n_iter_ <= best + 1 + 11 + 11, "patience is 10 epochs without an improvement by tol"
+    again = MLPClassifier(**arguments, max_iter=best + 1).fit(cancer.data, cancer.target)
+    np.testing.assert_allclose(again.coefs_[0], model.coefs_[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("scoring", [None, "loss", "neg_log_loss", "f1_macro", "own"])
+def test_a_validation_set_of_ones_own(scoring):
+    scorer = (
+        (lambda estimator, inputs, y: -log_loss(y, estimator.predict_proba(inputs))) if scoring == "own" else scoring
+    )
+    held_out = {"X_val": X[1::2], "y_val": NAMES[1::2], "sample_weight_val": W[1::2] + 0.5}
+    model = classifier(early_stopping=True, scoring=scorer, max_iter=60, learning_rate_init=0.05, n_iter_no_change=3)
+    model.fit(X[::2], NAMES[::2], **held_out)
+    assert model.t_ == model.n_iter_ * len(X[::2]), "all the training examples were trained on"
+    Y = np.eye(3)[:, LABELS[1::2]]
+    cost = model.network_.cost(model.params_, X[1::2].T, Y, sample_weight=W[1::2] + 0.5)
+    best = int(np.argmax(model.validation_scores_))
+    assert model.validation_loss_curve_[best] == pytest.approx(float(cost), rel=1e-9)
+    if scoring is None:
+        weighted = np.average(model.predict(X[1::2]) == NAMES[1::2], weights=W[1::2] + 0.5)
+        assert model.best_validation_score_ == pytest.approx(weighted)
+    if scoring in ("loss", "own", "neg_log_loss"):
+        weights = None if scoring == "own" else W[1::2] + 0.5
+        value = -log_loss(NAMES[1::2], model.predict_proba(X[1::2]), sample_weight=weights)
+        assert model.best_validation_score_ == pytest.approx(value, rel=1e-6)
+
+
+def test_a_validation_set_without_early_stopping_is_recorded():
+    model = classifier().fit(X[::2], NAMES[::2], X_val=X[1::2], y_val=NAMES[1::2])
+    assert (len(model.validation_loss_curve_), model.validation_scores_) == (4, None)
+    plain = classifier().fit(X[::2], NAMES[::2])
+    np.testing.assert_array_equal(plain.coefs_[0], model.coefs_[0])
+    assert plain.validation_loss_curve_ is None
+
+
+def test_a_score_of_nan_is_no_improvement():
+    scores = iter([0.5, float("nan"), 0.6, *[float("nan")] * 50])
+    model = classifier(early_stopping=True, scoring=lambda *_: next(scores), max_iter=50, n_iter_no_change=3).fit(
+        X, NAMES
+    )
+    assert (model.n_iter_, model.best_validation_score_, model.stopped_) == (7, 0.6, "patience")
+
+
+def test_the_split_keeps_the_shares_of_the_classes():
+    y = np.repeat(["a", "b", "c"], [90, 50, 10])
+    inputs = np.arange(150.0)[:, None]
+    seen = []
+
+    def scorer(_, validation, labels):
+        seen.append((validation[:, 0], labels))
+        return 0.0
+
+    MLPClassifier((), early_stopping=True, scoring=scorer, max_iter=1, validation_fraction=0.2).fit(inputs, y)
+    ((rows, labels),) = seen
+    assert dict(zip(*np.unique(labels, return_counts=True), strict=True)) == {"a": 18, "b": 10, "c": 2}
+    np.testing.assert_array_equal(y[rows.astype(int)], labels)
+
+
+def test_adaptive_learning_rate_falls_by_five_until_it_is_small():
+    model = MLPClassifier(
+        (5,), solver="sgd", learning_rate="adaptive", learning_rate_init=0.01, tol=10.0, n_iter_no_change=2, max_iter=99
+    ).fit(X, NAMES)
+    rates = model.history_["learning_rate"]
+    assert rates[:8] == pytest.approx([0.01] * 4 + [0.002] * 3 + [0.0004])
+    assert model.stopped_ == "patience"
+    assert rates[-1] <= 1e-6 < rates[-4]
+
+
+def test_warnings_where_it_has_not_converged():
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(4\) reached"):
+        classifier().fit(X, NAMES)
+    with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge after 4 iterations: the limit max_iter=4"):
+        classifier(solver="lbfgs").fit(X, NAMES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier(tol=10.0, max_iter=50).fit(X[:, :1] * 0, NAMES)
+        classifier(max_iter=1).partial_fit(X, NAMES, classes=np.unique(NAMES))
+
+
+def test_training_is_not_called_converged_above_the_cost_of_a_constant():
+    """Features of very different size: the loss swings for more than 10 epochs before it gets anywhere."""
+    from sklearn.datasets import load_wine
+
+    wine = load_wine()
+    model = MLPClassifier(random_state=1).fit(wine.data, wine.target)
+    p = np.bincount(wine.target) / len(wine.target)
+    entropy = -(p * np.log(p)).sum()
+    assert model.best_loss_ < entropy
+    before = np.minimum.accumulate(model.loss_curve_)
+    waits = np.array([e - np.argmax(before == before[e]) for e in range(model.n_iter_)])
+    assert waits[before > entropy].max() > 10, "it waited longer than n_iter_no_change while it was worse than that"
+
+
+# --- going on ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_warm_start_goes_on_bit_for_bit(solver, backend):
+    """5 + 5 epochs are 10, optimizer, order and dropout included."""
+    arguments = {"hidden_layer_sizes": (5,), "solver": solver, "random_state": 0, "batch_size": 16, "dropout": 0.1}
+    arguments |= {"backend": backend.name, "batch_norm": True, "scale": "standard"}
+    whole = MLPClassifier(max_iter=10, **arguments).fit(X, NAMES)
+    parts = MLPClassifier(max_iter=5, warm_start=True, **arguments)
+    parts.fit(X, NAMES)
+    parts.fit(X, NAMES)
+    for a, b in zip(parts.coefs_, whole.coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert parts.loss_curve_ == whole.loss_curve_
+    assert (parts.n_iter_, whole.n_iter_, parts.t_) == (5, 10, whole.t_)
+
+
+def test_partial_fit_is_fit_epoch_by_epoch(backend):
+    arguments = {**SMALL, "batch_size": 16, "backend": backend.name}
+    whole = MLPRegressor(**arguments).fit(X, TARGETS)
+    parts = MLPRegressor(**arguments)
+    for _ in range(4):
+        parts.partial_fit(X, TARGETS)
+    for a, b in zip(parts.coefs_, whole.coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (parts.n_iter_, parts.t_, len(parts.loss_curve_)) == (1, whole.t_, 4)
+
+
+def test_partial_fit_of_parts_learns_the_whole():
+    model = MLPClassifier((20,), random_state=0, learning_rate_init=0.01)
+    for _ in range(60):
+        for part in (slice(0, 17), slice(17, 34), slice(34, None)):  # each has a class or two
+            model.partial_fit(X[part], NAMES[part], classes=np.unique(NAMES))
+    assert model.score(X, NAMES) > 0.9
+
+
+def test_partial_fit_needs_the_classes_once():
+    with pytest.raises(ValueError, match="classes must be passed on the first call to partial_fit"):
+        classifier().partial_fit(X, NAMES)
+    model = classifier().partial_fit(X[:20], NAMES[:20], classes=["virginica", "setosa", "versicolor"])
+    np.testing.assert_array_equal(model.classes_, np.unique(NAMES))
+    model.partial_fit(X, NAMES)
+    with pytest.raises(ValueError, match="is not the same as on last call to partial_fit"):
+        model.partial_fit(X, NAMES, classes=["a", "b"])
+    with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`.*rose"):
+        model.partial_fit(X, np.where(NAMES == "setosa", "rose", NAMES))
+    labels = np.stack([LABELS > 0, LABELS > 1], axis=1).astype(int)
+    assert classifier().partial_fit(X, labels, classes=[0, 1]).predict(X).shape == labels.shape
+
+
+def test_partial_fit_is_there_for_stochastic_solvers_only():
+    for kind in (classifier, regressor):
+        assert hasattr(kind(), "partial_fit")
+        assert not hasattr(kind(solver="lbfgs"), "partial_fit")
+        assert not hasattr(kind(solver=vp.LBFGS()), "partial_fit")
+
+
+def test_changed_coefficients_count():
+    model = classifier(warm_start=True).fit(X, NAMES)
+    model.coefs_[1][:] = 0
+    model.intercepts_[1][:] = np.log([0.2, 0.3, 0.5])
+    np.testing.assert_allclose(model.predict_proba(X), np.tile([0.2, 0.3, 0.5], (len(X), 1)))
+    np.testing.assert_allclose(
+        model.set_params(max_iter=1, batch_size=len(X)).fit(X, NAMES).loss_curve_[-1], 1.17, atol=0.2
+    )
+
+
+def test_another_solver_may_go_on():
+    model = classifier(warm_start=True).fit(X, NAMES)
+    first = model.loss_
+    model.set_params(solver="lbfgs", max_iter=100).fit(X, NAMES)
+    assert model.loss_ < first / 2
+    with pytest.raises(ValueError, match=r"the network fitted before has the sizes \(4, 5, 3\).*ask for \(4, 7, 3\)"):
+        model.set_params(hidden_layer_sizes=(7,)).fit(X, NAMES)
+    with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same classes"):
+        model.set_params(hidden_layer_sizes=(5,)).fit(X, LABELS)
+
+
+def test_warm_start_after_early_stopping_goes_on_from_the_best():
+    model = classifier(early_stopping=True, warm_start=True, max_iter=60, learning_rate_init=0.05, n_iter_no_change=3)
+    model.set_params(batch_norm=True).fit(X, NAMES)
+    best = [c.copy() for c in model.coefs_]
+    model.set_params(solver="sgd", learning_rate_init=1e-12, max_iter=1).fit(X, NAMES)
+    np.testing.assert_allclose(model.coefs_[0], best[0], rtol=1e-6)
+    model.set_params(early_stopping=False, max_iter=30).fit(X, NAMES)
+    assert model.n_iter_ == 5, "1 epoch and 4 without change: a loss is not compared with the score watched before"
+
+
+def test_ctrl_c_keeps_what_was_reached():
+    def interrupt(state, _):
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(RuntimeWarning, match="interrupted after 2 of 4 epochs"):
+        model = classifier(callbacks=interrupt).fit(X, NAMES)
+    assert (model.stopped_, model.n_iter_) == ("interrupted", 2)
+    np.testing.assert_array_equal(model.coefs_[0], classifier(max_iter=2).fit(X, NAMES).coefs_[0])
+
+
+# --- several networks ----------------------------------------------------------------------------------------
+
+
+def test_a_stack_predicts_the_mean_of_its_networks(backend):
+    stack = classifier(n_networks=3, backend=backend.name).fit(X, NAMES)
+    single = classifier(backend=backend.name).fit(X, NAMES)
+    assert [c.shape for c in stack.coefs_] == [(3, 4, 5), (3, 5, 3)]
+    np.testing.assert_allclose(stack.coefs_[0][0], single.coefs_[0], rtol=1e-9)
+    A = np.stack([stack.network_.forward([(W[k], b[k]) for W, b in stack.params_], X.T).T for k in range(3)])
+    P, deviation = stack.predict_proba(X, return_std=True)
+    np.testing.assert_allclose(P, A.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(deviation, A.std(axis=0), atol=1e-12)
+    np.testing.assert_allclose(stack.predict_log_proba(X), np.log(P), rtol=1e-9)
+    np.testing.assert_array_equal(stack.predict(X), stack.classes_[P.argmax(axis=1)])
+    models = regressor(n_networks=3, scale_target="standard").fit(X, TARGETS)
+    mean, deviation = models.predict(X, return_std=True)
+    assert (mean.shape, deviation.shape) == (TARGETS.shape, TARGETS.shape)
+    assert (deviation > 0).any()
+    np.testing.assert_array_equal(mean, models.predict(X))
+    _, nothing = regressor().fit(X, TARGETS).predict(X, return_std=True)
+    assert (nothing == 0).all()
+
+
+def test_networks_that_diverge_are_left_out():
+    start = {"solver": vp.GradientDescent(0.15), "n_networks": 6, "max_iter": 30, "random_state": 0, "init": "he"}
+    model = MLPRegressor(hidden_layer_sizes=(5,), activation="relu", batch_size=len(X), **start)
+    with pytest.warns(RuntimeWarning, match=r"\d of 6 networks diverged and are left out"):
+        model.fit(2 * X, 3 * TARGETS[:, 0])
+    assert 0 < len(model.coefs_[0]) < 6
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_a_stack_scores_each_network_by_itself():
+    model = classifier(n_networks=3, early_stopping=True, scoring="neg_log_loss", max_iter=30).fit(X, NAMES)
+    assert len(model.history_["metric"][0]) == 3
+    assert model.validation_scores_[0] == pytest.approx(np.mean(model.history_["metric"][0]))
+
+
+# --- the life of an estimator ---------------------------------------------------------------------------------
+
+
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was():
+    model = classifier().fit(X, NAMES)
+    before, attributes = model.predict_proba(X), set(vars(model))
+    for arguments in ((X[:, :2] * np.nan, NAMES), (X[:, :2], NAMES[:-1]), (X[:, :2], np.linspace(0, 1, len(X)))):
+        with pytest.raises(ValueError):
+            model.fit(*arguments)
+    with pytest.raises(TypeError, match="max_iter"):
+        model.set_params(max_iter="many").fit(X[:, :2], LABELS)
+    np.testing.assert_array_equal(model.set_params(max_iter=4).predict_proba(X), before)
+    assert set(vars(model)) == attributes
+    fresh = classifier()
+    with pytest.raises(ValueError):
+        fresh.fit(X, np.linspace(0, 1, len(X)))
+    with pytest.raises(NotFittedError):
+        fresh.predict(X)
+    assert not [name for name in vars(fresh) if name.endswith("_")]
+
+
+def test_divergence_is_an_error_with_advice_or_the_best_network():
+    wild = {"hidden_layer_sizes": (5,), "activation": "identity", "solver": "sgd", "learning_rate_init": 50.0}
+    wild |= {"random_state": 0, "max_iter": 50}
+    y = load_diabetes().target
+    with pytest.raises(
+        vp.DivergenceError, match=r"non-finite parameter weights.*learning_rate_init.*scale=\"standard\""
+    ) as caught:
+        MLPRegressor(**wild).fit(load_diabetes().data, y)
+    assert isinstance(caught.value, ValueError), "what scikit-learn raises"
+    assert np.isfinite(caught.value.params[0].W).all()
+    with pytest.warns(
+        ConvergenceWarning, match=r"training diverged.*The network of the best epoch, \d+, is given back"
+    ):
+        model = MLPRegressor(**wild, early_stopping=True).fit(load_diabetes().data, y)
+    assert model.stopped_ == "diverged"
+    assert np.isfinite(model.predict(load_diabetes().data)).all()
+
+
+def test_pickle_and_clone_and_repr(backend):
+    arguments = {"activation": [vp.activations.LeakyReLU(0.1)], "solver": vp.Adam(0.01), "backend": backend.name}
+    model = classifier(**arguments, warm_start=True, class_weight={"setosa": 2.0}).fit(X, NAMES)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(copy.fit(X, NAMES).coefs_[0], model.fit(X, NAMES).coefs_[0])
+    fresh = clone(model)
+    assert repr(fresh) == repr(model)
+    assert fresh.get_params() == model.get_params()
+    assert not hasattr(fresh, "coefs_")
+    assert "LeakyReLU(slope=0.1)" in repr(model)
+    assert "MLPClassifier" in model._repr_html_()
+
+
+def test_documentation_has_every_parameter_and_attribute():
+    for kind in (MLPClassifier, MLPRegressor):
+        text = kind.__doc__
+        for name in inspect.signature(kind).parameters:
+            assert f"    {name}" in text or f", {name}" in text, name
+        model = kind(**SMALL).fit(X, LABELS)
+        for name in vars(model):
+            if name.endswith("_"):
+                assert name in text, name
+        assert "{" not in text.replace("{class: factor}", "")
+
+
+def test_verbose_prints_what_scikit_learn_prints(capsys):
+    classifier(verbose=True, early_stopping=True).fit(X, NAMES)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Iteration 1, loss = ")
+    assert [line.split()[0] for line in lines[:3]] == ["Iteration", "Validation", "Validation"]
+    assert lines[2].startswith("Validation score: ")
+
+
+def test_same_seed_same_model_and_other_seeds_others():
+    one, same, other = (classifier(random_state=s).fit(X, NAMES).coefs_[0] for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    state = np.random.RandomState(0)
+    first, second = (classifier(random_state=state).fit(X, NAMES).coefs_[0] for _ in range(2))
+    assert (first != second).any(), "a RandomState goes on"
+    again = classifier(random_state=np.random.RandomState(0)).fit(X, NAMES).coefs_[0]
+    np.testing.assert_array_equal(first, again)
