@@ -30,14 +30,14 @@ class Late(Backend):
         super().__init__(array_api_compat.numpy, "late")
         self.ready, self.waited, self.waits = 0.0, 0, waits
 
-    def compile(self, function, static=()):  # noqa: ARG002
+    def compile(self, function, static=()):
         def enqueue(*arguments):
             self.ready = max(self.ready, time.perf_counter()) + DELAY
             return function(*arguments)
 
         return enqueue
 
-    def synchronize(self, array):  # noqa: ARG002
+    def synchronize(self, array):
         self.waited += 1
         if self.waits:
             time.sleep(max(0.0, self.ready - time.perf_counter()))
