@@ -227,7 +227,12 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         if self.class_weight is None:
             return examples.w
         factors = compute_sample_weight(self.class_weight, examples.y)
-        return np.asarray(factors if examples.w is None else factors * examples.w, dtype=np.float64)
+        weights = np.asarray(factors if examples.w is None else factors * examples.w, dtype=np.float64)
+        if not (weights >= 0).all() or not weights.any():
+            raise ValueError(
+                f"class_weight must be >= 0 for every class and leave examples with a weight, got {self.class_weight!r}"
+            )
+        return weights
 
     def _baseline(self, examples: Examples) -> float:
         """Return the entropy of the classes, of several labels the sum."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 
 from vecprop.activations import ACTIVATIONS, Activation, get_activation, is_pair
 from vecprop.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
@@ -166,7 +167,9 @@ def _learning_rate(value: Any, argument: str) -> Any:
 
 
 def _scoring(value: Any, argument: str) -> Any:
-    if value is None or isinstance(value, str) or callable(value):
+    if isinstance(value, str):
+        return check_choice(value, argument, ["loss", *get_scorer_names()])
+    if value is None or callable(value):
         return value
     raise TypeError(f'{argument} must be None, "loss", the name of a scorer or a function, got {value!r}')
 

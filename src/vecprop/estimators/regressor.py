@@ -36,6 +36,11 @@ LOSSES = ("absolute_error", "huber", "poisson", "quantile", "squared_error")
 def _loss(value: Any, argument: str) -> Any:
     if isinstance(value, Loss) and not isinstance(value, Smoothing):
         return value
+    if isinstance(value, int | tuple | list):
+        raise TypeError(
+            f"{argument} comes first, as in scikit-learn from 1.7 on, and {value!r} is no loss: give the layers by name, "
+            f"hidden_layer_sizes={value!r}"
+        )
     return check_choice(value, argument, LOSSES)
 
 
