@@ -577,6 +577,26 @@ def test_the_blas_has_its_threads_back_afterwards():
     assert BLAS.threads() == before
 
 
+def test_limits_of_the_blas_may_overlap():
+    """The first to begin may end first, and of two limits one may be for one library only."""
+    from vecprop import blas
+    from vecprop_numpy.threads import BLAS
+
+    libraries = BLAS._find()
+    if not libraries:
+        pytest.skip("no BLAS whose threads can be set")
+    before = [library.get_num_threads() for library in libraries]
+    first, second = BLAS.single(), blas.BLAS(lambda found: found[:1]).single()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert libraries[0].get_num_threads() == 1
+    assert BLAS.threads() == min(before)
+    second.__exit__(None, None, None)
+    assert [library.get_num_threads() for library in libraries] == before
+    assert not blas._held
+
+
 @pytest.mark.parametrize(("m", "units", "wanted"), [(400, 10, False), (200_000, 600, True), (1_000_000, 12, True)])
 def test_automatic_block(numpy_backend, m, units, wanted):
     block = numpy_backend.auto_block(m, units, 4)

@@ -1,14 +1,15 @@
-"""Worker threads, and the number of threads the BLAS uses while they work."""
+"""Worker threads, and how many of them there are to be."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
+
+from vecprop import blas
 
 Code = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
@@ -81,53 +82,7 @@ def _workers(count: int) -> list[SimpleQueue[_Job]]:
         return _queues[:count]
 
 
-class _BLAS:
-    """The thread count of NumPy's BLAS, set to one while any thread of this process asks for that."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.libraries: list[Any] | None = None
-        self.original: list[int] = []
-        self.depth = 0
-
-    def _find(self) -> list[Any]:
-        if self.libraries is None:
-            try:
-                from threadpoolctl import ThreadpoolController
-
-                self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-            except ImportError:
-                self.libraries = []
-        return self.libraries
-
-    def threads(self) -> int:
-        """Return how many threads the BLAS uses, 1 if that cannot be found out: then it cannot be set either."""
-        with self.lock:
-            libraries = self._find()
-            counts = self.original if self.depth else [library.get_num_threads() for library in libraries]
-            return min(counts, default=1)
-
-    @contextmanager
-    def single(self) -> Iterator[None]:
-        """Let the BLAS use one thread."""
-        with self.lock:
-            libraries = self._find()
-            if not self.depth:
-                self.original = [library.get_num_threads() for library in libraries]
-                for library in libraries:
-                    library.set_num_threads(1)
-            self.depth += 1
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.depth -= 1
-                if not self.depth:
-                    for library, count in zip(libraries, self.original, strict=True):
-                        library.set_num_threads(count)
-
-
-BLAS = _BLAS()
+BLAS = blas.BLAS()
 
 
 def usable_threads() -> int:
@@ -137,11 +92,10 @@ def usable_threads() -> int:
 
 
 def _after_fork() -> None:
-    """Forget the threads that were not forked, and locks that one of them may hold."""
+    """Forget the threads that were not forked, and the lock that one of them may hold."""
     global _starting
     _queues.clear()
     _starting = threading.Lock()
-    BLAS.lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,6 +12,7 @@ import numpy as np
 from vecprop import propagation, regularization
 from vecprop.arguments import check_number, check_positive_integer
 from vecprop.backend import Backend
+from vecprop.blas import BLAS
 from vecprop.epochs import Data, Penalties
 from vecprop.errors import DivergenceError
 from vecprop.flat import Layout, layout
@@ -91,20 +92,32 @@ def minimize(plan: Plan, optimizer: LBFGS, state: TrainingState) -> tuple[Traini
         "ftol": optimizer.relative_tolerance,
     }
     try:
-        found = scipy_minimize(
-            search.cost_and_gradient,
-            search.start,
-            jac=True,
-            method="L-BFGS-B",
-            callback=search.iteration,
-            options=options,
-        )
+        with _SCIPYS_BLAS.single():
+            found = scipy_minimize(
+                search.cost_and_gradient,
+                search.start,
+                jac=True,
+                method="L-BFGS-B",
+                callback=search.iteration,
+                options=options,
+            )
         stopped = _reason(found, plan.epochs)
     except _Stop as stop:
         stopped = str(stop)
     except KeyboardInterrupt:
         stopped = "interrupted"
     return search.state, search.history, stopped
+
+
+def _others_than_numpys(libraries: list[Any]) -> list[Any]:
+    """Return the BLAS libraries that NumPy does not use, where it can be told."""
+    others = [library for library in libraries if "numpy" not in library.filepath.lower()]
+    return others if len(others) < len(libraries) else []
+
+
+# The threads of SciPy's BLAS keep the cores busy for a while after each of its short vector operations, and those of
+# NumPy's, which compute the cost, wait for them: up to 12 times as long as without.
+_SCIPYS_BLAS = BLAS(_others_than_numpys)
 
 
 def _reason(found: Any, epochs: int) -> str:
@@ -126,6 +139,8 @@ class _Search:
         self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
         self.history = new_history(plan)
         self._latest: dict[bytes, tuple[float, list[float]]] = {}
+        bound = () if isinstance(plan.data[0], SparseColumns) else (5,)
+        self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, static=(0, 1, 2, 3), bound=bound)
         self._begin = time.perf_counter()
 
     def _unpack(self, vector: npt.NDArray[np.float64]) -> Params:
@@ -149,13 +164,12 @@ class _Search:
             )
 
     def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        run, backend = self.plan.run, self.plan.run.backend
-        compiled = backend.compile(_cost_and_gradient, static=(0, 1, 2, 3))
-        params, penalties = self._unpack(vector), self.plan.penalties
+        run, backend, penalties = self.plan.run, self.plan.run.backend, self.plan.penalties
+        buffer = backend.argument(vector[:, None], self.plan.dtype)
         cost, gradient = 0.0, np.zeros_like(vector)
         for data in self._parts():
-            J, flat = compiled(
-                backend, run.net, run.block_size, self.layout, params, data, self.plan.penalties.m, penalties
+            J, flat = self._compiled(
+                backend, run.net, run.block_size, self.layout, buffer, data, self.plan.penalties.m, penalties
             )
             cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
             penalties = Penalties(None, None, penalties.m)  # once is enough
@@ -199,13 +213,15 @@ def _cost_and_gradient(
     net: Network,
     block_size: int | None,
     plan: Layout,
-    params: Params,
+    buffer: Array,
     data: Data,
     m: Array | float,
     penalties: Penalties,
 ) -> tuple[Array, Array]:
-    """Return J and its gradient as one vector (P,), of data of which there are m in all."""
+    """Return J and its gradient as one vector (P,), of parameters in one buffer (P, 1); there are m examples in all."""
     X, Y, w = data
+    xp = array_namespace(X)
+    params: Params = plan.unpack(xp, (buffer,))
 
     def part(X: Array, Y: Array, w: Array | None) -> tuple[Array, Params]:
         return propagation.gradients(net, params, X, Y, w, m=m)
@@ -213,5 +229,4 @@ def _cost_and_gradient(
     J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
     J = J + regularization.penalties(params, *penalties)
     grads = regularization.add_penalties(grads, params, *penalties)
-    xp = array_namespace(X)
     return J, plan.pack(xp, grads)[0][:, 0]

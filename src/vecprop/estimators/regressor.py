@@ -38,7 +38,7 @@ def _loss(value: Any, argument: str) -> Any:
         return value
     if isinstance(value, int | tuple | list):
         raise TypeError(
-            f"{argument} comes first, as in scikit-learn from 1.7 on, and {value!r} is no loss: give the layers by name, "
+            f"{argument} comes first, as in scikit-learn from 1.7 on, and {value!r} is none: give the layers by name, "
             f"hidden_layer_sizes={value!r}"
         )
     return check_choice(value, argument, LOSSES)

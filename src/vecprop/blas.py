@@ -1,0 +1,89 @@
+"""How many threads the BLAS libraries of this process use while something else needs the cores.
+
+The number belongs to the library, so whoever limits it limits it for all threads of the process. Limits may overlap:
+the last one to end gives a library back what it had. Without threadpoolctl there is nothing to limit.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class _Held:
+    """A library on one thread: how many want it so, and how many threads it had."""
+
+    def __init__(self, threads: int) -> None:
+        self.count, self.threads = 0, threads
+
+
+_lock = threading.Lock()
+_held: dict[str, _Held] = {}
+
+
+class BLAS:
+    """Some of the BLAS libraries that this process has loaded, those there are when one is first asked for.
+
+    Parameters
+    ----------
+    chosen : function of libraries -> those meant
+        A library is a controller of threadpoolctl, with its `filepath`.
+    """
+
+    def __init__(self, chosen: Callable[[list[Any]], list[Any]] = list) -> None:
+        self._chosen = chosen
+        self._libraries: list[Any] | None = None
+
+    def _find(self) -> list[Any]:
+        if self._libraries is None:
+            try:
+                from threadpoolctl import ThreadpoolController
+
+                found = ThreadpoolController().select(user_api="blas").lib_controllers
+            except ImportError:
+                found = []
+            self._libraries = self._chosen(found)
+        return self._libraries
+
+    def threads(self) -> int:
+        """Return how many threads it uses when nobody limits it, 1 if that cannot be found out or set."""
+        with _lock:
+            counts = [
+                _held[library.filepath].threads if library.filepath in _held else library.get_num_threads()
+                for library in self._find()
+            ]
+        return min(counts, default=1)
+
+    @contextmanager
+    def single(self) -> Iterator[None]:
+        """Let it use one thread."""
+        with _lock:
+            libraries = self._find()
+            for library in libraries:
+                if library.filepath not in _held:
+                    _held[library.filepath] = _Held(library.get_num_threads())
+                    library.set_num_threads(1)
+                _held[library.filepath].count += 1
+        try:
+            yield
+        finally:
+            with _lock:
+                for library in libraries:
+                    held = _held[library.filepath]
+                    held.count -= 1
+                    if not held.count:
+                        library.set_num_threads(held.threads)
+                        del _held[library.filepath]
+
+
+def _after_fork() -> None:
+    """Make the lock anew: a thread that was not forked may hold it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
