@@ -13,7 +13,7 @@ import numpy as np
 from vecprop_numpy.program import Frame, Pool
 from vecprop_numpy.threads import BLAS, execute, usable_threads
 from vecprop_numpy.tracing import Graph, NDArray, Op, Value
-from vecprop_numpy.trees import Fixed, Structure, flatten, unflatten
+from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
 
 SMALL_PRODUCT = 1 << 21  # multiplications
 # To record a function takes milliseconds. Programs for small data take the data like any other argument, so that the
@@ -131,6 +131,7 @@ class Compiled:
         # Programs that nobody runs at the moment, for each structure of the arguments; None: it cannot be recorded
         self.idle: dict[Any, list[Program] | None] = {}
         self.data: list[Any] = []
+        self.fixed: dict[int, tuple[Any, Static]] = {}
 
     def __call__(self, *args: Any) -> Any:
         """Return function(*args)."""
@@ -139,7 +140,7 @@ class Compiled:
         bound: list[int] = []
         for i, argument in enumerate(args):
             before = len(leaves)
-            entries.append((Fixed, type(argument), argument) if i in self.static else flatten(argument, leaves))
+            entries.append(self._fixed(i, argument) if i in self.static else flatten(argument, leaves))
             if i in self.bound:
                 bound += range(before, len(leaves))
         if any(type(a) is Value for a in leaves):  # it is part of what is being recorded
@@ -172,6 +173,17 @@ class Compiled:
         else:
             programs.append(program)
         return result
+
+    def _fixed(self, place: int, argument: Any) -> Structure:
+        """Return a static argument as a structure; it is the same object in every call but the first, or nearly so."""
+        last, known = self.fixed.get(place, (None, None))
+        if known is None or last is not argument:
+            try:
+                known = static(argument)
+            except TypeError:  # it cannot be hashed
+                return Fixed, type(argument), argument
+            self.fixed[place] = argument, known
+        return known
 
     def _programs(self, key: Any, data: list[Any]) -> list[Program] | None:
         """Return the programs that are free, None if the function cannot be recorded."""

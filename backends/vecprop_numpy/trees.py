@@ -20,6 +20,46 @@ class Fixed:
     """Marks, in a structure, a value that is not an array: None, a number, an object."""
 
 
+class Static:
+    """A value that is no array and does not change, as a structure: it is hashed once, and compared by identity first.
+
+    >>> Static((1, 2)) == Static((1, 2)), unflatten(Static((1, 2)), iter(()))
+    (True, (1, 2))
+    """
+
+    __slots__ = ("hash", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.hash = hash((type(value), value))
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(other) is not Static or self.hash != other.hash:
+            return False
+        return self.value is other.value or (type(self.value) is type(other.value) and bool(self.value == other.value))
+
+
+_known_statics: dict[Static, Static] = {}
+_MOST_STATICS = 256
+
+
+def static(value: Any) -> Static:
+    """Return a value as a structure, the same object for equal values: they need not be compared again and again.
+
+    >>> static((1, 2)) is static((1, 2))
+    True
+    """
+    if len(_known_statics) >= _MOST_STATICS:
+        _known_statics.clear()
+    new = Static(value)
+    return _known_statics.setdefault(new, new)
+
+
 def flatten(tree: Any, leaves: list[Any]) -> Structure:
     """Append the arrays of a tree to `leaves` and return its structure, which is hashable if what it holds is.
 
@@ -41,6 +81,8 @@ def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
     """Return the tree of a structure, with its leaves taken one after the other from an iterator."""
     if structure is LEAF:
         return next(leaves)
+    if type(structure) is Static:
+        return structure.value
     if structure[0] is Fixed:
         return structure[2]
     kind, entries = structure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def minimize(plan: Plan, optimizer: LBFGS, state: TrainingState) -> tuple[Traini
         stopped = str(stop)
     except KeyboardInterrupt:
         stopped = "interrupted"
-    return search.state, search.history, stopped
+    return search.final_state(), search.history, stopped
 
 
 def _others_than_numpys(libraries: list[Any]) -> list[Any]:
@@ -138,10 +139,17 @@ class _Search:
         xp = plan.run.backend.xp
         self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
         self.history = new_history(plan)
-        self._latest: dict[bytes, tuple[float, list[float]]] = {}
+        self._latest: dict[bytes, tuple[float, npt.NDArray[np.float64]]] = {}
         bound = () if isinstance(plan.data[0], SparseColumns) else (5,)
         self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, static=(0, 1, 2, 3), bound=bound)
         self._begin = time.perf_counter()
+        self._vector = self.start
+        # Whether anyone looks at the parameters between iterations.
+        self._is_watched = plan.judge is not None or plan.stopping is not None or bool(plan.callbacks)
+
+    def final_state(self) -> TrainingState:
+        """Return the state after the last iteration."""
+        return self.state._replace(params=self._unpack(self._vector))
 
     def _unpack(self, vector: npt.NDArray[np.float64]) -> Params:
         backend = self.plan.run.backend
@@ -184,14 +192,14 @@ class _Search:
                 state=self.state,
                 history=self.history,
             )
-        layers = self.layout.unpack(np, (gradient[:, None],))
-        self._latest[vector.tobytes()] = (cost, [float(np.linalg.norm(dW)) for dW, _ in layers])
+        self._latest[vector.tobytes()] = (cost, gradient)
         return cost if np.isfinite(cost) else np.inf, gradient
 
     def iteration(self, vector: npt.NDArray[np.float64]) -> None:
         """Write one iteration into the history, and stop where patience or a callback says so."""
-        cost, norms = self._latest[np.asarray(vector, dtype=np.float64).tobytes()]
-        self._latest = {b"": (cost, norms)}
+        cost, gradient = self._latest[np.asarray(vector, dtype=np.float64).tobytes()]
+        self._latest = {b"": (cost, gradient)}
+        norms = [math.sqrt(float(np.vdot(dW, dW))) for dW, _ in self.layout.unpack(np, (gradient[:, None],))]
         now = time.perf_counter()
         for key, value in (
             ("cost", cost),
@@ -201,9 +209,11 @@ class _Search:
         ):
             self.history[key].append(value)
         self._begin = now
-        state = self.state
-        self.state = state._replace(params=self._unpack(vector), epoch=state.epoch + 1, step=state.step + 1)
-        self.state, stop = call_back(self.plan, self.state, self.history)
+        state = self.state._replace(epoch=self.state.epoch + 1, step=self.state.step + 1)
+        self._vector = vector.copy()
+        if self._is_watched:
+            state = state._replace(params=self._unpack(vector))
+        self.state, stop = call_back(self.plan, state, self.history)
         if stop:
             raise _Stop(stop)
 
