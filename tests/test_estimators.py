@@ -467,6 +467,9 @@ def test_warnings_where_it_has_not_converged():
         warnings.simplefilter("error")
         classifier(tol=10.0, max_iter=50).fit(X[:, :1] * 0, NAMES)
         classifier(max_iter=1).partial_fit(X, NAMES, classes=np.unique(NAMES))
+        # a schedule is a plan, which max_iter is the end of
+        classifier(learning_rate=vp.Cosine()).fit(X, NAMES)
+        classifier(solver=vp.Adam(schedule=vp.Cosine())).fit(X, NAMES)
 
 
 def test_training_is_not_called_converged_above_the_cost_of_a_constant():

@@ -35,6 +35,7 @@ from vecprop.normalization import InputScale
 from vecprop.optimizers import Optimizer
 from vecprop.propagation import Layer, Params
 from vecprop.results import FitResult, History, TrainingState
+from vecprop.schedules import CONSTANT
 from vecprop.training import fit
 from vecprop.trees import map_tree
 
@@ -396,6 +397,11 @@ class Training(Parameters):
             )
             self.best_validation_score_ = max((s for s in self.validation_scores_ if s == s), default=float("nan"))
 
+    def _has_own_schedule(self) -> bool:
+        """Tell whether the learning rate follows a plan of the user's own: then max_iter is the end of the plan."""
+        planned = self.learning_rate if isinstance(self.solver, str) else getattr(self.solver, "schedule", CONSTANT)
+        return not isinstance(self.learning_rate, str) or (not isinstance(planned, str) and planned != CONSTANT)
+
     def _warn(self, result: FitResult) -> None:
         """Warn where training ended before it had converged."""
         done = self.n_iter_
@@ -409,7 +415,7 @@ class Training(Parameters):
                 f"lbfgs failed to converge after {done} iterations: {reason}. Increase the limit, or scale the data "
                 '(scale="standard")'
             )
-        elif not is_lbfgs(self) and result.stopped == "epochs":
+        elif not is_lbfgs(self) and result.stopped == "epochs" and not self._has_own_schedule():
             message = (
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet."
