@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 import vecprop as vp
-from vecprop import deep, demonstrations
+from vecprop import deep, demonstrations, drop_in
 from vecprop.cli import arguments, check, demo, output
 from vecprop.cli.app import app
 from vecprop.propagation import Layer
@@ -478,6 +478,23 @@ def test_the_section_on_depth_judges_what_it_shows(monkeypatch, tmp_path, name, 
     monkeypatch.setattr(demo, "_SECTIONS", (demo._depth,))
     out, _ = vecprop("demo", "--out", tmp_path, code=1)
     assert "1 of 2 claims hold" in out and any("FAILED: " in line and claim in line for line in out.splitlines()), out
+
+
+@pytest.mark.parametrize(
+    ("change", "claim"),
+    [
+        ({"inside": 0.6}, "the interval holds 80 % of the prices"),
+        ({"loaded_predicts_the_same": False}, "the model predicts the same when it is loaded"),
+        ({"theirs": drop_in.Fitted(1.0, 1, 0.5)}, "both read as many digits"),
+    ],
+)
+def test_the_section_on_the_estimators_judges_what_it_shows(monkeypatch, tmp_path, change, claim):
+    fitted = drop_in.Fitted(seconds=1.0, epochs=200, accuracy=0.97)
+    result = replace(drop_in.DropInResult(fitted, fitted, 0.9, 0.8, 30_000, True), **change)
+    monkeypatch.setattr(drop_in, "drop_in", lambda seed: result)  # noqa: ARG005
+    monkeypatch.setattr(demo, "_SECTIONS", (demo._estimators,))
+    out, _ = vecprop("demo", "--out", tmp_path, code=1)
+    assert "2 of 3 claims hold" in out and any("FAILED: " in line and claim in line for line in out.splitlines()), out
 
 
 def test_a_check_that_finds_nothing_fails_the_demo(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ import vecprop as vp
 from vecprop import demonstrations
 from vecprop.deep import deep_gradients
 from vecprop.demonstrations import DIGITS_GOAL
+from vecprop.drop_in import COVERAGE, SAME_SCORE, drop_in
 
 SEEDS = [1, 2, 3]
 
@@ -110,6 +111,22 @@ def test_the_same_on_jax():
         np.testing.assert_allclose(np.asarray(b.W), a.W, rtol=1e-3, atol=1e-4)
     result = demonstrations.zero_initialization(0, epochs=20, backend="jax")
     assert result.symmetric and result.largest_weight > 0 and str(result.zeros.params[0].W.dtype) == "float64"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_estimators_do_what_the_demonstration_says(seed):
+    result = drop_in(seed)
+    assert result.same_score and result.covers and result.loaded_predicts_the_same
+    assert result.median_r2 > 0.9 and min(result.theirs.accuracy, result.ours.accuracy) > 0.95
+    assert result.file_bytes > 4 * 7510  # bytes of 64·100 + 100 + 100·10 + 10 numbers
+
+
+def test_the_verdicts_on_the_estimators_can_fail():
+    result = drop_in(0)
+    worse = replace(result, ours=replace(result.ours, accuracy=result.theirs.accuracy - 1.01 * SAME_SCORE))
+    assert not worse.same_score
+    assert not replace(result, inside=0.8 - 1.01 * COVERAGE).covers
+    assert not replace(result, inside=1.0).covers
 
 
 @pytest.mark.usefixtures("jax_backend")

@@ -42,7 +42,7 @@ LAYERS = [
     {"datasets"},
     {"plots"},
     {"benchmark_report"},
-    {"benchmark", "demonstrations", "deep"},
+    {"benchmark", "demonstrations", "deep", "drop_in"},
     {"cli", "__main__"},
 ]
 VENDORS = {

@@ -117,7 +117,7 @@ def _others_than_numpys(libraries: list[Any]) -> list[Any]:
 
 
 # The threads of SciPy's BLAS keep the cores busy for a while after each of its short vector operations, and those of
-# NumPy's, which compute the cost, wait for them: up to 12 times as long as without.
+# NumPy's, which compute the cost, wait for them: up to 1.7 times as long, more if another process is busy.
 _SCIPYS_BLAS = BLAS(_others_than_numpys)
 
 

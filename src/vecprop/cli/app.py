@@ -55,8 +55,8 @@ def demo(
     """See it all at work, in under a minute.
 
     Checks gradients, learns handwritten digits, shows what a hidden layer adds, what zero and what large initial
-    weights do, and times loops against the vectorized pass on every backend. It writes pictures into a folder, and
-    ends with exit code 1 if anything it claims does not hold.
+    weights do, puts our estimators beside scikit-learn's, and times loops against the vectorized pass on every
+    backend. It writes pictures into a folder, and ends with exit code 1 if anything it claims does not hold.
     """
     from vecprop.cli.demo import run
 
