@@ -1,4 +1,4 @@
-"""Backends × dtypes as fixtures. A backend named in VECPROP_REQUIRE must be there: its tests fail rather than skip."""
+"""Backends × dtypes as fixtures."""
 
 import os
 
@@ -8,21 +8,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import pytest
 
 import vecprop as vp
-
-REQUIRED = {name for name in os.environ.get("VECPROP_REQUIRE", "").replace(" ", "").split(",") if name}
-
-
-def backend_or_skip(name):
-    """The backend, or a skip with the reason; a required one raises instead."""
-    try:
-        backend = vp.get_backend(name)
-    except vp.BackendError as error:
-        if name in REQUIRED or "all" in REQUIRED:
-            raise
-        pytest.skip(str(error))
-    if name == "jax" and "jax-gpu" in REQUIRED and not backend.has_gpu:
-        pytest.fail(f"JAX on a GPU is required, got {dict(backend.describe())}")
-    return backend
+from helpers import backend_or_skip
 
 
 @pytest.fixture(params=["numpy", "jax", pytest.param("cupy", marks=pytest.mark.gpu)])

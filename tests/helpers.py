@@ -1,10 +1,16 @@
 """What the tests share: the one comparison, random problems, and the list of pairings."""
 
+import os
+
 import numpy as np
+import pytest
 
 import vecprop as vp
 from vecprop.losses import BinaryCrossEntropy, CrossEntropy, Huber, Quantile
 from vecprop.namespaces import array_namespace
+
+# Backends that must be there: their tests fail rather than skip.
+REQUIRED = {name for name in os.environ.get("VECPROP_REQUIRE", "").replace(" ", "").split(",") if name}
 
 # Norm-wise relative error against the float64 oracle; float32 is with precision "highest".
 BOUNDS = {"float64": 1e-13, "float32": 2e-6}
@@ -27,6 +33,19 @@ PAIRINGS = [
     ("identity", "quantile"),
     ("ordered", Quantile(0.3)),
 ]
+
+
+def backend_or_skip(name):
+    """The backend, or a skip with the reason; a required one raises instead."""
+    try:
+        backend = vp.get_backend(name)
+    except vp.BackendError as error:
+        if name in REQUIRED or "all" in REQUIRED:
+            raise
+        pytest.skip(str(error))
+    if name == "jax" and "jax-gpu" in REQUIRED and not backend.has_gpu:
+        pytest.fail(f"JAX on a GPU is required, got {dict(backend.describe())}")
+    return backend
 
 
 def host(array):

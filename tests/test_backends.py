@@ -269,7 +269,7 @@ def test_fast_precision_is_near_the_highest(backend):
 
 @pytest.mark.gpu
 def test_cupy_precision_is_restored():
-    from conftest import backend_or_skip
+    from helpers import backend_or_skip
 
     backend = backend_or_skip("cupy")
     from cupy._core import get_compute_type
@@ -283,7 +283,7 @@ def test_cupy_precision_is_restored():
 @pytest.mark.gpu
 def test_arrays_of_two_libraries_on_one_gpu():
     """CuPy takes a JAX array on the GPU, and the other way round."""
-    from conftest import backend_or_skip
+    from helpers import backend_or_skip
 
     cupy, jax = backend_or_skip("cupy"), backend_or_skip("jax")
     values = np.arange(6, dtype=np.float32).reshape(2, 3)

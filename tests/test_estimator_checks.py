@@ -11,7 +11,7 @@ pytest.importorskip("sklearn")
 from sklearn import neural_network
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from conftest import backend_or_skip
+from helpers import backend_or_skip
 from vecprop.estimators import MLPClassifier, MLPRegressor
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("safetensors")
 from sklearn.exceptions import NotFittedError
 
 import vecprop as vp
-from conftest import backend_or_skip
+from helpers import backend_or_skip
 from vecprop import container
 from vecprop.estimators import MLPClassifier, MLPRegressor
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from conftest import backend_or_skip
-from helpers import assert_close
+from helpers import assert_close, backend_or_skip
 from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp, check_optimizer, clip_by_norm
 from vecprop.schedules import StepDecay
 from vecprop.trees import leaves_of, map_tree, map_trees, rebuild

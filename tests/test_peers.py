@@ -1,32 +1,22 @@
 """The comparison with other libraries: all compute the same thing, every contestant runs, the record is whole."""
 
 import json
-import sys
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import peer_growth
+import peer_memory
+import peer_quiet
+import peer_report
+import peer_trainers
+import peer_vecprop
+import peer_workloads
+import peers
 import vecprop as vp
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
-sys.path.append(str(FOLDER))
-
-peers, peer_growth, peer_memory, peer_quiet, peer_report, peer_trainers, peer_vecprop, peer_workloads = map(
-    import_module,
-    [
-        "peers",
-        "peer_growth",
-        "peer_memory",
-        "peer_quiet",
-        "peer_report",
-        "peer_trainers",
-        "peer_vecprop",
-        "peer_workloads",
-    ],
-)
 Comparison, Row = peer_report.Comparison, peer_report.Row
 
 # What other libraries warn of is not for these tests to judge.
