@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # CuPy imports without a GPU: its backend is tested against the real library everywhere. EXTRAS=dev leaves it out.
 EXTRAS ?= dev,cupy
 OUT ?= vecprop-demo
+# Processes that share the tests; those that measure time run afterwards, alone.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help env run test quick lint format bench bench-peers bench-estimators smoke gpu clean
@@ -32,7 +34,8 @@ run: env
 	$(BIN)/vecprop demo --out $(OUT)
 
 test: lint
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not alone" -n $(JOBS) --dist worksteal -q
+	$(BIN)/python -m pytest -m "alone and not gpu" -q
 	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q
 
 quick: env

@@ -78,6 +78,7 @@ def test_help_names_the_commands_and_loads_no_heavy_library():
         assert name in done.stdout
 
 
+@pytest.mark.alone
 def test_help_is_quick():
     """Measured in imports of NumPy, which it cannot do without, so that a slow or busy machine does not matter."""
     numpy, shown = (
@@ -391,6 +392,7 @@ def test_backends_of_the_command_line(monkeypatch):
 # --- demo ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_the_quick_demo_from_end_to_end(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out, err = vecprop("demo", "--quick", "--out", "pictures", "--seed", 1, "--backend", "numpy")
@@ -419,6 +421,7 @@ def test_the_quick_demo_from_end_to_end(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_whole_demo_takes_less_than_a_minute(tmp_path):
     begin = time.perf_counter()
     done = process("-m", "vecprop", "demo", cwd=tmp_path)

@@ -121,6 +121,7 @@ def test_import_loads_no_framework():
     assert heavy & set(fresh_python(numpy_run).split()) == set(), "the NumPy backend pulls in nothing else"
 
 
+@pytest.mark.alone
 def test_import_is_fast():
     """Under 0.3 s, the median of 5 fresh interpreters, the interpreter's own start not counted."""
     code = "import time; t = time.perf_counter(); import vecprop; print(time.perf_counter() - t)"
