@@ -13,7 +13,7 @@ import numpy as np
 
 import vecprop as vp
 from peer_workloads import draw_examples
-from vecprop.plots import COLOURS
+from vecprop.plots import COLOURS, panels, save
 
 SWEEPS: dict[str, tuple[int, ...]] = {
     "m": (10, 100, 1_000, 10_000, 100_000, 1_000_000),
@@ -77,16 +77,12 @@ def _sample(one_pass: Callable[[], None], budget: float) -> list[float]:
     return [clock(times) for _ in range(min(51, max(3, int(budget / (times * once)))))]
 
 
-def draw_growth(rows: list[dict[str, Any]], path: Path) -> None:
+def draw_growth(rows: list[dict[str, Any]], path: Path, dpi: float = 110) -> None:
     """Draw the three sweeps side by side, both axes logarithmic, with a line for growth in proportion."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     backends = sorted({row["backend"] for row in rows}, reverse=True)
     sweeps = [sweep for sweep in SWEEPS if any(row["sweep"] == sweep for row in rows)]
-    for axes, sweep in zip(figure.subplots(1, len(sweeps), squeeze=False)[0], sweeps, strict=True):
+    all_axes = panels(len(sweeps), width=4.0, height=4.2)
+    for axes, sweep in zip(all_axes, sweeps, strict=True):
         for colour, backend in zip(COLOURS, backends, strict=False):
             points = [(r["value"], r["seconds"]) for r in rows if (r["sweep"], r["backend"]) == (sweep, backend)]
             axes.plot(*zip(*points, strict=True), marker="o", color=colour, label=backend)
@@ -96,8 +92,6 @@ def draw_growth(rows: list[dict[str, Any]], path: Path) -> None:
         axes.plot([min(values), last_value], line, color="0.6", linestyle="--", label="in proportion")
         axes.set(xscale="log", yscale="log", xlabel=sweep, title=TITLES[sweep])
         axes.grid(visible=True, color="0.9")
-    figure.axes[0].set_ylabel("seconds of a pass (cost and gradients)")
-    figure.axes[0].legend(frameon=False)
-    figure.suptitle("How the cost grows, float32")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    all_axes[0].set_ylabel("seconds of a pass (cost and gradients), float32")
+    all_axes[0].legend(frameon=False)
+    save(all_axes[0], path, dpi)

@@ -10,9 +10,10 @@ from typing import Any
 
 from peer_workloads import BARS, WORKLOADS, Bar
 from vecprop.benchmark_report import duration
-from vecprop.plots import COLOURS
+from vecprop.plots import COLOURS, panels, save
 
 FORMAT = "vecprop peers 1"
+_ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # the line at 1 passes behind a number
 _QUIET = 0.1  # cores that others may keep busy
 OURS = ("vecprop-numpy", "vecprop-jax")
 NAMES = {
@@ -172,26 +173,28 @@ def ratio_of(theirs: Row, ours: Row) -> float:
     return statistics.median(a / b for a, b in zip(theirs.seconds, ours.seconds, strict=True))
 
 
-def draw_ratios(comparison: Comparison, path: Path) -> None:
+def draw_ratios(comparison: Comparison, path: Path, dpi: float = 110) -> None:
     """Draw for each workload one bar per library: its time over that of the quicker of our backends."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     groups = {name: _ratios(comparison, name) for name in WORKLOADS}
     groups = {name: ratios for name, ratios in groups.items() if ratios}
     if not groups:
         raise ValueError("nothing to draw: no workload was measured with vecprop and another library")
     count = sum(len(ratios) + 1 for ratios in groups.values())
-    figure = Figure(figsize=(9, 1 + 0.24 * count), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes, y, ticks = figure.subplots(), 0, []
-    for i, (name, ratios) in enumerate(groups.items()):
+    (axes,), y, ticks = panels(width=9.0, height=1 + 0.24 * count), 0, []
+    for name, ratios in groups.items():
         axes.text(
             0.995, y - 0.3, name, ha="right", va="bottom", fontweight="bold", transform=axes.get_yaxis_transform()
         )
         for peer, ratio in ratios:
-            axes.barh(y, ratio, left=0, height=0.75, color=COLOURS[i % len(COLOURS)])
-            axes.text(ratio * 1.04, y, f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}", va="center", fontsize=8)
+            axes.barh(y, ratio, left=0, height=0.75, color=COLOURS[0])
+            axes.text(
+                ratio * 1.04,
+                y,
+                f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}",
+                va="center",
+                fontsize=8,
+                bbox=_ON_WHITE,
+            )
             ticks.append((y, NAMES[peer]))
             y += 1
         y += 1
@@ -202,8 +205,7 @@ def draw_ratios(comparison: Comparison, path: Path) -> None:
     axes.set_yticks(*zip(*ticks, strict=True), fontsize=8)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}×")
     axes.set_title("Time of the same computation, float32; " + comparison.environment.get("CPU", ""), fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(axes, path, dpi)
 
 
 def _ratios(comparison: Comparison, workload: str) -> list[tuple[str, float]]:

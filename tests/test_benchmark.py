@@ -240,7 +240,6 @@ def test_plot_writes_a_png(tmp_path):
     rows += [a_row(rung="per_example", m=1), a_row(rung="per_example", m=100, extrapolated=True)]
     path = Report(rows, {"CPU": "a processor", "cores": "2"}).plot(tmp_path / "pictures" / "speedup.png")
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert Report(rows)._speedup_lines() == {"numpy, 2-4-1": [(1, 1.0, False), (100, 90.0, True)]}
 
 
 def test_plot_says_what_is_missing(tmp_path, monkeypatch):

@@ -34,10 +34,11 @@ import numpy as np
 from vecprop import propagation
 from vecprop.arguments import check_number, check_positive_integer
 from vecprop.backend import Backend, add_trees
-from vecprop.benchmark_report import RUNGS, Report, Row, describe_environment, duration, group_digits, with_speedups
+from vecprop.benchmark_report import RUNGS, Report, Row, describe_environment, duration, with_speedups
 from vecprop.errors import UnknownBackendError, unknown_name
 from vecprop.namespaces import Array, array_namespace
 from vecprop.network import Network
+from vecprop.plots import group_digits
 from vecprop.propagation import Layer, Params
 from vecprop.rungs import example_forward_per_neuron, example_per_neuron, mean_of_examples
 from vecprop.selection import get_backend, get_precision

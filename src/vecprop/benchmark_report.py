@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 import vecprop
+from vecprop import plots
 from vecprop.backend import Backend
-from vecprop.plots import COLOURS
+from vecprop.plots import group_digits
 from vecprop.selection import get_precision
 
 RUNGS = ("per_neuron", "per_example", "per_example_compiled", "vectorized")
@@ -198,31 +199,7 @@ class Report:
         ValueError
             Where no such speed-up was measured.
         """
-        lines = self._speedup_lines()
-        if not lines:
-            raise ValueError("nothing to plot: measure float32 gradients on the rungs 'per_example' and 'vectorized'")
-        return _draw_speedups(lines, self._subtitle(), Path(path))
-
-    def _speedup_lines(self) -> dict[str, list[tuple[int, float, bool]]]:
-        """Return, for each backend and network, (m, speed-up, whether the loop was extrapolated), by rising m."""
-        wanted = {"dtype": "float32", "pass_name": "gradients"}
-        lines: dict[str, list[tuple[int, float, bool]]] = {}
-        for row in sorted(self.rows, key=lambda row: row.m):
-            same = {"backend": row.backend, "network": row.network, "m": row.m, **wanted}
-            loop = self.find(rung="per_example", **same)
-            if (
-                row.rung == "vectorized"
-                and row.speedup
-                and loop
-                and (row.dtype, row.pass_name) == tuple(wanted.values())
-            ):
-                line = lines.setdefault(f"{row.backend}, {row.network}", [])
-                line.append((row.m, row.speedup, loop.extrapolated))
-        return dict(sorted(lines.items()))
-
-    def _subtitle(self) -> str:
-        known = [self.environment.get(key, "") for key in ("CPU", "cores")]
-        return f"{known[0]}, {known[1]} cores" if all(known) else ""
+        return plots.save(plots.speedup(self), Path(path))
 
 
 _FORMAT = "vecprop benchmark 1"
@@ -318,50 +295,3 @@ def _three_digits(value: float) -> str:
     """
     rounded = float(f"{value:.3g}")
     return f"{rounded:.{max(0, 2 - math.floor(math.log10(rounded) + 1e-9))}f}"
-
-
-def group_digits(m: int) -> str:
-    """Group the digits of a number.
-
-    >>> group_digits(100000)
-    '100 000'
-    """
-    return f"{m:,}".replace(",", " ")
-
-
-# --- the picture --------------------------------------------------------------------------------------------
-
-_MARKERS = "os^Dvp"
-
-
-def _draw_speedups(lines: dict[str, list[tuple[int, float, bool]]], subtitle: str, path: Path) -> Path:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('a plot needs matplotlib: pip install "vecprop[cli]"') from error
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for i, (label, points) in enumerate(lines.items()):
-        colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)]
-        m, speedup, hollow = zip(*points, strict=True)
-        axes.plot(m, speedup, color=colour, linewidth=1.8, marker=marker, markersize=7, label=label)
-        masked = [(x, y) for x, y, h in zip(m, speedup, hollow, strict=True) if h]
-        if masked:
-            axes.plot(
-                *zip(*masked, strict=True), linestyle="none", marker=marker, markersize=7, color=colour, mfc="white"
-            )
-    if any(hollow for points in lines.values() for *_, hollow in points):
-        axes.plot([], [], linestyle="none", marker="o", color="0.4", mfc="white", label="loop extrapolated")
-    axes.axhline(1, color="0.6", linewidth=1, linestyle="--", zorder=0)
-    axes.set(xscale="log", yscale="log", xlabel="examples m", ylabel="time of the loop / time of the vectorized pass")
-    figure.suptitle("Speed-up of the vectorized pass over a loop over the examples")
-    axes.set_title(f"forward and backward, float32; {subtitle}".rstrip("; "), fontsize=9, color="0.3")
-    axes.xaxis.set_major_formatter(lambda x, _: group_digits(round(x)))
-    axes.yaxis.set_major_formatter(lambda y, _: f"{group_digits(round(y))}×" if y >= 1 else f"{y:g}×")
-    axes.grid(visible=True, which="major", color="0.9")
-    axes.legend(loc="upper left", frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path

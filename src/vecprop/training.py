@@ -138,7 +138,8 @@ def fit(
         Draw a new order of the examples in each epoch; False takes them as they come.
     callbacks : function or sequence of functions (state, history) -> bool or None
         Called after each epoch; True ends the training. Where one has a method `begin`, it is called with the number of
-        epochs done before each.
+        epochs done before each; where one has `start`, it is called once before the first, with the state and a
+        function from a state to the layers (W, b) that predict, everything folded in (`vp.plots.Snapshots` has one).
     state : TrainingState, optional
         Go on from the `state` of a result or an error, in place of `params`; `epochs` more epochs are done. With None
         as its slots the optimizer starts anew.
@@ -208,6 +209,9 @@ def fit(
             begin = _initial_state(run, checked, seeds, None if params is None else examples.scale)
         elif begin.slots is None:
             begin = begin._replace(slots=_initial_slots(run, begin.params))
+        for callback in options.callbacks:
+            if hasattr(callback, "start"):
+                callback.start(begin, lambda state: _plain(run, state, examples.scale))
         try:
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, begin)

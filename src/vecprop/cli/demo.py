@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -21,9 +20,6 @@ from vecprop.cli.arguments import usable_backends
 from vecprop.cli.output import check_folder, console, reason
 from vecprop.selection import backends, get_backend, use_backend
 from vecprop.streams import check_seed
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _WIDTH = 100
 _HIDDEN_LAYER_GAIN = 0.1  # the accuracy that one hidden layer adds on the flower, at least
@@ -222,19 +218,10 @@ def _saturation(demo: Demo) -> None:
     demo.show(_rows(table))
     demo.claim("large weights make the gradient of layer 1 small and learning slow", result.slowed)
     left, right = plots.panels(2)
-    plots.cost_curve({f"W1 × {r.scale:g}": r.training.history for r in result.runs}, left, log=True)
-    left.set_title("Two circles: cost for larger initial weights")
-    _layer_one_norms(result, right)
+    runs = {f"W1 × {r.scale:g}": r.training for r in result.runs}
+    plots.cost_curve(runs, left, log=True).set_title("Two circles: cost for larger initial weights")
+    plots.gradient_norms_of_layer(runs, right)
     demo.files.append(plots.save(left, demo.out / "saturation.png"))
-
-
-def _layer_one_norms(result: demonstrations.SaturationResult, ax: "Axes") -> None:
-    """Draw ‖dW1‖ over the epochs, a line for each scale."""
-    for r, colour, line in zip(result.runs, plots.COLOURS, plots.LINES, strict=False):
-        norms = [layers[0] for layers in r.training.history["gradient_norm"]]
-        ax.plot(range(1, len(norms) + 1), norms, color=colour, linestyle=line, label=f"W1 × {r.scale:g}")
-    plots.decorate(ax, "epoch", "‖dW1‖, mean over the epoch's batches", "Norm of the gradient of layer 1", log=True)
-    ax.legend(framealpha=0.85, edgecolor="none")
 
 
 def _depth(demo: Demo) -> None:
@@ -257,19 +244,10 @@ def _depth(demo: Demo) -> None:
     text = f"ReLU with He's weights, and batch normalization: more than {deep.ALIVE:g} of it, and {goal} of the digits"
     demo.claim(text, result.cured)
     left, right = plots.panels(2)
-    _norms_by_layer(result, left)
-    plots.cost_curve({r.name: r.training.history for r in result.runs}, right, log=True)
-    right.set_title("Digits, 8 hidden layers: cost over the epochs")
+    runs = {r.name: r.training for r in result.runs}
+    plots.gradient_norms_by_layer(runs, left)
+    plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")
     demo.files.append(plots.save(left, demo.out / "vanishing-gradient.png"))
-
-
-def _norms_by_layer(result: deep.DeepResult, ax: "Axes") -> None:
-    """Draw ‖dW_l‖ over the layers, a line for each network: the median over the epochs."""
-    for r, colour, line, marker in zip(result.runs, plots.COLOURS, plots.LINES, "os^", strict=False):
-        norms = np.median(r.norms, axis=0)
-        ax.plot(range(1, len(norms) + 1), norms, color=colour, linestyle=line, marker=marker, label=r.name)
-    plots.decorate(ax, "layer", "‖dW‖, median over the epochs", "Norm of the gradient, by layer", log=True)
-    ax.legend(framealpha=0.85, edgecolor="none")
 
 
 def _estimators(demo: Demo) -> None:
