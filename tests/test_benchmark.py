@@ -20,6 +20,7 @@ from vecprop.backend import Backend
 from vecprop.benchmark import NETWORKS, PASSES, RUNGS, Report, Row, Workload, cap_loop, measure
 from vecprop.propagation import Layer
 
+pytestmark = pytest.mark.alone
 DELAY = 2e-3
 
 
@@ -134,7 +135,6 @@ def test_the_bare_products_are_those_of_the_pass(pass_name):
     assert len(bare) == {"forward": 3, "gradients": 8}[pass_name]
 
 
-@pytest.mark.alone
 def test_the_clock_stops_only_when_the_result_is_there():
     backend = Late()
     report = measure([backend], ["2-4-1"], sizes=[4], dtypes=["float32"], passes=["gradients"], budget=0.05)
@@ -149,7 +149,6 @@ def test_the_clock_stops_only_when_the_result_is_there():
     assert hasty.rows[0].seconds < DELAY, "without the wait nothing of the delay is seen"
 
 
-@pytest.mark.alone
 def test_a_loop_beyond_the_budget_is_measured_on_fewer_examples_and_multiplied_up():
     report = measure([Late()], ["2-4-1"], [1000], ["float32"], ["forward"], ["per_example", "vectorized"], budget=0.1)
     loop, fast = report.rows
