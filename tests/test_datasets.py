@@ -569,7 +569,7 @@ def test_text_as_it_is_found(csv):
     ],
 )
 def test_the_delimiter_is_inferred(text, delimiter):
-    assert datasets.tables._infer_delimiter(text) == delimiter
+    assert datasets.tables.infer_delimiter(text) == delimiter
 
 
 def test_any_character_may_be_the_delimiter(csv):

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Not needed to compute a pass: loaded when they are first used, so that the import stays quick.
-_MODULES = ("datasets", "estimators", "metrics", "plots")
+_MODULES = ("datasets", "estimators", "metrics", "plots", "tabular")
 _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
     "diagnosis": ("Diagnosis", "diagnose"),
@@ -115,6 +115,7 @@ __all__ = [
     "propagation",
     "rungs",
     "save",
+    "tabular",
     "to_torch",
     "use_backend",
     "use_precision",

@@ -77,13 +77,14 @@ class Diagnosis:
         return "\n".join([f"{self.subject}: nothing found", *rows])
 
 
-def diagnose(result: FitResult | DivergenceError) -> Diagnosis:
+def diagnose(result: Any) -> Diagnosis:
     """Say what went wrong in a training run, by its history, its parameters and a sample of its data (E36-E38).
 
     Parameters
     ----------
-    result : FitResult or DivergenceError
-        What `vp.fit` returned, or raised. Of a stack the best network is diagnosed.
+    result : FitResult, DivergenceError, or a fitted estimator
+        What `vp.fit` returned, or raised; or an estimator of vecprop, of its last fit. Of a stack the best network is
+        diagnosed.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def diagnose(result: FitResult | DivergenceError) -> Diagnosis:
     Raises
     ------
     TypeError
-        For anything else.
+        For anything else, and for an estimator that was loaded from a file, which has no record of the data.
 
     Examples
     --------
@@ -122,6 +123,7 @@ def diagnose(result: FitResult | DivergenceError) -> Diagnosis:
     >>> bool(diagnose(result))
     False
     """
+    result = getattr(result, "result_", result)
     if isinstance(result, DivergenceError):
         evidence, title = evidence_of_error(result), "a training run that diverged"
         findings = [_divergence(result, evidence)]
@@ -131,8 +133,8 @@ def diagnose(result: FitResult | DivergenceError) -> Diagnosis:
         title = f"{place}{member.net}, {len(evidence.costs)} epochs"
     else:
         raise TypeError(
-            "result must be the FitResult that vp.fit returned or the DivergenceError that it raised, got "
-            f"{type(result).__name__}"
+            "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
+            f"vecprop fitted in this program, got {type(result).__name__}"
         )
     with np.errstate(all="ignore"):
         for check in CHECKS:

@@ -10,6 +10,7 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Tensors = dict[str, "npt.NDArray[Any]"]
+# The kinds of models that have a module of their own for their files; it is imported when one is saved or loaded.
+_HOMES = {"estimator": "vecprop.estimators.persistence", "table": "vecprop.tabular.model"}
 
 
 def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
@@ -40,9 +43,9 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     ----------
     path : str or path
         "model.safetensors" says what it is; any name will do.
-    model : MLPClassifier, MLPRegressor, FitResult, or Network
-        A fitted estimator; the result of `fit`, whose parameters, history and seed are saved; or a network with
-        `params`.
+    model : MLPClassifier, MLPRegressor, TableModel, FitResult, or Network
+        A fitted estimator; a model of tables; the result of `fit`, whose parameters, history and seed are saved; or a
+        network with `params`.
     params : sequence of (W_l, b_l), optional
         The parameters of a `Network`.
 
@@ -71,14 +74,12 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
         raise TypeError(f"params goes with a Network, got it with {type(model).__name__}")
     if isinstance(model, FitResult):
         header, tensors = _result_to_parts(model)
-    elif any(cls.__module__.startswith("vecprop.estimators.") for cls in type(model).__mro__):
-        from vecprop.estimators import persistence
-
-        header, tensors = persistence.to_parts(model)
+    elif (home := _home_of(model)) is not None:
+        header, tensors = import_module(home).to_parts(model)
     else:
         raise TypeError(
-            "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a FitResult, or a Network with params, "
-            f"got {type(model).__name__}"
+            "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a TableModel, a FitResult, or a Network "
+            f"with params, got {type(model).__name__}"
         )
     write_atomically(path, container.encode(header | {"versions": _versions(header)}, tensors))
 
@@ -117,13 +118,20 @@ def load(
         if not is_pair(pair):
             raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {pair!r}")
     with _contents_of(source):
-        if header["kind"] == "estimator":
-            from vecprop.estimators import persistence
-
-            return persistence.from_parts(header, tensors, backend, pairs)
+        if header["kind"] in _HOMES:
+            return import_module(_HOMES[header["kind"]]).from_parts(header, tensors, backend, pairs)
         if header["kind"] == "network":
             return _result_from_parts(header, tensors, get_backend(backend), pairs)
         raise ValueError(f"it holds a {header['kind']!r}")
+
+
+def _home_of(model: Any) -> str | None:
+    """Return the module that takes a model apart, None if there is none; without importing what it is of."""
+    for cls in type(model).__mro__:
+        for home in _HOMES.values():
+            if cls.__module__.startswith(home.rpartition(".")[0] + "."):
+                return home
+    return None
 
 
 @contextmanager
@@ -143,7 +151,7 @@ def _versions(header: dict[str, Any]) -> dict[str, str]:
     from vecprop import __version__
 
     versions = {"vecprop": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    if header["kind"] == "estimator":
+    if header["kind"] in _HOMES:
         import sklearn
 
         versions["scikit-learn"] = sklearn.__version__

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from vecprop.arguments import check_integer
 from vecprop.atomic import write_atomically
 from vecprop.backend import to_host
 from vecprop.network import Network
+from vecprop.onnx_graph import Graph, Port
 from vecprop.results import FitResult
 from vecprop.validation import check_params, dtype_name
 
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 OPSET = 17
 # From the first on the axes of Squeeze and ReduceSum are inputs; the last is the newest that was tested.
 _FIRST_OPSET, _LAST_OPSET = 13, 26
-# The number of examples, in shapes: a size that the file leaves open.
-_ROWS = "n"
 
 
 def export_onnx(
@@ -59,7 +58,8 @@ def export_onnx(
 ) -> bytes:
     """Return a trained model in the ONNX format, and write it to a file if a path is given.
 
-    The input is "X" (n, n_features), one example per row whatever the model is. The outputs are
+    The input is "X" (n, n_features), one example per row whatever the model is; a model of tables has one input
+    (n, 1) for each of its columns instead, as `vecprop.tabular.onnx` describes them. The outputs are
 
     - of a classifier "label" (n,), for multilabel targets 0 and 1 (n, n_labels), as `predict` gives them, and
       "probabilities" (n, n_classes), as `predict_proba`;
@@ -72,7 +72,7 @@ def export_onnx(
 
     Parameters
     ----------
-    model : fitted MLPClassifier or MLPRegressor, FitResult, or pair (net, params)
+    model : fitted MLPClassifier or MLPRegressor, TableModel, FitResult, or pair (net, params)
         With a pair, params is a sequence of (W_l, b_l) as `Network.forward` takes it.
     path : str or path-like, optional
         The file to write. It appears there whole or not at all; one that was there is replaced.
@@ -121,16 +121,21 @@ def export_onnx(
     """
     dtype, opset = dtype_name(dtype), _check_opset(opset)
     _check_path(path)
-    net, params, estimator = _parts(model)
+    tables: Any = sys.modules.get("vecprop.tabular")  # where there is a model of tables it has been imported
+    table = tables is not None and isinstance(model, tables.TableModel)
+    net, params, estimator = _parts(model.estimator if table else model)
     name = _check_name(type(model).__name__ if estimator is not None else "Network", name)
-    graph = _Graph(_import_onnx(opset), dtype)
-    X = "X" if estimator is None else _scaled(graph, "X", estimator.scaling_)
+    graph = Graph(_import_onnx(opset), dtype)
+    inputs, X = [Port("X", "X", graph.dtype, (net.sizes[0],))], "X"
+    if table:
+        inputs, X = import_module("vecprop.tabular.onnx").prepared(graph, model)
+    X = X if estimator is None else _scaled(graph, X, estimator.scaling_)
     A = _forward(graph, net, params, X)
     if estimator is None:
-        outputs = [_Output("A", A, graph.dtype, (net.sizes[-1],))]
+        outputs = [Port("A", A, graph.dtype, (net.sizes[-1],))]
     else:
         outputs = (_classified if hasattr(estimator, "classes_") else _predicted)(graph, estimator, A)
-    data = graph.serialize(name, opset, net, outputs)
+    data = graph.serialize(name, opset, inputs, outputs, str(net))
     if path is not None:
         write_atomically(path, data)
     return data
@@ -189,110 +194,15 @@ def _parts(model: Any) -> tuple[Network, Sequence[Any], Any]:
     if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], Network):
         return model[0], check_params(model[0], model[1]).params, None
     raise TypeError(
-        "model must be a fitted MLPClassifier or MLPRegressor of vecprop.estimators, a FitResult, or a pair "
-        f"(net, params), got {type(model).__module__}.{type(model).__qualname__}"
+        "model must be a fitted MLPClassifier or MLPRegressor of vecprop.estimators, a TableModel, a FitResult, or a "
+        f"pair (net, params), got {type(model).__module__}.{type(model).__qualname__}"
     )
-
-
-# --- the graph ----------------------------------------------------------------------------------------------
-
-
-class _Node(NamedTuple):
-    operator: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: dict[str, Any]
-
-
-class _Output(NamedTuple):
-    """An output of the model: its name, the value it is, and type and shape of it without the examples."""
-
-    name: str
-    value: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-
-class _Graph:
-    """The operators of a model in the order in which they compute, and its constants. A value is known by its name."""
-
-    def __init__(self, onnx: Any, dtype: str) -> None:
-        self.onnx, self.dtype = onnx, np.dtype(dtype)
-        self.nodes: list[_Node] = []
-        self.constants: dict[str, npt.NDArray[Any]] = {}
-
-    def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Add an operator and return the name of its output."""
-        name = name or f"{operator}_{len(self.nodes) + 1}"
-        self.nodes.append(_Node(operator, inputs, name, attributes))
-        return name
-
-    def constant(self, name: str, values: npt.NDArray[Any]) -> str:
-        """Return the name of a constant, kept once however often it is asked for."""
-        self.constants.setdefault(name, values)
-        return name
-
-    def real(self, name: str, values: Any) -> str:
-        """Return the name of real numbers in the dtype of the model; ValueError if it cannot hold them."""
-        with np.errstate(over="ignore"):
-            array = np.asarray(values).astype(self.dtype)
-        if not np.isfinite(array).all():
-            raise ValueError(
-                f"model must have parameters that are finite in {self.dtype}, and {name} has NaN, infinite or too "
-                "large values"
-            )
-        return self.constant(name, array)
-
-    def number(self, value: float) -> str:
-        """Return the name of one real number."""
-        return self.real(f"number_{float(value)!r}", float(value))
-
-    def integers(self, *values: int) -> str:
-        """Return the name of integers: axes, or a shape."""
-        return self.constant(f"integers_{'_'.join(map(str, values))}", np.array(values, dtype=np.int64))
-
-    def serialize(self, name: str, opset: int, net: Network, outputs: Sequence[_Output]) -> bytes:
-        """Return the model."""
-        from vecprop import __version__
-
-        helper, from_array = self.onnx.helper, self.onnx.numpy_helper.from_array
-        public = {output.value: output.name for output in outputs}
-        graph = helper.make_graph(
-            [
-                helper.make_node(
-                    node.operator,
-                    [public.get(value, value) for value in node.inputs],
-                    [public.get(node.output, node.output)],
-                    name=public.get(node.output, node.output),
-                    **node.attributes,
-                )
-                for node in self.nodes
-            ],
-            name,
-            [self._described("X", self.dtype, (net.sizes[0],))],
-            [self._described(output.name, output.dtype, output.shape) for output in outputs],
-            [from_array(values, name=constant) for constant, values in self.constants.items()],
-            doc_string=str(net),
-        )
-        opsets = [helper.make_opsetid("", opset)]
-        model = helper.make_model(
-            graph,
-            opset_imports=opsets,
-            ir_version=helper.find_min_ir_version_for(opsets),  # the newest is more than most programs can read
-            producer_name="vecprop",
-            producer_version=__version__,
-        )
-        return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
-
-    def _described(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
-        helper = self.onnx.helper
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), (_ROWS, *shape))
 
 
 # --- from the inputs to A_L -----------------------------------------------------------------------------------
 
 
-def _scaled(graph: _Graph, X: str, scaling: Any) -> str:
+def _scaled(graph: Graph, X: str, scaling: Any) -> str:
     """Add (X - mean) / deviation, feature by feature (E35), if there is a scaling."""
     if scaling is None:
         return X
@@ -304,7 +214,7 @@ def _scaled(graph: _Graph, X: str, scaling: Any) -> str:
     return graph.add("Div", graph.add("Sub", X, mean), deviation)
 
 
-def _forward(graph: _Graph, net: Network, params: Sequence[Any], X: str) -> str:
+def _forward(graph: Graph, net: Network, params: Sequence[Any], X: str) -> str:
     """Add the layers: Z_l = A_{l-1} W_l + b_l, A_l = g_l(Z_l); of several networks the mean of A_L."""
     layers = _in_rows(params)
     stack = layers[0][0].shape[:-2]
@@ -332,7 +242,7 @@ def _in_rows(params: Sequence[Any]) -> list[tuple[npt.NDArray[Any], npt.NDArray[
     return [(W, b) for W, b in layers]
 
 
-def _activated(graph: _Graph, g: Activation, Z: str, shape: tuple[int, ...], place: str) -> str:
+def _activated(graph: Graph, g: Activation, Z: str, shape: tuple[int, ...], place: str) -> str:
     """Add A = g(Z); `shape` is that of Z as ONNX's Reshape reads it, 0 for a size that stays as it is."""
     if type(g) not in _ACTIVATIONS:  # what is derived from one of ours may be another function
         known = ", ".join(sorted(known.name for known in _ACTIVATIONS))
@@ -352,26 +262,26 @@ def _operator(operator: str, **attributes: Any) -> Callable[..., str]:
 # has Elu and Softplus in float32 only, Softplus as ONNX defines it overflows, and Gelu came with opset 20.
 
 
-def _leaky_relu(graph: _Graph, Z: str, g: LeakyReLU, *_: object) -> str:
+def _leaky_relu(graph: Graph, Z: str, g: LeakyReLU, *_: object) -> str:
     """Add max(slope·z, z), slopes being below 1."""
     return graph.add("Max", Z, graph.add("Mul", graph.number(g.slope), Z))
 
 
-def _softplus(graph: _Graph, Z: str, *_: object) -> str:
+def _softplus(graph: Graph, Z: str, *_: object) -> str:
     """Add max(z, 0) + ln(1 + e^-|z|), which overflows for no finite z."""
     power = graph.add("Exp", graph.add("Neg", graph.add("Abs", Z)))
     logarithm = graph.add("Log", graph.add("Add", graph.number(1.0), power))
     return graph.add("Add", graph.add("Relu", Z), logarithm)
 
 
-def _elu(graph: _Graph, Z: str, g: ELU, *_: object) -> str:
+def _elu(graph: Graph, Z: str, g: ELU, *_: object) -> str:
     """Add max(z, 0) + alpha (e^min(z, 0) - 1), of which one term is 0."""
     power = graph.add("Exp", graph.add("Min", Z, graph.number(0.0)))
     below = graph.add("Mul", graph.number(g.alpha), graph.add("Sub", power, graph.number(1.0)))
     return graph.add("Add", graph.add("Relu", Z), below)
 
 
-def _gelu(graph: _Graph, Z: str, *_: object) -> str:
+def _gelu(graph: Graph, Z: str, *_: object) -> str:
     """Add ½ z (1 + tanh(u)), u = √(2/π) z (1 + 0.044715 z²) of z cut at ±10: there tanh(u) is ±1 to the last bit."""
     z = graph.add("Clip", Z, graph.number(-10.0), graph.number(10.0))
     curve = graph.add("Mul", graph.number(0.044715), graph.add("Mul", z, z))
@@ -381,14 +291,14 @@ def _gelu(graph: _Graph, Z: str, *_: object) -> str:
     return graph.add("Mul", graph.add("Mul", graph.number(0.5), Z), gate)
 
 
-def _silu(graph: _Graph, Z: str, *_: object) -> str:
+def _silu(graph: Graph, Z: str, *_: object) -> str:
     """Add z·σ(z), σ(z) being ½ (1 + tanh(z/2)), as the library computes it."""
     # of Z · Sigmoid(Z) onnxruntime made, up to 1.20 at least, an operator that it does not have in float64
     half = graph.add("Mul", graph.number(0.5), Z)
     return graph.add("Mul", half, graph.add("Add", graph.number(1.0), graph.add("Tanh", half)))
 
 
-def _ordered(graph: _Graph, Z: str, g: Ordered, shape: tuple[int, ...]) -> str:
+def _ordered(graph: Graph, Z: str, g: Ordered, shape: tuple[int, ...]) -> str:
     """Add the running sums of z_1 and ln(1 + e^z_k) in each group."""
     *rest, n = shape
     if n % g.groups:
@@ -420,7 +330,7 @@ _ACTIVATIONS: dict[type[Activation], Callable[..., str]] = {
 # --- from A_L to what the estimators give -----------------------------------------------------------------------
 
 
-def _classified(graph: _Graph, estimator: Any, A: str) -> list[_Output]:
+def _classified(graph: Graph, estimator: Any, A: str) -> list[Port]:
     """Add the probabilities and the labels."""
     classes, kind = estimator.classes_, estimator._labels.kind
     P = A
@@ -431,12 +341,12 @@ def _classified(graph: _Graph, estimator: Any, A: str) -> list[_Output]:
     if kind == "multilabel":
         integer = graph.onnx.TensorProto.INT64
         label = graph.add("Cast", graph.add("Greater", P, graph.number(0.5)), to=integer)
-        found = _Output("label", label, np.dtype(np.int64), (len(classes),))
+        found = Port("label", label, np.dtype(np.int64), (len(classes),))
     else:  # argmax takes the first of two that are equal, and so class 0 for 0.5, as `predict` does
         values = _label_values(classes)
         number = graph.add("ArgMax", P, axis=1, keepdims=0)
-        found = _Output("label", graph.add("Gather", graph.constant("classes", values), number), values.dtype, ())
-    return [found, _Output("probabilities", P, graph.dtype, (len(classes),))]
+        found = Port("label", graph.add("Gather", graph.constant("classes", values), number), values.dtype, ())
+    return [found, Port("probabilities", P, graph.dtype, (len(classes),))]
 
 
 def _label_values(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -458,7 +368,7 @@ def _label_values(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise ValueError(f"model must have classes that are numbers up to 2**63 - 1, booleans or text, got {classes!r}")
 
 
-def _predicted(graph: _Graph, estimator: Any, A: str) -> list[_Output]:
+def _predicted(graph: Graph, estimator: Any, A: str) -> list[Port]:
     """Add the way from the outputs of the network to predictions in the units of y, in the shape of `predict`."""
     count, levels, flat = estimator.network_.sizes[-1], len(estimator._quantile_levels()), not estimator._targets_shape
     if estimator.target_scaling_ is not None:
@@ -472,4 +382,4 @@ def _predicted(graph: _Graph, estimator: Any, A: str) -> list[_Output]:
     elif flat and levels == 1:
         shape = ()
         A = graph.add("Squeeze", A, graph.integers(1))
-    return [_Output("prediction", A, graph.dtype, shape)]
+    return [Port("prediction", A, graph.dtype, shape)]

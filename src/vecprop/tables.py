@@ -27,7 +27,7 @@ Target: TypeAlias = str | int | Sequence[str | int]
 TASKS: tuple[Task, ...] = ("binary", "classification", "regression")
 DELIMITERS = ",;\t|"
 MOST_INTEGER_CLASSES = 20
-_MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ def read_csv(path: PathLike, target: Target, delimiter: str | None, header: bool
     source = os.fspath(path)
     text = _read_text(source)
     if delimiter is None:
-        delimiter = _infer_delimiter(text)
+        delimiter = infer_delimiter(text)
     elif not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
     records = _records(text, delimiter, source)
     first = next(records, None)
     if first is None:
         raise ValueError(f"{source} is empty: expected one example per line, separated by , ; tab or |")
-    names = _header(first[1], header)
+    names = names_of_header(first[1], header)
     width = len(first[1])
     targets = _positions(target, names, width, source)
     table = _parse(chain([first] if names is None else [], records), names, targets, width, source)
@@ -131,7 +131,7 @@ def _records(text: str, delimiter: str, source: str) -> Iterator[tuple[int, list
         raise ValueError(f"{source}, line {reader.line_num}: not valid CSV: {error}") from None
 
 
-def _infer_delimiter(text: str) -> str:
+def infer_delimiter(text: str) -> str:
     """Return the delimiter that cuts the first lines most evenly, then into most numbers; ',' if none does.
 
     csv.Sniffer decides by how often a character occurs, and is easily misled by text or by a short table.
@@ -156,7 +156,7 @@ def _infer_delimiter(text: str) -> str:
     return best
 
 
-def _header(first: list[str], header: bool | None) -> tuple[str, ...] | None:
+def names_of_header(first: list[str], header: bool | None) -> tuple[str, ...] | None:
     """Return the names of the columns if the first line holds them; unless told: if no cell is a number."""
     if header is None:
         header = any(map(str.strip, first)) and all(_number(cell) is None for cell in first)
@@ -241,7 +241,7 @@ def _feature_row(cells: list[str], features: list[int], place: Callable[[int], s
     if all(map(math.isfinite, values)) and "_" not in "".join(picked):
         return values
     bad = next(i for i in features if _number(cells[i]) is None)
-    if cells[bad].strip().lower() in _MISSING:
+    if cells[bad].strip().lower() in MISSING:
         raise ValueError(f"{place(bad)}: the value is missing ({cells[bad]!r}); fill it in, or leave out the line")
     raise ValueError(
         f"{place(bad)}: {cells[bad]!r} is not a finite number such as 1.5; code words as numbers, leave the "

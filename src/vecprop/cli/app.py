@@ -6,13 +6,12 @@ from typing import Annotated, Optional
 import typer
 
 import vecprop
-from vecprop.cli import FAILED
+from vecprop.cli import FAILED, models
 from vecprop.cli.output import Commands, error, note, print_json, reason
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,7 +40,8 @@ def vecprop_command(
 ) -> None:
     """Vectorized forward and backward propagation, hand-derived, on NumPy, CuPy and JAX.
 
-    Start with `vecprop demo`. Exit codes: 0, 1 a check failed, 2 wrong usage or input, 130 interrupted.
+    Start with `vecprop demo`, or on a table of your own with `vecprop train data.csv --target COLUMN`.
+    Exit codes: 0, 1 a check failed, 2 wrong usage or input, 130 interrupted.
     """
 
 
@@ -151,3 +151,14 @@ def shapes(
         print_json(table)
     else:
         typer.echo(table)
+
+
+for command, short_help in (
+    (models.train, "Train a network on a table: CSV, Parquet or .npy."),
+    (models.predict, "Predict the target of each row of a table."),
+    (models.evaluate, "Judge a model on a table that has the target."),
+    (models.export, "Write a model as ONNX."),
+    (models.info, "Show what a model file holds."),
+    (models.sample, "Write a table of houses to try things on."),
+):
+    app.command(short_help=short_help)(command)

@@ -102,6 +102,9 @@ n_features_in_, feature_names_in_ : int, array
     As in every estimator of scikit-learn.
 history_ : dict of lists
     The engine's record of each epoch: cost, learning rate, gradient norm of each layer, seconds, and what else it has.
+result_ : vecprop.FitResult
+    What the engine returned for the last call: `vecprop.diagnose(result_)`, `vecprop.plots.history(result_)`. Not in
+    pickles and files.
 stopped_ : str
     Why training ended: "epochs" (max_iter), "patience" (tol), "callback", "interrupted" (Ctrl-C), "diverged" (with the
     network of the best epoch given back); for "lbfgs" also "converged", "evaluations" (max_fun), "stalled". Of what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -110,6 +111,7 @@ class Training(Parameters):
     scaling_: InputScale | None
     target_scaling_: InputScale | None
     history_: History
+    result_: FitResult
     t_: int
     n_iter_: int
     _progress: Progress | None
@@ -133,6 +135,11 @@ class Training(Parameters):
             vars(self).update(before)
             raise
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: result_, with arrays of its backend and examples of the data, stays behind."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        return {name: value for name, value in state.items() if name != "result_"}
 
     # The data
 
@@ -193,6 +200,8 @@ class Training(Parameters):
         )
         self._keep(result, examples, stops_early, goes_on)
         self._progress = Progress(_on_host(result.state), kind, monitor)
+        # the optimizer's memory is in _progress
+        self.result_ = replace(result, state=result.state._replace(slots=None))
         for callback in callbacks:
             if isinstance(callback, TheirCallbacks):
                 callback.end()

@@ -1,0 +1,207 @@
+"""The commands that train a model on a table and use it, and their options; `app` registers them.
+
+Each is thin: what it needs is imported when it runs, so that --help is quick.
+"""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from vecprop.cli.output import error, note, print_json
+
+# typer reads these annotations when the program runs, and in Python 3.11 its older versions know no `str | None`.
+Text = Optional[str]  # noqa: UP045
+Names = Optional[list[str]]  # noqa: UP045
+Integer = Optional[int]  # noqa: UP045
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+BackendName = Annotated[
+    Text,
+    typer.Option("--backend", metavar="NAME", help="numpy, cupy, jax or auto; VECPROP_BACKEND or numpy unless given."),
+]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, Parquet or .npy file.", show_default=False)]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, or the folder of `vecprop train`.")]
+Delimiter = Annotated[Text, typer.Option(metavar="CHARACTER", help="Of CSV; found out unless given.")]
+Encoding = Annotated[Text, typer.Option(metavar="NAME", help="Of CSV, such as latin-1; UTF-8 unless given.")]
+Header = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option(
+        "--header/--no-header", help="Whether line 1 of CSV holds names.  [default: found out]", show_default=False
+    ),
+]
+
+
+def train(
+    data: Data,
+    target: Annotated[
+        Text, typer.Option("--target", "-t", metavar="COLUMN", help="What is to be predicted: a name, or an index.")
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Where the files go.  [default: NAME-model]", show_default=False
+        ),
+    ] = None,
+    task: Annotated[
+        Text, typer.Option(metavar="TASK", help="regression or classification; found out unless given.")
+    ] = None,
+    drop: Annotated[Names, typer.Option(metavar="COLUMN", help="Leave a column out; repeat it for several.")] = None,
+    categorical: Annotated[Names, typer.Option(metavar="COLUMN", help="Take a column as categories.")] = None,
+    numeric: Annotated[Names, typer.Option(metavar="COLUMN", help="Take a column as numbers.")] = None,
+    missing: Annotated[Names, typer.Option(metavar="TEXT", help="A text that stands for a missing value.")] = None,
+    date_format: Annotated[Text, typer.Option(metavar="FORMAT", help="Of dates, such as %d/%m/%Y.")] = None,
+    drop_unlabelled: Annotated[
+        bool, typer.Option("--drop-unlabelled", help="Leave out rows without a target.")
+    ] = False,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    hidden: Annotated[
+        str, typer.Option(metavar="N,N,…", help='Units of each hidden layer; "" for a linear model.')
+    ] = "64,64",
+    activation: Annotated[str, typer.Option(metavar="NAME", help="Of the hidden layers.")] = "silu",
+    networks: Annotated[int, typer.Option(metavar="K", help="Networks from as many seeds, averaged.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Passes over the training rows at most.")] = 300,
+    patience: Annotated[int, typer.Option(help="Epochs without a better validation loss before the end.")] = 20,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.002,
+    batch_size: Annotated[
+        Integer, typer.Option(help="Rows for each update.  [default: 16 to 256, by the data]", show_default=False)
+    ] = None,
+    l2: Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")] = 1.0,
+    dropout: Annotated[float, typer.Option(metavar="SHARE", help="Of hidden units, dropped at each step.")] = 0.0,
+    test_share: Annotated[float, typer.Option(metavar="SHARE", help="Of the rows, held out to judge the model.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    backend: BackendName = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on a table, and judge it on rows it has not seen.
+
+    What each column holds is found out and printed: numbers, categories, dates; missing values are filled in. The
+    folder gets the model, a report in JSON and two pictures.
+
+    Example: vecprop train houses.csv --target price
+    """
+    from vecprop.cli import tables
+    from vecprop.tabular import Choices, Settings
+
+    choices = Choices(
+        tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), date_format, tuple(missing or ())
+    )
+    settings = Settings(
+        tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
+        test_share, seed=seed, backend=backend,
+    )  # fmt: skip
+    table = tables.read(data, delimiter, encoding, header)
+    say = tables.speaker(json, quiet)
+    report = tables.train(table, target, task, choices, drop_unlabelled, settings, out, say, not quiet)
+    if json and not quiet:
+        print_json(report)
+
+
+def predict(
+    model: Model,
+    data: Data,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", metavar="FILE", help="A .csv or .parquet file; printed as CSV unless given."),
+    ] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="The probability of each class, too.")] = False,
+    spread: Annotated[bool, typer.Option("--spread", help="How far the networks of the model disagree, too.")] = False,
+    keep: Annotated[
+        Names, typer.Option(metavar="COLUMN", help="Repeat a column of the data beside the predictions.")
+    ] = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    backend: BackendName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Predict the target of each row of a table.
+
+    Columns may come in any order, and others may be there; what is missing or unknown is filled in and told.
+
+    Example: vecprop predict houses-model houses.csv -o predictions.csv
+    """
+    from vecprop.cli import tables
+
+    table = tables.read(data, delimiter, encoding, header)
+    text = tables.predict(
+        tables.load(model, backend), table, out, proba, spread, keep or [], note if not quiet else None
+    )
+    if text is not None:
+        typer.echo(text, nl=False)
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    backend: BackendName = None,
+    json: Json = False,
+) -> None:
+    """Judge a model on a table that has the target, beside the prediction that looks at no column.
+
+    Example: vecprop evaluate houses-model houses.csv
+    """
+    from vecprop.cli import tables
+
+    text, found = tables.evaluate(tables.load(model, backend), tables.read(data, delimiter, encoding, header), note)
+    if json:
+        print_json(found)
+    else:
+        typer.echo(text)
+
+
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The .onnx file.")],
+    opset: Annotated[
+        Integer, typer.Option(metavar="N", help="Version of ONNX's operators.  [default: 17]", show_default=False)
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as ONNX, which other programs run without vecprop: the preparation of the columns is inside.
+
+    Example: vecprop export houses-model houses.onnx
+    """
+    from vecprop.cli import tables
+
+    text = tables.export(tables.load_any(model), out, opset)
+    if not quiet:
+        typer.echo(text)
+
+
+def info(model: Model, json: Json = False) -> None:
+    """Show what a model file holds: its columns, its network, its scores, the versions that wrote it.
+
+    Example: vecprop info houses-model
+    """
+    from vecprop.cli import tables
+
+    text, found = tables.info(model)
+    if json:
+        print_json(found)
+    else:
+        typer.echo(text)
+
+
+def sample(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The .csv or .parquet file.")] = Path("houses.csv"),
+    rows: Annotated[int, typer.Option("--rows", "-n", metavar="M", help="Houses.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same houses.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a table of generated houses to try things on: categories, dates, missing values, and prices.
+
+    Example: vecprop sample houses.csv
+    """
+    from vecprop.cli import tables
+
+    if out.exists() and not force:
+        error(f"{out} is there already; name another file, or replace it (--force)")
+        raise typer.Exit(2)
+    typer.echo(tables.sample(out, rows, seed))

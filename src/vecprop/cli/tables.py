@@ -1,0 +1,301 @@
+"""What the commands on tables do: train, predict, evaluate, export, info."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import vecprop
+from vecprop import container, plots, tabular
+from vecprop.atomic import write_atomically
+from vecprop.cli.output import check_folder, note, reason
+from vecprop.errors import ModelFileError
+from vecprop.progress import Progress
+from vecprop.selection import use_backend
+from vecprop.tabular import Choices, Settings, Table, TableModel, Trained
+from vecprop.tabular.learning import constant
+from vecprop.tabular.reading import import_polars
+from vecprop.tabular.report import as_json, concluded, described, score_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MODEL, REPORT = "model.safetensors", "report.json"
+Say = Callable[[str], None]
+
+
+def speaker(json: bool, quiet: bool) -> Say:
+    """Return where a command says what it does: on stdout, beside JSON on stderr, or nowhere."""
+    import typer
+
+    if quiet:
+        return lambda _: None
+    return note if json else typer.echo
+
+
+def layers(text: str) -> tuple[int, ...]:
+    """Return the hidden layers of a text such as "64,32"; "" is none.
+
+    >>> layers("64, 32"), layers("")
+    ((64, 32), ())
+    """
+    try:
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise ValueError(
+            f'--hidden must be integers separated by commas, such as 64,32, or "" for none; got {text!r}'
+        ) from None
+
+
+def read(path: Path, delimiter: str | None, encoding: str | None, header: bool | None) -> Table:
+    r"""Read a table; "\t" on a command line is a tab."""
+    return tabular.read(path, "\t" if delimiter in (r"\t", "tab") else delimiter, encoding, header)
+
+
+# --- train --------------------------------------------------------------------------------------------------
+
+
+def train(
+    table: Table,
+    target: str | None,
+    task: str | None,
+    choices: Choices,
+    drop_unlabelled: bool,
+    settings: Settings,
+    out: Path | None,
+    say: Say,
+    show_progress: bool,
+) -> dict[str, Any]:
+    """Train, write the files, and return the report; `say` is told what was found and what came out."""
+    if target is None:
+        raise ValueError(
+            f"which column is to be predicted? --target NAME; {table.source} has: {', '.join(table.names)}"
+        )
+    folder = Path(f"{Path(table.source).stem}-model") if out is None else out
+    check_folder(folder)
+    plan = tabular.plan(table, target, task, choices, drop_unlabelled)
+    say(described(plan))
+    with nullcontext() if settings.backend is None else use_backend(settings.backend):
+        say(f"backend {vecprop.get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
+        with Progress(settings.epochs, None if show_progress else False) as bar:
+            trained = tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
+    say(f"{trained.model.preparation}")
+    say("\n".join(["", *_missing(trained), concluded(trained), ""]))
+    report = as_json(plan, trained)
+    for path in _write(folder, trained, report):
+        say(f"wrote {path}")
+    say(f"next: vecprop predict {folder} {table.source} -o predictions.csv")
+    return report
+
+
+def _missing(trained: Trained) -> list[str]:
+    """Return what the preparation met in the test rows that training did not have."""
+    return [f"test rows, {line}" for line in trained.test.notes() if "training did not have" in line]
+
+
+def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]:
+    """Write the files, each whole or not at all, and return their paths; all is drawn before the first is written."""
+    estimator, name = trained.model.estimator, trained.model.target.name
+    pictures = {"cost-curve.png": plots.history(estimator.result_)}
+    if trained.model.classes:
+        pictures["confusion-matrix.png"] = plots.confusion_matrix(trained.truth, trained.predicted)
+    else:
+        axes = plots.panels(2)
+        plots.predicted_against_true(trained.truth, trained.predicted, axes[0], quantity=name)
+        pictures["predicted-against-true.png"] = plots.residuals(
+            trained.truth, trained.predicted, axes[1], quantity=name
+        )
+    drawn = {file: _png(ax) for file, ax in pictures.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    vecprop.save(folder / MODEL, trained.model)
+    text = json.dumps(_plain(report), ensure_ascii=False, indent=1, allow_nan=False)
+    write_atomically(folder / REPORT, (text + "\n").encode())
+    for file, data in drawn.items():
+        write_atomically(folder / file, data)
+    return [folder / file for file in (MODEL, REPORT, *drawn)]
+
+
+def _png(ax: Any) -> bytes:
+    buffer = io.BytesIO()
+    ax.figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as strict JSON has it: None for what is no number."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# --- use ----------------------------------------------------------------------------------------------------
+
+
+def model_file(path: Path) -> Path:
+    """Return the model file of a path: itself, or that in the folder of `vecprop train`."""
+    if path.is_dir():
+        if not (path / MODEL).exists():
+            raise FileNotFoundError(f"the folder {path} has no {MODEL}, as `vecprop train` writes it")
+        return path / MODEL
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist (looked from {os.getcwd()})")
+    return path
+
+
+def load_any(path: Path, backend: str | None = None) -> Any:
+    """Return the model of a file, of whatever kind."""
+    return vecprop.load(model_file(path), backend)
+
+
+def load(path: Path, backend: str | None = None) -> TableModel:
+    """Return the model of tables of a file, or of the folder of `vecprop train`."""
+    model = load_any(path, backend)
+    if not isinstance(model, TableModel):
+        raise ModelFileError(
+            f"{path} holds a {type(model).__name__}, which knows nothing of tables; wanted is a model of "
+            "`vecprop train`"
+        )
+    return model
+
+
+def predict(
+    model: TableModel,
+    table: Table,
+    out: Path | None,
+    proba: bool,
+    spread: bool,
+    keep: Sequence[str],
+    say: Say | None,
+) -> str | None:
+    """Write the predictions into a file, or return them as CSV; `say` is told what was met in the table."""
+    if out is not None:
+        _check_target_file(out)
+    if proba and not model.classes:
+        raise ValueError(f"--proba is for classes, and {model.target.name!r} is a number; see --spread")
+    if spread and model.estimator.n_networks == 1:
+        raise ValueError("--spread needs a model of several networks: vecprop train … --networks 4")
+    kept = {name: table.column(name) for name in (table.find(given, "--keep") for given in keep)}
+    prepared = model.prepare(table)
+    found = _predictions(model, prepared.X, proba, spread)
+    twice = kept.keys() & found.keys()
+    if twice:
+        raise ValueError(
+            f"--keep: {min(twice)!r} is the name of a prediction, too; rename the column of {table.source}"
+        )
+    say = say or (lambda _: None)
+    for line in prepared.notes():
+        say(line)
+    data = frame_bytes(import_polars().DataFrame(kept | found), out)
+    if out is None:
+        return data.decode()
+    write_atomically(out, data)
+    say(f"wrote {len(table)} predictions to {out}")
+    return None
+
+
+def _predictions(model: TableModel, X: Any, proba: bool, spread: bool) -> dict[str, Any]:
+    """Return the columns of predictions by their names."""
+    estimator: Any = model.estimator
+    name = f"predicted_{model.target.name}"
+    if not model.classes:
+        if not spread:
+            return {name: estimator.predict(X)}
+        return dict(zip((name, "spread"), estimator.predict(X, return_std=True), strict=True))
+    columns = {name: estimator.predict(X)}
+    if proba or spread:
+        for what, wanted, values in zip(
+            ("probability", "spread"), (proba, spread), estimator.predict_proba(X, return_std=True), strict=True
+        ):
+            columns |= {f"{what}_{label}": values[:, k] for k, label in enumerate(model.classes) if wanted}
+    return columns
+
+
+def frame_bytes(frame: pl.DataFrame, out: Path | None) -> bytes:
+    """Return a data frame as the file of a name would hold it: Parquet if it says so, CSV otherwise."""
+    buffer = io.BytesIO()
+    if out is not None and out.suffix.lower() in (".parquet", ".pq"):
+        frame.write_parquet(buffer)
+    else:
+        frame.write_csv(buffer)
+    return buffer.getvalue()
+
+
+def _check_target_file(out: Path) -> None:
+    """Raise OSError at once, rather than after the work, where a file cannot be written."""
+    if out.is_dir():
+        raise IsADirectoryError(f"cannot write {out}: it is a directory; name a file in it")
+    if not out.absolute().parent.is_dir():
+        raise FileNotFoundError(f"cannot write {out}: there is no folder {out.parent}")
+    check_folder(out.absolute().parent)
+
+
+def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, Any]]:
+    """Return the scores on a table, in words and as a dict."""
+    for line in model.prepare(table).notes():
+        say(line)
+    y = model.target.values(table)
+    found = {
+        "rows": len(table),
+        "network": model.evaluate(table),
+        "constant": constant(y, y, model.target.task),
+        "test rows of the training": model.about["scores"]["network"],
+    }
+    shown = {name: found[name] for name in ("network", "constant", "test rows of the training")}
+    return score_table(f"{len(table)} rows", shown), _plain(found)
+
+
+def export(model: Any, out: Path, opset: int | None) -> str:
+    """Write a model as ONNX, and return what to feed it with."""
+    _check_target_file(out)
+    vecprop.export_onnx(model, out, opset=opset)
+    if not isinstance(model, TableModel):
+        return f"wrote {out}"
+    from vecprop.tabular.onnx import described as inputs_and_outputs
+
+    return f"wrote {out}\n{inputs_and_outputs(model)}"
+
+
+def info(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return what a model file holds, in words and as a dict."""
+    file = model_file(path)
+    header, tensors = container.decode(file.read_bytes(), f"the file {os.fspath(file)!r}")
+    model = vecprop.load(file)
+    kinds = {"table": "a model of tables", "estimator": f"a {header.get('class')}", "network": "a network"}
+    count = sum(tensor.size for name, tensor in tensors.items() if name[0] in "Wb")
+    versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
+    lines = [
+        f"{file}: {kinds[header['kind']]}, {count} parameters, {file.stat().st_size} bytes",
+        f"written by {versions}",
+    ]
+    found = {"file": str(file), "kind": header["kind"], "parameters": count, "versions": header["versions"]}
+    if isinstance(model, TableModel):
+        about = model.about
+        found |= {"target": model.target.to_json(), "classes": model.classes, "features": model.preparation.features}
+        found |= {"columns": model.preparation.names, "network": str(model.estimator.network_), "about": about}
+        tested = score_table(f"{about['rows']['test']} test rows", {"network": about["scores"]["network"]})
+        lines += [str(model), f"trained on {about['rows']['training']} rows of {about['source']}", "", tested]
+    else:
+        net = model.net if hasattr(model, "net") else model.network_
+        found["network"] = str(net)
+        lines.append(str(net))
+    return "\n".join(lines), _plain(found)
+
+
+def sample(out: Path, rows: int, seed: int) -> str:
+    """Write the table of houses, and return what to do next."""
+    from vecprop.tabular.houses import houses
+
+    _check_target_file(out)
+    write_atomically(out, frame_bytes(houses(rows, seed), out))
+    return f"wrote {rows} houses to {out}\nnext: vecprop train {out} --target price"

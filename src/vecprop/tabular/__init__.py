@@ -1,0 +1,35 @@
+"""Tables in, predictions out: columns of numbers, categories and dates, with missing values, as features of a network.
+
+What `vecprop train` and `vecprop predict` do, as a library:
+
+>>> import polars
+>>> from vecprop import tabular
+>>> houses = polars.DataFrame({"area": range(40, 140), "town": ["Ulm", "Bonn"] * 50})
+>>> houses = houses.with_columns(price=3000.0 * polars.col("area") + 20_000 * (polars.col("town") == "Ulm"))
+>>> trained = tabular.train(tabular.plan(tabular.table_of(houses), "price"))
+>>> trained.scores["network"]["r2"] > 0.99
+True
+>>> prices = trained.model.predict(polars.DataFrame({"town": ["Ulm"], "area": [100]}))
+>>> bool(abs(prices[0] - 320_000) < 10_000)
+True
+"""
+
+from vecprop.tabular.learning import Settings, Trained, plan, train
+from vecprop.tabular.model import TableModel
+from vecprop.tabular.preparation import Choices, Preparation
+from vecprop.tabular.reading import Table, read, table_of
+from vecprop.tabular.targets import Target
+
+__all__ = [
+    "Choices",
+    "Preparation",
+    "Settings",
+    "Table",
+    "TableModel",
+    "Target",
+    "Trained",
+    "plan",
+    "read",
+    "table_of",
+    "train",
+]

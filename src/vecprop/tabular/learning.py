@@ -1,0 +1,265 @@
+"""Training on a table: split, prepare, train beside baselines, and judge on rows that training has not seen."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from vecprop import streams
+from vecprop.arguments import check_positive_integer, check_real
+from vecprop.diagnosis import Diagnosis, diagnose
+from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.selection import get_backend
+from vecprop.splitting import divide
+from vecprop.tabular.model import TableModel
+from vecprop.tabular.preparation import Choices, Prepared, kinds_of, learn, without_missing
+from vecprop.tabular.reading import Table
+from vecprop.tabular.scores import of_classes, of_numbers, scores
+from vecprop.tabular.targets import Target, find_target, without_unlabelled
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_SPLIT = 301  # the stream of this module (`vecprop.streams.generator`)
+FEWEST = 10  # examples: below, no part of the split says anything
+_WHOLE_BATCHES = 40  # as many updates in an epoch at least, unless batches would be smaller than
+_SMALLEST_BATCH = 16
+_LARGEST_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    hidden : units of each hidden layer, () for a linear model
+    activation : of the hidden layers
+    epochs : at most
+    patience : epochs without a better validation score after which training ends
+    learning_rate : of Adam
+    batch_size : None for one that fits the number of examples
+    l2, dropout : against overfitting
+    networks : so many from as many seeds, whose predictions are averaged
+    test_share, validation_share : of all examples, and of those that are left
+    seed : of the split and of the training
+    backend : None for the active one
+    """
+
+    hidden: Sequence[int] = (64, 64)
+    activation: str = "silu"
+    epochs: int = 300
+    patience: int = 20
+    learning_rate: float = 0.002
+    batch_size: int | None = None
+    l2: float = 1.0
+    dropout: float = 0.0
+    networks: int = 4
+    test_share: float = 0.2
+    validation_share: float = 0.15
+    seed: int = 0
+    backend: str | None = None
+
+    def __post_init__(self) -> None:
+        check_positive_integer(self.epochs, "epochs")
+        check_positive_integer(self.patience, "patience")
+        check_positive_integer(self.networks, "networks")
+        for name in ("test_share", "validation_share"):
+            check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
+        streams.check_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training on a table gave.
+
+    model : TableModel
+    table : the table, as it was used
+    rows : the number of examples of the parts: "training" (with validation), "test"
+    train_found, test_found : what the preparation met in them
+    scores : of the test examples: "network", "linear", "constant"; and of the training examples: "training"
+    truth, predicted : of the test examples; labels or numbers
+    diagnosis : of the training run
+    seconds : it took
+    notes : what is worth knowing
+    """
+
+    model: TableModel
+    table: Table
+    rows: dict[str, int]
+    training: Prepared
+    test: Prepared
+    scores: dict[str, dict[str, float]]
+    truth: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
+    diagnosis: Diagnosis
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def better(self) -> float:
+        """By how much the main score of the network is above that of the constant prediction."""
+        name = next(iter(self.scores["network"]))
+        return self.scores["network"][name] - self.scores["constant"][name]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained on: the table without what cannot be used, its target, and what its columns hold."""
+
+    table: Table
+    target: Target
+    kinds: dict[str, Any]
+    choices: Choices
+    unlabelled: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+def plan(
+    table: Table, target: str, task: str | None = None, choices: Choices | None = None, drop_unlabelled: bool = False
+) -> Plan:
+    """Look at a table: its target, its task, and what each column holds.
+
+    Raises
+    ------
+    ValueError
+        For what cannot be trained on: see `find_target`, `find_kind`; fewer than 10 examples.
+    """
+    choices = choices or Choices()
+    table, unlabelled = without_missing(table, choices), 0
+    name = table.find(target, "target")
+    if drop_unlabelled:
+        table, unlabelled = without_unlabelled(table, name)
+    found = find_target(table, name, task)
+    if len(table) < FEWEST:
+        count = f"{len(table)} example{'s' if len(table) > 1 else ''}"
+        raise ValueError(f"{table.source} has {count}; at least {FEWEST} are needed to train and to test")
+    return Plan(table, found, kinds_of(table, name, choices), choices, unlabelled)
+
+
+def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Callable[..., Any]] = ()) -> Trained:
+    """Train on what was planned, and judge on the test examples.
+
+    Raises
+    ------
+    DivergenceError
+        If the run diverges before its first good epoch.
+    """
+    begin = time.perf_counter()
+    settings = settings or Settings()
+    y = plan.target.values(plan.table)
+    known, held_out = split(y, plan.target.task, settings)
+    training, test = plan.table.take(known), plan.table.take(held_out)
+    preparation = learn(training, plan.kinds, plan.choices)
+    prepared, unknown = preparation.transform(training, plan.target.name), preparation.transform(test, plan.target.name)
+    estimator = network(plan.target.task, len(known), settings)
+    estimator.set_params(callbacks=list(callbacks) or None)
+    notes = _fit(estimator, prepared.X, y[known])
+    diagnosis = diagnose(estimator)
+    estimator.set_params(callbacks=None)
+    found = {
+        "network": scores(estimator, unknown.X, y[held_out]),
+        "linear": _linear(prepared.X, y[known], unknown.X, y[held_out], plan.target.task, settings),
+        "constant": constant(y[known], y[held_out], plan.target.task),
+        "training": scores(estimator, prepared.X, y[known]),
+    }
+    rows = {"training": len(known), "test": len(held_out)}
+    about = {
+        "source": plan.table.source,
+        "rows": rows,
+        "scores": found,
+        "settings": asdict(settings) | {"hidden": list(settings.hidden)},
+    }
+    model = TableModel(preparation, plan.target, estimator, about)
+    predicted = estimator.predict(unknown.X)
+    seconds = time.perf_counter() - begin
+    return Trained(
+        model, plan.table, rows, prepared, unknown, found, y[held_out], predicted, diagnosis, seconds, tuple(notes)
+    )
+
+
+def split(y: npt.NDArray[Any], task: str, settings: Settings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the rows of the training and of the test examples; the classes keep their shares."""
+    groups = np.unique(y, return_inverse=True)[1] if task == "classification" else np.zeros(len(y), dtype=np.int64)
+    order = streams.generator(settings.seed, _SPLIT).permutation(len(y))
+    try:
+        return divide(groups, settings.test_share, order)
+    except ValueError:
+        raise ValueError("target: every class has one example only; that is nothing to learn from") from None
+
+
+def network(task: str, m: int, settings: Settings) -> MLPClassifier | MLPRegressor:
+    """Return the untrained estimator for m training examples."""
+    size = settings.batch_size or min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
+    shared: dict[str, Any] = {
+        "hidden_layer_sizes": tuple(settings.hidden),
+        "activation": settings.activation,
+        "learning_rate_init": settings.learning_rate,
+        "max_iter": settings.epochs,
+        "n_iter_no_change": settings.patience,
+        "batch_size": size,
+        "alpha": settings.l2,
+        "dropout": settings.dropout,
+        "n_networks": settings.networks,
+        "early_stopping": True,
+        "scoring": "loss",
+        "tol": 0.0,
+        "validation_fraction": settings.validation_share,
+        "scale": "standard",
+        "init": "auto",
+        "dtype": "float32",
+        "random_state": settings.seed,
+        "backend": settings.backend,
+    }
+    return MLPClassifier(**shared) if task == "classification" else MLPRegressor(**shared, scale_target="standard")
+
+
+def _fit(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> list[str]:
+    """Fit, and return what the warnings say."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(X, y)
+    return [str(warning.message) for warning in caught]
+
+
+def _linear(
+    X: npt.NDArray[Any], y: npt.NDArray[Any], X_test: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str, s: Settings
+) -> dict[str, float]:
+    """Return the scores of the same features without hidden layers: linear, logistic or softmax regression."""
+    shared: dict[str, Any] = {
+        "hidden_layer_sizes": (),
+        "solver": "lbfgs",
+        "alpha": 1.0,
+        "max_iter": 1000,
+        "scale": "standard",
+        "random_state": s.seed,
+        "backend": "numpy",
+    }
+    model: Any = (
+        MLPClassifier(**shared) if task == "classification" else MLPRegressor(**shared, scale_target="standard")
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return scores(model.fit(X, y), X_test, y_test)
+
+
+def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[str, float]:
+    """Return the scores of what does not look at the columns: the training examples' mean, or their shares of classes.
+
+    >>> constant(np.array([1.0, 3.0]), np.array([2.0, 4.0]), "regression")["mean_absolute_error"]
+    1.0
+    """
+    if task == "regression":
+        return of_numbers(y_test, np.full(len(y_test), y.mean()))
+    classes, counts = np.unique(y, return_counts=True)
+    shares = np.broadcast_to(np.log(counts / counts.sum()), (len(y_test), len(classes)))
+    return of_classes(y_test, shares, classes)
+
+
+def backend_name(settings: Settings) -> str:
+    """Return the name of the backend that is going to train."""
+    return get_backend(settings.backend).name

@@ -1,0 +1,109 @@
+"""A trained model of tables: what its columns become, its target, and the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vecprop.backend import Backend
+from vecprop.codec import Pair
+from vecprop.estimators import MLPClassifier, MLPRegressor, persistence
+from vecprop.files import Tensors
+from vecprop.tabular.preparation import Preparation, Prepared
+from vecprop.tabular.reading import table_of
+from vecprop.tabular.scores import scores
+from vecprop.tabular.targets import Target
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """A network with the preparation of its columns; it predicts from files and data frames.
+
+    Attributes
+    ----------
+    preparation : Preparation
+        What each column becomes.
+    target : Target
+        The column it predicts.
+    estimator : MLPClassifier or MLPRegressor
+        The network, on prepared features.
+    about : dict
+        Of the training: its file, the number of examples, the scores.
+    """
+
+    preparation: Preparation
+    target: Target
+    estimator: MLPClassifier | MLPRegressor
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[Any]:
+        """The classes, or [] of a regression."""
+        return self.estimator.classes_.tolist() if isinstance(self.estimator, MLPClassifier) else []
+
+    def prepare(self, data: Any) -> Prepared:
+        """Return the features of a file, a data frame of pandas or polars, or a Table, and what was met in it.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or a cell does not hold what training had: the message has column and line.
+        TypeError
+            For anything else.
+        """
+        return self.preparation.transform(table_of(data), self.target.name)
+
+    def predict(self, data: Any) -> npt.NDArray[Any]:
+        """Return the predictions (m,): numbers in the units of the target, or labels. Arguments as in `prepare`."""
+        prediction: npt.NDArray[Any] = self.estimator.predict(self.prepare(data).X)
+        return prediction
+
+    def predict_proba(self, data: Any) -> npt.NDArray[Any]:
+        """Return the probability of each class, (m, classes), in the order of `classes`. Arguments as in `prepare`."""
+        if not isinstance(self.estimator, MLPClassifier):
+            raise TypeError(f"the target {self.target.name!r} is a number: a regression has no probabilities")
+        probabilities: npt.NDArray[Any] = self.estimator.predict_proba(self.prepare(data).X)
+        return probabilities
+
+    def evaluate(self, data: Any) -> dict[str, float]:
+        """Return the scores on data that have the target, by name."""
+        table = table_of(data)
+        return scores(self.estimator, self.prepare(table).X, self.target.values(table))
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.target.task} of {self.target.name!r} from {len(self.preparation.columns)} columns, "
+            f"{len(self.preparation.features)} features",
+            str(self.estimator.network_),
+        ]
+        if self.classes:
+            lines.append(f"classes: {', '.join(map(str, self.classes))}")
+        return "\n".join([*lines, "columns:", str(self.preparation)])
+
+
+def to_parts(model: TableModel) -> tuple[dict[str, Any], Tensors]:
+    """Return the header and the tensors of a model, for its file."""
+    estimator, tensors = persistence.to_parts(model.estimator)
+    header = {
+        "kind": "table",
+        "preparation": model.preparation.to_json(),
+        "target": model.target.to_json(),
+        "about": model.about,
+        "estimator": estimator,
+    }
+    return header, tensors
+
+
+def from_parts(
+    header: Mapping[str, Any], tensors: Tensors, backend: str | Backend | None, custom: Sequence[Pair]
+) -> TableModel:
+    """Return the model of a header and tensors."""
+    estimator = persistence.from_parts(header["estimator"], tensors, backend, custom)
+    preparation = Preparation.from_json(header["preparation"])
+    if len(preparation.features) != estimator.n_features_in_:
+        raise ValueError(f"{len(preparation.features)} features for a network of {estimator.n_features_in_}")
+    return TableModel(preparation, Target(**header["target"]), estimator, dict(header["about"]))

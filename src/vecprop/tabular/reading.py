@@ -1,0 +1,346 @@
+"""Reads a table from a file: CSV, Parquet or .npy, with every fault named by its place. Polars reads the first two.
+
+Columns of CSV come as text, so that what is wrong in a cell can be told with its line; Parquet and .npy have types.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import dropwhile, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.tables import PathLike, infer_delimiter, names_of_header
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+_ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_KINDS = {".parquet": "parquet", ".pq": "parquet", ".npy": "npy"}
+_MAGIC = {b"PAR1": "parquet", b"\x93NUM": "npy"}
+_NOT_TABLES = {
+    b"PK\x03\x04": "a zip file or a spreadsheet",
+    b"\x1f\x8b": "a gzip file",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
+}
+
+
+def import_polars() -> Any:
+    """Return the library that reads the tables, or raise ImportError with the install command."""
+    try:
+        import polars
+    except ImportError:
+        raise ImportError('tables are read by polars: pip install "vecprop[cli]"') from None
+    return polars
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a file.
+
+    frame : polars DataFrame; text has no blanks around it, and what is empty is null
+    source : the file's name as it was given
+    kind : "csv", "parquet", "npy" or "frame"
+    delimiter, encoding, header : of CSV
+    blank : how many blank lines were left out
+    origin : the row in the file of each row, where some were left out
+    """
+
+    frame: pl.DataFrame
+    source: str
+    kind: str = "frame"
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    header: bool = True
+    blank: int = 0
+    origin: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return int(self.frame.height)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.frame.columns)
+
+    def column(self, name: str) -> pl.Series:
+        """Return a column."""
+        return self.frame.get_column(name)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Table:
+        """Return the table of some rows."""
+        origin = np.arange(len(self)) if self.origin is None else self.origin
+        return replace(self, frame=self.frame[rows], origin=origin[rows])
+
+    def place(self, row: int, name: str) -> str:
+        """Say where a cell stands: of CSV the line, as an editor counts it."""
+        row = row if self.origin is None else int(self.origin[row])
+        if self.kind == "csv":
+            return f"{self.source}, line {self._lines[row]}, column {name!r}"
+        return f"{self.source}, row {row} (counted from 0), column {name!r}"
+
+    def find(self, name: str, what: str) -> str:
+        """Return the name of a column, or of that at an index; ValueError if there is none, with the nearest name."""
+        if name in self.names:
+            return name
+        if name.lstrip("-").isdecimal() and -len(self.names) <= int(name) < len(self.names):
+            return self.names[int(name)]
+        raise ValueError(f"{what}: {self.source} has no column {name!r}{self.near(name)}")
+
+    def near(self, name: str) -> str:
+        """Return the end of a message about a column that is not there."""
+        lower = {known.lower(): known for known in self.names}
+        near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+        hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
+        shown = self.names if len(self.names) <= 30 else [*self.names[:30], "…"]
+        return f"{hint}It has: {', '.join(shown)}" if near else f"{hint}it has: {', '.join(shown)}"
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        """The line of each row; read anew, since only an error asks for it."""
+        lines = []
+        before = 0
+        for line, cells in _records(
+            _decode(Path(self.source).read_bytes(), self.source, self.encoding), self.delimiter
+        ):
+            if not _is_blank(cells):
+                lines.append(before + 1)
+            before = line
+        return lines[1:] if self.header else lines
+
+
+def read(
+    path: PathLike, delimiter: str | None = None, encoding: str | None = None, header: bool | None = None
+) -> Table:
+    """Return the table of a file.
+
+    Parameters
+    ----------
+    path : str or path
+        CSV, Parquet (.parquet), or .npy with an array (m, columns) or one with named fields.
+    delimiter : str, optional
+        Of CSV; one of , ; tab | is inferred unless given.
+    encoding : str, optional
+        Of CSV; UTF-8, or UTF-16 with a mark, unless given.
+    header : bool, optional
+        Whether line 1 of CSV holds names. It does if no cell of it is a number, unless given.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        For a file that is empty or has only a header, is no table, or is damaged; for columns of one name.
+    """
+    polars = import_polars()
+    source = os.fspath(path)
+    if Path(source).is_dir():
+        raise IsADirectoryError(f"{source} is a directory; give a file in it")
+    if not Path(source).exists():
+        raise FileNotFoundError(f"{source} does not exist (looked from {os.getcwd()})")
+    with open(source, "rb") as file:
+        start = file.read(4)
+    if not start:
+        raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
+    for magic, what in _NOT_TABLES.items():
+        if start.startswith(magic):
+            raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
+    kind = _MAGIC.get(start) or _KINDS.get(Path(source).suffix.lower(), "csv")
+    if kind == "parquet":
+        table = Table(_read_parquet(polars, source), source, kind)
+    elif kind == "npy":
+        table = Table(_read_npy(polars, source), source, kind)
+    else:
+        table = _read_csv(polars, source, delimiter, encoding, header)
+    if not len(table):
+        raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
+    return _tidied(table)
+
+
+def table_of(given: Any, what: str = "data") -> Table:
+    """Return a table, the file of a path, or a data frame of polars or pandas as a table."""
+    if isinstance(given, Table):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return read(given)
+    polars = import_polars()
+    if isinstance(given, polars.DataFrame):
+        return _tidied(Table(given, what))
+    if hasattr(given, "columns") and hasattr(given, "to_dict"):  # of pandas; polars' own way needs pyarrow
+        columns = {str(name): _from_pandas(polars, given[name]) for name in given.columns}
+        return _tidied(Table(polars.DataFrame(columns), what))
+    raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
+
+
+# --- CSV ----------------------------------------------------------------------------------------------------
+
+
+def _read_csv(polars: Any, source: str, delimiter: str | None, encoding: str | None, header: bool | None) -> Table:
+    data = Path(source).read_bytes()
+    encoding = encoding or next((e for mark, e in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
+    text = _decode(data, source, encoding)
+    if "\0" in text:
+        raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
+    if delimiter is None:
+        delimiter = infer_delimiter(text)
+    elif len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
+    first = next((cells for _, cells in _records(text, delimiter, source) if any(map(str.strip, cells))), None)
+    if first is None:
+        raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
+    names = names_of_header(first, header)
+    _check_names(names or (), source)
+    width = len(first)
+    try:
+        frame = polars.read_csv(
+            io.BytesIO(text.lstrip("\r\n").encode()),
+            separator=delimiter,
+            has_header=names is not None,
+            new_columns=list(names or (f"column {i}" for i in range(width))),
+            infer_schema=False,
+        )
+    except polars.exceptions.NoDataError:
+        frame = polars.DataFrame(
+            {name: [] for name in names or ()}, schema_overrides=dict.fromkeys(names or (), polars.String)
+        )
+    except polars.exceptions.PolarsError as error:
+        _check_widths(text, delimiter, source, width)
+        raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
+    if frame.height and frame.get_columns()[-1].null_count():  # of a line that is too short polars fills the rest
+        _check_widths(text, delimiter, source, width)
+    kept = frame.filter(_examples(polars, frame, text, delimiter, names is not None))
+    return Table(kept, source, "csv", delimiter, encoding, names is not None, frame.height - kept.height)
+
+
+def _is_blank(cells: Sequence[str]) -> bool:
+    """Tell whether a line has nothing in it; one of delimiters alone is an example all of whose values are missing."""
+    return len(cells) < 2 and not "".join(cells).strip()
+
+
+def _examples(polars: Any, frame: pl.DataFrame, text: str, delimiter: str, header: bool) -> npt.NDArray[np.bool_]:
+    """Tell which rows are examples: of a blank line polars makes a row without values."""
+    empty = frame.select(polars.all_horizontal(polars.all().str.strip_chars().fill_null("") == "")).to_series()
+    if not empty.any():
+        return np.ones(frame.height, dtype=bool)
+    records = dropwhile(_is_blank, (cells for _, cells in _records(text, delimiter)))
+    return np.array([not _is_blank(cells) for cells in islice(records, int(header), None)])
+
+
+def _decode(data: bytes, source: str, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except LookupError:
+        raise ValueError(f"encoding: Python knows no encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        other = "latin-1" if encoding.startswith("utf-8") else "utf-8"
+        raise ValueError(
+            f"{source}, line {line}: the byte {data[error.start]:#04x} is not {encoding} text; save the file as UTF-8, "
+            f"or name its encoding, such as {other} (--encoding {other})"
+        ) from None
+
+
+def _records(text: str, delimiter: str | None, source: str = "") -> Iterator[tuple[int, list[str]]]:
+    """Yield (number of its last line, cells) of each record."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or ",", strict=True)
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{source}, line {reader.line_num}: not valid CSV: {error}") from None
+
+
+def _check_widths(text: str, delimiter: str, source: str, width: int) -> None:
+    """Raise ValueError at the first line that has more or fewer cells than the header."""
+    for line, cells in _records(text, delimiter, source):
+        if len(cells) != width and any(map(str.strip, cells)):
+            raise ValueError(
+                f"{source}, line {line}: {len(cells)} cells where line 1 has {width}; correct the line, quote a cell "
+                f"that holds the delimiter {delimiter!r}, or name another one (--delimiter)"
+            )
+
+
+def _check_names(names: Sequence[str], source: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{source} has two columns of the name {twice[0]!r}; give each a name of its own")
+
+
+# --- other files --------------------------------------------------------------------------------------------
+
+
+def _read_parquet(polars: Any, source: str) -> pl.DataFrame:
+    try:
+        frame: pl.DataFrame = polars.read_parquet(source)
+        return frame
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise ValueError(f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _read_npy(polars: Any, source: str) -> pl.DataFrame:
+    try:
+        with open(source, "rb") as file:
+            array: Any = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{source} cannot be read as a .npy file, as np.save writes it: {error}") from None
+    if array.dtype.names and array.ndim == 1:
+        return polars.DataFrame({name: array[name] for name in array.dtype.names})  # type: ignore[no-any-return]
+    if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "biufU":
+        raise ValueError(
+            f"{source} must hold an array (m, columns) of numbers or text, or one with named fields, got shape "
+            f"{array.shape} of {array.dtype}"
+        )
+    return polars.DataFrame({f"column {i}": array[:, i] for i in range(array.shape[1])})  # type: ignore[no-any-return]
+
+
+def _from_pandas(polars: Any, series: Any) -> Any:
+    if series.dtype.kind == "M":
+        return polars.Series(series.to_numpy("datetime64[us]"))
+    values = series.to_numpy(dtype=object, na_value=None)
+    return polars.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
+
+
+# --- one form for all ---------------------------------------------------------------------------------------
+
+
+def _tidied(table: Table) -> Table:
+    """Return the table with text stripped, and what is empty as null."""
+    pl = import_polars()
+    frame = table.frame
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Categorical | pl.Enum) or dtype == pl.Boolean or dtype == pl.Null:
+            frame = frame.with_columns(pl.col(name).cast(pl.String))
+        elif dtype.is_float():
+            frame = frame.with_columns(pl.col(name).fill_nan(None))
+        elif not (dtype.is_numeric() or dtype == pl.String or dtype.is_temporal()):
+            raise ValueError(
+                f"{table.source}, column {name!r}: {dtype} cannot be used; wanted are numbers, text or dates"
+            )
+    text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    stripped = (pl.col(name).str.strip_chars() for name in text)
+    frame = frame.with_columns(
+        *(pl.when(column != "").then(column).alias(name) for name, column in zip(text, stripped, strict=True))
+    )
+    if frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all():
+        raise ValueError(f"{table.source} has no values in it, only names ({', '.join(frame.columns)})")
+    return replace(table, frame=frame)
+
+
+def first_rows(values: Sequence[Any], count: int = 3) -> str:
+    """Return some values for a message.
+
+    >>> first_rows(["a", "b", "c", "d"])
+    "'a', 'b', 'c', …"
+    """
+    shown = ", ".join(repr(value) for value in islice(values, count))
+    return shown + (", …" if len(values) > count else "")

@@ -1,0 +1,132 @@
+"""What training on a table gave, in words for a terminal and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vecprop.tabular.learning import Plan, Trained
+from vecprop.tabular.scores import MEANINGS
+
+_TITLES = {"network": "network", "linear": "linear model", "constant": "constant"}
+_NAMES = {
+    "r2": "R²",
+    "mean_absolute_error": "mean absolute error",
+    "median_absolute_error": "median absolute error",
+    "root_mean_squared_error": "root mean squared error",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1_macro": "F1, mean of the classes",
+    "log_loss": "log loss",
+    "roc_auc": "area under the ROC curve",
+}
+_OWN_UNITS = frozenset({"mean_absolute_error", "median_absolute_error", "root_mean_squared_error"})
+
+
+def described(plan: Plan) -> str:
+    """Return what was found in the file, before anything is trained."""
+    table, target = plan.table, plan.target
+    how = {
+        "csv": f"CSV with {_delimiter(table.delimiter)}{'' if table.header else ', without a header'}",
+        "parquet": "Parquet",
+        "npy": "array",
+        "frame": "data frame",
+    }[table.kind]
+    lines = [f"{table.source}: {how}, {len(table)} rows, {len(table.names)} columns"]
+    if table.blank:
+        lines.append(f"{table.blank} lines without any value left out")
+    if plan.unlabelled:
+        lines.append(f"{plan.unlabelled} rows without a target left out")
+    return "\n".join([*lines, f"target {target.name}: {target.task}, since {target.reason}"])
+
+
+def _delimiter(given: str | None) -> str:
+    return "tabs" if given == "\t" else f"{given!r}"
+
+
+def concluded(trained: Trained) -> str:
+    """Return how good the model is, beside the two that are simpler, and what the diagnosis says."""
+    history = trained.model.estimator.history_
+    epochs, networks = len(history["cost"]), trained.model.estimator.n_networks
+    ended = {
+        "patience": "no better validation loss for a while",
+        "epochs": "as many as were allowed",
+        "diverged": "it diverged; the best network before is kept",
+        "interrupted": "interrupted",
+    }.get(trained.model.estimator.stopped_, trained.model.estimator.stopped_)
+    several = f"{networks} networks, averaged: each " if networks > 1 else ""
+    lines = [
+        f"{several}{trained.model.estimator.network_}",
+        f"trained on {trained.rows['training']} rows in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
+        "",
+        score_table(f"{trained.rows['test']} test rows", {t: trained.scores[k] for k, t in _TITLES.items()}),
+        "",
+        *(f"note: {note}" for note in trained.notes),
+        str(trained.diagnosis) if trained.diagnosis else "diagnosis: nothing found",
+    ]
+    return "\n".join(lines)
+
+
+def score_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:
+    """Return scores side by side.
+
+    >>> print(score_table("2 rows", {"network": {"r2": 0.5, "mean_absolute_error": 12345.6}}))
+    2 rows               network
+    R²                     0.500
+    mean absolute error   12 346
+    """
+    cells = [[title, *columns]]
+    known = [name for name in MEANINGS if any(name in scores for scores in columns.values())]
+    cells += [[_NAMES[name], *(_number(name, scores.get(name)) for scores in columns.values())] for name in known]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rows = (
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in cells
+    )
+    return "\n".join(row.rstrip() for row in rows)
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if name in _OWN_UNITS:
+        return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:.3f}"
+
+
+def as_json(plan: Plan, trained: Trained) -> dict[str, Any]:
+    """Return everything as what JSON can hold."""
+    table, target, estimator = plan.table, plan.target, trained.model.estimator
+    preparation = trained.model.preparation
+    return {
+        "data": {
+            "file": table.source,
+            "kind": table.kind,
+            "delimiter": table.delimiter,
+            "encoding": table.encoding if table.kind == "csv" else None,
+            "rows": len(table),
+            "blank_lines": table.blank,
+            "unlabelled_rows": plan.unlabelled,
+        },
+        "target": {"name": target.name, "task": target.task, "reason": target.reason, "classes": trained.model.classes},
+        "columns": {column.name: {"kind": column.kind, "use": str(column)} for column in preparation.columns},
+        "left_out": preparation.left_out,
+        "missing": {
+            part: {name: found.missing for name, found in prepared.found.items() if found.missing}
+            for part, prepared in (("training", trained.training), ("test", trained.test))
+        },
+        "rows": trained.rows,
+        "network": str(estimator.network_),
+        "settings": trained.model.about["settings"],
+        "training": {
+            "seconds": trained.seconds,
+            "epochs": len(estimator.history_["cost"]),
+            "stopped": estimator.stopped_,
+            "loss": estimator.loss_curve_,
+            "validation_loss": estimator.validation_loss_curve_,
+        },
+        "scores": trained.scores,
+        "meanings": {name: MEANINGS[name] for name in trained.scores["network"]},
+        "diagnosis": [{"name": f.name, "message": f.message, "advice": f.advice} for f in trained.diagnosis],
+        "notes": list(trained.notes),
+    }

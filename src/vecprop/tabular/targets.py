@@ -1,0 +1,154 @@
+"""The column that is to be predicted: numbers to be hit, or classes to be told apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from vecprop.errors import unknown_name
+from vecprop.tables import MISSING, MOST_INTEGER_CLASSES
+from vecprop.tabular.columns import Numeric, find_kind, label, numbers, texts
+from vecprop.tabular.reading import Table, first_rows, import_polars
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+Task = Literal["regression", "classification"]
+TASKS = ("regression", "classification")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target of a model.
+
+    name : of its column
+    task : "regression" or "classification"
+    reason : why that is its task
+    whole : whether its classes are whole numbers
+    decimal : the sign between whole and fraction
+    """
+
+    name: str
+    task: str
+    reason: str
+    whole: bool = False
+    decimal: str = "."
+
+    def values(self, table: Table) -> npt.NDArray[Any]:
+        """Return the targets (m,): numbers or labels; ValueError at the first that is missing or of another kind."""
+        if self.name not in table.names:
+            raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
+        _refuse_missing(table, self.name)
+        if self.task == "regression":
+            return numbers(table, self.name, self.decimal)
+        if self.whole:
+            return numbers(table, self.name).astype(np.int64)
+        return np.array(texts(table, self.name), dtype=str)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the target as what JSON can hold."""
+        return asdict(self)
+
+
+def find_target(table: Table, name: str, task: str | None = None) -> Target:
+    """Return the target of this name (or index), its task found out unless given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, a target is missing, all are alike, or they do not fit the task.
+    """
+    if task is not None and task not in TASKS:
+        raise ValueError(f"task: {unknown_name('task', task, TASKS)}")
+    name = table.find(name, "target")
+    _refuse_missing(table, name)
+    target = _of_text(table, name, task) if _is_text(table, name, task) else _of_numbers(table, name, task)
+    values = target.values(table)
+    if len(np.unique(values)) == 1:
+        what = "class" if target.task == "classification" else "value"
+        raise ValueError(
+            f"{table.source}: the target {name!r} has only one {what}, {values[0].item()!r}: there is nothing to learn"
+        )
+    return target
+
+
+def _is_text(table: Table, name: str, task: str | None) -> bool:
+    if table.column(name).dtype != import_polars().String:
+        return False
+    if len(set(texts(table, name))) == 1:
+        return True
+    # of numbers with a few words among them it says which cell is wrong
+    return not isinstance(find_kind(table, name), Numeric) and (task != "regression" or not _is_whole(table, name))
+
+
+def _is_whole(table: Table, name: str) -> bool:
+    try:
+        return bool((numbers(table, name) % 1 == 0).all())
+    except ValueError:
+        return False
+
+
+def _of_text(table: Table, name: str, task: str | None) -> Target:
+    cells = [cell for cell in texts(table, name) if cell is not None]
+    if task == "regression":
+        numbers(table, name)  # says which cell is none
+    whole = _is_whole(table, name)
+    counts = Counter(cells)
+    if len(counts) > max(MOST_INTEGER_CLASSES, len(cells) // 2) and task is None:
+        raise ValueError(
+            f"{table.source}: the target {name!r} has {len(counts)} different texts in {len(cells)} rows, such as "
+            f"{first_rows(cells, 2)}: these are no classes; name another target, or say --task classification"
+        )
+    return Target(name, "classification", f"it has {len(counts)} classes: {first_rows(sorted(counts))}", whole)
+
+
+def _of_numbers(table: Table, name: str, task: str | None) -> Target:
+    kind = find_kind(table, name)
+    decimal = kind.decimal if isinstance(kind, Numeric) else "."
+    values = numbers(table, name, decimal)
+    distinct = np.unique(values)
+    whole = bool((values % 1 == 0).all())
+    if task is None:
+        task = "classification" if whole and len(distinct) <= MOST_INTEGER_CLASSES else "regression"
+    if task == "regression":
+        words = "whole numbers" if whole else "numbers"
+        return Target(name, task, f"it has {len(distinct)} different {words}", False, decimal)
+    if not whole and len(distinct) > MOST_INTEGER_CLASSES:
+        raise ValueError(
+            f"{table.source}: the target {name!r} has {len(distinct)} different numbers, too many for classes; say "
+            "--task regression"
+        )
+    shown = first_rows([label(float(value)) for value in distinct])
+    return Target(name, task, f"it has {len(distinct)} classes: {shown}", whole)
+
+
+def _refuse_missing(table: Table, name: str) -> None:
+    rows = np.flatnonzero(_missing(table.column(name)))
+    if len(rows):
+        more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
+        raise ValueError(
+            f"{table.place(int(rows[0]), name)}: the target is missing{more}; fill it in, or leave these rows out "
+            "(--drop-unlabelled)"
+        )
+
+
+def without_unlabelled(table: Table, name: str) -> tuple[Table, int]:
+    """Return the table without the rows whose target is missing, and how many they were."""
+    name = table.find(name, "target")
+    series = table.column(name)
+    missing = _missing(series)
+    if missing.all():
+        raise ValueError(f"{table.source}: the target {name!r} is missing in all rows")
+    return table.take(np.flatnonzero(~missing)), int(missing.sum())
+
+
+def _missing(series: pl.Series) -> npt.NDArray[np.bool_]:
+    """Tell which targets are missing."""
+    missing = series.is_null()
+    if series.dtype == import_polars().String:
+        missing = missing | series.str.to_lowercase().is_in(sorted(MISSING - {"none", "null"}))  # may well be classes
+    return missing.to_numpy().astype(bool)

@@ -1,0 +1,558 @@
+"""Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("polars")
+pytest.importorskip("sklearn")
+import polars as pl
+
+import vecprop as vp
+from vecprop import tabular
+from vecprop.tabular import Choices, Settings
+from vecprop.tabular.columns import Category, Date, Number, find_kind
+from vecprop.tabular.houses import houses
+from vecprop.tabular.preparation import Preparation
+from vecprop.tabular.scores import of_classes, of_numbers
+from vecprop.tabular.targets import find_target
+
+QUICK = Settings(hidden=(8,), epochs=20, networks=1)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file and return its path."""
+
+    def write(content, name="data.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return path
+
+    return write
+
+
+def rows(count, *columns):
+    """CSV of some rows, from functions of the row's number."""
+    return "".join(",".join(str(column(i)) for column in columns) + "\n" for i in range(count))
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_delimiter_and_header_are_found(file, delimiter, end, quoted):
+    word = '"Bad{} ""Ems""{}"' if quoted else "Bonn{}{}"
+    lines = [delimiter.join(("area", "town", "price"))]
+    lines += [
+        delimiter.join((f"{40 + i}.5", word.format(delimiter if quoted else "", i), str(1000 * i))) for i in range(9)
+    ]
+    table = tabular.read(file(end.join(lines) + end))
+    assert (table.kind, table.delimiter, table.header, len(table)) == ("csv", delimiter, True, 9)
+    assert table.names == ["area", "town", "price"]
+    assert table.column("town")[3] == (f'Bad{delimiter} "Ems"3' if quoted else "Bonn3")
+    assert table.column("area").to_list()[:2] == ["40.5", "41.5"], "text, until it is known what it is"
+
+
+def test_no_header(file):
+    table = tabular.read(file("1,2\n3,4\n"))
+    assert (table.names, table.header, len(table)) == (["column 0", "column 1"], False, 2)
+    assert tabular.read(file("1,2\n3,4\n"), header=True).names == ["1", "2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_with_a_mark_are_known(file, encoding):
+    table = tabular.read(file("größe,ort\n1,Köln\n2,Ulm\n", encoding=encoding))
+    assert table.names == ["größe", "ort"] and table.column("ort")[0] == "Köln"
+
+
+def test_an_encoding_that_is_named(file):
+    path = file("größe,ort\n1,Köln\n", encoding="latin-1")
+    assert tabular.read(path, encoding="latin-1").column("ort")[0] == "Köln"
+    with pytest.raises(ValueError, match=r"data.csv, line 1: the byte 0xf6 is not utf-8 text; .*--encoding latin-1"):
+        tabular.read(path)
+    with pytest.raises(ValueError, match="knows no encoding 'latin-99'"):
+        tabular.read(path, encoding="latin-99")
+
+
+def test_blanks_and_lines_without_values(file):
+    table = tabular.read(file("a, b \n 1 ,x\n\n   \n2,  \n"))
+    assert table.names == ["a", "b"] and len(table) == 2 and table.blank == 2
+    assert table.column("a").to_list() == ["1", "2"] and table.column("b").to_list() == ["x", None]
+    table = tabular.read(file("a,b\n\n1,x\n,\n2,y\n\n"))
+    assert table.column("a").to_list() == ["1", None, "2"], "a row of delimiters is one whose values are missing"
+
+
+def test_lines_are_those_of_an_editor(file):
+    table = tabular.read(file('a,b\n1,"two\nlines"\n\n3,x\n4,y\n'))
+    assert [table.place(row, "b").split(",")[1] for row in range(3)] == [" line 2", " line 5", " line 6"]
+    assert table.take(np.array([2])).place(0, "b").endswith("line 6, column 'b'"), "of some rows, too"
+
+
+def test_parquet_and_npy_are_the_same_table(tmp_path):
+    frame = houses(m=30)
+    frame.write_csv(tmp_path / "h.csv")
+    frame.write_parquet(tmp_path / "h.parquet")
+    csv, parquet = (tabular.read(tmp_path / f"h.{kind}") for kind in ("csv", "parquet"))
+    assert (csv.kind, parquet.kind) == ("csv", "parquet")
+    learned = [tabular.plan(table, "price") for table in (csv, parquet)]
+    encoded = [tabular.train(plan, QUICK).training.X for plan in learned]
+    np.testing.assert_array_equal(*encoded)
+    np.save(tmp_path / "h.npy", frame.select("area", "rooms", "price").to_numpy())
+    table = tabular.read(tmp_path / "h.npy")
+    assert table.names == ["column 0", "column 1", "column 2"]
+    assert tabular.plan(table, "-1").target.name == "column 2"
+    fields = np.zeros(5, dtype=[("x", "f8"), ("kind", "U3")])
+    np.save(tmp_path / "fields.npy", fields)
+    assert tabular.read(tmp_path / "fields.npy").names == ["x", "kind"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        ("", "d.csv", "is empty; wanted is a table"),
+        ("\n\n", "d.csv", "is empty; wanted is a table"),
+        ("a,b\n", "d.csv", r"has only a header \(a, b\) and no examples"),
+        ("a,b\n,\n\n", "d.csv", "has no values in it"),
+        ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
+        ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
+        ("a,b\n1,2\n\n1\n", "d.csv", "line 4: 1 cells where line 1 has 2"),
+        ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
+        (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
+        (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
+        (b"a,b\n1,\x00\n", "d.csv", "is no text: it has a zero byte"),
+        (b"PAR1" + bytes(20), "d.parquet", "cannot be read as Parquet"),
+        (b"a,b\n1,2\n", "d.parquet", "cannot be read as Parquet"),
+        (b"\x93NUMPY\x01\x00", "d.npy", "cannot be read as a .npy file"),
+    ],
+)
+def test_files_that_are_no_tables(file, content, name, message):
+    with pytest.raises(ValueError, match=message):
+        tabular.read(file(content, name))
+
+
+def test_paths_that_are_no_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none.csv does not exist \(looked from"):
+        tabular.read(tmp_path / "none.csv")
+    with pytest.raises(IsADirectoryError, match="is a directory; give a file in it"):
+        tabular.read(tmp_path)
+    (tmp_path / "d.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="delimiter must be one character"):
+        tabular.read(tmp_path / "d.csv", delimiter="::")
+
+
+def test_arrays_that_are_no_tables(tmp_path):
+    for array in (np.zeros(3), np.zeros((2, 2, 2)), np.zeros((2, 2), dtype=complex)):
+        np.save(tmp_path / "a.npy", array)
+        with pytest.raises(ValueError, match=r"must hold an array \(m, columns\)"):
+            tabular.read(tmp_path / "a.npy")
+
+
+def test_data_frames():
+    pandas = pytest.importorskip("pandas")
+    days = ["2024-01-01", None, "2024-03-01"]
+    given = pandas.DataFrame(
+        {"x": [1.0, None, 3.0], "k": ["a", "b", None], "d": pandas.to_datetime(days), "n": [1, 2, 3]}
+    )
+    table = tabular.table_of(given)
+    assert table.column("x").to_list() == [1.0, None, 3.0] and table.column("k").to_list() == ["a", "b", None]
+    assert table.column("d").dtype.is_temporal() and table.column("d")[1] is None
+    with pytest.raises(TypeError, match="data must be a path or a data frame of pandas or polars, got list"):
+        tabular.table_of([1, 2])
+    with pytest.raises(ValueError, match=r"column 'x': List\(Int64\) cannot be used"):
+        tabular.table_of(pl.DataFrame({"x": [[1], [2]]}))
+
+
+# --- what a column is ---------------------------------------------------------------------------------------
+
+
+def kind_of(cells, name="c", delimiter=","):
+    table = tabular.table_of(
+        pl.DataFrame({name: [str(c) if c is not None else None for c in cells], "r": range(len(cells))})
+    )
+    return find_kind(tabular.Table(table.frame, "data", delimiter=delimiter), name)
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        ([1, 2.5, "-3e2", None], "Numeric(decimal='.')"),
+        ([1, "?", "NA", "n/a", "nan", 2], "Numeric(decimal='.')"),
+        (["red", "blue", "red", None], "Categorical()"),
+        (["yes", "no"] * 3, "Categorical()"),
+        (["1", "a"] * 5, "Categorical()"),
+        (["2024-01-31", "2023-12-01", None], "Dated(format='%Y-%m-%d')"),
+        (["31.01.2024", "01.12.2023"], "Dated(format='%d.%m.%Y')"),
+        (["31/01/2024", "01/12/2023"], "Dated(format='%d/%m/%Y')"),
+        (["01/31/2024", "12/01/2023"], "Dated(format='%m/%d/%Y')"),
+        (["2024-01-31 10:30", "2023-12-01 00:00"], "Dated(format='%Y-%m-%d %H:%M')"),
+        (["2024-01-31T10:30:00", "2023-12-01T00:00:00"], "Dated(format='%Y-%m-%dT%H:%M:%S')"),
+        ([None, None], "LeftOut(reason='it has no values')"),
+        ([7, 7, 7], "LeftOut(reason=\"all its values are '7'\")"),
+        (["7", "7.0", "7.00"], "LeftOut(reason='all its values are 7')"),
+        (range(30), "LeftOut(reason='it counts the rows')"),
+        (range(1, 31), "LeftOut(reason='it counts the rows')"),
+        ([f"name {i}" for i in range(50)], "LeftOut(reason='50 different texts in 50 rows are names, no categories')"),
+    ],
+)
+def test_what_a_column_is_taken_for(cells, found):
+    assert repr(kind_of(list(cells))) == found
+
+
+def test_identifiers_by_name():
+    numbers = [100 + 7 * i % 53 for i in range(53)]
+    assert repr(kind_of(numbers, "house_id")) == "LeftOut(reason='its numbers are names of the examples')"
+    assert repr(kind_of(numbers, "width")) == "Numeric(decimal='.')"
+
+
+def test_decimal_commas():
+    assert repr(kind_of(["1,5", "2", "1.234,75"], delimiter=";")) == "Numeric(decimal=',')"
+    table = tabular.Table(pl.DataFrame({"c": ["1,5", "1.234,75", None]}), "data", delimiter=";")
+    encoded, _ = Number.learn(table, "c", ",").encode(table)
+    np.testing.assert_array_equal(encoded, [[1.5, 0], [1234.75, 0], [(1.5 + 1234.75) / 2, 1]])
+
+
+def test_a_word_among_numbers_is_an_error_with_its_place(file):
+    path = file("a,b\n" + rows(40, lambda i: i * i, lambda i: "abc" if i == 16 else i % 7 + 0.5))
+    with pytest.raises(ValueError, match=r"data.csv, line 18, column 'b': 'abc' is not a number, and 39 of 40 cells"):
+        tabular.plan(tabular.read(path), "a")
+    marked = tabular.plan(tabular.read(path), "a", choices=Choices(missing=["abc"]))
+    assert repr(marked.kinds["b"]) == "Numeric(decimal='.')"
+    assert "Categorical" in repr(tabular.plan(tabular.read(path), "a", choices=Choices(categorical=["b"])).kinds["b"])
+    assert "as asked for" in repr(tabular.plan(tabular.read(path), "a", choices=Choices(drop=["b"])).kinds["b"])
+
+
+def test_dates_that_can_be_read_in_two_ways_are_refused():
+    cells = ["01/02/2024", "03/04/2024"]
+    with pytest.raises(ValueError, match="can be read as DD/MM/YYYY and as MM/DD/YYYY"):
+        kind_of(cells)
+    frame = pl.DataFrame({"d": cells * 10, "y": range(20)})
+    plan = tabular.plan(tabular.table_of(frame), "y", "regression", Choices(date_format="%m/%d/%Y"))
+    assert repr(plan.kinds["d"]) == "Dated(format='%m/%d/%Y')"
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"drop": ["aera"]}, "--drop: unknown column 'aera': did you mean 'area'"),
+        ({"numeric": ["y"]}, "--numeric 'y' is the target"),
+        ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
+        ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
+    ],
+)
+def test_wrong_choices(choices, message):
+    frame = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
+    with pytest.raises(ValueError, match=message):
+        tabular.train(tabular.plan(tabular.table_of(frame), "y", "regression", Choices(**choices)), QUICK)
+
+
+# --- what it becomes ----------------------------------------------------------------------------------------
+
+
+def test_numbers_by_hand():
+    table = tabular.table_of(pl.DataFrame({"c": [1.0, None, 4.0, 7.0]}))
+    column = Number.learn(table, "c")
+    assert column.features == ["c", "c is missing"] and column.fill == 4.0
+    encoded, found = column.encode(table)
+    np.testing.assert_array_equal(encoded, [[1, 0], [4, 1], [4, 0], [7, 0]])
+    assert found.missing == 1
+
+
+def test_categories_by_hand():
+    table = tabular.table_of(pl.DataFrame({"c": ["b", "a", "b", "c", "d", None]}))
+    column = Category.learn(table, "c", most=2)
+    assert column.categories == ("a", "b") and column.other == ("c", "d")
+    assert column.features == ["c=a", "c=b", "c=(other)", "c=(missing)"]
+    encoded, found = column.encode(tabular.table_of(pl.DataFrame({"c": ["b", "c", None, "new", "new"]})))
+    np.testing.assert_array_equal(encoded, [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]])
+    assert found.missing == 1 and found.unseen == {"new": 2}
+
+
+def test_dates_by_hand():
+    table = tabular.table_of(pl.DataFrame({"d": ["1970-01-01", "1970-01-08", None, "1970-01-03"]}))
+    encoded, found = Date.learn(table, "d", "%Y-%m-%d").encode(table)
+    year, week = 2 * np.pi / 365.2425, 2 * np.pi / 7
+    for row, day in zip(encoded, [0, 7, 2, 2], strict=True):
+        circle = [math.cos(year * day), math.sin(year * day), math.cos(week * day), math.sin(week * day)]
+        np.testing.assert_allclose(row[:5], [1970 + day / 365.2425, *circle], rtol=1e-12, atol=1e-12)
+    assert encoded[:, 5].tolist() == [0, 0, 1, 0] and found.missing == 1
+
+
+def test_hours_are_features_of_dates_with_a_time():
+    table = tabular.table_of(pl.DataFrame({"d": ["1970-01-01 06:00", "1970-01-02 12:00"]}))
+    column = Date.learn(table, "d", "%Y-%m-%d %H:%M")
+    assert column.features[-2:] == ["d: cos in the day", "d: sin in the day"]
+    np.testing.assert_allclose(column.encode(table)[0][:, -2:], [[0, 1], [-1, 0]], atol=1e-12)
+
+
+def test_preparation_is_learned_from_training_rows_alone_and_survives_json():
+    table = tabular.table_of(houses(m=200))
+    trained = tabular.train(tabular.plan(table, "price"), QUICK)
+    preparation = trained.model.preparation
+    known = table.take(np.setdiff1d(np.arange(200), _test_rows(trained, table)))
+    area = next(c for c in preparation.columns if c.name == "area")
+    assert area.fill == float(np.median(known.column("area").to_numpy()))
+    again = Preparation.from_json(preparation.to_json())
+    assert again == preparation
+    np.testing.assert_array_equal(again.transform(table).X, preparation.transform(table).X)
+
+
+def _test_rows(trained, table):
+    prices = table.column("price").to_list()
+    return [prices.index(price) for price in trained.truth.tolist()]
+
+
+def test_order_and_other_columns_do_not_matter():
+    frame = houses(m=150)
+    model = tabular.train(tabular.plan(tabular.table_of(frame), "price"), QUICK).model
+    predicted = model.predict(frame)
+    other = frame.select(
+        "sold", "price", pl.lit(1).alias("new"), "garden", "heating", "built", "rooms", "area", "district"
+    )
+    np.testing.assert_array_equal(model.predict(other), predicted)
+    assert model.prepare(other).ignored == ("new",)
+    np.testing.assert_array_equal(model.predict(frame.drop("price")), predicted)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop("area"), r"lacks the column 'area' of the training"),
+        (lambda f: f.rename({"area": "Area"}), r"lacks the column 'area' of the training: did you mean 'Area'"),
+        (lambda f: f.drop("area", "sold"), r"lacks the columns 'area', 'sold' of the training; it has: district"),
+        (lambda f: f.with_columns(area=pl.lit("big")), "column 'area': 'big' is not a finite number"),
+        (lambda f: f.with_columns(sold=pl.lit("soon")), "must hold dates, as in training; it has String"),
+    ],
+)
+def test_tables_that_do_not_fit(change, message):
+    frame = houses(m=60)
+    model = tabular.train(tabular.plan(tabular.table_of(frame), "price"), QUICK).model
+    with pytest.raises(ValueError, match=message):
+        model.predict(change(frame))
+
+
+# --- targets ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "found", "first"),
+    [
+        ([1.5, 2.5, 3.5], None, "regression", 1.5),
+        (list(range(0, 300, 10)), None, "regression", 0.0),
+        ([1, 2, 3, 1], None, "classification", 1),
+        ([1, 2, 3, 1], "regression", "regression", 1.0),
+        (["b", "a", "b"], None, "classification", "b"),
+        (["yes", "none", "no"], None, "classification", "yes"),
+        ([True, False, True], None, "classification", "true"),
+    ],
+)
+@pytest.mark.parametrize("typed", [True, False])
+def test_the_task_follows_the_target(cells, task, found, first, typed):
+    values = cells if typed else [str(c).lower() if isinstance(c, bool) else str(c) for c in cells]
+    target = find_target(tabular.table_of(pl.DataFrame({"y": values})), "y", task)
+    assert target.task == found
+    value = target.values(tabular.table_of(pl.DataFrame({"y": values})))[0].item()
+    assert value == first and type(value) is type(first)
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "message"),
+    [
+        (["a", "a"], None, "has only one class, 'a'"),
+        ([2.5, 2.5], None, "has only one value, 2.5"),
+        (["a", None, "b"], None, "row 1 .* the target is missing; fill it in, or leave these rows out"),
+        (["1.5", "nan", "NaN"], None, r"the target is missing \(2 such rows\)"),
+        (["a", "b"], "regression", "'a' is not a finite number"),
+        ([f"word {i}" for i in range(50)], None, "50 different texts in 50 rows, .* are no classes"),
+        ([i + 0.5 for i in range(50)], "classification", "50 different numbers, too many for classes"),
+        (["a", "b"], "clustering", "task: unknown task 'clustering'"),
+        ([str(i + 0.5) for i in range(39)] + ["abc"], None, "'abc' is not a number, and 39 of 40"),
+    ],
+)
+def test_targets_that_cannot_be_learned(cells, task, message):
+    with pytest.raises(ValueError, match=message):
+        find_target(tabular.table_of(pl.DataFrame({"y": cells, "x": range(len(cells))})), "y", task)
+
+
+def test_targets_by_name_and_index():
+    table = tabular.table_of(houses(m=20))
+    assert tabular.plan(table, "price").target.name == tabular.plan(table, "-1").target.name == "price"
+    with pytest.raises(ValueError, match="target: data has no column 'prize': did you mean 'price'"):
+        tabular.plan(table, "prize")
+
+
+def test_rows_without_a_target_are_left_out_where_that_is_wanted(file):
+    path = file("x,y\n" + rows(40, lambda i: i % 9, lambda i: "" if i in (3, 5) else i * 1.5))
+    with pytest.raises(ValueError, match=r"line 5, column 'y': the target is missing \(2 such rows\)"):
+        tabular.plan(tabular.read(path), "y")
+    plan = tabular.plan(tabular.read(path), "y", drop_unlabelled=True)
+    assert len(plan.table) == 38 and plan.unlabelled == 2
+    assert plan.table.place(3, "y").endswith("line 6, column 'y'"), "lines are still those of the file"
+
+
+def test_too_few_examples():
+    with pytest.raises(ValueError, match="data has 9 examples; at least 10 are needed"):
+        tabular.plan(tabular.table_of(pl.DataFrame({"x": range(9), "y": np.arange(9) / 2})), "y", "regression")
+    one = pl.DataFrame({"x": [1], "y": [2]})
+    with pytest.raises(ValueError, match="has only one class, 2"):
+        tabular.plan(tabular.table_of(one), "y")
+    alike = pl.DataFrame({"x": [1] * 20, "y": range(20)})
+    with pytest.raises(ValueError, match=r"has no column to learn from \(x: all its values are 1"):
+        tabular.train(tabular.plan(tabular.table_of(alike), "y", "regression"), QUICK)
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+
+def test_a_regression_finds_what_made_the_prices():
+    trained = tabular.train(tabular.plan(tabular.table_of(houses(m=1500)), "price"))
+    network, linear, constant = (trained.scores[name] for name in ("network", "linear", "constant"))
+    assert network["r2"] > 0.93 and network["r2"] > linear["r2"] > 0.8 and abs(constant["r2"]) < 0.05
+    assert network["mean_absolute_error"] < 0.35 * constant["mean_absolute_error"]
+    assert trained.rows == {"training": 1200, "test": 300} and len(trained.truth) == 300
+    np.testing.assert_allclose(network["r2"], of_numbers(trained.truth, trained.predicted)["r2"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [["rose", "lily", "aster"], [3, 1, 2]])
+def test_a_classification_keeps_its_labels(labels, tmp_path):
+    data = vp.datasets.iris()
+    frame = pl.DataFrame({f"x{i}": row for i, row in enumerate(data.X)})
+    kinds = np.array(labels)[data.Y.argmax(axis=0)]
+    frame = frame.with_columns(kind=pl.Series(kinds))
+    trained = tabular.train(tabular.plan(tabular.table_of(frame), "kind"), Settings(networks=2))
+    assert trained.scores["network"]["accuracy"] > 0.85 > trained.scores["constant"]["accuracy"]
+    model = trained.model
+    assert model.classes == sorted(labels) and set(model.predict(frame)) <= set(labels)
+    P = model.predict_proba(frame)
+    assert P.shape == (150, 3) and np.allclose(P.sum(axis=1), 1, atol=1e-5)
+    counts = [int((trained.truth == label).sum()) for label in model.classes]
+    assert counts == [10, 10, 10], "the classes keep their shares"
+    vp.save(tmp_path / "iris", model)
+    again = vp.load(tmp_path / "iris")
+    np.testing.assert_array_equal(again.predict_proba(frame), P)
+    assert again.evaluate(frame) == model.evaluate(frame) and again.about == model.about
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_another():
+    plan = tabular.plan(tabular.table_of(houses(m=100)), "price")
+    one, two, other = (tabular.train(plan, Settings(epochs=3, seed=seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.predicted, two.predicted)
+    assert not np.array_equal(one.truth, other.truth)
+
+
+def test_the_model_of_one_backend_predicts_on_another(jax_backend, tmp_path):
+    frame = houses(m=100)
+    trained = tabular.train(tabular.plan(tabular.table_of(frame), "price"), Settings(epochs=5, networks=1))
+    vp.save(tmp_path / "m", trained.model)
+    np.testing.assert_allclose(
+        vp.load(tmp_path / "m", backend=jax_backend).predict(frame), trained.model.predict(frame), rtol=1e-4
+    )
+
+
+def test_a_linear_model_is_no_hidden_layer():
+    trained = tabular.train(tabular.plan(tabular.table_of(houses(m=300)), "price"), Settings(hidden=()))
+    assert trained.model.estimator.network_.sizes == (trained.training.X.shape[1], 1)
+    np.testing.assert_allclose(trained.scores["network"]["r2"], trained.scores["linear"]["r2"], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"test_share": 0}, "test_share must be"),
+        ({"test_share": 1.5}, "test_share must be"),
+        ({"networks": 0}, "networks must be"),
+        ({"epochs": -1}, "epochs must be"),
+        ({"seed": -1}, "seed"),
+        ({"hidden": (0,)}, r"hidden_layer_sizes\[0\]"),
+        ({"activation": "relo"}, "did you mean 'relu'"),
+        ({"learning_rate": 0.0}, "learning_rate_init must be"),
+        ({"backend": "nunpy"}, "unknown backend 'nunpy': did you mean 'numpy'"),
+    ],
+)
+def test_wrong_settings(setting, message):
+    plan = tabular.plan(tabular.table_of(houses(m=30)), "price")
+    with pytest.raises((ValueError, TypeError), match=message):
+        tabular.train(plan, Settings(**setting))
+
+
+def test_scores_against_scikit_learn():
+    from sklearn import metrics
+
+    random = np.random.default_rng(0)
+    y, predicted = random.standard_normal((2, 50))
+    own = of_numbers(y, predicted)
+    assert math.isclose(own["r2"], metrics.r2_score(y, predicted))
+    assert math.isclose(own["mean_absolute_error"], metrics.mean_absolute_error(y, predicted))
+    assert math.isclose(own["root_mean_squared_error"], metrics.root_mean_squared_error(y, predicted))
+    classes = np.array(["a", "b", "c"])
+    labels, P = classes[random.integers(3, size=50)], random.dirichlet(np.ones(3), 50)
+    own = of_classes(labels, np.log(P), classes)
+    assert math.isclose(own["accuracy"], metrics.accuracy_score(labels, classes[P.argmax(axis=1)]))
+    assert math.isclose(own["balanced_accuracy"], metrics.balanced_accuracy_score(labels, classes[P.argmax(axis=1)]))
+    assert math.isclose(own["log_loss"], metrics.log_loss(labels, P, labels=classes))
+    with pytest.raises(ValueError, match="classes that training did not have: z"):
+        of_classes(np.array(["a", "z"]), np.log(P[:2]), classes)
+
+
+# --- files and ONNX -----------------------------------------------------------------------------------------
+
+
+def test_a_file_with_other_contents_is_refused(tmp_path):
+    from vecprop import container
+
+    model = tabular.train(tabular.plan(tabular.table_of(houses(m=30)), "price"), QUICK).model
+    vp.save(tmp_path / "m", model)
+    header, tensors = container.decode((tmp_path / "m").read_bytes(), "m")
+    for change in (
+        {"preparation": {"columns": [], "left_out": {}}},
+        {"preparation": {"columns": [{"kind": "poem"}], "left_out": {}}},
+        {"target": {"name": "price"}},
+        {"estimator": {}},
+    ):
+        (tmp_path / "m").write_bytes(container.encode(header | change, tensors))
+        with pytest.raises(vp.ModelFileError, match="holds no model that this version of vecprop knows"):
+            vp.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("opset", [13, 17])
+def test_onnx_has_the_preparation_inside(opset):
+    ort = pytest.importorskip("onnxruntime")
+    frame = houses(m=300).with_columns(kind=pl.Series(np.where(np.arange(300) % 3 == 0, "cheap", "dear")))
+    for target in ("price", "kind"):
+        model = tabular.train(tabular.plan(tabular.table_of(frame), target), Settings(epochs=5, networks=2)).model
+        session = ort.InferenceSession(vp.export_onnx(model, opset=opset))
+        strange = frame.with_columns(heating=pl.Series(["fusion", *frame["heating"].to_list()[1:]]))
+        feed = {}
+        for given in session.get_inputs():
+            column = strange[given.name]
+            if given.type == "tensor(string)":
+                values = np.array([v or "" for v in column.to_list()], dtype=object)
+            elif given.type == "tensor(double)":
+                values = column.cast(pl.Date).to_physical().cast(pl.Float64).to_numpy()
+            else:
+                values = column.cast(pl.Float32).to_numpy()
+            feed[given.name] = values[:, np.newaxis]
+        found = session.run(None, feed)
+        if target == "price":
+            expected = model.predict(strange)
+            assert np.abs(found[0] - expected).max() < 1e-5 * np.abs(expected).max()
+        else:
+            assert found[0].tolist() == model.predict(strange).tolist()
+            np.testing.assert_allclose(found[1], model.predict_proba(strange), atol=1e-5)
+
+
+def test_onnx_has_no_two_values_of_one_name():
+    pytest.importorskip("onnx")
+    frame = pl.DataFrame({"label": np.arange(20.0) ** 2, "y": ["a", "b"] * 10})
+    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK).model
+    with pytest.raises(ValueError, match="a column of the name 'label' cannot be an input"):
+        vp.export_onnx(model)
+    ort = pytest.importorskip("onnxruntime")
+    frame = pl.DataFrame({"W1": np.arange(20.0) ** 2, "X": np.arange(20.0)[::-1] ** 2, "y": ["a", "b"] * 10})
+    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK).model
+    session = ort.InferenceSession(vp.export_onnx(model))
+    feed = {name: frame[name].to_numpy().astype("float32")[:, None] for name in ("W1", "X")}
+    assert session.run(None, feed)[0].tolist() == model.predict(frame).tolist()
