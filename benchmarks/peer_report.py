@@ -183,7 +183,7 @@ def draw_ratios(comparison: Comparison, path: Path, dpi: float = 110) -> None:
     (axes,), y, ticks = panels(width=9.0, height=1 + 0.24 * count), 0, []
     for name, ratios in groups.items():
         axes.text(
-            0.995, y - 0.3, name, ha="right", va="bottom", fontweight="bold", transform=axes.get_yaxis_transform()
+            0.008, y - 0.42, name, ha="left", va="bottom", fontweight="bold", transform=axes.get_yaxis_transform()
         )
         for peer, ratio in ratios:
             axes.barh(y, ratio, left=0, height=0.75, color=COLOURS[0])
