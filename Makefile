@@ -56,7 +56,7 @@ bench: env
 
 bench-peers: env
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),peers]"
-	$(BIN)/python benchmarks/peers.py --memory --out benchmarks/results/peers.json --picture docs/images/peers.png
+	$(BIN)/python benchmarks/peers.py --memory --out benchmarks/results/peers.json --picture vecprop-bench/peers.png
 
 bench-estimators: env
 	$(BIN)/python benchmarks/estimators.py --out benchmarks/results/estimators.json

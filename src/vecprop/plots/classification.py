@@ -13,6 +13,7 @@ from vecprop.plots.values import check_names, check_pair, check_vector
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_CONTRAST = 4.0
 _MOST_WITH_TEXT = 25  # classes; of more the numbers could not be read
 
 
@@ -122,17 +123,16 @@ def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
 
 
 def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
-    """Write the numbers into the cells of these colours (K, K, 3), black or white, whichever can be read better."""
+    """Write the numbers into the cells of these colours (K, K, 3): white on dark ones, which contrast with it 4:1."""
     K = len(values)
-    light = _luminance(colours)
-    black = (light + 0.05) / 0.05 > 1.05 / (light + 0.05)
+    white = 1.05 / (_luminance(colours) + 0.05) >= _CONTRAST  # else black contrasts by more than 21 / 4
     digits = 4 if shares else len(str(int(values.max())))
     size = min(11.0, 230.0 / (K * max(1.5, 0.62 * digits)))  # as wide as a cell on a figure of its own
     for i in range(K):
         for j in range(K):
             value = values[i, j]
             text = f"{value:.2f}" if shares else f"{int(value)}"
-            colour = "0.5" if value == 0 else "black" if black[i, j] else "white"
+            colour = "0.5" if value == 0 else "white" if white[i, j] else "black"
             ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
 
 
