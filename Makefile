@@ -9,13 +9,14 @@ OUT ?= vecprop-demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format bench bench-peers bench-estimators smoke gpu clean
+.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators smoke gpu clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
 	@echo "make test    environment, lint, all tests but those that need a GPU"
 	@echo "make quick   the tests that take less than a few seconds each"
 	@echo "make lint    ruff and mypy --strict"
+	@echo "make pictures   every picture of the documentation, drawn anew into docs/images/; half a minute"
 	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
@@ -50,12 +51,15 @@ format: env
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+pictures: env
+	$(BIN)/python docs/pictures.py
+
 bench: env
 	$(BIN)/python -m pytest benchmarks --benchmark-json=benchmarks/results/latest.json
 
 bench-peers: env
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),peers]"
-	$(BIN)/python benchmarks/peers.py --memory --out benchmarks/results/peers.json --picture docs/images/peers.png
+	$(BIN)/python benchmarks/peers.py --memory --out benchmarks/results/peers.json --picture vecprop-bench/peers.png
 
 bench-estimators: env
 	$(BIN)/python benchmarks/estimators.py --out benchmarks/results/estimators.json

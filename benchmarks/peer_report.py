@@ -182,9 +182,8 @@ def draw_ratios(comparison: Comparison, path: Path, dpi: float = 110) -> None:
     count = sum(len(ratios) + 1 for ratios in groups.values())
     (axes,), y, ticks = panels(width=9.0, height=1 + 0.24 * count), 0, []
     for name, ratios in groups.items():
-        axes.text(
-            0.995, y - 0.3, name, ha="right", va="bottom", fontweight="bold", transform=axes.get_yaxis_transform()
-        )
+        style = {"ha": "left", "va": "bottom", "fontweight": "bold", "bbox": _ON_WHITE}
+        axes.text(0.008, y - 0.45, name, transform=axes.get_yaxis_transform(), **style)
         for peer, ratio in ratios:
             axes.barh(y, ratio, left=0, height=0.75, color=COLOURS[0])
             axes.text(
@@ -199,7 +198,7 @@ def draw_ratios(comparison: Comparison, path: Path, dpi: float = 110) -> None:
             y += 1
         y += 1
     axes.axvline(1, color="0.3", linewidth=1, linestyle="--")
-    axes.set(xscale="log", xlabel="their time / that of vecprop's quicker backend", ylim=(y - 0.5, -1))
+    axes.set(xscale="log", xlabel="their time / that of vecprop's quicker backend", ylim=(y - 0.5, -1.5))
     largest = max(ratio for ratios in groups.values() for _, ratio in ratios)
     axes.set_xlim(min(0.5, *(0.8 * r for ratios in groups.values() for _, r in ratios)), 3 * largest)
     axes.set_yticks(*zip(*ticks, strict=True), fontsize=8)

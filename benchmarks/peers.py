@@ -1,6 +1,6 @@
 """vecprop against what one would take instead: the same networks, data, batches and optimizer, measured in turns.
 
-    python benchmarks/peers.py --out benchmarks/results/peers.json --picture docs/images/peers.png
+    python benchmarks/peers.py --out benchmarks/results/peers.json --picture vecprop-bench/peers.png
     python benchmarks/peers.py --only 30-100-2 --peers vecprop-numpy,torch --rounds 3 --budget 1
 
 A library that is not installed is left out with the reason. What is timed is the steady state: everything has been

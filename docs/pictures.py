@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "backends"), str(ROOT / "benchmarks")]
@@ -44,8 +45,17 @@ def picture(name: str) -> Callable[[Callable[[Path], object]], Callable[[Path], 
 
 
 def save(ax: Any, path: Path) -> Path:
-    """Write the figure of these axes."""
-    return plots.save(ax, path, DPI)
+    """Write the figure of these axes; 256 colours are enough for it, and make a third of the file."""
+    plots.save(ax, path, DPI)
+    return shrink(path)
+
+
+def shrink(path: Path) -> Path:
+    """Write a PNG again, with a palette."""
+    with Image.open(path) as image:
+        few = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+    return path
 
 
 # --- what is trained ----------------------------------------------------------------------------------------
@@ -55,21 +65,21 @@ def save(ax: Any, path: Path) -> Path:
 def digits() -> tuple[FitResult, datasets.Dataset]:
     """Return a network that reads digits, and the images it has not seen."""
     train, test = datasets.digits().split(0.2, seed=0)
-    net = vp.Network((64, 32, 10), hidden="relu", output="softmax")
+    net = vp.Network((64, 32, 10), output="softmax")
     optimizer = vp.Adam(3e-3, schedule=vp.Cosine())
     options: dict[str, Any] = {"epochs": 60, "batch_size": 32, "validation": 0.15, "metric": "accuracy"}
-    return vp.fit(net, train.X, train.Y, optimizer=optimizer, l2=1.0, dropout=0.1, seed=0, **options), test
+    return vp.fit(net, train.X, train.Y, optimizer=optimizer, l2=2.0, dropout=0.1, seed=0, **options), test
 
 
 @cache
 def houses() -> tuple[np.ndarray, np.ndarray]:
-    """Return the true and the predicted prices of houses that the network has not seen, (m,) in thousands of euros."""
+    """Return the true and the predicted prices of houses that the network has not seen, (m,) in euros."""
     train, test = datasets.house_prices(m=2500, seed=0).split(0.2, seed=0)
     mean, deviation = train.Y.mean(), train.Y.std()
     net = vp.Network((6, 32, 1), hidden="gelu", output="identity")
     options: dict[str, Any] = {"epochs": 100, "batch_size": 64, "standardize": True, "seed": 0}
     result = vp.fit(net, train.X, (train.Y - mean) / deviation, optimizer=vp.Adam(5e-3), l2=0.1, **options)
-    return test.Y[0] / 1000, (mean + deviation * result.forward(test.X)[0]) / 1000
+    return test.Y[0], mean + deviation * result.forward(test.X)[0]
 
 
 @cache
@@ -83,11 +93,10 @@ def saturation() -> dict[str, FitResult]:
 
 @picture("cost-curve.png")
 def cost_curve(path: Path) -> None:
-    """Four optimizers on two moons."""
+    """Three optimizers on two moons."""
     data = datasets.moons(m=400, seed=0)
     optimizers = {
         "gradient descent": vp.GradientDescent(0.1),
-        "momentum": vp.Momentum(0.1),
         "RMSProp": vp.RMSProp(0.01),
         "Adam": vp.Adam(0.01),
     }
@@ -109,7 +118,7 @@ def history(path: Path) -> None:
 
 @picture("gradient-norms.png")
 def gradient_norms(path: Path) -> None:
-    """The gradients of the same run, by layer."""
+    """Draw the gradients of the same run, by layer."""
     save(plots.gradient_norms(digits()[0]), path)
 
 
@@ -137,12 +146,12 @@ def vanishing(path: Path) -> None:
 
 @picture("decision-boundary.png")
 def decision_boundary(path: Path) -> None:
-    """The flower, without and with a hidden layer."""
+    """Draw the flower, without and with a hidden layer."""
     result = demonstrations.planar(0, backend="numpy")
     axes = plots.panels(2, width=4.8, height=5.0)
     runs = {"No hidden layer": result.logistic, "6 hidden units": result.network}
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
-        plots.decision_boundary(run.net, run.params, *result.train, ax, names=result.train.target_names)
+        plots.decision_boundary(run.net, run.params, *result.train, ax)
         ax.set_title(f"{name}: {100 * demonstrations.accuracy(run, result.test):.0f} % of unseen points right")
     save(axes[0], path)
 
@@ -152,11 +161,11 @@ def decision_boundary_animation(path: Path) -> None:
     """Two spirals, over the epochs."""
     data = datasets.spirals(m=240, seed=0)
     net = vp.Network((2, 16, 16, 1))
-    snapshots = plots.Snapshots(at=sorted({round(x) for x in [0, *np.geomspace(1, 300, 30)]}))
-    options: dict[str, Any] = {"epochs": 300, "batch_size": 40, "standardize": True, "seed": 0}
+    snapshots = plots.Snapshots(at=sorted({round(x) for x in [0, *np.geomspace(1, 100, 24)]}))
+    options: dict[str, Any] = {"epochs": 100, "batch_size": 40, "standardize": True, "seed": 0}
     vp.fit(net, data.X, data.Y, optimizer=vp.Adam(0.01), callbacks=snapshots, **options)
-    ax = plots.panels(width=4.6, height=4.9)[0]
-    plots.decision_boundary_animation(net, snapshots, data.X, data.Y, path, ax, fps=8, names=data.target_names)
+    ax = plots.panels(width=4.5, height=4.7)[0]
+    plots.decision_boundary_animation(net, snapshots, data.X, data.Y, path, ax, fps=8, dpi=72, names=data.target_names)
 
 
 # --- networks -----------------------------------------------------------------------------------------------
@@ -164,19 +173,22 @@ def decision_boundary_animation(path: Path) -> None:
 
 @picture("network-diagram.png")
 def network_diagram(path: Path) -> None:
-    """A network as it is specified, and one with its weights."""
-    train, _ = datasets.flower(seed=0).split(0.2, seed=0)
-    small = vp.Network((2, 4, 1))
-    result = vp.fit(small, train.X, train.Y, optimizer=vp.Adam(0.05), epochs=200, batch_size=64, seed=0)
-    left, right = plots.panels(2, width=5.0, height=5.0)
-    plots.network_diagram(vp.Network((784, 128, 10), hidden="relu", output="softmax"), ax=left)
-    plots.network_diagram(small, result.params, ax=right)
-    save(left, path)
+    """Draw a network as it is specified."""
+    save(plots.network_diagram(vp.Network((784, 128, 10), hidden="relu", output="softmax")), path)
+
+
+@picture("network-weights.png")
+def network_weights(path: Path) -> None:
+    """Draw a small network with the weights it has learned."""
+    data = datasets.moons(m=400, seed=0)
+    net = vp.Network((2, 5, 3, 1))
+    result = vp.fit(net, data.X, data.Y, optimizer=vp.Adam(0.02), epochs=150, batch_size=50, l2=0.1, seed=0)
+    save(plots.network_diagram(net, result.params), path)
 
 
 @picture("first-layer-weights.png")
 def first_layer_weights(path: Path) -> None:
-    """What each hidden unit looks at in an image of a digit."""
+    """Draw what each hidden unit looks at in an image of a digit."""
     save(plots.first_layer_weights(digits()[0].params, (8, 8), columns=8), path)
 
 
@@ -200,7 +212,7 @@ def activations(path: Path) -> None:
 
 @picture("confusion-matrix.png")
 def confusion_matrix(path: Path) -> None:
-    """The digits that were not seen."""
+    """Draw the digits that were not seen."""
     result, test = digits()
     save(plots.confusion_matrix(test.labels, result.forward(test.X).argmax(axis=0), names=test.target_names), path)
 
@@ -208,13 +220,13 @@ def confusion_matrix(path: Path) -> None:
 @picture("predicted-against-true.png")
 def predicted_against_true(path: Path) -> None:
     """Prices of houses that were not seen."""
-    save(plots.predicted_against_true(*houses(), quantity="price", units="1000 €"), path)
+    save(plots.predicted_against_true(*houses(), quantity="price", units="€"), path)
 
 
 @picture("residuals.png")
 def residuals(path: Path) -> None:
     """Their residuals."""
-    save(plots.residuals(*houses(), quantity="price", units="1000 €"), path)
+    save(plots.residuals(*houses(), quantity="price", units="€"), path)
 
 
 # --- speed --------------------------------------------------------------------------------------------------
@@ -222,7 +234,7 @@ def residuals(path: Path) -> None:
 
 @picture("speedup.png")
 def speedup(path: Path) -> None:
-    """The loop against the vectorized pass."""
+    """Draw the loop against the vectorized pass."""
     save(plots.speedup(Report.load(RESULTS / "cpu-2-cores-ladder.json")), path)
 
 
@@ -230,12 +242,14 @@ def speedup(path: Path) -> None:
 def peers(path: Path) -> None:
     """Other libraries."""
     draw_ratios(Comparison.load(RESULTS / "cpu-2-cores-peers.json"), path, DPI)
+    shrink(path)
 
 
 @picture("peers-growth.png")
 def peers_growth(path: Path) -> None:
     """How the cost grows."""
     draw_growth(Comparison.load(RESULTS / "cpu-2-cores-peers.json").growth, path, DPI)
+    shrink(path)
 
 
 def main(given: Sequence[str] | None = None) -> None:

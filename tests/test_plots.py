@@ -3,15 +3,23 @@
 import os
 import subprocess
 import sys
+import tempfile
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
 import vecprop as vp
 from vecprop import plots
+from vecprop.benchmark_report import Row
 
 HISTORY = {"cost": [1.0, 0.5, 0.25], "gradient_norm": [[0.1, 1.0], [0.01, 0.5], [0.001, 0.2]], "seconds": [1, 1, 1]}
+
+
+def a_row(rung, seconds, speedup=None):
+    what = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients", "m": 10}
+    return Row(rung=rung, seconds=seconds, measured_m=10, extrapolated=False, runs=3, speedup=speedup, **what)
 
 
 def lines(ax):
@@ -261,13 +269,81 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         plots.cost_curve(HISTORY)
 
 
+# Every function that draws on axes, with what it is given.
+NET = vp.Network((2, 3, 1))
+DRAWN = {
+    "activation": ("tanh",),
+    "activations": (["tanh", "relu"],),
+    "confusion_matrix": ([0, 1, 1], [0, 1, 0]),
+    "cost_curve": (HISTORY,),
+    "decision_boundary": (NET, NET.init(), np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0, 1]])),
+    "first_layer_weights": (NET.init(),),
+    "gradient_norms": (HISTORY,),
+    "gradient_norms_by_layer": (HISTORY,),
+    "gradient_norms_of_layer": (HISTORY,),
+    "history": (HISTORY,),
+    "network_diagram": (NET, NET.init()),
+    "predicted_against_true": ([1.0, 2.0], [1.0, 3.0]),
+    "residuals": ([1.0, 2.0], [1.0, 3.0]),
+    "speedup": ([a_row("per_example", 2.0), a_row("vectorized", 1.0, speedup=2.0)],),
+}
+NOT_DRAWN = {
+    "COLOURS",
+    "LINES",
+    "Snapshots",
+    "decision_boundary_animation",
+    "decorate",
+    "group_digits",
+    "panels",
+    "save",
+}
+
+
+def test_every_public_function_is_here():
+    assert set(plots.__all__) == set(DRAWN) | NOT_DRAWN
+    assert all(getattr(plots, name).__doc__ for name in set(plots.__all__) - {"COLOURS", "LINES"})
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_axes_are_used_and_returned_and_make_a_file(name, tmp_path):
+    left, right = plots.panels(2)
+    figure, before = right.figure, dict(matplotlib.rcParams)
+    ax = getattr(plots, name)(*DRAWN[name], ax=right)
+    assert ax is right and right.has_data()
+    assert not left.has_data() and not left.texts and not left.get_title()
+    own = getattr(plots, name)(*DRAWN[name])
+    assert own.figure is not figure
+    assert dict(matplotlib.rcParams) == before
+    assert plots.save(ax, tmp_path / "given.png").stat().st_size > 2000
+    # drawn anew: a layout that was drawn once is only nearly the same when it is drawn again
+    again = getattr(plots, name)(*DRAWN[name])
+    first, second = (plots.save(panel, tmp_path / "own.png").read_bytes() for panel in (own, again))
+    assert first == second and b"matplotlib" not in first.lower()
+
+
+def test_dots_per_inch(tmp_path):
+    assert imread(plots.save(plots.cost_curve(HISTORY), tmp_path / "a.png", dpi=50)).shape[:2] == (250, 320)
+    with pytest.raises(ValueError, match="dpi must be a finite number > 0"):
+        plots.save(plots.cost_curve(HISTORY), tmp_path / "b.png", dpi=0)
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf"])
+def test_vector_files_have_no_date(ending, tmp_path):
+    assert b"Date" not in plots.save(plots.cost_curve(HISTORY), tmp_path / f"a.{ending}").read_bytes()
+
+
 def test_nothing_global_is_touched():
     code = (
-        "import sys; import vecprop.plots as p; assert not any(m.startswith('matplotlib') for m in sys.modules);"
-        "p.cost_curve({'cost': [1.0, 0.5]}); assert 'matplotlib.pyplot' not in sys.modules"
+        "import sys; import vecprop.plots as p; assert not any(m.startswith('matplotlib') for m in sys.modules)\n"
+        "import vecprop as vp, numpy as np; net = vp.Network((2, 1))\n"
+        "p.cost_curve({'cost': [1.0, 0.5]}); p.network_diagram(net); p.first_layer_weights(net.init())\n"
+        "p.activations(); p.confusion_matrix([0, 1], [1, 1]); p.residuals([1.0], [2.0])\n"
+        "X, Y = vp.datasets.xor(m=8); p.decision_boundary_animation(net, {0: net.init()}, X, Y, sys.argv[1], dpi=30)\n"
+        "pyplot = sys.modules.get('matplotlib.pyplot'); assert pyplot is None or not pyplot.get_fignums()"
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env, timeout=60
-    )
+    env.pop("DISPLAY", None)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-W", "error", "-c", code, os.path.join(folder, "a.gif")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=60)
     assert done.returncode == 0, done.stderr

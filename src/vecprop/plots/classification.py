@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.arguments import check_flag
-from vecprop.plots.figures import COLOURS, decorate, panels
+from vecprop.plots.figures import COLOURS, Floats, decorate, panels
 from vecprop.plots.values import check_names, check_pair, check_vector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_CONTRAST = 4.0
 _MOST_WITH_TEXT = 25  # classes; of more the numbers could not be read
 
 
@@ -70,7 +71,7 @@ def confusion_matrix(
     top = 1.0 if shares else max(float(values.max()), 1.0)
     image = ax.imshow(values, cmap=blues, vmin=0, vmax=top, aspect="equal", origin="upper")
     if K <= _MOST_WITH_TEXT:
-        _write(ax, values, shares, top)
+        _write(ax, values, image.to_rgba(values)[..., :3], shares)
     right = np.trace(counts) / max(counts.sum(), 1)
     decorate(ax, "predicted class", "true class", f"Confusion matrix: {100 * right:.1f} % right", grid=False)
     slanted: dict[str, Any] = (
@@ -121,13 +122,21 @@ def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
     return array
 
 
-def _write(ax: "Axes", values: npt.NDArray[np.float64], shares: bool, top: float) -> None:
-    """Write the numbers into the cells, white on the dark ones."""
+def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
+    """Write the numbers into the cells of these colours (K, K, 3): white on dark ones, which contrast with it 4:1."""
     K = len(values)
-    size = min(11.0, 110.0 / (K + (K if shares else 0.5 * K)))
+    white = 1.05 / (_luminance(colours) + 0.05) >= _CONTRAST  # else black contrasts by more than 21 / 4
+    digits = 4 if shares else len(str(int(values.max())))
+    size = min(11.0, 230.0 / (K * max(1.5, 0.62 * digits)))  # as wide as a cell on a figure of its own
     for i in range(K):
         for j in range(K):
             value = values[i, j]
             text = f"{value:.2f}" if shares else f"{int(value)}"
-            colour = "white" if value > 0.55 * top else "0.6" if value == 0 else "black"
+            colour = "0.5" if value == 0 else "white" if white[i, j] else "black"
             ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
+
+
+def _luminance(colours: Floats) -> Floats:
+    """Return the relative luminance of sRGB colours (…, 3), as WCAG 2 defines it for the contrast of text."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722]), dtype=np.float64)

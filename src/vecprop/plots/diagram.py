@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _APART = 3.4  # from layer to layer, where units are 1 apart
+_MARGIN = 1.5
 _RADIUS = 0.38
+_INCHES = 0.52  # of 1, on a figure of its own
 _FILLS = ("0.93", "#D6E8F5", "#FBE3D2")  # inputs, hidden units, outputs
 _THINNEST, _THICKEST = 0.15, 3.0  # points
-_LINE = 0.72  # height of a line of text under a layer
+_LINE = 0.42  # height of a line of text under a layer
 
 
 class _Column(NamedTuple):
@@ -67,17 +69,18 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
         raise ValueError("params must hold finite weights, got a number that is not finite")
     slots = check_integer(most, "most", 3)
     columns = [_column(l, n, slots) for l, n in enumerate(net.sizes)]
+    low = -max(len(c.units) + (c.ellipsis is not None) for c in columns) / 2
+    bottom = low - 0.4 - (4 if weights is None else 5) * _LINE
     if ax is None:
-        ax = panels(width=max(5.0, 1.75 * len(columns) + 0.5), height=5.0)[0]
+        span = columns[-1].x + 2 * _MARGIN
+        ax = panels(width=_INCHES * span + 0.2, height=_INCHES * (-low + 0.1 - bottom) + 0.5)[0]
     for l, (left, right) in enumerate(pairwise(columns), start=1):
         _draw_weights(ax, left, right, None if weights is None else weights[l - 1])
     for l, column in enumerate(columns):
         _draw_units(ax, column, l, len(columns) - 1)
-    low = -max(len(c.units) + (c.ellipsis is not None) for c in columns) / 2
     for l, column in enumerate(columns):
         _describe(ax, net, l, column.x, low - 0.25, None if weights is None or l == 0 else weights[l - 1])
-    lines = 4 if weights is None else 5
-    ax.set(xlim=(-1.6, columns[-1].x + 1.6), ylim=(low - 0.3 - lines * _LINE, -low + 0.1), aspect="equal")
+    ax.set(xlim=(-_MARGIN, columns[-1].x + _MARGIN), ylim=(bottom, -low + 0.1), aspect="equal")
     ax.set_axis_off()
     ax.set_title(f"{'-'.join(map(str, net.sizes))}: {net.parameter_count:,} parameters".replace(",", " "))
     if weights is not None:

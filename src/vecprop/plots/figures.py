@@ -73,8 +73,9 @@ def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid:
         ax.set_yscale("log")
         # 0.2 and 0.05 read better than powers of ten, which over a narrow range would hardly appear.
         low, high = ax.get_ylim()
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1e3 * low else (1.0,)))
-        ax.yaxis.set_major_formatter("{x:g}")
+        if high < 1e3 * low:
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high < 8 * low else (1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
     if grid:
         ax.grid(visible=True, which="major", color="0.9")

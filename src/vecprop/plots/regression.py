@@ -48,7 +48,7 @@ def predicted_against_true(
     """
     true, predicted = _check(true, predicted)
     name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
-    ax = panels(width=5.4)[0] if ax is None else ax
+    ax = panels(width=5.8)[0] if ax is None else ax
     _scatter(ax, true, predicted)
     both = np.concatenate([true, predicted])
     margin = 0.04 * np.ptp(both) or 1.0
@@ -61,17 +61,19 @@ def predicted_against_true(
     spread = float(np.sum((true - true.mean()) ** 2))
     notes = [f"R² = {three_digits(1 - float(np.sum(errors**2)) / spread)}"] if spread > 0 else []
     notes.append(f"RMSE = {three_digits(float(np.sqrt(np.mean(errors**2))))} {unit}".rstrip())
-    _note(ax, "\n".join(notes))
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 3}
+    style: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": 9.5, "bbox": box}
+    ax.text(0.03, 0.97, "\n".join(notes), transform=ax.transAxes, **style)
     return ax
 
 
 def residuals(
     true: Any, predicted: Any, ax: "Axes | None" = None, *, quantity: str = "value", units: str = ""
 ) -> "Axes":
-    r"""Draw the residuals, true - predicted, against the predicted values: a pattern in them was not learned.
+    """Draw the residuals, true - predicted, against the predicted values: a pattern in them was not learned.
 
     The dashed line is 0; the dotted ones are one standard deviation of the residuals from their mean. Both numbers
-    stand in the picture.
+    stand in the title.
 
     Parameters
     ----------
@@ -96,8 +98,8 @@ def residuals(
     >>> ax = residuals([1.0, 5.0], [2.0, 4.0], units="m")
     >>> ax.collections[0].get_offsets().tolist()
     [[2.0, -1.0], [4.0, 1.0]]
-    >>> ax.texts[0].get_text()
-    'mean 0 m\nstandard deviation 1 m'
+    >>> ax.get_title()
+    'Residuals: mean 0 m, standard deviation 1 m'
     """
     true, predicted = _check(true, predicted)
     name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
@@ -108,10 +110,10 @@ def residuals(
     ax.axhline(0, color="0.3", linestyle="--", linewidth=1.2, label="0")
     for sign in (-1, 1) if deviation > 0 else ():
         ax.axhline(mean + sign * deviation, color="0.3", linestyle=":", linewidth=1.2, label="_deviation")
-    decorate(ax, _with_unit(f"predicted {name}", unit), _with_unit("true − predicted", unit), "Residuals")
+    decorate(ax, _with_unit(f"predicted {name}", unit), _with_unit("true − predicted", unit), "")
     _number_ticks(ax)
-    note = f"mean {three_digits(mean)} {unit}".rstrip()
-    _note(ax, f"{note}\nstandard deviation {three_digits(deviation)} {unit}".rstrip())
+    numbers = [f"{three_digits(value)} {unit}".rstrip() for value in (mean, deviation)]
+    ax.set_title(f"Residuals: mean {numbers[0]}, standard deviation {numbers[1]}")
     return ax
 
 
@@ -141,9 +143,3 @@ def _number_ticks(ax: "Axes") -> None:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: tick_text(value))
     ax.locator_params(axis="x", nbins=6)
-
-
-def _note(ax: "Axes", text: str) -> None:
-    """Write into the upper left corner, over what may be there."""
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 3}
-    ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", ha="left", fontsize=9.5, bbox=box)

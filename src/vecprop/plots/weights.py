@@ -66,7 +66,9 @@ def first_layer_weights(
         height, width = _check_image_shape(image_shape, n0)
         across = min(n1, check_positive_integer(columns, "columns") if columns is not None else -int(-(n1**0.5) // 1))
         picture, title = _tiles(W.reshape(n1, height, width), across), "Incoming weights of each unit of layer 1"
-    ax = panels(width=6.4 if image_shape is None else 6.0)[0] if ax is None else ax
+    if ax is None:
+        tall = 5.0 if image_shape is None else min(8.0, 5.2 * picture.shape[0] / picture.shape[1] + 0.4)
+        ax = panels(height=tall)[0]
     colours = signed_colours().with_extremes(bad="0.25")  # between the images
     largest = float(np.abs(W).max()) or 1.0
     style: dict[str, Any] = {"cmap": colours, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
@@ -78,7 +80,7 @@ def first_layer_weights(
     else:
         ax.set_title(title)
         ax.set_axis_off()
-    ax.figure.colorbar(image, ax=ax, label="weight", shrink=0.85)
+    ax.figure.colorbar(image, ax=ax, label="weight", fraction=0.05, pad=0.02)
     return ax
 
 

@@ -1,0 +1,160 @@
+"""Snapshots of a training run, and the film of its decision boundary."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vecprop as vp
+from helpers import backend_or_skip
+from vecprop import plots
+
+NET = vp.Network((2, 5, 1))
+DATA = vp.datasets.moons(m=60, seed=0)
+
+
+def train(snapshots, **options):
+    return vp.fit(NET, *DATA, optimizer=vp.Adam(0.05), callbacks=snapshots, **({"epochs": 6} | options))
+
+
+def rows(params):
+    return np.concatenate([np.asarray(a).ravel() for layer in params for a in layer])
+
+
+# --- snapshots ----------------------------------------------------------------------------------------------
+
+
+def test_which_epochs_are_kept():
+    for snapshots, epochs in (
+        (plots.Snapshots(), [0, 1, 2, 3, 4, 5, 6]),
+        (plots.Snapshots(every=4), [0, 4]),
+        (plots.Snapshots(at=[5, 1, 99]), [1, 5]),
+    ):
+        train(snapshots)
+        assert list(snapshots) == epochs and len(snapshots) == len(epochs)
+    assert repr(snapshots) == "Snapshots(at=[1, 5, 99]): 2 kept"
+
+
+@pytest.mark.parametrize("name", ["numpy", "jax"])
+def test_what_is_kept_is_the_network_of_that_epoch(name):
+    """Each is the result of a run that ends there; epoch 0 is the start; all are NumPy arrays of their own."""
+    backend = backend_or_skip(name)
+    snapshots = plots.Snapshots(every=3)
+    train(snapshots, batch_size=20, backend=backend)
+    np.testing.assert_allclose(rows(snapshots[0]), rows(NET.init(seed=0, backend="numpy")), rtol=1e-6)
+    for epochs in (3, 6):
+        alone = vp.fit(NET, *DATA, optimizer=vp.Adam(0.05), epochs=epochs, batch_size=20, backend=backend)
+        np.testing.assert_allclose(rows(snapshots[epochs]), rows(alone.params), rtol=2e-6, atol=1e-6)
+        assert all(type(a) is np.ndarray for layer in snapshots[epochs] for a in layer)
+
+
+def test_scaling_and_batch_normalization_are_folded_in():
+    snapshots = plots.Snapshots()
+    X = 100 + 10 * DATA.X
+    result = vp.fit(NET, X, DATA.Y, epochs=4, batch_size=20, standardize=True, batch_norm=True, callbacks=snapshots)
+    np.testing.assert_array_equal(rows(snapshots[4]), rows(result.params))
+    assert not np.array_equal(rows(snapshots[3]), rows(result.params))
+
+
+def test_with_early_stopping_each_epoch_is_its_own_and_not_the_best():
+    snapshots = plots.Snapshots()
+    result = vp.fit(NET, *DATA, epochs=40, validation=0.3, patience=2, optimizer=vp.Adam(0.5), callbacks=snapshots)
+    best, last = int(result.state.best.epoch), result.state.epoch
+    assert best < last and list(snapshots) == list(range(last + 1))
+    np.testing.assert_array_equal(rows(snapshots[best]), rows(result.params))
+    np.testing.assert_array_equal(rows(snapshots[last]), rows(result.state.params))
+
+
+def test_lbfgs():
+    pytest.importorskip("scipy")
+    snapshots = plots.Snapshots()
+    result = vp.fit(NET, *DATA, optimizer=vp.LBFGS(), epochs=5, callbacks=snapshots)
+    assert list(snapshots) == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(rows(snapshots[5]), rows(result.params))
+
+
+def test_a_run_that_goes_on_is_added_and_a_new_one_begins_anew():
+    snapshots = plots.Snapshots(every=2)
+    result = train(snapshots)
+    train(snapshots, state=result.state, epochs=2)
+    assert list(snapshots) == [0, 2, 4, 6, 8]
+    train(snapshots, epochs=2)
+    assert list(snapshots) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"every": 0}, ValueError, "every must be a positive integer, got 0"),
+        ({"at": 3}, TypeError, "at must be a sequence of epochs, got 3"),
+        ({"at": [1, -1]}, ValueError, "at must be epochs, integers of at least 0, got -1"),
+        ({"at": "12"}, TypeError, "at must be epochs, integers"),
+    ],
+)
+def test_wrong_epochs(given, error, message):
+    with pytest.raises(error, match=message):
+        plots.Snapshots(**given)
+
+
+# --- the film -----------------------------------------------------------------------------------------------
+
+
+def test_the_film_shows_each_snapshot(tmp_path):
+    snapshots = plots.Snapshots(at=[0, 2, 6])
+    result = train(snapshots)
+    path = tmp_path / "new" / "boundary.gif"
+    ax = plots.panels()[0]
+    film = plots.decision_boundary_animation(NET, snapshots, *DATA, path, ax, fps=5, dpi=40, names=["up", "down"])
+    with Image.open(path) as gif:
+        assert gif.n_frames == 3 and gif.info["loop"] == 0 and gif.size == (256, 200)
+        durations = []
+        for k in range(3):
+            gif.seek(k)
+            durations.append(gif.info["duration"])
+        assert durations[:2] == [200, 200] and durations[2] >= 1500  # the last one stays
+    # what stands there is the last frame, and the same as the picture of the result
+    alone = plots.decision_boundary(NET, result.params, *DATA)
+    np.testing.assert_allclose(ax.images[0].get_array(), alone.images[0].get_array(), atol=1e-12)
+    assert len(ax.images) == 1 and [t.get_text() for t in ax.get_legend().get_texts()] == ["up", "down"]
+    right = np.mean((result.forward(DATA.X)[0] > 0.5) == DATA.labels)
+    assert ax.get_title() == f"epoch 6: {100 * right:.0f} % of the examples right"
+    film._func(0)
+    assert ax.get_title().startswith("epoch 0: ")
+    start = plots.decision_boundary(NET, snapshots[0], *DATA)
+    np.testing.assert_allclose(ax.images[0].get_array(), start.images[0].get_array(), atol=1e-12)
+
+
+def test_parameters_of_ones_own_in_any_order(jax_backend, tmp_path):
+    params = {10: NET.init(seed=1, backend=jax_backend), 0: NET.init(seed=0, backend=jax_backend)}
+    path = tmp_path / "two.gif"
+    film = plots.decision_boundary_animation(NET, params, *DATA, str(path), fps=2, dpi=30)
+    assert [*film.new_frame_seq()][:2] == [0, 10] and path.read_bytes()[:4] == b"GIF8"
+
+
+def test_the_same_film_is_the_same_file(tmp_path):
+    params = {0: NET.init(seed=0)}
+    for name in "ab":
+        plots.decision_boundary_animation(NET, params, *DATA, tmp_path / f"{name}.gif", dpi=30)
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"net": 3}, TypeError, "net must be a Network, got int"),
+        ({"snapshots": plots.Snapshots()}, ValueError, "snapshots must have at least one epoch, got none: train with"),
+        ({"snapshots": [NET.init()]}, TypeError, "snapshots must be a Snapshots that was a callback of fit, or a dict"),
+        ({"snapshots": {"a": NET.init()}}, TypeError, "snapshots must be a dict of epoch -> params, got 'a'"),
+        ({"snapshots": {3: vp.Network((2, 1)).init()}}, ValueError, r"snapshots\[3\] must have one \(W, b\) for each"),
+        ({"snapshots": {3: NET.init(seed=[0, 1])}}, ValueError, r"snapshots\[3\] must be one network, got a stack"),
+        ({"net": vp.Network((3, 5, 1))}, ValueError, "net must have 2 inputs"),
+        ({"X": np.zeros((4, 2))}, ValueError, "X must have shape"),
+        ({"path": "film.mp4"}, ValueError, "path must end in .gif, got 'film.mp4'"),
+        ({"fps": 0}, ValueError, "fps must be a finite number > 0, got 0"),
+        ({"dpi": -1}, ValueError, "dpi must be a finite number > 0, got -1"),
+        ({"names": ["one"]}, ValueError, "names must have 2 names, one for each class, got 1"),
+    ],
+)
+def test_what_cannot_be_animated(change, error, message):
+    given = {"net": NET, "snapshots": {0: NET.init()}, "X": DATA.X, "Y": DATA.Y}
+    with pytest.raises(error, match=message):
+        plots.decision_boundary_animation(**(given | change))
