@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "backends"), str(ROOT / "benchmark
 import vecprop as vp  # noqa: E402
 from peer_growth import draw_growth  # noqa: E402
 from peer_report import Comparison, draw_ratios  # noqa: E402
-from vecprop import datasets, deep, demonstrations, plots  # noqa: E402
+from vecprop import datasets, deep, demonstrations, plots, tabular  # noqa: E402
 from vecprop.benchmark_report import Report  # noqa: E402
 from vecprop.results import FitResult  # noqa: E402
 
@@ -73,13 +73,9 @@ def digits() -> tuple[FitResult, datasets.Dataset]:
 
 @cache
 def houses() -> tuple[np.ndarray, np.ndarray]:
-    """Return the true and the predicted prices of houses that the network has not seen, (m,) in euros."""
-    train, test = datasets.house_prices(m=2500, seed=0).split(0.2, seed=0)
-    mean, deviation = train.Y.mean(), train.Y.std()
-    net = vp.Network((6, 32, 1), hidden="gelu", output="identity")
-    options: dict[str, Any] = {"epochs": 100, "batch_size": 64, "standardize": True, "seed": 0}
-    result = vp.fit(net, train.X, (train.Y - mean) / deviation, optimizer=vp.Adam(5e-3), l2=0.1, **options)
-    return test.Y[0], mean + deviation * result.forward(test.X)[0]
+    """Return the true and the predicted prices of houses that `vecprop train` holds out, (m,) in euros."""
+    trained = tabular.train(tabular.plan(tabular.read(ROOT / "docs" / "data" / "houses.csv"), "price"))
+    return trained.truth, trained.predicted
 
 
 @cache

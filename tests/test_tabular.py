@@ -1,6 +1,7 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -556,3 +557,8 @@ def test_onnx_has_no_two_values_of_one_name():
     session = ort.InferenceSession(vp.export_onnx(model))
     feed = {name: frame[name].to_numpy().astype("float32")[:, None] for name in ("W1", "X")}
     assert session.run(None, feed)[0].tolist() == model.predict(frame).tolist()
+
+
+def test_the_table_of_the_documentation_is_the_one_that_is_generated():
+    path = Path(__file__).parent.parent / "docs" / "data" / "houses.csv"
+    assert path.read_text(encoding="utf-8") == houses().write_csv()

@@ -57,6 +57,8 @@ def demo(
     Checks gradients, learns handwritten digits, shows what a hidden layer adds, what zero and what large initial
     weights do, puts our estimators beside scikit-learn's, and times loops against the vectorized pass on every
     backend. It writes pictures into a folder, and ends with exit code 1 if anything it claims does not hold.
+
+    Example: vecprop demo --quick
     """
     from vecprop.cli.demo import run
 
@@ -87,7 +89,10 @@ def bench(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path("vecprop-bench"),
     json: Json = False,
 ) -> None:
-    """Time the loops over neurons and examples against the vectorized pass, over the number of examples m."""
+    """Time the loops over neurons and examples against the vectorized pass, over the number of examples m.
+
+    Example: vecprop bench --network 2-4-1 --sizes 10,1000
+    """
     from vecprop.cli import bench as benchmarks
 
     report = benchmarks.measure(backend, network, sizes, dtype or ["float32"], passes or ["gradients"], budget, out)
@@ -111,7 +116,10 @@ def check(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Check the hand-derived gradients of a network against numeric ones, on random data (E40)."""
+    """Check the hand-derived gradients of a network against numeric ones, on random data (E40).
+
+    Example: vecprop check --sizes 3,4,1 --hidden tanh --output sigmoid
+    """
     from vecprop.cli import check as checks
 
     net, report = checks.gradients(sizes, hidden, output, loss, m, l2, backend, seed)
@@ -126,7 +134,10 @@ def check(
 
 @app.command(short_help="Show what can be used here, and why.")
 def backends(json: Json = False) -> None:
-    """Show which backends can be used here, which one is active and why; and what is wrong with the others."""
+    """Show which backends can be used here, which one is active and why; and what is wrong with the others.
+
+    Example: vecprop backends
+    """
     table = vecprop.backends()
     active = next((status.name for status in table.values() if status.active), None)
     if json:
@@ -145,7 +156,10 @@ def shapes(
     m: Annotated[int, typer.Option("--m", metavar="M", help="Number of examples.")] = 100,
     json: Json = False,
 ) -> None:
-    """Print the shape of every quantity of a network, in the order in which they are computed (E16)."""
+    """Print the shape of every quantity of a network, in the order in which they are computed (E16).
+
+    Example: vecprop shapes 784 128 10 --m 100
+    """
     table = vecprop.Network(tuple(sizes)).shapes(m)
     if json:
         print_json(table)

@@ -49,7 +49,9 @@ class Prepared:
                 shown = ", ".join(f"{value!r} ({count})" for value, count in ranked[:3]) + (
                     ", …" if len(ranked) > 3 else ""
                 )
-                lines.append(f"{name}: {sum(f.unseen.values())} values that training did not have: {shown}")
+                count = sum(f.unseen.values())
+                values = "1 value" if count == 1 else f"{count} values"
+                lines.append(f"{name}: {values} that training did not have: {shown}")
         if self.ignored:
             lines.append(f"not used: {', '.join(self.ignored)}")
         return lines
