@@ -138,7 +138,8 @@ def _computed(
         X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
     elif params is None:  # where the data are
         checked = check_params(net, _beside(checked.params, X))
-    X, Y, _ = check_examples(net, checked, X, Y)
+    with checked.backend.scope(checked.dtype, "highest"):
+        X, Y, _ = check_examples(net, checked, X, Y)
     if X.ndim > 2 or Y.ndim > 2:
         raise ValueError(f"X and Y must be matrices, got shapes {tuple(X.shape)} and {tuple(Y.shape)}")
     arrays, J, difference = compute(net, checked, X, Y, l2)

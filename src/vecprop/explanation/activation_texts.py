@@ -193,8 +193,8 @@ def _ordered(g: Activation, l: int) -> ActivationText:
     cut = f".reshape({groups}, -1, m)"
     code = (
         f"{V} = {Z}{cut}\n"
-        f"{A} = np.concatenate([{V}[:, :1], np.logaddexp(0, {V}[:, 1:])], axis=1).cumsum(axis=1)\n"
-        f"{A} = {A}.reshape({Z}.shape)"
+        f"S{l} = np.concatenate([{V}[:, :1], np.logaddexp(0, {V}[:, 1:])], axis=1)\n"
+        f"{A} = S{l}.cumsum(axis=1).reshape({Z}.shape)"
     )
     back_code = (
         f"B{l} = {dA}{cut}[:, ::-1].cumsum(axis=1)[:, ::-1]\n"

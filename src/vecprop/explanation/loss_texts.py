@@ -23,6 +23,8 @@ class LossText:
         Its number.
     why : str
         What the loss is.
+    before : str
+        A line of code that the others need.
     """
 
     formula: str
@@ -31,6 +33,7 @@ class LossText:
     slope_code: str
     equation: str
     why: str
+    before: str = ""
 
 
 def describe(net: Network) -> LossText:
@@ -127,12 +130,13 @@ def _absolute_error(_: Any, A: str, Y: str) -> LossText:
 def _huber(loss: Any, A: str, Y: str) -> LossText:
     d = f"{loss.delta:g}"
     return LossText(
-        f"h({A} - {Y}), h(r) = ½ r² for |r| ≤ {d}, {d} (|r| - ½ · {d}) beyond",
-        f"np.where(np.abs({A} - {Y}) <= {d}, 0.5 * ({A} - {Y})**2, {d} * (np.abs({A} - {Y}) - 0.5 * {d}))",
-        f"{A} - {Y}, cut to [-{d}, {d}]",
-        f"np.clip({A} - {Y}, -{d}, {d})",
+        f"h(R), R = {A} - {Y}",
+        f"np.where(np.abs(R) <= {d}, 0.5 * R**2, {d} * (np.abs(R) - 0.5 * {d}))",
+        f"R, cut to [-{d}, {d}]",
+        f"np.clip(R, -{d}, {d})",
         "E25",
-        "Huber's loss: squared near 0, absolute far away.",
+        f"Huber's loss: h(r) = ½ r² for |r| ≤ {d}, and {d} (|r| - ½·{d}) beyond, so that an outlier counts less.",
+        f"R = {A} - {Y}",
     )
 
 
@@ -149,12 +153,12 @@ def _poisson(_: Any, A: str, Y: str) -> LossText:
 
 def _quantile(loss: Any, A: str, Y: str) -> LossText:
     levels = ", ".join(f"{q:g}" for q in loss.levels)
-    q = f"np.resize([{levels}], ({A}.shape[0], 1))"
     return LossText(
         f"q ({Y} - {A}) where {Y} ≥ {A}, (1 - q) ({A} - {Y}) elsewhere",
-        f"np.where({Y} >= {A}, {q} * ({Y} - {A}), (1 - {q}) * ({A} - {Y}))",
+        f"np.where({Y} >= {A}, q * ({Y} - {A}), (1 - q) * ({A} - {Y}))",
         f"-q where {Y} ≥ {A}, 1 - q elsewhere",
-        f"np.where({Y} >= {A}, -{q}, 1 - {q})",
+        f"np.where({Y} >= {A}, -q, 1 - q)",
         "E25",
-        f"The quantile loss, row by row for the levels q = {levels}.",
+        f"The quantile loss, for the levels q = {levels} in the rows.",
+        f"q = np.resize([{levels}], ({A}.shape[0], 1))",
     )

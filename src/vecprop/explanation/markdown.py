@@ -23,9 +23,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield from ("", "## Given", "")
     yield from _table(
         ("quantity", "shape", "what it is"),
-        [(_code(part.name), _code(str(part.shape)), _text(part.meaning)) for part in explanation.given],
+        [(_code(part.name), _code(str(part.shape)), _text(part.meaning)) for part in words.given(explanation)],
     )
-    for part in explanation.given:
+    for part in words.given(explanation):
         if part.value is not None:
             yield from ("", *_block([f"{part.name} =", *words.matrix_lines(part.value)]))
     yield from _steps(explanation)
@@ -44,7 +44,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
             for mistake in mistakes
         ],
     )
-    yield from ("", "## The whole as a program", "", *_block(explanation.program.splitlines(), "python"))
+    yield from ("", "## The whole as a program", "")
+    program = _block(explanation.program.splitlines(), "python")
+    yield from [words.no_program(explanation)] if words.is_deep(explanation) else program
     yield from ("", "The E-numbers are those of `docs/equations.md`.")
 
 

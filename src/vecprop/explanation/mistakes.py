@@ -90,10 +90,10 @@ def _how_wrong(result: NDArray, right: NDArray) -> str:
     at = np.abs(right) > 1e-12
     if not at.any():
         return ""
-    ratios = result[at] / right[at]
-    if not np.allclose(ratios, ratios.flat[0], rtol=1e-6):
+    ratio = (result[at] / right[at]).flat[0]
+    if not np.allclose(result, ratio * right, rtol=1e-6, atol=1e-12):
         return ""
-    return f": all of them are {ratios.flat[0]:.4g} times what they should be"
+    return f": all of them are {ratio:.4g} times what they should be"
 
 
 def _forward() -> Iterator[_Trial]:

@@ -170,10 +170,9 @@ class Passes:
             )
         text = loss_texts.describe(self.net)
         penalty = " + (λ/2m) Σ_l ‖W_l‖²" if self.l2 else ""
-        lines = [f"L = {text.code}", "J = np.sum(L) / m"]
+        lines = [*filter(None, [text.before]), f"L = {text.code}", "J = np.sum(L) / m"]
         if self.l2:
-            squares = " + ".join(f"np.sum(W{l}**2)" for l in range(1, L + 1))
-            lines.append(f"J = J + lam / (2 * m) * ({squares})")
+            lines += [f"J = J + lam / (2 * m) * np.sum(W{l}**2)" for l in range(1, L + 1)]
         outputs = "" if n == 1 else f" over the {n} outputs of each example and"
         yield self.step(
             "J",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -19,8 +20,9 @@ def render(explanation: Explanation) -> str:
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
-    yield words.heading(explanation)
-    yield from (f"  {line}" for line in words.overview(explanation))
+    yield from _wrap(words.heading(explanation), "", "  ")
+    for line in words.overview(explanation):
+        yield from _wrap(line, "  ", " " * 12)
     yield from _title("How to read it")
     for rule in words.RULES:
         yield from _wrap(rule, "  - ", "    ")
@@ -59,7 +61,10 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         for mistake in mistakes:
             yield from _mistake(mistake, happens[mistake.wrong])
     yield from _title("The whole as a program")
-    yield from (f"    {line}" for line in explanation.program.splitlines())
+    if words.is_deep(explanation):
+        yield from _wrap(words.no_program(explanation))
+    else:
+        yield from (f"    {line}" for line in explanation.program.splitlines())
     yield ""
     yield "E-numbers: docs/equations.md."
 
@@ -68,20 +73,22 @@ def _title(text: str) -> Iterator[str]:
     yield from ("", text, "-" * len(text))
 
 
-def _wrap(text: str, first: str = "", rest: str | None = None) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
+def _wrap(text: str, first: str = "", rest: str | None = None, width: int = WIDTH) -> list[str]:
+    """Return the lines of a text; an index such as [j, i] and a shape are never broken."""
+    lines = textwrap.wrap(
+        re.sub(r"(?<=,) (?=[\w]*[\])])", "\N{NO-BREAK SPACE}", text),
+        width,
         initial_indent=first,
         subsequent_indent=first if rest is None else rest,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _given(explanation: Explanation) -> Iterator[str]:
     width = max(len(str(part.shape)) for part in explanation.given)
-    for part in explanation.given:
+    for part in words.given(explanation):
         prefix = f"  {part.name:<4} {part.shape!s:<{width}}  "
         yield from _wrap(part.meaning, prefix, " " * len(prefix))
         if part.value is not None:
@@ -92,17 +99,20 @@ def _full(i: int, step: Step, reason: bool) -> Iterator[str]:
     """Yield a step with everything."""
     head, equation = f"{i:>3}  {step.formula}", f"  {step.equation}"
     yield ""
-    yield head + equation.rjust(WIDTH - len(head)) if len(head + equation) <= WIDTH else head
+    if len(head + equation) <= WIDTH:
+        yield head + equation.rjust(WIDTH - len(head))
+    else:
+        yield from _wrap(f"{step.formula}  ({step.equation})", f"{i:>3}  ", " " * 9)
     yield from _labelled("NumPy", step.code.splitlines())
     width = max(len(part.shapes) for part in step.operations)
     yield from _labelled("shapes", [f"{part.shapes:<{width}}   {part.kind}" for part in step.operations])
     if reason:
-        yield from _labelled("why", textwrap.wrap(step.reason, WIDTH - 5 - _LABEL, break_on_hyphens=False))
+        yield from _labelled("why", _wrap(step.reason, width=WIDTH - 5 - _LABEL))
     if step.value is not None:
         matrix = step.value.ndim > 0
         yield from _labelled("numbers", words.matrix_lines(step.value) if matrix else [f"{float(step.value):.4f}"])
     if step.example:
-        yield from _labelled("by hand", textwrap.wrap(step.example, WIDTH - 5 - _LABEL, break_on_hyphens=False))
+        yield from _labelled("by hand", _wrap(step.example, width=WIDTH - 5 - _LABEL))
     yield ""
 
 

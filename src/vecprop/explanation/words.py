@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from vecprop.explanation.parts import Explanation, Mistake, Step
+    from vecprop.explanation.parts import Explanation, Given, Mistake, Step
 
 RULES = (
     "A column is one example, a row is one unit: (n, m) is n units for m examples.",
@@ -23,7 +23,7 @@ RULES = (
     "of "
     "the layer before.",
 )
-_LARGEST_MATRIX = 8  # rows and columns printed; of a larger one the first ones and the last
+_LARGEST_MATRIX = 7  # rows and columns printed; of a larger one the first ones and the last
 _MOST_FULL_LAYERS = 6
 
 
@@ -136,10 +136,28 @@ def shown_in_full(explanation: Explanation) -> set[str]:
     return names
 
 
+def is_deep(explanation: Explanation) -> bool:
+    """Tell whether the text leaves out the layers in the middle, which repeat those beside them."""
+    return len(explanation.network.sizes) - 1 > _MOST_FULL_LAYERS and not explanation.has_numbers
+
+
 def left_out(explanation: Explanation, step: Step, full: set[str]) -> bool:
-    """Tell whether a step of a very deep network is left out of the text: it repeats those beside it."""
+    """Tell whether a step is left out of the text."""
     L = len(explanation.network.sizes) - 1
-    return L > _MOST_FULL_LAYERS and 2 < step.layer < L - 1 and step.name not in full and not explanation.has_numbers
+    return is_deep(explanation) and 2 < step.layer < L - 1 and step.name not in full
+
+
+def given(explanation: Explanation) -> Iterator[Given]:
+    """Yield what is given, for a deep network without the layers in the middle."""
+    L = len(explanation.network.sizes) - 1
+    middle = {f"{letter}{l}" for letter in "Wb" for l in range(3, L - 1)} if is_deep(explanation) else set()
+    return (part for part in explanation.given if part.name not in middle)
+
+
+def no_program(explanation: Explanation) -> str:
+    """Return what stands in place of a long program."""
+    lines = len(explanation.program.splitlines())
+    return f"It has {lines} lines: print explanation.program, or take a network of at most {_MOST_FULL_LAYERS} layers."
 
 
 def omission(explanation: Explanation) -> str:
@@ -172,7 +190,7 @@ def _cut(entries: Sequence[Any]) -> list[Any]:
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
-    text = f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4e}"
+    text = f"{value:.4f}" if abs(value) < 1e4 else f"{value:.2e}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
