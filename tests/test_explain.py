@@ -187,6 +187,7 @@ def test_equations_are_cited_and_exist():
     explanation = vp.explain((3, 4, 1))
     cited = {step.name: step.equation for step in explanation.steps}
     assert cited["Z1"] == "E9, E14" and cited["A1"] == "E18" and cited["J"] == "E10, E22"
+    assert vp.explain((3, 1))["dW1"].equation == "E4, E15"
     assert cited["dZ2"] == "E11, E22" and cited["dW2"] == "E11, E15"
 
 
@@ -246,6 +247,8 @@ def test_which_mistakes_there_are_depends_on_the_sizes():
     assert "shapes (4,3) (3,100)" in usual["W1 * X"].what_happens
     db = usual["db1 = np.sum(dZ1, axis=1) / m"]
     assert db.outcome == "wrong shape" and db.shape == (4,) and "b1 - 0.1 * db1 has the shape (4, 4)" in db.what_happens
+    single = outcomes((3, 1), 7)["db1 = np.sum(dZ1, axis=1) / m"]
+    assert "is right all the same" in single.what_happens and "right again" not in single.what_happens
     assert usual["dA1 = W2.T * dZ2"].outcome == "right by accident"
     assert "100 times" in usual["dW2 = dZ2 @ A1.T"].what_happens
     assert usual["dZ1 = dA1 * (1 - Z1 * Z1)"].outcome == "wrong numbers"

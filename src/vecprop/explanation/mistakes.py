@@ -55,7 +55,7 @@ def _try(trial: _Trial, arrays: Arrays) -> Mistake | None:
     if result.shape != wanted:
         says = f"The result has the shape {result.shape} instead of {wanted}."
         return _mistake(trial, "wrong shape", f"{says}{_follow(trial, arrays, result, right)}", result.shape, wanted)
-    if np.allclose(result, right, rtol=_CLOSE, atol=_CLOSE * float(np.max(np.abs(right), initial=0.0))):
+    if _same(result, right):
         if not trial.by_accident:
             return None
         says = f"The shape {wanted} and the numbers are right."
@@ -79,16 +79,23 @@ def _follow(trial: _Trial, arrays: Arrays, wrong: NDArray, right: NDArray) -> st
             wrong = np.asarray(function(arrays, wrong))
         except ValueError:
             return f"{told} Then {code} stops with an error, far from its cause."
+        if wrong.shape == right.shape and _same(wrong, right):
+            return f"{told} Then {code} is right all the same: with these sizes it does no harm."
         if wrong.shape == right.shape:
             return f"{told} Then {code} has the right shape again, {wrong.shape}, and nothing shows the mistake."
         told += f" Then {code} has the shape {wrong.shape} instead of {right.shape}."
     return told
 
 
+def _same(result: NDArray, right: NDArray) -> bool:
+    """Tell whether two arrays of one shape hold the same numbers, rounding apart."""
+    return bool(np.allclose(result, right, rtol=_CLOSE, atol=_CLOSE * float(np.max(np.abs(right), initial=0.0))))
+
+
 def _how_wrong(result: NDArray, right: NDArray) -> str:
     """Return ", all 3 times as large" where that is what is wrong, else nothing."""
     at = np.abs(right) > 1e-12
-    if not at.any():
+    if not at.any() or right.size == 1:
         return ""
     ratio = (result[at] / right[at]).flat[0]
     if not np.allclose(result, ratio * right, rtol=1e-6, atol=1e-12):

@@ -51,7 +51,9 @@ class Passes:
         return f"A{l}" if l else "X"
 
     def number_of(self, of_one_hidden_layer: str, of_any: str) -> str:
-        """Return the number of an equation; networks with one hidden layer have one of their own."""
+        """Return the number of an equation; networks with one hidden layer have one of their own, and so has one unit."""
+        if self.last == 1 and of_one_hidden_layer == "E11" and self.net.loss.name == "binary_cross_entropy":
+            return f"E4, {of_any}"  # logistic regression
         return f"{of_one_hidden_layer}, {of_any}" if self.last == 2 else of_any
 
     def step(self, name: str, phase: str, layer: int, shape: Shape, **texts: Any) -> Step:
@@ -184,7 +186,7 @@ class Passes:
             operations=(Operation(f"sum of {(n, m)} -> ()", OVER_EXAMPLES),),
             equation=f"E10, {text.equation}" + (", E32" if self.l2 else ""),
             reason=(
-                f"{text.why} It is summed{outputs} over the {m} examples, and divided by m: J is the mean over the "
+                f"{text.why} It is summed{outputs} over {count(m, 'example')}, and divided by m: J is the mean over the "
                 "examples. This is where every 1/m of the way back comes from."
             ),
             role="J",
@@ -271,7 +273,7 @@ class Passes:
             reason=(
                 f"The weight {W}[j, k] was used once for every example, in Z{l}[j, i] = … + {W}[j, k] {A}[k, i]. So "
                 f"its derivative collects from all of them: (1/m) Σ_i {dZ}[j, i] {A}[k, i]. A matrix product sums "
-                f"over the inner size, so the {m} examples have to be the inner size. In {dZ} they are: they are its "
+                f"over the inner size, so the examples have to be the inner size ({m}). In {dZ} they are: they are its "
                 f"columns. {A} must be transposed to have them as its rows. 1/m stands here because here the examples "
                 "are summed."
             )
