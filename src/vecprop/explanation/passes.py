@@ -51,7 +51,7 @@ class Passes:
         return f"A{l}" if l else "X"
 
     def number_of(self, of_one_hidden_layer: str, of_any: str) -> str:
-        """Return the number of an equation; networks with one hidden layer have one of their own, and so has one unit."""
+        """Return the number of an equation; one hidden layer and one unit have numbers of their own."""
         if self.last == 1 and of_one_hidden_layer == "E11" and self.net.loss.name == "binary_cross_entropy":
             return f"E4, {of_any}"  # logistic regression
         return f"{of_one_hidden_layer}, {of_any}" if self.last == 2 else of_any
@@ -186,8 +186,8 @@ class Passes:
             operations=(Operation(f"sum of {(n, m)} -> ()", OVER_EXAMPLES),),
             equation=f"E10, {text.equation}" + (", E32" if self.l2 else ""),
             reason=(
-                f"{text.why} It is summed{outputs} over {count(m, 'example')}, and divided by m: J is the mean over the "
-                "examples. This is where every 1/m of the way back comes from."
+                f"{text.why} It is summed{outputs} over {count(m, 'example')}, and divided by m: J is the mean over "
+                "the examples. This is where every 1/m of the way back comes from."
             ),
             role="J",
         )
