@@ -122,6 +122,7 @@ def test_what_is_drawn_can_be_followed_with_a_pencil():
     for part in explanation.given:
         np.testing.assert_array_equal(part.value, np.round(part.value, 1))
         assert part.name in ("X", "Y") or np.all(part.value != 0)
+        assert part.name[0] != "b" or len(np.unique(part.value)) == part.value.size, "a wrong broadcast would not show"
     same, other = vp.explain((2, 3, 1), seed=4), vp.explain((2, 3, 1), seed=5)
     assert str(same) == str(explanation) != str(other)
 
@@ -292,6 +293,12 @@ def test_large_numbers_and_matrices():
     params, X, Y, _ = make_problem(net, 20)
     text = str(vp.explain(net, params=params, X=1e7 * X, Y=Y, numbers=True))
     assert max(map(len, text.splitlines())) <= 100 and "…" in text and "e+0" in text
+
+
+def test_wide_layers_stay_within_100_columns():
+    text = str(vp.explain(vp.Network((784, 128, 10), output="softmax"), 5000))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "sum of (128, 5000) over axis 1, keepdims -> (128, 1)" in text
 
 
 def test_a_deep_network_stays_short():

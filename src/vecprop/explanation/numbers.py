@@ -29,10 +29,11 @@ def draw_params(net: Network, seed: int) -> Params:
     The weights are those of `net.init(seed)`, rounded, and 0.1 where nothing would be left.
     """
     random = generator(seed, EXPLANATION)
+    tenths = np.array([k / 10 for k in range(-5, 6) if k])
     layers = []
     for W, b in net.init(seed, dtype="float64", backend="numpy"):
         weights = np.where(np.abs(W) < 0.05, np.copysign(0.1, W), np.round(W, 1))
-        biases = random.integers(1, 6, b.shape) * random.choice([-1, 1], b.shape) / 10
+        biases = random.choice(tenths, b.shape, replace=b.size > len(tenths))  # as different as they can be
         layers.append(Layer(weights, biases))
     return tuple(layers)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from vecprop.explanation import words
 from vecprop.explanation.parts import Explanation, Mistake, Step
 
 WIDTH = 100
+_SHAPES = 52  # column of the shapes beside the code
 _LABEL = 11  # columns for "formula", "why" and the like
 
 
@@ -123,13 +125,14 @@ def _labelled(label: str, lines: list[str]) -> Iterator[str]:
 
 
 def _short(i: int, step: Step) -> Iterator[str]:
-    """Yield a step like an earlier one: its code and its shapes side by side."""
+    """Yield a step like an earlier one: its code and its shapes side by side, or one under the other if too wide."""
     shapes = [part.shapes for part in step.operations if "/ m" not in part.shapes]
     code = step.code.splitlines()
-    for k in range(max(len(shapes), len(code))):
-        left = code[k] if k < len(code) else ""
-        right = shapes[k] if k < len(shapes) else ""
-        yield f"{i if k == 0 else '':>3}  {left:<46} {right}"
+    if max(map(len, shapes)) + _SHAPES > WIDTH:
+        code, shapes = code + [""] * len(shapes), [""] * len(code) + shapes
+    for k, (left, right) in enumerate(zip_longest(code, shapes, fillvalue="")):
+        head = f"{i if k == 0 else '':>3}  {left}"
+        yield f"{head:<{_SHAPES}}{right}" if left or len(right) + _SHAPES <= WIDTH else f"{'':<9}{right}"
 
 
 def _products(explanation: Explanation) -> Iterator[str]:
