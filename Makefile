@@ -7,9 +7,10 @@ EXTRAS ?= dev,cupy
 OUT ?= vecprop-demo
 # Processes that share the tests; those that measure time run afterwards, alone.
 JOBS ?= 2
+PYODIDE ?= 314.0.7
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators smoke gpu clean
+.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators smoke gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -21,6 +22,7 @@ help:
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
 	@echo "make gpu     the whole suite with CuPy and JAX required on a GPU, from the source tree, nothing installed"
+	@echo "make pyodide   in the Python of the browser, under Node: a lesson of gradients, a fit, estimators and a picture"
 	@echo "make clean   remove the environment and what was built"
 
 env: $(VENV)/.done
@@ -70,6 +72,12 @@ smoke: env
 # No environment of its own: the machine's Python has CuPy and JAX for its CUDA.
 gpu:
 	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=src:backends $(PYTHON) -m pytest tests src
+
+# Node 18 or later. The npm package brings the interpreter; NumPy and the rest come from Pyodide's own server.
+pyodide: env
+	npm install --silent --no-save --prefix build/pyodide "pyodide@$(PYODIDE)"
+	$(BIN)/python -m build --wheel --outdir build/pyodide .
+	node tests/browser/pyodide.mjs build/pyodide/node_modules/pyodide "$(CURDIR)" build/pyodide/vecprop-*.whl
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -74,7 +74,7 @@ def test_help_names_the_commands_and_loads_no_heavy_library():
     )
     done = process("-c", code)
     assert done.returncode == 0, done.stderr
-    for name in ("demo", "bench", "check", "backends", "shapes", "--version"):
+    for name in ("demo", "bench", "check", "backends", "shapes", "explain", "--version"):
         assert name in done.stdout
 
 
@@ -93,7 +93,7 @@ def _seconds(*words):
     return time.perf_counter() - begin
 
 
-@pytest.mark.parametrize("command", ["demo", "bench", "check", "backends", "shapes"])
+@pytest.mark.parametrize("command", ["demo", "bench", "check", "backends", "shapes", "explain"])
 def test_every_command_has_help(command):
     out, _ = vecprop(command, "--help")
     assert out.startswith(f"Usage: vecprop {command} ") and "Options:" in out

@@ -186,7 +186,7 @@ def test_info(tmp_path, home):
     vp.save(tmp_path / "net", vp.Network((2, 4, 1)), vp.Network((2, 4, 1)).init())
     assert "a network, 17 parameters" in vecprop("info", tmp_path / "net")[0]
     X = np.arange(20.0).reshape(10, 2)
-    estimator = vp.estimators.MLPRegressor(hidden_layer_sizes=(3,), max_iter=2000, tol=0.1).fit(X, X[:, 0])
+    estimator = vp.estimators.MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs", random_state=0).fit(X, X[:, 0])
     vp.save(tmp_path / "reg", estimator)
     assert "a MLPRegressor, 13 parameters" in vecprop("info", tmp_path / "reg")[0]
 

@@ -23,6 +23,7 @@ LAYERS = [
     {"validation"},
     {"network"},
     {"rungs", "checking"},
+    {"explanation"},
     {"schedules", "dropout", "normalization", "stages", "metrics", "flat", "regularization"},
     {"optimizers", "progress", "moving"},
     {"results"},

@@ -43,27 +43,36 @@ class _Job:
 
 
 class Parallel:
-    """Pieces of a program that run at the same time: the first in the calling thread, the others in workers."""
+    """Pieces of a program that run at the same time: the first in the calling thread, the others in workers.
+
+    Where fewer workers can be started than there are pieces, the calling thread runs those that are left too.
+    """
 
     def __init__(self, pieces: Sequence[Code]) -> None:
-        self.own = pieces[0]
-        self.jobs = [_Job(code) for code in pieces[1:]]
-        self.queues = _workers(len(self.jobs))
+        self.queues = _workers(len(pieces) - 1)
+        first = len(pieces) - len(self.queues)
+        self.own = [call for code in pieces[:first] for call in code]
+        self.jobs = [_Job(code) for code in pieces[first:]]
 
     def __call__(self) -> None:
-        """Run the pieces and wait for all of them."""
+        """Run the pieces and wait for all of them, also after an error."""
         for queue, job in zip(self.queues, self.jobs, strict=True):
             job.context = copy_context()  # NumPy's error state belongs to the context
             queue.put(job)
-        execute(self.own)
-        for job in self.jobs:
-            job.done.acquire()
-            if job.error is not None:
-                error, job.error = job.error, None
-                raise error
+        try:
+            execute(self.own)
+        finally:
+            for job in self.jobs:
+                job.done.acquire()
+            errors = [job.error for job in self.jobs if job.error is not None]
+            for job in self.jobs:
+                job.error = None
+        if errors:
+            raise errors[0]
 
 
 _queues: list[SimpleQueue[_Job]] = []
+_no_more = False  # the system has refused to start a thread
 _starting = threading.Lock()
 
 
@@ -73,11 +82,19 @@ def _work(queue: SimpleQueue[_Job]) -> None:
 
 
 def _workers(count: int) -> list[SimpleQueue[_Job]]:
-    """Return the queues of so many worker threads, which are started when they are first needed."""
+    """Return the queues of so many worker threads, which are started when they are first needed.
+
+    There are fewer where the system starts no more: none in a browser.
+    """
+    global _no_more
     with _starting:
-        while len(_queues) < count:
+        while len(_queues) < count and not _no_more:
             queue: SimpleQueue[_Job] = SimpleQueue()
-            threading.Thread(target=_work, args=(queue,), name="vecprop", daemon=True).start()
+            try:
+                threading.Thread(target=_work, args=(queue,), name="vecprop", daemon=True).start()
+            except RuntimeError:  # can't start new thread
+                _no_more = True
+                break
             _queues.append(queue)
         return _queues[:count]
 
@@ -86,14 +103,19 @@ BLAS = blas.BLAS()
 
 
 def usable_threads() -> int:
-    """Return the number of threads to work on: the usable cores, but no more than the BLAS may use."""
+    """Return the number of threads to work on: the usable cores, but no more than the BLAS may use or can be started.
+
+    That none can be started is known after the first attempt, which only a large enough piece of work makes.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, BLAS.threads())
+    threads = min(cores, BLAS.threads())
+    return min(threads, 1 + len(_queues)) if _no_more else threads
 
 
 def _after_fork() -> None:
     """Forget the threads that were not forked, and the lock that one of them may hold."""
-    global _starting
+    global _starting, _no_more
+    _no_more = False
     _queues.clear()
     _starting = threading.Lock()
 

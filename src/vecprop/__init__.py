@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vecprop import datasets, estimators, metrics, plots
     from vecprop.checking import GradientReport, check_gradients, numeric_gradient
     from vecprop.diagnosis import Diagnosis, diagnose
+    from vecprop.explanation import Explanation, explain
     from vecprop.files import load, save
     from vecprop.onnx_export import export_onnx
     from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
@@ -49,6 +50,7 @@ _MODULES = ("datasets", "estimators", "metrics", "plots", "tabular")
 _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
     "diagnosis": ("Diagnosis", "diagnose"),
+    "explanation": ("Explanation", "explain"),
     "files": ("load", "save"),
     "onnx_export": ("export_onnx",),
     "optimizers": ("SGD", "Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
@@ -77,6 +79,7 @@ __all__ = [
     "Diagnosis",
     "DivergenceError",
     "EarlyStopping",
+    "Explanation",
     "ExponentialDecay",
     "FitResult",
     "GradientDescent",
@@ -100,6 +103,7 @@ __all__ = [
     "datasets",
     "diagnose",
     "estimators",
+    "explain",
     "export_onnx",
     "fit",
     "from_torch",

@@ -22,6 +22,7 @@ SHUFFLES = 2
 CHECKED_ENTRIES = 3
 DROPOUT = 4
 VALIDATION = 5
+EXPLANATION = 6
 
 
 def check_seed(seed: object, argument: str = "seed") -> int:

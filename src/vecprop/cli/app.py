@@ -167,6 +167,46 @@ def shapes(
         typer.echo(table)
 
 
+@app.command(short_help="Explain the forward and the backward pass step by step.")
+def explain(
+    sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
+    m: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--m", metavar="M", help="Number of examples; from 3 on the first that is no layer's size."),
+    ] = None,
+    hidden: Annotated[
+        str, typer.Option("--hidden", "--activation", metavar="NAME,…", help="One activation, or one per hidden layer.")
+    ] = "tanh",
+    output: Annotated[str, typer.Option(metavar="NAME", help="Activation of the output layer.")] = "sigmoid",
+    loss: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="The loss; that which fits the output unless given."),
+    ] = None,
+    l2: Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")] = 0.0,
+    numbers: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option("--numbers/--no-numbers", help="Show numbers; for small networks and few examples unless given."),
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a notebook or a page.")] = False,
+) -> None:
+    """Explain the forward and the backward pass of a network step by step.
+
+    Every step with its formula, its NumPy code, its shapes, which product is a matrix product and which is elementwise,
+    and why; then the common mistakes, and the whole as a program.
+
+    Example: vecprop explain 3 4 1 --m 100 --activation tanh
+    """
+    from vecprop.cli import explain as explanations
+
+    explanation = explanations.explanation(sizes, m, hidden, output, loss, l2, numbers, seed, json and markdown)
+    if json:
+        print_json(explanation.to_dict())
+    else:
+        typer.echo(explanation.to_markdown() if markdown else explanation, nl=not markdown)
+
+
 for command, short_help in (
     (models.train, "Train a network on a table: CSV, Parquet or .npy."),
     (models.predict, "Predict the target of each row of a table."),
