@@ -5,12 +5,10 @@ import re
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import vecprop as vp
 from helpers import host, make_problem
 from test_cli import refused, vecprop
-from vecprop.cli.app import app
 
 NETWORKS = {
     "one unit": vp.Network((3, 1)),
