@@ -24,6 +24,7 @@ _REWRITTEN = (
 )
 _OPENING, _CLOSING = "[({|⌈⌊‖", "])}|⌉⌋‖"
 _RELATIONS = "~⟹"  # operators that latex2mathml writes as identifiers, without space around them
+_OPERANDS = {f"{{{NAMESPACE}}}{name}" for name in ("mi", "mn", "msub", "msup", "mfrac", "mrow")}
 _NAME = re.compile(r"[A-Za-z]{2,}( [a-z]+)?")
 
 
@@ -85,6 +86,7 @@ def _tidy(element: ElementTree.Element) -> None:
     elif element.tag in {_tag("mrow"), _tag("mtd"), _tag("math")}:
         _group_fences(element)
         _space_names(element)
+        _mark_signs(element)
 
 
 def _align_columns(table: ElementTree.Element) -> None:
@@ -124,5 +126,19 @@ def _space_names(row: ElementTree.Element) -> None:
         following = row[i + 1] if i + 1 < len(row) else None
         if following is not None and following.tag not in {_tag("mo"), _tag("mspace")}:
             row.insert(i + 1, ElementTree.Element(_tag("mspace"), width="0.167em"))
-        if i and row[i - 1].tag in {_tag("mi"), _tag("mn"), _tag("msub"), _tag("msup")}:
+        before = row[i - 1] if i else None
+        operand = before is not None and (before.tag in _OPERANDS or before.text in tuple(_CLOSING))
+        if operand:
             row.insert(i, ElementTree.Element(_tag("mspace"), width="0.167em"))
+
+
+def _mark_signs(row: ElementTree.Element) -> None:
+    """Make a minus or plus that follows an operator a sign, which has no space after it: = -1."""
+    before = None
+    for child in row:
+        if child.tag == _tag("mo") and child.text in ("−", "+"):
+            follows = before is None or (before.tag == _tag("mi") and not before.text)
+            if follows or (before.tag == _tag("mo") and before.text not in tuple(_CLOSING)):
+                child.set("form", "prefix")
+        if child.tag != _tag("mspace"):
+            before = child
