@@ -31,8 +31,8 @@ LOOK = """
 const box = element => element.getBoundingClientRect();
 const outside = [...document.querySelectorAll('body *')].filter(e => {
   if (!e.checkVisibility() || e.closest('.md-sidebar, .md-search, [data-md-component=skip]')) return false;
-  for (let up = e.parentElement; up; up = up.parentElement)
-    if (getComputedStyle(up).overflowX !== 'visible' && up !== document.body && up !== document.documentElement) return false;
+  for (let up = e.parentElement; up !== document.body; up = up.parentElement)
+    if (getComputedStyle(up).overflowX !== 'visible') return false;
   return box(e).right > innerWidth + 1;
 });
 return {

@@ -1,4 +1,4 @@
-"""Every link of a built site: does it lead to a file that is there, and to an anchor that is there?"""
+"""Whether every link of a built site leads to a file that is there, and to an anchor that is there."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser

@@ -1,6 +1,6 @@
-r"""Mathematics as MathML, made when the site is built: `$…$` in a line, `$$…$$` and ```` ```math ```` blocks on their own.
+r"""Mathematics as MathML, made when the site is built: `$…$` in a line, `$$…$$` and ```` ```math ```` on lines of its own.
 
-The pages write the LaTeX that GitHub renders. Browsers lay out MathML without a script and without a font of the page's.
+The pages write the LaTeX that GitHub renders. Browsers lay out MathML without a script, with a font of the machine.
 """
 
 import re

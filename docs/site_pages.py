@@ -28,9 +28,7 @@ def guides() -> dict[str, Path]:
 
 def outside_fences(text: str, change) -> str:
     """Apply a function to what is no block of code."""
-    return "".join(
-        part if i % 3 == 1 else change(part) for i, part in enumerate(_FENCED.split(text)) if i % 3 != 2
-    )
+    return "".join(part if i % 3 == 1 else change(part) for i, part in enumerate(_FENCED.split(text)) if i % 3 != 2)
 
 
 def linked_sources(pages: dict[str, str]) -> set[str]:
