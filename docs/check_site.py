@@ -42,7 +42,7 @@ return {
   formulas: [...document.querySelectorAll('article math')].map(m => ({
     text: m.textContent.slice(0, 40), width: box(m).width, height: box(m).height,
     error: !!m.querySelector('merror'), visible: m.checkVisibility() })),
-  dollars: [...document.querySelectorAll('article p, article li, article td')].filter(e =>
+  dollars: [...document.querySelectorAll('article p, article li, article td')].filter(e => !e.querySelector('code') &&
     /\\\\(frac|begin|sum|mathcal|hat|lVert|cdot)/.test(e.textContent)).map(e => e.textContent.slice(0, 60)),
 };
 """

@@ -1,5 +1,6 @@
 """Docstrings for the reference: those put together at import, and doctests that stand in the running text."""
 
+import inspect
 import re
 from importlib import import_module
 
@@ -16,7 +17,7 @@ class RuntimeDocstrings(griffe.Extension):
         """Take the docstring of a class with the decorator `documented` from the class itself."""
         if any("documented" in str(decorator.value) for decorator in cls.decorators):
             value = getattr(import_module(cls.module.path), cls.name)
-            cls.docstring = griffe.Docstring(value.__doc__, parent=cls, lineno=cls.lineno)
+            cls.docstring.value = inspect.getdoc(value)
 
     def on_instance(self, *, obj, **rest):  # noqa: ARG002
         """Make blocks of code of the doctests outside a section of examples, which griffe takes for text."""

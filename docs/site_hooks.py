@@ -1,6 +1,7 @@
 """What mkdocs does for this site beside its own work: mathematics, pages from other folders, a check of every link."""
 
 import logging
+import sys
 from pathlib import Path
 
 from mkdocs.structure.files import File
@@ -14,6 +15,7 @@ log = logging.getLogger("mkdocs.hooks.vecprop")
 
 def on_config(config):
     """Add the mathematics to Markdown."""
+    sys.path[:0] = [str(site_pages.ROOT / "src"), str(site_pages.ROOT / "backends")]  # the tree, not what is installed
     config.markdown_extensions.append(MathExtension())
     fences = config.mdx_configs.setdefault("pymdownx.superfences", {}).setdefault("custom_fences", [])
     fences.append({"name": "math", "class": "math", "format": fence})
@@ -45,13 +47,23 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):  # noqa: ARG001 - mkdocs' signature
     """Let links that leave docs/ lead to the pages made above."""
     uri = page.file.src_uri
+    markdown = markdown.replace("```python\n>>>", "```pycon\n>>>")  # what a session prints is no code
     if uri.startswith("source/"):
         return markdown
     origins = {guide: site_pages.relative(path) for guide, path in site_pages.guides().items()}
     return site_pages.rewritten(markdown, origins.get(uri, f"docs/{uri}"), uri)
 
 
+def on_page_content(html, page, config, files):  # noqa: ARG001
+    """Let the numbers of equations lead to them."""
+    if page.file.src_uri.startswith(("source/", "equations.md")):
+        return html
+    return site_pages.equations_linked(html, page.file.src_uri)
+
+
 def on_post_build(config):
-    """Warn, which `--strict` makes an error, of every link and picture of the built site that leads nowhere."""
+    """Warn, which `--strict` makes an error, of links of the built site that lead nowhere, and of public names left out."""
     for problem in site_links.problems(Path(config.site_dir)):
         log.warning(problem)
+    for name in sorted(site_links.missing_names(Path(config.site_dir), site_pages.public_names())):
+        log.warning(f"the reference has no entry for {name}")

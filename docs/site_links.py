@@ -26,6 +26,12 @@ class _Page(HTMLParser):
             self.fetched.append(given["href"])
 
 
+def missing_names(site: Path, names: set[str]) -> set[str]:
+    """Return the names that the reference has no anchor for."""
+    pages = (site / "api").glob("*.html")
+    return names - set().union(*(_Page(path.read_text(encoding="utf-8")).anchors for path in pages))
+
+
 def problems(site: Path) -> Iterator[str]:
     """Yield a sentence for each link that leads nowhere, and for each thing that another host would have to send."""
     pages = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}

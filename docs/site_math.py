@@ -1,4 +1,4 @@
-r"""Mathematics as MathML, made when the site is built: `$…$` in a line, `$$…$$` and ```` ```math ```` on lines of its own.
+r"""Mathematics as MathML, made when the site is built: `$…$` in a line, `$$…$$` and ```` ```math ```` as blocks.
 
 The pages write the LaTeX that GitHub renders. Browsers lay out MathML without a script, with a font of the machine.
 """

@@ -2,10 +2,12 @@
 
 import ast
 import base64
+import inspect
 import json
 import os
 import posixpath
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -107,6 +109,41 @@ def line_of(path: str, label: str) -> int | None:
         else:
             return line
     return None
+
+
+def public_names() -> set[str]:
+    """Return the full name of everything public: of `vecprop`, its estimators, plots and data sets."""
+    import vecprop
+    from vecprop import datasets, estimators, plots
+
+    names = {f"vecprop.{name}" for name in vecprop.__all__ if name != "__version__"}
+    names |= {f"vecprop.estimators.{name}" for name in estimators.__all__}
+    for module in (datasets, plots):
+        functions = (name for name, value in vars(module).items() if inspect.isfunction(value) and name[0] != "_")
+        names |= {f"{module.__name__}.{f}" for f in functions if getattr(module, f).__module__ == module.__name__}
+    return names
+
+
+@cache
+def equation_anchors() -> dict[str, str]:
+    """Return the anchor of each equation of docs/equations.md by its number: "E12" -> "e12-gradient-descent"."""
+    titles = re.findall(r"^### (E\d+) (.+)$", (ROOT / "docs/equations.md").read_text("utf-8"), re.MULTILINE)
+    return {number: re.sub(r"[^a-z0-9]+", "-", f"{number} {title}".lower()).strip("-") for number, title in titles}
+
+
+def equations_linked(html: str, page: str) -> str:
+    """Return a page in which E12 in the text is a link to that equation; not in code, headings and other links."""
+    to = posixpath.relpath("equations.html", posixpath.dirname(page) or ".")
+
+    def link(match: re.Match) -> str:
+        anchor = equation_anchors().get(match.group(0))
+        return f'<a href="{to}#{anchor}">{match.group(0)}</a>' if anchor else match.group(0)
+
+    parts = re.split(r"(<(?P<tag>a|code|pre|h\d|math)\b.*?</(?P=tag)>|<[^>]*>)", html, flags=re.DOTALL)
+    # of each match split gives the text before it, the whole of it, and the name of its tag, which is dropped
+    return "".join(
+        re.sub(r"\bE\d+\b", link, part) if i % 3 == 0 else part for i, part in enumerate(parts) if i % 3 < 2
+    )
 
 
 def source_page(path: str) -> str:
