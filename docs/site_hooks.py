@@ -62,7 +62,7 @@ def on_page_content(html, page, config, files):  # noqa: ARG001
 
 
 def on_post_build(config):
-    """Warn, which `--strict` makes an error, of links of the built site that lead nowhere, and of public names left out."""
+    """Warn, which `--strict` makes an error, of links that lead nowhere, and of public names left out."""
     for problem in site_links.problems(Path(config.site_dir)):
         log.warning(problem)
     for name in sorted(site_links.missing_names(Path(config.site_dir), site_pages.public_names())):

@@ -141,9 +141,7 @@ def equations_linked(html: str, page: str) -> str:
 
     parts = re.split(r"(<(?P<tag>a|code|pre|h\d|math)\b.*?</(?P=tag)>|<[^>]*>)", html, flags=re.DOTALL)
     # of each match split gives the text before it, the whole of it, and the name of its tag, which is dropped
-    return "".join(
-        re.sub(r"\bE\d+\b", link, part) if i % 3 == 0 else part for i, part in enumerate(parts) if i % 3 < 2
-    )
+    return "".join(re.sub(r"\bE\d+\b", link, part) if i % 3 == 0 else part for i, part in enumerate(parts) if i % 3 < 2)
 
 
 def source_page(path: str) -> str:
