@@ -83,6 +83,8 @@ def _tidy(element: ElementTree.Element) -> None:
         _align_columns(element)
     elif element.tag == _tag("mi") and element.text in tuple(_RELATIONS):
         element.tag, element.text = _tag("mo"), element.text.replace("~", "∼")
+    elif element.tag == _tag("mover") and element.get("accent"):
+        element[1].set("stretchy", "false")  # a hat of its usual size, not one as wide as the letter
     elif element.tag in {_tag("mrow"), _tag("mtd"), _tag("math")}:
         _group_fences(element)
         _space_names(element)
