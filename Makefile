@@ -64,7 +64,7 @@ smoke: env
 
 docs: env
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),docs]"
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 docs-check: docs

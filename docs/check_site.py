@@ -32,11 +32,11 @@ const box = element => element.getBoundingClientRect();
 const outside = [...document.querySelectorAll('body *')].filter(e => {
   if (!e.checkVisibility() || e.closest('.md-sidebar, .md-search, [data-md-component=skip]')) return false;
   for (let up = e.parentElement; up !== document.body; up = up.parentElement)
-    if (getComputedStyle(up).overflowX !== 'visible') return false;
-  return box(e).right > innerWidth + 1;
+    if (['auto', 'scroll'].includes(getComputedStyle(up).overflowX)) return false;
+  return box(e).right > arguments[0] + 1;
 });
 return {
-  width: document.documentElement.scrollWidth, inner: innerWidth,
+  width: document.documentElement.scrollWidth,
   outside: outside.slice(0, 3).map(e => e.tagName + ' ' + e.textContent.trim().slice(0, 60)),
   pictures: [...document.images].filter(i => !(i.complete && i.naturalWidth)).map(i => i.src),
   formulas: [...document.querySelectorAll('article math')].map(m => ({
@@ -97,9 +97,9 @@ def problems(window, address: str) -> Iterator[str]:
     """Open a page and yield a sentence for each thing that is wrong with it."""
     window.get_log("browser"), window.get_log("performance")  # what came before is not this page's
     window.get(address)
-    page = window.execute_script(LOOK)
-    if page["width"] > page["inner"] or page["outside"]:
-        yield f"is {page['width']} wide on a screen of {page['inner']}: {page['outside']}"
+    page = window.execute_script(LOOK, PHONE[0])  # a phone makes innerWidth as wide as the page needs it
+    if page["width"] > PHONE[0] or page["outside"]:
+        yield f"is {page['width']} wide on a screen of {PHONE[0]}: {page['outside']}"
     for entry in window.get_log("browser"):
         if entry["level"] in ("SEVERE", "WARNING"):
             yield f"console: {entry['message']}"
