@@ -20,12 +20,12 @@ _INLINE, _PRIORITY = r"(?<![\\$\w])\$(?![\s$])([^$`]+?)(?<![\s\\])\$(?![\w$])", 
 _REWRITTEN = (
     (r"\\(begin|end)\{aligned\}", r"\\\1{align*}"),
     (r"\\arg\s*\\min", r"\\operatorname{arg min}"),
-    (r"\\mathrm\{(\w{2,})\}", r"\\operatorname{\1}"),
+    (r"\\mathrm\{(\w+)\}", r"\\operatorname{\1}"),
 )
 _OPENING, _CLOSING = "[({|⌈⌊‖", "])}|⌉⌋‖"
 _RELATIONS = "~⟹"  # operators that latex2mathml writes as identifiers, without space around them
 _OPERANDS = {f"{{{NAMESPACE}}}{name}" for name in ("mi", "mn", "msub", "msup", "mfrac", "mrow")}
-_NAME = re.compile(r"[A-Za-z]{2,}( [a-z]+)?")
+_NAMES = {"mi": re.compile(r"[A-Za-z]{2,}"), "mo": re.compile(r"[A-Za-z]+( [a-z]+)?")}
 
 
 class MathExtension(Extension):
@@ -121,7 +121,8 @@ def _space_names(row: ElementTree.Element) -> None:
     """Put a thin space between the name of a function and an argument without brackets: ln a."""
     for i, child in reversed(list(enumerate(row))):
         last = child[0] if child.tag in {_tag("msub"), _tag("msup"), _tag("munder")} else child
-        if last.tag not in {_tag("mi"), _tag("mo")} or not _NAME.fullmatch(last.text or ""):
+        name = _NAMES.get(last.tag.removeprefix(f"{{{NAMESPACE}}}"))
+        if name is None or not name.fullmatch(last.text or ""):
             continue
         last.tag = _tag("mi")
         last.set("mathvariant", "normal")

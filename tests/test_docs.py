@@ -268,3 +268,4 @@ def test_mathml_is_what_browsers_lay_out(mathml):
     assert '<mo form="prefix">−</mo>' in aligned, "a sign, not a subtraction"
     assert '<mi mathvariant="normal">softplus</mi>' in mathml(r"\mathrm{softplus}(z)")
     assert "<mi>ln</mi><mspace" in mathml(r"\ln a").replace(' mathvariant="normal"', "")
+    assert '<mi mathvariant="normal">E</mi>' in mathml(r"\mathrm{E}\bigl[a^2\bigr]")
