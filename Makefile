@@ -10,7 +10,7 @@ JOBS ?= 2
 PYODIDE ?= 314.0.7
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators smoke gpu pyodide clean
+.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators smoke docs docs-check gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -21,6 +21,8 @@ help:
 	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
+	@echo "make docs    the documentation site, into site/; warnings are errors"
+	@echo "make docs-check   build it, and look at every page in Chromium at the width of a phone"
 	@echo "make gpu     the whole suite with CuPy and JAX required on a GPU, from the source tree, nothing installed"
 	@echo "make pyodide   in the Python of the browser, under Node: a lesson of gradients, a fit, estimators and a picture"
 	@echo "make clean   remove the environment and what was built"
@@ -69,6 +71,14 @@ bench-estimators: env
 smoke: env
 	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q
 
+docs: env
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html"
+
+docs-check: docs
+	$(BIN)/python docs/check_site.py
+
 # No environment of its own: the machine's Python has CuPy and JAX for its CUDA.
 gpu:
 	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=src:backends $(PYTHON) -m pytest tests src
@@ -80,4 +90,4 @@ pyodide: env
 	node tests/browser/pyodide.mjs build/pyodide/node_modules/pyodide "$(CURDIR)" build/pyodide/vecprop-*.whl
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks site

@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "backends"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / name) for name in ("src", "backends", "benchmarks", "docs")]
 
+import tutorial_pictures  # noqa: E402
 import vecprop as vp  # noqa: E402
 from peer_growth import draw_growth  # noqa: E402
 from peer_report import Comparison, draw_ratios  # noqa: E402
@@ -246,6 +247,19 @@ def peers_growth(path: Path) -> None:
     """How the cost grows."""
     draw_growth(Comparison.load(RESULTS / "cpu-2-cores-peers.json").growth, path, DPI)
     shrink(path)
+
+
+# --- the tutorial -------------------------------------------------------------------------------------------
+
+
+def draw_tutorial(name: str, path: Path) -> None:
+    """Draw a picture of the tutorial."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tutorial_pictures.PICTURES[name]().savefig(path, dpi=tutorial_pictures.DPI, metadata={"Software": None})
+    shrink(path)
+
+
+PICTURES |= {f"tutorial/{name}.png": partial(draw_tutorial, name) for name in tutorial_pictures.PICTURES}
 
 
 def main(given: Sequence[str] | None = None) -> None:
