@@ -10,7 +10,7 @@ JOBS ?= 2
 PYODIDE ?= 314.0.7
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators smoke docs docs-check gpu pyodide clean
+.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators reliability smoke docs docs-check gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
+	@echo "make reliability   the long tests of reliability, and the table of docs/reliability.md from what they measured"
 	@echo "make docs    the documentation site, into site/; warnings are errors"
 	@echo "make docs-check   build it, and look at every page in Chromium at the width of a phone"
 	@echo "make gpu     the whole suite with CuPy and JAX required on a GPU, from the source tree, nothing installed"
@@ -67,6 +68,12 @@ bench-peers: env
 
 bench-estimators: env
 	$(BIN)/python benchmarks/estimators.py --out benchmarks/results/estimators.json
+
+# The long versions, for an hour or two; docs/reliability.md is written from what they measured.
+reliability: env
+	rm -f build/reliability.jsonl && mkdir -p build
+	$(BIN)/python -m pytest -m "reliability and not gpu" --long --figures build/reliability.jsonl -q
+	$(BIN)/python docs/reliability_table.py build/reliability.jsonl
 
 smoke: env
 	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q

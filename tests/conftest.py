@@ -1,6 +1,9 @@
 """Backends × dtypes as fixtures."""
 
+import json
 import os
+import time
+from pathlib import Path
 
 # scikit-learn takes arrays of other libraries only if SciPy was told so before it was imported
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -34,3 +37,44 @@ def default_choices(monkeypatch):
     vp.selection._chosen.clear()
     yield
     vp.selection._chosen.clear()
+
+
+# --- long versions --------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="the long versions of the tests of reliability")
+    parser.addoption(
+        "--figures", type=Path, help="write what the tests of reliability measure into this file, as JSON lines"
+    )
+
+
+@pytest.fixture
+def amount(request):
+    """How much to do: `amount(short, long)` is the second with --long."""
+    return lambda short, long: long if request.config.getoption("--long") else short
+
+
+@pytest.fixture
+def figure(request):
+    """Note a figure for docs/reliability.md: `figure("kill -9", "200 of 200 runs went on to the same bits", "all")`.
+
+    What was done, what was measured, and what is wanted; the test asserts it. Text, since it is to be read.
+    """
+    begin = time.perf_counter()
+
+    def note(what, measured, wanted):
+        path = request.config.getoption("--figures")
+        if path is not None:
+            seconds = round(time.perf_counter() - begin, 1)
+            row = {
+                "what": what,
+                "measured": measured,
+                "wanted": wanted,
+                "test": request.node.nodeid,
+                "seconds": seconds,
+            }
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    return note

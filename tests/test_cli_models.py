@@ -48,6 +48,7 @@ def test_a_newcomer_trains_and_predicts(tmp_path, monkeypatch):
     assert re.search(r"target price: regression, since it has \d+ different whole numbers", out)
     assert re.search(r"built +numbers, missing ones filled with the median 19\d\d and marked", out)
     assert re.search(r"district +6 categories: 'Garden City', 'Harbour', 'Northern Heights', …", out)
+    assert "missing values filled in: built 48, heating 45, garden 28" in out
     assert "sold      dates YYYY-MM-DD, as year, season and day of the week" in out
     assert re.search(r"200 test rows +network +linear model +constant\nR² +0\.9\d\d +0\.8\d\d +-?0\.0", out)
     assert "diagnosis" in out

@@ -96,8 +96,11 @@ def train(
 
 
 def _missing(trained: Trained) -> list[str]:
-    """Return what the preparation met in the test rows that training did not have."""
-    return [f"test rows, {line}" for line in trained.test.notes() if "training did not have" in line]
+    """Return how many values were filled in, and what the test rows have that training did not."""
+    counts = {name: found.missing + trained.test.found[name].missing for name, found in trained.training.found.items()}
+    filled = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    unseen = [f"test rows, {line}" for line in trained.test.notes() if "training did not have" in line]
+    return [f"missing values filled in: {filled or 'none'}", *unseen, ""]
 
 
 def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]:
