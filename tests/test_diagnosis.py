@@ -413,8 +413,10 @@ def test_nothing_is_modified():
 
 @pytest.mark.parametrize("given", [{}, None, [1.0], "result", ValueError("diverged")])
 def test_what_cannot_be_diagnosed(given):
-    message = "result must be the FitResult that vp.fit returned or the DivergenceError that it raised, got "
-    with pytest.raises(TypeError, match=message + type(given).__name__):
+    message = (
+        "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
+    )
+    with pytest.raises(TypeError, match=f"{message}vecprop fitted in this program, got {type(given).__name__}"):
         diagnose(given)
 
 

@@ -109,7 +109,7 @@ class JAXBackend(Backend):
         inputs: tuple[Array, ...],
     ) -> tuple[Carry, tuple[Array, ...]]:
         """Run over mini-batches: the examples are put in order once, then cut; for K orders each batch is gathered."""
-        m = next(a.shape[0] for a in data if a is not None)
+        m = next(a.shape[0] for a in data if a is not None) if order is None else order.shape[-1]
         whole, present = m // batch_size, [a is not None for a in data]
         rows = [a for a in data if a is not None]
         orders = order if order is not None and order.ndim == 2 else None

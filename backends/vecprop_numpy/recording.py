@@ -59,10 +59,10 @@ def record_scan(graph: Graph, step: Callable[..., Any], carry: Any, inputs: tupl
     return record_batches(graph, lambda c, _, x: step(c, x), carry, (), None, 1, inputs)
 
 
-def _segments(data: Sequence[Value], batch_size: int, steps: int) -> tuple[Segment, ...]:
-    if not data:
+def _segments(columns: Sequence[Value], batch_size: int, steps: int) -> tuple[Segment, ...]:
+    if not columns:
         return (Segment(0, steps, 0),)
-    m = data[0].shape[-1]
+    m = columns[0].shape[-1]
     whole, rest = divmod(m, batch_size)
     parts = (Segment(0, whole, batch_size), Segment(whole, 1 if rest else 0, rest))
     return tuple(part for part in parts if part.count)
@@ -85,7 +85,7 @@ def record_batches(
     present = [graph.value(x) for x in data if x is not None]
     orders = [] if order is None else [graph.value(order)]
     stack = () if order is None else orders[0].shape[:-1]
-    segments = _segments(present, batch_size, per_step[0].shape[0] if per_step else 0)
+    segments = _segments((*orders, *present), batch_size, per_step[0].shape[0] if per_step else 0)
     steps = sum(s.count for s in segments)
     plan = LoopPlan(len(carried), len(per_step), len(present), bool(orders), batch_size, segments)
 

@@ -152,7 +152,8 @@ class Backend:
         data : arrays (n, m) or (m,) as `arrange` left them, or None in place of one
             A batch has the same structure, and one example per column.
         order : array (m,) or (K, m), optional
-            The columns in the order in which they come; with K orders a batch is a stack (K, …, batch_size).
+            The columns in the order in which they come, all or some of them; with K orders a batch is a stack
+            (K, …, batch_size).
         batch_size : int
             Columns in a batch, 1 to m.
         inputs : arrays (steps, …)
@@ -163,10 +164,10 @@ class Backend:
         The last carry, and for each array that a step puts out all of them, stacked along a new leading axis.
         """
         xp = self.xp
-        m = next(a.shape[-1] for a in data if a is not None)
-        whole = m // batch_size
         if order is not None:
             data = tuple(None if a is None else take_columns(xp, a, order) for a in data)
+        m = next(a.shape[-1] for a in data if a is not None)
+        whole = m // batch_size
         present = [a is not None for a in data]
 
         def unpack(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:

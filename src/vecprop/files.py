@@ -122,6 +122,8 @@ def load(
             return import_module(_HOMES[header["kind"]]).from_parts(header, tensors, backend, pairs)
         if header["kind"] == "network":
             return _result_from_parts(header, tensors, get_backend(backend), pairs)
+        if header["kind"] == "checkpoint":
+            raise ModelFileError(f"{source} is a checkpoint of a training run: vp.fit(…, resume=path) goes on from it")
         raise ValueError(f"it holds a {header['kind']!r}")
 
 

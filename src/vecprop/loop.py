@@ -17,7 +17,7 @@ from vecprop.evaluation import Judge, judge
 from vecprop.namespaces import Array
 from vecprop.optimizers import Optimizer
 from vecprop.progress import Progress
-from vecprop.results import History, TrainingState
+from vecprop.results import History, Partial, Resumed, TrainingState
 from vecprop.schedules import ReduceOnPlateau
 from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping, remember_best, watched
@@ -26,6 +26,8 @@ from vecprop.trees import leaves_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from vecprop.checkpoint import Saver
 
 Callback = Callable[[TrainingState, History], Any]
 
@@ -52,6 +54,7 @@ class Plan(NamedTuple):
     callbacks: Sequence[Callback]
     progress: bool | None
     shuffled: bool = True
+    saver: Saver | None = None
 
     @property
     def steps_an_epoch(self) -> int:
@@ -59,11 +62,16 @@ class Plan(NamedTuple):
         return -(-self.run.m // self.run.batch_size)
 
 
-def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str]:
-    """Return the state after the last epoch, the history, and why training ended."""
-    history = new_history(plan)
-    last, at_once = state.epoch + plan.epochs, _epochs_a_call(plan)
-    given_away = () if plan.callbacks or at_once > 1 else (2,)  # the slots, if nobody may ask for them again
+def train(plan: Plan, state: TrainingState, resumed: Resumed | None = None) -> tuple[TrainingState, History, str]:
+    """Return the state after the last epoch, the history, and why training ended; from a checkpoint if there is one."""
+    history, partial, first = new_history(plan), None, state.epoch
+    if resumed is not None:
+        state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
+    saver, last, at_once = plan.saver, first + plan.epochs, _epochs_a_call(plan)
+    if saver is not None:
+        saver.first = first
+    # the slots, if nobody may ask for them again
+    given_away = () if plan.callbacks or at_once > 1 or saver is not None else (2,)
     bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
     compiled = plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
     orders = _Orders(plan, state.seed)
@@ -71,21 +79,27 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
     with Progress(plan.epochs, plan.progress) as bar:
         try:
             while state.epoch < last:
-                count = min(at_once, last - state.epoch)
-                if count > 1 and _epochs_before_a_stop(plan, state) < count:
+                count = min(at_once, last - state.epoch, saver.epochs_until_due(state.epoch) if saver else last)
+                in_parts = partial is not None or (saver is not None and saver.parts > 1)
+                if in_parts or (count > 1 and _epochs_before_a_stop(plan, state) < count):
                     count = 1
                 for begin in begins:
                     begin(state.epoch)
-                later = _advance(plan, compiled, orders, state, count, last, history)
+                later = _advance(plan, compiled, orders, state, count, last, history, partial)
+                partial = None
                 if later is None:
                     at_once = 1
                     continue
                 state = later
                 state, stop = call_back(plan, state, history, count)
                 bar.update(len(history["cost"]), history)
+                if saver is not None:
+                    saver.reached(state, history, stopped=stop)
                 if stop:
                     return state, history, stop
         except KeyboardInterrupt:
+            if saver is not None:
+                saver.flush()
             state = _recovered(plan, state)
             done = len(history["cost"])
             warnings.warn(
@@ -95,6 +109,8 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
                 stacklevel=3,
             )
             return state, history, "interrupted"
+    if saver is not None:
+        saver.flush()
     return state, history, "epochs"
 
 
@@ -142,10 +158,12 @@ def _advance(
     count: int,
     last: int,
     history: History,
+    partial: Partial | None = None,
 ) -> TrainingState | None:
     """Return the state `count` epochs later and write them into the history, or raise DivergenceError.
 
     None if one of several epochs diverged: then they are done again one by one, to keep those that were good.
+    `partial` is what the first of them has done already.
     """
     begin = time.perf_counter()
     run, backend = plan.run, plan.run.backend
@@ -153,8 +171,12 @@ def _advance(
     inputs = [backend.argument(rates, plan.dtype)]
     if any(run.dropout):
         inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
-    if isinstance(plan.data[0], SparseColumns):
-        result = _epoch_in_parts(plan, compiled, state, orders.draw(state.epoch), inputs)
+    if (
+        isinstance(plan.data[0], SparseColumns)
+        or partial is not None
+        or (plan.saver is not None and plan.saver.parts > 1)
+    ):
+        result = _epoch_in_parts(plan, compiled, state, orders.draw(state.epoch), inputs, history, partial)
     else:
         order = orders.of(state.epoch, count)
         result = compiled(
@@ -181,31 +203,69 @@ def _epoch_in_parts(
     plan: Plan,
     compiled: Callable[..., Any],
     state: TrainingState,
-    order: npt.NDArray[np.int64] | None,
+    order: npt.NDArray[np.int64],
     inputs: list[Array],
+    history: History,
+    partial: Partial | None,
 ) -> tuple[Any, ...]:
-    """Return what `epochs.epoch` does, for sparse X: over parts of some whole batches, each made dense for itself."""
+    """Return what `epochs.epoch` does, in parts of whole batches: for sparse X, and for checkpoints in between."""
+    run, backend = plan.run, plan.run.backend
+    first = 0 if partial is None else partial.position
+    finite = np.asarray(True) if partial is None else partial.finite
+    outputs = [] if partial is None else [partial.outputs]
+    for begin, end in _parts(plan):
+        if end <= first:
+            continue
+        begin = max(begin, first)
+        places = order[..., begin * run.batch_size : end * run.batch_size]
+        taken, data, chosen = _columns(plan, places)
+        *carried, good, out = _unpacked(
+            compiled(
+                taken, state.params, state.slots, state.statistics, data, chosen,
+                tuple(a[begin:end, ...] for a in inputs), plan.penalties, 1,
+            )
+        )  # fmt: skip
+        finite = finite & backend.to_numpy(good)
+        outputs.append(tuple(backend.to_numpy(a) for a in out))
+        state = state._replace(params=carried[0], slots=carried[1], statistics=carried[2])
+        if plan.saver is not None and end < plan.steps_an_epoch and finite.any():
+            plan.saver.reached(state, history, Partial(end, finite, _joined(outputs)))
+    return state.params, state.slots, state.statistics, finite, *_joined(outputs)
+
+
+def _unpacked(result: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return (params, slots, statistics, finite, outputs)."""
+    return (*result[:4], tuple(result[4:]))
+
+
+def _joined(outputs: list[tuple[Any, ...]]) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))
+
+
+def _parts(plan: Plan) -> list[tuple[int, int]]:
+    """Return the steps (begin, end) of the parts of an epoch; the last batch, which may be smaller, is never alone."""
+    run, steps = plan.run, plan.steps_an_epoch
+    size = max(1, -(-steps // plan.saver.parts)) if plan.saver is not None else steps
+    if isinstance(plan.data[0], SparseColumns):
+        size = min(size, plan.data[0].part(run.batch_size) // run.batch_size)
+    begins = list(range(0, steps, size))
+    if len(begins) > 1 and begins[-1] == steps - 1 and run.m % run.batch_size:
+        begins.pop()
+    return list(zip(begins, [*begins[1:], steps], strict=True))
+
+
+def _columns(plan: Plan, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
+    """Return the run, the data and the order for some of the examples; those of sparse X are made dense."""
     run, backend, xp = plan.run, plan.run.backend, plan.run.backend.xp
     X, Y, w = plan.data
-    size = X.part(run.batch_size)
-    params, slots, statistics, finite = state.params, state.slots, state.statistics, xp.asarray(True)
-    outputs: list[tuple[Array, ...]] = []
-    for first, start in enumerate(range(0, run.m, size)):
-        places = np.arange(start, min(start + size, run.m)) if order is None else order[start : start + size]
-        on_device = backend.asarray(places, "int32")
-        data: Any = (backend.asarray(X.take(places), plan.dtype), take_columns(xp, Y, on_device))
-        data = (*data, None if w is None else take_columns(xp, w, on_device))
-        if run.batch_size < len(places):
-            data = tuple(None if a is None else backend.arrange(a) for a in data)
-        step = first * (size // run.batch_size)
-        steps = slice(step, step - (-len(places) // run.batch_size))
-        params, slots, statistics, good, *out = compiled(
-            run._replace(m=len(places)), params, slots, statistics, data, None,
-            tuple(a[steps, ...] for a in inputs), plan.penalties, 1,
-        )  # fmt: skip
-        finite = finite & good
-        outputs.append(tuple(out))
-    return params, slots, statistics, finite, *(xp.concat(list(column)) for column in zip(*outputs, strict=True))
+    if not isinstance(X, SparseColumns):
+        return run, plan.data, None if run.batch_size >= run.m else backend.argument(places, "int32")
+    on_device = backend.asarray(places, "int32")
+    data: Any = (backend.asarray(X.take(places), plan.dtype), take_columns(xp, Y, on_device))
+    data = (*data, None if w is None else take_columns(xp, w, on_device))
+    if run.batch_size < len(places):
+        data = tuple(None if a is None else backend.arrange(a) for a in data)
+    return run._replace(m=len(places)), data, None
 
 
 def _record(

@@ -60,6 +60,24 @@ class TrainingState(NamedTuple):
     best: Best | None = None
 
 
+class Partial(NamedTuple):
+    """What an epoch has done so far: how many steps, and what each step put out, (steps, …); arrays on the host."""
+
+    position: int
+    finite: npt.NDArray[np.bool_]
+    outputs: tuple[npt.NDArray[Any], ...]
+
+
+class Resumed(NamedTuple):
+    """What a checkpoint holds: the state, the epoch at which the run began, and why it had ended, "" if it had not."""
+
+    state: TrainingState
+    partial: Partial | None
+    history: History
+    first: int
+    stopped: str
+
+
 class Sample(NamedTuple):
     """A part of the data, as NumPy arrays on the host: what `vp.diagnose` looks at. Columns are examples."""
 

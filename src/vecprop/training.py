@@ -7,6 +7,7 @@ A run is a function of its state: parameters, optimizer slots, epoch, seed. Shuf
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 from vecprop import loop
 from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
+from vecprop.checkpoint import described, digest, open_checkpoints
+from vecprop.codec import network_to_json
 from vecprop.epochs import Penalties, Run
 from vecprop.errors import DivergenceError
 from vecprop.evaluation import Judge, plain_layers
@@ -72,6 +75,9 @@ def fit(
     shuffle: bool = True,
     callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
     state: TrainingState | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 1,
+    resume: str | os.PathLike[str] | bool | None = None,
     block_size: int | str | None = "auto",
     dtype: Any = None,
     backend: str | Backend | None = None,
@@ -143,6 +149,16 @@ def fit(
     state : TrainingState, optional
         Go on from the `state` of a result or an error, in place of `params`; `epochs` more epochs are done. With None
         as its slots the optimizer starts anew.
+    checkpoint : str or path, optional
+        A file into which the whole state of the run is written, as `resume` reads it: whole or not at all, and the one
+        before is kept beside it, with ".previous" at the end of its name. Written every `checkpoint_every` epochs, at
+        the end, and on Ctrl-C. Needs safetensors.
+    checkpoint_every : int or float, default 1
+        A number of epochs, or a share of one: 0.25 writes four times in each epoch.
+    resume : str, path or True, optional
+        Go on from a checkpoint, and end, bit for bit, where the run would have ended that wrote it, on the same machine
+        with the same backend, versions and threads; `epochs` counts from the begin of that run. The other arguments and
+        the data have to be the same, and what is not is named. True means `checkpoint`, if there is one yet.
     block_size : int, "auto" (default) or None
         Columns computed at once inside a batch, so that memory does not grow with it; None for all.
     dtype : "float32" or "float64", optional
@@ -167,6 +183,10 @@ def fit(
         last good parameters. In a stack a network may diverge while another does not; all of them do not.
     CallbackError
         When a callback raised: with the training so far.
+    ModelFileError
+        For a checkpoint to resume from that is damaged, and so is the one before.
+    OSError
+        If a checkpoint cannot be read or written.
     ValueError, TypeError
         Naming the argument, what came and what is wanted.
 
@@ -194,6 +214,8 @@ def fit(
     options = check_options(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
+    if state is not None and resume is not None:
+        raise ValueError("give state or resume, not both: the checkpoint has the state")
     if state is not None:
         params, seed = given_state(net, state, params, options), state.seed
     seeds = check_seeds(seed)
@@ -209,19 +231,68 @@ def fit(
             begin = _initial_state(run, checked, seeds, None if params is None else examples.scale)
         elif begin.slots is None:
             begin = begin._replace(slots=_initial_slots(run, begin.params))
+        saver, resumed = None, None
+        if checkpoint is not None or resume is not None:
+            asked = _asked(plan, options, examples, seeds, block_size, precision, l1, l2)
+            saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, plan.run.backend)
+            plan = plan._replace(saver=saver)
+            if resumed is not None:
+                begin = resumed.state
         for callback in options.callbacks:
             if hasattr(callback, "start"):
                 callback.start(begin, lambda state: _plain(run, state, examples.scale))
         try:
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, begin)
+            elif resumed is not None and resumed.stopped:
+                end, history, stopped = begin, resumed.history, resumed.stopped
             else:
-                end, history, stopped = loop.train(plan, begin)
+                end, history, stopped = loop.train(plan, begin, resumed)
         except DivergenceError as error:
             error.params = _plain(run, error.state, examples.scale)
             raise
         plain = _plain(run, end, examples.scale)
     return FitResult(net, plain, end, history, target, stopped, examples.sample)
+
+
+def _asked(
+    plan: Plan,
+    options: Options,
+    examples: Prepared,
+    seeds: Any,
+    block_size: Any,
+    precision: str,
+    l1: Any,
+    l2: Any,
+) -> dict[str, Any]:
+    """Return what a run was asked to do, by the names of the arguments of `fit`: a checkpoint serves this alone."""
+    run, sample = plan.run, examples.sample
+    if isinstance(plan.optimizer, LBFGS):
+        raise ValueError(
+            "checkpoint and resume need an optimizer that goes step by step; LBFGS keeps its memory in SciPy"
+        )
+    return {
+        "net": network_to_json(run.net),
+        "backend": run.backend.name,
+        "dtype": plan.dtype,
+        "precision": precision,
+        "optimizer": described(plan.optimizer),
+        "seed": list(seeds) if isinstance(seeds, tuple) else seeds,
+        "batch_size": run.batch_size,
+        "block_size": described(block_size),
+        "dropout": list(run.dropout),
+        "batch_norm": list(run.normalized),
+        "clip_norm": run.clip_norm,
+        "l1": described(list(l1) if isinstance(l1, Sequence) else l1),
+        "l2": described(list(l2) if isinstance(l2, Sequence) else l2),
+        "standardize": options.standardize,
+        "shuffle": options.shuffled,
+        "metric": described(options.metric),
+        "patience": described(options.stopping),
+        "sample_weight": None if examples.data[2] is None else digest([examples.data[2]]),
+        "the shape of X": [run.net.sizes[0], run.m],
+        "the values of X and Y": digest(sample),
+    }
 
 
 def _training_dtype(dtype: Any, params: Any, X: Any) -> str:

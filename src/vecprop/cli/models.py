@@ -72,6 +72,12 @@ def train(
     dropout: Annotated[float, typer.Option(metavar="SHARE", help="Of hidden units, dropped at each step.")] = 0.0,
     test_share: Annotated[float, typer.Option(metavar="SHARE", help="Of the rows, held out to judge the model.")] = 0.2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write the state of the training, to go on from after a break."),
+    ] = None,
+    checkpoint_every: Annotated[float, typer.Option(metavar="EPOCHS", help="How often; 0.5 is twice in an epoch.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False,
     backend: BackendName = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -91,7 +97,7 @@ def train(
     )
     settings = Settings(
         tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
-        test_share, seed=seed, backend=backend,
+        test_share, seed=seed, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, backend=backend,
     )  # fmt: skip
     table = tables.read(data, delimiter, encoding, header)
     say = tables.speaker(json, quiet)

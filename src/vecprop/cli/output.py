@@ -16,6 +16,15 @@ from vecprop.selection import BACKEND_VARIABLE
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """A command was told to end, and has: with its exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 _BAD_INPUT_ERRORS = (VecpropError, ValueError, TypeError, ImportError, OSError, MemoryError)
 
 
@@ -31,6 +40,9 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
+        except Interrupted as stopped:
+            error(str(stopped))
+            raise typer.Exit(stopped.code) from None
         except DivergenceError as diverged:
             error(str(diverged))
             raise typer.Exit(FAILED) from None

@@ -15,7 +15,8 @@ import numpy as np
 import vecprop
 from vecprop import container, plots, tabular
 from vecprop.atomic import write_atomically
-from vecprop.cli.output import check_folder, note, reason
+from vecprop.cli import signals
+from vecprop.cli.output import Interrupted, check_folder, note, reason
 from vecprop.errors import ModelFileError
 from vecprop.progress import Progress
 from vecprop.selection import use_backend
@@ -84,8 +85,12 @@ def train(
     say(described(plan))
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
         say(f"backend {vecprop.get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
-        with Progress(settings.epochs, None if show_progress else False) as bar:
-            trained = tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
+        try:
+            with signals.handled(), Progress(settings.epochs, None if show_progress else False) as bar:
+                trained = tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
+        except KeyboardInterrupt:
+            saved = f"; the checkpoint {settings.checkpoint} has what was reached: go on from it with --resume"
+            raise Interrupted(f"interrupted{saved if settings.checkpoint else ''}", signals.exit_code()) from None
     say(f"{trained.model.preparation}")
     say("\n".join(["", *_missing(trained), concluded(trained), ""]))
     report = as_json(plan, trained)

@@ -76,6 +76,13 @@ n_networks : int, default 1
 callbacks : function or sequence of functions, default None
     Called as (state, history) after each epoch; True ends the training. scikit-learn's own callbacks are set by
     `set_callbacks` (scikit-learn 1.9).
+checkpoint : str or path, default None
+    A file into which `fit` writes the whole state of its run, every `checkpoint_every` epochs (or that share of one).
+checkpoint_every : int or float, default 1
+    See there.
+resume : str, path or True, default None
+    Go on from a checkpoint, and end where that run would have ended; True from `checkpoint`, if there is one yet. With
+    the same data, parameters and `random_state`.
 block_size : int, "auto" or None, default "auto"
     Examples computed at once inside a batch, so that memory does not grow with it.
 dtype : "float32", "float64" or None, default None

@@ -7,6 +7,7 @@ does nothing but store them. `check_parameters` looks at them when `fit` is call
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from sklearn.metrics import get_scorer_names
 
 from vecprop.activations import ACTIVATIONS, Activation, get_activation, is_pair
 from vecprop.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
+from vecprop.checkpoint import check_every
 from vecprop.errors import unknown_name
 from vecprop.initializers import INITIALIZERS
 from vecprop.optimizers import check_optimizer
@@ -65,6 +67,9 @@ class Parameters:
     scoring: Any = None
     n_networks: int = 1
     callbacks: Any = None
+    checkpoint: Any = None
+    checkpoint_every: float = 1
+    resume: Any = None
     block_size: int | str | None = "auto"
     dtype: Any = None
     precision: str | None = None
@@ -174,6 +179,12 @@ def _scoring(value: Any, argument: str) -> Any:
     raise TypeError(f'{argument} must be None, "loss", the name of a scorer or a function, got {value!r}')
 
 
+def _path(value: Any, argument: str) -> Any:
+    if isinstance(value, str | os.PathLike):
+        return value
+    raise TypeError(f"{argument} must be a path or None, got {value!r}")
+
+
 def _callbacks(value: Any, argument: str) -> Any:
     for callback in () if value is None else value if isinstance(value, Sequence) else (value,):
         if not callable(callback):
@@ -205,6 +216,9 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "init": lambda value, argument: check_choice(value, argument, ["auto", *INITIALIZERS]),
     "l1": check_number,
     "clip_norm": _optional(_positive),
+    "checkpoint": _optional(_path),
+    "checkpoint_every": lambda value, _: check_every(value),
+    "resume": lambda value, argument: value if value is None or value is True else _path(value, argument),
     "scale": _optional(lambda value, argument: check_choice(value, argument, SCALES)),
     "scoring": _scoring,
     "n_networks": check_positive_integer,

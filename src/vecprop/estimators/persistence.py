@@ -32,8 +32,8 @@ RECORD = (
     "history_",
     "stopped_",
 )
-# A model is to load wherever it goes; what decides there is the active backend.
-_LEFT_OUT = ("backend",)
+# A model is to load wherever it goes: what decides there is the active backend, and its paths are of no use.
+_LEFT_OUT = ("backend", "checkpoint", "resume")
 _LABEL_KINDS = "biufU"
 # Pairs of functions are parameters that a file cannot hold; the network's specification has their places.
 _IN_THE_NETWORK = ("activation", "out_activation")

@@ -197,6 +197,9 @@ class Training(Parameters):
             metric=self._metric(validation) if stops_early else None,
             patience=None if incremental else stopping_of(self, monitor, self._baseline(examples)),
             callbacks=callbacks,
+            checkpoint=None if incremental else self.checkpoint,
+            checkpoint_every=self.checkpoint_every,
+            resume=None if incremental else self.resume,
         )
         self._keep(result, examples, stops_early, goes_on)
         self._progress = Progress(_on_host(result.state), kind, monitor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ class Settings:
     networks : so many from as many seeds, whose predictions are averaged
     test_share, validation_share : of all examples, and of those that are left
     seed : of the split and of the training
+    checkpoint, checkpoint_every, resume : as for `vecprop.fit`; `resume` goes on from `checkpoint`, if there is one
     backend : None for the active one
     """
 
@@ -62,6 +64,9 @@ class Settings:
     test_share: float = 0.2
     validation_share: float = 0.15
     seed: int = 0
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_every: float = 1
+    resume: bool = False
     backend: str | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +76,8 @@ class Settings:
         for name in ("test_share", "validation_share"):
             check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
         streams.check_seed(self.seed)
+        if self.resume and self.checkpoint is None:
+            raise ValueError("resume goes on from a checkpoint, and there is none: name its file (--checkpoint)")
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,8 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     ------
     DivergenceError
         If the run diverges before its first good epoch.
+    KeyboardInterrupt
+        On Ctrl-C; a checkpoint, if one was asked for, has what was reached.
     """
     begin = time.perf_counter()
     settings = settings or Settings()
@@ -159,8 +168,10 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     estimator = network(plan.target.task, len(known), settings)
     estimator.set_params(callbacks=list(callbacks) or None)
     notes = _fit(estimator, prepared.X, y[known])
+    if estimator.stopped_ == "interrupted":
+        raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    estimator.set_params(callbacks=None)
+    estimator.set_params(callbacks=None, checkpoint=None, resume=None)
     found = {
         "network": scores(estimator, unknown.X, y[held_out]),
         "linear": _linear(prepared.X, y[known], unknown.X, y[held_out], plan.target.task, settings),
@@ -172,7 +183,7 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
         "source": plan.table.source,
         "rows": rows,
         "scores": found,
-        "settings": asdict(settings) | {"hidden": list(settings.hidden)},
+        "settings": _described(settings),
     }
     model = TableModel(preparation, plan.target, estimator, about)
     predicted = estimator.predict(unknown.X)
@@ -180,6 +191,12 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     return Trained(
         model, plan.table, rows, prepared, unknown, found, y[held_out], predicted, diagnosis, seconds, tuple(notes)
     )
+
+
+def _described(settings: Settings) -> dict[str, Any]:
+    """Return the settings that decide the result, for a report."""
+    found = asdict(settings) | {"hidden": list(settings.hidden)}
+    return {name: value for name, value in found.items() if name not in ("checkpoint", "checkpoint_every", "resume")}
 
 
 def split(y: npt.NDArray[Any], task: str, settings: Settings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -213,6 +230,9 @@ def network(task: str, m: int, settings: Settings) -> MLPClassifier | MLPRegress
         "init": "auto",
         "dtype": "float32",
         "random_state": settings.seed,
+        "checkpoint": settings.checkpoint,
+        "checkpoint_every": settings.checkpoint_every,
+        "resume": True if settings.resume else None,
         "backend": settings.backend,
     }
     return MLPClassifier(**shared) if task == "classification" else MLPRegressor(**shared, scale_target="standard")
