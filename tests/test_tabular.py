@@ -226,6 +226,15 @@ def test_a_word_among_numbers_is_an_error_with_its_place(file):
     assert "as asked for" in repr(tabular.plan(tabular.read(path), "a", choices=Choices(drop=["b"])).kinds["b"])
 
 
+def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
+    frame = pl.DataFrame({"x": ["gone" if i % 9 == 0 else str(i * i) for i in range(60)], "y": np.arange(60) * 1.5})
+    plan = tabular.plan(tabular.table_of(frame), "y", choices=Choices(missing=["gone"]))
+    model = tabular.train(plan, QUICK).model
+    vp.save(tmp_path / "m", model)
+    prepared = vp.load(tmp_path / "m").prepare(pl.DataFrame({"x": ["gone", "4"]}))
+    assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
+
+
 def test_dates_that_can_be_read_in_two_ways_are_refused():
     cells = ["01/02/2024", "03/04/2024"]
     with pytest.raises(ValueError, match="can be read as DD/MM/YYYY and as MM/DD/YYYY"):

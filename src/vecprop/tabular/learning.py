@@ -137,7 +137,7 @@ def plan(
         For what cannot be trained on: see `find_target`, `find_kind`; fewer than 10 examples.
     """
     choices = choices or Choices()
-    table, unlabelled = without_missing(table, choices), 0
+    table, unlabelled = without_missing(table, choices.missing), 0
     name = table.find(target, "target")
     if drop_unlabelled:
         table, unlabelled = without_unlabelled(table, name)

@@ -63,10 +63,12 @@ class Preparation:
 
     columns : encodings, in the order of the features
     left_out : column -> why it is not used
+    missing : texts that stand for a missing value, besides an empty cell
     """
 
     columns: tuple[Column, ...]
     left_out: dict[str, str]
+    missing: tuple[str, ...] = ()
 
     @property
     def features(self) -> list[str]:
@@ -91,6 +93,7 @@ class Preparation:
             hint = table.near(missing[0]) if len(missing) == 1 else f"; it has: {', '.join(table.names)}"
             count = "the column" if len(missing) == 1 else "the columns"
             raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
+        table = without_missing(table, self.missing)
         parts, found = [], {}
         for column in self.columns:
             encoded, found[column.name] = column.encode(table)
@@ -101,12 +104,13 @@ class Preparation:
     def to_json(self) -> dict[str, Any]:
         """Return the preparation as what JSON can hold."""
         columns = [{"kind": c.kind, **asdict(c)} for c in self.columns]
-        return {"columns": columns, "left_out": self.left_out}
+        return {"columns": columns, "left_out": self.left_out, "missing": list(self.missing)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preparation:
         """Return the preparation that `to_json` described; ValueError or KeyError if none of this version did."""
-        return cls(tuple(map(_column, value["columns"])), {str(k): str(v) for k, v in value["left_out"].items()})
+        left_out = {str(name): str(reason) for name, reason in value["left_out"].items()}
+        return cls(tuple(map(_column, value["columns"])), left_out, tuple(map(str, value["missing"])))
 
     def __str__(self) -> str:
         width = max(map(len, (*self.names, *self.left_out)), default=0)
@@ -140,13 +144,13 @@ class Choices:
     most_categories: int = MOST_CATEGORIES
 
 
-def without_missing(table: Table, choices: Choices) -> Table:
+def without_missing(table: Table, texts: Sequence[str]) -> Table:
     """Return the table with the user's texts for missing values as nulls."""
-    if not choices.missing:
+    if not texts:
         return table
     pl = import_polars()
     text = [name for name, dtype in table.frame.schema.items() if dtype == pl.String]
-    marked = [pl.when(~pl.col(name).is_in(list(choices.missing))).then(pl.col(name)).alias(name) for name in text]
+    marked = [pl.when(~pl.col(name).is_in(list(texts))).then(pl.col(name)).alias(name) for name in text]
     return replace(table, frame=table.frame.with_columns(*marked))
 
 
@@ -198,4 +202,4 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
     if not columns:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"{table.source} has no column to learn from ({reasons or 'the target is its only one'})")
-    return Preparation(tuple(columns), left_out)
+    return Preparation(tuple(columns), left_out, tuple(choices.missing))
