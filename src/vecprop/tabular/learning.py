@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from vecprop import streams
 from vecprop.arguments import check_positive_integer, check_real
 from vecprop.diagnosis import Diagnosis, diagnose
 from vecprop.estimators import MLPClassifier, MLPRegressor
-from vecprop.selection import get_backend
 from vecprop.splitting import divide
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Choices, Prepared, kinds_of, learn, without_missing
@@ -107,12 +106,6 @@ class Trained:
     seconds: float
     notes: tuple[str, ...] = ()
 
-    @property
-    def better(self) -> float:
-        """By how much the main score of the network is above that of the constant prediction."""
-        name = next(iter(self.scores["network"]))
-        return self.scores["network"][name] - self.scores["constant"][name]
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -123,7 +116,6 @@ class Plan:
     kinds: dict[str, Any]
     choices: Choices
     unlabelled: int = 0
-    notes: tuple[str, ...] = field(default=())
 
 
 def plan(
@@ -278,8 +270,3 @@ def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[s
     classes, counts = np.unique(y, return_counts=True)
     shares = np.broadcast_to(np.log(counts / counts.sum()), (len(y_test), len(classes)))
     return of_classes(y_test, shares, classes)
-
-
-def backend_name(settings: Settings) -> str:
-    """Return the name of the backend that is going to train."""
-    return get_backend(settings.backend).name

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Name, what it says, and whether more is better; the first is the one by which models are compared.
+# What each score says, in the order in which they are shown.
 MEANINGS = {
     "r2": "R²: the share of the variance that is explained; 1 is perfect, 0 is the mean",
     "mean_absolute_error": "how far off on average, in the units of the target",
@@ -21,7 +21,6 @@ MEANINGS = {
     "log_loss": "the mean of -ln of the true class's probability; 0 is perfect",
     "roc_auc": "how often the positive one of a pair gets the higher probability",
 }
-LESS_IS_BETTER = frozenset({"mean_absolute_error", "median_absolute_error", "root_mean_squared_error", "log_loss"})
 
 
 def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
