@@ -314,7 +314,7 @@ def version(n):
 def test_two_processes_read_while_one_saves(tmp_path, amount, figure):
     """Model files in turn with plain ones, which show the order too: versions never go back."""
     path, plain, done = tmp_path / "model", tmp_path / "plain", tmp_path / "done"
-    saves = amount(100, 1000)
+    saves = amount(50, 1000)
     vp.save(path, NET, OLD)
     write_atomically(plain, version(0))
     counts = [os.pipe() for _ in range(2)]

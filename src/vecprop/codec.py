@@ -15,7 +15,7 @@ import numpy as np
 
 from vecprop import optimizers, quasi_newton, schedules, stopping
 from vecprop.activations import ACTIVATIONS, Custom
-from vecprop.errors import ModelFileError
+from vecprop.errors import ModelFileError, one_line
 from vecprop.losses import LOSSES
 from vecprop.network import Network
 
@@ -109,8 +109,9 @@ class _Reader:
     def _own(self, names: Any) -> Custom:
         if not self.custom:
             raise ModelFileError(
-                f"the model has an activation of its user's own, the functions {names!r}, which no file can hold: give "
-                "them again, load(path, custom=(g, g_prime)), with several in a list in the order of the layers"
+                f"the model has an activation of its user's own, the functions {one_line(names)}, which no file can "
+                "hold: give them again, load(path, custom=(g, g_prime)), with several in a list in the order of the "
+                "layers"
             )
         return Custom(*self.custom.pop(0))
 
@@ -119,8 +120,8 @@ def difference(given: Any, made: Any, place: str = "") -> str | None:
     """Return where a header differs from that of the model that was made of it, in words; None if it does not.
 
     What a file says has to be what the model says of itself: else something of it was taken for another thing.
-    Keys of `made` alone are new in this version. Functions of the user's own may have other names now, and as a
-    parameter of an estimator they are null in a file.
+    Only parameters of an estimator may be absent: those that are new in this version. Functions of the user's own may
+    have other names now, and as a parameter of an estimator they are null in a file.
 
     >>> difference({"sizes": [2, True]}, {"sizes": [2, 1]})
     'sizes.1 is true, which is read as 1'
@@ -128,7 +129,8 @@ def difference(given: Any, made: Any, place: str = "") -> str | None:
     if (given is None or (isinstance(given, dict) and _is_own(given))) and _is_own(made):
         return None
     if isinstance(made, dict) and isinstance(given, dict):
-        entries = [(str(key), value, made.get(key, _NOTHING)) for key, value in given.items()]
+        keys = given if place.endswith("parameters") else given | made
+        entries = [(str(key), given.get(key, _NOTHING), made.get(key, _NOTHING)) for key in keys]
     elif isinstance(made, list) and isinstance(given, list) and len(made) == len(given):
         entries = [(str(i), *pair) for i, pair in enumerate(zip(given, made, strict=True))]
     elif type(given) is type(made) and not isinstance(given, list) and given == made:
@@ -141,7 +143,9 @@ def difference(given: Any, made: Any, place: str = "") -> str | None:
 
 def _is_own(value: Any) -> bool:
     """Tell whether a value is, or has in its list, functions of the user's own."""
-    return set(value) == {"custom"} if isinstance(value, dict) else isinstance(value, list) and any(map(_is_own, value))
+    if isinstance(value, dict):
+        return set(value) == {"custom"}
+    return isinstance(value, list) and any(map(_is_own, value))
 
 
 _NOTHING = object()

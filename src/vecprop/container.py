@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.errors import ModelFileError
+from vecprop.errors import ModelFileError, one_line
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -90,7 +90,7 @@ def decode(data: bytes, source: str = "the file") -> tuple[dict[str, Any], Tenso
     except ImportError:
         raise
     except Exception as error:  # whatever the library raises for what is no safetensors file
-        raise ModelFileError(f"{source} is damaged: {error}") from error
+        raise ModelFileError(f"{source} is damaged: {one_line(error)}") from error
     if any(array.dtype.name not in _DTYPES for array in tensors.values()):
         raise ModelFileError(f"{source} is damaged: it has tensors that are neither float32 nor float64")
     if checksum != _checksum(version, text, tensors):
@@ -113,7 +113,7 @@ def _entry(data: bytes, source: str) -> str:
     try:
         text = data[8 : 8 + length].decode()
     except UnicodeDecodeError as error:
-        raise ModelFileError(f"{source} is no model file, or is damaged: {error}") from error
+        raise ModelFileError(f"{source} is no model file, or is damaged: {one_line(error)}") from error
     metadata = _object(text, source).get("__metadata__")
     entry = metadata.get(_ENTRY, "") if isinstance(metadata, dict) else ""
     return entry if isinstance(entry, str) else ""
@@ -133,7 +133,7 @@ def _object(text: str, source: str) -> dict[str, Any]:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse)
         _check_values(value)
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{source} is no model file, or is damaged: {error}") from error
+        raise ModelFileError(f"{source} is no model file, or is damaged: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise ModelFileError(f"{source} is no model file: its header is no JSON object")
     return value

@@ -22,7 +22,7 @@ from vecprop.arguments import check_integer
 from vecprop.atomic import write_atomically
 from vecprop.backend import Backend, to_host
 from vecprop.codec import Pair, difference, history_from_json, network_from_json, network_to_json, to_json
-from vecprop.errors import ModelFileError
+from vecprop.errors import ModelFileError, one_line
 from vecprop.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.results import FitResult, TrainingState
@@ -161,11 +161,11 @@ def _contents_of(source: str) -> Iterator[None]:
     """Turn what contents raise that no `save` of this version wrote into a ModelFileError."""
     try:
         yield
-    except ModelFileError:
-        raise
+    except ModelFileError as error:
+        raise ModelFileError(f"{source}: {error}") from error
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(
-            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {error}"
+            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {one_line(error)}"
         ) from error
 
 
