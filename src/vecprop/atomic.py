@@ -200,18 +200,19 @@ def _remove_leftovers(target: Path, own: Path) -> None:
         locks = _is_held(own)
         for name in names:
             with contextlib.suppress(OSError):
-                _remove_leftover(target.with_name(name), now, locks and name.startswith(f"{prefix}{_machine()}-"))
+                _remove_leftover(target.with_name(name), now, name.startswith(f"{prefix}{_machine()}-"), locks)
 
 
-def _remove_leftover(path: Path, now: float, locks: bool) -> None:
-    """Remove a temporary file if its writer holds it no more, or, where locks tell nothing, if it is old."""
+def _remove_leftover(path: Path, now: float, ours: bool, locks: bool) -> None:
+    """Remove a temporary file that none holds, if it is this machine's, where locks tell, or old."""
     status = os.lstat(path)
+    old = now - status.st_mtime > _SECONDS_OF_A_LEFTOVER
     if not stat.S_ISREG(status.st_mode):
         return
-    if now - status.st_mtime > _SECONDS_OF_A_LEFTOVER:
-        os.unlink(path)
-    elif locks:
+    if locks and (ours or old):
         _is_held(path, remove=True)
+    elif old:
+        os.unlink(path)
 
 
 def _is_held(path: Path, *, remove: bool = False) -> bool:
