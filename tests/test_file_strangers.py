@@ -81,7 +81,8 @@ def predictions(model):
         return [model.predict(FRAME)] + ([model.predict_proba(FRAME)] if model.classes else [])
     if hasattr(model, "net"):
         return [model.forward(X.T)]
-    return [getattr(model, name)(X) for name in ("predict", "predict_proba") if hasattr(model, name)]
+    found = [getattr(model, name)(X) for name in ("predict", "predict_proba") if hasattr(model, name)]
+    return [array.toarray() if hasattr(array, "toarray") else array for array in found]  # as `sparse` says
 
 
 class Saved:
