@@ -189,6 +189,7 @@ def test_headers_that_are_whole_and_mean_nothing(path):
         "epoch": 0,
         "step": 0,
         "stopped": "",
+        "versions": {"vecprop": "1"},
     }
     layers = {"W1": np.zeros((1, 1)), "b1": np.zeros((1, 1))}
     path.write_bytes(file_with(header, layers))

@@ -83,6 +83,16 @@ class CallbackError(VecpropError, RuntimeError):
         self.history = history
 
 
+def one_line(text: object, most: int = 300) -> str:
+    r"""Return a text from a stranger as a message can have it: one line of what can be printed, not too long.
+
+    >>> print(one_line("a\nb\x1b[31m"), one_line("x" * 9, most=3))
+    a\nb\x1b[31m xxx…
+    """
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[: most + 1])
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """Return the message for a name that is not among the known ones, with the nearest of them.
 
