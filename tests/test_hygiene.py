@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "vecprop"
 
 # Each module may import from its own layer and those before it.
 LAYERS = [
-    {"errors", "namespaces", "shapes", "streams", "arguments", "splitting", "trees", "sparse", "blas"},
+    {"errors", "namespaces", "shapes", "streams", "arguments", "splitting", "trees", "sparse", "blas", "choices"},
     {"activations"},
     {"losses", "initializers"},
     {"propagation"},
