@@ -22,6 +22,7 @@ import numpy.typing as npt
 from vecprop.backend import Backend, Carry, Tree, add_trees, to_host
 from vecprop.directories import why_not_private
 from vecprop.errors import BackendUnusableError
+from vecprop.main_memory import room_below_the_limit
 from vecprop.namespaces import Array, on_cuda
 
 __all__ = ["JAXBackend"]
@@ -33,6 +34,8 @@ _MATMUL_PRECISION = {"highest": "highest", "fast": "tensorfloat32"}
 
 # A compiled program takes some 4 MB, and each function has one for each network and shape; JAX itself would keep 4096.
 MOST_PROGRAMS = 128
+# XLA's compiler does not raise an error where `ulimit -v` leaves too little, it aborts; measured: at 20 MiB, not at 50.
+COMPILER_MEMORY = 1 << 26
 
 
 @lru_cache(maxsize=256)
@@ -44,6 +47,9 @@ def _compiled(
     function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()
 ) -> Callable[..., Any]:
     """Return the function under `jax.jit`, with its programs forgotten when there are too many of them."""
+    room = room_below_the_limit()
+    if room is not None and room < COMPILER_MEMORY and jax.default_backend() == "cpu":
+        raise MemoryError(f"XLA may need {COMPILER_MEMORY} bytes to compile, and ends the process if it gets none")
     jitted = _jit(function, static, donated)
     if jitted._cache_size() >= MOST_PROGRAMS:
         jitted.clear_cache()

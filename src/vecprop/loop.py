@@ -92,7 +92,7 @@ def train(plan: Plan, state: TrainingState) -> tuple[TrainingState, History, str
                 f"training was interrupted after {done} of {plan.epochs} epochs; the result has the parameters reached "
                 "so far",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return state, history, "interrupted"
     return state, history, "epochs"

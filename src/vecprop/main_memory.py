@@ -15,18 +15,29 @@ def free_main_memory() -> int | None:
 
     None where the system does not tell.
     """
-    known = [bytes_ for bytes_ in (_of_the_system(), _of_the_group(), _below_the_limit()) if bytes_ is not None]
+    known = [bytes_ for bytes_ in (_of_the_system(), _of_the_group(), room_below_the_limit()) if bytes_ is not None]
     return max(min(known), 0) if known else None
+
+
+def free_swap() -> int:
+    """Return the bytes to which the system can swap, 0 where it does not tell."""
+    return _told("SwapFree") or 0
+
+
+def _told(name: str) -> int | None:
+    """Return a line of what Linux tells of its memory, in bytes."""
+    try:
+        lines = _MEMORY.read_text("ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)
 
 
 def _of_the_system() -> int | None:
     """Return what is available without swapping: unused, or holding copies of files that can be dropped."""
-    try:
-        for line in _MEMORY.read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    available = _told("MemAvailable")
+    if available is not None:
+        return available
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not every system tells
@@ -46,8 +57,8 @@ def _of_the_group() -> int | None:
         return None
 
 
-def _below_the_limit() -> int | None:
-    """Return what `ulimit -v` leaves."""
+def room_below_the_limit() -> int | None:
+    """Return what `ulimit -v` leaves, None if it is not set."""
     try:
         import resource  # not on Windows
 
