@@ -46,7 +46,7 @@ def caught(call):
     else:
         raise AssertionError("there was enough memory")
 
-def fit(**options):
+def fit(X=X, Y=Y, **options):
     return vp.fit(net, X, Y, epochs=1, backend=backend, seed=3, **options)
 """
 
@@ -68,9 +68,8 @@ def again(error):
     assert error.argument == "block_size"
     result = fit(block_size=error.columns)              # what the error says
     assert np.isfinite(result.history["cost"][0])
-    assert np.isfinite(fit(batch_size=error.columns).history["cost"][0])
 caught(lambda: fit(block_size=None))
-again(vp.OutOfMemoryError("", wanted=1, free=1, argument="block_size", columns=1024))
+assert np.isfinite(fit(batch_size=1024).history["cost"][0])
 """
 PASS = """
 def again(error):
@@ -105,12 +104,12 @@ caught(lambda: net.forward(params, *moved[:1]))
 caught(lambda: net.cost(params, *moved))
 def again(error):
     assert error.argument == "batch_size"
-    fit(batch_norm=True, **{error.argument: error.columns})
+    fit(*few, batch_norm=True, **{error.argument: error.columns})
 caught(lambda: fit(batch_norm=True))
 from vecprop.estimators import MLPClassifier
 rows, labels = np.asarray(X.T), np.arange(X.shape[1]) % 2
 def again(error):
-    MLPClassifier((512, 512), max_iter=1, block_size=None, batch_size=error.columns, tol=np.inf).fit(rows, labels)
+    MLPClassifier((512, 512), max_iter=1, block_size=None, batch_size=error.columns).fit(rows[:2048], labels[:2048])
 def estimate():
     MLPClassifier((512, 512), max_iter=1, block_size=None, batch_size=len(rows)).fit(rows, labels)
 warnings.simplefilter("ignore")
@@ -136,11 +135,11 @@ def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(ba
         lambda: vp.fit(net, X, Y, epochs=1, block_size=None, backend=backend, dtype="float32"),
         lambda: net.gradients(net.init(backend=backend), backend.asarray(X), backend.asarray(Y), block_size=None),
     ):
-        with pytest.raises(vp.OutOfMemoryError, match="block_size=128 fits") as caught:
+        with pytest.raises(vp.OutOfMemoryError, match="block_size=32 fits") as caught:
             call()
         assert caught.value.wanted == 4 * 4097 * 4000
         assert caught.value.free == 2**24
-    vp.fit(net, X, Y, epochs=1, block_size=128, backend=backend, dtype="float32")
+    vp.fit(net, X, Y, epochs=1, block_size=32, backend=backend, dtype="float32")
     K = vp.Network((2, 512, 512, 1))
     with pytest.raises(vp.OutOfMemoryError, match=r"alone take .*: train fewer networks at once"):
         vp.fit(K, X, Y, epochs=1, seed=range(64), backend=backend, dtype="float32")

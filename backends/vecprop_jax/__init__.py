@@ -47,9 +47,6 @@ def _compiled(
     function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()
 ) -> Callable[..., Any]:
     """Return the function under `jax.jit`, with its programs forgotten when there are too many of them."""
-    room = room_below_the_limit()
-    if room is not None and room < COMPILER_MEMORY and jax.default_backend() == "cpu":
-        raise MemoryError(f"XLA may need {COMPILER_MEMORY} bytes to compile, and ends the process if it gets none")
     jitted = _jit(function, static, donated)
     if jitted._cache_size() >= MOST_PROGRAMS:
         jitted.clear_cache()
@@ -68,7 +65,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _refuse_after_fork() -> None:
+def _require_what_jax_needs() -> None:
+    """Raise an error where JAX would wait for ever, or end the process."""
+    room = room_below_the_limit()
+    if room is not None and room < COMPILER_MEMORY and jax.default_backend() == "cpu":
+        raise MemoryError(f"XLA may need {COMPILER_MEMORY} bytes to compile, and ends the process if it gets none")
     if _forked:
         raise BackendUnusableError(
             "JAX cannot compute in a process made by os.fork() after JAX was loaded: its threads were not forked, and "
@@ -91,10 +92,11 @@ class JAXBackend(Backend):
     """JAX on its default device."""
 
     compiles_shapes: ClassVar[bool] = True
+    least_memory: ClassVar[int] = COMPILER_MEMORY
 
     def __init__(self) -> None:
         super().__init__(jnp, "jax")
-        _refuse_after_fork()
+        _require_what_jax_needs()
         _refuse_shared_cache()
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
@@ -102,7 +104,7 @@ class JAXBackend(Backend):
 
         An array of another library on the same GPU is not copied.
         """
-        _refuse_after_fork()
+        _require_what_jax_needs()
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)
         if foreign and not shared:
@@ -122,7 +124,7 @@ class JAXBackend(Backend):
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:
         """Return the context for `dtype` and `precision`: JAX keeps float64 only where x64 is enabled."""
-        _refuse_after_fork()
+        _require_what_jax_needs()
         stack = ExitStack()
         if dtype == "float64":
             stack.enter_context(jax.enable_x64(True))

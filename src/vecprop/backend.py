@@ -54,6 +54,8 @@ class Backend:
     compiles_shapes: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
+    # Bytes without which the library cannot do anything.
+    least_memory: ClassVar[int] = 0
 
     def __init__(self, xp: Namespace, name: str = "", device: Any = None) -> None:
         self.xp = xp

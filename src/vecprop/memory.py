@@ -174,6 +174,9 @@ def _asked(name: str, job: _Job, wanted: int | None, least: int) -> str:
 
 def _advice(name: str, job: _Job, free: int | None, each: int) -> tuple[str, int, str]:
     """Return the argument to change, its value, and the sentence."""
+    least = job.backend.least_memory
+    if free is not None and free < least:
+        return "", 0, f"It cannot work with less than {_size(least)}: free memory, raise the limit, or use NumPy."
     parameters = 4 * job.net.parameter_count * job.itemsize * job.networks  # with gradients and what Adam remembers
     if free is not None and parameters > free:
         remedy = "train fewer networks at once" if job.networks > 1 else "make the layers smaller"
