@@ -127,19 +127,19 @@ def test_forward_cost_batch_norm_and_estimators():
 def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(backend, monkeypatch):
     """Linux promises more memory than there is: what is hopeless is not begun."""
     monkeypatch.setattr(memory, "free_swap", lambda: 0)
-    monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**24)
+    monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**27)
     monkeypatch.setattr(type(backend), "has_gpu", False)
     net = vp.Network((2, 4096, 1))
-    X, Y = vp.datasets.xor(m=4000)
+    X, Y = vp.datasets.xor(m=16_000)
     for call in (
         lambda: vp.fit(net, X, Y, epochs=1, block_size=None, backend=backend, dtype="float32"),
         lambda: net.gradients(net.init(backend=backend), backend.asarray(X), backend.asarray(Y), block_size=None),
     ):
-        with pytest.raises(vp.OutOfMemoryError, match="block_size=32 fits") as caught:
+        with pytest.raises(vp.OutOfMemoryError, match="block_size=256 fits") as caught:
             call()
-        assert caught.value.wanted == 4 * 4097 * 4000
-        assert caught.value.free == 2**24
-    vp.fit(net, X, Y, epochs=1, block_size=32, backend=backend, dtype="float32")
+        assert caught.value.wanted == 4 * 4097 * 16_000
+        assert caught.value.free == 2**27
+    vp.fit(net, X, Y, epochs=1, block_size=256, backend=backend, dtype="float32")
     K = vp.Network((2, 512, 512, 1))
     with pytest.raises(vp.OutOfMemoryError, match=r"alone take .*: train fewer networks at once"):
         vp.fit(K, X, Y, epochs=1, seed=range(64), backend=backend, dtype="float32")
