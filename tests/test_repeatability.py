@@ -73,9 +73,10 @@ def test_what_the_number_of_threads_changes(figure):
     one, two = (fresh(THREADS, OPENBLAS_NUM_THREADS=n) for n in ("1", "2"))
     assert fresh(THREADS, OPENBLAS_NUM_THREADS="1") == one
     assert one[0] == two[0], "small work is not shared"
+    shared = "the same" if one[1] == two[1] else "other"
     figure(
         "OPENBLAS_NUM_THREADS=1 against 2, NumPy: the same seed",
-        f"small networks: the same bits; batches of 8192 in shared blocks: {'the same' if one[1] == two[1] else 'other'} bits",
+        f"small networks: the same bits; batches of 8192 in shared blocks: {shared} bits",
         "the same where work is not shared",
     )
 
@@ -116,7 +117,8 @@ seen = []
 def watch(state, history):
     if state.epoch >= 5:
         seen.append((resident(), *handles()))
-run = vp.fit(net, X, Y, optimizer=vp.Adam(1e-4), epochs=epochs, batch_size=2, dtype="float32", backend=name, callbacks=[watch])
+options = {"optimizer": vp.Adam(1e-4), "batch_size": 2, "dtype": "float32", "backend": name, "callbacks": [watch]}
+run = vp.fit(net, X, Y, epochs=epochs, **options)
 assert run.state.step == 1000 * epochs and run.history["cost"][-1] < run.history["cost"][0]
 grown = max(s[0] for s in seen) - seen[0][0]
 print(run.state.step, grown, max(s[1] for s in seen) - seen[0][1], max(s[2] for s in seen) - seen[0][2])

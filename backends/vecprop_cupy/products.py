@@ -30,8 +30,8 @@ def float32_products(compute_type: int) -> Iterator[None]:
             _free.wait()
         if not _holders:
             _before = _linalg.get_compute_type(_FLOAT32)
+        _linalg.set_compute_type(_FLOAT32, compute_type)  # it may raise: then nobody holds anything
         _holders.append(holder)
-        _linalg.set_compute_type(_FLOAT32, compute_type)
     try:
         yield
     finally:
