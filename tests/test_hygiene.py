@@ -14,12 +14,26 @@ SOURCE = ROOT / "src" / "vecprop"
 
 # Each module may import from its own layer and those before it.
 LAYERS = [
-    {"errors", "namespaces", "shapes", "streams", "arguments", "splitting", "trees", "sparse", "blas"},
+    {
+        "errors",
+        "namespaces",
+        "shapes",
+        "streams",
+        "arguments",
+        "splitting",
+        "trees",
+        "sparse",
+        "blas",
+        "choices",
+        "directories",
+        "main_memory",
+    },
     {"activations"},
     {"losses", "initializers"},
     {"propagation"},
     {"backend"},
     {"selection"},
+    {"memory"},
     {"validation"},
     {"network"},
     {"rungs", "checking"},

@@ -20,6 +20,7 @@ from vecprop.errors import (
     CallbackError,
     DivergenceError,
     ModelFileError,
+    OutOfMemoryError,
     UnknownBackendError,
     VecpropError,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "ModelFileError",
     "Momentum",
     "Network",
+    "OutOfMemoryError",
     "RMSProp",
     "ReduceOnPlateau",
     "StepDecay",

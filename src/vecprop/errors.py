@@ -62,6 +62,32 @@ class DivergenceError(VecpropError, ArithmeticError):
         self.history = history
 
 
+class OutOfMemoryError(VecpropError, MemoryError):
+    """Memory has run out, on whatever backend; what the failed call had made is freed, and the next one can work.
+
+    `fit(…, **{error.argument: error.columns})` is the call that fits, unless `argument` is "X" or "".
+
+    Attributes
+    ----------
+    wanted : int or None
+        Bytes that could not be had in one piece, where the library tells.
+    free : int or None
+        Bytes that are free now, where that is known.
+    argument : str
+        What to change: "block_size", which computes the same, "batch_size", or "X", of which so many columns can be
+        given at a time; "" if nothing of that would do.
+    columns : int
+        The value that fits, 0 if none does.
+    """
+
+    def __init__(self, message: str, *, wanted: int | None, free: int | None, argument: str, columns: int) -> None:
+        super().__init__(message)
+        self.wanted = wanted
+        self.free = free
+        self.argument = argument
+        self.columns = columns
+
+
 class ModelFileError(VecpropError, ValueError):
     """A file that `load` cannot take: no model, truncated, altered, or of a newer format; the message says which."""
 

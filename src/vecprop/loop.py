@@ -106,7 +106,7 @@ def train(plan: Plan, state: TrainingState, resumed: Resumed | None = None) -> t
                 f"training was interrupted after {done} of {plan.epochs} epochs; the result has the parameters reached "
                 "so far",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return state, history, "interrupted"
     if saver is not None:

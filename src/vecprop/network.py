@@ -12,6 +12,7 @@ from vecprop.arguments import check_positive_integer
 from vecprop.backend import Backend
 from vecprop.initializers import draw_layers
 from vecprop.losses import get_loss
+from vecprop.memory import reports_out_of_memory, require_memory, wait_if_large
 from vecprop.namespaces import Array
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_backend, get_precision
@@ -159,16 +160,21 @@ class Network:
             params.append(Layer(*(target.asarray(a, dtype) for a in arrays)))
         return tuple(params)
 
+    @reports_out_of_memory
     def forward(self, params: Iterable[tuple[Array, Array]], X: Array) -> Array:
         """Return A_L (…, n_L, m), the output for each column of X (n_0, m) (E14).
 
         X is brought to the dtype of the parameters. Raises ValueError or TypeError that says which argument is wrong
-        and how.
+        and how, and OutOfMemoryError with the number of columns that fit.
         """
         checked = check_params(self, params)
         with checked.backend.scope(checked.dtype, get_precision()):
-            return compiled_output(self, checked.backend, checked.params, check_inputs(self, checked, X))
+            X = check_inputs(self, checked, X)
+            A = compiled_output(self, checked.backend, checked.params, X)
+            wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, A)
+            return A
 
+    @reports_out_of_memory
     def cost(
         self,
         params: Iterable[tuple[Array, Array]],
@@ -187,10 +193,14 @@ class Network:
             data, lam = check_examples(self, checked, X, Y, sample_weight), check_l2(l2)
             block_size = _forward_block(checked.backend, data[0])
             if block_size is None:
-                return checked.backend.compile(propagation.cost, static=(0,))(self, checked.params, *data, lam)
-            blocked = checked.backend.compile(_blocked_cost, static=(0, 1, 2))
-            return blocked(checked.backend, block_size, self, checked.params, *data, lam)
+                J = checked.backend.compile(propagation.cost, static=(0,))(self, checked.params, *data, lam)
+            else:
+                blocked = checked.backend.compile(_blocked_cost, static=(0, 1, 2))
+                J = blocked(checked.backend, block_size, self, checked.params, *data, lam)
+            wait_if_large(checked.backend, data[0].shape[-1] * self.numbers_per_example, J)
+            return J
 
+    @reports_out_of_memory
     def gradients(
         self,
         params: Iterable[tuple[Array, Array]],
@@ -230,6 +240,8 @@ class Network:
         ------
         ValueError, TypeError
             Naming the argument, what came and what is wanted.
+        OutOfMemoryError
+            With what was wanted, what there is, and the block size that fits.
         """
         checked = check_params(self, params)
         block_size = check_block_size(block_size)
@@ -241,10 +253,14 @@ class Network:
                 whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
                 block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
             if block_size is None or int(block_size) >= X.shape[-1]:
+                require_memory(self, checked.backend, X.shape[-1], np.dtype(checked.dtype).itemsize)
                 compiled = checked.backend.compile(propagation.gradients, static=(0,))
-                return compiled(self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]
-            blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
-            return blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]
+                J, grads = compiled(self, checked.params, X, Y, w, lam)
+            else:
+                blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
+                J, grads = blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)
+            wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, J)
+            return J, grads
 
     def shapes(self, m: int) -> ShapeTable:
         """Return the table of E16: the shape of every quantity for m examples.

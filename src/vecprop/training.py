@@ -25,6 +25,7 @@ from vecprop.evaluation import Judge, plain_layers
 from vecprop.examples import Prepared, prepare
 from vecprop.flat import layout
 from vecprop.loop import Plan
+from vecprop.memory import reports_out_of_memory, require_memory
 from vecprop.moving import floating_name
 from vecprop.network import Network
 from vecprop.normalization import InputScale, fold_input, initial, unfold_input
@@ -49,6 +50,7 @@ from vecprop.stopping import EarlyStopping
 from vecprop.validation import Checked, check_block_size, check_params, dtype_name
 
 
+@reports_out_of_memory
 def fit(
     net: Network,
     X: Any,
@@ -187,6 +189,8 @@ def fit(
         For a checkpoint to resume from that is damaged, and so is the one before.
     OSError
         If a checkpoint cannot be read or written.
+    OutOfMemoryError
+        With what was wanted, what there is, and the block or batch size that fits.
     ValueError, TypeError
         Naming the argument, what came and what is wanted.
 
@@ -224,6 +228,7 @@ def fit(
     with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         examples = prepare(net, checked, X, Y, sample_weight, class_weight, validation, options.standardize)
         run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
+        require_memory(net, target, run.block_size or run.batch_size, np.dtype(checked.dtype).itemsize, networks or 1)
         penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
         plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
         begin = state
