@@ -18,6 +18,7 @@ import numpy as np
 
 from vecprop import container
 from vecprop.activations import is_pair
+from vecprop.arguments import check_path
 from vecprop.atomic import write_atomically
 from vecprop.backend import Backend, to_host
 from vecprop.codec import Pair, from_json, network_from_json, network_to_json, to_json
@@ -68,10 +69,11 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     >>> model.net == net, bool((model.params[0].W == net.init(seed=0)[0].W).all())
     (True, True)
     """
+    path = check_path(path)
     if isinstance(model, Network):
         model = _untrained(model, params)
     elif params is not None:
-        raise TypeError(f"params goes with a Network, got it with {type(model).__name__}")
+        raise TypeError(f"params goes with a Network as model, got it with {type(model).__name__}")
     if isinstance(model, FitResult):
         header, tensors = _result_to_parts(model)
     elif (home := _home_of(model)) is not None:
@@ -109,14 +111,13 @@ def load(
     ImportError
         For an estimator, without scikit-learn.
     """
-    source = f"the file {os.fspath(path)!r}"
+    source = f"the file {check_path(path)!r}"
+    pairs: Any = [custom] if is_pair(custom) else custom
+    if not isinstance(pairs, list | tuple) or not all(map(is_pair, pairs)):
+        raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {custom!r}")
     if Path(path).is_dir():
         raise IsADirectoryError(f"cannot read {os.fspath(path)!r}: it is a directory")
     header, tensors = container.decode(Path(path).read_bytes(), source)
-    pairs: Sequence[Any] = [custom] if is_pair(custom) else list(custom)
-    for pair in pairs:
-        if not is_pair(pair):
-            raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {pair!r}")
     with _contents_of(source):
         if header["kind"] in _HOMES:
             return import_module(_HOMES[header["kind"]]).from_parts(header, tensors, backend, pairs)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vecprop.arguments import check_integer
-from vecprop.network import Network
+from vecprop.network import Network, check_network
 from vecprop.plots.figures import COLOURS, Floats, panels, three_digits
-from vecprop.plots.values import check_network, check_one_network, to_host
+from vecprop.plots.values import check_one_network, to_host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vecprop.plots.figures import COLOURS, MARKERS, group_digits, panels
+from vecprop.plots.figures import COLOURS, MARKERS, axes_of, group_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def speedup(
             f"nothing to plot: measure {dtype} {pass_name} on the rungs 'per_example' and 'vectorized'; report has "
             f"{len(rows)} rows without such a pair"
         )
-    ax = panels(width=8.0)[0] if ax is None else ax
+    ax = axes_of(ax, width=8.0)
     for i, (label, points) in enumerate(lines.items()):
         _draw_line(ax, label, points, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
     if any(hollow for points in lines.values() for *_, hollow in points):
