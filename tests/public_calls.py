@@ -4,17 +4,21 @@
 bad values, and checks that nothing public is missing here.
 """
 
+import importlib.util
 import math
 import pathlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars
+import sklearn.neural_network
 
 import vecprop as vp
 from vecprop import activations, losses, plots, rungs, tabular
+from vecprop.benchmark_report import Row, with_speedups
 from vecprop.estimators import MLPClassifier, MLPRegressor, from_sklearn, to_sklearn
 
 NAN, INF, HUGE = math.nan, math.inf, 10**18
@@ -53,14 +57,14 @@ STRINGS = ["abc", 3, THING, [1, 2], [None]]
 
 def without(values, *kept):
     """The values but those that the argument takes."""
-    return [
-        v
-        for v in values
-        if not any(v is k or (type(v) is type(k) is not tuple and not hasattr(v, "shape") and v == k) for k in kept)
-    ]
+
+    def same(a, b):
+        return a is b or (type(a) is type(b) and type(a) in (int, float, str, list) and a == b)
+
+    return [v for v in values if not any(same(v, k) for k in kept)]
 
 
-optional = lambda values: without(values, None)  # noqa: E731 - None is a choice of these arguments
+optional = lambda values: without(values, None)
 
 
 # --- what the valid calls are made of --------------------------------------------------------------------------
@@ -123,7 +127,6 @@ LABEL_LISTS = [None, 3, THING, {}, [], [[1, 2]] * 12, LABELS[:-1], LABELS[:0], [
 REAL_LISTS = [*LABEL_LISTS, "text", ["a"] * 12, spoiled(VALUES, NAN), spoiled(VALUES, INF), VALUES + 1j, [None] * 12]
 AXES = [3, "ax", [], THING, 1.5]
 NAMES = ["ab", 3, [1, 2], THING, [None, None], ["one"]]
-SAVED = object()  # stands for the path of a file in the test's folder
 
 
 @dataclass(frozen=True)
@@ -333,8 +336,8 @@ DATASET_FIELDS = {
 }
 call(
     "datasets.Dataset", ds.Dataset, DATASET_FIELDS,
-    X=[None, "text", 3, THING, {}, X[0], X + 1j, X.astype(object), X.astype(str), X[:, :0], X[None], spoiled(X, NAN)],
-    Y=[None, "text", 3, THING, {}, Y[0], Y + 1j, Y.astype(object), Y.astype(str), Y[:, :-1], spoiled(Y, NAN)],
+    X=[None, "text", 3, THING, {}, X[0], X + 1j, X.astype(str), X[:, :0], X[None]],
+    Y=[None, "text", 3, THING, {}, Y[0], Y + 1j, Y.astype(str), Y[:, :-1], spoiled(Y, NAN)],
     name=TEXT, feature_names=["ab", 3, [1, 2], THING, ("a",), None], target_names=["cd", 3, [1, 2], THING, None],
     task=[*NAME, None],
 )  # fmt: skip
@@ -386,6 +389,21 @@ call("export_onnx", vp.export_onnx, lambda folder: {"model": BIG, "path": folder
      model=MODELS, path=optional(PATH), opset=[0, -1, HUGE, 2.5, "17", 1j, [17], THING, True, NAN, INF],
      name=[3, b"name", ["x"], THING, True], dtype=DTYPE)  # fmt: skip
 
+if importlib.util.find_spec("torch"):
+    call(
+        "to_torch",
+        vp.to_torch,
+        {"model": NET, "params": PARAMS},
+        model=MODELS,
+        params=optional(PARAMETERS),
+        logits=FLAG,
+    )
+    import torch
+
+    MODULE = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1), torch.nn.Sigmoid())
+    call("from_torch", vp.from_torch, {"module": MODULE}, module=[None, 3, "text", [], {}, THING, NET],
+         output=["relo", 3, [], {}, THING])  # fmt: skip
+
 # --- choices --------------------------------------------------------------------------------------------------------
 
 # the parameter is `name`, the message says "backend", which is what it names
@@ -426,8 +444,8 @@ call("plots.activation", plots.activation, {"activation": "relu"}, activation=["
      ax=AXES, limits=LIMITS)  # fmt: skip
 call("plots.activations", plots.activations, {"activations": ["relu"]},
      activations=["relo", 3, None, [], {}, THING, [3], ["relo"], ["softmax"]], ax=AXES, limits=LIMITS)  # fmt: skip
-call("plots.confusion_matrix", plots.confusion_matrix, {"true": LABELS, "predicted": LABELS, "names": ["a", "b", "c"]},
-     true=[*LABEL_LISTS, "text"], predicted=[*LABEL_LISTS, "text"], labels=[3, "ab", [], [0, 1], [0, 0, 1, 2], THING, [[0], [1], [2]], {}],
+call("plots.confusion_matrix", plots.confusion_matrix, {"true": LABELS, "predicted": LABELS},
+     true=[*LABEL_LISTS, "text"], predicted=[*LABEL_LISTS, "text"], labels=[3, "ab", [], [0, 0, 1, 2], THING, [[0], [1], [2]], {}],
      ax=AXES, names=NAMES, normalize=FLAG)  # fmt: skip
 call("plots.cost_curve", plots.cost_curve, {"histories": BIG}, histories=HISTORY, ax=AXES, log=FLAG)
 call("plots.history", plots.history, {"result": BIG}, result=HISTORY, ax=AXES)
@@ -440,7 +458,7 @@ PLANE = {
     "X": data(X, lists=True),
     "Y": data(Y, lists=True),
     "ax": AXES,
-    "names": NAMES,
+    "names": without(NAMES, [1, 2]),
 }
 call(
     "plots.decision_boundary",
@@ -454,7 +472,6 @@ call("plots.decision_boundary_animation", plots.decision_boundary_animation,
      snapshots=[None, 3, "text", [], {}, THING, PARAMS, {0: 3}, {0: None}, {"a": PARAMS}, {0: PARAMS[:1]}],
      path=[*optional(PATH), "picture.txt", "picture"], fps=POSITIVE, dpi=[*POSITIVE, HUGE])  # fmt: skip
 call("plots.Snapshots", plots.Snapshots, {}, every=COUNT, at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])
-call("plots.Snapshots.get", plots.Snapshots().get, {"key": 1}, key=[], default=[])
 call("plots.first_layer_weights", plots.first_layer_weights, {"params": PARAMS, "image_shape": (1, 2)},
      params=[p for p in PARAMETERS[:11] if p is not SHORT], image_shape=[3, "ab", (1,), (0, 2), (-1, -2), (1.0, 2), (2, 2), (HUGE, 1), THING, (None, 2), (1, 2, 1)],
      ax=AXES, columns=optional(COUNT), names=NAMES)  # fmt: skip
@@ -469,16 +486,11 @@ call("plots.save", plots.save, lambda folder: {"ax": plots.panels()[0], "path": 
 call("plots.decorate", plots.decorate, lambda folder: {"ax": plots.panels()[0], "x": "x", "y": "y", "title": "t"},
      ax=[None, *AXES], x=TEXT, y=TEXT, title=TEXT, log=FLAG, grid=FLAG)  # fmt: skip
 call("plots.group_digits", plots.group_digits, {"m": 1000}, m=INDEX)
-ROW = {"rung": "vectorized", "backend": "numpy", "dtype": "float32", "pass": "gradients", "m": 10}
-call(
-    "plots.speedup",
-    plots.speedup,
-    {},
-    report=[None, 3, "text", [], {}, THING, [3], [{}]],
-    ax=AXES,
-    dtype=[],
-    pass_name=[],
-)
+CELL = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients", "m": 100,
+        "measured_m": 100, "extrapolated": False, "runs": 5}  # fmt: skip
+MEASURED = with_speedups([Row(rung=r, seconds=s, **CELL) for r, s in (("per_example", 1e-2), ("vectorized", 1e-4))])
+call("plots.speedup", plots.speedup, {"report": MEASURED}, report=[None, 3, "text", [], {}, THING, [3], [{}]], ax=AXES,
+     dtype=[3, None, "float16", THING, []], pass_name=[3, None, "sideways", THING, []])  # fmt: skip
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
@@ -512,8 +524,11 @@ call("tabular.TableModel.predict_proba", CLASSES.predict_proba, {"data": FRAME},
 
 # --- estimators -------------------------------------------------------------------------------------------------------
 
-CLASSIFIER = MLPClassifier((2,), max_iter=2, random_state=0, tol=0, n_iter_no_change=2).fit(ROWS, LABELS)
-REGRESSOR = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=0).fit(ROWS, VALUES)
+with warnings.catch_warnings():  # that two iterations are not enough
+    warnings.simplefilter("ignore")
+    THEIRS = sklearn.neural_network.MLPClassifier((2,), max_iter=1).fit(ROWS, LABELS)
+    CLASSIFIER = MLPClassifier((2,), max_iter=2, random_state=0, tol=0, n_iter_no_change=2).fit(ROWS, LABELS)
+    REGRESSOR = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=0).fit(ROWS, VALUES)
 ESTIMATOR_X = [None, "text", 3, THING, {}, ROWS[0], np.array(1.0), ROWS[None], ROWS[:0], ROWS[:, :0], spoiled(ROWS, NAN),
                spoiled(ROWS, INF), ROWS + 1j, [["a", "b"]] * 12, [[1.0, 2.0], [3.0]], [], [[None, 1.0]] * 12]  # fmt: skip
 OTHER_X = [*ESTIMATOR_X, ROWS[:, :1], np.hstack([ROWS, ROWS])]
@@ -524,7 +539,7 @@ ESTIMATOR_WEIGHT = ["text", THING, {}, [], WEIGHT[:-1], np.ones((12, 2)), np.zer
                     spoiled(WEIGHT, INF), WEIGHT + 1j, ["a"] * 12]  # fmt: skip
 for estimator, y, wrong in ((CLASSIFIER, LABELS, LABEL_Y), (REGRESSOR, VALUES, REAL_Y)):
     kind = f"estimators.{type(estimator).__name__}"
-    new = lambda estimator=estimator: type(estimator)(hidden_layer_sizes=(2,), max_iter=1, random_state=0)  # noqa: E731
+    new = lambda estimator=estimator: type(estimator)(hidden_layer_sizes=(2,), max_iter=1, random_state=0)
     given = {"X": ROWS, "y": y, "sample_weight": WEIGHT}
     refused = {"X": ESTIMATOR_X, "y": wrong, "sample_weight": ESTIMATOR_WEIGHT}
     own = {"X_val": OTHER_X[1:], "y_val": wrong[1:], "sample_weight_val": ESTIMATOR_WEIGHT}
@@ -538,5 +553,35 @@ call("estimators.MLPClassifier.predict", CLASSIFIER.predict, {"X": ROWS}, X=OTHE
 call("estimators.MLPClassifier.predict_log_proba", CLASSIFIER.predict_log_proba, {"X": ROWS}, X=OTHER_X)
 call("estimators.MLPClassifier.predict_proba", CLASSIFIER.predict_proba, {"X": ROWS}, X=OTHER_X, return_std=FLAG)
 call("estimators.MLPRegressor.predict", REGRESSOR.predict, {"X": ROWS}, X=OTHER_X, return_std=FLAG)
-call("estimators.from_sklearn", from_sklearn, {}, model=[None, 3, "text", [], THING, NET, MLPClassifier()])
+call(
+    "estimators.from_sklearn", from_sklearn, {"model": THEIRS}, model=[None, 3, "text", [], THING, NET, MLPClassifier()]
+)
 call("estimators.to_sklearn", to_sklearn, {"estimator": CLASSIFIER}, estimator=[None, 3, "text", [], THING, NET])
+
+# --- what is not here, and why -------------------------------------------------------------------------------------------
+
+CORE = "part of a pass: it takes arrays that Network's methods or fit have checked"
+MADE = "what the library returns; nobody calls it to make one"
+FIT = "fit calls it"
+OTHERS = {
+    "propagation": CORE,
+    "initializers": CORE,
+    "metrics": CORE,
+    **{f"activations.{n}": CORE for n in ("relu", "softplus", "sigmoid", "log_softmax", "is_pair", "get_activation")},
+    "losses.get_loss": CORE,
+    **{f"rungs.{n}": CORE for n in ("mean_of_examples", "example_forward_per_neuron", "example_per_neuron")},
+    **dict.fromkeys(("Diagnosis", "Explanation", "FitResult", "GradientReport", "Layer", "TrainingState"), MADE),
+    **{f"tabular.{n}": MADE for n in ("Preparation", "Table", "TableModel", "Target", "Trained")},
+    "Activation": "a base class",
+    "Loss": "a base class",
+    "Backend": "what one who writes a backend implements",
+    **{f"plots.Snapshots.{n}": FIT for n in ("start", "get", "items", "keys", "values")},
+    **{f"{n}.{m}": FIT for n in ("GradientDescent", "Momentum", "SGD", "RMSProp", "Adam", "AdamW", "LBFGS")
+       for m in ("init", "update", "rule", "scalars")},
+    **{f"{n}.{m}": FIT for n in ("Constant", "StepDecay", "ExponentialDecay", "InverseScaling", "Cosine", "ReduceOnPlateau")
+       for m in ("rates", "observe")},
+    "to_torch": "without PyTorch it says how to install it",
+    "from_torch": "without PyTorch it says how to install it",
+    "estimators.MLPClassifier": "in tests/test_estimator_bad_input.py, every parameter",
+    "estimators.MLPRegressor": "in tests/test_estimator_bad_input.py, every parameter",
+}  # fmt: skip

@@ -149,6 +149,8 @@ def check_path(value: object, argument: str = "path") -> str:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
         raise TypeError(f"{argument} must be text or a pathlib.Path, got {value!r}")
+    if "\0" in path:
+        raise ValueError(f"{argument} must have no zero character, got {value!r}")
     return path
 
 

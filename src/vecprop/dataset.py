@@ -187,7 +187,9 @@ def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
     for k, data in enumerate((train, *others)):
         check_instance(data, Dataset, f"others[{k - 1}]" if k else "train", "a Dataset")
         if data.X.shape[0] != train.X.shape[0]:
-            raise ValueError(f"{data.name} has {data.X.shape[0]} features and {train.name} has {train.X.shape[0]}")
+            raise ValueError(
+                f"others[{k - 1}]: {data.name} has {data.X.shape[0]} features and {train.name} has {train.X.shape[0]}"
+            )
     if train.X.shape[1] == 0:
         raise ValueError(f"{train.name} has no examples to take a mean of")
     # A constant 0.1 has a rounded mean and a tiny deviation: compare the values themselves.

@@ -175,7 +175,7 @@ def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, 
     """
     arms = check_integer(arms, "arms", 2)
     if arms > check_integer(m, "m", 2):
-        raise ValueError(f"arms must be at most m, the number of examples, {m}, got {arms}")
+        raise ValueError(f"m must be an integer of at least {arms}, got {m}: an example for each of the arms")
     turns = check_real(turns, "turns", "above 0", lambda value: value > 0)
     labels, place = _places(m, arms)
     noise, random = _check_noise(noise), streams.generator(seed, _SPIRALS)

@@ -195,7 +195,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         elif y.shape[1:] != self._targets_shape:
             targets = [shape[0] if shape else 1 for shape in (self._targets_shape, y.shape[1:])]
             raise ValueError(f"y must have {targets[0]} targets, as in the first call to fit, got {targets[1]}")
-        Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
+        with named(lambda: "y"):
+            Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
         if isinstance(self._loss(), Poisson) and Y.min() < 0:
             raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
         return np.asarray(np.repeat(Y, len(self._quantile_levels()), axis=0), dtype=np.float64)

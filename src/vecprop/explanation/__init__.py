@@ -101,8 +101,8 @@ def explain(
         raise ValueError(f'numbers must be True, False or "auto", got {numbers!r}')
     if m * net.numbers_per_example + net.parameter_count > _MOST_NUMBERS:
         raise ValueError(
-            f"m, net_or_sizes: {net} with m = {m} has more than {_MOST_NUMBERS:,} numbers, on which the mistakes would be tried; "
-            "explain it with a smaller m, every step is the same"
+            f"m, net_or_sizes: {net} with m = {m} has more than {_MOST_NUMBERS:,} numbers, on which the mistakes would "
+            "be tried; explain it with a smaller m, every step is the same"
         )
     check_l2(l2)
     arrays, J, check = _computed(net, params, X, Y, m, float(l2), check_seed(seed), show)

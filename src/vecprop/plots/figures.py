@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.arguments import check_flag, check_integer, check_path, check_positive_integer, check_real, check_text
+from vecprop.arguments import check_flag, check_integer, check_number, check_path, check_positive_integer, check_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> "list[A
     count = check_positive_integer(columns, "columns")
     if count > _MOST_COLUMNS:
         raise ValueError(f"columns must be at most {_MOST_COLUMNS}, got {count}")
-    width, height = _check_inches(width, "width"), _check_inches(height, "height")
+    width, height = _check_at_most(width, "width", _MOST_INCHES), _check_at_most(height, "height", _MOST_INCHES)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -62,11 +62,14 @@ def axes_of(ax: "Axes | None", **size: float) -> "Axes":
 
 def check_dpi(dpi: object) -> float:
     """Return dots per inch: beyond some thousands no picture fits into the memory."""
-    return check_real(dpi, "dpi", f"above 0, at most {_MOST_DOTS}", lambda x: 0 < x <= _MOST_DOTS)
+    return _check_at_most(dpi, "dpi", _MOST_DOTS)
 
 
-def _check_inches(value: object, argument: str) -> float:
-    return check_real(value, argument, f"above 0, at most {_MOST_INCHES}", lambda x: 0 < x <= _MOST_INCHES)
+def _check_at_most(value: object, argument: str, most: int) -> float:
+    number = check_number(value, argument, zero=False)
+    if number > most:
+        raise ValueError(f"{argument} must be at most {most}, got {value!r}")
+    return number
 
 
 def save(ax: "Axes", path: str | Path, dpi: float | None = None) -> Path:

@@ -57,8 +57,8 @@ def speedup(
     lines = _speedups(rows, dtype, pass_name)
     if not lines:
         raise ValueError(
-            f"nothing to plot: measure {dtype} {pass_name} on the rungs 'per_example' and 'vectorized'; report has "
-            f"{len(rows)} rows without such a pair"
+            f"nothing to plot for dtype={dtype!r}, pass_name={pass_name!r}: measure {dtype} {pass_name} on the rungs "
+            f"'per_example' and 'vectorized'; report has {len(rows)} rows without such a pair"
         )
     ax = axes_of(ax, width=8.0)
     for i, (label, points) in enumerate(lines.items()):
