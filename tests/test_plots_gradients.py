@@ -145,7 +145,7 @@ def test_it_draws_the_recorded_report():
         (
             [],
             ValueError,
-            "nothing to plot for dtype='float32', pass_name='gradients': measure float32 gradients on the rungs",
+            "nothing to plot for dtype='float32', .*: measure float32 gradients on the rungs",
         ),
         (ROWS[:1], ValueError, "nothing to plot"),
     ],
