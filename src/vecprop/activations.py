@@ -70,7 +70,14 @@ def sigmoid(xp: Namespace, Z: Array) -> Array:
 def log_softmax(xp: Namespace, Z: Array) -> Array:
     """Return ln of the softmax over the rows: Z - max - ln Σ e^(Z - max), finite for every finite Z."""
     Z = Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True)
-    return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
+    if is_complex(xp, Z):
+        return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
+    # The largest e^0 = 1 is left out of the sum, for ln(1 + rest): 1 + rest would lose a rest below the rounding of 1,
+    # and with it all of the loss of an example that is nearly certain.
+    below = Z < 0
+    others = xp.sum(xp.astype(below, Z.dtype), axis=-2, keepdims=True)
+    rest = xp.sum(xp.where(below, xp.exp(Z), 0.0), axis=-2, keepdims=True) + (float(Z.shape[-2] - 1) - others)
+    return Z - xp.log1p(rest)
 
 
 class Sigmoid(Activation):
