@@ -468,9 +468,9 @@ call(
     params=FINITE,
 )
 call("plots.decision_boundary_animation", plots.decision_boundary_animation,
-     lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif"}, **PLANE,
+     lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif", "dpi": 10}, **PLANE,
      snapshots=[None, 3, "text", [], {}, THING, PARAMS, {0: 3}, {0: None}, {"a": PARAMS}, {0: PARAMS[:1]}],
-     path=[*optional(PATH), "picture.txt", "picture"], fps=POSITIVE, dpi=[*POSITIVE, HUGE])  # fmt: skip
+     path=[*optional(PATH), "picture.txt", "picture"], fps=[*POSITIVE, HUGE], dpi=[*POSITIVE, HUGE])  # fmt: skip
 call("plots.Snapshots", plots.Snapshots, {}, every=COUNT, at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])
 call("plots.first_layer_weights", plots.first_layer_weights, {"params": PARAMS, "image_shape": (1, 2)},
      params=[p for p in PARAMETERS[:11] if p is not SHORT], image_shape=[3, "ab", (1,), (0, 2), (-1, -2), (1.0, 2), (2, 2), (HUGE, 1), THING, (None, 2), (1, 2, 1)],

@@ -34,7 +34,8 @@ PARTS = {
     "params": r"params|[Wb]\d",
     "grads": r"grads|[Wb]\d",
     "name": "name|backend",
-    "given": "given|data",
+    "given": "given|data|path",
+    "data": "data|path",
     "result": "result|histories|history",
 }
 
@@ -227,7 +228,7 @@ LEAVES = st.one_of(
     st.binary(max_size=4),
     st.booleans(),
     st.just(THING),
-    st.sampled_from([np.sin, int, vp.Adam, np.float32(-1), np.datetime64("2020-01-01"), range(0), set(), {1}]),
+    st.sampled_from([np.sin, vp.Adam, np.float32(-1), np.datetime64("2020-01-01"), range(0), set(), {1}]),
 )
 DTYPES = st.sampled_from(["f2", "f4", "f8", "i1", "i8", "u4", "?", "c8", "c16", "U3", "S2", "M8[s]", "O"])
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
@@ -261,9 +262,13 @@ def test_anything_at_random(amount, figure, tmp_path, monkeypatch):
     @given(st.sampled_from(cases), BAD)
     def check(case, value):
         name, parameter = case
+        if parameter == "function" and callable(value):
+            return  # what a function of the user's raises is the user's
         call = CALLS[name]
         verdict = answer(call, call.valid(tmp_path) | {parameter: value}, parameter)
-        if "path" in parameter and re.match(r"(FileNotFound|IsADirectory|Permission|NotADirectory|OS)Error", verdict):
+        if parameter in ("path", "x_path", "y_path", "given", "data") and re.match(
+            r"(FileNotFound|IsADirectory|Permission|NotADirectory|OS)Error", verdict
+        ):
             verdict = ""
         assert verdict in ("", "taken"), f"{name}({parameter}={value!r}): {verdict}"
         counts["taken" if verdict else "refused"] += 1

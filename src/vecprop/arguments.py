@@ -139,6 +139,15 @@ def check_texts(values: object, argument: str, of: str = "names") -> tuple[str, 
     return tuple(values)  # type: ignore[arg-type]
 
 
+def is_sequence(value: object) -> bool:
+    """Tell whether a value holds several others in order: a list, a tuple, an array, …; neither text nor bytes.
+
+    >>> is_sequence([1]), is_sequence(np.zeros(2)), is_sequence(np.zeros(())), is_sequence("ab"), is_sequence(b"ab")
+    (True, True, False, False, False)
+    """
+    return hasattr(value, "__iter__") and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
+
+
 def check_path(value: object, argument: str = "path") -> str:
     """Return a path as text, else raise TypeError.
 

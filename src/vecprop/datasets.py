@@ -26,8 +26,8 @@ from vecprop.tables import PathLike, Target, Task
 _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
 
 
-def _check_noise(noise: object) -> float:
-    return check_real(noise, "noise", "of at least 0", lambda value: value >= 0)
+def _check_noise(noise: object, most: float = 1e100) -> float:
+    return check_real(noise, "noise", f"of at least 0, at most {most:g}", lambda value: 0 <= value <= most)
 
 
 # --- generated ----------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
     >>> data.Y.round(-3).tolist()
     [[109000.0, 290000.0, 337000.0, 84000.0]]
     """
-    m, noise, random = _check_count(m, 1), _check_noise(noise), streams.generator(seed, _HOUSES)
+    m, noise, random = _check_count(m, 1), _check_noise(noise, 100), streams.generator(seed, _HOUSES)
     area = np.clip(95 * np.exp(0.4 * random.standard_normal(m)), 25, 400).round(1)
     bedrooms = np.clip((area / 35 + 0.6 * random.standard_normal(m)).round(), 1, 8)
     age = np.floor(120 * random.random(m))

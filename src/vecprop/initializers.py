@@ -94,7 +94,7 @@ def get_initializer(name: str, activation: Activation) -> Initializer:
     >>> get_initializer("auto", ReLU()).name
     'he'
     """
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         name = "he" if activation.homogeneous else "xavier"
     if not isinstance(name, str) or name not in INITIALIZERS:
         raise ValueError(f"init: {unknown_name('initializer', name, ['auto', *INITIALIZERS])}")

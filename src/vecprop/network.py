@@ -8,7 +8,7 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.activations import Activation, get_activation, is_pair
-from vecprop.arguments import check_instance, check_positive_integer, check_size
+from vecprop.arguments import check_instance, check_positive_integer, check_size, is_sequence
 from vecprop.backend import Backend
 from vecprop.initializers import draw_layers
 from vecprop.losses import get_loss
@@ -285,9 +285,9 @@ class Network:
 
 
 def _check_sizes(sizes: object) -> tuple[int, ...]:
-    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+    if not is_sequence(sizes):
         raise TypeError(f"sizes must be a sequence (n0, n1, …, nL) of layer sizes, got {sizes!r}")
-    given = list(sizes)
+    given = list(sizes)  # type: ignore[call-overload]
     if len(given) < 2:
         raise ValueError(f"sizes must have at least 2 entries, the inputs and the outputs, got {given}")
     return tuple(check_positive_integer(n, f"sizes[{l}]") for l, n in enumerate(given))

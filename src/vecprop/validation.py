@@ -39,7 +39,7 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
     """
     try:
         name = str(np.dtype(dtype).name)
-    except TypeError:
+    except (TypeError, ValueError):
         name = str(dtype).rpartition(".")[2]
     if name not in FLOATING:
         raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
@@ -339,7 +339,7 @@ def check_l2(l2: object) -> float | None:
 
 def check_block_size(block_size: object) -> int | str | None:
     """Return block_size: a positive int, "auto" or None; else raise an error that says so."""
-    if block_size is None or block_size == "auto":
+    if block_size is None or (isinstance(block_size, str) and block_size == "auto"):
         return block_size
     if isinstance(block_size, str):
         raise ValueError(f'block_size must be a positive integer, "auto" or None, got {block_size!r}')

@@ -150,7 +150,8 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of the examples whose class is right; for multilabel targets, all of whose labels are."""
         predicted = self.predict(X)
-        check_weights(sample_weight, int(predicted.shape[0]))
+        w = check_weights(sample_weight, int(predicted.shape[0]))
+        sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight
         with named(lambda: "y"):
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 

@@ -176,7 +176,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         D² is `sklearn.metrics.d2_pinball_score`, 1 for perfect predictions, 0 for the constant quantiles of y.
         """
         levels, predicted = self._quantile_levels(), self.predict(X)
-        check_weights(sample_weight, int(predicted.shape[0]))
+        w = check_weights(sample_weight, int(predicted.shape[0]))
+        sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight
         with named(lambda: "y"):
             if len(levels) == 1:
                 return float(r2_score(y, predicted, sample_weight=sample_weight))

@@ -129,7 +129,7 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
     if w.ndim != 1:
         raise ValueError(f"{argument} must be 1D array or scalar, got an array of shape {w.shape}")
     if len(w) != n:
-        raise ValueError(f"{argument}.shape == {w.shape}, expected {(n,)}: one weight for each example")
+        raise ValueError(f"{argument}.shape == {w.shape}, expected {(n,)}: one weight for each example of X")
     if not np.isfinite(w).all():
         raise ValueError(f"{argument} must be finite; Input {argument} contains NaN or infinity")
     if (w < 0).any():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.activations import Activation, ActivationLike, get_activation, is_pair
+from vecprop.arguments import is_sequence
 from vecprop.plots.figures import COLOURS, LINES, Floats, axes_of, check_axes, decorate, draw_legend, panels
 from vecprop.plots.values import to_host
 
@@ -87,7 +88,7 @@ def activations(
     >>> [float(line.get_ydata()[0]) for line in ax.get_lines()[:2]], len(ax.figure.axes)
     ([0.5, 0.0], 2)
     """
-    if isinstance(activations, str | Activation) or is_pair(activations) or not hasattr(activations, "__iter__"):
+    if isinstance(activations, str | Activation) or is_pair(activations) or not is_sequence(activations):
         raise TypeError(f"activations must be a sequence of names or activations, got {activations!r}")
     known = {f"activations[{i}]": g for i, g in enumerate(activations)}
     if not known:

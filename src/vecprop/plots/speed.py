@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from vecprop.arguments import check_text, is_sequence
 from vecprop.plots.figures import COLOURS, MARKERS, axes_of, group_digits
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def speedup(
     >>> line.get_label(), line.get_xdata().tolist(), line.get_ydata().round().tolist()
     ('numpy, 2-4-1', [100], [100.0])
     """
-    rows = _check_rows(report)
+    rows, dtype, pass_name = _check_rows(report), check_text(dtype, "dtype"), check_text(pass_name, "pass_name")
     lines = _speedups(rows, dtype, pass_name)
     if not lines:
         raise ValueError(
@@ -79,7 +80,7 @@ def speedup(
 
 def _check_rows(report: Any) -> list[Any]:
     rows = getattr(report, "rows", report)
-    if isinstance(rows, str) or not hasattr(rows, "__iter__"):
+    if not is_sequence(rows):
         raise TypeError(f"report must be a Report of vecprop.benchmark or its rows, got {type(report).__name__}")
     rows = list(rows)
     for i, row in enumerate(rows):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.arguments import is_sequence
 from vecprop.namespaces import Array, array_namespace, is_array
 from vecprop.network import Network
 from vecprop.plots.figures import Floats
@@ -66,9 +67,11 @@ def check_pair(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> None:
 
 def check_names(names: Any, argument: str, count: int, of: str) -> tuple[str, ...]:
     """Return `count` names as text, or raise an error that says how many are wanted."""
-    if isinstance(names, str) or not hasattr(names, "__iter__"):
+    if not is_sequence(names):
         raise TypeError(f"{argument} must be a sequence of {count} names, one for each {of}, got {names!r}")
-    texts = tuple(str(name) for name in names if name is not None)
+    if not all(isinstance(name, str | int | float | np.generic) for name in names):
+        raise TypeError(f"{argument} must be a sequence of {count} names, each a text or a number, got {names!r}")
+    texts = tuple(str(name) for name in names)
     if len(texts) != count:
         raise ValueError(f"{argument} must have {count} names, one for each {of}, got {len(texts)}")
     return texts

@@ -147,8 +147,8 @@ def read(
     header = None if header is None else check_flag(header, "header")
     if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n'):
         raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
-    if encoding is not None and not check_text(encoding, "encoding"):
-        raise ValueError("encoding must be the name of one, such as 'utf-8', got ''")
+    if encoding is not None and not (check_text(encoding, "encoding") and encoding.isprintable()):
+        raise ValueError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}")
     polars = import_polars()
     if Path(source).is_dir():
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
