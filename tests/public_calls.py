@@ -468,7 +468,7 @@ call(
     params=FINITE,
 )
 call("plots.decision_boundary_animation", plots.decision_boundary_animation,
-     lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif", "dpi": 10}, **PLANE,
+     lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif", "dpi": 10, "fps": 1}, **PLANE,
      snapshots=[None, 3, "text", [], {}, THING, PARAMS, {0: 3}, {0: None}, {"a": PARAMS}, {0: PARAMS[:1]}],
      path=[*optional(PATH), "picture.txt", "picture"], fps=[*POSITIVE, HUGE], dpi=[*POSITIVE, HUGE])  # fmt: skip
 call("plots.Snapshots", plots.Snapshots, {}, every=COUNT, at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])

@@ -31,6 +31,7 @@ LONGEST = 5.0  # seconds for an answer
 
 # Where the message names a part in place of the whole, or what a function calls its argument in messages.
 PARTS = {
+    "X": "X|(Y|sample_weight) must have shape",  # where two do not fit, either may be named
     "params": r"params|[Wb]\d",
     "grads": r"grads|[Wb]\d",
     "name": "name|backend",
@@ -74,7 +75,7 @@ def answer(call, arguments, parameter):
         verdict = "" if named else f"{type(error).__name__} without the name: {error}"
     except Exception as error:  # noqa: BLE001 - what escapes is what is looked for
         verdict = f"{type(error).__name__}: {error}"
-    if time.perf_counter() - begin > LONGEST:
+    if verdict != "taken" and time.perf_counter() - begin > LONGEST:
         return f"took {time.perf_counter() - begin:.1f} s"
     if any(a.tobytes() != content for a, content in before):
         return "an input was changed"
@@ -228,7 +229,7 @@ LEAVES = st.one_of(
     st.binary(max_size=4),
     st.booleans(),
     st.just(THING),
-    st.sampled_from([np.sin, vp.Adam, np.float32(-1), np.datetime64("2020-01-01"), range(0), set(), {1}]),
+    st.sampled_from([np.sin, np.float32(-1), np.datetime64("2020-01-01"), range(0), set(), {1}]),
 )
 DTYPES = st.sampled_from(["f2", "f4", "f8", "i1", "i8", "u4", "?", "c8", "c16", "U3", "S2", "M8[s]", "O"])
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
@@ -250,6 +251,7 @@ BAD = st.one_of(
 )
 
 
+@pytest.mark.filterwarnings("ignore:Animation was deleted")  # one without a path is drawn by who asked for it
 def test_anything_at_random(amount, figure, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cases = [case for case in CASES if CALLS[case[0]].variadic != case[1]]

@@ -7,6 +7,7 @@ import time
 import mpmath as mp
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import vecprop as vp
 from helpers import backend_or_skip, host
@@ -47,14 +48,14 @@ def sigmoid(z):
 def errors(got, exact, dtype, scale=0):
     """The largest error in units of eps: relative to the exact value, or to `scale` where that is more.
 
-    What is below the least normal number underflows: there anything as small is right (XLA makes 0 of it).
+    An error below the least normal number is none: there numbers underflow, and XLA makes 0 of them.
     """
     info = np.finfo(dtype)
     least, worst = mp.mpf(float(info.tiny)), mp.mpf(0)
     for value, want in zip(np.ravel(got).tolist(), exact, strict=True):
         error = abs(mp.mpf(value) - want)
-        if abs(want) >= least or error > least:
-            worst = max(worst, error / max(abs(want), mp.mpf(scale), least))
+        if error > least:
+            worst = max(worst, error / max(abs(want), mp.mpf(scale)))
     return float(worst) / float(info.eps)
 
 
@@ -181,7 +182,11 @@ def test_whole_networks(xp_backend, dtype, output, loss):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_log_probabilities_of_the_estimators(classes, kind):
-    """`predict_log_proba` from logits to 1e30: finite, and within 8 eps of what mpmath makes of the same logits."""
+    """`predict_log_proba` from logits to 1e30: finite, and within 4 eps of what mpmath makes of the same logits.
+
+    The difference z_k - max is rounded: an error of ½ eps of it, which e^(z_k - max) makes one of |z_k - max|/2 eps. So
+    the exact value is that of the rounded differences.
+    """
     pytest.importorskip("sklearn")
     from vecprop.estimators import MLPClassifier
 
@@ -195,12 +200,11 @@ def test_log_probabilities_of_the_estimators(classes, kind):
             L = model.predict_log_proba(X)
         Z, exact = model._outputs(X, "predict_log_proba", logits=True).T, []  # the same logits, to the bit
         for row in Z.tolist():
-            z = [mp.mpf(v) for v in row]
-            z = [mp.mpf(0), *z] if classes == 2 else z
-            top = max(z)
-            rest = mp.fsum(mp.exp(v - top) for k, v in enumerate(z) if k != z.index(top))
-            exact += [v - top - mp.log1p(rest) for v in z]
-        assert np.isfinite(L).all() and errors(L, exact, kind) <= 8
+            z = np.asarray([0.0, *row] if classes == 2 else row, kind)
+            apart = [mp.mpf(float(v)) for v in z - z.max()]
+            rest = mp.fsum(mp.exp(v) for k, v in enumerate(apart) if k != int(z.argmax()))
+            exact += [v - mp.log1p(rest) for v in apart]
+        assert np.isfinite(L).all() and errors(L, exact, kind) <= 4
 
 
 # --- runs that diverge --------------------------------------------------------------------------------------------
@@ -297,16 +301,17 @@ def test_the_watch_costs_little(sizes, m, batch_size, count, monkeypatch, figure
 
     def seconds(watched):
         monkeypatch.setattr(epochs, "_finite", watch if watched else lambda xp, *_: xp.asarray(True))
-        begin = time.perf_counter()
+        begin = time.process_time()  # what other processes take does not count
         vp.fit(net, X, Y, optimizer=vp.Adam(1e-4), epochs=count, batch_size=batch_size, seed=0)
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     seconds(True), seconds(False)
     # turn about which comes first, so that a drift of the machine's speed cancels
     ratios = []
-    for k in range(amount(15, 61)):
-        first, second = seconds(k % 2 == 0), seconds(k % 2 == 1)
-        ratios.append(first / second if k % 2 == 0 else second / first)
+    with threadpool_limits(1):  # threads that wait for one another would be counted, too
+        for k in range(amount(21, 81)):
+            first, second = seconds(k % 2 == 0), seconds(k % 2 == 1)
+            ratios.append(first / second if k % 2 == 0 else second / first)
     ratio = statistics.median(ratios)
     figure(f"the watch for divergence, {'-'.join(map(str, sizes))}, batches of {batch_size}",
            f"{100 * (ratio - 1):+.2f} % of the time", "at most 1 %")  # fmt: skip

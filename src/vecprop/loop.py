@@ -357,7 +357,8 @@ def _divergence(
         f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before; the "
         f"largest of all layers was {np.max(before):g}). What to change: lower the learning rate (now "
         f"{np.min(rate):g}); scale the inputs (the largest |X| is {largest:g}, near 1 is good; standardize=True does "
-        "it); start from smaller weights (init); clip the gradients (clip_norm=1.0). The parameters of the last good epoch are in the error's `params`.",
+        "it); start from smaller weights (init); clip the gradients (clip_norm=1.0). The parameters of the last good "
+        "epoch are in the error's `params`.",
         epoch=number,
         step=step % steps + 1,
         layer=layer,

@@ -62,7 +62,10 @@ def axes_of(ax: "Axes | None", **size: float) -> "Axes":
 
 def check_dpi(dpi: object) -> float:
     """Return dots per inch: beyond some thousands no picture fits into the memory."""
-    return _check_at_most(dpi, "dpi", _MOST_DOTS)
+    number = _check_at_most(dpi, "dpi", _MOST_DOTS)
+    if number < 1:
+        raise ValueError(f"dpi must be at least 1, got {dpi!r}")
+    return number
 
 
 def _check_at_most(value: object, argument: str, most: int) -> float:
