@@ -228,7 +228,7 @@ def test_missing_files_and_directories(tmp_path):
     [
         ("net", None, "model must be a fitted MLPClassifier"),
         (NET, None, "a Network is saved with its parameters"),
-        (None, NET.init(), "params goes with a Network, got it with NoneType"),
+        (None, NET.init(), "params goes with a Network as model, got it with NoneType"),
         (NET, [(1, 2)], "params must have one"),
     ],
 )

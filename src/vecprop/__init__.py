@@ -26,8 +26,9 @@ from vecprop.errors import (
 )
 from vecprop.losses import Loss
 from vecprop.network import Network
-from vecprop.propagation import Layer, gradient_norms
+from vecprop.propagation import Layer
 from vecprop.selection import backends, get_backend, get_precision, use_backend, use_precision
+from vecprop.validation import gradient_norms
 
 if TYPE_CHECKING:
     from vecprop import datasets, estimators, metrics, plots

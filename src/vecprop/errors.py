@@ -1,5 +1,6 @@
 """The errors that have a type of their own, and the wording shared by all "unknown name" errors."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -34,6 +35,9 @@ class DivergenceError(VecpropError, ArithmeticError):
         Where it happened, both counted from 1; the step is counted inside the epoch.
     layer : int
         The layer whose gradient was not finite, or the largest just before the cost was not.
+    gradient_norm : float
+        The largest ‖dW_l‖ of all layers at the last step where all were finite, and at the step itself where there is
+        no such step.
     params : tuple of Layer
         The parameters of the last good epoch: finite, and good to go on from.
     state : TrainingState
@@ -52,9 +56,11 @@ class DivergenceError(VecpropError, ArithmeticError):
         params: Any,
         state: Any,
         history: dict[str, list[Any]],
+        gradient_norm: float = math.nan,
     ) -> None:
         super().__init__(message)
         self.epoch = epoch
+        self.gradient_norm = gradient_norm
         self.step = step
         self.layer = layer
         self.params = params

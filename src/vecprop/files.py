@@ -18,7 +18,7 @@ import numpy as np
 
 from vecprop import container
 from vecprop.activations import is_pair
-from vecprop.arguments import check_integer
+from vecprop.arguments import check_integer, check_path
 from vecprop.atomic import write_atomically
 from vecprop.backend import Backend, to_host
 from vecprop.codec import Pair, difference, history_from_json, network_from_json, network_to_json, to_json
@@ -71,10 +71,11 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     >>> model.net == net, bool((model.params[0].W == net.init(seed=0)[0].W).all())
     (True, True)
     """
+    path = check_path(path)
     if isinstance(model, Network):
         model = _untrained(model, params)
     elif params is not None:
-        raise TypeError(f"params goes with a Network, got it with {type(model).__name__}")
+        raise TypeError(f"params goes with a Network as model, got it with {type(model).__name__}")
     header, tensors = _to_parts(model)
     write_atomically(path, container.encode(header | {"versions": _versions(header)}, tensors))
 
@@ -104,12 +105,11 @@ def load(
     ImportError
         For an estimator, without scikit-learn.
     """
-    source = f"the file {os.fspath(path)!r}"
+    source = f"the file {check_path(path)!r}"
+    pairs: Any = [custom] if is_pair(custom) else custom
+    if not isinstance(pairs, list | tuple) or not all(map(is_pair, pairs)):
+        raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {custom!r}")
     header, tensors = container.decode(container.read(path), source)
-    pairs: Sequence[Any] = [custom] if is_pair(custom) else list(custom)
-    for pair in pairs:
-        if not is_pair(pair):
-            raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {pair!r}")
     place = get_backend(backend) if header.get("kind") == "network" else None
     with _contents_of(source):
         if place is not None:

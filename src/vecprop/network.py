@@ -8,7 +8,7 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.activations import Activation, get_activation, is_pair
-from vecprop.arguments import check_positive_integer
+from vecprop.arguments import check_instance, check_positive_integer, check_size, is_sequence
 from vecprop.backend import Backend
 from vecprop.initializers import draw_layers
 from vecprop.losses import get_loss
@@ -17,7 +17,7 @@ from vecprop.namespaces import Array
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_backend, get_precision
 from vecprop.shapes import ShapeTable, shape_table
-from vecprop.streams import check_seed, is_seed_sequence
+from vecprop.streams import check_seeds
 from vecprop.validation import (
     check_block_size,
     check_examples,
@@ -149,14 +149,15 @@ class Network:
         ((4, 2), (4, 1))
         """
         dtype = dtype_name(dtype)
-        seeds = list(seed) if is_seed_sequence(seed) else [seed]  # type: ignore[arg-type]
-        if not seeds:
-            raise ValueError("seed must hold at least one seed, got an empty sequence")
-        draws = [draw_layers(self.sizes, self.activations, init, check_seed(s)) for s in seeds]
+        checked = check_seeds(seed)
+        seeds = checked if isinstance(checked, tuple) else (checked,)
+        check_size(self.parameter_count, "sizes", self.sizes)
+        check_size(self.parameter_count * len(seeds), "seed", seed)
+        draws = [draw_layers(self.sizes, self.activations, init, s) for s in seeds]
         target = get_backend(backend)
         params = []
         for layers in zip(*draws, strict=True):
-            arrays = (np.stack(a) if is_seed_sequence(seed) else a[0] for a in zip(*layers, strict=True))
+            arrays = (np.stack(a) if isinstance(checked, tuple) else a[0] for a in zip(*layers, strict=True))
             params.append(Layer(*(target.asarray(a, dtype) for a in arrays)))
         return tuple(params)
 
@@ -300,9 +301,9 @@ class Network:
 
 
 def _check_sizes(sizes: object) -> tuple[int, ...]:
-    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+    if not is_sequence(sizes):
         raise TypeError(f"sizes must be a sequence (n0, n1, …, nL) of layer sizes, got {sizes!r}")
-    given = list(sizes)
+    given = list(sizes)  # type: ignore[call-overload]
     if len(given) < 2:
         raise ValueError(f"sizes must have at least 2 entries, the inputs and the outputs, got {given}")
     return tuple(check_positive_integer(n, f"sizes[{l}]") for l, n in enumerate(given))
@@ -316,6 +317,11 @@ def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
     if len(hidden) != count:
         raise ValueError(f"hidden must have one activation for each of the {count} hidden layers, got {len(hidden)}")
     return tuple(get_activation(g, f"hidden[{l}]") for l, g in enumerate(hidden))
+
+
+def check_network(net: object, argument: str = "net") -> Network:
+    """Return the network, or raise TypeError that names the argument."""
+    return check_instance(net, Network, argument, "a Network")  # type: ignore[no-any-return]
 
 
 def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:

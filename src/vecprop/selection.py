@@ -101,6 +101,16 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     return _loaded[name]
 
 
+def check_backend_name(name: object) -> None:
+    """Raise an error unless it is a Backend or the name of one that is known; its library is not imported."""
+    if isinstance(name, Backend):
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a name or a Backend, got {name!r}")
+    if name.strip().lower() not in ("auto", *known_names()):
+        raise UnknownBackendError(unknown_name("backend", name, ["auto", *known_names()]))
+
+
 def use_backend(name: str | Backend) -> Choice:
     """Choose the backend for the rest of the program, or, as a context manager, for the block.
 
@@ -112,6 +122,8 @@ def use_backend(name: str | Backend) -> Choice:
     ...     get_backend() is backend
     True
     """
+    if name is None:
+        raise TypeError("name must be the name of a backend or a Backend, got None")
     return Choice("backend", get_backend(name))
 
 
@@ -140,9 +152,9 @@ def get_precision() -> str:
 
 def check_precision(precision: object, argument: str = "precision") -> str:
     """Return the precision, or raise ValueError if it is neither "highest" nor "fast"."""
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ValueError(f"{argument}: {unknown_name('precision', precision, PRECISIONS)}")
-    return str(precision)
+    return precision
 
 
 def _load(name: str, source: str) -> Backend:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vecprop import loop
-from vecprop.arguments import check_positive_integer
+from vecprop.arguments import check_flag, check_positive_integer
 from vecprop.backend import Backend
 from vecprop.checkpoint import described, digest, open_checkpoints
 from vecprop.codec import network_to_json
@@ -27,7 +27,7 @@ from vecprop.flat import layout
 from vecprop.loop import Plan
 from vecprop.memory import reports_out_of_memory, require_memory
 from vecprop.moving import floating_name
-from vecprop.network import Network
+from vecprop.network import Network, check_network
 from vecprop.normalization import InputScale, fold_input, initial, unfold_input
 from vecprop.optimizers import Elementwise, Optimizer, check_optimizer
 from vecprop.options import (
@@ -36,7 +36,6 @@ from vecprop.options import (
     check_batches,
     check_options,
     check_penalty,
-    check_seeds,
     count_networks,
     given_state,
 )
@@ -47,7 +46,8 @@ from vecprop.schedules import CONSTANT
 from vecprop.selection import check_precision, get_backend, get_precision
 from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping
-from vecprop.validation import Checked, check_block_size, check_params, dtype_name
+from vecprop.streams import check_seeds
+from vecprop.validation import Checked, check_block_size, check_finite_params, check_params, dtype_name
 
 
 @reports_out_of_memory
@@ -209,12 +209,12 @@ def fit(
     >>> stack.forward(X).shape, stack.best.forward(X).shape
     ((8, 1, 200), (1, 200))
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got {type(net).__name__}")
+    check_network(net)
     target = get_backend(backend)
     precision = get_precision() if precision is None else check_precision(precision)
     optimizer = check_optimizer(optimizer)
     epochs = check_positive_integer(epochs, "epochs")
+    progress = None if progress is None else check_flag(progress, "progress")
     options = check_options(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
@@ -323,6 +323,7 @@ def _start(
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
         return replace(check_params(net, net.init(one_seed_each, init, dtype, backend)), backend=backend)
     given = check_params(net, params)
+    check_finite_params(given)
     host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
     if networks is not None and not given.stack:
         host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.arguments import check_flag
-from vecprop.plots.figures import COLOURS, Floats, decorate, panels
+from vecprop.plots.figures import COLOURS, Floats, axes_of, decorate
 from vecprop.plots.values import check_names, check_pair, check_vector
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def confusion_matrix(
     shares = check_flag(normalize, "normalize")
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # a class without examples is a row of zeros
     values = counts / totals if shares else counts.astype(np.float64)
-    ax = panels(width=5.8)[0] if ax is None else ax
+    ax = axes_of(ax, width=5.8)
     from matplotlib.colors import LinearSegmentedColormap
 
     blues = LinearSegmentedColormap.from_list("counts", ["white", COLOURS[0]])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.arguments import check_positive_integer, check_text, check_texts
 from vecprop.errors import unknown_name
 from vecprop.tabular.columns import (
     KINDS,
@@ -145,6 +146,14 @@ class Choices:
     date_format: str | None = None
     missing: Sequence[str] = ()
     most_categories: int = MOST_CATEGORIES
+
+    def __post_init__(self) -> None:
+        for argument in ("drop", "categorical", "numeric"):
+            check_texts(getattr(self, argument), argument, "names of columns")
+        check_texts(self.missing, "missing", "texts")
+        if self.date_format is not None:
+            check_text(self.date_format, "date_format")
+        check_positive_integer(self.most_categories, "most_categories")
 
 
 def without_missing(table: Table, texts: Sequence[str]) -> Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vecprop.errors import unknown_name
+from vecprop.arguments import check_choice
 from vecprop.tables import MISSING, MOST_INTEGER_CLASSES
 from vecprop.tabular.columns import Numeric, check_fields, find_kind, label, numbers, texts
 from vecprop.tabular.reading import Table, first_rows, import_polars
@@ -73,8 +73,8 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
     ValueError
         If there is no such column, a target is missing, all are alike, or they do not fit the task.
     """
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task: {unknown_name('task', task, TASKS)}")
+    if task is not None:
+        check_choice(task, "task", TASKS)
     name = table.find(name, "target")
     _refuse_missing(table, name)
     target = _of_text(table, name, task) if _is_text(table, name, task) else _of_numbers(table, name, task)
