@@ -63,6 +63,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     except OSError as error:
         if error.errno is None:
             raise
+        if isinstance(error, FileNotFoundError) and not target.parent.is_dir():
+            raise FileNotFoundError(f"cannot write {name!r}: there is no directory {target.parent}") from error
         raise OSError(error.errno, error.strerror or os.strerror(error.errno), name) from error
 
 
@@ -84,7 +86,8 @@ def _replaced(target: Path, mode: int | None, data: bytes) -> bool:
     temporary = target.with_name(f"{_prefix(target)}{_machine()}-{secrets.token_hex(8)}.tmp")
     descriptor = None
     try:
-        descriptor = _create(temporary, 0o666 if mode is None else mode)
+        # never readable by more than the target is, not even while it is empty
+        descriptor = _persistently(os.open, temporary, _CREATE, 0o666 if mode is None else mode)
         if not _hold(descriptor, temporary):
             _close(descriptor)
             return False  # who took it removes it
@@ -107,15 +110,6 @@ def _replaced(target: Path, mode: int | None, data: bytes) -> bool:
         raise
     _close(descriptor)
     return True
-
-
-def _create(temporary: Path, mode: int) -> int:
-    """Open the temporary file; never readable by more than the target is, not even while it is empty."""
-    try:
-        descriptor: int = _persistently(os.open, temporary, _CREATE, mode)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(error.errno, f"there is no directory {temporary.parent}") from error
-    return descriptor
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

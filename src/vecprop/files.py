@@ -58,7 +58,10 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     sklearn.exceptions.NotFittedError
         For an estimator that was not fitted.
     OSError
-        If the file cannot be written; what was there before is still there.
+        If the file cannot be written: what was there before is there whole, or, if only the directory could not be
+        flushed, the new file is.
+    ValueError
+        For an estimator whose parameters were set to what `fit` would refuse, and for what no file can hold.
 
     Examples
     --------
