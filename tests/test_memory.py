@@ -15,7 +15,7 @@ pytestmark = pytest.mark.reliability
 ROOT = Path(__file__).parent.parent
 SOURCES = f"{ROOT / 'src'}{os.pathsep}{ROOT / 'backends'}"
 
-# A network whose pass over all examples takes 1.5 GiB, a process that may take 400 MiB more than it has, and the error.
+# A network whose pass over all examples takes 0.6 GiB, a process that may take 200 MiB more than it has, and the error.
 LIMITED = """
 import resource, sys, warnings
 warnings.simplefilter("error")
@@ -24,14 +24,14 @@ import vecprop as vp
 
 backend = vp.get_backend(sys.argv[1])
 net = vp.Network((32, 512, 512, 1), hidden="relu")
-X, Y = np.ones((32, 90_000), "float32"), np.ones((1, 90_000), "float32")
+X, Y = np.ones((32, 40_000), "float32"), np.ones((1, 40_000), "float32")
 few = X[:, :2048], Y[:, :2048]
 params = net.init(backend=backend)
 moved = backend.asarray(X), backend.asarray(Y)
 net.gradients(params, *(a[:, :2048] for a in moved))
 
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-limit = taken + 400 * 2**20
+limit = taken + 200 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 def caught(call):
@@ -89,7 +89,7 @@ def test_a_process_that_runs_out_of_memory_goes_on(backend, figure):
     assert [line.split()[0] for line in lines] == ["block_size", "block_size"], lines
     assert f"out of memory on {backend}" in lines[0]
     figure(
-        f"a pass of 1.5 GiB where 400 MiB are left, {backend}: `fit`, `gradients`",
+        f"a pass of 0.6 GiB where 200 MiB are left, {backend}: `fit`, `gradients`",
         "`OutOfMemoryError` 2 of 2; the size it names trains",
         "2 of 2",
     )
@@ -184,7 +184,7 @@ import numpy as np
 import vecprop as vp
 backend = vp.get_backend("cupy")
 net = vp.Network((32, 512, 512, 1), hidden="relu")
-X, Y = np.ones((32, 90_000), "float32"), np.ones((1, 90_000), "float32")
+X, Y = np.ones((32, 40_000), "float32"), np.ones((1, 40_000), "float32")
 cupy.get_default_memory_pool().set_limit(size=400 * 2**20)
 try:
     vp.fit(net, X, Y, epochs=1, backend=backend, block_size=None)
