@@ -52,7 +52,8 @@ def check_real(value: object, argument: str, wanted: str, holds: Callable[[float
     ValueError: fraction must be a finite number in (0, 1), got 1.5
     """
     message = f"{argument} must be a finite number {wanted}, got {value!r}"
-    if isinstance(value, bool | np.bool_ | str | complex):
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")  # of NumPy's arrays and numbers
+    if isinstance(value, bool | np.bool_ | str | complex) or kind not in "biufO":
         raise TypeError(message)
     try:
         number = float(value)  # type: ignore[arg-type]

@@ -37,6 +37,8 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
     Traceback (most recent call last):
     ValueError: dtype must be float32 or float64, got 'float16'
     """
+    if isinstance(dtype, str) and dtype.startswith("a"):  # which NumPy takes for text, with a warning
+        raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
     try:
         name = str(np.dtype(dtype).name)
     except (TypeError, ValueError):

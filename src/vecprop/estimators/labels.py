@@ -84,6 +84,8 @@ def check_classes(classes: Any) -> None:
             raise ValueError(f"got shape {np.shape(classes)}")
     except (TypeError, ValueError) as error:
         raise type(error)(f"{wanted}: {error}") from None
+    if found.dtype.kind in "cmMV":
+        raise TypeError(f"{wanted}, got dtype {found.dtype}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise ValueError(f"{wanted}, got {classes!r}")
 

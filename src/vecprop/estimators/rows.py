@@ -88,7 +88,8 @@ def named(argument: Callable[[], str]) -> Iterator[None]:
         if re.search(r"\b[Xy]\b|sample_weight", str(error)):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{argument()}: {error}") from error
+        name = "X, y" if "inconsistent numbers of samples" in str(error) else argument()
+        raise kind(f"{name}: {error}") from error
 
 
 def check_inputs(estimator: Any, X: Any, method: str) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_integer, check_path, check_positive_integer, check_real, is_sequence
+from vecprop.arguments import check_integer, check_number, check_path, check_positive_integer, is_sequence
 from vecprop.network import Network, check_network
 from vecprop.plots.boundary import Plane, scorer
 from vecprop.plots.figures import axes_of, check_dpi
@@ -156,7 +156,9 @@ def decision_boundary_animation(
     check_network(net)
     scorers = _scorers(net, snapshots)
     plane = Plane.of(net, next(iter(snapshots.values())), X, Y, names)
-    rate, dots = check_real(fps, "fps", "above 0, at most 1000", lambda x: 0 < x <= 1000), check_dpi(dpi)
+    rate, dots = check_number(fps, "fps", zero=False), check_dpi(dpi)
+    if not 0.01 <= rate <= 1000:
+        raise ValueError(f"fps must be from 0.01 to 1000, got {fps!r}")
     target = None if path is None else _gif(path)
     ax = axes_of(ax, width=5.6)
     from matplotlib.animation import FuncAnimation, PillowWriter

@@ -124,7 +124,7 @@ class Plane:
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             style: dict[str, Any] = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.5}
             x1, x2 = self.X[:, self.labels == k]
-            ax.scatter(x1, x2, s=22, label=name, zorder=2, **style)
+            ax.scatter(x1, x2, s=22, label=_legend_text(name), zorder=2, **style)
         decorate(ax, "x1", "x2", "", grid=False)
         # Equal units on both axes, unless that would make a strip of the picture.
         width, height = (ticks[-1] - ticks[0] for ticks in self.ticks)
@@ -157,6 +157,11 @@ def title_of(net: Network) -> str:
     """Return sizes and activations of the network."""
     names = ", ".join(g.name for g in net.activations)
     return f"Decision boundary of {'-'.join(map(str, net.sizes))} ({names})"
+
+
+def _legend_text(name: str) -> str:
+    """Return a name as matplotlib shows it in a legend: it leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def _array(values: Any, argument: str) -> npt.NDArray[Any]:

@@ -117,7 +117,7 @@ def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
         raise TypeError(f"{argument} must be labels, text or numbers, got dtype {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{argument} must be finite labels, got {array[~np.isfinite(array)][0]}")
-    if array.dtype.kind == "f" and (array == np.round(array)).all():
+    if array.dtype.kind == "f" and (array == np.round(array)).all() and float(np.abs(array).max()) < 2**53:
         array = array.astype(np.int64)  # 1.0 and 1 are one class, and "1" reads better
     return array
 

@@ -118,8 +118,10 @@ def _check_activation(given: Any, argument: str) -> Activation:
 def _check_limits(limits: Any) -> Floats:
     """Return the points z at which a function is drawn."""
     try:
+        if not is_sequence(limits) or np.asarray(limits).dtype.kind not in "biuf":
+            raise TypeError
         low, high = map(float, limits)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"limits must be two numbers (low, high), got {limits!r}") from None
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"limits must be two finite numbers, the lower one first, got {limits!r}")

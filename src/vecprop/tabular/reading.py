@@ -145,7 +145,9 @@ def read(
     """
     source = check_path(path)
     header = None if header is None else check_flag(header, "header")
-    if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n'):
+    if delimiter is not None and (
+        not isinstance(delimiter, str) or len(delimiter) != 1 or not "\0" < delimiter < "\x80" or delimiter in '"\r\n'
+    ):
         raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
     if encoding is not None and not (check_text(encoding, "encoding") and encoding.isprintable()):
         raise ValueError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}")
