@@ -23,8 +23,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "normalization": ("tests/test_regularization.py",),
     "dropout": ("tests/test_regularization.py",),
     "stages": ("tests/test_regularization.py", "tests/test_numpy_backend.py"),
-    "flat": ("tests/test_stack_training.py"),
-    "trees": ("tests/test_optimizers.py"),
+    "flat": ("tests/test_flat.py",),
+    "trees": ("tests/test_flat.py", "tests/test_optimizers.py"),
     "initializers": ("tests/test_network.py",),
     "optimizers": ("tests/test_optimizers.py",),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,13 +54,15 @@ class Mutant:
     """One mistake: where it is, what stood there and what stands there now, and the whole source with it."""
 
     function: str  # the outermost function, as Class.method; "" at the level of the module or a class
-    line: int
     before: str
     after: str
+    number: int  # of the places in the function where this may be done, the first is 1
+    line: int
     source: str
 
     def __str__(self) -> str:
-        return f"{self.function or 'module'}: {self.before} → {self.after}"
+        place = f" ({self.number})" if self.number > 1 else ""
+        return f"{self.function or 'module'}: {self.before} → {self.after}{place}"
 
 
 def mutants(source: str) -> Iterator[Mutant]:
@@ -72,12 +75,15 @@ def mutants(source: str) -> Iterator[Mutant]:
     f: b.mT → b
     """
     tree = ast.parse(source)
+    seen: Counter[tuple[str, str, str]] = Counter()
     for place, (node, function) in enumerate(_nodes(tree)):
         for after in _replacements(node):
             changed = copy.deepcopy(tree)
             target = next(n for i, (n, _) in enumerate(_nodes(changed)) if i == place)
             text = ast.unparse(_Replace(target, after).visit(changed))
-            yield Mutant(function, node.lineno, _first_line(node), _first_line(after), text)
+            words = (function, _first_line(node), _first_line(after))
+            seen[words] += 1
+            yield Mutant(*words, seen[words], node.lineno, text)
 
 
 def _first_line(node: ast.AST) -> str:
