@@ -40,7 +40,9 @@ class Outcome:
     noticed_by: str | None
 
 
-def try_all(root: Path, module: str, tests: tuple[str, ...], only: Callable[[Mutant], bool] | None = None) -> list[Outcome]:
+def try_all(
+    root: Path, module: str, tests: tuple[str, ...], only: Callable[[Mutant], bool] | None = None
+) -> list[Outcome]:
     """Return what becomes of every mutant of src/vecprop/`module`.py, or of those that `only` chooses."""
     path = root / "src" / "vecprop" / f"{module}.py"
     name = "vecprop." + module.replace("/", ".")
