@@ -218,6 +218,84 @@ def test_running_statistics_start_as_the_mean_of_the_batches():
     assert seen.variance == pytest.approx(10.0)
 
 
+def test_running_statistics_forget_after_ten_batches():
+    one = np.ones((1, 1))
+    seen, mean, variance = normalization.Statistics(0 * one, one, 0 * one), 0.0, 1.0
+    for t in range(1, 16):
+        norm = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0)
+        norm.mean, norm.variance = t**2 * one, t * one
+        seen = normalization.update_statistics(np, seen, norm)
+        rate = max(0.1, 1 / t)
+        mean, variance = (1 - rate) * mean + rate * t**2, (1 - rate) * variance + rate * t
+    assert seen.mean.item() == pytest.approx(mean, rel=1e-14)
+    assert seen.variance.item() == pytest.approx(variance, rel=1e-14)
+
+
+def test_batch_norm_starts_as_no_more_than_a_normalization():
+    """γ = 1, β = 0, and ε = 1e-5 under the root."""
+    layer = vp.Layer(np.ones((2, 3, 4)), np.full((2, 3, 1), 7.0))
+    scale, seen = normalization.initial(np, layer)
+    assert (scale.gamma == 1).all() and (scale.beta == 0).all() and scale.gamma.shape == scale.beta.shape == (2, 3, 1)
+    assert (seen.mean == 0).all() and (seen.variance == 1).all() and seen.mean.shape == seen.variance.shape == (2, 3, 1)
+    assert seen.count.tolist() == [[[0.0]], [[0.0]]]
+    one = np.ones((1, 1))
+    U = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0).forward(np, np.array([[1.0, 3.0]]))
+    np.testing.assert_allclose(U, [[-1 / math.sqrt(1.00001), 1 / math.sqrt(1.00001)]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
+    random = np.random.default_rng(0)
+    Z, dU = random.standard_normal((2, 3, 4, 6))
+    scale = normalization.Scale(*random.standard_normal((2, 3, 4, 1)))
+    w = random.uniform(0, 2, (3, 6)) if weighted else None
+    m = w.sum(axis=1) if weighted else np.full(3, 6.0)
+    norm = normalization.BatchNorm(scale, w, m)
+    U, dZ = norm.forward(np, Z), norm.backward(np, dU)
+    for k in range(3):
+        own = normalization.Scale(scale.gamma[k], scale.beta[k])
+        single = normalization.BatchNorm(own, w[k] if weighted else None, float(m[k]))
+        np.testing.assert_allclose(U[k], single.forward(np, Z[k]), rtol=1e-13)
+        np.testing.assert_allclose(dZ[k], single.backward(np, dU[k]), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(norm.grads.gamma[k], single.grads.gamma, rtol=1e-12)
+        np.testing.assert_allclose(norm.grads.beta[k], single.grads.beta, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("row", "w", "mean", "variance"),
+    [
+        ([1.0, 3.0], None, 2.0, 1.0),
+        ([1.0, 3.0], [3.0, 1.0], 1.5, 0.75),
+        ([1.0, 3.0, 50.0], [3.0, 1.0, 0.0], 1.5, 0.75),
+        ([0.1, 0.1, 0.1], None, 0.1, 1.0),  # constant: exactly, with no rounded mean
+        ([0.1, 0.1, 0.1], [1.0, 5.0, 0.3], 0.1, 1.0),
+        ([5.0, 5.0, 7.0], [1.0, 2.0, 0.0], 5.0, 1.0),  # constant where it counts
+        ([5.0, 5.0, 3.0], [1.0, 2.0, 0.0], 5.0, 1.0),
+        ([-2.0, -4.0, -4.0], [2.0, 1.0, 1.0], -3.0, 1.0),
+    ],
+)
+def test_input_scale_on_paper(row, w, mean, variance):
+    X = np.array([row, [10 * x for x in row]])
+    scale = normalization.input_scale(np, X, None if w is None else np.array(w))
+    constant = len({x for x, times in zip(row, w or [1] * len(row), strict=True) if times}) == 1
+    assert scale.mean.shape == scale.deviation.shape == (2, 1)
+    np.testing.assert_allclose(scale.mean[:, 0], [mean, 10 * mean], rtol=0 if constant else 1e-15)
+    deviation = [1.0, 1.0] if constant else [math.sqrt(variance), 10 * math.sqrt(variance)]
+    np.testing.assert_allclose(scale.deviation[:, 0], deviation, rtol=1e-15)
+
+
+def test_input_scale_folds_and_unfolds():
+    random = np.random.default_rng(0)
+    scale = normalization.InputScale(random.standard_normal((3, 1)), random.uniform(0.5, 3, (3, 1)))
+    layer, X = vp.Layer(random.standard_normal((2, 3)), random.standard_normal((2, 1))), random.standard_normal((3, 5))
+    folded = normalization.fold_input(np, layer, scale)
+    np.testing.assert_allclose(normalization.scaled(X, scale), (X - scale.mean) / scale.deviation, rtol=1e-15)
+    expected = layer.W @ normalization.scaled(X, scale) + layer.b
+    np.testing.assert_allclose(folded.W @ X + folded.b, expected, rtol=1e-13)
+    for a, b in zip(normalization.unfold_input(np, folded, scale), layer, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
