@@ -6,6 +6,7 @@ module or a class (a default, a constant) by importing the changed module in a p
 
 from __future__ import annotations
 
+import gc
 import importlib.machinery
 import importlib.util
 import json
@@ -78,7 +79,7 @@ def _in_a_process(work: Callable[[], int], limited: bool = True) -> int:
                 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
                 signal.alarm(SECONDS)
             code = work()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - of whatever kind: this process ends here
             traceback.print_exc()
         finally:
             os._exit(code)
@@ -110,6 +111,7 @@ class _Forking:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.sound = session.testsfailed == 0 and bool(session.items) and self._try(session, None)[0]
         if self.sound:
+            gc.freeze()  # else every process would copy what its collector looks at
             with self.file.open("w") as out:
                 for i in self.chosen:
                     try:
