@@ -163,6 +163,8 @@ def test_label_smoothing_is_soft_targets():
         (lambda: Quantile(1.0), r"levels must be a finite number in \(0, 1\), got 1.0"),
         (lambda: Quantile((0.5, 0.5)), "increasing sequence"),
         (lambda: Quantile(()), "increasing sequence"),
+        (lambda: Quantile(0.0), r"levels must be a finite number in \(0, 1\), got 0.0"),
+        (lambda: Quantile((0.2, 0.5, 0.4)), "increasing sequence"),
         (lambda: CrossEntropy(smoothing=1), r"smoothing must be a finite number in \[0, 1\), got 1"),
         (lambda: Ordered(0), "groups must be a positive integer, got 0"),
         (lambda: vp.Network((2, 3), output="identity", loss="poisson"), "needs output='exp'"),
@@ -172,6 +174,40 @@ def test_label_smoothing_is_soft_targets():
 def test_bad_arguments(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_defaults():
+    assert Huber() == Huber(1.0)
+    assert Quantile() == Quantile(0.5)
+    assert CrossEntropy() == CrossEntropy(smoothing=0.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "above", "at", "below"),
+    [
+        ("absolute_error", 1.0, 0.0, -1.0),
+        (Huber(0.5), 0.5, 0.0, -0.5),
+        (Quantile(0.3), 0.7, -0.3, -0.3),  # at y = a as where y > a
+        ("squared_error", 2.0, 0.0, -2.0),
+    ],
+)
+def test_derivative_at_a_kink(loss, above, at, below):
+    g = get_activation("identity")
+    loss = get_loss(loss, g, 1)
+    A, Y = np.array([[3.0, 1.0, -1.0]]), np.ones((1, 3))
+    assert loss.dZ(np, g, A, A, Y).tolist() == [[above, at, below]]
+    numeric = loss.values(np, g, A + 1e-30j, A + 1e-30j, Y).imag / 1e-30
+    kink = 1.0 if loss == get_loss("absolute_error", g, 1) else at  # |r| itself is differentiated as r at 0
+    np.testing.assert_allclose(numeric, [[above, kink, below]], rtol=1e-15)
+
+
+def test_targets_that_are_not_finite_are_not_valid():
+    good = np.array([[0.0, 2.0]])
+    for loss in ("poisson", "squared_error"):
+        assert LOSSES[loss].valid_targets(np, good)
+        for wrong in (np.inf, np.nan):
+            assert not LOSSES[loss].valid_targets(np, np.array([[0.0, wrong]]))
+    assert not LOSSES["poisson"].valid_targets(np, np.array([[0.0, -1.0]]))
 
 
 def test_poisson_refuses_negative_targets():

@@ -152,3 +152,4 @@ def test_gradient_norms(backend, dtype):
         assert_close(vp.gradient_norms(moved), expected, bound={"float32": 1e-4, "float64": 1e-12}[dtype])
     stack = tuple(vp.Layer(np.stack([W, 2 * W]), np.stack([b, b])) for W, b in grads)
     np.testing.assert_allclose(vp.gradient_norms(stack), np.outer([1, 2], expected))
+    np.testing.assert_allclose(vp.gradient_norms(grads[:1]), expected[:1], err_msg="of one layer")

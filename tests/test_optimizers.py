@@ -222,6 +222,43 @@ def test_every_step_is_that_of_other_libraries(name, library):
     assert_steps_close(single_steps(CASES[name][0], *problem()), desired)
 
 
+def by_the_book(optimizer, p, grads, is_weight):
+    """The steps of one number, in Python's own arithmetic, as the formulas stand in the papers."""
+    o, taken = optimizer, []
+    a, v, s = o.learning_rate, 0.0, 0.0
+    for t, g in enumerate(grads, start=1):
+        match o:
+            case AdamW() | Adam():
+                p -= a * o.weight_decay * p if isinstance(o, AdamW) and is_weight else 0.0
+                v = o.beta1 * v + (1 - o.beta1) * g
+                s = o.beta2 * s + (1 - o.beta2) * g**2
+                p -= a * (v / (1 - o.beta1**t)) / ((s / (1 - o.beta2**t)) ** 0.5 + o.epsilon)
+            case RMSProp():
+                s = o.rho * s + (1 - o.rho) * g**2
+                p -= a * g / (s**0.5 + o.epsilon)
+            case SGD():
+                v = o.momentum * v - a * g
+                p += o.momentum * v - a * g if o.nesterov else v
+            case Momentum():
+                v = o.beta * v + (1 - o.beta) * g
+                p -= a * (o.beta * v + (1 - o.beta) * g if o.nesterov else v)
+            case GradientDescent():
+                p -= a * g
+        taken.append(p)
+    return taken
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_step_is_the_books(name):
+    optimizer, (params, grads) = CASES[name][0], problem()
+    actual = single_steps(optimizer, params, grads)
+    for k, (leaf, p, g) in enumerate(zip(actual, params, grads, strict=True)):
+        for place in np.ndindex(p.shape):
+            numbers = [float(step[place]) for step in g]
+            desired = by_the_book(optimizer, float(p[place]), numbers, is_weight=k % 2 == 0)
+            np.testing.assert_allclose([step[place] for step in leaf], desired, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", DISTINCT)
 def test_every_backend_takes_the_same_steps(name, backend):
     optimizer = CASES[name][0]
@@ -458,7 +495,7 @@ def test_clipping_one_flat_buffer():
 
 # --- values -------------------------------------------------------------------------------------------------
 
-EVERY = [GradientDescent, Momentum, RMSProp, Adam, AdamW]
+EVERY = [GradientDescent, Momentum, SGD, RMSProp, Adam, AdamW]
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -474,6 +511,21 @@ def test_optimizers_are_values(kind):
     assert replace(kind(0.1), learning_rate=0.2) == kind(0.2)
     with pytest.raises(AttributeError):
         kind(0.1).learning_rate = 0.2
+
+
+def test_defaults_are_the_documented_ones():
+    assert GradientDescent() == GradientDescent(learning_rate=0.1)
+    assert Momentum() == Momentum(learning_rate=0.1, beta=0.9, nesterov=False)
+    assert SGD() == SGD(learning_rate=0.001, momentum=0.9, nesterov=True)
+    assert RMSProp() == RMSProp(learning_rate=0.001, rho=0.99, epsilon=1e-8)
+    assert Adam() == Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8)
+    assert AdamW() == AdamW(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.01)
+
+
+def test_bounds_that_are_allowed():
+    assert [SGD(momentum=value).momentum for value in (0, 1)] == [0.0, 1.0]
+    assert Momentum(beta=0).beta == RMSProp(rho=0).rho == Adam(beta1=0, beta2=0).beta2 == 0.0
+    assert AdamW(weight_decay=0).weight_decay == 0.0
 
 
 def test_different_kinds_are_different():
@@ -506,6 +558,10 @@ BAD_OF_ITS_OWN = {
     "rho = 1": (RMSProp, {"rho": 1.0}, ValueError, "rho"),
     "rho NaN": (RMSProp, {"rho": float("nan")}, ValueError, "rho"),
     "RMSProp's epsilon": (RMSProp, {"epsilon": 0.0}, ValueError, "epsilon must be a finite number > 0"),
+    "momentum > 1": (SGD, {"momentum": 1.5}, ValueError, r"momentum must be a finite number in \[0, 1\], got 1.5"),
+    "momentum < 0": (SGD, {"momentum": -0.1}, ValueError, "momentum"),
+    "momentum None": (SGD, {"momentum": None}, TypeError, "momentum"),
+    "SGD's nesterov": (SGD, {"nesterov": 1}, TypeError, "nesterov"),
     "beta1 = 1": (Adam, {"beta1": 1}, ValueError, "beta1"),
     "beta2 = 1": (Adam, {"beta2": 1}, ValueError, "beta2"),
     "beta2 None": (Adam, {"beta2": None}, TypeError, "beta2"),
