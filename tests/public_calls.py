@@ -221,6 +221,9 @@ FIT = {
     "shuffle": FLAG,
     "callbacks": [3, "print", [None], {}, [3], None, THING, 1.5],
     "state": STATES,
+    "checkpoint": [3, True, 1.5, ["x"], b"x", THING],
+    "checkpoint_every": [0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING],
+    "resume": [3, 1.5, ["x"], b"x", THING, True],
     "block_size": BLOCK,
     "dtype": DTYPE,
     "backend": BACKEND,
@@ -505,7 +508,8 @@ call(
     hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
     activation=["relo", 3, None, [], {}, THING], epochs=COUNT, patience=COUNT, learning_rate=POSITIVE,
     batch_size=optional(COUNT), l2=NOT_NEGATIVE, dropout=SHARE, networks=COUNT, test_share=OPEN_SHARE,
-    validation_share=OPEN_SHARE, seed=SEED, backend=BACKEND,
+    validation_share=OPEN_SHARE, seed=SEED, checkpoint=[3, True, 1.5, ["x"], THING],
+    checkpoint_every=[0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING], resume=[*FLAG, True], backend=BACKEND,
 )  # fmt: skip
 call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
 call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=["", "ab", 3, True, THING, ["x"], "\n"],

@@ -439,7 +439,7 @@ def test_what_is_no_file(tmp_path):
     ):
         with pytest.raises(error, match=words):
             vp.load(path)
-    with pytest.raises(ValueError, match="null"):
+    with pytest.raises(ValueError, match="zero character"):
         vp.load("a\0b")
 
 

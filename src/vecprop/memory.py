@@ -97,7 +97,7 @@ def _backend(arguments: Mapping[str, Any]) -> Backend | None:
 
 def _layers(arguments: Mapping[str, Any]) -> list[Any]:
     params = arguments.get("params")
-    return list(params) if isinstance(params, tuple | list) else []
+    return [p for p in params if isinstance(p, tuple | list)] if isinstance(params, tuple | list) else []
 
 
 def _release(error: BaseException | None, backend: Backend) -> None:

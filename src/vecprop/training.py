@@ -218,6 +218,7 @@ def fit(
     options = check_options(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
+    resume = None if resume is False else resume
     if state is not None and resume is not None:
         raise ValueError("give state or resume, not both: the checkpoint has the state")
     if state is not None:

@@ -14,7 +14,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from vecprop import streams
 from vecprop.activations import get_activation
-from vecprop.arguments import check_flag, check_instance, check_number, check_positive_integer, check_real, check_text
+from vecprop.arguments import (
+    check_flag,
+    check_instance,
+    check_number,
+    check_path,
+    check_positive_integer,
+    check_real,
+    check_text,
+)
+from vecprop.checkpoint import check_every
 from vecprop.diagnosis import Diagnosis, diagnose
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.selection import check_backend_name, get_backend
@@ -89,6 +98,10 @@ class Settings:
         for name in ("test_share", "validation_share"):
             check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
         streams.check_seed(self.seed)
+        check_every(self.checkpoint_every)
+        check_flag(self.resume, "resume")
+        if self.checkpoint is not None:
+            check_path(self.checkpoint, "checkpoint")
         if self.resume and self.checkpoint is None:
             raise ValueError("resume goes on from a checkpoint, and there is none: name its file (--checkpoint)")
 
