@@ -246,7 +246,7 @@ call(
     max_entries=COUNT, seed=SEED,
 )  # fmt: skip
 call(
-    "numeric_gradient", vp.numeric_gradient, {"function": lambda x: (x * x).sum(), "x": VALUES},
+    "numeric_gradient", vp.numeric_gradient, {"function": lambda x: np.tanh(x).sum(), "x": VALUES},
     function=[*FUNCTION, lambda x: "text", lambda x: x, lambda x: None],
     x=[None, 3, "text", [1.0], THING, {}, VALUES.astype(int), VALUES + 1j, VALUES.astype(object), VALUES[:0], VALUES.astype(str),
        spoiled(VALUES, NAN), spoiled(VALUES, INF)],

@@ -261,7 +261,7 @@ def test_anything_at_random(amount, figure, tmp_path, monkeypatch):
     counts = {"taken": 0, "refused": 0}
 
     @settings(
-        max_examples=amount(400, 20_000), deadline=None, database=None, derandomize=True,
+        max_examples=amount(400, 20_500), deadline=None, database=None, derandomize=True,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.sampled_from(cases), BAD)

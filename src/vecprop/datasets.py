@@ -27,7 +27,10 @@ _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
 
 
 def _check_noise(noise: object, most: float = 1e100) -> float:
-    return check_real(noise, "noise", f"of at least 0, at most {most:g}", lambda value: 0 <= value <= most)
+    number = check_real(noise, "noise", "of at least 0", lambda value: value >= 0)
+    if number > most:
+        raise ValueError(f"noise must be at most {most:g}, got {noise!r}")
+    return number
 
 
 # --- generated ----------------------------------------------------------------------------------------------

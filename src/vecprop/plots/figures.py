@@ -17,7 +17,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "o^sDvPX"
 LINES = ("-", "--", "-.", ":")
 
-_MOST_COLUMNS, _MOST_INCHES, _MOST_DOTS = 100, 500, 10_000
+_MOST_COLUMNS, _MOST_INCHES, _FEWEST_DOTS, _MOST_DOTS = 100, 500, 5, 10_000
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,8 +63,8 @@ def axes_of(ax: "Axes | None", **size: float) -> "Axes":
 def check_dpi(dpi: object) -> float:
     """Return dots per inch: beyond some thousands no picture fits into the memory."""
     number = _check_at_most(dpi, "dpi", _MOST_DOTS)
-    if number < 1:
-        raise ValueError(f"dpi must be at least 1, got {dpi!r}")
+    if number < _FEWEST_DOTS:  # the labels alone would be wider than the picture
+        raise ValueError(f"dpi must be at least {_FEWEST_DOTS}, got {dpi!r}")
     return number
 
 
