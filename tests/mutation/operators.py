@@ -118,6 +118,8 @@ def _nodes(tree: ast.Module) -> list[tuple[ast.expr | ast.stmt, str]]:
             return
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             return
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+            return
         if isinstance(node, ast.keyword) and node.arg == "strict":
             return  # zip's check of lengths
         if isinstance(node, ast.FunctionDef):
