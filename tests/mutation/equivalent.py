@@ -3,7 +3,24 @@
 _CUT = "at |z| = 10 and beyond tanh(u) is 1 to the last bit, wherever z is cut"
 _SYMMETRIC = "4s / (1 + s)² is the same for s and 1/s"
 
+_NUMBERS = "NumPy takes a number there, too; the standard does since 2024.12"
+_TWO_AXES = "of an array with two axes"
+
 EQUIVALENT: dict[str, dict[str, str]] = {
+    "normalization": {
+        "update_statistics: _FORGET * xp.ones_like(count) → _FORGET / xp.ones_like(count)": "divided by 1",
+        "update_statistics: _FORGET * xp.ones_like(count) → _FORGET": _NUMBERS,
+        "input_scale: -1 → 1": _TWO_AXES,
+        "input_scale: -1 → 1 (2)": _TWO_AXES,
+        "input_scale: -1 → 1 (3)": _TWO_AXES,
+        "input_scale: -1 → 1 (4)": _TWO_AXES,
+        "input_scale: -1 → 1 (5)": _TWO_AXES,
+        "input_scale: xp.where(share > 0, X, xp.nan * xp.ones_like(X)) if w is not None else X"
+        " → xp.where(share > 0, X, xp.nan * xp.ones_like(X))": "without weights every share is positive",
+        "input_scale: xp.nan * xp.ones_like(X) → xp.nan / xp.ones_like(X)": "NaN divided by 1",
+        "input_scale: xp.nan * xp.ones_like(X) → xp.nan": _NUMBERS,
+        "input_scale: xp.ones_like(X) → xp.zeros_like(X)": "NaN times 0 is NaN",
+    },
     "activations": {
         "softplus: xp.where(real_part(xp, Z) >= 0, Z, -Z) if is_complex(xp, Z) else xp.abs(Z)"
         " → xp.where(real_part(xp, Z) >= 0, Z, -Z)": "|Z|, written in another way",
@@ -29,8 +46,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "optimizers": {
         "clip_by_norm: 1 → 0 (2)": "-0 for the axis of an array that has one",
         "clip_by_norm: most * xp.ones_like(norm) → most / xp.ones_like(norm)": "divided by 1",
-        "clip_by_norm: most * xp.ones_like(norm) → most": (
-            "NumPy's maximum takes a number, too; the standard's does since 2024.12"
-        ),
+        "clip_by_norm: most * xp.ones_like(norm) → most": _NUMBERS,
     },
 }
