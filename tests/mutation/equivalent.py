@@ -32,6 +32,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "GELU.derivative: xp.abs(u) → u": _SYMMETRIC,
         "GELU.derivative: -2.0 → 2.0": _SYMMETRIC,
     },
+    "initializers": {
+        "module: False → True": "the default serves `zeros` alone, whose numbers are 0 in any distribution"
+    },
     "losses/regression": {
         "Huber.values: real_part(xp, far) <= self.delta → real_part(xp, far) < self.delta": (
             "at |r| = δ both branches are δ"
