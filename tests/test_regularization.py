@@ -265,6 +265,7 @@ def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
     ("row", "w", "mean", "variance"),
     [
         ([1.0, 3.0], None, 2.0, 1.0),
+        ([1.0, 3.0, 3.0, 1.0], None, 2.0, 1.0),
         ([1.0, 3.0], [3.0, 1.0], 1.5, 0.75),
         ([1.0, 3.0, 50.0], [3.0, 1.0, 0.0], 1.5, 0.75),
         ([0.1, 0.1, 0.1], None, 0.1, 1.0),  # constant: exactly, with no rounded mean

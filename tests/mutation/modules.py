@@ -1,6 +1,6 @@
 """The modules of the mathematical core, and the quick tests that are to notice a mistake in each.
 
-All on NumPy in float64; the doctests of a module are tests as well.
+All on NumPy; the doctests of a module are tests as well.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 # What the tests are taken from: no JAX, no peers, nothing slow
 OPTIONS = (
     "-m", "not gpu and not slow and not alone",
-    "-k", "not jax and not cupy and not torch and not optax and not float32 and not memory",
+    "-k", "not jax and not cupy and not torch and not optax and not memory",
 )  # fmt: skip
 
 COMPLEX = "tests/test_array_api.py::test_complex_step_under_array_api_strict"  # no order of complex numbers there

@@ -11,6 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 BINARY = {
     ast.Add: [ast.Sub],
@@ -75,15 +76,33 @@ def mutants(source: str) -> Iterator[Mutant]:
     f: b.mT → b
     """
     tree = ast.parse(source)
+    places = {id(child): place for parent in ast.walk(tree) for child, place in _children(parent)}
     seen: Counter[tuple[str, str, str]] = Counter()
-    for place, (node, function) in enumerate(_nodes(tree)):
+    for node, function in _nodes(tree):
         for after in _replacements(node):
-            changed = copy.deepcopy(tree)
-            target = next(n for i, (n, _) in enumerate(_nodes(changed)) if i == place)
-            text = ast.unparse(_Replace(target, after).visit(changed))
+            holder, key = places[id(node)]
+            _put(holder, key, ast.copy_location(after, node))
+            text = ast.unparse(tree)
+            _put(holder, key, node)
             words = (function, _first_line(node), _first_line(after))
             seen[words] += 1
             yield Mutant(*words, seen[words], node.lineno, text)
+
+
+def _children(parent: ast.AST) -> Iterator[tuple[ast.AST, tuple[Any, Any]]]:
+    """Yield each child with the place that it has: a list and an index, or a node and the name of a field."""
+    for name, value in ast.iter_fields(parent):
+        if isinstance(value, list):
+            yield from ((child, (value, i)) for i, child in enumerate(value) if isinstance(child, ast.AST))
+        elif isinstance(value, ast.AST):
+            yield value, (parent, name)
+
+
+def _put(holder: Any, key: Any, node: ast.AST) -> None:
+    if isinstance(holder, list):
+        holder[key] = node
+    else:
+        setattr(holder, key, node)
 
 
 def _first_line(node: ast.AST) -> str:
@@ -98,6 +117,8 @@ def _nodes(tree: ast.Module) -> list[tuple[ast.expr | ast.stmt, str]]:
         if isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert | ast.Import | ast.ImportFrom):
             return
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
             return
         if isinstance(node, ast.keyword) and node.arg == "strict":
             return  # zip's check of lengths
@@ -120,16 +141,6 @@ def _nodes(tree: ast.Module) -> list[tuple[ast.expr | ast.stmt, str]]:
 
     visit(tree, (), "")
     return found
-
-
-class _Replace(ast.NodeTransformer):
-    def __init__(self, target: ast.AST, after: ast.AST) -> None:
-        self.target, self.after = target, after
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        if node is self.target:
-            return ast.copy_location(self.after, node)
-        return self.generic_visit(node)
 
 
 def _replacements(node: ast.AST) -> list[ast.AST]:

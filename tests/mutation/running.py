@@ -1,12 +1,14 @@
 """How mutants are tried: the tests are collected once, and run in a forked process for each mutant.
 
-A mistake inside a function is put in by its code object, so that nothing need be imported again; one at the level of a
-module or a class (a default, a constant) by importing the changed module in a process that has not seen it yet.
+A mistake inside a function is put in by its code object, so that nothing need be imported again. One at the level of a
+module or a class (a default, a constant) is put in by its value; where no test notices that, the changed module is
+imported in a process that has not seen it yet.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import importlib.machinery
 import importlib.util
 import json
@@ -18,7 +20,7 @@ import tempfile
 import traceback
 import types
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +54,7 @@ def try_all(
                  *OPTIONS, str(path), *(str(root / t) for t in tests)]  # fmt: skip
 
     with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as file:
-        inside = [i for i, m in enumerate(tried) if m.function]
-        code = _in_a_process(lambda: _collected_once(arguments, name, tried, inside, Path(file.name)), limited=False)
+        code = _in_a_process(lambda: _collected_once(arguments, name, tried, Path(file.name)), limited=False)
         if code != 0:
             raise RuntimeError(f"the tests of {module} fail without a mutant: pytest {' '.join(arguments)}")
         noticed = {row[0]: row[1] for row in map(json.loads, file)}
@@ -86,12 +87,12 @@ def _in_a_process(work: Callable[[], int], limited: bool = True) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-# --- inside functions -----------------------------------------------------------------------------------------
+# --- in a module that is imported ------------------------------------------------------------------------------
 
 
-def _collected_once(arguments: list[str], name: str, tried: list[Mutant], chosen: list[int], file: Path) -> int:
-    """Try the mutants of these numbers; the tests must pass without one."""
-    plugin = _Forking(name, tried, chosen, file)
+def _collected_once(arguments: list[str], name: str, tried: list[Mutant], file: Path) -> int:
+    """Try the mutants that can be put in place; the tests must pass without one."""
+    plugin = _Forking(name, tried, file)
     with open(os.devnull, "w") as nowhere:
         sys.stdout = nowhere
         pytest.main(arguments, plugins=[plugin])
@@ -102,8 +103,8 @@ def _collected_once(arguments: list[str], name: str, tried: list[Mutant], chosen
 class _Forking:
     """In place of running the tests once, run them in a forked process for every mutant."""
 
-    def __init__(self, name: str, tried: list[Mutant], chosen: list[int], file: Path) -> None:
-        self.name, self.tried, self.chosen, self.file = name, tried, chosen, file
+    def __init__(self, name: str, tried: list[Mutant], file: Path) -> None:
+        self.name, self.tried, self.file = name, tried, file
         self.sound = False
         self.noticed: Counter[str] = Counter()
 
@@ -113,11 +114,13 @@ class _Forking:
         if self.sound:
             gc.freeze()  # else every process would copy what its collector looks at
             with self.file.open("w") as out:
-                for i in self.chosen:
+                for i, mutant in enumerate(self.tried):
                     try:
-                        survived, by = self._try(session, self.tried[i])
+                        survived, by = self._try(session, mutant)
                     except _NotInPlaceError:
                         continue
+                    if survived and not mutant.function:
+                        continue  # what was made from the value at import has the old one still
                     json.dump([i, None if survived else by], out)
                     out.write("\n")
         return True
@@ -130,8 +133,7 @@ class _Forking:
 
         def run() -> int:
             if patch is not None:
-                function, code = patch
-                function.__code__ = code
+                patch()
             for item, following in zip(items, [*items[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if session.testsfailed:
@@ -152,21 +154,43 @@ class _NotInPlaceError(Exception):
     """The function is not to be reached by its name."""
 
 
-def _patch(name: str, mutant: Mutant) -> tuple[Any, types.CodeType]:
-    """Return the live function that the mutant is in, and its mutated code."""
-    found: Any = sys.modules[name]
+def _patch(name: str, mutant: Mutant) -> Callable[[], None]:
+    """Return what puts the mutant in place."""
+    module = sys.modules[name]
+    compiled = compile(mutant.source, str(module.__file__), "exec", dont_inherit=True)
+    if not mutant.function:
+        return lambda: _move_values(compiled, module)
+    found: Any = module
     try:
         for part in mutant.function.split("."):
             found = vars(found)[part]
         found = getattr(found, "fget", None) or getattr(found, "__func__", found)
         while hasattr(found, "__wrapped__"):
             found = found.__wrapped__
-        code = _code(compile(mutant.source, found.__code__.co_filename, "exec", dont_inherit=True), mutant.function)
+        code = _code(compiled, mutant.function)
+        if code is None or code.co_freevars != found.__code__.co_freevars:
+            raise _NotInPlaceError(str(mutant))
     except (KeyError, AttributeError) as error:
         raise _NotInPlaceError(str(mutant)) from error
-    if code is None or code.co_freevars != found.__code__.co_freevars:
-        raise _NotInPlaceError(str(mutant))
-    return found, code
+    return lambda: setattr(found, "__code__", code)
+
+
+def _move_values(compiled: types.CodeType, module: types.ModuleType) -> None:
+    """Run the module once more, and move its constants, and its functions' defaults, into the one that is in use."""
+    other = types.ModuleType(module.__name__)
+    exec(compiled, vars(other))
+    _move(vars(other), module)
+
+
+def _move(values: Mapping[str, Any], into: Any) -> None:
+    for key, value in values.items():
+        old = vars(into).get(key)
+        if isinstance(value, bool | int | float | tuple) and value != old:
+            setattr(into, key, value)
+        elif isinstance(value, types.FunctionType) and isinstance(old, types.FunctionType):
+            old.__defaults__, old.__kwdefaults__ = value.__defaults__, value.__kwdefaults__
+        elif isinstance(value, type) and value.__module__ == getattr(old, "__module__", None):
+            _move(vars(value), old)
 
 
 def _code(code: types.CodeType, qualified: str) -> types.CodeType | None:
@@ -178,13 +202,14 @@ def _code(code: types.CodeType, qualified: str) -> types.CodeType | None:
     return None
 
 
-# --- at the level of a module or a class ----------------------------------------------------------------------
+# --- in a module that is imported anew -------------------------------------------------------------------------
 
 
 def _imported_anew(arguments: list[str], name: str, path: Path, source: str) -> int:
     """Run the tests with the module's source replaced; the module must not be imported yet."""
     assert name not in sys.modules
     sys.meta_path.insert(0, _Finder(name, path, source))
+    importlib.import_module(name)  # before pytest, which reads for itself the files that it is given
     return _SURVIVED if pytest.main(arguments) == pytest.ExitCode.OK else _KILLED
 
 
