@@ -10,7 +10,7 @@ JOBS ?= 2
 PYODIDE ?= 314.0.7
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators reliability smoke docs docs-check gpu pyodide clean
+.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -22,6 +22,9 @@ help:
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
 	@echo "make reliability   the long tests of reliability, and the table of docs/reliability.md from what they measured"
+	@echo "make audit   known vulnerabilities of what is installed, by pip-audit; needs the network"
+	@echo "make mutants   mistakes put into the mathematical core, one at a time: which of them no test notices; half an hour"
+	@echo "make coverage   the whole suite, and which lines and branches it does not reach"
 	@echo "make docs    the documentation site, into site/; warnings are errors"
 	@echo "make docs-check   build it, and look at every page in Chromium at the width of a phone"
 	@echo "make gpu     the whole suite with CuPy and JAX required on a GPU, from the source tree, nothing installed"
@@ -74,6 +77,24 @@ reliability: env
 	rm -f build/reliability.jsonl && mkdir -p build
 	$(BIN)/python -m pytest -m "reliability and not gpu" --long --figures build/reliability.jsonl -q
 	$(BIN)/python docs/reliability_table.py build/reliability.jsonl
+
+# An environment of its own, so that it audits ours and not itself. It asks PyPI; AUDIT="-s osv" asks osv.dev.
+AUDIT ?=
+audit: env
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --upgrade pip-audit
+	build/audit/bin/pip-audit $(AUDIT) --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+# The table of docs/reliability.md, "Mutation testing", and the survivors; MODULES="propagation flat" takes some.
+mutants: env
+	PYTHONPATH=tests $(BIN)/python -m mutation $(MODULES)
+
+# Those that measure time run alone here, too. CuPy's backend needs a GPU and is left out (pyproject.toml).
+coverage: env
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -m "not gpu and not alone" -n $(JOBS) --dist worksteal -q --cov --cov-report=
+	$(BIN)/python -m pytest -m "alone and not gpu" -q --cov --cov-append --cov-report=
+	$(BIN)/coverage report
 
 smoke: env
 	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q

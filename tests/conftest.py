@@ -10,8 +10,8 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import pytest
 
-import vecprop as vp
 from helpers import backend_or_skip
+from vecprop import choices
 
 
 @pytest.fixture(params=["numpy", "jax", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -34,9 +34,9 @@ def default_choices(monkeypatch):
     """No test sees what another chose, or what the environment says."""
     monkeypatch.delenv("VECPROP_BACKEND", raising=False)
     monkeypatch.delenv("VECPROP_PRECISION", raising=False)
-    vp.selection._chosen.clear()
+    choices.clear()
     yield
-    vp.selection._chosen.clear()
+    choices.clear()
 
 
 # --- long versions --------------------------------------------------------------------------------------------

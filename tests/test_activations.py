@@ -8,7 +8,18 @@ import pytest
 
 import vecprop as vp
 from helpers import ELEMENTWISE, on
-from vecprop.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Sigmoid, Softmax, get_activation
+from vecprop.activations import (
+    ACTIVATIONS,
+    ELU,
+    Custom,
+    LeakyReLU,
+    Ordered,
+    Sigmoid,
+    Softmax,
+    get_activation,
+    is_pair,
+    log_softmax,
+)
 
 
 def both(name, z, dtype=np.float64):
@@ -37,6 +48,9 @@ def both(name, z, dtype=np.float64):
         ("silu", 1.0, 1 / (1 + math.exp(-1)), 0.92767051187),
         ("gelu", 0.0, 0.0, 0.5),
         ("gelu", 1.0, 0.8411919906082768, 1.0829640838457826),
+        ("gelu", -1.0, -0.15880800939172324, -0.08296408384578255),
+        ("gelu", 20.0, 20.0, 1.0),
+        ("gelu", -20.0, 0.0, 0.0),
     ],
 )
 def test_values_on_paper(name, z, a, slope):
@@ -81,6 +95,43 @@ def test_kinks(name, slope):
     assert both(name, -0.0)[1] == slope
 
 
+def test_elu_far_below_zero_is_minus_alpha():
+    g, Z = ELU(0.5), np.array([[-1e3, -1.0, 0.0, 0.3, 2.0]])
+    A = g.function(np, Z)
+    np.testing.assert_allclose(A, [[-0.5, 0.5 * math.expm1(-1), 0.0, 0.3, 2.0]], rtol=1e-15)
+    np.testing.assert_allclose(g.derivative(np, Z, A), [[0.0, 0.5 * math.exp(-1), 1.0, 1.0, 1.0]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_not_a_number_stays_so(name):
+    """A diverging run is seen in its cost; no activation may hide it."""
+    Z = np.array([[np.nan, 1.0], [1.0, 1.0]])
+    A = get_activation(name).function(np, Z)
+    assert np.isnan(A[0, 0]) and np.isfinite(A[:, 1]).all()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_stack_is_its_members(name):
+    g, (Z, dA) = get_activation(name), np.random.default_rng(0).standard_normal((2, 5, 3, 4))
+    A = g.function(np, Z)
+    dZ, logs = g.backward(np, dA, Z, A), log_softmax(np, Z)
+    for k in range(5):
+        np.testing.assert_array_equal(A[k], g.function(np, Z[k]))
+        np.testing.assert_array_equal(dZ[k], g.backward(np, dA[k], Z[k], A[k]))
+        np.testing.assert_allclose(logs[k], np.log(Softmax().function(np, Z[k])), rtol=1e-14)
+
+
+def test_what_each_is_good_for():
+    """Probabilities, He initialization, and the elementwise ones, which a backend may fuse."""
+    assert {n for n, g in ACTIVATIONS.items() if g.open_unit_interval} == {"sigmoid", "softmax"}
+    kin_of_relu = {"relu", "leaky_relu", "softplus", "elu", "gelu", "silu"}
+    assert {n for n, g in ACTIVATIONS.items() if g.homogeneous} == kin_of_relu
+    assert {n for n, g in ACTIVATIONS.items() if not g.elementwise} == {"softmax", "ordered"}
+    own = Custom(cube, cube_prime)
+    assert (own.open_unit_interval, own.elementwise, own.homogeneous) == (False, True, False)
+    assert (LeakyReLU(), ELU(), Ordered()) == (LeakyReLU(0.01), ELU(1.0), Ordered(1))
+
+
 @pytest.mark.parametrize("name", [*ELEMENTWISE, "softmax"])
 def test_extreme_values(name, backend, dtype):
     largest = float(np.finfo(dtype).max)
@@ -103,7 +154,15 @@ def test_leaky_slope_can_be_set():
     assert net.forward(params, np.array([[-2.0, 2.0]])).tolist() == [[-0.5, 2.0]]
 
 
-@pytest.mark.parametrize("make", [lambda: LeakyReLU(1.0), lambda: LeakyReLU(-0.1), lambda: ELU(0.0)])
+def test_slope_zero_is_relu():
+    Z = np.array([[-2.0, 0.0, 2.0]])
+    assert LeakyReLU(0).function(np, Z).tolist() == [[0.0, 0.0, 2.0]]
+    assert LeakyReLU(0).derivative(np, Z, None).tolist() == [[0.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: LeakyReLU(1.0), lambda: LeakyReLU(-0.1), lambda: ELU(0.0), lambda: ELU(math.inf)]
+)
 def test_parameters_out_of_range(make):
     with pytest.raises(ValueError, match=r"slope|alpha"):
         make()
@@ -125,6 +184,15 @@ def test_own_pair():
     assert vp.check_gradients(net, params, X, Y[:1]).passed
     wrong = vp.Network((2, 3, 1), hidden=(cube, lambda Z: 2 * Z**2), output="identity")
     assert set(vp.check_gradients(wrong, params, X, Y[:1]).wrong) == {"W1", "b1"}
+
+
+@pytest.mark.parametrize(
+    "given", [(cube, 3), (3, cube), (cube,), (cube, cube, cube), [cube, cube], ("relu", "tanh"), 3]
+)
+def test_what_is_no_pair(given):
+    assert not is_pair(given)
+    with pytest.raises(TypeError, match=r"hidden must be a name, an Activation or a pair"):
+        get_activation(given, "hidden")
 
 
 def test_values_are_hashable_comparable_and_pickle():

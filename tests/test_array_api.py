@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, make_problem
+from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, make_problem, make_targets
 from vecprop import propagation, rungs
 
 strict = pytest.importorskip("array_api_strict")
@@ -57,6 +57,25 @@ def test_core_under_array_api_strict(net, dtype):
         assert_close(J_s, plain[0])
         assert_grads_close(grads_s, plain[1])
     assert vp.check_gradients(net, *moved[:3]).passed
+
+
+@pytest.mark.parametrize(("output", "loss"), [*PAIRINGS, *((g, None) for g in ELEMENTWISE)])
+def test_complex_step_under_array_api_strict(output, loss):
+    """Complex numbers have no order: branches are chosen by the real part, here as in NumPy, which has one."""
+    net = vp.Network((2, 3), output=output, loss=loss)
+    random = np.random.default_rng(0)
+    Z, Y = 3 * random.standard_normal((3, 5)) + 1e-30j, make_targets(random, net, 5)
+    A = net.output.function(np, Z)
+    Z_s, Y_s = strict.asarray(Z), strict.asarray(Y)
+    A_s = net.output.function(strict, Z_s)
+    L, L_s = net.loss.values(np, net.output, Z, A, Y), net.loss.values(strict, net.output, Z_s, A_s, Y_s)
+    pairs = [(A_s, A), (L_s, L)]
+    if net.output.elementwise:
+        pairs.append((net.output.derivative(strict, Z_s, A_s), net.output.derivative(np, Z, A)))
+    for actual, desired in pairs:
+        numbers = np.asarray(actual)
+        np.testing.assert_allclose(numbers.real, desired.real, rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(numbers.imag, desired.imag, rtol=1e-14, atol=1e-45)
 
 
 def test_stack_and_collapse_under_array_api_strict():

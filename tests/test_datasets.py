@@ -380,9 +380,9 @@ def test_standardize_returns_as_many_as_it_got():
 
 def test_standardize_refuses_what_does_not_fit():
     data = datasets.moons(m=10)
-    with pytest.raises(TypeError, match="standardize takes data sets, got ndarray"):
+    with pytest.raises(TypeError, match=r"others\[0\] must be a Dataset, got ndarray"):
         datasets.standardize(data, data.X)
-    with pytest.raises(TypeError, match="standardize takes data sets, got ndarray"):
+    with pytest.raises(TypeError, match="train must be a Dataset, got ndarray"):
         datasets.standardize(data.X)
     with pytest.raises(ValueError, match="counted has 1 features and moons has 2"):
         datasets.standardize(data, labelled((2, 2)))

@@ -169,7 +169,7 @@ def test_weights(weights, message):
         ),
         (
             {"X_val": X, "y_val": LABELS[:-1]},
-            "X_val, y_val, sample_weight_val: Found input variables with inconsistent",
+            "X_val, y_val, sample_weight_val: X, y: Found input variables with inconsistent",
         ),
         ({"X_val": X, "y_val": np.full(30, "z")}, "X_val, y_val, sample_weight_val: `y` has classes not in"),
         ({"X_val": X * np.nan, "y_val": LABELS}, "X_val, y_val, sample_weight_val: Input X contains NaN"),

@@ -189,6 +189,7 @@ def test_headers_that_are_whole_and_mean_nothing(path):
         "epoch": 0,
         "step": 0,
         "stopped": "",
+        "versions": {"vecprop": "1"},
     }
     layers = {"W1": np.zeros((1, 1)), "b1": np.zeros((1, 1))}
     path.write_bytes(file_with(header, layers))
@@ -227,7 +228,7 @@ def test_missing_files_and_directories(tmp_path):
     [
         ("net", None, "model must be a fitted MLPClassifier"),
         (NET, None, "a Network is saved with its parameters"),
-        (None, NET.init(), "params goes with a Network, got it with NoneType"),
+        (None, NET.init(), "params goes with a Network as model, got it with NoneType"),
         (NET, [(1, 2)], "params must have one"),
     ],
 )

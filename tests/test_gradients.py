@@ -176,6 +176,41 @@ def test_stacked_equals_one_by_one(output, loss, own_data, backend, dtype):
         assert_grads_close(member, expected[k][1], xp=backend.xp)
 
 
+def test_data_of_its_own_without_weights():
+    """Each network divides by the number of its examples, which is not that of its features."""
+    net = vp.Network((3, 4, 2))
+    singles = [make_problem(net, 9, seed=k)[:3] for k in range(2)]
+    stack = tuple(
+        vp.Layer(*(np.stack(both) for both in zip(*(s[0][l] for s in singles), strict=True))) for l in range(2)
+    )
+    X, Y = (np.stack([s[i] for s in singles]) for i in (1, 2))
+    J, grads = net.gradients(stack, X, Y)
+    for k, (params, X_k, Y_k) in enumerate(singles):
+        J_k, grads_k = net.gradients(params, X_k, Y_k)
+        assert_close(J[k], J_k)
+        assert_grads_close([vp.Layer(W[k], b[k]) for W, b in grads], grads_k)
+
+
+def test_a_batch_is_penalised_by_the_whole_training_set():
+    """m divides the sum over the batch, m_l2 the penalty (E32), for one network and for a stack with two of each."""
+    net = vp.Network((3, 4, 2))
+    params, X, Y, w = make_problem(net, 6, weights=True)
+    J, grads = vp.propagation.gradients(net, params, X, Y, w, None, 5.0)
+    J_l2, grads_l2 = vp.propagation.gradients(net, params, X, Y, w, 0.6, 5.0, 40.0)
+    assert_close(J, vp.propagation.cost(net, params, X, Y, w) * w.sum() / 5)
+    assert_close(J_l2, J + 0.6 / 80 * sum((W**2).sum() for W, _ in params))
+    assert_grads_close(
+        grads_l2, [vp.Layer(dW + 0.6 / 40 * W, db) for (dW, db), (W, _) in zip(grads, params, strict=True)]
+    )
+    stack = tuple(vp.Layer(np.stack([W, W]), np.stack([b, b])) for W, b in params)
+    m, m_l2 = np.array([5.0, 10.0]), np.array([40.0, 20.0])
+    J_s, grads_s = vp.propagation.gradients(net, stack, X, Y, w, 0.6, m, m_l2)
+    for k in range(2):
+        J_k, grads_k = vp.propagation.gradients(net, params, X, Y, w, 0.6, float(m[k]), float(m_l2[k]))
+        assert_close(J_s[k], J_k)
+        assert_grads_close([vp.Layer(W[k], b[k]) for W, b in grads_s], grads_k)
+
+
 def test_wrong_by_one_percent_fails_the_helper():
     """The comparison the other tests rely on raises at a gradient wrong by 1 %, and at a NaN."""
     net = vp.Network((3, 4, 2))

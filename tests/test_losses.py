@@ -6,7 +6,7 @@ import pytest
 import vecprop as vp
 from helpers import PAIRINGS, make_targets, on
 from vecprop.activations import Ordered, get_activation
-from vecprop.losses import LOSSES, CrossEntropy, Huber, Quantile, get_loss
+from vecprop.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, get_loss
 
 mpmath = pytest.importorskip("mpmath")
 
@@ -163,6 +163,8 @@ def test_label_smoothing_is_soft_targets():
         (lambda: Quantile(1.0), r"levels must be a finite number in \(0, 1\), got 1.0"),
         (lambda: Quantile((0.5, 0.5)), "increasing sequence"),
         (lambda: Quantile(()), "increasing sequence"),
+        (lambda: Quantile(0.0), r"levels must be a finite number in \(0, 1\), got 0.0"),
+        (lambda: Quantile((0.2, 0.5, 0.4)), "increasing sequence"),
         (lambda: CrossEntropy(smoothing=1), r"smoothing must be a finite number in \[0, 1\), got 1"),
         (lambda: Ordered(0), "groups must be a positive integer, got 0"),
         (lambda: vp.Network((2, 3), output="identity", loss="poisson"), "needs output='exp'"),
@@ -172,6 +174,84 @@ def test_label_smoothing_is_soft_targets():
 def test_bad_arguments(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_defaults():
+    assert Huber() == Huber(1.0)
+    assert Quantile() == Quantile(0.5)
+    assert CrossEntropy() == CrossEntropy(smoothing=0.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "above", "at", "below"),
+    [
+        ("absolute_error", 1.0, 0.0, -1.0),
+        (Huber(0.5), 0.5, 0.0, -0.5),
+        (Quantile(0.3), 0.7, -0.3, -0.3),  # at y = a as where y > a
+        ("squared_error", 2.0, 0.0, -2.0),
+    ],
+)
+def test_derivative_at_a_kink(loss, above, at, below):
+    g = get_activation("identity")
+    loss = get_loss(loss, g, 1)
+    A, Y = np.array([[3.0, 1.0, -1.0]]), np.ones((1, 3))
+    assert loss.dZ(np, g, A, A, Y).tolist() == [[above, at, below]]
+    numeric = loss.values(np, g, A + 1e-30j, A + 1e-30j, Y).imag / 1e-30
+    kink = 1.0 if loss == get_loss("absolute_error", g, 1) else at  # |r| itself is differentiated as r at 0
+    np.testing.assert_allclose(numeric, [[above, kink, below]], rtol=1e-15)
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRINGS)
+def test_a_stack_is_its_members(output, loss):
+    net = vp.Network((2, 3), output=output, loss=loss)
+    random = np.random.default_rng(3)
+    Z, Y, g = random.standard_normal((4, 3, 6)), make_targets(random, net, 6, stack=(4,)), net.output
+    A = g.function(np, Z)
+    L, dZ = net.loss.values(np, g, Z, A, Y), net.loss.dZ(np, g, Z, A, Y)
+    for k in range(4):
+        np.testing.assert_allclose(L[k], net.loss.values(np, g, Z[k], A[k], Y[k]), rtol=1e-13)
+        np.testing.assert_allclose(dZ[k], net.loss.dZ(np, g, Z[k], A[k], Y[k]), rtol=1e-13, atol=1e-15)
+
+
+def test_labels_and_class_probabilities():
+    """0 and 1 alone, or columns that sum to 1 within 1e-5; the message has the condition that fails."""
+    binary, classes = LOSSES["binary_cross_entropy"], LOSSES["cross_entropy"]
+    assert binary.valid_targets(np, np.array([[0.0, 1.0]]))
+    for wrong in (0.5, -1.0, 2.0):
+        assert not binary.valid_targets(np, np.array([[0.0, 1.0, wrong]]))
+    assert "got values from -1 to 2" in binary.describe_invalid(np, np.array([[-1.0, 2.0]]))
+    good = np.array([[0.0, 0.25], [1.0, 0.75]])
+    for off, valid in ((0.0, True), (9e-6, True), (-9e-6, True), (1.5e-5, False), (-1.5e-5, False)):
+        assert classes.valid_targets(np, good + np.array([[0.0, off], [0.0, 0.0]])) == valid
+    negative = np.array([[1.5, 1.0], [-0.5, 0.0]])
+    assert not classes.valid_targets(np, negative)
+    assert "got a negative value: -0.5" in classes.describe_invalid(np, negative)
+    assert "a column whose sum is off by 0.5" in classes.describe_invalid(np, np.array([[0.0, 0.5], [0.5, 0.5]]))
+
+
+def test_smoothing_of_labels():
+    """(1 - s) y + s/K, K = 2 for labels 0 and 1, whatever the number of outputs."""
+    g, Z, Y = get_activation("sigmoid"), np.array([[0.3], [-1.0], [2.0]]), np.array([[1.0], [0.0], [1.0]])
+    A, soft = g.function(np, Z), np.array([[0.9], [0.1], [0.9]])
+    smooth, plain = BinaryCrossEntropy(smoothing=0.2), BinaryCrossEntropy()
+    np.testing.assert_allclose(smooth.values(np, g, Z, A, Y), plain.values(np, g, Z, A, soft), rtol=1e-14)
+    np.testing.assert_allclose(smooth.dZ(np, g, Z, A, Y), A - soft, rtol=1e-14)
+    assert CrossEntropy(smoothing=0).smoothing == 0.0
+
+
+def test_cross_entropy_needs_two_units():
+    assert vp.Network((2, 2), output="softmax").loss.name == "cross_entropy"
+    with pytest.raises(ValueError, match="at least 2, got 1"):
+        vp.Network((2, 1), output="sigmoid", loss="cross_entropy")
+
+
+def test_targets_that_are_not_finite_are_not_valid():
+    good = np.array([[0.0, 2.0]])
+    for loss in ("poisson", "squared_error"):
+        assert LOSSES[loss].valid_targets(np, good)
+        for wrong in (np.inf, np.nan):
+            assert not LOSSES[loss].valid_targets(np, np.array([[0.0, wrong]]))
+    assert not LOSSES["poisson"].valid_targets(np, np.array([[0.0, -1.0]]))
 
 
 def test_poisson_refuses_negative_targets():

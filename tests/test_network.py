@@ -8,7 +8,8 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_close, host, make_problem, on
-from vecprop.initializers import INITIALIZERS
+from vecprop.activations import get_activation
+from vecprop.initializers import INITIALIZERS, get_initializer
 
 
 def test_network_is_a_value():
@@ -92,11 +93,19 @@ def test_init_of_scikit_learn(ours, theirs):
     layers = vp.Network((20, 40, 50, 3), hidden=ours, output="softmax").init(seed=0, init="sklearn", dtype="float64")
     for (W, b), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
         limit = np.sqrt((2 if ours == "sigmoid" else 6) / sum(W.shape))
+        assert b.shape == (W.shape[0], 1)
         for mine, other in ((W, coef), (b, intercept)):
-            assert np.abs(mine).max() <= limit
+            assert 0 < np.abs(mine).max() <= limit
             assert np.abs(other).max() <= limit
         assert np.abs(W).max() > 0.9 * limit
         assert np.abs(coef).max() > 0.9 * limit
+
+
+def test_names_of_initializers():
+    assert all(initializer.name == name for name, initializer in INITIALIZERS.items())
+    for wrong in ("xaviar", 3, ["he"]):
+        with pytest.raises(ValueError, match=r"init: unknown initializer .*Known: auto, "):
+            get_initializer(wrong, get_activation("relu"))
 
 
 def test_auto_init_follows_the_activation():
@@ -152,3 +161,4 @@ def test_gradient_norms(backend, dtype):
         assert_close(vp.gradient_norms(moved), expected, bound={"float32": 1e-4, "float64": 1e-12}[dtype])
     stack = tuple(vp.Layer(np.stack([W, 2 * W]), np.stack([b, b])) for W, b in grads)
     np.testing.assert_allclose(vp.gradient_norms(stack), np.outer([1, 2], expected))
+    np.testing.assert_allclose(vp.gradient_norms(grads[:1]), expected[:1], err_msg="of one layer")

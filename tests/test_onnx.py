@@ -436,7 +436,7 @@ SCALED = vp.Network((3, 4), output=Ordered(3), loss="squared_error")
         ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, got 'float16'"),
         ({"name": 3}, TypeError, "name must be text, got 3"),
         ({"name": ""}, ValueError, "name must not be empty"),
-        ({"path": 3}, TypeError, "path must be a string or a path, got 3"),
+        ({"path": 3}, TypeError, "path must be text or a pathlib.Path, got 3"),
         ({"path": os.curdir}, IsADirectoryError, r"'\.'.* is a directory"),
         ({"path": "no such place/model.onnx"}, FileNotFoundError, "'no such place/model.onnx'.* no directory"),
     ],

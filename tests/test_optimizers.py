@@ -8,6 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_close, backend_or_skip
+from vecprop.normalization import Scale
 from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp, check_optimizer, clip_by_norm
 from vecprop.schedules import StepDecay
 from vecprop.trees import leaves_of, map_tree, map_trees, rebuild
@@ -222,6 +223,43 @@ def test_every_step_is_that_of_other_libraries(name, library):
     assert_steps_close(single_steps(CASES[name][0], *problem()), desired)
 
 
+def by_the_book(optimizer, p, grads, is_weight):
+    """The steps of one number, in Python's own arithmetic, as the formulas stand in the papers."""
+    o, taken = optimizer, []
+    a, v, s = o.learning_rate, 0.0, 0.0
+    for t, g in enumerate(grads, start=1):
+        match o:
+            case AdamW() | Adam():
+                p -= a * o.weight_decay * p if isinstance(o, AdamW) and is_weight else 0.0
+                v = o.beta1 * v + (1 - o.beta1) * g
+                s = o.beta2 * s + (1 - o.beta2) * g**2
+                p -= a * (v / (1 - o.beta1**t)) / ((s / (1 - o.beta2**t)) ** 0.5 + o.epsilon)
+            case RMSProp():
+                s = o.rho * s + (1 - o.rho) * g**2
+                p -= a * g / (s**0.5 + o.epsilon)
+            case SGD():
+                v = o.momentum * v - a * g
+                p += o.momentum * v - a * g if o.nesterov else v
+            case Momentum():
+                v = o.beta * v + (1 - o.beta) * g
+                p -= a * (o.beta * v + (1 - o.beta) * g if o.nesterov else v)
+            case GradientDescent():
+                p -= a * g
+        taken.append(p)
+    return taken
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_step_is_the_books(name):
+    optimizer, (params, grads) = CASES[name][0], problem()
+    actual = single_steps(optimizer, params, grads)
+    for k, (leaf, p, g) in enumerate(zip(actual, params, grads, strict=True)):
+        for place in np.ndindex(p.shape):
+            numbers = [float(step[place]) for step in g]
+            desired = by_the_book(optimizer, float(p[place]), numbers, is_weight=k % 2 == 0)
+            np.testing.assert_allclose([step[place] for step in leaf], desired, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", DISTINCT)
 def test_every_backend_takes_the_same_steps(name, backend):
     optimizer = CASES[name][0]
@@ -386,6 +424,34 @@ def test_weight_decay_is_for_weights_alone():
         np.testing.assert_array_equal(a, b)
 
 
+def test_what_is_no_layer_does_not_decay():
+    """γ and β of a normalization, and bare arrays, are left alone as biases are; a part may be empty."""
+    one = np.ones((2, 1))
+    params = (vp.Layer(one, one), Scale(one, one), one, ())
+    optimizer = AdamW(0.1, weight_decay=0.5)
+    (layer, scale, bare, empty), _ = optimizer.update(map_tree(np.zeros_like, params), optimizer.init(params), params)
+    assert type(scale) is Scale and empty == ()
+    np.testing.assert_allclose(layer.W, 0.95 * one)
+    for array in (layer.b, *scale, bare):
+        np.testing.assert_array_equal(array, one)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_a_part_may_be_empty(name):
+    optimizer, (params, grads) = CASES[name][0], problem()
+    tree, g = tree_of(params), at_step(grads, 0)
+    wanted, _ = optimizer.update(g, optimizer.init(tree), tree)
+    (*moved, empty), slots = optimizer.update((*g, ()), optimizer.init((*tree, ())), (*tree, ()))
+    assert empty == () and len(slots) == len(optimizer.init(tree))
+    for a, b in zip(leaves_of(tuple(moved)), leaves_of(wanted), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_corrections_of_adam_are_one_for_each_network():
+    assert [c.shape for c in Adam().init((np.ones((4, 3, 2)),))[2:]] == [(4,), (4,)]
+    assert [c.shape for c in Adam().init((np.ones((3, 2)),))[2:]] == [(), ()]
+
+
 def test_the_correction_of_adam_keeps_its_digits_in_float32():
     """c₂ after a step is 1 - β₂ to float32's precision; 1 - β₂ᵗ by subtraction would be off by 5e-5."""
     params = (np.ones((1, 1), np.float32),)
@@ -439,6 +505,17 @@ def test_each_network_of_a_stack_is_clipped_on_its_own():
     np.testing.assert_allclose(norm, 1.0, rtol=1e-15)
 
 
+@pytest.mark.parametrize("most", [1e-3, 0.5, 1e3])
+def test_clipping_scales_down_and_never_up(most):
+    grads = [np.random.default_rng(1).standard_normal(shape) for shape in SHAPES]
+    norm = np.sqrt(sum(np.sum(g**2) for g in grads))
+    for a, g in zip(leaves_of(clip_by_norm(tree_of(grads), most)), grads, strict=True):
+        np.testing.assert_allclose(a, g * min(1.0, most / norm), rtol=1e-14)
+    small = tree_of([0.01 * g / norm for g in grads])
+    for a, g in zip(leaves_of(clip_by_norm(small, 0.5)), leaves_of(small), strict=True):
+        np.testing.assert_array_equal(a, g)
+
+
 def test_clipping_nothing_and_leaving_the_input_alone():
     zero = tree_of([np.zeros(shape) for shape in SHAPES])
     assert all(np.all(a == 0) for a in leaves_of(clip_by_norm(zero, 1.0)))
@@ -458,7 +535,7 @@ def test_clipping_one_flat_buffer():
 
 # --- values -------------------------------------------------------------------------------------------------
 
-EVERY = [GradientDescent, Momentum, RMSProp, Adam, AdamW]
+EVERY = [GradientDescent, Momentum, SGD, RMSProp, Adam, AdamW]
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -474,6 +551,21 @@ def test_optimizers_are_values(kind):
     assert replace(kind(0.1), learning_rate=0.2) == kind(0.2)
     with pytest.raises(AttributeError):
         kind(0.1).learning_rate = 0.2
+
+
+def test_defaults_are_the_documented_ones():
+    assert GradientDescent() == GradientDescent(learning_rate=0.1)
+    assert Momentum() == Momentum(learning_rate=0.1, beta=0.9, nesterov=False)
+    assert SGD() == SGD(learning_rate=0.001, momentum=0.9, nesterov=True)
+    assert RMSProp() == RMSProp(learning_rate=0.001, rho=0.99, epsilon=1e-8)
+    assert Adam() == Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8)
+    assert AdamW() == AdamW(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.01)
+
+
+def test_bounds_that_are_allowed():
+    assert [SGD(momentum=value).momentum for value in (0, 1)] == [0.0, 1.0]
+    assert Momentum(beta=0).beta == RMSProp(rho=0).rho == Adam(beta1=0, beta2=0).beta2 == 0.0
+    assert AdamW(weight_decay=0).weight_decay == 0.0
 
 
 def test_different_kinds_are_different():
@@ -506,9 +598,15 @@ BAD_OF_ITS_OWN = {
     "rho = 1": (RMSProp, {"rho": 1.0}, ValueError, "rho"),
     "rho NaN": (RMSProp, {"rho": float("nan")}, ValueError, "rho"),
     "RMSProp's epsilon": (RMSProp, {"epsilon": 0.0}, ValueError, "epsilon must be a finite number > 0"),
+    "momentum > 1": (SGD, {"momentum": 1.5}, ValueError, r"momentum must be a finite number in \[0, 1\], got 1.5"),
+    "momentum < 0": (SGD, {"momentum": -0.1}, ValueError, "momentum"),
+    "momentum None": (SGD, {"momentum": None}, TypeError, "momentum"),
+    "SGD's nesterov": (SGD, {"nesterov": 1}, TypeError, "nesterov"),
     "beta1 = 1": (Adam, {"beta1": 1}, ValueError, "beta1"),
     "beta2 = 1": (Adam, {"beta2": 1}, ValueError, "beta2"),
     "beta2 None": (Adam, {"beta2": None}, TypeError, "beta2"),
+    "Adam's epsilon 0": (Adam, {"epsilon": 0.0}, ValueError, "epsilon must be a finite number > 0"),
+    "a rate of 0 among good ones": (Adam, {"learning_rate": [0.1, 0.0]}, ValueError, r"learning_rate\[1\].*> 0"),
     "Adam's epsilon": (Adam, {"epsilon": -1e-8}, ValueError, "epsilon"),
     "AdamW's beta1": (AdamW, {"beta1": 1.5}, ValueError, "beta1"),
     "weight_decay < 0": (AdamW, {"weight_decay": -0.1}, ValueError, "weight_decay must be a finite number >= 0"),
@@ -544,7 +642,11 @@ def test_several_learning_rates_want_rates():
 def test_check_optimizer():
     assert check_optimizer(None) == GradientDescent()
     assert check_optimizer(Adam(0.1)) == Adam(0.1)
-    for bad in ("adam", Adam, 0.1):
+
+    class Half:
+        init = learning_rate = None
+
+    for bad in ("adam", Adam, 0.1, Half()):
         with pytest.raises(TypeError, match="optimizer must be an optimizer such as"):
             check_optimizer(bad)
 

@@ -87,7 +87,7 @@ def test_a_run_that_goes_on_is_added_and_a_new_one_begins_anew():
         ({"every": 0}, ValueError, "every must be a positive integer, got 0"),
         ({"at": 3}, TypeError, "at must be a sequence of epochs, got 3"),
         ({"at": [1, -1]}, ValueError, "at must be epochs, integers of at least 0, got -1"),
-        ({"at": "12"}, TypeError, "at must be epochs, integers"),
+        ({"at": "12"}, TypeError, "at must be a sequence of epochs"),
     ],
 )
 def test_wrong_epochs(given, error, message):

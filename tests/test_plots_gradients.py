@@ -142,7 +142,11 @@ def test_it_draws_the_recorded_report():
         (3, TypeError, "report must be a Report of vecprop.benchmark or its rows, got int"),
         ("rows", TypeError, "report must be a Report"),
         ([{"m": 1}], TypeError, "report: row 0 must be a Row of vecprop.benchmark, got dict"),
-        ([], ValueError, "nothing to plot: measure float32 gradients on the rungs"),
+        (
+            [],
+            ValueError,
+            "nothing to plot for dtype='float32', .*: measure float32 gradients on the rungs",
+        ),
         (ROWS[:1], ValueError, "nothing to plot"),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_diagram_of_weights_that_are_all_zero(tmp_path):
         (("2-3-1",), TypeError, "net must be a Network, got str"),
         ((NET, vp.Network((2, 4, 1)).init()), ValueError, r"W1 must have shape \(3, 2\)"),
         ((NET, NET.init(seed=[0, 1])), ValueError, "params must be one network, got a stack"),
-        ((NET, [(np.full_like(W, np.inf), b) for W, b in PARAMS]), ValueError, "params must hold finite weights"),
+        ((NET, [(np.full_like(W, np.inf), b) for W, b in PARAMS]), ValueError, "params: W1 must be finite"),
     ],
 )
 def test_what_no_diagram_can_show(arguments, error, message):

@@ -1,5 +1,7 @@
 """Dropout (E33), batch normalization (E34), penalties (E32), input scaling (E35): gradients and what they mean."""
 
+import math
+
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
 from vecprop import dropout, epochs, normalization
 from vecprop.evaluation import plain_layers
+from vecprop.regularization import add_penalties, penalties
+from vecprop.streams import DROPOUT
 
 PLAIN = vp.Backend(xp, "plain")
 
@@ -37,6 +41,53 @@ def test_masks_are_the_same_on_every_backend_and_in_blocks(backend):
         block = host(dropout.mask(backend.xp, given[0], 13, given[1][20:], 0.3, backend.xp.float64))
     np.testing.assert_array_equal(D, expected)
     np.testing.assert_array_equal(block, expected[:, 20:])
+
+
+def threefry_by_the_book(key, counter):
+    """Threefry-2x32-20 as its authors write it, in Python's integers."""
+    size, rotations = 2**32, (13, 15, 26, 6, 17, 29, 16, 24)
+    keys = (*key, key[0] ^ key[1] ^ 0x1BD11BDA)
+    x0, x1 = (counter[0] + keys[0]) % size, (counter[1] + keys[1]) % size
+    for turn in range(20):
+        x0 = (x0 + x1) % size
+        bits = rotations[turn % 8]
+        x1 = (x1 * 2**bits % size + x1 // 2 ** (32 - bits)) ^ x0
+        if turn % 4 == 3:
+            group = turn // 4 + 1
+            x0, x1 = (x0 + keys[group % 3]) % size, (x1 + keys[(group + 1) % 3] + group) % size
+    return x0, x1
+
+
+@pytest.mark.parametrize("n", [1, 4, 5, 11])
+@pytest.mark.parametrize(("seed", "step", "layer"), [(0, 0, 0), (3, 7, 1), (2**63 + 5, 2**33 + 1, 2)])
+def test_masks_are_what_they_always_were(seed, step, layer, n):
+    """A run that goes on from a checkpoint needs the masks of before: key, counter and halves, written out again."""
+    key = dropout.step_keys(seed, 3, step - step % 2, 2)[step % 2, layer]
+    layers_key = threefry_by_the_book((seed % 2**32, seed // 2**32), (layer, DROPOUT))
+    assert tuple(key.tolist()) == threefry_by_the_book(layers_key, (step % 2**32, step // 2**32))
+    columns = np.array([0, 1, 5, 40], dtype=np.uint32)
+    D = dropout.mask(xp, key, n, columns, 0.3, xp.float64)
+    quarter, keep = math.ceil(n / 4), 45875 / 65536
+    for unit in range(n):
+        for place, column in enumerate(columns.tolist()):
+            words = threefry_by_the_book(tuple(key.tolist()), (unit % quarter, column))
+            draw = [part for word in words for part in (word % 65536, word // 65536)][unit // quarter]
+            assert D[unit, place] == (1 / keep if draw < 45875 else 0)
+
+
+def test_words_of_64_bits_give_the_same_masks():
+    """PyTorch computes in int64, where sums and shifts are cut to 32 bits."""
+    key, columns = dropout.step_keys(7, 3, 10, 2)[1, 2], np.arange(50, dtype=np.uint32)
+    wide = dropout.mask(xp, key.astype(np.int64), 13, columns.astype(np.int64), 0.3, xp.float64)
+    np.testing.assert_array_equal(wide, dropout.mask(xp, key, 13, columns, 0.3, xp.float64))
+
+
+@pytest.mark.parametrize(
+    ("rate", "share"),
+    [(0.0, 65535), (0.5, 32768), (0.3, 45875), (1e-9, 65535), (1 - 2**-16, 1), (1 - 1e-9, 1), (0.75, 16384)],
+)
+def test_the_share_that_is_kept_has_16_bits(rate, share):
+    assert dropout.kept_share(rate) == share / 65536
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
@@ -167,6 +218,85 @@ def test_running_statistics_start_as_the_mean_of_the_batches():
     assert seen.variance == pytest.approx(10.0)
 
 
+def test_running_statistics_forget_after_ten_batches():
+    one = np.ones((1, 1))
+    seen, mean, variance = normalization.Statistics(0 * one, one, 0 * one), 0.0, 1.0
+    for t in range(1, 16):
+        norm = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0)
+        norm.mean, norm.variance = t**2 * one, t * one
+        seen = normalization.update_statistics(np, seen, norm)
+        rate = max(0.1, 1 / t)
+        mean, variance = (1 - rate) * mean + rate * t**2, (1 - rate) * variance + rate * t
+    assert seen.mean.item() == pytest.approx(mean, rel=1e-14)
+    assert seen.variance.item() == pytest.approx(variance, rel=1e-14)
+
+
+def test_batch_norm_starts_as_no_more_than_a_normalization():
+    """γ = 1, β = 0, and ε = 1e-5 under the root."""
+    layer = vp.Layer(np.ones((2, 3, 4)), np.full((2, 3, 1), 7.0))
+    scale, seen = normalization.initial(np, layer)
+    assert (scale.gamma == 1).all() and (scale.beta == 0).all() and scale.gamma.shape == scale.beta.shape == (2, 3, 1)
+    assert (seen.mean == 0).all() and (seen.variance == 1).all() and seen.mean.shape == seen.variance.shape == (2, 3, 1)
+    assert seen.count.tolist() == [[[0.0]], [[0.0]]]
+    one = np.ones((1, 1))
+    U = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0).forward(np, np.array([[1.0, 3.0]]))
+    np.testing.assert_allclose(U, [[-1 / math.sqrt(1.00001), 1 / math.sqrt(1.00001)]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
+    random = np.random.default_rng(0)
+    Z, dU = random.standard_normal((2, 3, 4, 6))
+    scale = normalization.Scale(*random.standard_normal((2, 3, 4, 1)))
+    w = random.uniform(0, 2, (3, 6)) if weighted else None
+    m = w.sum(axis=1) if weighted else np.full(3, 6.0)
+    norm = normalization.BatchNorm(scale, w, m)
+    U, dZ = norm.forward(np, Z), norm.backward(np, dU)
+    for k in range(3):
+        own = normalization.Scale(scale.gamma[k], scale.beta[k])
+        single = normalization.BatchNorm(own, w[k] if weighted else None, float(m[k]))
+        np.testing.assert_allclose(U[k], single.forward(np, Z[k]), rtol=1e-13)
+        np.testing.assert_allclose(dZ[k], single.backward(np, dU[k]), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(norm.grads.gamma[k], single.grads.gamma, rtol=1e-12)
+        np.testing.assert_allclose(norm.grads.beta[k], single.grads.beta, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("row", "w", "mean", "variance"),
+    [
+        ([1.0, 3.0], None, 2.0, 1.0),
+        ([1.0, 3.0, 3.0, 1.0], None, 2.0, 1.0),
+        ([1.0, 3.0], [3.0, 1.0], 1.5, 0.75),
+        ([1.0, 3.0, 50.0], [3.0, 1.0, 0.0], 1.5, 0.75),
+        ([0.1, 0.1, 0.1], None, 0.1, 1.0),  # constant: exactly, with no rounded mean
+        ([0.1, 0.1, 0.1], [1.0, 5.0, 0.3], 0.1, 1.0),
+        ([5.0, 5.0, 7.0], [1.0, 2.0, 0.0], 5.0, 1.0),  # constant where it counts
+        ([5.0, 5.0, 3.0], [1.0, 2.0, 0.0], 5.0, 1.0),
+        ([-2.0, -4.0, -4.0], [2.0, 1.0, 1.0], -3.0, 1.0),
+    ],
+)
+def test_input_scale_on_paper(row, w, mean, variance):
+    X = np.array([row, [10 * x for x in row]])
+    scale = normalization.input_scale(np, X, None if w is None else np.array(w))
+    constant = len({x for x, times in zip(row, w or [1] * len(row), strict=True) if times}) == 1
+    assert scale.mean.shape == scale.deviation.shape == (2, 1)
+    np.testing.assert_allclose(scale.mean[:, 0], [mean, 10 * mean], rtol=0 if constant else 1e-15)
+    deviation = [1.0, 1.0] if constant else [math.sqrt(variance), 10 * math.sqrt(variance)]
+    np.testing.assert_allclose(scale.deviation[:, 0], deviation, rtol=1e-15)
+
+
+def test_input_scale_folds_and_unfolds():
+    random = np.random.default_rng(0)
+    scale = normalization.InputScale(random.standard_normal((3, 1)), random.uniform(0.5, 3, (3, 1)))
+    layer, X = vp.Layer(random.standard_normal((2, 3)), random.standard_normal((2, 1))), random.standard_normal((3, 5))
+    folded = normalization.fold_input(np, layer, scale)
+    np.testing.assert_allclose(normalization.scaled(X, scale), (X - scale.mean) / scale.deviation, rtol=1e-15)
+    expected = layer.W @ normalization.scaled(X, scale) + layer.b
+    np.testing.assert_allclose(folded.W @ X + folded.b, expected, rtol=1e-13)
+    for a, b in zip(normalization.unfold_input(np, folded, scale), layer, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -220,6 +350,33 @@ def test_penalties_do_not_depend_on_the_batch_size():
             net.gradients(net.init(dtype="float64"), X[:, i : i + 1], Y[:, i : i + 1])[1][0].W for i in range(40)
         ]
         np.testing.assert_allclose(step[1], -1e-6 * (np.sum(by_column, axis=0) + 40 * share), rtol=1e-3)
+
+
+def test_a_weight_of_zero_has_no_l1_gradient():
+    layers = (vp.Layer(np.array([[0.0, -2.0, 3.0]]), np.array([[5.0]])),)
+    grads = (vp.Layer(np.array([[1.0, 1.0, 1.0]]), np.array([[7.0]])),)
+    ((dW, db),) = add_penalties(grads, layers, 0.5, None, 2.0)
+    assert (dW.tolist(), db.tolist()) == ([[1.0, 0.75, 1.25]], [[7.0]])
+
+
+def test_penalties_of_a_stack_are_those_of_its_members():
+    """Each network has λ₁, λ₂ and m of its own; nothing of one is in another."""
+    random = np.random.default_rng(0)
+    stack = tuple(
+        vp.Layer(random.standard_normal((2, n, p)), random.standard_normal((2, n, 1))) for n, p in ((3, 4), (1, 3))
+    )
+    l1, l2, m = np.array([0.5, 0.1]), np.array([0.3, 2.0]), np.array([4.0, 10.0])
+    total = penalties(stack, l1, l2, m)
+    grads = add_penalties((*stack, "rest"), stack, l1, l2, m)
+    assert total.shape == (2,) and grads[2] == "rest"
+    for k in range(2):
+        members = tuple(vp.Layer(W[k], b[k]) for W, b in stack)
+        squares = sum((W**2).sum() for W, _ in members)
+        sizes = sum(np.abs(W).sum() for W, _ in members)
+        assert total[k] == pytest.approx(l2[k] / (2 * m[k]) * squares + l1[k] / m[k] * sizes, rel=1e-14)
+        for (W, b), (dW, db) in zip(members, grads[:2], strict=True):
+            np.testing.assert_allclose(dW[k], W + l2[k] / m[k] * W + l1[k] / m[k] * np.sign(W), rtol=1e-14)
+            np.testing.assert_array_equal(db[k], b)
 
 
 def test_l1_makes_weights_small_that_do_not_matter():

@@ -76,7 +76,7 @@ def test_all_the_best_and_mean_and_spread():
     best = stack.best
     assert best.networks is None
     np.testing.assert_array_equal(best.forward(X), stack.forward(X)[int(np.argmin(costs))])
-    with pytest.raises(IndexError, match="k must be from 0 to 4, got 5"):
+    with pytest.raises(ValueError, match="k must be an integer from 0 to 4, got 5"):
         stack.member(5)
     with pytest.raises(ValueError, match="this is one network"):
         best.member(0)

@@ -476,9 +476,9 @@ def test_a_linear_model_is_no_hidden_layer():
         ({"networks": 0}, "networks must be"),
         ({"epochs": -1}, "epochs must be"),
         ({"seed": -1}, "seed"),
-        ({"hidden": (0,)}, r"hidden_layer_sizes\[0\]"),
+        ({"hidden": (0,)}, r"hidden\[0\]"),
         ({"activation": "relo"}, "did you mean 'relu'"),
-        ({"learning_rate": 0.0}, "learning_rate_init must be"),
+        ({"learning_rate": 0.0}, "learning_rate must be"),
         ({"backend": "nunpy"}, "unknown backend 'nunpy': did you mean 'numpy'"),
     ],
 )

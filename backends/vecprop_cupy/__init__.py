@@ -4,9 +4,10 @@ CuPy imports happily on a machine without a GPU; the probe of `Backend` (a real 
 error has the driver's own words.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import array_api_compat.cupy
@@ -16,7 +17,10 @@ import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
 from vecprop.backend import Backend
+from vecprop.directories import why_not_private
+from vecprop.errors import BackendUnusableError
 from vecprop.namespaces import Array, on_cuda
+from vecprop_cupy.products import float32_products
 
 __all__ = ["CuPyBackend"]
 
@@ -33,6 +37,7 @@ class CuPyBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
+        _refuse_shared_cache()
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as an array on the device; an array of another library on the same GPU is not copied."""
@@ -46,7 +51,7 @@ class CuPyBackend(Backend):
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
         """Return the context in which float32 products are float32, or TensorFloat-32 for "fast"."""
-        return _float32_products(_linalg.COMPUTE_TYPE_TF32 if precision == "fast" else _linalg.COMPUTE_TYPE_FP32)
+        return float32_products(_linalg.COMPUTE_TYPE_TF32 if precision == "fast" else _linalg.COMPUTE_TYPE_FP32)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as one kernel, or as it is if it cannot be traced; equal functions share a kernel."""
@@ -57,9 +62,24 @@ class CuPyBackend(Backend):
         return self.fitting_block(m, units, itemsize)
 
     def free_memory(self) -> int:
-        """Return the device's free memory and what CuPy's pool holds unused."""
+        """Return the device's free memory and what CuPy's pool holds unused, up to the pool's limit."""
         free, _ = cupy.cuda.runtime.memGetInfo()
-        return int(free) + int(cupy.get_default_memory_pool().free_bytes())
+        pool = cupy.get_default_memory_pool()
+        free = int(free) + int(pool.free_bytes())
+        limit = int(pool.get_limit())  # 0 if there is none
+        return min(free, max(limit - int(pool.used_bytes()), 0)) if limit else free
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell it of CuPy's own error, and of CUDA's and cuBLAS's where they allocate themselves."""
+        return super().is_out_of_memory(error) or (
+            type(error).__name__ in ("CUDARuntimeError", "CUDADriverError", "CUBLASError")
+            and any(word in str(error) for word in ("ErrorMemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED"))
+        )
+
+    def release_memory(self) -> None:
+        """Give back to the device what CuPy's pools hold unused."""
+        cupy.get_default_memory_pool().free_all_blocks()
+        cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def synchronize(self, array: Array) -> None:
         """Wait for everything queued on the array's device."""
@@ -82,7 +102,18 @@ class CuPyBackend(Backend):
         }
 
 
-@cache
+def _refuse_shared_cache() -> None:
+    """Raise BackendUnusableError if CuPy is told to keep compiled kernels where others can put theirs."""
+    folder = os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache")
+    if os.environ.get("CUPY_CACHE_IN_MEMORY", "0") == "0" and (why := why_not_private(folder)):
+        raise BackendUnusableError(
+            f"CuPy would take compiled kernels from its cache {folder}, and {why}: what somebody else puts there would "
+            "run as yours. Set CUPY_CACHE_DIR to a folder of your own (chmod 700), or CUPY_CACHE_IN_MEMORY=1"
+        )
+
+
+# A user's own activation has a kernel of its own, for as long as others are not used more.
+@lru_cache(maxsize=256)
 def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
     kernel = cupy.fuse(kernel_name="vecprop_fused")(lambda *arrays: function(*arrays))
     works = True
@@ -97,14 +128,3 @@ def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*arrays)
 
     return call
-
-
-@contextmanager
-def _float32_products(compute_type: int) -> Iterator[None]:
-    """Set how cuBLAS computes float32 products. CuPy has no public switch but the variable CUPY_TF32, read once."""
-    before = _linalg.get_compute_type(np.dtype("float32"))
-    _linalg.set_compute_type(np.dtype("float32"), compute_type)
-    try:
-        yield
-    finally:
-        _linalg.set_compute_type(np.dtype("float32"), before)

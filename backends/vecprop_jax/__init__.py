@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar
 
 if "jax" not in sys.modules:
@@ -20,6 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend import Backend, Carry, Tree, add_trees, to_host
+from vecprop.directories import why_not_private
+from vecprop.errors import BackendUnusableError
+from vecprop.main_memory import room_below_the_limit
 from vecprop.namespaces import Array, on_cuda
 
 __all__ = ["JAXBackend"]
@@ -29,24 +32,79 @@ _WIDE = {"float64", "int64", "uint64", "complex128"}
 _MATMUL_PRECISION = {"highest": "highest", "fast": "tensorfloat32"}
 
 
-@cache
-def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()) -> Callable[..., Any]:
+# A compiled program takes some 4 MB, and each function has one for each network and shape; JAX itself would keep 4096.
+MOST_PROGRAMS = 128
+# XLA's compiler does not raise an error where `ulimit -v` leaves too little, it aborts; measured: at 20 MiB, not at 50.
+COMPILER_MEMORY = 1 << 26
+
+
+@lru_cache(maxsize=256)
+def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()) -> Any:
     return jax.jit(function, static_argnums=static, donate_argnums=donated)
+
+
+def _compiled(
+    function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """Return the function under `jax.jit`, with its programs forgotten when there are too many of them."""
+    jitted = _jit(function, static, donated)
+    if jitted._cache_size() >= MOST_PROGRAMS:
+        jitted.clear_cache()
+    return jitted  # type: ignore[no-any-return]
+
+
+_forked = False  # this process is a copy, by os.fork, of one that had JAX; JAX's threads are not in it
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _require_what_jax_needs() -> None:
+    """Raise an error where JAX would wait for ever, or end the process."""
+    room = room_below_the_limit()
+    if room is not None and room < COMPILER_MEMORY and jax.default_backend() == "cpu":
+        raise MemoryError(f"XLA may need {COMPILER_MEMORY} bytes to compile, and ends the process if it gets none")
+    if _forked:
+        raise BackendUnusableError(
+            "JAX cannot compute in a process made by os.fork() after JAX was loaded: its threads were not forked, and "
+            "it would wait for them for ever. Use NumPy there (vecprop.use_backend('numpy')), or start processes "
+            "otherwise: multiprocessing.get_context('spawn'), or joblib's default, which scikit-learn's n_jobs uses"
+        )
+
+
+def _refuse_shared_cache() -> None:
+    """Raise BackendUnusableError if JAX is told to keep compiled programs where others can put theirs."""
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if folder and "://" not in folder and (why := why_not_private(folder)):
+        raise BackendUnusableError(
+            f"JAX would take compiled programs from its cache {folder}, and {why}: what somebody else puts there would "
+            "run as yours. Set JAX_COMPILATION_CACHE_DIR to a folder of your own (chmod 700), or unset it"
+        )
 
 
 class JAXBackend(Backend):
     """JAX on its default device."""
 
     compiles_shapes: ClassVar[bool] = True
+    least_memory: ClassVar[int] = COMPILER_MEMORY
 
     def __init__(self) -> None:
         super().__init__(jnp, "jax")
+        _require_what_jax_needs()
+        _refuse_shared_cache()
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as a JAX array; float64 stays float64, with the global flag untouched.
 
         An array of another library on the same GPU is not copied.
         """
+        _require_what_jax_needs()
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)
         if foreign and not shared:
@@ -66,6 +124,7 @@ class JAXBackend(Backend):
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:
         """Return the context for `dtype` and `precision`: JAX keeps float64 only where x64 is enabled."""
+        _require_what_jax_needs()
         stack = ExitStack()
         if dtype == "float64":
             stack.enter_context(jax.enable_x64(True))
@@ -74,7 +133,7 @@ class JAXBackend(Backend):
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return `jax.jit(function)`, the same one for the same function, so that nothing is compiled twice."""
-        return _jit(function, static)
+        return _compiled(function, static)
 
     def scan(
         self,
@@ -93,7 +152,7 @@ class JAXBackend(Backend):
         donated: tuple[int, ...] = (),
     ) -> Callable[..., Any]:
         """Return `jax.jit(function)` that may write over the donated arguments."""
-        return _jit(function, static, donated)
+        return _compiled(function, static, donated)
 
     def arrange(self, array: Array) -> Array:
         """Return the examples in rows: the numbers of one example stand together and are gathered as one."""
@@ -191,6 +250,12 @@ class JAXBackend(Backend):
         if told and "bytes_limit" in told:
             return int(told["bytes_limit"]) - int(told["bytes_in_use"])
         return super().free_memory()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell it by XLA's word for it."""
+        return super().is_out_of_memory(error) or (
+            isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+        )
 
     @property
     def widest_pass(self) -> int | None:

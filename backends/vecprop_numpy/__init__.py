@@ -99,6 +99,8 @@ class NumPyBackend(Backend):
             return record_blocks(graph, function, block_size, arrays)  # type: ignore[no-any-return]
         try:
             return run_once(lambda *a: self.sum_blocks(function, block_size, *a), arrays)  # type: ignore[no-any-return]
+        except MemoryError:
+            raise
         except Exception:  # noqa: BLE001 - if it is the function's own error, the function raises it now
             return super().sum_blocks(function, block_size, *arrays)
 

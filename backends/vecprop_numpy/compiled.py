@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ SMALL_PRODUCT = 1 << 21  # multiplications
 SMALL_DATA = 1 << 19
 SMALL_PROGRAM = 1 << 23
 ALL_PROGRAMS = 1 << 26
+# The objects that a program consists of take some 100 KB besides.
+MOST_PROGRAMS = 256
 
 
 class Program:
@@ -95,6 +98,7 @@ class Shelf:
         self.lock = threading.Lock()
         self.programs: OrderedDict[Any, list[Program]] = OrderedDict()
         self.bytes = 0
+        self.count = 0
 
     def take(self, key: Any) -> Program | None:
         """Return a program of this key, or None."""
@@ -103,7 +107,10 @@ class Shelf:
             if not programs:
                 return None
             program = programs.pop()
+            if not programs:
+                del self.programs[key]
             self.bytes -= program.bytes
+            self.count -= 1
             return program
 
     def give(self, key: Any, program: Program) -> None:
@@ -112,12 +119,21 @@ class Shelf:
             self.programs.setdefault(key, []).append(program)
             self.programs.move_to_end(key)
             self.bytes += program.bytes
-            while self.bytes > ALL_PROGRAMS:
+            self.count += 1
+            while self.bytes > ALL_PROGRAMS or self.count > MOST_PROGRAMS:
                 _, oldest = self.programs.popitem(last=False)
                 self.bytes -= sum(p.bytes for p in oldest)
+                self.count -= len(oldest)
+
+    def after_fork(self) -> None:
+        """Make the lock anew: a thread that was not forked may hold it, in the middle of a change."""
+        self.__init__()  # type: ignore[misc]
 
 
 SHELF = Shelf()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SHELF.after_fork)
 
 
 class Compiled:
@@ -162,6 +178,8 @@ class Compiled:
         except IndexError:
             try:
                 program = Program(self.function, structure, leaves, frozenset(bound))
+            except MemoryError:  # the function alone takes more
+                raise
             except Exception:  # noqa: BLE001 - if it is the function's own error, the function raises it now
                 result = self.function(*args)
                 self.idle[key] = None

@@ -49,6 +49,7 @@ class Parallel:
     """
 
     def __init__(self, pieces: Sequence[Code]) -> None:
+        self.process = _process
         self.queues = _workers(len(pieces) - 1)
         first = len(pieces) - len(self.queues)
         self.own = [call for code in pieces[:first] for call in code]
@@ -56,16 +57,22 @@ class Parallel:
 
     def __call__(self) -> None:
         """Run the pieces and wait for all of them, also after an error."""
-        for queue, job in zip(self.queues, self.jobs, strict=True):
+        if self.process is not _process:  # a fork has left behind the threads that this was made for
+            self.queues, self.process = _workers(len(self.jobs)), _process
+            self.jobs = [_Job(job.code) for job in self.jobs]
+        for job in self.jobs[len(self.queues) :]:
+            execute(job.code)
+        handed = self.jobs[: len(self.queues)]
+        for queue, job in zip(self.queues, handed, strict=True):
             job.context = copy_context()  # NumPy's error state belongs to the context
             queue.put(job)
         try:
             execute(self.own)
         finally:
-            for job in self.jobs:
+            for job in handed:
                 job.done.acquire()
-            errors = [job.error for job in self.jobs if job.error is not None]
-            for job in self.jobs:
+            errors = [job.error for job in handed if job.error is not None]
+            for job in handed:
                 job.error = None
         if errors:
             raise errors[0]
@@ -74,6 +81,7 @@ class Parallel:
 _queues: list[SimpleQueue[_Job]] = []
 _no_more = False  # the system has refused to start a thread
 _starting = threading.Lock()
+_process = object()  # another one after a fork
 
 
 def _work(queue: SimpleQueue[_Job]) -> None:
@@ -114,8 +122,8 @@ def usable_threads() -> int:
 
 def _after_fork() -> None:
     """Forget the threads that were not forked, and the lock that one of them may hold."""
-    global _starting, _no_more
-    _no_more = False
+    global _starting, _no_more, _process
+    _no_more, _process = False, object()
     _queues.clear()
     _starting = threading.Lock()
 

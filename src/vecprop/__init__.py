@@ -20,13 +20,15 @@ from vecprop.errors import (
     CallbackError,
     DivergenceError,
     ModelFileError,
+    OutOfMemoryError,
     UnknownBackendError,
     VecpropError,
 )
 from vecprop.losses import Loss
 from vecprop.network import Network
-from vecprop.propagation import Layer, gradient_norms
+from vecprop.propagation import Layer
 from vecprop.selection import backends, get_backend, get_precision, use_backend, use_precision
+from vecprop.validation import gradient_norms
 
 if TYPE_CHECKING:
     from vecprop import datasets, estimators, metrics, plots
@@ -90,6 +92,7 @@ __all__ = [
     "ModelFileError",
     "Momentum",
     "Network",
+    "OutOfMemoryError",
     "RMSProp",
     "ReduceOnPlateau",
     "StepDecay",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from vecprop.arguments import check_positive_integer
+from vecprop.arguments import check_function, check_number, check_positive_integer, check_real
 from vecprop.errors import unknown_name
 from vecprop.namespaces import Array, Namespace, is_complex, real_part
 
@@ -70,7 +70,14 @@ def sigmoid(xp: Namespace, Z: Array) -> Array:
 def log_softmax(xp: Namespace, Z: Array) -> Array:
     """Return ln of the softmax over the rows: Z - max - ln Σ e^(Z - max), finite for every finite Z."""
     Z = Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True)
-    return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
+    if is_complex(xp, Z):
+        return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
+    # The largest e^0 = 1 is left out of the sum, for ln(1 + rest): 1 + rest would lose a rest below the rounding of 1,
+    # and with it all of the loss of an example that is nearly certain.
+    below = Z < 0
+    others = xp.sum(xp.astype(below, Z.dtype), axis=-2, keepdims=True)
+    rest = xp.sum(xp.where(below, xp.exp(Z), 0.0), axis=-2, keepdims=True) + (float(Z.shape[-2] - 1) - others)
+    return Z - xp.log1p(rest)
 
 
 class Sigmoid(Activation):
@@ -127,8 +134,8 @@ class LeakyReLU(Activation):
 
     Raises
     ------
-    ValueError
-        If the slope is outside [0, 1), where max(slope·z, z) would be another function.
+    ValueError, TypeError
+        If the slope is no number in [0, 1), where max(slope·z, z) would be another function.
 
     Examples
     --------
@@ -143,8 +150,7 @@ class LeakyReLU(Activation):
     homogeneous: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.slope < 1:
-            raise ValueError(f"slope must be in [0, 1), got {self.slope!r}")
+        object.__setattr__(self, "slope", check_real(self.slope, "slope", "in [0, 1)", lambda x: 0 <= x < 1))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return max(slope·Z, Z)."""
@@ -264,8 +270,8 @@ class ELU(Activation):
 
     Raises
     ------
-    ValueError
-        If alpha is not positive and finite.
+    ValueError, TypeError
+        If alpha is no positive finite number.
 
     Examples
     --------
@@ -280,8 +286,7 @@ class ELU(Activation):
     homogeneous: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < math.inf:
-            raise ValueError(f"alpha must be positive and finite, got {self.alpha!r}")
+        object.__setattr__(self, "alpha", check_number(self.alpha, "alpha", zero=False))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return Z where Z ≥ 0 and alpha (e^Z - 1) elsewhere."""
@@ -455,8 +460,7 @@ class Custom(Activation):
 
     def __post_init__(self) -> None:
         for argument, value in (("g", self.g), ("g_prime", self.g_prime)):
-            if not callable(value):
-                raise TypeError(f"{argument} must be a function of Z, got {value!r}")
+            check_function(value, argument, "Z")
 
     def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
         """Return g(Z)."""

@@ -8,7 +8,6 @@ compiles, loops and waits.
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from vecprop.errors import BackendUnusableError
+from vecprop.main_memory import free_main_memory
 from vecprop.namespaces import Array, Namespace, array_namespace, is_array, namespace_name
 from vecprop.trees import map_trees
 
@@ -54,6 +54,8 @@ class Backend:
     compiles_shapes: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
+    # Bytes without which the library cannot do anything.
+    least_memory: ClassVar[int] = 0
 
     def __init__(self, xp: Namespace, name: str = "", device: Any = None) -> None:
         self.xp = xp
@@ -219,10 +221,14 @@ class Backend:
 
     def free_memory(self) -> int | None:
         """Return the bytes that are free where the arrays are, or None if that is not known."""
-        try:
-            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):  # not every system tells
-            return None
+        return free_main_memory()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell whether an error of the library says that memory has run out."""
+        return isinstance(error, MemoryError)
+
+    def release_memory(self) -> None:
+        """Give back memory that the library keeps for later; called after it has run out."""
 
     @property
     def widest_pass(self) -> int | None:

@@ -16,12 +16,13 @@ from typing import Any
 class _Held:
     """A library on one thread: how many want it so, and how many threads it had."""
 
-    def __init__(self, threads: int) -> None:
-        self.count, self.threads = 0, threads
+    def __init__(self, library: Any) -> None:
+        self.library, self.count, self.threads = library, 0, library.get_num_threads()
 
 
 _lock = threading.Lock()
 _held: dict[str, _Held] = {}
+_left_over: list[_Held] = []  # held, when this process was forked, by threads that it does not have
 
 
 class BLAS:
@@ -51,6 +52,7 @@ class BLAS:
     def threads(self) -> int:
         """Return how many threads it uses when nobody limits it, 1 if that cannot be found out or set."""
         with _lock:
+            _free_left_over()
             counts = [
                 _held[library.filepath].threads if library.filepath in _held else library.get_num_threads()
                 for library in self._find()
@@ -61,28 +63,37 @@ class BLAS:
     def single(self) -> Iterator[None]:
         """Let it use one thread."""
         with _lock:
-            libraries = self._find()
-            for library in libraries:
+            _free_left_over()
+            ours = []
+            for library in self._find():
                 if library.filepath not in _held:
-                    _held[library.filepath] = _Held(library.get_num_threads())
+                    _held[library.filepath] = _Held(library)
                     library.set_num_threads(1)
-                _held[library.filepath].count += 1
+                ours.append(_held[library.filepath])
+                ours[-1].count += 1
         try:
             yield
         finally:
             with _lock:
-                for library in libraries:
-                    held = _held[library.filepath]
+                for held in ours:
                     held.count -= 1
-                    if not held.count:
-                        library.set_num_threads(held.threads)
-                        del _held[library.filepath]
+                    if not held.count and _held.get(held.library.filepath) is held:
+                        held.library.set_num_threads(held.threads)
+                        del _held[held.library.filepath]
+
+
+def _free_left_over() -> None:
+    while _left_over:
+        held = _left_over.pop()
+        held.library.set_num_threads(held.threads)
 
 
 def _after_fork() -> None:
-    """Make the lock anew: a thread that was not forked may hold it."""
+    """Make the lock anew, and let go of what threads hold that were not forked."""
     global _lock
     _lock = threading.Lock()
+    _left_over.extend(_held.values())
+    _held.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -15,14 +15,13 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.activations import Custom
-from vecprop.arguments import check_positive_integer
-from vecprop.errors import unknown_name
-from vecprop.namespaces import Array, Namespace, array_namespace
-from vecprop.network import Network
+from vecprop.arguments import check_choice, check_function, check_number, check_positive_integer
+from vecprop.namespaces import Array, Namespace, array_namespace, is_array, is_concrete
+from vecprop.network import Network, check_network
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_precision
-from vecprop.streams import CHECKED_ENTRIES, generator
-from vecprop.validation import Checked, check_examples, check_l2, check_params
+from vecprop.streams import CHECKED_ENTRIES, check_seed, generator
+from vecprop.validation import Checked, array_dtype, check_examples, check_finite_params, check_l2, check_params
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -134,14 +133,16 @@ def check_gradients(
     >>> vp.check_gradients(net, params, X, Y, grads=[(1.01 * first.W, first.b), second]).wrong
     ['W1']
     """
+    check_network(net)
     check_positive_integer(max_entries, "max_entries")
-    if method not in ("auto", "complex", "central"):
-        raise ValueError(f"method: {unknown_name('method', method, ('auto', 'complex', 'central'))}")
+    method, seed = check_choice(method, "method", ("auto", "complex", "central")), check_seed(seed)
+    tolerance = None if tolerance is None else check_number(tolerance, "tolerance", zero=False)
     if method == "auto":
         method = "central" if any(isinstance(g, Custom) for g in net.activations) else "complex"
     given = check_params(net, params)
     if given.stack:
         raise ValueError(f"params must be one network, got a stack {given.stack}; check its members one by one")
+    check_finite_params(given)
     backend, xp = given.backend, given.xp
     with backend.scope("float64", get_precision()):
         checked = check_params(net, _float64(xp, given.params))
@@ -249,7 +250,7 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     function : callable
         x -> a scalar. For "complex" it must take complex arrays and be analytic: no abs, no max, no comparison.
     x : array of any shape
-        float64.
+        float64 for all the digits there are; float32 is taken. Finite.
     method : "central" (default) or "complex"
 
     Returns
@@ -266,16 +267,40 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     >>> numeric_gradient(z, np.array([1.0, 1.0, 0.0]), method="complex").tolist()
     [4.0, 10.0, 0.0]
     """
-    if method not in ("complex", "central"):
-        raise ValueError(f"method: {unknown_name('method', method, ('complex', 'central'))}")
-    xp = array_namespace(x)
+    check_choice(method, "method", ("complex", "central"))
+    check_function(function, "function", "x")
+    xp = _check_point(x)
     size = math.prod(x.shape)
+
+    def value(at: Array) -> Array:
+        result = function(at)
+        array = (
+            result if is_array(result) else xp.asarray(result) if isinstance(result, complex | float | int) else None
+        )
+        if array is None or math.prod(array.shape) != 1:
+            got = f"an array {tuple(array.shape)}" if array is not None else repr(result)
+            raise TypeError(f"function must return one number, got {got}")
+        return xp.reshape(array, ())
+
     values = []
     for k in range(size):
         unit = xp.reshape(xp.astype(xp.arange(size) == k, x.dtype), x.shape)
         if method == "complex":
-            values.append(xp.imag(xp.asarray(function(x + 1j * COMPLEX_STEP * unit))) / COMPLEX_STEP)
+            values.append(xp.imag(value(x + 1j * COMPLEX_STEP * unit)) / COMPLEX_STEP)
         else:
-            rise = function(x + CENTRAL_STEP * unit) - function(x - CENTRAL_STEP * unit)
-            values.append(xp.asarray(rise) / (2 * CENTRAL_STEP))
+            values.append((value(x + CENTRAL_STEP * unit) - value(x - CENTRAL_STEP * unit)) / (2 * CENTRAL_STEP))
     return xp.reshape(xp.stack(values), x.shape)
+
+
+def _check_point(x: Array) -> Namespace:
+    """Return the namespace of x, or raise an error: it must be an array of finite floating-point numbers."""
+    if not is_array(x):
+        raise TypeError(f"x must be an array, got {type(x).__name__}; use numpy.asarray(x)")
+    xp = array_namespace(x)
+    if array_dtype(xp, x) is None:
+        raise TypeError(f"x must be float32 or float64, got {x.dtype}")
+    if not math.prod(x.shape):
+        raise ValueError(f"x must have at least one entry, got shape {tuple(x.shape)}")
+    if is_concrete(x) and not bool(xp.all(xp.isfinite(x))):
+        raise ValueError("x must be finite, got NaN or infinity")
+    return xp

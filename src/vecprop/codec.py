@@ -5,6 +5,7 @@ The table of classes is closed: what is read from a file is looked up in it, nev
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -14,7 +15,7 @@ import numpy as np
 
 from vecprop import optimizers, quasi_newton, schedules, stopping
 from vecprop.activations import ACTIVATIONS, Custom
-from vecprop.errors import ModelFileError
+from vecprop.errors import ModelFileError, one_line
 from vecprop.losses import LOSSES
 from vecprop.network import Network
 
@@ -108,10 +109,59 @@ class _Reader:
     def _own(self, names: Any) -> Custom:
         if not self.custom:
             raise ModelFileError(
-                f"the model has an activation of its user's own, the functions {names}, which no file can hold: give "
-                "them again, load(path, custom=(g, g_prime)), with several in a list in the order of the layers"
+                f"the model has an activation of its user's own, the functions {one_line(names)}, which no file can "
+                "hold: give them again, load(path, custom=(g, g_prime)), with several in a list in the order of the "
+                "layers"
             )
         return Custom(*self.custom.pop(0))
+
+
+def difference(given: Any, made: Any, place: str = "") -> str | None:
+    """Return where a header differs from that of the model that was made of it, in words; None if it does not.
+
+    What a file says has to be what the model says of itself: else something of it was taken for another thing.
+    Only parameters of an estimator may be absent: those that are new in this version. Functions of the user's own may
+    have other names now, and as a parameter of an estimator they are null in a file.
+
+    >>> difference({"sizes": [2, True]}, {"sizes": [2, 1]})
+    'sizes.1 is true, which is read as 1'
+    """
+    if (given is None or (isinstance(given, dict) and _is_own(given))) and _is_own(made):
+        return None
+    if isinstance(made, dict) and isinstance(given, dict):
+        keys = given if place.endswith("parameters") else given | made
+        entries = [(str(key), given.get(key, _NOTHING), made.get(key, _NOTHING)) for key in keys]
+    elif isinstance(made, list) and isinstance(given, list) and len(made) == len(given):
+        entries = [(str(i), *pair) for i, pair in enumerate(zip(given, made, strict=True))]
+    elif type(given) is type(made) and not isinstance(given, list) and given == made:
+        return None
+    else:
+        return f"{place} is {_short(given)}, which is read as {_short(made)}"
+    found = (difference(value, ours, f"{place}.{key}".removeprefix(".")) for key, value, ours in entries)
+    return next((words for words in found if words is not None), None)
+
+
+def _is_own(value: Any) -> bool:
+    """Tell whether a value is, or has in its list, functions of the user's own."""
+    if isinstance(value, dict):
+        return set(value) == {"custom"}
+    return isinstance(value, list) and any(map(_is_own, value))
+
+
+_NOTHING = object()
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is _NOTHING else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def history_from_json(value: Any) -> dict[str, list[Any]]:
+    """Return a history: lists by their names."""
+    history = from_json(value)
+    if not isinstance(history, dict) or not all(isinstance(entries, list) for entries in history.values()):
+        raise ValueError(f"its history is {_short(value)}, and no lists by their names")
+    return history
 
 
 def _fields(cls: type) -> list[str]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.errors import ModelFileError
+from vecprop.errors import ModelFileError, one_line
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +26,8 @@ FORMAT = 1
 # One entry, since safetensors keeps entries in no order: the format, the checksum and the header, with colons between.
 _ENTRY = "vecprop"
 _DTYPES = ("float32", "float64")
+_LONGEST_HEADER = 100_000_000  # safetensors reads none that is longer
+_DEEPEST = 100  # levels of lists and objects in a header
 
 
 def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
@@ -34,8 +39,40 @@ def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
     text = json.dumps(header, allow_nan=False, sort_keys=True)
+    _check_values(json.loads(text))
+    if len(text) > _LONGEST_HEADER // 2:  # it stands in another text, where its quotes are escaped
+        raise ValueError(
+            f"the model has {len(text)} bytes beside its tensors, most likely history: too many for a file"
+        )
     entry = f"{FORMAT}:{_checksum(str(FORMAT), text, arrays)}:{text}"
     return _safetensors().save(arrays, metadata={_ENTRY: entry})  # type: ignore[no-any-return]
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a model file; of what cannot be one no more than the beginning is read.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read: a directory, a device, a pipe; none of them is waited for.
+    ModelFileError
+        If the header would be longer than the file.
+    """
+    name = os.fspath(path)
+    _check_regular(os.stat(path).st_mode, name)
+    with open(path, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        status = os.fstat(file.fileno())
+        _check_regular(status.st_mode, name)  # it may be another by now
+        _header_length(file.read(8), status.st_size, f"the file {name!r}")
+        file.seek(0)
+        return file.read(status.st_size)
+
+
+def _check_regular(mode: int, name: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"cannot read {name!r}: it is a directory")
+    if not stat.S_ISREG(mode):
+        raise OSError(f"cannot read {name!r}: it is a device or a pipe; copy what comes out of it into a file")
 
 
 def decode(data: bytes, source: str = "the file") -> tuple[dict[str, Any], Tensors]:
@@ -53,7 +90,7 @@ def decode(data: bytes, source: str = "the file") -> tuple[dict[str, Any], Tenso
     except ImportError:
         raise
     except Exception as error:  # whatever the library raises for what is no safetensors file
-        raise ModelFileError(f"{source} is damaged: {error}") from error
+        raise ModelFileError(f"{source} is damaged: {one_line(error)}") from error
     if any(array.dtype.name not in _DTYPES for array in tensors.values()):
         raise ModelFileError(f"{source} is damaged: it has tensors that are neither float32 nor float64")
     if checksum != _checksum(version, text, tensors):
@@ -72,27 +109,51 @@ def _checksum(version: str, text: str, tensors: Tensors) -> str:
 
 def _entry(data: bytes, source: str) -> str:
     """Return our entry of a safetensors file's metadata: 8 bytes with the length of a JSON object, then that object."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > len(data) - 8:
-        raise ModelFileError(f"{source} is no model file, or was truncated")
+    length = _header_length(data[:8], len(data), source)
     try:
         text = data[8 : 8 + length].decode()
     except UnicodeDecodeError as error:
-        raise ModelFileError(f"{source} is no model file, or is damaged: {error}") from error
+        raise ModelFileError(f"{source} is no model file, or is damaged: {one_line(error)}") from error
     metadata = _object(text, source).get("__metadata__")
     entry = metadata.get(_ENTRY, "") if isinstance(metadata, dict) else ""
     return entry if isinstance(entry, str) else ""
+
+
+def _header_length(beginning: bytes, size: int, source: str) -> int:
+    """Return the length of the header of a file of so many bytes, from its first 8."""
+    length = int.from_bytes(beginning, "little")
+    if len(beginning) < 8 or length > min(size - 8, _LONGEST_HEADER):
+        raise ModelFileError(f"{source} is no model file, or was truncated")
+    return length
 
 
 def _object(text: str, source: str) -> dict[str, Any]:
     """Return a JSON object of which no key stands twice."""
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse)
+        _check_values(value)
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{source} is no model file, or is damaged: {error}") from error
+        raise ModelFileError(f"{source} is no model file, or is damaged: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise ModelFileError(f"{source} is no model file: its header is no JSON object")
     return value
+
+
+def _check_values(value: Any, depth: int = 0) -> None:
+    """Raise ValueError for what JSON can write and no file has: texts that are no Unicode, infinity, deep nesting."""
+    if depth > _DEEPEST:
+        raise ValueError(f"more than {_DEEPEST} levels of lists and objects in its header")
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number in its header that is too large")
+    elif isinstance(value, list):
+        for entry in value:
+            _check_values(entry, depth + 1)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            key.encode()
+            _check_values(entry, depth + 1)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecprop import streams, tables
-from vecprop.arguments import check_real
-from vecprop.errors import unknown_name
+from vecprop.arguments import check_choice, check_instance, check_real, check_text, check_texts
 from vecprop.splitting import divide
 from vecprop.tables import Task
 
@@ -62,21 +61,23 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for argument in ("X", "Y"):
-            value = np.asarray(getattr(self, argument), dtype=np.float64, order="C")
+            value = _real(getattr(self, argument), argument)
             if value.ndim != 2:
                 raise ValueError(f"{argument} must have one example per column, (n, m), got shape {value.shape}")
             object.__setattr__(self, argument, value)
         if self.X.shape[1] != self.Y.shape[1]:
             raise ValueError(f"X and Y must have one column per example, got X {self.X.shape} and Y {self.Y.shape}")
-        if self.task not in tables.TASKS:
-            raise ValueError(f"task: {unknown_name('task', self.task, tables.TASKS)}")
+        check_choice(self.task, "task", tables.TASKS)
+        check_text(self.name, "name")
         rows = {
             "feature_names": self.X.shape[0],
             "target_names": 2 if self.task == "binary" else self.Y.shape[0],
         }
         for argument, count in rows.items():
-            if len(getattr(self, argument)) != count:
-                raise ValueError(f"{argument} must be {count} names, got {getattr(self, argument)!r}")
+            names = check_texts(getattr(self, argument), argument)
+            if len(names) != count:
+                raise ValueError(f"{argument} must be {count} names, got {names!r}")
+            object.__setattr__(self, argument, names)
         self._check_targets()
 
     def _check_targets(self) -> None:
@@ -148,6 +149,17 @@ class Dataset:
         return replace(self, X=self.X[:, examples], Y=self.Y[:, examples])
 
 
+def _real(values: object, argument: str) -> NDArray[np.float64]:
+    """Return an array of real numbers, or raise an error that names the argument; NaN may stand for what is missing."""
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufO":
+            raise TypeError(f"got dtype {given.dtype}")
+        return np.asarray(given, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{argument} must be an array (n, m) of real numbers: {error}") from None
+
+
 def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
     """Give every feature of the first data set zero mean and unit variance, and treat the others likewise.
 
@@ -172,11 +184,12 @@ def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
     >>> [data.X.tolist() for data in standardize(train, test)]
     [[[-1.0, 1.0], [0.0, 0.0]], [[2.0], [1.0]]]
     """
-    for data in (train, *others):
-        if not isinstance(data, Dataset):
-            raise TypeError(f"standardize takes data sets, got {type(data).__name__}")
+    for k, data in enumerate((train, *others)):
+        check_instance(data, Dataset, f"others[{k - 1}]" if k else "train", "a Dataset")
         if data.X.shape[0] != train.X.shape[0]:
-            raise ValueError(f"{data.name} has {data.X.shape[0]} features and {train.name} has {train.X.shape[0]}")
+            raise ValueError(
+                f"others[{k - 1}]: {data.name} has {data.X.shape[0]} features and {train.name} has {train.X.shape[0]}"
+            )
     if train.X.shape[1] == 0:
         raise ValueError(f"{train.name} has no examples to take a mean of")
     # A constant 0.1 has a rounded mean and a tiny deviation: compare the values themselves.

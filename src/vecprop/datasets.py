@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecprop import streams, tables
-from vecprop.arguments import check_integer, check_real
+from vecprop.arguments import check_integer, check_real, check_size
 from vecprop.dataset import Dataset as Dataset
 from vecprop.dataset import standardize as standardize
 from vecprop.errors import unknown_name
@@ -26,16 +26,26 @@ from vecprop.tables import PathLike, Target, Task
 _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
 
 
-def _check_noise(noise: object) -> float:
-    return check_real(noise, "noise", "of at least 0", lambda value: value >= 0)
+def _check_noise(noise: object, most: float = 1e100) -> float:
+    number = check_real(noise, "noise", "of at least 0", lambda value: value >= 0)
+    if number > most:
+        raise ValueError(f"noise must be at most {most:g}, got {noise!r}")
+    return number
 
 
 # --- generated ----------------------------------------------------------------------------------------------
 
 
+def _check_count(m: object, least: int) -> int:
+    """Return the number of examples."""
+    count = check_integer(m, "m", least)
+    check_size(count, "m", m)
+    return count
+
+
 def _places(m: object, classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the class of each of m examples, in turn, and its place on the class's curve, from 0 to 1."""
-    index = np.arange(check_integer(m, "m", classes))
+    index = np.arange(_check_count(m, classes))
     labels = index % classes
     return labels, (index // classes) / np.maximum(np.bincount(labels)[labels] - 1, 1)
 
@@ -167,6 +177,8 @@ def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, 
     ((2, 300), (3, 300), 1.0)
     """
     arms = check_integer(arms, "arms", 2)
+    if arms > check_integer(m, "m", 2):
+        raise ValueError(f"m must be an integer of at least {arms}, got {m}: an example for each of the arms")
     turns = check_real(turns, "turns", "above 0", lambda value: value > 0)
     labels, place = _places(m, arms)
     noise, random = _check_noise(noise), streams.generator(seed, _SPIRALS)
@@ -267,7 +279,7 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
     >>> data.Y.round(-3).tolist()
     [[109000.0, 290000.0, 337000.0, 84000.0]]
     """
-    m, noise, random = check_integer(m, "m", 1), _check_noise(noise), streams.generator(seed, _HOUSES)
+    m, noise, random = _check_count(m, 1), _check_noise(noise, 100), streams.generator(seed, _HOUSES)
     area = np.clip(95 * np.exp(0.4 * random.standard_normal(m)), 25, 400).round(1)
     bedrooms = np.clip((area / 35 + 0.6 * random.standard_normal(m)).round(), 1, 8)
     age = np.floor(120 * random.random(m))

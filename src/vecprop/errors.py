@@ -1,5 +1,6 @@
 """The errors that have a type of their own, and the wording shared by all "unknown name" errors."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -34,6 +35,9 @@ class DivergenceError(VecpropError, ArithmeticError):
         Where it happened, both counted from 1; the step is counted inside the epoch.
     layer : int
         The layer whose gradient was not finite, or the largest just before the cost was not.
+    gradient_norm : float
+        The largest ‖dW_l‖ of all layers at the last step where all were finite, and at the step itself where there is
+        no such step.
     params : tuple of Layer
         The parameters of the last good epoch: finite, and good to go on from.
     state : TrainingState
@@ -52,14 +56,42 @@ class DivergenceError(VecpropError, ArithmeticError):
         params: Any,
         state: Any,
         history: dict[str, list[Any]],
+        gradient_norm: float = math.nan,
     ) -> None:
         super().__init__(message)
         self.epoch = epoch
+        self.gradient_norm = gradient_norm
         self.step = step
         self.layer = layer
         self.params = params
         self.state = state
         self.history = history
+
+
+class OutOfMemoryError(VecpropError, MemoryError):
+    """Memory has run out, on whatever backend; what the failed call had made is freed, and the next one can work.
+
+    `fit(…, **{error.argument: error.columns})` is the call that fits, unless `argument` is "X" or "".
+
+    Attributes
+    ----------
+    wanted : int or None
+        Bytes that could not be had in one piece, where the library tells.
+    free : int or None
+        Bytes that are free now, where that is known.
+    argument : str
+        What to change: "block_size", which computes the same, "batch_size", or "X", of which so many columns can be
+        given at a time; "" if nothing of that would do.
+    columns : int
+        The value that fits, 0 if none does.
+    """
+
+    def __init__(self, message: str, *, wanted: int | None, free: int | None, argument: str, columns: int) -> None:
+        super().__init__(message)
+        self.wanted = wanted
+        self.free = free
+        self.argument = argument
+        self.columns = columns
 
 
 class ModelFileError(VecpropError, ValueError):
@@ -81,6 +113,16 @@ class CallbackError(VecpropError, RuntimeError):
         super().__init__(message)
         self.state = state
         self.history = history
+
+
+def one_line(text: object, most: int = 300) -> str:
+    r"""Return a text from a stranger as a message can have it: one line of what can be printed, not too long.
+
+    >>> print(one_line("a\nb\x1b[31m"), one_line("x" * 9, most=3))
+    a\nb\x1b[31m xxx…
+    """
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[: most + 1])
+    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:

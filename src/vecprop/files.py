@@ -6,26 +6,28 @@ It loads on any backend, whatever trained it.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vecprop import container
 from vecprop.activations import is_pair
+from vecprop.arguments import check_integer, check_path
 from vecprop.atomic import write_atomically
 from vecprop.backend import Backend, to_host
-from vecprop.codec import Pair, from_json, network_from_json, network_to_json, to_json
-from vecprop.errors import ModelFileError
+from vecprop.codec import Pair, difference, history_from_json, network_from_json, network_to_json, to_json
+from vecprop.errors import ModelFileError, one_line
 from vecprop.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.results import FitResult, TrainingState
 from vecprop.selection import get_backend
+from vecprop.streams import check_seed
 from vecprop.validation import check_params
 
 if TYPE_CHECKING:
@@ -56,11 +58,15 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     sklearn.exceptions.NotFittedError
         For an estimator that was not fitted.
     OSError
-        If the file cannot be written; what was there before is still there.
+        If the file cannot be written: what was there before is there whole, or, if only the directory could not be
+        flushed, the new file is.
+    ValueError
+        For an estimator whose parameters were set to what `fit` would refuse, and for what no file can hold.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> net = Network((2, 3, 1))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(Path(folder, "model.safetensors"), net, net.init(seed=0))
@@ -68,19 +74,12 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     >>> model.net == net, bool((model.params[0].W == net.init(seed=0)[0].W).all())
     (True, True)
     """
+    path = check_path(path)
     if isinstance(model, Network):
         model = _untrained(model, params)
     elif params is not None:
-        raise TypeError(f"params goes with a Network, got it with {type(model).__name__}")
-    if isinstance(model, FitResult):
-        header, tensors = _result_to_parts(model)
-    elif (home := _home_of(model)) is not None:
-        header, tensors = import_module(home).to_parts(model)
-    else:
-        raise TypeError(
-            "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a TableModel, a FitResult, or a Network "
-            f"with params, got {type(model).__name__}"
-        )
+        raise TypeError(f"params goes with a Network as model, got it with {type(model).__name__}")
+    header, tensors = _to_parts(model)
     write_atomically(path, container.encode(header | {"versions": _versions(header)}, tensors))
 
 
@@ -105,26 +104,52 @@ def load(
     ModelFileError
         A ValueError: no model, truncated, altered, or of a newer format; the message says which.
     FileNotFoundError, OSError
-        If there is no such file, or it cannot be read.
+        If there is no such file, or it cannot be read; a device and a pipe are not.
     ImportError
         For an estimator, without scikit-learn.
     """
-    source = f"the file {os.fspath(path)!r}"
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"cannot read {os.fspath(path)!r}: it is a directory")
-    header, tensors = container.decode(Path(path).read_bytes(), source)
-    pairs: Sequence[Any] = [custom] if is_pair(custom) else list(custom)
-    for pair in pairs:
-        if not is_pair(pair):
-            raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {pair!r}")
+    source = f"the file {check_path(path)!r}"
+    pairs: Any = [custom] if is_pair(custom) else custom
+    if not isinstance(pairs, list | tuple) or not all(map(is_pair, pairs)):
+        raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {custom!r}")
+    header, tensors = container.decode(container.read(path), source)
+    place = get_backend(backend) if header.get("kind") == "network" else None
     with _contents_of(source):
-        if header["kind"] in _HOMES:
-            return import_module(_HOMES[header["kind"]]).from_parts(header, tensors, backend, pairs)
-        if header["kind"] == "network":
-            return _result_from_parts(header, tensors, get_backend(backend), pairs)
-        if header["kind"] == "checkpoint":
+        if place is not None:
+            model: Any = _result_from_parts(header, tensors, place, pairs)
+        elif header["kind"] in _HOMES:
+            model = import_module(_HOMES[header["kind"]]).from_parts(header, tensors, backend, pairs)
+        elif header["kind"] == "checkpoint":
             raise ModelFileError(f"{source} is a checkpoint of a training run: vp.fit(…, resume=path) goes on from it")
-        raise ValueError(f"it holds a {header['kind']!r}")
+        else:
+            raise ValueError(f"it holds a {header['kind']!r}")
+        _check_made(header, tensors, model)
+    return model
+
+
+def _to_parts(model: Any) -> tuple[dict[str, Any], Tensors]:
+    """Return the header and the tensors of a model, but for the versions."""
+    if isinstance(model, FitResult):
+        return _result_to_parts(model)
+    if (home := _home_of(model)) is not None:
+        return import_module(home).to_parts(model)  # type: ignore[no-any-return]
+    raise TypeError(
+        "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a TableModel, a FitResult, or a Network "
+        f"with params, got {type(model).__name__}"
+    )
+
+
+def _check_made(header: dict[str, Any], tensors: Tensors, model: Any) -> None:
+    """Raise ValueError if a file says anything that the model made of it does not."""
+    versions = header["versions"]
+    if not isinstance(versions, dict) or not all(isinstance(version, str) for version in versions.values()):
+        raise ValueError("its versions are no texts by their names")
+    made, arrays = _to_parts(model)
+    words = difference(header, json.loads(json.dumps(made)) | {"versions": versions})
+    if words is not None:
+        raise ValueError(words)
+    if unknown := tensors.keys() ^ arrays.keys():
+        raise ValueError(f"a tensor {min(unknown)!r}, which is no part of this model")
 
 
 def _home_of(model: Any) -> str | None:
@@ -141,11 +166,11 @@ def _contents_of(source: str) -> Iterator[None]:
     """Turn what contents raise that no `save` of this version wrote into a ModelFileError."""
     try:
         yield
-    except ModelFileError:
-        raise
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except ModelFileError as error:
+        raise ModelFileError(f"{source}: {error}") from error
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(
-            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {error}"
+            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {one_line(error)}"
         ) from error
 
 
@@ -188,11 +213,18 @@ def _result_from_parts(header: dict[str, Any], tensors: Tensors, backend: Backen
     host = layers_from_tensors(tensors, net)
     dtype = str(host[0].W.dtype)
     params = tuple(Layer(backend.asarray(W, dtype), backend.asarray(b, dtype)) for W, b in host)
-    seed = header["seed"]
-    state = TrainingState(
-        params, None, int(header["epoch"]), tuple(seed) if isinstance(seed, list) else int(seed), int(header["step"])
-    )
-    return FitResult(net, params, state, from_json(header["history"]), backend, str(header["stopped"]))
+    epoch, step = (check_integer(header[name], name, 0) for name in ("epoch", "step"))
+    state = TrainingState(params, None, epoch, _seed_of(header["seed"], params), step)
+    return FitResult(net, params, state, history_from_json(header["history"]), backend, str(header["stopped"]))
+
+
+def _seed_of(value: Any, params: Params) -> int | tuple[int, ...]:
+    """Return the seed, for a stack of networks one for each."""
+    if not isinstance(value, list):
+        return check_seed(value)
+    if params[0].W.ndim != 3 or len(value) != params[0].W.shape[0]:
+        raise ValueError(f"{len(value)} seeds for W1 of shape {tuple(params[0].W.shape)}")
+    return tuple(check_seed(seed) for seed in value)
 
 
 def layers_to_tensors(params: Params) -> Tensors:

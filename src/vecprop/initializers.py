@@ -94,7 +94,7 @@ def get_initializer(name: str, activation: Activation) -> Initializer:
     >>> get_initializer("auto", ReLU()).name
     'he'
     """
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         name = "he" if activation.homogeneous else "xavier"
     if not isinstance(name, str) or name not in INITIALIZERS:
         raise ValueError(f"init: {unknown_name('initializer', name, ['auto', *INITIALIZERS])}")
@@ -113,7 +113,7 @@ def draw_layers(
     [(4, 2), (1, 4)]
     """
     random = generator(seed, INITIAL_WEIGHTS)
-    if init == "sklearn":  # there the output layer is drawn by the hidden layers' activation
+    if isinstance(init, str) and init == "sklearn":  # there the output layer is drawn by the hidden layers' activation
         activations = (*activations[:-1], *(activations[-2:-1] or (ReLU(),)))
     return [
         get_initializer(init, g).draw(random, n_in, n_out)

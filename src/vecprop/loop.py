@@ -106,7 +106,7 @@ def train(plan: Plan, state: TrainingState, resumed: Resumed | None = None) -> t
                 f"training was interrupted after {done} of {plan.epochs} epochs; the result has the parameters reached "
                 "so far",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return state, history, "interrupted"
     if saver is not None:
@@ -414,14 +414,16 @@ def _divergence(
     number = state.epoch + step // steps + 1
     return DivergenceError(
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
-        f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before). What to "
-        f"change: lower the learning rate (now {np.min(rate):g}); scale the inputs (the largest |X| is "
-        f"{largest:g}, near 1 is good; standardize=True does it); start from smaller weights (init); "
-        "clip the gradients (clip_norm=1.0). The parameters of the last good epoch are in the error's `params`.",
+        f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before; the "
+        f"largest of all layers was {np.max(before):g}). What to change: lower the learning rate (now "
+        f"{np.min(rate):g}); scale the inputs (the largest |X| is {largest:g}, near 1 is good; standardize=True does "
+        "it); start from smaller weights (init); clip the gradients (clip_norm=1.0). The parameters of the last good "
+        "epoch are in the error's `params`.",
         epoch=number,
         step=step % steps + 1,
         layer=layer,
         params=state.params,
         state=state,
         history=history,
+        gradient_norm=float(np.max(before)),
     )

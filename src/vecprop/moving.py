@@ -23,8 +23,6 @@ def to_backend(backend: Backend, name: str, value: Any) -> Array:
         raise ValueError(f"{name} must be an array: {error}") from None
     if isinstance(host, np.ndarray) and host.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {host.dtype}")
-    if not is_array(value) and host.dtype == np.float64 and isinstance(value, list | tuple):
-        host = host.astype(np.float32)  # Python numbers say nothing of a dtype
     return backend.asarray(host)
 
 

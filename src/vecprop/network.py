@@ -8,15 +8,16 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.activations import Activation, get_activation, is_pair
-from vecprop.arguments import check_positive_integer
+from vecprop.arguments import check_instance, check_positive_integer, check_size, is_sequence
 from vecprop.backend import Backend
 from vecprop.initializers import draw_layers
 from vecprop.losses import get_loss
+from vecprop.memory import reports_out_of_memory, require_memory, wait_if_large
 from vecprop.namespaces import Array
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_backend, get_precision
 from vecprop.shapes import ShapeTable, shape_table
-from vecprop.streams import check_seed, is_seed_sequence
+from vecprop.streams import check_seeds
 from vecprop.validation import (
     check_block_size,
     check_examples,
@@ -148,27 +149,33 @@ class Network:
         ((4, 2), (4, 1))
         """
         dtype = dtype_name(dtype)
-        seeds = list(seed) if is_seed_sequence(seed) else [seed]  # type: ignore[arg-type]
-        if not seeds:
-            raise ValueError("seed must hold at least one seed, got an empty sequence")
-        draws = [draw_layers(self.sizes, self.activations, init, check_seed(s)) for s in seeds]
+        checked = check_seeds(seed)
+        seeds = checked if isinstance(checked, tuple) else (checked,)
+        check_size(self.parameter_count, "sizes", self.sizes)
+        check_size(self.parameter_count * len(seeds), "seed", seed)
+        draws = [draw_layers(self.sizes, self.activations, init, s) for s in seeds]
         target = get_backend(backend)
         params = []
         for layers in zip(*draws, strict=True):
-            arrays = (np.stack(a) if is_seed_sequence(seed) else a[0] for a in zip(*layers, strict=True))
+            arrays = (np.stack(a) if isinstance(checked, tuple) else a[0] for a in zip(*layers, strict=True))
             params.append(Layer(*(target.asarray(a, dtype) for a in arrays)))
         return tuple(params)
 
+    @reports_out_of_memory
     def forward(self, params: Iterable[tuple[Array, Array]], X: Array) -> Array:
         """Return A_L (…, n_L, m), the output for each column of X (n_0, m) (E14).
 
         X is brought to the dtype of the parameters. Raises ValueError or TypeError that says which argument is wrong
-        and how.
+        and how, and OutOfMemoryError with the number of columns that fit.
         """
         checked = check_params(self, params)
         with checked.backend.scope(checked.dtype, get_precision()):
-            return compiled_output(self, checked.backend, checked.params, check_inputs(self, checked, X))
+            X = check_inputs(self, checked, X)
+            A = compiled_output(self, checked.backend, checked.params, X)
+            wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, A)
+            return A
 
+    @reports_out_of_memory
     def cost(
         self,
         params: Iterable[tuple[Array, Array]],
@@ -187,10 +194,14 @@ class Network:
             data, lam = check_examples(self, checked, X, Y, sample_weight), check_l2(l2)
             block_size = _forward_block(checked.backend, data[0])
             if block_size is None:
-                return checked.backend.compile(propagation.cost, static=(0,))(self, checked.params, *data, lam)
-            blocked = checked.backend.compile(_blocked_cost, static=(0, 1, 2))
-            return blocked(checked.backend, block_size, self, checked.params, *data, lam)
+                J = checked.backend.compile(propagation.cost, static=(0,))(self, checked.params, *data, lam)
+            else:
+                blocked = checked.backend.compile(_blocked_cost, static=(0, 1, 2))
+                J = blocked(checked.backend, block_size, self, checked.params, *data, lam)
+            wait_if_large(checked.backend, data[0].shape[-1] * self.numbers_per_example, J)
+            return J
 
+    @reports_out_of_memory
     def gradients(
         self,
         params: Iterable[tuple[Array, Array]],
@@ -230,6 +241,8 @@ class Network:
         ------
         ValueError, TypeError
             Naming the argument, what came and what is wanted.
+        OutOfMemoryError
+            With what was wanted, what there is, and the block size that fits.
         """
         checked = check_params(self, params)
         block_size = check_block_size(block_size)
@@ -241,10 +254,14 @@ class Network:
                 whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
                 block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
             if block_size is None or int(block_size) >= X.shape[-1]:
+                require_memory(self, checked.backend, X.shape[-1], np.dtype(checked.dtype).itemsize)
                 compiled = checked.backend.compile(propagation.gradients, static=(0,))
-                return compiled(self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]
-            blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
-            return blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)  # type: ignore[no-any-return]
+                J, grads = compiled(self, checked.params, X, Y, w, lam)
+            else:
+                blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
+                J, grads = blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)
+            wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, J)
+            return J, grads
 
     def shapes(self, m: int) -> ShapeTable:
         """Return the table of E16: the shape of every quantity for m examples.
@@ -284,9 +301,9 @@ class Network:
 
 
 def _check_sizes(sizes: object) -> tuple[int, ...]:
-    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+    if not is_sequence(sizes):
         raise TypeError(f"sizes must be a sequence (n0, n1, …, nL) of layer sizes, got {sizes!r}")
-    given = list(sizes)
+    given = list(sizes)  # type: ignore[call-overload]
     if len(given) < 2:
         raise ValueError(f"sizes must have at least 2 entries, the inputs and the outputs, got {given}")
     return tuple(check_positive_integer(n, f"sizes[{l}]") for l, n in enumerate(given))
@@ -300,6 +317,11 @@ def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
     if len(hidden) != count:
         raise ValueError(f"hidden must have one activation for each of the {count} hidden layers, got {len(hidden)}")
     return tuple(get_activation(g, f"hidden[{l}]") for l, g in enumerate(hidden))
+
+
+def check_network(net: object, argument: str = "net") -> Network:
+    """Return the network, or raise TypeError that names the argument."""
+    return check_instance(net, Network, argument, "a Network")  # type: ignore[no-any-return]
 
 
 def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:

@@ -31,7 +31,7 @@ from vecprop.activations import (
     Softplus,
     Tanh,
 )
-from vecprop.arguments import check_integer
+from vecprop.arguments import check_integer, check_path
 from vecprop.atomic import write_atomically
 from vecprop.backend import to_host
 from vecprop.network import Network
@@ -120,7 +120,7 @@ def export_onnx(
     [[-0.5]]
     """
     dtype, opset = dtype_name(dtype), _check_opset(opset)
-    _check_path(path)
+    path = None if path is None else check_path(path)
     tables: Any = sys.modules.get("vecprop.tabular")  # where there is a model of tables it has been imported
     table = tables is not None and isinstance(model, tables.TableModel)
     net, params, estimator = _parts(model.estimator if table else model)
@@ -160,11 +160,6 @@ def _check_name(default: str, given: object) -> str:
     if not given:
         raise ValueError("name must not be empty: ONNX wants one for every graph")
     return given
-
-
-def _check_path(given: object) -> None:
-    if given is not None and not isinstance(given, str | os.PathLike):
-        raise TypeError(f"path must be a string or a path, got {given!r}")
 
 
 def _import_onnx(opset: int) -> Any:

@@ -14,7 +14,6 @@ from vecprop.optimizers import Optimizer
 from vecprop.quasi_newton import LBFGS
 from vecprop.results import TrainingState
 from vecprop.stopping import EarlyStopping
-from vecprop.streams import check_seed, is_seed_sequence
 from vecprop.validation import Checked, check_params
 
 _AUTO_BATCH = 256  # beyond it an epoch has too few updates for what a step gains
@@ -121,16 +120,6 @@ def auto_batch(backend: Backend, name: str, m: int, bytes_each: int) -> int:
     return max(1, min(m, _AUTO_BATCH, int(fits)))
 
 
-def check_seeds(seed: Any) -> int | tuple[int, ...]:
-    """Return a seed, or for a sequence of K seeds a tuple of them."""
-    if not is_seed_sequence(seed):
-        return check_seed(seed)
-    seeds = tuple(check_seed(s, f"seed[{k}]") for k, s in enumerate(seed))
-    if not seeds:
-        raise ValueError("seed must hold at least one seed, got an empty sequence")
-    return seeds
-
-
 def _is_several(value: Any) -> bool:
     return (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
 
@@ -139,7 +128,7 @@ def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, 
     """Return K, the number of networks that the arguments ask for, or None for one network that is no stack."""
     several = {"seed": seeds, "learning_rate": optimizer.learning_rate, "l1": l1, "l2": l2}
     counts = {name: len(value) for name, value in several.items() if _is_several(value)}
-    W = params[0][0] if isinstance(params, tuple | list) and params and len(params[0]) else None
+    W = params[0][0] if isinstance(params, tuple | list) and params and _is_several(params[0]) and params[0] else None
     if getattr(W, "ndim", 2) == 3:
         counts["params"] = W.shape[0]  # type: ignore[union-attr]
     if not counts:

@@ -191,6 +191,7 @@ class _Search:
                 params=self.state.params,
                 state=self.state,
                 history=self.history,
+                gradient_norm=float(np.linalg.norm(gradient)),
             )
         self._latest[vector.tobytes()] = (cost, gradient)
         return cost if np.isfinite(cost) else np.inf, gradient

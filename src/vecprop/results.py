@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vecprop.arguments import check_integer
 from vecprop.backend import Backend
 from vecprop.moving import to_backend
 from vecprop.network import Network
@@ -167,8 +168,10 @@ class FitResult:
         """Return network k of the stack, from 0, as a result of its own."""
         self._require_stack("member")
         K = self.networks
-        if not 0 <= k < (K or 0):
-            raise IndexError(f"k must be from 0 to {(K or 0) - 1}, got {k}")
+        wanted = f"an integer from 0 to {(K or 0) - 1}"
+        k = check_integer(k, "k", 0, wanted)
+        if k >= (K or 0):
+            raise ValueError(f"k must be {wanted}, got {k}")
         params = tuple(Layer(W[k, ...], b[k, ...]) for W, b in self.params)
         history = {
             key: [v[k] if isinstance(v, list) else v for v in values]  # what is one number is the same for all

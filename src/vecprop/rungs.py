@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from vecprop import propagation
 from vecprop.backend import add_trees
 from vecprop.namespaces import Array, Namespace
-from vecprop.network import Network
+from vecprop.network import Network, check_network
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_precision
 from vecprop.validation import Checked, check_examples, check_inputs, check_params
@@ -66,7 +66,7 @@ def networks(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Pa
     >>> J.shape, grads[0].W.shape
     ((5,), (5, 3, 2))
     """
-    checked = check_params(net, params)
+    checked = check_params(check_network(net), params)
     if not checked.stack:
         raise ValueError(
             "params must be a stack of networks, W1 of shape (K, n1, n0); make one with net.init(seed=range(K)), "
@@ -98,7 +98,7 @@ def forward_per_example(net: Network, params: Pairs, X: Array) -> Array:
 @contextmanager
 def _single(net: Network, params: Pairs) -> Iterator[Checked]:
     """Check that params are those of one network, and enter the scope in which its backend computes."""
-    checked = check_params(net, params)
+    checked = check_params(check_network(net), params)
     if checked.stack:
         raise ValueError(f"params must be one network, got a stack {checked.stack}; use vecprop.rungs.networks")
     with checked.backend.scope(checked.dtype, get_precision()):

@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
-from vecprop.errors import unknown_name
+from vecprop.arguments import check_choice, check_flag, check_integer, check_number, check_positive_integer, check_real
 
 MONITORS = ("cost", "training_cost", "metric")
 
@@ -206,8 +205,7 @@ class PlateauState(NamedTuple):
 
 def check_monitor(monitor: object) -> None:
     """Raise ValueError unless a rule can watch this: "cost", "training_cost" or "metric"."""
-    if monitor not in MONITORS:
-        raise ValueError(f"monitor: {unknown_name('monitor', monitor, MONITORS)}")
+    check_choice(monitor, "monitor", MONITORS)
 
 
 def check_schedule(schedule: object) -> Schedule:

@@ -5,13 +5,15 @@ backend's library is imported when that backend is first used.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from types import TracebackType
 from typing import Any
 
+from vecprop import choices
 from vecprop.backend import Backend
+from vecprop.choices import Choice
 from vecprop.errors import (
     BackendError,
     BackendNotInstalledError,
@@ -39,23 +41,7 @@ PRECISION_VARIABLE = "VECPROP_PRECISION"
 PRECISIONS = ("highest", "fast")
 
 _loaded: dict[str, Backend] = {}
-_chosen: dict[str, Any] = {}  # what use_backend and use_precision set, for the whole process
-
-
-class _Choice:
-    """The effect of `use_backend` or `use_precision`: lasting, or ended with the `with` block."""
-
-    def __init__(self, setting: str, value: Any) -> None:
-        self._setting, self._value, self._before = setting, value, _chosen.get(setting)
-        _chosen[setting] = value
-
-    def __enter__(self) -> Any:
-        return self._value
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _chosen[self._setting] = self._before
+_loading = threading.RLock()  # two threads that ask at once get the same backend
 
 
 def known_names() -> list[str]:
@@ -97,7 +83,7 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     """
     source = ""
     if name is None:
-        name = _chosen.get("backend")
+        name = choices.current("backend")
     if name is None:
         name = os.environ.get(BACKEND_VARIABLE) or "numpy"
         source = f"{BACKEND_VARIABLE}: " if os.environ.get(BACKEND_VARIABLE) else ""
@@ -109,24 +95,42 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     if name == "auto":
         return _auto()
     if name not in _loaded:
-        _loaded[name] = _load(name, source)
+        with _loading:
+            if name not in _loaded:
+                _loaded[name] = _load(name, source)
     return _loaded[name]
 
 
-def use_backend(name: str | Backend) -> _Choice:
-    """Choose the backend for what follows, or, as a context manager, for the block.
+def check_backend_name(name: object) -> None:
+    """Raise an error unless it is a Backend or the name of one that is known; its library is not imported."""
+    if isinstance(name, Backend):
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a name or a Backend, got {name!r}")
+    if name.strip().lower() not in ("auto", *known_names()):
+        raise UnknownBackendError(unknown_name("backend", name, ["auto", *known_names()]))
 
-    The choice holds for the whole process, all threads included. Parameters and errors are those of `get_backend`.
+
+def use_backend(name: str | Backend) -> Choice:
+    """Choose the backend for the rest of the program, or, as a context manager, for the block.
+
+    A call by itself holds in all threads that have not chosen with `with`, those that run already included. A block
+    holds in its own thread, or asyncio task, alone. A thread started inside a block begins without its choice: start it
+    with `contextvars.copy_context().run`, or give it `backend=`. Parameters and errors are those of `get_backend`.
 
     >>> with use_backend("numpy") as backend:
     ...     get_backend() is backend
     True
     """
-    return _Choice("backend", get_backend(name))
+    if name is None:
+        raise TypeError("name must be the name of a backend or a Backend, got None")
+    return Choice("backend", get_backend(name))
 
 
-def use_precision(precision: str) -> _Choice:
-    """Choose how float32 matrix products are computed, for what follows or, as a context manager, for the block.
+def use_precision(precision: str) -> Choice:
+    """Choose how float32 matrix products are computed, for the rest of the program or, as a context manager, the block.
+
+    For which threads it holds is as for `use_backend`.
 
     "highest" (the default; also the environment variable VECPROP_PRECISION): in float32 everywhere. "fast": in
     TensorFloat-32 on NVIDIA GPUs that have it, about 3 decimal digits, several times faster. No effect on a CPU or
@@ -136,21 +140,21 @@ def use_precision(precision: str) -> _Choice:
     ...     get_precision()
     'fast'
     """
-    return _Choice("precision", check_precision(precision))
+    return Choice("precision", check_precision(precision))
 
 
 def get_precision() -> str:
     """Return the active precision: `use_precision` > VECPROP_PRECISION > "highest"."""
-    return _chosen.get("precision") or check_precision(
+    return choices.current("precision") or check_precision(
         os.environ.get(PRECISION_VARIABLE) or "highest", PRECISION_VARIABLE
     )
 
 
 def check_precision(precision: object, argument: str = "precision") -> str:
     """Return the precision, or raise ValueError if it is neither "highest" nor "fast"."""
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ValueError(f"{argument}: {unknown_name('precision', precision, PRECISIONS)}")
-    return str(precision)
+    return precision
 
 
 def _load(name: str, source: str) -> Backend:
@@ -200,7 +204,7 @@ def backend_for(xp: Namespace) -> Backend:
     name = namespace_name(xp)
     if name in BUILT_IN:
         return get_backend(name)
-    for backend in _loaded.values():
+    for backend in list(_loaded.values()):  # another thread may load one
         if backend.xp is xp:
             return backend
     return Backend(xp)
@@ -254,3 +258,13 @@ def backends() -> BackendTable:
         except BackendError as error:
             table[name] = BackendStatus(name, False, False, str(error))
     return table
+
+
+def _after_fork() -> None:
+    """Make the lock anew: a thread that was not forked may hold it."""
+    global _loading
+    _loading = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

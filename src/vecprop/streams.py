@@ -7,7 +7,7 @@ carried along, the shuffle of any epoch can be drawn without drawing those befor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,8 @@ CHECKED_ENTRIES = 3
 DROPOUT = 4
 VALIDATION = 5
 EXPLANATION = 6
+
+_MOST_SEEDS = 2**24
 
 
 def check_seed(seed: object, argument: str = "seed") -> int:
@@ -42,6 +44,22 @@ def check_seed(seed: object, argument: str = "seed") -> int:
 def is_seed_sequence(seed: object) -> bool:
     """Tell whether a seed argument is a list, tuple, range or rank-1 array of seeds: one network per seed."""
     return (isinstance(seed, Sequence) and not isinstance(seed, str)) or getattr(seed, "ndim", 0) == 1
+
+
+def check_seeds(seed: Any) -> int | tuple[int, ...]:
+    """Return a seed, or for a sequence of K seeds a tuple of them.
+
+    >>> check_seeds(range(3))
+    (0, 1, 2)
+    """
+    if not is_seed_sequence(seed):
+        return check_seed(seed)
+    if isinstance(seed, range) and seed and max(seed[0], seed[-1]) - min(seed[0], seed[-1]) >= _MOST_SEEDS:
+        raise ValueError(f"seed must hold at most {_MOST_SEEDS} seeds, one for each network, got {seed!r}")
+    seeds = tuple(check_seed(s, f"seed[{k}]") for k, s in enumerate(seed))
+    if not seeds:
+        raise ValueError("seed must hold at least one seed, got an empty sequence")
+    return seeds
 
 
 def generator(seed: int, purpose: int, epoch: int = 0) -> np.random.Generator:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vecprop.arguments import check_choice, check_flag, check_path
 from vecprop.errors import unknown_name
 
 Task: TypeAlias = Literal["binary", "classification", "regression"]
@@ -86,7 +87,8 @@ def _label(value: str | float) -> str:
 
 def read_csv(path: PathLike, target: Target, delimiter: str | None, header: bool | None) -> Table:
     """Read a CSV file; the arguments, and what is raised, are those of `vecprop.datasets.from_csv`."""
-    source = os.fspath(path)
+    source = check_path(path)
+    header = None if header is None else check_flag(header, "header")
     text = _read_text(source)
     if delimiter is None:
         delimiter = infer_delimiter(text)
@@ -263,9 +265,9 @@ def _text_column(name: str, place: Callable[[int], str], cells: Sequence[str]) -
 
 def read_npy(x_path: PathLike, y_path: PathLike | None, target: Target, examples: str) -> Table:
     """Read one or two .npy files; arguments, and what is raised, are those of `vecprop.datasets.from_npy`."""
-    if examples not in ("rows", "columns"):
+    if not isinstance(examples, str) or examples not in ("rows", "columns"):
         raise ValueError(f"examples must be 'rows' or 'columns', got {examples!r}")
-    x_place = f"x_path {os.fspath(x_path)!r}"
+    x_place = f"x_path {check_path(x_path, 'x_path')!r}"
     X = _load_npy(x_path, x_place)
     if X.ndim != 2 or X.size == 0:
         shape = "(m, n_x)" if examples == "rows" else "(n_x, m)"
@@ -276,7 +278,7 @@ def read_npy(x_path: PathLike, y_path: PathLike | None, target: Target, examples
         columns = [_npy_column(rows[:, i], f"feature {i}", x_place) for i in positions]
         kept = [i for i in range(rows.shape[1]) if i not in positions]
         return Table(rows[:, kept], tuple(f"feature {i}" for i in kept), tuple(columns))
-    y_place = f"y_path {os.fspath(y_path)!r}"
+    y_place = f"y_path {check_path(y_path, 'y_path')!r}"
     Y = _target_rows(_load_npy(y_path, y_place), examples, rows.shape, y_place)
     Y = Y if Y.dtype.kind == "U" else _as_numbers(Y, y_place, "target")
     columns = [_npy_column(Y[:, i], f"target {i}", y_place) for i in range(Y.shape[1])]
@@ -339,10 +341,12 @@ def encode_targets(
     columns: Sequence[Column], task: Task | None, classes: Sequence[str | float] | None
 ) -> tuple[NDArray[np.float64], tuple[str, ...], Task]:
     """Return Y (n_y, m), the names of its classes or rows, and the task, inferred where it is None."""
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task: {unknown_name('task', task, TASKS)}")
+    if task is not None:
+        check_choice(task, "task", TASKS)
     if classes is not None and (isinstance(classes, str) or not isinstance(classes, Sequence)):
         raise TypeError(f"classes must be a list or tuple of labels, got {classes!r}")
+    if classes is not None and not all(isinstance(label, str | int | float | np.generic) for label in classes):
+        raise TypeError(f"classes must be a list of labels, each a text or a number, got {classes!r}")
     if len(columns) == 1 and task is None:
         task = _infer_task(columns[0], classes)
     if len(columns) == 1 and task is not None and task != "regression":
@@ -393,7 +397,8 @@ def _encode_classes(
     index = {label: i for i, label in enumerate(known)}
     for i, label in enumerate(labels):
         if label not in index:
-            raise ValueError(f"{column.place(i)}: {unknown_name('class', label, known)}")
+            hint = "" if classes is None else "; name all with classes="
+            raise ValueError(f"{column.place(i)}: {unknown_name('class', label, known)}{hint}")
     coded = np.array([index[label] for label in labels])
     Y = coded[np.newaxis].astype(np.float64) if task == "binary" else np.eye(count)[:, coded]
     return Y, tuple(known), task

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vecprop import loop
-from vecprop.arguments import check_positive_integer
+from vecprop.arguments import check_flag, check_positive_integer
 from vecprop.backend import Backend
 from vecprop.checkpoint import described, digest, open_checkpoints
 from vecprop.codec import network_to_json
@@ -25,8 +25,9 @@ from vecprop.evaluation import Judge, plain_layers
 from vecprop.examples import Prepared, prepare
 from vecprop.flat import layout
 from vecprop.loop import Plan
+from vecprop.memory import reports_out_of_memory, require_memory
 from vecprop.moving import floating_name
-from vecprop.network import Network
+from vecprop.network import Network, check_network
 from vecprop.normalization import InputScale, fold_input, initial, unfold_input
 from vecprop.optimizers import Elementwise, Optimizer, check_optimizer
 from vecprop.options import (
@@ -35,7 +36,6 @@ from vecprop.options import (
     check_batches,
     check_options,
     check_penalty,
-    check_seeds,
     count_networks,
     given_state,
 )
@@ -46,9 +46,11 @@ from vecprop.schedules import CONSTANT
 from vecprop.selection import check_precision, get_backend, get_precision
 from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping
-from vecprop.validation import Checked, check_block_size, check_params, dtype_name
+from vecprop.streams import check_seeds
+from vecprop.validation import Checked, check_block_size, check_finite_params, check_params, dtype_name
 
 
+@reports_out_of_memory
 def fit(
     net: Network,
     X: Any,
@@ -187,6 +189,8 @@ def fit(
         For a checkpoint to resume from that is damaged, and so is the one before.
     OSError
         If a checkpoint cannot be read or written.
+    OutOfMemoryError
+        With what was wanted, what there is, and the block or batch size that fits.
     ValueError, TypeError
         Naming the argument, what came and what is wanted.
 
@@ -205,15 +209,16 @@ def fit(
     >>> stack.forward(X).shape, stack.best.forward(X).shape
     ((8, 1, 200), (1, 200))
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got {type(net).__name__}")
+    check_network(net)
     target = get_backend(backend)
     precision = get_precision() if precision is None else check_precision(precision)
     optimizer = check_optimizer(optimizer)
     epochs = check_positive_integer(epochs, "epochs")
+    progress = None if progress is None else check_flag(progress, "progress")
     options = check_options(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
+    resume = None if resume is False else resume
     if state is not None and resume is not None:
         raise ValueError("give state or resume, not both: the checkpoint has the state")
     if state is not None:
@@ -224,6 +229,7 @@ def fit(
     with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         examples = prepare(net, checked, X, Y, sample_weight, class_weight, validation, options.standardize)
         run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
+        require_memory(net, target, run.block_size or run.batch_size, np.dtype(checked.dtype).itemsize, networks or 1)
         penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
         plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
         begin = state
@@ -318,6 +324,7 @@ def _start(
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
         return replace(check_params(net, net.init(one_seed_each, init, dtype, backend)), backend=backend)
     given = check_params(net, params)
+    check_finite_params(given)
     host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
     if networks is not None and not given.stack:
         host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]

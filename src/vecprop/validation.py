@@ -5,12 +5,13 @@ namespace. Shapes and types are always checked; values only where they can be re
 `jax.grad`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop import propagation
 from vecprop.arguments import check_number, check_positive_integer
 from vecprop.backend import Backend
 from vecprop.losses import Loss
@@ -36,9 +37,11 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
     Traceback (most recent call last):
     ValueError: dtype must be float32 or float64, got 'float16'
     """
+    if isinstance(dtype, str) and dtype.startswith("a"):  # which NumPy takes for text, with a warning
+        raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
     try:
         name = str(np.dtype(dtype).name)
-    except TypeError:
+    except (TypeError, ValueError):
         name = str(dtype).rpartition(".")[2]
     if name not in FLOATING:
         raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
@@ -85,24 +88,73 @@ def check_params(net: "Network", params: object, argument: str = "params") -> Ch
     xp = _one_namespace({f"{n}{l}": a for l, layer in enumerate(layers, 1) for n, a in layer._asdict().items()})
     dtype = array_dtype(xp, layers[0].W)
     if dtype is None:
-        raise TypeError(f"W1 must be float32 or float64, got {layers[0].W.dtype}")
+        raise TypeError(f"{argument}: W1 must be float32 or float64, got {layers[0].W.dtype}")
     stack = tuple(layers[0].W.shape[:-2])
     for l, (W, b) in enumerate(layers, start=1):
-        _check_parameter(xp, f"W{l}", W, (*stack, net.sizes[l], net.sizes[l - 1]), dtype)
-        _check_parameter(xp, f"b{l}", b, (*stack, net.sizes[l], 1), dtype)
+        _check_parameter(xp, argument, f"W{l}", W, (*stack, net.sizes[l], net.sizes[l - 1]), dtype)
+        _check_parameter(xp, argument, f"b{l}", b, (*stack, net.sizes[l], 1), dtype)
     return Checked(tuple(layers), xp, dtype, stack, backend_for(xp))
 
 
-def _check_parameter(xp: Namespace, name: str, value: Array, shape: tuple[int, ...], dtype: str) -> None:
+def check_finite_params(checked: Checked, argument: str = "params") -> None:
+    """Raise ValueError for parameters with NaN or infinity, where their values can be read.
+
+    Network's own methods do not ask: with such parameters they give what arithmetic gives, as for a member of a stack
+    that diverged.
+    """
+    for l, layer in enumerate(checked.params, start=1):
+        for name, array in zip(Layer._fields, layer, strict=True):
+            if is_concrete(array):
+                _require_finite(checked.xp, f"{argument}: {name}{l}", array, array, checked.dtype)
+
+
+def gradient_norms(grads: Sequence[tuple[Array, Array]]) -> Array:
+    """Return ‖dW_l‖ for each layer, (L,), or (…, L) for a stack: the Frobenius norms (E36).
+
+    Parameters
+    ----------
+    grads : sequence of (dW_l, db_l)
+        As `Network.gradients` returns them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no sequence of pairs of arrays.
+
+    Examples
+    --------
+    >>> gradient_norms([(np.array([[3.0, 4.0]]), np.array([[1.0]]))]).tolist()
+    [5.0]
+    """
+    if not isinstance(grads, tuple | list) or isinstance(grads, Layer):
+        raise TypeError(f"grads must be a sequence of (dW, db), one per layer, got {type(grads).__name__}")
+    if not grads:
+        raise ValueError("grads must have one (dW, db) for each layer, got none")
+    layers = []
+    for l, layer in enumerate(grads, start=1):
+        if not isinstance(layer, tuple | list) or len(layer) != 2:
+            raise TypeError(f"grads: layer {l} must be a pair (dW, db), got {type(layer).__name__}")
+        layers.append(Layer(*layer))
+    arrays = {f"grads[{l}].{n}": a for l, layer in enumerate(layers) for n, a in layer._asdict().items()}
+    xp = _one_namespace(arrays)
+    for name, array in arrays.items():
+        if array.ndim < 2 or not _is_kind(xp, array, "real floating"):
+            raise ValueError(
+                f"{name} must be a floating-point array (n, p), got {array.dtype} of shape {tuple(array.shape)}"
+            )
+    return propagation.gradient_norms(layers)
+
+
+def _check_parameter(xp: Namespace, argument: str, name: str, value: Array, shape: tuple[int, ...], dtype: str) -> None:
     if array_dtype(xp, value) != dtype:
-        raise TypeError(f"{name} must have the dtype of W1, {dtype}, got {value.dtype}")
+        raise TypeError(f"{argument}: {name} must have the dtype of W1, {dtype}, got {value.dtype}")
     if tuple(value.shape) != shape:
         hint = ""
         if name.startswith("b") and value.ndim == 1:
             hint = "; a bias is kept two-dimensional: use b.reshape(-1, 1)"
         elif name.startswith("W") and tuple(value.shape[-2:]) == shape[:-3:-1]:
             hint = "; this is the transpose: row j of W holds the weights into neuron j"
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}{hint}")
+        raise ValueError(f"{argument}: {name} must have shape {shape}, got {tuple(value.shape)}{hint}")
 
 
 def _one_namespace(arrays: dict[str, object]) -> Namespace:
@@ -289,7 +341,7 @@ def check_l2(l2: object) -> float | None:
 
 def check_block_size(block_size: object) -> int | str | None:
     """Return block_size: a positive int, "auto" or None; else raise an error that says so."""
-    if block_size is None or block_size == "auto":
+    if block_size is None or (isinstance(block_size, str) and block_size == "auto"):
         return block_size
     if isinstance(block_size, str):
         raise ValueError(f'block_size must be a positive integer, "auto" or None, got {block_size!r}')

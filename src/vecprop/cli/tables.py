@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -253,14 +253,30 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
     for line in model.prepare(table).notes():
         say(line)
     y = model.target.values(table)
-    found = {
-        "rows": len(table),
-        "network": model.evaluate(table),
-        "constant": constant(y, y, model.target.task),
-        "test rows of the training": model.about["scores"]["network"],
-    }
-    shown = {name: found[name] for name in ("network", "constant", "test rows of the training")}
-    return score_table(f"{len(table)} rows", shown), _plain(found)
+    shown = {"network": model.evaluate(table), "constant": constant(y, y, model.target.task)}
+    if (training := _training_of(model)) is not None:
+        shown["test rows of the training"] = training.scores
+    return score_table(f"{len(table)} rows", shown), _plain({"rows": len(table), **shown})
+
+
+class _Training(NamedTuple):
+    """What `vecprop train` tells of a model's training."""
+
+    source: str
+    rows: dict[str, int]
+    scores: dict[str, float]
+
+
+def _training_of(model: TableModel) -> _Training | None:
+    """Return what is known of a model's training, None if nothing is: `about` is free, and may come from a stranger."""
+    about = model.about
+    source, rows = about.get("source"), about.get("rows")
+    scores = about["scores"].get("network") if isinstance(about.get("scores"), dict) else None
+    if not (isinstance(source, str) and isinstance(rows, dict) and isinstance(scores, dict)):
+        return None
+    counts = all(type(rows.get(part)) is int for part in ("training", "test"))
+    numbers = all(isinstance(score, int | float) or score is None for score in scores.values())
+    return _Training(source, rows, scores) if counts and numbers else None
 
 
 def export(model: Any, out: Path, opset: int | None) -> str:
@@ -277,8 +293,8 @@ def export(model: Any, out: Path, opset: int | None) -> str:
 def info(path: Path) -> tuple[str, dict[str, Any]]:
     """Return what a model file holds, in words and as a dict."""
     file = model_file(path)
-    header, tensors = container.decode(file.read_bytes(), f"the file {os.fspath(file)!r}")
     model = vecprop.load(file)
+    header, tensors = container.decode(container.read(file), f"the file {os.fspath(file)!r}")
     kinds = {"table": "a model of tables", "estimator": f"a {header.get('class')}", "network": "a network"}
     count = sum(tensor.size for name, tensor in tensors.items() if name[0] in "Wb")
     versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
@@ -291,8 +307,10 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
         about = model.about
         found |= {"target": model.target.to_json(), "classes": model.classes, "features": model.preparation.features}
         found |= {"columns": model.preparation.names, "network": str(model.estimator.network_), "about": about}
-        tested = score_table(f"{about['rows']['test']} test rows", {"network": about["scores"]["network"]})
-        lines += [str(model), f"trained on {about['rows']['training']} rows of {about['source']}", "", tested]
+        lines.append(str(model))
+        if (training := _training_of(model)) is not None:
+            tested = score_table(f"{training.rows['test']} test rows", {"network": training.scores})
+            lines += [f"trained on {training.rows['training']} rows of {training.source}", "", tested]
     else:
         net = model.net if hasattr(model, "net") else model.network_
         found["network"] = str(net)

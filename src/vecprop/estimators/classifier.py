@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
 from vecprop.activations import log_softmax, softplus
-from vecprop.arguments import check_real
+from vecprop.arguments import check_flag, check_real
 from vecprop.estimators.building import is_stochastic
 from vecprop.estimators.documentation import documented
-from vecprop.estimators.labels import Labels, labels_of
+from vecprop.estimators.labels import Labels, check_classes, labels_of
 from vecprop.estimators.parameters import Parameters, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
-from vecprop.estimators.rows import Examples
+from vecprop.estimators.rows import Examples, check_weights, named
 from vecprop.estimators.training import Training
 from vecprop.estimators.watching import CallbackSupportMixin, with_callbacks
 from vecprop.losses import BinaryCrossEntropy, CrossEntropy
@@ -146,11 +147,20 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         A = self._outputs(X, "predict")
         return self._labels.decode(A if A.ndim == 2 else array_namespace(A).mean(A, axis=0))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of the examples whose class is right; for multilabel targets, all of whose labels are."""
+        predicted = self.predict(X)
+        w = check_weights(sample_weight, int(predicted.shape[0]))
+        sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight
+        with named(lambda: "y"):
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
         """Return the probabilities (n_samples, n_classes), columns in the order of `classes_`.
 
         The mean of those of the networks, if there are several; with `return_std` also their standard deviation.
         """
+        return_std = check_flag(return_std, "return_std")
         P = self._probabilities(self._outputs(X, "predict_proba"))
         xp = array_namespace(P)
         if P.ndim == 2:
@@ -185,9 +195,11 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.int8]:
         if purpose == "first":
-            self._set_labels(labels_of(y, getattr(self, "_given_classes", None)))
+            with named(lambda: "y"):
+                self._set_labels(labels_of(y, getattr(self, "_given_classes", None)))
         elif purpose == "again":
-            found = labels_of(y)
+            with named(lambda: "y"):
+                found = labels_of(y)
             if found.kind != self._labels.kind or not np.array_equal(found.classes, self.classes_):
                 raise ValueError(
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
@@ -199,6 +211,8 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         self._labels, self.classes_ = labels, labels.classes
 
     def _check_given_classes(self, classes: Any) -> None:
+        if classes is not None:
+            check_classes(classes)
         if not hasattr(self, "coefs_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")

@@ -75,6 +75,21 @@ class Labels(NamedTuple):
         return xp.take(xp.asarray(classes, **device_of(A)), codes, axis=0)
 
 
+def check_classes(classes: Any) -> None:
+    """Raise an error unless these are different labels of one kind, (n_classes,)."""
+    wanted = "classes must be a 1-d array of the labels there will be"
+    try:
+        found = np.unique(np.asarray(classes))
+        if np.ndim(classes) != 1 or not len(found):
+            raise ValueError(f"got shape {np.shape(classes)}")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{wanted}: {error}") from None
+    if found.dtype.kind in "cmMV":
+        raise TypeError(f"{wanted}, got dtype {found.dtype}")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise ValueError(f"{wanted}, got {classes!r}")
+
+
 def labels_of(y: Any, classes: Any = None) -> Labels:
     """Return the labels of targets that were checked to be such; `classes` are all there will be, for `partial_fit`.
 

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from vecprop.activations import Custom
+from vecprop.arguments import check_flag, check_positive_integer
 from vecprop.backend import Backend, to_host
-from vecprop.codec import NotStorableError, Pair, from_json, network_from_json, network_to_json, to_json
+from vecprop.codec import (
+    NotStorableError,
+    Pair,
+    from_json,
+    history_from_json,
+    network_from_json,
+    network_to_json,
+    to_json,
+)
 from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.labels import Labels
+from vecprop.estimators.parameters import check_parameters
 from vecprop.estimators.regressor import MLPRegressor
 from vecprop.files import Tensors, layers_from_tensors, layers_to_tensors
+from vecprop.network import Network
 from vecprop.normalization import InputScale
 
 Estimator = MLPClassifier | MLPRegressor
@@ -35,6 +46,7 @@ RECORD = (
 # A model is to load wherever it goes: what decides there is the active backend, and its paths are of no use.
 _LEFT_OUT = ("backend", "checkpoint", "resume")
 _LABEL_KINDS = "biufU"
+_WIDE = 1024
 # Pairs of functions are parameters that a file cannot hold; the network's specification has their places.
 _IN_THE_NETWORK = ("activation", "out_activation")
 
@@ -47,6 +59,7 @@ def to_parts(estimator: Any) -> tuple[dict[str, Any], Tensors]:
             f"model is a {type(estimator).__name__}, a class of your own, which `load` could not make again: save a "
             "MLPClassifier or MLPRegressor"
         )
+    check_parameters(estimator, estimator._more_checks)  # what would not be loaded is not saved
     parameters, lost = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -91,19 +104,74 @@ def from_parts(
     if header["custom_output"]:
         parameters["out_activation"] = net.output
     estimator: Any = CLASSES[header["class"]](**{**parameters, "backend": backend})
-    estimator.n_features_in_ = int(header["features"])
-    if header["feature_names"]:
-        estimator.feature_names_in_ = np.array(header["feature_names"], dtype=object)
-    targets = header["targets"]
+    check_parameters(estimator, estimator._more_checks)
+    _set_features(estimator, net, header["features"], header["feature_names"])
     if isinstance(estimator, MLPClassifier):
-        classes = np.array(from_json(targets["classes"]), dtype=targets["dtype"])
-        estimator._set_labels(Labels(classes, targets["kind"], bool(targets["sparse"])))
+        estimator._set_labels(_labels_of(net, header["targets"]))
     else:
-        estimator._set_targets(tuple(targets["shape"]), _scale_of(tensors, "target_scaling_"))
-    estimator._set_network(net, layers_from_tensors(tensors, net), _scale_of(tensors, "scaling_"))
+        _set_targets(estimator, net, header["targets"]["shape"], tensors)
+    layers = layers_from_tensors(tensors, net)
+    if layers[0].W.ndim > 3:
+        raise ValueError(f"W1 has shape {layers[0].W.shape}, and an estimator has one network or one row of them")
+    estimator._set_network(net, layers, _scale_of(tensors, "scaling_", net.sizes[0]))
     for name in RECORD:
-        setattr(estimator, name, from_json(header["record"][name]))
+        setattr(estimator, name, _record_of(name, header["record"][name]))
     return estimator  # type: ignore[no-any-return]
+
+
+def _set_features(estimator: Any, net: Network, count: Any, names: Any) -> None:
+    if check_positive_integer(count, "features") != net.sizes[0]:
+        raise ValueError(f"{count} features for the network {net}")
+    estimator.n_features_in_ = count
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("its feature_names are no list of texts")
+    if names:
+        if len(names) != count:
+            raise ValueError(f"{len(names)} feature_names for {count} features")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+
+
+def _labels_of(net: Network, targets: Mapping[str, Any]) -> Labels:
+    """Return the labels of a classifier with this network."""
+    values = from_json(targets["classes"])
+    if not isinstance(targets["dtype"], str) or not isinstance(values, list) or not values:
+        raise TypeError("its classes are no list with a dtype")
+    dtype = np.dtype(targets["dtype"])
+    if dtype.kind not in f"{_LABEL_KINDS}O" or dtype.itemsize > 4 * _widest(values):
+        raise ValueError(f"its classes have the dtype {targets['dtype']!r}")
+    classes = np.array(values, dtype=dtype)
+    labels = Labels(classes, targets["kind"], check_flag(targets["sparse"], "sparse"))
+    if classes.ndim != 1 or not np.array_equal(np.unique(classes), classes):
+        raise ValueError("its classes are not in order, or stand there twice")
+    output = {"binary": "sigmoid", "multiclass": "softmax", "multilabel": "sigmoid"}[labels.kind]
+    if (labels.outputs, output) != (net.sizes[-1], net.output.name) or (labels.kind == "binary" and len(classes) > 2):
+        raise ValueError(f"{len(classes)} classes ({labels.kind}) for the network {net}")
+    return labels
+
+
+def _widest(values: list[Any]) -> int:
+    """Return the most characters that a label of an array of these may have: as many as one has, or what is little."""
+    return max([_WIDE, *(len(value) for value in values if isinstance(value, str))])
+
+
+def _set_targets(estimator: Any, net: Network, shape: Any, tensors: Tensors) -> None:
+    """Set the shape of a regressor's targets, and their scale."""
+    counts = [check_positive_integer(n, "shape") for n in shape]
+    count = counts[0] if counts else 1
+    if len(counts) > 1 or count * len(estimator._quantile_levels()) != net.sizes[-1]:
+        raise ValueError(f"targets of shape {tuple(counts)} for the network {net}")
+    estimator._set_targets(tuple(counts), _scale_of(tensors, "target_scaling_", count))
+
+
+def _record_of(name: str, value: Any) -> Any:
+    """Return an entry of the record: a history, a curve, a word, or a number, a list of them for several networks."""
+    if name == "history_":
+        return history_from_json(value)
+    entry = from_json(value)
+    kinds: Any = str if name == "stopped_" else list if name.endswith(("_curve_", "_scores_")) else int | float | list
+    if not isinstance(entry, kinds) and (entry is not None or name == "stopped_"):
+        raise TypeError(f"{name} is {entry!r}")
+    return entry
 
 
 def _parameter_to_json(name: str, value: Any) -> Any:
@@ -120,14 +188,23 @@ def _targets_to_json(estimator: Any) -> dict[str, Any]:
         raise NotStorableError(
             f"classes_ must be numbers or texts to be saved, got dtype {classes.dtype}: {classes[:3]!r}"
         )
-    return {"classes": to_json(classes.tolist()), "dtype": str(classes.dtype), "kind": kind, "sparse": sparse}
+    values, dtype = classes.tolist(), classes.dtype
+    if dtype.kind == "U" and dtype.itemsize > 4 * _widest(
+        values
+    ):  # much wider than its texts: a file would not be read
+        dtype = np.array(values).dtype
+    return {"classes": to_json(values), "dtype": str(dtype), "kind": kind, "sparse": bool(sparse)}
 
 
 def _scales(estimator: Any) -> dict[str, InputScale | None]:
     return {name: getattr(estimator, name, None) for name in ("scaling_", "target_scaling_")}
 
 
-def _scale_of(tensors: Tensors, name: str) -> InputScale | None:
+def _scale_of(tensors: Tensors, name: str, rows: int) -> InputScale | None:
     if f"{name}.mean" not in tensors:
         return None
-    return InputScale(tensors[f"{name}.mean"], tensors[f"{name}.deviation"])
+    scale = InputScale(tensors[f"{name}.mean"], tensors[f"{name}.deviation"])
+    for part, array in scale._asdict().items():
+        if array.shape != (rows, 1):
+            raise ValueError(f"{name}.{part} must have shape {(rows, 1)}, got {array.shape}")
+    return scale

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.metrics import d2_pinball_score
+from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.metaestimators import available_if
 
 from vecprop.activations import Ordered
-from vecprop.arguments import check_number
+from vecprop.arguments import check_flag, check_number
 from vecprop.backend import to_host
 from vecprop.estimators.building import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.parameters import Parameters, activation_of, check_choice, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
-from vecprop.estimators.rows import Examples
+from vecprop.estimators.rows import Examples, check_weights, named
 from vecprop.estimators.training import Training
 from vecprop.estimators.watching import CallbackSupportMixin, with_callbacks
 from vecprop.losses import AbsoluteError, Huber, Loss, Poisson, Quantile, SquaredError
@@ -162,6 +162,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         With several quantiles (n_samples, n_quantiles), for several targets (n_samples, n_targets, n_quantiles). The
         mean of those of the networks, if there are several; with `return_std` also their standard deviation.
         """
+        return_std = check_flag(return_std, "return_std")
         A = self._outputs(X, "predict")
         xp = array_namespace(A)
         mean, deviation = (A, xp.zeros_like(A)) if A.ndim == 2 else (xp.mean(A, axis=0), xp.std(A, axis=0))
@@ -174,15 +175,18 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
 
         D² is `sklearn.metrics.d2_pinball_score`, 1 for perfect predictions, 0 for the constant quantiles of y.
         """
-        levels = self._quantile_levels()
-        if len(levels) == 1:
-            return float(super().score(X, y, sample_weight))
-        predicted = to_host(self.predict(X))
-        y = to_host(y) if is_array(y) else y
-        scores = [
-            d2_pinball_score(y, predicted[..., k], alpha=q, sample_weight=sample_weight) for k, q in enumerate(levels)
-        ]
-        return float(np.mean(scores))
+        levels, predicted = self._quantile_levels(), self.predict(X)
+        w = check_weights(sample_weight, int(predicted.shape[0]))
+        sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight
+        with named(lambda: "y"):
+            if len(levels) == 1:
+                return float(r2_score(y, predicted, sample_weight=sample_weight))
+            predicted, y = to_host(predicted), to_host(y) if is_array(y) else y
+            scores = [
+                d2_pinball_score(y, predicted[..., k], alpha=q, sample_weight=sample_weight)
+                for k, q in enumerate(levels)
+            ]
+            return float(np.mean(scores))
 
     # What `Training` asks
 
@@ -192,7 +196,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         elif y.shape[1:] != self._targets_shape:
             targets = [shape[0] if shape else 1 for shape in (self._targets_shape, y.shape[1:])]
             raise ValueError(f"y must have {targets[0]} targets, as in the first call to fit, got {targets[1]}")
-        Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
+        with named(lambda: "y"):
+            Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
         if isinstance(self._loss(), Poisson) and Y.min() < 0:
             raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
         return np.asarray(np.repeat(Y, len(self._quantile_levels()), axis=0), dtype=np.float64)

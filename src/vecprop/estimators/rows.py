@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn import get_config
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from vecprop.backend import Backend, to_host
 from vecprop.namespaces import Array, array_namespace, device_of, is_array, namespace_name
@@ -53,31 +56,47 @@ def check_examples(
     """Return examples and targets as `fit` takes them, checked as scikit-learn's estimators check them."""
     follows = dispatches(X)
     y = to_host(y) if follows and is_array(y) else y
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse=("csr", "csc"),
-        multi_output=True,
-        y_numeric=numeric,
-        dtype="numeric" if follows else (np.float64, np.float32),
-        reset=reset,
-    )
-    if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
-        y = column_or_1d(y, warn=True)
+    given, how = X, _how(follows)
+    with named(lambda: "y" if _is_matrix(given, how) else "X"):
+        X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=numeric, reset=reset, **how)
+        if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
+            y = column_or_1d(y, warn=True)
     return Examples(X, y, check_weights(sample_weight, int(X.shape[0])))
+
+
+def _how(follows: bool) -> dict[str, Any]:
+    """Return how scikit-learn checks X."""
+    return {"accept_sparse": ("csr", "csc"), "dtype": "numeric" if follows else (np.float64, np.float32)}
+
+
+def _is_matrix(X: Any, how: dict[str, Any]) -> bool:
+    """Tell whether X alone is right."""
+    try:
+        check_array(X, **how)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def named(argument: Callable[[], str]) -> Iterator[None]:
+    """Name the argument, found out by a function, in what scikit-learn raises without a name."""
+    try:
+        with np.errstate(invalid="ignore"):
+            yield
+    except (TypeError, ValueError) as error:
+        if re.search(r"\b[Xy]\b|sample_weight", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        name = "X, y" if "inconsistent numbers of samples" in str(error) else argument()
+        raise kind(f"{name}: {error}") from error
 
 
 def check_inputs(estimator: Any, X: Any, method: str) -> Any:
     """Return X as the methods that predict take it; under array API dispatch it must be where `fit`'s X was."""
     follows, fitted_in = dispatches(X), estimator.coefs_[0]
-    X = validate_data(
-        estimator,
-        X,
-        accept_sparse=("csr", "csc"),
-        dtype="numeric" if follows else (np.float64, np.float32),
-        reset=False,
-    )
+    with named(lambda: "X"):
+        X = validate_data(estimator, X, reset=False, **_how(follows))
     if get_config()["array_api_dispatch"]:
         place, wanted = (_place(a) for a in (X if is_array(X) else np.empty(0), fitted_in))
         if place != wanted:
@@ -100,7 +119,10 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
     if given is None:
         return None
     try:
-        w = np.asarray(to_host(given) if is_array(given) else given, dtype=np.float64)
+        w = np.asarray(to_host(given) if is_array(given) else given)
+        if w.dtype.kind == "c":
+            raise TypeError("got complex ones")
+        w = np.asarray(w, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{argument} must be numbers, one for each example: {error}") from None
     if w.ndim == 0:
@@ -108,7 +130,7 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
     if w.ndim != 1:
         raise ValueError(f"{argument} must be 1D array or scalar, got an array of shape {w.shape}")
     if len(w) != n:
-        raise ValueError(f"{argument}.shape == {w.shape}, expected {(n,)}: one weight for each example")
+        raise ValueError(f"{argument}.shape == {w.shape}, expected {(n,)}: one weight for each example of X")
     if not np.isfinite(w).all():
         raise ValueError(f"{argument} must be finite; Input {argument} contains NaN or infinity")
     if (w < 0).any():

@@ -71,6 +71,7 @@ class NonFiniteParametersError(DivergenceError, ValueError):
             params=error.params,
             state=error.state,
             history=error.history,
+            gradient_norm=error.gradient_norm,
         )
 
 

@@ -15,7 +15,7 @@ from vecprop.explanation.passes import Passes
 from vecprop.namespaces import Array, is_array
 from vecprop.network import Network
 from vecprop.streams import check_seed
-from vecprop.validation import check_examples, check_l2, check_params
+from vecprop.validation import check_examples, check_finite_params, check_l2, check_params
 
 __all__ = ["Explanation", "Given", "Mistake", "Operation", "Step", "explain"]
 
@@ -91,7 +91,7 @@ def explain(
     >>> explanation["dW1"].value.tolist()
     [[6.0, -2.0], [-1.0, 5.0]]
     """
-    net = net_or_sizes if isinstance(net_or_sizes, Network) else Network(net_or_sizes)  # type: ignore[arg-type]
+    net = _network_of(net_or_sizes)
     m = _check_m(net, m, X, Y)
     if not isinstance(numbers, str):
         show = check_flag(numbers, "numbers")
@@ -101,8 +101,8 @@ def explain(
         raise ValueError(f'numbers must be True, False or "auto", got {numbers!r}')
     if m * net.numbers_per_example + net.parameter_count > _MOST_NUMBERS:
         raise ValueError(
-            f"m: {net} with m = {m} has more than {_MOST_NUMBERS:,} numbers, on which the mistakes would be tried; "
-            "explain it with a smaller m, every step is the same"
+            f"m, net_or_sizes: {net} with m = {m} has more than {_MOST_NUMBERS:,} numbers, on which the mistakes would "
+            "be tried; explain it with a smaller m, every step is the same"
         )
     check_l2(l2)
     arrays, J, check = _computed(net, params, X, Y, m, float(l2), check_seed(seed), show)
@@ -110,6 +110,16 @@ def explain(
     steps = (*passes.forward(), *passes.cost(), *passes.backward())
     mistakes = tuple(find_mistakes(net, arrays | {"m": m}))
     return Explanation(net, m, float(l2), tuple(passes.given()), steps, mistakes, J if show else None, check)
+
+
+def _network_of(given: Network | Sequence[int]) -> Network:
+    """Return the network, or one of these sizes."""
+    if isinstance(given, Network):
+        return given
+    try:
+        return Network(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"net_or_sizes must be a Network or sizes: {error}") from None
 
 
 def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:
@@ -134,6 +144,7 @@ def _computed(
     checked = check_params(net, given)
     if checked.stack:
         raise ValueError(f"params must be one network, got a stack {checked.stack}; explain its members one by one")
+    check_finite_params(checked)
     if X is None:
         X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
     elif params is None:  # where the data are

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_integer, check_number, check_positive_integer
-from vecprop.network import Network
+from vecprop.arguments import check_integer, check_number, check_path, check_positive_integer, is_sequence
+from vecprop.network import Network, check_network
 from vecprop.plots.boundary import Plane, scorer
-from vecprop.plots.figures import panels
-from vecprop.plots.values import check_network, to_host
+from vecprop.plots.figures import axes_of, check_dpi
+from vecprop.plots.values import to_host
 from vecprop.propagation import Layer, Params
 from vecprop.results import History, TrainingState
 
@@ -57,7 +57,7 @@ class Snapshots(Mapping[int, Params]):
         self.every = check_positive_integer(every, "every")
         self.at: frozenset[int] | None = None
         if at is not None:
-            if not hasattr(at, "__iter__"):
+            if not is_sequence(at):
                 raise TypeError(f"at must be a sequence of epochs, got {at!r}")
             self.at = frozenset(check_integer(epoch, "at", 0, "epochs, integers of at least 0") for epoch in at)
         self._kept: dict[int, Params] = {}
@@ -156,9 +156,11 @@ def decision_boundary_animation(
     check_network(net)
     scorers = _scorers(net, snapshots)
     plane = Plane.of(net, next(iter(snapshots.values())), X, Y, names)
-    rate, dots = check_number(fps, "fps", zero=False), check_number(dpi, "dpi", zero=False)
+    rate, dots = check_number(fps, "fps", zero=False), check_dpi(dpi)
+    if not 0.01 <= rate <= 1000:
+        raise ValueError(f"fps must be from 0.01 to 1000, got {fps!r}")
     target = None if path is None else _gif(path)
-    ax = panels(width=5.6)[0] if ax is None else ax
+    ax = axes_of(ax, width=5.6)
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     plane.draw_examples(ax)
@@ -197,7 +199,7 @@ def _scorers(net: Network, snapshots: Any) -> dict[int, Any]:
 
 
 def _gif(path: str | Path) -> Path:
-    target = Path(path)
+    target = Path(check_path(path))
     if target.suffix.lower() != ".gif":
         raise ValueError(f"path must end in .gif, got {str(path)!r}; for other formats use the animation's own save")
     return target

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.network import Network
-from vecprop.plots.figures import COLOURS, MARKERS, Floats, decorate, panels
-from vecprop.plots.values import check_names, check_network, check_one_network, to_host
+from vecprop.network import Network, check_network
+from vecprop.plots.figures import COLOURS, MARKERS, Floats, axes_of, decorate
+from vecprop.plots.values import check_names, check_one_network, to_host
 from vecprop.validation import check_examples, check_params
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def decision_boundary(
     check_network(net)
     score = scorer(net, params)
     plane = Plane.of(net, params, X, Y, names)
-    ax = panels()[0] if ax is None else ax
+    ax = axes_of(ax)
     plane.draw_regions(ax, score)
     plane.draw_examples(ax)
     ax.set_title(title_of(net))
@@ -124,7 +124,7 @@ class Plane:
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             style: dict[str, Any] = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.5}
             x1, x2 = self.X[:, self.labels == k]
-            ax.scatter(x1, x2, s=22, label=name, zorder=2, **style)
+            ax.scatter(x1, x2, s=22, label=_legend_text(name), zorder=2, **style)
         decorate(ax, "x1", "x2", "", grid=False)
         # Equal units on both axes, unless that would make a strip of the picture.
         width, height = (ticks[-1] - ticks[0] for ticks in self.ticks)
@@ -159,10 +159,23 @@ def title_of(net: Network) -> str:
     return f"Decision boundary of {'-'.join(map(str, net.sizes))} ({names})"
 
 
+def _legend_text(name: str) -> str:
+    """Return a name as matplotlib shows it in a legend: it leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
+def _array(values: Any, argument: str) -> npt.NDArray[Any]:
+    """Return an array on the host, or raise ValueError that names the argument."""
+    try:
+        return to_host(values)
+    except ValueError as error:
+        raise ValueError(f"{argument} must be an array, one example per column: {error}") from None
+
+
 def _examples(net: Network, params: Any, X: Any, Y: Any) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Return X (2, m) on the host and the class of each example (m,)."""
     checked = check_params(net, [tuple(to_host(a) for a in layer) for layer in params])
-    X, Y, _ = check_examples(net, checked, to_host(X), to_host(Y), None)
+    X, Y, _ = check_examples(net, checked, _array(X, "X"), _array(Y, "Y"), None)
     labels = Y[0] > 0.5 if len(Y) == 1 else Y.argmax(axis=0)
     return np.asarray(X, dtype=np.float64), np.asarray(labels, dtype=np.int64)
 

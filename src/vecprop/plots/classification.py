@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.arguments import check_flag
-from vecprop.plots.figures import COLOURS, Floats, decorate, panels
+from vecprop.plots.figures import COLOURS, Floats, axes_of, decorate
 from vecprop.plots.values import check_names, check_pair, check_vector
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def confusion_matrix(
     shares = check_flag(normalize, "normalize")
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # a class without examples is a row of zeros
     values = counts / totals if shares else counts.astype(np.float64)
-    ax = panels(width=5.8)[0] if ax is None else ax
+    ax = axes_of(ax, width=5.8)
     from matplotlib.colors import LinearSegmentedColormap
 
     blues = LinearSegmentedColormap.from_list("counts", ["white", COLOURS[0]])
@@ -117,7 +117,7 @@ def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
         raise TypeError(f"{argument} must be labels, text or numbers, got dtype {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{argument} must be finite labels, got {array[~np.isfinite(array)][0]}")
-    if array.dtype.kind == "f" and (array == np.round(array)).all():
+    if array.dtype.kind == "f" and (array == np.round(array)).all() and float(np.abs(array).max()) < 2**53:
         array = array.astype(np.int64)  # 1.0 and 1 are one class, and "1" reads better
     return array
 

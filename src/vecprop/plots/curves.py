@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.plots.figures import COLOURS, LINES, Floats, decorate, draw_legend, panels
+from vecprop.plots.figures import COLOURS, LINES, Floats, axes_of, check_axes, decorate, draw_legend, panels
 from vecprop.plots.histories import best_of, column, epoch_given_back, history_of, labelled_histories
 from vecprop.results import FitResult, History
 
@@ -45,7 +45,7 @@ def cost_curve(
     [('slow', [1.0, 0.9]), ('quick', [1.0, 0.2])]
     """
     runs = labelled_histories(histories)
-    ax = panels()[0] if ax is None else ax
+    ax = axes_of(ax)
     for (label, run), colour, line in zip(runs.items(), cycle(COLOURS), cycle(LINES), strict=False):
         costs = column("histories", history_of(run), "cost")
         K = costs.shape[1]
@@ -87,7 +87,7 @@ def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
         kept["validation"] = column("result", given, "validation_cost")
     rates = column("result", given, "learning_rate") if "learning_rate" in given else np.zeros((1, 1))
     extra = [key for key, drawn in (("metric", "metric" in given), ("learning_rate", np.ptp(rates) > 0)) if drawn]
-    axes = panels(1 + len(extra), width=6.4 if not extra else 5.0) if ax is None else [ax]
+    axes = panels(1 + len(extra), width=6.4 if not extra else 5.0) if ax is None else [check_axes(ax)]
     finite = np.concatenate([a[np.isfinite(a)] for a in kept.values()])
     log = finite.size > 0 and finite.min() > 0 and finite.max() > _DECADES * finite.min()
     _draw_runs(axes[0], kept, best, marked)

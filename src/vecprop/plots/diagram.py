@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vecprop.arguments import check_integer
-from vecprop.network import Network
-from vecprop.plots.figures import COLOURS, Floats, panels, three_digits
-from vecprop.plots.values import check_network, check_one_network, to_host
+from vecprop.network import Network, check_network
+from vecprop.plots.figures import COLOURS, Floats, check_axes, panels, three_digits
+from vecprop.plots.values import check_one_network, to_host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +65,6 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
     """
     check_network(net)
     weights = None if params is None else [to_host(W) for W, _ in check_one_network(net, params).params]
-    if weights is not None and not all(np.isfinite(W).all() for W in weights):
-        raise ValueError("params must hold finite weights, got a number that is not finite")
     slots = check_integer(most, "most", 3)
     columns = [_column(l, n, slots) for l, n in enumerate(net.sizes)]
     low = -max(len(c.units) + (c.ellipsis is not None) for c in columns) / 2
@@ -74,6 +72,7 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
     if ax is None:
         span = columns[-1].x + 2 * _MARGIN
         ax = panels(width=_INCHES * span + 0.2, height=_INCHES * (-low + 0.1 - bottom) + 0.5)[0]
+    check_axes(ax)
     for l, (left, right) in enumerate(pairwise(columns), start=1):
         _draw_weights(ax, left, right, None if weights is None else weights[l - 1])
     for l, column in enumerate(columns):

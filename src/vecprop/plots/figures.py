@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.arguments import check_number, check_positive_integer
+from vecprop.arguments import check_flag, check_integer, check_number, check_path, check_positive_integer, check_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "o^sDvPX"
 LINES = ("-", "--", "-.", ":")
+
+_MOST_COLUMNS, _MOST_INCHES, _FEWEST_DOTS, _MOST_DOTS = 100, 500, 5, 10_000
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,8 +34,10 @@ def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> "list[A
 
     Raises ImportError, with the install command, without matplotlib.
     """
-    count, width = check_positive_integer(columns, "columns"), check_number(width, "width", zero=False)
-    height = check_number(height, "height", zero=False)
+    count = check_positive_integer(columns, "columns")
+    if count > _MOST_COLUMNS:
+        raise ValueError(f"columns must be at most {_MOST_COLUMNS}, got {count}")
+    width, height = _check_at_most(width, "width", _MOST_INCHES), _check_at_most(height, "height", _MOST_INCHES)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -42,6 +46,33 @@ def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> "list[A
     figure = Figure(figsize=(width * count, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return [figure.add_subplot(1, count, k + 1) for k in range(count)]
+
+
+def check_axes(ax: Any) -> "Axes":
+    """Return the axes, or raise TypeError."""
+    if not all(hasattr(ax, name) for name in ("figure", "plot", "imshow", "set_xlabel")):
+        raise TypeError(f"ax must be axes of matplotlib, got {type(ax).__name__}")
+    return ax  # type: ignore[no-any-return]
+
+
+def axes_of(ax: "Axes | None", **size: float) -> "Axes":
+    """Return the axes given, or new ones of this size."""
+    return panels(**size)[0] if ax is None else check_axes(ax)  # type: ignore[arg-type]
+
+
+def check_dpi(dpi: object) -> float:
+    """Return dots per inch: beyond some thousands no picture fits into the memory."""
+    number = _check_at_most(dpi, "dpi", _MOST_DOTS)
+    if number < _FEWEST_DOTS:  # the labels alone would be wider than the picture
+        raise ValueError(f"dpi must be at least {_FEWEST_DOTS}, got {dpi!r}")
+    return number
+
+
+def _check_at_most(value: object, argument: str, most: int) -> float:
+    number = check_number(value, argument, zero=False)
+    if number > most:
+        raise ValueError(f"{argument} must be at most {most}, got {value!r}")
+    return number
 
 
 def save(ax: "Axes", path: str | Path, dpi: float | None = None) -> Path:
@@ -55,10 +86,13 @@ def save(ax: "Axes", path: str | Path, dpi: float | None = None) -> Path:
     dpi : float, optional
         Dots per inch; those of the figure unless given.
     """
-    target = Path(path)
+    target, figure = Path(check_path(path)), check_axes(ax).figure
+    dots: Any = "figure" if dpi is None else check_dpi(dpi)
+    formats = figure.canvas.get_supported_filetypes()
+    if target.suffix and target.suffix[1:].lower() not in formats:
+        raise ValueError(f"path must end in one of {', '.join(formats)}, which tells the format, got {str(target)!r}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    dots: Any = "figure" if dpi is None else check_number(dpi, "dpi", zero=False)
-    ax.figure.savefig(target, dpi=dots, metadata=_LEFT_OUT.get(target.suffix.lower()))  # type: ignore[union-attr]
+    figure.savefig(target, dpi=dots, metadata=_LEFT_OUT.get(target.suffix.lower()))  # type: ignore[union-attr]
     return target
 
 
@@ -66,7 +100,8 @@ def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid:
     """Set the labels, the title, the ticks and the grid that all pictures here have; log: of the vertical axis."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-    ax.set(xlabel=x, ylabel=y, title=title)
+    check_axes(ax).set(xlabel=check_text(x, "x"), ylabel=check_text(y, "y"), title=check_text(title, "title"))
+    log, grid = check_flag(log, "log"), check_flag(grid, "grid")
     if x in ("epoch", "layer"):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if log:
@@ -100,7 +135,7 @@ def group_digits(m: int) -> str:
     >>> group_digits(100000)
     '100 000'
     """
-    return f"{m:,}".replace(",", " ")
+    return f"{check_integer(m, 'm', 0):,}".replace(",", " ")
 
 
 def tick_text(value: float) -> str:

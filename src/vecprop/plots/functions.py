@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.activations import Activation, ActivationLike, get_activation, is_pair
-from vecprop.plots.figures import COLOURS, LINES, Floats, decorate, draw_legend, panels
+from vecprop.arguments import is_sequence
+from vecprop.plots.figures import COLOURS, LINES, Floats, axes_of, check_axes, decorate, draw_legend, panels
 from vecprop.plots.values import to_host
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def activation(
     """
     g, z = _check_activation(activation, "activation"), _check_limits(limits)
     values, slopes = _evaluate(g, z, "activation")
-    ax = panels()[0] if ax is None else ax
+    ax = axes_of(ax)
     for y, label, colour, line in zip((values, _gapped(slopes)), ("g(z)", "g′(z)"), COLOURS, LINES, strict=False):
         ax.plot(z, y, color=colour, linestyle=line, linewidth=2, label=label)
     _cross(ax)
@@ -87,7 +88,7 @@ def activations(
     >>> [float(line.get_ydata()[0]) for line in ax.get_lines()[:2]], len(ax.figure.axes)
     ([0.5, 0.0], 2)
     """
-    if isinstance(activations, str | Activation) or is_pair(activations) or not hasattr(activations, "__iter__"):
+    if isinstance(activations, str | Activation) or is_pair(activations) or not is_sequence(activations):
         raise TypeError(f"activations must be a sequence of names or activations, got {activations!r}")
     known = {f"activations[{i}]": g for i, g in enumerate(activations)}
     if not known:
@@ -95,7 +96,7 @@ def activations(
     checked = {argument: _check_activation(g, argument) for argument, g in known.items()}
     z = _check_limits(limits)
     curves = [_evaluate(g, z, argument) for argument, g in checked.items()]
-    axes = panels(2, width=5.0) if ax is None else [ax]
+    axes = panels(2, width=5.0) if ax is None else [check_axes(ax)]
     sides = zip(axes, ("g(z)", "g′(z)"), ("Activations", "Their derivatives"), strict=False)
     for side, (panel, y, title) in enumerate(sides):
         for g, curve, colour, line in zip(checked.values(), curves, cycle(COLOURS), cycle(LINES)):
@@ -117,8 +118,10 @@ def _check_activation(given: Any, argument: str) -> Activation:
 def _check_limits(limits: Any) -> Floats:
     """Return the points z at which a function is drawn."""
     try:
+        if not is_sequence(limits) or np.asarray(limits).dtype.kind not in "biuf":
+            raise TypeError
         low, high = map(float, limits)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"limits must be two numbers (low, high), got {limits!r}") from None
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"limits must be two finite numbers, the lower one first, got {limits!r}")

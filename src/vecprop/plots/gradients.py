@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.arguments import check_positive_integer
-from vecprop.plots.figures import COLOURS, LINES, MARKERS, Floats, decorate, draw_legend, panels
+from vecprop.plots.figures import COLOURS, LINES, MARKERS, Floats, axes_of, decorate, draw_legend
 from vecprop.plots.histories import best_of, entries, history_of, labelled_histories
 from vecprop.results import FitResult, History
 
@@ -44,7 +44,7 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
     True
     """
     norms = _norms("result", result)
-    ax = panels()[0] if ax is None else ax
+    ax = axes_of(ax)
     epochs = np.arange(1, len(norms) + 1)
     for l, (column, colour, line) in enumerate(zip(_drawn(norms).T, cycle(COLOURS), cycle(LINES)), start=1):
         ax.plot(epochs, column, color=colour, linestyle=line, linewidth=1.8, label=f"layer {l}{_zero(column)}")
@@ -86,7 +86,7 @@ def gradient_norms_of_layer(
         if l > norms.shape[1]:
             where = f" in {label!r}" if label else ""
             raise ValueError(f"layer must be from 1 to {norms.shape[1]}{where}, got {l}")
-    ax = panels()[0] if ax is None else ax
+    ax = axes_of(ax)
     for (label, norms), colour, line in zip(runs.items(), cycle(COLOURS), cycle(LINES)):
         column = _drawn(norms)[:, l - 1]
         name = f"{label}{_zero(column)}"
@@ -123,7 +123,7 @@ def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], 
     [0.1, 1.5]
     """
     runs = _runs(histories)
-    ax = panels()[0] if ax is None else ax
+    ax = axes_of(ax)
     styles = zip(cycle(COLOURS), cycle(LINES), cycle(MARKERS))
     for (label, norms), (colour, line, marker) in zip(runs.items(), styles, strict=False):
         column = _drawn(np.median(norms, axis=0, keepdims=True))[0]

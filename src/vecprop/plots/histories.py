@@ -1,6 +1,6 @@
 """Reading the history of a training run, or of several, and saying what is wrong with what is none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,13 @@ def entries(argument: str, given: Any, key: str) -> list[Any]:
         raise ValueError(
             f"{argument} must be result.history of a fit; it has no {key!r}, only {sorted(map(str, given))}"
         )
-    values = list(given[key])
-    if not values:
+    values = given[key]
+    try:
+        numbers = np.asarray(values)
+    except ValueError:
+        numbers = np.empty(0, dtype=object)
+    if not isinstance(values, Sequence | np.ndarray) or (len(values) and numbers.dtype.kind not in "biuf"):
+        raise TypeError(f"{argument} must be result.history of a fit, with numbers in {key!r}, got {values!r}")
+    if not len(values):
         raise ValueError(f"{argument} must have at least one epoch, got none")
-    return values
+    return list(values)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.plots.figures import COLOURS, Floats, decorate, panels, three_digits, tick_text
+from vecprop.plots.figures import COLOURS, Floats, axes_of, decorate, three_digits, tick_text
 from vecprop.plots.values import check_numbers, check_pair
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def predicted_against_true(
     """
     true, predicted = _check(true, predicted)
     name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
-    ax = panels(width=5.8)[0] if ax is None else ax
+    ax = axes_of(ax, width=5.8)
     _scatter(ax, true, predicted)
     both = np.concatenate([true, predicted])
     margin = 0.04 * np.ptp(both) or 1.0
@@ -104,7 +104,7 @@ def residuals(
     true, predicted = _check(true, predicted)
     name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
     errors = true - predicted
-    ax = panels()[0] if ax is None else ax
+    ax = axes_of(ax)
     _scatter(ax, predicted, errors)
     mean, deviation = float(errors.mean()), float(errors.std())
     ax.axhline(0, color="0.3", linestyle="--", linewidth=1.2, label="0")

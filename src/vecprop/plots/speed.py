@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vecprop.plots.figures import COLOURS, MARKERS, group_digits, panels
+from vecprop.arguments import check_text, is_sequence
+from vecprop.plots.figures import COLOURS, MARKERS, axes_of, group_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,14 +54,14 @@ def speedup(
     >>> line.get_label(), line.get_xdata().tolist(), line.get_ydata().round().tolist()
     ('numpy, 2-4-1', [100], [100.0])
     """
-    rows = _check_rows(report)
+    rows, dtype, pass_name = _check_rows(report), check_text(dtype, "dtype"), check_text(pass_name, "pass_name")
     lines = _speedups(rows, dtype, pass_name)
     if not lines:
         raise ValueError(
-            f"nothing to plot: measure {dtype} {pass_name} on the rungs 'per_example' and 'vectorized'; report has "
-            f"{len(rows)} rows without such a pair"
+            f"nothing to plot for dtype={dtype!r}, pass_name={pass_name!r}: measure {dtype} {pass_name} on the rungs "
+            f"'per_example' and 'vectorized'; report has {len(rows)} rows without such a pair"
         )
-    ax = panels(width=8.0)[0] if ax is None else ax
+    ax = axes_of(ax, width=8.0)
     for i, (label, points) in enumerate(lines.items()):
         _draw_line(ax, label, points, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
     if any(hollow for points in lines.values() for *_, hollow in points):
@@ -79,7 +80,7 @@ def speedup(
 
 def _check_rows(report: Any) -> list[Any]:
     rows = getattr(report, "rows", report)
-    if isinstance(rows, str) or not hasattr(rows, "__iter__"):
+    if not is_sequence(rows):
         raise TypeError(f"report must be a Report of vecprop.benchmark or its rows, got {type(report).__name__}")
     rows = list(rows)
     for i, row in enumerate(rows):

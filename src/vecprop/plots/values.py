@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.arguments import is_sequence
 from vecprop.namespaces import Array, array_namespace, is_array
 from vecprop.network import Network
 from vecprop.plots.figures import Floats
 from vecprop.selection import backend_for
-from vecprop.validation import Checked, check_params
+from vecprop.validation import Checked, check_finite_params, check_params
 
 
 def to_host(values: Array) -> npt.NDArray[Any]:
@@ -17,18 +18,12 @@ def to_host(values: Array) -> npt.NDArray[Any]:
     return backend_for(array_namespace(values)).to_numpy(values) if is_array(values) else np.asarray(values)
 
 
-def check_network(net: object) -> Network:
-    """Return the network, or raise TypeError."""
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got {type(net).__name__}")
-    return net
-
-
 def check_one_network(net: Network, params: Any, argument: str = "params") -> Checked:
     """Return the checked parameters of one network; a stack of them is refused."""
     checked = check_params(net, params, argument)
     if checked.stack:
         raise ValueError(f"{argument} must be one network, got a stack {checked.stack}; result.best is one of them")
+    check_finite_params(checked, argument)
     return checked
 
 
@@ -72,8 +67,10 @@ def check_pair(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> None:
 
 def check_names(names: Any, argument: str, count: int, of: str) -> tuple[str, ...]:
     """Return `count` names as text, or raise an error that says how many are wanted."""
-    if isinstance(names, str) or not hasattr(names, "__iter__"):
+    if not is_sequence(names):
         raise TypeError(f"{argument} must be a sequence of {count} names, one for each {of}, got {names!r}")
+    if not all(isinstance(name, str | int | float | np.generic) for name in names):
+        raise TypeError(f"{argument} must be a sequence of {count} names, each a text or a number, got {names!r}")
     texts = tuple(str(name) for name in names)
     if len(texts) != count:
         raise ValueError(f"{argument} must have {count} names, one for each {of}, got {len(texts)}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.arguments import check_positive_integer
-from vecprop.plots.figures import Floats, decorate, panels, signed_colours
+from vecprop.plots.figures import Floats, check_axes, decorate, panels, signed_colours
 from vecprop.plots.values import check_names, to_host
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def first_layer_weights(
     if ax is None:
         tall = 5.0 if image_shape is None else min(8.0, 5.2 * picture.shape[0] / picture.shape[1] + 0.4)
         ax = panels(height=tall)[0]
+    check_axes(ax)
     colours = signed_colours().with_extremes(bad="0.25")  # between the images
     largest = float(np.abs(W).max()) or 1.0
     style: dict[str, Any] = {"cmap": colours, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -180,6 +181,31 @@ class Date:
 
 Column = Number | Category | Date
 KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Category, Date)}
+
+
+# What the fields of encodings and targets hold, in a file: a list there is a tuple here.
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "reason", "task"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("flag", "time", "whole"), lambda value: isinstance(value, bool)),
+    **dict.fromkeys(
+        ("categories", "other"),
+        lambda value: (
+            isinstance(value, list | tuple) and all(isinstance(v, str) for v in value) and len(set(value)) == len(value)
+        ),
+    ),
+    "fill": lambda value: isinstance(value, float),
+    "decimal": lambda value: value in (".", ","),
+    "format": lambda value: value is None or isinstance(value, str),
+}
+
+
+def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a data class from a file; ValueError or KeyError if one is missing or of another kind."""
+    given = {f.name: value[f.name] for f in fields(cls)}
+    for name, entry in given.items():
+        if not _FIELDS[name](entry):
+            raise ValueError(f"{name} is {entry!r}")
+    return {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in given.items()}
 
 
 # --- values -------------------------------------------------------------------------------------------------

@@ -13,9 +13,20 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from vecprop import streams
-from vecprop.arguments import check_positive_integer, check_real
+from vecprop.activations import get_activation
+from vecprop.arguments import (
+    check_flag,
+    check_instance,
+    check_number,
+    check_path,
+    check_positive_integer,
+    check_real,
+    check_text,
+)
+from vecprop.checkpoint import check_every
 from vecprop.diagnosis import Diagnosis, diagnose
 from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.selection import check_backend_name
 from vecprop.splitting import divide
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Choices, Prepared, kinds_of, learn, without_missing
@@ -69,12 +80,28 @@ class Settings:
     backend: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Sequence):
+            raise TypeError(f"hidden must be a sequence of numbers of units, got {self.hidden!r}")
+        for l, units in enumerate(self.hidden):
+            check_positive_integer(units, f"hidden[{l}]")
+        get_activation(self.activation)
+        check_number(self.learning_rate, "learning_rate", zero=False)
+        if self.batch_size is not None:
+            check_positive_integer(self.batch_size, "batch_size")
+        check_number(self.l2, "l2")
+        check_real(self.dropout, "dropout", "in [0, 1)", lambda share: 0 <= share < 1)
+        if self.backend is not None:
+            check_backend_name(self.backend)
         check_positive_integer(self.epochs, "epochs")
         check_positive_integer(self.patience, "patience")
         check_positive_integer(self.networks, "networks")
         for name in ("test_share", "validation_share"):
             check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
         streams.check_seed(self.seed)
+        check_every(self.checkpoint_every)
+        check_flag(self.resume, "resume")
+        if self.checkpoint is not None:
+            check_path(self.checkpoint, "checkpoint")
         if self.resume and self.checkpoint is None:
             raise ValueError("resume goes on from a checkpoint, and there is none: name its file (--checkpoint)")
 
@@ -128,7 +155,10 @@ def plan(
     ValueError
         For what cannot be trained on: see `find_target`, `find_kind`; fewer than 10 examples.
     """
-    choices = choices or Choices()
+    check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
+    check_text(target, "target")
+    check_flag(drop_unlabelled, "drop_unlabelled")
+    choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
     table, unlabelled = without_missing(table, choices.missing), 0
     name = table.find(target, "target")
     if drop_unlabelled:
@@ -150,8 +180,12 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     KeyboardInterrupt
         On Ctrl-C; a checkpoint, if one was asked for, has what was reached.
     """
+    check_instance(plan, Plan, "plan", "what tabular.plan returns")
+    wanted = "tabular.Settings or None"
+    settings = Settings() if settings is None else check_instance(settings, Settings, "settings", wanted)
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
     begin = time.perf_counter()
-    settings = settings or Settings()
     y = plan.target.values(plan.table)
     known, held_out = split(y, plan.target.task, settings)
     training, test = plan.table.take(known), plan.table.take(held_out)

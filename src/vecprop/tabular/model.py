@@ -106,4 +106,8 @@ def from_parts(
     preparation = Preparation.from_json(header["preparation"])
     if len(preparation.features) != estimator.n_features_in_:
         raise ValueError(f"{len(preparation.features)} features for a network of {estimator.n_features_in_}")
-    return TableModel(preparation, Target(**header["target"]), estimator, dict(header["about"]))
+    about = header["about"]
+    if not isinstance(about, dict):
+        raise TypeError("its about is no object")
+    classes = estimator.classes_ if isinstance(estimator, MLPClassifier) else None
+    return TableModel(preparation, Target.from_json(header["target"], classes), estimator, about)

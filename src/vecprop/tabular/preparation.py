@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.arguments import check_positive_integer, check_text, check_texts
 from vecprop.errors import unknown_name
 from vecprop.tabular.columns import (
     KINDS,
@@ -22,6 +23,7 @@ from vecprop.tabular.columns import (
     LeftOut,
     Number,
     Numeric,
+    check_fields,
     decimal_of,
     find_kind,
     texts,
@@ -109,8 +111,11 @@ class Preparation:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preparation:
         """Return the preparation that `to_json` described; ValueError or KeyError if none of this version did."""
-        left_out = {str(name): str(reason) for name, reason in value["left_out"].items()}
-        return cls(tuple(map(_column, value["columns"])), left_out, tuple(map(str, value["missing"])))
+        left_out = {name: str(reason) for name, reason in value["left_out"].items()}
+        preparation = cls(tuple(map(_column, value["columns"])), left_out, tuple(map(str, value["missing"])))
+        if len({*preparation.names, *preparation.left_out}) < len(preparation.columns) + len(preparation.left_out):
+            raise ValueError("a column stands twice in its preparation")
+        return preparation
 
     def __str__(self) -> str:
         width = max(map(len, (*self.names, *self.left_out)), default=0)
@@ -121,8 +126,7 @@ class Preparation:
 
 def _column(value: Mapping[str, Any]) -> Column:
     cls = KINDS[value["kind"]]
-    given = {f.name: value[f.name] for f in fields(cls)}
-    column: Column = cls(**{name: tuple(entry) if isinstance(entry, list) else entry for name, entry in given.items()})
+    column: Column = cls(**check_fields(cls, value))
     return column
 
 
@@ -142,6 +146,14 @@ class Choices:
     date_format: str | None = None
     missing: Sequence[str] = ()
     most_categories: int = MOST_CATEGORIES
+
+    def __post_init__(self) -> None:
+        for argument in ("drop", "categorical", "numeric"):
+            check_texts(getattr(self, argument), argument, "names of columns")
+        check_texts(self.missing, "missing", "texts")
+        if self.date_format is not None:
+            check_text(self.date_format, "date_format")
+        check_positive_integer(self.most_categories, "most_categories")
 
 
 def without_missing(table: Table, texts: Sequence[str]) -> Table:

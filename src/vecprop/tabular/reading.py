@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.arguments import check_flag, check_path, check_text
 from vecprop.tables import PathLike, infer_delimiter, names_of_header
 
 if TYPE_CHECKING:
@@ -142,8 +143,15 @@ def read(
     ValueError
         For a file that is empty or has only a header, is no table, or is damaged; for columns of one name.
     """
+    source = check_path(path)
+    header = None if header is None else check_flag(header, "header")
+    if delimiter is not None and (
+        not isinstance(delimiter, str) or len(delimiter) != 1 or not "\0" < delimiter < "\x80" or delimiter in '"\r\n'
+    ):
+        raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
+    if encoding is not None and not (check_text(encoding, "encoding") and encoding.isprintable()):
+        raise ValueError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}")
     polars = import_polars()
-    source = os.fspath(path)
     if Path(source).is_dir():
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
     if not Path(source).exists():
@@ -169,6 +177,7 @@ def read(
 
 def table_of(given: Any, what: str = "data") -> Table:
     """Return a table, the file of a path, or a data frame of polars or pandas as a table."""
+    check_text(what, "what")
     if isinstance(given, Table):
         return given
     if isinstance(given, str | os.PathLike):
@@ -193,8 +202,6 @@ def _read_csv(polars: Any, source: str, delimiter: str | None, encoding: str | N
         raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
     if delimiter is None:
         delimiter = infer_delimiter(text)
-    elif len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
     first = next((cells for _, cells in _records(text, delimiter, source) if any(map(str.strip, cells))), None)
     if first is None:
         raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")

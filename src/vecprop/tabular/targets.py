@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.errors import unknown_name
+from vecprop.arguments import check_choice
 from vecprop.tables import MISSING, MOST_INTEGER_CLASSES
-from vecprop.tabular.columns import Numeric, find_kind, label, numbers, texts
+from vecprop.tabular.columns import Numeric, check_fields, find_kind, label, numbers, texts
 from vecprop.tabular.reading import Table, first_rows, import_polars
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ class Target:
         """Return the target as what JSON can hold."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], classes: npt.NDArray[Any] | None) -> Target:
+        """Return the target that `to_json` described, of these classes, None for a regression; ValueError otherwise."""
+        target = cls(**check_fields(cls, value))
+        if target.task != ("regression" if classes is None else "classification"):
+            raise ValueError(f"task {target.task!r} for a network that does something else")
+        if target.whole != (classes is not None and classes.dtype.kind in "iu"):
+            raise ValueError(f"whole {target.whole!r} for classes that are otherwise")
+        return target
+
 
 def find_target(table: Table, name: str, task: str | None = None) -> Target:
     """Return the target of this name (or index), its task found out unless given.
@@ -61,8 +72,8 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
     ValueError
         If there is no such column, a target is missing, all are alike, or they do not fit the task.
     """
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task: {unknown_name('task', task, TASKS)}")
+    if task is not None:
+        check_choice(task, "task", TASKS)
     name = table.find(name, "target")
     _refuse_missing(table, name)
     target = _of_text(table, name, task) if _is_text(table, name, task) else _of_numbers(table, name, task)

@@ -1,0 +1,35 @@
+"""Whether a folder is the user's own: programs are taken from no other."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def why_not_private(folder: str | os.PathLike[str]) -> str:
+    """Return why others than the user and root can put files into a folder, or "" if they cannot.
+
+    A folder that is not there yet is judged by the one in which it would be made. Permissions for a group are the
+    group's own business. On Windows, where a user's folders are private, the answer is always "".
+
+    >>> why_not_private("/")
+    ''
+    """
+    if not hasattr(os, "getuid"):
+        return ""
+    path = Path(os.path.realpath(os.path.expanduser(folder)))
+    for place in (path, *path.parents):
+        try:
+            status = place.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return f"{place} cannot be looked at ({error.strerror})"
+        if status.st_uid not in (0, os.getuid()):
+            return f"{place} belongs to another user"
+        # in a folder with the sticky bit, as /tmp, others can add files but not touch those of the user
+        sticky = place != path and status.st_mode & stat.S_ISVTX
+        if status.st_mode & stat.S_IWOTH and not sticky:
+            return f"everybody can write into {place}"
+    return ""

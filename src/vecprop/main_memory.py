@@ -1,0 +1,70 @@
+"""How much main memory this process can still take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_MEMORY = Path("/proc/meminfo")
+_PROCESS = Path("/proc/self/statm")
+_GROUP = Path("/sys/fs/cgroup")  # of a container, its own
+
+
+def free_main_memory() -> int | None:
+    """Return the bytes that can be had: what the system has, the container and the limit of the process let through.
+
+    None where the system does not tell.
+    """
+    known = [bytes_ for bytes_ in (_of_the_system(), _of_the_group(), room_below_the_limit()) if bytes_ is not None]
+    return max(min(known), 0) if known else None
+
+
+def free_swap() -> int:
+    """Return the bytes to which the system can swap, 0 where it does not tell."""
+    return _told("SwapFree") or 0
+
+
+def _told(name: str) -> int | None:
+    """Return a line of what Linux tells of its memory, in bytes."""
+    try:
+        lines = _MEMORY.read_text("ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)
+
+
+def _of_the_system() -> int | None:
+    """Return what is available without swapping: unused, or holding copies of files that can be dropped."""
+    available = _told("MemAvailable")
+    if available is not None:
+        return available
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return None
+
+
+def _of_the_group() -> int | None:
+    """Return what the limit of a container leaves, copies of files not counted."""
+    try:
+        limit = (_GROUP / "memory.max").read_text("ascii").strip()
+        if limit == "max":
+            return None
+        used = int((_GROUP / "memory.current").read_text("ascii"))
+        stats = dict(line.split() for line in (_GROUP / "memory.stat").read_text("ascii").splitlines())
+        return int(limit) - used + int(stats.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return None
+
+
+def room_below_the_limit() -> int | None:
+    """Return what `ulimit -v` leaves, None if it is not set."""
+    try:
+        import resource  # not on Windows
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit == resource.RLIM_INFINITY:
+            return None
+        return limit - int(_PROCESS.read_text("ascii").split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None

@@ -1,0 +1,144 @@
+"""Faults for tests of what is written to disk: system calls that fail, stop half-way, or are the last of the process.
+
+`recorded(action)` tells which calls a save makes; `faults_of` makes the list of all that can happen at them; `injected`
+lets one of them happen; `dies_at` lets it happen in a process of its own that ends there, without any clean-up.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from unittest import mock
+
+from vecprop import atomic
+
+# What a save asks of the system. `os` and `fcntl` of vecprop.atomic stand for it: everything goes through them.
+CALLS = (
+    "stat", "open", "flock", "listdir", "lstat", "chmod", "write", "fsync", "replace", "unlink", "close",
+)  # fmt: skip
+ERRORS = ("EIO", "ENOSPC", "EACCES", "EROFS")
+EXIT_CODE = 77
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at the n-th call of a name, counted from 1.
+
+    effect : the name of an errno, "short" (of a write: a part is taken), "interrupt" (KeyboardInterrupt), "exit"
+    after : whether the call is done before it happens
+    """
+
+    call: str
+    n: int
+    effect: str
+    after: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.effect} {'after' if self.after else 'at'} {self.call} {self.n}"
+
+
+class _Calls:
+    """Stands for a module: counts the calls of the functions above, and lets the fault happen."""
+
+    def __init__(self, module, seen, fault, exits):
+        self._module, self._seen, self._fault, self._exits = module, seen, fault, exits
+
+    def __getattr__(self, name):
+        value = getattr(self._module, name)
+        return self._watched(name, value) if name in CALLS else value
+
+    def _watched(self, name, call):
+        def watched(*arguments):
+            self._seen.append(name)
+            fault = self._fault
+            if fault is None or (fault.call, fault.n) != (name, self._seen.count(name)):
+                return call(*arguments)
+            if fault.effect == "short":
+                descriptor, data = arguments
+                return call(descriptor, data[: max(1, len(data) // 3)])
+            result = None
+            if fault.after:
+                with contextlib.suppress(OSError):  # what the system itself says is no hindrance
+                    result = call(*arguments)
+            return self._happen(fault, result)
+
+        return watched
+
+    def _happen(self, fault, result):
+        if fault.effect == "exit":
+            self._exits(EXIT_CODE)
+        if fault.call == "open" and fault.after:
+            os.close(result)  # nobody has got its number
+        if fault.effect == "interrupt":
+            raise KeyboardInterrupt
+        number = getattr(errno, fault.effect)
+        raise OSError(number, os.strerror(number))
+
+
+@contextlib.contextmanager
+def injected(fault=None, exits=os._exit):
+    """Let a fault happen in whatever `write_atomically` writes meanwhile; gives the list of the calls as they come."""
+    seen = []
+    with (
+        mock.patch.object(atomic, "os", _Calls(os, seen, fault, exits)),
+        mock.patch.object(atomic, "fcntl", _Calls(fcntl, seen, fault, exits)),
+    ):
+        yield seen
+
+
+def recorded(action):
+    """Return the names of the calls that an action makes, in their order."""
+    with injected() as seen:
+        action()
+    return list(seen)
+
+
+def faults_of(seen, effects=(*ERRORS, "EINTR", "interrupt"), deaths=True):
+    """Return every fault that can happen at the calls: before and after each, a short write at each write."""
+    counted, faults = Counter(), []
+    for name in seen:
+        counted[name] += 1
+        n = counted[name]
+        for effect in effects:
+            faults.append(Fault(name, n, effect))
+            if effect != "EINTR":  # which says that nothing was done
+                faults.append(Fault(name, n, effect, after=True))
+        if name == "write":
+            faults.append(Fault(name, n, "short"))
+        if deaths:
+            faults += [Fault(name, n, "exit", after) for after in (False, True)]
+    return faults
+
+
+def in_process(action):
+    """Do something in a process of its own, a fork of this one, and return its exit code; -9 if it was killed."""
+    process = forked(action)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def forked(action):
+    """Start something in a process of its own, a fork of this one, and return its id; exit code 0, 1 for an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX and Python warn of forks beside threads; the child needs none of them
+        process = os.fork()
+    if process:
+        return process
+    code = 1
+    try:
+        action()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def dies_at(action, fault):
+    """Do something in a process of its own that ends at once where the fault is, and return its exit code."""
+
+    def dying():
+        with injected(fault):
+            action()
+
+    return in_process(dying)

@@ -1,0 +1,54 @@
+"""Mutants that compute the same as the original, each with the reason: {module: {mutant: reason}}."""
+
+_CUT = "at |z| = 10 and beyond tanh(u) is 1 to the last bit, wherever z is cut"
+_SYMMETRIC = "4s / (1 + s)² is the same for s and 1/s"
+
+_NUMBERS = "NumPy takes a number there, too; the standard does since 2024.12"
+_TWO_AXES = "of an array with two axes"
+
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "normalization": {
+        "update_statistics: _FORGET * xp.ones_like(count) → _FORGET / xp.ones_like(count)": "divided by 1",
+        "update_statistics: _FORGET * xp.ones_like(count) → _FORGET": _NUMBERS,
+        "input_scale: -1 → 1": _TWO_AXES,
+        "input_scale: -1 → 1 (2)": _TWO_AXES,
+        "input_scale: -1 → 1 (3)": _TWO_AXES,
+        "input_scale: -1 → 1 (4)": _TWO_AXES,
+        "input_scale: -1 → 1 (5)": _TWO_AXES,
+        "input_scale: xp.where(share > 0, X, xp.nan * xp.ones_like(X)) if w is not None else X"
+        " → xp.where(share > 0, X, xp.nan * xp.ones_like(X))": "without weights every share is positive",
+        "input_scale: xp.nan * xp.ones_like(X) → xp.nan / xp.ones_like(X)": "NaN divided by 1",
+        "input_scale: xp.nan * xp.ones_like(X) → xp.nan": _NUMBERS,
+        "input_scale: xp.ones_like(X) → xp.zeros_like(X)": "NaN times 0 is NaN",
+    },
+    "activations": {
+        "softplus: xp.where(real_part(xp, Z) >= 0, Z, -Z) if is_complex(xp, Z) else xp.abs(Z)"
+        " → xp.where(real_part(xp, Z) >= 0, Z, -Z)": "|Z|, written in another way",
+        "GELU._inner: xp.abs(real_part(xp, Z)) > 10.0 → xp.abs(real_part(xp, Z)) >= 10.0": "10 is cut to 10",
+        "GELU._inner: 10.0 → 20.0": _CUT,
+        "GELU._inner: 10.0 → 20.0 (2)": _CUT,
+        "GELU._inner: real_part(xp, Z) → Z": "the modulus of a complex step is that of its real part",
+        "GELU._inner: real_part(xp, Z) → Z (2)": _CUT,
+        "GELU.derivative: xp.abs(u) → u": _SYMMETRIC,
+        "GELU.derivative: -2.0 → 2.0": _SYMMETRIC,
+    },
+    "initializers": {
+        "module: False → True": "the default serves `zeros` alone, whose numbers are 0 in any distribution"
+    },
+    "losses/regression": {
+        "Huber.values: real_part(xp, far) <= self.delta → real_part(xp, far) < self.delta": (
+            "at |r| = δ both branches are δ"
+        ),
+        "Poisson.values: 1.0 → 2.0": "ln of it stands where y is 0, and is not chosen there",
+    },
+    "regularization": {
+        "penalties: total + propagation.penalty(layers, l2, m) → propagation.penalty(layers, l2, m)": (
+            "total is 0 there"
+        ),
+    },
+    "optimizers": {
+        "clip_by_norm: 1 → 0 (2)": "-0 for the axis of an array that has one",
+        "clip_by_norm: most * xp.ones_like(norm) → most / xp.ones_like(norm)": "divided by 1",
+        "clip_by_norm: most * xp.ones_like(norm) → most": _NUMBERS,
+    },
+}

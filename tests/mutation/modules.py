@@ -1,0 +1,30 @@
+"""The modules of the mathematical core, and the quick tests that are to notice a mistake in each.
+
+All on NumPy; the doctests of a module are tests as well.
+"""
+
+from __future__ import annotations
+
+# What the tests are taken from: no JAX, no peers, nothing slow
+OPTIONS = (
+    "-m", "not gpu and not slow and not alone",
+    "-k", "not jax and not cupy and not torch and not optax and not memory",
+)  # fmt: skip
+
+COMPLEX = "tests/test_array_api.py::test_complex_step_under_array_api_strict"  # no order of complex numbers there
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "propagation": ("tests/test_worked_example.py", "tests/test_gradients.py", "tests/test_network.py"),
+    "activations": ("tests/test_activations.py", "tests/test_losses.py", COMPLEX),
+    "losses/base": ("tests/test_losses.py", "tests/test_bad_input.py"),
+    "losses/classification": ("tests/test_losses.py", "tests/test_bad_input.py", COMPLEX),
+    "losses/regression": ("tests/test_losses.py", COMPLEX),
+    "regularization": ("tests/test_regularization.py",),
+    "normalization": ("tests/test_regularization.py",),
+    "dropout": ("tests/test_regularization.py",),
+    "stages": ("tests/test_regularization.py", "tests/test_numpy_backend.py"),
+    "flat": ("tests/test_flat.py",),
+    "trees": ("tests/test_flat.py", "tests/test_optimizers.py"),
+    "initializers": ("tests/test_network.py",),
+    "optimizers": ("tests/test_optimizers.py",),
+}

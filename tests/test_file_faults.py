@@ -1,0 +1,437 @@
+"""Saving while everything that can go wrong does: no model file is lost, mixed or torn, and nothing is left behind."""
+
+import errno
+import hashlib
+import os
+import random
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from faults import EXIT_CODE, Fault, dies_at, faults_of, forked, in_process, injected, recorded
+from test_cli import ENVIRONMENT
+from vecprop import atomic
+from vecprop.atomic import write_atomically
+
+pytest.importorskip("safetensors")
+pytestmark = pytest.mark.reliability
+
+NET = vp.Network((2, 3, 1))
+OLD, NEW, NEXT = (NET.init(seed=seed) for seed in range(3))
+SURVIVED = ("EINTR", "short")
+
+
+class Place:
+    """A folder with a model, a link to it in another folder, and what a killed writer has left."""
+
+    def __init__(self, folder, leftover):
+        self.folder, self.leftover = folder / "models", leftover
+        self.path, self.link = self.folder / "model.safetensors", folder / "link"
+        self.folder.mkdir()
+        self.link.symlink_to(self.path)
+        vp.save(self.path, NET, OLD)
+        self.path.chmod(0o640)
+        self.begin()
+
+    def begin(self):
+        vp.save(self.path, NET, OLD)
+        if self.leftover:
+            self.left_by_the_dead().write_bytes(b"half a mod")
+
+    def left_by_the_dead(self, machine=None):
+        machine = machine or atomic._machine()
+        return self.folder / f"{atomic._prefix(self.path)}{machine}-{'0' * 16}.tmp"
+
+    def save(self, params=NEW):
+        vp.save(self.link, NET, params)
+
+    def holds(self):
+        """Which parameters the file has; loading checks that it is whole."""
+        W = vp.load(self.path).params[0].W
+        (found,) = [name for name, p in (("old", OLD), ("new", NEW), ("next", NEXT)) if np.array_equal(W, p[0].W)]
+        return found
+
+    def temporary_files(self):
+        return [name for name in os.listdir(self.folder) if name != self.path.name]
+
+    def check_the_next_save(self):
+        self.save(NEXT)
+        assert self.holds() == "next"
+        assert self.temporary_files() == []
+        assert self.link.is_symlink()
+        assert stat.S_IMODE(self.path.stat().st_mode) == 0o640
+
+
+@pytest.fixture(params=[False, True], ids=["alone", "with-a-leftover"])
+def place(request, tmp_path, amount):
+    """A place on the disk; in the short version in memory, where that can be, since flushing costs nothing there."""
+    memory = Path("/dev/shm")
+    if not amount(memory.is_dir() and os.access(memory, os.W_OK), False):
+        yield Place(tmp_path, request.param)
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Place(Path(folder), request.param)
+
+
+def test_every_system_call_of_a_save_fails_once(place, amount, figure):
+    seen = recorded(place.save)
+    replaced = place_of(seen, "replace", 1)
+    points = faults_of(seen, deaths=False) * amount(1, 3)
+    reported = survived = 0
+    for fault in points:
+        place.begin()
+        open_files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+        error = None
+        try:
+            with injected(fault):
+                place.save()
+        except (OSError, KeyboardInterrupt) as caught:
+            error = caught
+        survived += error is None
+        reported += error is not None
+        here = place_of(seen, fault.call, fault.n)
+        there = error is None or here > replaced or (here == replaced and fault.after)
+        assert place.holds() == ("new" if there else "old"), str(fault)
+        assert error is None or fault.effect not in SURVIVED, str(fault)
+        if isinstance(error, OSError):
+            assert error.errno == getattr(errno, fault.effect), str(fault)
+            assert str(place.link) in str(error), str(fault)
+        else:
+            assert (error is None) != (fault.effect == "interrupt"), f"{fault}: {error!r}"
+        assert set(place.temporary_files()) <= {place.left_by_the_dead().name}, str(fault)
+        if open_files is not None and (fault.call, fault.after) != ("close", False):
+            assert len(os.listdir("/proc/self/fd")) == open_files, f"{fault}: a descriptor is left open"
+        place.check_the_next_save()
+    figure(
+        f"each system call of a save fails, {'beside a leftover' if place.leftover else 'before and after it is done'}",
+        f"{len(points)} faults: {reported} reported, {survived} survived; old or new model whole after all",
+        "all whole, no temporary file after the next save",
+    )
+
+
+def place_of(seen, call, n):
+    """The place of the n-th call of a name among all."""
+    return [i for i, name in enumerate(seen) if name == call][n - 1]
+
+
+def test_a_process_ends_at_every_system_call_of_a_save(place, amount, figure):
+    seen = recorded(place.save)
+    replaced = place_of(seen, "replace", 1)
+    points = faults_of(seen, effects=()) * amount(1, 5)
+    points = [fault for fault in points if fault.effect == "exit"]
+    left = 0
+    for fault in points:
+        place.begin()
+        assert dies_at(place.save, fault) == EXIT_CODE, str(fault)
+        here = place_of(seen, fault.call, fault.n)
+        assert place.holds() == ("new" if here > replaced or (here == replaced and fault.after) else "old"), str(fault)
+        left += bool(place.temporary_files())
+        place.check_the_next_save()
+    figure(
+        f"the process ends at each system call of a save{', beside a leftover' if place.leftover else ''}",
+        f"{len(points)} ends, {left} left a temporary file, which the next save removed; old or new model whole",
+        "all whole, no temporary file after the next save",
+    )
+
+
+def test_two_faults_at_once(tmp_path):
+    """The disk is full, and then not even the temporary file can be removed: the first error counts."""
+    place = Place(tmp_path, leftover=False)
+    with injected(Fault("unlink", 1, "EIO")) as seen:
+        write = atomic.os.write
+        atomic.os.write = lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        with pytest.raises(OSError, match="No space left") as caught:
+            place.save()
+        atomic.os.write = write
+    assert caught.value.errno == errno.ENOSPC and "unlink" in seen
+    assert place.holds() == "old" and len(place.temporary_files()) == 1
+    place.check_the_next_save()
+
+
+def test_the_order_in_which_power_failures_do_no_harm(tmp_path):
+    """The bytes are on the disk before the name points to them, and the name is before the save is done."""
+    place = Place(tmp_path, leftover=False)
+    seen = recorded(place.save)
+    order = [name for name in seen if name in ("write", "fsync", "replace")]
+    assert order == ["write", "fsync", "replace", "fsync"]
+    assert seen.index("chmod") < seen.index("write"), "what others may not read is never theirs to read"
+    assert seen.index("open", seen.index("replace")), "the directory"
+
+
+def test_many_short_writes(tmp_path):
+    data = random.Random(0).randbytes(5000)
+    with injected() as seen:
+        write = atomic.os.write
+        atomic.os.write = lambda descriptor, rest: write(descriptor, rest[:7])
+        write_atomically(tmp_path / "file", data)
+    assert (tmp_path / "file").read_bytes() == data and seen.count("write") == -(-5000 // 7)
+    with injected():
+        atomic.os.write = lambda *_: 0
+        with pytest.raises(OSError, match=r"wrote nothing.*file"):
+            write_atomically(tmp_path / "file", data)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of Linux")
+def test_a_real_disk_that_takes_no_more(tmp_path):
+    """The kernel's own short write, and its error after it."""
+    place = Place(tmp_path, leftover=False)
+
+    def save():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
+        with pytest.raises(OSError, match=str(place.link)) as caught:
+            place.save()
+        assert caught.value.errno == errno.EFBIG
+
+    assert place.path.stat().st_size > 500
+    assert in_process(save) == 0
+    assert place.holds() == "old" and place.temporary_files() == []
+
+
+# --- leftovers, and what is none --------------------------------------------------------------------------------
+
+
+def test_the_file_of_a_live_writer_stays(tmp_path):
+    """A writer that has stopped in the middle of it goes on after another has saved to the same target."""
+    place = Place(tmp_path, leftover=True)
+    reads, writes = os.pipe()
+
+    def slow():
+        with injected():
+            fsync = atomic.os.fsync
+
+            def stops(descriptor):
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    os.write(writes, b"x")
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                fsync(descriptor)
+
+            atomic.os.fsync = stops
+            place.save(NEW)
+
+    process = forked(slow)
+    os.read(reads, 1)
+    os.waitpid(process, os.WUNTRACED)
+    (live,) = [name for name in place.temporary_files() if name != place.left_by_the_dead().name]
+    os.utime(place.folder / live, (0, 0))  # however long it stands still
+    place.save(NEXT)
+    assert place.holds() == "next" and len(place.temporary_files()) == 1, "the leftover went, the live one's stayed"
+    os.kill(process, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    assert place.holds() == "new" and place.temporary_files() == []
+
+
+def test_what_is_no_leftover_of_this_target_stays(tmp_path):
+    place = Place(tmp_path, leftover=False)
+    others = [
+        place.folder / ".vecprop-0123456789abcdef.tmp",
+        place.folder / f"{atomic._prefix(place.folder / 'another')}{atomic._machine()}-{'0' * 16}.tmp",
+        place.folder / "model.safetensors.tmp",
+    ]
+    for other in others:
+        other.write_bytes(b"")
+        os.utime(other, (0, 0))
+    pipe = place.left_by_the_dead()
+    os.mkfifo(pipe)
+    place.save()
+    assert sorted(place.temporary_files()) == sorted(path.name for path in [*others, pipe])
+
+
+@pytest.mark.parametrize("why", ["another machine", "no locks", "locks that lock nothing"])
+def test_where_locks_tell_nothing_age_decides(tmp_path, monkeypatch, why):
+    place = Place(tmp_path, leftover=False)
+    left = place.left_by_the_dead("01234567" if why == "another machine" else None)
+    if why == "no locks":
+        monkeypatch.setattr(atomic, "fcntl", None)
+    elif why == "locks that lock nothing":
+        monkeypatch.setattr(atomic.fcntl, "flock", lambda *_: None)
+    left.write_bytes(b"half")
+    place.save()
+    assert place.temporary_files() == [left.name], "it may be a live writer's"
+    two_days_ago = time.time() - 2 * 86400
+    os.utime(left, (two_days_ago, two_days_ago))
+    place.save()
+    assert place.temporary_files() == []
+
+
+def test_a_writer_whose_file_was_taken_away_begins_anew(tmp_path):
+    """Between making the file and locking it another may take it for a leftover."""
+    place = Place(tmp_path, leftover=False)
+    with injected() as seen:
+        flock, taken = atomic.fcntl.flock, []
+
+        def late(*arguments):
+            if not taken:
+                (name,) = place.temporary_files()
+                os.unlink(place.folder / name)
+                taken.append(name)
+            return flock(*arguments)
+
+        atomic.fcntl.flock = late
+        place.save()
+    assert taken and place.holds() == "new" and place.temporary_files() == []
+    assert seen.count("replace") == 1
+    with injected():
+        atomic.fcntl.flock = lambda *_: (_ for _ in ()).throw(BlockingIOError(errno.EAGAIN, "locked"))
+        open_files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+        with pytest.raises(OSError, match="others take the temporary files away"):
+            place.save(NEXT)
+        assert open_files is None or len(os.listdir("/proc/self/fd")) == open_files
+    assert place.holds() == "new"
+
+
+def test_links_in_a_circle_and_into_the_void(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match=r"'.*a'") as caught:
+        vp.save(tmp_path / "a", NET, NEW)
+    assert caught.value.errno == errno.ELOOP
+    (tmp_path / "link").symlink_to("file")
+    vp.save(tmp_path / "link", NET, NEW)
+    assert (tmp_path / "file").is_file() and (tmp_path / "link").is_symlink()
+    if os.geteuid():
+        os.chmod(tmp_path, 0o500)
+        with pytest.raises(PermissionError, match="file"):
+            vp.save(tmp_path / "file", NET, NEW)
+        os.chmod(tmp_path, 0o700)
+
+
+# --- at the same time -------------------------------------------------------------------------------------------
+
+
+def checked(data):
+    """The number of the version in a file of `version`, whose checksum has to be right."""
+    assert hashlib.sha256(data[32:]).digest() == data[:32], "torn"
+    return int.from_bytes(data[32:40], "big")
+
+
+def version(n):
+    body = n.to_bytes(8, "big") + random.Random(n).randbytes(1000 + n * 7919 % 100_000)
+    return hashlib.sha256(body).digest() + body
+
+
+def test_two_processes_read_while_one_saves(tmp_path, amount, figure):
+    """Model files in turn with plain ones, which show the order too: versions never go back."""
+    path, plain, done = tmp_path / "model", tmp_path / "plain", tmp_path / "done"
+    saves = amount(50, 1000)
+    vp.save(path, NET, OLD)
+    write_atomically(plain, version(0))
+    counts = [os.pipe() for _ in range(2)]
+
+    def read(pipe):
+        reads = last = 0
+        while not done.exists() or not reads:
+            seed = vp.load(path).params[0].W
+            assert any(np.array_equal(seed, params[0].W) for params in (OLD, NEW))
+            newest = checked(plain.read_bytes())
+            assert newest >= last, "an older version came back"
+            last, reads = newest, reads + 2
+        os.write(pipe, reads.to_bytes(8, "big"))
+
+    readers = [forked(lambda pipe=writes: read(pipe)) for _, writes in counts]
+    for n in range(1, saves + 1):
+        vp.save(path, NET, NEW if n % 2 else OLD)
+        write_atomically(plain, version(n))
+    done.touch()
+    assert [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in readers] == [0, 0]
+    reads = sum(int.from_bytes(os.read(pipe, 8), "big") for pipe, _ in counts)
+    assert reads >= 4 and sorted(os.listdir(tmp_path)) == ["done", "model", "plain"]
+    figure(f"{2 * saves} saves under two reading processes", f"{reads} reads, none torn", "none torn")
+
+
+def test_several_processes_save_to_one_target(tmp_path, amount):
+    """Each sees the others' temporary files, and leaves them alone."""
+    path = tmp_path / "model"
+    times = amount(30, 300)
+
+    def save(which):
+        for n in range(times):
+            write_atomically(path, version(10 * n + which))
+            checked(path.read_bytes())
+
+    processes = [forked(lambda which=which: save(which)) for which in range(3)]
+    assert [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes] == [0, 0, 0]
+    assert checked(path.read_bytes()) // 10 == times - 1 and os.listdir(tmp_path) == ["model"]
+
+
+def test_kill_at_any_moment(tmp_path, amount, figure):
+    """SIGKILL at a random time, again and again, on what the killed ones before have left."""
+    place = Place(tmp_path, leftover=False)
+    chance, found, left = random.Random(0), Counter(), 0
+    times = amount(15, 300)
+
+    def save_for_ever():
+        n = 0
+        while True:
+            place.save((OLD, NEW)[n % 2])
+            n += 1
+
+    for _ in range(times):
+        process = forked(save_for_ever)
+        time.sleep(chance.uniform(0.005, 0.03))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        found[place.holds()] += 1
+        left += bool(place.temporary_files())
+    place.check_the_next_save()
+    assert sum(found.values()) == times
+    figure(
+        "SIGKILL at a random moment while a process saves over and over",
+        f"{times} kills, {left} left a temporary file, which the next writer removed; a whole model after all",
+        "all whole",
+    )
+
+
+# --- the kernel's own errors ------------------------------------------------------------------------------------
+
+STRACE = shutil.which("strace")
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace lets the kernel's calls fail")
+@pytest.mark.parametrize(
+    ("inject", "survives"),
+    [
+        ("fsync:error=EINTR:when=1", True),
+        ("flock:error=EINTR:when=1", True),
+        ("rename:error=EINTR:when=1", True),
+        ("chmod:error=EINTR:when=1", True),
+        ("fsync:error=EIO:when=1", False),
+        ("fsync:error=EIO:when=2", False),
+        ("fsync:error=ENOSPC:when=1", False),
+        ("rename:error=EIO:when=1", False),
+        ("chmod:error=EIO:when=1", False),
+        ("flock:error=ENOLCK:when=1", True),
+        ("fsync:signal=KILL:when=1", False),
+        ("rename:signal=KILL:when=1", False),
+    ],
+)
+def test_errors_of_the_kernel_itself(tmp_path, amount, inject, survives):
+    """What the tests above let happen in Python happens below Python; in the long version."""
+    if amount(True, False) and inject != "fsync:error=EINTR:when=1":
+        pytest.skip("with --long")
+    path = tmp_path / "model"
+    write_atomically(path, version(1))
+    code = f"from vecprop.atomic import write_atomically as w; w({str(path)!r}, {version(2)!r})"
+    command = [STRACE, "-f", "-qq", "-o", "/dev/null", "-e", f"inject={inject}", sys.executable, "-c", code]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+    if "ptrace" in done.stderr:
+        pytest.skip(f"strace may not trace here: {done.stderr.strip()}")
+    assert (done.returncode == 0) == survives, done.stderr
+    new = survives or "when=2" in inject  # the second flush is that of the directory
+    assert checked(path.read_bytes()) in ((1, 2) if inject.startswith("rename:signal") else (1 + new,))
+    if "signal" not in inject:
+        assert os.listdir(tmp_path) == ["model"]
+        assert survives or str(path) in done.stderr
+    write_atomically(path, version(3))
+    assert os.listdir(tmp_path) == ["model"]

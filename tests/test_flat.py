@@ -1,0 +1,85 @@
+"""One buffer for all parameters: what goes in comes out, in order, and the layout is a value."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from vecprop.flat import Leaf, layout
+from vecprop.normalization import Scale
+from vecprop.trees import leaves_of, map_tree, map_trees, unzip_trees
+
+STACKS = [(), (1,), (4,), (2, 3)]
+
+
+def make_tree(stack=()):
+    """Two layers and the parameters of a normalization, every number another."""
+    shapes = [(3, 2), (3, 1), (1, 3), (1, 1), (3, 1), (3, 1)]
+    numbers = iter(range(1000))
+    W1, b1, W2, b2, gamma, beta = (
+        np.array([next(numbers) for _ in range(int(np.prod((*stack, *s))))], dtype=float).reshape(*stack, *s)
+        for s in shapes
+    )
+    return (vp.Layer(W1, b1), vp.Layer(W2, b2), Scale(gamma, beta))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_goes_in_comes_out(stack, apart):
+    tree = make_tree(stack)
+    plan = layout(tree, apart)
+    buffers = plan.pack(np, tree)
+    back = plan.unpack(np, buffers)
+    assert [type(part) for part in back] == [vp.Layer, vp.Layer, Scale]
+    for a, b in zip(leaves_of(back), leaves_of(tree), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert any(np.shares_memory(a, buffer) for buffer in leaves_of(buffers)), "a view: no copy for each step"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_one_buffer_holds_all_in_order(stack):
+    tree = make_tree(stack)
+    (buffer,) = layout(tree, apart=False).pack(np, tree)
+    rows = [a.reshape(*stack, -1) for a in leaves_of(tree)]
+    np.testing.assert_array_equal(buffer, np.concatenate(rows, axis=-1)[..., None])
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_weights_apart_from_the_rest(stack):
+    """Decay is for weights alone: W_1, W_2 in one buffer, b_1, b_2, γ, β in the other."""
+    tree = make_tree(stack)
+    (buffers,) = layout(tree, apart=True).pack(np, tree)
+    assert type(buffers) is vp.Layer
+    (W1, b1), (W2, b2), (gamma, beta) = map_tree(lambda a: a.reshape(*stack, -1), tree)
+    np.testing.assert_array_equal(buffers.W, np.concatenate([W1, W2], axis=-1)[..., None])
+    np.testing.assert_array_equal(buffers.b, np.concatenate([b1, b2, gamma, beta], axis=-1)[..., None])
+
+
+def test_an_update_of_the_buffer_is_an_update_of_every_array():
+    tree = make_tree()
+    plan = layout(tree, apart=False)
+    (buffer,) = plan.pack(np, tree)
+    for a, b in zip(leaves_of(plan.unpack(np, (2 * buffer + 1,))), leaves_of(tree), strict=True):
+        np.testing.assert_array_equal(a, 2 * b + 1)
+
+
+def test_a_layout_is_a_value():
+    """Equal shapes, equal layouts with one hash, so that a compiled epoch is found again; others are others."""
+    plan = layout(make_tree(), False)
+    assert plan == layout(map_tree(lambda a: a + 1, make_tree()), False)
+    assert hash(plan) == hash(layout(make_tree(), False))
+    assert plan != layout(make_tree(), True)
+    assert plan != layout(make_tree((2,)), False)
+    leaf = Leaf((5, 2, 3), True)
+    assert (leaf.stack, leaf.shape, leaf.is_weight) == ((5,), (2, 3), True)
+    assert leaf == Leaf((5, 2, 3), True) and hash(leaf) == hash(Leaf((5, 2, 3), True))
+    others = [Leaf((5, 2, 3), False), Leaf((4, 2, 3), True), Leaf((5, 3, 2), True), (5, 2, 3)]
+    assert all(leaf != other for other in others)
+    assert len({hash(leaf), *(hash(other) for other in others)}) == 5
+
+
+def test_trees_with_nothing_in_them():
+    assert list(leaves_of(None)) == []
+    assert map_trees(max, (), ()) == ()
+    assert unzip_trees((), 3, ()) == [(), (), ()]
+    layer, nothing = unzip_trees(((vp.Layer((1, 2), (3, 4)),), ()), 2, ((vp.Layer(0, 0),), ()))
+    assert layer == ((vp.Layer(1, 3),), ()) and nothing == ((vp.Layer(2, 4),), ())

@@ -1,0 +1,228 @@
+"""Memory that runs out: one error, what it says, and that the process goes on with what it says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vecprop as vp
+from helpers import backend_or_skip
+from vecprop import main_memory, memory
+
+pytestmark = pytest.mark.reliability
+ROOT = Path(__file__).parent.parent
+SOURCES = f"{ROOT / 'src'}{os.pathsep}{ROOT / 'backends'}"
+
+# A network whose pass over all examples takes 0.6 GiB, a process that may take 200 MiB more than it has, and the error.
+LIMITED = """
+import resource, sys, warnings
+warnings.simplefilter("error")
+import numpy as np
+import vecprop as vp
+
+backend = vp.get_backend(sys.argv[1])
+net = vp.Network((32, 512, 512, 1), hidden="relu")
+X, Y = np.ones((32, 40_000), "float32"), np.ones((1, 40_000), "float32")
+few = X[:, :2048], Y[:, :2048]
+params = net.init(backend=backend)
+moved = backend.asarray(X), backend.asarray(Y)
+net.gradients(params, *(a[:, :2048] for a in moved))
+
+import importlib.util
+if importlib.util.find_spec("sklearn"):
+    import vecprop.estimators  # its libraries are no part of what is measured
+with open("/proc/self/statm") as statm:
+    taken = int(statm.read().split()[0]) * resource.getpagesize()
+limit = taken + 200 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+def caught(call):
+    try:
+        call()
+    except vp.OutOfMemoryError as error:
+        assert isinstance(error, MemoryError) and isinstance(error, vp.VecpropError)
+        assert error.wanted > 10 * 2**20 and 0 < error.free < 2**30 and error.columns >= 64, vars(error)
+        assert str(error.columns) in str(error) and "free now" in str(error), error
+        again(error)                                    # also where it is still being handled
+        print(error.argument, error.columns, "|", error)
+    else:
+        raise AssertionError("there was enough memory")
+
+def fit(X=X, Y=Y, **options):
+    return vp.fit(net, X, Y, epochs=1, backend=backend, seed=3, **options)
+"""
+
+
+def limited(backend, code):
+    out = subprocess.run(
+        [sys.executable, "-c", LIMITED + code, backend],
+        env={**os.environ, "PYTHONPATH": SOURCES, "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert out.returncode == 0, out.stderr
+    return out.stdout.splitlines()
+
+
+FIT = """
+def again(error):
+    assert error.argument == "block_size"
+    result = fit(block_size=error.columns)              # what the error says
+    assert np.isfinite(result.history["cost"][0])
+caught(lambda: fit(block_size=None))
+assert np.isfinite(fit(batch_size=1024).history["cost"][0])
+"""
+PASS = """
+def again(error):
+    assert error.argument == "block_size"
+    J, grads = net.gradients(params, *moved, block_size=error.columns)
+    assert np.isfinite(float(J)) and np.isfinite(backend.to_numpy(grads[0].W)).all()
+caught(lambda: net.gradients(params, *moved, block_size=None))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS, /proc")
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_a_process_that_runs_out_of_memory_goes_on(backend, figure):
+    if backend == "jax":
+        pytest.importorskip("jax")
+    lines = [*limited(backend, FIT), *limited(backend, PASS)]
+    assert [line.split()[0] for line in lines] == ["block_size", "block_size"], lines
+    assert f"out of memory on {backend}" in lines[0]
+    figure(
+        f"a pass of 0.6 GiB where 200 MiB are left, {backend}: `fit`, `gradients`",
+        "`OutOfMemoryError` 2 of 2; the size it names trains",
+        "2 of 2",
+    )
+
+
+FORWARD = """
+def again(error):
+    assert error.argument == "X"
+    assert np.isfinite(backend.to_numpy(net.forward(params, moved[0][:, : error.columns]))).all()
+    assert np.isfinite(float(net.cost(params, *(a[:, : error.columns] for a in moved))))
+caught(lambda: net.forward(params, *moved[:1]))
+caught(lambda: net.cost(params, *moved))
+def again(error):
+    assert error.argument == "batch_size"
+    fit(*few, batch_norm=True, **{error.argument: error.columns})
+caught(lambda: fit(batch_norm=True))
+from vecprop.estimators import MLPClassifier
+rows, labels = np.asarray(X.T), np.arange(X.shape[1]) % 2
+def again(error):
+    MLPClassifier((512, 512), max_iter=1, block_size=None, batch_size=error.columns).fit(rows[:2048], labels[:2048])
+def estimate():
+    MLPClassifier((512, 512), max_iter=1, block_size=None, batch_size=len(rows)).fit(rows, labels)
+warnings.simplefilter("ignore")
+caught(estimate)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS, /proc")
+def test_forward_cost_batch_norm_and_estimators():
+    pytest.importorskip("sklearn")
+    lines = limited("numpy", FORWARD)
+    assert [line.split()[0] for line in lines] == ["X", "X", "batch_size", "block_size"], lines
+
+
+def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(backend, monkeypatch):
+    """Linux promises more memory than there is: what is hopeless is not begun."""
+    monkeypatch.setattr(memory, "free_swap", lambda: 0)
+    monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**27)
+    monkeypatch.setattr(type(backend), "has_gpu", False)
+    net = vp.Network((2, 4096, 1))
+    X, Y = vp.datasets.xor(m=16_000)
+    for call in (
+        lambda: vp.fit(net, X, Y, epochs=1, block_size=None, backend=backend, dtype="float32"),
+        lambda: net.gradients(net.init(backend=backend), backend.asarray(X), backend.asarray(Y), block_size=None),
+    ):
+        with pytest.raises(vp.OutOfMemoryError, match="block_size=256 fits") as caught:
+            call()
+        assert caught.value.wanted == 4 * 4097 * 16_000
+        assert caught.value.free == 2**27
+    vp.fit(net, X, Y, epochs=1, block_size=256, backend=backend, dtype="float32")
+    K = vp.Network((2, 512, 512, 1))
+    with pytest.raises(vp.OutOfMemoryError, match=r"alone take .*: train fewer networks at once"):
+        vp.fit(K, X, Y, epochs=1, seed=range(64), backend=backend, dtype="float32")
+
+
+def test_what_is_free():
+    free = main_memory.free_main_memory()
+    assert free is None or 2**20 < free < 2**50
+    assert main_memory.free_swap() >= 0
+
+
+def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    monkeypatch.setattr(main_memory, "_GROUP", tmp_path)
+    assert main_memory.free_main_memory() == 450
+    (tmp_path / "memory.max").write_text("max\n")
+    assert main_memory.free_main_memory() != 450
+
+
+def test_other_errors_pass_through(backend):
+    X, Y = vp.datasets.xor(m=8)
+    net = vp.Network((2, 3, 1))
+
+    def stop(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: not what it seems")
+
+    with pytest.raises(vp.CallbackError):
+        vp.fit(net, X, Y, epochs=1, callbacks=[stop], backend=backend)
+    with pytest.raises(TypeError):
+        net.gradients("params", X, Y)
+
+
+@pytest.mark.gpu
+def test_a_pool_that_is_full_cupy():
+    """A limit of CuPy's pool, in a process of its own."""
+    backend_or_skip("cupy")
+    code = """
+import cupy
+import numpy as np
+import vecprop as vp
+backend = vp.get_backend("cupy")
+net = vp.Network((32, 512, 512, 1), hidden="relu")
+X, Y = np.ones((32, 40_000), "float32"), np.ones((1, 40_000), "float32")
+cupy.get_default_memory_pool().set_limit(size=400 * 2**20)
+try:
+    vp.fit(net, X, Y, epochs=1, backend=backend, block_size=None)
+except vp.OutOfMemoryError as error:
+    assert error.wanted and error.free <= 400 * 2**20, vars(error)
+    vp.fit(net, X, Y, epochs=1, backend=backend, **{error.argument: error.columns})
+    print(error.argument, error)
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": SOURCES}, capture_output=True, text=True
+    )
+    assert out.stdout.startswith("block_size out of memory on cupy"), out
+
+
+@pytest.mark.gpu
+def test_a_device_that_is_full_jax():
+    """A small part of the device's memory, in a process of its own."""
+    if not backend_or_skip("jax").has_gpu:
+        pytest.skip("JAX has no GPU here")
+    code = """
+import numpy as np
+import vecprop as vp
+backend = vp.get_backend("jax")
+assert backend.has_gpu
+net = vp.Network((32, 512, 512, 1), hidden="relu")
+m = int(backend.free_memory() // (2 * 32 * 4))
+m = min(m, 2_000_000)
+X, Y = np.ones((32, m), "float32"), np.ones((1, m), "float32")
+try:
+    vp.fit(net, X, Y, epochs=1, backend=backend, block_size=None)
+except vp.OutOfMemoryError as error:
+    vp.fit(net, X[:, :50_000], Y[:, :50_000], epochs=1, backend=backend, block_size=4096)
+    print(error.argument, error)
+"""
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.02"}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "out of memory on jax" in out.stdout, out
