@@ -17,7 +17,7 @@ from vecprop import atomic
 
 # What a save asks of the system. `os` and `fcntl` of vecprop.atomic stand for it: everything goes through them.
 CALLS = (
-    "stat", "open", "flock", "listdir", "lstat", "chmod", "write", "fsync", "replace", "unlink", "close",
+    "stat", "open", "flock", "listdir", "lstat", "chmod", "write", "fsync", "link", "replace", "unlink", "close",
 )  # fmt: skip
 ERRORS = ("EIO", "ENOSPC", "EACCES", "EROFS")
 EXIT_CODE = 77

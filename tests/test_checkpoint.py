@@ -197,6 +197,22 @@ def test_a_checkpoint_is_no_model(tmp_path):
         fit("numpy", resume=tmp_path / "m")
 
 
+def test_a_checkpoint_with_parts_missing_is_damaged(tmp_path):
+    fit("numpy", checkpoint=tmp_path / "c")
+    header, tensors = checkpoint.container.decode((tmp_path / "c").read_bytes())
+    (tmp_path / "c.previous").unlink()
+    for name in ("specification", "epoch", "first", "stopped", "plateau", "history", "best"):
+        rest = {key: value for key, value in header.items() if key != name}
+        (tmp_path / "c").write_bytes(checkpoint.container.encode(rest, tensors))
+        with pytest.raises(vp.ModelFileError, match="holds no checkpoint that this version of vecprop knows"):
+            fit("numpy", resume=tmp_path / "c")
+    for name in tensors:
+        rest = {key: value for key, value in tensors.items() if key != name}
+        (tmp_path / "c").write_bytes(checkpoint.container.encode(header, rest))
+        with pytest.raises(vp.ModelFileError, match="holds no checkpoint"):
+            fit("numpy", resume=tmp_path / "c")
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

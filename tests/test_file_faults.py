@@ -21,8 +21,11 @@ import pytest
 import vecprop as vp
 from faults import EXIT_CODE, Fault, dies_at, faults_of, forked, in_process, injected, recorded
 from test_cli import ENVIRONMENT
-from vecprop import atomic
+from vecprop import atomic, checkpoint, container
 from vecprop.atomic import write_atomically
+from vecprop.checkpoint import Saver
+from vecprop.results import TrainingState
+from vecprop.selection import get_backend
 
 pytest.importorskip("safetensors")
 pytestmark = pytest.mark.reliability
@@ -45,7 +48,7 @@ class Place:
         self.begin()
 
     def begin(self):
-        vp.save(self.path, NET, OLD)
+        self.save(OLD)
         if self.leftover:
             self.left_by_the_dead().write_bytes(b"half a mod")
 
@@ -63,7 +66,15 @@ class Place:
         return found
 
     def temporary_files(self):
-        return [name for name in os.listdir(self.folder) if name != self.path.name]
+        return [name for name in os.listdir(self.folder) if name not in (self.path.name, f"{self.path.name}.previous")]
+
+    def replaces(self, seen):
+        """At which of the calls of a save the new file takes the place of the old one."""
+        return place_of(seen, "replace", 1)
+
+    def check_the_one_before(self):
+        """A model has none."""
+        assert not (self.folder / "model.safetensors.previous").exists()
 
     def check_the_next_save(self):
         self.save(NEXT)
@@ -73,20 +84,60 @@ class Place:
         assert stat.S_IMODE(self.path.stat().st_mode) == 0o640
 
 
-@pytest.fixture(params=[False, True], ids=["alone", "with-a-leftover"])
+class CheckpointPlace(Place):
+    """The same with a checkpoint, which keeps the one before."""
+
+    def begin(self):
+        self.write(epoch=1)
+        super().begin()
+
+    def write(self, epoch):
+        state = TrainingState((), None, epoch, 10 * epoch)
+        saver = Saver(self.link, 1, {}, get_backend("numpy"))
+        saver.reached(state, {"cost": [float(epoch)] * epoch})
+
+    def save(self, params=NEW):
+        self.write({id(OLD): 2, id(NEW): 3, id(NEXT): 4}[id(params)])
+
+    def epochs_of(self, path):
+        header, tensors = container.decode(path.read_bytes())
+        assert tensors["history.cost"].tolist() == [header["epoch"]] * header["epoch"]
+        return header["epoch"]
+
+    def holds(self):
+        return {2: "old", 3: "new", 4: "next"}[self.epochs_of(self.path)]
+
+    def replaces(self, seen):
+        return place_of(seen, "replace", 2)  # the first is for the one before
+
+    def check_the_one_before(self):
+        epoch = self.epochs_of(self.path)
+        assert self.epochs_of(checkpoint.previous_of(self.path)) in (epoch - 1, epoch)
+
+
+PLACES = {
+    "a-model": (Place, False),
+    "a-model-beside-a-leftover": (Place, True),
+    "a-checkpoint": (CheckpointPlace, False),
+    "a-checkpoint-beside-a-leftover": (CheckpointPlace, True),
+}
+
+
+@pytest.fixture(params=PLACES)
 def place(request, tmp_path, amount):
     """A place on the disk; in the short version in memory, where that can be, since flushing costs nothing there."""
+    kind, leftover = PLACES[request.param]
     memory = Path("/dev/shm")
-    if not amount(memory.is_dir() and os.access(memory, os.W_OK), False):
-        yield Place(tmp_path, request.param)
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Place(Path(folder), request.param)
+    quick = amount(memory.is_dir() and os.access(memory, os.W_OK), False)
+    with tempfile.TemporaryDirectory(dir=memory if quick else tmp_path) as folder:
+        made = kind(Path(folder), leftover)
+        made.name = request.param.replace("-", " ")
+        yield made
 
 
 def test_every_system_call_of_a_save_fails_once(place, amount, figure):
     seen = recorded(place.save)
-    replaced = place_of(seen, "replace", 1)
+    replaced = place.replaces(seen)
     points = faults_of(seen, deaths=False) * amount(1, 3)
     reported = survived = 0
     for fault in points:
@@ -110,12 +161,13 @@ def test_every_system_call_of_a_save_fails_once(place, amount, figure):
         else:
             assert (error is None) != (fault.effect == "interrupt"), f"{fault}: {error!r}"
         assert set(place.temporary_files()) <= {place.left_by_the_dead().name}, str(fault)
+        place.check_the_one_before()
         if open_files is not None and (fault.call, fault.after) != ("close", False):
             assert len(os.listdir("/proc/self/fd")) == open_files, f"{fault}: a descriptor is left open"
         place.check_the_next_save()
     figure(
-        f"each system call of a save fails, {'beside a leftover' if place.leftover else 'before and after it is done'}",
-        f"{len(points)} faults: {reported} reported, {survived} survived; old or new model whole after all",
+        f"each system call of the save of {place.name} fails, before and after it is done",
+        f"{len(points)} faults: {reported} reported, {survived} survived; the old or the new file whole after all",
         "all whole, no temporary file after the next save",
     )
 
@@ -127,7 +179,7 @@ def place_of(seen, call, n):
 
 def test_a_process_ends_at_every_system_call_of_a_save(place, amount, figure):
     seen = recorded(place.save)
-    replaced = place_of(seen, "replace", 1)
+    replaced = place.replaces(seen)
     points = faults_of(seen, effects=()) * amount(1, 5)
     points = [fault for fault in points if fault.effect == "exit"]
     left = 0
@@ -137,10 +189,11 @@ def test_a_process_ends_at_every_system_call_of_a_save(place, amount, figure):
         here = place_of(seen, fault.call, fault.n)
         assert place.holds() == ("new" if here > replaced or (here == replaced and fault.after) else "old"), str(fault)
         left += bool(place.temporary_files())
+        place.check_the_one_before()
         place.check_the_next_save()
     figure(
-        f"the process ends at each system call of a save{', beside a leftover' if place.leftover else ''}",
-        f"{len(points)} ends, {left} left a temporary file, which the next save removed; old or new model whole",
+        f"the process ends at each system call of the save of {place.name}",
+        f"{len(points)} ends, {left} left a temporary file, which the next save removed; the old or the new file whole",
         "all whole, no temporary file after the next save",
     )
 

@@ -380,6 +380,8 @@ def test_the_task_follows_the_target(cells, task, found, first, typed):
         ([i + 0.5 for i in range(50)], "classification", "50 different numbers, too many for classes"),
         (["a", "b"], "clustering", "task: unknown task 'clustering'"),
         ([str(i + 0.5) for i in range(39)] + ["abc"], None, "'abc' is not a number, and 39 of 40"),
+        (list(range(50)), None, "nothing to be learned: it counts the rows; name another .* --task regression"),
+        ([str(i) for i in range(50)], None, "nothing to be learned: it counts the rows"),
     ],
 )
 def test_targets_that_cannot_be_learned(cells, task, message):

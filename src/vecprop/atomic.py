@@ -32,8 +32,12 @@ _ATTEMPTS = 100
 _NO_DIRECTORY_FLUSH = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], data: bytes, *, previous: Path | None = None) -> None:
     """Write a file: a temporary one in the same directory, flushed to the disk, takes the place of the old one.
+
+    path : the file
+    data : what it holds then
+    previous : in the same directory; the file that is replaced gets this name, and is nowhere missing meanwhile
 
     A reader sees the old file or the new one; after an error the old one is what it was, or the new one is there whole.
     The mode of a file that is replaced is kept; a link is followed. What killed writers to this path have left is
@@ -57,7 +61,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     target = Path(os.path.realpath(path))
     try:
         mode = _mode_to_keep(target, name)
-        if not any(_replaced(target, mode, data) for _ in range(_ATTEMPTS)):
+        if not any(_replaced(target, mode, data, previous) for _ in range(_ATTEMPTS)):
             raise OSError(errno.EAGAIN, "others take the temporary files away", name)
         _sync_directory(target.parent)
     except OSError as error:
@@ -81,9 +85,9 @@ def _mode_to_keep(target: Path, name: str) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _replaced(target: Path, mode: int | None, data: bytes) -> bool:
+def _replaced(target: Path, mode: int | None, data: bytes, previous: Path | None = None) -> bool:
     """Write a temporary file and put it in the place of the target; False if it was taken for a leftover."""
-    temporary = target.with_name(f"{_prefix(target)}{_machine()}-{secrets.token_hex(8)}.tmp")
+    temporary = _temporary(target)
     descriptor = None
     try:
         # never readable by more than the target is, not even while it is empty
@@ -91,7 +95,9 @@ def _replaced(target: Path, mode: int | None, data: bytes) -> bool:
         if not _hold(descriptor, temporary):
             _close(descriptor)
             return False  # who took it removes it
-        _remove_leftovers(target, temporary)
+        for file in (target, previous):
+            if file is not None:
+                _remove_leftovers(file, temporary)
         if mode is not None:
             _persistently(os.chmod, temporary, mode)
         _write_all(descriptor, data)
@@ -99,6 +105,8 @@ def _replaced(target: Path, mode: int | None, data: bytes) -> bool:
         if os.name == "nt":  # which renames no open file
             _close(descriptor)
             descriptor = None
+        if previous is not None and mode is not None:
+            _keep(target, mode, previous)
         _persistently(os.replace, temporary, target)
     except BaseException as error:
         if not isinstance(error, FileExistsError):  # then it is none of ours
@@ -110,6 +118,32 @@ def _replaced(target: Path, mode: int | None, data: bytes) -> bool:
         raise
     _close(descriptor)
     return True
+
+
+def _keep(target: Path, mode: int, previous: Path) -> None:
+    """Give a file that is about to be replaced another name, too."""
+    if not any(_named(target, mode, previous) for _ in range(_ATTEMPTS)):
+        raise OSError(errno.EAGAIN, "others take the temporary files away", os.fspath(target))
+
+
+def _named(target: Path, mode: int, previous: Path) -> bool:
+    """Give a file another name by a link, or a copy where there are none; False if it was taken for a leftover."""
+    spare = _temporary(target)
+    try:
+        _persistently(os.link, target, spare)
+        _persistently(os.replace, spare, previous)
+    except FileNotFoundError:
+        return not target.exists()  # somebody else's doing: then there is nothing to be kept
+    except OSError:
+        return _replaced(previous, mode, target.read_bytes())
+    finally:
+        with contextlib.suppress(OSError):  # it is there still if both are names of one file already
+            _persistently(os.unlink, spare)
+    return True
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f"{_prefix(target)}{_machine()}-{secrets.token_hex(8)}.tmp")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

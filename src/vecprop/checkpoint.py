@@ -7,11 +7,9 @@ what the run was asked to do, so that another run is refused.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import os
-import shutil
 import threading
 import warnings
 import weakref
@@ -107,29 +105,13 @@ class Saver:
             header, tensors = _to_parts(self.backend, state, partial, history)
             header |= {"specification": self.specification, "first": self.first, "stopped": stopped}
             data = container.encode(header, tensors)
-            _keep_previous(self.path)
-            write_atomically(self.path, data)
+            write_atomically(self.path, data, previous=previous_of(self.path.resolve()))
             self._written = place
 
 
 def previous_of(path: Path) -> Path:
     """Return where the checkpoint before the last one is kept."""
     return path.with_name(f"{path.name}.previous")
-
-
-def _keep_previous(path: Path) -> None:
-    """Give the file a second name, under which it stays when a new one takes its place."""
-    target = path.resolve()
-    if not target.is_file():
-        return
-    spare = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        spare.unlink()
-    try:
-        os.link(target, spare)
-    except OSError:  # a file system without hard links
-        shutil.copy2(target, spare)
-    os.replace(spare, previous_of(target))
 
 
 def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Resumed:
@@ -145,7 +127,9 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
         If it was written by a run that was asked to do something else: the message says what.
     """
     source, header, tensors = _read(path)
-    found = header["specification"]
+    found = header.get("specification")
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
     for key, wanted in specification.items():
         if found.get(key) != wanted:
             raise ValueError(
@@ -171,7 +155,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any], container.Tensors]:
     for file in (path, previous):
         source = f"the checkpoint {os.fspath(file)!r}"
         try:
-            header, tensors = container.decode(file.read_bytes(), source)
+            header, tensors = container.decode(container.read(file), source)
             if header.get("kind") != "checkpoint":
                 raise ModelFileError(f"{source} is a file with a {header.get('kind')!r}: load it with vp.load")
         except (ModelFileError, FileNotFoundError) as error:

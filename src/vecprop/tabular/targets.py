@@ -11,7 +11,7 @@ import numpy as np
 
 from vecprop.arguments import check_choice
 from vecprop.tables import MISSING, MOST_INTEGER_CLASSES
-from vecprop.tabular.columns import Numeric, check_fields, find_kind, label, numbers, texts
+from vecprop.tabular.columns import LeftOut, Numeric, check_fields, find_kind, label, numbers, texts
 from vecprop.tabular.reading import Table, first_rows, import_polars
 
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ def _is_text(table: Table, name: str, task: str | None) -> bool:
         return False
     if len(set(texts(table, name))) == 1:
         return True
-    # of numbers with a few words among them it says which cell is wrong
-    return not isinstance(find_kind(table, name), Numeric) and (task != "regression" or not _is_whole(table, name))
+    kind = find_kind(table, name)  # of numbers with a few words among them it says which cell is wrong
+    if isinstance(kind, LeftOut) and _is_whole(table, name):
+        return task == "classification"
+    return not isinstance(kind, Numeric) and (task != "regression" or not _is_whole(table, name))
 
 
 def _is_whole(table: Table, name: str) -> bool:
@@ -124,6 +126,11 @@ def _of_numbers(table: Table, name: str, task: str | None) -> Target:
     whole = bool((values % 1 == 0).all())
     if task is None:
         task = "classification" if whole and len(distinct) <= MOST_INTEGER_CLASSES else "regression"
+        if task == "regression" and len(distinct) > 1 and isinstance(kind, LeftOut):
+            raise ValueError(
+                f"{table.source}: the target {name!r} is nothing to be learned: {kind.reason}; name another target, or "
+                "say --task regression"
+            )
     if task == "regression":
         words = "whole numbers" if whole else "numbers"
         return Target(name, task, f"it has {len(distinct)} different {words}", False, decimal)
