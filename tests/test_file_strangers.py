@@ -7,6 +7,7 @@ import random
 import re
 import resource
 import signal
+import subprocess
 import sys
 import tracemalloc
 import warnings
@@ -532,8 +533,10 @@ def test_the_program_refuses_them_too(saved, tmp_path, amount):
     os.mkfifo(tmp_path / "pipe")
     for other in (tmp_path, tmp_path / "pipe", tmp_path / "nowhere", "/dev/zero"):
         assert_refused(other, other)
-    process = [sys.executable, "-m", "vecprop", "info", os.fspath(path)]
-    assert os.spawnve(os.P_WAIT, sys.executable, process, os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}) == 2
+    words = [sys.executable, "-m", "vecprop", "info", os.fspath(path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)

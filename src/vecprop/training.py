@@ -17,7 +17,7 @@ import numpy as np
 from vecprop import loop
 from vecprop.arguments import check_flag, check_positive_integer
 from vecprop.backend import Backend
-from vecprop.checkpoint import described, digest, open_checkpoints
+from vecprop.checkpoint import check_every, described, digest, open_checkpoints
 from vecprop.codec import network_to_json
 from vecprop.epochs import Penalties, Run
 from vecprop.errors import DivergenceError
@@ -218,6 +218,7 @@ def fit(
     options = check_options(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
+    check_every(checkpoint_every)
     resume = None if resume is False else resume
     if state is not None and resume is not None:
         raise ValueError("give state or resume, not both: the checkpoint has the state")
