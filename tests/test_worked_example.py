@@ -290,9 +290,8 @@ def test_functions_that_the_page_names_exist():
         for attribute in attributes:
             value = getattr(value, attribute, None)
             assert value is not None, f"{name} does not exist"
-        assert (PAGE.parent / target).resolve() == Path(
-            inspect.getsourcefile(inspect.unwrap(getattr(value, "fget", value)))
-        ), f"{name} is not in {target}"
+        source = inspect.getsourcefile(inspect.unwrap(getattr(value, "fget", value)))
+        assert (PAGE.parent / target).resolve() == Path(source), f"{name} is not in {target}"
     # nothing is named without its link
     text = PAGE.read_text(encoding="utf-8")
     assert set(re.findall(r"`(vecprop\.[\w.]+)`", text)) == {name for name, _ in links}
