@@ -114,6 +114,8 @@ def test_auto_init_follows_the_activation():
     assert (auto[0].W == he[0].W).all()
     assert (auto[1].W == xavier[1].W).all()
     assert (auto[2].W == xavier[2].W).all()
+    output = vp.Network((5, 40, 1), hidden="relu")
+    assert (output.init(seed=1)[1].W == output.init(seed=1, init="xavier")[1].W).all(), "by its own activation"
 
 
 def test_init_is_the_same_on_every_backend(backend, dtype):

@@ -8,7 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
-from vecprop import dropout, epochs, normalization
+from vecprop import activations, dropout, epochs, normalization, stages
 from vecprop.evaluation import plain_layers
 from vecprop.regularization import add_penalties, penalties
 from vecprop.streams import DROPOUT
@@ -73,6 +73,26 @@ def test_masks_are_what_they_always_were(seed, step, layer, n):
             words = threefry_by_the_book(tuple(key.tolist()), (unit % quarter, column))
             draw = [part for word in words for part in (word % 65536, word // 65536)][unit // quarter]
             assert D[unit, place] == (1 / keep if draw < 45875 else 0)
+
+
+def test_a_draw_is_compared_with_all_its_bits():
+    """A threshold that is odd, and so many draws that some are equal to it."""
+    key, columns = dropout.step_keys(3, 1, 0, 1)[0, 0], np.arange(100_000, dtype=np.uint32)
+    threshold = 40_001
+    D = dropout.mask(np, key, 4, columns, 1 - threshold / 65_536, np.float64)
+    words = np.stack(dropout.threefry(np, *key, np.zeros_like(columns), columns))
+    draws = np.concatenate([[word % 65_536, word // 65_536] for word in words])
+    assert (draws == threshold).any() and (draws == threshold - 1).any()
+    np.testing.assert_array_equal(D > 0, draws < threshold)
+
+
+def test_which_stages_are_the_same():
+    """A pass with its arrays is equal to itself alone; a kernel is made once for activations that compute the same."""
+    tanh, relu = activations.Tanh(), activations.ReLU()
+    stage = stages.Stage(tanh)
+    assert stage == stage and stage != stages.Stage(tanh)
+    fused = stages.Fused(tanh, len)
+    assert fused == stages.Fused(activations.Tanh(), len) and fused not in (stages.Fused(relu, len), tanh)
 
 
 def test_words_of_64_bits_give_the_same_masks():
