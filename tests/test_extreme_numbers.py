@@ -116,6 +116,11 @@ def test_cross_entropy(xp_backend, dtype, figure, amount):
     assert worst_cost <= 4 and worst_gradient <= 4
 
 
+def test_log_softmax_of_a_complex_stack():
+    Z = np.random.default_rng(0).standard_normal((2, 3, 4))
+    np.testing.assert_allclose(log_softmax(np, Z + 0j), log_softmax(np, Z), rtol=1e-13)
+
+
 def test_log_softmax_of_what_is_nearly_certain():
     """The loss of a right and certain answer is e^-40, not 0; equal logits share."""
     assert log_softmax(np, np.array([[40.0], [0.0]])).T.tolist()[0][0] == pytest.approx(-np.exp(-40), rel=1e-15)

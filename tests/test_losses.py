@@ -96,6 +96,37 @@ def test_cross_entropy_of_an_own_output():
     np.testing.assert_allclose(grads[0].W, grads_ref[0].W, rtol=1e-12)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_of_classes_with_an_own_output(smoothing):
+    """E25 again: -Σ y ln a, and -y/a back through the user's own derivative."""
+    pair = (lambda Z: 1 / (1 + np.exp(-Z)), lambda Z: np.exp(-Z) / (1 + np.exp(-Z)) ** 2)
+    g, loss = vp.Network((2, 3), output=pair, loss="squared_error").output, CrossEntropy(smoothing)
+    Z, Y = np.random.default_rng(0).standard_normal((3, 5)), np.eye(3)[:, [0, 2, 1, 1, 0]]
+    A, soft = 1 / (1 + np.exp(-Z)), (1 - smoothing) * Y + smoothing / 3
+    np.testing.assert_allclose(loss.values(np, g, Z, A, Y), -soft * np.log(A), rtol=1e-14)
+    np.testing.assert_allclose(loss.dZ(np, g, Z, A, Y), -soft * (1 - A), rtol=1e-13)
+
+
+@pytest.mark.parametrize("shift", [0.0, 50.0, -1000.0])
+def test_binary_cross_entropy_of_a_softmax(shift):
+    """Each unit's own two-class loss, Σ_k -y_k ln a_k - (1 - y_k) ln(1 - a_k), though the units sum to 1."""
+    g, loss = get_activation("softmax"), BinaryCrossEntropy()
+    Z = np.array([[3.0, 0.0, -20.0], [0.0, 0.0, 15.0], [-2.0, 0.0, 1.0]])
+    Y = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    L = loss.values(np, g, Z + shift, g.function(np, Z + shift), Y)
+    dZ = loss.dZ(np, g, Z + shift, g.function(np, Z + shift), Y)
+    for i in range(3):
+        with mpmath.workdps(60):
+            e = [mpmath.exp(z) for z in Z[:, i]]
+            a = [x / sum(e) for x in e]
+            y = Y[:, i]
+            exact = [-(mpmath.log(a[k]) if y[k] else mpmath.log(1 - a[k])) for k in range(3)]
+            dA = [(-1 / a[k] if y[k] else 1 / (1 - a[k])) for k in range(3)]
+            back = [a[j] * (dA[j] - sum(d * x for d, x in zip(dA, a, strict=True))) for j in range(3)]
+        np.testing.assert_allclose(L[:, i], [float(x) for x in exact], rtol=1e-13)
+        np.testing.assert_allclose(dZ[:, i], [float(x) for x in back], rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("y", [0.0, 1e-3, 1.0, 7.0])
 @pytest.mark.parametrize("z", [-30.0, -1e-9, 0.0, 1e-5, 1.945910149055, 40.0])
 def test_poisson_against_mpmath(z, y):

@@ -52,6 +52,14 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "initializers": {
         "module: False → True": "the default serves `zeros` alone, whose numbers are 0 in any distribution"
     },
+    "losses/classification": {
+        "Smoothing._smoothed: Y if self.smoothing == 0 else (1.0 - self.smoothing) * Y + self.smoothing / classes"
+        " → (1.0 - self.smoothing) * Y + self.smoothing / classes": "with s = 0 that is Y",
+        "Smoothing._smoothed: 0 → 1": "s is below 1; and with s = 0 the other branch is Y, too",
+        "_softmax_rest: 0.0 → 1.0 (2)": "its exponential stands where the unit itself is, and is not chosen there",
+        "CrossEntropy.valid_targets: xp.abs(xp.sum(Y, axis=-2) - 1.0) <= 1e-05"
+        " → xp.abs(xp.sum(Y, axis=-2) - 1.0) < 1e-05": "no number near 1 is off by just that: it is no multiple of 2^-53",
+    },
     "losses/regression": {
         "Huber.values: real_part(xp, far) <= self.delta → real_part(xp, far) < self.delta": (
             "at |r| = δ both branches are δ"
