@@ -58,7 +58,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "Smoothing._smoothed: 0 → 1": "s is below 1; and with s = 0 the other branch is Y, too",
         "_softmax_rest: 0.0 → 1.0 (2)": "its exponential stands where the unit itself is, and is not chosen there",
         "CrossEntropy.valid_targets: xp.abs(xp.sum(Y, axis=-2) - 1.0) <= 1e-05"
-        " → xp.abs(xp.sum(Y, axis=-2) - 1.0) < 1e-05": "no number near 1 is off by just that: it is no multiple of 2^-53",
+        " → xp.abs(xp.sum(Y, axis=-2) - 1.0) < 1e-05": "distances of numbers from 1 are multiples of 2^-53",
     },
     "losses/regression": {
         "Huber.values: real_part(xp, far) <= self.delta → real_part(xp, far) < self.delta": (

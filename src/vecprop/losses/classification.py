@@ -93,18 +93,20 @@ class BinaryCrossEntropy(Smoothing):
 def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
     """Return ln(1 - a_k) for a = softmax(Z), (…, n, m), and the softmax P_kj over the others j ≠ k, (…, n, n, m).
 
-    1 - a_k is the share of the other units; it is summed over them, since 1 - a_k itself rounds to 0 when a_k is
-    near 1.
+    Where a_k is near 1, 1 - a_k itself would round to 0: it is the share of the others, summed over them. Where a_k is
+    small, that sum would round to 1.
     """
     n = Z.shape[-2]
+    Z = Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True)
     own = xp.reshape(xp.eye(n, **device_of(Z)), (n, n, 1)) > 0
     others = Z[..., None, :, :]
     top = xp.max(xp.where(own, -xp.inf, real_part(xp, others)), axis=-2, keepdims=True)
     E = xp.where(own, 0.0, xp.exp(xp.where(own, 0.0, others - top)))
     S = xp.sum(E, axis=-2, keepdims=True)
-    top_all = xp.max(real_part(xp, Z), axis=-2, keepdims=True)
-    log_sum_exp = top_all + xp.log(xp.sum(xp.exp(Z - top_all), axis=-2, keepdims=True))
-    return (top + xp.log(S))[..., 0, :] - log_sum_exp, E / S
+    log_sum_exp = xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
+    A = xp.exp(Z - log_sum_exp)
+    small = real_part(xp, A) < 0.5
+    return xp.where(small, xp.log1p(-xp.where(small, A, 0.0)), (top + xp.log(S))[..., 0, :] - log_sum_exp), E / S
 
 
 @dataclass(frozen=True)
