@@ -107,12 +107,14 @@ def test_cross_entropy_of_classes_with_an_own_output(smoothing):
     np.testing.assert_allclose(loss.dZ(np, g, Z, A, Y), -soft * (1 - A), rtol=1e-13)
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("shift", [0.0, 50.0, -1000.0])
-def test_binary_cross_entropy_of_a_softmax(shift):
+def test_binary_cross_entropy_of_a_softmax(shift, turned):
     """Each unit's own two-class loss, Σ_k -y_k ln a_k - (1 - y_k) ln(1 - a_k), though the units sum to 1."""
     g, loss = get_activation("softmax"), BinaryCrossEntropy()
     Z = np.array([[3.0, 0.0, -20.0], [0.0, 0.0, 15.0], [-2.0, 0.0, 1.0]])
     Y = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    Y = 1.0 - Y if turned else Y
     L = loss.values(np, g, Z + shift, g.function(np, Z + shift), Y)
     dZ = loss.dZ(np, g, Z + shift, g.function(np, Z + shift), Y)
     for i in range(3):

@@ -56,6 +56,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "Smoothing._smoothed: Y if self.smoothing == 0 else (1.0 - self.smoothing) * Y + self.smoothing / classes"
         " → (1.0 - self.smoothing) * Y + self.smoothing / classes": "with s = 0 that is Y",
         "Smoothing._smoothed: 0 → 1": "s is below 1; and with s = 0 the other branch is Y, too",
+        "_softmax_rest: real_part(xp, A) < 0.5 → real_part(xp, A) <= 0.5": "at ½ both are ln ½",
         "_softmax_rest: 0.0 → 1.0 (2)": "its exponential stands where the unit itself is, and is not chosen there",
         "CrossEntropy.valid_targets: xp.abs(xp.sum(Y, axis=-2) - 1.0) <= 1e-05"
         " → xp.abs(xp.sum(Y, axis=-2) - 1.0) < 1e-05": "distances of numbers from 1 are multiples of 2^-53",
