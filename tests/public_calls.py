@@ -49,6 +49,7 @@ NAME = ["no such name", "", 3, 1.5, True, b"name", ["x"], {}, THING, np.array(["
 TEXT = [3, None, b"text", ["x"], THING, NAN]
 PATH = [3, None, 1.5, ["x"], THING, 1j]
 NETWORK = [None, "net", 3, (2, 3, 1), {}, THING]
+DEVICES = [0, -1, 2.5, "some", ["cpu"], THING, True, NAN, {}]
 BACKEND = ["nunpy", 3, 1.5, ["numpy"], THING, np]
 DTYPE = ["float16", "int64", "text", 3, 1.5, int, complex, object, ["float32"], THING]
 FUNCTION = [None, 3, "function", [1], THING]
@@ -227,6 +228,7 @@ FIT = {
     "block_size": BLOCK,
     "dtype": DTYPE,
     "backend": BACKEND,
+    "devices": DEVICES,
     "precision": without(NAME, None),
     "progress": optional(FLAG),
 }  # fmt: skip
@@ -510,6 +512,7 @@ call(
     batch_size=optional(COUNT), l2=NOT_NEGATIVE, dropout=SHARE, networks=COUNT, test_share=OPEN_SHARE,
     validation_share=OPEN_SHARE, seed=SEED, checkpoint=[3, True, 1.5, ["x"], THING],
     checkpoint_every=[0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING], resume=[*FLAG, True], backend=BACKEND,
+    devices=DEVICES,
 )  # fmt: skip
 call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
 call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=["", "ab", 3, True, THING, ["x"], "\n"],
@@ -584,6 +587,7 @@ OTHERS = {
        for m in ("init", "update", "rule", "scalars")},
     **{f"{n}.{m}": FIT for n in ("Constant", "StepDecay", "ExponentialDecay", "InverseScaling", "Cosine", "ReduceOnPlateau")
        for m in ("rates", "observe")},
+    "distributed": "in tests/test_distributed.py, in processes of their own",
     "to_torch": "without PyTorch it says how to install it",
     "from_torch": "without PyTorch it says how to install it",
     "estimators.MLPClassifier": "in tests/test_estimator_bad_input.py, every parameter",

@@ -61,6 +61,7 @@ REFUSED = {
     "checkpoint_every": [0, -1, 1.5, math.nan, math.inf, "often", None, True],
     "resume": [3, False, ["c"], True],
     "block_size": [0, -5, "big", 2.5],
+    "devices": [2, "some", 1.5, True],  # where there is one, as on NumPy
     "dtype": ["float16", "int64", 3, "text"],
     "precision": ["low", 3],
     "backend": ["nunpy", 3, "torch"],

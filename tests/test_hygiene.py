@@ -27,13 +27,14 @@ LAYERS = [
         "choices",
         "directories",
         "main_memory",
+        "team",
     },
     {"activations"},
     {"losses", "initializers"},
     {"propagation"},
     {"backend"},
     {"selection"},
-    {"memory"},
+    {"memory", "distributed"},
     {"validation"},
     {"network"},
     {"rungs", "checking"},
@@ -164,6 +165,7 @@ EXECUTING_METHODS = {"exec_module", "unsafe_load", "read_pickle", "to_pickle"}
 IMPORTS_BY_NAME = {
     ("__init__.py", "f'vecprop.{name}'"),  # the parts of vecprop that are imported when they are first used
     ("__init__.py", "f'vecprop.{_HOME[name]}'"),
+    ("distributed.py", "name"),  # whether JAX has a GPU's plugin: it looks, and imports nothing
     ("files.py", "home"),  # both from a closed table
     ("files.py", "_HOMES[header['kind']]"),
     ("cli/demo.py", "module"),  # whether scikit-learn and the like are there: it looks, and imports nothing

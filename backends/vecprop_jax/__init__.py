@@ -43,7 +43,7 @@ def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[i
     return jax.jit(function, static_argnums=static, donate_argnums=donated)
 
 
-def _compiled(
+def compiled(
     function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()
 ) -> Callable[..., Any]:
     """Return the function under `jax.jit`, with its programs forgotten when there are too many of them."""
@@ -133,7 +133,15 @@ class JAXBackend(Backend):
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return `jax.jit(function)`, the same one for the same function, so that nothing is compiled twice."""
-        return _compiled(function, static)
+        return compiled(function, static)
+
+    def over(self, devices: Any, networks: int | None) -> Backend:
+        """Return JAX on several devices: examples spread over them, or at least as many networks as there are."""
+        from vecprop_jax.several import JAXOnSeveralDevices, mesh_of  # which builds on this module
+
+        _require_what_jax_needs()
+        mesh = mesh_of(devices)
+        return JAXOnSeveralDevices(mesh, networks if networks is not None and networks >= mesh.devices.size else None)
 
     def scan(
         self,
@@ -152,7 +160,7 @@ class JAXBackend(Backend):
         donated: tuple[int, ...] = (),
     ) -> Callable[..., Any]:
         """Return `jax.jit(function)` that may write over the donated arguments."""
-        return _compiled(function, static, donated)
+        return compiled(function, static, donated)
 
     def arrange(self, array: Array) -> Array:
         """Return the examples in rows: the numbers of one example stand together and are gathered as one."""
@@ -246,7 +254,7 @@ class JAXBackend(Backend):
 
     def free_memory(self) -> int | None:
         """Return the memory free on the device, where it tells; on a CPU main memory."""
-        told = jax.devices()[0].memory_stats()
+        told = jax.local_devices()[0].memory_stats()
         if told and "bytes_limit" in told:
             return int(told["bytes_limit"]) - int(told["bytes_in_use"])
         return super().free_memory()
@@ -273,5 +281,5 @@ class JAXBackend(Backend):
 
     def describe(self) -> Mapping[str, str]:
         """Return JAX's version and its default device."""
-        device = jax.devices()[0]
+        device = jax.local_devices()[0]
         return {"jax": jax.__version__, "device": f"{device.platform.upper()} ({device.device_kind})"}

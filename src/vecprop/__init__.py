@@ -21,6 +21,7 @@ from vecprop.errors import (
     DivergenceError,
     ModelFileError,
     OutOfMemoryError,
+    ProcessLostError,
     UnknownBackendError,
     VecpropError,
 )
@@ -31,7 +32,7 @@ from vecprop.selection import backends, get_backend, get_precision, use_backend,
 from vecprop.validation import gradient_norms
 
 if TYPE_CHECKING:
-    from vecprop import datasets, estimators, metrics, plots
+    from vecprop import datasets, distributed, estimators, metrics, plots
     from vecprop.checking import GradientReport, check_gradients, numeric_gradient
     from vecprop.diagnosis import Diagnosis, diagnose
     from vecprop.explanation import Explanation, explain
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Not needed to compute a pass: loaded when they are first used, so that the import stays quick.
-_MODULES = ("datasets", "estimators", "metrics", "plots", "tabular")
+_MODULES = ("datasets", "distributed", "estimators", "metrics", "plots", "tabular")
 _NAMES = {
     "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
     "diagnosis": ("Diagnosis", "diagnose"),
@@ -93,6 +94,7 @@ __all__ = [
     "Momentum",
     "Network",
     "OutOfMemoryError",
+    "ProcessLostError",
     "RMSProp",
     "ReduceOnPlateau",
     "StepDecay",
@@ -105,6 +107,7 @@ __all__ = [
     "check_gradients",
     "datasets",
     "diagnose",
+    "distributed",
     "estimators",
     "explain",
     "export_onnx",

@@ -16,7 +16,8 @@ import numpy as np
 
 from vecprop.errors import BackendUnusableError
 from vecprop.main_memory import free_main_memory
-from vecprop.namespaces import Array, Namespace, array_namespace, is_array, namespace_name
+from vecprop.namespaces import Array, Namespace, array_namespace, device_of, is_array, namespace_name
+from vecprop.team import ALONE, Team
 from vecprop.trees import map_trees
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Backend:
     compiles_shapes: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
+    # The processes that compute together.
+    team: Team = ALONE
     # Bytes without which the library cannot do anything.
     least_memory: ClassVar[int] = 0
 
@@ -133,6 +136,40 @@ class Backend:
             carry, out = step(carry, tuple(a[i, ...] for a in inputs))
             outputs.append(out)
         return carry, tuple(self.xp.stack(list(column)) for column in zip(*outputs, strict=True))
+
+    def over(self, devices: Any, networks: int | None) -> Backend:  # noqa: ARG002
+        """Return the backend that computes on several devices, for K networks or for one (None)."""
+        raise ValueError(f"devices={devices!r}: the backend {self.name!r} computes on one device; use backend='jax'")
+
+    def laid_out(self, counts: tuple[int, ...]) -> Backend:  # noqa: ARG002
+        """Return the backend for a set of examples of which each process has so many."""
+        return self
+
+    def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:
+        """Return data in columns, X, Y and weights, where and as training wants them: for batches arranged."""
+        return tuple(None if a is None else self.arrange(a) for a in data) if batches else data
+
+    def unspread(self, array: Array) -> npt.NDArray[Any]:
+        """Return columns of examples (…, m) that were spread, on the host, in their own order."""
+        return self.to_numpy(array)
+
+    def places(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where the examples of an order are in what `spread` made."""
+        return order
+
+    def column_numbers(self, X: Array) -> Array:
+        """Return 0 … m - 1 (m,), the numbers by which masks tell the columns of X (…, n, m) apart."""
+        xp = array_namespace(X)
+        return xp.arange(X.shape[-1], dtype=xp.uint32, **device_of(X))
+
+    @property
+    def gathers_alone(self) -> bool:
+        """Whether `to_numpy` needs no other process."""
+        return True
+
+    def home(self, array: Array) -> Array:
+        """Return an array as it is used after training: on one device."""
+        return array
 
     def arrange(self, array: Array) -> Array:
         """Return data in columns, (n, m) or (m,), in the memory order from which `scan_batches` gathers fastest."""
@@ -226,6 +263,10 @@ class Backend:
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell whether an error of the library says that memory has run out."""
         return isinstance(error, MemoryError)
+
+    def is_process_lost(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Tell whether an error of the library says that another process does not answer any more."""
+        return False
 
     def release_memory(self) -> None:
         """Give back memory that the library keeps for later; called after it has run out."""

@@ -28,6 +28,7 @@ from vecprop.errors import ModelFileError
 from vecprop.namespaces import Array
 from vecprop.results import Best, History, Partial, Resumed, TrainingState
 from vecprop.schedules import PlateauState
+from vecprop.team import Team
 from vecprop.trees import leaves_of, map_tree
 
 _TREES = ("params", "slots", "statistics")
@@ -46,7 +47,8 @@ _running: weakref.WeakSet[Saver] = weakref.WeakSet()
 def flush_all() -> None:
     """Write what every run that writes checkpoints has reached; from any thread."""
     for saver in list(_running):
-        saver.flush()
+        if saver.backend.gathers_alone:
+            saver.flush()
 
 
 @dataclass(eq=False)
@@ -104,8 +106,9 @@ class Saver:
             history = {key: values[:epochs] for key, values in self._history.items()}
             header, tensors = _to_parts(self.backend, state, partial, history)
             header |= {"specification": self.specification, "first": self.first, "stopped": stopped}
-            data = container.encode(header, tensors)
-            write_atomically(self.path, data, previous=previous_of(self.path.resolve()))
+            if self.backend.team.index == 0:  # the others have helped to bring it together
+                data = container.encode(header, tensors)
+                write_atomically(self.path, data, previous=previous_of(self.path.resolve()))
             self._written = place
 
 
@@ -126,7 +129,7 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
     ValueError
         If it was written by a run that was asked to do something else: the message says what.
     """
-    source, header, tensors = _read(path)
+    source, header, tensors = _read_by_first(path, backend.team)
     found = header.get("specification")
     if not isinstance(found, dict):
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
@@ -146,6 +149,15 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _read_by_first(path: Path, team: Team) -> tuple[str, dict[str, Any], container.Tensors]:
+    """Return what `_read` does; of several processes the first one reads, and tells the others."""
+    if team.count == 1:
+        return _read(path)
+    data = team.from_first(lambda: container.encode(*_read(path)[1:]))
+    source = f"the checkpoint {os.fspath(path)!r}"
+    return source, *container.decode(data, source)
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any], container.Tensors]:
@@ -276,6 +288,15 @@ def digest(arrays: Any) -> str:
     return found.hexdigest()
 
 
+def _require_place(path: Path) -> bytes:
+    """Raise an error if no file can be at this path."""
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint: {os.fspath(path)!r} is a directory; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"checkpoint: there is no directory {path.absolute().parent}")
+    return b""
+
+
 def open_checkpoints(
     checkpoint: Any,
     every: Any,
@@ -295,14 +316,14 @@ def open_checkpoints(
         if checkpoint is None:
             raise ValueError("resume=True goes on from `checkpoint`, and there is none: name the file")
         there = Path(checkpoint)
-        resume_from = there if there.exists() or previous_of(there.resolve()).exists() else None
+        found = backend.team.from_first(
+            lambda: b"1" if there.exists() or previous_of(there.resolve()).exists() else b""
+        )
+        resume_from = there if found else None
     saver = None
     if checkpoint is not None:
         path = Path(checkpoint)
-        if path.is_dir():
-            raise IsADirectoryError(f"checkpoint: {os.fspath(path)!r} is a directory; name a file in it")
-        if not path.absolute().parent.is_dir():
-            raise FileNotFoundError(f"checkpoint: there is no directory {path.absolute().parent}")
+        backend.team.from_first(lambda: _require_place(path))
         saver = Saver(path, every, specification, backend)
     resumed = None if resume_from is None else resume(Path(resume_from), specification, template, backend)
     return saver, resumed

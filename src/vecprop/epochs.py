@@ -12,7 +12,7 @@ from vecprop import propagation, regularization
 from vecprop.backend import Backend
 from vecprop.dropout import mask
 from vecprop.flat import Layout
-from vecprop.namespaces import Array, Namespace, array_namespace, device_of
+from vecprop.namespaces import Array, Namespace, array_namespace
 from vecprop.network import Network
 from vecprop.normalization import BatchNorm, Scale, Statistics, update_statistics
 from vecprop.optimizers import Optimizer, Slots, clip_by_norm
@@ -137,7 +137,7 @@ def _batch_gradients(
     """Return J, the gradients of layers and scales, and the normalizations of the pass, with the batch's statistics."""
     X, Y, w = batch
     xp = array_namespace(X)
-    columns = xp.arange(X.shape[-1], dtype=xp.uint32, **device_of(X)) if any(run.dropout) else None
+    columns = run.backend.column_numbers(X) if any(run.dropout) else None
 
     def part(X: Array, Y: Array, w: Array | None, columns: Array | None) -> tuple[Array, Params]:
         stages, _ = _stages(run, params, inputs, w, m, columns, X)

@@ -115,6 +115,10 @@ class CallbackError(VecpropError, RuntimeError):
         self.history = history
 
 
+class ProcessLostError(VecpropError, RuntimeError):
+    """Another of the processes that train together has ended, or cannot be reached: they can only begin again."""
+
+
 def one_line(text: object, most: int = 300) -> str:
     r"""Return a text from a stranger as a message can have it: one line of what can be printed, not too long.
 

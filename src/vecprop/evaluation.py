@@ -67,7 +67,7 @@ def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]
     else:
         J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data)
     if metric is not None and metric not in METRICS.values():
-        A, targets = backend.to_numpy(value), backend.to_numpy(Y)
+        A, targets = backend.unspread(value), backend.unspread(Y)
         value = np.array([metric(targets, a) for a in A]) if A.ndim == 3 else metric(targets, A)
     elif value is not None:
         value = backend.to_numpy(value).astype(np.float64)

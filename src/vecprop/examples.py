@@ -21,6 +21,7 @@ from vecprop.results import Sample
 from vecprop.sparse import SparseColumns, is_sparse
 from vecprop.splitting import divide
 from vecprop.streams import VALIDATION
+from vecprop.team import ALONE, Team
 from vecprop.validation import Checked, check_examples, check_targets
 
 if TYPE_CHECKING:
@@ -30,14 +31,20 @@ _SAMPLE = 1000  # columns that are kept for `vp.diagnose`
 
 
 class Prepared(NamedTuple):
-    """What training needs of the data."""
+    """What training needs of the data; of each process its own."""
 
     data: Data
     validation: Data | None
-    m: int
-    weight: Array | float  # the total weight of the training examples
+    counts: tuple[int, ...]  # of the training examples, and
+    held_out: tuple[int, ...]  # of those of the validation set, in each process
+    weight: Array | float  # the total weight of the training examples of all
     scale: InputScale | None
     sample: Sample
+
+    @property
+    def m(self) -> int:
+        """The training examples of all processes."""
+        return sum(self.counts)
 
 
 def prepare(
@@ -49,26 +56,54 @@ def prepare(
     class_weight: Any,
     validation: Any,
     standardize: bool,
+    team: Team = ALONE,
 ) -> Prepared:
-    """Return the data as `fit` takes them, checked, weighted, split and scaled."""
-    data = _on_backend(net, checked, X, Y, sample_weight)
-    held_out: Data | None = None
-    if isinstance(validation, tuple | list):
-        held_out = _given_validation(net, checked, validation, data)
+    """Return the data as `fit` takes them, checked, weighted, split and scaled, as if all processes' were in one."""
+    given = isinstance(validation, tuple | list)
+
+    def taken() -> tuple[Data, Data | None]:
+        return (
+            _on_backend(net, checked, X, Y, sample_weight),
+            _validation_on_backend(net, checked, validation) if given else None,
+        )
+
+    data, held_out = team.together(taken)
+    if held_out is not None:
+        _require_classes_seen(net, checked, data, held_out, team)
     elif validation is not None:
-        data, held_out = _split(net, checked, data, validation)
+        data, held_out = _split(net, checked, data, validation, team)
     if class_weight is not None:
-        data = (*data[:2], _class_weights(net, checked, data, class_weight))
+        data = (*data[:2], _class_weights(net, checked, data, class_weight, team))
     sample = _sample(checked, data, held_out)
     if standardize and isinstance(data[0], SparseColumns):
         raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
-    scale = input_scale(checked.xp, data[0], data[2]) if standardize else None
+    scale = _scale(checked, data, team) if standardize else None
     if scale is not None:
         data = (scaled(data[0], scale), *data[1:])
         held_out = None if held_out is None else (scaled(held_out[0], scale), *held_out[1:])
-    m = int(data[0].shape[-1])
-    weight = float(m) if data[2] is None else checked.xp.sum(data[2])
-    return Prepared(data, held_out, m, weight, scale, sample)
+    m, w = int(data[0].shape[-1]), data[2]
+    if team.count == 1:
+        alone = () if held_out is None else (int(held_out[0].shape[-1]),)
+        return Prepared(data, held_out, (m,), alone, float(m) if w is None else checked.xp.sum(w), scale, sample)
+    sizes = team.joined(np.asarray([[m], [0 if held_out is None else held_out[0].shape[-1]]], dtype=np.int64))
+    counts, held = (tuple(map(int, row)) for row in sizes)
+    return Prepared(data, held_out, counts, held, float(team.total(m if w is None else np.sum(w))), scale, sample)
+
+
+def _scale(checked: Checked, data: Data, team: Team) -> InputScale:
+    """Return the mean and the deviation of each feature over the examples of all processes."""
+    X, _, w = data
+    if team.count == 1:
+        return input_scale(checked.xp, X, w)
+    X, w = np.asarray(X, dtype=np.float64), np.ones(X.shape[-1]) if w is None else np.asarray(w, dtype=np.float64)
+    counted = X[:, w > 0]
+    low = np.min(team.joined(np.min(counted, axis=1, keepdims=True, initial=np.inf)), axis=1, keepdims=True)
+    high = np.max(team.joined(np.max(counted, axis=1, keepdims=True, initial=-np.inf)), axis=1, keepdims=True)
+    weight = team.total(np.sum(w))
+    mean = np.where(low == high, low, team.total(X @ w[:, None]) / weight)
+    variance = team.total((X - mean) ** 2 @ w[:, None]) / weight
+    deviation = np.where(low == high, 1.0, np.sqrt(variance))
+    return InputScale(mean.astype(checked.dtype), deviation.astype(checked.dtype))
 
 
 def _on_backend(net: Network, checked: Checked, X: Any, Y: Any, w: Any) -> Data:
@@ -102,27 +137,32 @@ def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w
     return (X, *check_targets(net, checked, Y, w, X.shape[1]))
 
 
-def _given_validation(net: Network, checked: Checked, given: Any, train: Data) -> Data:
-    """Return the validation set that was given, checked like the training set and against it."""
+def _validation_on_backend(net: Network, checked: Checked, given: Any) -> Data:
+    """Return the validation set that was given, checked like the training set."""
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
-        data = _on_backend(net, checked, *given, *(None,) * (3 - len(given)))
+        return _on_backend(net, checked, *given, *(None,) * (3 - len(given)))
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from None
-    if isinstance(net.loss, CrossEntropy):
-        xp = checked.xp
-        seen, asked = (xp.sum(part[1], axis=-1) > 0 for part in (train, data))
-        unseen = np.flatnonzero(checked.backend.to_numpy(asked & ~seen))
-        if len(unseen):
-            raise ValueError(
-                f"validation has examples of {'classes' if len(unseen) > 1 else 'class'} {unseen.tolist()}, of which "
-                "the training set has none; what is never seen is never learned: use a stratified split"
-            )
-    return data
 
 
-def _split(net: Network, checked: Checked, data: Data, fraction: Any) -> tuple[Data, Data]:
+def _require_classes_seen(net: Network, checked: Checked, train: Data, held_out: Data, team: Team) -> None:
+    """Raise ValueError for a validation set with classes that the training set has not."""
+    if not isinstance(net.loss, CrossEntropy):
+        return
+    xp = checked.xp
+    counts = (checked.backend.to_numpy(xp.sum(part[1], axis=-1)) for part in (train, held_out))
+    seen, asked = (team.total(count) > 0 for count in counts)
+    unseen = np.flatnonzero(asked & ~seen)
+    if len(unseen):
+        raise ValueError(
+            f"validation has examples of {'classes' if len(unseen) > 1 else 'class'} {unseen.tolist()}, of which "
+            "the training set has none; what is never seen is never learned: use a stratified split"
+        )
+
+
+def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team) -> tuple[Data, Data]:
     """Return the training and the validation part: stratified by classes, the same whatever the seed of the run.
 
     So that runs from several seeds are judged by one set.
@@ -130,15 +170,18 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any) -> tuple[D
     fraction = check_real(
         fraction, "validation", "in (0, 1), or a tuple (X, Y): the share to split off", lambda x: 0 < x < 1
     )
-    m = int(data[0].shape[-1])
     labels = _labels(net, checked, data[1])
-    groups = np.zeros(m, dtype=np.int64) if labels is None else labels
+    own = np.zeros(data[0].shape[-1], dtype=np.int64) if labels is None else labels
+    parts_of = team.gather(own)
+    first_of_ours, groups = sum(len(part) for part in parts_of[: team.index]), np.concatenate(parts_of)
+    m = len(groups)
     try:
         parts = divide(groups, fraction, streams.generator(0, VALIDATION).permutation(m))
     except ValueError:
         raise ValueError(f"validation: m = {m} examples are too few to split") from None
     # the order of the examples is kept, so that nothing but their number changes
-    first, second = (checked.backend.asarray(np.sort(part), "int32") for part in parts)
+    ours = (np.sort(part) - first_of_ours for part in parts)
+    first, second = (checked.backend.asarray(part[(part >= 0) & (part < len(own))], "int32") for part in ours)
     train, held_out = (
         tuple(None if a is None else _columns_at(checked, a, part) for a in data) for part in (first, second)
     )
@@ -160,7 +203,7 @@ def _labels(net: Network, checked: Checked, Y: Array) -> npt.NDArray[np.int64] |
     return None
 
 
-def _class_weights(net: Network, checked: Checked, data: Data, given: Any) -> Array:
+def _class_weights(net: Network, checked: Checked, data: Data, given: Any, team: Team) -> Array:
     """Return the weights of the examples, (m,), times the factor of each one's class."""
     labels = _labels(net, checked, data[1])
     if labels is None:
@@ -173,7 +216,7 @@ def _class_weights(net: Network, checked: Checked, data: Data, given: Any) -> Ar
     if isinstance(given, str):
         if given != "balanced":
             raise ValueError(f'class_weight must be a dict or "balanced", got {given!r}')
-        totals = np.bincount(labels, weights=w, minlength=classes)
+        totals = team.total(np.bincount(labels, weights=w, minlength=classes))
         factors = np.where(
             totals > 0, totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, 1.0)), 0.0
         )
@@ -186,7 +229,7 @@ def _class_weights(net: Network, checked: Checked, data: Data, given: Any) -> Ar
     else:
         raise TypeError(f'class_weight must be a dict or "balanced", got {type(given).__name__}')
     weights = w * factors[labels]
-    if not weights.sum() > 0:
+    if not team.total(weights.sum()) > 0:
         raise ValueError("class_weight leaves no example with a weight above 0")
     return checked.backend.asarray(weights, checked.dtype)
 
@@ -196,7 +239,7 @@ def _sample(checked: Checked, data: Data, held_out: Data | None) -> Sample:
 
     def some(array: Any) -> npt.NDArray[Any]:
         m = int(array.shape[-1])
-        every = -(-m // _SAMPLE)
+        every = max(1, -(-m // _SAMPLE))
         if isinstance(array, SparseColumns):
             return array.take(slice(None, None, max(every, array.dense_bytes // sparse_data.PART)))
         return checked.backend.to_numpy(array[:, ::every] if every > 1 else array)

@@ -259,7 +259,7 @@ def _columns(plan: Plan, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Arra
     run, backend, xp = plan.run, plan.run.backend, plan.run.backend.xp
     X, Y, w = plan.data
     if not isinstance(X, SparseColumns):
-        return run, plan.data, None if run.batch_size >= run.m else backend.argument(places, "int32")
+        return run, plan.data, None if run.batch_size >= run.m else backend.argument(backend.places(places), "int32")
     on_device = backend.asarray(places, "int32")
     data: Any = (backend.asarray(X.take(places), plan.dtype), take_columns(xp, Y, on_device))
     data = (*data, None if w is None else take_columns(xp, w, on_device))
@@ -331,7 +331,7 @@ class _Orders:
             return
         orders = [self.draw(e) for e in range(epoch, epoch + count)]
         order = orders[0] if count == 1 else np.stack(orders)
-        self._ready = epoch, count, run.backend.argument(order, "int32")
+        self._ready = epoch, count, run.backend.argument(run.backend.places(order), "int32")
 
     def draw(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the order of an epoch as it is drawn, on the host."""
@@ -377,6 +377,9 @@ def call_back(plan: Plan, state: TrainingState, history: History, count: int = 1
                 history=history,
             ) from error
         stop = "callback" if wants_stop is True else stop
+    if plan.callbacks:  # of several processes the first decides
+        told = stop
+        stop = plan.run.backend.team.from_first(told.encode).decode()
     return state, stop
 
 

@@ -20,7 +20,7 @@ from vecprop.backend import Backend
 from vecprop.checkpoint import check_every, described, digest, open_checkpoints
 from vecprop.codec import network_to_json
 from vecprop.epochs import Penalties, Run
-from vecprop.errors import DivergenceError
+from vecprop.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.evaluation import Judge, plain_layers
 from vecprop.examples import Prepared, prepare
 from vecprop.flat import layout
@@ -47,6 +47,8 @@ from vecprop.selection import check_precision, get_backend, get_precision
 from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping
 from vecprop.streams import check_seeds
+from vecprop.team import Team
+from vecprop.trees import map_tree
 from vecprop.validation import Checked, check_block_size, check_finite_params, check_params, dtype_name
 
 
@@ -83,6 +85,7 @@ def fit(
     block_size: int | str | None = "auto",
     dtype: Any = None,
     backend: str | Backend | None = None,
+    devices: Any = None,
     precision: str | None = None,
     progress: bool | None = None,
 ) -> FitResult:
@@ -167,6 +170,10 @@ def fit(
         Unless given that of `params`, else that of X if it is one of these, else float32.
     backend : str or Backend, optional
         The active backend unless given.
+    devices : "all", int or jax.sharding.Mesh of one axis, optional
+        Train on several devices; for JAX. The examples are spread over them and the parameters are on each, or, with K
+        networks and no more devices than that, the networks are spread. The same batches and masks, and the same result
+        up to rounding, as on one device.
     precision : "highest" or "fast", optional
         The active precision unless given.
     progress : bool, optional
@@ -185,6 +192,8 @@ def fit(
         last good parameters. In a stack a network may diverge while another does not; all of them do not.
     CallbackError
         When a callback raised: with the training so far.
+    ProcessLostError
+        When one of several processes has ended: the others cannot go on without it.
     ModelFileError
         For a checkpoint to resume from that is damaged, and so is the one before.
     OSError
@@ -226,12 +235,24 @@ def fit(
         params, seed = given_state(net, state, params, options), state.seed
     seeds = check_seeds(seed)
     networks = count_networks(seeds, optimizer, l1, l2, params)
+    target = target if devices is None else target.over(devices, networks)
     checked = _start(net, target, params, init, seeds, networks, _training_dtype(dtype, params, X))
     with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        examples = prepare(net, checked, X, Y, sample_weight, class_weight, validation, options.standardize)
+        target.team.require_same(
+            _called_with(net, checked, optimizer, options, seeds, epochs, batch_size, block_size, precision)
+            | {"l1": described(l1), "l2": described(l2), "class_weight": repr(class_weight), "init": init}
+            | {"validation": validation if isinstance(validation, float) else type(validation).__name__}
+            | {"sample_weight": "given" if sample_weight is not None else None}
+        )
+        where, team = checked if devices is None else _on_host(net, checked), target.team
+        examples = prepare(net, where, X, Y, sample_weight, class_weight, validation, options.standardize, team)
+        if devices is not None:
+            target = target.laid_out(examples.counts)
+            checked, examples = replace(checked, backend=target), _moved(examples, target)
         run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
         require_memory(net, target, run.block_size or run.batch_size, np.dtype(checked.dtype).itemsize, networks or 1)
         penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
+        progress = progress if target.team.index == 0 else False
         plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
         begin = state
         if begin is None:
@@ -257,9 +278,91 @@ def fit(
                 end, history, stopped = loop.train(plan, begin, resumed)
         except DivergenceError as error:
             error.params = _plain(run, error.state, examples.scale)
+            if devices is not None:
+                error.params, error.state = _home(target, error.params), _home_state(target, error.state)
+            raise
+        except Exception as error:
+            if target.is_process_lost(error):
+                raise _process_lost(target.team, checkpoint, error) from error
             raise
         plain = _plain(run, end, examples.scale)
-    return FitResult(net, plain, end, history, target, stopped, examples.sample)
+        if devices is not None:
+            plain, end = _home(target, plain), _home_state(target, end)
+    return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)
+
+
+def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostError:
+    """Return the error for what a library raises in a process that misses another."""
+    again = "start all of them again"
+    if checkpoint is not None:
+        again += f"; with resume=True they go on from the checkpoint {os.fspath(checkpoint)!r}"
+    return ProcessLostError(
+        f"process {team.index} of {team.count} cannot go on: another one has ended or cannot be reached; {again} "
+        f"({one_line(error)})"
+    )
+
+
+def _on_host(net: Network, checked: Checked) -> Checked:
+    """Return what the data have to match where they are checked on the host, before they go to several devices."""
+    host = get_backend("numpy")
+    layers = tuple(Layer(*(host.asarray(checked.backend.to_numpy(a)) for a in layer)) for layer in checked.params)
+    return replace(check_params(net, layers), backend=host)
+
+
+def _moved(examples: Prepared, backend: Backend) -> Prepared:
+    """Return examples checked on the host, with what is for all of them on the backend; the data go there later."""
+    if isinstance(examples.data[0], SparseColumns):
+        raise ValueError(
+            f"devices: sparse X of {examples.data[0].dense_bytes / 2**20:.0f} MiB when dense is made dense a part at a "
+            "time, on one device; leave devices out, or give X dense"
+        )
+    scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
+    return examples._replace(weight=float(examples.weight), scale=scale)
+
+
+def _home(backend: Backend, tree: Any) -> Any:
+    return map_tree(backend.home, tree)
+
+
+def _home_state(backend: Backend, state: TrainingState) -> TrainingState:
+    """Return a state as `fit` takes it anywhere: its arrays on one device."""
+    best = state.best
+    if best is not None:
+        best = best._replace(params=_home(backend, best.params), statistics=_home(backend, best.statistics))
+    params, slots, statistics = (_home(backend, tree) for tree in (state.params, state.slots, state.statistics))
+    return state._replace(params=params, slots=slots, statistics=statistics, best=best)
+
+
+def _called_with(
+    net: Network,
+    checked: Checked,
+    optimizer: Optimizer,
+    options: Options,
+    seeds: Any,
+    epochs: int,
+    batch_size: Any,
+    block_size: Any,
+    precision: str,
+) -> dict[str, Any]:
+    """Return what all processes have to be called with, by the names of the arguments."""
+    return {
+        "net": str(net),
+        "dtype": checked.dtype,
+        "optimizer": described(optimizer),
+        "epochs": epochs,
+        "batch_size": described(batch_size),
+        "block_size": described(block_size),
+        "precision": precision,
+        "seed": list(seeds) if isinstance(seeds, tuple) else seeds,
+        "params": digest(checked.backend.to_numpy(a) for layer in checked.params for a in layer),
+        "dropout": list(options.dropout),
+        "batch_norm": list(options.normalized),
+        "standardize": options.standardize,
+        "clip_norm": options.clip_norm,
+        "metric": described(options.metric),
+        "patience": described(options.stopping),
+        "shuffle": options.shuffled,
+    }
 
 
 def _asked(
@@ -281,6 +384,7 @@ def _asked(
     return {
         "net": network_to_json(run.net),
         "backend": run.backend.name,
+        "devices": getattr(run.backend, "count", 1),
         "dtype": plan.dtype,
         "precision": precision,
         "optimizer": described(plan.optimizer),
@@ -296,10 +400,15 @@ def _asked(
         "shuffle": options.shuffled,
         "metric": described(options.metric),
         "patience": described(options.stopping),
-        "sample_weight": None if examples.data[2] is None else digest([examples.data[2]]),
+        "sample_weight": None if examples.data[2] is None else _digest_of_all(run.backend.team, [examples.data[2]]),
         "the shape of X": [run.net.sizes[0], run.m],
-        "the values of X and Y": digest(sample),
+        "the values of X and Y": _digest_of_all(run.backend.team, sample),
     }
+
+
+def _digest_of_all(team: Team, arrays: Iterable[Any]) -> str:
+    """Return a fingerprint of the arrays of all processes."""
+    return " ".join(part.decode() for part in team.gather_bytes(digest(arrays).encode()))
 
 
 def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
@@ -391,12 +500,16 @@ def _plan(
         judged = examples.data
     by = None
     if judged is not None:
-        columns, itemsize = judged[0].shape[-1], np.dtype(dtype).itemsize
+        counts = examples.held_out if validates else examples.counts
+        columns, itemsize = sum(counts), np.dtype(dtype).itemsize
         block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
-        by = Judge(backend, run.net, run.normalized, options.metric, block)
+        place = backend.laid_out(counts)
+        by = Judge(place, run.net, run.normalized, options.metric, block)
+        if not isinstance(judged[0], SparseColumns):
+            judged = place.spread(judged, batches=False)  # type: ignore[assignment]
     data = examples.data
-    if run.batch_size < run.m and not isinstance(data[0], SparseColumns):
-        data = tuple(None if a is None else backend.arrange(a) for a in data)  # type: ignore[assignment]
+    if not isinstance(data[0], SparseColumns):
+        data = backend.spread(data, batches=run.batch_size < run.m)  # type: ignore[assignment]
     return Plan(
         run,
         optimizer,

@@ -79,13 +79,20 @@ def train(
     checkpoint_every: Annotated[float, typer.Option(metavar="EPOCHS", help="How often; 0.5 is twice in an epoch.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False,
     backend: BackendName = None,
+    devices: Annotated[
+        Text, typer.Option(metavar="N", help="Devices of JAX to train on: a number, or all; one unless given.")
+    ] = None,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="Train in several processes, as JAX_COORDINATOR_ADDRESS or SLURM say.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a network on a table, and judge it on rows it has not seen.
 
     What each column holds is found out and printed: numbers, categories, dates; missing values are filled in. The
-    folder gets the model, a report in JSON and two pictures.
+    folder gets the model, a report in JSON and two pictures. With --distributed the same command is started in every
+    process; each reads the table and trains on its share, and the first one prints and writes.
 
     Example: vecprop train houses.csv --target price
     """
@@ -95,13 +102,17 @@ def train(
     choices = Choices(
         tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), date_format, tuple(missing or ())
     )
+    chosen = tables.devices(devices, distributed)
     settings = Settings(
         tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
-        test_share, seed=seed, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, backend=backend,
+        test_share, seed=seed, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
+        backend="jax" if distributed and backend is None else backend, devices=chosen,
     )  # fmt: skip
+    first = not distributed or tables.join()
+    quiet = quiet or not first
     table = tables.read(data, delimiter, encoding, header)
     say = tables.speaker(json, quiet)
-    report = tables.train(table, target, task, choices, drop_unlabelled, settings, out, say, not quiet)
+    report = tables.train(table, target, task, choices, drop_unlabelled, settings, out, say, not quiet, first)
     if json and not quiet:
         print_json(report)
 

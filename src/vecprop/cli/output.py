@@ -3,14 +3,16 @@
 import errno
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
+from vecprop import distributed
 from vecprop.cli import BAD_INPUT, FAILED, INTERRUPTED
-from vecprop.errors import DivergenceError, VecpropError
+from vecprop.errors import DivergenceError, ProcessLostError, VecpropError
 from vecprop.selection import BACKEND_VARIABLE
 
 if TYPE_CHECKING:
@@ -43,12 +45,24 @@ class Commands(TyperGroup):
         except Interrupted as stopped:
             error(str(stopped))
             raise typer.Exit(stopped.code) from None
+        except ProcessLostError as lost:
+            error(str(lost))
+            _leave_at_once(FAILED)
         except DivergenceError as diverged:
             error(str(diverged))
             raise typer.Exit(FAILED) from None
         except _BAD_INPUT_ERRORS as wrong:
             error(_message(wrong))
+            if distributed.team().count > 1:
+                _leave_at_once(BAD_INPUT)
             raise typer.Exit(BAD_INPUT) from None
+
+
+def _leave_at_once(code: int) -> None:
+    """End the process without taking leave of those that train with it: they would be waited for, or it would abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _message(wrong: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import vecprop
-from vecprop import container, plots, tabular
+from vecprop import container, distributed, plots, tabular
 from vecprop.atomic import write_atomically
 from vecprop.cli import signals
 from vecprop.cli.output import Interrupted, check_folder, note, reason
@@ -39,6 +40,35 @@ def speaker(json: bool, quiet: bool) -> Say:
     if quiet:
         return lambda _: None
     return note if json else typer.echo
+
+
+def devices(given: str | None, several_processes: bool) -> str | int | None:
+    """Return what `--devices` asks for: a number, "all", or None for one device.
+
+    >>> devices("4", False), devices("all", False), devices(None, True)
+    (4, 'all', 'all')
+    """
+    if given is None:
+        return "all" if several_processes else None
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    if given != "all":
+        raise ValueError(f"--devices must be a number of devices, or all, got {given!r}")
+    return given
+
+
+def join() -> bool:
+    """Connect with the other processes, and tell whether this is the first, which prints and writes."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)  # Gloo says on stdout that it is connected
+    try:
+        distributed.initialize()
+        distributed.team().gather_bytes(b"")
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+    return distributed.is_first()
 
 
 def layers(text: str) -> tuple[int, ...]:
@@ -73,6 +103,7 @@ def train(
     out: Path | None,
     say: Say,
     show_progress: bool,
+    writes: bool = True,
 ) -> dict[str, Any]:
     """Train, write the files, and return the report; `say` is told what was found and what came out."""
     if target is None:
@@ -94,6 +125,8 @@ def train(
     say(f"{trained.model.preparation}")
     say("\n".join(["", *_missing(trained), concluded(trained), ""]))
     report = as_json(plan, trained)
+    if not writes:
+        return report
     for path in _write(folder, trained, report):
         say(f"wrote {path}")
     say(f"next: vecprop predict {folder} {table.source} -o predictions.csv")

@@ -92,6 +92,9 @@ precision : "highest", "fast" or None, default None
 backend : str, Backend or None, default None
     "numpy", "jax", "cupy" or "auto"; None takes the active one: `vecprop.use_backend`, the variable VECPROP_BACKEND, or
     NumPy. Under scikit-learn's array API dispatch None computes where X is.
+devices : "all", int, jax.sharding.Mesh or None, default None
+    Train on several devices of JAX, as `vecprop.fit` does. In several processes each is given all the examples, and
+    trains on its share.
 """
 
 _ATTRIBUTES = """

@@ -74,6 +74,7 @@ class Parameters:
     dtype: Any = None
     precision: str | None = None
     backend: Any = None
+    devices: Any = None
 
 
 def hidden_sizes(given: Any) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ RECORD = (
     "stopped_",
 )
 # A model is to load wherever it goes: what decides there is the active backend, and its paths are of no use.
-_LEFT_OUT = ("backend", "checkpoint", "resume")
+_LEFT_OUT = ("backend", "devices", "checkpoint", "resume")
 _LABEL_KINDS = "biufU"
 _WIDE = 1024
 # Pairs of functions are parameters that a file cannot hold; the network's specification has their places.

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
+from vecprop import distributed
 from vecprop.backend import Backend, to_host
 from vecprop.errors import DivergenceError
 from vecprop.estimators.building import is_lbfgs, monitor_of, optimizer_of, stopping_of
@@ -218,14 +219,18 @@ class Training(Parameters):
         if validation is not None:
             weights = () if validation.w is None else (validation.w,)
             held_out = (columns(self._scaled(validation.X)), self._scaled_targets(validation.Y), *weights)
+        X, Y, w = columns(self._scaled(examples.X)), self._scaled_targets(examples.Y), self._training_weights(examples)
+        if self.devices is not None and distributed.team().count > 1:
+            X, Y, w = _share(X, Y, w)
+            held_out = None if held_out is None else tuple(a for a in _share(*held_out) if a is not None)
         try:
             return fit(
                 self.network_,
-                columns(self._scaled(examples.X)),
-                self._scaled_targets(examples.Y),
+                X,
+                Y,
                 batch_size=self._batch_size(examples.n),
                 init=self.init,
-                sample_weight=self._training_weights(examples),
+                sample_weight=w,
                 l1=self.l1,
                 l2=self.alpha,
                 dropout=self.dropout,
@@ -236,6 +241,7 @@ class Training(Parameters):
                 block_size=self.block_size,
                 dtype=self._dtype(examples.X),
                 backend=backend,
+                devices=self.devices,
                 precision=self.precision,
                 progress=False,
                 **arguments,
@@ -450,6 +456,12 @@ def seeds_from(random: np.random.RandomState, networks: int) -> int | tuple[int,
     """Return the seed of the run, for K networks K of them, the first one being that of a single network."""
     seed = int(random.randint(_MOST_SEED))
     return seed if networks == 1 else tuple(seed + k for k in range(networks))
+
+
+def _share(X: Any, Y: Any, w: Any = None) -> tuple[Any, Any, Any]:
+    """Return this process's part of columns that every process has."""
+    part = distributed.team().share(X.shape[1])
+    return X[:, part], Y[:, part], None if w is None else w[part]
 
 
 def _flags(given: Any, count: int) -> tuple[bool, ...]:

@@ -17,6 +17,7 @@ from vecprop.activations import get_activation
 from vecprop.arguments import (
     check_flag,
     check_instance,
+    check_integer,
     check_number,
     check_path,
     check_positive_integer,
@@ -78,6 +79,7 @@ class Settings:
     checkpoint_every: float = 1
     resume: bool = False
     backend: str | None = None
+    devices: str | int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Sequence):
@@ -97,6 +99,8 @@ class Settings:
         check_positive_integer(self.networks, "networks")
         for name in ("test_share", "validation_share"):
             check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
+        if self.devices is not None and self.devices != "all":
+            check_integer(self.devices, "devices", 1, 'a positive integer, "all" or None')
         streams.check_seed(self.seed)
         check_every(self.checkpoint_every)
         check_flag(self.resume, "resume")
@@ -197,7 +201,7 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    estimator.set_params(callbacks=None, checkpoint=None, resume=None)
+    estimator.set_params(callbacks=None, checkpoint=None, resume=None, devices=None)
     found = {
         "network": scores(estimator, unknown.X, y[held_out]),
         "linear": _linear(prepared.X, y[known], unknown.X, y[held_out], plan.target.task, settings),
@@ -222,7 +226,8 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
 def _described(settings: Settings) -> dict[str, Any]:
     """Return the settings that decide the result, for a report."""
     found = asdict(settings) | {"hidden": list(settings.hidden)}
-    return {name: value for name, value in found.items() if name not in ("checkpoint", "checkpoint_every", "resume")}
+    where = ("checkpoint", "checkpoint_every", "resume", "devices")
+    return {name: value for name, value in found.items() if name not in where}
 
 
 def split(y: npt.NDArray[Any], task: str, settings: Settings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -260,6 +265,7 @@ def network(task: str, m: int, settings: Settings) -> MLPClassifier | MLPRegress
         "checkpoint_every": settings.checkpoint_every,
         "resume": True if settings.resume else None,
         "backend": settings.backend,
+        "devices": settings.devices,
     }
     return MLPClassifier(**shared) if task == "classification" else MLPRegressor(**shared, scale_target="standard")
 
