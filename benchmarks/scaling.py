@@ -1,0 +1,246 @@
+"""Training in one and in two processes, where the time of a step goes, and what more devices would do.
+
+    python benchmarks/scaling.py [--out FILE.json]
+
+Each process has one core and one thread. Strong scaling: one batch for both; weak scaling: one for each. Runs of one
+and of two processes take turns; a figure is the median over rounds of the quickest epoch. Communication is timed apart, in
+the same processes: an all-reduce of as many numbers as a step sends. `model` is the time of a step on N devices from
+that; it is compared with what was measured for two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+WORKLOADS = {"784-128-10": ((784, 128, 10), 4096), "30-100-2": ((30, 100, 2), 16384)}
+BATCHES = (128, 1024, 4096)
+EPOCHS = 6
+
+
+def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, latency, step=0.0):
+    """Return (compute, communication) of a step in seconds, on so many devices.
+
+    parameters : P; an example takes 6 P operations (2 forward, 4 backward)
+    numbers_per_example : of X and Y, which are gathered for every batch
+    rate : operations a second of a device
+    bandwidth, latency : of a link: bytes a second, and seconds of a message
+    step : what a step takes whatever its size, in seconds
+
+    A ring passes 2 (N - 1)/N of the bytes and takes 2 (N - 1) messages; there is one for the batch and one for the
+    gradients, each of 4 bytes a number.
+
+    >>> step_time(1000, 10, 100, 1, 6e8, 1e9, 1e-5)
+    (0.001, 0.0)
+    >>> compute, sent = step_time(1000, 10, 100, 2, 6e8, 1e9, 1e-5)  # 4 (1000 + 1000) bytes, 2 · 2 messages
+    >>> compute, round(sent, 9)
+    (0.0005, 4.8e-05)
+    """
+    compute = step + 6 * parameters * batch / devices / rate
+    if devices == 1:
+        return compute, 0.0
+    size = 4 * (parameters + batch * numbers_per_example)
+    return compute, 2 * (devices - 1) / devices * size / bandwidth + 4 * (devices - 1) * latency
+
+
+# --- a process ------------------------------------------------------------------------------------------------
+
+
+def worker(port, count, number):
+    """Time what the lines of stdin ask for."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number % os.cpu_count()]})
+    import vecprop as vp
+
+    if count > 1:
+        vp.distributed.initialize(f"127.0.0.1:{port}", count, number)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        seconds = all_reduce(asked["numbers"]) if "numbers" in asked else fit(asked, count, number)
+        print(json.dumps({"seconds": seconds}), flush=True)
+
+
+def fit(asked, count, number):
+    """Return the seconds of a step: of the quickest epoch, over its steps."""
+    import numpy as np
+
+    import vecprop as vp
+
+    sizes, m, batch = asked["sizes"], asked["m"], asked["batch"]
+    random = np.random.default_rng(0)
+    X = random.standard_normal((sizes[0], m), dtype=np.float32)
+    Y = np.eye(sizes[-1], dtype=np.float32)[:, random.integers(0, sizes[-1], m)]
+    part = slice(m * number // count, m * (number + 1) // count)
+    net = vp.Network(sizes, hidden="relu", output="softmax")
+    result = vp.fit(
+        net, X[:, part], Y[:, part], optimizer=vp.Adam(1e-3), batch_size=batch, epochs=EPOCHS, backend="jax",
+        devices="all", progress=False, callbacks=lambda *_: None,
+    )  # fmt: skip
+    return min(result.history["seconds"][1:]) / (m // batch)
+
+
+def all_reduce(numbers):
+    """Return the seconds of an all-reduce of float32 over all devices, one of a hundred in a row."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("d",))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("d"))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    shape = (len(jax.devices()), numbers)
+    values = jax.make_array_from_callback(shape, spread, lambda _: np.ones((1, numbers), np.float32))
+
+    @jax.jit
+    def several(values):
+        def one(carry, _):
+            total = jnp.sum(values * carry[0], axis=0)
+            return jax.lax.with_sharding_constraint(total, everywhere) / shape[0], None
+
+        return jax.lax.scan(one, jnp.ones(numbers, jnp.float32), None, length=100)[0]
+
+    several(values).block_until_ready()
+    found = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        several(values).block_until_ready()
+        found.append((time.perf_counter() - begin) / 100)
+    return min(found)
+
+
+# --- the processes together -----------------------------------------------------------------------------------
+
+
+class Team:
+    """Processes that are asked for figures; the first one answers."""
+
+    def __init__(self, count, programs):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        threads = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        environment = os.environ | {"XLA_FLAGS": threads, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
+        environment |= {"JAX_COMPILATION_CACHE_DIR": programs, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        words = [sys.executable, __file__, "--worker", str(port), str(count)]
+        self.processes = [
+            subprocess.Popen(
+                [*words, str(n)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for n in range(count)
+        ]
+
+    def ask(self, **asked):
+        """Return the seconds that the slowest process answers."""
+        for process in self.processes:
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+        answers = [self._answer(process) for process in self.processes]
+        return max(answers)
+
+    @staticmethod
+    def _answer(process):
+        for line in process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)["seconds"]
+        raise RuntimeError("a process has ended")
+
+    def end(self):
+        """Let them end."""
+        for process in self.processes:
+            process.stdin.close()
+        for process in self.processes:
+            process.wait()
+
+
+def parameters_of(sizes):
+    return sum(n * (p + 1) for p, n in itertools.pairwise(sizes))
+
+
+def measure(rounds, programs):
+    """Return the figures of every workload and batch: seconds of a step on one and on two processes."""
+    one, two = Team(1, programs), Team(2, programs)
+    found = []
+    for name, (sizes, m) in WORKLOADS.items():
+        for batch in BATCHES:
+            ask = {"sizes": sizes, "m": m, "batch": batch}
+            wide = ask | {"batch": 2 * batch, "m": 2 * m}
+            numbers = parameters_of(sizes) + batch * (sizes[0] + sizes[-1])
+            taken = {"one": [], "two": [], "two, twice the batch": [], "half": [], "all-reduce": []}
+            for _ in range(rounds):
+                taken["one"].append(one.ask(**ask))
+                taken["two"].append(two.ask(**ask))
+                taken["two, twice the batch"].append(two.ask(**wide))
+                taken["half"].append(one.ask(**(ask | {"batch": batch // 2})))
+                taken["all-reduce"].append(two.ask(numbers=numbers))
+            seconds = {key: statistics.median(values) for key, values in taken.items()}
+            found.append({"network": name, "batch": batch, "seconds": seconds} | figures(seconds))
+            print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    small, large = (statistics.median(two.ask(numbers=n) for _ in range(rounds)) for n in (16, 4_000_000))
+    one.end()
+    two.end()
+    return found, {"latency": small / 2, "bandwidth": 4 * 4_000_000 / (large - small)}
+
+
+def figures(seconds):
+    """Return the ratios: speed-up of two processes, efficiency with twice the work, the share of communication."""
+    return {
+        "strong": seconds["one"] / seconds["two"],
+        "weak": seconds["one"] / seconds["two, twice the batch"],
+        "compute": seconds["half"],
+        "communication": seconds["two"] - seconds["half"],
+    }
+
+
+def modelled(found, link):
+    """Add to each figure what the model says of two processes, from the rate of one and the link."""
+    for line in found:
+        sizes = WORKLOADS[line["network"]][0]
+        seconds, P, each = line["seconds"], parameters_of(sizes), sizes[0] + sizes[-1]
+        # a step of B and one of B/2 give what every step takes, and the rate
+        work = max(seconds["one"] - seconds["half"], 1e-9)
+        rate, step = 6 * P * line["batch"] / 2 / work, max(0.0, 2 * seconds["half"] - seconds["one"])
+        compute, sent = step_time(P, each, line["batch"], 2, rate, link["bandwidth"], link["latency"], step)
+        line["model"] = {"compute": compute, "communication": sent, "two": compute + sent}
+        line["model"]["of measured"] = (compute + sent) / seconds["two"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worker", nargs=3, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    given = parser.parse_args()
+    if given.worker:
+        worker(*given.worker)
+        return
+    from vecprop.benchmark_report import describe_environment
+
+    with tempfile.TemporaryDirectory() as programs:
+        os.chmod(programs, 0o700)
+        found, link = measure(given.rounds, programs)
+    modelled(found, link)
+    result = {"environment": describe_environment(), "link": link, "figures": found}
+    if given.out:
+        given.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    print(f"link: {link['bandwidth'] / 1e9:.2f} GB/s, {1e6 * link['latency']:.0f} us a message")
+    for line in found:
+        seconds = line["seconds"]
+        print(
+            f"{line['network']:>12} batch {line['batch']:>5}: one {1e3 * seconds['one']:.2f} ms, two "
+            f"{1e3 * seconds['two']:.2f} ms ({line['strong']:.2f} times as fast; twice the work: {line['weak']:.0%}); "
+            f"compute {1e3 * line['compute']:.2f} ms, communication {1e3 * line['communication']:.2f} ms; model "
+            f"{1e3 * line['model']['two']:.2f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()
