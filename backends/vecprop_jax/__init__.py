@@ -158,6 +158,10 @@ class JAXBackend(Backend):
         """Return the examples in rows: the numbers of one example stand together and are gathered as one."""
         return array.T if array.ndim == 2 else array
 
+    def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return the examples in rows, which they are in memory already."""
+        return self.load_columns(columns.T, dtype)
+
     def scan_batches(
         self,
         step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],

@@ -19,10 +19,11 @@ from vecprop.arguments import check_flag, check_positive_integer
 from vecprop.backend import Backend
 from vecprop.checkpoint import check_every, described, digest, open_checkpoints
 from vecprop.codec import network_to_json
+from vecprop.columns import Columns
 from vecprop.epochs import Penalties, Run
 from vecprop.errors import DivergenceError
 from vecprop.evaluation import Judge, plain_layers
-from vecprop.examples import Prepared, prepare
+from vecprop.examples import Prepared, Reading, prepare
 from vecprop.flat import layout
 from vecprop.loop import Plan
 from vecprop.memory import reports_out_of_memory, require_memory
@@ -44,8 +45,8 @@ from vecprop.quasi_newton import LBFGS, minimize
 from vecprop.results import FitResult, TrainingState
 from vecprop.schedules import CONSTANT
 from vecprop.selection import check_precision, get_backend, get_precision
-from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping
+from vecprop.streaming.examples import StreamedExamples, check_window
 from vecprop.streams import check_seeds
 from vecprop.validation import Checked, check_block_size, check_finite_params, check_params, dtype_name
 
@@ -75,6 +76,7 @@ def fit(
     patience: int | EarlyStopping | None = None,
     min_delta: float = 0.0,
     shuffle: bool = True,
+    window: int | str = "auto",
     callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
     state: TrainingState | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -91,10 +93,12 @@ def fit(
     Parameters
     ----------
     net : Network
-    X : array-like or SciPy sparse (n_0, m)
+    X : array-like, SciPy sparse, or data in a file (n_0, m)
         One example per column; moved to the backend once. A sparse X that would take more than 256 MiB dense is made
-        dense a part at a time.
-    Y : array-like (n_L, m)
+        dense a part at a time. Data in a file are read a window at a time while the one before is trained on: a memory
+        map (`numpy.load(path, mmap_mode="r").T`), any object with shape, dtype and slicing, as datasets of h5py and
+        arrays of Zarr, and, with examples in rows, what `vp.rows` takes.
+    Y : array-like or data in a file (n_L, m)
         One target per column, as for `Network.gradients`.
     optimizer : Optimizer, default GradientDescent(0.1)
         `GradientDescent`, `Momentum`, `RMSProp`, `Adam`, `AdamW`, each with a schedule, or `LBFGS`. With K learning
@@ -144,6 +148,11 @@ def fit(
         By how much it has to fall to count.
     shuffle : bool, default True
         Draw a new order of the examples in each epoch; False takes them as they come.
+    window : int or "auto", default "auto"
+        Examples that are read together from a file, and shuffled among each other; made a multiple of the batch size.
+        Blocks of the file come in an order of their own in each epoch. "auto" reads data of up to 256 MiB as a whole,
+        and windows of 64 MiB of larger ones; two windows are in memory at a time. A window of m or more reads the whole
+        file, and the run is that of data in memory. For data in memory it has no effect.
     callbacks : function or sequence of functions (state, history) -> bool or None
         Called after each epoch; True ends the training. Where one has a method `begin`, it is called with the number of
         epochs done before each; where one has `start`, it is called once before the first, with the state and a
@@ -188,7 +197,7 @@ def fit(
     ModelFileError
         For a checkpoint to resume from that is damaged, and so is the one before.
     OSError
-        If a checkpoint cannot be read or written.
+        If a checkpoint cannot be read or written, or a file of data cannot be read or changes meanwhile.
     OutOfMemoryError
         With what was wanted, what there is, and the block or batch size that fits.
     ValueError, TypeError
@@ -219,6 +228,7 @@ def fit(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
     check_every(checkpoint_every)
+    window = check_window(window)
     resume = None if resume is False else resume
     if state is not None and resume is not None:
         raise ValueError("give state or resume, not both: the checkpoint has the state")
@@ -228,7 +238,8 @@ def fit(
     networks = count_networks(seeds, optimizer, l1, l2, params)
     checked = _start(net, target, params, init, seeds, networks, _training_dtype(dtype, params, X))
     with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        examples = prepare(net, checked, X, Y, sample_weight, class_weight, validation, options.standardize)
+        reading = Reading(window, batch_size, isinstance(optimizer, LBFGS), isinstance(seeds, tuple), options.shuffled)
+        examples = prepare(net, checked, X, Y, sample_weight, class_weight, validation, options.standardize, reading)
         run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
         require_memory(net, target, run.block_size or run.batch_size, np.dtype(checked.dtype).itemsize, networks or 1)
         penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
@@ -297,9 +308,17 @@ def _asked(
         "metric": described(options.metric),
         "patience": described(options.stopping),
         "sample_weight": None if examples.data[2] is None else digest([examples.data[2]]),
+        **_asked_of_reading(examples.data[0]),
         "the shape of X": [run.net.sizes[0], run.m],
         "the values of X and Y": digest(sample),
     }
+
+
+def _asked_of_reading(X: Any) -> dict[str, Any]:
+    """Return what decides the order of streamed examples; nothing for others."""
+    if not isinstance(X, StreamedExamples):
+        return {"window": None}
+    return {"window": X.windows.width, "the blocks of the file": digest([X.windows.boundaries])}
 
 
 def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
@@ -395,7 +414,9 @@ def _plan(
         block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
         by = Judge(backend, run.net, run.normalized, options.metric, block)
     data = examples.data
-    if run.batch_size < run.m and not isinstance(data[0], SparseColumns):
+    if isinstance(data[0], StreamedExamples):
+        data[0].cut(run.batch_size, options.shuffled)
+    if run.batch_size < run.m and not isinstance(data[0], Columns):
         data = tuple(None if a is None else backend.arrange(a) for a in data)  # type: ignore[assignment]
     return Plan(
         run,

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
 
 
+class InexactError(ValueError):
+    """Integers that a floating-point dtype cannot hold."""
+
+
 class Source:
     """Numbers of m examples, (n, m), of which a range of examples is read at a time.
 
@@ -43,7 +47,7 @@ class Source:
         ------
         OSError
             If they cannot be read, or the file has changed.
-        ValueError
+        InexactError
             For integers that the dtype of out cannot hold.
         """
         self.convert(self.raw(start, stop), out)
@@ -53,7 +57,7 @@ class Source:
         exact = _EXACT_INTEGERS[out.dtype.name]
         if values.dtype.kind in "iu" and np.iinfo(values.dtype).max > exact and values.size:
             if int(values.max()) > exact or int(values.min()) < -exact:
-                raise ValueError(f"holds integers beyond ±{exact}, which {out.dtype} cannot hold exactly")
+                raise InexactError(f"it holds integers beyond ±{exact}, which {out.dtype} cannot hold exactly")
         np.copyto(out, values, casting="unsafe")
 
     def place(self, index: int) -> int:
@@ -109,10 +113,14 @@ class ArraySource(Source):
         """Return examples start … stop - 1."""
         if tuple(self.array.shape) != self._shape:
             raise OSError(f"{self.described}it had the shape {self._shape} and now has {tuple(self.array.shape)}")
-        if not self.in_rows:
-            return np.asarray(self.array[:, start:stop])
-        rows = np.asarray(self.array[start:stop])
-        return rows.T if rows.ndim == 2 else rows[None, :]
+        try:
+            found = np.asarray(self.array[start:stop] if self.in_rows else self.array[:, start:stop])
+        except MemoryError:
+            raise
+        except Exception as error:  # a library of its own raises what it likes
+            which = f"{'rows' if self.in_rows else 'columns'} {start} to {stop - 1}"
+            raise OSError(f"{self.described}{which} cannot be read: {type(error).__name__}: {error}") from error
+        return found.reshape(found.shape[0], -1).T if self.in_rows else found
 
 
 class Chosen(Source):
