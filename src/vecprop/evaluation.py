@@ -106,7 +106,8 @@ def _judge_windows(by: Judge, state: TrainingState, examples: StreamedExamples) 
     tally = None if by.metric is None else tally_of(by.metric)
     windows = examples.in_order()
     places = (Place(0, number) for number in range(len(windows)))
-    cost, total = 0.0, 0.0
+    cost: Any = 0.0
+    total = 0.0
     with read_windows(examples, backend, places, windows=windows, arranged=False) as found:
         for _, (X, Y, w), _, _ in found:
             J, A = compiled(asked, state.params, state.statistics, (X, Y, w))
@@ -115,7 +116,7 @@ def _judge_windows(by: Judge, state: TrainingState, examples: StreamedExamples) 
                 cost = cost + backend.to_numpy(J).astype(np.float64) * mass
                 total += mass
             if tally is not None:
-                tally.add(*(None if a is None else backend.to_numpy(a) for a in (A, Y, w)))
+                tally.add(backend.to_numpy(A), backend.to_numpy(Y), None if w is None else backend.to_numpy(w))
     return np.asarray(cost / total), None if tally is None else tally.value
 
 

@@ -22,9 +22,8 @@ from vecprop.options import AUTO_BATCH
 from vecprop.results import Sample
 from vecprop.sparse import SparseColumns, is_sparse
 from vecprop.splitting import divide
-from vecprop.streaming import as_source
+from vecprop.streaming import as_source, statistics
 from vecprop.streaming import examples as streamed
-from vecprop.streaming import statistics
 from vecprop.streaming.examples import StreamedExamples
 from vecprop.streaming.sources import ArraySource, Source
 from vecprop.streams import VALIDATION
@@ -131,7 +130,7 @@ def _on_backend(net: Network, checked: Checked, X: Any, Y: Any, w: Any, reading:
     if any(source is not None for source in sources):
         examples = _streamed(net, checked.dtype, given, sources)
         if not _is_read_whole(examples, sources, reading):
-            _check_streamed(checked, examples, reading)
+            _check_streamed(examples, reading)
             return (examples, None, None)
         X, Y, w = (examples.whole(i) if sources[i] is not None else given[i] for i in range(3))
     Y = to_backend(backend, "Y", Y)
@@ -187,7 +186,7 @@ def _is_read_whole(examples: StreamedExamples, sources: list[Source | None], rea
     )
 
 
-def _check_streamed(checked: Checked, examples: StreamedExamples, reading: Reading) -> None:
+def _check_streamed(examples: StreamedExamples, reading: Reading) -> None:
     """Raise ValueError for what cannot be done with streamed examples."""
     examples.window = reading.window
     if reading.several_seeds and reading.shuffled:
@@ -216,7 +215,8 @@ def _given_validation(net: Network, checked: Checked, given: Any, train: Data, r
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
-        data = _on_backend(net, checked, *given, *(None,) * (3 - len(given)), reading=reading)
+        X, Y, w = (*given, *(None,) * (3 - len(given)))
+        data = _on_backend(net, checked, X, Y, w, reading)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from None
     if isinstance(data[0], StreamedExamples):
@@ -314,7 +314,8 @@ def _with_class_weights(net: Network, checked: Checked, data: Data, given: Any) 
         labels = _labels(net, checked, data)
         assert labels is not None
         w = np.ones(len(labels)) if data[2] is None else checked.backend.to_numpy(data[2]).astype(np.float64)
-        weights = w * _class_factors(np.bincount(labels, weights=w, minlength=classes), given)[labels]
+        factors = _class_factors(np.bincount(labels, weights=w, minlength=classes).astype(np.float64), given)
+        weights = w * factors[labels]
         left = weights.sum()
         data = (*data[:2], checked.backend.asarray(weights, checked.dtype))
     if not left > 0:
@@ -342,7 +343,6 @@ def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[n
 
 def _sample(checked: Checked, data: Data, held_out: Data | None) -> Sample:
     """Return some columns, evenly spread, on the host."""
-
     given = (*_some(checked, data), *(_some(checked, held_out) if held_out is not None else (None, None)))
     return Sample(*given)
 

@@ -284,9 +284,7 @@ def _parts(plan: Plan, begin: int, end: int, size: int) -> list[tuple[int, int]]
     return list(zip(begins, [*begins[1:], end], strict=True))
 
 
-def _pieces(
-    plan: Plan, compiled: Callable[..., Any], order: npt.NDArray[np.int64], first: int
-) -> Iterator[_Piece]:
+def _pieces(plan: Plan, compiled: Callable[..., Any], order: npt.NDArray[np.int64], first: int) -> Iterator[_Piece]:
     """Yield the parts of an epoch from a step on; of sparse X those that fit into memory."""
     size, X = _checkpoint_steps(plan), plan.data[0]
     if isinstance(X, SparseColumns):

@@ -91,7 +91,7 @@ class ArrowSource(Source):
             self.columns = list(schema.names)
         self._check_schema(path, schema)
         if sum(rows):
-            self._files.append(_File(path, kind, self._stamp(path), [r for r in rows]))
+            self._files.append(_File(path, kind, self._stamp(path), list(rows)))
 
     def _check_schema(self, path: str, schema: Any) -> None:
         first = not self._types

@@ -46,9 +46,7 @@ class StreamedEpochs:
         """Yield the windows of an epoch from a step on, each with its first step and the one after its last."""
         begin = next(i for i, (_, end) in enumerate(self._steps) if end > first)
         if self._reader is None:
-            self._reader = read_windows(
-                self._examples, self._backend, self._places(epoch, begin), seed=self._seed
-            )
+            self._reader = read_windows(self._examples, self._backend, self._places(epoch, begin), seed=self._seed)
         for number in range(begin, len(self._steps)):
             window = next(self._reader)
             assert window.place == (epoch, number)

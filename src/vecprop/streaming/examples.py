@@ -119,10 +119,7 @@ class StreamedExamples(Columns):
         return self._windows(1, shuffled=False)
 
     def _windows(self, batch_size: int, shuffled: bool) -> Windows:
-        if isinstance(self.window, str):
-            width = max(1, WINDOW // self.bytes_each)
-        else:
-            width = self.window
+        width = max(1, WINDOW // self.bytes_each) if isinstance(self.window, str) else self.window
         width = -(-width // batch_size) * batch_size
         return Windows(self._boundaries(width), batch_size, width, shuffled)
 
@@ -261,7 +258,7 @@ class StreamedExamples(Columns):
         return np.asarray(Y[0] > 0.5, dtype=np.int64)
 
     def blocks(self, X: bool = False, Y: bool = False, dtype: str | None = None) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield X, Y and the weights of all the examples in the order of the file, a piece at a time; None unless asked.
+        """Yield X, Y and the weights of all the examples as they come, a piece at a time; None unless asked for.
 
         The memory is used again for the next piece.
         """

@@ -1,4 +1,4 @@
-"""Memory-mapped .npy files, read by plain reads of the file: pages of a map would count as the memory of the process."""
+"""Memory-mapped .npy files, read by plain reads: pages of a map would count as the memory of the process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def map_of(array: Any) -> np.memmap[Any, Any] | None:
     >>> map_of(np.ones(2)) is None
     True
     """
-    found, base = None, array
+    found: np.memmap[Any, Any] | None = None
+    base: Any = array
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap) and isinstance(base.base, mmap.mmap):
             found = base
@@ -89,7 +90,7 @@ class MappedSource(ArraySource):
             super().read(start, stop, out)
             return
         with self._open() as file:
-            self._fill(file, start * self._step, memoryview(out.T.reshape(-1)).cast("B"))
+            self._fill(file, start * self._step, out.T.reshape(-1).view(np.uint8).data)
 
     def _bytes(self, file: Any, offset: int, count: int) -> bytearray:
         data = bytearray(count)

@@ -45,9 +45,7 @@ class Windows:
     [0, 2, 4]
     """
 
-    def __init__(
-        self, boundaries: npt.NDArray[np.int64], batch_size: int, width: int, shuffled: bool = True
-    ) -> None:
+    def __init__(self, boundaries: npt.NDArray[np.int64], batch_size: int, width: int, shuffled: bool = True) -> None:
         self.boundaries, self.shuffled, self.width = boundaries, shuffled, width
         self.m = int(boundaries[-1])
         starts = list(range(0, self.m, width))

@@ -50,7 +50,8 @@ class _Mean(Tally):
     """A weighted mean over the examples."""
 
     def __init__(self, metric: Any) -> None:
-        self.metric, self.sum, self.weight = metric, np.float64(0), 0.0
+        self.metric, self.weight = metric, 0.0
+        self.sum: Any = 0.0
 
     def add(self, A: Host, Y: Host, w: Host | None) -> None:
         weight = float(Y.shape[-1]) if w is None else float(w.sum(dtype=np.float64))

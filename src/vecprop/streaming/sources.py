@@ -55,9 +55,9 @@ class Source:
     def convert(self, values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
         """Write numbers of the source's dtype into out, in its dtype."""
         exact = _EXACT_INTEGERS[out.dtype.name]
-        if values.dtype.kind in "iu" and np.iinfo(values.dtype).max > exact and values.size:
-            if int(values.max()) > exact or int(values.min()) < -exact:
-                raise InexactError(f"it holds integers beyond ±{exact}, which {out.dtype} cannot hold exactly")
+        wide = values.dtype.kind in "iu" and np.iinfo(values.dtype).max > exact
+        if wide and values.size and (int(values.max()) > exact or int(values.min()) < -exact):
+            raise InexactError(f"it holds integers beyond ±{exact}, which {out.dtype} cannot hold exactly")
         np.copyto(out, values, casting="unsafe")
 
     def place(self, index: int) -> int:
@@ -76,7 +76,7 @@ class Source:
 
 
 class ArraySource(Source):
-    """An object with shape, dtype and slicing: a NumPy array, a dataset of h5py, an array of Zarr, …
+    """An object with shape, dtype and slicing: a NumPy array, a dataset of h5py, an array of Zarr, and so on.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class ArraySource(Source):
         if len(self._shape) == 1:
             self.shape = (1, self._shape[0])
         elif len(self._shape) == 2:
-            self.shape = self._shape[::-1] if rows_first else self._shape  # type: ignore[assignment]
+            self.shape = self._shape[::-1] if rows_first else self._shape
         else:
             wanted = "(m, n), one example per row" if rows_first else "(n, m), one example per column"
             raise ValueError(f"{self.described}must have rank 2, shape {wanted}, got shape {self._shape}")

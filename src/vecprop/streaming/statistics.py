@@ -78,7 +78,9 @@ def class_totals(examples: StreamedExamples, classes: int) -> npt.NDArray[np.flo
 
 def class_sums(examples: StreamedExamples) -> npt.NDArray[np.float64]:
     """Return the sum of each row of Y, (n_L,)."""
-    return sum((Y.sum(axis=1, dtype=np.float64) for _, Y, _ in examples.blocks(Y=True)), np.zeros(examples.net.sizes[-1]))
+    return sum(
+        (Y.sum(axis=1, dtype=np.float64) for _, Y, _ in examples.blocks(Y=True)), np.zeros(examples.net.sizes[-1])
+    )
 
 
 def all_labels(examples: StreamedExamples) -> npt.NDArray[np.int64]:
