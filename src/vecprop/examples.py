@@ -215,7 +215,7 @@ def _given_validation(net: Network, checked: Checked, given: Any, train: Data, r
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
-        X, Y, w = (*given, *(None,) * (3 - len(given)))
+        X, Y, w = given if len(given) == 3 else (*tuple(given), None)
         data = _on_backend(net, checked, X, Y, w, reading)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from None

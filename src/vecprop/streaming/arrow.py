@@ -213,7 +213,7 @@ class ArrowSource(Source):
         self._open, self._left = None, None
 
     def close(self) -> None:
-        """Close the file that is being read; reading opens it again."""
+        """Close the file that is being read."""
         with self._lock:
             self._close()
 

@@ -249,6 +249,12 @@ class StreamedExamples(Columns):
         words = "rows" if source.in_rows else "columns"
         return f"in {words} {source.place(start)} to {source.place(stop - 1)} (block {block}){of}"
 
+    def close(self) -> None:
+        """Close what reading has opened."""
+        for source in self.sources:
+            if source is not None:
+                source.close()
+
     # What is asked of all of them
 
     def labels(self, Y: Host) -> npt.NDArray[np.int64]:

@@ -24,9 +24,10 @@ def map_of(array: Any) -> np.memmap[Any, Any] | None:
     found: np.memmap[Any, Any] | None = None
     base: Any = array
     while isinstance(base, np.ndarray):
-        if isinstance(base, np.memmap) and isinstance(base.base, mmap.mmap):
+        owner: Any = base.base
+        if isinstance(base, np.memmap) and isinstance(owner, mmap.mmap):
             found = base
-        base = base.base
+        base = owner
     return found
 
 

@@ -32,6 +32,8 @@ class ReadAhead(Generic[Item, Result]):
     prepare : function (item, stopped) -> result
         Called in the thread; `stopped()` tells whether its result is no longer wanted, and it may then return at once.
     items : iterable
+    finish : function (), optional
+        Called when the thread has ended, whatever ended it.
 
     Examples
     --------
@@ -40,8 +42,13 @@ class ReadAhead(Generic[Item, Result]):
     [0, 1, 4]
     """
 
-    def __init__(self, prepare: Callable[[Item, Callable[[], bool]], Result], items: Iterable[Item]) -> None:
-        self._prepare, self._items = prepare, items
+    def __init__(
+        self,
+        prepare: Callable[[Item, Callable[[], bool]], Result],
+        items: Iterable[Item],
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._prepare, self._items, self._finish = prepare, items, finish
         self._stopped = threading.Event()
         self._ready: queue.SimpleQueue[_Ready[Result] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(AHEAD)
@@ -86,6 +93,7 @@ class ReadAhead(Generic[Item, Result]):
         self._stopped.set()
         self._room.release()
         self._thread.join()
+        self._finish()
 
     def __enter__(self) -> ReadAhead[Item, Result]:
         return self

@@ -64,6 +64,9 @@ class Source:
         """Return the number in the file of an example."""
         return index
 
+    def close(self) -> None:
+        """Close what reading has opened; reading opens it again."""
+
     def check_dtype(self) -> None:
         """Raise TypeError unless the numbers are real."""
         if self.dtype.kind not in "biuf":
@@ -160,6 +163,10 @@ class Chosen(Source):
     def place(self, index: int) -> int:
         """Return the number in the file of an example."""
         return self.source.place(int(self.places[index]))
+
+    def close(self) -> None:
+        """Close what reading has opened."""
+        self.source.close()
 
 
 def is_sliceable(value: Any) -> bool:

@@ -98,4 +98,5 @@ def read_windows(
     arranged : bool, default True
         As `Backend.arrange` leaves data in mini-batches; False leaves columns.
     """
-    return ReadAhead(_Loader(examples, backend, windows or examples.windows, seed, arranged), places)
+    loader = _Loader(examples, backend, windows or examples.windows, seed, arranged)
+    return ReadAhead(loader, places, examples.close)
