@@ -219,6 +219,7 @@ FIT = {
     "patience": [*optional(COUNT), "10", vp.EarlyStopping],
     "min_delta": NOT_NEGATIVE,
     "shuffle": FLAG,
+    "window": [0, -1, 2.5, NAN, INF, "all", None, 1j, [2], THING, True, ""],
     "callbacks": [3, "print", [None], {}, [3], None, THING, 1.5],
     "state": STATES,
     "checkpoint": [3, True, 1.5, ["x"], b"x", THING],
@@ -230,6 +231,13 @@ FIT = {
     "precision": without(NAME, None),
     "progress": optional(FLAG),
 }  # fmt: skip
+call(
+    "rows",
+    vp.rows,
+    {"source": ROWS},
+    source=[None, 3, THING, {}, b"bytes", [], [[1.0, 2.0]], 1.5, X[None], np.array(1.0), ROWS + 1j, ROWS.astype(str)],
+    columns=["a", [], ["a", "a"], 3, [1, 2], THING],
+)
 call("fit", vp.fit, {"net": NET, "X": X, "Y": Y, "epochs": 1, "sample_weight": WEIGHT}, **FIT)
 call("FitResult.forward", BIG.forward, {"X": X}, X=data(X, lists=True))
 STACK = vp.fit(NET, X, Y, epochs=1, seed=[0, 1])

@@ -126,7 +126,7 @@ def _total_weight(examples: StreamedExamples) -> float:
 
 def _on_backend(net: Network, checked: Checked, X: Any, Y: Any, w: Any, reading: Reading) -> Data:
     backend, given = checked.backend, (X, Y, w)
-    sources = [as_source(value) for value in given]
+    sources = [_source(name, value) for name, value in zip(streamed.ARGUMENTS, given, strict=True)]
     if any(source is not None for source in sources):
         examples = _streamed(net, checked.dtype, given, sources)
         if not _is_read_whole(examples, sources, reading):
@@ -147,6 +147,13 @@ def _on_backend(net: Network, checked: Checked, X: Any, Y: Any, w: Any, reading:
     if w is not None and w.ndim > 1:
         raise ValueError(f"sample_weight must have shape (m,), one weight per example, got {tuple(w.shape)}")
     return check_examples(net, checked, X, Y, w)
+
+
+def _source(name: str, value: Any) -> Source | None:
+    try:
+        return as_source(value)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def _streamed(net: Network, dtype: str, given: tuple[Any, ...], sources: list[Source | None]) -> StreamedExamples:

@@ -89,7 +89,10 @@ def rows(source: Any, columns: str | Sequence[str] | None = None) -> Rows:
         )
     if wanted is not None:
         raise ValueError("columns by name are those of Parquet and Arrow files; take columns of an array by slicing it")
-    return Rows(_of_array(source, rows_first=True))
+    try:
+        return Rows(_of_array(source, rows_first=True))
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"source: {error}") from None
 
 
 def as_source(value: Any) -> Source | None:
