@@ -581,3 +581,74 @@ def test_divergence_is_reported_and_the_reading_ends(files):
 def test_what_is_in_memory_is_no_source():
     pandas = pytest.importorskip("pandas")
     assert all(as_source(value) is None for value in (X, X.tolist(), pandas.DataFrame(X), None, 3, "X"))
+
+
+# --- estimators -------------------------------------------------------------------------------------------------
+
+
+ESTIMATED = {
+    "as it is": {},
+    "scaled": {"scale": "standard"},
+    "stops early": {"scale": "standard", "early_stopping": True, "max_iter": 4},
+    "another scorer": {"early_stopping": True, "scoring": "neg_log_loss", "max_iter": 2},
+    "balanced": {"class_weight": "balanced"},
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("case", ESTIMATED)
+def test_an_estimator_reads_x_from_its_file(case, files, monkeypatch):
+    """As if X were in memory, in the order of the file; the scaling to rounding."""
+    from vecprop.estimators import MLPClassifier
+
+    arguments = {"max_iter": 3, "batch_size": 7, "shuffle": False, "random_state": 0, **ESTIMATED[case]}
+    y = np.array(list("abc"))[Y.argmax(axis=1)]
+    theirs = MLPClassifier((6,), **arguments).fit(X, y)
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    monkeypatch.setattr(streamed, "WINDOW", 20 * 9 * 8)
+    in_file = np.load(files / "X.npy", mmap_mode="r")
+    for x in (in_file, vp.rows(files / "X.npy")):
+        ours = MLPClassifier((6,), **arguments).fit(x, y)
+        for a, b in zip(ours.coefs_, theirs.coefs_, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+        np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(X), rtol=0, atol=1e-12)
+        assert (ours.predict(x) == theirs.predict(X)).all()
+    assert ours.n_features_in_ == 5 and not readers()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_regressor_reads_x_from_its_file(files, monkeypatch):
+    from vecprop.estimators import MLPRegressor
+
+    arguments = {"max_iter": 3, "batch_size": 7, "shuffle": False, "random_state": 0, "scale_target": "standard"}
+    arguments["hidden_layer_sizes"] = (6,)
+    theirs = MLPRegressor(**arguments).fit(X, W)
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    in_file = np.load(files / "X.npy", mmap_mode="r")
+    ours = MLPRegressor(**arguments).fit(in_file, W)
+    np.testing.assert_allclose(ours.predict(in_file), theirs.predict(X), rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_wrong_examples_of_an_estimator_are_named(files, monkeypatch):
+    from vecprop.estimators import MLPClassifier
+
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    y = Y.argmax(axis=1)
+    in_file = np.load(files / "X.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        MLPClassifier((6,)).fit(in_file, y[:-1])
+    with pytest.raises(ValueError, match=r"n_networks=3: X stays in its file"):
+        MLPClassifier((6,), n_networks=3, batch_size=7).fit(in_file, y)
+    model = MLPClassifier((6,), max_iter=1, batch_size=7).fit(in_file, y)
+    with pytest.raises(ValueError, match="5 features"):
+        model.predict(np.load(files / "Y.npy", mmap_mode="r"))
+    np.save(files / "bad.npy", changed(X, (88, 3), np.nan))
+    bad = np.load(files / "bad.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match=r"X must be finite, got NaN in rows .*first in row 88, column 3"):
+        MLPClassifier((6,), batch_size=7).fit(bad, y)
+    with pytest.raises(ValueError, match="NaN"):
+        MLPClassifier((6,), batch_size=7, scale="standard").fit(bad, y)
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(bad)

@@ -57,15 +57,19 @@ class Moments:
         """The variance (n, 1), divided by the sum of the weights."""
         return self._squares / self.weight
 
+    def scale(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return mean and deviation, (n, 1); 1 for the deviation of a constant row."""
+        constant = self.low == self.high  # the mean of which is rounded
+        deviation = np.where(constant, 1.0, np.sqrt(self.variance))
+        return np.where(constant, self.low, self.mean), deviation
+
 
 def input_scale(examples: StreamedExamples) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return mean and deviation of every row of X, (n_0, 1) (E35); 1 for the deviation of a constant row."""
     moments = Moments(examples.shape[0])
     for X, _, w in examples.blocks(X=True, dtype="float64"):
         moments.add(X, w)
-    constant = moments.low == moments.high
-    deviation = np.sqrt(moments.variance)
-    return np.where(constant, moments.low, moments.mean), np.where(constant, 1.0, deviation)
+    return moments.scale()
 
 
 def class_totals(examples: StreamedExamples, classes: int) -> npt.NDArray[np.float64]:
