@@ -652,3 +652,95 @@ def test_wrong_examples_of_an_estimator_are_named(files, monkeypatch):
         MLPClassifier((6,), batch_size=7, scale="standard").fit(bad, y)
     with pytest.raises(ValueError, match="NaN"):
         model.predict(bad)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def town_table(rows=600):
+    polars = pytest.importorskip("polars")
+    random = np.random.default_rng(1)
+    area, town = random.uniform(40, 140, rows), random.choice(["Ulm", " Bonn", "Kiel"], rows)
+    price = 3000 * area + 20_000 * (town == "Ulm") + random.normal(0, 1000, rows)
+    areas = [None if gap else value for gap, value in zip(random.random(rows) < 0.1, area.tolist(), strict=True)]
+    days = [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in random.integers(0, 1000, rows).tolist()]
+    return polars.DataFrame({"area": areas, "town": town, "sold": days, "price": price})
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_table_that_stays_in_its_file(tmp_path, monkeypatch):
+    """The same preparation, found in it and score as of the table in memory; nothing is left in the cache."""
+    from vecprop import tabular
+    from vecprop.tabular import large
+
+    path, cache = tmp_path / "t.parquet", tmp_path / "cache"
+    cache.mkdir()
+    town_table().write_parquet(path, row_group_size=100)
+    settings_ = tabular.Settings(hidden=(8,), epochs=30, networks=2, cache=cache)
+    monkeypatch.setattr(large, "_ROWS", 70)
+    whole = tabular.train(tabular.plan(tabular.read(path), "price"), settings_)
+    fits_when_encoded = tabular.train(tabular.plan(tabular.scan(path), "price"), settings_)
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)
+    streams_it = tabular.train(tabular.plan(tabular.scan(path), "price"), settings_)
+    for trained in (fits_when_encoded, streams_it):
+        assert str(trained.model.preparation) == str(whole.model.preparation)
+        assert {n: f.missing for n, f in trained.test.found.items()} == {
+            n: f.missing for n, f in whole.test.found.items()
+        }
+        np.testing.assert_array_equal(np.sort(trained.truth), np.sort(whole.truth))
+        assert trained.scores["network"]["r2"] > whole.scores["network"]["r2"] - 0.05
+        assert trained.scores["constant"] == pytest.approx(whole.scores["constant"])
+        np.testing.assert_allclose(
+            np.sort(trained.model.predict(tabular.read(path))), np.sort(trained.model.predict(path)), rtol=1e-6
+        )
+    assert fits_when_encoded.model.estimator.n_networks == 2 and streams_it.model.estimator.n_networks == 1
+    assert any("one network" in note for note in streams_it.notes)
+    assert not list(cache.iterdir()) and not readers()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_command_trains_on_a_table_in_its_file(tmp_path, monkeypatch):
+    pytest.importorskip("typer")
+    from typer.testing import CliRunner
+
+    from vecprop.cli.app import app
+
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)
+    town_table().write_parquet(tmp_path / "t.parquet")
+    town_table().write_csv(tmp_path / "t.csv")
+    words = [
+        "train",
+        str(tmp_path / "t.parquet"),
+        "-t",
+        "price",
+        "--stream",
+        "--epochs",
+        "5",
+        "-o",
+        str(tmp_path / "m"),
+    ]
+    result = CliRunner().invoke(app, [*words, "--missing", "Kiel"], prog_name="vecprop")
+    assert result.exit_code == 0, result.output
+    assert "600 rows, 4 columns" in result.output and "2 categories" in result.output
+    assert (tmp_path / "m" / "model.safetensors").exists()
+    result = CliRunner().invoke(app, ["train", str(tmp_path / "t.csv"), "-t", "price", "--stream"], prog_name="vecprop")
+    assert result.exit_code == 2
+    assert "is no Parquet file" in result.output and "sink_parquet" in result.output
+
+
+def test_wrong_tables_in_files(tmp_path):
+    tabular = pytest.importorskip("vecprop.tabular")
+    path = tmp_path / "t.parquet"
+    town_table().write_parquet(path)
+    with pytest.raises(ValueError, match=r"target: .*t.parquet has no column 'prize': did you mean 'price'"):
+        tabular.plan(tabular.scan(path), "prize")
+    with pytest.raises(FileNotFoundError, match=r"no.parquet does not exist"):
+        tabular.scan(tmp_path / "no.parquet")
+    town_table()[:0].write_parquet(path)
+    with pytest.raises(ValueError, match=r"t.parquet has only a header"):
+        tabular.scan(path)
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(ValueError, match=r"t.parquet cannot be read as Parquet"):
+        tabular.scan(path)

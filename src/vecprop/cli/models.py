@@ -78,6 +78,14 @@ def train(
     ] = None,
     checkpoint_every: Annotated[float, typer.Option(metavar="EPOCHS", help="How often; 0.5 is twice in an epoch.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Leave a Parquet file larger than memory where it is, and read it in parts."),
+    ] = False,
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FOLDER", help="With --stream, for the features meanwhile.  [default: temporary files]"),
+    ] = None,
     backend: BackendName = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -90,7 +98,7 @@ def train(
     Example: vecprop train houses.csv --target price
     """
     from vecprop.cli import tables
-    from vecprop.tabular import Choices, Settings
+    from vecprop.tabular import Choices, Settings, scan
 
     choices = Choices(
         tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), date_format, tuple(missing or ())
@@ -98,8 +106,9 @@ def train(
     settings = Settings(
         tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
         test_share, seed=seed, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, backend=backend,
+        cache=cache,
     )  # fmt: skip
-    table = tables.read(data, delimiter, encoding, header)
+    table = scan(data) if stream else tables.read(data, delimiter, encoding, header)
     say = tables.speaker(json, quiet)
     report = tables.train(table, target, task, choices, drop_unlabelled, settings, out, say, not quiet)
     if json and not quiet:
