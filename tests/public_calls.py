@@ -518,7 +518,16 @@ call(
     batch_size=optional(COUNT), l2=NOT_NEGATIVE, dropout=SHARE, networks=COUNT, test_share=OPEN_SHARE,
     validation_share=OPEN_SHARE, seed=SEED, checkpoint=[3, True, 1.5, ["x"], THING],
     checkpoint_every=[0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING], resume=[*FLAG, True], backend=BACKEND,
+    cache=[3, True, 1.5, ["x"], THING],
 )  # fmt: skip
+
+
+def parquet(folder):
+    FRAME.write_parquet(folder / "t.parquet")
+    return folder / "t.parquet"
+
+
+call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, path=PATH)
 call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
 call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=["", "ab", 3, True, THING, ["x"], "\n"],
      encoding=["no such encoding", "", 3, True, THING, ["x"]], header=optional(FLAG))  # fmt: skip
@@ -583,7 +592,7 @@ OTHERS = {
     "losses.get_loss": CORE,
     **{f"rungs.{n}": CORE for n in ("mean_of_examples", "example_forward_per_neuron", "example_per_neuron")},
     **dict.fromkeys(("Diagnosis", "Explanation", "FitResult", "GradientReport", "Layer", "TrainingState"), MADE),
-    **{f"tabular.{n}": MADE for n in ("Preparation", "Table", "TableModel", "Target", "Trained")},
+    **{f"tabular.{n}": MADE for n in ("LargeTable", "Preparation", "Table", "TableModel", "Target", "Trained")},
     "Activation": "a base class",
     "Loss": "a base class",
     "Backend": "what one who writes a backend implements",

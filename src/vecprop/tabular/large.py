@@ -110,7 +110,7 @@ def write_features(preparation: Preparation, table: LargeTable, target: str, pat
             file.write(np.ascontiguousarray(prepared.X, dtype="<f8").tobytes())
             found = {name: _added(found.get(name, Found()), met) for name, met in prepared.found.items()}
             ignored = prepared.ignored
-    return Prepared(np.load(path, mmap_mode="r"), found, ignored)
+    return Prepared(np.load(path, mmap_mode="r", allow_pickle=False), found, ignored)
 
 
 def _added(one: Found, other: Found) -> Found:
