@@ -1,6 +1,7 @@
 """Training from a file against training from memory, and against reading the file alone.
 
-    python benchmarks/streaming.py [--backend numpy] [--rows 1000000] [--rounds 5] [--folder DIR] [--out FILE.json]
+    python benchmarks/streaming.py [--backend numpy] [--network 64-128-1] [--rows 1000000] [--rounds 5] [--folder DIR]
+        [--out FILE.json]
 
 A .npy file of float32 is written into the folder, and each network is trained on it: read into memory before, and a
 window at a time. The two take turns, and so does reading the file in pieces of 1 MiB into one buffer. The times are
@@ -82,6 +83,7 @@ def main():
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--network", action="append", choices=list(NETWORKS), help="all of them unless given")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -91,8 +93,8 @@ def main():
         size = paths[0].stat().st_size
         print(f"{arguments.backend}, a file of {size / 2**20:.0f} MiB, seconds of an epoch")
         print(f"{'network':14} {'memory':>8} {'streamed':>9} {'throughput':>11} {'reading':>8} {'MiB/s':>7}")
-        for name, hidden in NETWORKS.items():
-            row = measure(name, hidden, paths, arguments.backend, arguments.rounds)
+        for name in arguments.network or NETWORKS:
+            row = measure(name, NETWORKS[name], paths, arguments.backend, arguments.rounds)
             row["streamed_bytes_a_second"] = size / row["streamed_seconds"]
             rows.append(row)
             print(
