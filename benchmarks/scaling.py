@@ -3,9 +3,9 @@
     python benchmarks/scaling.py [--out FILE.json]
 
 Each process has one core and one thread. Strong scaling: one batch for both; weak scaling: one for each. Runs of one
-and of two processes take turns; a figure is the median over rounds of the quickest epoch. Communication is timed apart, in
-the same processes: an all-reduce of as many numbers as a step sends. `model` is the time of a step on N devices from
-that; it is compared with what was measured for two.
+and of two processes take turns; a figure is the median over rounds of the quickest epoch. Communication is timed
+apart, in the same processes: an all-reduce of as many numbers as a step sends. `model` is the time of a step on N
+devices from that; it is compared with what was measured for two.
 """
 
 from __future__ import annotations

@@ -220,6 +220,7 @@ FIT = {
     "patience": [*optional(COUNT), "10", vp.EarlyStopping],
     "min_delta": NOT_NEGATIVE,
     "shuffle": FLAG,
+    "window": [0, -1, 2.5, NAN, INF, "all", None, 1j, [2], THING, True, ""],
     "callbacks": [3, "print", [None], {}, [3], None, THING, 1.5],
     "state": STATES,
     "checkpoint": [3, True, 1.5, ["x"], b"x", THING],
@@ -232,6 +233,13 @@ FIT = {
     "precision": without(NAME, None),
     "progress": optional(FLAG),
 }  # fmt: skip
+call(
+    "rows",
+    vp.rows,
+    {"source": ROWS},
+    source=[None, 3, THING, {}, b"bytes", [], [[1.0, 2.0]], 1.5, X[None], np.array(1.0), ROWS + 1j, ROWS.astype(str)],
+    columns=["a", [], ["a", "a"], 3, [1, 2], THING],
+)
 call("fit", vp.fit, {"net": NET, "X": X, "Y": Y, "epochs": 1, "sample_weight": WEIGHT}, **FIT)
 call("FitResult.forward", BIG.forward, {"X": X}, X=data(X, lists=True))
 STACK = vp.fit(NET, X, Y, epochs=1, seed=[0, 1])
@@ -513,7 +521,16 @@ call(
     validation_share=OPEN_SHARE, seed=SEED, checkpoint=[3, True, 1.5, ["x"], THING],
     checkpoint_every=[0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING], resume=[*FLAG, True], backend=BACKEND,
     devices=DEVICES,
+    cache=[3, True, 1.5, ["x"], THING],
 )  # fmt: skip
+
+
+def parquet(folder):
+    FRAME.write_parquet(folder / "t.parquet")
+    return folder / "t.parquet"
+
+
+call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, path=PATH)
 call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
 call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=["", "ab", 3, True, THING, ["x"], "\n"],
      encoding=["no such encoding", "", 3, True, THING, ["x"]], header=optional(FLAG))  # fmt: skip
@@ -578,7 +595,7 @@ OTHERS = {
     "losses.get_loss": CORE,
     **{f"rungs.{n}": CORE for n in ("mean_of_examples", "example_forward_per_neuron", "example_per_neuron")},
     **dict.fromkeys(("Diagnosis", "Explanation", "FitResult", "GradientReport", "Layer", "TrainingState"), MADE),
-    **{f"tabular.{n}": MADE for n in ("Preparation", "Table", "TableModel", "Target", "Trained")},
+    **{f"tabular.{n}": MADE for n in ("LargeTable", "Preparation", "Table", "TableModel", "Target", "Trained")},
     "Activation": "a base class",
     "Loss": "a base class",
     "Backend": "what one who writes a backend implements",

@@ -82,7 +82,8 @@ def test_there_are_commands_and_those_not_run_are_on_a_page():
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if name(p).startswith("docs/")], ids=name)
-def test_code_that_is_no_session_runs(page):
+def test_code_that_is_no_session_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     namespace = {"vp": vp}
     for code in blocks(page, "python"):
         if ">>>" not in code:

@@ -166,6 +166,16 @@ class JAXBackend(Backend):
         """Return the examples in rows: the numbers of one example stand together and are gathered as one."""
         return array.T if array.ndim == 2 else array
 
+    def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return a copy on the device."""
+        _require_what_jax_needs()
+        with jax.enable_x64(True) if dtype == "float64" else ExitStack():
+            return jax.block_until_ready(jnp.array(columns, dtype=dtype, copy=True))  # type: ignore[no-untyped-call]
+
+    def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return the examples in rows, which they are in memory already."""
+        return self.load_columns(columns.T, dtype)
+
     def scan_batches(
         self,
         step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],

@@ -42,6 +42,7 @@ class NumPyBackend(Backend):
     """NumPy on the CPU."""
 
     flat_parameters: ClassVar[bool] = True
+    computes_in_main_memory: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.numpy, "numpy")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vecprop.results import FitResult, TrainingState
     from vecprop.schedules import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
     from vecprop.stopping import EarlyStopping
+    from vecprop.streaming import rows
     from vecprop.torch_interchange import from_torch, to_torch
     from vecprop.training import fit
 
@@ -61,6 +62,7 @@ _NAMES = {
     "results": ("FitResult", "TrainingState"),
     "schedules": ("Constant", "Cosine", "ExponentialDecay", "InverseScaling", "ReduceOnPlateau", "StepDecay"),
     "stopping": ("EarlyStopping",),
+    "streaming": ("rows",),
     "torch_interchange": ("from_torch", "to_torch"),
     "training": ("fit",),
 }
@@ -123,6 +125,7 @@ __all__ = [
     "numeric_gradient",
     "plots",
     "propagation",
+    "rows",
     "rungs",
     "save",
     "tabular",

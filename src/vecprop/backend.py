@@ -57,6 +57,8 @@ class Backend:
     fuses: ClassVar[bool] = False
     # The processes that compute together.
     team: Team = ALONE
+    # Whether the arrays are NumPy's, so that what has been read into memory need not be moved.
+    computes_in_main_memory: ClassVar[bool] = False
     # Bytes without which the library cannot do anything.
     least_memory: ClassVar[int] = 0
 
@@ -174,6 +176,21 @@ class Backend:
     def arrange(self, array: Array) -> Array:
         """Return data in columns, (n, m) or (m,), in the memory order from which `scan_batches` gathers fastest."""
         return array
+
+    def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return data in columns, (n, m) or (m,), on the device; when it returns, they may be written over.
+
+        Where the backend computes in main memory they are returned as they are, and must not be written over.
+        """
+        if self.computes_in_main_memory:
+            return columns
+        array = self.asarray(columns.copy(), dtype)
+        self.synchronize(array)
+        return array
+
+    def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return data as `load_columns` does, as `arrange` would leave them."""
+        return self.arrange(self.load_columns(columns, dtype))
 
     def scan_batches(
         self,

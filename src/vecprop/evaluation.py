@@ -15,6 +15,9 @@ from vecprop.normalization import Statistics, fold
 from vecprop.propagation import Params
 from vecprop.results import TrainingState
 from vecprop.sparse import SparseColumns
+from vecprop.streaming.examples import StreamedExamples
+from vecprop.streaming.scores import tally_of
+from vecprop.streaming.windows import Place, read_windows
 from vecprop.trees import map_tree
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]
         J, _ = judge(by._replace(metric=None), state, data)
         layers = plain_layers(by.net, by.normalized, state.params, state.statistics)
         return J, metric.of_layers(map_tree(backend.to_numpy, layers))
+    if isinstance(X, StreamedExamples):
+        return _judge_windows(by, state, X)
     if isinstance(X, SparseColumns):
         J, value = _judge_parts(by, state, X, Y, w)
         value = metric(backend.xp, value, Y, w) if metric in METRICS.values() else value
@@ -91,6 +96,28 @@ def _judge_parts(by: Judge, state: TrainingState, X: SparseColumns, Y: Array, w:
         outputs.append(A)
     J = xp.sum(xp.stack(costs)) / xp.sum(xp.stack(masses))
     return J, None if by.metric is None else xp.concat(outputs, axis=-1)
+
+
+def _judge_windows(by: Judge, state: TrainingState, examples: StreamedExamples) -> tuple[Any, Any]:
+    """Return the cost and the metric of streamed examples, read in the order of the file."""
+    backend = by.backend
+    compiled = backend.compile(_judge, static=(0,))
+    asked = by._replace(metric=None if by.metric is None else _OUTPUTS)
+    tally = None if by.metric is None else tally_of(by.metric)
+    windows = examples.in_order()
+    places = (Place(0, number) for number in range(len(windows)))
+    cost: Any = 0.0
+    total = 0.0
+    with read_windows(examples, backend, places, windows=windows, arranged=False) as found:
+        for _, (X, Y, w), _, _ in found:
+            J, A = compiled(asked, state.params, state.statistics, (X, Y, w))
+            mass = float(X.shape[-1]) if w is None else float(backend.to_numpy(w).sum(dtype=np.float64))
+            if mass > 0:
+                cost = cost + backend.to_numpy(J).astype(np.float64) * mass
+                total += mass
+            if tally is not None:
+                tally.add(backend.to_numpy(A), backend.to_numpy(Y), None if w is None else backend.to_numpy(w))
+    return np.asarray(cost / total), None if tally is None else tally.value
 
 
 def _judge(by: Judge, params: Any, statistics: Any, data: tuple[Array, Array, Array | None]) -> tuple[Array, Any]:

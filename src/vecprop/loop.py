@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vecprop.backend import take_columns
+from vecprop.columns import Columns
 from vecprop.dropout import step_keys
 from vecprop.epochs import Data, Penalties, Run, epoch
 from vecprop.errors import CallbackError, DivergenceError
@@ -21,6 +23,8 @@ from vecprop.results import History, Partial, Resumed, TrainingState
 from vecprop.schedules import ReduceOnPlateau
 from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping, remember_best, watched
+from vecprop.streaming.epochs import StreamedEpochs
+from vecprop.streaming.examples import StreamedExamples
 from vecprop.streams import shuffle
 from vecprop.trees import leaves_of
 
@@ -73,10 +77,14 @@ def train(plan: Plan, state: TrainingState, resumed: Resumed | None = None) -> t
     # the slots, if nobody may ask for them again
     given_away = () if plan.callbacks or at_once > 1 or saver is not None else (2,)
     bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
-    compiled = plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
+
+    def compile_epoch() -> Callable[..., Any]:
+        return plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
+
     orders = _Orders(plan, state.seed)
     begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
-    with Progress(plan.epochs, plan.progress) as bar:
+    with Progress(plan.epochs, plan.progress) as bar, _reading(plan, state.seed, last, compile_epoch) as streamed:
+        compiled = streamed or compile_epoch()
         try:
             while state.epoch < last:
                 count = min(at_once, last - state.epoch, saver.epochs_until_due(state.epoch) if saver else last)
@@ -114,6 +122,17 @@ def train(plan: Plan, state: TrainingState, resumed: Resumed | None = None) -> t
     return state, history, "epochs"
 
 
+def _reading(
+    plan: Plan, seed: int | tuple[int, ...], last: int, compile_epoch: Callable[[], Callable[..., Any]]
+) -> AbstractContextManager[StreamedEpochs | None]:
+    """Return what reads streamed examples until the run ends, or nothing for others."""
+    examples = plan.data[0]
+    if not isinstance(examples, StreamedExamples):
+        return nullcontext()
+    one = seed[0] if isinstance(seed, tuple) else seed  # of several, which are taken only if nothing is shuffled
+    return StreamedEpochs(examples, plan.run.backend, plan.run.batch_size, one, last, compile_epoch)
+
+
 def new_history(plan: Plan) -> History:
     """Return a history without epochs, with the keys that this run fills."""
     history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
@@ -126,7 +145,7 @@ def new_history(plan: Plan) -> History:
 
 def _epochs_a_call(plan: Plan) -> int:
     """Return how many epochs one compiled call does."""
-    if isinstance(plan.data[0], SparseColumns):
+    if isinstance(plan.data[0], Columns):
         return 1
     looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
     if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
@@ -152,7 +171,7 @@ def _epochs_before_a_stop(plan: Plan, state: TrainingState) -> float:
 
 def _advance(
     plan: Plan,
-    compiled: Callable[..., Any],
+    compiled: Callable[..., Any] | StreamedEpochs,
     orders: _Orders,
     state: TrainingState,
     count: int,
@@ -171,20 +190,20 @@ def _advance(
     inputs = [backend.argument(rates, plan.dtype)]
     if any(run.dropout):
         inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
-    if (
-        isinstance(plan.data[0], SparseColumns)
-        or partial is not None
-        or (plan.saver is not None and plan.saver.parts > 1)
-    ):
-        result = _epoch_in_parts(plan, compiled, state, orders.draw(state.epoch), inputs, history, partial)
+    at_hand = not isinstance(plan.data[0], Columns)
+    in_parts = partial is not None or (plan.saver is not None and plan.saver.parts > 1)
+    if isinstance(compiled, StreamedEpochs):
+        first = 0 if partial is None else partial.position
+        result = _epoch_in_parts(plan, _windows(plan, compiled, state.epoch, first), state, inputs, history, partial)
+    elif in_parts or not at_hand:
+        pieces = _pieces(plan, compiled, orders.draw(state.epoch), 0 if partial is None else partial.position)
+        result = _epoch_in_parts(plan, pieces, state, inputs, history, partial)
     else:
         order = orders.of(state.epoch, count)
         result = compiled(
             run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties, count
         )
-    if state.epoch + count < last and not isinstance(
-        plan.data[0], SparseColumns
-    ):  # a device is at work on this epoch meanwhile
+    if state.epoch + count < last and at_hand:  # a device is at work on this epoch meanwhile
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
@@ -199,37 +218,41 @@ def _advance(
     )
 
 
+class _Piece(NamedTuple):
+    """Some steps of an epoch, begin … end - 1: what computes them, and from what data in what order."""
+
+    begin: int
+    end: int
+    compiled: Callable[..., Any]
+    run: Run
+    data: Data
+    order: Array | None
+
+
 def _epoch_in_parts(
     plan: Plan,
-    compiled: Callable[..., Any],
+    pieces: Iterable[_Piece],
     state: TrainingState,
-    order: npt.NDArray[np.int64],
     inputs: list[Array],
     history: History,
     partial: Partial | None,
 ) -> tuple[Any, ...]:
-    """Return what `epochs.epoch` does, in parts of whole batches: for sparse X, and for checkpoints in between."""
-    run, backend = plan.run, plan.run.backend
-    first = 0 if partial is None else partial.position
+    """Return what `epochs.epoch` does, in parts: for X that is not at hand, and for checkpoints in between."""
+    backend, saver = plan.run.backend, plan.saver
     finite = np.asarray(True) if partial is None else partial.finite
     outputs = [] if partial is None else [partial.outputs]
-    for begin, end in _parts(plan):
-        if end <= first:
-            continue
-        begin = max(begin, first)
-        places = order[..., begin * run.batch_size : end * run.batch_size]
-        taken, data, chosen = _columns(plan, places)
+    for begin, end, compiled, run, data, order in pieces:
         *carried, good, out = _unpacked(
             compiled(
-                taken, state.params, state.slots, state.statistics, data, chosen,
+                run, state.params, state.slots, state.statistics, data, order,
                 tuple(a[begin:end, ...] for a in inputs), plan.penalties, 1,
             )
         )  # fmt: skip
         finite = finite & backend.to_numpy(good)
         outputs.append(tuple(backend.to_numpy(a) for a in out))
         state = state._replace(params=carried[0], slots=carried[1], statistics=carried[2])
-        if plan.saver is not None and end < plan.steps_an_epoch and finite.any():
-            plan.saver.reached(state, history, Partial(end, finite, _joined(outputs)))
+        if saver is not None and _is_due(plan, begin, end) and end < plan.steps_an_epoch and finite.any():
+            saver.reached(state, history, Partial(end, finite, _joined(outputs)))
     return state.params, state.slots, state.statistics, finite, *_joined(outputs)
 
 
@@ -242,16 +265,48 @@ def _joined(outputs: list[tuple[Any, ...]]) -> tuple[npt.NDArray[Any], ...]:
     return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))
 
 
-def _parts(plan: Plan) -> list[tuple[int, int]]:
-    """Return the steps (begin, end) of the parts of an epoch; the last batch, which may be smaller, is never alone."""
-    run, steps = plan.run, plan.steps_an_epoch
-    size = max(1, -(-steps // plan.saver.parts)) if plan.saver is not None else steps
-    if isinstance(plan.data[0], SparseColumns):
-        size = min(size, plan.data[0].part(run.batch_size) // run.batch_size)
-    begins = list(range(0, steps, size))
-    if len(begins) > 1 and begins[-1] == steps - 1 and run.m % run.batch_size:
+def _checkpoint_steps(plan: Plan) -> int:
+    """Return the steps between two checkpoints inside an epoch."""
+    return max(1, -(-plan.steps_an_epoch // plan.saver.parts)) if plan.saver is not None else plan.steps_an_epoch
+
+
+def _is_due(plan: Plan, begin: int, end: int) -> bool:
+    """Tell whether a checkpoint inside the epoch is due after these steps."""
+    size = _checkpoint_steps(plan)
+    return end // size > begin // size
+
+
+def _parts(plan: Plan, begin: int, end: int, size: int) -> list[tuple[int, int]]:
+    """Return the steps (begin, end) of parts; the epoch's last batch, which may be smaller, is never alone."""
+    begins = list(range(begin, end, size))
+    if len(begins) > 1 and begins[-1] == plan.steps_an_epoch - 1 and plan.run.m % plan.run.batch_size:
         begins.pop()
-    return list(zip(begins, [*begins[1:], steps], strict=True))
+    return list(zip(begins, [*begins[1:], end], strict=True))
+
+
+def _pieces(plan: Plan, compiled: Callable[..., Any], order: npt.NDArray[np.int64], first: int) -> Iterator[_Piece]:
+    """Yield the parts of an epoch from a step on; of sparse X those that fit into memory."""
+    size, X = _checkpoint_steps(plan), plan.data[0]
+    if isinstance(X, SparseColumns):
+        size = min(size, X.part(plan.run.batch_size) // plan.run.batch_size)
+    for begin, end in _parts(plan, 0, plan.steps_an_epoch, size):
+        if end > first:
+            begin = max(begin, first)
+            places = order[..., begin * plan.run.batch_size : end * plan.run.batch_size]
+            yield _Piece(begin, end, compiled, *_columns(plan, places))
+
+
+def _windows(plan: Plan, streamed: StreamedEpochs, epoch: int, first: int) -> Iterator[_Piece]:
+    """Yield the windows of an epoch from a step on, cut where a checkpoint is due inside them."""
+    batch, size = plan.run.batch_size, _checkpoint_steps(plan)
+    for start, stop, window in streamed.windows(epoch, first):
+        pieces = -(-(stop - start) // size)
+        for begin, end in _parts(plan, start, stop, -(-(stop - start) // pieces)):
+            if end > first:
+                begin = max(begin, first)
+                places = window.order[(begin - start) * batch : (end - start) * batch]
+                order = plan.run.backend.argument(places, "int32")
+                yield _Piece(begin, end, streamed.program(window), plan.run, window.data, order)
 
 
 def _columns(plan: Plan, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
@@ -411,7 +466,7 @@ def _divergence(
     before = norms[step - 1] if step else earlier[0] if earlier.ndim > 1 else earlier
     layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
     xp, X = plan.run.backend.xp, plan.data[0]
-    largest = X.largest if isinstance(X, SparseColumns) else float(xp.max(xp.abs(X)))
+    largest = X.largest if isinstance(X, Columns) else float(xp.max(xp.abs(X)))
     steps = plan.steps_an_epoch
     rate = _rates(plan, state, 1, state.epoch + 1)[0]
     number = state.epoch + step // steps + 1

@@ -16,7 +16,7 @@ from vecprop.results import TrainingState
 from vecprop.stopping import EarlyStopping
 from vecprop.validation import Checked, check_params
 
-_AUTO_BATCH = 256  # beyond it an epoch has too few updates for what a step gains
+AUTO_BATCH = 256  # beyond it an epoch has too few updates for what a step gains
 _SHARE_OF_MEMORY = 8  # a batch may take one eighth of what is free
 
 
@@ -117,7 +117,7 @@ def auto_batch(backend: Backend, name: str, m: int, bytes_each: int) -> int:
         raise ValueError(f'batch_size must be a positive integer, "auto" or None, got {name!r}')
     free = backend.free_memory()
     fits = m if free is None else free // (_SHARE_OF_MEMORY * bytes_each)
-    return max(1, min(m, _AUTO_BATCH, int(fits)))
+    return max(1, min(m, AUTO_BATCH, int(fits)))
 
 
 def _is_several(value: Any) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.columns import Columns
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -23,7 +25,7 @@ def is_sparse(value: Any) -> bool:
     return hasattr(value, "tocsr") and hasattr(value, "nnz")
 
 
-class SparseColumns:
+class SparseColumns(Columns):
     """Sparse X (n_0, m), one example per column.
 
     Parameters
@@ -45,8 +47,6 @@ class SparseColumns:
     >>> X.shape, X.take(np.array([1, 0])).tolist()
     ((2, 3), [[2.0, 0.0], [0.0, 1.0]])
     """
-
-    ndim = 2
 
     def __init__(self, matrix: Any, dtype: str) -> None:
         if matrix.ndim != 2:

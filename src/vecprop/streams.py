@@ -23,6 +23,7 @@ CHECKED_ENTRIES = 3
 DROPOUT = 4
 VALIDATION = 5
 EXPLANATION = 6
+BLOCKS = 7
 
 _MOST_SEEDS = 2**24
 
@@ -62,20 +63,22 @@ def check_seeds(seed: Any) -> int | tuple[int, ...]:
     return seeds
 
 
-def generator(seed: int, purpose: int, epoch: int = 0) -> np.random.Generator:
-    """Return the generator of (seed, purpose, epoch): Philox-4x64, key (seed, purpose), counter starting at epoch·2¹⁹².
+def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.random.Generator:
+    """Return the generator of (seed, purpose, epoch, part of the epoch).
+
+    Philox-4x64, key (seed, purpose), counter starting at epoch·2¹⁹² + part·2¹²⁸.
 
     >>> generator(0, SHUFFLES, 3).random() == generator(0, SHUFFLES, 3).random() != generator(0, SHUFFLES, 4).random()
     True
     """
     key = np.array([check_seed(seed), purpose], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, epoch], dtype=np.uint64)))
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, part, epoch], dtype=np.uint64)))
 
 
-def shuffle(seed: int, epoch: int, m: int) -> npt.NDArray[np.int64]:
-    """Return the order in which epoch `epoch` (from 0) visits the m examples (E30).
+def shuffle(seed: int, epoch: int, m: int, part: int = 0) -> npt.NDArray[np.int64]:
+    """Return the order in which epoch `epoch` (from 0) visits the m examples (E30), or those of a part of it.
 
     >>> sorted(shuffle(0, 0, 4).tolist())
     [0, 1, 2, 3]
     """
-    return generator(seed, SHUFFLES, epoch).permutation(m)
+    return generator(seed, SHUFFLES, epoch, part).permutation(m)

@@ -19,10 +19,11 @@ from vecprop.arguments import check_flag, check_positive_integer
 from vecprop.backend import Backend
 from vecprop.checkpoint import check_every, described, digest, open_checkpoints
 from vecprop.codec import network_to_json
+from vecprop.columns import Columns
 from vecprop.epochs import Penalties, Run
 from vecprop.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.evaluation import Judge, plain_layers
-from vecprop.examples import Prepared, prepare
+from vecprop.examples import Prepared, Reading, prepare, require_in_memory
 from vecprop.flat import layout
 from vecprop.loop import Plan
 from vecprop.memory import reports_out_of_memory, require_memory
@@ -44,8 +45,8 @@ from vecprop.quasi_newton import LBFGS, minimize
 from vecprop.results import FitResult, TrainingState
 from vecprop.schedules import CONSTANT
 from vecprop.selection import check_precision, get_backend, get_precision
-from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping
+from vecprop.streaming.examples import StreamedExamples, check_window
 from vecprop.streams import check_seeds
 from vecprop.team import Team
 from vecprop.trees import map_tree
@@ -77,6 +78,7 @@ def fit(
     patience: int | EarlyStopping | None = None,
     min_delta: float = 0.0,
     shuffle: bool = True,
+    window: int | str = "auto",
     callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
     state: TrainingState | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -94,10 +96,12 @@ def fit(
     Parameters
     ----------
     net : Network
-    X : array-like or SciPy sparse (n_0, m)
+    X : array-like, SciPy sparse, or data in a file (n_0, m)
         One example per column; moved to the backend once. A sparse X that would take more than 256 MiB dense is made
-        dense a part at a time.
-    Y : array-like (n_L, m)
+        dense a part at a time. Data in a file are read a window at a time while the one before is trained on: a memory
+        map (`numpy.load(path, mmap_mode="r").T`), any object with shape, dtype and slicing, as datasets of h5py and
+        arrays of Zarr, and, with examples in rows, what `vp.rows` takes.
+    Y : array-like or data in a file (n_L, m)
         One target per column, as for `Network.gradients`.
     optimizer : Optimizer, default GradientDescent(0.1)
         `GradientDescent`, `Momentum`, `RMSProp`, `Adam`, `AdamW`, each with a schedule, or `LBFGS`. With K learning
@@ -147,6 +151,11 @@ def fit(
         By how much it has to fall to count.
     shuffle : bool, default True
         Draw a new order of the examples in each epoch; False takes them as they come.
+    window : int or "auto", default "auto"
+        Examples that are read together from a file, and shuffled among each other; made a multiple of the batch size.
+        Blocks of the file come in an order of their own in each epoch. "auto" reads data of up to 256 MiB as a whole,
+        and windows of 64 MiB of larger ones; two windows are in memory at a time. A window of m or more reads the whole
+        file, and the run is that of data in memory. For data in memory it has no effect.
     callbacks : function or sequence of functions (state, history) -> bool or None
         Called after each epoch; True ends the training. Where one has a method `begin`, it is called with the number of
         epochs done before each; where one has `start`, it is called once before the first, with the state and a
@@ -197,7 +206,7 @@ def fit(
     ModelFileError
         For a checkpoint to resume from that is damaged, and so is the one before.
     OSError
-        If a checkpoint cannot be read or written.
+        If a checkpoint cannot be read or written, or a file of data cannot be read or changes meanwhile.
     OutOfMemoryError
         With what was wanted, what there is, and the block or batch size that fits.
     ValueError, TypeError
@@ -228,6 +237,7 @@ def fit(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
     check_every(checkpoint_every)
+    window = check_window(window)
     resume = None if resume is False else resume
     if state is not None and resume is not None:
         raise ValueError("give state or resume, not both: the checkpoint has the state")
@@ -244,8 +254,11 @@ def fit(
             | {"validation": validation if isinstance(validation, float) else type(validation).__name__}
             | {"sample_weight": "given" if sample_weight is not None else None}
         )
-        where, team = checked if devices is None else _on_host(net, checked), target.team
-        examples = prepare(net, where, X, Y, sample_weight, class_weight, validation, options.standardize, team)
+        reading = Reading(window, batch_size, isinstance(optimizer, LBFGS), isinstance(seeds, tuple), options.shuffled)
+        where, scaling = checked if devices is None else _on_host(net, checked), options.standardize
+        examples = prepare(
+            net, where, X, Y, sample_weight, class_weight, validation, scaling, reading, target.team
+        )  # fmt: skip
         if devices is not None:
             target = target.laid_out(examples.counts)
             checked, examples = replace(checked, backend=target), _moved(examples, target)
@@ -311,11 +324,7 @@ def _on_host(net: Network, checked: Checked) -> Checked:
 
 def _moved(examples: Prepared, backend: Backend) -> Prepared:
     """Return examples checked on the host, with what is for all of them on the backend; the data go there later."""
-    if isinstance(examples.data[0], SparseColumns):
-        raise ValueError(
-            f"devices: sparse X of {examples.data[0].dense_bytes / 2**20:.0f} MiB when dense is made dense a part at a "
-            "time, on one device; leave devices out, or give X dense"
-        )
+    require_in_memory(examples.data, examples.validation)
     scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
     return examples._replace(weight=float(examples.weight), scale=scale)
 
@@ -401,6 +410,7 @@ def _asked(
         "metric": described(options.metric),
         "patience": described(options.stopping),
         "sample_weight": None if examples.data[2] is None else _digest_of_all(run.backend.team, [examples.data[2]]),
+        **_asked_of_reading(examples.data[0]),
         "the shape of X": [run.net.sizes[0], run.m],
         "the values of X and Y": _digest_of_all(run.backend.team, sample),
     }
@@ -409,6 +419,13 @@ def _asked(
 def _digest_of_all(team: Team, arrays: Iterable[Any]) -> str:
     """Return a fingerprint of the arrays of all processes."""
     return " ".join(part.decode() for part in team.gather_bytes(digest(arrays).encode()))
+
+
+def _asked_of_reading(X: Any) -> dict[str, Any]:
+    """Return what decides the order of streamed examples; nothing for others."""
+    if not isinstance(X, StreamedExamples):
+        return {"window": None}
+    return {"window": X.windows.width, "the blocks of the file": digest([X.windows.boundaries])}
 
 
 def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
@@ -505,10 +522,12 @@ def _plan(
         block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
         place = backend.laid_out(counts)
         by = Judge(place, run.net, run.normalized, options.metric, block)
-        if not isinstance(judged[0], SparseColumns):
+        if not isinstance(judged[0], Columns):
             judged = place.spread(judged, batches=False)  # type: ignore[assignment]
     data = examples.data
-    if not isinstance(data[0], SparseColumns):
+    if isinstance(data[0], StreamedExamples):
+        data[0].cut(run.batch_size, options.shuffled)
+    if not isinstance(data[0], Columns):
         data = backend.spread(data, batches=run.batch_size < run.m)  # type: ignore[assignment]
     return Plan(
         run,

@@ -78,6 +78,14 @@ def train(
     ] = None,
     checkpoint_every: Annotated[float, typer.Option(metavar="EPOCHS", help="How often; 0.5 is twice in an epoch.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Leave a Parquet file larger than memory where it is, and read it in parts."),
+    ] = False,
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FOLDER", help="With --stream, for the features meanwhile.  [default: temporary files]"),
+    ] = None,
     backend: BackendName = None,
     devices: Annotated[
         Text, typer.Option(metavar="N", help="Devices of JAX to train on: a number, or all; one unless given.")
@@ -97,7 +105,7 @@ def train(
     Example: vecprop train houses.csv --target price
     """
     from vecprop.cli import tables
-    from vecprop.tabular import Choices, Settings
+    from vecprop.tabular import Choices, Settings, scan
 
     choices = Choices(
         tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), date_format, tuple(missing or ())
@@ -106,11 +114,11 @@ def train(
     settings = Settings(
         tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
         test_share, seed=seed, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
-        backend="jax" if distributed and backend is None else backend, devices=chosen,
+        backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache,
     )  # fmt: skip
     first = not distributed or tables.join()
     quiet = quiet or not first
-    table = tables.read(data, delimiter, encoding, header)
+    table = scan(data) if stream else tables.read(data, delimiter, encoding, header)
     say = tables.speaker(json, quiet)
     report = tables.train(table, target, task, choices, drop_unlabelled, settings, out, say, not quiet, first)
     if json and not quiet:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from vecprop.backend import Backend, to_host
+from vecprop.estimators.large import LargeRows
 from vecprop.estimators.parameters import Parameters
 from vecprop.estimators.rows import backend_at, backend_of, check_inputs, columns, dispatches, scaled_rows, take_rows
 from vecprop.moving import to_backend
@@ -49,6 +50,9 @@ class Prediction(Parameters):
         if logits:
             net = Network(net.sizes, net.hidden, "identity")
         backend = backend_of(self, X)
+        if isinstance(X, LargeRows):
+            found = (self._forward(net, check_array(block), backend) for _, _, block in X.blocks())
+            return np.concatenate([backend.to_numpy(A) for A in found], axis=-1)
         if hasattr(X, "toarray") and X.shape[0] > _AT_ONCE:
             starts = range(0, X.shape[0], _AT_ONCE)
             parts = [take_rows(X, np.arange(s, min(s + _AT_ONCE, X.shape[0]))) for s in starts]

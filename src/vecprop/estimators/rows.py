@@ -12,6 +12,7 @@ from sklearn import get_config
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from vecprop.backend import Backend, to_host
+from vecprop.estimators.large import LargeRows, large_rows
 from vecprop.namespaces import Array, array_namespace, device_of, is_array, namespace_name
 from vecprop.normalization import InputScale, input_scale
 from vecprop.selection import BUILT_IN, get_backend
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Examples(NamedTuple):
-    """Checked examples: X (n, n_0), dense, sparse, or of another array library; y as it came; weights (n,) or None.
+    """Checked examples: X (n, n_0), dense, sparse, of another array library or in a file; y; weights (n,) or None.
 
     Y has the targets as columns, (n_L, n), once they are coded.
     """
@@ -56,12 +57,14 @@ def check_examples(
     """Return examples and targets as `fit` takes them, checked as scikit-learn's estimators check them."""
     follows = dispatches(X)
     y = to_host(y) if follows and is_array(y) else y
-    given, how = X, _how(follows)
+    large = large_rows(X)
+    X = X if large is None else large.skeleton()  # its values are checked as they are read
+    given, how = X, _how(follows) | ({} if large is None else {"ensure_all_finite": False})
     with named(lambda: "y" if _is_matrix(given, how) else "X"):
         X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=numeric, reset=reset, **how)
         if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
             y = column_or_1d(y, warn=True)
-    return Examples(X, y, check_weights(sample_weight, int(X.shape[0])))
+    return Examples(X if large is None else large, y, check_weights(sample_weight, int(X.shape[0])))
 
 
 def _how(follows: bool) -> dict[str, Any]:
@@ -95,6 +98,10 @@ def named(argument: Callable[[], str]) -> Iterator[None]:
 def check_inputs(estimator: Any, X: Any, method: str) -> Any:
     """Return X as the methods that predict take it; under array API dispatch it must be where `fit`'s X was."""
     follows, fitted_in = dispatches(X), estimator.coefs_[0]
+    large = large_rows(X)
+    if large is not None:
+        validate_data(estimator, large.skeleton(), reset=False, **_how(follows) | {"ensure_all_finite": False})
+        return large
     with named(lambda: "X"):
         X = validate_data(estimator, X, reset=False, **_how(follows))
     if get_config()["array_api_dispatch"]:
@@ -158,6 +165,8 @@ def backend_at(array: Array) -> Backend:
 
 def columns(X: Any) -> Any:
     """Return X (n, n_0) with one example per column, a view where that can be; what is sparse becomes dense."""
+    if isinstance(X, LargeRows):
+        return X.columns()
     if hasattr(X, "toarray"):
         return X.toarray().T
     if isinstance(X, np.ndarray):
@@ -167,6 +176,8 @@ def columns(X: Any) -> Any:
 
 def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:
     """Return the examples at these places."""
+    if isinstance(X, LargeRows):
+        return X.take(places)
     if isinstance(X, np.ndarray) or hasattr(X, "toarray"):
         return X[places]
     xp = array_namespace(X)
@@ -195,6 +206,8 @@ def split(
 
 def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
     """Return the mean and the deviation of every feature, (n_0, 1) (E35)."""
+    if isinstance(X, LargeRows):
+        return X.input_scale(w)
     if hasattr(X, "toarray"):
         raise ValueError(
             'scale="standard" subtracts the mean of every feature, which would make sparse X dense; leave scale out '
@@ -209,6 +222,8 @@ def scaled_rows(X: Any, scale: InputScale | None) -> Any:
     """Return X (n, n_0) with every feature scaled, or as it is."""
     if scale is None:
         return X
+    if isinstance(X, LargeRows):
+        return X.scaled(scale)
     xp = array_namespace(X)
     mean, deviation = (xp.reshape(xp.astype(a, X.dtype), (1, -1)) for a in scale)
     return (X - mean) / deviation

@@ -16,6 +16,7 @@ from vecprop import distributed
 from vecprop.backend import Backend, to_host
 from vecprop.errors import DivergenceError
 from vecprop.estimators.building import is_lbfgs, monitor_of, optimizer_of, stopping_of
+from vecprop.estimators.large import LargeRows
 from vecprop.estimators.parameters import Parameters, check_parameters
 from vecprop.estimators.rows import (
     Examples,
@@ -180,6 +181,11 @@ class Training(Parameters):
         given: dict[str, Any],
     ) -> None:
         backend = backend_of(self, examples.X)
+        if isinstance(examples.X, LargeRows) and self.n_networks > 1 and self.shuffle:
+            raise ValueError(
+                f"n_networks={self.n_networks}: X stays in its file, and each network would read it in an order of its "
+                "own; fit one network at a time, or set shuffle=False"
+            )
         stops_early = self.early_stopping and validation is not None
         self._prepare(examples, goes_on)
         monitor = monitor_of(self._scoring(), stops_early)

@@ -14,6 +14,7 @@ True
 True
 """
 
+from vecprop.tabular.large import LargeTable, scan
 from vecprop.tabular.learning import Settings, Trained, plan, train
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Choices, Preparation
@@ -22,6 +23,7 @@ from vecprop.tabular.targets import Target
 
 __all__ = [
     "Choices",
+    "LargeTable",
     "Preparation",
     "Settings",
     "Table",
@@ -30,6 +32,7 @@ __all__ = [
     "Trained",
     "plan",
     "read",
+    "scan",
     "table_of",
     "train",
 ]

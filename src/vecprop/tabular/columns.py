@@ -96,10 +96,12 @@ class Category:
     @classmethod
     def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
         """Return the encoding for the values of a table: the most frequent categories, by name where they tie."""
-        cells = texts(table, name)
-        values, counts = np.unique([cell for cell in cells if cell is not None], return_counts=True)
-        ranked = [str(values[i]) for i in np.lexsort((values, -counts))]
-        return cls(name, tuple(sorted(ranked[:most])), tuple(sorted(ranked[most:])), None in cells)
+        counted: dict[str, int] = {}
+        for value, count in table.column(name).drop_nulls().value_counts().iter_rows():
+            counted[label(value)] = counted.get(label(value), 0) + count
+        ranked = sorted(counted, key=lambda value: (-counted[value], value))
+        missing = table.column(name).null_count() > 0
+        return cls(name, tuple(sorted(ranked[:most])), tuple(sorted(ranked[most:])), missing)
 
     @property
     def features(self) -> list[str]:

@@ -6,7 +6,9 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +29,12 @@ from vecprop.arguments import (
 from vecprop.checkpoint import check_every
 from vecprop.diagnosis import Diagnosis, diagnose
 from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.estimators.large import large_rows
 from vecprop.selection import check_backend_name
 from vecprop.splitting import divide
+from vecprop.tabular.large import LargeTable, write_features
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import Choices, Prepared, kinds_of, learn, without_missing
+from vecprop.tabular.preparation import Choices, Preparation, Prepared, kinds_of, learn, without_missing
 from vecprop.tabular.reading import Table
 from vecprop.tabular.scores import of_classes, of_numbers, scores
 from vecprop.tabular.targets import Target, find_target, without_unlabelled
@@ -43,6 +47,7 @@ FEWEST = 10  # examples: below, no part of the split says anything
 _WHOLE_BATCHES = 40  # as many updates in an epoch at least, unless batches would be smaller than
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
+_LINEAR = 100_000  # examples of a large table that the linear model is fitted to
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Settings:
     networks : so many from as many seeds, whose predictions are averaged
     test_share, validation_share : of all examples, and of those that are left
     seed : of the split and of the training
+    cache : the folder for the features of a table that stays in its file; that of the system's temporary files for None
     checkpoint, checkpoint_every, resume : as for `vecprop.fit`; `resume` goes on from `checkpoint`, if there is one
     backend : None for the active one
     """
@@ -80,6 +86,7 @@ class Settings:
     resume: bool = False
     backend: str | None = None
     devices: str | int | None = None
+    cache: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Sequence):
@@ -104,6 +111,8 @@ class Settings:
         streams.check_seed(self.seed)
         check_every(self.checkpoint_every)
         check_flag(self.resume, "resume")
+        if self.cache is not None:
+            check_path(self.cache, "cache")
         if self.checkpoint is not None:
             check_path(self.checkpoint, "checkpoint")
         if self.resume and self.checkpoint is None:
@@ -163,7 +172,11 @@ def plan(
     check_text(target, "target")
     check_flag(drop_unlabelled, "drop_unlabelled")
     choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
-    table, unlabelled = without_missing(table, choices.missing), 0
+    unlabelled = 0
+    if isinstance(table, LargeTable):
+        table = replace(table, missing=tuple(choices.missing))
+    else:
+        table = without_missing(table, choices.missing)
     name = table.find(target, "target")
     if drop_unlabelled:
         table, unlabelled = without_unlabelled(table, name)
@@ -189,22 +202,36 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     settings = Settings() if settings is None else check_instance(settings, Settings, "settings", wanted)
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
+    if not isinstance(plan.table, LargeTable):
+        return _train(plan, settings, callbacks, None)
+    with TemporaryDirectory(prefix="vecprop-", dir=settings.cache, ignore_cleanup_errors=True) as folder:
+        return _train(plan, settings, callbacks, Path(folder))
+
+
+def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
     begin = time.perf_counter()
     y = plan.target.values(plan.table)
     known, held_out = split(y, plan.target.task, settings)
+    if folder is not None:
+        known, held_out = np.sort(known), np.sort(held_out)  # as they come from the file
     training, test = plan.table.take(known), plan.table.take(held_out)
     preparation = learn(training, plan.kinds, plan.choices)
-    prepared, unknown = preparation.transform(training, plan.target.name), preparation.transform(test, plan.target.name)
+    prepared = _features(preparation, training, plan.target.name, folder, "training")
+    unknown = _features(preparation, test, plan.target.name, folder, "test")
+    remarks = []
+    if settings.networks > 1 and large_rows(prepared.X) is not None:
+        settings = replace(settings, networks=1)
+        remarks.append("one network: several would each read the file in an order of its own")
     estimator = network(plan.target.task, len(known), settings)
     estimator.set_params(callbacks=list(callbacks) or None)
-    notes = _fit(estimator, prepared.X, y[known])
+    notes = [*remarks, *_fit(estimator, prepared.X, y[known])]
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
     estimator.set_params(callbacks=None, checkpoint=None, resume=None, devices=None)
     found = {
         "network": scores(estimator, unknown.X, y[held_out]),
-        "linear": _linear(prepared.X, y[known], unknown.X, y[held_out], plan.target.task, settings),
+        "linear": _linear(*_some(prepared.X, y[known]), unknown.X, y[held_out], plan.target.task, settings),
         "constant": constant(y[known], y[held_out], plan.target.task),
         "training": scores(estimator, prepared.X, y[known]),
     }
@@ -217,16 +244,33 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     }
     model = TableModel(preparation, plan.target, estimator, about)
     predicted = estimator.predict(unknown.X)
+    if folder is not None:  # the files go
+        prepared, unknown = (replace(part, X=np.empty((0, part.X.shape[1]))) for part in (prepared, unknown))
     seconds = time.perf_counter() - begin
     return Trained(
         model, plan.table, rows, prepared, unknown, found, y[held_out], predicted, diagnosis, seconds, tuple(notes)
     )
 
 
+def _features(preparation: Preparation, table: Table, target: str, folder: Path | None, name: str) -> Prepared:
+    """Return the features of a table, of a large one in a file in the folder."""
+    if folder is None or not isinstance(table, LargeTable):
+        return preparation.transform(table, target)
+    return write_features(preparation, table, target, folder / f"{name}.npy")
+
+
+def _some(X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return all the examples, or of those in a file so many, evenly spread, as a linear model needs."""
+    if large_rows(X) is None:
+        return X, y
+    places = np.linspace(0, len(X) - 1, min(len(X), _LINEAR)).astype(np.int64)
+    return np.array(X[places]), y[places]
+
+
 def _described(settings: Settings) -> dict[str, Any]:
     """Return the settings that decide the result, for a report."""
     found = asdict(settings) | {"hidden": list(settings.hidden)}
-    where = ("checkpoint", "checkpoint_every", "resume", "devices")
+    where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
     return {name: value for name, value in found.items() if name not in where}
 
 

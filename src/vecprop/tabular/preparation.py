@@ -26,7 +26,6 @@ from vecprop.tabular.columns import (
     check_fields,
     decimal_of,
     find_kind,
-    texts,
 )
 from vecprop.tabular.reading import Table, import_polars
 
@@ -207,7 +206,7 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
             columns.append(Number.learn(table, name, kind.decimal))
         elif isinstance(kind, Dated):
             columns.append(Date.learn(table, name, kind.format))
-        elif any(cell is not None for cell in texts(table, name)):
+        elif table.column(name).null_count() < len(table):
             columns.append(Category.learn(table, name, choices.most_categories))
         else:
             left_out[name] = "it has no values among the training examples"

@@ -152,6 +152,20 @@ def read(
     if encoding is not None and not (check_text(encoding, "encoding") and encoding.isprintable()):
         raise ValueError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}")
     polars = import_polars()
+    kind = _kind_of(source)
+    if kind == "parquet":
+        table = Table(_read_parquet(polars, source), source, kind)
+    elif kind == "npy":
+        table = Table(_read_npy(polars, source), source, kind)
+    else:
+        table = _read_csv(polars, source, delimiter, encoding, header)
+    if not len(table):
+        raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
+    return _tidied(table)
+
+
+def _kind_of(source: str) -> str:
+    """Return "csv", "parquet" or "npy"; an error for a file that is not there or no table."""
     if Path(source).is_dir():
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
     if not Path(source).exists():
@@ -163,16 +177,12 @@ def read(
     for magic, what in _NOT_TABLES.items():
         if start.startswith(magic):
             raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
-    kind = _MAGIC.get(start) or _KINDS.get(Path(source).suffix.lower(), "csv")
-    if kind == "parquet":
-        table = Table(_read_parquet(polars, source), source, kind)
-    elif kind == "npy":
-        table = Table(_read_npy(polars, source), source, kind)
-    else:
-        table = _read_csv(polars, source, delimiter, encoding, header)
-    if not len(table):
-        raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
-    return _tidied(table)
+    return _MAGIC.get(start) or _KINDS.get(Path(source).suffix.lower(), "csv")
+
+
+def is_parquet(source: str) -> bool:
+    """Tell whether a file is a Parquet file; an error for one that is not there or no table."""
+    return _kind_of(source) == "parquet"
 
 
 def table_of(given: Any, what: str = "data") -> Table:
@@ -323,24 +333,27 @@ def _from_pandas(polars: Any, series: Any) -> Any:
 def _tidied(table: Table) -> Table:
     """Return the table with text stripped, and what is empty as null."""
     pl = import_polars()
-    frame = table.frame
+    frame = tidied_frame(table.frame, table.source)
+    if frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all():
+        raise ValueError(f"{table.source} has no values in it, only names ({', '.join(frame.columns)})")
+    return replace(table, frame=frame)
+
+
+def tidied_frame(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Return a frame with text stripped, what is empty as null, and other types as numbers, text or dates."""
+    pl = import_polars()
     for name, dtype in frame.schema.items():
         if isinstance(dtype, pl.Categorical | pl.Enum) or dtype == pl.Boolean or dtype == pl.Null:
             frame = frame.with_columns(pl.col(name).cast(pl.String))
         elif dtype.is_float():
             frame = frame.with_columns(pl.col(name).fill_nan(None))
         elif not (dtype.is_numeric() or dtype == pl.String or dtype.is_temporal()):
-            raise ValueError(
-                f"{table.source}, column {name!r}: {dtype} cannot be used; wanted are numbers, text or dates"
-            )
+            raise ValueError(f"{source}, column {name!r}: {dtype} cannot be used; wanted are numbers, text or dates")
     text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     stripped = (pl.col(name).str.strip_chars() for name in text)
-    frame = frame.with_columns(
+    return frame.with_columns(
         *(pl.when(column != "").then(column).alias(name) for name, column in zip(text, stripped, strict=True))
     )
-    if frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all():
-        raise ValueError(f"{table.source} has no values in it, only names ({', '.join(frame.columns)})")
-    return replace(table, frame=frame)
 
 
 def first_rows(values: Sequence[Any], count: int = 3) -> str:

@@ -1,0 +1,126 @@
+"""X that stays in its file: rows (m, n) of a memory map, or of `vp.rows`, which are read when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.normalization import InputScale
+from vecprop.streaming import Rows, as_source, rows
+from vecprop.streaming import examples as streamed
+from vecprop.streaming.mapped import map_of
+from vecprop.streaming.sources import Chosen, Source
+from vecprop.streaming.statistics import Moments
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_AT_ONCE = 1 << 22  # bytes
+
+
+class LargeRows:
+    """Rows of a source, one example each, scaled as they are read where that is asked for.
+
+    shape : (m, n)
+    dtype : of the numbers
+    """
+
+    ndim = 2
+
+    def __init__(self, source: Source, scale: InputScale | None = None) -> None:
+        self._source, self._scale = source, scale
+        self.shape = source.shape[::-1]
+        self.dtype = source.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def at_once(self) -> int:
+        """How many rows are read at a time."""
+        return max(1, _AT_ONCE // (self.shape[1] * 8))
+
+    def block(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return rows start … stop - 1 in memory, as floating-point numbers."""
+        values = self._source.raw(start, stop).T
+        if values.dtype not in (np.float32, np.float64):
+            values = values.astype(np.float64)
+        return values if self._scale is None else _scaled(values.T, self._scale).T
+
+    def blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
+        """Yield all the rows a block at a time, with the number of the first and the one after the last."""
+        m = self.shape[0]
+        for start in range(0, m, self.at_once):
+            stop = min(start + self.at_once, m)
+            yield start, stop, self.block(start, stop)
+        self._source.close()
+
+    def take(self, places: npt.NDArray[np.int64]) -> LargeRows:
+        """Return the rows of these numbers, in increasing order."""
+        return LargeRows(Chosen(self._source, places, self.at_once), self._scale)
+
+    def scaled(self, scale: InputScale) -> LargeRows:
+        """Return the rows with every feature scaled."""
+        return LargeRows(self._source, scale)
+
+    def columns(self) -> Rows:
+        """Return what `fit` takes."""
+        return Rows(self._source if self._scale is None else _Scaled(self._source, self._scale))
+
+    def input_scale(self, w: npt.NDArray[np.float64] | None) -> InputScale:
+        """Return mean and deviation of every feature, (n, 1), from one pass."""
+        moments = Moments(self.shape[1])
+        with np.errstate(all="ignore"):
+            for start, stop, block in self.blocks():
+                if not np.isfinite(block.sum()) and not np.isfinite(block).all():
+                    raise ValueError(f"Input X contains NaN or infinity, in rows {start} to {stop - 1}")
+                moments.add(block.T.astype(np.float64), None if w is None else w[start:stop])
+        return InputScale(*moments.scale())
+
+    def skeleton(self) -> npt.NDArray[Any]:
+        """Return an array of this shape that takes no memory, for checks that do not look at values."""
+        return np.broadcast_to(np.zeros((), np.float32), self.shape)
+
+
+class _Scaled(Source):
+    """A source whose numbers are scaled as they are read."""
+
+    def __init__(self, source: Source, scale: InputScale) -> None:
+        self._source, self._scale = source, scale
+        self.shape, self.name, self.unit = source.shape, source.name, source.unit
+        self.rows_first, self.in_rows, self.boundaries = source.rows_first, source.in_rows, source.boundaries
+        self.dtype = source.dtype if source.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1."""
+        return _scaled(self._source.raw(start, stop).astype(self.dtype, copy=False), self._scale)
+
+    def place(self, index: int) -> int:
+        """Return the number in the file of an example."""
+        return self._source.place(index)
+
+    def close(self) -> None:
+        """Close what reading has opened."""
+        self._source.close()
+
+
+def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:
+    mean, deviation = (np.asarray(a).astype(columns.dtype) for a in scale)
+    with np.errstate(all="ignore"):
+        return np.asarray((columns - mean) / deviation)
+
+
+def large_rows(X: Any) -> LargeRows | None:
+    """Return rows that stay in their file: of `vp.rows`, and of a memory map of more than 256 MiB; None for others."""
+    if isinstance(X, LargeRows):
+        return X
+    if isinstance(X, Rows):
+        return LargeRows(X.source)
+    is_map = map_of(X) is not None and X.ndim == 2 and X.dtype.kind in "biuf"
+    if not is_map or X.nbytes <= streamed.SMALL:
+        return None
+    source = as_source(rows(X))
+    assert source is not None
+    return LargeRows(source)

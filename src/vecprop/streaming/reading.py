@@ -1,0 +1,104 @@
+"""Reads ahead: a thread prepares the next item while the one before is at work."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Generic, NamedTuple, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# So many results at most exist at a time: the one that is used, and the one that is prepared or ready.
+AHEAD = 2
+
+
+class _Ready(NamedTuple, Generic[Result]):
+    result: Result | None
+    error: BaseException | None = None
+
+
+class ReadAhead(Generic[Item, Result]):
+    """Iterates over `prepare(item)`, each prepared in a thread while the one before is used.
+
+    An error of `prepare` is raised where its result would have come. `close`, or the end of a `with` block, ends the
+    thread and waits for it.
+
+    Parameters
+    ----------
+    prepare : function (item, stopped) -> result
+        Called in the thread; `stopped()` tells whether its result is no longer wanted, and it may then return at once.
+    items : iterable
+    finish : function (), optional
+        Called when the thread has ended, whatever ended it.
+
+    Examples
+    --------
+    >>> with ReadAhead(lambda item, stopped: item**2, range(3)) as squares:
+    ...     list(squares)
+    [0, 1, 4]
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[Item, Callable[[], bool]], Result],
+        items: Iterable[Item],
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._prepare, self._items, self._finish = prepare, items, finish
+        self._stopped = threading.Event()
+        self._ready: queue.SimpleQueue[_Ready[Result] | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(AHEAD)
+        # choices made by `with` in the thread that trains hold here, too
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="vecprop-reader", daemon=True)
+        self._used = False
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._room.acquire()
+                if self._stopped.is_set():
+                    return
+                self._ready.put(_Ready(self._prepare(item, self._stopped.is_set)))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            self._ready.put(_Ready(None, error))
+        else:
+            self._ready.put(None)
+
+    def __iter__(self) -> Iterator[Result]:
+        return self
+
+    def __next__(self) -> Result:
+        """Return the next result; the one before is no longer used."""
+        if self._used:
+            self._used = False
+            self._room.release()
+        found = self._ready.get()
+        if found is None:
+            self._ready.put(None)
+            raise StopIteration
+        if found.error is not None:
+            self._ready.put(None)
+            raise found.error
+        self._used = True
+        return found.result  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self._room.release()
+        self._thread.join()
+        self._finish()
+
+    def __enter__(self) -> ReadAhead[Item, Result]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

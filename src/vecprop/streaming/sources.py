@@ -1,0 +1,187 @@
+"""What examples can be read from a part at a time: the interface, and any object with shape, dtype and slicing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
+
+
+class InexactError(ValueError):
+    """Integers that a floating-point dtype cannot hold."""
+
+
+class Source:
+    """Numbers of m examples, (n, m), of which a range of examples is read at a time.
+
+    shape : (n, m)
+    dtype : NumPy's, of what is read
+    name : of the file, "" if there is none
+    rows_first : whether the numbers of one example stand together
+    in_rows : whether an example is a row of the file, for messages
+    unit : examples that are best read together: a chunk of the file, 1 if there is none
+    boundaries : where the parts of the file begin that can only be read from their begin on, and m; or None
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    name: str = ""
+    rows_first: bool = True
+    in_rows: bool = True
+    unit: int = 1
+    boundaries: npt.NDArray[np.int64] | None = None
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1, (n, stop - start), in their own dtype."""
+        raise NotImplementedError
+
+    def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
+        """Write examples start … stop - 1 into out (n, stop - start), float32 or float64.
+
+        Raises
+        ------
+        OSError
+            If they cannot be read, or the file has changed.
+        InexactError
+            For integers that the dtype of out cannot hold.
+        """
+        self.convert(self.raw(start, stop), out)
+
+    def convert(self, values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+        """Write numbers of the source's dtype into out, in its dtype."""
+        exact = _EXACT_INTEGERS[out.dtype.name]
+        wide = values.dtype.kind in "iu" and np.iinfo(values.dtype).max > exact
+        if wide and values.size and (int(values.max()) > exact or int(values.min()) < -exact):
+            raise InexactError(f"it holds integers beyond ±{exact}, which {out.dtype} cannot hold exactly")
+        np.copyto(out, values, casting="unsafe")
+
+    def place(self, index: int) -> int:
+        """Return the number in the file of an example."""
+        return index
+
+    def close(self) -> None:
+        """Close what reading has opened; reading opens it again."""
+
+    def check_dtype(self) -> None:
+        """Raise TypeError unless the numbers are real."""
+        if self.dtype.kind not in "biuf":
+            raise TypeError(f"{self.described}must be real numbers, float32 or float64, got dtype {self.dtype}")
+
+    @property
+    def described(self) -> str:
+        """The name with a colon, or nothing."""
+        return f"{self.name}: " if self.name else ""
+
+
+class ArraySource(Source):
+    """An object with shape, dtype and slicing: a NumPy array, a dataset of h5py, an array of Zarr, and so on.
+
+    Parameters
+    ----------
+    array : object of shape (m, n) or (m,), or (n, m) unless rows_first
+    rows_first : bool
+    name : str
+
+    Examples
+    --------
+    >>> ArraySource(np.array([[1, 2], [3, 4], [5, 6]])).raw(1, 3).tolist()
+    [[3, 5], [4, 6]]
+    """
+
+    def __init__(self, array: Any, rows_first: bool = True, name: str = "") -> None:
+        self.array, self.in_rows = array, rows_first or len(array.shape) == 1
+        self.name = name or _name_of(array)
+        self._shape = tuple(int(n) for n in array.shape)
+        self.dtype = np.dtype(array.dtype)
+        if len(self._shape) == 1:
+            self.shape = (1, self._shape[0])
+        elif len(self._shape) == 2:
+            self.shape = self._shape[::-1] if rows_first else self._shape
+        else:
+            wanted = "(m, n), one example per row" if rows_first else "(n, m), one example per column"
+            raise ValueError(f"{self.described}must have rank 2, shape {wanted}, got shape {self._shape}")
+        self.rows_first = self.in_rows
+        self.check_dtype()
+        chunks = getattr(array, "chunks", None)
+        if isinstance(chunks, tuple) and len(chunks) == len(self._shape):
+            along = chunks[0] if self.in_rows else chunks[1]
+            self.unit = int(along) if isinstance(along, int) else 1
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1."""
+        if tuple(self.array.shape) != self._shape:
+            raise OSError(f"{self.described}it had the shape {self._shape} and now has {tuple(self.array.shape)}")
+        try:
+            found = np.asarray(self.array[start:stop] if self.in_rows else self.array[:, start:stop])
+        except MemoryError:
+            raise
+        except Exception as error:  # a library of its own raises what it likes
+            which = f"{'rows' if self.in_rows else 'columns'} {start} to {stop - 1}"
+            raise OSError(f"{self.described}{which} cannot be read: {type(error).__name__}: {error}") from error
+        return found.reshape(found.shape[0], -1).T if self.in_rows else found
+
+
+class Chosen(Source):
+    """Some of the examples of a source, by their numbers in increasing order: 8 bytes for each."""
+
+    def __init__(self, source: Source, places: npt.NDArray[np.int64], at_once: int) -> None:
+        self.source, self.places, self._at_once = source, places, at_once
+        self.shape, self.dtype = (source.shape[0], len(places)), source.dtype
+        self.name, self.rows_first, self.in_rows = source.name, source.rows_first, source.in_rows
+        if source.boundaries is not None:
+            self.boundaries = np.unique(np.searchsorted(places, source.boundaries))
+        self.unit = max(1, round(source.unit * len(places) / source.shape[1]))
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1."""
+        out = np.empty((stop - start, self.shape[0]), self.dtype).T
+        for begin, end, places in self._parts(start, stop):
+            first = int(places[0])
+            out[:, begin - start : end - start] = self.source.raw(first, int(places[-1]) + 1)[:, places - first]
+        return out
+
+    def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
+        """Write examples start … stop - 1 into out."""
+        for begin, end, places in self._parts(start, stop):
+            first = int(places[0])
+            values = self.source.raw(first, int(places[-1]) + 1)[:, places - first]
+            self.convert(values, out[:, begin - start : end - start])
+
+    def _parts(self, start: int, stop: int) -> Any:
+        """Yield ranges, each with the numbers of its examples, that are not too far apart to be read together."""
+        while start < stop:
+            first = int(self.places[start])
+            end = min(stop, int(np.searchsorted(self.places, first + self._at_once)))
+            yield start, end, self.places[start:end]
+            start = end
+
+    def place(self, index: int) -> int:
+        """Return the number in the file of an example."""
+        return self.source.place(int(self.places[index]))
+
+    def close(self) -> None:
+        """Close what reading has opened."""
+        self.source.close()
+
+
+def is_sliceable(value: Any) -> bool:
+    """Tell whether a value has two axes, a dtype and slicing.
+
+    >>> is_sliceable(np.ones((2, 2))), is_sliceable([[1.0]]), is_sliceable(np.ones(2))
+    (True, False, False)
+    """
+    shape = getattr(value, "shape", None)
+    return isinstance(shape, tuple) and len(shape) == 2 and hasattr(value, "dtype") and hasattr(value, "__getitem__")
+
+
+def _name_of(array: Any) -> str:
+    """Return the name of a dataset of h5py, with its file, or of another array that has one."""
+    name, file = getattr(array, "name", None), getattr(array, "file", None)
+    inside = str(name) if isinstance(name, str) and name.strip("/") else ""
+    outside = getattr(file, "filename", None) or getattr(getattr(array, "store", None), "root", None)
+    return "".join(str(part) for part in (outside, inside) if part)
