@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from vecprop import container
-from vecprop.arguments import check_real
+from vecprop.arguments import check_path, check_real
 from vecprop.atomic import write_atomically
 from vecprop.backend import Backend, to_host
 from vecprop.codec import NotStorableError, from_json, to_json
@@ -310,6 +310,8 @@ def open_checkpoints(
     for name, given in (("checkpoint", checkpoint), ("resume", resume_from)):
         if given is not None and given is not True and not isinstance(given, str | os.PathLike):
             raise TypeError(f"{name} must be a path{' or True' if name == 'resume' else ''}, got {given!r}")
+        if isinstance(given, str | os.PathLike):
+            check_path(given, name)
     if checkpoint is True:
         raise TypeError("checkpoint must be a path, got True")
     if resume_from is True:
