@@ -106,7 +106,7 @@ class Settings:
         check_positive_integer(self.networks, "networks")
         for name in ("test_share", "validation_share"):
             check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
-        if self.devices is not None and self.devices != "all":
+        if self.devices is not None and not (isinstance(self.devices, str) and self.devices == "all"):
             check_integer(self.devices, "devices", 1, 'a positive integer, "all" or None')
         streams.check_seed(self.seed)
         check_every(self.checkpoint_every)
