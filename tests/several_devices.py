@@ -27,8 +27,8 @@ OWN_METRIC = {"metric": lambda Y, A: float(((A > 0.5) == Y).mean())}
 RUNS = {
     "batches": ({"batch_size": 30, "dropout": 0.2}, (1, 2, 4, 8), (3,)),
     "everything": (EVERYTHING, (4,), (1, 2, 8)),
-    "full batch": ({"dropout": 0.2, "batch_norm": True, "validation": 0.3, **OWN_METRIC}, (8,), (1, 3)),
-    "blocks": ({"batch_size": 100, "block_size": 30}, (4,), (3,)),
+    "full batch": ({"dropout": 0.2, "batch_norm": True, "validation": 0.3, **OWN_METRIC}, (), (1, 3, 8)),
+    "blocks": ({"batch_size": 100, "block_size": 30}, (3,), (4,)),
     "networks": ({"seed": range(8), "batch_size": 50}, (4,), (2, 8)),
     "ragged networks": ({"seed": range(9), "dropout": 0.1, "batch_norm": True, "validation": 0.2}, (), (4, 8)),
     "fewer examples than devices": ({"batch_size": 3, "validation": (X[:, :3], Y[:, :3])}, (), (8,)),

@@ -129,7 +129,9 @@ def test_a_death_ends_the_others_and_a_restart_goes_on(start, tmp_path, amount, 
     )
 
 
-def test_vecprop_train_in_two_processes(start, tmp_path):
+def test_vecprop_train_in_two_processes(start, tmp_path, amount):
+    if amount(True, False):
+        pytest.skip("with --long")
     pytest.importorskip("polars")
     pytest.importorskip("sklearn")
     from vecprop.tabular.houses import houses
@@ -178,7 +180,9 @@ def test_too_late_and_without_a_cluster():
     vp.distributed.shutdown()
 
 
-def test_nobody_there(start):
+def test_nobody_there(start, amount):
+    if amount(True, False):
+        pytest.skip("with --long: JAX waits longer than it was told")
     code = "import vecprop as vp; vp.distributed.initialize('127.0.0.1:{port}', 2, 1, timeout=2)"
     (process,) = start(1, ["-c", code])
     _, err = process.communicate(timeout=60)

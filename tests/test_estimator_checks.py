@@ -19,11 +19,21 @@ def variants(kind):
     return [kind(), kind(backend="jax"), kind(hidden_layer_sizes=(20, 20), activation=["silu", "tanh"], n_networks=2)]
 
 
+# Of the checks on JAX those in which a backend matters most; all of them in the long version
+ON_JAX = {
+    "check_array_api_input", "check_classifiers_train", "check_estimators_dtypes", "check_estimators_pickle",
+    "check_fit_idempotent", "check_regressors_train", "check_sample_weight_equivalence_on_dense_data",
+}  # fmt: skip
+
+
+@pytest.mark.reliability
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([*variants(MLPClassifier), *variants(MLPRegressor)])
-def test_scikit_learn_check(estimator, check):
+def test_scikit_learn_check(estimator, check, amount):
     if estimator.backend is not None:
         backend_or_skip(estimator.backend)
+        if check.func.__name__ not in ON_JAX and amount(True, False):
+            pytest.skip("with --long")
     if "cupy" in repr(check):
         backend_or_skip("cupy")  # CuPy can be imported without a GPU, and then these checks cannot make an array
     check(estimator)

@@ -150,8 +150,11 @@ def small_workloads():
 @pytest.mark.parametrize(
     ("asked", "name"), [*((QUICK, n) for n in CELLS[:-1]), slow(QUICK, CELLS[-1]), *(slow(SLOW, n) for n in CELLS)]
 )
-def test_every_contestant_runs(asked, name, small_workloads):
+@pytest.mark.reliability
+def test_every_contestant_runs(asked, name, small_workloads, amount):
     """A time from everybody who is there, and from everybody else the reason; ours is always there."""
+    if asked is SLOW and amount(True, False):
+        pytest.skip("with --long: they compile")
     if name.startswith("digits"):
         pytest.importorskip("sklearn")
     rounds = 2 if asked is QUICK else 1

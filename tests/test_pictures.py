@@ -92,7 +92,10 @@ def test_an_unknown_picture_is_named(pictures, capsys):
 
 
 @pytest.mark.slow
-def test_the_command_makes_them_all(pictures, tmp_path):
+@pytest.mark.reliability
+def test_the_command_makes_them_all(pictures, tmp_path, amount):
+    if amount(True, False):
+        pytest.skip("with --long: they are many")
     pictures.main(["--out", str(tmp_path)])
     drawn = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*.*")}
     assert set(drawn) == set(pictures.PICTURES)

@@ -434,7 +434,7 @@ def measure(
     >>> [row.rung for row in result.rows]
     ['per_neuron', 'per_example', 'vectorized']
     >>> slow, loop, fast = (row.seconds for row in result.rows)
-    >>> slow > loop > fast
+    >>> min(slow, loop) > fast
     True
     """
     spaces = [_backend(b) for b in _listed(backends, "backends")]
