@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--out FILE.json]
 
-Each process has one core and one thread. Strong scaling: one batch for both; weak scaling: one for each. Runs of one
+Each process computes in one thread. Strong scaling: one batch for both; weak scaling: one for each. Runs of one
 and of two processes take turns; a figure is the median over rounds of the quickest epoch. Communication is timed
 apart, in the same processes: an all-reduce of as many numbers as a step sends. `model` is the time of a step on N
 devices from that; it is compared with what was measured for two.
@@ -57,8 +57,6 @@ def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, 
 
 def worker(port, count, number):
     """Time what the lines of stdin ask for."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number % os.cpu_count()]})
     import vecprop as vp
 
     if count > 1:

@@ -335,7 +335,8 @@ class JAXOnSeveralDevices(JAXBackend):
 
     def _batch(self, rows: Array, places: Array) -> Array:
         """Return the columns (…, n, B), or weights (…, B), at some places of rows (m, n) or (m,)."""
-        taken = jnp.take(rows, places, axis=0)
+        # each device gives what it has of all the batch, and takes its part of the sum: the places need not be sent
+        taken = self._at(rows.at[places].get(mode="promise_in_bounds"), self._everywhere)
         if rows.ndim == 2:
             taken = jnp.swapaxes(self._at(taken, self._spread(taken.ndim, taken.ndim - 2)), -1, -2)
         return self._columns_spread(taken)
