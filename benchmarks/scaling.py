@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import socket
 import statistics
@@ -36,8 +37,8 @@ def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, 
     bandwidth, latency : of a link: bytes a second, and seconds of a message
     step : what a step takes whatever its size, in seconds
 
-    A ring passes 2 (N - 1)/N of the bytes and takes 2 (N - 1) messages; there is one for the batch and one for the
-    gradients, each of 4 bytes a number.
+    An all-reduce passes 2 (N - 1)/N of the bytes over each link, and takes 2 log2 N messages one after the other; there
+    is one for the batch and one for the gradients, of 4 bytes a number.
 
     >>> step_time(1000, 10, 100, 1, 6e8, 1e9, 1e-5)
     (0.001, 0.0)
@@ -49,7 +50,7 @@ def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, 
     if devices == 1:
         return compute, 0.0
     size = 4 * (parameters + batch * numbers_per_example)
-    return compute, 2 * (devices - 1) / devices * size / bandwidth + 4 * (devices - 1) * latency
+    return compute, 2 * (devices - 1) / devices * size / bandwidth + 4 * math.ceil(math.log2(devices)) * latency
 
 
 # --- a process ------------------------------------------------------------------------------------------------
@@ -201,8 +202,8 @@ def figures(seconds):
 def modelled(found, link):
     """Add to each figure what the model says of two processes, from the rate of one and the link."""
     for line in found:
-        sizes = WORKLOADS[line["network"]][0]
-        seconds, P, each = line["seconds"], parameters_of(sizes), sizes[0] + sizes[-1]
+        sizes, m = WORKLOADS[line["network"]]
+        seconds, P, each = line["seconds"], parameters_of(sizes), sizes[0] + sizes[-1] if line["batch"] < m else 0
         # a step of B and one of B/2 give what every step takes, and the rate
         work = max(seconds["one"] - seconds["half"], 1e-9)
         rate, step = 6 * P * line["batch"] / 2 / work, max(0.0, 2 * seconds["half"] - seconds["one"])
@@ -211,14 +212,47 @@ def modelled(found, link):
         line["model"]["of measured"] = (compute + sent) / seconds["two"]
 
 
+# What is assumed of one device and of a link between two, within 8 and beyond: operations and bytes a second, seconds
+ASSUMED = {"rate": 4e13, "step": 2e-5, "near": (4e11, 3e-6), "far": (5e10, 5e-6)}
+# network, batch, and whether that is all the examples: then none are gathered
+ASKED = (
+    ((784, 128, 10), 1024, False),
+    ((784, 128, 10), 65_536, False),
+    ((1024, 4096, 1000), 8192, False),
+    ((1024, 4096, 1000), 262_144, False),
+    ((784, 128, 10), 1_000_000, True),
+    ((1024, 4096, 1000), 1_000_000, True),
+)
+
+
+def extended():
+    """Print, for 1 to 512 devices, how many times as fast the model says a step is as on one."""
+    counts = (1, 8, 64, 512)
+    print("| network, batch | one device | " + " | ".join(f"{n} devices" for n in counts[1:]) + " |")
+    print("|---|---|" + "---|" * (len(counts) - 1))
+    for sizes, batch, full in ASKED:
+        times = []
+        for n in counts:
+            bandwidth, latency = ASSUMED["near" if n <= 8 else "far"]
+            each, rate, step = 0 if full else sizes[0] + sizes[-1], ASSUMED["rate"], ASSUMED["step"]
+            times.append(sum(step_time(parameters_of(sizes), each, batch, n, rate, bandwidth, latency, step)))
+        cells = " | ".join(f"{times[0] / t:.2g} ×" for t in times[1:])
+        name = f"{'-'.join(map(str, sizes))}, {batch:_}{', all there are' if full else ''}"
+        print(f"| {name} | {1e6 * times[0]:_.0f} µs | {cells} |".replace("_", " "))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worker", nargs=3, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--model", action="store_true", help="print what the model says of 8, 64 and 512 GPUs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     given = parser.parse_args()
     if given.worker:
         worker(*given.worker)
+        return
+    if given.model:
+        extended()
         return
     from vecprop.benchmark_report import describe_environment
 

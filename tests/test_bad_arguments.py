@@ -271,7 +271,7 @@ def test_anything_at_random(amount, figure, tmp_path, monkeypatch):
             return  # a function of the user's raises what it likes; a file may be there from another call
         call = CALLS[name]
         verdict = answer(call, call.valid(tmp_path) | {parameter: value}, parameter)
-        if parameter in ("path", "x_path", "y_path", "given", "data", "checkpoint", "resume") and re.match(
+        if parameter in ("path", "x_path", "y_path", "given", "data", "source", "checkpoint", "resume") and re.match(
             r"(FileNotFound|IsADirectory|Permission|NotADirectory|OS)Error", verdict
         ):
             verdict = ""
