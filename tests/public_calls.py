@@ -51,7 +51,7 @@ PATH = [3, None, 1.5, ["x"], THING, 1j]
 NETWORK = [None, "net", 3, (2, 3, 1), {}, THING]
 DEVICES = [np.array([]), 0, -1, 2.5, "some", ["cpu"], THING, True, NAN, {}]
 BACKEND = ["nunpy", 3, 1.5, ["numpy"], THING, np]
-DTYPE = ["float16", "int64", "text", 3, 1.5, int, complex, object, ["float32"], THING]
+DTYPE = [b"a", "float16", "int64", "text", 3, 1.5, int, complex, object, ["float32"], THING]
 FUNCTION = [None, 3, "function", [1], THING]
 STRINGS = ["abc", 3, THING, [1, 2], [None]]
 

@@ -37,7 +37,8 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
     Traceback (most recent call last):
     ValueError: dtype must be float32 or float64, got 'float16'
     """
-    if isinstance(dtype, str) and dtype.startswith("a"):  # which NumPy takes for text, with a warning
+    # NumPy would take what begins with an a for text, with a warning
+    if isinstance(dtype, bytes) or (isinstance(dtype, str) and dtype.startswith("a")):
         raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
     try:
         name = str(np.dtype(dtype).name)
