@@ -181,14 +181,10 @@ class JAXOnSeveralDevices(JAXBackend):
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values on the devices: those of K networks spread over them, everything else on each."""
-        host = to_host(values) if not isinstance(values, jax.Array) else self.to_numpy(values)
-        array = super().asarray(host, dtype)
-        spread = self._is_network(array.shape) and array.shape[0] % self.count == 0
-        place = self._spread(array.ndim, 0) if spread else self._everywhere
-        return self._put(np.asarray(array), place)
-
-    def _put(self, host: npt.NDArray[Any], place: NamedSharding) -> Array:
-        with jax.enable_x64(True):
+        host = np.asarray(self.to_numpy(values) if isinstance(values, jax.Array) else to_host(values), dtype=dtype)
+        spread = self._is_network(host.shape) and host.shape[0] % self.count == 0
+        place = self._spread(host.ndim, 0) if spread else self._everywhere
+        with jax.enable_x64(True):  # an array 64 bits wide can be made nowhere else
             return jax.make_array_from_callback(host.shape, place, lambda part: host[part])
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:

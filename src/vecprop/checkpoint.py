@@ -24,7 +24,7 @@ from vecprop.arguments import check_path, check_real
 from vecprop.atomic import write_atomically
 from vecprop.backend import Backend, to_host
 from vecprop.codec import NotStorableError, from_json, to_json
-from vecprop.errors import ModelFileError
+from vecprop.errors import ModelFileError, shown
 from vecprop.namespaces import Array
 from vecprop.results import Best, History, Partial, Resumed, TrainingState
 from vecprop.schedules import PlateauState
@@ -136,19 +136,14 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
     for key, wanted in specification.items():
         if found.get(key) != wanted:
             raise ValueError(
-                f"resume: {source} was written with {key} = {_shown(found.get(key))}, and this fit has {key} = "
-                f"{_shown(wanted)}; give it the same, or start anew without resume"
+                f"resume: {source} was written with {key} = {shown(found.get(key))}, and this fit has {key} = "
+                f"{shown(wanted)}; give it the same, or start anew without resume"
             )
     try:
         state, partial, history = _from_parts(header, tensors, template, backend)
         return Resumed(state, partial, history, int(header["first"]), str(header["stopped"]))
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: {error}") from error
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _read_by_first(path: Path, team: Team) -> tuple[str, dict[str, Any], container.Tensors]:

@@ -129,6 +129,16 @@ def one_line(text: object, most: int = 300) -> str:
     return line if len(line) <= most else f"{line[:most]}…"
 
 
+def shown(value: object) -> str:
+    """Return a value as a message has it: not too long.
+
+    >>> shown([1, 2]), len(shown(list(range(100))))
+    ('[1, 2]', 80)
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """Return the message for a name that is not among the known ones, with the nearest of them.
 

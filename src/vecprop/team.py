@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from vecprop import errors
+from vecprop.errors import shown
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,8 +84,8 @@ class Team:
             for number, answer in enumerate(answers):
                 if answer.get(name) != answers[0].get(name):
                     raise ValueError(
-                        f"the processes disagree on {name}: process 0 has {_shown(answers[0].get(name))}, process "
-                        f"{number} has {_shown(answer.get(name))}; all have to be called with the same arguments, but "
+                        f"the processes disagree on {name}: process 0 has {shown(answers[0].get(name))}, process "
+                        f"{number} has {shown(answer.get(name))}; all have to be called with the same arguments, but "
                         "for the examples"
                     )
 
@@ -99,11 +100,6 @@ class Team:
 
 
 ALONE = Team()
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _error_of(name: str) -> type[Exception]:
