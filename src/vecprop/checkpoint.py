@@ -294,14 +294,13 @@ def _require_place(path: Path) -> bytes:
 
 def open_checkpoints(
     checkpoint: Any,
-    every: Any,
+    every: float,
     resume_from: Any,
     specification: dict[str, Any],
     template: TrainingState,
     backend: Backend,
 ) -> tuple[Saver | None, Resumed | None]:
     """Return what writes the checkpoints, and what the one holds that is gone on from; None for neither."""
-    every = check_every(every)
     for name, given in (("checkpoint", checkpoint), ("resume", resume_from)):
         if given is not None and given is not True and not isinstance(given, str | os.PathLike):
             raise TypeError(f"{name} must be a path{' or True' if name == 'resume' else ''}, got {given!r}")

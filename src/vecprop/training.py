@@ -236,7 +236,7 @@ def fit(
     options = check_options(
         net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
     )
-    check_every(checkpoint_every)
+    checkpoint_every = check_every(checkpoint_every)
     window = check_window(window)
     resume = None if resume is False else resume
     if state is not None and resume is not None:
@@ -248,12 +248,13 @@ def fit(
     target = target if devices is None else target.over(devices, networks)
     checked = _start(net, target, params, init, seeds, networks, _training_dtype(dtype, params, X))
     with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        target.team.require_same(
-            _called_with(net, checked, optimizer, options, seeds, epochs, batch_size, block_size, precision)
-            | {"l1": described(l1), "l2": described(l2), "class_weight": repr(class_weight), "init": init}
-            | {"validation": validation if isinstance(validation, float) else type(validation).__name__}
-            | {"sample_weight": "given" if sample_weight is not None else None}
-        )
+        if target.team.count > 1:
+            target.team.require_same(
+                _called_with(net, checked, optimizer, options, seeds, epochs, batch_size, block_size, precision)
+                | {"l1": described(l1), "l2": described(l2), "class_weight": repr(class_weight), "init": init}
+                | {"validation": validation if isinstance(validation, float) else type(validation).__name__}
+                | {"sample_weight": "given" if sample_weight is not None else None}
+            )
         reading = Reading(window, batch_size, isinstance(optimizer, LBFGS), isinstance(seeds, tuple), options.shuffled)
         where, scaling = checked if devices is None else _on_host(net, checked), options.standardize
         examples = prepare(
