@@ -300,6 +300,8 @@ def test_lbfgs_from_what_is_not_finite():
 )
 def test_the_watch_costs_little(sizes, m, batch_size, count, monkeypatch, figure, amount):
     """With and without it in turn, in one process: the quickest quarter of each, since noise only ever adds."""
+    if sizes[0] > 2 and amount(True, False):
+        pytest.skip("with --long: it needs a machine at rest")
     net = vp.Network(sizes, output="softmax" if sizes[-1] > 1 else "sigmoid")
     random = np.random.default_rng(0)
     X = random.standard_normal((sizes[0], m)).astype("float32")
