@@ -458,6 +458,28 @@ def test_the_block_is_named_whichever_it_is(tmp_path, monkeypatch):
         fit(vp.rows(tmp_path / "X.npy"), y, window=1000)
 
 
+@pytest.mark.parametrize("kind", ["npy", "parquet", "object"])
+def test_what_would_be_seen_to_change_is_checked_until_all_has_been_read(files, monkeypatch, kind):
+    x = vp.rows(Watched(X)) if kind == "object" else source_of(kind, files)
+    checks = []
+    check = streamed.StreamedExamples._require_finite
+
+    def noted(examples, which, start, stop, values):
+        checks.append((which, stop - start))
+        check(examples, which, start, stop, values)
+
+    monkeypatch.setattr(streamed.StreamedExamples, "_require_finite", noted)
+    counts = []
+    for epochs in (1, 2, 4):
+        checks.clear()
+        fit(x, vp.rows(files / "Y.npy"), window=20, epochs=epochs)
+        counts.append([sum(n for which, n in checks if which == i) for i in (0, 1)])
+    (once, of_y), *later = counts
+    assert once >= M
+    assert of_y >= M
+    assert later == [[once + (epochs - 1) * M * (kind == "object"), of_y] for epochs in (2, 4)]
+
+
 @pytest.mark.parametrize("how", ["longer", "shorter", "written"])
 def test_a_file_that_changes_is_named(files, how):
     path = files / "X.npy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,9 +98,18 @@ class _Scaled(Source):
         """Return examples start … stop - 1."""
         return _scaled(self._source.raw(start, stop).astype(self.dtype, copy=False), self._scale)
 
+    @property
+    def watched(self) -> bool:
+        """Whether a change of the file is noticed."""
+        return self._source.watched
+
     def place(self, index: int) -> int:
         """Return the number in the file of an example."""
         return self._source.place(index)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Return a context in which many ranges are read."""
+        return self._source.held()
 
     def close(self) -> None:
         """Close what reading has opened."""

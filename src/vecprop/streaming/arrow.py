@@ -120,6 +120,11 @@ class ArrowSource(Source):
 
     # Reading
 
+    @property
+    def watched(self) -> bool:
+        """True: the size and time of a file are looked at whenever a part of it is begun."""
+        return True
+
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
         out = np.empty((stop - start, self.shape[0]), self.dtype).T

@@ -46,7 +46,8 @@ class StreamedEpochs:
         """Yield the windows of an epoch from a step on, each with its first step and the one after its last."""
         begin = next(i for i, (_, end) in enumerate(self._steps) if end > first)
         if self._reader is None:
-            self._reader = read_windows(self._examples, self._backend, self._places(epoch, begin), seed=self._seed)
+            places, whole = self._places(epoch, begin), epoch + (begin > 0)
+            self._reader = read_windows(self._examples, self._backend, places, seed=self._seed, checked_with=whole)
         for number in range(begin, len(self._steps)):
             window = next(self._reader)
             assert window.place == (epoch, number)

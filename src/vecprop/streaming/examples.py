@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat.numpy as xp
@@ -155,16 +156,24 @@ class StreamedExamples(Columns):
         out: tuple[Host | None, Host | None, Host | None],
         ranges: Iterable[Range],
         stopped: Callable[[], bool] = lambda: False,
+        checked: bool = False,
     ) -> None:
-        """Read ranges of examples one after the other into memory, checked, scaled and weighted; not what is None."""
+        """Read ranges of examples one after the other into memory, checked, scaled and weighted; not what is None.
+
+        Of examples that have been checked before, only sources that would not notice a change are checked again.
+        """
         at = 0
-        for start, stop in ranges:
-            for begin, end in self.pieces(start, stop):
-                if stopped():
-                    return
-                X, Y, w = (None if a is None else a[..., at : at + end - begin] for a in out)
-                self.read(begin, end, X, Y, w)
-                at += end - begin
+        with ExitStack() as opened:
+            for source in self.sources:
+                if source is not None:
+                    opened.enter_context(source.held())
+            for start, stop in ranges:
+                for begin, end in self.pieces(start, stop):
+                    if stopped():
+                        return
+                    X, Y, w = (None if a is None else a[..., at : at + end - begin] for a in out)
+                    self.read(begin, end, X, Y, w, checked)
+                    at += end - begin
 
     def pieces(self, start: int, stop: int) -> Iterator[Range]:
         """Yield a range in the pieces in which it is read and checked."""
@@ -177,12 +186,15 @@ class StreamedExamples(Columns):
             yield start, end
             start = end
 
-    def read(self, start: int, stop: int, X: Host | None, Y: Host | None, w: Host | None) -> None:
+    def read(
+        self, start: int, stop: int, X: Host | None, Y: Host | None, w: Host | None, checked: bool = False
+    ) -> None:
         """Read one range, as `fill` does."""
         with np.errstate(all="ignore"):
             if X is not None:
                 self._read(0, start, stop, X)
-                self._require_finite(0, start, stop, X)
+                if self._is_to_check(0, checked):
+                    self._require_finite(0, start, stop, X)
                 if self.scale is not None:
                     np.subtract(X, self.scale[0], out=X)
                     np.divide(X, self.scale[1], out=X)
@@ -190,25 +202,37 @@ class StreamedExamples(Columns):
                 Y = np.empty((stop - start, self.net.sizes[-1]), self.dtype).T
             if Y is not None:
                 self._read(1, start, stop, Y)
-                self._require_finite(1, start, stop, Y)
-                if not self.net.loss.valid_targets(xp, Y):
-                    where = self._where(1, start, stop)
-                    raise ValueError(f"{self.prefix}{self.net.loss.describe_invalid(xp, Y)}; found {where}")
+                if self._is_to_check(1, checked):
+                    self._check_targets(start, stop, Y)
             if w is not None:
-                self._read_weights(start, stop, w, Y)
+                self._read_weights(start, stop, w, Y, checked)
 
-    def _read_weights(self, start: int, stop: int, w: Host, Y: Host | None) -> None:
+    def _is_to_check(self, which: int, checked: bool) -> bool:
+        source = self.sources[which]
+        return not (checked and source is not None and source.watched)
+
+    def _check_targets(self, start: int, stop: int, Y: Host) -> None:
+        self._require_finite(1, start, stop, Y)
+        if not self.net.loss.valid_targets(xp, Y):
+            where = self._where(1, start, stop)
+            raise ValueError(f"{self.prefix}{self.net.loss.describe_invalid(xp, Y)}; found {where}")
+
+    def _read_weights(self, start: int, stop: int, w: Host, Y: Host | None, checked: bool) -> None:
         if self.sources[2] is None:
             w[...] = 1
         else:
             self._read(2, start, stop, w[None, :])
-            self._require_finite(2, start, stop, w[None, :])
-            if w.min() < 0:
-                where = self._where(2, start, stop)
-                raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(w.min()):g} {where}")
+            if self._is_to_check(2, checked):
+                self._check_weights(start, stop, w)
         if self.factors is not None:
             assert Y is not None
             w[...] = w * self.factors[self.labels(Y)]
+
+    def _check_weights(self, start: int, stop: int, w: Host) -> None:
+        self._require_finite(2, start, stop, w[None, :])
+        if w.min() < 0:
+            where = self._where(2, start, stop)
+            raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(w.min()):g} {where}")
 
     def _read(self, which: int, start: int, stop: int, out: Host) -> None:
         source, name = self.sources[which], self.prefix + ARGUMENTS[which]

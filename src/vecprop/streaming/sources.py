@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class Source:
     in_rows : whether an example is a row of the file, for messages
     unit : examples that are best read together: a chunk of the file, 1 if there is none
     boundaries : where the parts of the file begin that can only be read from their begin on, and m; or None
+    watched : whether reading notices that the file has changed, so that what was checked once need not be again
     """
 
     shape: tuple[int, int]
@@ -35,6 +37,11 @@ class Source:
     in_rows: bool = True
     unit: int = 1
     boundaries: npt.NDArray[np.int64] | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether a change of the file is noticed."""
+        return False
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1, (n, stop - start), in their own dtype."""
@@ -63,6 +70,10 @@ class Source:
     def place(self, index: int) -> int:
         """Return the number in the file of an example."""
         return index
+
+    def held(self) -> AbstractContextManager[None]:
+        """Return a context in which many ranges are read: a file may stay open meanwhile."""
+        return nullcontext()
 
     def close(self) -> None:
         """Close what reading has opened; reading opens it again."""
@@ -160,9 +171,18 @@ class Chosen(Source):
             yield start, end, self.places[start:end]
             start = end
 
+    @property
+    def watched(self) -> bool:
+        """Whether a change of the file is noticed."""
+        return self.source.watched
+
     def place(self, index: int) -> int:
         """Return the number in the file of an example."""
         return self.source.place(int(self.places[index]))
+
+    def held(self) -> AbstractContextManager[None]:
+        """Return a context in which many ranges are read."""
+        return self.source.held()
 
     def close(self) -> None:
         """Close what reading has opened."""

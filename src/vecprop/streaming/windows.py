@@ -43,10 +43,16 @@ class _Loader:
     """Reads windows; two memories take turns where the backend computes with what was read into, else one is enough."""
 
     def __init__(
-        self, examples: StreamedExamples, backend: Backend, windows: Windows, seed: int, arranged: bool
+        self,
+        examples: StreamedExamples,
+        backend: Backend,
+        windows: Windows,
+        seed: int,
+        arranged: bool,
+        checked_with: int | None,
     ) -> None:
         self._examples, self._backend, self._windows, self._seed = examples, backend, windows, seed
-        self._arranged = arranged
+        self._arranged, self._checked_with = arranged, checked_with
         self._turns = AHEAD if backend.computes_in_main_memory else 1
         self._memory: dict[int, Any] = {}
         self._views: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
@@ -58,7 +64,8 @@ class _Loader:
         self._count += 1
         views = self._memory_of(key)
         ranges: list[Range] = self._windows.ranges(self._seed, place.epoch, place.number)
-        self._examples.fill(views, ranges, stopped)
+        checked = self._checked_with is not None and place.epoch > self._checked_with
+        self._examples.fill(views, ranges, stopped, checked)
         load = self._backend.load if self._arranged else self._backend.load_columns
         X, Y, w = (None if a is None else load(a, self._examples.dtype) for a in views)
         return Window(place, (X, Y, w), self._windows.order(self._seed, place.epoch, place.number), key)
@@ -83,6 +90,7 @@ def read_windows(
     windows: Windows | None = None,
     seed: int = 0,
     arranged: bool = True,
+    checked_with: int | None = None,
 ) -> ReadAhead[Place, Window]:
     """Return an iterator over windows, read ahead; close it, or use it in a `with` block.
 
@@ -97,6 +105,8 @@ def read_windows(
     seed : int
     arranged : bool, default True
         As `Backend.arrange` leaves data in mini-batches; False leaves columns.
+    checked_with : int, optional
+        The epoch with the end of which all examples have been read, and so checked.
     """
-    loader = _Loader(examples, backend, windows or examples.windows, seed, arranged)
+    loader = _Loader(examples, backend, windows or examples.windows, seed, arranged, checked_with)
     return ReadAhead(loader, places, examples.close)
