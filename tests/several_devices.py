@@ -22,6 +22,11 @@ EVERYTHING = {
     "metric": "accuracy", "sample_weight": np.arange(M) % 3 + 0.5, "class_weight": "balanced", "l2": 0.1, "l1": 0.01,
     "clip_norm": 1.0,
 }  # fmt: skip
+FILES = (vp.rows(X.T), vp.rows(Y.T))
+IN_WINDOWS = {
+    "batch_size": 10, "window": 60, "dropout": 0.2, "batch_norm": True, "standardize": True, "validation": FILES,
+    "metric": "accuracy", "sample_weight": np.arange(M) % 3 + 0.5, "class_weight": "balanced",
+}  # fmt: skip
 OWN_METRIC = {"metric": lambda Y, A: float(((A > 0.5) == Y).mean())}
 # name: the arguments, the numbers of devices, and those of the long version
 RUNS = {
@@ -34,6 +39,8 @@ RUNS = {
     "fewer examples than devices": ({"batch_size": 3, "validation": (X[:, :3], Y[:, :3])}, (), (8,)),
     "fewer networks than devices": ({"seed": range(2), "batch_size": 50, "dropout": 0.1}, (), (8,)),
     "learning rates": ({"optimizer": vp.Momentum((0.1, 0.01, 0.001)), "batch_size": 50}, (), (2,)),
+    "windows": (IN_WINDOWS, (3,), (1, 2, 4, 8)),
+    "windows of networks": ({"optimizer": vp.Adam((0.1, 0.01, 0.001)), "batch_size": 50, "window": 100}, (), (2,)),
     "L-BFGS": ({"optimizer": vp.LBFGS()}, (), (3,)),
 }
 
@@ -62,12 +69,13 @@ def compare(name, long):
     if not counts:
         return
     few = 5 if name.startswith("fewer examples") else M
-    one = vp.fit(NET, X[:, :few], Y[:, :few], **{**BASE, **arguments})
+    data = FILES if name.startswith("windows") else (X[:, :few], Y[:, :few])
+    one = vp.fit(NET, *data, **{**BASE, **arguments})
     for count in counts:
         devices = {4: "mesh"}.get(count, count)
         if devices == "mesh":
             devices = jax.sharding.Mesh(np.array(jax.devices()[4:]), ("whatever",))
-        result = vp.fit(NET, X[:, :few], Y[:, :few], devices=devices, **{**BASE, **arguments})
+        result = vp.fit(NET, *data, devices=devices, **{**BASE, **arguments})
         place = {len(a.devices()) for a in jax.tree_util.tree_leaves((result.params, result.state.slots))}
         A = result.forward(X)
         yield {"devices": count, "difference": difference(one, result), "places": sorted(place), "shape": A.shape}

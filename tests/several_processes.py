@@ -55,6 +55,7 @@ def wrong(team, part):
         "NaN": ((nan, Y[:, part]), {}),
         "empty": ((X[:, part], Y[:, part]) if team.index == 0 else (X[:, :0], Y[:, :0]), {}),
         "shape": ((X[:, part], Y[:, part]) if team.index == 0 else (X[:1, part], Y[:, part]), {}),
+        "files": ((vp.rows(X[:, part].T), vp.rows(Y[:, part].T)), {"window": 50, "batch_size": 10}),
         "weights": ((X[:, part], Y[:, part]), {"sample_weight": np.ones(90) if team.index == 0 else None}),
     }
     for name, (data, arguments) in cases.items():

@@ -96,6 +96,7 @@ def test_what_is_wrong_in_one_is_said_by_all(start):
     assert found["NaN"].startswith("process 1 of 2: X must be finite, got 1 NaN or infinite value, the first at (1, 3)")
     assert found["empty"].startswith("process 1 of 2: X is empty: shape (2, 0)")
     assert found["shape"].startswith("process 1 of 2: X must have shape (2, m), one example per column, got (1, 113)")
+    assert "devices: examples in files are read by one process, and there are several" in found["files"]
     assert found["weights"].startswith("the processes disagree on sample_weight: process 0 has 'given', process 1 has")
 
 

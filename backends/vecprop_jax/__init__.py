@@ -185,35 +185,42 @@ class JAXBackend(Backend):
         batch_size: int,
         inputs: tuple[Array, ...],
     ) -> tuple[Carry, tuple[Array, ...]]:
-        """Run over mini-batches: the examples are put in order once, then cut; for K orders each batch is gathered."""
+        """Run over mini-batches: the examples are put in order once, then cut; or each batch is gathered by itself."""
         m = next(a.shape[0] for a in data if a is not None) if order is None else order.shape[-1]
         whole, present = m // batch_size, [a is not None for a in data]
         rows = [a for a in data if a is not None]
-        orders = order if order is not None and order.ndim == 2 else None
-        if order is not None and orders is None:
+        gathers = order is not None and self._gathers_each_batch(order)
+        if order is not None and not gathers:
             rows = [jnp.take(a, order, axis=0) for a in rows]
 
         def run(carry: Carry, batch: list[Array], x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
-            # a batch of rows (…, B, n), or of weights (…, B), in columns
-            columns = iter(jnp.swapaxes(b, -1, -2) if a.ndim == 2 else b for a, b in zip(rows, batch, strict=True))
+            columns = iter(batch)
             return step(carry, tuple(next(columns) if there else None for there in present), x)
 
         def unpack(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
-            if orders is not None:
-                return run(carry, [jnp.take(a, x[0], axis=0) for a in rows], x[1:])
-            return run(carry, list(x[: len(rows)]), x[len(rows) :])
+            if gathers:
+                return run(carry, [self._columns_at(a, x[0]) for a in rows], x[1:])
+            return run(carry, [_in_columns(b, a) for a, b in zip(rows, x, strict=False)], x[len(rows) :])
 
         first = whole * batch_size
-        if orders is not None:
-            cut = [jnp.moveaxis(orders[:, :first].reshape(-1, whole, batch_size), 1, 0)]
+        if gathers:
+            cut = [jnp.moveaxis(order[..., :first].reshape(*order.shape[:-1], whole, batch_size), -2, 0)]  # type: ignore[index, union-attr]
         else:
             cut = [a[:first].reshape(whole, batch_size, *a.shape[1:]) for a in rows]
         carry, outputs = jax.lax.scan(unpack, carry, (*cut, *(a[:whole] for a in inputs)))
         if m > first:
-            rest = [a[first:] if orders is None else jnp.take(a, orders[:, first:], axis=0) for a in rows]
-            carry, last = run(carry, rest, tuple(a[whole] for a in inputs))
+            rest = (order[..., first:],) if gathers else tuple(a[first:] for a in rows)  # type: ignore[index]
+            carry, last = unpack(carry, (*rest, *(a[whole] for a in inputs)))
             outputs = tuple(jnp.concatenate([o, a[None]]) for o, a in zip(outputs, last, strict=True))
         return carry, outputs
+
+    def _gathers_each_batch(self, order: Array) -> bool:
+        """Whether a batch is gathered when its turn comes: K orders of all the examples would be K copies of them."""
+        return bool(order.ndim == 2)
+
+    def _columns_at(self, rows: Array, places: Array) -> Array:
+        """Return the columns (…, n, B), or weights (…, B), at some places (…, B) of rows (m, n) or (m,)."""
+        return _in_columns(jnp.take(rows, places, axis=0), rows)
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         """Sum over column blocks: a compiled loop over the whole blocks, then the ragged last one."""
@@ -293,3 +300,8 @@ class JAXBackend(Backend):
         """Return JAX's version and its default device."""
         device = jax.local_devices()[0]
         return {"jax": jax.__version__, "device": f"{device.platform.upper()} ({device.device_kind})"}
+
+
+def _in_columns(batch: Array, rows: Array) -> Array:
+    """Return a batch of rows (…, B, n) as columns, and one of weights (…, B) as it is."""
+    return jnp.swapaxes(batch, -1, -2) if rows.ndim == 2 else batch

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vecprop.arguments import check_positive_integer
-from vecprop.backend import Backend, Carry, Tree, add_trees, to_host
+from vecprop.backend import Backend, Tree, add_trees, to_host
 from vecprop.namespaces import Array
 from vecprop.team import ALONE, Team
 from vecprop_jax import JAXBackend, compiled
@@ -249,11 +249,26 @@ class JAXOnSeveralDevices(JAXBackend):
         if w is None and not batches and self.count * self._width > sum(self.counts or ()):
             w = np.ones(X.shape[-1], dtype=str(X.dtype))
         arrays = (*data[:2], w)
-        return tuple(None if a is None else self._over_devices(np.asarray(a), rows=batches) for a in arrays)
+        return tuple(
+            None if a is None else self._over_devices(np.asarray(a), self._width, rows=batches) for a in arrays
+        )
 
-    def _over_devices(self, host: npt.NDArray[Any], *, rows: bool) -> Array:
-        """Return (n, m) or (m,) as an array over all devices, of which this process gives its own."""
-        turned, width, pieces, start = rows and host.ndim == 2, self._width, [], 0
+    def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return a copy on each device, or of K networks' examples wherever a network is."""
+        return jax.block_until_ready(self.asarray(columns.copy(order="K"), dtype))  # type: ignore[no-untyped-call]
+
+    def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return a copy of a window of this process's examples, in rows that are spread over the devices."""
+        if self.networks is not None:
+            return self.arrange(self.load_columns(columns, dtype))
+        width = -(-columns.shape[-1] // self.count)
+        # on a CPU a device may keep the very memory that it is given
+        loaded = self._over_devices(columns.copy(order="K"), width, rows=True)
+        return jax.block_until_ready(loaded)  # type: ignore[no-untyped-call]
+
+    def _over_devices(self, host: npt.NDArray[Any], width: int, *, rows: bool) -> Array:
+        """Return (n, m) or (m,) as an array over all devices, so many examples on each; this process gives its own."""
+        turned, pieces, start = rows and host.ndim == 2, [], 0
         with jax.enable_x64(True):
             for device in self.mesh.devices:
                 if device.process_index != jax.process_index():
@@ -301,37 +316,15 @@ class JAXOnSeveralDevices(JAXBackend):
         """Return the function under `jax.jit`, its results everywhere, that may write over the donated arguments."""
         return compiled(_OverTheMesh(function, self, static), static, donated)
 
-    def scan_batches(
-        self,
-        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
-        carry: Carry,
-        data: tuple[Array | None, ...],
-        order: Array | None,
-        batch_size: int,
-        inputs: tuple[Array, ...],
-    ) -> tuple[Carry, tuple[Array, ...]]:
-        """Run over mini-batches, each gathered from all devices and spread over them."""
-        if self.networks is not None or order is None:
-            return super().scan_batches(step, carry, data, order, batch_size, inputs)
-        whole = order.shape[-1] // batch_size
+    def _gathers_each_batch(self, order: Array) -> bool:
+        return self.networks is None or super()._gathers_each_batch(order)
 
-        def run(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
-            places = self._at(x[0], self._everywhere)
-            batch = tuple(None if a is None else self._batch(a, places) for a in data)
-            return step(carry, batch, x[1:])
-
-        first = whole * batch_size
-        cut = jnp.moveaxis(order[..., :first].reshape(*order.shape[:-1], whole, batch_size), -2, 0)
-        cut = self._at(cut, self._everywhere)
-        carry, outputs = jax.lax.scan(run, carry, (cut, *(a[:whole] for a in inputs)))
-        if order.shape[-1] > first:
-            carry, last = run(carry, (order[..., first:], *(a[whole] for a in inputs)))
-            outputs = tuple(jnp.concatenate([o, a[None]]) for o, a in zip(outputs, last, strict=True))
-        return carry, outputs
-
-    def _batch(self, rows: Array, places: Array) -> Array:
-        """Return the columns (…, n, B), or weights (…, B), at some places of rows (m, n) or (m,)."""
+    def _columns_at(self, rows: Array, places: Array) -> Array:
+        """Return the columns at some places of rows that are spread over the devices, spread over them as well."""
+        if self.networks is not None:
+            return super()._columns_at(rows, places)
         # each device gives what it has of all the batch, and takes its part of the sum: the places need not be sent
+        places = self._at(places, self._everywhere)
         taken = self._at(rows.at[places].get(mode="promise_in_bounds"), self._everywhere)
         if rows.ndim == 2:
             taken = jnp.swapaxes(self._at(taken, self._spread(taken.ndim, taken.ndim - 2)), -1, -2)

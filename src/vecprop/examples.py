@@ -11,7 +11,6 @@ from vecprop import sparse as sparse_data
 from vecprop import streams
 from vecprop.arguments import check_number, check_real
 from vecprop.backend import take_columns, to_host
-from vecprop.columns import Columns
 from vecprop.epochs import Data
 from vecprop.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.main_memory import free_main_memory
@@ -95,7 +94,7 @@ def prepare(
         data = _on_backend(net, checked, X, Y, sample_weight, reading)
         held_out = _validation_on_backend(net, checked, validation, Reading(reading.window, 1)) if given else None
         if team.count > 1:
-            require_in_memory(data, held_out)
+            _require_in_memory(data, held_out)
         return data, held_out
 
     data, held_out = team.together(taken)
@@ -124,13 +123,24 @@ def prepare(
     return Prepared(data, held_out, (m,), (0 if held_out is None else held_out[0].shape[-1],), weight, scale, sample)
 
 
-def require_in_memory(*sets: Data | None) -> None:
-    """Raise ValueError for examples that are read, or made dense, a part at a time: that is done on one device."""
+def require_one_device(*sets: Data | None) -> None:
+    """Raise ValueError for sparse X that is made dense a part at a time: that is done on one device."""
     for data in sets:
-        if data is not None and isinstance(data[0], Columns):
-            kind = "sparse X, made dense" if isinstance(data[0], SparseColumns) else "examples in a file, read"
+        if data is not None and isinstance(data[0], SparseColumns):
             raise ValueError(
-                f"devices: {kind} a part at a time, on one device; leave devices out, or give arrays in memory"
+                "devices: sparse X, made dense a part at a time, is trained on with one device; leave devices out, or "
+                "give an array"
+            )
+
+
+def _require_in_memory(*sets: Data | None) -> None:
+    """Raise ValueError for examples in files: of several processes none knows the windows of the others."""
+    require_one_device(*sets)
+    for data in sets:
+        if data is not None and isinstance(data[0], StreamedExamples):
+            raise ValueError(
+                "devices: examples in files are read by one process, and there are several; give each process its part "
+                "of them in memory, or train in one process on its devices"
             )
 
 

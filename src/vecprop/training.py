@@ -23,7 +23,7 @@ from vecprop.columns import Columns
 from vecprop.epochs import Penalties, Run
 from vecprop.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.evaluation import Judge, plain_layers
-from vecprop.examples import Prepared, Reading, prepare, require_in_memory
+from vecprop.examples import Prepared, Reading, prepare, require_one_device
 from vecprop.flat import layout
 from vecprop.loop import Plan
 from vecprop.memory import reports_out_of_memory, require_memory
@@ -325,7 +325,7 @@ def _on_host(net: Network, checked: Checked) -> Checked:
 
 def _moved(examples: Prepared, backend: Backend) -> Prepared:
     """Return examples checked on the host, with what is for all of them on the backend; the data go there later."""
-    require_in_memory(examples.data, examples.validation)
+    require_one_device(examples.data, examples.validation)
     scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
     return examples._replace(weight=float(examples.weight), scale=scale)
 
