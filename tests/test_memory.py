@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vecprop as vp
 from helpers import backend_or_skip
 from vecprop import main_memory, memory
+from vecprop.streaming.examples import StreamedExamples
 
 pytestmark = pytest.mark.reliability
 ROOT = Path(__file__).parent.parent
@@ -149,6 +151,30 @@ def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(ba
     K = vp.Network((2, 512, 512, 1))
     with pytest.raises(vp.OutOfMemoryError, match=r"alone take .*: train fewer networks at once"):
         vp.fit(K, X, Y, epochs=1, seed=range(64), backend=backend, dtype="float32")
+
+
+@pytest.mark.parametrize("window", ["auto", 4000, 2000])
+def test_examples_in_files_count_a_window_at_a_time(monkeypatch, window):
+    """Of 64 000 examples of 1 KiB those of a window are in memory, four times."""
+    room, buffers = 1500, StreamedExamples.buffers
+
+    def limited_buffers(examples, width, dtype=None):
+        if width > room:
+            raise MemoryError
+        return buffers(examples, width, dtype)
+
+    monkeypatch.setattr(StreamedExamples, "buffers", limited_buffers)
+    monkeypatch.setattr("vecprop.streaming.examples.SMALL", 1)
+    monkeypatch.setattr(type(vp.get_backend("numpy")), "free_memory", lambda _: 10 * 2**20)
+    x, y = (vp.rows(np.zeros((64_000, n), dtype=np.float32)) for n in (255, 1))
+    net = vp.Network((255, 2, 1))
+    with pytest.raises(vp.OutOfMemoryError) as caught:
+        vp.fit(net, x, y, epochs=1, batch_size=256, window=window)
+    assert "X and Y" not in str(caught.value)
+    assert (caught.value.argument == "window") == (window == 4000)
+    if window == 4000:
+        assert "A window and its copies on the way take up to 15.6 MiB: window=512 fits." in str(caught.value)
+        vp.fit(net, x, y, epochs=1, batch_size=256, window=caught.value.columns)
 
 
 def test_what_is_free():

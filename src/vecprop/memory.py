@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+import numpy as np
+
 from vecprop.backend import Backend
 from vecprop.errors import OutOfMemoryError
 from vecprop.main_memory import free_swap
@@ -36,6 +38,7 @@ class _Job(NamedTuple):
     itemsize: int
     networks: int
     blocks: bool  # whether it can be computed in blocks
+    held: int  # examples that are in memory at a time, of X in files those of a window; 0 for the few of "auto"
 
 
 def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
@@ -136,7 +139,18 @@ def _job(name: str, arguments: Mapping[str, Any], backend: Backend) -> _Job:
     blocks = name in ("fit", "gradients") and not (
         any(normalized) if isinstance(normalized, list | tuple) else normalized
     )
-    return _Job(net, backend, m, columns, itemsize, _networks(arguments), blocks)
+    held = m if name != "fit" or _is_in_memory(arguments["X"]) else min(m, _window(arguments))
+    return _Job(net, backend, m, columns, itemsize, _networks(arguments), blocks, held)
+
+
+def _is_in_memory(X: Any) -> bool:
+    """Tell whether X is an array of numbers in memory, or lists of them."""
+    return isinstance(X, list | tuple) or (is_array(X) and not isinstance(X, np.memmap))
+
+
+def _window(arguments: Mapping[str, Any]) -> int:
+    window = arguments.get("window")
+    return window if isinstance(window, int) else 0
 
 
 def _networks(arguments: Mapping[str, Any]) -> int:
@@ -182,10 +196,14 @@ def _advice(name: str, job: _Job, free: int | None, each: int) -> tuple[str, int
         remedy = "train fewer networks at once" if job.networks > 1 else "make the layers smaller"
         return "", 0, f"The parameters, their gradients and the optimizer alone take {_size(parameters)}: {remedy}."
     data = _COPIES * (job.net.sizes[0] + job.net.sizes[-1]) * job.itemsize
-    if name == "fit" and free is not None and data * job.m > free:
+    if name == "fit" and free is not None and data * job.held > free:
         columns = _power_of_two(free // (_SHARE * data))
-        text = f"X and Y and their copies on the way take up to {_size(data * job.m)}: give fit at most {columns} "
-        return "X", columns, text + "examples at a time, and go on with state=result.state."
+        if job.held == job.m:
+            text = f"X and Y and their copies on the way take up to {_size(data * job.m)}: give fit at most {columns} "
+            return "X", columns, text + "examples at a time, and go on with state=result.state."
+        if columns >= job.columns:
+            text = f"A window and its copies on the way take up to {_size(data * job.held)}: "
+            return "window", columns, text + f"window={columns} fits."
     # What is said to be free is not the last word: what has failed does not fit, and little less may not
     columns = _power_of_two(job.columns // 4 if free is None else min(free // (_SHARE * each), job.columns // 4))
     if columns == 0:
