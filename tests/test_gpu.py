@@ -1,0 +1,85 @@
+"""What only a GPU can show: arrays that stay on the device, and backends that share it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import backend_or_skip, host
+from vecprop.moving import to_backend
+
+pytestmark = pytest.mark.gpu
+X, Y = vp.datasets.moons(m=203)
+NET = vp.Network((2, 16, 8, 1))
+ARGUMENTS = {"optimizer": vp.Adam(0.01), "epochs": 20, "batch_size": 32, "dropout": 0.2, "dtype": "float64"}
+
+
+def gpu(name):
+    backend = backend_or_skip(name)
+    if not backend.has_gpu:
+        pytest.skip(f"{name} has no GPU here")
+    return backend
+
+
+def on_the_device(library):
+    """An array on the GPU, and where its numbers are."""
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        array = torch.tensor(values, device="cuda")
+        return array, array.data_ptr()
+    array = gpu(library).asarray(values)
+    return array, address(array)
+
+
+def address(array):
+    return array.data.ptr if hasattr(array, "get") else array.unsafe_buffer_pointer()
+
+
+@pytest.mark.parametrize("name", ["cupy", "jax"])
+@pytest.mark.parametrize("library", ["cupy", "jax", "torch"])
+def test_an_array_on_the_device_is_taken_as_it_is(name, library):
+    """By DLPack: the numbers are where they were, and JAX would refuse to bring them from the host or to it."""
+    backend = gpu(name)
+    array, place = on_the_device(library)
+    guard = nullcontext()
+    if "jax" in (name, library):
+        import jax
+
+        guard = jax.transfer_guard("disallow")
+    with guard:
+        taken = to_backend(backend, "X", array)
+    assert address(taken) == place
+    np.testing.assert_array_equal(host(taken), np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize("name", ["cupy", "jax"])
+@pytest.mark.parametrize("library", ["cupy", "jax", "torch"])
+def test_arrays_on_the_device_are_trained_on(name, library):
+    backend = gpu(name)
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        x, y = (torch.tensor(a, device="cuda") for a in (X, Y))
+    else:
+        giver = gpu(library)
+        with giver.scope("float64", "highest"):
+            x, y = giver.asarray(X), giver.asarray(Y)
+    expected = vp.fit(NET, X, Y, backend="numpy", **ARGUMENTS)
+    result = vp.fit(NET, x, y, backend=backend, **ARGUMENTS)
+    np.testing.assert_allclose(host(result.params[0].W), expected.params[0].W, rtol=0, atol=1e-10)
+
+
+def test_two_backends_share_the_device():
+    """One after the other, and at the same time in two threads."""
+    backends = [gpu("cupy"), gpu("jax")]
+    expected = vp.fit(NET, X, Y, backend="numpy", **ARGUMENTS)
+
+    def difference(backend):
+        result = vp.fit(NET, X, Y, backend=backend, **ARGUMENTS)
+        return max(float(np.abs(host(a.W) - b.W).max()) for a, b in zip(result.params, expected.params, strict=True))
+
+    assert max(difference(backend) for backend in 2 * backends) < 1e-10
+    with ThreadPoolExecutor(2) as pool:
+        assert max(pool.map(difference, 3 * backends)) < 1e-10
