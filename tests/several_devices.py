@@ -39,8 +39,8 @@ RUNS = {
     "fewer examples than devices": ({"batch_size": 3, "validation": (X[:, :3], Y[:, :3])}, (), (8,)),
     "fewer networks than devices": ({"seed": range(2), "batch_size": 50, "dropout": 0.1}, (), (8,)),
     "learning rates": ({"optimizer": vp.Momentum((0.1, 0.01, 0.001)), "batch_size": 50}, (), (2,)),
-    "windows": (IN_WINDOWS, (3,), (1, 2, 4, 8)),
     "windows of networks": ({"optimizer": vp.Adam((0.1, 0.01, 0.001)), "batch_size": 50, "window": 100}, (), (2,)),
+    "windows": (IN_WINDOWS, (3,), (1, 2, 4, 8)),
     "L-BFGS": ({"optimizer": vp.LBFGS()}, (), (3,)),
 }
 

@@ -113,8 +113,11 @@ def test_the_same_on_jax():
     assert result.symmetric and result.largest_weight > 0 and str(result.zeros.params[0].W.dtype) == "float64"
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_estimators_do_what_the_demonstration_says(seed):
+def test_the_estimators_do_what_the_demonstration_says(seed, request):
+    if seed != SEEDS[0] and not request.config.getoption("--long"):
+        pytest.skip("with --long")
     result = drop_in(seed)
     assert result.same_score and result.covers and result.loaded_predicts_the_same
     assert result.median_r2 > 0.9 and min(result.theirs.accuracy, result.ours.accuracy) > 0.95
