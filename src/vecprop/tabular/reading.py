@@ -78,8 +78,17 @@ class Table:
         """Return a column."""
         return self.frame.get_column(name)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> Table:
-        """Return the table of some rows."""
+    def dtype(self, name: str) -> Any:
+        """Return the type of a column, one of polars."""
+        return self.frame.schema[name]
+
+    def parts(self, name: str) -> Iterator[pl.Series]:
+        """Yield a column in parts, in the order of the rows."""
+        yield self.column(name)
+
+    def take(self, rows: npt.NDArray[Any]) -> Table:
+        """Return the table of some rows: their numbers, or a mask (m,)."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         origin = np.arange(len(self)) if self.origin is None else self.origin
         return replace(self, frame=self.frame[rows], origin=origin[rows])
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from vecprop.arguments import check_choice
 from vecprop.tables import MISSING, MOST_INTEGER_CLASSES
-from vecprop.tabular.columns import LeftOut, Numeric, check_fields, find_kind, label, numbers, texts
+from vecprop.tabular.columns import LeftOut, Numeric, check_fields, find_kind
+from vecprop.tabular.values import label, numbers, texts
 from vecprop.tabular.reading import Table, first_rows, import_polars
 
 if TYPE_CHECKING:
