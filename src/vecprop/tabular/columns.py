@@ -21,7 +21,7 @@ MOST_CATEGORIES = 50
 _MOSTLY = 0.9  # where so many of the texts are numbers, the others are errors and no categories
 _SAFE_CATEGORIES = 20  # so many different texts are categories in a small table, too
 DAYS_OF_A_YEAR = 365.2425
-_DATE = re.compile(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}")
+_DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
 
 
 class Found(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.tabular.reading import Table
-from vecprop.tabular.values import label, parsed
+from vecprop.tabular.values import label, not_a_number, parsed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -110,6 +110,14 @@ def as_numbers(table: Table, name: str, decimal: str = ".") -> Numbers:
     found = Numbers()
     for series in table.parts(name):
         found.add(series, decimal)
+    return found
+
+
+def all_numbers(table: Table, name: str, decimal: str = ".") -> Numbers:
+    """Return what a column of numbers is, or raise ValueError at the first cell that is none."""
+    found = as_numbers(table, name, decimal)
+    if found.wrong is not None:
+        raise not_a_number(table, name, *found.wrong, found.bad)
     return found
 
 

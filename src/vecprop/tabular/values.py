@@ -70,7 +70,11 @@ def parsed(series: pl.Series, decimal: str) -> tuple[npt.NDArray[np.float64], np
 
 def texts(table: Table, name: str) -> list[str | None]:
     """Return a column as texts, None where they are missing; a number as its label, '1' for 1.0."""
-    series = table.column(name)
+    return [cell for series in table.parts(name) for cell in labels(series)]
+
+
+def labels(series: pl.Series) -> list[str | None]:
+    """Return cells as texts, as `texts` does."""
     cells = series.to_list()
     if series.dtype == import_polars().String:
         return cells
