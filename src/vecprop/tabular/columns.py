@@ -12,7 +12,7 @@ import numpy as np
 from vecprop.tabular import facts
 from vecprop.tabular.facts import Cells, Numbers
 from vecprop.tabular.reading import Table, first_rows, import_polars
-from vecprop.tabular.values import DATE_FORMATS, dates, label, not_a_number, numbers, texts
+from vecprop.tabular.values import DATE_FORMATS, dates, not_a_number, numbers, texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -268,9 +268,9 @@ def _of_numbers(table: Table, name: str, found: Numbers, decimal: str) -> Kind:
         return LeftOut(f"all its values are {found.first:g}")
     if found.counting and not found.missing and found.finite > 2 and found.first in (0, 1):
         return LeftOut("it counts the rows")
-    if found.whole and found.finite > _SAFE_CATEGORIES and _is_identifier(name):
-        if len(facts.different_numbers(table, name, decimal)) == found.finite:
-            return LeftOut("its numbers are names of the examples")
+    may_be_names = found.whole and found.finite > _SAFE_CATEGORIES and _is_identifier(name)
+    if may_be_names and len(facts.different_numbers(table, name, decimal)) == found.finite:
+        return LeftOut("its numbers are names of the examples")
     return Numeric(decimal)
 
 

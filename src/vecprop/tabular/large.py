@@ -1,4 +1,4 @@
-"""Tables that stay in their Parquet file: parts of a column are read to learn from it, and blocks of rows to encode them."""
+"""Tables that stay in their Parquet file: parts of columns are read to learn from them, blocks of rows to encode."""
 
 from __future__ import annotations
 

@@ -190,9 +190,9 @@ def kinds_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
 
 
 def _found(table: Table, name: str, choices: Choices) -> Kind:
-    if choices.date_format is not None and table.dtype(name) == import_polars().String:
-        if any(map(len, known_cells(table, name))) and fitting_formats(table, name, [choices.date_format]):
-            return Dated(choices.date_format)
+    format = choices.date_format if table.dtype(name) == import_polars().String else None
+    if format is not None and any(map(len, known_cells(table, name))) and fitting_formats(table, name, [format]):
+        return Dated(format)
     return find_kind(table, name)
 
 

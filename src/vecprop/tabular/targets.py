@@ -12,8 +12,8 @@ from vecprop.arguments import check_choice
 from vecprop.tables import MISSING, MOST_INTEGER_CLASSES
 from vecprop.tabular import facts
 from vecprop.tabular.columns import LeftOut, Numeric, check_fields, find_kind
-from vecprop.tabular.values import label, labels, not_a_number, numbers, parsed, texts
 from vecprop.tabular.reading import Table, first_rows, import_polars
+from vecprop.tabular.values import label, labels, not_a_number, numbers, parsed, texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -152,7 +152,9 @@ def _of_text(table: Table, name: str, task: str | None) -> Target:
             f"{first_rows(facts.cells(table, name).head or (), 2)}: these are no classes; name another target, or say "
             "--task classification"
         )
-    return Target(name, "classification", f"it has {count} classes: {first_rows(facts.first_texts(table, name))}", whole)
+    return Target(
+        name, "classification", f"it has {count} classes: {first_rows(facts.first_texts(table, name))}", whole
+    )
 
 
 def _of_numbers(table: Table, name: str, task: str | None) -> Target:
