@@ -239,7 +239,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
             (CrossEntropy if multiclass else BinaryCrossEntropy)(float(self.label_smoothing)),
         )
 
-    def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def _groups(self, Y: Any) -> npt.NDArray[np.int64]:
         """Return the number of each example's class, 0 for all where classes do not exclude each other."""
         if isinstance(Y, LargeTargets):
             return np.concatenate([self._groups(block).astype(np.int32) for _, _, block in Y.column_blocks()])

@@ -167,14 +167,17 @@ def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:
         return np.asarray((columns - mean) / deviation)
 
 
-def large_rows(X: Any) -> LargeRows | None:
-    """Return rows that stay in their file: of `vp.rows`, and of a memory map of more than 256 MiB; None for others."""
+def large_rows(X: Any, smallest: int | None = None) -> LargeRows | None:
+    """Return rows that stay in their file: of `vp.rows`, and of a memory map of more bytes; None for others.
+
+    `smallest` is 256 MiB unless given.
+    """
     if isinstance(X, LargeRows):
         return X
     if isinstance(X, Rows):
         return LargeRows(X.source)
     is_map = map_of(X) is not None and X.ndim == 2 and X.dtype.kind in "biuf"
-    if not is_map or X.nbytes <= streamed.SMALL:
+    if not is_map or X.nbytes <= (streamed.SMALL if smallest is None else smallest):
         return None
     source = as_source(rows(X))
     assert source is not None

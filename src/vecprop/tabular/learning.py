@@ -37,7 +37,7 @@ from vecprop.tabular.large import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Choices, Preparation, Prepared, kinds_of, learn, without_missing
 from vecprop.tabular.reading import Table
-from vecprop.tabular.scores import of_classes, of_numbers, scores
+from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.tabular.targets import Target, find_target, without_unlabelled
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         "settings": _described(settings),
     }
     model = TableModel(preparation, plan.target, estimator, about)
-    predicted = estimator.predict(unknown.X)
+    predicted = predictions(estimator, unknown.X)
     if folder is not None:  # the files go
         prepared, unknown = (replace(part, X=np.empty((0, part.X.shape[1]))) for part in (prepared, unknown))
     seconds = time.perf_counter() - begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,17 +29,23 @@ MEANINGS = {
 
 def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
     """Return the scores of a fitted estimator on features X (m, n_x) and targets y (m,)."""
-    large = large_rows(X)
-    blocks = [(0, len(y), X)] if large is None else large.blocks()
-    if hasattr(estimator, "classes_"):
-        found = _Counts(estimator.classes_)
-        for start, stop, block in blocks:
-            found.add(y[start:stop], estimator.predict_log_proba(block))
-        return found.scores()
-    predicted = np.empty(len(y), estimator.coefs_[0].dtype)
-    for start, stop, block in blocks:
-        predicted[start:stop] = estimator.predict(block)
-    return of_numbers(y, predicted)
+    if not hasattr(estimator, "classes_"):
+        return of_numbers(y, predictions(estimator, X))
+    found = _Counts(estimator.classes_)
+    for start, stop, block in _blocks(X):
+        found.add(y[start:stop], estimator.predict_log_proba(block))
+    return found.scores()
+
+
+def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what a fitted estimator predicts from features, (m,); those in a file are read in blocks."""
+    return np.concatenate([estimator.predict(block) for _, _, block in _blocks(X)])
+
+
+def _blocks(X: npt.NDArray[Any]) -> Iterable[tuple[int, int, npt.NDArray[Any]]]:
+    """Return features a block at a time if they are in a file, else as they are, with the numbers of the rows."""
+    large = large_rows(X, smallest=0)
+    return [(0, len(X), X)] if large is None else large.blocks()
 
 
 def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> dict[str, float]:
