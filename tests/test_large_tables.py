@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from vecprop import splitting
+pytest.importorskip("polars")
+pytest.importorskip("sklearn")
+import polars as pl
+
+from vecprop import splitting, tabular
 from vecprop.streaming import examples as streamed
-
-pl = pytest.importorskip("polars")
-
-from vecprop import tabular
 from vecprop.tabular import facts, large
 from vecprop.tabular.preparation import learn
 
@@ -34,7 +34,7 @@ def zoo():
     return {
         "numbers": real,
         "numbers with gaps": but(real, {3: None, 40: float("nan")}),
-        "an even number of numbers": real[:59] + [None],
+        "an even number of numbers": [*real[:59], None],
         "infinite": but(real, {20: float("inf"), 50: -float("inf")}),
         "constant": [2.5] * m,
         "constant with a gap": [2.5] * 59 + [None],
@@ -119,21 +119,22 @@ def as_target(table, column, task, choices):
 @pytest.fixture
 def small_parts(monkeypatch):
     for module, name, size in (
-        (large, "_ROWS", 13), (large, "_PART", 23), (large, "_PART_OF_TEXTS", 31), (large, "_AT_ONCE", 9),
+        (large, "_ROWS", 13), (large, "_PART", 31), (large, "_PART_OF_TEXTS", 37), (large, "_AT_ONCE", 9),
         (facts, "_AT_ONCE", 5), (facts, "_BEFORE_SORTING", 3), (splitting, "_AT_ONCE", 17),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, size)
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("name", zoo())
-def test_a_table_in_its_file_is_what_it_is_in_memory(name, tmp_path, small_parts, amount):
+def test_a_table_in_its_file_is_what_it_is_in_memory(name, tmp_path, amount):
     """Kinds, medians, categories, targets, classes, and every error to the letter."""
     path = tmp_path / "t.parquet"
     y = np.random.default_rng(0).standard_normal(60)
     column = "c" if not name.lower().endswith(("id", "key")) else name
     pl.DataFrame({column: zoo()[name], "y": y, "x": y[::-1]}).write_parquet(path, row_group_size=25)
     tables = tabular.read(path), tabular.scan(path)
-    for said in amount(("found out", "dates" if "date" in name else "missing"), CHOICES):
+    for said in amount(("dates" if "date" in name else "found out",), CHOICES):
         choices = {k: [column] if v == ["c"] else v for k, v in CHOICES[said].items()}
         whole, in_parts = (outcome(as_feature, table, choices) for table in tables)
         assert whole == in_parts
@@ -142,9 +143,10 @@ def test_a_table_in_its_file_is_what_it_is_in_memory(name, tmp_path, small_parts
             assert repr(whole) == repr(in_parts)
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("name", ["categories", "numbers", "whole numbers as text"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_same_rows_are_the_test_rows(name, tmp_path, small_parts, monkeypatch):
+def test_the_same_rows_are_the_test_rows(name, tmp_path, monkeypatch):
     """Trained on in its file, too; the scores of the constant, which knows the split alone, are the same."""
     path = tmp_path / "t.parquet"
     x = np.random.default_rng(0).standard_normal(60)
@@ -162,17 +164,26 @@ def test_the_same_rows_are_the_test_rows(name, tmp_path, small_parts, monkeypatc
     assert large_one.model.evaluate(path) == pytest.approx(whole.model.evaluate(path), rel=0.5, abs=0.5)
 
 
-def test_rows_of_a_table_in_its_file(tmp_path, small_parts):
+@pytest.mark.usefixtures("small_parts")
+def test_rows_of_a_table_in_its_file(tmp_path):
     path = tmp_path / "t.parquet"
     pl.DataFrame({"a": range(60), "b": [None, *"x" * 59]}).write_parquet(path)
     table = tabular.scan(path)
     some = table.take(np.arange(60) % 2 == 1).take(np.array([29, 3])).take(np.array([False, True]))
     assert len(some) == 1 and some.column("a").to_list() == [59]
-    assert [part.len() for part in table.parts("a")] == [23, 23, 14]
+    assert [part.len() for part in table.parts("a")] == [31, 29]
     assert [len(block) for block in table.blocks()] == [13, 13, 13, 13, 8]
     assert some.place(0, "a").endswith("row 59 (counted from 0), column 'a'")
     with pytest.raises(IndexError):
         some.place(1, "a")
+
+
+def test_a_file_without_values(tmp_path):
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": ["", " "], "b": [None, None]}).write_parquet(path)
+    for read in (tabular.read, tabular.scan):
+        with pytest.raises(ValueError, match=r"t.parquet has no values in it, only names \(a, b\)"):
+            read(path)
 
 
 def test_what_is_counted_in_place():

@@ -787,5 +787,4 @@ print(peak() - before, *sorted(found.left_out))
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     more, *left_out = found.stdout.split(maxsplit=1)
     assert left_out == ["house id name\n"]
-    print(int(more) / rows, path.stat().st_size / rows / 8)
     assert int(more) < path.stat().st_size / 8, f"{int(more) / 2**20:.0f} MiB more, {int(more) / rows:.0f} bytes a row"

@@ -12,7 +12,7 @@ import numpy as np
 from vecprop.arguments import check_path
 from vecprop.tabular.columns import Found
 from vecprop.tabular.preparation import Preparation, Prepared, without_missing
-from vecprop.tabular.reading import Table, import_polars, is_parquet, tidied_frame
+from vecprop.tabular.reading import Table, import_polars, is_empty, is_parquet, tidied_frame, without_values
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -130,7 +130,10 @@ def scan(path: Any) -> LargeTable:
         raise ValueError(f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
     if not rows:
         raise ValueError(f"{source} has only a header ({', '.join(schema.names())}) and no examples")
-    return LargeTable(tidied_frame(polars.DataFrame(schema=schema), source), source, "parquet", rows=rows)
+    table = LargeTable(tidied_frame(polars.DataFrame(schema=schema), source), source, "parquet", rows=rows)
+    if all(is_empty(block.frame) for block in table.blocks()):
+        raise without_values(table.frame, source)
+    return table
 
 
 def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:

@@ -340,12 +340,22 @@ def _from_pandas(polars: Any, series: Any) -> Any:
 
 
 def _tidied(table: Table) -> Table:
-    """Return the table with text stripped, and what is empty as null."""
-    pl = import_polars()
+    """Return the table with text stripped, and what is empty as null; ValueError if nothing is left."""
     frame = tidied_frame(table.frame, table.source)
-    if frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all():
-        raise ValueError(f"{table.source} has no values in it, only names ({', '.join(frame.columns)})")
+    if is_empty(frame):
+        raise without_values(frame, table.source)
     return replace(table, frame=frame)
+
+
+def is_empty(frame: pl.DataFrame) -> bool:
+    """Tell whether all the cells are null."""
+    pl = import_polars()
+    return bool(frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all())
+
+
+def without_values(frame: pl.DataFrame, source: str) -> ValueError:
+    """Return the error for a table all of whose cells are null."""
+    return ValueError(f"{source} has no values in it, only names ({', '.join(frame.columns)})")
 
 
 def tidied_frame(frame: pl.DataFrame, source: str) -> pl.DataFrame:
