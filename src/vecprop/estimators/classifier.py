@@ -250,7 +250,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         if self.class_weight is None:
             return examples.w
-        factors = compute_sample_weight(self.class_weight, examples.y)
+        factors = compute_sample_weight(self.class_weight, examples.targets)
         weights = np.asarray(factors if examples.w is None else factors * examples.w, dtype=np.float64)
         if not (weights >= 0).all() or not weights.any():
             raise ValueError(

@@ -27,24 +27,32 @@ _AT_ONCE = 1 << 18
 class Examples(NamedTuple):
     """Checked examples: X (n, n_0), dense, sparse, of another array library or in a file; y; weights (n,) or None.
 
-    Y has the targets as columns, (n_L, n), once they are coded.
+    Y has the targets as columns, (n_L, n), once they are coded. Of some of the rows of a file, y is that of all of
+    them, which are not copied, and `places` says which they are.
     """
 
     X: Any
     y: Any
     w: npt.NDArray[np.float64] | None
     Y: Any = None
+    places: npt.NDArray[Any] | None = None
 
     @property
     def n(self) -> int:
         """The number of examples."""
         return int(self.X.shape[0])
 
+    @property
+    def targets(self) -> Any:
+        """The targets of these examples, as they were given."""
+        return self.y if self.places is None else self.y[self.places]
+
     def at(self, places: npt.NDArray[np.int64]) -> Examples:
         """Return the examples at these places."""
         w = None if self.w is None else self.w[places]
         if isinstance(self.Y, LargeTargets):
-            return Examples(self.X.take(places), self.y[places], w, self.Y.take(places))
+            of_all = places if self.places is None else self.places[places]
+            return Examples(self.X.take(places), self.y, w, self.Y.take(places), of_all)
         Y = None if self.Y is None else self.Y[:, places]
         return Examples(take_rows(self.X, places), self.y[places], w, Y)
 

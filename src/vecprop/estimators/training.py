@@ -346,7 +346,7 @@ class Training(Parameters):
         if scoring is None:
             return self._default_metric()
         scorer = check_scoring(self, scoring)
-        return ScorerMetric(self, scorer, validation.X, validation.y, validation.w, set_layers)
+        return ScorerMetric(self, scorer, validation.X, validation.targets, validation.w, set_layers)
 
     def _scoring(self) -> Any:
         return self.scoring
