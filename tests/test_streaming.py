@@ -22,6 +22,9 @@ from vecprop.streaming.reading import ReadAhead
 from vecprop.streaming.statistics import input_scale
 
 ROOT = Path(__file__).resolve().parents[1]
+# Of the process alone: what getrusage says begins with the peak of the process that started it.
+PEAK = 'peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024'
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is in /proc, of Linux")
 RANDOM = np.random.default_rng(0)
 M = 103
 X = RANDOM.standard_normal((M, 5))
@@ -336,6 +339,7 @@ def test_no_thread_and_no_file_is_left(files):
     assert readers() == []
 
 
+@needs_proc
 @pytest.mark.slow
 def test_memory_is_that_of_the_windows(tmp_path):
     """A file of 320 MB, read twice, and a tenth of it added to the memory of the process at most."""
@@ -348,8 +352,8 @@ def test_memory_is_that_of_the_windows(tmp_path):
     del data
     np.save(tmp_path / "Y.npy", np.tile((block[:, :1] > 0).astype(np.float32), (rows // 50_000, 1)))
     code = f"""
-import resource, numpy as np, vecprop as vp
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+import numpy as np, vecprop as vp
+{PEAK}
 net = vp.Network(({features}, 8, 1))
 arguments = dict(optimizer=vp.Adam(1e-3), batch_size=500, epochs=1, standardize=True)
 vp.fit(net, np.zeros(({features}, 1000), "float32"), np.ones((1, 1000), "float32"), **arguments)
@@ -766,3 +770,43 @@ def test_wrong_tables_in_files(tmp_path):
     path.write_bytes(b"PAR1 and nothing else")
     with pytest.raises(ValueError, match=r"t.parquet cannot be read as Parquet"):
         tabular.scan(path)
+
+
+@needs_proc
+@pytest.mark.slow
+def test_memory_of_a_large_table_is_that_of_its_target(tmp_path, amount):
+    """What is in a file of 70 MB is found out, with --long it is 850 MB and trained on, in an eighth of that."""
+    polars = pytest.importorskip("polars")
+    random, columns = np.random.default_rng(0), 50
+    rows, path = amount(160_000, 2_000_000), tmp_path / "t.parquet"
+    block = random.standard_normal((40_000, columns))
+    numbers = polars.DataFrame(np.tile(block, (rows // len(block), 1)) + np.arange(rows)[:, None] * 1e-6, orient="row")
+    town = polars.Series("town", ["Ulm", "Bonn", None, "a town of a longer name"] * (rows // 4))
+    names = (polars.int_range(rows, eager=True).cast(polars.String) + " is a name").alias("name")
+    table = numbers.with_columns(town, names, polars.Series("house id", random.permutation(rows)))
+    table = table.with_columns((polars.col("column_0") + (polars.col("town") == "Ulm").fill_null(False)).alias("t"))
+    table.write_parquet(path, row_group_size=5000)
+    table[:40_000].write_parquet(tmp_path / "small.parquet", row_group_size=5000)
+    code = f"""
+import warnings
+{PEAK}
+from vecprop import tabular
+from vecprop.streaming import examples
+from vecprop.tabular import large, learning
+from vecprop.tabular.preparation import learn
+warnings.simplefilter("ignore")
+examples.SMALL, examples.WINDOW, large._CELLS, learning._LINEAR_NUMBERS = 1 << 20, 1 << 20, 1 << 18, 1 << 18
+large._PART, large._PART_OF_TEXTS = 1 << 15, 1 << 13
+settings = tabular.Settings(hidden=(4,), epochs=1, batch_size=1000, cache={str(tmp_path)!r})
+before = 0
+for name in {str(tmp_path / "small.parquet")!r}, {str(path)!r}:
+    before = peak()
+    plan = tabular.plan(tabular.scan(name), "t")
+    found = {amount("learn(plan.table, plan.kinds, plan.choices)", "tabular.train(plan, settings).model.preparation")}
+print(peak() - before, *sorted(found.left_out))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "backends")))}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    more, *left_out = found.stdout.split(maxsplit=1)
+    assert left_out == ["house id name\n"]
+    assert int(more) < path.stat().st_size / 8, f"{int(more) / 2**20:.0f} MiB more, {int(more) / rows:.0f} bytes a row"

@@ -17,6 +17,7 @@ from vecprop.arguments import check_flag, check_real
 from vecprop.estimators.building import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.labels import Labels, check_classes, labels_of
+from vecprop.estimators.large import LargeTargets, average
 from vecprop.estimators.parameters import Parameters, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
 from vecprop.estimators.rows import Examples, check_weights, named
@@ -194,6 +195,14 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     # What `Training` asks
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.int8]:
+        self._find_labels(y, purpose)
+        return self._labels.encode(y)
+
+    def _large_targets(self, y: Any, purpose: str) -> LargeTargets:
+        self._find_labels(y, purpose)
+        return LargeTargets(self._labels.source(y))
+
+    def _find_labels(self, y: Any, purpose: str) -> None:
         if purpose == "first":
             with named(lambda: "y"):
                 self._set_labels(labels_of(y, getattr(self, "_given_classes", None)))
@@ -205,7 +214,6 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                     f"Previously got {self.classes_}, `y` has {found.classes}"
                 )
-        return self._labels.encode(y)
 
     def _set_labels(self, labels: Labels) -> None:
         self._labels, self.classes_ = labels, labels.classes
@@ -231,8 +239,10 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
             (CrossEntropy if multiclass else BinaryCrossEntropy)(float(self.label_smoothing)),
         )
 
-    def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def _groups(self, Y: Any) -> npt.NDArray[np.int64]:
         """Return the number of each example's class, 0 for all where classes do not exclude each other."""
+        if isinstance(Y, LargeTargets):
+            return np.concatenate([self._groups(block).astype(np.int32) for _, _, block in Y.column_blocks()])
         kind = self._labels.kind
         groups = np.argmax(Y, axis=0) if kind == "multiclass" else Y[0] if kind == "binary" else np.zeros(Y.shape[1])
         return np.asarray(groups, dtype=np.int64)
@@ -240,7 +250,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         if self.class_weight is None:
             return examples.w
-        factors = compute_sample_weight(self.class_weight, examples.y)
+        factors = compute_sample_weight(self.class_weight, examples.targets)
         weights = np.asarray(factors if examples.w is None else factors * examples.w, dtype=np.float64)
         if not (weights >= 0).all() or not weights.any():
             raise ValueError(
@@ -250,7 +260,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
     def _baseline(self, examples: Examples) -> float:
         """Return the entropy of the classes, of several labels the sum."""
-        p = np.average(examples.Y, axis=1, weights=self._training_weights(examples))
+        p = average(examples.Y, self._training_weights(examples))
         p = p if self._labels.kind == "multiclass" else np.concatenate([p, 1 - p])
         s = float(self.label_smoothing)
         p = (1 - s) * p + s / (len(p) if self._labels.kind == "multiclass" else 2)

@@ -10,10 +10,15 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from vecprop.backend import to_host
+from vecprop.estimators.large import OneHot
 from vecprop.namespaces import Array, array_namespace, device_of
+from vecprop.streaming.sources import ArraySource, Source
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+
+_AT_ONCE = 1 << 18
 
 
 class Labels(NamedTuple):
@@ -56,6 +61,15 @@ class Labels(NamedTuple):
         Y = np.zeros((len(self.classes), len(codes)), dtype=np.int8)
         Y[codes, np.arange(len(codes))] = 1
         return Y
+
+    def source(self, y: Any) -> Source:
+        """Return the targets as `encode` does, of one class of several made from its number as they are read."""
+        if self.kind == "multilabel":
+            return ArraySource(self.encode(y), rows_first=False)
+        y, kind = column_or_1d(y), np.min_scalar_type(len(self.classes))
+        starts = range(0, len(y), _AT_ONCE)
+        codes = np.concatenate([self.codes(y[start : start + _AT_ONCE]).astype(kind) for start in starts])
+        return ArraySource(codes) if self.kind == "binary" else OneHot(codes, len(self.classes))
 
     def decode(self, A: Array) -> Any:
         """Return the labels for the outputs A (outputs, n): (n,), or for multilabel an indicator matrix (n, K).
@@ -108,3 +122,8 @@ def labels_of(y: Any, classes: Any = None) -> Labels:
         )
     found = np.unique(column_or_1d(y) if classes is None else np.asarray(classes))
     return Labels(found, "binary" if len(found) <= 2 else "multiclass")
+
+
+def name_classes(estimator: Any, names: npt.NDArray[Any]) -> None:
+    """Give the classes of a classifier that was fitted to their numbers 0, 1, … their labels (n_classes,), sorted."""
+    estimator._set_labels(estimator._labels._replace(classes=names))

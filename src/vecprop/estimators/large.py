@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -33,15 +33,16 @@ class LargeRows:
     def __init__(self, source: Source, scale: InputScale | None = None) -> None:
         self._source, self._scale = source, scale
         self.shape = source.shape[::-1]
+        self._numbers, self._m = source.shape
         self.dtype = source.dtype
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return self._m
 
     @property
     def at_once(self) -> int:
         """How many rows are read at a time."""
-        return max(1, _AT_ONCE // (self.shape[1] * 8))
+        return max(1, _AT_ONCE // (self._numbers * 8))
 
     def block(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return rows start … stop - 1 in memory, as floating-point numbers."""
@@ -52,19 +53,19 @@ class LargeRows:
 
     def blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
         """Yield all the rows a block at a time, with the number of the first and the one after the last."""
-        m = self.shape[0]
+        m = self._m
         for start in range(0, m, self.at_once):
             stop = min(start + self.at_once, m)
             yield start, stop, self.block(start, stop)
         self._source.close()
 
-    def take(self, places: npt.NDArray[np.int64]) -> LargeRows:
+    def take(self, places: npt.NDArray[Any]) -> Self:
         """Return the rows of these numbers, in increasing order."""
-        return LargeRows(Chosen(self._source, places, self.at_once), self._scale)
+        return type(self)(Chosen(self._source, places, self.at_once), self._scale)
 
-    def scaled(self, scale: InputScale) -> LargeRows:
+    def scaled(self, scale: InputScale) -> Self:
         """Return the rows with every feature scaled."""
-        return LargeRows(self._source, scale)
+        return type(self)(self._source, scale)
 
     def columns(self) -> Rows:
         """Return what `fit` takes."""
@@ -72,7 +73,7 @@ class LargeRows:
 
     def input_scale(self, w: npt.NDArray[np.float64] | None) -> InputScale:
         """Return mean and deviation of every feature, (n, 1), from one pass."""
-        moments = Moments(self.shape[1])
+        moments = Moments(self._numbers)
         with np.errstate(all="ignore"):
             for start, stop, block in self.blocks():
                 if not np.isfinite(block.sum()) and not np.isfinite(block).all():
@@ -83,6 +84,60 @@ class LargeRows:
     def skeleton(self) -> npt.NDArray[Any]:
         """Return an array of this shape that takes no memory, for checks that do not look at values."""
         return np.broadcast_to(np.zeros((), np.float32), self.shape)
+
+
+class LargeTargets(LargeRows):
+    """Targets (n_L, m) of rows in a file, made from what is in memory as they are read."""
+
+    def __init__(self, source: Source, scale: InputScale | None = None) -> None:
+        super().__init__(source, scale)
+        self.shape = source.shape
+
+    def column_blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
+        """Yield all the targets, as columns (n_L, k), with the number of the first and the one after the last."""
+        for start, stop, block in self.blocks():
+            yield start, stop, block.T
+
+    def whole(self) -> npt.NDArray[Any]:
+        """Return the targets in memory."""
+        return np.concatenate([block for _, _, block in self.column_blocks()], axis=1)
+
+
+class OneHot(Source):
+    """Columns of 0 and one 1, from the numbers of classes (m,).
+
+    >>> OneHot(np.array([0, 2]), 3).raw(0, 2).tolist()
+    [[1, 0], [0, 0], [0, 1]]
+    """
+
+    dtype = np.dtype(np.int8)
+
+    def __init__(self, codes: npt.NDArray[Any], classes: int) -> None:
+        self._codes, self.shape = codes, (classes, len(codes))
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1."""
+        columns = np.zeros((stop - start, self.shape[0]), self.dtype).T
+        columns[self._codes[start:stop], np.arange(stop - start)] = 1
+        return columns
+
+
+def average(
+    Y: Any, w: npt.NDArray[np.float64] | None, of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the weighted mean of every row of Y (n, m), or of what a function makes of Y, block by block.
+
+    >>> average(np.array([[1, 2], [3, 5]]), None).tolist()
+    [1.5, 4.0]
+    """
+    large = isinstance(Y, LargeTargets)
+    total, weight = np.zeros(()), 0.0
+    for start, stop, block in Y.column_blocks() if large else [(0, Y.shape[1], Y)]:
+        part, found = None if w is None else w[start:stop], block if of is None else of(block)
+        count = float(stop - start) if part is None else float(part.sum())
+        if count:
+            total, weight = total + np.average(found, axis=1, weights=part) * count, weight + count
+    return np.asarray(total / weight if large else np.average(found, axis=1, weights=w), dtype=np.float64)
 
 
 class _Scaled(Source):
@@ -122,14 +177,17 @@ def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:
         return np.asarray((columns - mean) / deviation)
 
 
-def large_rows(X: Any) -> LargeRows | None:
-    """Return rows that stay in their file: of `vp.rows`, and of a memory map of more than 256 MiB; None for others."""
+def large_rows(X: Any, smallest: int | None = None) -> LargeRows | None:
+    """Return rows that stay in their file: of `vp.rows`, and of a memory map of more bytes; None for others.
+
+    `smallest` is 256 MiB unless given.
+    """
     if isinstance(X, LargeRows):
         return X
     if isinstance(X, Rows):
         return LargeRows(X.source)
     is_map = map_of(X) is not None and X.ndim == 2 and X.dtype.kind in "biuf"
-    if not is_map or X.nbytes <= streamed.SMALL:
+    if not is_map or X.nbytes <= (streamed.SMALL if smallest is None else smallest):
         return None
     source = as_source(rows(X))
     assert source is not None

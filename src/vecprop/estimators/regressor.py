@@ -16,6 +16,7 @@ from vecprop.arguments import check_flag, check_number
 from vecprop.backend import to_host
 from vecprop.estimators.building import is_stochastic
 from vecprop.estimators.documentation import documented
+from vecprop.estimators.large import LargeTargets, average
 from vecprop.estimators.parameters import Parameters, activation_of, check_choice, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
 from vecprop.estimators.rows import Examples, check_weights, named
@@ -200,7 +201,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
             Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
         if isinstance(self._loss(), Poisson) and Y.min() < 0:
             raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
-        return np.asarray(np.repeat(Y, len(self._quantile_levels()), axis=0), dtype=np.float64)
+        levels = len(self._quantile_levels())
+        return Y if levels == 1 else np.asarray(np.repeat(Y, levels, axis=0), dtype=np.float64)
 
     def _set_targets(self, shape: tuple[int, ...], scaling: InputScale | None) -> None:
         """Set the shape of an example's targets, () or (n_targets,), and their scaling."""
@@ -243,13 +245,22 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _prepare(self, examples: Examples, goes_on: bool) -> None:
         super()._prepare(examples, goes_on)
         if not goes_on:
-            targets = examples.Y[:: len(self._quantile_levels())]
-            self.target_scaling_ = None if self.scale_target is None else input_scale(np, targets, examples.w)
+            self.target_scaling_ = None if self.scale_target is None else self._scaling_of(examples.Y, examples.w)
 
-    def _scaled_targets(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _scaling_of(self, Y: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
+        """Return mean and deviation of each target, (n_targets, 1)."""
+        levels = len(self._quantile_levels())
+        if isinstance(Y, LargeTargets):
+            mean, deviation = Y.input_scale(w)
+            return InputScale(mean[::levels], deviation[::levels])
+        return input_scale(np, Y[::levels], w)
+
+    def _scaled_targets(self, Y: Any) -> Any:
         if self.target_scaling_ is None:
             return Y
         mean, deviation = (np.repeat(a, len(self._quantile_levels()), axis=0) for a in self.target_scaling_)
+        if isinstance(Y, LargeTargets):
+            return Y.scaled(InputScale(mean, deviation))
         return np.asarray((Y - mean) / deviation, dtype=np.float64)
 
     def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
@@ -268,7 +279,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return A[0, ...] if flat and levels == 1 else xp.matrix_transpose(A)
 
     def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        return np.zeros(Y.shape[1], dtype=np.int64)
+        return np.broadcast_to(np.int64(0), Y.shape[1])
 
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         return examples.w
@@ -276,14 +287,19 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _baseline(self, examples: Examples) -> float:
         """Return the cost of the mean, of the median for losses of the absolute error, or of the quantiles."""
         Y, w, loss = self._scaled_targets(examples.Y), examples.w, self._loss()
+        if isinstance(loss, Quantile | AbsoluteError | Huber) and isinstance(Y, LargeTargets):
+            Y = Y.whole()
         if isinstance(loss, Quantile):
             best = np.stack([np.quantile(row, q) for row, q in zip(Y, loss.levels * len(Y), strict=False)])
         else:
-            best = np.median(Y, axis=1) if isinstance(loss, AbsoluteError | Huber) else np.average(Y, axis=1, weights=w)
-        A = np.broadcast_to(best[:, None], Y.shape)
-        Z = np.log(np.maximum(A, np.finfo(float).tiny)) if isinstance(loss, Poisson) else A
-        values = loss.values(np, self.network_.output, Z, A, Y).sum(axis=0)
-        return float(np.average(values, weights=w))
+            best = np.median(Y, axis=1) if isinstance(loss, AbsoluteError | Huber) else average(Y, w)
+
+        def costs(block: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            A = np.broadcast_to(best[:, None], block.shape)
+            Z = np.log(np.maximum(A, np.finfo(float).tiny)) if isinstance(loss, Poisson) else A
+            return np.asarray(loss.values(np, self.network_.output, Z, A, block).sum(axis=0, keepdims=True))
+
+        return float(average(Y, w, costs)[0])
 
     def _default_metric(self) -> str:
         return "r2"

@@ -12,35 +12,48 @@ from sklearn import get_config
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from vecprop.backend import Backend, to_host
-from vecprop.estimators.large import LargeRows, large_rows
+from vecprop.estimators.large import LargeRows, LargeTargets, large_rows
 from vecprop.namespaces import Array, array_namespace, device_of, is_array, namespace_name
 from vecprop.normalization import InputScale, input_scale
 from vecprop.selection import BUILT_IN, get_backend
-from vecprop.splitting import divide
+from vecprop.splitting import in_second_part, shuffled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+_AT_ONCE = 1 << 18
 
 
 class Examples(NamedTuple):
     """Checked examples: X (n, n_0), dense, sparse, of another array library or in a file; y; weights (n,) or None.
 
-    Y has the targets as columns, (n_L, n), once they are coded.
+    Y has the targets as columns, (n_L, n), once they are coded. Of some of the rows of a file, y is that of all of
+    them, which are not copied, and `places` says which they are.
     """
 
     X: Any
     y: Any
     w: npt.NDArray[np.float64] | None
     Y: Any = None
+    places: npt.NDArray[Any] | None = None
 
     @property
     def n(self) -> int:
         """The number of examples."""
         return int(self.X.shape[0])
 
+    @property
+    def targets(self) -> Any:
+        """The targets of these examples, as they were given."""
+        return self.y if self.places is None else self.y[self.places]
+
     def at(self, places: npt.NDArray[np.int64]) -> Examples:
         """Return the examples at these places."""
-        w, Y = None if self.w is None else self.w[places], None if self.Y is None else self.Y[:, places]
+        w = None if self.w is None else self.w[places]
+        if isinstance(self.Y, LargeTargets):
+            of_all = places if self.places is None else self.places[places]
+            return Examples(self.X.take(places), self.y, w, self.Y.take(places), of_all)
+        Y = None if self.Y is None else self.Y[:, places]
         return Examples(take_rows(self.X, places), self.y[places], w, Y)
 
 
@@ -196,12 +209,23 @@ def split(
     if fraction == 0:
         raise ValueError(too_small)
     try:
-        first, second = divide(groups, fraction, random.permutation(n))
+        second = in_second_part(groups, fraction, shuffled(n, random))
     except ValueError:
         raise ValueError(too_small) from None
-    if len(second) < 2:
+    if np.count_nonzero(second) < 2:
         raise ValueError(too_small)
-    return examples.at(np.sort(first)), examples.at(np.sort(second))
+    return examples.at(places_of(~second)), examples.at(places_of(second))
+
+
+def places_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return where a mask is true, in 4 bytes for each place where they fit.
+
+    >>> places_of(np.array([True, False, True])).tolist()
+    [0, 2]
+    """
+    dtype = np.int32 if len(mask) <= np.iinfo(np.int32).max else np.int64
+    starts = range(0, len(mask), _AT_ONCE)
+    return np.concatenate([(start + np.flatnonzero(mask[start : start + _AT_ONCE])).astype(dtype) for start in starts])
 
 
 def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:

@@ -16,7 +16,7 @@ from vecprop import distributed
 from vecprop.backend import Backend, to_host
 from vecprop.errors import DivergenceError
 from vecprop.estimators.building import is_lbfgs, monitor_of, optimizer_of, stopping_of
-from vecprop.estimators.large import LargeRows
+from vecprop.estimators.large import LargeRows, LargeTargets
 from vecprop.estimators.parameters import Parameters, check_parameters
 from vecprop.estimators.rows import (
     Examples,
@@ -39,6 +39,7 @@ from vecprop.optimizers import Optimizer
 from vecprop.propagation import Layer, Params
 from vecprop.results import FitResult, History, TrainingState
 from vecprop.schedules import CONSTANT
+from vecprop.streaming.sources import ArraySource
 from vecprop.training import fit
 from vecprop.trees import map_tree
 
@@ -89,6 +90,10 @@ class Training(Parameters):
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[Any]:
         """Return the targets as columns (n_L, n): of the "first" fit, of one that fits "again", or of "more"."""
         raise NotImplementedError
+
+    def _large_targets(self, y: Any, purpose: str) -> LargeTargets:
+        """Return what `_encode` does, made as it is read: for X in a file."""
+        return LargeTargets(ArraySource(self._encode(y, purpose), rows_first=False))
 
     def _network_for(self, n_in: int, n_out: int) -> Network:
         raise NotImplementedError
@@ -149,7 +154,8 @@ class Training(Parameters):
     def _examples(self, X: Any, y: Any, sample_weight: Any, purpose: str) -> Examples:
         """Return checked examples, for a "first" fit, to fit "again" (`warm_start`), or "more" of them."""
         examples = check_examples(self, X, y, sample_weight, reset=purpose == "first", numeric=self._numeric_targets)
-        return examples._replace(Y=self._encode(examples.y, purpose))
+        large = isinstance(examples.X, LargeRows)
+        return examples._replace(Y=(self._large_targets if large else self._encode)(examples.y, purpose))
 
     def _divide(
         self, examples: Examples, held_out: Sequence[Any], random: np.random.RandomState, incremental: bool
@@ -224,8 +230,8 @@ class Training(Parameters):
         held_out: tuple[Any, ...] | None = None
         if validation is not None:
             weights = () if validation.w is None else (validation.w,)
-            held_out = (columns(self._scaled(validation.X)), self._scaled_targets(validation.Y), *weights)
-        X, Y, w = columns(self._scaled(examples.X)), self._scaled_targets(examples.Y), self._training_weights(examples)
+            held_out = (columns(self._scaled(validation.X)), self._target_columns_of(validation), *weights)
+        X, Y, w = columns(self._scaled(examples.X)), self._target_columns_of(examples), self._training_weights(examples)
         if self.devices is not None and distributed.team().count > 1:
             X, Y, w = _share(X, Y, w)
             held_out = None if held_out is None else tuple(a for a in _share(*held_out) if a is not None)
@@ -301,6 +307,11 @@ class Training(Parameters):
     def _scaled_targets(self, Y: Any) -> Any:
         return Y
 
+    def _target_columns_of(self, examples: Examples) -> Any:
+        """Return the scaled targets as `fit` takes them."""
+        Y = self._scaled_targets(examples.Y)
+        return Y.columns() if isinstance(Y, LargeTargets) else Y
+
     def _dtype(self, X: Any) -> str:
         return str(np.dtype(self.dtype)) if self.dtype is not None else floating_name(X)
 
@@ -335,7 +346,7 @@ class Training(Parameters):
         if scoring is None:
             return self._default_metric()
         scorer = check_scoring(self, scoring)
-        return ScorerMetric(self, scorer, validation.X, validation.y, validation.w, set_layers)
+        return ScorerMetric(self, scorer, validation.X, validation.targets, validation.w, set_layers)
 
     def _scoring(self) -> Any:
         return self.scoring

@@ -10,6 +10,8 @@ from vecprop.plots.values import check_numbers, check_pair
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MOST_POINTS = 50_000  # that are drawn; what the text says is of all
+
 
 def predicted_against_true(
     true: Any, predicted: Any, ax: "Axes | None" = None, *, quantity: str = "value", units: str = ""
@@ -134,7 +136,10 @@ def _with_unit(name: str, unit: str) -> str:
 
 
 def _scatter(ax: "Axes", x: Floats, y: Floats) -> None:
-    """Draw points, the more transparent the more of them there are."""
+    """Draw points, the more transparent the more of them there are; of very many some, evenly spread."""
+    if x.size > _MOST_POINTS:
+        places = np.linspace(0, x.size - 1, _MOST_POINTS).astype(np.int64)
+        x, y = x[places], y[places]
     alpha = float(np.clip(30 / np.sqrt(x.size), 0.15, 0.75))
     ax.scatter(x, y, s=18, color=COLOURS[0], alpha=alpha, edgecolors="none", zorder=2)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -158,7 +159,7 @@ class ArrowSource(Source):
         while count:
             if self._left is None or not self._left.shape[1]:
                 file = self._parts[part][0]
-                with self._failing(file.path):
+                with self._failing(file.path, partial(self._require_unchanged, file)):
                     found = next(batches, None)
                 if found is None:
                     self._close()
@@ -199,8 +200,7 @@ class ArrowSource(Source):
     def _batches(self, part: int) -> Iterator[Any]:
         """Yield the record batches of a row group."""
         file, number = self._parts[part]
-        if self._stamp(file.path) != file.stamp:
-            raise OSError(f"{file.path} changed while it was read: it has been written to")
+        self._require_unchanged(file)
         with self._reader(file.path, file.kind) as (reader, _):
             if file.kind == "parquet":
                 self._check_schema(file.path, reader.schema_arrow)
@@ -210,6 +210,10 @@ class ArrowSource(Source):
                 batch = reader.get_batch(number)
                 for begin in range(0, batch.num_rows, _BATCH):
                     yield batch.slice(begin, _BATCH)
+
+    def _require_unchanged(self, file: _File) -> None:
+        if self._stamp(file.path) != file.stamp:
+            raise OSError(f"{file.path} changed while it was read: it has been written to")
 
     def _close(self) -> None:
         """Close the file that is being read."""
@@ -225,8 +229,8 @@ class ArrowSource(Source):
     def _reader(self, path: str, kind: str) -> Any:
         return _Reader(self._arrow, self._fs, path, kind)
 
-    def _failing(self, path: str) -> Any:
-        return _Failing(self._arrow, path)
+    def _failing(self, path: str, first: Callable[[], None] = lambda: None) -> Any:
+        return _Failing(self._arrow, path, first)
 
 
 class _Reader:
@@ -251,15 +255,17 @@ class _Reader:
 
 
 class _Failing:
-    """Names the file in what pyarrow raises."""
+    """Names the file in what pyarrow raises, unless `first` finds a better reason and raises it."""
 
-    def __init__(self, arrow: Any, path: str) -> None:
-        self._arrow, self._path = arrow, path
+    def __init__(self, arrow: Any, path: str, first: Callable[[], None]) -> None:
+        self._arrow, self._path, self._first = arrow, path, first
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, self._arrow.ArrowException | OSError):
+            self._first()
         if isinstance(error, self._arrow.ArrowException) or (
             isinstance(error, OSError) and self._path not in str(error)
         ):

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from vecprop.tables import MISSING
+from vecprop.tabular import facts
+from vecprop.tabular.facts import Cells, Numbers
 from vecprop.tabular.reading import Table, first_rows, import_polars
+from vecprop.tabular.values import DATE_FORMATS, dates, not_a_number, numbers, texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import polars as pl
 
 MOST_CATEGORIES = 50
 _MOSTLY = 0.9  # where so many of the texts are numbers, the others are errors and no categories
 _SAFE_CATEGORIES = 20  # so many different texts are categories in a small table, too
 DAYS_OF_A_YEAR = 365.2425
-# Each pattern, and its name in messages. Of the last four only that is taken which fits all cells alone.
-DATE_FORMATS = {
-    "%Y-%m-%d": "YYYY-MM-DD",
-    "%Y/%m/%d": "YYYY/MM/DD",
-    "%d.%m.%Y": "DD.MM.YYYY",
-    "%Y-%m-%d %H:%M": "YYYY-MM-DD hh:mm",
-    "%Y-%m-%d %H:%M:%S": "YYYY-MM-DD hh:mm:ss",
-    "%Y-%m-%dT%H:%M:%S": "YYYY-MM-DDThh:mm:ss",
-    "%d/%m/%Y": "DD/MM/YYYY",
-    "%m/%d/%Y": "MM/DD/YYYY",
-    "%d-%m-%Y": "DD-MM-YYYY",
-    "%m-%d-%Y": "MM-DD-YYYY",
-}
+_DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
 
 
 class Found(NamedTuple):
@@ -58,8 +48,8 @@ class Number:
     def learn(cls, table: Table, name: str, decimal: str = ".") -> Number:
         """Return the encoding for the values of a table."""
         values = numbers(table, name, decimal)
-        known = values[~np.isnan(values)]
-        return cls(name, float(np.median(known)) if len(known) else 0.0, len(known) < len(values), decimal)
+        missing = bool(np.isnan(values).any())
+        return cls(name, facts.median(values), missing, decimal)
 
     @property
     def features(self) -> list[str]:
@@ -96,11 +86,9 @@ class Category:
     @classmethod
     def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
         """Return the encoding for the values of a table: the most frequent categories, by name where they tie."""
-        counted: dict[str, int] = {}
-        for value, count in table.column(name).drop_nulls().value_counts().iter_rows():
-            counted[label(value)] = counted.get(label(value), 0) + count
+        counted = facts.counts_of_labels(table, name)
         ranked = sorted(counted, key=lambda value: (-counted[value], value))
-        missing = table.column(name).null_count() > 0
+        missing = sum(counted.values()) < len(table)
         return cls(name, tuple(sorted(ranked[:most])), tuple(sorted(ranked[most:])), missing)
 
     @property
@@ -147,9 +135,8 @@ class Date:
     def learn(cls, table: Table, name: str, format: str | None = None) -> Date:
         """Return the encoding for the values of a table."""
         days = dates(table, name, format)
-        known = days[~np.isnan(days)]
-        time = bool((known % 1 != 0).any())
-        return cls(name, format, float(np.median(known)) if len(known) else 0.0, time, len(known) < len(days))
+        missing, time = bool(np.isnan(days).any()), facts.has_fractions(days)
+        return cls(name, format, facts.median(days), time, missing)
 
     @property
     def features(self) -> list[str]:
@@ -210,84 +197,6 @@ def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in given.items()}
 
 
-# --- values -------------------------------------------------------------------------------------------------
-
-
-def numbers(table: Table, name: str, decimal: str = ".") -> npt.NDArray[np.float64]:
-    """Return a column as numbers (m,), NaN where they are missing, or raise ValueError at the first that is none."""
-    series = table.column(name)
-    values, bad = _parsed(series, decimal)
-    if len(bad):
-        cell = series[int(bad[0])]
-        raise ValueError(
-            f"{table.place(int(bad[0]), name)}: {cell!r} is not a finite number, as all of this column are to be"
-            f"{f' ({len(bad)} such cells)' if len(bad) > 1 else ''}; correct it, or leave the cell empty"
-        )
-    return values
-
-
-def decimal_of(table: Table, name: str) -> str:
-    """Return the sign between whole and fraction of a column of numbers; ValueError if it has something else."""
-    series = table.column(name)
-    if table.delimiter == ";" and len(_parsed(series, ".")[1]) and not len(_parsed(series, ",")[1]):
-        return ","
-    numbers(table, name)
-    return "."
-
-
-def _parsed(series: pl.Series, decimal: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return numbers (m,), and the rows of what is neither a finite number nor missing."""
-    pl = import_polars()
-    if series.dtype.is_temporal():
-        return np.full(len(series), np.nan), np.flatnonzero(~series.is_null().to_numpy())
-    missing = series.is_null()
-    if series.dtype == pl.String:
-        missing = missing | series.str.to_lowercase().is_in(sorted(MISSING))
-        if decimal == ",":
-            series = series.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    values = series.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
-    known = ~missing.to_numpy().astype(bool)
-    values = np.where(known, values, np.nan)
-    return values, np.flatnonzero(known & ~np.isfinite(values))
-
-
-def texts(table: Table, name: str) -> list[str | None]:
-    """Return a column as texts, None where they are missing; a number as its label, '1' for 1.0."""
-    series = table.column(name)
-    cells = series.to_list()
-    if series.dtype == import_polars().String:
-        return cells
-    return [None if cell is None else label(cell) for cell in cells]
-
-
-def label(value: Any) -> str:
-    """Return the label of a value: '1' for 1.0, a text as it is.
-
-    >>> label(1.0), label(0.5), label("red")
-    ('1', '0.5', 'red')
-    """
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def dates(table: Table, name: str, format: str | None) -> npt.NDArray[np.float64]:
-    """Return a column of dates as days since 1970 (m,), NaN where they are missing, or raise ValueError."""
-    pl = import_polars()
-    series = table.column(name)
-    if series.dtype == pl.String and format is not None:
-        parsed = series.str.to_datetime(format, strict=False, exact=True)
-        bad = np.flatnonzero((parsed.is_null() & ~series.is_null()).to_numpy())
-        if len(bad):
-            raise ValueError(
-                f"{table.place(int(bad[0]), name)}: {series[int(bad[0])]!r} is not a date such as "
-                f"{DATE_FORMATS.get(format, format)}, as the others of this column are; correct it, or leave it empty"
-            )
-        series = parsed
-    elif not series.dtype.is_temporal() or series.dtype == pl.Time:
-        raise ValueError(f"{table.source}, column {name!r} must hold dates, as in training; it has {series.dtype}")
-    milliseconds = series.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64).to_numpy()
-    return np.asarray(milliseconds, dtype=np.float64) / 86_400_000
-
-
 # --- what a column is ---------------------------------------------------------------------------------------
 
 
@@ -316,45 +225,51 @@ class Categorical(NamedTuple):
 Kind = LeftOut | Numeric | Dated | Categorical
 
 
+def decimal_of(table: Table, name: str) -> str:
+    """Return the sign between whole and fraction of a column of numbers; ValueError if it has something else."""
+    found = facts.as_numbers(table, name)
+    if found.wrong is None:
+        return "."
+    if table.delimiter == ";" and not facts.as_numbers(table, name, ",").bad:
+        return ","
+    raise not_a_number(table, name, *found.wrong, found.bad)
+
+
 def find_kind(table: Table, name: str) -> Kind:
     """Return what a column holds; ValueError where numbers and words are mixed, and for dates with two meanings."""
     pl = import_polars()
-    series = table.column(name)
-    known = series.drop_nulls()
-    if not len(known):
+    dtype, cells = table.dtype(name), facts.cells(table, name)
+    if not cells.known:
         return LeftOut("it has no values")
-    if known.n_unique() == 1 and not series.null_count():
-        return LeftOut(f"all its values are {known[0]!r}")
-    if series.dtype.is_temporal():
-        return Dated(None) if series.dtype in (pl.Date, pl.Datetime) else LeftOut(f"{series.dtype} is not used")
-    if series.dtype != pl.String:
-        return _of_numbers(name, *_parsed(series, "."), decimal=".")
+    if cells.alike and not cells.missing:
+        return LeftOut(f"all its values are {cells.first!r}")
+    if dtype.is_temporal():
+        return Dated(None) if dtype in (pl.Date, pl.Datetime) else LeftOut(f"{dtype} is not used")
+    if dtype != pl.String:
+        return _of_numbers(table, name, facts.as_numbers(table, name), decimal=".")
     decimals = (".", ",") if table.delimiter == ";" else (".",)
-    parsed = {decimal: _parsed(series, decimal) for decimal in decimals}
-    for decimal, (values, bad) in parsed.items():
-        if not len(bad) and not np.isnan(values).all():
-            return _of_numbers(name, values, bad, decimal=decimal)
-    _refuse_a_mixture(table, name, *min(parsed.values(), key=lambda pair: len(pair[1])))
-    format = _date_format(table, name, known)
+    parsed = {decimal: facts.as_numbers(table, name, decimal) for decimal in decimals}
+    for decimal, found in parsed.items():
+        if not found.bad and found.finite:
+            return _of_numbers(table, name, found, decimal=decimal)
+    _refuse_a_mixture(table, name, min(parsed.values(), key=lambda found: found.bad))
+    format = _date_format(table, name, cells)
     if format is not None:
         return Dated(format)
-    count, m = known.n_unique(), len(series)
-    if count > max(_SAFE_CATEGORIES, m // 2):
-        return LeftOut(f"{count} different texts in {m} rows are names, no categories")
-    return Categorical()
+    m, most = len(table), max(_SAFE_CATEGORIES, len(table) // 2)
+    count = facts.count_texts(table, name)
+    return LeftOut(f"{count} different texts in {m} rows are names, no categories") if count > most else Categorical()
 
 
-def _of_numbers(name: str, values: Any, bad: Any, decimal: str) -> Kind:
-    if len(bad):
-        return LeftOut(f"{len(bad)} of its values are not finite")
-    known = values[~np.isnan(values)]
-    if len(np.unique(known)) == 1 and len(known) == len(values):
-        return LeftOut(f"all its values are {known[0]:g}")
-    steps = np.unique(np.diff(known))
-    if len(known) == len(values) > 2 and steps.tolist() == [1.0] and known[0] in (0, 1):
+def _of_numbers(table: Table, name: str, found: Numbers, decimal: str) -> Kind:
+    if found.bad:
+        return LeftOut(f"{found.bad} of its values are not finite")
+    if found.alike and not found.missing:
+        return LeftOut(f"all its values are {found.first:g}")
+    if found.counting and not found.missing and found.finite > 2 and found.first in (0, 1):
         return LeftOut("it counts the rows")
-    whole = bool((known % 1 == 0).all())
-    if whole and len(np.unique(known)) == len(known) > _SAFE_CATEGORIES and _is_identifier(name):
+    may_be_names = found.whole and found.finite > _SAFE_CATEGORIES and _is_identifier(name)
+    if may_be_names and len(facts.different_numbers(table, name, decimal)) == found.finite:
         return LeftOut("its numbers are names of the examples")
     return Numeric(decimal)
 
@@ -368,27 +283,37 @@ def _is_identifier(name: str) -> bool:
     return name.lower().replace("_", " ").replace("-", " ").split()[-1:] in (["id"], ["index"], ["key"])
 
 
-def _refuse_a_mixture(table: Table, name: str, values: Any, bad: npt.NDArray[np.int64]) -> None:
+def _refuse_a_mixture(table: Table, name: str, found: Numbers) -> None:
     """Raise ValueError if nearly all texts are numbers: the first that is none, with what can be done."""
-    right = int(np.isfinite(values).sum())
-    if right < _MOSTLY * (right + len(bad)):
+    right, cells = found.finite, found.finite + found.bad
+    if found.wrong is None or right < _MOSTLY * cells:
         return
-    cell = table.column(name)[int(bad[0])]
+    row, cell = found.wrong
     raise ValueError(
-        f"{table.place(int(bad[0]), name)}: {cell!r} is not a number, and {right} of {right + len(bad)} cells of this "
+        f"{table.place(row, name)}: {cell!r} is not a number, and {right} of {cells} cells of this "
         f"column are; correct it, or say what it is (--missing {cell!r}, --categorical {name!r}, --drop {name!r})"
     )
 
 
-def _date_format(table: Table, name: str, known: pl.Series) -> str | None:
+def _date_format(table: Table, name: str, cells: Cells) -> str | None:
     """Return the format that all texts of a column have; None if they are no dates, ValueError if two fit."""
-    if not known.head(50).str.contains(r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}").all():
+    if not all(map(_DATE.match, cells.head or ())):
         return None
-    fitting = [f for f in DATE_FORMATS if not known.str.to_datetime(f, strict=False, exact=True).null_count()]
+    fitting = fitting_formats(table, name, DATE_FORMATS)
     if len(fitting) > 1:
         first, second = (DATE_FORMATS[f] for f in fitting[:2])
         raise ValueError(
-            f"{table.source}, column {name!r}: its dates, such as {known[0]!r}, can be read as {first} and as "
+            f"{table.source}, column {name!r}: its dates, such as {cells.first!r}, can be read as {first} and as "
             f"{second}; write them as YYYY-MM-DD, say --date-format {fitting[0]!r}, or leave them out (--drop {name!r})"
         )
     return fitting[0] if fitting else None
+
+
+def fitting_formats(table: Table, name: str, formats: Iterable[str]) -> list[str]:
+    """Return those of some formats of dates that all texts of a column have."""
+    fitting = list(formats)
+    for known in facts.known_cells(table, name):
+        fitting = [f for f in fitting if not known.str.to_datetime(f, strict=False, exact=True).null_count()]
+        if not fitting:
+            break
+    return fitting

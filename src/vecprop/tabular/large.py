@@ -1,9 +1,9 @@
-"""Tables that stay in their Parquet file: a column is read to learn from it, and blocks of rows to encode them."""
+"""Tables that stay in their Parquet file: parts of columns are read to learn from them, blocks of rows to encode."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,51 +12,86 @@ import numpy as np
 from vecprop.arguments import check_path
 from vecprop.tabular.columns import Found
 from vecprop.tabular.preparation import Preparation, Prepared, without_missing
-from vecprop.tabular.reading import Table, import_polars, is_parquet, tidied_frame
+from vecprop.tabular.reading import Table, import_polars, is_empty, is_parquet, tidied_frame, without_values
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-_ROWS = 50_000  # of a block
+# Of a block of all the columns so many rows, but no more than so many cells; and of one column, of texts fewer.
+_ROWS = 50_000
+_CELLS = 1 << 21
+_PART, _PART_OF_TEXTS = 1 << 18, 1 << 15
+_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class LargeTable(Table):
-    """The columns of a Parquet file, none of them in memory but the one that was asked for last.
+    """The columns of a Parquet file, of which a part at a time is in memory.
 
     frame : no rows, and the columns' names and types
     rows : of the file
+    kept : which of them are rows of the table, (rows,); None for all
     missing : texts that stand for a missing value
     """
 
     rows: int = 0
+    kept: npt.NDArray[np.bool_] | None = None
     missing: tuple[str, ...] = ()
-    _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
-        return self.rows if self.origin is None else len(self.origin)
+        return self.rows if self.kept is None else int(np.count_nonzero(self.kept))
 
     def column(self, name: str) -> pl.Series:
-        """Read a column."""
-        if name not in self._last:
-            self._last.clear()
-            self._last[name] = self._read(0, self.rows, [name]).column(name)
-        series: pl.Series = self._last[name]
-        return series if self.origin is None else series[self.origin]
+        """Read a column as a whole."""
+        parts = list(self.parts(name))
+        series: pl.Series = import_polars().concat(parts)
+        return series
 
-    def take(self, rows: npt.NDArray[np.int64]) -> LargeTable:
-        """Return the table of some rows."""
-        return replace(self, origin=rows if self.origin is None else self.origin[rows])
+    def parts(self, name: str) -> Iterator[pl.Series]:
+        """Yield a column in parts, in the order of the rows."""
+        size = _PART_OF_TEXTS if self.dtype(name) == import_polars().String else _PART
+        for block in self._blocks([name], size):
+            yield block.column(name)
 
     def blocks(self) -> Iterator[Table]:
         """Yield the rows in the order of the file, some in memory at a time."""
-        origin = np.arange(self.rows) if self.origin is None else np.sort(self.origin)
-        for start in range(0, self.rows, _ROWS):
-            stop = min(start + _ROWS, self.rows)
-            first, last = np.searchsorted(origin, [start, stop])
-            if first < last:
-                yield self._read(start, stop, self.names).take(origin[first:last] - start)
+        return self._blocks(self.names, max(1, min(_ROWS, _CELLS // len(self.names))))
+
+    def take(self, rows: npt.NDArray[Any]) -> LargeTable:
+        """Return the table of some rows, by their numbers or a mask (m,); they stay in the order of the file."""
+        kept = np.zeros(self.rows, dtype=bool)
+        if self.kept is None:
+            kept[rows] = True
+        elif rows.dtype == bool:
+            kept[self.kept] = rows
+        else:
+            mask = np.zeros(len(self), dtype=bool)
+            mask[rows] = True
+            kept[self.kept] = mask
+        return replace(self, kept=kept)
+
+    def place(self, row: int, name: str) -> str:
+        """Say where a cell stands."""
+        return super().place(row if self.kept is None else self._row(row), name)
+
+    def _row(self, row: int) -> int:
+        """Return the row of the file that is a row of the table."""
+        assert self.kept is not None
+        for start in range(0, self.rows, _AT_ONCE):
+            places = np.flatnonzero(self.kept[start : start + _AT_ONCE])
+            if row < len(places):
+                return start + int(places[row])
+            row -= len(places)
+        raise IndexError(f"the table has no such row: {row} more than it has")
+
+    def _blocks(self, names: list[str], size: int) -> Iterator[Table]:
+        for start in range(0, self.rows, size):
+            stop = min(start + size, self.rows)
+            if self.kept is None:
+                yield self._read(start, stop, names)
+            elif self.kept[start:stop].any():
+                yield self._read(start, stop, names).take(self.kept[start:stop])
 
     def _read(self, start: int, stop: int, names: list[str]) -> Table:
         """Return columns of rows start … stop - 1 in memory, tidied."""
@@ -95,7 +130,10 @@ def scan(path: Any) -> LargeTable:
         raise ValueError(f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
     if not rows:
         raise ValueError(f"{source} has only a header ({', '.join(schema.names())}) and no examples")
-    return LargeTable(tidied_frame(polars.DataFrame(schema=schema), source), source, "parquet", rows=rows)
+    table = LargeTable(tidied_frame(polars.DataFrame(schema=schema), source), source, "parquet", rows=rows)
+    if all(is_empty(block.frame) for block in table.blocks()):
+        raise without_values(table.frame, source)
+    return table
 
 
 def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:
@@ -107,7 +145,7 @@ def write_features(preparation: Preparation, table: LargeTable, target: str, pat
         np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
         for block in table.blocks():
             prepared = preparation.transform(block, target)
-            file.write(np.ascontiguousarray(prepared.X, dtype="<f8").tobytes())
+            file.write(np.ascontiguousarray(prepared.X, dtype="<f8").data)
             found = {name: _added(found.get(name, Found()), met) for name, met in prepared.found.items()}
             ignored = prepared.ignored
     return Prepared(np.load(path, mmap_mode="r", allow_pickle=False), found, ignored)

@@ -29,14 +29,15 @@ from vecprop.arguments import (
 from vecprop.checkpoint import check_every
 from vecprop.diagnosis import Diagnosis, diagnose
 from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.estimators.labels import name_classes
 from vecprop.estimators.large import large_rows
 from vecprop.selection import check_backend_name
-from vecprop.splitting import divide
+from vecprop.splitting import in_second_part, shuffled
 from vecprop.tabular.large import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Choices, Preparation, Prepared, kinds_of, learn, without_missing
 from vecprop.tabular.reading import Table
-from vecprop.tabular.scores import of_classes, of_numbers, scores
+from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.tabular.targets import Target, find_target, without_unlabelled
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ FEWEST = 10  # examples: below, no part of the split says anything
 _WHOLE_BATCHES = 40  # as many updates in an epoch at least, unless batches would be smaller than
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
-_LINEAR = 100_000  # examples of a large table that the linear model is fitted to
+_LINEAR = 100_000  # examples of a large table that the linear model is fitted to, and
+_LINEAR_NUMBERS = 1 << 22  # features of them, both at most
 
 
 @dataclass(frozen=True)
@@ -210,32 +212,37 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
 
 def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
     begin = time.perf_counter()
-    y = plan.target.values(plan.table)
-    known, held_out = split(y, plan.target.task, settings)
-    if folder is not None:
-        known, held_out = np.sort(known), np.sort(held_out)  # as they come from the file
+    y, classes = plan.target.coded(plan.table)
+    known, held_out = split(y, plan.target.task, settings, masks=folder is not None)
     training, test = plan.table.take(known), plan.table.take(held_out)
+    y, y_test = y[known], y[held_out]
+    m = len(y)
+    del known, held_out
     preparation = learn(training, plan.kinds, plan.choices)
     prepared = _features(preparation, training, plan.target.name, folder, "training")
     unknown = _features(preparation, test, plan.target.name, folder, "test")
+    del training, test
     remarks = []
     if settings.networks > 1 and large_rows(prepared.X) is not None:
         settings = replace(settings, networks=1)
         remarks.append("one network: several would each read the file in an order of its own")
-    estimator = network(plan.target.task, len(known), settings)
+    estimator = network(plan.target.task, m, settings)
     estimator.set_params(callbacks=list(callbacks) or None)
-    notes = [*remarks, *_fit(estimator, prepared.X, y[known])]
+    notes = [*remarks, *_fit(estimator, prepared.X, y)]
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
     estimator.set_params(callbacks=None, checkpoint=None, resume=None, devices=None)
     found = {
-        "network": scores(estimator, unknown.X, y[held_out]),
-        "linear": _linear(*_some(prepared.X, y[known]), unknown.X, y[held_out], plan.target.task, settings),
-        "constant": constant(y[known], y[held_out], plan.target.task),
-        "training": scores(estimator, prepared.X, y[known]),
+        "network": scores(estimator, unknown.X, y_test),
+        "linear": _linear(*_some(prepared.X, y), unknown.X, y_test, plan.target.task, settings),
+        "constant": constant(y, y_test, plan.target.task),
+        "training": scores(estimator, prepared.X, y),
     }
-    rows = {"training": len(known), "test": len(held_out)}
+    rows = {"training": m, "test": len(y_test)}
+    if classes is not None:  # it was fitted to their numbers
+        name_classes(estimator, classes)
+        y_test = classes[y_test]
     about = {
         "source": plan.table.source,
         "rows": rows,
@@ -243,12 +250,12 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         "settings": _described(settings),
     }
     model = TableModel(preparation, plan.target, estimator, about)
-    predicted = estimator.predict(unknown.X)
+    predicted = predictions(estimator, unknown.X)
     if folder is not None:  # the files go
         prepared, unknown = (replace(part, X=np.empty((0, part.X.shape[1]))) for part in (prepared, unknown))
     seconds = time.perf_counter() - begin
     return Trained(
-        model, plan.table, rows, prepared, unknown, found, y[held_out], predicted, diagnosis, seconds, tuple(notes)
+        model, plan.table, rows, prepared, unknown, found, y_test, predicted, diagnosis, seconds, tuple(notes)
     )
 
 
@@ -261,10 +268,12 @@ def _features(preparation: Preparation, table: Table, target: str, folder: Path 
 
 def _some(X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return all the examples, or of those in a file so many, evenly spread, as a linear model needs."""
-    if large_rows(X) is None:
+    large = large_rows(X)
+    if large is None:
         return X, y
-    places = np.linspace(0, len(X) - 1, min(len(X), _LINEAR)).astype(np.int64)
-    return np.array(X[places]), y[places]
+    count = min(len(X), _LINEAR, max(1000, _LINEAR_NUMBERS // X.shape[1]))
+    places = np.linspace(0, len(X) - 1, count).astype(np.int64)
+    return large.take(places).block(0, count), y[places]
 
 
 def _described(settings: Settings) -> dict[str, Any]:
@@ -274,14 +283,23 @@ def _described(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in where}
 
 
-def split(y: npt.NDArray[Any], task: str, settings: Settings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the rows of the training and of the test examples; the classes keep their shares."""
-    groups = np.unique(y, return_inverse=True)[1] if task == "classification" else np.zeros(len(y), dtype=np.int64)
-    order = streams.generator(settings.seed, _SPLIT).permutation(len(y))
+def split(
+    y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the rows of the training and of the test examples, or masks (m,); the classes keep their shares.
+
+    `y` of a classification are the numbers of the classes.
+    """
+    groups = y if task == "classification" else None
+    order = shuffled(len(y), streams.generator(settings.seed, _SPLIT))
     try:
-        return divide(groups, settings.test_share, order)
+        test = in_second_part(groups, settings.test_share, order)
     except ValueError:
         raise ValueError("target: every class has one example only; that is nothing to learn from") from None
+    if masks:
+        return ~test, test
+    test = test[order]
+    return order[~test], order[test]
 
 
 def network(task: str, m: int, settings: Settings) -> MLPClassifier | MLPRegressor:

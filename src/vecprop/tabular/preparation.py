@@ -26,7 +26,9 @@ from vecprop.tabular.columns import (
     check_fields,
     decimal_of,
     find_kind,
+    fitting_formats,
 )
+from vecprop.tabular.facts import known_cells
 from vecprop.tabular.reading import Table, import_polars
 
 if TYPE_CHECKING:
@@ -188,10 +190,9 @@ def kinds_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
 
 
 def _found(table: Table, name: str, choices: Choices) -> Kind:
-    if choices.date_format is not None and table.column(name).dtype == import_polars().String:
-        known = table.column(name).drop_nulls()
-        if len(known) and not known.str.to_datetime(choices.date_format, strict=False, exact=True).null_count():
-            return Dated(choices.date_format)
+    format = choices.date_format if table.dtype(name) == import_polars().String else None
+    if format is not None and any(map(len, known_cells(table, name))) and fitting_formats(table, name, [format]):
+        return Dated(format)
     return find_kind(table, name)
 
 
@@ -206,7 +207,7 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
             columns.append(Number.learn(table, name, kind.decimal))
         elif isinstance(kind, Dated):
             columns.append(Date.learn(table, name, kind.format))
-        elif table.column(name).null_count() < len(table):
+        elif any(map(len, known_cells(table, name))):
             columns.append(Category.learn(table, name, choices.most_categories))
         else:
             left_out[name] = "it has no values among the training examples"

@@ -78,8 +78,17 @@ class Table:
         """Return a column."""
         return self.frame.get_column(name)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> Table:
-        """Return the table of some rows."""
+    def dtype(self, name: str) -> Any:
+        """Return the type of a column, one of polars."""
+        return self.frame.schema[name]
+
+    def parts(self, name: str) -> Iterator[pl.Series]:
+        """Yield a column in parts, in the order of the rows."""
+        yield self.column(name)
+
+    def take(self, rows: npt.NDArray[Any]) -> Table:
+        """Return the table of some rows: their numbers, or a mask (m,)."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         origin = np.arange(len(self)) if self.origin is None else self.origin
         return replace(self, frame=self.frame[rows], origin=origin[rows])
 
@@ -331,12 +340,22 @@ def _from_pandas(polars: Any, series: Any) -> Any:
 
 
 def _tidied(table: Table) -> Table:
-    """Return the table with text stripped, and what is empty as null."""
-    pl = import_polars()
+    """Return the table with text stripped, and what is empty as null; ValueError if nothing is left."""
     frame = tidied_frame(table.frame, table.source)
-    if frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all():
-        raise ValueError(f"{table.source} has no values in it, only names ({', '.join(frame.columns)})")
+    if is_empty(frame):
+        raise without_values(frame, table.source)
     return replace(table, frame=frame)
+
+
+def is_empty(frame: pl.DataFrame) -> bool:
+    """Tell whether all the cells are null."""
+    pl = import_polars()
+    return bool(frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all())
+
+
+def without_values(frame: pl.DataFrame, source: str) -> ValueError:
+    """Return the error for a table all of whose cells are null."""
+    return ValueError(f"{source} has no values in it, only names ({', '.join(frame.columns)})")
 
 
 def tidied_frame(frame: pl.DataFrame, source: str) -> pl.DataFrame:

@@ -1,14 +1,18 @@
-"""How good predictions are, beside those of a model that knows nothing of the columns. scikit-learn computes them."""
+"""How good predictions are, beside those of a model that knows nothing of the columns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.estimators.large import large_rows
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+_AT_ONCE = 1 << 18
 # What each score says, in the order in which they are shown.
 MEANINGS = {
     "r2": "R²: the share of the variance that is explained; 1 is perfect, 0 is the mean",
@@ -25,24 +29,40 @@ MEANINGS = {
 
 def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
     """Return the scores of a fitted estimator on features X (m, n_x) and targets y (m,)."""
-    if hasattr(estimator, "classes_"):
-        return of_classes(y, estimator.predict_log_proba(X), estimator.classes_)
-    return of_numbers(y, estimator.predict(X))
+    if not hasattr(estimator, "classes_"):
+        return of_numbers(y, predictions(estimator, X))
+    found = _Counts(estimator.classes_)
+    for start, stop, block in _blocks(X):
+        found.add(y[start:stop], estimator.predict_log_proba(block))
+    return found.scores()
+
+
+def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what a fitted estimator predicts from features, (m,); those in a file are read in blocks."""
+    return np.concatenate([estimator.predict(block) for _, _, block in _blocks(X)])
+
+
+def _blocks(X: npt.NDArray[Any]) -> Iterable[tuple[int, int, npt.NDArray[Any]]]:
+    """Return features a block at a time if they are in a file, else as they are, with the numbers of the rows."""
+    large = large_rows(X, smallest=0)
+    return [(0, len(X), X)] if large is None else large.blocks()
 
 
 def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> dict[str, float]:
-    """Return the scores of a regression.
+    """Return the scores of a regression; in memory is one more array (m,).
 
     >>> {name: round(value, 3) for name, value in of_numbers(np.array([1.0, 3.0]), np.array([1.0, 2.0])).items()}
     {'r2': 0.5, 'mean_absolute_error': 0.5, 'median_absolute_error': 0.5, 'root_mean_squared_error': 0.707}
     """
-    error = np.abs(y - predicted)
-    variance = float(np.mean((y - y.mean()) ** 2))
-    squared = float(np.mean(error**2))
+    work = np.subtract(y, y.mean(), dtype=np.float64)
+    variance = float(np.mean(np.square(work, out=work)))
+    np.subtract(y, predicted, out=work)
+    squared = float(np.mean(np.square(work, out=work)))
+    error = np.abs(np.subtract(y, predicted, out=work), out=work)
     return {
         "r2": 1 - squared / variance if variance else float("nan"),
         "mean_absolute_error": float(error.mean()),
-        "median_absolute_error": float(np.median(error)),
+        "median_absolute_error": float(np.median(error, overwrite_input=True)),
         "root_mean_squared_error": squared**0.5,
     }
 
@@ -57,21 +77,61 @@ def of_classes(y: npt.NDArray[Any], log_proba: npt.NDArray[Any], classes: npt.ND
     >>> {name: round(value, 3) for name, value in found.items()}
     {'accuracy': 0.667, 'balanced_accuracy': 0.75, 'f1_macro': 0.667, 'log_loss': 0.607, 'roc_auc': 1.0}
     """
-    from sklearn import metrics
+    found = _Counts(classes)
+    found.add(y, log_proba)
+    return found.scores()
 
-    unknown = np.setdiff1d(y, classes)
-    if len(unknown):
-        raise ValueError(f"the target has classes that training did not have: {', '.join(map(str, unknown))}")
-    predicted = classes[np.argmax(log_proba, axis=1)]
-    there = np.unique(y)
-    recall = [float(np.mean(predicted[y == c] == c)) for c in there]
-    own = log_proba[np.arange(len(y)), np.searchsorted(classes, y)].astype(np.float64)
-    found = {
-        "accuracy": float(np.mean(predicted == y)),
-        "balanced_accuracy": float(np.mean(recall)),
-        "f1_macro": float(metrics.f1_score(y, predicted, average="macro", labels=there, zero_division=0.0)),
-        "log_loss": float(-own.mean()),
-    }
-    if len(classes) == len(there) == 2:
-        found["roc_auc"] = float(metrics.roc_auc_score(y == classes[1], log_proba[:, 1] - log_proba[:, 0]))
-    return found
+
+class _Counts:
+    """What the scores of a classification need, added up block by block; of two classes also how examples rank."""
+
+    def __init__(self, classes: npt.NDArray[Any]) -> None:
+        self.classes = classes
+        self.right, self.true, self.predicted = np.zeros((3, len(classes)), dtype=np.int64)
+        self.loss = 0.0
+        self.ranks: tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]] = ([], [])
+
+    def add(self, y: npt.NDArray[Any], log_proba: npt.NDArray[Any]) -> None:
+        """Add examples."""
+        count = len(self.classes)
+        codes = np.minimum(np.searchsorted(self.classes, y), count - 1)
+        if not np.array_equal(self.classes[codes], y):
+            unknown = np.setdiff1d(y, self.classes)
+            raise ValueError(f"the target has classes that training did not have: {', '.join(map(str, unknown))}")
+        predicted = np.argmax(log_proba, axis=1)
+        self.right += np.bincount(codes[predicted == codes], minlength=count)
+        self.true += np.bincount(codes, minlength=count)
+        self.predicted += np.bincount(predicted, minlength=count)
+        self.loss -= float(log_proba[np.arange(len(y)), codes].sum(dtype=np.float64))
+        if count == 2:
+            ahead = log_proba[:, 1] - log_proba[:, 0]
+            for label, kept in enumerate(self.ranks):
+                kept.append(ahead[codes == label])
+
+    def scores(self) -> dict[str, float]:
+        """Return them."""
+        m, there = self.true.sum(), self.true > 0
+        recall = self.right[there] / self.true[there]
+        found = {
+            "accuracy": float(self.right.sum() / m),
+            "balanced_accuracy": float(np.mean(recall)),
+            "f1_macro": float(np.mean(2 * self.right[there] / (self.true + self.predicted)[there])),
+            "log_loss": self.loss / float(m),
+        }
+        if len(self.classes) == there.sum() == 2:
+            found["roc_auc"] = _share_of_pairs(*map(np.concatenate, self.ranks))
+        return found
+
+
+def _share_of_pairs(negative: npt.NDArray[Any], positive: npt.NDArray[Any]) -> float:
+    """Return how often the positive one of a pair is ahead; ties count half.
+
+    >>> _share_of_pairs(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    0.875
+    """
+    negative.sort()
+    twice = 0
+    for start in range(0, len(positive), _AT_ONCE):
+        part = positive[start : start + _AT_ONCE]
+        twice += sum(int(np.searchsorted(negative, part, side).sum()) for side in ("left", "right"))
+    return twice / (2 * len(negative) * len(positive))
