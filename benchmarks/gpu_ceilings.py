@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import vecprop as vp
-from gpu_contestants import products_in
+from gpu_contestants import products_in, torch_device
 from peer_trainers import import_or_unavailable
 
 KINDS = ("float32", "TF32", "bfloat16")
@@ -198,7 +198,7 @@ class Torch(Numpy):
 
     def __init__(self) -> None:
         self.torch: Any = import_or_unavailable("torch")
-        self.device = "cuda" if self.torch.cuda.is_available() else "cpu"
+        self.device = torch_device()
 
     def scope(self, kind: str) -> AbstractContextManager[object]:
         """Set PyTorch's precision."""

@@ -125,14 +125,51 @@ class SinglesSteps(VecpropSteps):
         return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
 
 
+def torch_device() -> str:
+    """Return where PyTorch computes; UnavailableError if that is a CPU and another library has a GPU."""
+    torch: Any = import_or_unavailable("torch")
+    if torch.cuda.is_available():
+        return "cuda"
+    _refuse_a_cpu_beside_a_gpu("PyTorch")
+    return "cpu"
+
+
+def _refuse_a_cpu_beside_a_gpu(name: str) -> None:
+    if vp.get_backend("auto").has_gpu:
+        raise UnavailableError(f"{name} has no GPU here, and another library has one")
+
+
 class _OnDevice:
     """PyTorch on the GPU, where it has one."""
 
     def build(self) -> None:
         """Choose the device."""
-        torch: Any = import_or_unavailable("torch")
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch_device()
         super().build()  # type: ignore[misc]
+
+
+class _JaxOnDevice:
+    """JAX on the GPU, where it has one."""
+
+    def build(self) -> None:
+        """Look at the device."""
+        vp.get_backend("jax")  # it imports JAX so that it takes no more memory than it needs
+        jax: Any = import_or_unavailable("jax")
+        if jax.default_backend() == "cpu":
+            _refuse_a_cpu_beside_a_gpu("JAX")
+        super().build()  # type: ignore[misc]
+
+
+class OptaxStepSteps(_JaxOnDevice, OptaxStepTrainer):
+    """A compiled step."""
+
+
+class OptaxScanSteps(_JaxOnDevice, OptaxScanTrainer):
+    """A compiled epoch."""
+
+
+class JaxDevicePass(_JaxOnDevice, JaxPass):
+    """`jax.jit(jax.value_and_grad(cost))`."""
 
 
 class TorchSteps(_OnDevice, TorchTrainer):
@@ -216,8 +253,8 @@ def trainers(backends: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "torch-fused": TorchFusedSteps,
         "torch-compile": TorchCompiledSteps,
         "torch-graph": TorchGraphSteps,
-        "optax-step": OptaxStepTrainer,
-        "optax-scan": OptaxScanTrainer,
+        "optax-step": OptaxStepSteps,
+        "optax-scan": OptaxScanSteps,
     }
 
 
@@ -229,4 +266,4 @@ def stacks(backends: Sequence[str]) -> dict[str, Callable[..., Any]]:
 
 def passes(backends: Sequence[str]) -> dict[str, Callable[..., Any]]:
     """Return who computes gradients, by name."""
-    return {f"vecprop-{b}": on(b, VecpropPass) for b in backends} | {"torch": TorchDevicePass, "jax": JaxPass}
+    return {f"vecprop-{b}": on(b, VecpropPass) for b in backends} | {"torch": TorchDevicePass, "jax": JaxDevicePass}

@@ -125,5 +125,5 @@ def in_its_own_process(peer: str, workload: str, options: list[str], seconds: fl
         return f"it took more than {seconds:g} s"
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        return (done.stderr.strip().splitlines() or ["no answer"])[-1][:200]
+        return (done.stderr.strip().splitlines() or ["no answer"])[-1].rpartition("UnavailableError: ")[2][:200]
     return DeviceMemory(*json.loads(lines[-1]))

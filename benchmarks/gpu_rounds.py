@@ -6,7 +6,7 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,8 +81,9 @@ def compare(
             limit.require()
             contestant = kinds[name](work, data)
             cell.transfer = getattr(contestant, "transfer", None)
+            cell.first = _first_call(contestant)
             cell.difference = check.difference(contestant, data)
-            ready[name] = contestant, _warm_up(contestant, cell, seconds / rounds)
+            ready[name] = contestant, _epochs_in(contestant, seconds / rounds)
         save()
     _take_turns(ready, new, rounds, work, limit)
     save()
@@ -108,11 +109,15 @@ def _take_turns(ready: dict[str, Any], cells: dict[str, Cell], rounds: int, work
                     cells[name].wall.append(timed.wall / work.steps)
 
 
-def _warm_up(contestant: Any, cell: Cell, seconds: float) -> int:
-    """Run a contestant twice, once to compile and once for an estimate; return how many epochs fill so many seconds."""
+def _first_call(contestant: Any) -> float:
+    """Return the seconds of the first call, which compiles."""
     begin = time.perf_counter()
-    first = contestant.train(1)
-    cell.first = time.perf_counter() - begin if first.first is None else first.first
+    first = contestant.train(1).first
+    return time.perf_counter() - begin if first is None else first
+
+
+def _epochs_in(contestant: Any, seconds: float) -> int:
+    """Return how many epochs a contestant does in so many seconds."""
     share = getattr(contestant, "trained", 1)  # of K networks one after the other, so many are really trained
     estimate = contestant.train(1).seconds * (share / getattr(contestant.work, "networks", 1) if share > 1 else 1)
     return max(1, min(50_000, math.floor(seconds / estimate)))
@@ -123,7 +128,7 @@ def _reason_instead(cell: Cell) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
-        cell.seconds, cell.wall = [], []
+        cell.seconds, cell.wall, cell.first = [], [], None
         line = (str(error).strip().splitlines() or [""])[0][:200]
         known = isinstance(error, UnavailableError | DifferentError)
         cell.reason = line if known else f"{type(error).__name__}: {line}"
@@ -204,7 +209,7 @@ def _joined(cost: Any, gradients: Pairs) -> np.ndarray:
     return np.concatenate([[float(cost)], *parts])
 
 
-def release(names: Sequence[str] | Mapping[str, Any]) -> None:
+def release(names: Iterable[str]) -> None:
     """Give the device's memory back that the libraries keep."""
     gc.collect()
     for name in {n.rpartition("-")[2] for n in names if n.startswith("vecprop-")}:
