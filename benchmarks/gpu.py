@@ -164,7 +164,7 @@ def say(line: str) -> None:
 
 
 def usable_backends(asked: Sequence[str] | None, on_any_device: bool) -> list[str]:
-    """Return the backends that compute on a GPU, or of those asked for the ones that can be used; say why not others."""
+    """Return the backends that compute on a GPU, or any that can be used, and say why others are left out."""
     usable = []
     for name in asked or ("cupy", "jax"):
         try:

@@ -111,7 +111,8 @@ class SinglesSteps(VecpropSteps):
     def train(self, epochs: int) -> Timed:
         """Time the fits of the first few seeds."""
         times = []
-        for self.seed in range(min(self.trained, self.work.networks)):
+        for seed in range(min(self.trained, self.work.networks)):
+            self.seed = seed
             times.append(super().train(epochs))
         factor = self.work.networks / len(times)
         seconds, wall = (factor * sum(column) for column in list(zip(*times, strict=True))[:2])
@@ -120,8 +121,9 @@ class SinglesSteps(VecpropSteps):
     def train_exactly(self, epochs: int, start: Pairs) -> Pairs:
         """Return the parameters of the first few networks, as a stack."""
         each = []
-        for self.seed in range(min(3, self.work.networks)):
-            each.append(super().train_exactly(epochs, [(W[self.seed], b[self.seed]) for W, b in start]))
+        for seed in range(min(3, self.work.networks)):
+            self.seed = seed
+            each.append(super().train_exactly(epochs, [(W[seed], b[seed]) for W, b in start]))
         return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
 
 

@@ -37,8 +37,8 @@ class Cell(Row):
     Attributes
     ----------
     difference : float or None
-        How far its cost was off in the check, as a share of what the training changed it by; of gradients their
-        relative error.
+        How far its cost was off in the check, as a share of what the training changed it by; of gradients the relative
+        error of the worst array.
     transfer : float or None
         Seconds in which its examples came to the device.
     """
@@ -155,11 +155,12 @@ class Reference:
         if VecpropPass not in self._known:
             ours = on("numpy", VecpropPass)(self.work, data)
             ours.train(1)
-            self._known[VecpropPass] = _joined(ours.cost, ours.parameters())
+            self._known[VecpropPass] = _arrays_of(ours)
         contestant.train(1)
         wanted = self._known[VecpropPass]
-        found = _joined(contestant.cost, contestant.parameters())
-        return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+        least = 1e-3 * max(map(np.linalg.norm, wanted))  # an array of hardly anything but rounding
+        pairs = zip(_arrays_of(contestant), wanted, strict=True)
+        return max(float(np.linalg.norm(a - w) / max(np.linalg.norm(w), least)) for a, w in pairs)
 
     def _of_training(self, contestant: Any, data: Any) -> float:
         kind = VecpropSteps
@@ -204,9 +205,10 @@ def draw_starts(work: Any) -> Pairs:
     return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
 
 
-def _joined(cost: Any, gradients: Pairs) -> np.ndarray:
-    parts = [np.ravel(np.asarray(a, dtype=np.float64)) for layer in gradients for a in layer]
-    return np.concatenate([[float(cost)], *parts])
+def _arrays_of(contestant: Any) -> list[np.ndarray]:
+    """Return the cost of a pass and its gradients, in float64."""
+    gradients = [np.asarray(a, dtype=np.float64) for layer in contestant.parameters() for a in layer]
+    return [np.asarray([float(contestant.cost)]), *gradients]
 
 
 def release(names: Iterable[str]) -> None:
