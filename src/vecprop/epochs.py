@@ -176,7 +176,9 @@ def _stages(
         if run.backend.fuses and g.elementwise:
             g = Fused(g, run.backend.fuse)
         norm = BatchNorm(next(scales), w, m) if normalized else None
-        dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype) if rate else None
+        dropped = None
+        if rate:
+            dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype, run.backend.fuse)
         activations.append(Stage(g, norm, dropped) if normalized or rate else g)
         norms += [norm] if norm is not None else []
     return Pass((*activations, net.output), net.output, net.loss), norms
