@@ -3,7 +3,6 @@
 Nothing is computed: the arrays have an address and no memory. What the kernels compute is tested on a GPU (`make gpu`).
 """
 
-import numpy as np
 import pytest
 
 from vecprop import activations, dropout, optimizers
@@ -103,7 +102,7 @@ def test_a_mask_is_one_kernel():
 
 
 def test_batches_are_operands_as_they_are():
-    """In rows of memory a batch is contiguous; cut out of columns it is not, and CuPy would copy it for each product."""
+    """In rows of memory a batch is contiguous; cut out of columns it is not, and each product would copy it."""
     n, m, size = 6, 50, 8
     X = array((n, m), strides=(4, 4 * n))  # as `arrange` leaves it
     cut = cut_columns(xp, X, m // size, size)
@@ -113,10 +112,10 @@ def test_batches_are_operands_as_they_are():
     assert not plain.flags.f_contiguous and not plain.flags.c_contiguous
 
 
-def test_only_what_is_multiplied_is_arranged(monkeypatch):
+def test_only_what_is_multiplied_is_arranged():
+    """X here is in rows of memory already, so that nothing has to be computed."""
     backend = object.__new__(vecprop_cupy.CuPyBackend)
-    monkeypatch.setattr(cupy, "asfortranarray", lambda a: np.asfortranarray(a))
-    X, Y = np.ones((3, 4)), np.ones((2, 4))
+    X, Y = array((3, 4), strides=(4, 12)), array((2, 4))
     arranged, same, none = backend.spread((X, Y, None), batches=True)
     assert arranged.flags.f_contiguous and same is Y and none is None
     assert backend.spread((X, Y, None), batches=False)[0] is X
