@@ -5,9 +5,9 @@ Nothing is computed: the arrays have an address and no memory. What the kernels 
 
 import pytest
 
-from vecprop import activations, dropout, optimizers
+from vecprop import activations, dropout, losses, optimizers
 from vecprop.backend import cut_columns
-from vecprop.stages import Fused
+from vecprop.stages import Fused, FusedLoss
 
 cupy = pytest.importorskip("cupy")
 xp = pytest.importorskip("array_api_compat.cupy")
@@ -65,6 +65,27 @@ def test_an_activation_is_one_kernel_each_way(g, dtype):
     fused = Fused(g, record)
     fused.function(xp, Z)
     fused.backward(xp, Z, Z, Z)
+    assert record.dtypes == [[dtype], [dtype]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "output"),
+    [
+        (losses.BinaryCrossEntropy(), activations.Sigmoid()),
+        (losses.BinaryCrossEntropy(smoothing=0.1), activations.Sigmoid()),
+        (losses.SquaredError(), activations.Identity()),
+        (losses.SquaredError(), activations.Tanh()),
+        (losses.Huber(2.0), activations.Identity()),
+        (losses.Poisson(), activations.Exp()),
+    ],
+    ids=lambda value: value.name,
+)
+def test_a_loss_is_one_kernel_each_way(loss, output, dtype):
+    record, Z = Recorder(), array((3, 4), dtype)
+    fused = FusedLoss(loss, record)
+    fused.values(xp, output, Z, Z, Z)
+    fused.dZ(xp, output, Z, Z, Z)
     assert record.dtypes == [[dtype], [dtype]]
 
 

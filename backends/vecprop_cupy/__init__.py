@@ -26,7 +26,7 @@ __all__ = ["CuPyBackend"]
 
 
 # What a function raises that `cupy.fuse` cannot trace, a user's own activation for example.
-_CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError)
+_CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError, LookupError)
 
 
 class CuPyBackend(Backend):
