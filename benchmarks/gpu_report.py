@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -322,7 +323,7 @@ def draw_ladder(record: Record, path: Path, dpi: float = 110) -> None:
                 look = {"color": COLOURS[k], "linestyle": style, "marker": "os^D"[k % 4], "markersize": 4}
                 axes.plot(*zip(*points, strict=True), label=f"{backend}, {word}", **look)
         axes.set(xscale="log", yscale="log", xlabel="examples m", title=f"network {network}, float32")
-        axes.yaxis.set_major_formatter(lambda seconds, _: duration(seconds).replace(".00", ""))
+        axes.yaxis.set_major_formatter(lambda seconds, _: re.sub(r"\.0+ ", " ", duration(seconds)))
         axes.grid(alpha=0.3)
     all_axes[0].set_ylabel("cost and gradients, time of a pass")
     all_axes[-1].legend(fontsize=8)
@@ -343,8 +344,9 @@ def draw_shares(record: Record, path: Path, dpi: float = 110) -> None:
         title = f"{name}: at least {duration(least.seconds)}, by {least.by}"
         axes.text(0.008, y - 0.5, title, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8, weight="bold")
         for peer, share in shares:
-            axes.barh(y, share, height=0.75, color=COLOURS[0 if peer.startswith("vecprop") else 1])
-            axes.text(share + 0.01, y, f"{100 * share:.0f} %", va="center", fontsize=7)
+            ours = peer.startswith(("vecprop", "shared", "singles"))
+            axes.barh(y, share, height=0.75, color=COLOURS[0 if ours else 1])
+            axes.text(share + 0.01, y, _percent(share), va="center", fontsize=7)
             ticks.append((y, NAMES[peer]))
             y += 1
         y += 1.4
@@ -352,7 +354,7 @@ def draw_shares(record: Record, path: Path, dpi: float = 110) -> None:
     axes.set_xlim(0, 1.12 * max(1.0, *(share for shares in groups.values() for _, share in shares)))
     axes.axvline(1, color="0.3", linewidth=1, linestyle=LINES[1] if len(LINES) > 1 else "--")
     axes.set_yticks(*zip(*ticks, strict=True), fontsize=7)
-    axes.set_xlabel("least time / measured time")
+    axes.set_xlabel("least time / measured time" + ("; a tiny run, its figures mean nothing" if record.tiny else ""))
     save(axes, path, dpi)
 
 
