@@ -75,7 +75,7 @@ bench-estimators: env
 
 # As for `gpu`: the machine's Python. PyTorch and optax take part if they are there. BENCH_GPU="--part steps" measures a
 # part; BENCH_GPU="--backend numpy --backend jax --tiny" looks on any machine whether everything runs.
-BENCH_GPU ?= --limit 540 --out benchmarks/results/gpu.json
+BENCH_GPU ?= --limit 500 --out benchmarks/results/gpu.json
 bench-gpu:
 	PYTHONPATH=src:backends $(PYTHON) benchmarks/gpu.py $(BENCH_GPU)
 

@@ -5,6 +5,7 @@ Each has its data where it computes before the clock starts.
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+# JAX would take three quarters of the device at its first use, whoever imports it.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import vecprop as vp
 from peer_gradients import JaxPass, TorchPass, VecpropPass

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 
 class DeviceMemory(NamedTuple):
-    """Bytes in use with the examples on the device and nothing computed, and the most bytes in use afterwards.
+    """Bytes in use when a contestant is ready, its examples on the device, and the most bytes in use afterwards.
 
     None where the library does not tell, as on a CPU.
     """
@@ -115,7 +115,7 @@ def memory_of(peer: str, make: Callable[[], Any]) -> DeviceMemory:
     return library().watch(lambda: contestant.train(1))  # type: ignore[no-any-return]
 
 
-def in_its_own_process(peer: str, workload: str, options: list[str], seconds: float = 120.0) -> DeviceMemory | str:
+def in_its_own_process(peer: str, workload: str, options: list[str], seconds: float = 60.0) -> DeviceMemory | str:
     """Return what `memory_of` finds in a process of its own, or why there is nothing."""
     script = str(Path(__file__).with_name("gpu.py"))
     command = [sys.executable, script, "--memory-of", peer, "--only", workload, *options]

@@ -280,7 +280,7 @@ def memory_table(record: Record) -> str:
     for found in record.memory:
         sizes = [_mebibytes(found["before"]), _mebibytes(found["peak"])]
         rows.append([found["workload"], NAMES[found["peer"]], *sizes, found["reason"]])
-    return _markdown(["", "", "examples on the device", "peak", ""], rows)
+    return _markdown(["", "", "ready, examples on the device", "peak", ""], rows)
 
 
 def _mebibytes(count: int | None) -> str:

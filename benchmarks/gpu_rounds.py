@@ -37,7 +37,7 @@ class Cell(Row):
     Attributes
     ----------
     difference : float or None
-        How far its cost was off in the check, as a share of what the training changed it by; of gradients the relative
+        How far its cost was off in the check, as a share of what training changes it by; of gradients the relative
         error of the worst array.
     transfer : float or None
         Seconds in which its examples came to the device.
@@ -79,16 +79,20 @@ def compare(
     for name, cell in new.items():
         with _reason_instead(cell), products_in(work.precision):
             limit.require()
-            contestant = kinds[name](work, data)
-            cell.transfer = getattr(contestant, "transfer", None)
-            cell.first = _first_call(contestant)
-            cell.difference = check.difference(contestant, data)
-            ready[name] = contestant, _epochs_in(contestant, seconds / rounds)
+            ready[name] = _prepared(kinds[name](work, data), cell, check, data, seconds / rounds)
         save()
     _take_turns(ready, new, rounds, work, limit)
     save()
     ready.clear()
     release(kinds)
+
+
+def _prepared(contestant: Any, cell: Cell, check: Reference, data: Any, seconds: float) -> tuple[Any, int]:
+    """Return a contestant that has compiled and has been checked, and how many epochs fill so many seconds."""
+    cell.transfer = getattr(contestant, "transfer", None)
+    cell.first = _first_call(contestant)
+    cell.difference = check.difference(contestant, data)
+    return contestant, _epochs_in(contestant, seconds)
 
 
 def _take_turns(ready: dict[str, Any], cells: dict[str, Cell], rounds: int, work: Any, limit: TimeLimit) -> None:
@@ -173,8 +177,8 @@ class Reference:
             self._known[kind] = self._cost(start, data), self._cost(ours.train_exactly(epochs, start), data)
         before, wanted = self._known[kind]
         found = self._cost(trained(contestant, epochs, start), data)
-        k = found.size  # of networks one after the other only the first few
-        return float(np.max(np.abs(found - wanted[:k]) / np.abs(wanted[:k] - before[:k])))
+        # of networks one after the other there are only the first few; among many one may have hardly changed
+        return float(np.max(np.abs(found - wanted[: found.size])) / np.mean(np.abs(wanted - before)))
 
     def _cost(self, params: Pairs, data: Any) -> np.ndarray:
         """Return the cost of some examples, in float64, one for each network."""
