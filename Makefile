@@ -10,7 +10,7 @@ JOBS ?= 2
 PYODIDE ?= 314.0.7
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
+.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
+	@echo "make bench-gpu   on a GPU: bounds, training, gradients, K networks, memory; from the source tree; eight minutes"
 	@echo "make reliability   the long tests of reliability, and the table of docs/reliability.md from what they measured"
 	@echo "make audit   known vulnerabilities of what is installed, by pip-audit; needs the network"
 	@echo "make mutants   mistakes put into the mathematical core, one at a time: which of them no test notices; half an hour"
@@ -71,6 +72,12 @@ bench-peers: env
 
 bench-estimators: env
 	$(BIN)/python benchmarks/estimators.py --out benchmarks/results/estimators.json
+
+# As for `gpu`: the machine's Python. PyTorch and optax take part if they are there. BENCH_GPU="--part steps" measures a
+# part; BENCH_GPU="--backend numpy --backend jax --tiny" looks on any machine whether everything runs.
+BENCH_GPU ?= --limit 500 --out benchmarks/results/gpu.json
+bench-gpu:
+	PYTHONPATH=src:backends $(PYTHON) benchmarks/gpu.py $(BENCH_GPU)
 
 # The long versions, for an hour or two; docs/reliability.md is written from what they measured.
 reliability: env

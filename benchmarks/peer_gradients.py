@@ -8,7 +8,7 @@ import numpy as np
 
 import vecprop as vp
 from peer_optax import make_cost
-from peer_torch import make_loss, make_model
+from peer_torch import copy_parameters, linear_layers, make_loss, make_model
 from peer_trainers import Pairs, Trainer, UnavailableError, import_or_unavailable, usable_cores
 
 
@@ -85,17 +85,15 @@ class VecpropJaxPass(VecpropPass):
 class TorchPass(GradientPass):
     """PyTorch eager: `zero_grad`, the cost, `backward`."""
 
+    device = "cpu"
+
     def build(self) -> None:
         """Make the model with the parameters to start from."""
         self.torch = torch = import_or_unavailable("torch")
         torch.set_num_threads(usable_cores())
-        self.model = make_model(torch, self.work.sizes, self.work.hidden)
-        self.linear = [layer for layer in self.model if hasattr(layer, "weight")]
-        with torch.no_grad():
-            for layer, (W, b) in zip(self.linear, self.start, strict=True):
-                layer.weight.copy_(torch.from_numpy(W))
-                layer.bias.copy_(torch.from_numpy(b[:, 0]))
-        self.X, self.T = torch.from_numpy(self.data.rows), torch.from_numpy(self.data.targets)
+        self.model = make_model(torch, self.work.sizes, self.work.hidden).to(self.device)
+        copy_parameters(torch, self.model, self.start)
+        self.X, self.T = (torch.from_numpy(a).to(self.device) for a in (self.data.rows, self.data.targets))
         self.loss = make_loss(torch, self.work.output)
 
     def epoch(self, number: int) -> None:  # noqa: ARG002
@@ -104,10 +102,13 @@ class TorchPass(GradientPass):
         cost = self.loss(self.model(self.X), self.T)
         cost.backward()
         self.cost = cost.detach()
+        if self.device != "cpu":
+            self.torch.cuda.synchronize()
 
     def parameters(self) -> Pairs:
         """Return the gradients."""
-        return [(layer.weight.grad.numpy(), layer.bias.grad.numpy()[:, None]) for layer in self.linear]
+        linear = linear_layers(self.model)
+        return [(a.weight.grad.cpu().numpy(), a.bias.grad.cpu().numpy()[:, None]) for a in linear]
 
 
 class JaxPass(GradientPass):

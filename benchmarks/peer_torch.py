@@ -14,13 +14,14 @@ class TorchTrainer(Trainer):
     """As its tutorials have it: `randperm`, an index for each batch, `zero_grad`, `backward`, `step`."""
 
     fused: bool | None = None
+    device = "cpu"
 
     def build(self) -> None:
         """Make the model; the number of threads is that of the cores."""
         self.torch = torch = import_or_unavailable("torch")
         torch.set_num_threads(usable_cores())
-        self.model = make_model(torch, self.work.sizes, self.work.hidden)
-        self.X, self.T = torch.from_numpy(self.data.rows), torch.from_numpy(self.data.targets)
+        self.model = make_model(torch, self.work.sizes, self.work.hidden).to(self.device)
+        self.X, self.T = (torch.from_numpy(a).to(self.device) for a in (self.data.rows, self.data.targets))
         self.criterion = make_loss(torch, self.work.output)
         self.loss = self.cost
 
@@ -30,11 +31,8 @@ class TorchTrainer(Trainer):
 
     def begin(self, start: Pairs) -> None:
         """Copy the parameters in and make a new Adam."""
-        torch, linear = self.torch, [layer for layer in self.model if hasattr(layer, "weight")]
-        with torch.no_grad():
-            for layer, (W, b) in zip(linear, start, strict=True):
-                layer.weight.copy_(torch.from_numpy(W))
-                layer.bias.copy_(torch.from_numpy(b[:, 0]))
+        torch = self.torch
+        copy_parameters(torch, self.model, start)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=self.fused)
 
     def epoch(self, number: int) -> None:
@@ -42,8 +40,9 @@ class TorchTrainer(Trainer):
         if self.work.full_batch:
             self.step(self.X, self.T)
             return
-        m, B = self.work.m, self.work.batch_size
-        order = self.torch.randperm(m) if self.order is None else self.torch.from_numpy(self.order(number))
+        m, B, torch, device = self.work.m, self.work.batch_size, self.torch, self.device
+        given = None if self.order is None else torch.from_numpy(self.order(number)).to(device)
+        order = torch.randperm(m, device=device) if given is None else given
         for i in range(0, m, B):
             batch = order[i : i + B]
             self.step(self.X[batch], self.T[batch])
@@ -54,15 +53,20 @@ class TorchTrainer(Trainer):
         self.loss(X, T).backward()
         self.optimizer.step()
 
+    def finish(self) -> None:
+        """Wait for the device."""
+        if self.device != "cpu":
+            self.torch.cuda.synchronize()
+
     def parameters(self) -> Pairs:
         """Return the model's parameters."""
-        linear = [layer for layer in self.model if hasattr(layer, "weight")]
-        return [(a.weight.detach().numpy().copy(), a.bias.detach().numpy()[:, None].copy()) for a in linear]
+        pairs = [(a.weight.detach().cpu().numpy(), a.bias.detach().cpu().numpy()) for a in linear_layers(self.model)]
+        return [(W.copy(), b[:, None].copy()) for W, b in pairs]
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Return the logits."""
         with self.torch.no_grad():
-            return self.model(self.torch.from_numpy(rows)).numpy()
+            return self.model(self.torch.from_numpy(rows).to(self.device)).cpu().numpy()
 
 
 class TorchFusedTrainer(TorchTrainer):
@@ -88,6 +92,19 @@ def make_model(torch: Any, sizes: tuple[int, ...], hidden: str) -> Any:
     for n_in, n in pairwise(sizes):
         layers += [torch.nn.Linear(n_in, n), activation()]
     return torch.nn.Sequential(*layers[:-1])
+
+
+def linear_layers(model: Any) -> list[Any]:
+    """Return the layers that have parameters."""
+    return [layer for layer in model if hasattr(layer, "weight")]
+
+
+def copy_parameters(torch: Any, model: Any, start: Pairs) -> None:
+    """Write parameters into a model, where it is."""
+    with torch.no_grad():
+        for layer, (W, b) in zip(linear_layers(model), start, strict=True):
+            layer.weight.copy_(torch.from_numpy(W))
+            layer.bias.copy_(torch.from_numpy(b[:, 0]))
 
 
 def make_loss(torch: Any, output: str) -> Any:

@@ -31,13 +31,13 @@ class VecpropTrainer(Trainer):
         except vp.BackendError as error:
             raise UnavailableError(str(error)) from error
         self.net = self.work.network()
-        self.first: float | None = None
+        self.X, self.Y = self.data.rows.T, self.data.columns
 
     def fit(self, epochs: int, **arguments: Any) -> vp.FitResult:
         """Train so many epochs."""
         given = {"optimizer": Adam(1e-3), "batch_size": self.work.batch_size, "seed": self.seed, "dtype": "float32"}
-        X, Y = self.data.rows.T, self.data.columns
-        return vp.fit(self.net, X, Y, epochs=epochs, backend=self.backend, progress=False, **given | arguments)
+        given |= {"epochs": epochs, "backend": self.backend, "progress": False}
+        return vp.fit(self.net, self.X, self.Y, **given | arguments)
 
     def train(self, epochs: int) -> Timed:
         """Time the epochs after the first, which compiles."""

@@ -398,14 +398,15 @@ def test_the_rule_goes_through_fuse(name):
 
     def fuse(function):
         def kernel(*arguments):
-            seen.append(arguments[0].shape)
+            seen.append(np.shape(arguments[0]))
             return function(*arguments)
 
         return kernel
 
     fused = optimizer.update(at_step(grads, 0), optimizer.init(tree), tree, 0.3, fuse)
     plain = optimizer.update(at_step(grads, 0), optimizer.init(tree), tree, 0.3)
-    assert seen == list(SHAPES)
+    numbers = [()] if isinstance(optimizer, Adam) else []  # its correction
+    assert seen == [*numbers, *SHAPES]
     for a, b in zip(leaves_of(fused), leaves_of(plain), strict=True):
         np.testing.assert_array_equal(a, b)
 

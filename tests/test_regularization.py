@@ -8,7 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
-from vecprop import activations, dropout, epochs, normalization, stages
+from vecprop import activations, dropout, epochs, losses, normalization, stages
 from vecprop.evaluation import plain_layers
 from vecprop.regularization import add_penalties, penalties
 from vecprop.streams import DROPOUT
@@ -93,6 +93,35 @@ def test_which_stages_are_the_same():
     assert stage == stage and stage != stages.Stage(tanh)
     fused = stages.Fused(tanh, len)
     assert fused == stages.Fused(activations.Tanh(), len) and fused not in (stages.Fused(relu, len), tanh)
+    loss = stages.FusedLoss(losses.Huber(2.0), len)
+    assert loss == stages.FusedLoss(losses.Huber(2.0), len) and hash(loss) == hash(stages.FusedLoss(loss.loss, len))
+    assert loss not in (stages.FusedLoss(losses.Huber(1.0), len), losses.Huber(2.0))
+
+
+class Fusing(vp.Backend):
+    """A backend that makes kernels of elementwise functions; here they stay what they are, and are counted."""
+
+    fuses = True
+
+    def fuse(self, function):
+        self.fused.add(type(function).__name__ + "." + getattr(function, "method", ""))
+        return function
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+def test_a_backend_that_fuses_trains_the_same(output):
+    """Bit for bit; a loss over outputs that depend on one another is left as it is."""
+    net = vp.Network((3, 5, 2), hidden="gelu", output=output)
+    params, X, Y, _ = make_problem(net, m=12)
+    fusing = Fusing(xp, "fusing")
+    fusing.fused = set()
+    given = {"optimizer": vp.Adam(0.01), "epochs": 2, "batch_size": 5, "dropout": 0.2, "params": params}
+    plain, fused = (vp.fit(net, X, Y, backend=backend, **given) for backend in (PLAIN, fusing))
+    for a, b in zip(plain.params, fused.params, strict=True):
+        np.testing.assert_array_equal(a.W, b.W)
+        np.testing.assert_array_equal(a.b, b.b)
+    assert {"Kept.", "Correction.", "Rule.", "_Bound.function", "_Bound.backward"} <= fusing.fused
+    assert ({"_Bound.values", "_Bound.dZ"} <= fusing.fused) == (output != "softmax")
 
 
 def test_words_of_64_bits_give_the_same_masks():

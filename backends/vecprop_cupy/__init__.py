@@ -26,7 +26,7 @@ __all__ = ["CuPyBackend"]
 
 
 # What a function raises that `cupy.fuse` cannot trace, a user's own activation for example.
-_CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError)
+_CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError, LookupError)
 
 
 class CuPyBackend(Backend):
@@ -56,6 +56,23 @@ class CuPyBackend(Backend):
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as one kernel, or as it is if it cannot be traced; equal functions share a kernel."""
         return _fused(function)
+
+    def arrange(self, array: Array) -> Array:
+        """Return the examples in rows of memory: a batch of them is then one piece, which cuBLAS takes as it is.
+
+        CuPy copies an operand of a product that is contiguous in neither order, as some columns of an array are.
+        """
+        return cupy.asfortranarray(array)
+
+    def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:
+        """Return the data with X arranged for batches; Y is in no product, and elementwise kernels read its rows."""
+        return (self.arrange(data[0]), *data[1:]) if batches else data
+
+    def take_columns(self, array: Array, order: Array) -> Array:
+        """Return the columns in an order, in the memory order in which they are; `take` itself knows only one."""
+        if array.flags.c_contiguous:
+            return super().take_columns(array, order)
+        return cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
         """Return all columns at once, or as many as take a quarter of the memory that is free."""

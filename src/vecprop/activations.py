@@ -160,6 +160,10 @@ class LeakyReLU(Activation):
         """Return slope where Z < 0 and 1 elsewhere."""
         return xp.where(real_part(xp, Z) >= 0, xp.ones_like(Z), self.slope)
 
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return dA ∘ g′(Z), without an array of g′."""
+        return xp.where(real_part(xp, Z) >= 0, dA, self.slope * dA)
+
 
 class ReLU(Activation):
     """The rectified linear unit (E19): g(z) = max(0, z); g′ = 0 for z < 0, 1 for z ≥ 0.
@@ -317,7 +321,8 @@ class GELU(Activation):
     def _inner(xp: Namespace, Z: Array) -> tuple[Array, Array]:
         """Return u and du/dz."""
         # Beyond |z| = 10 tanh(u) is 1 to the last bit and z³ may overflow: cut z there.
-        z = xp.where(xp.abs(real_part(xp, Z)) > 10.0, 10.0 * xp.sign(real_part(xp, Z)), Z)
+        x = real_part(xp, Z)
+        z = xp.where(x > 10.0, 10.0, xp.where(x < -10.0, -10.0, Z))
         c = math.sqrt(2 / math.pi)
         return c * z * (1.0 + 0.044715 * z * z), c * (1.0 + 3 * 0.044715 * z * z)
 

@@ -221,7 +221,7 @@ class Backend:
         """
         xp = self.xp
         if order is not None:
-            data = tuple(None if a is None else take_columns(xp, a, order) for a in data)
+            data = tuple(None if a is None else self.take_columns(a, order) for a in data)
         m = next(a.shape[-1] for a in data if a is not None)
         whole = m // batch_size
         present = [a is not None for a in data]
@@ -238,6 +238,10 @@ class Backend:
             carry, last = step(carry, rest, tuple(a[whole, ...] for a in inputs))
             outputs = tuple(xp.concat([o, a[None, ...]]) for o, a in zip(outputs, last, strict=True))
         return carry, outputs
+
+    def take_columns(self, array: Array, order: Array) -> Array:
+        """Return columns of data as `arrange` left them, in an order (m,), or in K orders (K, m) as a stack."""
+        return take_columns(self.xp, array, order)
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         """Return the sum of function(*blocks) over blocks of the arrays' last axis; the last block may be smaller.

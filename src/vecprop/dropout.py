@@ -9,7 +9,9 @@ The generator is Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, 20
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from vecprop.streams import DROPOUT
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -36,29 +40,25 @@ def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> t
     >>> [hex(int(word[0])) for word in threefry(np, zero, zero, zero, zero)]
     ['0x6b200159', '0x99ba4efe']
     """
-    keys = (key0, key1, key0 ^ key1 ^ _word(xp, _PARITY, key0))
+    # Numbers beside words are plain: an array of one would come from the host, each time.
+    keys = (key0, key1, key0 ^ key1 ^ _PARITY)
     x0, x1 = _cut(xp, x0 + keys[0]), _cut(xp, x1 + keys[1])
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
             x0 = _cut(xp, x0 + x1)
             x1 = _rotated(xp, x1, rotation) ^ x0
         x0 = _cut(xp, x0 + keys[(group + 1) % 3])
-        x1 = _cut(xp, x1 + (keys[(group + 2) % 3] + _word(xp, group + 1, key0)))
+        x1 = _cut(xp, x1 + (keys[(group + 2) % 3] + (group + 1)))
     return x0, x1
-
-
-def _word(xp: Namespace, value: int, like: Array) -> Array:
-    """Return a number as a word beside another one."""
-    return xp.asarray(value, dtype=like.dtype, **device_of(like))
 
 
 def _cut(xp: Namespace, x: Array) -> Array:
     """Return a sum or a shifted word modulo 2³²: as it is, if words have 32 bits."""
-    return x if x.dtype == xp.uint32 else x & _word(xp, _ALL_BITS, x)
+    return x if x.dtype == xp.uint32 else x & _ALL_BITS
 
 
 def _rotated(xp: Namespace, x: Array, bits: int) -> Array:
-    return _cut(xp, x << _word(xp, bits, x)) | (x >> _word(xp, 32 - bits, x))
+    return _cut(xp, x << bits) | (x >> (32 - bits))
 
 
 def _words(xp: Namespace, x: Array) -> Array:
@@ -88,7 +88,9 @@ def kept_share(rate: float) -> float:
     return min(max(round((1.0 - rate) * _LEVELS), 1), _LEVELS - 1) / _LEVELS
 
 
-def mask(xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: Any) -> Array:
+def mask(
+    xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: Any, fuse: Fuse = lambda function: function
+) -> Array:
     """Return D / keep (…, n, m): 1/keep where a unit is kept in a column, 0 where it is dropped (E33).
 
     Parameters
@@ -101,6 +103,8 @@ def mask(xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: 
         The places of the columns in the batch.
     rate : float
         The share that is dropped, in [0, 1); `kept_share` says how it is rounded.
+    fuse : function
+        Makes one kernel of an elementwise function (`Backend.fuse`).
 
     Examples
     --------
@@ -113,8 +117,27 @@ def mask(xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: 
     key, columns = _words(xp, key), _words(xp, columns)
     unit = xp.reshape(xp.arange(quarter, dtype=columns.dtype, **device_of(columns)), (quarter, 1))
     key0, key1 = key[..., 0, None, None], key[..., 1, None, None]
-    words = threefry(xp, key0, key1, unit ^ xp.zeros_like(columns), columns ^ xp.zeros_like(unit))
-    halves = [part for word in words for part in (word & _word(xp, 0xFFFF, word), word >> _word(xp, 16, word))]
-    draws = xp.concat(halves, axis=-2)[..., :n, :]
-    keep = kept_share(rate)
-    return xp.astype(draws < _word(xp, round(keep * _LEVELS), draws), dtype) * (1.0 / keep)
+    parts = fuse(Kept(xp, kept_share(rate), dtype))(key0, key1, unit, columns[None, :])
+    return xp.concat(list(parts), axis=-2)[..., :n, :]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The mask entries of four units from one call of the generator, elementwise: equal if they decide the same."""
+
+    xp: Namespace
+    keep: float
+    dtype: Any
+
+    def __call__(self, key0: Array, key1: Array, unit: Array, column: Array) -> tuple[Array, Array, Array, Array]:
+        """Return 1/keep or 0 for the lower and the upper half of both words."""
+        first, second = threefry(self.xp, key0, key1, unit, column)
+        return (
+            self._decided(first & 0xFFFF),
+            self._decided(first >> 16),
+            self._decided(second & 0xFFFF),
+            self._decided(second >> 16),
+        )
+
+    def _decided(self, draw: Array) -> Array:
+        return self.xp.astype(draw < round(self.keep * _LEVELS), self.dtype) * (1.0 / self.keep)

@@ -17,7 +17,7 @@ from vecprop.network import Network
 from vecprop.normalization import BatchNorm, Scale, Statistics, update_statistics
 from vecprop.optimizers import Optimizer, Slots, clip_by_norm
 from vecprop.propagation import Layer, Params, per_column
-from vecprop.stages import Fused, Pass, Stage
+from vecprop.stages import Fused, FusedLoss, Pass, Stage
 from vecprop.trees import leaves_of, map_trees
 
 Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
@@ -176,9 +176,14 @@ def _stages(
         if run.backend.fuses and g.elementwise:
             g = Fused(g, run.backend.fuse)
         norm = BatchNorm(next(scales), w, m) if normalized else None
-        dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype) if rate else None
+        dropped = None
+        if rate:
+            dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype, run.backend.fuse)
         activations.append(Stage(g, norm, dropped) if normalized or rate else g)
         norms += [norm] if norm is not None else []
+    if run.backend.fuses and net.output.elementwise:
+        last, loss = Fused(net.output, run.backend.fuse), FusedLoss(net.loss, run.backend.fuse)
+        return Pass((*activations, last), net.output, loss), norms
     return Pass((*activations, net.output), net.output, net.loss), norms
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vecprop.backend import take_columns
+from vecprop.backend import Backend, take_columns
 from vecprop.columns import Columns
 from vecprop.dropout import step_keys
 from vecprop.epochs import Data, Penalties, Run, epoch
@@ -38,7 +38,8 @@ Callback = Callable[[TrainingState, History], Any]
 # One compiled call does several short epochs: enough of them that the call itself does not count, and few enough that
 # Ctrl-C and the progress bar do not wait long.
 _STEPS_A_CALL = 256
-_MOST_WORK_A_CALL = 2e9  # multiplications
+_MOST_WORK_A_CALL = 2e9  # multiplications, a few hundredths of a second
+_MOST_WORK_A_CALL_ON_A_GPU = 5e11
 
 
 class Plan(NamedTuple):
@@ -151,7 +152,7 @@ def _epochs_a_call(plan: Plan) -> int:
     if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
         return 1
     work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
-    most = max(1, min(-(-_STEPS_A_CALL // plan.steps_an_epoch), int(_MOST_WORK_A_CALL / work)))
+    most = most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work)
     if plan.stopping is not None and plan.stopping.patience is not None:
         # Epochs after which it cannot have run out yet; a stack keeps networks at their stops. Where a program takes
         # long to compile, that for one epoch, which the last ones need, has to do for all.
@@ -160,6 +161,17 @@ def _epochs_a_call(plan: Plan) -> int:
     calls = -(-plan.epochs // most)
     # even shares: the last call is as long as the others or nearly so, and there are two programs at most
     return -(-plan.epochs // calls)
+
+
+def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
+    """Return the most epochs, each of so many steps and multiplications (of one forward pass), that one call does.
+
+    >>> from vecprop.selection import get_backend
+    >>> most_epochs_a_call(get_backend("numpy"), steps=100, work=1e6)
+    3
+    """
+    most = _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
+    return max(1, min(-(-_STEPS_A_CALL // steps), int(most / work)))
 
 
 def _epochs_before_a_stop(plan: Plan, state: TrainingState) -> float:

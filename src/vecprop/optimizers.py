@@ -74,7 +74,7 @@ class Elementwise:
     ) -> tuple[Any, Slots]:
         """Return the parameters and the slots after one step, of size `learning_rate` unless `rate` is given."""
         rate = _default_rate(self.learning_rate) if rate is None else rate
-        scalars, remembered = self.scalars(slots, rate)
+        scalars, remembered = self.scalars(slots, rate, fuse)
         xp = array_namespace(next(leaves_of(params)))
 
         fused = fuse(Rule(self, xp))
@@ -83,7 +83,12 @@ class Elementwise:
         params, *trees = unzip_trees(moved, 1 + self.slot_count, params)
         return params, (*trees, *remembered)
 
-    def scalars(self, slots: Slots, rate: Array | float) -> tuple[tuple[Array | float, ...], Slots]:  # noqa: ARG002
+    def scalars(
+        self,
+        slots: Slots,  # noqa: ARG002
+        rate: Array | float,
+        fuse: Fuse,  # noqa: ARG002
+    ) -> tuple[tuple[Array | float, ...], Slots]:
         """Return what the rule takes beside arrays, one number for all parameters, and the slots that are numbers."""
         return (rate,), ()
 
@@ -352,11 +357,10 @@ class Adam(Elementwise):
         """Return (M, S, c₁, c₂), all zero."""
         return (*super().init(params), _scalar_zero(params), _scalar_zero(params))
 
-    def scalars(self, slots: Slots, rate: Array | float) -> tuple[tuple[Array | float, ...], Slots]:
+    def scalars(self, slots: Slots, rate: Array | float, fuse: Fuse) -> tuple[tuple[Array | float, ...], Slots]:
         """Return α√c₂/c₁ and ε√c₂, so that the rule divides by neither c, and the new (c₁, c₂)."""
-        c1, c2 = (b * c + (1.0 - b) for b, c in zip((self.beta1, self.beta2), slots[2:], strict=True))
-        root = array_namespace(c2).sqrt(c2)
-        return (rate * root / c1, self.epsilon * root), (c1, c2)
+        step, epsilon, c1, c2 = fuse(Correction(self, array_namespace(slots[2])))(rate, *slots[2:])
+        return (step, epsilon), (c1, c2)
 
     def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
         """Return P - (α√c₂/c₁) M / (√S + ε√c₂), M and S."""
@@ -364,6 +368,21 @@ class Adam(Elementwise):
         M = self.beta1 * M + (1.0 - self.beta1) * G
         S = self.beta2 * S + (1.0 - self.beta2) * (G * G)
         return P - step * M / (xp.sqrt(S) + epsilon), M, S
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What makes up for Adam's start at zero, as a function (α, c₁, c₂) of arrays: equal if it computes the same."""
+
+    optimizer: Adam
+    xp: Namespace
+
+    def __call__(self, rate: Array | float, c1: Array, c2: Array) -> tuple[Array, ...]:
+        """Return α√c₂/c₁, ε√c₂ and the new c₁ and c₂."""
+        beta1, beta2 = self.optimizer.beta1, self.optimizer.beta2
+        c1, c2 = beta1 * c1 + (1.0 - beta1), beta2 * c2 + (1.0 - beta2)
+        root = self.xp.sqrt(c2)
+        return rate * root / c1, self.optimizer.epsilon * root, c1, c2
 
 
 @dataclass(frozen=True)

@@ -62,17 +62,39 @@ class Fused(Activation):
         return self._fuse(_Bound(self.g, "backward", xp))(dA, Z, A)
 
 
+class FusedLoss(Loss):
+    """A loss whose values and whose dZ are one kernel each, for an output of which each unit is by itself."""
+
+    def __init__(self, loss: Loss, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self.loss, self._fuse = loss, fuse
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FusedLoss) and self.loss == other.loss
+
+    def __hash__(self) -> int:
+        return hash((FusedLoss, self.loss))
+
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
+        """Return the loss of each output of each example."""
+        return self._fuse(_Bound(self.loss, "values", xp, (output,)))(Z, A, Y)
+
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
+        """Return ∂(loss)/∂Z_L."""
+        return self._fuse(_Bound(self.loss, "dZ", xp, (output,)))(Z, A, Y)
+
+
 @dataclass(frozen=True)
 class _Bound:
-    """A method of an activation with its namespace: two of them are equal if they compute the same."""
+    """A method of an activation or a loss with what is no array: two of them are equal if they compute the same."""
 
-    g: Activation
+    of: Activation | Loss
     method: str
     xp: Namespace
+    others: tuple[Activation, ...] = ()
 
     def __call__(self, *arrays: Array) -> Array:
         """Return what the method gives."""
-        return getattr(self.g, self.method)(self.xp, *arrays)
+        return getattr(self.of, self.method)(self.xp, *self.others, *arrays)
 
 
 class Pass(NamedTuple):

@@ -1,0 +1,147 @@
+"""What a piece of work needs at least: operations, bytes and launches, and the time that follows from measured rates.
+
+    least time = the largest of   operations / rate,   bytes / bandwidth,   launches · time of a launch
+
+The operations are those of the matrix products, two for each multiplication. The bytes are those of the following
+sequence of kernels, each of which reads its inputs from memory and writes its results there once; so are the launches.
+
+    gather     X and Y of the batch, out of the whole            mini-batches only
+    product    Z_l = W_l A_{l-1}                                 l = 1 … L
+    pass       A_l = g(Z_l + b_l)                                l < L
+    pass       Z_L, Y -> dZ_L, with the cost
+    product    dW_l = dZ_l A_{l-1}ᵀ                              l = L … 1
+    product    dA_{l-1} = W_lᵀ dZ_l                              l > 1
+    pass       dA_{l-1}, A_{l-1} -> dZ_{l-1}, with db            l > 1
+    update     Adam: P, dP, M, S -> P, M, S                      training only
+
+It is a model, no law: what a cache keeps is not read again, and a share above 1 says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_UPDATE = 7  # numbers that Adam reads and writes for each parameter
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one step or pass needs.
+
+    Attributes
+    ----------
+    operations : int
+        Additions and multiplications of the matrix products.
+    bytes : int
+        Read and written.
+    launches : int
+        Kernels.
+    """
+
+    operations: int
+    bytes: int
+    launches: int
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the device reaches: products in operations a second, copies in bytes a second, one launch in seconds.
+
+    None where it was not measured.
+    """
+
+    products: float | None = None
+    bandwidth: float | None = None
+    launch: float | None = None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The least time of a piece of work in seconds, and what it is due to: "products", "bandwidth" or "launches"."""
+
+    seconds: float
+    by: str
+
+
+def products_of(sizes: Sequence[int], columns: int) -> int:
+    """Return the operations of the products: two for Z_l and for dW_l of each layer, and for dA of all but the first.
+
+    On paper, 2-4-1 and one example: Z 8 + 4 multiplications, dW as many, dA 4, in all 28, and as many additions.
+
+    >>> products_of((2, 4, 1), 1)
+    56
+    """
+    layers = [n * n_in for n_in, n in pairwise(sizes)]
+    return 2 * columns * (2 * sum(layers) + sum(layers[1:]))
+
+
+def numbers_of_a_pass(sizes: Sequence[int], columns: int) -> int:
+    """Return how many numbers the kernels of a forward and backward pass read and write.
+
+    On paper, 2-4-1 and one example. Products: Z_1 8 + 2 + 4, Z_2 4 + 4 + 1, dW_2 1 + 4 + 4, dW_1 4 + 2 + 8,
+    dA_1 4 + 1 + 4. Passes: A_1 4 + 4, dZ_2 1 + 1 + 1, dZ_1 4 + 4 + 4.
+
+    >>> numbers_of_a_pass((2, 4, 1), 1)
+    78
+    """
+    each = [(n * n_in, n_in * columns, n * columns) for n_in, n in pairwise(sizes)]
+    products = 2 * sum(map(sum, each)) + sum(map(sum, each[1:]))
+    hidden = sum(sizes[1:-1]) * columns
+    return products + 2 * hidden + 3 * sizes[-1] * columns + 3 * hidden
+
+
+def parameters_of(sizes: Sequence[int]) -> int:
+    """Return the number of weights and biases.
+
+    >>> parameters_of((2, 4, 1))
+    17
+    """
+    return sum(n * (n_in + 1) for n_in, n in pairwise(sizes))
+
+
+def pass_needs(sizes: Sequence[int], columns: int, itemsize: int = 4) -> Needs:
+    """Return what the cost and its gradients need (E11, E15): 3L - 1 products and 2L - 1 passes between them.
+
+    >>> pass_needs((2, 4, 1), 1)
+    Needs(operations=56, bytes=312, launches=8)
+    """
+    layers = len(sizes) - 1
+    launches = 3 * layers - 1 + 2 * layers - 1
+    return Needs(products_of(sizes, columns), itemsize * numbers_of_a_pass(sizes, columns), launches)
+
+
+def step_needs(sizes: Sequence[int], batch: int, gathers: bool, networks: int = 1, itemsize: int = 4) -> Needs:
+    """Return what a step of training needs: a pass, Adam's update, and for mini-batches the gathering of the batch.
+
+    K networks in one stack need K times the operations and bytes, and the launches of one. They share X and Y, but
+    each gathers its own batch.
+
+    On paper, 2-4-1: 17 parameters are 7·17 numbers more; gathering one example 2·(2 + 1).
+
+    >>> step_needs((2, 4, 1), 1, gathers=True)
+    Needs(operations=56, bytes=812, launches=10)
+    """
+    once = pass_needs(sizes, batch, itemsize)
+    more = _UPDATE * parameters_of(sizes) + (2 * (sizes[0] + sizes[-1]) * batch if gathers else 0)
+    launches = once.launches + 1 + int(gathers)
+    return Needs(networks * once.operations, networks * (once.bytes + itemsize * more), launches)
+
+
+def bound(needs: Needs, rates: Rates) -> Bound | None:
+    """Return the least time at these rates and what it is due to; None if none of them was measured.
+
+    >>> bound(Needs(operations=600, bytes=100, launches=2), Rates(products=100.0, bandwidth=50.0, launch=1.0))
+    Bound(seconds=6.0, by='products')
+    """
+    times = {
+        "products": None if rates.products is None else needs.operations / rates.products,
+        "bandwidth": None if rates.bandwidth is None else needs.bytes / rates.bandwidth,
+        "launches": None if rates.launch is None else needs.launches * rates.launch,
+    }
+    known = {name: seconds for name, seconds in times.items() if seconds is not None}
+    if not known:
+        return None
+    by = max(known, key=lambda name: known[name])
+    return Bound(known[by], by)
