@@ -505,6 +505,12 @@ def test_scores_against_scikit_learn():
     assert math.isclose(own["accuracy"], metrics.accuracy_score(labels, classes[P.argmax(axis=1)]))
     assert math.isclose(own["balanced_accuracy"], metrics.balanced_accuracy_score(labels, classes[P.argmax(axis=1)]))
     assert math.isclose(own["log_loss"], metrics.log_loss(labels, P, labels=classes))
+    f1 = metrics.f1_score(labels, classes[P.argmax(axis=1)], average="macro", zero_division=0.0)
+    assert math.isclose(own["f1_macro"], f1)
+    sure = random.integers(1, 6, size=50) / 6  # with ties
+    labels = classes[random.integers(2, size=50)]
+    own = of_classes(labels, np.log(np.stack([1 - sure, sure], axis=1)), classes[:2])
+    assert math.isclose(own["roc_auc"], metrics.roc_auc_score(labels == "b", sure))
     with pytest.raises(ValueError, match="classes that training did not have: z"):
         of_classes(np.array(["a", "z"]), np.log(P[:2]), classes)
 
