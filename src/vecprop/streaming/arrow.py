@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,12 +33,13 @@ def import_arrow() -> Any:
 
 
 class _File(NamedTuple):
-    """One file: its path in a file system, how it is read, its size and time, the rows of its parts."""
+    """One file: its path in a file system, how it is read, its size and time, the rows of its parts, our columns."""
 
     path: str
     kind: str
     stamp: tuple[Any, ...]
     rows: list[int]
+    places: list[int]
 
 
 class ArrowSource(Source):
@@ -74,6 +76,7 @@ class ArrowSource(Source):
         self.boundaries = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         self.shape = (len(self.columns), m)
         self.dtype = np.result_type(*(_numpy_type(t) for t in self._types))
+        self._alike = self.dtype.kind == "f" and len(set(self._types)) == 1
         self._open: tuple[int, int, Iterator[Any]] | None = None  # part, position, what comes next
         self._left: npt.NDArray[Any] | None = None
         self._lock = threading.Lock()
@@ -82,17 +85,20 @@ class ArrowSource(Source):
 
     def _add(self, path: str, kind: str) -> None:
         """Look at one more file: its columns have to be those of the first."""
-        with self._failing(path), self._reader(path, kind) as (reader, _):
+        with self._failing(path), self._reader(path, kind) as reader:
             schema = reader.schema_arrow if kind == "parquet" else reader.schema
+            rows = []
             if kind == "parquet":
                 rows = [reader.metadata.row_group(i).num_rows for i in range(reader.num_row_groups)]
-            else:
-                rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
         if not self.columns:
             self.columns = list(schema.names)
         self._check_schema(path, schema)
+        places = [schema.get_field_index(column) for column in self.columns]
+        if kind == "ipc":  # which has the rows of a batch with its values: one column of them is read
+            with self._failing(path), self._reader(path, kind, places[:1]) as reader:
+                rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
         if sum(rows):
-            self._files.append(_File(path, kind, self._stamp(path), list(rows)))
+            self._files.append(_File(path, kind, self._stamp(path), rows, places))
 
     def _check_schema(self, path: str, schema: Any) -> None:
         first = not self._types
@@ -178,6 +184,10 @@ class ArrowSource(Source):
 
     def _values(self, batch: Any, path: str, part: int, at: int) -> npt.NDArray[Any]:
         """Return the columns of a record batch (n, k); nulls are an error that names file, column and rows."""
+        if self._alike:
+            with suppress(self._arrow.ArrowTypeError):  # for a null
+                tensor = batch.select(self.columns).to_tensor(row_major=False)  # one call, and no lock on Python
+                return np.asarray(tensor.to_numpy().T)
         out = np.empty((len(self.columns), batch.num_rows), self.dtype)
         for j, column in enumerate(self.columns):
             values = batch.column(batch.schema.get_field_index(column))
@@ -201,12 +211,11 @@ class ArrowSource(Source):
         """Yield the record batches of a row group."""
         file, number = self._parts[part]
         self._require_unchanged(file)
-        with self._reader(file.path, file.kind) as (reader, _):
-            if file.kind == "parquet":
-                self._check_schema(file.path, reader.schema_arrow)
+        if file.kind == "parquet":
+            with self._reader(file.path, file.kind) as reader:
                 yield from reader.iter_batches(_BATCH, row_groups=[number], columns=self.columns, use_threads=False)
-            else:
-                self._check_schema(file.path, reader.schema)
+        else:
+            with self._reader(file.path, file.kind, file.places) as reader:
                 batch = reader.get_batch(number)
                 for begin in range(0, batch.num_rows, _BATCH):
                     yield batch.slice(begin, _BATCH)
@@ -226,26 +235,27 @@ class ArrowSource(Source):
         with self._lock:
             self._close()
 
-    def _reader(self, path: str, kind: str) -> Any:
-        return _Reader(self._arrow, self._fs, path, kind)
+    def _reader(self, path: str, kind: str, places: list[int] | None = None) -> Any:
+        return _Reader(self._arrow, self._fs, path, kind, places)
 
     def _failing(self, path: str, first: Callable[[], None] = lambda: None) -> Any:
         return _Failing(self._arrow, path, first)
 
 
 class _Reader:
-    """Opens a file, as a context that closes it."""
+    """Opens a file, as a context that closes it; of Arrow's own format some of the columns, or all."""
 
-    def __init__(self, arrow: Any, filesystem: Any, path: str, kind: str) -> None:
-        self._arrow, self._fs, self._path, self._kind = arrow, filesystem, path, kind
+    def __init__(self, arrow: Any, filesystem: Any, path: str, kind: str, places: list[int] | None) -> None:
+        self._arrow, self._fs, self._path, self._kind, self._places = arrow, filesystem, path, kind, places
         self._file: Any = None
 
-    def __enter__(self) -> tuple[Any, Any]:
+    def __enter__(self) -> Any:
         self._file = self._fs.open_input_file(self._path)
         try:
             if self._kind == "parquet":
-                return self._arrow.parquet.ParquetFile(self._file, pre_buffer=False), self._file
-            return self._arrow.ipc.open_file(self._file), self._file
+                return self._arrow.parquet.ParquetFile(self._file, pre_buffer=False)
+            options = self._arrow.ipc.IpcReadOptions(included_fields=self._places, use_threads=False)
+            return self._arrow.ipc.open_file(self._file, options=options)
         except BaseException:
             self._file.close()
             raise
