@@ -1,13 +1,22 @@
 """What CuPy makes of our functions, traced by the real library without a GPU: kernels, their dtypes, memory orders.
 
-Nothing is computed: the arrays have an address and no memory. What the kernels compute is tested on a GPU (`make gpu`).
+Nothing is computed by them: the arrays have an address and no memory. What the kernels compute is tested on a GPU, with
+`make gpu`; a kernel of our own is compiled for the CPU, too.
 """
 
+import ctypes
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from vecprop import activations, dropout, losses, optimizers
+import vecprop as vp
+from vecprop import activations, dropout, losses, optimizers, propagation
 from vecprop.backend import cut_columns
-from vecprop.stages import Fused, FusedLoss
+from vecprop.epochs import _last_stage
+from vecprop.stages import Fused, FusedLoss, Pass
 
 cupy = pytest.importorskip("cupy")
 xp = pytest.importorskip("array_api_compat.cupy")
@@ -140,3 +149,115 @@ def test_only_what_is_multiplied_is_arranged():
     arranged, same, none = backend.spread((X, Y, None), batches=True)
     assert arranged.flags.f_contiguous and same is Y and none is None
     assert backend.spread((X, Y, None), batches=False)[0] is X
+
+
+# --- kernels of our own, compiled for the CPU -------------------------------------------------------------------
+
+# A block's threads are threads, one block after the other; what CUDA adds to C++ is what these lines say it is.
+ON_A_CPU = """
+#include <barrier>
+#include <cmath>
+#include <thread>
+#include <vector>
+using std::exp; using std::log1p;
+struct Index { int x, y; };
+static thread_local Index threadIdx; static Index blockIdx; static std::barrier<>* together;
+#define __global__
+#define __shared__ static
+#define __syncthreads() together->arrive_and_wait()
+"""
+LAUNCH = """
+extern "C" void launch(int blocks, const T* Z, const T* Y, T* L, T* dZ, long long n, long long m, long long columns,
+                       long long y_stack, long long y_row, long long y_column, T kept, T spread) {
+    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {
+        std::barrier<> all(COLUMNS * SLICES);
+        together = &all;
+        std::vector<std::thread> threads;
+        for (int t = 0; t < COLUMNS * SLICES; ++t) threads.emplace_back([=] {
+            threadIdx = {t % COLUMNS, t / COLUMNS};
+            softmax_cross_entropy(Z, Y, L, dZ, n, m, columns, y_stack, y_row, y_column, kept, spread);
+        });
+        for (auto& thread : threads) thread.join();
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module", params=["float32", "float64"])
+def on_a_cpu(request, tmp_path_factory):
+    """The kernel of a dtype as a function (Z, Y, smoothing) of NumPy arrays."""
+    from vecprop_cupy import softmax
+
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("there is no g++")
+    folder, dtype = tmp_path_factory.mktemp("kernel"), request.param
+    (folder / "kernel.cpp").write_text(ON_A_CPU + softmax.source(dtype) + LAUNCH)
+    words = [compiler, "-std=c++20", "-O1", "-shared", "-fPIC", "-pthread", "kernel.cpp", "-o", "kernel.so"]
+    subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=120)
+    launch = ctypes.CDLL(str(folder / "kernel.so")).launch
+    real = ctypes.c_float if dtype == "float32" else ctypes.c_double
+    launch.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 4, *[ctypes.c_longlong] * 6, real, real]
+
+    def compute(Z, Y, smoothing):
+        L, dZ = np.full((*Z.shape[:-2], 1, Z.shape[-1]), 7, dtype), np.full_like(Z, 7)
+        sizes = softmax.arguments(Z, Y, smoothing)
+        launch(-(-sizes[2] // softmax.COLUMNS), *(a.ctypes.data for a in (Z, Y, L, dZ)), *sizes)
+        return L, dZ
+
+    compute.dtype = dtype
+    return compute
+
+
+@pytest.mark.parametrize("shape", [(10, 70), (3, 1), (2, 33), (21, 32), (4, 5, 19)])
+@pytest.mark.parametrize("y", ["rows", "cut from more columns", "shared"])
+def test_the_softmax_kernel(on_a_cpu, shape, y):
+    """Against the loss of the core: sizes that blocks and slices do not divide, stacks, Y in any memory order."""
+    n, m = shape[-2:]
+    random = np.random.default_rng(0)
+    Z = (5 * random.standard_normal(shape)).astype(on_a_cpu.dtype)
+    Z[..., 0, 0], Z[..., 1, 0] = 80.0, 80.0  # two that are the largest
+    of_y = (n, m) if y == "shared" else shape
+    Y = np.moveaxis(np.eye(n)[random.integers(n, size=(*of_y[:-2], m))], -1, -2).astype(Z.dtype)
+    if y == "cut from more columns":
+        wide = np.zeros((*Y.shape[:-1], 3 * m), Z.dtype)
+        wide[..., m : 2 * m] = Y
+        Y = wide[..., m : 2 * m]
+    for smoothing in (0.0, 0.2):
+        loss, softmax = losses.CrossEntropy(smoothing), activations.Softmax()
+        L, dZ = on_a_cpu(Z, Y, smoothing)
+        exact, target = Z.astype(np.float64), Y.astype(np.float64)
+        A = softmax.function(np, exact)
+        bound = 4 * np.finfo(Z.dtype).eps
+        expected = loss.values(np, softmax, exact, A, target).sum(axis=-2, keepdims=True)
+        np.testing.assert_allclose(L, expected, rtol=bound, atol=bound)
+        np.testing.assert_allclose(dZ, loss.dZ(np, softmax, exact, A, target), rtol=0, atol=bound)
+
+
+def test_the_softmax_kernel_of_extreme_numbers(on_a_cpu):
+    Z = np.array([[0, -1e4, 1e30, np.nan, 0], [0, 1e4, -1e30, 0, np.inf], [0, 0, 0, 0, 0]], dtype=on_a_cpu.dtype)
+    Y = np.zeros_like(Z)
+    Y[1] = 1
+    L, dZ = on_a_cpu(Z, Y, 0.0)
+    np.testing.assert_allclose(L[0, :2], [np.log(3), 0], rtol=1e-6)
+    assert L[0, 2] == np.float64(2e30).astype(Z.dtype) and np.isnan(L[0, 3:]).all()
+    np.testing.assert_allclose(dZ[:, :3], [[1 / 3, 0, 1], [-2 / 3, 0, -1], [1 / 3, 0, 0]], rtol=1e-6)
+    nearly = np.array([[40.0], [0.0]], dtype=Z.dtype)
+    assert np.isclose(on_a_cpu(nearly, np.array([[1.0], [0.0]], dtype=Z.dtype), 0.0)[0], np.exp(-40.0), rtol=1e-6)
+
+
+def test_a_pass_with_the_softmax_kernel(on_a_cpu):
+    """In the place of the output and the loss, weights included."""
+    net = vp.Network((3, 5, 4), output="softmax", loss=losses.CrossEntropy(0.1))
+    random = np.random.default_rng(1)
+    X, w = random.standard_normal((3, 40)).astype(on_a_cpu.dtype), random.uniform(size=40).astype(on_a_cpu.dtype)
+    Y = np.eye(4, dtype=X.dtype)[:, random.integers(4, size=40)]
+    params = net.init(dtype=on_a_cpu.dtype)
+    output, loss = _last_stage(SimpleNamespace(softmax_cross_entropy=on_a_cpu, fuses=True), net)
+    J, grads = propagation.gradients(Pass((*net.hidden, output), net.output, loss), params, X, Y, w)
+    expected_J, expected = propagation.gradients(net, params, X, Y, w)
+    bound = 20 * np.finfo(X.dtype).eps
+    np.testing.assert_allclose(J, expected_J, rtol=bound)
+    for found, layer in zip(grads, expected, strict=True):
+        np.testing.assert_allclose(found.W, layer.W, rtol=0, atol=bound)
+        np.testing.assert_allclose(found.b, layer.b, rtol=0, atol=bound)

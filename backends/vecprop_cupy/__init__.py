@@ -21,6 +21,7 @@ from vecprop.directories import why_not_private
 from vecprop.errors import BackendUnusableError
 from vecprop.namespaces import Array, on_cuda
 from vecprop_cupy.products import float32_products
+from vecprop_cupy.softmax import softmax_cross_entropy
 
 __all__ = ["CuPyBackend"]
 
@@ -56,6 +57,10 @@ class CuPyBackend(Backend):
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as one kernel, or as it is if it cannot be traced; equal functions share a kernel."""
         return _fused(function)
+
+    def softmax_cross_entropy(self, Z: Array, Y: Array, smoothing: float) -> tuple[Array, Array]:
+        """Return the cross-entropy of each example and dZ, from one kernel."""
+        return softmax_cross_entropy(Z, Y, smoothing)
 
     def arrange(self, array: Array) -> Array:
         """Return the examples in rows of memory: a batch of them is then one piece, which cuBLAS takes as it is.

@@ -55,6 +55,8 @@ class Backend:
     compiles_shapes: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
+    # (Z, Y, smoothing) -> the cross-entropy of the softmax of each example (…, 1, m) and dZ (E23), as one kernel.
+    softmax_cross_entropy: Callable[[Array, Array, float], tuple[Array, Array]] | None = None
     # The processes that compute together.
     team: Team = ALONE
     # Whether the arrays are NumPy's, so that what has been read into memory need not be moved.

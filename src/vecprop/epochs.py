@@ -9,15 +9,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from vecprop import propagation, regularization
+from vecprop.activations import Activation, Softmax
 from vecprop.backend import Backend
 from vecprop.dropout import mask
 from vecprop.flat import Layout
+from vecprop.losses import CrossEntropy, Loss
 from vecprop.namespaces import Array, Namespace, array_namespace
 from vecprop.network import Network
 from vecprop.normalization import BatchNorm, Scale, Statistics, update_statistics
 from vecprop.optimizers import Optimizer, Slots, clip_by_norm
 from vecprop.propagation import Layer, Params, per_column
-from vecprop.stages import Fused, FusedLoss, Pass, Stage
+from vecprop.stages import Deferred, Fused, FusedLoss, Pass, SoftmaxLoss, Stage
 from vecprop.trees import leaves_of, map_trees
 
 Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
@@ -181,10 +183,18 @@ def _stages(
             dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype, run.backend.fuse)
         activations.append(Stage(g, norm, dropped) if normalized or rate else g)
         norms += [norm] if norm is not None else []
-    if run.backend.fuses and net.output.elementwise:
-        last, loss = Fused(net.output, run.backend.fuse), FusedLoss(net.loss, run.backend.fuse)
-        return Pass((*activations, last), net.output, loss), norms
-    return Pass((*activations, net.output), net.output, net.loss), norms
+    last, loss = _last_stage(run.backend, net)
+    return Pass((*activations, last), net.output, loss), norms
+
+
+def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
+    """Return the output and the loss for one pass: in as few kernels as the backend has for them."""
+    kernel = backend.softmax_cross_entropy
+    if kernel is not None and isinstance(net.output, Softmax) and isinstance(net.loss, CrossEntropy):
+        return Deferred(), SoftmaxLoss(kernel, net.loss.smoothing)
+    if backend.fuses and net.output.elementwise:
+        return Fused(net.output, backend.fuse), FusedLoss(net.loss, backend.fuse)
+    return net.output, net.loss
 
 
 def _choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:

@@ -83,6 +83,41 @@ class FusedLoss(Loss):
         return self._fuse(_Bound(self.loss, "dZ", xp, (output,)))(Z, A, Y)
 
 
+class Deferred(Activation):
+    """An output that is left to the loss, which computes it with its values and dZ: A is Z."""
+
+    elementwise = False
+
+    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
+        """Return Z."""
+        return Z
+
+
+class SoftmaxLoss(Loss):
+    """The cross-entropy of a softmax, its values and dZ from one kernel (`Backend.softmax_cross_entropy`).
+
+    It belongs to one pass: `values` leaves in it what `dZ` gives.
+    """
+
+    def __init__(self, kernel: Callable[[Array, Array, float], tuple[Array, Array]], smoothing: float) -> None:
+        self._kernel, self._smoothing = kernel, smoothing
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
+        """Return the loss of each example, already summed over its outputs, (…, 1, m)."""
+        L, self._dZ = self._kernel(Z, Y, self._smoothing)
+        return L
+
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002, N802
+        """Return dZ of the pass."""
+        return self._dZ
+
+
 @dataclass(frozen=True)
 class _Bound:
     """A method of an activation or a loss with what is no array: two of them are equal if they compute the same."""
