@@ -8,5 +8,7 @@ _NEEDS = {
     "vecprop/onnx_export.py": "onnx",
     "vecprop/sparse.py": "scipy",
     "vecprop/estimators": "sklearn",
+    "vecprop/cli": "typer",
+    "vecprop/plots": "matplotlib",
 }
 collect_ignore = [path for path, library in _NEEDS.items() if find_spec(library) is None]

@@ -8,10 +8,33 @@ from pathlib import Path
 # scikit-learn takes arrays of other libraries only if SciPy was told so before it was imported
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
+from importlib.util import find_spec
+
 import pytest
 
 from helpers import backend_or_skip
 from vecprop import choices
+
+# Tests of what needs more than a GPU machine has by itself (`make gpu`): where the library is missing, they are named.
+_NEEDS = {
+    "public_calls.py": "polars",
+    "test_bad_arguments.py": "hypothesis",
+    "test_cli.py": "matplotlib",
+    "test_cli_models.py": "polars",
+    "test_explain.py": "matplotlib",
+    "test_extreme_numbers.py": "mpmath",
+    "test_file_faults.py": "matplotlib",
+    "test_pictures.py": "PIL",
+    "test_plots.py": "matplotlib",
+    "test_plots_animation.py": "PIL",
+    "test_plots_networks.py": "matplotlib",
+}
+collect_ignore = [path for path, library in _NEEDS.items() if find_spec(library) is None]
+
+
+def pytest_report_header():
+    """Name the tests that are left out."""
+    return f"left out, for want of a library: {', '.join(collect_ignore)}" if collect_ignore else None
 
 
 @pytest.fixture(params=["numpy", "jax", pytest.param("cupy", marks=pytest.mark.gpu)])

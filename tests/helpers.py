@@ -138,3 +138,12 @@ def round_to(dtype, *values):
         return np.asarray(value, dtype=dtype).astype(np.float64)
 
     return tuple(rounded(v) for v in values)
+
+
+def epoch_order(windows, seed, epoch):
+    """The examples in the order in which they are trained on."""
+    found = []
+    for number in range(len(windows)):
+        places = np.concatenate([np.arange(*r) for r in windows.ranges(seed, epoch, number)])
+        found.append(places[windows.order(seed, epoch, number)])
+    return np.concatenate(found)

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import vecprop as vp
-from helpers import host
+from helpers import epoch_order, host
 from vecprop import examples as examples_module
-from vecprop import streams
 from vecprop.streaming import as_source
 from vecprop.streaming import examples as streamed
 from vecprop.streaming.order import Windows, regular
@@ -137,15 +134,6 @@ def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):
         close(ours, fit(X.T, Y.T, backend=backend, shuffle=shuffled))
 
 
-def epoch_order(windows, seed, epoch):
-    """The examples in the order in which they are trained on."""
-    found = []
-    for number in range(len(windows)):
-        places = np.concatenate([np.arange(*r) for r in windows.ranges(seed, epoch, number)])
-        found.append(places[windows.order(seed, epoch, number)])
-    return np.concatenate(found)
-
-
 def test_windows_are_trained_on_in_the_documented_order(files, backend):
     """An epoch in windows is the epoch over the examples put into that order beforehand."""
     x, y = vp.rows(files / "X.npy"), vp.rows(files / "Y.npy")
@@ -216,33 +204,6 @@ def test_means_and_deviations_of_one_pass(files):
 
 
 # --- the order --------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    blocks=st.lists(st.integers(1, 30), min_size=1, max_size=20),
-    batch=st.integers(1, 12),
-    batches=st.integers(1, 6),
-    seed=st.integers(0, 2**64 - 1),
-    shuffled=st.booleans(),
-)
-def test_every_example_once_in_every_epoch(blocks, batch, batches, seed, shuffled):
-    boundaries = np.concatenate([[0], np.cumsum(blocks)])
-    windows = Windows(boundaries, batch, batch * batches, shuffled)
-    m = windows.m
-    widths = [end - begin for begin, end in windows.bounds]
-    assert all(width == batch * batches for width in widths[:-1])
-    assert len(widths) == 1 or widths[-1] >= batch
-    for epoch in (0, 1):
-        order = epoch_order(windows, seed, epoch)
-        assert sorted(order.tolist()) == list(range(m))
-        assert shuffled or (order == np.arange(m)).all()
-        if len(windows) == 1 and shuffled:
-            np.testing.assert_array_equal(order, streams.shuffle(seed, epoch, m))
-    # what comes later does not depend on what was asked for before: a run can go on in the middle
-    fresh = Windows(boundaries, batch, batch * batches, shuffled)
-    last = len(windows) - 1
-    assert fresh.ranges(seed, 1, last) == windows.ranges(seed, 1, last)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
