@@ -146,4 +146,4 @@ def per_column(value: Array) -> Array:
 def gradient_norms(grads: Sequence[Layer]) -> Array:
     """‖dW_l‖ for l = 1 … L (E36), shape (…, L): norms that shrink towards layer 1 are a vanishing gradient."""
     xp = array_namespace(grads[0].W)
-    return xp.sqrt(xp.stack([xp.sum(xp.vecdot(dW, dW), axis=-1) for dW, _ in grads], axis=-1))
+    return xp.sqrt(xp.stack([xp.sum(dW * dW, axis=(-2, -1)) for dW, _ in grads], axis=-1))
