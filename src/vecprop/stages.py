@@ -86,8 +86,6 @@ class FusedLoss(Loss):
 class Deferred(Activation):
     """An output that is left to the loss, which computes it with its values and dZ: A is Z."""
 
-    elementwise = False
-
     def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
         """Return Z."""
         return Z
@@ -101,12 +99,6 @@ class SoftmaxLoss(Loss):
 
     def __init__(self, kernel: Callable[[Array, Array, float], tuple[Array, Array]], smoothing: float) -> None:
         self._kernel, self._smoothing = kernel, smoothing
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
         """Return the loss of each example, already summed over its outputs, (…, 1, m)."""
