@@ -162,7 +162,7 @@ class LeakyReLU(Activation):
 
     def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
         """Return dA ∘ g′(Z), without an array of g′."""
-        return xp.where(real_part(xp, Z) >= 0, dA, self.slope * dA)
+        return xp.where(Z >= 0, dA, self.slope * dA)
 
 
 class ReLU(Activation):
