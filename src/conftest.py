@@ -10,5 +10,6 @@ _NEEDS = {
     "vecprop/estimators": "sklearn",
     "vecprop/cli": "typer",
     "vecprop/plots": "matplotlib",
+    "vecprop/tabular": "polars",
 }
 collect_ignore = [path for path, library in _NEEDS.items() if find_spec(library) is None]

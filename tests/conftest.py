@@ -24,10 +24,13 @@ _NEEDS = {
     "test_explain.py": "matplotlib",
     "test_extreme_numbers.py": "mpmath",
     "test_file_faults.py": "matplotlib",
+    "test_mutation.py": "mpmath",
     "test_pictures.py": "PIL",
     "test_plots.py": "matplotlib",
     "test_plots_animation.py": "PIL",
+    "test_plots_gradients.py": "matplotlib",
     "test_plots_networks.py": "matplotlib",
+    "test_plots_predictions.py": "matplotlib",
 }
 collect_ignore = [path for path, library in _NEEDS.items() if find_spec(library) is None]
 
