@@ -45,6 +45,7 @@ LAYERS = [
     {"results"},
     {"stopping"},
     {"epochs", "evaluation"},
+    {"orders"},
     {"loop"},
     {"quasi_newton"},
     {"options", "examples"},

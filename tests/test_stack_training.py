@@ -1,10 +1,13 @@
 """The fourth rung in training: K networks in one stack, each as it would be alone."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, make_problem
+from vecprop import orders, streams
 
 NET = vp.Network((4, 6, 5, 3), hidden=("tanh", "relu"), output="softmax")
 _, X, Y, W = make_problem(NET, 50, weights=True)
@@ -121,3 +124,19 @@ def test_a_stack_continues_from_its_state():
 def test_bad_stacks(arguments, message):
     with pytest.raises(ValueError, match=message):
         vp.fit(NET, X, Y, epochs=1, **arguments)
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_orders_drawn_on_threads_are_the_same(monkeypatch, starts):
+    """Also where the system starts no thread, as in a browser."""
+    monkeypatch.setattr(orders, "_WORTH_THREADS", 1)
+    monkeypatch.setattr(orders, "_threads", lambda: 3)
+    if not starts:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    drawn = orders.shuffles((7, 0, 2**64 - 1, 5), 3, 100)
+    expected = [streams.shuffle(seed, 3, 100) for seed in (7, 0, 2**64 - 1, 5)]
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def refuse(_):
+    raise RuntimeError("can't start new thread")

@@ -186,7 +186,7 @@ class Backend:
         """
         if self.computes_in_main_memory:
             return columns
-        array = self.asarray(columns.copy(), dtype)
+        array = self.asarray(columns.copy(order="K"), dtype)
         self.synchronize(array)
         return array
 

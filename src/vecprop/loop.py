@@ -18,6 +18,7 @@ from vecprop.errors import CallbackError, DivergenceError
 from vecprop.evaluation import Judge, judge
 from vecprop.namespaces import Array
 from vecprop.optimizers import Optimizer
+from vecprop.orders import Orders
 from vecprop.progress import Progress
 from vecprop.results import History, Partial, Resumed, TrainingState
 from vecprop.schedules import ReduceOnPlateau
@@ -25,7 +26,6 @@ from vecprop.sparse import SparseColumns
 from vecprop.stopping import EarlyStopping, remember_best, watched
 from vecprop.streaming.epochs import StreamedEpochs
 from vecprop.streaming.examples import StreamedExamples
-from vecprop.streams import shuffle
 from vecprop.trees import leaves_of
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def train(plan: Plan, state: TrainingState, resumed: Resumed | None = None) -> t
     def compile_epoch() -> Callable[..., Any]:
         return plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
 
-    orders = _Orders(plan, state.seed)
+    orders = Orders(plan.run, state.seed, plan.shuffled)
     begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
     with Progress(plan.epochs, plan.progress) as bar, _reading(plan, state.seed, last, compile_epoch) as streamed:
         compiled = streamed or compile_epoch()
@@ -184,7 +184,7 @@ def _epochs_before_a_stop(plan: Plan, state: TrainingState) -> float:
 def _advance(
     plan: Plan,
     compiled: Callable[..., Any] | StreamedEpochs,
-    orders: _Orders,
+    orders: Orders,
     state: TrainingState,
     count: int,
     last: int,
@@ -375,39 +375,6 @@ def _keys(plan: Plan, seed: int | tuple[int, ...], step: int, count: int) -> npt
     if isinstance(seed, tuple):
         return np.stack([step_keys(s, layers, step, count) for s in seed], axis=1)
     return step_keys(seed, layers, step, count)
-
-
-class _Orders:
-    """The order of the examples in an epoch, (m,), or (K, m) for K seeds, or of several; None for a full batch."""
-
-    def __init__(self, plan: Plan, seed: int | tuple[int, ...]) -> None:
-        self._plan, self._seed = plan, seed
-        self._ready: tuple[int, int, Array | None] = (-1, 0, None)
-
-    def of(self, epoch: int, count: int) -> Array | None:
-        """Return the order of an epoch, or with count > 1 those of so many epochs, one after the other."""
-        if self._ready[:2] != (epoch, count):
-            self.prepare(epoch, count)
-        return self._ready[2]
-
-    def prepare(self, epoch: int, count: int) -> None:
-        """Draw what will be asked for next."""
-        run = self._plan.run
-        if run.batch_size >= run.m:
-            self._ready = epoch, count, None  # the order does not matter, and the data need not be copied
-            return
-        orders = [self.draw(e) for e in range(epoch, epoch + count)]
-        order = orders[0] if count == 1 else np.stack(orders)
-        self._ready = epoch, count, run.backend.argument(run.backend.places(order), "int32")
-
-    def draw(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Return the order of an epoch as it is drawn, on the host."""
-        m = self._plan.run.m
-        if not self._plan.shuffled:
-            return np.arange(m)
-        if isinstance(self._seed, tuple):
-            return np.stack([shuffle(seed, epoch, m) for seed in self._seed])
-        return shuffle(self._seed, epoch, m)
 
 
 def call_back(plan: Plan, state: TrainingState, history: History, count: int = 1) -> tuple[TrainingState, str]:
