@@ -115,8 +115,10 @@ docs-check: docs
 	$(BIN)/python docs/check_site.py
 
 # No environment of its own: the machine's Python has CuPy and JAX for its CUDA.
+# GPU="tests src -n 8" takes eight processes, with pytest-xdist; GPU="tests/test_gpu.py" is a part.
+GPU ?= tests src
 gpu:
-	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=src:backends $(PYTHON) -m pytest tests src
+	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=src:backends $(PYTHON) -m pytest $(GPU)
 
 # Node 18 or later. The npm package brings the interpreter; NumPy and the rest come from Pyodide's own server.
 pyodide: env
