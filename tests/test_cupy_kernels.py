@@ -16,7 +16,7 @@ import vecprop as vp
 from vecprop import activations, dropout, losses, optimizers, propagation
 from vecprop.backend import cut_columns
 from vecprop.epochs import _last_stage
-from vecprop.stages import Fused, FusedLoss, Pass
+from vecprop.stages import Fused, FusedLoss, Pass, SoftmaxLoss
 
 cupy = pytest.importorskip("cupy")
 xp = pytest.importorskip("array_api_compat.cupy")
@@ -244,6 +244,31 @@ def test_the_softmax_kernel_of_extreme_numbers(on_a_cpu):
     np.testing.assert_allclose(dZ[:, :3], [[1 / 3, 0, 1], [-2 / 3, 0, -1], [1 / 3, 0, 0]], rtol=1e-6)
     nearly = np.array([[40.0], [0.0]], dtype=Z.dtype)
     assert np.isclose(on_a_cpu(nearly, np.array([[1.0], [0.0]], dtype=Z.dtype), 0.0)[0], np.exp(-40.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [3, 21])
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_the_softmax_kernel_of_nearly_certain_examples(on_a_cpu, n, row):
+    """All digits of a loss near 0, wherever the largest of a column is: two others are e^-g of it."""
+    g = np.array([5.0, 20.0, 36.0, 40.0, 60.0], dtype=on_a_cpu.dtype)
+    Z, Y = np.full((n, 5), -1e4, dtype=g.dtype), np.zeros((n, 5), dtype=g.dtype)
+    Z[:3], Z[row], Y[row] = 0, g, 1
+    L, _ = on_a_cpu(Z, Y, 0.0)
+    np.testing.assert_allclose(L[0], np.log1p(2 * np.exp(-g.astype(np.float64))), rtol=4 * np.finfo(g.dtype).eps)
+
+
+def test_a_loss_of_ones_own_is_not_replaced():
+    """Neither by the kernel nor by one that another of its class shares."""
+
+    class Twice(losses.CrossEntropy):
+        def values(self, *arguments):
+            return 2 * super().values(*arguments)
+
+    backend = SimpleNamespace(softmax_cross_entropy=lambda *_: None, fuses=True, fuse=lambda f: f)
+    for output in ("softmax", "sigmoid"):
+        net = vp.Network((3, 4), output=output, loss=Twice())
+        assert _last_stage(backend, net) == (net.output, net.loss)
+    assert isinstance(_last_stage(backend, vp.Network((3, 4), output="softmax"))[1], SoftmaxLoss)
 
 
 def test_a_pass_with_the_softmax_kernel(on_a_cpu):

@@ -194,3 +194,20 @@ def test_what_is_counted_in_place():
         gaps = np.where(random.random(m) < 0.2, np.nan, random.standard_normal(m))
         known = gaps[~np.isnan(gaps)]
         assert facts.median(gaps.copy()) == (np.median(known) if len(known) else 0.0)
+
+
+def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):
+    """Also one that none of the evenly spread examples has."""
+    from vecprop.streaming import examples
+    from vecprop.tabular import learning
+
+    monkeypatch.setattr(examples, "SMALL", 1)
+    monkeypatch.setattr(learning, "_LINEAR", 10)
+    np.save(tmp_path / "X.npy", np.arange(2000.0).reshape(1000, 2))
+    X, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.zeros(1000, dtype=np.uint8)
+    y[501:503], y[7] = 1, 2
+    some, classes = learning._some(X, y, "classification")
+    assert len(some) == 12
+    np.testing.assert_array_equal(y[(some[:, 0] / 2).astype(int)], classes)
+    assert set(classes) == {0, 1, 2}
+    assert len(learning._some(X, y, "regression")[0]) == 10

@@ -177,6 +177,15 @@ def test_examples_in_files_count_a_window_at_a_time(monkeypatch, window):
         vp.fit(net, x, y, epochs=1, batch_size=256, window=caught.value.columns)
 
 
+def test_what_is_in_memory(tmp_path):
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    np.save(tmp_path / "x.npy", np.ones((2, 3)))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    in_memory = [np.ones((2, 3)), [[1.0]], scipy_sparse.csc_array(np.ones((2, 3))), np.array(mapped)]
+    assert all(memory._is_in_memory(x) for x in in_memory)
+    assert not any(memory._is_in_memory(x) for x in (mapped, np.asarray(mapped).T, vp.rows(mapped)))
+
+
 def test_what_is_free():
     free = main_memory.free_main_memory()
     assert free is None or 2**20 < free < 2**50

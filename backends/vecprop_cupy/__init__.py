@@ -56,7 +56,10 @@ class CuPyBackend(Backend):
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as one kernel, or as it is if it cannot be traced; equal functions share a kernel."""
-        return _fused(function)
+        try:
+            return _fused(function)
+        except TypeError:  # it has no hash, as a data class that can change
+            return function
 
     def softmax_cross_entropy(self, Z: Array, Y: Array, smoothing: float) -> tuple[Array, Array]:
         """Return the cross-entropy of each example and dZ, from one kernel."""

@@ -19,6 +19,7 @@ extern "C" __global__ void softmax_cross_entropy(
     const long long y_stack, const long long y_row, const long long y_column, const T kept, const T spread)
 {
     __shared__ double shared[SLICES][COLUMNS];
+    __shared__ long long largest[SLICES][COLUMNS];
     const int x = threadIdx.x, slice = threadIdx.y;
     const long long column = (long long)blockIdx.x * COLUMNS + x;
     const bool there = column < columns;
@@ -34,11 +35,21 @@ extern "C" __global__ void softmax_cross_entropy(
     __syncthreads();
 
     double sum = 0;
-    for (long long k = slice; k < n; k += SLICES) sum += z[k * m] < high ? (double)exp(z[k * m] - high) : 1.0;
+    long long ties = 0;
+    for (long long k = slice; k < n; k += SLICES) {
+        if (z[k * m] < high) sum += exp(z[k * m] - high);
+        else ++ties;
+    }
     shared[slice][x] = sum;
+    largest[slice][x] = ties;
     __syncthreads();
-    double rest = -1;
-    for (int s = 0; s < SLICES; ++s) rest += shared[s][x];
+    sum = 0;
+    ties = -1;
+    for (int s = 0; s < SLICES; ++s) {
+        sum += shared[s][x];
+        ties += largest[s][x];
+    }
+    const double rest = sum + (double)ties;
     __syncthreads();
 
     const double log_total = log1p(rest);

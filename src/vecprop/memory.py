@@ -16,6 +16,7 @@ from vecprop.errors import OutOfMemoryError
 from vecprop.main_memory import free_swap
 from vecprop.namespaces import Array, array_namespace, is_array, is_concrete
 from vecprop.selection import backend_for, get_backend
+from vecprop.sparse import is_sparse
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -145,12 +146,17 @@ def _job(name: str, arguments: Mapping[str, Any], backend: Backend) -> _Job:
 
 def _is_in_memory(X: Any) -> bool:
     """Tell whether X is an array of numbers in memory, or lists of them."""
-    return isinstance(X, list | tuple) or (is_array(X) and not isinstance(X, np.memmap))
+    base: Any = X
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return False
+        base = base.base
+    return isinstance(X, list | tuple) or is_array(X) or is_sparse(X)
 
 
 def _window(arguments: Mapping[str, Any]) -> int:
-    window = arguments.get("window")
-    return window if isinstance(window, int) else 0
+    window: Any = arguments.get("window")
+    return int(window) if hasattr(window, "__index__") else 0
 
 
 def _networks(arguments: Mapping[str, Any]) -> int:

@@ -130,6 +130,8 @@ def average(
     >>> average(np.array([[1, 2], [3, 5]]), None).tolist()
     [1.5, 4.0]
     """
+    if w is not None and not w.sum() > 0:
+        raise ValueError("sample_weight must not be all zero among the training examples: none of them would count")
     large = isinstance(Y, LargeTargets)
     total, weight = np.zeros(()), 0.0
     for start, stop, block in Y.column_blocks() if large else [(0, Y.shape[1], Y)]:

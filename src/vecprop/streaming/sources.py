@@ -138,7 +138,7 @@ class ArraySource(Source):
 
 
 class Chosen(Source):
-    """Some of the examples of a source, by their numbers in increasing order: 8 bytes for each."""
+    """Some of the examples of a source, by their numbers in increasing order, which stay in memory."""
 
     def __init__(self, source: Source, places: npt.NDArray[np.int64], at_once: int) -> None:
         self.source, self.places, self._at_once = source, places, at_once
@@ -167,7 +167,7 @@ class Chosen(Source):
         """Yield ranges, each with the numbers of its examples, that are not too far apart to be read together."""
         while start < stop:
             first = int(self.places[start])
-            end = min(stop, int(np.searchsorted(self.places, first + self._at_once)))
+            end = start + int(np.searchsorted(self.places[start:stop], first + self._at_once))
             yield start, end, self.places[start:end]
             start = end
 

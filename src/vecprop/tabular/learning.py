@@ -50,6 +50,7 @@ _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
 _LINEAR = 100_000  # examples of a large table that the linear model is fitted to, and
 _LINEAR_NUMBERS = 1 << 22  # features of them, both at most
+_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     estimator.set_params(callbacks=None, checkpoint=None, resume=None, devices=None)
     found = {
         "network": scores(estimator, unknown.X, y_test),
-        "linear": _linear(*_some(prepared.X, y), unknown.X, y_test, plan.target.task, settings),
+        "linear": _linear(*_some(prepared.X, y, plan.target.task), unknown.X, y_test, plan.target.task, settings),
         "constant": constant(y, y_test, plan.target.task),
         "training": scores(estimator, prepared.X, y),
     }
@@ -266,14 +267,29 @@ def _features(preparation: Preparation, table: Table, target: str, folder: Path 
     return write_features(preparation, table, target, folder / f"{name}.npy")
 
 
-def _some(X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return all the examples, or of those in a file so many, evenly spread, as a linear model needs."""
+def _some(X: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return all the examples, or of those in a file as many as a linear model needs, evenly spread, of every class."""
     large = large_rows(X)
     if large is None:
         return X, y
     count = min(len(X), _LINEAR, max(1000, _LINEAR_NUMBERS // X.shape[1]))
     places = np.linspace(0, len(X) - 1, count).astype(np.int64)
-    return large.take(places).block(0, count), y[places]
+    if task == "classification":
+        places = np.union1d(places, _first_of_each(y))
+    return large.take(places).block(0, len(places)), y[places]
+
+
+def _first_of_each(y: npt.NDArray[Any]) -> list[int]:
+    """Return the number of the first example of each class.
+
+    >>> _first_of_each(np.array([2, 2, 0, 1, 0]))
+    [2, 3, 0]
+    """
+    first: dict[Any, int] = {}
+    for start in range(0, len(y), _AT_ONCE):
+        for value, place in zip(*np.unique(y[start : start + _AT_ONCE], return_index=True), strict=True):
+            first.setdefault(value, start + int(place))
+    return list(first.values())
 
 
 def _described(settings: Settings) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _is_constant(table: Table, target: Target) -> bool:
 
 
 def _is_text(table: Table, name: str, task: str | None) -> bool:
-    if table.column(name).dtype != import_polars().String:
+    if table.dtype(name) != import_polars().String:
         return False
     if facts.cells(table, name).alike:
         return True
