@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from vecprop.normalization import InputScale
 from vecprop.streaming import Rows, as_source, rows
 from vecprop.streaming import examples as streamed
 from vecprop.streaming.mapped import map_of
-from vecprop.streaming.sources import Chosen, Source
+from vecprop.streaming.sources import Chosen, Derived, Source
 from vecprop.streaming.statistics import Moments
 
 if TYPE_CHECKING:
@@ -142,35 +141,19 @@ def average(
     return np.asarray(total / weight if large else np.average(found, axis=1, weights=w), dtype=np.float64)
 
 
-class _Scaled(Source):
+class _Scaled(Derived):
     """A source whose numbers are scaled as they are read."""
 
     def __init__(self, source: Source, scale: InputScale) -> None:
-        self._source, self._scale = source, scale
-        self.shape, self.name, self.unit = source.shape, source.name, source.unit
-        self.rows_first, self.in_rows, self.boundaries = source.rows_first, source.in_rows, source.boundaries
-        self.dtype = source.dtype if source.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        super().__init__(source)
+        self._scale = scale
+        self.shape, self.unit, self.boundaries = source.shape, source.unit, source.boundaries
+        if source.dtype not in (np.float32, np.float64):
+            self.dtype = np.dtype(np.float64)
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
-        return _scaled(self._source.raw(start, stop).astype(self.dtype, copy=False), self._scale)
-
-    @property
-    def watched(self) -> bool:
-        """Whether a change of the file is noticed."""
-        return self._source.watched
-
-    def place(self, index: int) -> int:
-        """Return the number in the file of an example."""
-        return self._source.place(index)
-
-    def held(self) -> AbstractContextManager[None]:
-        """Return a context in which many ranges are read."""
-        return self._source.held()
-
-    def close(self) -> None:
-        """Close what reading has opened."""
-        self._source.close()
+        return _scaled(self.source.raw(start, stop).astype(self.dtype, copy=False), self._scale)
 
 
 def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:

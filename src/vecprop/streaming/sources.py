@@ -137,13 +137,38 @@ class ArraySource(Source):
         return found.reshape(found.shape[0], -1).T if self.in_rows else found
 
 
-class Chosen(Source):
+class Derived(Source):
+    """Examples that are made of those of another source, with which they are watched, opened and closed."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.dtype = source, source.dtype
+        self.name, self.rows_first, self.in_rows = source.name, source.rows_first, source.in_rows
+
+    @property
+    def watched(self) -> bool:
+        """Whether a change of the file is noticed."""
+        return self.source.watched
+
+    def place(self, index: int) -> int:
+        """Return the number in the file of an example."""
+        return self.source.place(index)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Return a context in which many ranges are read."""
+        return self.source.held()
+
+    def close(self) -> None:
+        """Close what reading has opened."""
+        self.source.close()
+
+
+class Chosen(Derived):
     """Some of the examples of a source, by their numbers in increasing order, which stay in memory."""
 
-    def __init__(self, source: Source, places: npt.NDArray[np.int64], at_once: int) -> None:
-        self.source, self.places, self._at_once = source, places, at_once
-        self.shape, self.dtype = (source.shape[0], len(places)), source.dtype
-        self.name, self.rows_first, self.in_rows = source.name, source.rows_first, source.in_rows
+    def __init__(self, source: Source, places: npt.NDArray[Any], at_once: int) -> None:
+        super().__init__(source)
+        self.places, self._at_once = places, at_once
+        self.shape = (source.shape[0], len(places))
         if source.boundaries is not None:
             self.boundaries = np.unique(np.searchsorted(places, source.boundaries))
         self.unit = max(1, round(source.unit * len(places) / source.shape[1]))
@@ -171,22 +196,9 @@ class Chosen(Source):
             yield start, end, self.places[start:end]
             start = end
 
-    @property
-    def watched(self) -> bool:
-        """Whether a change of the file is noticed."""
-        return self.source.watched
-
     def place(self, index: int) -> int:
         """Return the number in the file of an example."""
         return self.source.place(int(self.places[index]))
-
-    def held(self) -> AbstractContextManager[None]:
-        """Return a context in which many ranges are read."""
-        return self.source.held()
-
-    def close(self) -> None:
-        """Close what reading has opened."""
-        self.source.close()
 
 
 def is_sliceable(value: Any) -> bool:
