@@ -9,7 +9,8 @@ import numpy as np
 import vecprop as vp
 from peer_optax import make_cost
 from peer_torch import copy_parameters, linear_layers, make_loss, make_model
-from peer_trainers import Pairs, Trainer, UnavailableError, import_or_unavailable, usable_cores
+from peer_trainers import Pairs, Trainer, UnavailableError, import_or_unavailable
+from vecprop.blas import usable_cores
 
 
 class GradientPass(Trainer):

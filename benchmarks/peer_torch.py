@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from peer_trainers import Pairs, Trainer, import_or_unavailable, usable_cores
+from peer_trainers import Pairs, Trainer, import_or_unavailable
+from vecprop.blas import usable_cores
 
 
 class TorchTrainer(Trainer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -103,14 +102,6 @@ def draw_start(sizes: Sequence[int], seed: int = 0) -> Pairs:
         )
         for n_in, n in pairwise(sizes)
     ]
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 def import_or_unavailable(name: str) -> object:

@@ -38,9 +38,10 @@ from peer_growth import SWEEPS, draw_growth, measure_growth
 from peer_memory import extra_memory
 from peer_quiet import Neighbours
 from peer_report import OURS, Comparison, Row, draw_ratios
-from peer_trainers import Timed, UnavailableError, usable_cores
+from peer_trainers import Timed, UnavailableError
 from peer_workloads import WORKLOADS, Accuracy, Ensemble, FullGradient, Training
 from vecprop.benchmark_report import describe_environment
+from vecprop.blas import usable_cores
 
 TRAINERS: dict[str, Callable[..., Any]] = {
     "vecprop-numpy": peer_vecprop.VecpropTrainer,

@@ -115,8 +115,7 @@ def usable_threads() -> int:
 
     That none can be started is known after the first attempt, which only a large enough piece of work makes.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(cores, BLAS.threads())
+    threads = min(blas.usable_cores(), BLAS.threads())
     return min(threads, 1 + len(_queues)) if _no_more else threads
 
 

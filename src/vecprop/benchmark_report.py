@@ -16,6 +16,7 @@ import numpy as np
 import vecprop
 from vecprop import plots
 from vecprop.backend import Backend
+from vecprop.blas import usable_cores
 from vecprop.plots import group_digits
 from vecprop.selection import get_precision
 
@@ -93,7 +94,7 @@ def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}".strip(),
         "CPU": _processor(),
-        "cores": str(_cores()),
+        "cores": str(usable_cores()),
         "BLAS threads": _blas_threads(),
         "precision": get_precision(),
     }
@@ -111,14 +112,6 @@ def _processor() -> str:
         text = ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
     return found[1].strip() if found else platform.processor() or "unknown"
-
-
-def _cores() -> int:
-    """Return how many cores this process may use, which in a container can be fewer than there are."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 def _blas_threads() -> str:

@@ -25,6 +25,14 @@ _held: dict[str, _Held] = {}
 _left_over: list[_Held] = []  # held, when this process was forked, by threads that it does not have
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use, which in a container can be fewer than there are."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
 class BLAS:
     """Some of the BLAS libraries that this process has loaded, those there are when one is first asked for.
 

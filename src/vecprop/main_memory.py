@@ -1,13 +1,33 @@
-"""How much main memory this process can still take."""
+"""How much main memory this process can still take, and which arrays are not in it."""
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 _MEMORY = Path("/proc/meminfo")
 _PROCESS = Path("/proc/self/statm")
 _GROUP = Path("/sys/fs/cgroup")  # of a container, its own
+
+
+def map_of(array: Any) -> np.memmap[Any, Any] | None:
+    """Return the memory map that an array is, or is a view of; None for any other.
+
+    >>> map_of(np.ones(2)) is None
+    True
+    """
+    found: np.memmap[Any, Any] | None = None
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        owner: Any = base.base
+        if isinstance(base, np.memmap) and isinstance(owner, mmap.mmap):
+            found = base
+        base = owner
+    return found
 
 
 def free_main_memory() -> int | None:

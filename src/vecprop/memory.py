@@ -9,11 +9,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-import numpy as np
-
 from vecprop.backend import Backend
 from vecprop.errors import OutOfMemoryError
-from vecprop.main_memory import free_swap
+from vecprop.main_memory import free_swap, map_of
 from vecprop.namespaces import Array, array_namespace, is_array, is_concrete
 from vecprop.selection import backend_for, get_backend
 from vecprop.sparse import is_sparse
@@ -146,12 +144,7 @@ def _job(name: str, arguments: Mapping[str, Any], backend: Backend) -> _Job:
 
 def _is_in_memory(X: Any) -> bool:
     """Tell whether X is an array of numbers in memory, or lists of them."""
-    base: Any = X
-    while isinstance(base, np.ndarray):
-        if isinstance(base, np.memmap):
-            return False
-        base = base.base
-    return isinstance(X, list | tuple) or is_array(X) or is_sparse(X)
+    return map_of(X) is None and (isinstance(X, list | tuple) or is_array(X) or is_sparse(X))
 
 
 def _window(arguments: Mapping[str, Any]) -> int:

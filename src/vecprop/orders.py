@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecprop.blas import BLAS
+from vecprop.blas import BLAS, usable_cores
 from vecprop.epochs import Run
 from vecprop.namespaces import Array
 from vecprop.streams import shuffle
@@ -80,5 +79,4 @@ def shuffles(seeds: Sequence[int], epoch: int, m: int) -> npt.NDArray[np.int64]:
 
 def _threads() -> int:
     """Return the usable cores, but no more than the BLAS may use: who limits it wants the others for something else."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _BLAS.threads())
+    return min(usable_cores(), _BLAS.threads())

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from vecprop.main_memory import map_of
 from vecprop.normalization import InputScale
 from vecprop.streaming import Rows, as_source, rows
 from vecprop.streaming import examples as streamed
-from vecprop.streaming.mapped import map_of
 from vecprop.streaming.sources import Chosen, Derived, Source
 from vecprop.streaming.statistics import Moments
 
@@ -131,14 +131,15 @@ def average(
     """
     if w is not None and not w.sum() > 0:
         raise ValueError("sample_weight must not be all zero among the training examples: none of them would count")
-    large = isinstance(Y, LargeTargets)
+    if not isinstance(Y, LargeTargets):
+        return np.asarray(np.average(Y if of is None else of(Y), axis=1, weights=w), dtype=np.float64)
     total, weight = np.zeros(()), 0.0
-    for start, stop, block in Y.column_blocks() if large else [(0, Y.shape[1], Y)]:
+    for start, stop, block in Y.column_blocks():
         part, found = None if w is None else w[start:stop], block if of is None else of(block)
         count = float(stop - start) if part is None else float(part.sum())
         if count:
             total, weight = total + np.average(found, axis=1, weights=part) * count, weight + count
-    return np.asarray(total / weight if large else np.average(found, axis=1, weights=w), dtype=np.float64)
+    return np.asarray(total / weight, dtype=np.float64)
 
 
 class _Scaled(Derived):

@@ -10,28 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.main_memory import map_of
 from vecprop.streaming.sources import ArraySource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
-
-
-def map_of(array: Any) -> np.memmap[Any, Any] | None:
-    """Return the memory map that an array is, or is a view of; None for any other.
-
-    >>> map_of(np.ones(2)) is None
-    True
-    """
-    found: np.memmap[Any, Any] | None = None
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        owner: Any = base.base
-        if isinstance(base, np.memmap) and isinstance(owner, mmap.mmap):
-            found = base
-        base = owner
-    return found
 
 
 class MappedSource(ArraySource):

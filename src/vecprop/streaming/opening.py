@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from vecprop.arguments import check_path
+from vecprop.main_memory import map_of
 from vecprop.namespaces import is_array
 from vecprop.sparse import is_sparse
 from vecprop.streaming.arrow import SUFFIXES, ArrowSource
-from vecprop.streaming.mapped import MappedSource, map_of
+from vecprop.streaming.mapped import MappedSource
 from vecprop.streaming.sources import ArraySource, Source, is_sliceable
 
 
