@@ -73,7 +73,7 @@ def test_the_report_is_strict_json_and_agrees_with_the_model(home):
     assert report["target"] == {
         "name": "price", "task": "regression", "classes": [], "reason": report["target"]["reason"]
     }  # fmt: skip
-    assert report["rows"] == {"training": 240, "test": 60} and report["data"]["rows"] == 300
+    assert report["rows"] == {"training": 240, "validation": 36, "test": 60} and report["data"]["rows"] == 300
     assert set(report["columns"]) == {"district", "area", "rooms", "built", "heating", "garden", "sold"}
     assert report["missing"]["training"]["heating"] > 0
     assert len(report["training"]["loss"]) == report["training"]["epochs"] == 40
@@ -125,7 +125,7 @@ def test_one_s_own_table_with_text_and_missing_values(tmp_path, monkeypatch):
     Path("neu.csv").write_text("\n".join(lines), encoding="utf-8")
     out, err = vecprop("predict", "waren-model", "neu.csv", "--keep", "Farbe")
     assert "Farbe: 1 value that training did not have: 'lila' (1)" in err
-    assert "Größe: 1 missing, filled in" in err and "Farbe: 1 missing, filled in" in err
+    assert "Größe: 1 missing, filled in with the median" in err and "Farbe: 1 missing, a category of its own" in err
     rows = [line.split(",") for line in out.splitlines()]
     assert rows[0] == ["Farbe", "predicted_Preis"] and len(rows) == 4
     assert abs(float(rows[1][1]) - 17.5) < 4
@@ -245,7 +245,6 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
         ("x,y\n" + "1,a\n2,a\n" * 10, ("-t", "y"), "has only one class, 'a': there is nothing to learn"),
         (GOOD, (), "which column is to be predicted? --target NAME; {path} has: x, k, y"),
         (GOOD, ("-t", "yy"), "target: {path} has no column 'yy': did you mean 'y'?"),
-        (GOOD.replace("1.5\n", "\n", 1), ("-t", "y"), "{path}, line 3, column 'y': the target is missing"),
         (
             GOOD.replace("1.5\n", "abc\n", 1),
             ("-t", "y"),
@@ -257,7 +256,7 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
         (GOOD.replace("a", "ä").encode("latin-1"), ("-t", "y"), "is not utf-8 text"),
         (GOOD, ("-t", "y", "--hidden", "8;8"), "--hidden must be integers separated by commas"),
         (GOOD, ("-t", "y", "--task", "regresion"), "unknown task 'regresion': did you mean 'regression'"),
-        (GOOD, ("-t", "y", "--drop", "z"), "--drop: unknown column 'z'"),
+        (GOOD, ("-t", "y", "--drop", "z"), "--drop: {path} has no column 'z'; it has: x, k, y"),
         (GOOD, ("-t", "y", "--drop", "x", "--drop", "k"), "has no column to learn from"),
         (GOOD, ("-t", "y", "--test-share", "2"), "test_share must be"),
         (GOOD, ("-t", "y", "--backend", "jaxx"), "unknown backend 'jaxx': did you mean 'jax'"),

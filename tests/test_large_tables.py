@@ -206,8 +206,8 @@ def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):
     np.save(tmp_path / "X.npy", np.arange(2000.0).reshape(1000, 2))
     X, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.zeros(1000, dtype=np.uint8)
     y[501:503], y[7] = 1, 2
-    some, classes = learning._some(X, y, "classification")
+    some, classes, _ = learning._some(learning._Examples(X, y, None), "classification")
     assert len(some) == 12
     np.testing.assert_array_equal(y[(some[:, 0] / 2).astype(int)], classes)
     assert set(classes) == {0, 1, 2}
-    assert len(learning._some(X, y, "regression")[0]) == 10
+    assert len(learning._some(learning._Examples(X, y, None), "regression").X) == 10

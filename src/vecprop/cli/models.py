@@ -24,6 +24,18 @@ Data = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, Parquet or .n
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, or the folder of `vecprop train`.")]
 Delimiter = Annotated[Text, typer.Option(metavar="CHARACTER", help="Of CSV; found out unless given.")]
 Encoding = Annotated[Text, typer.Option(metavar="NAME", help="Of CSV, such as latin-1; UTF-8 unless given.")]
+Decimal = Annotated[
+    Text, typer.Option(metavar="SIGN", help="Between whole and fraction, . or , ; found out unless given.")
+]
+Thousands = Annotated[Text, typer.Option(metavar="SIGN", help="Between groups of three digits: , . ' or a blank.")]
+Skip = Annotated[int, typer.Option(metavar="LINES", help="Of CSV, above the header.")]
+Missing = Annotated[
+    Names,
+    typer.Option(
+        metavar="TEXT", help='A text that stands for a missing value, or COLUMN=TEXT; "" for empty cells alone.'
+    ),
+]
+DateFormat = Annotated[Names, typer.Option(metavar="FORMAT", help="Of dates, such as %d/%m/%Y, or COLUMN=FORMAT.")]
 Header = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option(
@@ -35,7 +47,7 @@ Header = Annotated[
 def train(
     data: Data,
     target: Annotated[
-        Text, typer.Option("--target", "-t", metavar="COLUMN", help="What is to be predicted: a name, or an index.")
+        Names, typer.Option("--target", "-t", metavar="COLUMN", help="What is to be predicted: a name, or an index.")
     ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
@@ -49,14 +61,22 @@ def train(
     drop: Annotated[Names, typer.Option(metavar="COLUMN", help="Leave a column out; repeat it for several.")] = None,
     categorical: Annotated[Names, typer.Option(metavar="COLUMN", help="Take a column as categories.")] = None,
     numeric: Annotated[Names, typer.Option(metavar="COLUMN", help="Take a column as numbers.")] = None,
-    missing: Annotated[Names, typer.Option(metavar="TEXT", help="A text that stands for a missing value.")] = None,
-    date_format: Annotated[Text, typer.Option(metavar="FORMAT", help="Of dates, such as %d/%m/%Y.")] = None,
-    drop_unlabelled: Annotated[
-        bool, typer.Option("--drop-unlabelled", help="Leave out rows without a target.")
-    ] = False,
+    weight: Annotated[Text, typer.Option(metavar="COLUMN", help="How much each row counts.")] = None,
+    balance: Annotated[bool, typer.Option("--balance", help="Give all classes the same weight.")] = False,
+    class_weight: Annotated[
+        Names, typer.Option(metavar="CLASS=W", help="How much each row of a class counts; repeat it for several.")
+    ] = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     header: Header = None,
+    skip: Skip = 0,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    date_format: DateFormat = None,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Deliver the linear model that networks are compared with.")
+    ] = False,
     hidden: Annotated[
         str, typer.Option(metavar="N,N,…", help='Units of each hidden layer; "" for a linear model.')
     ] = "64,64",
@@ -71,6 +91,9 @@ def train(
     l2: Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")] = 1.0,
     dropout: Annotated[float, typer.Option(metavar="SHARE", help="Of hidden units, dropped at each step.")] = 0.0,
     test_share: Annotated[float, typer.Option(metavar="SHARE", help="Of the rows, held out to judge the model.")] = 0.2,
+    validation_share: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of the other rows, which tell when to stop.")
+    ] = 0.15,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     checkpoint: Annotated[
         Optional[Path],  # noqa: UP045
@@ -105,22 +128,24 @@ def train(
     Example: vecprop train houses.csv --target price
     """
     from vecprop.cli import tables
-    from vecprop.tabular import Choices, Settings, scan
+    from vecprop.tabular import Choices, Settings
 
     choices = Choices(
-        tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), date_format, tuple(missing or ())
+        tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), missing=missing or (), weight=weight
     )
     chosen = tables.devices(devices, distributed)
     settings = Settings(
         tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
-        test_share, seed=seed, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
+        test_share, validation_share, tables.class_weights(class_weight, balance), linear, seed,
+        checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
         backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache,
     )  # fmt: skip
     first = not distributed or tables.join()
     quiet = quiet or not first
-    table = scan(data) if stream else tables.read(data, delimiter, encoding, header)
+    spelling = tables.spelling(decimal, thousands, None, date_format)
+    table = tables.read(data, delimiter, encoding, header, skip, spelling, target or (), stream)
     say = tables.speaker(json, quiet)
-    report = tables.train(table, target, task, choices, drop_unlabelled, settings, out, say, not quiet, first)
+    report = tables.train(table, target or [], task, choices, settings, out, say, not quiet, first)
     if json and not quiet:
         print_json(report)
 
@@ -140,6 +165,11 @@ def predict(
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     header: Header = None,
+    skip: Skip = 0,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    date_format: DateFormat = None,
     backend: BackendName = None,
     quiet: Quiet = False,
 ) -> None:
@@ -151,10 +181,10 @@ def predict(
     """
     from vecprop.cli import tables
 
-    table = tables.read(data, delimiter, encoding, header)
-    text = tables.predict(
-        tables.load(model, backend), table, out, proba, spread, keep or [], note if not quiet else None
-    )
+    loaded = tables.load(model, backend)
+    spelling = tables.spelling(decimal, thousands, missing, date_format)
+    table = tables.read(data, delimiter, encoding, header, skip, spelling, loaded.names)
+    text = tables.predict(loaded, table, out, proba, spread, keep or [], note if not quiet else None)
     if text is not None:
         typer.echo(text, nl=False)
 
@@ -165,6 +195,11 @@ def evaluate(
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     header: Header = None,
+    skip: Skip = 0,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    date_format: DateFormat = None,
     backend: BackendName = None,
     json: Json = False,
 ) -> None:
@@ -174,7 +209,10 @@ def evaluate(
     """
     from vecprop.cli import tables
 
-    text, found = tables.evaluate(tables.load(model, backend), tables.read(data, delimiter, encoding, header), note)
+    loaded = tables.load(model, backend)
+    spelling = tables.spelling(decimal, thousands, missing, date_format)
+    table = tables.read(data, delimiter, encoding, header, skip, spelling, loaded.names)
+    text, found = tables.evaluate(loaded, table, note)
     if json:
         print_json(found)
     else:

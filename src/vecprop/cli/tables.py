@@ -11,8 +11,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 import vecprop
 from vecprop import container, distributed, plots, tabular
 from vecprop.atomic import write_atomically
@@ -21,10 +19,10 @@ from vecprop.cli.output import Interrupted, check_folder, note, reason
 from vecprop.errors import ModelFileError
 from vecprop.progress import Progress
 from vecprop.selection import use_backend
-from vecprop.tabular import Choices, Settings, Table, TableModel, Trained
-from vecprop.tabular.learning import constant
-from vecprop.tabular.reading import import_polars
+from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
+from vecprop.tabular.learning import constant, without_nan
 from vecprop.tabular.report import as_json, concluded, described, score_table
+from vecprop.tabular.spelling import import_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,9 +83,44 @@ def layers(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def read(path: Path, delimiter: str | None, encoding: str | None, header: bool | None) -> Table:
-    r"""Read a table; "\t" on a command line is a tab."""
-    return tabular.read(path, "\t" if delimiter in (r"\t", "tab") else delimiter, encoding, header)
+def spelling(
+    decimal: str | None, thousands: str | None, missing: Sequence[str] | None, date_format: Sequence[str] | None
+) -> Spelling:
+    """Return what the options say of how a file spells its cells."""
+    return Spelling(decimal, thousands, tuple(missing or ()), tuple(date_format or ()))
+
+
+def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str, float] | None:
+    """Return what `--balance` and `--class-weight` ask for.
+
+    >>> class_weights(["yes=3", "a=b=0.5"], False), class_weights(None, True)
+    ({'yes': 3.0, 'a=b': 0.5}, 'balanced')
+    """
+    if not given:
+        return "balanced" if balance else None
+    if balance:
+        raise ValueError("--balance and --class-weight say two different things; give one of them")
+    try:
+        return {entry.rpartition("=")[0]: float(entry.rpartition("=")[2]) for entry in given}
+    except ValueError:
+        raise ValueError(f"--class-weight must be CLASS=WEIGHT, such as yes=3; got {', '.join(given)}") from None
+
+
+def read(
+    path: Path,
+    delimiter: str | None,
+    encoding: str | None,
+    header: bool | None,
+    skip: int,
+    spelling: Spelling,
+    expected: Sequence[str],
+    stream: bool = False,
+) -> Table:
+    r"""Read a table, or leave it in its file; "\t" on a command line is a tab."""
+    if stream:
+        return tabular.scan(path, spelling)
+    delimiter = "\t" if delimiter in (r"\t", "tab") else delimiter
+    return tabular.read(path, delimiter, encoding, header, skip, spelling, expected)
 
 
 # --- train --------------------------------------------------------------------------------------------------
@@ -95,10 +128,9 @@ def read(path: Path, delimiter: str | None, encoding: str | None, header: bool |
 
 def train(
     table: Table,
-    target: str | None,
+    targets: Sequence[str],
     task: str | None,
     choices: Choices,
-    drop_unlabelled: bool,
     settings: Settings,
     out: Path | None,
     say: Say,
@@ -106,13 +138,15 @@ def train(
     writes: bool = True,
 ) -> dict[str, Any]:
     """Train, write the files, and return the report; `say` is told what was found and what came out."""
-    if target is None:
+    if len(targets) > 1:
+        raise ValueError(f"--target is one column, got {' and '.join(map(repr, targets))}")
+    if not targets:
         raise ValueError(
             f"which column is to be predicted? --target NAME; {table.source} has: {', '.join(table.names)}"
         )
     folder = Path(f"{Path(table.source).stem}-model") if out is None else out
     check_folder(folder)
-    plan = tabular.plan(table, target, task, choices, drop_unlabelled)
+    plan = tabular.plan(table, targets[0], task, choices)
     say(described(plan))
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
         say(f"backend {vecprop.get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
@@ -142,42 +176,29 @@ def _missing(trained: Trained) -> list[str]:
 
 
 def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]:
-    """Write the files, each whole or not at all, and return their paths; all is drawn before the first is written."""
-    estimator, name = trained.model.estimator, trained.model.target.name
-    pictures = {"cost-curve.png": plots.history(estimator.result_)}
+    """Write the files, each whole or not at all, the model first, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vecprop.save(folder / MODEL, trained.model)
+    text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
+    write_atomically(folder / REPORT, (text + "\n").encode())
+    pictures = {"cost-curve.png": plots.history(trained.model.estimator.result_)}
     if trained.model.classes:
         pictures["confusion-matrix.png"] = plots.confusion_matrix(trained.truth, trained.predicted)
     else:
-        axes = plots.panels(2)
+        axes, name = plots.panels(2), trained.model.target.name
         plots.predicted_against_true(trained.truth, trained.predicted, axes[0], quantity=name)
         pictures["predicted-against-true.png"] = plots.residuals(
             trained.truth, trained.predicted, axes[1], quantity=name
         )
-    drawn = {file: _png(ax) for file, ax in pictures.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    vecprop.save(folder / MODEL, trained.model)
-    text = json.dumps(_plain(report), ensure_ascii=False, indent=1, allow_nan=False)
-    write_atomically(folder / REPORT, (text + "\n").encode())
-    for file, data in drawn.items():
-        write_atomically(folder / file, data)
-    return [folder / file for file in (MODEL, REPORT, *drawn)]
+    for file, ax in pictures.items():
+        write_atomically(folder / file, _png(ax))
+    return [folder / file for file in (MODEL, REPORT, *pictures)]
 
 
 def _png(ax: Any) -> bytes:
     buffer = io.BytesIO()
     ax.figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as strict JSON has it: None for what is no number."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 # --- use ----------------------------------------------------------------------------------------------------
@@ -283,13 +304,16 @@ def _check_target_file(out: Path) -> None:
 
 def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, Any]]:
     """Return the scores on a table, in words and as a dict."""
+    table, unlabelled = model.labelled(table)
+    if unlabelled:
+        say(f"{unlabelled} row{'s' * (unlabelled > 1)} without a target left out")
     for line in model.prepare(table).notes():
         say(line)
     y = model.target.values(table)
     shown = {"network": model.evaluate(table), "constant": constant(y, y, model.target.task)}
     if (training := _training_of(model)) is not None:
         shown["test rows of the training"] = training.scores
-    return score_table(f"{len(table)} rows", shown), _plain({"rows": len(table), **shown})
+    return score_table(f"{len(table)} rows", shown), without_nan({"rows": len(table), **shown})
 
 
 class _Training(NamedTuple):
@@ -348,7 +372,7 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
         net = model.net if hasattr(model, "net") else model.network_
         found["network"] = str(net)
         lines.append(str(net))
-    return "\n".join(lines), _plain(found)
+    return "\n".join(lines), without_nan(found)
 
 
 def sample(out: Path, rows: int, seed: int) -> str:

@@ -19,6 +19,7 @@ from vecprop.tabular.learning import Settings, Trained, plan, train
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Choices, Preparation
 from vecprop.tabular.reading import Table, read, table_of
+from vecprop.tabular.spelling import Spelling
 from vecprop.tabular.targets import Target
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LargeTable",
     "Preparation",
     "Settings",
+    "Spelling",
     "Table",
     "TableModel",
     "Target",

@@ -1,34 +1,36 @@
-"""What a column holds, found out from its values, and how it becomes numbers: numeric, categorical, dates."""
+"""How a column becomes numbers: numbers, true and false, categories, dates. Learned once, kept with the model."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from vecprop.tabular import facts
-from vecprop.tabular.facts import Cells, Numbers
-from vecprop.tabular.reading import Table, first_rows, import_polars
-from vecprop.tabular.values import DATE_FORMATS, dates, not_a_number, numbers, texts
+from vecprop.tabular.reading import Table, first_rows
+from vecprop.tabular.spelling import TRUE, TRUTH, Form, import_polars, label, readable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 MOST_CATEGORIES = 50
-_MOSTLY = 0.9  # where so many of the texts are numbers, the others are errors and no categories
-_SAFE_CATEGORIES = 20  # so many different texts are categories in a small table, too
 DAYS_OF_A_YEAR = 365.2425
-_DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
+_FEW = 10  # cells, all of them unseen, can happen
 
 
 class Found(NamedTuple):
-    """What encoding a column met: missing values, and values that training did not have, with how often."""
+    """What encoding a column met: missing values, those that training did not have, and those far outside its range."""
 
     missing: int = 0
     unseen: dict[str, int] = {}  # noqa: RUF012 - never modified
+    far: int = 0
+
+    def __add__(self, other: tuple[Any, ...]) -> Found:
+        missing, more, far = other
+        unseen = {value: self.unseen.get(value, 0) + more.get(value, 0) for value in {**self.unseen, **more}}
+        return Found(self.missing + missing, unseen, self.far + far)
 
 
 Encoded = tuple["npt.NDArray[np.float64]", Found]
@@ -36,45 +38,100 @@ Encoded = tuple["npt.NDArray[np.float64]", Found]
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric column: missing values get the training examples' median, and a second feature if there were any."""
+    """A numeric column: missing values get the training examples' median, and a second feature if there were any.
+
+    decimal, unit : how the training file wrote them
+    low, high : of the training examples; where they are equal, only whether a value is missing is used
+    """
 
     name: str
     fill: float
     flag: bool = False
     decimal: str = "."
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
     kind: ClassVar[str] = "number"
 
     @classmethod
-    def learn(cls, table: Table, name: str, decimal: str = ".") -> Number:
+    def learn(cls, table: Table, name: str) -> Number:
         """Return the encoding for the values of a table."""
-        values = numbers(table, name, decimal)
-        missing = bool(np.isnan(values).any())
-        return cls(name, facts.median(values), missing, decimal)
+        found, values = facts.Numbers(), np.empty(len(table))
+        start = 0
+        for part in facts.number_parts(table, name):
+            found.add(part)
+            values[start : start + len(part)] = part
+            start += len(part)
+        form = (table.forms or {}).get(name)
+        written = (form.decimal, form.unit) if form else (".", "")
+        bounds = (found.low, found.high) if found.finite else (None, None)
+        return cls(name, facts.median(values), found.missing > 0, *written, *bounds)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all values of the training examples were the same."""
+        return self.low is not None and self.low == self.high and self.flag
 
     @property
     def features(self) -> list[str]:
         """The names of what it becomes."""
-        return [self.name, f"{self.name} is missing"] if self.flag else [self.name]
+        return [*([] if self.is_constant else [self.name]), *([f"{self.name} is missing"] if self.flag else [])]
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k) and what was met."""
-        values = numbers(table, self.name, self.decimal)
+        if table.dtype(self.name).is_temporal():
+            raise ValueError(
+                f"{table.source}, column {self.name!r} must hold numbers, as in training; it has "
+                f"{table.dtype(self.name)}"
+            )
+        values = np.concatenate(list(facts.number_parts(table, self.name)))
+        if np.isinf(values).any():
+            row = int(np.flatnonzero(np.isinf(values))[0])
+            raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
         missing = np.isnan(values)
-        filled = np.where(missing, self.fill, values)
-        return np.stack([filled, missing] if self.flag else [filled], axis=1, dtype=np.float64), Found(
-            int(missing.sum())
-        )
+        parts = [] if self.is_constant else [np.where(missing, self.fill, values)]
+        found = Found(int(missing.sum()), far=self._count_far(values))
+        return np.stack([*parts, *([missing] if self.flag else [])], axis=1, dtype=np.float64), found
+
+    def _count_far(self, values: npt.NDArray[np.float64]) -> int:
+        """Return how many values lie outside the range of training by more than its width."""
+        if self.low is None or self.high is None:
+            return 0
+        width = self.high - self.low
+        return int(((values > self.high + width) | (values < self.low - width)).sum())
 
     def __str__(self) -> str:
-        filled = f", missing ones filled with the median {self.fill:g} and marked" if self.flag else ""
-        return f"numbers{' with a decimal comma' if self.decimal == ',' else ''}{filled}"
+        form = str(Form("number", self.decimal, self.unit))
+        return f"{self._what}{' ' * bool(form)}{form}{self._filled}"
+
+    _what: ClassVar[str] = "numbers"
+
+    @property
+    def filling(self) -> str:
+        """What is done where a value is missing."""
+        return "marked" if self.is_constant else f"filled in with the median {self.fill:g}"
+
+    @property
+    def _filled(self) -> str:
+        if self.is_constant:
+            return f", all {self.low:g}: only the missing ones are marked"
+        return f", missing ones filled with the median {self.fill:g} and marked" if self.flag else ""
+
+
+@dataclass(frozen=True)
+class Boolean(Number):
+    """A column of true and false, or of 1 and 0: a number, however it is written."""
+
+    kind: ClassVar[str] = "boolean"
+    _what: ClassVar[str] = "true or false, as 1 and 0"
 
 
 @dataclass(frozen=True)
 class Category:
     """A categorical column: one feature for each category, 1 for its examples.
 
-    Rare ones share "(other)"; an unseen one has 0 in all features, and is counted.
+    Rare ones share "(other)"; an unseen one has 0 in all features, and is counted. Where all categories are numbers, a
+    cell is compared as a number: 1, 1.0 and 01 are one category; so are True and true.
     """
 
     name: str
@@ -87,9 +144,16 @@ class Category:
     def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
         """Return the encoding for the values of a table: the most frequent categories, by name where they tie."""
         counted = facts.counts_of_labels(table, name)
-        ranked = sorted(counted, key=lambda value: (-counted[value], value))
         missing = sum(counted.values()) < len(table)
-        return cls(name, tuple(sorted(ranked[:most])), tuple(sorted(ranked[most:])), missing)
+        key = same_as(counted)
+        spelled: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for value in sorted(counted, key=lambda value: (-counted[value], value)):
+            spelled.setdefault(key(value), value)
+            counts[key(value)] = counts.get(key(value), 0) + counted[value]
+        ranked = sorted(counts, key=lambda value: (-counts[value], spelled[value]))
+        frequent, rare = (sorted(spelled[value] for value in part) for part in (ranked[:most], ranked[most:]))
+        return cls(name, tuple(frequent), tuple(rare), missing)
 
     @property
     def features(self) -> list[str]:
@@ -99,20 +163,39 @@ class Category:
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k) and what was met."""
-        cells = texts(table, self.name)
-        places: dict[str | None, int] = {category: i for i, category in enumerate(self.categories)}
-        places |= dict.fromkeys(self.other, len(self.categories))
-        if self.flag:
-            places[None] = len(self.features) - 1
+        key = same_as((*self.categories, *self.other))
+        places = {key(category): i for i, category in enumerate(self.categories)}
+        places |= {key(category): len(self.categories) for category in self.other}
+        cells = [cell for series in table.parts(self.name) for cell in series.to_list()]
+        different = {cell: "" if cell is None else label(cell) for cell in set(cells)}
+        place: dict[Any, int] = {
+            cell: places.get(key(text), -1) for cell, text in different.items() if cell is not None
+        }
+        place[None] = len(self.features) - 1 if self.flag else -1
+        column = np.array([place[cell] for cell in cells], dtype=np.int64)
         encoded = np.zeros((len(cells), len(self.features)))
-        column = np.array([places.get(cell, -1) for cell in cells], dtype=np.int64)
         known = np.flatnonzero(column >= 0)
         encoded[known, column[known]] = 1.0
+        missing = cells.count(None)
         unseen: dict[str, int] = {}
-        for cell in cells:
-            if cell is not None and cell not in places:
-                unseen[cell] = unseen.get(cell, 0) + 1
-        return encoded, Found(sum(cell is None for cell in cells), unseen)
+        for row in np.flatnonzero(column < 0):
+            if cells[row] is not None:
+                unseen[different[cells[row]]] = unseen.get(different[cells[row]], 0) + 1
+        self._check_known(table, sum(unseen.values()), len(cells) - missing, unseen)
+        return encoded, Found(missing, unseen)
+
+    def _check_known(self, table: Table, unseen: int, there: int, values: Mapping[str, int]) -> None:
+        if unseen > max(0.9 * there, _FEW):
+            raise ValueError(
+                f"{table.source}, column {self.name!r}: {unseen} of {there} cells are categories that training did not "
+                f"have, such as {first_rows(list(values), 2)}; it had {first_rows(self.categories)}: spell them "
+                "alike, or leave the cells empty"
+            )
+
+    @property
+    def filling(self) -> str:
+        """What is done where a value is missing."""
+        return "a category of its own" if self.flag else "as training had none: of no category"
 
     def __str__(self) -> str:
         count = len(self.categories)
@@ -120,42 +203,83 @@ class Category:
         return f"{count} categor{'y' if count == 1 else 'ies'}{rest}: {first_rows(self.categories)}"
 
 
+def same_as(categories: Iterable[str]) -> Callable[[str], str]:
+    """Return what tells whether a text is one of these categories: two that are alike give the same.
+
+    >>> [same_as(["1", "2.0"])(text) for text in ("2", "01", "x")], same_as(["a"])("01")
+    (['2', '1', 'x'], '01')
+    """
+    given = list(categories)
+    if given and all(_number(text) is not None for text in given):
+        return lambda text: text if _number(text) is None else label(_number(text))
+    if given and all(text.lower() in TRUTH for text in given) and len({text.lower() in TRUE for text in given}) == 2:
+        return lambda text: str(text.lower() in TRUE) if text.lower() in TRUTH else text
+    return str
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) and "_" not in text else None
+
+
 @dataclass(frozen=True)
 class Date:
-    """Dates: the year with its fraction, and where in the year and in the week they are, as points on circles."""
+    """Dates: the year with its fraction, and where in the year and in the week they are, as points on circles.
+
+    format : how the training file wrote them; None where it has a type for them
+    fill : the median, in days since 1970
+    time : whether the time of the day is a circle, too
+    day : whether there is more than that
+    """
 
     name: str
-    format: str | None  # None where the file itself has dates
-    fill: float  # the median, in days since 1970
+    format: str | None
+    fill: float
     time: bool = False
     flag: bool = False
+    day: bool = True
     kind: ClassVar[str] = "date"
 
     @classmethod
-    def learn(cls, table: Table, name: str, format: str | None = None) -> Date:
+    def learn(cls, table: Table, name: str) -> Date:
         """Return the encoding for the values of a table."""
-        days = dates(table, name, format)
-        missing, time = bool(np.isnan(days).any()), facts.has_fractions(days)
-        return cls(name, format, facts.median(days), time, missing)
+        days = facts.days(table, name)
+        day = table.dtype(name) != import_polars().Time
+        missing, time = bool(np.isnan(days).any()), not day or facts.has_fractions(days)
+        form = (table.forms or {}).get(name)
+        return cls(name, form.format if form else None, facts.median(days), time, missing, day)
 
     @property
     def features(self) -> list[str]:
         """The names of what it becomes."""
-        circles = ["year", "week", *(["day"] if self.time else [])]
-        parts = ["years", *(f"{part} in the {circle}" for circle in circles for part in ("cos", "sin"))]
+        circles = [*(["year", "week"] if self.day else []), *(["day"] if self.time else [])]
+        parts = [*(["years"] if self.day else []), *(f"{part} in the {c}" for c in circles for part in ("cos", "sin"))]
         return [f"{self.name}: {part}" for part in [*parts, *(["is missing"] if self.flag else [])]]
+
+    @property
+    def filling(self) -> str:
+        """What is done where a value is missing."""
+        return "filled in with the median"
 
     @property
     def periods(self) -> tuple[float, ...]:
         """The circles, in days."""
-        return (DAYS_OF_A_YEAR, 7.0, *([1.0] if self.time else []))
+        return (*((DAYS_OF_A_YEAR, 7.0) if self.day else ()), *((1.0,) if self.time else ()))
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k) and what was met."""
-        days = dates(table, self.name, self.format)
+        pl = import_polars()
+        dtype = table.dtype(self.name)
+        if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):
+            what = "dates" if self.day else "times of the day"
+            raise ValueError(f"{table.source}, column {self.name!r} must hold {what}, as in training; it has {dtype}")
+        days = facts.days(table, self.name)
         missing = np.isnan(days)
         days = np.where(missing, self.fill, days)
-        columns = [1970 + days / DAYS_OF_A_YEAR]
+        columns = [1970 + days / DAYS_OF_A_YEAR] if self.day else []
         for period in self.periods:
             angle = 2 * np.pi * days / period
             columns += [np.cos(angle), np.sin(angle)]
@@ -164,24 +288,33 @@ class Date:
         return np.stack(columns, axis=1), Found(int(missing.sum()))
 
     def __str__(self) -> str:
-        shape = f" {DATE_FORMATS.get(self.format, self.format)}" if self.format else ""
+        if not self.day:
+            return "times of the day, as points on a circle"
+        shape = f" {readable(self.format)}" if self.format else ""
         return f"dates{shape}, as year, season and day of the week{', hour' if self.time else ''}"
 
 
-Column = Number | Category | Date
-KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Category, Date)}
+Column = Number | Boolean | Category | Date
+KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Boolean, Category, Date)}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 # What the fields of encodings and targets hold, in a file: a list there is a tuple here.
 _FIELDS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("name", "reason", "task"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("flag", "time", "whole"), lambda value: isinstance(value, bool)),
+    **dict.fromkeys(("name", "reason", "task", "unit"), _is_text),
+    **dict.fromkeys(("flag", "time", "day", "whole", "truth"), _is_flag),
     **dict.fromkeys(
         ("categories", "other"),
-        lambda value: (
-            isinstance(value, list | tuple) and all(isinstance(v, str) for v in value) and len(set(value)) == len(value)
-        ),
+        lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)) and len(set(value)) == len(value),
     ),
+    **dict.fromkeys(("low", "high"), lambda value: value is None or isinstance(value, float)),
     "fill": lambda value: isinstance(value, float),
     "decimal": lambda value: value in (".", ","),
     "format": lambda value: value is None or isinstance(value, str),
@@ -189,131 +322,12 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 
 
 def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a data class from a file; ValueError or KeyError if one is missing or of another kind."""
-    given = {f.name: value[f.name] for f in fields(cls)}
+    """Return the fields of a data class from a file; ValueError or KeyError if one is missing or of another kind.
+
+    Files of the first format lack fields that came later, which have a default.
+    """
+    given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.default is MISSING}
     for name, entry in given.items():
         if not _FIELDS[name](entry):
             raise ValueError(f"{name} is {entry!r}")
     return {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in given.items()}
-
-
-# --- what a column is ---------------------------------------------------------------------------------------
-
-
-class LeftOut(NamedTuple):
-    """A column that is not used, and why."""
-
-    reason: str
-
-
-class Numeric(NamedTuple):
-    """A column of numbers; the sign between whole and fraction."""
-
-    decimal: str
-
-
-class Dated(NamedTuple):
-    """A column of dates in this format; None where the file has a type for them."""
-
-    format: str | None
-
-
-class Categorical(NamedTuple):
-    """A column of categories."""
-
-
-Kind = LeftOut | Numeric | Dated | Categorical
-
-
-def decimal_of(table: Table, name: str) -> str:
-    """Return the sign between whole and fraction of a column of numbers; ValueError if it has something else."""
-    found = facts.as_numbers(table, name)
-    if found.wrong is None:
-        return "."
-    if table.delimiter == ";" and not facts.as_numbers(table, name, ",").bad:
-        return ","
-    raise not_a_number(table, name, *found.wrong, found.bad)
-
-
-def find_kind(table: Table, name: str) -> Kind:
-    """Return what a column holds; ValueError where numbers and words are mixed, and for dates with two meanings."""
-    pl = import_polars()
-    dtype, cells = table.dtype(name), facts.cells(table, name)
-    if not cells.known:
-        return LeftOut("it has no values")
-    if cells.alike and not cells.missing:
-        return LeftOut(f"all its values are {cells.first!r}")
-    if dtype.is_temporal():
-        return Dated(None) if dtype in (pl.Date, pl.Datetime) else LeftOut(f"{dtype} is not used")
-    if dtype != pl.String:
-        return _of_numbers(table, name, facts.as_numbers(table, name), decimal=".")
-    decimals = (".", ",") if table.delimiter == ";" else (".",)
-    parsed = {decimal: facts.as_numbers(table, name, decimal) for decimal in decimals}
-    for decimal, found in parsed.items():
-        if not found.bad and found.finite:
-            return _of_numbers(table, name, found, decimal=decimal)
-    _refuse_a_mixture(table, name, min(parsed.values(), key=lambda found: found.bad))
-    format = _date_format(table, name, cells)
-    if format is not None:
-        return Dated(format)
-    m, most = len(table), max(_SAFE_CATEGORIES, len(table) // 2)
-    count = facts.count_texts(table, name)
-    return LeftOut(f"{count} different texts in {m} rows are names, no categories") if count > most else Categorical()
-
-
-def _of_numbers(table: Table, name: str, found: Numbers, decimal: str) -> Kind:
-    if found.bad:
-        return LeftOut(f"{found.bad} of its values are not finite")
-    if found.alike and not found.missing:
-        return LeftOut(f"all its values are {found.first:g}")
-    if found.counting and not found.missing and found.finite > 2 and found.first in (0, 1):
-        return LeftOut("it counts the rows")
-    may_be_names = found.whole and found.finite > _SAFE_CATEGORIES and _is_identifier(name)
-    if may_be_names and len(facts.different_numbers(table, name, decimal)) == found.finite:
-        return LeftOut("its numbers are names of the examples")
-    return Numeric(decimal)
-
-
-def _is_identifier(name: str) -> bool:
-    """Tell whether a name is that of an identifier.
-
-    >>> [_is_identifier(name) for name in ("id", "house_id", "Customer ID", "paid", "identity")]
-    [True, True, True, False, False]
-    """
-    return name.lower().replace("_", " ").replace("-", " ").split()[-1:] in (["id"], ["index"], ["key"])
-
-
-def _refuse_a_mixture(table: Table, name: str, found: Numbers) -> None:
-    """Raise ValueError if nearly all texts are numbers: the first that is none, with what can be done."""
-    right, cells = found.finite, found.finite + found.bad
-    if found.wrong is None or right < _MOSTLY * cells:
-        return
-    row, cell = found.wrong
-    raise ValueError(
-        f"{table.place(row, name)}: {cell!r} is not a number, and {right} of {cells} cells of this "
-        f"column are; correct it, or say what it is (--missing {cell!r}, --categorical {name!r}, --drop {name!r})"
-    )
-
-
-def _date_format(table: Table, name: str, cells: Cells) -> str | None:
-    """Return the format that all texts of a column have; None if they are no dates, ValueError if two fit."""
-    if not all(map(_DATE.match, cells.head or ())):
-        return None
-    fitting = fitting_formats(table, name, DATE_FORMATS)
-    if len(fitting) > 1:
-        first, second = (DATE_FORMATS[f] for f in fitting[:2])
-        raise ValueError(
-            f"{table.source}, column {name!r}: its dates, such as {cells.first!r}, can be read as {first} and as "
-            f"{second}; write them as YYYY-MM-DD, say --date-format {fitting[0]!r}, or leave them out (--drop {name!r})"
-        )
-    return fitting[0] if fitting else None
-
-
-def fitting_formats(table: Table, name: str, formats: Iterable[str]) -> list[str]:
-    """Return those of some formats of dates that all texts of a column have."""
-    fitting = list(formats)
-    for known in facts.known_cells(table, name):
-        fitting = [f for f in fitting if not known.str.to_datetime(f, strict=False, exact=True).null_count()]
-        if not fitting:
-            break
-    return fitting

@@ -9,123 +9,72 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.tabular.reading import Table
-from vecprop.tabular.values import label, not_a_number, parsed
+from vecprop.tabular.spelling import import_polars, label
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-_SHOWN = 4  # different values for a message: three, and whether there are more
-_HEAD = 50
 _AT_ONCE = 1 << 16
-_BEFORE_SORTING = 1 << 20  # so many more are gathered before the doubles among them go
-
-
-@dataclass
-class Cells:
-    """A column as it is.
-
-    missing, known : how many cells are null, and how many are not
-    head : the first that are known
-    alike : whether all that are known are the same
-    """
-
-    missing: int = 0
-    known: int = 0
-    head: list[Any] | None = None
-    alike: bool = True
-
-    @property
-    def first(self) -> Any:
-        """The first that is known."""
-        assert self.head
-        return self.head[0]
-
-    def add(self, series: pl.Series) -> None:
-        """Add a part."""
-        self.missing += series.null_count()
-        known = series.drop_nulls()
-        if not len(known):
-            return
-        self.known += len(known)
-        self.head = self.head or []
-        if len(self.head) < _HEAD:
-            self.head += known.head(_HEAD - len(self.head)).to_list()
-        self.alike = self.alike and bool(known.n_unique() == 1 and known[0] == self.first)
-
-
-def cells(table: Table, name: str) -> Cells:
-    """Return what a column is, cell by cell."""
-    found = Cells()
-    for series in table.parts(name):
-        found.add(series)
-    return found
+_BEFORE_SORTING = 1 << 20  # this many more are gathered before the doubles among them go
 
 
 @dataclass
 class Numbers:
-    """A column read as numbers.
+    """A column of numbers, or of true and false as 1 and 0.
 
-    finite, missing, bad : how many cells are finite numbers, are missing, and are neither
-    wrong : row and cell of the first that is neither
-    first, last : of the finite ones
-    alike : whether all of them are the same
+    finite, missing, infinite : how many cells are which
+    low, high, first, last : of the finite ones
     whole : whether all of them are whole
     counting : whether each is larger by 1 than the one before
     """
 
     finite: int = 0
     missing: int = 0
-    bad: int = 0
-    wrong: tuple[int, Any] | None = None
+    infinite: int = 0
+    low: float = np.inf
+    high: float = -np.inf
     first: float = np.nan
     last: float = np.nan
-    alike: bool = True
     whole: bool = True
     counting: bool = True
 
-    def add(self, series: pl.Series, decimal: str) -> None:
-        """Add a part."""
-        values, bad = parsed(series, decimal)
-        if len(bad) and self.wrong is None:
-            row = self.finite + self.missing + self.bad + int(bad[0])
-            self.wrong = row, series[int(bad[0])]
+    def add(self, values: npt.NDArray[np.float64]) -> None:
+        """Add a part, (m,), NaN where a value is missing."""
         known = values[np.isfinite(values)]
-        self.bad += len(bad)
-        self.missing += len(values) - len(bad) - len(known)
+        missing = len(values) - len(known) and int(np.isnan(values).sum())
+        self.missing += missing
+        self.infinite += len(values) - len(known) - missing
         if not len(known):
             return
         if not self.finite:
             self.first = float(known[0])
         elif known[0] - self.last != 1:
             self.counting = False
-        self.alike = self.alike and bool((known == self.first).all())
+        self.low, self.high = min(self.low, float(known.min())), max(self.high, float(known.max()))
         self.whole = self.whole and bool((known % 1 == 0).all())
-        self.counting = self.counting and bool((np.diff(known) == 1).all())
+        self.counting = self.counting and self.whole and bool((np.diff(known) == 1).all())
         self.finite, self.last = self.finite + len(known), float(known[-1])
 
 
-def as_numbers(table: Table, name: str, decimal: str = ".") -> Numbers:
-    """Return what a column is, read as numbers."""
+def as_numbers(table: Table, name: str) -> Numbers:
+    """Return what a column of numbers is."""
     found = Numbers()
-    for series in table.parts(name):
-        found.add(series, decimal)
+    for values in number_parts(table, name):
+        found.add(values)
     return found
 
 
-def all_numbers(table: Table, name: str, decimal: str = ".") -> Numbers:
-    """Return what a column of numbers is, or raise ValueError at the first cell that is none."""
-    found = as_numbers(table, name, decimal)
-    if found.wrong is not None:
-        raise not_a_number(table, name, *found.wrong, found.bad)
-    return found
-
-
-def known_numbers(table: Table, name: str, decimal: str) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield the finite numbers of a column."""
+def number_parts(table: Table, name: str) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the numbers of a column, NaN where they are missing."""
     for series in table.parts(name):
-        values, _ = parsed(series, decimal)
-        yield values[np.isfinite(values)]
+        yield floats(series)
+
+
+def floats(series: pl.Series) -> npt.NDArray[np.float64]:
+    """Return numbers, or true and false, as floats (m,), NaN where they are missing."""
+    values: npt.NDArray[np.float64] = series.cast(import_polars().Float64, strict=False).to_numpy()
+    return values
 
 
 def known_cells(table: Table, name: str) -> Iterator[pl.Series]:
@@ -135,7 +84,7 @@ def known_cells(table: Table, name: str) -> Iterator[pl.Series]:
 
 
 def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.NDArray[Any]:
-    """Return the different ones among at most so many values, sorted: in memory are the values, and no copy of them.
+    """Return the different ones among at most this many values, sorted: in memory are the values, and no copy of them.
 
     >>> sorted_set([np.array([3.0, 1.0]), np.array([1.0, 2.0])], 4, np.float64).tolist()
     [1.0, 2.0, 3.0]
@@ -165,9 +114,10 @@ def _without_doubles(values: npt.NDArray[Any]) -> int:
     return found
 
 
-def different_numbers(table: Table, name: str, decimal: str = ".") -> npt.NDArray[np.float64]:
-    """Return the different numbers of a column, sorted: 8 bytes for each row."""
-    return sorted_set(known_numbers(table, name, decimal), len(table), np.float64)
+def different_numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
+    """Return the different finite numbers of a column, sorted: 8 bytes for each row."""
+    parts = (values[np.isfinite(values)] for values in number_parts(table, name))
+    return sorted_set(parts, len(table), np.float64)
 
 
 def count_texts(table: Table, name: str) -> int:
@@ -178,21 +128,27 @@ def count_texts(table: Table, name: str) -> int:
     return len(sorted_set((part.hash(0).to_numpy() for part in known_cells(table, name)), len(table), np.uint64))
 
 
-def first_texts(table: Table, name: str) -> list[str]:
-    """Return the first different texts of a column in the order of the alphabet, as many as a message needs."""
-    first: set[str] = set()
-    for part in known_cells(table, name):
-        first = set(sorted(first | set(part.unique().sort().head(_SHOWN).to_list()))[:_SHOWN])
-    return sorted(first)
-
-
 def counts_of_labels(table: Table, name: str) -> dict[str, int]:
     """Return how often a column has each label; in memory is every different one."""
     counted: dict[str, int] = {}
-    for series in table.parts(name):
-        for value, count in series.drop_nulls().value_counts().iter_rows():
+    for cells in known_cells(table, name):
+        for value, count in cells.value_counts().iter_rows():
             counted[label(value)] = counted.get(label(value), 0) + count
     return counted
+
+
+def days(table: Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column of dates as days since 1970, or of times as parts of a day, (m,); NaN where they are missing."""
+    pl = import_polars()
+    found, start = np.empty(len(table)), 0
+    for series in table.parts(name):
+        if series.dtype == pl.Time:
+            part = floats(series.cast(pl.Int64)) / 86_400_000_000_000
+        else:
+            part = floats(series.cast(pl.Datetime("ms")).dt.epoch("ms")) / 86_400_000
+        found[start : start + len(part)] = part
+        start += len(part)
+    return found
 
 
 def has_fractions(values: npt.NDArray[np.float64]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from vecprop import streams
 from vecprop.arguments import check_integer
-from vecprop.tabular.reading import import_polars
+from vecprop.tabular.spelling import import_polars
 
 if TYPE_CHECKING:
     import polars

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.arguments import check_path
-from vecprop.tabular.columns import Found
-from vecprop.tabular.preparation import Preparation, Prepared, without_missing
-from vecprop.tabular.reading import Table, import_polars, is_empty, is_parquet, tidied_frame, without_values
+from vecprop.tabular.preparation import Preparation, Prepared
+from vecprop.tabular.reading import Table, is_empty, is_parquet, tidied, tidied_names, without_values
+from vecprop.tabular.spelling import Spelling, import_polars
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,12 +32,12 @@ class LargeTable(Table):
     frame : no rows, and the columns' names and types
     rows : of the file
     kept : which of them are rows of the table, (rows,); None for all
-    missing : texts that stand for a missing value
+    steps : what is done to each part that is read
     """
 
     rows: int = 0
     kept: npt.NDArray[np.bool_] | None = None
-    missing: tuple[str, ...] = ()
+    steps: tuple[Callable[[Table], Table], ...] = ()
 
     def __len__(self) -> int:
         return self.rows if self.kept is None else int(np.count_nonzero(self.kept))
@@ -57,6 +57,10 @@ class LargeTable(Table):
     def blocks(self) -> Iterator[Table]:
         """Yield the rows in the order of the file, some in memory at a time."""
         return self._blocks(self.names, max(1, min(_ROWS, _CELLS // len(self.names))))
+
+    def mapped(self, step: Callable[[Table], Table]) -> LargeTable:
+        """Return the table with every part as `step` makes it."""
+        return replace(self, frame=step(Table(self.frame, self.source)).frame, steps=(*self.steps, step))
 
     def take(self, rows: npt.NDArray[Any]) -> LargeTable:
         """Return the table of some rows, by their numbers or a mask (m,); they stay in the order of the file."""
@@ -97,16 +101,22 @@ class LargeTable(Table):
         """Return columns of rows start … stop - 1 in memory, tidied."""
         polars = import_polars()
         try:
-            frame = polars.scan_parquet(self.source).select(names).slice(start, stop - start).collect()
+            lazy = polars.scan_parquet(self.source)
+            stored = lazy.collect_schema().names()
+            wanted = [old for old, new in zip(stored, tidied_names(stored), strict=True) if new in set(names)]
+            frame = lazy.select(wanted).slice(start, stop - start).collect()
         except (polars.exceptions.PolarsError, OSError) as error:
             raise ValueError(f"{self.source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
         if frame.height != stop - start:
             raise ValueError(f"{self.source} changed while it was read: row {start + frame.height} is not there")
-        table = Table(tidied_frame(frame, self.source), self.source, self.kind, origin=np.arange(start, stop))
-        return without_missing(table, self.missing)
+        part = Table(frame, self.source, self.kind, origin=np.arange(start, stop), spelling=self.spelling)
+        part = tidied(part)
+        for step in self.steps:
+            part = step(part)
+        return replace(part, forms=self.forms)
 
 
-def scan(path: Any) -> LargeTable:
+def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
     """Return the table of a Parquet file that stays there.
 
     Raises
@@ -130,7 +140,11 @@ def scan(path: Any) -> LargeTable:
         raise ValueError(f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
     if not rows:
         raise ValueError(f"{source} has only a header ({', '.join(schema.names())}) and no examples")
-    table = LargeTable(tidied_frame(polars.DataFrame(schema=schema), source), source, "parquet", rows=rows)
+    known = tidied(Table(polars.DataFrame(schema=schema), source))
+    table = LargeTable(
+        known.frame, source, "parquet", spelling=spelling or Spelling(), categorical=known.categorical,
+        unusable=known.unusable, rows=rows,
+    )  # fmt: skip
     if all(is_empty(block.frame) for block in table.blocks()):
         raise without_values(table.frame, source)
     return table
@@ -138,21 +152,12 @@ def scan(path: Any) -> LargeTable:
 
 def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:
     """Write the features of a table into a .npy file, in the order of the rows, and return them mapped."""
-    found: dict[str, Found] = {}
-    ignored: tuple[str, ...] = ()
     shape = (len(table), len(preparation.features))
+    parts: list[Prepared] = []
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
         for block in table.blocks():
             prepared = preparation.transform(block, target)
             file.write(np.ascontiguousarray(prepared.X, dtype="<f8").data)
-            found = {name: _added(found.get(name, Found()), met) for name, met in prepared.found.items()}
-            ignored = prepared.ignored
-    return Prepared(np.load(path, mmap_mode="r", allow_pickle=False), found, ignored)
-
-
-def _added(one: Found, other: Found) -> Found:
-    unseen = dict(one.unseen)
-    for value, count in other.unseen.items():
-        unseen[value] = unseen.get(value, 0) + count
-    return Found(one.missing + other.missing, unseen)
+            parts = [parts[0] + prepared if parts else prepared]
+    return replace(parts[0], X=np.load(path, mmap_mode="r", allow_pickle=False))

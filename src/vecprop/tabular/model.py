@@ -11,9 +11,9 @@ from vecprop.codec import Pair
 from vecprop.estimators import MLPClassifier, MLPRegressor, persistence
 from vecprop.files import Tensors
 from vecprop.tabular.preparation import Preparation, Prepared
-from vecprop.tabular.reading import table_of
+from vecprop.tabular.reading import Table, table_of
 from vecprop.tabular.scores import scores
-from vecprop.tabular.targets import Target
+from vecprop.tabular.targets import Target, without_unlabelled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,6 +45,11 @@ class TableModel:
         """The classes, or [] of a regression."""
         return self.estimator.classes_.tolist() if isinstance(self.estimator, MLPClassifier) else []
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns it uses, and of the target."""
+        return [*self.preparation.names, self.target.name]
+
     def prepare(self, data: Any) -> Prepared:
         """Return the features of a file, a data frame of pandas or polars, or a Table, and what was met in it.
 
@@ -71,8 +76,13 @@ class TableModel:
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return the scores on data that have the target, by name."""
-        table = table_of(data)
+        table = self.labelled(data)[0]
         return scores(self.estimator, self.prepare(table).X, self.target.values(table))
+
+    def labelled(self, data: Any) -> tuple[Table, int]:
+        """Return the rows of data that have the target as a Table, and how many have not. Arguments as in `prepare`."""
+        table = self.preparation.spelled(table_of(data))
+        return without_unlabelled(table, self.target.name) if self.target.name in table.names else (table, 0)
 
     def __str__(self) -> str:
         lines = [

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vecprop.arguments import check_positive_integer, check_text, check_texts
-from vecprop.errors import unknown_name
-from vecprop.tabular.columns import (
-    KINDS,
-    MOST_CATEGORIES,
-    Categorical,
-    Category,
-    Column,
-    Date,
-    Dated,
-    Found,
-    Kind,
-    LeftOut,
-    Number,
-    Numeric,
-    check_fields,
-    decimal_of,
-    find_kind,
-    fitting_formats,
-)
+from vecprop.tabular.columns import KINDS, MOST_CATEGORIES, Category, Column, Date, Found, Number, check_fields
 from vecprop.tabular.facts import known_cells
-from vecprop.tabular.reading import Table, import_polars
+from vecprop.tabular.kinds import Kind, find_kind
+from vecprop.tabular.reading import Table
+from vecprop.tabular.understanding import Wanted, understand_as
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+_SHOWN = 20  # names of columns in a line
 
 
 @dataclass(frozen=True)
@@ -42,10 +29,17 @@ class Prepared:
     X: npt.NDArray[np.float64]
     found: dict[str, Found]
     ignored: tuple[str, ...] = ()
+    filled: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    def __add__(self, other: Prepared) -> Prepared:
+        """Return what was met in both; X stays the first one's."""
+        found = {name: met + other.found[name] for name, met in self.found.items()}
+        return replace(self, found=found, remarks=tuple(dict.fromkeys(self.remarks + other.remarks)))
 
     def notes(self) -> list[str]:
         """Return in words what was filled in, what is unknown and what was not used."""
-        lines = [f"{name}: {f.missing} missing, filled in" for name, f in self.found.items() if f.missing]
+        lines = [f"{name}: {f.missing} missing, {self.filled[name]}" for name, f in self.found.items() if f.missing]
         for name, f in self.found.items():
             if f.unseen:
                 ranked = sorted(f.unseen.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -53,11 +47,18 @@ class Prepared:
                     ", …" if len(ranked) > 3 else ""
                 )
                 count = sum(f.unseen.values())
-                values = "1 value" if count == 1 else f"{count} values"
-                lines.append(f"{name}: {values} that training did not have: {shown}")
+                lines.append(f"{name}: {_values(count)} that training did not have: {shown}")
+            if f.far:
+                lines.append(f"{name}: {_values(f.far)} far outside the range of training")
+        lines += self.remarks
         if self.ignored:
-            lines.append(f"not used: {', '.join(self.ignored)}")
+            shown = ", ".join(self.ignored[:_SHOWN]) + (", …" if len(self.ignored) > _SHOWN else "")
+            lines.append(f"not used: {shown}")
         return lines
+
+
+def _values(count: int) -> str:
+    return "1 value" if count == 1 else f"{count} values"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Preparation:
 
     columns : encodings, in the order of the features
     left_out : column -> why it is not used
-    missing : texts that stand for a missing value, besides an empty cell
+    missing : what the user said of texts that stand for a missing value (`Spelling.missing`)
     """
 
     columns: tuple[Column, ...]
@@ -91,18 +92,37 @@ class Preparation:
         ValueError
             If a column is missing, or a cell does not hold what training had: the message has column and line.
         """
-        missing = [name for name in self.names if name not in table.names]
+        there = set(table.names)
+        missing = [name for name in self.names if name not in there]
         if missing:
+            for name in missing:
+                table.find(name, "column") if name in table.unusable else None
             hint = table.near(missing[0]) if len(missing) == 1 else f"; it has: {', '.join(table.names)}"
             count = "the column" if len(missing) == 1 else "the columns"
             raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
-        table = without_missing(table, self.missing)
+        remarks = []
+        if table.forms is None:
+            table = understand_as(self.spelled(table), [_wanted(column) for column in self.columns], self.decimal)
+            remarks = _units(table, self.columns)
         parts, found = [], {}
         for column in self.columns:
             encoded, found[column.name] = column.encode(table)
             parts.append(encoded)
         known = {*self.names, *self.left_out, target}
-        return Prepared(np.concatenate(parts, axis=1), found, tuple(n for n in table.names if n not in known))
+        filled = {column.name: column.filling for column in self.columns}
+        ignored = tuple(n for n in table.names if n not in known)
+        return Prepared(np.concatenate(parts, axis=1), found, ignored, filled, tuple(remarks))
+
+    def spelled(self, table: Table) -> Table:
+        """Return a table with what the user said in training of missing values, beside what is said of it itself."""
+        said = dict.fromkeys((*self.missing, *table.spelling.missing))
+        return replace(table, spelling=replace(table.spelling, missing=tuple(said)))
+
+    @property
+    def decimal(self) -> str:
+        """The decimal sign of most columns of the training file, for files that show none."""
+        signs = Counter(column.decimal for column in self.columns if isinstance(column, Number))
+        return signs.most_common(1)[0][0] if signs else "."
 
     def to_json(self) -> dict[str, Any]:
         """Return the preparation as what JSON can hold."""
@@ -131,86 +151,107 @@ def _column(value: Mapping[str, Any]) -> Column:
     return column
 
 
+def _wanted(column: Column) -> Wanted:
+    """Return what a column has to hold, for a table that is not understood yet."""
+    if isinstance(column, Category):
+        return Wanted(column.name, "category", (*column.categories, *column.other))
+    if isinstance(column, Date):
+        return Wanted(column.name, "date" if column.day else "clock", format=column.format)
+    return Wanted(column.name, column.kind)
+
+
+def _units(table: Table, columns: Sequence[Column]) -> list[str]:
+    """Return which columns of numbers have another unit than in training."""
+    lines = []
+    for column in columns:
+        form = (table.forms or {}).get(column.name)
+        if isinstance(column, Number) and form and form.unit and column.unit and form.unit != column.unit:
+            lines.append(f"{column.name}: in {form.unit}, and in training it was in {column.unit}; taken as it stands")
+    return lines
+
+
 @dataclass(frozen=True)
 class Choices:
     """What the user has said about the columns; what is not said is found out.
 
     drop, categorical, numeric : names of columns
-    date_format : of all columns of dates
-    missing : texts that stand for a missing value, besides an empty cell
-    most_categories : as many of a column are told apart
+    date_format : FORMAT of all columns of dates, or COLUMN=FORMAT, or several of them
+    missing : texts that stand for a missing value besides the usual ones, or COLUMN=TEXT; "" for an empty cell alone
+    most_categories : this many of a column are told apart
+    weight : the column that says how much each row counts
     """
 
     drop: Sequence[str] = ()
     categorical: Sequence[str] = ()
     numeric: Sequence[str] = ()
-    date_format: str | None = None
+    date_format: str | Sequence[str] | None = None
     missing: Sequence[str] = ()
     most_categories: int = MOST_CATEGORIES
+    weight: str | None = None
 
     def __post_init__(self) -> None:
         for argument in ("drop", "categorical", "numeric"):
             check_texts(getattr(self, argument), argument, "names of columns")
         check_texts(self.missing, "missing", "texts")
-        if self.date_format is not None:
-            check_text(self.date_format, "date_format")
+        if self.date_format is not None and not isinstance(self.date_format, str):
+            check_texts(self.date_format, "date_format", "formats")
         check_positive_integer(self.most_categories, "most_categories")
+        if self.weight is not None:
+            check_text(self.weight, "weight")
+
+    def spelled(self, table: Table) -> Table:
+        """Return a table with what is said of its spelling."""
+        formats = (self.date_format,) if isinstance(self.date_format, str) else tuple(self.date_format or ())
+        spelling = table.spelling
+        missing, formats = (*spelling.missing, *self.missing), (*spelling.date_format, *formats)
+        return replace(table, spelling=replace(spelling, missing=missing, date_format=formats))
 
 
-def without_missing(table: Table, texts: Sequence[str]) -> Table:
-    """Return the table with the user's texts for missing values as nulls."""
-    if not texts:
-        return table
-    pl = import_polars()
-    text = [name for name, dtype in table.frame.schema.items() if dtype == pl.String]
-    marked = [pl.when(~pl.col(name).is_in(list(texts))).then(pl.col(name)).alias(name) for name in text]
-    return replace(table, frame=table.frame.with_columns(*marked))
-
-
-def kinds_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
-    """Return what each column but the target holds: as the user says, or as it is found out."""
-    said: dict[str, Kind] = {}
-    kinds: tuple[tuple[str, Sequence[str], Callable[[str], Kind]], ...] = (
-        ("--drop", choices.drop, lambda _: LeftOut("as asked for")),
-        ("--categorical", choices.categorical, lambda _: Categorical()),
-        ("--numeric", choices.numeric, lambda name: Numeric(decimal_of(table, name))),
-    )
-    for option, names, kind in kinds:
-        for name in names:
+def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
+    """Return what the user says that columns are: "left out", "category", "number"."""
+    said: dict[str, str] = {}
+    options = {"drop": "left out", "categorical": "category", "numeric": "number"}
+    for option, kind in options.items():
+        for given in getattr(choices, option):
+            if given in table.unusable and option == "drop":
+                continue
+            name = table.find(given, f"--{option}")
             if name == target:
-                raise ValueError(f"{option} {name!r} is the target; name another column")
-            if name not in table.names:
-                raise ValueError(f"{option}: {unknown_name('column', name, table.names)}")
+                raise ValueError(f"--{option} {name!r} is the target; name another column")
             if name in said:
-                raise ValueError(f"{option} {name!r}: the column is named twice, as two different things")
-            said[name] = kind(name)
-    return {
-        name: said[name] if name in said else _found(table, name, choices) for name in table.names if name != target
-    }
+                raise ValueError(f"--{option} {name!r}: the column is named twice, as two different things")
+            said[name] = kind
+    if choices.weight is not None:
+        said[table.find(choices.weight, "--weight")] = "weight"
+    return said
 
 
-def _found(table: Table, name: str, choices: Choices) -> Kind:
-    format = choices.date_format if table.dtype(name) == import_polars().String else None
-    if format is not None and any(map(len, known_cells(table, name))) and fitting_formats(table, name, [format]):
-        return Dated(format)
-    return find_kind(table, name)
+def kinds_of(table: Table, target: str, said: Mapping[str, str]) -> dict[str, Kind]:
+    """Return what each column but the target holds: as the user says, or as it is found out."""
+    kinds = {}
+    for name in table.names:
+        if said.get(name) == "left out":
+            kinds[name] = Kind.left_out("as asked for")
+        elif said.get(name) == "weight":
+            kinds[name] = Kind.left_out("it says how much each row counts")
+        elif name != target:
+            kinds[name] = Kind(said[name]) if name in said else find_kind(table, name)
+    return kinds | {name: Kind.left_out(reason) for name, reason in table.unusable.items()}
 
 
 def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparation:
     """Return the preparation learned from the training examples."""
     columns: list[Column] = []
     left_out = {}
-    for name, kind in kinds.items():
-        if isinstance(kind, LeftOut):
-            left_out[name] = kind.reason
-        elif isinstance(kind, Numeric):
-            columns.append(Number.learn(table, name, kind.decimal))
-        elif isinstance(kind, Dated):
-            columns.append(Date.learn(table, name, kind.format))
-        elif any(map(len, known_cells(table, name))):
+    for name, (kind, reason) in kinds.items():
+        if kind == "left out":
+            left_out[name] = reason
+        elif not any(map(len, known_cells(table, name))):
+            left_out[name] = "it has no values among the training examples"
+        elif kind == "category":
             columns.append(Category.learn(table, name, choices.most_categories))
         else:
-            left_out[name] = "it has no values among the training examples"
+            columns.append(KINDS[kind].learn(table, name))
     if not columns:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"{table.source} has no column to learn from ({reasons or 'the target is its only one'})")

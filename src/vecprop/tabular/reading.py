@@ -8,19 +8,22 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
-from itertools import dropwhile, islice
+from itertools import dropwhile, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_flag, check_path, check_text
-from vecprop.tables import PathLike, infer_delimiter, names_of_header
+from vecprop.arguments import check_flag, check_integer, check_path, check_text
+from vecprop.tables import PathLike, infer_delimiter
+from vecprop.tabular.spelling import Form, Spelling, import_polars, label
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,28 +36,27 @@ _NOT_TABLES = {
     b"PK\x03\x04": "a zip file or a spreadsheet",
     b"\x1f\x8b": "a gzip file",
     b"\xd0\xcf\x11\xe0": "a spreadsheet",
+    b"ARRO": "an Arrow or Feather file",
+    b"FEA1": "a Feather file",
 }
-
-
-def import_polars() -> Any:
-    """Return the library that reads the tables, or raise ImportError with the install command."""
-    try:
-        import polars
-    except ImportError:
-        raise ImportError('tables are read by polars: pip install "vecprop[cli]"') from None
-    return polars
+_NOT_CSV = {r"\s*(\{|\[\s*[\[{])": "JSON", r"(?i)\s*<(!doctype|html|\?xml|table)\b": "HTML or XML"}
+_A_YEAR = range(1900, 2101)
 
 
 @dataclass(frozen=True)
 class Table:
     """The columns of a file.
 
-    frame : polars DataFrame; text has no blanks around it, and what is empty is null
+    frame : polars DataFrame; text has no blanks around it, and an empty one is null
     source : the file's name as it was given
     kind : "csv", "parquet", "npy" or "frame"
-    delimiter, encoding, header : of CSV
+    delimiter, encoding, header, skip : of CSV; how many lines before the header were left out
     blank : how many blank lines were left out
     origin : the row in the file of each row, where some were left out
+    spelling : what the user said of how the file spells its cells
+    categorical : the columns whose type says that they hold categories
+    unusable : column -> why its type cannot be used; it is not in the frame
+    forms : column -> how its cells are written, once that is found out (`understanding.understand`)
     """
 
     frame: pl.DataFrame
@@ -63,13 +65,18 @@ class Table:
     delimiter: str | None = None
     encoding: str = "utf-8"
     header: bool = True
+    skip: int = 0
     blank: int = 0
     origin: npt.NDArray[np.int64] | None = None
+    spelling: Spelling = field(default_factory=Spelling)
+    categorical: frozenset[str] = frozenset()
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[str, Form] | None = None
 
     def __len__(self) -> int:
         return int(self.frame.height)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The names of the columns."""
         return list(self.frame.columns)
@@ -80,11 +87,19 @@ class Table:
 
     def dtype(self, name: str) -> Any:
         """Return the type of a column, one of polars."""
-        return self.frame.schema[name]
+        return self.frame.get_column(name).dtype
 
     def parts(self, name: str) -> Iterator[pl.Series]:
         """Yield a column in parts, in the order of the rows."""
         yield self.column(name)
+
+    def blocks(self) -> Iterator[Table]:
+        """Yield the rows in the order of the file, some in memory at a time."""
+        yield self
+
+    def mapped(self, step: Callable[[Table], Table]) -> Table:
+        """Return the table with every block as `step` makes it."""
+        return step(self)
 
     def take(self, rows: npt.NDArray[Any]) -> Table:
         """Return the table of some rows: their numbers, or a mask (m,)."""
@@ -103,6 +118,8 @@ class Table:
         """Return the name of a column, or of that at an index; ValueError if there is none, with the nearest name."""
         if name in self.names:
             return name
+        if name in self.unusable:
+            raise ValueError(f"{what}: column {name!r} of {self.source} cannot be used: {self.unusable[name]}")
         if name.lstrip("-").isdecimal() and -len(self.names) <= int(name) < len(self.names):
             return self.names[int(name)]
         raise ValueError(f"{what}: {self.source} has no column {name!r}{self.near(name)}")
@@ -113,24 +130,30 @@ class Table:
         near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
         hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
         shown = self.names if len(self.names) <= 30 else [*self.names[:30], "…"]
+        if self.kind == "csv" and len(self.names) == 1 and re.search(r"\s", self.names[0]):
+            hint = f"; if its columns are cut by blanks, say --delimiter ' '{hint}"
         return f"{hint}It has: {', '.join(shown)}" if near else f"{hint}it has: {', '.join(shown)}"
 
     @cached_property
     def _lines(self) -> list[int]:
         """The line of each row; read anew, since only an error asks for it."""
-        lines = []
-        before = 0
-        for line, cells in _records(
-            _decode(Path(self.source).read_bytes(), self.source, self.encoding), self.delimiter
-        ):
+        lines, before = [], self.skip
+        text, _ = _text(Path(self.source).read_bytes(), self.source, self.encoding, self.skip, self.delimiter)
+        for line, cells in _records(text, self.delimiter):
             if not _is_blank(cells):
                 lines.append(before + 1)
-            before = line
+            before = line + self.skip
         return lines[1:] if self.header else lines
 
 
 def read(
-    path: PathLike, delimiter: str | None = None, encoding: str | None = None, header: bool | None = None
+    path: PathLike,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+    skip: int = 0,
+    spelling: Spelling | None = None,
+    expected: Collection[str] = (),
 ) -> Table:
     """Return the table of a file.
 
@@ -139,11 +162,18 @@ def read(
     path : str or path
         CSV, Parquet (.parquet), or .npy with an array (m, columns) or one with named fields.
     delimiter : str, optional
-        Of CSV; one of , ; tab | is inferred unless given.
+        Of CSV; one of , ; tab | is inferred unless given. A blank stands for any number of them.
     encoding : str, optional
         Of CSV; UTF-8, or UTF-16 with a mark, unless given.
     header : bool, optional
-        Whether line 1 of CSV holds names. It does if no cell of it is a number, unless given.
+        Whether the first line of CSV holds names. It does, unless given, if no cell of it is a number, if it has one of
+        the names that are expected, or if its numbers are years or count on above columns of another kind.
+    skip : int
+        Lines of CSV above the header that are left out.
+    spelling : Spelling, optional
+        How the cells are written, as far as it is not to be found out.
+    expected : collection of str
+        Names that the header has, if there is one: the target, the columns of a model.
 
     Raises
     ------
@@ -160,6 +190,7 @@ def read(
         raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
     if encoding is not None and not (check_text(encoding, "encoding") and encoding.isprintable()):
         raise ValueError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}")
+    check_integer(skip, "skip", 0, "an integer from 0 on")
     polars = import_polars()
     kind = _kind_of(source)
     if kind == "parquet":
@@ -167,10 +198,10 @@ def read(
     elif kind == "npy":
         table = Table(_read_npy(polars, source), source, kind)
     else:
-        table = _read_csv(polars, source, delimiter, encoding, header)
+        table = _read_csv(polars, source, delimiter, encoding, header, skip, expected)
     if not len(table):
         raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
-    return _tidied(table)
+    return replace(_tidied(table), spelling=spelling or Spelling())
 
 
 def _kind_of(source: str) -> str:
@@ -205,7 +236,8 @@ def table_of(given: Any, what: str = "data") -> Table:
     if isinstance(given, polars.DataFrame):
         return _tidied(Table(given, what))
     if hasattr(given, "columns") and hasattr(given, "to_dict"):  # of pandas; polars' own way needs pyarrow
-        columns = {str(name): _from_pandas(polars, given[name]) for name in given.columns}
+        columns = [_from_pandas(polars, given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
+        _check_names([column.name for column in columns], what)
         return _tidied(Table(polars.DataFrame(columns), what))
     raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
 
@@ -213,39 +245,87 @@ def table_of(given: Any, what: str = "data") -> Table:
 # --- CSV ----------------------------------------------------------------------------------------------------
 
 
-def _read_csv(polars: Any, source: str, delimiter: str | None, encoding: str | None, header: bool | None) -> Table:
+def _read_csv(
+    polars: Any,
+    source: str,
+    delimiter: str | None,
+    encoding: str | None,
+    header: bool | None,
+    skip: int,
+    expected: Collection[str],
+) -> Table:
     data = Path(source).read_bytes()
     encoding = encoding or next((e for mark, e in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
-    text = _decode(data, source, encoding)
-    if "\0" in text:
-        raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
+    text, skipped = _text(data, source, encoding, skip, delimiter)
+    said = re.match(r"sep=(.)\n", text)  # as Excel writes and reads it
+    if said:
+        text, skipped, delimiter = text[said.end() :], skipped + 1, delimiter or said[1]
     if delimiter is None:
         delimiter = infer_delimiter(text)
-    first = next((cells for _, cells in _records(text, delimiter, source) if any(map(str.strip, cells))), None)
-    if first is None:
+    head = [cells for _, cells in islice(_records(text, delimiter, source), 50) if any(map(str.strip, cells))]
+    if not head:
         raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
-    names = names_of_header(first, header)
+    width = len(head[0])
+    header = _has_names(head, expected) if header is None else header
+    names = [name.strip() or f"column {i}" for i, name in enumerate(head[0])] if header else None
     _check_names(names or (), source)
-    width = len(first)
     try:
         frame = polars.read_csv(
             io.BytesIO(text.lstrip("\r\n").encode()),
             separator=delimiter,
-            has_header=names is not None,
-            new_columns=list(names or (f"column {i}" for i in range(width))),
+            has_header=header,
+            new_columns=names or [f"column {i}" for i in range(width)],
             infer_schema=False,
         )
     except polars.exceptions.NoDataError:
-        frame = polars.DataFrame(
-            {name: [] for name in names or ()}, schema_overrides=dict.fromkeys(names or (), polars.String)
-        )
+        frame = polars.DataFrame(schema=dict.fromkeys(names or (), polars.String))
     except polars.exceptions.PolarsError as error:
-        _check_widths(text, delimiter, source, width)
+        _check_widths(text, delimiter, source, width, skipped)
         raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
     if frame.height and frame.get_columns()[-1].null_count():  # of a line that is too short polars fills the rest
-        _check_widths(text, delimiter, source, width)
-    kept = frame.filter(_examples(polars, frame, text, delimiter, names is not None))
-    return Table(kept, source, "csv", delimiter, encoding, names is not None, frame.height - kept.height)
+        _check_widths(text, delimiter, source, width, skipped)
+    kept = frame.filter(_examples(polars, frame, text, delimiter, header))
+    return Table(kept, source, "csv", delimiter, encoding, header, skipped, frame.height - kept.height)
+
+
+def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> tuple[str, int]:
+    """Return what a CSV file holds below the lines that are left out, and how many those are."""
+    text = _decode(data, source, encoding).removeprefix("\ufeff")
+    if "\0" in text:
+        raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
+    for start, what in _NOT_CSV.items():
+        if re.match(start, text):
+            raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
+    if "\n" not in text:  # of old Macs
+        text = text.replace("\r", "\n")
+    if skip:
+        text = "".join(text.splitlines(keepends=True)[skip:])
+    if delimiter == " ":
+        text = re.sub("[ \t]+", " ", re.sub("(?m)^[ \t]+|[ \t]+$", "", text))
+    return text, skip
+
+
+def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool:
+    """Tell whether the first line holds names.
+
+    >>> _has_names([["country", "2019", "2020"], ["A", "0.5", "7"]], ()), _has_names([["3", "4"], ["5", "6"]], ())
+    (True, False)
+    """
+    first = [cell.strip() for cell in head[0]]
+    numbers = [cell for cell in first if _is_number(cell)]
+    if not numbers or any(name in first and not _is_number(name) for name in expected):
+        return any(first)
+    if len(numbers) == len(first) or not all(map(str.isdecimal, numbers)):
+        return False
+    steps = {int(b) - int(a) for a, b in pairwise(numbers)}
+    return len(set(numbers)) == len(numbers) and (steps == {1} or all(int(number) in _A_YEAR for number in numbers))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return "_" not in text and np.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _is_blank(cells: Sequence[str]) -> bool:
@@ -286,13 +366,14 @@ def _records(text: str, delimiter: str | None, source: str = "") -> Iterator[tup
         raise ValueError(f"{source}, line {reader.line_num}: not valid CSV: {error}") from None
 
 
-def _check_widths(text: str, delimiter: str, source: str, width: int) -> None:
+def _check_widths(text: str, delimiter: str, source: str, width: int, skip: int) -> None:
     """Raise ValueError at the first line that has more or fewer cells than the header."""
     for line, cells in _records(text, delimiter, source):
         if len(cells) != width and any(map(str.strip, cells)):
+            above = ", or say how many lines stand above the header (--skip)" if width < len(cells) else ""
             raise ValueError(
-                f"{source}, line {line}: {len(cells)} cells where line 1 has {width}; correct the line, quote a cell "
-                f"that holds the delimiter {delimiter!r}, or name another one (--delimiter)"
+                f"{source}, line {line + skip}: {len(cells)} cells where line {1 + skip} has {width}; correct it, "
+                f"quote a cell that holds the delimiter {delimiter!r}, or name another one (--delimiter){above}"
             )
 
 
@@ -332,8 +413,14 @@ def _read_npy(polars: Any, source: str) -> pl.DataFrame:
 def _from_pandas(polars: Any, series: Any) -> Any:
     if series.dtype.kind == "M":
         return polars.Series(series.to_numpy("datetime64[us]"))
-    values = series.to_numpy(dtype=object, na_value=None)
-    return polars.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
+    values = series.to_numpy(dtype=object, na_value=None).tolist()
+    if str(series.dtype) == "category":
+        labels = [None if value is None else label(value) for value in values]
+        return polars.Series(labels, dtype=polars.String).cast(polars.Categorical)
+    try:
+        return polars.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
+    except (TypeError, polars.exceptions.PolarsError):  # of a type that has no like in polars
+        return polars.Series(values, dtype=polars.Object)
 
 
 # --- one form for all ---------------------------------------------------------------------------------------
@@ -341,16 +428,15 @@ def _from_pandas(polars: Any, series: Any) -> Any:
 
 def _tidied(table: Table) -> Table:
     """Return the table with text stripped, and what is empty as null; ValueError if nothing is left."""
-    frame = tidied_frame(table.frame, table.source)
-    if is_empty(frame):
-        raise without_values(frame, table.source)
-    return replace(table, frame=frame)
+    found = tidied(table)
+    if is_empty(found.frame):
+        raise without_values(found.frame, table.source)
+    return found
 
 
 def is_empty(frame: pl.DataFrame) -> bool:
     """Tell whether all the cells are null."""
-    pl = import_polars()
-    return bool(frame.select(pl.all_horizontal(pl.all().is_null())).to_series().all())
+    return all(column.null_count() == frame.height for column in frame.get_columns())
 
 
 def without_values(frame: pl.DataFrame, source: str) -> ValueError:
@@ -358,21 +444,35 @@ def without_values(frame: pl.DataFrame, source: str) -> ValueError:
     return ValueError(f"{source} has no values in it, only names ({', '.join(frame.columns)})")
 
 
-def tidied_frame(frame: pl.DataFrame, source: str) -> pl.DataFrame:
-    """Return a frame with text stripped, what is empty as null, and other types as numbers, text or dates."""
+def tidied(table: Table) -> Table:
+    """Return a table with names and texts stripped, what is empty as null, and without columns that cannot be used."""
     pl = import_polars()
-    for name, dtype in frame.schema.items():
-        if isinstance(dtype, pl.Categorical | pl.Enum) or dtype == pl.Boolean or dtype == pl.Null:
-            frame = frame.with_columns(pl.col(name).cast(pl.String))
+    columns, categorical, unusable = [], set(), {}
+    for name, column in zip(tidied_names(table.frame.columns), table.frame.get_columns(), strict=True):
+        dtype = column.dtype
+        if isinstance(dtype, pl.Categorical | pl.Enum):
+            categorical.add(name)
+        elif not (dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Null, pl.Date, pl.Datetime, pl.Time)):
+            unusable[name] = f"{dtype} is not used; wanted are numbers, texts, true and false, or dates"
+            continue
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         elif dtype.is_float():
-            frame = frame.with_columns(pl.col(name).fill_nan(None))
-        elif not (dtype.is_numeric() or dtype == pl.String or dtype.is_temporal()):
-            raise ValueError(f"{source}, column {name!r}: {dtype} cannot be used; wanted are numbers, text or dates")
-    text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    stripped = (pl.col(name).str.strip_chars() for name in text)
-    return frame.with_columns(
-        *(pl.when(column != "").then(column).alias(name) for name, column in zip(text, stripped, strict=True))
-    )
+            column = column.fill_nan(None)
+        elif dtype == pl.String or dtype == pl.Null or name in categorical:
+            column = column.cast(pl.String).str.strip_chars()
+            if (column == "").any():
+                column = column.replace("", None)
+        columns.append(column.alias(name))
+    frame = pl.DataFrame(columns)
+    return replace(table, frame=frame, categorical=frozenset(categorical), unusable=unusable)
+
+
+def tidied_names(names: Sequence[str]) -> list[str]:
+    """Return names without blanks around them, accents as one character; as they are where two would be one."""
+    found = [unicodedata.normalize("NFC", name).strip() for name in names]
+    twice = {name for name, count in Counter(found).items() if count > 1}
+    return [old if new in twice or not new else new for old, new in zip(names, found, strict=True)]
 
 
 def first_rows(values: Sequence[Any], count: int = 3) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vecprop.tabular.learning import Plan, Trained
+import numpy as np
+
+from vecprop.tabular.learning import Plan, Trained, without_nan
 from vecprop.tabular.scores import MEANINGS
 
 _TITLES = {"network": "network", "linear": "linear model", "constant": "constant"}
@@ -36,8 +38,11 @@ def described(plan: Plan) -> str:
     if table.blank:
         lines.append(f"{table.blank} lines without any value left out")
     if plan.unlabelled:
-        lines.append(f"{plan.unlabelled} rows without a target left out")
-    return "\n".join([*lines, f"target {target.name}: {target.task}, since {target.reason}"])
+        rows = "1 row" if plan.unlabelled == 1 else f"{plan.unlabelled} rows"
+        lines.append(f"{rows} without a target left out")
+    other = {"regression": "classification", "classification": "regression"}[target.task]
+    otherwise = f" (--task {other} says otherwise)" if target.whole else ""
+    return "\n".join([*lines, f"target {target.name}: {target.task}, since {target.reason}{otherwise}"])
 
 
 def _delimiter(given: str | None) -> str:
@@ -55,16 +60,38 @@ def concluded(trained: Trained) -> str:
         "interrupted": "interrupted",
     }.get(trained.model.estimator.stopped_, trained.model.estimator.stopped_)
     several = f"{networks} networks, averaged: each " if networks > 1 else ""
+    stops = trained.rows["validation"]
+    learned = f"{trained.rows['training'] - stops} rows" + (f", and {stops} more told when to stop" if stops else "")
     lines = [
+        *linear_is_better(trained.scores),
         f"{several}{trained.model.estimator.network_}",
-        f"trained on {trained.rows['training']} rows in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
+        f"trained on {learned} in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
         "",
         score_table(f"{trained.rows['test']} test rows", {t: trained.scores[k] for k, t in _TITLES.items()}),
         "",
-        *(f"note: {note}" for note in trained.notes),
+        *(f"note: {note}" for note in [*trained.notes, *_undefined(trained.scores["network"])]),
         str(trained.diagnosis) if trained.diagnosis else "diagnosis: nothing found",
     ]
     return "\n".join(lines)
+
+
+def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return a line that says so, where the linear model is better on the test rows.
+
+    >>> linear_is_better({"network": {"log_loss": 0.5}, "linear": {"log_loss": 0.4}})
+    ['the linear model is better on the test rows (log loss 0.400 against 0.500): --linear delivers it', '']
+    """
+    name = "log_loss" if "log_loss" in scores["network"] else "root_mean_squared_error"
+    network, linear = scores["network"][name], scores["linear"][name]
+    if not linear < network:
+        return []
+    shown = f"{_NAMES[name]} {_number(name, linear)} against {_number(name, network)}"
+    return [f"the linear model is better on the test rows ({shown}): --linear delivers it", ""]
+
+
+def _undefined(scores: Mapping[str, float]) -> list[str]:
+    names = [_NAMES[name] for name, value in scores.items() if not np.isfinite(value)]
+    return [f"{', '.join(names)} cannot be told: all test rows have one target, or too large ones"] if names else []
 
 
 def score_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:
@@ -87,10 +114,10 @@ def score_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _number(name: str, value: float | None) -> str:
-    if value is None:
+    if value is None or not np.isfinite(value):
         return "-"
     if name in _OWN_UNITS:
-        return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{value:,.0f}".replace(",", " ") if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
     return f"{value:.3f}"
 
 
@@ -98,7 +125,7 @@ def as_json(plan: Plan, trained: Trained) -> dict[str, Any]:
     """Return everything as what JSON can hold."""
     table, target, estimator = plan.table, plan.target, trained.model.estimator
     preparation = trained.model.preparation
-    return {
+    report = {
         "data": {
             "file": table.source,
             "kind": table.kind,
@@ -130,3 +157,4 @@ def as_json(plan: Plan, trained: Trained) -> dict[str, Any]:
         "diagnosis": [{"name": f.name, "message": f.message, "advice": f.advice} for f in trained.diagnosis],
         "notes": list(trained.notes),
     }
+    return without_nan(report)  # type: ignore[no-any-return]

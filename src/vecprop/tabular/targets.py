@@ -9,17 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.arguments import check_choice
-from vecprop.tables import MISSING, MOST_INTEGER_CLASSES
+from vecprop.tables import MOST_INTEGER_CLASSES
 from vecprop.tabular import facts
-from vecprop.tabular.columns import LeftOut, Numeric, check_fields, find_kind
-from vecprop.tabular.reading import Table, first_rows, import_polars
-from vecprop.tabular.values import label, labels, not_a_number, numbers, parsed, texts
+from vecprop.tabular.columns import check_fields, same_as
+from vecprop.tabular.kinds import LARGEST, find_kind
+from vecprop.tabular.reading import Table, first_rows
+from vecprop.tabular.spelling import Form, import_polars, label
+from vecprop.tabular.understanding import (
+    Wanted,
+    is_marker,
+    not_of_kind,
+    typed,
+    understand,
+    understand_as,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
 TASKS = ("regression", "classification")
+_WHOLE = r"^[-+]?(?:0|[1-9]\d{0,17})(?:\.0+)?$"  # a text that is a whole number and nothing else: 01 is not
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,8 @@ class Target:
     task : "regression" or "classification"
     reason : why that is its task
     whole : whether its classes are whole numbers
-    decimal : the sign between whole and fraction
+    decimal : the sign between whole and fraction in the training file
+    truth : whether its classes are true and false
     """
 
     name: str
@@ -38,17 +49,11 @@ class Target:
     reason: str
     whole: bool = False
     decimal: str = "."
+    truth: bool = False
 
     def values(self, table: Table) -> npt.NDArray[Any]:
         """Return the targets (m,): numbers or labels; ValueError at the first that is missing or of another kind."""
-        if self.name not in table.names:
-            raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
-        _refuse_missing(table, self.name)
-        if self.task == "regression":
-            return numbers(table, self.name, self.decimal)
-        if self.whole:
-            return numbers(table, self.name).astype(np.int64)
-        return np.array(texts(table, self.name), dtype=str)
+        return np.concatenate(list(self._parts(table)))
 
     def coded(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
         """Return the targets as numbers (m,), of a classification those of the classes, and the classes, sorted.
@@ -60,7 +65,7 @@ class Target:
         found: set[Any] = set()
         for part in self._parts(table):
             found.update(np.unique(part).tolist())
-        classes = np.array(sorted(found), dtype=np.int64 if self.whole else str)
+        classes = np.array(sorted(found), dtype=bool if self.truth else np.int64 if self.whole else str)
         codes, start = np.empty(len(table), np.min_scalar_type(max(len(classes) - 1, 0))), 0
         for part in self._parts(table):
             codes[start : start + len(part)] = np.searchsorted(classes, part)
@@ -68,18 +73,23 @@ class Target:
         return codes, classes
 
     def _parts(self, table: Table) -> Iterator[npt.NDArray[Any]]:
-        """Yield the labels."""
-        _refuse_missing(table, self.name)
-        start = 0
+        """Yield the numbers or the labels."""
+        if self.name not in table.names:
+            table.find(self.name, "target") if self.name in table.unusable else None
+            raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
+        refuse_missing(table, self.name)
+        if self.task == "regression" or self.truth:
+            kind = "boolean" if self.truth else "number"
+            table = as_kind(table, self.name, kind, self.decimal)
         for series in table.parts(self.name):
-            if self.whole:
-                found, bad = parsed(series, ".")
-                if len(bad):
-                    raise not_a_number(table, self.name, start + int(bad[0]), series[int(bad[0])], len(bad))
-                yield found.astype(np.int64)
+            if self.task == "regression":
+                yield facts.floats(series)
+            elif self.truth:
+                yield facts.floats(series) == 1
+            elif self.whole:
+                yield _whole(table, self.name, series)
             else:
-                yield np.array(labels(series), dtype=str)
-            start += len(series)
+                yield np.array(_texts(series), dtype=str)
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as what JSON can hold."""
@@ -91,9 +101,38 @@ class Target:
         target = cls(**check_fields(cls, value))
         if target.task != ("regression" if classes is None else "classification"):
             raise ValueError(f"task {target.task!r} for a network that does something else")
-        if target.whole != (classes is not None and classes.dtype.kind in "iu"):
-            raise ValueError(f"whole {target.whole!r} for classes that are otherwise")
+        for given, kinds in ((target.whole, "iu"), (target.truth, "b")):
+            if given != (classes is not None and classes.dtype.kind in kinds):
+                raise ValueError(
+                    f"classes of {None if classes is None else classes.dtype} for a target that is otherwise"
+                )
         return target
+
+
+def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
+    """Return the table with a column as numbers or booleans, however its file writes them."""
+    form = (table.forms or {}).get(name)
+    if form is None:
+        return understand_as(table, [Wanted(name, kind)], decimal)
+    return typed(table, {name: form if form.kind == kind else Form(kind, form.decimal, form.unit)})
+
+
+def _texts(series: pl.Series) -> list[str]:
+    """Return labels as texts: '1' for 1.0."""
+    return [label(cell) for cell in series.to_list()]
+
+
+def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
+    """Return labels that are whole numbers, with all their digits."""
+    pl = import_polars()
+    cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
+    found = cells.cast(pl.Int64, strict=False)
+    wrong = found.is_null() if series.dtype == pl.String else found.is_null() | (found != series)
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        raise not_of_kind(table, name, row, series[row], int(wrong.sum()), Form("number"))
+    values: npt.NDArray[np.int64] = found.to_numpy()
+    return values
 
 
 def find_target(table: Table, name: str, task: str | None = None) -> Target:
@@ -107,110 +146,120 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
     if task is not None:
         check_choice(task, "task", TASKS)
     name = table.find(name, "target")
-    _refuse_missing(table, name)
-    target = _of_text(table, name, task) if _is_text(table, name, task) else _of_numbers(table, name, task)
-    if _is_constant(table, target):
-        what = "class" if target.task == "classification" else "value"
-        value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
+    if table.forms is None:
+        table = understand(table, target=name)
+    refuse_missing(table, name)
+    form = (table.forms or {}).get(name, Form("number"))
+    if table.dtype(name).is_temporal():
         raise ValueError(
-            f"{table.source}: the target {name!r} has only one {what}, {value!r}: there is nothing to learn"
+            f"{table.source}: the target {name!r} holds dates; name another target, or make numbers of it, such as days"
         )
-    return target
+    counted = facts.counts_of_labels(table, name)
+    if _is_truth(table, name, form, counted):
+        found = Target(name, "classification", "it is true or false", truth=True)
+    elif form.kind == "number" and name not in table.categorical:
+        found = _of_numbers(table, name, task, form, counted)
+    else:
+        found = _of_text(table, name, task, counted)
+    _refuse_constant(table, found, counted)
+    return found
 
 
-def _is_constant(table: Table, target: Target) -> bool:
-    if target.task == "classification" and not target.whole:
-        return facts.cells(table, target.name).alike
-    found = facts.all_numbers(table, target.name, target.decimal)
-    return found.alike and (not found.missing or not found.finite)
-
-
-def _is_text(table: Table, name: str, task: str | None) -> bool:
-    if table.dtype(name) != import_polars().String:
-        return False
-    if facts.cells(table, name).alike:
+def _is_truth(table: Table, name: str, form: Form, counted: Mapping[str, int]) -> bool:
+    """Tell whether a column holds true and false: as its type, or as words that are no labels of somebody's own."""
+    if table.dtype(name) == import_polars().Boolean:
         return True
-    kind = find_kind(table, name)  # of numbers with a few words among them it says which cell is wrong
-    if isinstance(kind, LeftOut) and _is_whole(table, name):
-        return task == "classification"
-    return not isinstance(kind, Numeric) and (task != "regression" or not _is_whole(table, name))
+    return form.kind == "boolean" and {cell.lower() for cell in counted} <= {"true", "false", "1", "0"}
 
 
-def _is_whole(table: Table, name: str) -> bool:
-    found = facts.as_numbers(table, name)
-    return found.whole and not found.bad and not found.missing
-
-
-def _of_text(table: Table, name: str, task: str | None) -> Target:
-    if task == "regression":
-        facts.all_numbers(table, name)  # says which cell is none
-    whole = _is_whole(table, name)
-    count, m = facts.count_texts(table, name), len(table)
-    if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None:
-        raise ValueError(
-            f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
-            f"{first_rows(facts.cells(table, name).head or (), 2)}: these are no classes; name another target, or say "
-            "--task classification"
-        )
-    return Target(
-        name, "classification", f"it has {count} classes: {first_rows(facts.first_texts(table, name))}", whole
+def _refuse_constant(table: Table, target: Target, counted: Mapping[str, int]) -> None:
+    key = str if target.task == "classification" and not target.truth else same_as(counted)
+    if len({key(cell).lower() if target.truth else key(cell) for cell in counted}) > 1:
+        return
+    what = "class" if target.task == "classification" else "value"
+    value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
+    raise ValueError(
+        f"{table.source}: the target {target.name!r} has only one {what}, {value!r}: there is nothing to learn"
     )
 
 
-def _of_numbers(table: Table, name: str, task: str | None) -> Target:
-    kind = find_kind(table, name)
-    decimal = kind.decimal if isinstance(kind, Numeric) else "."
-    found = facts.all_numbers(table, name, decimal)
-    distinct = facts.different_numbers(table, name, decimal)
-    if found.missing:
-        distinct = np.append(distinct, np.nan)
-    whole = found.whole and not found.missing
+def _is_whole(counted: Mapping[str, int]) -> bool:
+    """Tell whether all the labels of a column are whole numbers, and none is written in two ways."""
+    pl = import_polars()
+    return bool(pl.Series(list(counted), dtype=pl.String).str.contains(_WHOLE).all())
+
+
+def _of_text(table: Table, name: str, task: str | None, counted: Mapping[str, int]) -> Target:
+    if task == "regression":
+        as_kind(table, name, "number", ".").column(name)  # says which cell is none
+    count, m = len(counted), len(table)
+    if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
+        raise ValueError(
+            f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
+            f"{first_rows(sorted(counted), 2)}: these are no classes; name another target, or say "
+            "--task classification"
+        )
+    return Target(name, "classification", f"it has {count} classes: {first_rows(sorted(counted))}")
+
+
+def _of_numbers(table: Table, name: str, task: str | None, form: Form, counted: Mapping[str, int]) -> Target:
+    numeric = as_kind(table, name, "number", form.decimal)
+    found = facts.as_numbers(numeric, name)
+    if found.infinite:
+        raise ValueError(f"{table.source}: {found.infinite} values of the target {name!r} are not finite; correct them")
+    if max(-found.low, found.high) > LARGEST:
+        raise ValueError(
+            f"{table.source}: the target {name!r} has numbers beyond {LARGEST:g}, whose squares are no numbers any "
+            "more; divide them, or leave these rows out"
+        )
+    distinct = facts.different_numbers(numeric, name)
+    padded = any(cell.lstrip("+-").startswith("0") and cell.lstrip("+-0").isdecimal() for cell in counted)
     if task is None:
-        task = "classification" if whole and len(distinct) <= MOST_INTEGER_CLASSES else "regression"
-        if task == "regression" and len(distinct) > 1 and isinstance(kind, LeftOut):
+        task = "classification" if found.whole and len(distinct) <= MOST_INTEGER_CLASSES else "regression"
+        kind = find_kind(numeric, name)
+        if task == "regression" and len(distinct) > 1 and kind.kind == "left out":
             raise ValueError(
                 f"{table.source}: the target {name!r} is nothing to be learned: {kind.reason}; name another target, or "
                 "say --task regression"
             )
     if task == "regression":
-        words = "whole numbers" if whole else "numbers"
-        return Target(name, task, f"it has {len(distinct)} different {words}", False, decimal)
-    if not whole and len(distinct) > MOST_INTEGER_CLASSES:
+        words = "whole numbers" if found.whole else "numbers"
+        return Target(name, task, f"it has {len(distinct)} different {words}", decimal=form.decimal)
+    if not found.whole and len(distinct) > MOST_INTEGER_CLASSES:
         raise ValueError(
             f"{table.source}: the target {name!r} has {len(distinct)} different numbers, too many for classes; say "
             "--task regression"
         )
-    shown = first_rows([label(float(value)) for value in distinct[:4]])
-    return Target(name, task, f"it has {len(distinct)} classes: {shown}", whole)
+    if padded or not found.whole:
+        return Target(name, task, f"it has {len(counted)} classes: {first_rows(sorted(counted))}")
+    whole = _is_whole(counted)
+    shown = [label(float(value)) for value in distinct[:4]] if whole else sorted(counted)
+    return Target(name, task, f"it has {len(distinct)} classes: {first_rows(shown)}", whole)
 
 
-def _refuse_missing(table: Table, name: str) -> None:
-    first, count, start = None, 0, 0
+def missing_targets(table: Table, name: str) -> Iterator[npt.NDArray[np.bool_]]:
+    """Yield part by part which targets are missing."""
+    markers = table.spelling.markers(name, set(table.names), target=True)
     for series in table.parts(name):
-        rows = np.flatnonzero(_missing(series))
-        if len(rows) and first is None:
-            first = start + int(rows[0])
-        count, start = count + len(rows), start + len(series)
-    if first is not None:
-        more = f" ({count} such rows)" if count > 1 else ""
+        missing = series.is_null()
+        if series.dtype == import_polars().String:
+            missing = missing | is_marker(series, markers).fill_null(False)
+        yield missing.to_numpy()
+
+
+def refuse_missing(table: Table, name: str) -> None:
+    """Raise ValueError at the first target that is missing."""
+    rows = np.flatnonzero(np.concatenate(list(missing_targets(table, name))))
+    if len(rows):
+        more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
         raise ValueError(
-            f"{table.place(first, name)}: the target is missing{more}; fill it in, or leave these rows out "
-            "(--drop-unlabelled)"
+            f"{table.place(int(rows[0]), name)}: the target is missing{more}; fill it in, or leave these rows out"
         )
 
 
 def without_unlabelled(table: Table, name: str) -> tuple[Table, int]:
     """Return the table without the rows whose target is missing, and how many they were."""
-    name = table.find(name, "target")
-    missing = np.concatenate([_missing(series) for series in table.parts(name)])
+    missing = np.concatenate(list(missing_targets(table, name)))
     if missing.all():
         raise ValueError(f"{table.source}: the target {name!r} is missing in all rows")
-    return table.take(~missing), int(missing.sum())
-
-
-def _missing(series: pl.Series) -> npt.NDArray[np.bool_]:
-    """Tell which targets are missing."""
-    missing = series.is_null()
-    if series.dtype == import_polars().String:
-        missing = missing | series.str.to_lowercase().is_in(sorted(MISSING - {"none", "null"}))  # may well be classes
-    return missing.to_numpy().astype(bool)
+    return (table.take(~missing), int(missing.sum())) if missing.any() else (table, 0)

@@ -1,0 +1,101 @@
+"""What a column of a table is: numbers, true and false, categories, dates, or nothing to learn from."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from vecprop.tabular import facts
+from vecprop.tabular.reading import Table
+from vecprop.tabular.spelling import import_polars
+
+_SAFE_CATEGORIES = 20  # this many different texts are categories in a small table, too
+_ROWS_OF_A_CATEGORY = 4  # on average: with fewer, texts are names
+_FEWEST_NAMED = 20  # rows: in fewer numbers may well be all different and no identifier
+_LARGE = 10_000
+LARGEST = 1e150
+_IDENTIFIERS = frozenset(
+    {"id", "ids", "uid", "uuid", "guid", "key", "index", "idx", "rowname", "rownames", "row", "nr", "rowid"}
+)
+
+
+class Kind(NamedTuple):
+    """What a column is: "number", "boolean", "category", "date" or "left out", and why."""
+
+    kind: str
+    reason: str = ""
+
+    @classmethod
+    def left_out(cls, reason: str) -> Kind:
+        """Return that of a column that is not used."""
+        return cls("left out", reason)
+
+
+def find_kind(table: Table, name: str) -> Kind:
+    """Return what a column holds; its texts are understood already."""
+    pl = import_polars()
+    dtype = table.dtype(name)
+    if dtype.is_temporal():
+        first, alike, missing = _alike(table, name)
+        if first is None:
+            return Kind.left_out("it has no values")
+        return Kind.left_out(f"all its values are {str(first)!r}") if alike and not missing else Kind("date")
+    if dtype != pl.String:
+        return _of_numbers(table, name)
+    counts = facts.count_texts(table, name)
+    first, alike, missing = _alike(table, name)
+    if first is None:
+        return Kind.left_out("it has no values")
+    if alike and not missing:
+        return Kind.left_out(f"all its values are {first!r}")
+    m = len(table)
+    if counts > max(_SAFE_CATEGORIES, m // _ROWS_OF_A_CATEGORY) and name not in table.categorical:
+        return Kind.left_out(f"{counts} different texts in {m} rows are names, no categories")
+    return Kind("category")
+
+
+def _alike(table: Table, name: str) -> tuple[object, bool, int]:
+    """Return the first value, whether all that are known are the same, and how many are missing."""
+    first, alike, missing = None, True, 0
+    for series in table.parts(name):
+        missing += series.null_count()
+        known = series.drop_nulls()
+        if len(known):
+            first = known[0] if first is None else first
+            alike = alike and bool((known == first).all())
+    return first, alike, missing
+
+
+def _of_numbers(table: Table, name: str) -> Kind:
+    found = facts.as_numbers(table, name)
+    if found.infinite:
+        return Kind.left_out(f"{found.infinite} of its values are not finite")
+    if not found.finite:
+        return Kind.left_out("it has no values")
+    if max(-found.low, found.high) > LARGEST:
+        return Kind.left_out(f"it has numbers beyond {LARGEST:g}, whose squares are no numbers any more")
+    if found.low == found.high and not found.missing:
+        return Kind.left_out(f"all its values are {found.low + 0.0:g}")
+    if found.counting and not found.missing and found.finite > 2 and found.first in (0, 1):
+        return Kind.left_out("it counts the rows")
+    if found.whole and found.finite > _FEWEST_NAMED:
+        fills = found.high - found.low + 1 == found.finite and (found.low in (0, 1) or found.low >= _LARGE)
+        unnamed = (
+            table.kind == "csv" and table.header and re.fullmatch(r"column \d+", name)
+        )  # as pandas writes an index
+        named = unnamed or is_identifier(name)
+        if (fills or named) and len(facts.different_numbers(table, name)) == found.finite:
+            return Kind.left_out("it numbers the rows" if fills else "its numbers are names of the examples")
+    if table.dtype(name) == import_polars().Boolean or (found.whole and (found.low, found.high) == (0, 1)):
+        return Kind("boolean")
+    return Kind("number")
+
+
+def is_identifier(name: str) -> bool:
+    """Tell whether a name is that of an identifier.
+
+    >>> [is_identifier(name) for name in ("id", "CustomerId", "SK_ID_CURR", "OrderNo", "paid", "identity")]
+    [True, True, True, True, False, False]
+    """
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+", " ", name).lower().split()
+    return bool(_IDENTIFIERS & set(words)) or words[-1:] == ["no"] or name.startswith("Unnamed: ")

@@ -1,0 +1,103 @@
+"""What a user of a trained model has to know: classes that were hardly there, columns that give the target away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecprop.tabular.preparation import Preparation
+
+_ROWS = 5000  # that are looked at for a column that gives the target away
+_NUMBERS = 1 << 22  # and at most this many numbers in all
+_RARE_ROWS = 2
+_RARE = 0.02
+_SHOWN = 5
+_SAME = 0.99999  # a correlation of ranks that no honest measurement has
+
+
+def about_classes(
+    classes: npt.NDArray[Any], y: npt.NDArray[Any], y_test: npt.NDArray[Any], predicted: npt.NDArray[Any]
+) -> list[str]:
+    """Return what is worth knowing of the classes, from the numbers of those of training rows, test rows, predictions.
+
+    >>> about_classes(np.array(["a", "b"]), np.array([0] * 99 + [1]), np.array([0, 0]), np.array([0, 0]))
+    ["class 'b' has 1 row to learn from", "class 'b' is not among the test rows: no score says anything of it"]
+    """
+    count = len(classes)
+    known, test, found = (np.bincount(codes, minlength=count) for codes in (y, y_test, predicted))
+    lines = []
+    few = known <= _RARE_ROWS
+    lines += [
+        f"{_named(classes, known == rows)} {rows} row{'s' * (rows != 1)} to learn from"
+        for rows in sorted(set(known[few].tolist()))
+    ]
+    rare = ~few & (known < _RARE * known.sum())
+    if rare.any():
+        lines.append(f"{_named(classes, rare)} less than 2 % of the rows: --balance gives all classes the same weight")
+    if (test == 0).any():
+        lines.append(
+            f"{_named(classes, test == 0, 'is', 'are')} not among the test rows: no score says anything of "
+            f"{'it' if (test == 0).sum() == 1 else 'them'}"
+        )
+    never = (found == 0) & (test > 0)
+    if never.any():
+        lines.append(f"{_named(classes, never, 'is', 'are')} never predicted for a test row")
+    return lines
+
+
+def _named(
+    classes: npt.NDArray[Any], which: npt.NDArray[np.bool_], one: str = "has", several: str = "have each"
+) -> str:
+    names = [repr(name) for name in classes[which].tolist()]
+    shown = ", ".join(names[:_SHOWN]) + (f", … ({len(names)} in all)" if len(names) > _SHOWN else "")
+    return f"class {shown} {one}" if len(names) == 1 else f"classes {shown} {several}"
+
+
+def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> list[str]:
+    """Return which columns give the target away: numbers that rank as it does, or a category for each class.
+
+    `X` (m, n_x) are features, of which some rows are looked at; `y` (m,) numbers, or those of classes.
+    """
+    rows = np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64)
+    rows = np.unique(rows)
+    X, y = np.asarray(X[rows]), np.asarray(y[rows])
+    if len(rows) < 20 or (task == "classification" and len(np.unique(y)) < 2):
+        return []
+    lines, start = [], 0
+    for column in preparation.columns:
+        part = X[:, start : start + len(column.features)]
+        start += len(column.features)
+        if _ranks_alike(part[:, 0], y) if task == "regression" else _tells_classes(part, y):
+            lines.append(
+                f"{column.name} alone tells the target: if it is not known before the target is, leave it out "
+                f"(--drop {column.name!r})"
+            )
+    return lines
+
+
+def _ranks_alike(values: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
+    """Tell whether numbers have the order of the targets, or its reverse; ties may be broken by rounding."""
+    if not len(np.unique(values)) > min(20, len(np.unique(y)) // 2):
+        return False
+    return abs(float(np.corrcoef(_ranks(values), _ranks(y))[0, 1])) > _SAME
+
+
+def _ranks(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the rank of each value, the mean of their ranks for equal ones."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: npt.NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
+
+
+def _tells_classes(part: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
+    """Tell whether each row of features stands for one class, and hardly more of them than there are classes."""
+    _, place = (
+        np.unique(part, axis=0, return_inverse=True) if part.shape[1] > 1 else np.unique(part, return_inverse=True)
+    )
+    pairs = len(np.unique(place.ravel() * (int(y.max()) + 1) + y))
+    different = int(place.max()) + 1
+    return pairs == different and different <= len(np.unique(y)) + 1
