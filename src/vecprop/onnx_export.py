@@ -84,8 +84,9 @@ def export_onnx(
         The name of the graph; that of the class of the estimator unless given, else "Network".
     dtype : "float32" (default) or "float64"
         Of X, the outputs and all between them, whatever the model was trained in. float32 is what everything runs;
-        float64 is for inputs and predictions that float32 cannot tell apart: 1e8 and 1e8 + 3. Of a model of tables it is the dtype of
-        the network: what is before and after it is in float64, so that dates and numbers far from 0 keep their digits.
+        float64 is for inputs and predictions that float32 cannot tell apart, such as 1e8 and 1e8 + 3. Of a model of
+        tables it is the dtype of the network; what is before and after it is in float64, so that dates and numbers far
+        from 0 keep their digits.
 
     Returns
     -------
