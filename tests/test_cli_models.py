@@ -173,6 +173,14 @@ def test_export(tmp_path, home):
     assert re.search(r'heating +text; "" where missing', out) and "outputs: prediction" in out
     names = [given.name for given in ort.InferenceSession(tmp_path / "h.onnx").get_inputs()]
     assert names == ["district", "area", "rooms", "built", "heating", "garden", "sold"]
+    out, _ = vecprop("export", home / "houses-model", tmp_path / "h.onnx", "--dtype", "float64")
+    assert re.search(r"area +numbers \(float64\)", out)
+    assert {given.type for given in ort.InferenceSession(tmp_path / "h.onnx").get_inputs()} == {
+        "tensor(double)", "tensor(string)"
+    }  # fmt: skip
+    assert "dtype must be float32 or float64, got 'half'" in refused(
+        "export", home / "houses-model", tmp_path / "h.onnx", "--dtype", "half"
+    )
     vp.save(tmp_path / "net", vp.Network((2, 1)), vp.Network((2, 1)).init())
     assert vecprop("export", tmp_path / "net", tmp_path / "n.onnx")[0] == f"wrote {tmp_path / 'n.onnx'}\n"
     assert [given.name for given in ort.InferenceSession(tmp_path / "n.onnx").get_inputs()] == ["X"]

@@ -340,6 +340,52 @@ def test_scaled_targets_come_back_in_their_units():
 
 
 @pytest.mark.parametrize(
+    ("parameters", "far"),
+    [
+        ({}, np.array([1e8])),
+        ({}, np.array([1e8, -3e9])),
+        ({"n_networks": 2}, np.array([1e8, -3e9])),
+        ({"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, np.array([1e8])),
+        ({"early_stopping": True, "scoring": "neg_mean_squared_error"}, np.array([1e8, -3e9])),
+    ],
+    ids=["one", "two", "networks", "quantiles", "scorer"],
+)
+def test_a_target_far_from_0_keeps_its_digits(parameters, far):
+    """In float32 1e8 ± 3 would be a few numbers: what a network of float32 learns is the same beside 0."""
+    near = np.squeeze(3 * TARGETS[:, : len(far)])
+    model, beside_0 = (
+        MLPRegressor(dtype="float32", scale_target="standard", max_iter=30, random_state=0, **parameters).fit(X, y)
+        for y in (near + far, near)
+    )
+    levels = [1, -1] if "quantile" in parameters else [-1]
+    predicted, deviation = model.predict(X, return_std=True)
+    assert predicted.dtype == deviation.dtype == np.float64
+    assert np.abs(predicted.reshape(len(X), *levels) - far - beside_0.predict(X).reshape(len(X), *levels)).max() < 1e-4
+    assert model.score(X, near + far) == pytest.approx(beside_0.score(X, near), abs=1e-5)
+    if model.validation_scores_ is not None:
+        np.testing.assert_allclose(model.validation_scores_, beside_0.validation_scores_, rtol=1e-3)
+    assert regressor(dtype="float32").fit(X, near).predict(X).dtype == np.float32, "without scale_target as before"
+
+
+@pytest.mark.parametrize("weights", [None, np.tile([0.0, 1.0, 2.0], 40)])
+def test_features_of_float32_are_scaled_in_float64(weights):
+    """Their mean, 16 000 000.5 more or less, is no number of float32; and a sum of many would lose what is added."""
+    part = 16_000_000.0 + np.arange(120) % 50
+    inputs = np.stack([part, RANDOM.normal(size=120)], axis=1).astype(np.float32)
+    model = MLPRegressor(hidden_layer_sizes=(5,), scale="standard", max_iter=30, random_state=0).fit(
+        inputs, part - 16e6, weights
+    )
+    np.testing.assert_allclose(
+        model.scaling_.mean[:, 0], np.average(inputs.astype(float), axis=0, weights=weights), rtol=1e-15
+    )
+    np.testing.assert_allclose(model.predict(inputs), model.predict(inputs.astype(np.float64)), rtol=1e-5, atol=1e-5)
+    many = np.repeat(inputs[:, 1:] + 5, 30_000, axis=0)
+    scale = MLPRegressor(hidden_layer_sizes=(), scale="standard", max_iter=1).fit(many, many[:, 0]).scaling_
+    assert scale.mean[0, 0] == pytest.approx(many.mean(dtype=np.float64), rel=1e-12)
+    assert scale.deviation[0, 0] == pytest.approx(many.std(dtype=np.float64), rel=1e-12)
+
+
+@pytest.mark.parametrize(
     ("loss", "best"), [("squared_error", 3.2), ("absolute_error", 2.0), ("huber", 2.5), ("quantile", 9.0)]
 )
 def test_losses_have_their_constants(loss, best):

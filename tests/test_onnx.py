@@ -182,6 +182,13 @@ def test_regressor_in_float64():
     assert_predicts_alike(model.fit(X + 1e9, TARGETS), RANDOM.normal(size=(50, 4)) + 1e9, "float64", 1e-13)
 
 
+def test_a_mean_that_is_no_float32():
+    """Whole numbers around 16 000 000 are float32, their mean is not."""
+    far = (16_000_000 + np.arange(120) % 50).astype(np.float32)[:, None]
+    model = regressor(scale="standard", solver="lbfgs", max_iter=100).fit(far, far[:, 0] - 16_000_025)
+    assert_predicts_alike(model, far)
+
+
 def test_quantiles_do_not_cross():
     model = regressor(loss="quantile", quantile=LEVELS, max_iter=100).fit(X, TARGETS)
     found = run(export_onnx(model), 100 * X)["prediction"]

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 OPSET = 17
 # From the first on the axes of Squeeze and ReduceSum are inputs; the last is the newest that was tested.
 _FIRST_OPSET, _LAST_OPSET = 13, 26
+_LITTLE = 1e-6  # of a deviation
 
 
 def export_onnx(
@@ -83,7 +84,9 @@ def export_onnx(
         The name of the graph; that of the class of the estimator unless given, else "Network".
     dtype : "float32" (default) or "float64"
         Of X, the outputs and all between them, whatever the model was trained in. float32 is what everything runs;
-        float64 is for inputs that float32 cannot tell apart.
+        float64 is for inputs and predictions that float32 cannot tell apart, such as 1e8 and 1e8 + 3. Of a model of
+        tables it is the dtype of the network; what is before and after it is in float64, so that dates and numbers far
+        from 0 keep their digits.
 
     Returns
     -------
@@ -127,14 +130,18 @@ def export_onnx(
     name = _check_name(type(model).__name__ if estimator is not None else "Network", name)
     graph = Graph(_import_onnx(opset), dtype)
     inputs, X = [Port("X", "X", graph.dtype, (net.sizes[0],))], "X"
+    around = graph.dtype  # of all but the network
     if table:
         inputs, X = import_module("vecprop.tabular.onnx").prepared(graph, model)
-    X = X if estimator is None else _scaled(graph, X, estimator.scaling_)
+        around = np.dtype(np.float64)
+    X = X if estimator is None else _scaled(graph, X, estimator.scaling_, around)
     A = _forward(graph, net, params, X)
     if estimator is None:
         outputs = [Port("A", A, graph.dtype, (net.sizes[-1],))]
+    elif hasattr(estimator, "classes_"):
+        outputs = _classified(graph, estimator, A)
     else:
-        outputs = (_classified if hasattr(estimator, "classes_") else _predicted)(graph, estimator, A)
+        outputs = _predicted(graph, estimator, A, around)
     data = graph.serialize(name, opset, inputs, outputs, str(net))
     if path is not None:
         write_atomically(path, data)
@@ -197,16 +204,18 @@ def _parts(model: Any) -> tuple[Network, Sequence[Any], Any]:
 # --- from the inputs to A_L -----------------------------------------------------------------------------------
 
 
-def _scaled(graph: Graph, X: str, scaling: Any) -> str:
-    """Add (X - mean) / deviation, feature by feature (E35), if there is a scaling."""
-    if scaling is None:
-        return X
-    mean, deviation = (
-        graph.real(name, to_host(a).reshape(-1)) for name, a in zip(("X_mean", "X_deviation"), scaling, strict=True)
-    )
-    if not graph.constants[deviation].all():
-        raise ValueError(f"model divides X by deviations that are 0 in {graph.dtype}; use dtype='float64'")
-    return graph.add("Div", graph.add("Sub", X, mean), deviation)
+def _scaled(graph: Graph, X: str, scaling: Any, dtype: np.dtype[Any]) -> str:
+    """Add (X - mean) / deviation in the dtype of X, feature by feature (E35), if there is a scaling."""
+    if scaling is not None:
+        mean, deviation = (to_host(a).reshape(-1).astype(np.float64) for a in scaling)
+        X = graph.add("Sub", X, graph.real("X_mean", mean, dtype))
+        rest = mean - graph.constants["X_mean"]
+        if (np.abs(rest) > _LITTLE * deviation).any():  # X - mean is exact, the mean far from 0 is not
+            X = graph.add("Sub", X, graph.real("X_mean_rest", rest, dtype))
+        X = graph.add("Div", X, graph.real("X_deviation", deviation, dtype))
+        if not graph.constants["X_deviation"].all():
+            raise ValueError(f"model divides X by deviations that are 0 in {dtype}; use dtype='float64'")
+    return X if dtype == graph.dtype else graph.cast(X, graph.dtype)
 
 
 def _forward(graph: Graph, net: Network, params: Sequence[Any], X: str) -> str:
@@ -334,8 +343,7 @@ def _classified(graph: Graph, estimator: Any, A: str) -> list[Port]:
     elif kind == "binary":
         P = graph.add("Softmax", A, axis=1)  # over one column: the probability 1 of the only class
     if kind == "multilabel":
-        integer = graph.onnx.TensorProto.INT64
-        label = graph.add("Cast", graph.add("Greater", P, graph.number(0.5)), to=integer)
+        label = graph.cast(graph.add("Greater", P, graph.number(0.5)), np.int64)
         found = Port("label", label, np.dtype(np.int64), (len(classes),))
     else:  # argmax takes the first of two that are equal, and so class 0 for 0.5, as `predict` does
         values = _label_values(classes)
@@ -363,13 +371,14 @@ def _label_values(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise ValueError(f"model must have classes that are numbers up to 2**63 - 1, booleans or text, got {classes!r}")
 
 
-def _predicted(graph: Graph, estimator: Any, A: str) -> list[Port]:
+def _predicted(graph: Graph, estimator: Any, A: str, dtype: np.dtype[Any]) -> list[Port]:
     """Add the way from the outputs of the network to predictions in the units of y, in the shape of `predict`."""
+    A = A if dtype == graph.dtype else graph.cast(A, dtype)
     count, levels, flat = estimator.network_.sizes[-1], len(estimator._quantile_levels()), not estimator._targets_shape
     if estimator.target_scaling_ is not None:
         mean, deviation = (np.repeat(to_host(a)[:, 0], levels) for a in estimator.target_scaling_)
-        product = graph.add("Mul", A, graph.real("y_deviation", deviation))
-        A = graph.add("Add", product, graph.real("y_mean", mean))
+        product = graph.add("Mul", A, graph.real("y_deviation", deviation, dtype))
+        A = graph.add("Add", product, graph.real("y_mean", mean, dtype))
     shape: tuple[int, ...] = (count,)
     if levels > 1 and not flat:
         shape = (count // levels, levels)
@@ -377,4 +386,4 @@ def _predicted(graph: Graph, estimator: Any, A: str) -> list[Port]:
     elif flat and levels == 1:
         shape = ()
         A = graph.add("Squeeze", A, graph.integers(1))
-    return [Port("prediction", A, graph.dtype, shape)]
+    return [Port("prediction", A, dtype, shape)]

@@ -53,13 +53,18 @@ class Graph:
         self.constants.setdefault(name, values)
         return name
 
-    def real(self, name: str, values: Any) -> str:
-        """Return the name of real numbers in the dtype of the model; ValueError if it cannot hold them."""
+    def cast(self, value: str, dtype: npt.DTypeLike) -> str:
+        """Add the conversion to another dtype."""
+        return self.add("Cast", value, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def real(self, name: str, values: Any, dtype: npt.DTypeLike | None = None) -> str:
+        """Return the name of real numbers in the dtype of the model, or another; ValueError if it cannot hold them."""
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
         with np.errstate(over="ignore"):
-            array = np.asarray(values).astype(self.dtype)
+            array = np.asarray(values).astype(dtype)
         if not np.isfinite(array).all():
             raise ValueError(
-                f"model must have parameters that are finite in {self.dtype}, and {name} has NaN, infinite or too "
+                f"model must have parameters that are finite in {dtype}, and {name} has NaN, infinite or too "
                 "large values"
             )
         return self.constant(name, array)

@@ -225,6 +225,10 @@ def export(
     opset: Annotated[
         Integer, typer.Option(metavar="N", help="Version of ONNX's operators.  [default: 17]", show_default=False)
     ] = None,
+    dtype: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Of the network: float32, or float64 for what float32 cannot tell apart."),
+    ] = "float32",
     quiet: Quiet = False,
 ) -> None:
     """Write a model as ONNX, which other programs run without vecprop: the preparation of the columns is inside.
@@ -233,7 +237,7 @@ def export(
     """
     from vecprop.cli import tables
 
-    text = tables.export(tables.load_any(model), out, opset)
+    text = tables.export(tables.load_any(model), out, opset, dtype)
     if not quiet:
         typer.echo(text)
 

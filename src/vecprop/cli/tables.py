@@ -336,15 +336,15 @@ def _training_of(model: TableModel) -> _Training | None:
     return _Training(source, rows, scores) if counts and numbers else None
 
 
-def export(model: Any, out: Path, opset: int | None) -> str:
+def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:
     """Write a model as ONNX, and return what to feed it with."""
     _check_target_file(out)
-    vecprop.export_onnx(model, out, opset=opset)
+    vecprop.export_onnx(model, out, opset=opset, dtype=dtype)
     if not isinstance(model, TableModel):
         return f"wrote {out}"
     from vecprop.tabular.onnx import described as inputs_and_outputs
 
-    return f"wrote {out}\n{inputs_and_outputs(model)}"
+    return f"wrote {out}\n{inputs_and_outputs(model, dtype)}"
 
 
 def info(path: Path) -> tuple[str, dict[str, Any]]:

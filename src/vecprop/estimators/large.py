@@ -158,9 +158,22 @@ class _Scaled(Derived):
 
 
 def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:
-    mean, deviation = (np.asarray(a).astype(columns.dtype) for a in scale)
     with np.errstate(all="ignore"):
-        return np.asarray((columns - mean) / deviation)
+        return scaled(columns, *scale)
+
+
+def scaled(X: npt.NDArray[Any], mean: npt.NDArray[Any], deviation: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return (X - mean) / deviation in the dtype of X, computed in the more exact one of the three.
+
+    A mean of float32 would be half a unit off where X is far from 0: 16 000 000.5 is none of its numbers.
+
+    >>> X = np.array([16000000, 16000001], dtype=np.float32)
+    >>> scaled(X, np.array([16000000.5]), np.array([0.5])).tolist()
+    [-1.0, 1.0]
+    """
+    difference: npt.NDArray[Any] = np.subtract(X, mean, out=np.empty_like(X), casting="same_kind")
+    np.divide(difference, deviation, out=difference, casting="same_kind")
+    return difference
 
 
 def large_rows(X: Any, smallest: int | None = None) -> LargeRows | None:

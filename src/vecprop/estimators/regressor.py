@@ -24,7 +24,7 @@ from vecprop.estimators.training import Training
 from vecprop.estimators.watching import CallbackSupportMixin, with_callbacks
 from vecprop.losses import AbsoluteError, Huber, Loss, Poisson, Quantile, SquaredError
 from vecprop.losses.classification import Smoothing
-from vecprop.namespaces import Array, array_namespace, column_of, is_array
+from vecprop.namespaces import Array, array_namespace, device_of, is_array
 from vecprop.network import Network
 from vecprop.normalization import InputScale, input_scale
 
@@ -70,8 +70,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         Up to this residual loss="huber" is squared, beyond it absolute; in the units of y, with `scale_target` in
         standard deviations of y.
     scale_target : "standard" or None, default None
-        Train on targets of zero mean and unit variance; predictions are in the units of y, losses are not. What targets
-        such as prices in the hundred thousands need.
+        Train on targets of zero mean and unit variance; predictions are in the units of y, in float64 whatever the
+        network is in, losses are not. What targets such as prices in the hundred thousands need.
     out_activation : str, Activation or pair, default None
         The output's activation, the identity (for Poisson the exponential) unless given; "relu" or "softplus" for y
         that is never negative.
@@ -161,7 +161,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         """Return the predictions (n_samples,) or (n_samples, n_targets).
 
         With several quantiles (n_samples, n_quantiles), for several targets (n_samples, n_targets, n_quantiles). The
-        mean of those of the networks, if there are several; with `return_std` also their standard deviation.
+        mean of those of the networks, if there are several; with `return_std` also their standard deviation. In the
+        dtype of the network, with `scale_target` in float64.
         """
         return_std = check_flag(return_std, "return_std")
         A = self._outputs(X, "predict")
@@ -264,11 +265,17 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return np.asarray((Y - mean) / deviation, dtype=np.float64)
 
     def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
-        """Return what is added to the outputs, and by what they are multiplied before, (n_L, 1) or numbers."""
+        """Return what is added to the outputs, and by what they are multiplied before, (n_L, 1) or numbers.
+
+        In float64, whatever the network is in, where there is float64: float32 has no numbers between 1e8 and 1e8 + 8.
+        """
         if self.target_scaling_ is None:
             return 0.0, 1.0
+        place = device_of(A)
+        known = xp.__array_namespace_info__().dtypes(**place, kind="real floating")
         repeated = (np.repeat(a[:, 0], len(self._quantile_levels())) for a in self.target_scaling_)
-        mean, deviation = (column_of(xp, a.tolist(), like=A) for a in repeated)
+        dtype = known.get("float64", A.dtype)
+        mean, deviation = (xp.reshape(xp.asarray(a.tolist(), dtype=dtype, **place), (-1, 1)) for a in repeated)
         return mean, deviation
 
     def _shaped(self, xp: Any, A: Array) -> Array:

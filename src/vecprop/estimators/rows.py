@@ -12,11 +12,12 @@ from sklearn import get_config
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from vecprop.backend import Backend, to_host
-from vecprop.estimators.large import LargeRows, LargeTargets, large_rows
+from vecprop.estimators.large import LargeRows, LargeTargets, large_rows, scaled
 from vecprop.namespaces import Array, array_namespace, device_of, is_array, namespace_name
 from vecprop.normalization import InputScale, input_scale
 from vecprop.selection import BUILT_IN, get_backend
 from vecprop.splitting import in_second_part, shuffled
+from vecprop.streaming.sources import ArraySource
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -237,6 +238,8 @@ def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
             'scale="standard" subtracts the mean of every feature, which would make sparse X dense; leave scale out '
             "and put sklearn.preprocessing.MaxAbsScaler() before the estimator in a pipeline"
         )
+    if isinstance(X, np.ndarray):  # float32, too, is added up in float64
+        return LargeRows(ArraySource(X, rows_first=True)).input_scale(w)
     xp = array_namespace(X)
     weights = None if w is None else xp.asarray(w, dtype=X.dtype, **device_of(X))
     return input_scale(xp, columns(X), weights)
@@ -248,6 +251,8 @@ def scaled_rows(X: Any, scale: InputScale | None) -> Any:
         return X
     if isinstance(X, LargeRows):
         return X.scaled(scale)
+    if isinstance(X, np.ndarray):
+        return scaled(X, *(np.reshape(a, (1, -1)) for a in scale))
     xp = array_namespace(X)
     mean, deviation = (xp.reshape(xp.astype(a, X.dtype), (1, -1)) for a in scale)
     return (X - mean) / deviation

@@ -46,7 +46,7 @@ class Moments:
         squares = weight * ((X - mean) ** 2 @ share)[:, None]
         total = self.weight + weight
         change = mean - self.mean
-        self._squares += squares + change**2 * (self.weight * weight / total)
+        self._squares += squares + change * (change * (self.weight * weight / total))  # of the first block 0, not 0 · ∞
         self.mean += change * (weight / total)
         self.weight = total
         self.low = np.minimum(self.low, X.min(axis=1, keepdims=True))

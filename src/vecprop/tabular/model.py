@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vecprop.backend import Backend
+import numpy as np
+
+from vecprop.backend import Backend, to_host
 from vecprop.codec import Pair
 from vecprop.estimators import MLPClassifier, MLPRegressor, persistence
 from vecprop.files import Tensors
@@ -17,6 +19,8 @@ from vecprop.tabular.targets import Target, without_unlabelled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+_FARTHEST = 1e30  # deviations: what a network computes from them in float32 stays finite
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,26 @@ class TableModel:
         TypeError
             For anything else.
         """
-        return self.preparation.transform(table_of(data), self.target.name)
+        table = table_of(data)
+        prepared = self.preparation.transform(table, self.target.name)
+        self._refuse_too_far(table, prepared.X)
+        return prepared
+
+    def _refuse_too_far(self, table: Table, X: npt.NDArray[Any]) -> None:
+        """Raise ValueError at a number so far from those of the training that the network would give no number."""
+        if self.estimator.scaling_ is None or not len(X):
+            return
+        mean, deviation = (to_host(a)[:, 0].astype(np.float64) for a in self.estimator.scaling_)
+        with np.errstate(over="ignore"):
+            far = np.maximum(X.max(axis=0) - mean, mean - X.min(axis=0)) > _FARTHEST * deviation
+        if far.any():
+            feature = int(np.argmax(far))
+            row = int(np.argmax(np.abs(X[:, feature])))
+            names = [column.name for column in self.preparation.columns for _ in column.features]
+            raise ValueError(
+                f"{table.place(row, names[feature])}: {X[row, feature]:g} is too far from the numbers of the training, "
+                f"{mean[feature]:g} ± {deviation[feature]:g}, to predict from; correct it, or leave the cell empty"
+            )
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Return the predictions (m,): numbers in the units of the target, or labels. Arguments as in `prepare`."""

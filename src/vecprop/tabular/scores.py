@@ -30,7 +30,7 @@ MEANINGS = {
 def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
     """Return the scores of a fitted estimator on features X (m, n_x) and targets y (m,)."""
     if not hasattr(estimator, "classes_"):
-        return of_numbers(y, predictions(estimator, X))
+        return of_numbers(y, predictions(estimator, X), overwrite=True)
     found = _Counts(estimator.classes_)
     for start, stop, block in _blocks(X):
         found.add(y[start:stop], estimator.predict_log_proba(block))
@@ -39,7 +39,13 @@ def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str
 
 def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return what a fitted estimator predicts from features, (m,); those in a file are read in blocks."""
-    return np.concatenate([estimator.predict(block) for _, _, block in _blocks(X)])
+    found = np.empty(0)
+    for start, stop, block in _blocks(X):
+        part = estimator.predict(block)
+        if not start:
+            found = np.empty(len(X), part.dtype)
+        found[start:stop] = part
+    return found
 
 
 def _blocks(X: npt.NDArray[Any]) -> Iterable[tuple[int, int, npt.NDArray[Any]]]:
@@ -48,17 +54,20 @@ def _blocks(X: npt.NDArray[Any]) -> Iterable[tuple[int, int, npt.NDArray[Any]]]:
     return [(0, len(X), X)] if large is None else large.blocks()
 
 
-def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> dict[str, float]:
-    """Return the scores of a regression; in memory is one more array (m,).
+def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any], overwrite: bool = False) -> dict[str, float]:
+    """Return the scores of a regression; in memory is one more array (m,), unless that of predictions is overwritten.
 
     >>> {name: round(value, 3) for name, value in of_numbers(np.array([1.0, 3.0]), np.array([1.0, 2.0])).items()}
     {'r2': 0.5, 'mean_absolute_error': 0.5, 'median_absolute_error': 0.5, 'root_mean_squared_error': 0.707}
     """
-    work = np.subtract(y, y.mean(), dtype=np.float64)
-    variance = float(np.mean(np.square(work, out=work)))
-    np.subtract(y, predicted, out=work)
-    squared = float(np.mean(np.square(work, out=work)))
-    error = np.abs(np.subtract(y, predicted, out=work), out=work)
+    mean, total = y.mean(), 0.0
+    for start in range(0, len(y), _AT_ONCE):
+        total += float(np.sum(np.square(np.subtract(y[start : start + _AT_ONCE], mean, dtype=np.float64))))
+    variance = total / len(y)
+    own = predicted if overwrite and predicted.dtype == np.float64 else np.empty(len(y))
+    error = np.subtract(y, predicted, out=own)
+    squared = float(np.dot(error, error)) / len(y)
+    np.abs(error, out=error)
     return {
         "r2": 1 - squared / variance if variance else float("nan"),
         "mean_absolute_error": float(error.mean()),
