@@ -171,7 +171,7 @@ IMPORTS_BY_NAME = {
     ("files.py", "home"),  # both from a closed table
     ("files.py", "_HOMES[header['kind']]"),
     ("cli/demo.py", "module"),  # whether scikit-learn and the like are there: it looks, and imports nothing
-    ("cli/imports.py", "name"),  # of the two modules that it names, and of no other
+    ("cli/imports.py", "name"),  # of the modules that it names, and of no other
     ("selection.py", "module"),  # backends: built in, or entry points of installed packages
 }
 

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-_LATER = ("numpy.f2py", "scipy.stats")
+_LATER = ("numpy.f2py", "numpy.testing", "scipy.stats")
 
 
 class _Finder(MetaPathFinder):
