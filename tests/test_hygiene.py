@@ -165,7 +165,8 @@ def test_what_is_not_needed_is_not_imported(code, absent):
 def test_what_the_command_line_leaves_out_is_there_when_it_is_used():
     pytest.importorskip("pandas")
     code = (
-        "from vecprop.cli import imports\nimports.load_less()\nimport sklearn.base, scipy.stats, numpy.testing, pandas\n"
+        "from vecprop.cli import imports\nimports.load_less()\n"
+        "import sklearn.base, scipy.stats, numpy.testing, pandas\n"
         "print(scipy.stats.norm.cdf(0.0), len(pandas.DataFrame({'a': [1]})), numpy.testing.assert_equal(1, 1))"
     )
     assert fresh_python(code).split() == ["0.5", "1", "None"]
