@@ -208,6 +208,110 @@ def test_sample(tmp_path):
     assert len(pl.read_parquet(tmp_path / "a.parquet")) == 5
 
 
+# --- what is written over -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path, home, monkeypatch):
+    """A folder with copies that may be lost, and files of the user's own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("houses.csv", "houses-model/model.safetensors", "houses-model/report.json"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((home / name).read_bytes())
+    for name in (
+        "notes.csv",
+        "notes.onnx",
+        "mine/report.json",
+        "mine/bench.json",
+        "mine/cost-curve.png",
+        "ck.previous",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("a,b\n1,2\n")
+    os.symlink("houses.csv", "link.csv")
+    os.link("houses-model/model.safetensors", "linked")
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+TRAIN, PREDICT = ("train", "houses.csv", "-t", "price", *QUICK, "-q"), ("predict", "houses-model", "houses.csv", "-q")
+READ, THERE = "this command reads it; name another file", "is there already, and not known as an output"
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((*PREDICT, "-o", "houses.csv"), READ),
+        ((*PREDICT, "-o", "houses-model/../houses.csv"), READ),
+        ((*PREDICT, "-o", "link.csv"), READ),
+        ((*PREDICT, "-o", "linked"), READ),
+        (("predict", "linked", "houses.csv", "-o", "linked"), READ),
+        (("export", "houses-model", "houses-model/model.safetensors"), READ),
+        (("export", "houses-model", "linked"), READ),
+        ((*TRAIN, "--checkpoint", "houses.csv"), READ),
+        ((*PREDICT, "-o", "t.xlsx"), "FILE must end in .csv or .parquet, which tells the format, got 't.xlsx'"),
+        ((*PREDICT, "-o", "t.csv.gz"), "FILE must end in .csv or .parquet, which tells the format, got 't.csv.gz'"),
+        (("sample", "t.json"), "FILE must end in .csv or .parquet, which tells the format, got 't.json'"),
+    ],
+)
+def test_what_is_read_is_never_written_over(own, words, message, force):
+    before = contents(own)
+    assert message in refused(*words, *force)
+    assert contents(own) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*PREDICT, "-o", "notes.csv"),
+        ("export", "houses-model", "notes.onnx", "-q"),
+        (*TRAIN, "-o", "mine"),
+        (*TRAIN, "--checkpoint", "notes.onnx"),
+        (*TRAIN, "--checkpoint", "ck"),
+        ("bench", "--sizes", "1", "--budget", "0.01", "--out", "mine"),
+        ("demo", "--quick", "--out", "mine"),
+        ("sample", "houses.csv"),
+    ],
+)
+def test_what_others_wrote_is_written_over_with_force_only(own, monkeypatch, words):
+    before = contents(own)
+    assert THERE in refused(*words)
+    assert contents(own) == before
+    monkeypatch.setattr("vecprop.cli.demo._SECTIONS", ())
+    if words[0] == "export":
+        pytest.importorskip("onnx")
+    vecprop(*words, "--force")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*PREDICT, "-o", "p.csv"),
+        (*PREDICT, "-o", "p.parquet", "--keep", "area"),
+        (*PREDICT, "-o", "p"),
+        (*PREDICT, "-o", "empty.csv"),
+        ("export", "houses-model", "h.onnx"),
+        (*TRAIN, "-o", "houses-model"),
+        (*TRAIN, "-o", "new", "--checkpoint", "new.checkpoint"),
+        (*TRAIN, "--checkpoint", "new.checkpoint", "--resume"),
+        ("bench", "--sizes", "1", "--budget", "0.01", "--out", "new"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_what_the_same_command_wrote_is_written_over(words):
+    if words[0] == "export":
+        pytest.importorskip("onnx")
+    Path("empty.csv").touch()
+    vecprop(*words)
+    vecprop(*words)
+
+
 # --- help ---------------------------------------------------------------------------------------------------
 
 
@@ -355,5 +459,6 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
         raise OSError(28, "No space left on device", str(old))
 
     monkeypatch.setattr(os, "fsync", full)
-    assert "No space left on device" in refused("predict", home / "houses-model", home / "houses.csv", "-q", "-o", old)
+    words = ("predict", home / "houses-model", home / "houses.csv", "-q", "-o", old, "--force")
+    assert "No space left on device" in refused(*words)
     assert old.read_text() == "old" and os.listdir(tmp_path) == ["p.csv"]

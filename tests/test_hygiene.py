@@ -142,6 +142,36 @@ def test_import_loads_no_framework():
     assert heavy & set(fresh_python(numpy_run).split()) == set(), "the NumPy backend pulls in nothing else"
 
 
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import vecprop; vecprop.estimators; import vecprop.estimators.large", {"sklearn", "scipy"}),
+        (
+            "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
+            {"sklearn.metrics", "sklearn.neural_network"},
+        ),
+        (
+            "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
+            {"pandas", "scipy.stats._stats_py", "sklearn.metrics"},
+        ),
+    ],
+)
+def test_what_is_not_needed_is_not_imported(code, absent):
+    pytest.importorskip("sklearn")
+    loaded = fresh_python(f"import sys, warnings; warnings.simplefilter('ignore'); {code}; print(*sys.modules)").split()
+    assert absent & set(loaded) == set()
+
+
+def test_what_the_command_line_leaves_out_is_there_when_it_is_used():
+    pytest.importorskip("pandas")
+    code = (
+        "from vecprop.cli import imports\nimports.load_less()\n"
+        "import sklearn.base, scipy.stats, numpy.testing, pandas\n"
+        "print(scipy.stats.norm.cdf(0.0), len(pandas.DataFrame({'a': [1]})), numpy.testing.assert_equal(1, 1))"
+    )
+    assert fresh_python(code).split() == ["0.5", "1", "None"]
+
+
 @pytest.mark.alone
 def test_import_is_fast():
     """Under 0.3 s, the median of 5 fresh interpreters, the interpreter's own start not counted."""
@@ -171,6 +201,7 @@ IMPORTS_BY_NAME = {
     ("files.py", "home"),  # both from a closed table
     ("files.py", "_HOMES[header['kind']]"),
     ("cli/demo.py", "module"),  # whether scikit-learn and the like are there: it looks, and imports nothing
+    ("cli/imports.py", "name"),  # of the modules that it names, and of no other
     ("selection.py", "module"),  # backends: built in, or entry points of installed packages
 }
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.blas import SMALL_PRODUCT
 from vecprop_numpy.program import Frame, Pool
 from vecprop_numpy.threads import BLAS, execute, usable_threads
 from vecprop_numpy.tracing import Graph, NDArray, Op, Value
 from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
 
-SMALL_PRODUCT = 1 << 21  # multiplications
 # To record a function takes milliseconds. Programs for small data take the data like any other argument, so that the
 # next run of the same shape can use them: data of so many bytes, programs of so many, and so many bytes of all.
 SMALL_DATA = 1 << 19
@@ -41,7 +41,6 @@ class Program:
         # The BLAS's own threads keep their cores for a while after a product: ours work where the BLAS has only one.
         ops, threads = graph.scopes[0].ops, usable_threads()
         shared = _has_blocks(ops) and threads > 1
-        # Handing half of a small product to another thread takes longer than computing it.
         self.one_blas_thread = threads > 1 and (shared or _largest_product(ops) < SMALL_PRODUCT)
         pools = [Pool() for _ in range(threads if shared else 1)]
         frame = Frame(graph.scopes[0], results, pools)

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# Multiplications: handing half of fewer to another thread takes longer than computing them.
+SMALL_PRODUCT = 1 << 21
+
 
 class _Held:
     """A library on one thread: how many want it so, and how many threads it had."""

@@ -68,6 +68,21 @@ def read(path: str | os.PathLike[str]) -> bytes:
         return file.read(status.st_size)
 
 
+def kind(path: str | os.PathLike[str]) -> str | None:
+    """Return what kind of file of ours there is, by its header alone; None for any other, and where there is none."""
+    source = f"the file {os.fspath(path)!r}"
+    try:
+        status = os.stat(path)
+        _check_regular(status.st_mode, os.fspath(path))
+        with open(path, "rb") as file:
+            beginning = file.read(8)
+            data = beginning + file.read(_header_length(beginning, status.st_size, source))
+        found = _object(_entry(data, source).split(":", 2)[-1], source).get("kind")
+    except (OSError, ModelFileError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def _check_regular(mode: int, name: str) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"cannot read {name!r}: it is a directory")

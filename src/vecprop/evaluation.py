@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vecprop import propagation
 from vecprop.backend import Backend
+from vecprop.blas import BLAS, SMALL_PRODUCT
 from vecprop.metrics import METRICS
 from vecprop.namespaces import Array, array_namespace
 from vecprop.network import Network
@@ -34,6 +38,7 @@ class Judge(NamedTuple):
     block_size: int | None
 
 
+_BLAS = BLAS()
 _OUTPUTS = "outputs"  # in place of a metric: the outputs themselves
 
 
@@ -70,13 +75,20 @@ def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]
         J, value = _judge_parts(by, state, X, Y, w)
         value = metric(backend.xp, value, Y, w) if metric in METRICS.values() else value
     else:
-        J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data)
+        with _few_threads(by, X):
+            J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data)
     if metric is not None and metric not in METRICS.values():
         A, targets = backend.unspread(value), backend.unspread(Y)
         value = np.array([metric(targets, a) for a in A]) if A.ndim == 3 else metric(targets, A)
     elif value is not None:
         value = backend.to_numpy(value).astype(np.float64)
     return backend.to_numpy(J).astype(np.float64), value
+
+
+def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
+    """Let the BLAS use one thread for small products, as in training, which its others would keep the cores from."""
+    largest = int(X.shape[-1]) * max(map(math.prod, pairwise(by.net.sizes)))
+    return _BLAS.single() if by.backend.computes_in_main_memory and largest < SMALL_PRODUCT else nullcontext()
 
 
 def _judge_parts(by: Judge, state: TrainingState, X: SparseColumns, Y: Array, w: Array | None) -> tuple[Array, Any]:

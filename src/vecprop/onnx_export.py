@@ -185,12 +185,14 @@ def _import_onnx(opset: int) -> Any:
 
 def _parts(model: Any) -> tuple[Network, Sequence[Any], Any]:
     """Return the network, its layers (W, b), and the estimator that they are of, or None."""
-    estimators: Any = sys.modules.get("vecprop.estimators")  # where there is one of them it has been imported
-    if estimators is not None and isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):
+    if "vecprop.estimators.training" in sys.modules:  # where there is an estimator it has been imported
         from sklearn.utils.validation import check_is_fitted
 
-        check_is_fitted(model)
-        return model.network_, model.params_, model
+        from vecprop.estimators import MLPClassifier, MLPRegressor
+
+        if isinstance(model, MLPClassifier | MLPRegressor):
+            check_is_fitted(model)
+            return model.network_, model.params_, model
     if isinstance(model, FitResult):
         return model.net, model.params, None
     if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], Network):

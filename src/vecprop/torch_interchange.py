@@ -299,13 +299,14 @@ def _parts(model: Any, params: Any) -> tuple[Network, Params]:
         raise TypeError(f"params are those of a Network, and {type(model).__name__} has its own: leave params out")
     if isinstance(model, FitResult):
         return model.net, _host_layers(model.net, model.params)
-    estimators: Any = sys.modules.get("vecprop.estimators")  # where there is one of them it has been imported
-    if estimators is not None and isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):
+    if "vecprop.estimators.training" in sys.modules:  # where there is an estimator it has been imported
+        from vecprop.estimators import MLPClassifier, MLPRegressor
         from vecprop.estimators.interchange import folded
 
-        net, layers = folded(model, "model")
-        dtype = to_host(model.coefs_[0]).dtype
-        return net, tuple(Layer(W.astype(dtype), b.astype(dtype)) for W, b in layers)
+        if isinstance(model, MLPClassifier | MLPRegressor):
+            net, layers = folded(model, "model")
+            dtype = to_host(model.coefs_[0]).dtype
+            return net, tuple(Layer(W.astype(dtype), b.astype(dtype)) for W, b in layers)
     raise TypeError(
         "model must be a Network with params, a FitResult, or a fitted MLPClassifier or MLPRegressor of "
         f"vecprop.estimators, got {type(model).__module__}.{type(model).__qualname__}"

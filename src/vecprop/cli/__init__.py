@@ -22,8 +22,10 @@ def main() -> None:
         except ImportError as error:
             print(f'The command line needs {error.name}: pip install "vecprop[cli]"', file=sys.stderr)
             sys.exit(BAD_INPUT)
+        from vecprop.cli import imports
         from vecprop.cli.app import app
 
+        imports.load_less()
         app(prog_name="vecprop")
     except KeyboardInterrupt:  # while modules were imported; later `app` sees it
         sys.exit(INTERRUPTED)

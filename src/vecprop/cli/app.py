@@ -7,6 +7,7 @@ import typer
 
 import vecprop
 from vecprop.cli import FAILED, models
+from vecprop.cli.models import Force
 from vecprop.cli.output import Commands, error, note, print_json, reason
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ def demo(
     seed: Seed = 0,
     backend: BackendName = None,
     quick: Annotated[bool, typer.Option("--quick", help="Time fewer sizes; every claim is still checked.")] = False,
+    force: Force = False,
 ) -> None:
     """See it all at work, in under a minute.
 
@@ -62,7 +64,7 @@ def demo(
     """
     from vecprop.cli.demo import run
 
-    if not run(out, seed, backend, quick):
+    if not run(out, seed, backend, quick, force):
         raise typer.Exit(FAILED)
 
 
@@ -87,6 +89,7 @@ def bench(
     ] = None,
     budget: Annotated[float, typer.Option(metavar="SECONDS", help="Time for one cell of the table.")] = 2.0,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path("vecprop-bench"),
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Time the loops over neurons and examples against the vectorized pass, over the number of examples m.
@@ -95,7 +98,9 @@ def bench(
     """
     from vecprop.cli import bench as benchmarks
 
-    report = benchmarks.measure(backend, network, sizes, dtype or ["float32"], passes or ["gradients"], budget, out)
+    report = benchmarks.measure(
+        backend, network, sizes, dtype or ["float32"], passes or ["gradients"], budget, out, force
+    )
     typer.echo(report.to_json() if json else report.table(), nl=not json)
     for path in benchmarks.write(report, out):
         (note if json else typer.echo)(f"wrote {path}")

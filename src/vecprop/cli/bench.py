@@ -6,7 +6,8 @@ from pathlib import Path
 from vecprop import benchmark
 from vecprop.benchmark import Report
 from vecprop.cli.arguments import backend_names, integers, network
-from vecprop.cli.output import check_folder, note
+from vecprop.cli.output import note
+from vecprop.cli.writing import check_files, holds_benchmark
 from vecprop.selection import get_backend
 
 
@@ -18,9 +19,10 @@ def measure(
     passes: Sequence[str],
     budget: float,
     folder: Path,
+    force: bool,
 ) -> Report:
     """Measure what the options ask for, telling on stderr how far it has got; `folder` is where it will be written."""
-    check_folder(folder)
+    check_files(folder, ("bench.json", "speed-up.png"), (), holds_benchmark, force)
     return benchmark.measure(
         backends=[get_backend(name) for name in backend_names(backends)],
         networks=[network(text) for text in networks or ["2-4-1"]],

@@ -17,12 +17,16 @@ from rich.console import Console
 import vecprop
 from vecprop import benchmark, deep, demonstrations, drop_in, plots
 from vecprop.cli.arguments import usable_backends
-from vecprop.cli.output import check_folder, console, reason
+from vecprop.cli.output import console, reason
+from vecprop.cli.writing import check_files, holds_benchmark
 from vecprop.selection import backends, get_backend, use_backend
 from vecprop.streams import check_seed
 
 _WIDTH = 100
 _HIDDEN_LAYER_GAIN = 0.1  # the accuracy that one hidden layer adds on the flower, at least
+_FILES = (
+    "cost-curve.png", "decision-boundary.png", "saturation.png", "vanishing-gradient.png", "speed-up.png", "bench.json",
+)  # fmt: skip
 _SPEED_UP = 10.0  # of the vectorized pass over the loop at the largest m, at least
 
 
@@ -59,12 +63,12 @@ class Demo:
         return [text for text, holds in self.claims if not holds]
 
 
-def run(out: Path, seed: int, backend: str | None, quick: bool) -> bool:
+def run(out: Path, seed: int, backend: str | None, quick: bool, force: bool) -> bool:
     """Run the demo, print it, write the pictures into `out`, and return whether every claim holds."""
     begin = time.perf_counter()
     _check_extras()
     demo = Demo(out, check_seed(seed), quick)
-    check_folder(out)
+    check_files(out, _FILES, (), holds_benchmark, force)
     with nullcontext() if backend is None else use_backend(backend):
         active = get_backend().name
         demo.screen.print(f"vecprop {vecprop.__version__}, seed {demo.seed}, backend {active} ({reason(backend)})")

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from vecprop.cli.output import error, note, print_json
+from vecprop.cli.output import note, print_json
 
 # typer reads these annotations when the program runs, and in Python 3.11 its older versions know no `str | None`.
 Text = Optional[str]  # noqa: UP045
@@ -20,6 +20,7 @@ BackendName = Annotated[
     Text,
     typer.Option("--backend", metavar="NAME", help="numpy, cupy, jax or auto; VECPROP_BACKEND or numpy unless given."),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there, though others wrote them.")]
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, Parquet or .npy file.", show_default=False)]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, or the folder of `vecprop train`.")]
 Delimiter = Annotated[Text, typer.Option(metavar="CHARACTER", help="Of CSV; found out unless given.")]
@@ -116,6 +117,7 @@ def train(
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Train in several processes, as JAX_COORDINATOR_ADDRESS or SLURM say.")
     ] = False,
+    force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -140,12 +142,14 @@ def train(
         checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
         backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache,
     )  # fmt: skip
+    folder = Path(f"{data.stem}-model") if out is None else out
+    tables.check_training_files(folder, checkpoint, data, force)
     first = not distributed or tables.join()
     quiet = quiet or not first
     spelling = tables.spelling(decimal, thousands, None, date_format)
     table = tables.read(data, delimiter, encoding, header, skip, spelling, target or (), stream)
     say = tables.speaker(json, quiet)
-    report = tables.train(table, target or [], task, choices, settings, out, say, not quiet, first)
+    report = tables.train(table, target or [], task, choices, settings, folder, say, not quiet, first)
     if json and not quiet:
         print_json(report)
 
@@ -171,6 +175,7 @@ def predict(
     missing: Missing = None,
     date_format: DateFormat = None,
     backend: BackendName = None,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict the target of each row of a table.
@@ -181,6 +186,8 @@ def predict(
     """
     from vecprop.cli import tables
 
+    if out is not None:
+        tables.check_predictions_file(out, model, data, force)
     loaded = tables.load(model, backend)
     spelling = tables.spelling(decimal, thousands, missing, date_format)
     table = tables.read(data, delimiter, encoding, header, skip, spelling, loaded.names)
@@ -229,6 +236,7 @@ def export(
         str,
         typer.Option(metavar="NAME", help="Of the network: float32, or float64 for what float32 cannot tell apart."),
     ] = "float32",
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a model as ONNX, which other programs run without vecprop: the preparation of the columns is inside.
@@ -237,6 +245,7 @@ def export(
     """
     from vecprop.cli import tables
 
+    tables.check_onnx_file(out, model, force)
     text = tables.export(tables.load_any(model), out, opset, dtype)
     if not quiet:
         typer.echo(text)
@@ -260,7 +269,7 @@ def sample(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The .csv or .parquet file.")] = Path("houses.csv"),
     rows: Annotated[int, typer.Option("--rows", "-n", metavar="M", help="Houses.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same houses.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a table of generated houses to try things on: categories, dates, missing values, and prices.
 
@@ -268,7 +277,4 @@ def sample(
     """
     from vecprop.cli import tables
 
-    if out.exists() and not force:
-        error(f"{out} is there already; name another file, or replace it (--force)")
-        raise typer.Exit(2)
-    typer.echo(tables.sample(out, rows, seed))
+    typer.echo(tables.sample(out, rows, seed, force))

@@ -1,10 +1,8 @@
 """How the commands speak: results on stdout, errors as one message on stderr with an exit code, never a traceback."""
 
-import errno
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -93,15 +91,6 @@ def console() -> "Console":
 def print_json(value: Any) -> None:
     """Print a value as JSON, on one line of stdout."""
     typer.echo(json.dumps(value, ensure_ascii=False))
-
-
-def check_folder(folder: Path) -> None:
-    """Raise OSError where a folder cannot be made or written to: at once, rather than after all the work."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def reason(option: str | None = None) -> str:

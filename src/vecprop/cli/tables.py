@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import vecprop
 from vecprop import container, distributed, plots, tabular
 from vecprop.atomic import write_atomically
-from vecprop.cli import signals
-from vecprop.cli.output import Interrupted, check_folder, note, reason
+from vecprop.cli import signals, writing
+from vecprop.cli.output import Interrupted, note, reason
+from vecprop.cli.writing import MODEL, PICTURES, REPORT
 from vecprop.errors import ModelFileError
 from vecprop.progress import Progress
 from vecprop.selection import use_backend
@@ -27,7 +28,6 @@ from vecprop.tabular.spelling import import_polars
 if TYPE_CHECKING:
     import polars as pl
 
-MODEL, REPORT = "model.safetensors", "report.json"
 Say = Callable[[str], None]
 
 
@@ -126,13 +126,20 @@ def read(
 # --- train --------------------------------------------------------------------------------------------------
 
 
+def check_training_files(folder: Path, checkpoint: Path | None, data: Path, force: bool) -> None:
+    """Raise an error where `train` must not write its files, or cannot: see `writing`."""
+    writing.check_files(folder, (MODEL, REPORT, *PICTURES), (data,), writing.holds_table_model, force)
+    if checkpoint is not None:
+        writing.check_checkpoint(checkpoint, (data,), force)
+
+
 def train(
     table: Table,
     targets: Sequence[str],
     task: str | None,
     choices: Choices,
     settings: Settings,
-    out: Path | None,
+    folder: Path,
     say: Say,
     show_progress: bool,
     writes: bool = True,
@@ -144,8 +151,6 @@ def train(
         raise ValueError(
             f"which column is to be predicted? --target NAME; {table.source} has: {', '.join(table.names)}"
         )
-    folder = Path(f"{Path(table.source).stem}-model") if out is None else out
-    check_folder(folder)
     plan = tabular.plan(table, targets[0], task, choices)
     say(described(plan))
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
@@ -197,7 +202,7 @@ def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]
 
 def _png(ax: Any) -> bytes:
     buffer = io.BytesIO()
-    ax.figure.savefig(buffer, format="png")
+    ax.figure.canvas.print_png(buffer)  # as `savefig`, which computes the layout twice
     return buffer.getvalue()
 
 
@@ -241,8 +246,6 @@ def predict(
     say: Say | None,
 ) -> str | None:
     """Write the predictions into a file, or return them as CSV; `say` is told what was met in the table."""
-    if out is not None:
-        _check_target_file(out)
     if proba and not model.classes:
         raise ValueError(f"--proba is for classes, and {model.target.name!r} is a number; see --spread")
     if spread and model.estimator.n_networks == 1:
@@ -293,13 +296,10 @@ def frame_bytes(frame: pl.DataFrame, out: Path | None) -> bytes:
     return buffer.getvalue()
 
 
-def _check_target_file(out: Path) -> None:
-    """Raise OSError at once, rather than after the work, where a file cannot be written."""
-    if out.is_dir():
-        raise IsADirectoryError(f"cannot write {out}: it is a directory; name a file in it")
-    if not out.absolute().parent.is_dir():
-        raise FileNotFoundError(f"cannot write {out}: there is no folder {out.parent}")
-    check_folder(out.absolute().parent)
+def check_predictions_file(out: Path, model: Path, data: Path, force: bool) -> None:
+    """Raise an error where `predict` must not write a file, or cannot: see `writing`."""
+    writing.check_table_ending(out)
+    writing.check_file(out, (data, model_file(model)), writing.holds_predictions, force)
 
 
 def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, Any]]:
@@ -336,9 +336,13 @@ def _training_of(model: TableModel) -> _Training | None:
     return _Training(source, rows, scores) if counts and numbers else None
 
 
+def check_onnx_file(out: Path, model: Path, force: bool) -> None:
+    """Raise an error where `export` must not write a file, or cannot: see `writing`."""
+    writing.check_file(out, (model_file(model),), writing.is_onnx_of_ours, force)
+
+
 def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:
     """Write a model as ONNX, and return what to feed it with."""
-    _check_target_file(out)
     vecprop.export_onnx(model, out, opset=opset, dtype=dtype)
     if not isinstance(model, TableModel):
         return f"wrote {out}"
@@ -375,10 +379,11 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
     return "\n".join(lines), without_nan(found)
 
 
-def sample(out: Path, rows: int, seed: int) -> str:
+def sample(out: Path, rows: int, seed: int, force: bool) -> str:
     """Write the table of houses, and return what to do next."""
     from vecprop.tabular.houses import houses
 
-    _check_target_file(out)
+    writing.check_table_ending(out)
+    writing.check_file(out, (), lambda _: False, force)
     write_atomically(out, frame_bytes(houses(rows, seed), out))
     return f"wrote {rows} houses to {out}\nnext: vecprop train {out} --target price"

@@ -5,15 +5,30 @@ what that lacks: other activations, losses, optimizers and schedules, dropout, b
 validation set of one's own, several networks at once, and the backends, a GPU among them.
 """
 
-try:
-    import sklearn  # noqa: F401 - to say what to install where it is missing
-except ImportError as error:
-    raise ImportError(
-        f'vecprop.estimators needs scikit-learn ({error}). Install it: pip install "vecprop[sklearn]"'
-    ) from error
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from vecprop.estimators.classifier import MLPClassifier
-from vecprop.estimators.interchange import from_sklearn, to_sklearn
-from vecprop.estimators.regressor import MLPRegressor
+if TYPE_CHECKING:
+    from vecprop.estimators.classifier import MLPClassifier
+    from vecprop.estimators.interchange import from_sklearn, to_sklearn
+    from vecprop.estimators.regressor import MLPRegressor
+
+if find_spec("sklearn") is None:
+    raise ImportError('vecprop.estimators needs scikit-learn. Install it: pip install "vecprop[sklearn]"')
 
 __all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "to_sklearn"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import scikit-learn, which takes a second, when the first of them is used: some modules here do without it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'vecprop.estimators' has no attribute {name!r}")
+    from vecprop.estimators import classifier, interchange, regressor
+
+    for home in (classifier, interchange, regressor):
+        globals().update({public: getattr(home, public) for public in __all__ if hasattr(home, public)})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
@@ -150,6 +149,8 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of the examples whose class is right; for multilabel targets, all of whose labels are."""
+        from sklearn.metrics import accuracy_score  # half of scikit-learn, which training needs not
+
         predicted = self.predict(X)
         w = check_weights(sample_weight, int(predicted.shape[0]))
         sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight

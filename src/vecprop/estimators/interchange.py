@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn import neural_network
 from sklearn.utils.validation import check_is_fitted
 
 from vecprop.activations import Activation, Exp, Identity, ReLU, Sigmoid, Tanh
@@ -29,11 +28,6 @@ from vecprop.quasi_newton import LBFGS
 from vecprop.results import Best, History, TrainingState
 from vecprop.validation import check_params
 
-# scikit-learn's class and ours
-_PAIRS = (
-    (neural_network.MLPClassifier, MLPClassifier),
-    (neural_network.MLPRegressor, MLPRegressor),
-)
 _THEIR_ACTIVATIONS: dict[Activation, str] = {
     Identity(): "identity",
     Sigmoid(): "logistic",
@@ -187,7 +181,9 @@ def folded(estimator: Any, argument: str = "estimator") -> tuple[Network, Params
 
 def _pair_of(value: Any, side: int, module: str) -> tuple[Any, Any]:
     """Return scikit-learn's class and ours that belong together; `side` tells which of them the value is of."""
-    for pair in _PAIRS:
+    from sklearn import neural_network
+
+    for pair in ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor)):
         if isinstance(value, pair[side]):
             return pair
     argument = ("model", "estimator")[side]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import get_scorer_names
 
 from vecprop.activations import ACTIVATIONS, Activation, get_activation, is_pair
 from vecprop.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
@@ -173,10 +172,14 @@ def _learning_rate(value: Any, argument: str) -> Any:
 
 
 def _scoring(value: Any, argument: str) -> Any:
-    if isinstance(value, str):
-        return check_choice(value, argument, ["loss", *get_scorer_names()])
     if value is None or callable(value):
         return value
+    if isinstance(value, str):
+        if value == "loss":
+            return value
+        from sklearn.metrics import get_scorer_names  # half of scikit-learn
+
+        return check_choice(value, argument, ["loss", *get_scorer_names()])
     raise TypeError(f'{argument} must be None, "loss", the name of a scorer or a function, got {value!r}')
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.metaestimators import available_if
 
 from vecprop.activations import Ordered
@@ -177,6 +176,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
 
         D² is `sklearn.metrics.d2_pinball_score`, 1 for perfect predictions, 0 for the constant quantiles of y.
         """
+        from sklearn.metrics import d2_pinball_score, r2_score  # half of scikit-learn, which training needs not
+
         levels, predicted = self._quantile_levels(), self.predict(X)
         w = check_weights(sample_weight, int(predicted.shape[0]))
         sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
 from vecprop import distributed
@@ -345,6 +344,8 @@ class Training(Parameters):
             return None
         if scoring is None:
             return self._default_metric()
+        from sklearn.metrics import check_scoring
+
         scorer = check_scoring(self, scoring)
         return ScorerMetric(self, scorer, validation.X, validation.targets, validation.w, set_layers)
 
