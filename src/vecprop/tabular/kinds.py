@@ -42,15 +42,14 @@ def find_kind(table: Table, name: str) -> Kind:
         return Kind.left_out(f"all its values are {str(first)!r}") if alike and not missing else Kind("date")
     if dtype != pl.String:
         return _of_numbers(table, name)
-    counts = facts.count_texts(table, name)
-    first, alike, missing = _alike(table, name)
-    if first is None:
-        return Kind.left_out("it has no values")
-    if alike and not missing:
-        return Kind.left_out(f"all its values are {first!r}")
+    count, missing = facts.count_texts(table, name), sum(series.null_count() for series in table.parts(name))
     m = len(table)
-    if counts > max(_SAFE_CATEGORIES, m // _ROWS_OF_A_CATEGORY) and name not in table.categorical:
-        return Kind.left_out(f"{counts} different texts in {m} rows are names, no categories")
+    if not count:
+        return Kind.left_out("it has no values")
+    if count == 1 and not missing:
+        return Kind.left_out(f"all its values are {table.column(name)[0]!r}")
+    if count > max(_SAFE_CATEGORIES, m // _ROWS_OF_A_CATEGORY) and name not in table.categorical:
+        return Kind.left_out(f"{count} different texts in {m} rows are names, no categories")
     return Kind("category")
 
 

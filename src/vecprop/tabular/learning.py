@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from vecprop import streams
 from vecprop.activations import get_activation
@@ -30,8 +29,6 @@ from vecprop.arguments import (
 from vecprop.checkpoint import check_every
 from vecprop.diagnosis import Diagnosis, diagnose
 from vecprop.errors import unknown_name
-from vecprop.estimators import MLPClassifier, MLPRegressor
-from vecprop.estimators.labels import name_classes
 from vecprop.estimators.large import large_rows
 from vecprop.selection import check_backend_name
 from vecprop.splitting import in_second_part, shuffled
@@ -48,6 +45,8 @@ from vecprop.tabular.understanding import understand
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from vecprop.estimators import MLPClassifier, MLPRegressor
 
 _SPLIT = 301  # the stream of this module (`vecprop.streams.generator`)
 FEWEST = 10  # examples: below, no part of the split says anything
@@ -283,6 +282,8 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     }
     predicted = predictions(estimator, X_test)
     if classes is not None:  # it was fitted to their numbers
+        from vecprop.estimators.labels import name_classes
+
         remarks += about_classes(classes, y_known, y_test, predicted)
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)
@@ -431,6 +432,8 @@ def network(
 def _estimator(
     task: str, shared: dict[str, Any], settings: Settings, classes: npt.NDArray[Any] | None
 ) -> MLPClassifier | MLPRegressor:
+    from vecprop.estimators import MLPClassifier, MLPRegressor  # scikit-learn takes a while to import
+
     if task == "regression":
         if settings.class_weight is not None:
             raise ValueError("class_weight is for classes, and the target is a number")
@@ -469,6 +472,8 @@ def _linear_model(task: str, settings: Settings, classes: npt.NDArray[Any] | Non
 
 
 def _fit_linear(model: Any, parts: Sequence[_Examples]) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -10,7 +10,6 @@ import numpy as np
 
 from vecprop.backend import Backend, to_host
 from vecprop.codec import Pair
-from vecprop.estimators import MLPClassifier, MLPRegressor, persistence
 from vecprop.files import Tensors
 from vecprop.tabular.preparation import Preparation, Prepared
 from vecprop.tabular.reading import Table, table_of
@@ -19,6 +18,8 @@ from vecprop.tabular.targets import Target, without_unlabelled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from vecprop.estimators import MLPClassifier, MLPRegressor
 
 _FARTHEST = 1e30  # deviations: what a network computes from them in float32 stays finite
 
@@ -47,7 +48,7 @@ class TableModel:
     @property
     def classes(self) -> list[Any]:
         """The classes, or [] of a regression."""
-        return self.estimator.classes_.tolist() if isinstance(self.estimator, MLPClassifier) else []
+        return self.estimator.classes_.tolist() if hasattr(self.estimator, "classes_") else []
 
     @property
     def names(self) -> list[str]:
@@ -92,7 +93,7 @@ class TableModel:
 
     def predict_proba(self, data: Any) -> npt.NDArray[Any]:
         """Return the probability of each class, (m, classes), in the order of `classes`. Arguments as in `prepare`."""
-        if not isinstance(self.estimator, MLPClassifier):
+        if not hasattr(self.estimator, "classes_"):
             raise TypeError(f"the target {self.target.name!r} is a number: a regression has no probabilities")
         probabilities: npt.NDArray[Any] = self.estimator.predict_proba(self.prepare(data).X)
         return probabilities
@@ -120,6 +121,8 @@ class TableModel:
 
 def to_parts(model: TableModel) -> tuple[dict[str, Any], Tensors]:
     """Return the header and the tensors of a model, for its file."""
+    from vecprop.estimators import persistence
+
     estimator, tensors = persistence.to_parts(model.estimator)
     header = {
         "kind": "table",
@@ -135,6 +138,8 @@ def from_parts(
     header: Mapping[str, Any], tensors: Tensors, backend: str | Backend | None, custom: Sequence[Pair]
 ) -> TableModel:
     """Return the model of a header and tensors."""
+    from vecprop.estimators import persistence
+
     estimator = persistence.from_parts(header["estimator"], tensors, backend, custom)
     preparation = Preparation.from_json(header["preparation"])
     if len(preparation.features) != estimator.n_features_in_:
@@ -142,5 +147,5 @@ def from_parts(
     about = header["about"]
     if not isinstance(about, dict):
         raise TypeError("its about is no object")
-    classes = estimator.classes_ if isinstance(estimator, MLPClassifier) else None
+    classes = getattr(estimator, "classes_", None)
     return TableModel(preparation, Target.from_json(header["target"], classes), estimator, about)

@@ -92,7 +92,7 @@ class Preparation:
         ValueError
             If a column is missing, or a cell does not hold what training had: the message has column and line.
         """
-        there = set(table.names)
+        there = table.known
         missing = [name for name in self.names if name not in there]
         if missing:
             for name in missing:

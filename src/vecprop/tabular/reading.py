@@ -31,13 +31,12 @@ if TYPE_CHECKING:
 
 _ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _KINDS = {".parquet": "parquet", ".pq": "parquet", ".npy": "npy"}
-_MAGIC = {b"PAR1": "parquet", b"\x93NUM": "npy"}
+_MAGIC = {b"PAR1": "parquet", b"ARRO": "arrow", b"\x93NUM": "npy"}
 _NOT_TABLES = {
     b"PK\x03\x04": "a zip file or a spreadsheet",
     b"\x1f\x8b": "a gzip file",
     b"\xd0\xcf\x11\xe0": "a spreadsheet",
-    b"ARRO": "an Arrow or Feather file",
-    b"FEA1": "a Feather file",
+    b"FEA1": "a Feather file of the first version",
 }
 _NOT_CSV = {r"\s*(\{|\[\s*[\[{])": "JSON", r"(?i)\s*<(!doctype|html|\?xml|table)\b": "HTML or XML"}
 _A_YEAR = range(1900, 2101)
@@ -49,7 +48,7 @@ class Table:
 
     frame : polars DataFrame; text has no blanks around it, and an empty one is null
     source : the file's name as it was given
-    kind : "csv", "parquet", "npy" or "frame"
+    kind : "csv", "parquet", "arrow", "npy" or "frame"
     delimiter, encoding, header, skip : of CSV; how many lines before the header were left out
     blank : how many blank lines were left out
     origin : the row in the file of each row, where some were left out
@@ -80,6 +79,11 @@ class Table:
     def names(self) -> list[str]:
         """The names of the columns."""
         return list(self.frame.columns)
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The names as a set."""
+        return frozenset(self.names)
 
     def column(self, name: str) -> pl.Series:
         """Return a column."""
@@ -116,7 +120,7 @@ class Table:
 
     def find(self, name: str, what: str) -> str:
         """Return the name of a column, or of that at an index; ValueError if there is none, with the nearest name."""
-        if name in self.names:
+        if name in self.known:
             return name
         if name in self.unusable:
             raise ValueError(f"{what}: column {name!r} of {self.source} cannot be used: {self.unusable[name]}")
@@ -160,7 +164,7 @@ def read(
     Parameters
     ----------
     path : str or path
-        CSV, Parquet (.parquet), or .npy with an array (m, columns) or one with named fields.
+        CSV, Parquet, Arrow (Feather), or .npy with an array (m, columns) or one with named fields.
     delimiter : str, optional
         Of CSV; one of , ; tab | is inferred unless given. A blank stands for any number of them.
     encoding : str, optional
@@ -193,8 +197,8 @@ def read(
     check_integer(skip, "skip", 0, "an integer from 0 on")
     polars = import_polars()
     kind = _kind_of(source)
-    if kind == "parquet":
-        table = Table(_read_parquet(polars, source), source, kind)
+    if kind in ("parquet", "arrow"):
+        table = Table(_read_typed(polars, source, kind), source, kind)
     elif kind == "npy":
         table = Table(_read_npy(polars, source), source, kind)
     else:
@@ -205,7 +209,7 @@ def read(
 
 
 def _kind_of(source: str) -> str:
-    """Return "csv", "parquet" or "npy"; an error for a file that is not there or no table."""
+    """Return "csv", "parquet", "arrow" or "npy"; an error for a file that is not there or no table."""
     if Path(source).is_dir():
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
     if not Path(source).exists():
@@ -239,6 +243,8 @@ def table_of(given: Any, what: str = "data") -> Table:
         columns = [_from_pandas(polars, given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
         _check_names([column.name for column in columns], what)
         return _tidied(Table(polars.DataFrame(columns), what))
+    if hasattr(given, "__arrow_c_stream__"):
+        return _tidied(Table(polars.DataFrame(given), what))
     raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
 
 
@@ -386,12 +392,13 @@ def _check_names(names: Sequence[str], source: str) -> None:
 # --- other files --------------------------------------------------------------------------------------------
 
 
-def _read_parquet(polars: Any, source: str) -> pl.DataFrame:
+def _read_typed(polars: Any, source: str, kind: str) -> pl.DataFrame:
     try:
-        frame: pl.DataFrame = polars.read_parquet(source)
+        frame: pl.DataFrame
+        frame = polars.read_parquet(source) if kind == "parquet" else polars.read_ipc(source)
         return frame
     except (polars.exceptions.PolarsError, OSError) as error:
-        raise ValueError(f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{source} cannot be read as {kind.title()}: {str(error).splitlines()[0]}") from None
 
 
 def _read_npy(polars: Any, source: str) -> pl.DataFrame:
@@ -447,7 +454,7 @@ def without_values(frame: pl.DataFrame, source: str) -> ValueError:
 def tidied(table: Table) -> Table:
     """Return a table with names and texts stripped, what is empty as null, and without columns that cannot be used."""
     pl = import_polars()
-    columns, categorical, unusable = [], set(), {}
+    columns, categorical, unusable = {}, set(), {}
     for name, column in zip(tidied_names(table.frame.columns), table.frame.get_columns(), strict=True):
         dtype = column.dtype
         if isinstance(dtype, pl.Categorical | pl.Enum):
@@ -459,12 +466,15 @@ def tidied(table: Table) -> Table:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         elif dtype.is_float():
             column = column.fill_nan(None)
-        elif dtype == pl.String or dtype == pl.Null or name in categorical:
-            column = column.cast(pl.String).str.strip_chars()
-            if (column == "").any():
-                column = column.replace("", None)
-        columns.append(column.alias(name))
-    frame = pl.DataFrame(columns)
+        elif dtype == pl.Null or name in categorical:
+            column = column.cast(pl.String)
+        columns[name] = column
+    frame = pl.DataFrame(columns).with_columns(
+        pl.col(pl.String).str.strip_chars()
+    )  # all in one go: there may be thousands
+    empty = frame.select((pl.col(pl.String) == "").any())
+    blank = [column.name for column in empty.get_columns() if column[0]]
+    frame = frame.with_columns(pl.col(blank).replace("", None))
     return replace(table, frame=frame, categorical=frozenset(categorical), unusable=unusable)
 
 

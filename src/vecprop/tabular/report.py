@@ -31,6 +31,7 @@ def described(plan: Plan) -> str:
     how = {
         "csv": f"CSV with {_delimiter(table.delimiter)}{'' if table.header else ', without a header'}",
         "parquet": "Parquet",
+        "arrow": "Arrow",
         "npy": "array",
         "frame": "data frame",
     }[table.kind]

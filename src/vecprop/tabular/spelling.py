@@ -22,7 +22,16 @@ _MARKS = frozenset({
     "", "?", "-", "--", ".", "na", "n/a", "n.a.", "nan", "nat", "<na>", r"\n", "#n/a", "#na", "#nv", "#div/0!",
     "#value!", "#ref!", "#name?", "#num!", "#null!",
 })  # fmt: skip
-_PAIRS = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"), ("ja", "nein"), ("wahr", "falsch"), ("oui", "non"))
+_PAIRS = (
+    ("true", "false"),
+    ("t", "f"),
+    ("yes", "no"),
+    ("y", "n"),
+    ("ja", "nein"),
+    ("wahr", "falsch"),
+    ("oui", "non"),
+    ("vrai", "faux"),
+)
 TRUE = frozenset(pair[0] for pair in _PAIRS) | {"1", "1.0"}
 _FALSE = frozenset(pair[1] for pair in _PAIRS) | {"0", "0.0"}
 TRUTH = TRUE | _FALSE
@@ -191,6 +200,8 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
     """
     pl = import_polars()
     values = cells.cast(pl.Float64, strict=False)
+    if decimal == "." and values.null_count() == cells.null_count():
+        return values, None
     there = cells.is_not_null()
     open = there & values.is_null()
     if decimal == ",":
@@ -249,9 +260,9 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
     return day.cast(pl.Datetime("ms"))
 
 
-def may_be_dates(cells: pl.Series) -> bool:
-    """Tell whether some texts have the outlines of dates or of times of the day."""
-    return bool((cells.str.contains(_WHEN) | cells.str.contains(_CLOCK)).any())
+def may_be_dates(cells: pl.Series) -> pl.Series:
+    """Tell which texts have the outlines of dates or of times of the day."""
+    return cells.str.contains(_WHEN) | cells.str.contains(_CLOCK)
 
 
 def _time(cells: pl.Series, pattern: str) -> pl.Series:

@@ -239,7 +239,7 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form, counted: 
 
 def missing_targets(table: Table, name: str) -> Iterator[npt.NDArray[np.bool_]]:
     """Yield part by part which targets are missing."""
-    markers = table.spelling.markers(name, set(table.names), target=True)
+    markers = table.spelling.markers(name, table.known, target=True)
     for series in table.parts(name):
         missing = series.is_null()
         if series.dtype == import_polars().String:

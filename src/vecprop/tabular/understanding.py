@@ -6,9 +6,11 @@ All columns of text are looked at together: one that shows a decimal comma decid
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from vecprop.tabular.reading import Table
 from vecprop.tabular.spelling import (
@@ -23,6 +25,7 @@ from vecprop.tabular.spelling import (
 )
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import polars as pl
 
 _HEAD = 100
@@ -30,6 +33,7 @@ _MOSTLY = 0.9  # where this share of the cells are numbers, the others are mista
 _MANY = 20  # more different numbers than this are no categories
 _FEW = 5  # different words among numbers that can be asked about
 _KEPT = 1000  # different words of a column that are remembered
+_CELLS = 1 << 20  # that are looked at together
 _GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # a number with a dot, or a larger one where the comma is the decimal sign
 
 
@@ -41,7 +45,6 @@ class Evidence:
     fits : (decimal sign, unit) -> how many of them are numbers then
     differ : cells that are two different numbers under the two signs
     different : some of the numbers, up to `_MANY` and one more
-    words : the cells that are no number under either sign, with how often
     truth : whether all are true or false
     formats : format of dates -> how many cells have it; "" is a time of the day
     """
@@ -50,70 +53,13 @@ class Evidence:
     fits: Counter[tuple[str, str]] = field(default_factory=Counter)
     differ: int = 0
     different: set[float] = field(default_factory=set)
-    words: Counter[str] = field(default_factory=Counter)
     truth: bool = True
     formats: Counter[str] | None = None
 
-    def add(self, cells: pl.Series, markers: Collection[str], said: str | None) -> None:
-        """Add cells; `markers` stand for missing values, `said` is a format of dates that is to be tried."""
-        pl = import_polars()
-        values = cells.cast(pl.Float64, strict=False)
-        plain = values.is_finite().fill_null(False)
-        rest = cells.filter(~plain).drop_nulls()
-        count = int(plain.sum())
-        if count:
-            self._add_numbers(
-                *((cells, values) if count == len(cells) else (cells.filter(plain), values.filter(plain)))
-            )
-        if len(rest):
-            rest = rest.filter(~is_marker(rest, markers))
-        self.known += count + len(rest)
-        if len(rest):
-            self._add_texts(rest)
-        if said or len(rest):
-            self._add_dates(pl.concat([cells.filter(plain), rest]) if said else rest, said)
-
-    def _add_numbers(self, cells: pl.Series, values: pl.Series) -> None:
-        """Add cells that are numbers as they stand."""
-        self.fits[".", ""] += len(cells)
-        if len(self.different) <= _MANY:
-            self.different.update(values.head(_KEPT).unique().head(_MANY + 1).to_list())
-        self.truth = self.truth and self.different <= {0.0, 1.0}
-        dotted = cells.filter(cells.str.contains(".", literal=True))
-        groups = int(dotted.head(_HEAD).str.contains(_GROUPS).sum()) and int(dotted.str.contains(_GROUPS).sum())
-        self.differ += groups
-        self.fits[",", ""] += len(cells) - len(dotted) + groups
-
-    def _add_texts(self, cells: pl.Series) -> None:
-        """Add cells that are more than a plain number, or none."""
-        small = cells.unique() if len(cells) > _HEAD else cells
-        self.truth = self.truth and not booleans(small.head(_HEAD)).null_count() and not booleans(small).null_count()
-        if not cells.str.contains(r"\d").any():
-            self._add_words(cells)
-            return
-        (dot, dot_units), (comma, comma_units) = (numbers(cells, sign) for sign in (".", ","))
-        for sign, units in ((".", dot_units), (",", comma_units)):
-            for unit, count in [] if units is None else units.drop_nulls().value_counts().iter_rows():
-                self.fits[sign, unit] += count
-        self.differ += int((dot != comma).fill_null(False).sum())
-        self.different.update(dot.fill_null(comma).drop_nulls().head(_KEPT).unique().head(_MANY + 1).to_list())
-        self._add_words(cells.filter(dot.is_null() & comma.is_null()))
-
-    def _add_dates(self, cells: pl.Series, said: str | None) -> None:
-        if self.formats is None:
-            head = cells.head(_HEAD)
-            tried = (said, *DATE_FORMATS, "") if said else (*DATE_FORMATS, "") if may_be_dates(head) else ()
-            self.formats = Counter({form: 0 for form in tried if dates(head, form).null_count() < len(head)})
-        for form in self.formats:
-            self.formats[form] += len(cells) - dates(cells, form).null_count()
-
-    def _add_words(self, cells: pl.Series) -> None:
-        for word, count in cells.value_counts().head(_KEPT).iter_rows() if len(self.words) < _KEPT else ():
-            self.words[word] += count
-
     def count(self, decimal: str) -> int:
         """Return how many cells are numbers with this sign and one unit, or none."""
-        return self.fits[decimal, ""] + self.fits[decimal, self.unit(decimal)] * bool(self.unit(decimal))
+        unit = self.unit(decimal)
+        return self.fits[decimal, ""] + (self.fits[decimal, unit] if unit else 0)
 
     def unit(self, decimal: str) -> str:
         """Return the most frequent unit."""
@@ -129,17 +75,110 @@ class Evidence:
         return "." if dot > comma else ","
 
 
-def gather(table: Table, names: Collection[str], target: str | None = None) -> dict[str, Evidence]:
-    """Return what the columns of text among these show."""
+def gather(table: Table, target: str | None = None) -> dict[str, Evidence]:
+    """Return what the columns of text show."""
     pl = import_polars()
-    found = {name: Evidence() for name in names if table.dtype(name) == pl.String}
-    known = set(table.names)
-    markers = {name: table.spelling.markers(name, known, name == target) for name in found}
-    formats = {name: table.spelling.format(name, known)[0] for name in found}
-    for block in table.blocks() if found else ():
-        for name, evidence in found.items():
-            evidence.add(block.column(name), markers[name], formats[name])
-    return found
+    groups: dict[tuple[frozenset[str], str | None], list[str]] = {}
+    for name in table.names:
+        if table.dtype(name) == pl.String:
+            said = table.spelling.format(name, table.known)[0]
+            groups.setdefault((table.spelling.markers(name, table.known, name == target), said), []).append(name)
+    found = {name: Evidence() for names in groups.values() for name in names}
+    for block in table.blocks() if groups else ():
+        for (markers, said), names in groups.items():
+            for some in _together(names, len(block)):
+                _add([found[name] for name in some], [block.column(name) for name in some], markers, said)
+    return {name: found[name] for name in table.names if name in found}
+
+
+def _together(names: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
+    """Yield some columns at a time: calls of polars on one small column after another would take most of the time."""
+    size = max(1, _CELLS // max(1, rows))
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
+
+
+def _add(found: Sequence[Evidence], columns: Sequence[pl.Series], markers: Collection[str], said: str | None) -> None:
+    """Add columns to what they show; `markers` stand for missing values, `said` is a format of dates to be tried."""
+    pl = import_polars()
+    cells = _one_after_another(columns)
+    owner = np.repeat(np.arange(len(found)), len(columns[0]))
+    values = cells.cast(pl.Float64, strict=False).to_numpy()
+    plain = np.isfinite(values)
+    rest = (~pl.Series(plain) & cells.is_not_null() & ~is_marker(cells, markers)).fill_null(False).to_numpy()
+    dotted, groups = (cells.str.contains(pattern).fill_null(False).to_numpy() & plain for pattern in (r"\.", _GROUPS))
+    counts = [np.bincount(owner[mask], minlength=len(found)).tolist() for mask in (plain, rest, dotted, groups)]
+    for k, (evidence, number, others, dots, grouped) in enumerate(zip(found, *counts, strict=True)):
+        evidence.known += number + others
+        evidence.fits[".", ""] += number
+        evidence.fits[",", ""] += number - dots + grouped
+        evidence.differ += grouped
+        if number and len(evidence.different) <= _MANY:
+            own = values[k * len(columns[0]) : (k + 1) * len(columns[0])][:_KEPT]
+            evidence.different.update(np.unique(own[np.isfinite(own)])[: _MANY + 1].tolist())
+    if rest.any():
+        _add_texts(found, owner[rest], cells.filter(pl.Series(rest)))
+    for evidence, number in zip(found, counts[0], strict=True):
+        evidence.truth = evidence.truth and (not number or evidence.different <= {0.0, 1.0})
+    dated = plain | rest if said else rest
+    if dated.any():
+        _add_dates(found, owner[dated], cells.filter(pl.Series(dated)), said)
+
+
+def _add_texts(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: pl.Series) -> None:
+    """Add cells that are more than a plain number, or none, each with the place of its column."""
+    pl = import_polars()
+    for k in np.unique(owner[booleans(cells).is_null().to_numpy()]):
+        found[k].truth = False
+    digits = cells.str.contains(r"\d").to_numpy()
+    if not digits.any():
+        return
+    cells, owner = cells.filter(pl.Series(digits)), owner[digits]
+    (dot, dot_units), (comma, comma_units) = (numbers(cells, sign) for sign in (".", ","))
+    for sign, units in ((".", dot_units), (",", comma_units)):
+        frame = pl.DataFrame({"owner": owner, "unit": cells.clear(len(cells)) if units is None else units}).drop_nulls()
+        for k, unit, count in frame.group_by("owner", "unit").len().iter_rows():
+            found[k].fits[sign, unit] += count
+    for k in owner[(dot != comma).fill_null(False).to_numpy()].tolist():
+        found[k].differ += 1
+    values = dot.fill_null(comma).to_numpy()
+    for k in np.unique(owner[np.isfinite(values)]):
+        if len(found[k].different) <= _MANY:
+            own = values[owner == k][:_KEPT]
+            found[k].different.update(np.unique(own[np.isfinite(own)])[: _MANY + 1].tolist())
+
+
+def _add_dates(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: pl.Series, said: str | None) -> None:
+    """Count what formats of dates the cells of each column have; only those that some of its first ones have."""
+    pl = import_polars()
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    rank = np.arange(len(owner)) - np.repeat(first, np.diff(first, append=len(owner)))
+    head = cells.filter(pl.Series(rank < _HEAD))
+    head_owner = owner[rank < _HEAD]
+    new = {k for k in owner[first].tolist() if found[k].formats is None}
+    for k in new:
+        found[k].formats = Counter()
+    possible = set() if said is None else set(owner[first].tolist())
+    possible |= set(head_owner[may_be_dates(head).to_numpy()].tolist())
+    for form in dict.fromkeys([*([said] if said else []), *DATE_FORMATS, ""]):
+        tried = possible & new
+        chosen = np.isin(head_owner, list(tried))
+        fits = dates(head.filter(pl.Series(chosen)), form).is_not_null().to_numpy() if tried else np.zeros(0, bool)
+        some = set(head_owner[chosen][fits].tolist()) | {k for k in possible - new if form in (found[k].formats or ())}
+        if not some:
+            continue
+        chosen = np.isin(owner, list(some))
+        fits = dates(cells.filter(pl.Series(chosen)), form).is_not_null().to_numpy()
+        for k, count in zip(*np.unique(owner[chosen][fits], return_counts=True), strict=True):
+            formats = found[k].formats
+            assert formats is not None
+            formats[form] += int(count)
+
+
+def _one_after_another(columns: Sequence[pl.Series]) -> pl.Series:
+    """Return columns of texts as one."""
+    together: pl.Series = import_polars().concat([column.alias("cells") for column in columns], rechunk=True)
+    return together
 
 
 def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
@@ -184,7 +223,7 @@ def understand(
         For columns of numbers with a few words among them, for dates with two meanings, or with a cell that is none:
         all such columns in one message.
     """
-    evidence = gather(table, table.names, target)
+    evidence = gather(table, target)
     sign = sign_of(table, evidence)
     forms, problems = {}, []
     for name, found in evidence.items():
@@ -225,7 +264,7 @@ def understand_as(table: Table, wanted: Collection[Wanted], decimal: str) -> Tab
     `decimal` is the sign of the training file, for a table that shows none. ValueError names the first cell that is
     something else.
     """
-    evidence = gather(table, table.names)
+    evidence = gather(table)
     sign = sign_of(table, evidence, decimal) or decimal
     forms = {}
     for column in wanted:
@@ -253,7 +292,7 @@ def _number_form(table: Table, found: Evidence, sign: str | None) -> Form:
 
 def _wanted_dates(table: Table, column: Wanted, found: Evidence) -> Form:
     """Return the format of a column that holds dates: what is said, what fits, and of two that fit that of training."""
-    said, _ = table.spelling.format(column.name, set(table.names))
+    said, _ = table.spelling.format(column.name, table.known)
     formats = found.formats or Counter()
     best = max(formats.values(), default=0)
     known = column.format or "%Y-%m-%d"
@@ -266,7 +305,7 @@ def _wanted_dates(table: Table, column: Wanted, found: Evidence) -> Form:
 
 def _form(table: Table, name: str, found: Evidence, sign: str | None, is_target: bool) -> Form:
     """Return how a column is written; `_Mixture` if that cannot be told."""
-    said, own = table.spelling.format(name, set(table.names))
+    said, own = table.spelling.format(name, table.known)
     formats = found.formats or Counter()
     if said is not None and found.known and (own or formats[said] == found.known):
         return Form("date", format=said)
@@ -286,8 +325,8 @@ def _form(table: Table, name: str, found: Evidence, sign: str | None, is_target:
     if best >= _MOSTLY * found.known > 0:
         return _date_form(table, name, found)
     numbers_mostly = fits >= _MOSTLY * found.known
-    words_few = len(found.words) <= _FEW and 2 * fits >= found.known and len(found.different) > _MANY
-    if fits and (numbers_mostly or words_few):
+    may_be_few = 2 * fits >= found.known and len(found.different) > _MANY
+    if fits and (numbers_mostly or (may_be_few and len(_words(table, name, number)) <= _FEW)):
         raise _words_among(table, name, number, found, is_target)
     return Form("text")
 
@@ -327,7 +366,7 @@ class _Mixture(ValueError):  # noqa: N818 - it is told together with those of ot
 def _words_among(table: Table, name: str, form: Form, found: Evidence, is_target: bool) -> _Mixture:
     """Return that of a column of numbers with some words among them."""
     place, cell = next(wrong_cells(table, name, form))
-    words = [word for word, _ in found.words.most_common(_FEW)] or [cell]
+    words = _words(table, name, form)[:_FEW]
     fits, bad = found.count(form.decimal), found.known - found.count(form.decimal)
     alike = f" ({bad} are {cell!r})" if bad > 1 and len(words) == 1 else ""
     options = tuple(f"--missing {word!r}" for word in words)
@@ -337,6 +376,16 @@ def _words_among(table: Table, name: str, form: Form, found: Evidence, is_target
         f"or say what it is ({' '.join(options)}, {others})",
         options,
     )
+
+
+def _words(table: Table, name: str, form: Form) -> list[str]:
+    """Return the different cells that are not what a form says, up to some more than can be asked about."""
+    words: dict[str, None] = {}
+    for _, cell in wrong_cells(table, name, form):
+        words[cell] = None
+        if len(words) > _FEW:
+            break
+    return list(words)
 
 
 def _told(problems: list[_Mixture]) -> str:
@@ -359,25 +408,40 @@ def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection
     """
 
     def block(part: Table) -> Table:
-        names = set(part.names)
-        columns = [_typed(part, name, forms[name], (kept or {}).get(name, ())) for name in part.names if name in forms]
-        return replace(part, frame=part.frame.with_columns(columns)) if names & forms.keys() else part
+        groups: dict[Form, list[str]] = {}
+        for name in part.names:
+            if name in forms:
+                groups.setdefault(forms[name], []).append(name)
+        columns: list[pl.Series] = []
+        for form, names in groups.items():
+            for some in _together(names, len(part)):
+                columns += _typed(part, some, form, kept or {})
+        return replace(part, frame=part.frame.with_columns(columns)) if columns else part
 
     return table.mapped(block)
 
 
-def _typed(table: Table, name: str, form: Form, kept: Collection[str]) -> pl.Series:
-    cells = table.column(name)
-    markers = table.spelling.markers(name, set(table.names))
-    if form.kind == "text":
-        missing = is_marker(cells, markers) & ~cells.is_in(list(kept))
-        return cells.set(missing.fill_null(False), None).alias(name) if missing.any() else cells
-    values = values_of(cells, form)
-    if values.null_count() > cells.null_count():
-        wrong = (values.is_null() & cells.is_not_null() & ~is_marker(cells, markers)).fill_null(False).arg_true()
-        if len(wrong):
-            raise not_of_kind(table, name, int(wrong[0]), cells[int(wrong[0])], len(wrong), form)
-    return values.alias(name)
+def _typed(table: Table, names: Sequence[str], form: Form, kept: Mapping[str, Collection[str]]) -> list[pl.Series]:
+    columns = [table.column(name) for name in names]
+    together = _one_after_another(columns)
+    values = values_of(together, form)
+    markers = table.spelling.markers("", ())
+    marked = is_marker(together, markers).fill_null(False).to_numpy() if form.kind == "text" else None
+    found = []
+    for k, cells in enumerate(columns):
+        part = slice(k * len(cells), (k + 1) * len(cells))
+        own = values[part].alias(cells.name)
+        said = table.spelling.markers(cells.name, table.known)
+        if form.kind == "text":
+            if said != markers or (marked is not None and marked[part].any()):
+                missing = is_marker(own, said) & ~own.is_in(list(kept.get(cells.name, ())))
+                own = own.set(missing.fill_null(False), None)
+        elif own.null_count() > cells.null_count():
+            wrong = (own.is_null() & cells.is_not_null() & ~is_marker(cells, said)).fill_null(False).arg_true()
+            if len(wrong):
+                raise not_of_kind(table, cells.name, int(wrong[0]), cells[int(wrong[0])], len(wrong), form)
+        found.append(own.alias(cells.name))
+    return found
 
 
 def not_of_kind(table: Table, name: str, row: int, cell: Any, count: int, form: Form) -> ValueError:
@@ -399,10 +463,10 @@ def values_of(cells: pl.Series, form: Form) -> pl.Series:
     pl = import_polars()
     if form.kind == "number":
         values, units = numbers(cells, form.decimal)
-        fits = values.is_finite().fill_null(True)
         if units is not None:
-            fits = fits & units.is_in(["", form.unit]).fill_null(True)
-        return values if fits.all() else values.set(~fits, None)
+            values = values.set(~units.is_in(["", form.unit]).fill_null(True), None)
+        finite = np.count_nonzero(np.isfinite(values.to_numpy()))
+        return values if finite == len(values) - values.null_count() else values.set(~values.is_finite(), None)
     if form.kind == "boolean":
         return booleans(cells)
     if form.kind == "clock":
@@ -412,7 +476,7 @@ def values_of(cells: pl.Series, form: Form) -> pl.Series:
 
 def wrong_cells(table: Table, name: str, form: Form) -> Iterator[tuple[str, Any]]:
     """Yield place and text of each cell that is neither what a form says nor missing."""
-    markers, start = table.spelling.markers(name, set(table.names)), 0
+    markers, start = table.spelling.markers(name, table.known), 0
     for cells in table.parts(name):
         bad = values_of(cells, form).is_null() & cells.is_not_null() & ~is_marker(cells, markers)
         for row in bad.fill_null(False).arg_true():

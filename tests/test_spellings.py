@@ -1,0 +1,404 @@
+"""Tables as people have them: however a file spells its cells, the model and its predictions are the same."""
+
+import datetime
+import random
+
+import numpy as np
+import pytest
+
+pytest.importorskip("polars")
+pytest.importorskip("sklearn")
+import polars as pl
+
+import vecprop as vp
+from vecprop import tabular
+from vecprop.tabular import Choices, Settings, Spelling
+from vecprop.tabular.spelling import booleans, dates, numbers
+from vecprop.tabular.understanding import understand
+
+QUICK = Settings(hidden=(8,), epochs=20, networks=1)
+M = 200
+
+
+def values(seed=0):
+    """Columns of every kind, as Python values; None is missing."""
+    r = random.Random(seed)
+    days = [datetime.date(2019, 1, 1) + datetime.timedelta(days=r.randrange(1200)) for _ in range(M)]
+    area = [round(r.uniform(1, 30_000), 2) for _ in range(M)]
+    gap = [None if i % 7 == 3 else round(r.gauss(0, 2), 3) for i in range(M)]
+    flag = [i % 3 == 0 for i in range(M)]
+    kind = [r.choice(["red", "grün", "deep blue"]) for _ in range(M)]
+    y = [
+        round(a / 100 + 50 * f + 30 * (k == "red") + d.year % 7, 2)
+        for a, f, k, d in zip(area, flag, kind, days, strict=True)
+    ]
+    return {"area": area, "gap": gap, "flag": flag, "kind": kind, "day": days, "y": y}
+
+
+def spelled(
+    columns, delimiter=",", decimal=".", thousands="", truth=("true", "false"), day="%Y-%m-%d", missing="", before="",
+    after="", minus="-", quoted=False, blanks="", end="\n",
+):  # fmt: skip
+    """The table as text."""
+
+    def number(value, digits):
+        text = f"{abs(value):,.{digits}f}".replace(",", "_").replace(".", decimal).replace("_", thousands)
+        sign = (minus if value < 0 else "", "") if minus != "()" else ("(", ")") if value < 0 else ("", "")
+        return sign[0] + before + text + after + sign[1]
+
+    def cell(name, value):
+        if value is None:
+            return missing
+        if name == "day":
+            return f"{value:{day}}"
+        text = number(value, 2 if name != "gap" else 3) if isinstance(value, float) else value
+        return truth[not text] if isinstance(text, bool) else text
+
+    def line(cells):
+        quote = '"' if quoted or any(delimiter in c for c in cells) else ""
+        return (blanks + delimiter + blanks).join(quote + c + quote for c in cells)
+
+    rows = zip(*([cell(name, value) for value in column] for name, column in columns.items()), strict=True)
+    return end.join([line(columns), *map(line, rows)]) + end
+
+
+GERMAN = {"delimiter": ";", "decimal": ","}
+SPELLINGS = {
+    "plain": {},
+    "tabs": {"delimiter": "\t"},
+    "bars, quoted": {"delimiter": "|", "quoted": True},
+    "German": {**GERMAN, "thousands": ".", "truth": ("wahr", "falsch"), "day": "%d.%m.%Y"},
+    "German, no thousands": {**GERMAN, "truth": ("ja", "nein"), "day": "%d.%m.%y"},
+    "decimal commas in tabs": {"delimiter": "\t", "decimal": ",", "truth": ("1", "0")},
+    "decimal commas, quoted": {"decimal": ",", "quoted": True},
+    "French": {**GERMAN, "thousands": "\u202f", "truth": ("oui", "non"), "day": "%d/%m/%Y"},
+    "Swiss": {"delimiter": ";", "thousands": "'", "truth": ("VRAI", "FAUX"), "day": "%d.%m.%Y"},
+    "American": {"thousands": ",", "truth": ("TRUE", "FALSE"), "day": "%m/%d/%Y", "missing": "NA"},
+    "Excel's dates": {"day": "%m/%d/%y", "truth": ("Yes", "No"), "missing": "#N/A"},
+    "Python": {"truth": ("True", "False"), "missing": "nan"},
+    "SQL": {"truth": ("t", "f"), "missing": "\\N", "day": "%Y-%m-%d 00:00:00"},
+    "polars": {"day": "%Y-%m-%dT00:00:00.000000"},
+    "UTC": {"day": "%Y-%m-%dT00:00:00Z", "truth": ("Y", "N")},
+    "an offset": {"day": "%Y-%m-%d 02:00:00+02:00", "missing": "n.a."},
+    "names of months": {"day": "%d-%b-%Y", "missing": "-"},
+    "long names of months": {"day": "%B %d, %Y", "missing": "?"},
+    "twelve hours": {"day": "%Y/%m/%d 12:00 AM"},
+    "dollars": {"before": "$", "thousands": ",", "missing": "unknown"},
+    "euros": {**GERMAN, "after": " €", "thousands": ".", "missing": "--"},
+    "accounting": {"minus": "()", "thousands": ","},
+    "typographic minus": {"minus": "−", "missing": "<NA>"},
+    "blanks and line ends": {"blanks": "  ", "end": "\r\n"},
+    "old Macs": {"end": "\r", "day": "%Y.%m.%d"},
+}
+
+
+def typed(columns, library):
+    if library == "polars":
+        return pl.DataFrame(columns)
+    if library == "categories":
+        return pl.DataFrame(columns).with_columns(pl.col("kind").cast(pl.Categorical), pl.col("flag").cast(pl.Int8))
+    if library == "times with a zone":
+        return pl.DataFrame(columns).with_columns(pl.col("day").cast(pl.Datetime("us", "UTC")))
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(columns)
+    if library == "pandas with types":
+        frame["day"] = pandas.to_datetime(frame["day"])
+        frame = frame.convert_dtypes().astype({"kind": "category", "flag": "boolean"})
+    elif library == "pandas":
+        frame["day"] = frame["day"].astype(str)
+    return frame
+
+
+LIBRARIES = ["polars", "categories", "times with a zone", "pandas", "pandas with types"]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    columns = values()
+    trained = tabular.train(tabular.plan(tabular.table_of(pl.DataFrame(columns)), "y"), QUICK)
+    return columns, trained
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file and return its path."""
+
+    def written(content, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+def same_model(found, trained):
+    np.testing.assert_array_equal(found.training.X, trained.training.X)
+    np.testing.assert_array_equal(found.predicted, trained.predicted)
+    assert found.scores == trained.scores
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_one_table_in_many_spellings_is_one_model(name, reference, write):
+    columns, trained = reference
+    path = write(spelled(columns, **SPELLINGS[name]))
+    same_model(tabular.train(tabular.plan(tabular.read(path), "y"), QUICK), trained)
+    np.testing.assert_array_equal(trained.model.predict(path), trained.model.predict(pl.DataFrame(columns)))
+    new = values(seed=1)
+    path = write(spelled(new, **SPELLINGS[name]))
+    np.testing.assert_array_equal(trained.model.predict(path), trained.model.predict(pl.DataFrame(new)))
+    assert trained.model.evaluate(path) == trained.model.evaluate(pl.DataFrame(new))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_one_table_in_many_types_is_one_model(library, reference, write, tmp_path):
+    columns, trained = reference
+    frame = typed(columns, library)
+    same_model(tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK), trained)
+    if isinstance(frame, pl.DataFrame):
+        frame.write_parquet(tmp_path / "t.parquet")
+        frame.write_ipc(tmp_path / "t.arrow")
+        for file in ("t.parquet", "t.arrow"):
+            same_model(tabular.train(tabular.plan(tabular.read(tmp_path / file), "y"), QUICK), trained)
+            np.testing.assert_array_equal(trained.model.predict(tmp_path / file), trained.model.predict(frame))
+    german = tabular.train(tabular.plan(tabular.read(write(spelled(columns, **SPELLINGS["German"]))), "y"), QUICK)
+    np.testing.assert_array_equal(german.model.predict(frame), trained.model.predict(pl.DataFrame(columns)))
+
+
+@pytest.mark.parametrize(
+    ("words", "classes"),
+    [
+        (("True", "False"), [False, True]),
+        (("yes", "no"), ["no", "yes"]),
+        (("1", "0"), [0, 1]),
+        (("001", "002"), ["001", "002"]),
+        (("12345678901234567", "12345678901234568"), [12345678901234567, 12345678901234568]),
+    ],
+)
+def test_labels_are_given_back_as_they_were(words, classes, write):
+    columns = values()
+    columns["y"] = [words[a < 15_000] for a in columns["area"]]
+    path = write(spelled(columns))
+    model = tabular.train(tabular.plan(tabular.read(path), "y"), QUICK).model
+    assert model.classes == classes and set(model.predict(path).tolist()) <= set(classes)
+    if classes[1] is True:
+        columns["y"] = [word == "True" for word in columns["y"]]
+        assert (model.predict(pl.DataFrame(columns)) == np.array(columns["y"])).mean() > 0.5
+        assert model.evaluate(pl.DataFrame(columns)) == model.evaluate(path)
+
+
+# --- cells --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "found"),
+    [
+        (["1,234.5", "12,34,567", "1 234", "1'234.5"], ".", [1234.5, 1234567, 1234, 1234.5]),
+        (["1.234,5", "1.234.567", "5.000", "1,5"], ",", [1234.5, 1234567, 5000, 1.5]),
+        (["28.02.2022", "1.3", "1.23.456", "1.2345"], ",", [None] * 4),
+        (["1,23", "0,123", "1,2345", "3/5", "job 5", "12:30"], ".", [None] * 6),
+        (["$1.50", "-$1.50", "$-2", "US$5", "€ 5", "5€", "5 %", "20 °C", "12 m2"], ".", [1.5, -1.5, -2, 5, 5, 5, 5, 20, 12]),
+        (["(1.23)", "−1.5", "5.00-", "+7", "± 2"], ".", [-1.23, -1.5, -5, 7, 2]),
+        (["1e3", "1.5E-2 kg", ".5", "5.", "1_000", "0x10"], ".", [1000, 0.015, 0.5, 5, None, None]),
+    ],
+)  # fmt: skip
+def test_numbers_as_people_write_them(cells, decimal, found):
+    assert numbers(pl.Series(cells), decimal)[0].to_list() == found
+
+
+@pytest.mark.parametrize(
+    ("cell", "format", "found"),
+    [
+        ("2021-03-04T05:06:07Z", "%Y-%m-%d", "2021-03-04 05:06:07"),
+        ("2021-03-04 05:06:07.25", "%Y-%m-%d", "2021-03-04 05:06:07.250"),
+        ("2021-03-04T05:06", "%Y-%m-%d", "2021-03-04 05:06:00"),
+        ("2021-03-04 00:30:00+0200", "%Y-%m-%d", "2021-03-03 22:30:00"),
+        ("2021-03-04 23:30-01", "%Y-%m-%d", "2021-03-05 00:30:00"),
+        ("03/04/2021 12:05 PM", "%m/%d/%Y", "2021-03-04 12:05:00"),
+        ("03/04/2021 12:05 am", "%m/%d/%Y", "2021-03-04 00:05:00"),
+        ("4-Mar-2021", "%d-%b-%Y", "2021-03-04 00:00:00"),
+        ("March 4, 2021", "%B %d, %Y", "2021-03-04 00:00:00"),
+        ("Thu, 04 Mar 2021 05:06:07 GMT", "%d %b %Y", "2021-03-04 05:06:07"),
+        ("12/31/99", "%m/%d/%y", "1999-12-31 00:00:00"),
+        ("12/31/69", "%m/%d/%y", "2069-12-31 00:00:00"),
+        ("20210304", "%Y%m%d", "2021-03-04 00:00:00"),
+        ("04.03.21", "%d.%m.%Y", None),
+        ("2021-02-30", "%Y-%m-%d", None),
+        ("2021-03-04 25:00", "%Y-%m-%d", None),
+        ("24:00", "", None),
+        ("9:05 pm", "", "1970-01-01 21:05:00"),
+    ],
+)
+def test_dates_as_people_write_them(cell, format, found):
+    read = dates(pl.Series([cell]), format)[0]
+    assert read == (found and datetime.datetime.fromisoformat(found))
+
+
+def test_true_and_false_as_people_write_them():
+    assert booleans(pl.Series(["True", "fALSE", "Y", "no", "1", "0.0", "2", "maybe"])).to_list() == [
+        True, False, True, False, True, False, None, None
+    ]  # fmt: skip
+
+
+# --- faults from the field ----------------------------------------------------------------------------------
+
+
+def lines(head, row, m=M):
+    return "\n".join([head, *(row(i) for i in range(m))]) + "\n"
+
+
+X = [random.Random(i).gauss(0, 1) for i in range(M)]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "found"),
+    [  # a file, one of its columns, and what that is
+        (lines("v;a", lambda i: f"{300 + i * 47:,};{X[i]:.3f}".replace(",", "_").replace(".", ",").replace("_", ".")), "v", "number with a decimal comma"),
+        (lines("v;a", lambda i: f"{1 + i % 90 / 1000 + i:.3f};{X[i]:.2f}"), "v", "number"),
+        (lines("when,y", lambda i: f"2013-01-0{1 + i % 4}T0{i % 9}:00:00Z,{X[i]:.3f}"), "when", "date YYYY-MM-DD"),
+        (lines("when,y", lambda i: f"2016/01/0{1 + i % 4} 0{i % 9}:10,{X[i]:.3f}"), "when", "date YYYY/MM/DD"),
+        (lines("clock,y", lambda i: f"0{i % 9}:{i % 4}5:00,{X[i]:.3f}"), "clock", "date"),
+        (lines("job,y", lambda i: f"job {i % 90},{X[i]:.3f}"), "job", "left out: 90 different texts in 200 rows are names, no categories"),
+        (lines("rownames,y", lambda i: f"{3 * i + i % 3},{X[i]:.3f}"), "rownames", "left out: its numbers are names of the examples"),
+        (lines(",y", lambda i: f"{(i * 37) % 200 + 5},{X[i]:.3f}"), "column 0", "left out: its numbers are names of the examples"),
+        (lines("x,y", lambda i: f"{(i * 37) % 200},{X[i]:.3f}"), "x", "left out: it numbers the rows"),
+        (lines("CustomerId,y", lambda i: f"{15600000 + 37 * i},{X[i]:.3f}"), "CustomerId", "left out: its numbers are names of the examples"),
+        *((lines("v,y", lambda i, mark=mark: f"{mark if i % 5 == 0 else round(X[i], 3)},{i % 9}"), "v", "number") for mark in
+          ("-", "--", ".", "n.a.", "#N/A", "#DIV/0!", "<NA>", "\\N", "unknown", "NaT", "nil", "missing", "?")),
+        (lines("v,y", lambda i: f"{'-' if i % 5 == 0 else i % 4},{X[i]:.3f}"), "v", "number"),
+        (lines("v,y", lambda i: f'"{X[i] * 1e4:,.2f}",{i % 9}'), "v", "number"),
+        (lines("v,y", lambda i: f"{i % 5} stars,{X[i]:.3f}"), "v", "number in stars"),
+        (lines("v,y", lambda i: f"{i % 5}{'abc'[i % 3]},{X[i]:.3f}"), "v", "category"),
+        (lines("v,y", lambda i: f"1.{i % 3}.{i % 5},{X[i]:.3f}"), "v", "category"),
+        (lines("v,y", lambda i: f"{['True', 'TRUE', 'true', 'False', '1', '0'][i % 6]},{X[i]:.3f}"), "v", "boolean"),
+        (lines("country,2019,2020,y", lambda i: f"{'ABC'[i % 3]},{X[i]:.3f},{i},{'hi' if X[i] > 0 else 'lo'}"), "2019", "number"),
+        ("sep=;\n" + lines("a;y", lambda i: f"{X[i]:.3f};{X[i]:.3f}"), "a", "number"),
+        ("\ufeff" + lines("a,y", lambda i: f"{X[i]:.3f},{X[i]:.3f}"), "a", "number"),
+        (lines(" a , y", lambda i: f" {X[i]:.3f} , {X[i]:.3f}"), "a", "number"),
+    ],
+)  # fmt: skip
+def test_what_a_column_of_a_file_is(content, name, found, write):
+    table = understand(tabular.read(write(content), encoding="utf-8"))
+    kind, reason = tabular.plan(
+        table, table.names[-1] if name != table.names[-1] else table.names[0], "regression" if name != "2019" else None
+    ).kinds[name]
+    form = str(table.forms[name]) if kind in ("number", "date") else ""
+    assert f"{kind} {form}".strip() + (f": {reason}" if reason else "") == found
+
+
+@pytest.mark.parametrize(
+    ("content", "choices", "message"),
+    [
+        (lines("a;y", lambda i: ("4,5" if i == 5 else f"{1 + i % 9}.3") + f";{X[i]:.3f}"), {}, r"line 7, column 'a': '4,5' is not a number, and 199 of 200 cells"),
+        (lines("b,c,y", lambda i: f"{'other' if i % 40 == 0 else 9 + i % 4},{'x' if i % 50 == 1 else round(X[i], 3)},{X[i]:.3f}"), {},
+         r"line 2, column 'b': 'other' .*\n.*line 3, column 'c': 'x' .*\n.*--missing 'other' --missing 'x'"),
+        (lines("v,y", lambda i: f"{'void' if i % 5 == 0 else round(X[i], 3)},{X[i]:.3f}"), {}, r"'void' is not a number, and 160 of 200 cells of this column are \(40 are 'void'\)"),
+        (lines("d,y", lambda i: f"{'soon' if i == 9 else f'2021-01-{1 + i % 28:02}'},{X[i]:.3f}"), {}, r"line 11, column 'd': 'soon' is not a date such as YYYY-MM-DD"),
+        (lines("d,y", lambda i: f"{i % 12 + 1:02}/{i % 9 + 1:02}/2021,{X[i]:.3f}"), {}, "can be read as DD/MM/YYYY and as MM/DD/YYYY"),
+        (lines("a,y", lambda i: f"{X[i]:.3f},{'[kg]' if i == 0 else X[i]}"), {}, r"'\[kg\]' is not a number, .* \(--missing '\[kg\]', --task classification\)"),
+        (lines("v;a;b;y", lambda i: f"{1 + i % 5}.{i % 900 + 100};{X[i]:.2f};{f'{X[i]:.2f}'.replace('.', ',')};{i % 7}"), {}, "can be read with both; say --decimal . or --decimal ,"),
+        (lines("v,y", lambda i: f"n{i % 5},{X[i]:.3f}"), {"numeric": ["v"]}, r"line 2, column 'v': 'n0' is not a finite number,.*200 such cells"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_understood_is_said_at_once(content, choices, message, write):
+    with pytest.raises(ValueError, match=message):
+        tabular.plan(tabular.read(write(content)), "y", choices=Choices(**choices))
+
+
+@pytest.mark.parametrize(
+    ("spelling", "found"),
+    [
+        ({"decimal": ","}, [5000, 1250]),
+        ({"thousands": "."}, [5000, 1250]),
+        ({"decimal": "."}, [5, 1.25]),
+        ({}, [5, 1.25]),
+    ],
+)
+def test_the_user_says_what_the_decimal_sign_is(spelling, found, write):
+    table = tabular.read(write("v;y\n5.000;1\n1.250;2\n"), spelling=Spelling(**spelling))
+    assert understand(table).column("v").to_list() == found
+
+
+@pytest.mark.parametrize(
+    ("spelling", "message"),
+    [
+        ({"decimal": "x"}, "decimal"),
+        ({"thousands": "_"}, "thousands"),
+        ({"decimal": ",", "thousands": ","}, "two different signs"),
+        ({"missing": "NA"}, "missing must be a sequence of texts"),
+        ({"date_format": [3]}, "date_format must be a sequence"),
+    ],
+)
+def test_wrong_spellings(spelling, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        Spelling(**spelling)
+
+
+def test_a_text_for_missing_values_of_one_column_or_of_none(write):
+    path = write(lines("a,b,y", lambda i: f"{'x' if i % 5 == 0 else 'NA'},{'x' if i % 5 == 0 else 'NA'},{X[i]:.3f}"))
+
+    def missing(*texts):
+        table = understand(tabular.read(path, spelling=Spelling(missing=texts)))
+        return [table.column(name).null_count() for name in "ab"]
+
+    assert missing() == [160, 160] and missing("") == [0, 0]
+    assert missing("a=x") == [200, 160] and missing("x", "b=") == [200, 40]
+
+
+def test_a_date_is_a_date_whatever_file_it_comes_from(write):
+    frame = pl.DataFrame({"d": [datetime.datetime(2020, 1, 1 + i % 28, i % 24) for i in range(60)], "y": X[:60]})
+    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK).model
+    for form in ("%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y-%m-%dT%H:%M:%SZ"):
+        path = write(lines("d", lambda i, form=form: f"{frame['d'][i]:{form}}", 60))
+        np.testing.assert_array_equal(model.predict(path), model.predict(frame))
+    # one row can be read in two ways: as in the training file
+    path = write(lines("d,y", lambda i: f"{1 + i % 28:02}/01/2020,{X[i]:.3f}", 60))
+    model = tabular.train(tabular.plan(tabular.read(path), "y"), QUICK).model
+    assert model.prepare(write("d\n02/01/2020\n")).X[0, 0] == 1970 + (365 * 50 + 12 + 1) / 365.2425
+
+
+@pytest.mark.parametrize(
+    ("row", "kinds", "message"),
+    [
+        (lambda i: f"{'ABCD'[i % 4]}", ["ABCD"[i % 4].lower() for i in range(M)], "200 of 200 cells are categories that training did not have, such as 'a'"),
+        (lambda i: f"{i % 4 + 1}", [None if i == 3 else f"{i % 4 + 1:02}.0" for i in range(M)], None),
+        (lambda i: ["True", "false"][i % 2], [i % 2 == 0 for i in range(M)], None),
+    ],
+)  # fmt: skip
+def test_categories_are_compared_as_what_they_are(row, kinds, message, write):
+    path = write(lines("c,a,y", lambda i: f"{row(i)},{X[i]:.3f},{i % 4}"))
+    choices = Choices(categorical=["c"])
+    model = tabular.train(tabular.plan(tabular.read(path), "y", "regression", choices), QUICK).model
+    frame = pl.DataFrame({"c": kinds, "a": X, "y": [i % 4 for i in range(M)]})
+    if message is None:
+        assert not model.prepare(frame).found["c"].unseen
+    else:
+        with pytest.raises(ValueError, match=message):
+            model.predict(frame)
+
+
+def test_what_training_did_not_have_is_said(write, tmp_path):
+    path = write(lines("a,c,y", lambda i: f"{X[i]:.3f},{3.5 if i % 2 else ''},{X[i] * 2 + i % 2:.3f}"))
+    model = tabular.train(tabular.plan(tabular.read(path), "y"), QUICK).model
+    assert model.preparation.features == ["a", "c is missing"], "of a column with one value only the mark is used"
+    new = pl.DataFrame({"a": [0.5, 99.0, 0.5], "c": [3.5, 1000, None]})
+    predicted = model.predict(new)
+    assert predicted[0] == model.predict(new.with_columns(c=pl.lit(3.5)))[0]
+    assert model.prepare(new).notes()[1:] == [
+        "a: 1 value far outside the range of training", "c: 1 value far outside the range of training",
+    ]  # fmt: skip
+    vp.save(tmp_path / "m", model)
+    np.testing.assert_array_equal(vp.load(tmp_path / "m").predict(new), predicted)
+    with_unit = pl.DataFrame({"a": [f"{x:.2f} kg" for x in X], "y": X})
+    model = tabular.train(tabular.plan(tabular.table_of(with_unit), "y"), QUICK).model
+    assert "in lb, and in training it was in kg" in model.prepare(pl.DataFrame({"a": ["5 lb"]})).notes()[0]
+
+
+@pytest.mark.parametrize(("columns", "seconds"), [(4000, 2.0)])
+def test_many_columns_take_little_time(columns, seconds):
+    import time
+
+    wide = pl.DataFrame({**{f"f{k}": [f"{x:.3f}" for x in X[:60]] for k in range(columns)}, "y": X[:60]})
+    tabular.plan(tabular.table_of(wide.select(wide.columns[:50] + ["y"])), "y")
+    begin = time.process_time()
+    tabular.plan(tabular.table_of(wide), "y")
+    assert time.process_time() - begin < seconds
