@@ -405,9 +405,14 @@ def test_of_an_estimator_it_is_that_of_the_run(kind, solver, networks, early_sto
     runs = []
     monkeypatch.setattr(training, "fit", lambda *args, **given: runs.append((args, given)) or vp.fit(*args, **given))
     X, Y = surface(120, 0)
-    X, y = 40 * X.T, Y[0] > 0 if kind is MLPClassifier else Y[0]
+    X, y = 12 * X.T, Y[0] > 0 if kind is MLPClassifier else Y[0]
     estimator = kind(
-        (5,), solver=solver, n_networks=networks, early_stopping=early_stopping, max_iter=6, random_state=0
+        hidden_layer_sizes=(5,),
+        solver=solver,
+        n_networks=networks,
+        early_stopping=early_stopping,
+        max_iter=6,
+        random_state=0,
     )
     for step in steps:
         classes = {"classes": [False, True]} if (step, kind) == ("partial_fit", MLPClassifier) else {}
