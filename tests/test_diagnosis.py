@@ -209,6 +209,25 @@ def test_a_trouble_made_on_purpose_is_found_and_nothing_else(trouble, name, seed
     assert diagnose.__doc__.count(f'"{name}"') >= 1
 
 
+XOR = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[1.0, 0, 0, 1], [0, 1, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("net", "data", "optimizer", "stuck"),
+    [
+        (Network((2, 2, 2), hidden="sigmoid", output="sigmoid", loss="squared_error"), XOR, Descent(0.1), True),
+        (Network((2, 2, 1), hidden="sigmoid"), vp.datasets.xor(200), Descent(0.1), True),
+        (Network((2, 1, 1)), vp.datasets.circles(), vp.Adam(0.05), False),
+        (Network((2, 2, 1)), vp.datasets.flower(), vp.Adam(0.05), False),
+        (Network((2, 1)), vp.datasets.xor(200), Descent(0.1), False),  # all seeds end at the same place
+    ],
+)
+def test_other_seeds_are_advised_first_where_a_network_is_stuck(net, data, optimizer, stuck):
+    finding = diagnose(fit(net, *data, optimizer, 300, 0))["high_bias"]
+    assert finding.advice.startswith("other seeds") == stuck and finding.advice.count("other seeds") == 1
+    assert ("training is stuck" in finding.message) == stuck
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_long_steps_that_kill_units(seed):
     net = Network((4, 32, 32, 1), hidden="relu", output="identity")

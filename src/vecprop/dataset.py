@@ -136,7 +136,7 @@ class Dataset:
         if stratify is None:
             stratify = self.task != "regression"
         if stratify and self.task == "regression":
-            raise ValueError(f"stratify must be False or None: {self.name} is a regression and has no class labels")
+            raise ValueError(f"{self.name} is a regression and has no class labels: stratify must be False or None")
         m = self.X.shape[1]
         groups = self.labels if stratify else np.zeros(m, dtype=np.int64)
         order = streams.generator(seed, _SPLIT).permutation(m)

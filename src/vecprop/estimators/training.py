@@ -478,7 +478,7 @@ class Training(Parameters):
         """
         costs = result.history["cost"]
         least = float(np.min(costs if self.early_stopping else costs[-1:], initial=np.inf))
-        return baseline > np.finfo(float).eps and least > _NOTHING * baseline and not np.any(self.dropout)
+        return bool(baseline > np.finfo(float).eps and least > _NOTHING * baseline and not np.any(self.dropout))
 
 
 def random_state_of(given: Any) -> np.random.RandomState:
