@@ -449,6 +449,18 @@ def test_the_split_keeps_the_shares_of_the_classes():
     np.testing.assert_array_equal(y[rows.astype(int)], labels)
 
 
+@pytest.mark.parametrize("kind", [classifier, regressor])
+@pytest.mark.parametrize("seed", range(4))
+def test_examples_of_weight_0_are_not_split_off(kind, seed):
+    seen, y = [], NAMES if kind is classifier else X[:, 0]
+    model = kind(early_stopping=True, random_state=seed, scoring=lambda _, rows, __: seen.append(rows) or 0.0)
+    w = np.arange(len(X)) % 12 == 0
+    with pytest.raises(ValueError, match=r"too small.*validation_fraction=0\.1 of 50 examples, 1 of them weighted"):
+        model.fit(X, y, np.arange(len(X)) == 7)
+    model.set_params(validation_fraction=0.4).fit(X, y, w)
+    assert len(seen[0]) == 2 and all((X[w] == row).all(axis=1).any() for row in seen[0])
+
+
 def test_adaptive_learning_rate_falls_by_five_until_it_is_small():
     model = MLPClassifier(
         (5,), solver="sgd", learning_rate="adaptive", learning_rate_init=0.01, tol=10.0, n_iter_no_change=2, max_iter=99
