@@ -26,7 +26,7 @@ def put(array, value):
 DATA = {
     # X
     "X is a list": ({"X": X.tolist()}, TypeError, r"X must be an array, got list; use numpy\.asarray\(X\)"),
-    "X has rank 1": ({"X": X[0]}, ValueError, r"X must have rank 2, shape \(3, m\), one example per column; got rank 1.*reshape"),
+    "X has rank 1": ({"X": X[0]}, ValueError, r"X must have rank 2, shape \(3, m\), one example per column; got rank 1, shape \(5,\)$"),
     "X has rank 0": ({"X": np.array(1.0)}, ValueError, "X must have rank 2"),
     "X has examples in rows": ({"X": X.T}, ValueError, r"X must have shape \(3, m\).*got \(5, 3\); it seems to have the examples in rows: use X\.T"),
     "X has other features": ({"X": X[:2]}, ValueError, r"X must have shape \(3, m\), one example per column, got \(2, 5\)$"),
@@ -109,6 +109,32 @@ def test_fit(case):
     net = arguments.pop("net", NET)
     with pytest.raises(kind, match=message.split(", got")[0].split("; use")[0]):
         vp.fit(net, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("net", "name", "given"),
+    [
+        (SOFTMAX, "Y", np.array([0, 1, 1, 0, 1])),
+        (SOFTMAX, "Y", np.array([0, 0, 0, 0, 0])),
+        (SOFTMAX, "Y", np.array([[1, 2, 1, 1, 2]])),
+        (SOFTMAX, "Y", np.array([[-1.0], [1.0], [1.0], [-1.0], [1.0]])),
+        (SOFTMAX, "Y", np.array(["a", "b", "b", "a", "b"])),
+        (vp.Network((3, 4, 1)), "Y", np.array([0, 1, 1, 0, 1])),
+        (vp.Network((1, 4, 2)), "X", X[0]),
+        (NET, "X", X[:, 0]),
+    ],
+)
+def test_what_is_advised_where_a_shape_is_wrong_works(net, name, given):
+    data = {"X": X[: net.sizes[0]], "Y": Y[: net.sizes[-1]]} | {name: given}
+    if given is data["X"] and len(given) == 3:
+        data["Y"] = Y[:, :1]
+    params = net.init(dtype="float64")
+    with pytest.raises(ValueError, match=r"use .*reshape") as caught:
+        net.cost(params, **data)
+    advice = str(caught.value).rpartition("use ")[2]
+    data[name] = eval(advice, {"numpy": np, name: given})
+    assert np.isfinite(net.cost(params, **data))
+    assert vp.fit(net, **data, epochs=1).history["cost"]
 
 
 @pytest.mark.parametrize(

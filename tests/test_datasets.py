@@ -271,8 +271,10 @@ def test_labels():
     assert make().labels.tolist() == [0, 1, 0, 1] and make().labels.dtype == np.int64
     one_hot = make("classification", Y=np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 1]]), classes=("a", "b", "c"))
     assert one_hot.labels.tolist() == [1, 2, 0, 2]
-    with pytest.raises(ValueError, match="tiny is a regression"):
-        _ = make("regression", classes=("y",)).labels
+    regression = make("regression", classes=("y",))
+    with pytest.raises(AttributeError, match="tiny is a regression"):
+        _ = regression.labels
+    assert not hasattr(regression, "labels")
 
 
 # --- split --------------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """`diagnose`: each trouble, made on purpose, is found by its name, and nothing is found in healthy runs."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
 import vecprop as vp
 from vecprop.diagnosis import Diagnosis, Finding, diagnose
+from vecprop.estimators import MLPClassifier, MLPRegressor, training
 from vecprop.evidence import Part, evidence_of_result
 
 Descent, Network = vp.GradientDescent, vp.Network
@@ -207,6 +209,25 @@ def test_a_trouble_made_on_purpose_is_found_and_nothing_else(trouble, name, seed
     assert diagnose.__doc__.count(f'"{name}"') >= 1
 
 
+XOR = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[1.0, 0, 0, 1], [0, 1, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("net", "data", "optimizer", "stuck"),
+    [
+        (Network((2, 2, 2), hidden="sigmoid", output="sigmoid", loss="squared_error"), XOR, Descent(0.1), True),
+        (Network((2, 2, 1), hidden="sigmoid"), vp.datasets.xor(200), Descent(0.1), True),
+        (Network((2, 1, 1)), vp.datasets.circles(), vp.Adam(0.05), False),
+        (Network((2, 2, 1)), vp.datasets.flower(), vp.Adam(0.05), False),
+        (Network((2, 1)), vp.datasets.xor(200), Descent(0.1), False),  # all seeds end at the same place
+    ],
+)
+def test_other_seeds_are_advised_first_where_a_network_is_stuck(net, data, optimizer, stuck):
+    finding = diagnose(fit(net, *data, optimizer, 300, 0))["high_bias"]
+    assert finding.advice.startswith("other seeds") == stuck and finding.advice.count("other seeds") == 1
+    assert ("training is stuck" in finding.message) == stuck
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_long_steps_that_kill_units(seed):
     net = Network((4, 32, 32, 1), hidden="relu", output="identity")
@@ -387,6 +408,54 @@ def test_an_error_tells_where_it_happened(rate):
     assert (numbers["epoch"], numbers["step"], numbers["layer"]) == (error.epoch, error.step, 1)
     assert numbers["last cost"] > 1e6 * numbers["first cost"] and numbers["learning rate"] == 2.5
     assert str(diagnosis).startswith("a training run that diverged: 1 finding")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("solver", "networks", "early_stopping", "steps"),
+    [
+        *product(["adam", "sgd"], [1, 3], [False], [["fit"], ["partial_fit"] * 2, ["fit", "partial_fit"]]),
+        *product(["adam", "sgd"], [1, 3], [True], [["fit"]]),
+        *product(["lbfgs"], [1], [False, True], [["fit"]]),
+    ],
+)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_of_an_estimator_it_is_that_of_the_run(kind, solver, networks, early_stopping, steps, monkeypatch):
+    runs = []
+    monkeypatch.setattr(training, "fit", lambda *args, **given: runs.append((args, given)) or vp.fit(*args, **given))
+    X, Y = surface(120, 0)
+    X, y = 12 * X.T, Y[0] > 0 if kind is MLPClassifier else Y[0]
+    estimator = kind(
+        hidden_layer_sizes=(5,),
+        solver=solver,
+        n_networks=networks,
+        early_stopping=early_stopping,
+        max_iter=6,
+        random_state=0,
+    )
+    for step in steps:
+        classes = {"classes": [False, True]} if (step, kind) == ("partial_fit", MLPClassifier) else {}
+        getattr(estimator, step)(X, y, **classes)
+    (args, given), found = runs[-1], diagnose(estimator)
+    # without early stopping the estimator's own rule cannot have ended so few epochs
+    run = vp.fit(*args, **given | ({} if early_stopping else {"patience": None}))
+    assert estimator.result_.history["cost"] == run.history["cost"]
+    assert (str(found), found.numbers) == (str(diagnose(run)), diagnose(run).numbers)
+    assert "unscaled_inputs" in found
+
+
+@pytest.mark.parametrize("seed", [0, (0, 1)])
+def test_a_network_that_is_given_back_as_the_last_is_diagnosed_as_such(seed):
+    random = np.random.default_rng(0)
+    X, Y = random.standard_normal((10, 100)), random.integers(0, 2, (1, 100)).astype(float)
+    net, rule = Network((10, 64, 1)), vp.EarlyStopping(100, restore_best=False)
+    last, plain = (
+        diagnose(fit(net, X, Y, vp.Adam(0.01), 100, seed, batch_size=20, validation=0.3, patience=patience))
+        for patience in (rule, None)
+    )
+    assert "high_variance" in plain
+    assert [f.name for f in last] == [f.name for f in plain]
+    assert "early stopping" in last["high_variance"].advice or seed != 0
 
 
 def test_a_result_without_a_sample_is_diagnosed_by_its_history():

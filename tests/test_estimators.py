@@ -495,6 +495,18 @@ def test_the_split_keeps_the_shares_of_the_classes():
     np.testing.assert_array_equal(y[rows.astype(int)], labels)
 
 
+@pytest.mark.parametrize("kind", [classifier, regressor])
+@pytest.mark.parametrize("seed", range(4))
+def test_examples_of_weight_0_are_not_split_off(kind, seed):
+    seen, y = [], NAMES if kind is classifier else X[:, 0]
+    model = kind(early_stopping=True, random_state=seed, scoring=lambda _, rows, __: seen.append(rows) or 0.0)
+    w = np.arange(len(X)) % 12 == 0
+    with pytest.raises(ValueError, match=r"too small.*validation_fraction=0\.1 of 50 examples, 1 of them weighted"):
+        model.fit(X, y, np.arange(len(X)) == 7)
+    model.set_params(validation_fraction=0.4).fit(X, y, w)
+    assert len(seen[0]) == 2 and all((X[w] == row).all(axis=1).any() for row in seen[0])
+
+
 def test_adaptive_learning_rate_falls_by_five_until_it_is_small():
     model = MLPClassifier(
         (5,), solver="sgd", learning_rate="adaptive", learning_rate_init=0.01, tol=10.0, n_iter_no_change=2, max_iter=99
@@ -512,11 +524,46 @@ def test_warnings_where_it_has_not_converged():
         classifier(solver="lbfgs").fit(X, NAMES)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        classifier(tol=10.0, max_iter=50).fit(X[:, :1] * 0, NAMES)
+        classifier(tol=10.0, max_iter=50, learning_rate_init=0.1).fit(X, NAMES)
+        regressor(solver="lbfgs", max_iter=500).fit(X, np.full(len(X), 0.1))  # a constant is all there is to learn
         classifier(max_iter=1).partial_fit(X, NAMES, classes=np.unique(NAMES))
         # a schedule is a plan, which max_iter is the end of
         classifier(learning_rate=vp.Cosine()).fit(X, NAMES)
         classifier(solver=vp.Adam(schedule=vp.Cosine())).fit(X, NAMES)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize(
+    ("parameters", "data"),
+    [
+        ({"solver": "lbfgs", "random_state": 3}, 8e4 + X),  # all the units are dead
+        ({"solver": "lbfgs", "alpha": 1e7}, X),
+        ({"n_networks": 2, "learning_rate_init": 0.01}, 0 * X),
+        ({"solver": "sgd", "early_stopping": True, "scoring": "loss", "learning_rate_init": 0.1}, 0 * X),
+    ],
+)
+def test_a_loss_that_ends_at_that_of_a_constant_is_warned_of(kind, parameters, data):
+    model = kind(**{"hidden_layer_sizes": (3,), "max_iter": 2000, "random_state": 0} | parameters)
+    with pytest.warns(ConvergenceWarning, match="the best constant prediction is .*: nothing was learned from X"):
+        model.fit(data, NAMES if kind is MLPClassifier else X[:, 0])
+    assert model.stopped_ in ("converged", "patience")
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["split off", "given"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("targets", [(), (2,)])
+def test_where_validation_targets_are_all_equal_the_loss_is_watched(targets, weighted, given):
+    """R² is 0 there whatever is predicted, and the first epoch would be the best."""
+    y, w = np.full((len(X), *targets), 7.0), np.ones(len(X))
+    if weighted:
+        y[::5], w[::5] = 100.0, 0.0
+    held_out = {"X_val": X, "y_val": y, "sample_weight_val": w} if given else {}
+    model = regressor(early_stopping=True, max_iter=2000, learning_rate_init=0.01)
+    model.fit(X, y, w, **held_out)
+    assert np.abs(model.predict(X) - 7.0).mean() < 2, "it stays near 0 else"
+    assert model.best_validation_score_ == -min(model.validation_loss_curve_)
+    model.set_params(scoring="r2", max_iter=3).fit(X, y, w, **held_out)
+    assert model.validation_scores_ == [0.0] * 3, "what was asked for"
 
 
 def test_training_is_not_called_converged_above_the_cost_of_a_constant():

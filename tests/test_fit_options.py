@@ -69,6 +69,21 @@ def test_validation_share_is_split_off_by_classes_whatever_the_seed():
     assert vp.fit(regression, X, X[:1], epochs=1, validation=0.25, optimizer=vp.Adam()).sample.X.shape == (4, 45)
 
 
+@pytest.mark.parametrize("rows", [np.asarray, vp.rows], ids=["in memory", "streamed"])
+def test_examples_of_weight_0_are_not_split_off(rows):
+    X, Y, w = np.arange(20.0)[:, None], np.eye(3)[np.arange(20) % 3], np.zeros(20)
+    w[[2, 3, 5, 6, 7]] = 2.0  # of each class two examples but for one
+    turned = (a if rows is vp.rows else a.T for a in (X, Y, w))
+    given = [rows(a) for a in turned]
+    options = {"sample_weight": given[2], "validation": 0.5, "epochs": 2, "batch_size": 4}
+    result = vp.fit(vp.Network((1, 3), output="softmax"), *given[:2], **options, window=4)
+    assert w[result.sample.X_validation[0].astype(int)].all() and result.sample.Y_validation.sum(axis=1).max() == 1
+    assert np.isfinite(result.history["validation_cost"]).all() and result.sample.X_validation.shape[1] == 2
+    w[[2, 3, 5, 6]] = 0
+    with pytest.raises(ValueError, match="validation: m = 20 examples, 1 of them with a weight, are too few to split"):
+        vp.fit(vp.Network((1, 3), output="softmax"), X.T, Y.T, sample_weight=w, validation=0.5, epochs=2)
+
+
 @pytest.mark.parametrize("name", ["accuracy", "r2", "mean_squared_error", "mean_absolute_error"])
 def test_metrics_are_those_of_scikit_learn(name, backend):
     metrics = pytest.importorskip("sklearn.metrics")

@@ -96,6 +96,14 @@ def test_the_last_network_is_given_back_if_not_the_best(backend):
     assert_grads_close(result.params, last.params, bound=1e-9, xp=backend.xp)
 
 
+@pytest.mark.parametrize("patience", [None, EarlyStopping(50, restore_best=False)])
+def test_a_run_that_goes_on_without_giving_the_best_back_gives_its_own_last(patience):
+    arguments = {"optimizer": vp.Adam(0.05), "batch_size": 16, "validation": VALIDATION, "dtype": "float64"}
+    begun = vp.fit(NET, X, Y, epochs=200, patience=2, **arguments)
+    result = vp.fit(NET, X, Y, epochs=5, patience=patience, state=begun.state, **arguments)
+    assert result.history["validation_cost"][-1] == pytest.approx(NET.cost(result.params, *VALIDATION))
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "mean_squared_error"])
 def test_a_metric_is_watched_in_its_own_direction(metric):
     rule = EarlyStopping(5, monitor="metric")

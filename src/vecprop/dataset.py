@@ -100,9 +100,9 @@ class Dataset:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The class of each example, (m,), an index into `target_names`; ValueError for a regression."""
+        """The class of each example, (m,), an index into `target_names`; AttributeError for a regression."""
         if self.task == "regression":
-            raise ValueError(f"{self.name} is a regression: it has numbers in Y and no class labels")
+            raise AttributeError(f"{self.name} is a regression: it has numbers in Y and no class labels")
         return np.asarray(self.Y[0] if self.task == "binary" else self.Y.argmax(axis=0), dtype=np.int64)
 
     def split(self, fraction: float = 0.2, seed: int = 0, stratify: bool | None = None) -> tuple["Dataset", "Dataset"]:
@@ -135,6 +135,8 @@ class Dataset:
             raise TypeError(f"stratify must be True, False or None, got {stratify!r}")
         if stratify is None:
             stratify = self.task != "regression"
+        if stratify and self.task == "regression":
+            raise ValueError(f"{self.name} is a regression and has no class labels: stratify must be False or None")
         m = self.X.shape[1]
         groups = self.labels if stratify else np.zeros(m, dtype=np.int64)
         order = streams.generator(seed, _SPLIT).permutation(m)

@@ -15,7 +15,7 @@ from vecprop.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 from vecprop.namespaces import array_namespace
 from vecprop.network import Network
 from vecprop.propagation import Layer
-from vecprop.results import FitResult
+from vecprop.results import Best, FitResult
 from vecprop.selection import backend_for
 
 Floats = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def evidence_of_result(result: FitResult) -> Evidence:
     """Return what a result tells: of one network, not of a stack."""
     net, backend, history = result.net, result.backend, result.history
     layers = _on_host(result.params, backend)
-    trained = result.state if result.state.best is None else result.state.best
+    kept = result.state.given_back
     sample, parts = result.sample, []
     for X, Y in ((sample.X, sample.Y), (sample.X_validation, sample.Y_validation)) if sample is not None else ():
         parts.append(None if X is None or Y is None else _part(net, layers, X, Y))
@@ -99,8 +99,8 @@ def evidence_of_result(result: FitResult) -> Evidence:
         np.asarray(history.get("gradient_norm", []), dtype=np.float64).reshape(-1, len(layers)),
         float(max(history.get("learning_rate") or [np.nan])),
         result.stopped,
-        result.state.best is not None,
-        _was_standardized(_on_host(trained.params[:1], backend)[0].W, layers[0].W, len(trained.params) > len(layers)),
+        isinstance(kept, Best),
+        _was_standardized(_on_host(kept.params[:1], backend)[0].W, layers[0].W, len(kept.params) > len(layers)),
         *(parts or (None, None)),
     )
 

@@ -316,11 +316,13 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team
     own = np.zeros(int(data[0].shape[-1]), dtype=np.int64) if labels is None else labels
     parts_of = team.gather(own)
     first_of_ours, groups = sum(len(part) for part in parts_of[: team.index]), np.concatenate(parts_of)
-    m = len(groups)
+    m, w = len(groups), _weights(checked, data)
+    w = None if w is None else np.concatenate(team.gather(w))
     try:
-        parts = divide(groups, fraction, streams.generator(0, VALIDATION).permutation(m))
+        parts = divide(groups, fraction, streams.generator(0, VALIDATION).permutation(m), w)
     except ValueError:
-        raise ValueError(f"validation: m = {m} examples are too few to split") from None
+        counted = "" if w is None else f", {np.count_nonzero(w)} of them with a weight,"
+        raise ValueError(f"validation: m = {m} examples{counted} are too few to split") from None
     # the order of the examples is kept, so that nothing but their number changes
     if isinstance(data[0], StreamedExamples):
         train, held_out = (data[0].subset(np.sort(part)) for part in parts)
@@ -330,6 +332,13 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team
     return tuple(  # type: ignore[return-value]
         tuple(None if a is None else _columns_at(checked, a, part) for a in data) for part in (first, second)
     )
+
+
+def _weights(checked: Checked, data: Data) -> npt.NDArray[Any] | None:
+    """Return the weight of each example, (m,), or None where all have the same."""
+    if isinstance(data[0], StreamedExamples):
+        return statistics.all_weights(data[0]) if data[0].weighted else None
+    return None if data[2] is None else checked.backend.to_numpy(data[2])
 
 
 def _in_memory_if_small(checked: Checked, examples: StreamedExamples) -> Data:

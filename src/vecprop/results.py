@@ -60,6 +60,11 @@ class TrainingState(NamedTuple):
     plateau: PlateauState = PlateauState()
     best: Best | None = None
 
+    @property
+    def given_back(self) -> TrainingState | Best:
+        """What has the params and the statistics that a run gives back: the best, if early stopping kept it."""
+        return self.best if self.best is not None and self.best.params else self
+
 
 class Partial(NamedTuple):
     """What an epoch has done so far: how many steps, and what each step put out, (steps, …); arrays on the host."""
@@ -154,8 +159,9 @@ class FitResult:
         negative of a metric that is better when greater.
         """
         self._require_stack("final_costs")
-        if self.state.best is not None and self.state.best.params:
-            return np.asarray(self.state.best.cost, dtype=np.float64)
+        kept = self.state.given_back
+        if isinstance(kept, Best):
+            return np.asarray(kept.cost, dtype=np.float64)
         return np.asarray(self.history.get("validation_cost", self.history["cost"])[-1], dtype=np.float64)
 
     @property

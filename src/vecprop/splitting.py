@@ -24,7 +24,9 @@ def share_of_groups(counts: NDArray[np.int64], fraction: float) -> list[int]:
     return [int(count) for count in share]
 
 
-def divide(groups: NDArray[Any], fraction: float, order: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def divide(
+    groups: NDArray[Any], fraction: float, order: NDArray[Any], w: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the numbers of the examples of the first and of the second part, each in the given order.
 
     Raises
@@ -37,26 +39,33 @@ def divide(groups: NDArray[Any], fraction: float, order: NDArray[Any]) -> tuple[
     >>> [part.tolist() for part in divide(np.array([0, 0, 1, 1]), 0.5, np.array([3, 2, 1, 0]))]
     [[2, 0], [3, 1]]
     """
-    second = in_second_part(groups, fraction, order)[order]
+    second = in_second_part(groups, fraction, order, w)[order]
     return order[~second], order[second]
 
 
-def in_second_part(groups: NDArray[Any] | None, fraction: float, order: NDArray[Any]) -> NDArray[np.bool_]:
+def in_second_part(
+    groups: NDArray[Any] | None, fraction: float, order: NDArray[Any], w: NDArray[Any] | None = None
+) -> NDArray[np.bool_]:
     """Tell which examples are in the second part, (m,): of each group its share, the first ones in the order.
 
-    `groups` (m,) are the numbers of the groups; None is one group. Errors as of `divide`. Beside what is given it takes
-    1 byte for each example.
+    `groups` (m,) are the numbers of the groups; None is one group. An example of weight 0 counts as absent: it is in
+    the first part, and in no share. Errors as of `divide`. Beside what is given it takes 1 byte for each example.
 
     >>> in_second_part(np.array([0, 0, 1, 1]), 0.5, np.array([3, 2, 1, 0])).tolist()
     [False, True, False, True]
+    >>> in_second_part(None, 0.5, np.array([3, 2, 1, 0]), np.array([1.0, 2.0, 0.0, 0.0])).tolist()
+    [False, True, False, False]
     """
     m = len(order)
+    if w is not None and not w.all():
+        order = order[w[order] > 0]
+    starts = range(0, len(order), _AT_ONCE)
     if groups is None:
-        counts = np.array([m])
+        counts = np.array([len(order)])
     else:
         counts = np.zeros(int(groups.max(initial=0)) + 1, dtype=np.int64)
-        for start in range(0, m, _AT_ONCE):
-            counts += np.bincount(groups[start : start + _AT_ONCE], minlength=len(counts))
+        for start in starts:
+            counts += np.bincount(groups[order[start : start + _AT_ONCE]], minlength=len(counts))
     share = share_of_groups(counts, fraction)
     if sum(share) == 0:
         raise ValueError("no group has two examples")
@@ -65,7 +74,7 @@ def in_second_part(groups: NDArray[Any] | None, fraction: float, order: NDArray[
         second[order[: share[0]]] = True
         return second
     left = np.array(share)
-    for start in range(0, m, _AT_ONCE):
+    for start in starts:
         places = order[start : start + _AT_ONCE]
         own = groups[places]
         by_group = np.argsort(own, kind="stable")

@@ -132,6 +132,8 @@ def _remember_one(best: Best | None, state: TrainingState, value: float, rule: E
     improved = value < best.cost - rule.min_delta
     if improved or (not rule.cumulative and value < best.cost):
         best = Best(value, state.epoch, *kept, state.epoch if improved else best.improved)
+    if not rule.restore_best:  # nor does it give back what an earlier run kept
+        best = best._replace(params=(), statistics=())
     if best.cost > rule.limit:
         best = best._replace(improved=state.epoch)
     return best, rule.patience is not None and state.epoch - best.improved >= rule.patience

@@ -22,6 +22,9 @@ _WIDTH = 100  # of the text
 # whatever X is: so it means the same for every loss and every unit in which Y is measured.
 _LEARNED = 0.9  # a network that has won nine tenths of the baseline has no trouble worth naming in how it learns
 _POOR = 0.3  # one that has won less than three tenths has hardly learned; above it, noise alone may be the reason
+_NOTHING = 0.02  # a network with hidden layers that has won less is where it began, on a plateau or a saddle
+_TOGETHER = 0.98  # correlation of two units that are worth one
+_CONSTANT = 1e-6  # deviation of a unit over its size, below which it is rounding
 _GAP = 0.2  # validation loses a fifth of the baseline more than training: R² 0.99 against 0.79
 _RISE = 0.05  # a twentieth is more than an epoch's chance
 _CHANCE = 2.0  # standard errors: a gap this large comes by chance once in 40 times
@@ -427,14 +430,29 @@ def _high_bias(e: Evidence, found: set[str]) -> Finding | None:
     e.numbers.update({"training cost": J, "baseline, the cost of predicting the mean": e.baseline})
     if learned >= _POOR or found & (_OBSTACLES | {"still_falling"}):
         return None
+    stuck = len(e.layers) > 1 and (learned < _NOTHING or any(map(_worth_one_unit, e.training.A[1:-1])))
+    reason, seeds = "the network is too simple for the data, or X tells no more about Y", "other seeds (E38)"
+    steps = ["more units or layers", "another activation", "less regularization (l2, dropout)", seeds, "more features"]
+    if stuck:  # a plateau or a saddle: from other initial weights the same network may learn
+        reason = f"training is stuck, {reason}"
+        steps = [seeds, "a larger learning rate, or Adam", *(step for step in steps if step != seeds)]
     return Finding(
         "high_bias",
         f"the training cost has come to rest at {J:.3g}, where predicting the mean of Y, whatever X is, costs "
-        f"{e.baseline:.3g}: the network is too simple for the data, or X tells no more about Y.",
+        f"{e.baseline:.3g}: {reason}.",
         {"training cost": J, "baseline": e.baseline, "learned": learned},
-        "more units or layers; another activation; less regularization (l2, dropout); other seeds (E38); more "
-        "features.",
+        f"{'; '.join(steps)}.",
     )
+
+
+def _worth_one_unit(A: Floats) -> bool:
+    """Tell whether a layer of several units is worth one: they go up and down together, or not at all.
+
+    >>> _worth_one_unit(np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.1], [5.0, 5.0, 5.0]]))
+    True
+    """
+    varying = A[A.std(axis=1) > _CONSTANT * np.abs(A).max(axis=1)]
+    return len(A) > 1 and (len(varying) < 2 or bool(np.abs(np.corrcoef(varying)).min() > _TOGETHER))
 
 
 def _high_variance(e: Evidence, found: set[str]) -> Finding | None:

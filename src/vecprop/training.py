@@ -268,7 +268,8 @@ def fit(
         penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
         progress = progress if target.team.index == 0 else False
         plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
-        begin = state
+        # what an earlier run had as its best is not what a run without early stopping gives back
+        begin = state if state is None or options.stopping is not None else state._replace(best=None)
         if begin is None:
             begin = _initial_state(run, checked, seeds, None if params is None else examples.scale)
         elif begin.slots is None:
@@ -565,6 +566,6 @@ def _initial_slots(run: Run, params: tuple[Any, ...]) -> Any:
 
 def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:
     """Return the layers (W, b) that predict: of the best epoch if early stopping watched, everything folded in."""
-    source: Any = state.best if state.best is not None and state.best.params else state
-    layers = plain_layers(run.net, run.normalized, source.params, source.statistics)
+    kept = state.given_back
+    layers = plain_layers(run.net, run.normalized, kept.params, kept.statistics)
     return layers if scale is None else (fold_input(run.backend.xp, layers[0], scale), *layers[1:])

@@ -14,7 +14,7 @@ import numpy as np
 from vecprop import propagation
 from vecprop.arguments import check_number, check_positive_integer
 from vecprop.backend import Backend
-from vecprop.losses import Loss
+from vecprop.losses import CrossEntropy, Loss
 from vecprop.namespaces import Array, Namespace, array_namespace, is_array, is_concrete, namespace_name
 from vecprop.propagation import Layer, Params
 from vecprop.selection import backend_for
@@ -211,23 +211,37 @@ def check_targets(net: "Network", checked: Checked, Y: Any, sample_weight: Any, 
 def _target_layouts(
     net: "Network", checked: Checked, Y: Any, sample_weight: Any, m: int
 ) -> dict[str, tuple[Array, Array]]:
-    arrays = {"Y": (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m))}
+    classes = isinstance(net.loss, CrossEntropy) and net.sizes[-1] > 1
+    arrays = {"Y": (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m, classes))}
     if sample_weight is not None:
         arrays["sample_weight"] = (sample_weight, _check_weight_layout(checked, sample_weight, m))
     return arrays
 
 
-def _check_layout(checked: Checked, name: str, value: object, rows: int, m: int | None = None) -> Array:
-    """Return X or Y, (…, rows, m), in the dtype of the parameters: library, rank, shape and dtype are checked."""
+def _check_layout(
+    checked: Checked, name: str, value: object, rows: int, m: int | None = None, classes: bool = False
+) -> Array:
+    """Return X or Y, (…, rows, m), in the dtype of the parameters: library, rank, shape and dtype are checked.
+
+    With `classes` each row is one, and labels are recognised.
+    """
     _one_namespace({"W1": checked.params[0].W, name: value})
     array: Array = value
     wanted = f"({rows}, {'m' if m is None else m})"
+    shape = tuple(array.shape)
+    if classes and shape in ((m,), (1, m), (m, 1)):
+        hint = f"; these seem to be labels: use {_one_hot(checked.xp, name, array, rows)}"
+        raise ValueError(f"{name} must have shape {wanted}, one class per row, got {shape}{hint}")
     if array.ndim < 2:
+        hint = ""
+        if rows == 1 and m in (None, *shape):
+            hint = f"; use {name}.reshape(1, -1)"
+        elif shape == (rows,) and m in (None, 1):
+            hint = f"; this seems to be one example: use {name}.reshape(-1, 1)"
         raise ValueError(
             f"{name} must have rank 2, shape {wanted}, one example per column; got rank {array.ndim}, shape "
-            f"{tuple(array.shape)}. For one row use {name}.reshape(1, -1), for one example {name}.reshape(-1, 1)"
+            f"{shape}{hint}"
         )
-    shape = tuple(array.shape)
     if shape[-1] == 0:
         raise ValueError(f"{name} is empty: shape {shape}; at least one example is needed")
     if shape[-2] != rows or m not in (None, shape[-1]):
@@ -239,6 +253,15 @@ def _check_layout(checked: Checked, name: str, value: object, rows: int, m: int 
             f"{name} must have shape {wanted} or the stack of the parameters before it, {checked.stack}, got {shape}"
         )
     return _as_floating(checked, name, array)
+
+
+def _one_hot(xp: Namespace, name: str, labels: Array, rows: int) -> str:
+    """Return the expression that makes one row for each class, from their numbers 0, 1, … or from other labels."""
+    numbered = False
+    if is_concrete(labels) and _is_kind(xp, labels, "integral"):
+        numbered = bool(xp.min(labels) >= 0) and bool(xp.max(labels) < rows)
+    classes = f"numpy.arange({rows})" if numbered else f"numpy.unique({name})"
+    return f"({name}.reshape(1, -1) == {classes}[:, None]) * 1.0"
 
 
 def _check_weight_layout(checked: Checked, w: Any, m: int) -> Array:

@@ -69,8 +69,9 @@ scale : "standard" or None, default None
     Scale the features to zero mean and unit variance, with the statistics of the training examples, as a
     `StandardScaler` in a pipeline would. `coefs_` then act on scaled features.
 scoring : str, callable or None, default None
-    What early stopping watches: None for `score` (accuracy, R²), "loss" for the validation loss, or a scorer by
-    scikit-learn's name or as a function (estimator, X, y). A score that is NaN is no improvement.
+    What early stopping watches: None for `score` (accuracy, R²; the loss where R² says nothing, as all validation
+    targets are equal), "loss" for the validation loss, or a scorer by scikit-learn's name or as a function
+    (estimator, X, y). A score that is NaN is no improvement.
 n_networks : int, default 1
     K networks from K seeds, trained in one stack; predictions are means over them.
 callbacks : function or sequence of functions, default None

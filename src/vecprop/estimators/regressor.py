@@ -312,9 +312,11 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _default_metric(self) -> str:
         return "r2"
 
-    def _scoring(self) -> Any:
-        """Return "loss" unless R² means something: not for several quantiles."""
-        return "loss" if self.scoring is None and len(self._quantile_levels()) > 1 else self.scoring
+    def _scoring(self, validation: Examples | None) -> Any:
+        """Return "loss" unless R² means something: not for several quantiles, nor for targets that are all equal."""
+        if self.scoring is not None or not (len(self._quantile_levels()) > 1 or _all_equal(validation)):
+            return self.scoring
+        return "loss"
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what data it takes."""
@@ -323,6 +325,15 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         tags.target_tags.multi_output = True
         tags.array_api_support = True
         return tags
+
+
+def _all_equal(examples: Examples | None) -> bool:
+    """Tell whether there are targets, and those that count are the same for all examples."""
+    if examples is None:
+        return False
+    Y = examples.Y.whole() if isinstance(examples.Y, LargeTargets) else examples.Y
+    Y = Y if examples.w is None else Y[:, examples.w > 0]
+    return bool((Y[:, :1] == Y).all())
 
 
 def _levels(given: Any) -> tuple[float, ...]:

@@ -201,16 +201,20 @@ def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:
 def split(
     examples: Examples, groups: npt.NDArray[np.int64], fraction: float, random: np.random.RandomState
 ) -> tuple[Examples, Examples]:
-    """Return the training and the validation examples: divided at random, the same share of each group (n,)."""
+    """Return the training and the validation examples: divided at random, the same share of each group (n,).
+
+    Of the examples that count; those of weight 0 are training examples.
+    """
     n = examples.n
+    counted = "" if examples.w is None or examples.w.all() else f", {np.count_nonzero(examples.w)} of them weighted"
     too_small = (
         "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-        f"validation_fraction={fraction!r} of {n} examples"
+        f"validation_fraction={fraction!r} of {n} examples{counted}"
     )
     if fraction == 0:
         raise ValueError(too_small)
     try:
-        second = in_second_part(groups, fraction, shuffled(n, random))
+        second = in_second_part(groups, fraction, shuffled(n, random), examples.w)
     except ValueError:
         raise ValueError(too_small) from None
     if np.count_nonzero(second) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _AUTO_BATCH = 200  # scikit-learn's
+_NOTHING = 1 - 1e-4  # of the loss of the best constant prediction: who learns nothing comes down to that
 _MOST_SEED = int(np.iinfo(np.int32).max)
+_NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # of arguments, not quoted labels
 _THEIR_OUTPUTS = {"sigmoid": "logistic"}  # scikit-learn's names of output activations, where ours differ
 
 
@@ -167,7 +170,8 @@ class Training(Parameters):
             try:
                 return examples, self._examples(X, y, w, "more")
             except (ValueError, TypeError) as error:
-                raise type(error)(f"X_val, y_val, sample_weight_val: {error}") from None
+                text, names = _NAMES.subn(r"\g<0>_val", str(error))
+                raise type(error)(text if names else f"X_val, y_val, sample_weight_val: {error}") from None
         if w is not None:
             raise ValueError("sample_weight_val goes with X_val and y_val, got it alone")
         if self.early_stopping and not incremental and not is_lbfgs(self):
@@ -193,11 +197,13 @@ class Training(Parameters):
             )
         stops_early = self.early_stopping and validation is not None
         self._prepare(examples, goes_on)
-        monitor = monitor_of(self._scoring(), stops_early)
+        scoring = self._scoring(validation)
+        monitor = monitor_of(scoring, stops_early)
         optimizer = self._optimizer(examples.n, monitor, goes_on)
         kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
         seed = seeds_from(random, self.n_networks)
         state = self._state(backend, kind, monitor, seed) if goes_on else None
+        baseline = self._baseline(examples)
         callbacks = [] if incremental else [*self._own_callbacks(), *self._their_callbacks(given)]
         result = self._run(
             examples,
@@ -207,8 +213,8 @@ class Training(Parameters):
             epochs=1 if incremental else self.max_iter,
             seed=seed,
             state=state,
-            metric=self._metric(validation) if stops_early else None,
-            patience=None if incremental else stopping_of(self, monitor, self._baseline(examples)),
+            metric=self._metric(validation, scoring) if stops_early else None,
+            patience=None if incremental else stopping_of(self, monitor, baseline),
             callbacks=callbacks,
             checkpoint=None if incremental else self.checkpoint,
             checkpoint_every=self.checkpoint_every,
@@ -222,7 +228,7 @@ class Training(Parameters):
             if isinstance(callback, TheirCallbacks):
                 callback.end()
         if not incremental:
-            self._warn(result)
+            self._warn(result, baseline)
 
     def _run(self, examples: Examples, validation: Examples | None, backend: Backend, **arguments: Any) -> FitResult:
         """Call the engine."""
@@ -337,9 +343,8 @@ class Training(Parameters):
         first = self._progress.state.step if goes_on and self._progress is not None else 0
         return optimizer_of(self, m, monitor, self.t_ if goes_on else 0, first)
 
-    def _metric(self, validation: Examples | None) -> Any:
+    def _metric(self, validation: Examples | None, scoring: Any) -> Any:
         """Return what early stopping watches, or None if that is the cost."""
-        scoring = self._scoring()
         if scoring == "loss" or validation is None:
             return None
         if scoring is None:
@@ -349,7 +354,7 @@ class Training(Parameters):
         scorer = check_scoring(self, scoring)
         return ScorerMetric(self, scorer, validation.X, validation.targets, validation.w, set_layers)
 
-    def _scoring(self) -> Any:
+    def _scoring(self, validation: Examples | None) -> Any:  # noqa: ARG002
         return self.scoring
 
     def _own_callbacks(self) -> list[Callable[..., Any]]:
@@ -439,8 +444,8 @@ class Training(Parameters):
         planned = self.learning_rate if isinstance(self.solver, str) else getattr(self.solver, "schedule", CONSTANT)
         return not isinstance(self.learning_rate, str) or (not isinstance(planned, str) and planned != CONSTANT)
 
-    def _warn(self, result: FitResult) -> None:
-        """Warn where training ended before it had converged."""
+    def _warn(self, result: FitResult, baseline: float) -> None:
+        """Warn where training ended before it had converged, or with nothing learned."""
         done = self.n_iter_
         if is_lbfgs(self) and result.stopped in ("epochs", "evaluations", "stalled"):
             reason = {
@@ -457,9 +462,24 @@ class Training(Parameters):
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet."
             )
+        elif result.stopped in ("converged", "patience") and self._learned_nothing(result, baseline):
+            message = (
+                f"training ended at a loss of {self.loss_:.4g}, and that of the best constant prediction is "
+                f'{baseline:.4g}: nothing was learned from X. Scale the data (scale="standard"), or take another '
+                "random_state, another learning_rate_init or a smaller alpha"
+            )
         else:
             return
         warnings.warn(message, ConvergenceWarning, stacklevel=6)
+
+    def _learned_nothing(self, result: FitResult, baseline: float) -> bool:
+        """Tell whether no network's loss has come below that of the best constant prediction.
+
+        Of targets that are all equal that is 0; with dropout it is that of fewer units than predict.
+        """
+        costs = result.history["cost"]
+        least = float(np.min(costs if self.early_stopping else costs[-1:], initial=np.inf))
+        return bool(baseline > np.finfo(float).eps and least > _NOTHING * baseline and not np.any(self.dropout))
 
 
 def random_state_of(given: Any) -> np.random.RandomState:

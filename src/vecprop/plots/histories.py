@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vecprop.plots.figures import Floats
-from vecprop.results import FitResult
+from vecprop.results import Best, FitResult
 
 
 def labelled_histories(given: Any, key: str = "cost") -> dict[str, Any]:
@@ -48,10 +48,11 @@ def best_of(result: Any) -> int:
 
 def epoch_given_back(result: Any) -> int | None:
     """Return the epoch of the history, from 1, that early stopping chose; None without, and for a stack."""
-    if not isinstance(result, FitResult) or result.state.best is None or result.networks is not None:
+    kept = result.state.given_back if isinstance(result, FitResult) and result.networks is None else None
+    if not isinstance(kept, Best):
         return None
     earlier = result.state.epoch - len(result.history["cost"])  # of the run that this one went on from
-    epoch = int(result.state.best.epoch) - earlier
+    epoch = int(kept.epoch) - earlier
     return epoch if epoch > 0 else None
 
 

@@ -92,6 +92,11 @@ def all_labels(examples: StreamedExamples) -> npt.NDArray[np.int64]:
     return np.concatenate([examples.labels(Y) for _, Y, _ in examples.blocks(Y=True)])
 
 
+def all_weights(examples: StreamedExamples) -> npt.NDArray[np.float64]:
+    """Return the weight of each example, (m,)."""
+    return np.concatenate([w.astype(np.float64) for _, _, w in examples.blocks()])
+
+
 def total_weight(examples: StreamedExamples) -> float:
     """Return the sum of the weights."""
     if not examples.weighted:
