@@ -511,14 +511,17 @@ FRAME = polars.DataFrame({"area": range(40, 100), "town": ["Ulm", "Bonn"] * 30, 
 TABLE = tabular.table_of(FRAME)
 PLAN = tabular.plan(TABLE, "price")
 SETTINGS = tabular.Settings(hidden=(2,), epochs=1, networks=1)
-call("tabular.Choices", tabular.Choices, {}, drop=STRINGS, categorical=STRINGS, numeric=STRINGS, date_format=[3, b"%Y", ["x"], THING, True],
-     missing=STRINGS, most_categories=COUNT)  # fmt: skip
+call("tabular.Choices", tabular.Choices, {}, drop=STRINGS, categorical=STRINGS, numeric=STRINGS, date_format=[3, b"%Y", [3], THING, True],
+     missing=STRINGS, most_categories=COUNT, weight=TEXT[:1] + TEXT[2:])  # fmt: skip
+SIGN = [*without(NAME, "x"), ";"]
+call("tabular.Spelling", tabular.Spelling, {}, decimal=SIGN, thousands=SIGN, missing=STRINGS, date_format=STRINGS)
 call(
     "tabular.Settings", tabular.Settings, {},
     hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
     activation=["relo", 3, None, [], {}, THING], epochs=COUNT, patience=COUNT, learning_rate=POSITIVE,
     batch_size=optional(COUNT), l2=NOT_NEGATIVE, dropout=SHARE, networks=COUNT, test_share=OPEN_SHARE,
-    validation_share=OPEN_SHARE, seed=SEED, checkpoint=[3, True, 1.5, ["x"], THING],
+    validation_share=OPEN_SHARE, class_weight=["equal", 3, THING, [1], {"a": -1}, {"a": "b"}], linear=FLAG,
+    seed=SEED, checkpoint=[3, True, 1.5, ["x"], THING],
     checkpoint_every=[0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING], resume=[*FLAG, True], backend=BACKEND,
     devices=DEVICES,
     cache=[3, True, 1.5, ["x"], THING],
@@ -530,10 +533,12 @@ def parquet(folder):
     return folder / "t.parquet"
 
 
-call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, path=PATH)
+SPELLING = [3, ",", {}, THING, tabular.Spelling]
+call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, path=PATH, spelling=SPELLING)
 call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
 call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=["", "ab", 3, True, THING, ["x"], "\n"],
-     encoding=["no such encoding", "", 3, True, THING, ["x"]], header=optional(FLAG))  # fmt: skip
+     encoding=["no such encoding", "", 3, True, THING, ["x"]], header=optional(FLAG), skip=INDEX, spelling=SPELLING,
+     expected=STRINGS)  # fmt: skip
 call("tabular.plan", tabular.plan, {"table": TABLE, "target": "price"}, table=[None, 3, "t", THING, FRAME, {}],
      target=["no such column", "", 3, None, THING, ["price"], {}], task=NAME, choices=[3, "c", THING, {}, tabular.Choices],
      drop_unlabelled=FLAG)  # fmt: skip

@@ -462,3 +462,72 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
     words = ("predict", home / "houses-model", home / "houses.csv", "-q", "-o", old, "--force")
     assert "No space left on device" in refused(*words)
     assert old.read_text() == "old" and os.listdir(tmp_path) == ["p.csv"]
+
+
+# --- tables as people have them -----------------------------------------------------------------------------
+
+RARE = "x,w,k\n" + "".join(f"{i % 37},{1 + i % 3},{'only' if i == 7 else 'ab'[i % 37 > 9]}\n" for i in range(400))
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        (GOOD, ("-t", "y", "--linear"), r"trained on 24 rows in .*\n\n6 test rows"),
+        (GOOD, ("-t", "y", "--validation-share", "0.3"), r"trained on 17 rows, and 7 more told when to stop"),
+        ("a title\n" + GOOD, ("-t", "y", "--skip", "1"), "30 rows, 3 columns"),
+        (GOOD.replace("1.5\n", "\n", 1), ("-t", "y"), "1 row without a target left out"),
+        (
+            RARE,
+            ("-t", "k"),
+            r"note: class 'only' has 1 row to learn from\nnote: class 'only' is not among the test rows",
+        ),
+        (RARE, ("-t", "k", "--weight", "w"), r"w +left out: it says how much each row counts"),
+        (RARE, ("-t", "k", "--balance", "--epochs", "3"), "3 epochs"),
+        (RARE, ("-t", "k", "--class-weight", "a=2", "--class-weight", "only=0.5"), "3 classes"),
+        (RARE, ("-t", "w"), r"3 classes: '1', '2', '3' \(--task regression says otherwise\)"),
+        (GOOD.replace("x,k,y", "x,k,x2").replace("0.0", "0"), ("-t", "x2"), "target x2: regression"),
+        ("x,y\n" + "".join(f"{i % 7},{3 * (i % 7)}.5\n" for i in range(60)), ("-t", "y"), "x alone tells the target"),
+    ],
+)
+def test_what_is_said_of_a_table(tmp_path, content, words, said):
+    (tmp_path / "t.csv").write_text(content)
+    out, _ = vecprop(
+        "train", tmp_path / "t.csv", *words, "-o", tmp_path / "m", *QUICK[: 4 if "--epochs" not in words else 2]
+    )
+    assert re.search(said, out), out
+    model = vp.load(tmp_path / "m" / "model.safetensors")
+    assert len(model.predict(tmp_path / "t.csv")) == content.count("\n") - 1 if "--skip" not in words else True
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-t", "x", "-t", "k"), "--target is one column, got 'x' and 'k'"),
+        (("-t", "k", "--balance", "--class-weight", "a=2"), "two different things"),
+        (("-t", "k", "--class-weight", "a"), "--class-weight must be CLASS=WEIGHT"),
+        (("-t", "k", "--class-weight", "c=2"), "class_weight: unknown class 'c'"),
+        (("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a number"),
+        (("-t", "k", "--weight", "v"), "--weight: .* has no column 'v'"),
+        (("-t", "w", "--weight", "k"), "column 'k': '[ab]' is not a finite number"),
+        (("-t", "k", "--decimal", ";"), "unknown decimal ';'"),
+        (("-t", "k", "--date-format", "w=%d/%m"), "column 'w': '1' is not a date such as DD/MM"),
+    ],
+)
+def test_what_the_options_do_not_take(tmp_path, words, message):
+    (tmp_path / "t.csv").write_text(RARE)
+    assert re.search(message, refused("train", tmp_path / "t.csv", *words, "-o", tmp_path / "m", *QUICK, "-q"))
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_class_that_training_did_not_have_is_an_error(tmp_path, home):
+    frame = pl.read_csv(home / "flowers.csv")
+    frame.with_columns(kind=pl.when(pl.int_range(pl.len()) < 3).then(pl.lit("rose")).otherwise("kind")).write_csv(
+        tmp_path / "f.csv"
+    )
+    out, err = vecprop("evaluate", home / "flowers-model", tmp_path / "f.csv")
+    assert "3 rows of a class that training did not have, errors all: 'rose'" in err and "150 rows" in out
+    frame.with_columns(kind=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise("kind")).write_csv(
+        tmp_path / "f.csv"
+    )
+    out, err = vecprop("evaluate", home / "flowers-model", tmp_path / "f.csv")
+    assert "3 rows without a target left out" in err and "147 rows" in out

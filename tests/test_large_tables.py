@@ -182,8 +182,8 @@ def test_a_file_without_values(tmp_path):
     path = tmp_path / "t.parquet"
     pl.DataFrame({"a": ["", " "], "b": [None, None]}).write_parquet(path)
     for read in (tabular.read, tabular.scan):
-        with pytest.raises(ValueError, match=r"t.parquet has no values in it, only names \(a, b\)"):
-            read(path)
+        with pytest.raises(ValueError, match=r"t.parquet: the target 'b' is missing in all rows"):
+            tabular.plan(read(path), "b")
 
 
 def test_what_is_counted_in_place():

@@ -475,3 +475,15 @@ def test_many_columns_take_little_time(columns, seconds):
     begin = time.process_time()
     tabular.plan(tabular.table_of(wide), "y")
     assert time.process_time() - begin < seconds
+
+
+def test_models_of_before_have_no_fields_that_came_later():
+    from vecprop.tabular.columns import Number, check_fields, fields_of
+
+    written = {"name": "a", "fill": 0.5, "flag": True, "decimal": ","}
+    column = Number(**check_fields(Number, written))
+    assert fields_of(column) == written and column.low is None and column.features == ["a", "a is missing"]
+    with pytest.raises(ValueError, match="low is 'x'"):
+        check_fields(Number, written | {"low": "x"})
+    with pytest.raises(KeyError, match="fill"):
+        check_fields(Number, {"name": "a"})

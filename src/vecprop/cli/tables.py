@@ -11,6 +11,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 import vecprop
 from vecprop import container, distributed, plots, tabular
 from vecprop.atomic import write_atomically
@@ -22,6 +24,7 @@ from vecprop.progress import Progress
 from vecprop.selection import use_backend
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.learning import constant, without_nan
+from vecprop.tabular.reading import first_rows
 from vecprop.tabular.report import as_json, concluded, described, score_table
 from vecprop.tabular.spelling import import_polars
 
@@ -161,7 +164,7 @@ def train(
         except KeyboardInterrupt:
             saved = f"; the checkpoint {settings.checkpoint} has what was reached: go on from it with --resume"
             raise Interrupted(f"interrupted{saved if settings.checkpoint else ''}", signals.exit_code()) from None
-    say(f"{trained.model.preparation}")
+    say(f"columns, and the option that says otherwise:\n{trained.model.preparation}")
     say("\n".join(["", *_missing(trained), concluded(trained), ""]))
     report = as_json(plan, trained)
     if not writes:
@@ -259,7 +262,7 @@ def predict(
             f"--keep: {min(twice)!r} is the name of a prediction, too; rename the column of {table.source}"
         )
     say = say or (lambda _: None)
-    for line in prepared.notes():
+    for line in [*prepared.notes(), *_not_finite(found)]:
         say(line)
     data = frame_bytes(import_polars().DataFrame(kept | found), out)
     if out is None:
@@ -267,6 +270,12 @@ def predict(
     write_atomically(out, data)
     say(f"wrote {len(table)} predictions to {out}")
     return None
+
+
+def _not_finite(found: dict[str, Any]) -> list[str]:
+    """Return which columns of predictions have numbers that are not finite."""
+    counts = {name: int((~np.isfinite(values)).sum()) for name, values in found.items() if values.dtype.kind == "f"}
+    return [f"{name}: {count} of {len(found[name])} are not finite numbers" for name, count in counts.items() if count]
 
 
 def _predictions(model: TableModel, X: Any, proba: bool, spread: bool) -> dict[str, Any]:
@@ -310,6 +319,9 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
     for line in model.prepare(table).notes():
         say(line)
     y = model.target.values(table)
+    if unseen := sorted({*y.tolist()} - {*model.classes}) if model.classes else []:
+        count = int(np.isin(y, unseen).sum())
+        say(f"{count} row{'s' * (count > 1)} of a class that training did not have, errors all: {first_rows(unseen)}")
     shown = {"network": model.evaluate(table), "constant": constant(y, y, model.target.task)}
     if (training := _training_of(model)) is not None:
         shown["test rows of the training"] = training.scores

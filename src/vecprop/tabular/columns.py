@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -52,6 +52,7 @@ class Number:
     low: float | None = None
     high: float | None = None
     kind: ClassVar[str] = "number"
+    otherwise: ClassVar[str] = "--categorical"
 
     @classmethod
     def learn(cls, table: Table, name: str) -> Number:
@@ -139,6 +140,7 @@ class Category:
     other: tuple[str, ...] = ()
     flag: bool = False
     kind: ClassVar[str] = "category"
+    otherwise: ClassVar[str] = "--drop"
 
     @classmethod
     def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
@@ -242,6 +244,7 @@ class Date:
     flag: bool = False
     day: bool = True
     kind: ClassVar[str] = "date"
+    otherwise: ClassVar[str] = "--date-format"
 
     @classmethod
     def learn(cls, table: Table, name: str) -> Date:
@@ -321,12 +324,21 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+_LATER = frozenset({"unit", "low", "high", "day", "truth"})  # fields that the first files do not have
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the fields of an encoding or a target for a file; those that came later only where they say something."""
+    given = {f.name: (getattr(value, f.name), f.default) for f in fields(value)}
+    return {name: entry for name, (entry, usual) in given.items() if name not in _LATER or entry != usual}
+
+
 def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a data class from a file; ValueError or KeyError if one is missing or of another kind.
 
-    Files of the first format lack fields that came later, which have a default.
+    A field that came later may lack: it has its default then.
     """
-    given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.default is MISSING}
+    given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
     for name, entry in given.items():
         if not _FIELDS[name](entry):
             raise ValueError(f"{name} is {entry!r}")

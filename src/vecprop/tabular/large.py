@@ -11,8 +11,8 @@ import numpy as np
 
 from vecprop.arguments import check_path
 from vecprop.tabular.preparation import Preparation, Prepared
-from vecprop.tabular.reading import Table, is_empty, is_parquet, tidied, tidied_names, without_values
-from vecprop.tabular.spelling import Spelling, import_polars
+from vecprop.tabular.reading import Table, is_parquet, tidied, tidied_names
+from vecprop.tabular.spelling import Spelling, check_spelling, import_polars
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -126,7 +126,7 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
     ValueError
         If it is no Parquet file, or has no rows.
     """
-    source = check_path(path)
+    source, spelling = check_path(path), check_spelling(spelling)
     if not is_parquet(source):
         raise ValueError(
             f"{source} is no Parquet file, which alone can be read in parts; make one of CSV, in little memory: "
@@ -141,13 +141,10 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
     if not rows:
         raise ValueError(f"{source} has only a header ({', '.join(schema.names())}) and no examples")
     known = tidied(Table(polars.DataFrame(schema=schema), source))
-    table = LargeTable(
-        known.frame, source, "parquet", spelling=spelling or Spelling(), categorical=known.categorical,
+    return LargeTable(
+        known.frame, source, "parquet", spelling=spelling, categorical=known.categorical,
         unusable=known.unusable, rows=rows,
     )  # fmt: skip
-    if all(is_empty(block.frame) for block in table.blocks()):
-        raise without_values(table.frame, source)
-    return table
 
 
 def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:

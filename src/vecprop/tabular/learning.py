@@ -36,7 +36,7 @@ from vecprop.tabular import facts
 from vecprop.tabular.kinds import Kind
 from vecprop.tabular.large import LargeTable, write_features
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import Choices, Preparation, Prepared, kinds_of, learn, said_of
+from vecprop.tabular.preparation import Choices, Preparation, Prepared, kinds_of, learn, said_of, spelled
 from vecprop.tabular.reading import Table
 from vecprop.tabular.remarks import about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
@@ -193,7 +193,7 @@ def plan(
     check_text(target, "target")
     check_flag(drop_unlabelled, "drop_unlabelled")
     choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
-    table = choices.spelled(table)
+    table = spelled(table, choices)
     name = table.find(target, "target")
     said = said_of(table, name, choices)
     unlabelled = 0

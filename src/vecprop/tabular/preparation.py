@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vecprop.arguments import check_positive_integer, check_text, check_texts
-from vecprop.tabular.columns import KINDS, MOST_CATEGORIES, Category, Column, Date, Found, Number, check_fields
+from vecprop.tabular.columns import (
+    KINDS,
+    MOST_CATEGORIES,
+    Category,
+    Column,
+    Date,
+    Found,
+    Number,
+    check_fields,
+    fields_of,
+)
 from vecprop.tabular.facts import known_cells
 from vecprop.tabular.kinds import Kind, find_kind
 from vecprop.tabular.reading import Table
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _SHOWN = 20  # names of columns in a line
+_LINES = 60  # of the table of columns
+_WIDE = 70
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ class Preparation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the preparation as what JSON can hold."""
-        columns = [{"kind": c.kind, **asdict(c)} for c in self.columns]
+        columns = [{"kind": c.kind, **fields_of(c)} for c in self.columns]
         return {"columns": columns, "left_out": self.left_out, "missing": list(self.missing)}
 
     @classmethod
@@ -139,10 +151,21 @@ class Preparation:
         return preparation
 
     def __str__(self) -> str:
-        width = max(map(len, (*self.names, *self.left_out)), default=0)
-        lines = [f"  {column.name.ljust(width)}  {column}" for column in self.columns]
-        lines += [f"  {name.ljust(width)}  left out: {reason}" for name, reason in self.left_out.items()]
-        return "\n".join(lines)
+        """Say what each column is taken for, and the option that says otherwise."""
+        rows = [(column.name, str(column), column.otherwise) for column in self.columns]
+        rows += [(name, f"left out: {reason}", _otherwise(reason)) for name, reason in self.left_out.items()]
+        rest = len(rows) - _LINES
+        widths = [max((min(len(row[k]), _WIDE) for row in rows[:_LINES]), default=0) for k in (0, 1)]
+        lines = [
+            f"  {name.ljust(widths[0])}  {what.ljust(widths[1])}  {say}".rstrip() for name, what, say in rows[:_LINES]
+        ]
+        return "\n".join([*lines, *([f"  … and {rest} more, all of them in the report"] if rest > 0 else [])])
+
+
+def _otherwise(reason: str) -> str:
+    """Return the option that takes a column in that was left out."""
+    options = {"names, no categories": "--categorical", "the rows": "--numeric", "names of the examples": "--numeric"}
+    return next((option for words, option in options.items() if reason.endswith(words)), "")
 
 
 def _column(value: Mapping[str, Any]) -> Column:
@@ -199,12 +222,13 @@ class Choices:
         if self.weight is not None:
             check_text(self.weight, "weight")
 
-    def spelled(self, table: Table) -> Table:
-        """Return a table with what is said of its spelling."""
-        formats = (self.date_format,) if isinstance(self.date_format, str) else tuple(self.date_format or ())
-        spelling = table.spelling
-        missing, formats = (*spelling.missing, *self.missing), (*spelling.date_format, *formats)
-        return replace(table, spelling=replace(spelling, missing=missing, date_format=formats))
+
+def spelled(table: Table, choices: Choices) -> Table:
+    """Return a table with what is said of its spelling."""
+    formats = (choices.date_format,) if isinstance(choices.date_format, str) else tuple(choices.date_format or ())
+    said = table.spelling
+    missing, formats = (*said.missing, *choices.missing), (*said.date_format, *formats)
+    return replace(table, spelling=replace(said, missing=missing, date_format=formats))
 
 
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:

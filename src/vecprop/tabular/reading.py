@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_flag, check_integer, check_path, check_text
+from vecprop.arguments import check_flag, check_integer, check_path, check_text, check_texts
 from vecprop.tables import PathLike, infer_delimiter
-from vecprop.tabular.spelling import Form, Spelling, import_polars, label
+from vecprop.tabular.spelling import Form, Spelling, check_spelling, import_polars, label
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -195,6 +195,8 @@ def read(
     if encoding is not None and not (check_text(encoding, "encoding") and encoding.isprintable()):
         raise ValueError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}")
     check_integer(skip, "skip", 0, "an integer from 0 on")
+    spelling = check_spelling(spelling)
+    expected = check_texts(expected, "expected", "names of columns")
     polars = import_polars()
     kind = _kind_of(source)
     if kind in ("parquet", "arrow"):
@@ -205,7 +207,7 @@ def read(
         table = _read_csv(polars, source, delimiter, encoding, header, skip, expected)
     if not len(table):
         raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
-    return replace(_tidied(table), spelling=spelling or Spelling())
+    return replace(tidied(table), spelling=spelling)
 
 
 def _kind_of(source: str) -> str:
@@ -238,13 +240,13 @@ def table_of(given: Any, what: str = "data") -> Table:
         return read(given)
     polars = import_polars()
     if isinstance(given, polars.DataFrame):
-        return _tidied(Table(given, what))
+        return tidied(Table(given, what))
     if hasattr(given, "columns") and hasattr(given, "to_dict"):  # of pandas; polars' own way needs pyarrow
         columns = [_from_pandas(polars, given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
         _check_names([column.name for column in columns], what)
-        return _tidied(Table(polars.DataFrame(columns), what))
+        return tidied(Table(polars.DataFrame(columns), what))
     if hasattr(given, "__arrow_c_stream__"):
-        return _tidied(Table(polars.DataFrame(given), what))
+        return tidied(Table(polars.DataFrame(given), what))
     raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
 
 
@@ -287,6 +289,11 @@ def _read_csv(
         frame = polars.DataFrame(schema=dict.fromkeys(names or (), polars.String))
     except polars.exceptions.PolarsError as error:
         _check_widths(text, delimiter, source, width, skipped)
+        odd = next((k for k, line in enumerate(text.split("\n"), 1 + skipped) if line.count('"') % 2), None)
+        if odd is not None:
+            raise ValueError(
+                f"{source}, line {odd}: not valid CSV: a quote that stands inside a cell, or is not closed"
+            ) from None
         raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
     if frame.height and frame.get_columns()[-1].null_count():  # of a line that is too short polars fills the rest
         _check_widths(text, delimiter, source, width, skipped)
@@ -431,24 +438,6 @@ def _from_pandas(polars: Any, series: Any) -> Any:
 
 
 # --- one form for all ---------------------------------------------------------------------------------------
-
-
-def _tidied(table: Table) -> Table:
-    """Return the table with text stripped, and what is empty as null; ValueError if nothing is left."""
-    found = tidied(table)
-    if is_empty(found.frame):
-        raise without_values(found.frame, table.source)
-    return found
-
-
-def is_empty(frame: pl.DataFrame) -> bool:
-    """Tell whether all the cells are null."""
-    return all(column.null_count() == frame.height for column in frame.get_columns())
-
-
-def without_values(frame: pl.DataFrame, source: str) -> ValueError:
-    """Return the error for a table all of whose cells are null."""
-    return ValueError(f"{source} has no values in it, only names ({', '.join(frame.columns)})")
 
 
 def tidied(table: Table) -> Table:

@@ -79,7 +79,8 @@ def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any], overwrite: bool
 def of_classes(y: npt.NDArray[Any], log_proba: npt.NDArray[Any], classes: npt.NDArray[Any]) -> dict[str, float]:
     """Return the scores of a classification, from ln of the probabilities (m, classes), which are finite.
 
-    The area under the ROC curve is there for two classes only.
+    An example of a class that is not among them is an error of the accuracy, and left out of the other scores. The area
+    under the ROC curve is there for two classes only.
 
     >>> P = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
     >>> found = of_classes(np.array(["a", "b", "b"]), np.log(P), np.array(["a", "b"]))
@@ -97,6 +98,7 @@ class _Counts:
     def __init__(self, classes: npt.NDArray[Any]) -> None:
         self.classes = classes
         self.right, self.true, self.predicted = np.zeros((3, len(classes)), dtype=np.int64)
+        self.unknown = 0
         self.loss = 0.0
         self.ranks: tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]] = ([], [])
 
@@ -104,14 +106,15 @@ class _Counts:
         """Add examples."""
         count = len(self.classes)
         codes = np.minimum(np.searchsorted(self.classes, y), count - 1)
-        if not np.array_equal(self.classes[codes], y):
-            unknown = np.setdiff1d(y, self.classes)
-            raise ValueError(f"the target has classes that training did not have: {', '.join(map(str, unknown))}")
+        known = self.classes[codes] == y
+        if not known.all():
+            self.unknown += int(np.count_nonzero(~known))
+            codes, log_proba = codes[known], log_proba[known]
         predicted = np.argmax(log_proba, axis=1)
         self.right += np.bincount(codes[predicted == codes], minlength=count)
         self.true += np.bincount(codes, minlength=count)
         self.predicted += np.bincount(predicted, minlength=count)
-        self.loss -= float(log_proba[np.arange(len(y)), codes].sum(dtype=np.float64))
+        self.loss -= float(log_proba[np.arange(len(codes)), codes].sum(dtype=np.float64))
         if count == 2:
             ahead = log_proba[:, 1] - log_proba[:, 0]
             for label, kept in enumerate(self.ranks):
@@ -120,9 +123,11 @@ class _Counts:
     def scores(self) -> dict[str, float]:
         """Return them."""
         m, there = self.true.sum(), self.true > 0
+        if not m:
+            raise ValueError("the target has only classes that training did not have")
         recall = self.right[there] / self.true[there]
         found = {
-            "accuracy": float(self.right.sum() / m),
+            "accuracy": float(self.right.sum() / (m + self.unknown)),
             "balanced_accuracy": float(np.mean(recall)),
             "f1_macro": float(np.mean(2 * self.right[there] / (self.true + self.predicted)[there])),
             "log_loss": self.loss / float(m),

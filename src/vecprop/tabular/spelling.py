@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vecprop.arguments import check_choice, check_texts
+from vecprop.arguments import check_choice, check_instance, check_texts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -136,15 +136,23 @@ class Spelling:
         """The decimal sign, as far as it is said."""
         return self.decimal or {",": ".", ".": ","}.get(self.thousands or "")
 
-    def markers(self, name: str, names: Collection[str], target: bool = False) -> frozenset[str]:
-        """Return the texts, in small letters, that stand for a missing value in a column."""
-        said = frozenset(text.lower() for text in _said(self.missing, name, names))
-        return said if "" in said else said | _MARKS | (frozenset() if target else _WORDS)
 
-    def format(self, name: str, names: Collection[str]) -> tuple[str | None, bool]:
-        """Return the format of the dates of a column, if one is given, and whether it is given for this very column."""
-        own = [entry for entry in self.date_format if entry.startswith(f"{name}=")]
-        return next(reversed(_said(self.date_format, name, names)), None), bool(own)
+def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), target: bool = False) -> frozenset[str]:
+    """Return the texts, in small letters, that stand for a missing value in a column."""
+    said = frozenset(text.lower() for text in _said(spelling.missing, name, names))
+    return said if "" in said else said | _MARKS | (frozenset() if target else _WORDS)
+
+
+def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
+    """Return the format of the dates of a column, if one is given, and whether it is given for this very column."""
+    own = [entry for entry in spelling.date_format if entry.startswith(f"{name}=")]
+    return next(reversed(_said(spelling.date_format, name, names)), None), bool(own)
+
+
+def check_spelling(value: Any) -> Spelling:
+    """Return a spelling, for None that of which nothing is said; TypeError for anything else."""
+    checked = check_instance(value, Spelling | None, "spelling", "a tabular.Spelling or None")
+    return Spelling() if checked is None else checked
 
 
 def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
@@ -251,13 +259,32 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
     pattern = _WHEN if format else _CLOCK
     if format:
         day = cells.str.extract(pattern, 1)
-        shape = re.sub("%[A-Za-z]", lambda found: _DIRECTIVES[found[0]], format.replace(".", r"\."))
-        day = _where(day.str.contains(f"^{shape}$"), day).str.to_date(format, strict=False).cast(pl.Int64) * _DAY_MS
+        day = (
+            _where(day.str.contains(f"^{_shape(format)}$"), day).str.to_date(format, strict=False).cast(pl.Int64)
+            * _DAY_MS
+        )
     else:
         day = _where(cells.str.contains(pattern), pl.zeros(len(cells), pl.Int64, eager=True))
     if cells.str.contains(":", literal=True).any():
         day = day + _time(cells, pattern)
     return day.cast(pl.Datetime("ms"))
+
+
+def _shape(format: str) -> str:
+    """Return the pattern of texts with a format of dates: four digits for %Y, which strptime does not ask for."""
+    return re.sub("%[A-Za-z]", lambda found: _DIRECTIVES[found[0]], format.replace(".", r"\."))
+
+
+def formats_of(texts: Sequence[str]) -> list[str]:
+    """Return the formats of dates that one of some texts may have; "" is that of a clock.
+
+    >>> formats_of(["1/2/2024", "13/2/2024 10:30"]), formats_of(["10:30"]), formats_of(["red"])
+    (['%d/%m/%Y', '%m/%d/%Y'], [''], [])
+    """
+    days = {found[1] for found in map(re.compile(_WHEN).match, texts) if found}
+    clock = any(re.match(_CLOCK, text) for text in texts)
+    found = [form for form in DATE_FORMATS if any(re.fullmatch(_shape(form), day) for day in days)]
+    return [*found, *([""] if clock else [])]
 
 
 def may_be_dates(cells: pl.Series) -> pl.Series:

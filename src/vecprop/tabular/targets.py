@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,10 @@ import numpy as np
 from vecprop.arguments import check_choice
 from vecprop.tables import MOST_INTEGER_CLASSES
 from vecprop.tabular import facts
-from vecprop.tabular.columns import check_fields, same_as
+from vecprop.tabular.columns import check_fields, fields_of, same_as
 from vecprop.tabular.kinds import LARGEST, find_kind
 from vecprop.tabular.reading import Table, first_rows
-from vecprop.tabular.spelling import Form, import_polars, label
+from vecprop.tabular.spelling import Form, import_polars, label, markers_of
 from vecprop.tabular.understanding import (
     Wanted,
     is_marker,
@@ -93,7 +93,7 @@ class Target:
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as what JSON can hold."""
-        return asdict(self)
+        return fields_of(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], classes: npt.NDArray[Any] | None) -> Target:
@@ -239,7 +239,7 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form, counted: 
 
 def missing_targets(table: Table, name: str) -> Iterator[npt.NDArray[np.bool_]]:
     """Yield part by part which targets are missing."""
-    markers = table.spelling.markers(name, table.known, target=True)
+    markers = markers_of(table.spelling, name, table.known, target=True)
     for series in table.parts(name):
         missing = series.is_null()
         if series.dtype == import_polars().String:

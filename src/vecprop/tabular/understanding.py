@@ -14,11 +14,13 @@ import numpy as np
 
 from vecprop.tabular.reading import Table
 from vecprop.tabular.spelling import (
-    DATE_FORMATS,
     Form,
     booleans,
     dates,
+    format_of,
+    formats_of,
     import_polars,
+    markers_of,
     may_be_dates,
     numbers,
     readable,
@@ -81,8 +83,8 @@ def gather(table: Table, target: str | None = None) -> dict[str, Evidence]:
     groups: dict[tuple[frozenset[str], str | None], list[str]] = {}
     for name in table.names:
         if table.dtype(name) == pl.String:
-            said = table.spelling.format(name, table.known)[0]
-            groups.setdefault((table.spelling.markers(name, table.known, name == target), said), []).append(name)
+            said = format_of(table.spelling, name, table.known)[0]
+            groups.setdefault((markers_of(table.spelling, name, table.known, name == target), said), []).append(name)
     found = {name: Evidence() for names in groups.values() for name in names}
     for block in table.blocks() if groups else ():
         for (markers, said), names in groups.items():
@@ -120,9 +122,10 @@ def _add(found: Sequence[Evidence], columns: Sequence[pl.Series], markers: Colle
         _add_texts(found, owner[rest], cells.filter(pl.Series(rest)))
     for evidence, number in zip(found, counts[0], strict=True):
         evidence.truth = evidence.truth and (not number or evidence.different <= {0.0, 1.0})
-    dated = plain | rest if said else rest
-    if dated.any():
-        _add_dates(found, owner[dated], cells.filter(pl.Series(dated)), said)
+    dated = plain | rest if said else rest & may_be_dates(cells).fill_null(False).to_numpy()
+    for k in np.unique(owner[dated]):
+        part = slice(k * len(columns[0]), (k + 1) * len(columns[0]))
+        _add_dates(found[k], columns[k].filter(pl.Series((plain | rest)[part] if said else rest[part])), said)
 
 
 def _add_texts(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: pl.Series) -> None:
@@ -139,8 +142,8 @@ def _add_texts(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: p
         frame = pl.DataFrame({"owner": owner, "unit": cells.clear(len(cells)) if units is None else units}).drop_nulls()
         for k, unit, count in frame.group_by("owner", "unit").len().iter_rows():
             found[k].fits[sign, unit] += count
-    for k in owner[(dot != comma).fill_null(False).to_numpy()].tolist():
-        found[k].differ += 1
+    for k, count in zip(*np.unique(owner[(dot != comma).fill_null(False).to_numpy()], return_counts=True), strict=True):
+        found[k].differ += int(count)
     values = dot.fill_null(comma).to_numpy()
     for k in np.unique(owner[np.isfinite(values)]):
         if len(found[k].different) <= _MANY:
@@ -148,31 +151,13 @@ def _add_texts(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: p
             found[k].different.update(np.unique(own[np.isfinite(own)])[: _MANY + 1].tolist())
 
 
-def _add_dates(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: pl.Series, said: str | None) -> None:
-    """Count what formats of dates the cells of each column have; only those that some of its first ones have."""
-    pl = import_polars()
-    first = np.flatnonzero(np.diff(owner, prepend=-1))
-    rank = np.arange(len(owner)) - np.repeat(first, np.diff(first, append=len(owner)))
-    head = cells.filter(pl.Series(rank < _HEAD))
-    head_owner = owner[rank < _HEAD]
-    new = {k for k in owner[first].tolist() if found[k].formats is None}
-    for k in new:
-        found[k].formats = Counter()
-    possible = set() if said is None else set(owner[first].tolist())
-    possible |= set(head_owner[may_be_dates(head).to_numpy()].tolist())
-    for form in dict.fromkeys([*([said] if said else []), *DATE_FORMATS, ""]):
-        tried = possible & new
-        chosen = np.isin(head_owner, list(tried))
-        fits = dates(head.filter(pl.Series(chosen)), form).is_not_null().to_numpy() if tried else np.zeros(0, bool)
-        some = set(head_owner[chosen][fits].tolist()) | {k for k in possible - new if form in (found[k].formats or ())}
-        if not some:
-            continue
-        chosen = np.isin(owner, list(some))
-        fits = dates(cells.filter(pl.Series(chosen)), form).is_not_null().to_numpy()
-        for k, count in zip(*np.unique(owner[chosen][fits], return_counts=True), strict=True):
-            formats = found[k].formats
-            assert formats is not None
-            formats[form] += int(count)
+def _add_dates(found: Evidence, cells: pl.Series, said: str | None) -> None:
+    """Count how many cells of a column have each format of dates; only those that one of its first cells has."""
+    if found.formats is None:
+        said_first = {} if said is None else {said: 0}
+        found.formats = Counter(said_first | dict.fromkeys(formats_of(cells.head(_HEAD).to_list()), 0))
+    for form in found.formats:
+        found.formats[form] += len(cells) - dates(cells, form).null_count()
 
 
 def _one_after_another(columns: Sequence[pl.Series]) -> pl.Series:
@@ -292,7 +277,7 @@ def _number_form(table: Table, found: Evidence, sign: str | None) -> Form:
 
 def _wanted_dates(table: Table, column: Wanted, found: Evidence) -> Form:
     """Return the format of a column that holds dates: what is said, what fits, and of two that fit that of training."""
-    said, _ = table.spelling.format(column.name, table.known)
+    said, _ = format_of(table.spelling, column.name, table.known)
     formats = found.formats or Counter()
     best = max(formats.values(), default=0)
     known = column.format or "%Y-%m-%d"
@@ -305,7 +290,7 @@ def _wanted_dates(table: Table, column: Wanted, found: Evidence) -> Form:
 
 def _form(table: Table, name: str, found: Evidence, sign: str | None, is_target: bool) -> Form:
     """Return how a column is written; `_Mixture` if that cannot be told."""
-    said, own = table.spelling.format(name, table.known)
+    said, own = format_of(table.spelling, name, table.known)
     formats = found.formats or Counter()
     if said is not None and found.known and (own or formats[said] == found.known):
         return Form("date", format=said)
@@ -425,13 +410,13 @@ def _typed(table: Table, names: Sequence[str], form: Form, kept: Mapping[str, Co
     columns = [table.column(name) for name in names]
     together = _one_after_another(columns)
     values = values_of(together, form)
-    markers = table.spelling.markers("", ())
+    markers = markers_of(table.spelling, "", ())
     marked = is_marker(together, markers).fill_null(False).to_numpy() if form.kind == "text" else None
     found = []
     for k, cells in enumerate(columns):
         part = slice(k * len(cells), (k + 1) * len(cells))
         own = values[part].alias(cells.name)
-        said = table.spelling.markers(cells.name, table.known)
+        said = markers_of(table.spelling, cells.name, table.known)
         if form.kind == "text":
             if said != markers or (marked is not None and marked[part].any()):
                 missing = is_marker(own, said) & ~own.is_in(list(kept.get(cells.name, ())))
@@ -476,7 +461,7 @@ def values_of(cells: pl.Series, form: Form) -> pl.Series:
 
 def wrong_cells(table: Table, name: str, form: Form) -> Iterator[tuple[str, Any]]:
     """Yield place and text of each cell that is neither what a form says nor missing."""
-    markers, start = table.spelling.markers(name, table.known), 0
+    markers, start = markers_of(table.spelling, name, table.known), 0
     for cells in table.parts(name):
         bad = values_of(cells, form).is_null() & cells.is_not_null() & ~is_marker(cells, markers)
         for row in bad.fill_null(False).arg_true():
