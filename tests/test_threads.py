@@ -247,16 +247,20 @@ def trained(job):
 
 
 def test_eight_threads_train_as_one(amount, figure):
-    """The threads share recorded programs, worker threads and the BLAS, whose threads they limit."""
-    work = list(jobs())
-    alone = [trained(job) for job in work]
-    rounds, same = amount(2, 60), 0
-    for _ in range(rounds):
-        same += sum(a == b for a, b in zip(in_threads(8, lambda k: trained(work[k])), alone, strict=True))
+    """The threads share recorded programs, worker threads and the BLAS, whose threads they limit.
+
+    On some processors (OpenBLAS's Haswell kernels) a large product has other last bits on two threads of the BLAS than
+    on one, which is what a run gets while another one limits it: here all have one, alone and together.
+    """
+    work, rounds, same = list(jobs()), amount(2, 60), 0
+    with blas.BLAS().single():
+        alone = [trained(job) for job in work]
+        for _ in range(rounds):
+            same += sum(a == b for a, b in zip(in_threads(8, lambda k: trained(work[k])), alone, strict=True))
     assert same == 8 * rounds
     assert not blas._held, "the BLAS has its threads again"
     figure(
-        "8 threads train at the same time, NumPy: bits of parameters, cost and gradients",
+        "8 threads train at the same time, NumPy, one thread of the BLAS: bits of parameters, cost and gradients",
         f"{same} of {8 * rounds} as one after the other",
         "all",
     )

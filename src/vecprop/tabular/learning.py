@@ -240,6 +240,8 @@ class _Examples(NamedTuple):
 
 
 def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
+    from vecprop.estimators.labels import name_classes  # with scikit-learn, whose import is no part of the time
+
     begin = time.perf_counter()
     task = plan.target.task
     y, classes = plan.target.coded(plan.table)
@@ -282,8 +284,6 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     }
     predicted = predictions(estimator, X_test)
     if classes is not None:  # it was fitted to their numbers
-        from vecprop.estimators.labels import name_classes
-
         remarks += about_classes(classes, y_known, y_test, predicted)
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from vecprop.arguments import check_choice
 from vecprop.tables import MOST_INTEGER_CLASSES
 from vecprop.tabular import facts
-from vecprop.tabular.columns import check_fields, fields_of, same_as
+from vecprop.tabular.columns import check_fields, fields_of
 from vecprop.tabular.kinds import LARGEST, find_kind
 from vecprop.tabular.reading import Table, first_rows
 from vecprop.tabular.spelling import Form, import_polars, label, markers_of
@@ -53,7 +53,7 @@ class Target:
 
     def values(self, table: Table) -> npt.NDArray[Any]:
         """Return the targets (m,): numbers or labels; ValueError at the first that is missing or of another kind."""
-        return np.concatenate(list(self._parts(table)))
+        return np.concatenate(list(self.parts(table)))
 
     def coded(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
         """Return the targets as numbers (m,), of a classification those of the classes, and the classes, sorted.
@@ -63,16 +63,16 @@ class Target:
         if self.task == "regression":
             return self.values(table), None
         found: set[Any] = set()
-        for part in self._parts(table):
+        for part in self.parts(table):
             found.update(np.unique(part).tolist())
         classes = np.array(sorted(found), dtype=bool if self.truth else np.int64 if self.whole else str)
         codes, start = np.empty(len(table), np.min_scalar_type(max(len(classes) - 1, 0))), 0
-        for part in self._parts(table):
+        for part in self.parts(table):
             codes[start : start + len(part)] = np.searchsorted(classes, part)
             start += len(part)
         return codes, classes
 
-    def _parts(self, table: Table) -> Iterator[npt.NDArray[Any]]:
+    def parts(self, table: Table) -> Iterator[npt.NDArray[Any]]:
         """Yield the numbers or the labels."""
         if self.name not in table.names:
             table.find(self.name, "target") if self.name in table.unusable else None
@@ -154,55 +154,53 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
         raise ValueError(
             f"{table.source}: the target {name!r} holds dates; name another target, or make numbers of it, such as days"
         )
-    counted = facts.counts_of_labels(table, name)
-    if _is_truth(table, name, form, counted):
+    if table.dtype(name) == import_polars().Boolean or (form.kind == "boolean" and _is_truth(table, name)):
         found = Target(name, "classification", "it is true or false", truth=True)
-    elif form.kind == "number" and name not in table.categorical:
-        found = _of_numbers(table, name, task, form, counted)
-    else:
-        found = _of_text(table, name, task, counted)
-    _refuse_constant(table, found, counted)
+        counted = {str(value) for part in found.parts(table) for value in np.unique(part)}
+        _refuse_constant(table, found, len(counted))
+        return found
+    numeric = form.kind == "number" and name not in table.categorical
+    return (_of_numbers if numeric else _of_text)(table, name, task, form)
+
+
+def _is_truth(table: Table, name: str) -> bool:
+    """Tell whether texts are true and false, and no labels of somebody's own such as yes and no."""
+    return {cell.lower() for cell in facts.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
+
+
+def _refuse_constant(table: Table, target: Target, different: int) -> None:
+    if different < 2:
+        what = "class" if target.task == "classification" else "value"
+        value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
+        raise ValueError(
+            f"{table.source}: the target {target.name!r} has only one {what}, {value!r}: there is nothing to learn"
+        )
+
+
+def _is_whole(labels: Iterable[str]) -> bool:
+    """Tell whether all the labels are whole numbers, written as such: 01 is not."""
+    pl = import_polars()
+    return bool(pl.Series(list(labels), dtype=pl.String).str.contains(_WHOLE).all())
+
+
+def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
+    if task == "regression":
+        as_kind(table, name, "number", form.decimal).column(name)  # says which cell is none
+    m, count = len(table), facts.count_texts(table, name)
+    if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
+        head = next(facts.known_cells(table, name))
+        raise ValueError(
+            f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
+            f"{first_rows(head.head(3).to_list(), 2)}: these are no classes; name another target, or say "
+            "--task classification"
+        )
+    labels = sorted(facts.counts_of_labels(table, name))
+    found = Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}")
+    _refuse_constant(table, found, len(labels))
     return found
 
 
-def _is_truth(table: Table, name: str, form: Form, counted: Mapping[str, int]) -> bool:
-    """Tell whether a column holds true and false: as its type, or as words that are no labels of somebody's own."""
-    if table.dtype(name) == import_polars().Boolean:
-        return True
-    return form.kind == "boolean" and {cell.lower() for cell in counted} <= {"true", "false", "1", "0"}
-
-
-def _refuse_constant(table: Table, target: Target, counted: Mapping[str, int]) -> None:
-    key = str if target.task == "classification" and not target.truth else same_as(counted)
-    if len({key(cell).lower() if target.truth else key(cell) for cell in counted}) > 1:
-        return
-    what = "class" if target.task == "classification" else "value"
-    value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
-    raise ValueError(
-        f"{table.source}: the target {target.name!r} has only one {what}, {value!r}: there is nothing to learn"
-    )
-
-
-def _is_whole(counted: Mapping[str, int]) -> bool:
-    """Tell whether all the labels of a column are whole numbers, and none is written in two ways."""
-    pl = import_polars()
-    return bool(pl.Series(list(counted), dtype=pl.String).str.contains(_WHOLE).all())
-
-
-def _of_text(table: Table, name: str, task: str | None, counted: Mapping[str, int]) -> Target:
-    if task == "regression":
-        as_kind(table, name, "number", ".").column(name)  # says which cell is none
-    count, m = len(counted), len(table)
-    if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
-        raise ValueError(
-            f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
-            f"{first_rows(sorted(counted), 2)}: these are no classes; name another target, or say "
-            "--task classification"
-        )
-    return Target(name, "classification", f"it has {count} classes: {first_rows(sorted(counted))}")
-
-
-def _of_numbers(table: Table, name: str, task: str | None, form: Form, counted: Mapping[str, int]) -> Target:
+def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target:
     numeric = as_kind(table, name, "number", form.decimal)
     found = facts.as_numbers(numeric, name)
     if found.infinite:
@@ -213,28 +211,31 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form, counted: 
             "more; divide them, or leave these rows out"
         )
     distinct = facts.different_numbers(numeric, name)
-    padded = any(cell.lstrip("+-").startswith("0") and cell.lstrip("+-0").isdecimal() for cell in counted)
     if task is None:
         task = "classification" if found.whole and len(distinct) <= MOST_INTEGER_CLASSES else "regression"
-        kind = find_kind(numeric, name)
-        if task == "regression" and len(distinct) > 1 and kind.kind == "left out":
+        kind = find_kind(numeric, name) if task == "regression" and len(distinct) > 1 else None
+        if kind is not None and kind.kind == "left out":
             raise ValueError(
                 f"{table.source}: the target {name!r} is nothing to be learned: {kind.reason}; name another target, or "
                 "say --task regression"
             )
     if task == "regression":
         words = "whole numbers" if found.whole else "numbers"
-        return Target(name, task, f"it has {len(distinct)} different {words}", decimal=form.decimal)
+        target = Target(name, task, f"it has {len(distinct)} different {words}", decimal=form.decimal)
+        _refuse_constant(table, target, len(distinct))
+        return target
     if not found.whole and len(distinct) > MOST_INTEGER_CLASSES:
         raise ValueError(
             f"{table.source}: the target {name!r} has {len(distinct)} different numbers, too many for classes; say "
             "--task regression"
         )
-    if padded or not found.whole:
-        return Target(name, task, f"it has {len(counted)} classes: {first_rows(sorted(counted))}")
-    whole = _is_whole(counted)
-    shown = [label(float(value)) for value in distinct[:4]] if whole else sorted(counted)
-    return Target(name, task, f"it has {len(distinct)} classes: {first_rows(shown)}", whole)
+    labels = sorted(facts.counts_of_labels(table, name))  # with all their digits and leading zeros
+    whole = _is_whole(labels)
+    if whole:
+        labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
+    target = Target(name, task, f"it has {len(labels)} classes: {first_rows(labels)}", whole)
+    _refuse_constant(table, target, len(labels))
+    return target
 
 
 def missing_targets(table: Table, name: str) -> Iterator[npt.NDArray[np.bool_]]:
