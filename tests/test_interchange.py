@@ -1,4 +1,4 @@
-"""Networks of scikit-learn and PyTorch as ours and back: they predict the same, go on training, and refuse the rest."""
+"""Networks of scikit-learn and PyTorch as ours and back: they predict the same, and what cannot be is refused."""
 
 import doctest
 import pickle
@@ -178,12 +178,11 @@ def test_partial_fit_with_all_classes_named_first():
     assert ours.t_ == 65
 
 
-# Going on, with an optimizer that remembers nothing
+# From scikit-learn it goes on, with an optimizer that remembers nothing
 
 PLAIN = {"solver": "sgd", "nesterovs_momentum": False, "learning_rate_init": 0.25, "batch_size": 60, "alpha": 0.0}
 
 
-@pytest.mark.parametrize("convert", [from_sklearn, lambda model: to_sklearn(from_sklearn(model))])
 @pytest.mark.parametrize(
     ("cls", "y"),
     [
@@ -194,37 +193,27 @@ PLAIN = {"solver": "sgd", "nesterovs_momentum": False, "learning_rate_init": 0.2
         (theirs.MLPRegressor, NUMBERS["two"]),
     ],
 )
-def test_partial_fit_goes_on_from_the_layers(cls, y, convert):
+def test_partial_fit_goes_on_from_the_layers(cls, y):
     """The first step is -α dW: nothing is left of the steps before, nor of what conversion did."""
     model = fitted(cls, X, y, hidden_layer_sizes=(5,), **PLAIN)
-    ours, converted = from_sklearn(model), convert(model)
+    ours = from_sklearn(model)
     Y = ours._encode(y, "more").astype(float)
     _, grads = ours.network_.gradients(ours.params_, X.T, Y)
-    before = [c.copy() for c in converted.coefs_]
-    converted.partial_fit(X, y)
-    for coef, was, (dW, _) in zip(converted.coefs_, before, grads, strict=True):
+    before = [c.copy() for c in ours.coefs_]
+    ours.partial_fit(X, y)
+    for coef, was, (dW, _) in zip(ours.coefs_, before, grads, strict=True):
         assert_close((was - coef) / 0.25, dW.T, 1e-11)
 
 
-@pytest.mark.parametrize("convert", [from_sklearn, lambda model: to_sklearn(from_sklearn(model))])
 @pytest.mark.parametrize("cls", [theirs.MLPClassifier, theirs.MLPRegressor])
-def test_early_stopping_gives_back_no_worse_layers(cls, convert):
+def test_early_stopping_gives_back_no_worse_layers(cls):
     model = fitted(cls, X, CLASSES["binary"], early_stopping=True, warm_start=True)
     model.best_validation_score_ = 2.0  # none will be better
-    converted = convert(model)
-    before = [c.copy() for c in converted.coefs_]
-    converted.fit(X, CLASSES["binary"])
-    for coef, was in zip(converted.coefs_, before, strict=True):
+    ours = from_sklearn(model)
+    before = [c.copy() for c in ours.coefs_]
+    ours.fit(X, CLASSES["binary"])
+    for coef, was in zip(ours.coefs_, before, strict=True):
         np.testing.assert_array_equal(coef, was)
-
-
-def test_a_poisson_regressor_whose_rate_at_zero_overflows():
-    model = fitted(theirs.MLPRegressor, X, np.abs(NUMBERS["one"]), loss="poisson", early_stopping=True)
-    model.intercepts_[-1][:] = 1e4
-    back = to_sklearn(from_sklearn(model))
-    assert_same_layers(back, model)
-    back.set_params(warm_start=True, early_stopping=False)
-    assert back.out_activation_ == "exp" and back.loss == "poisson"
 
 
 # From ours
@@ -251,7 +240,6 @@ def test_our_classifiers(kind, options, dtype):
         assert_close(model.predict_proba(x).astype(dtype), ours.predict_proba(x), BOUNDS[dtype])
     back = from_sklearn(model)
     assert_close(back.predict_proba(x).astype(dtype), ours.predict_proba(x), BOUNDS[dtype])
-    model.set_params(warm_start=True, max_iter=2).fit(x, y)
 
 
 @pytest.mark.parametrize(
@@ -285,21 +273,6 @@ def test_features_far_from_zero_keep_their_digits_in_float32():
     model = to_sklearn(ours)
     assert {c.dtype for c in model.coefs_} == {np.dtype("float64")}
     assert_close(model.predict(x).astype("float32"), ours.predict(x), 1e-6)
-
-
-@pytest.mark.parametrize(
-    ("solver", "expected"),
-    [
-        (vp.Adam(0.02, 0.8, 0.9, 1e-6), {"solver": "adam", "learning_rate_init": 0.02, "beta_1": 0.8, "beta_2": 0.9}),
-        (vp.SGD(0.03, 0.5, False), {"solver": "sgd", "learning_rate_init": 0.03, "momentum": 0.5}),
-        (vp.GradientDescent(0.04), {"solver": "sgd", "learning_rate_init": 0.04, "momentum": 0.0}),
-        (vp.LBFGS(tolerance=0.5), {"solver": "lbfgs", "tol": 0.5}),
-        (vp.RMSProp(0.01), {"solver": "adam", "learning_rate_init": 0.001}),
-    ],
-)
-def test_optimizers_that_scikit_learn_has(solver, expected):
-    found = to_sklearn(fitted(MLPRegressor, X, NUMBERS["one"], solver=solver)).get_params()
-    assert {name: found[name] for name in expected} == expected
 
 
 def test_lbfgs_in_float32_goes_on_in_jax(jax_backend):

@@ -1,7 +1,7 @@
 """Fitted networks of scikit-learn as ours, and ours as scikit-learn's.
 
-Of scikit-learn's estimators only what is public is read and written. The private state that they need to predict and to
-go on training is made by scikit-learn itself, in fits of one epoch to made-up examples.
+Of scikit-learn's estimators only what is public is read and written, but for the label binarizer of a classifier, with
+which it turns outputs into labels.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from vecprop.activations import Activation, Exp, Identity, ReLU, Sigmoid, Tanh
@@ -22,9 +23,7 @@ from vecprop.estimators.regressor import MLPRegressor
 from vecprop.estimators.training import Progress, random_state_of, seeds_from
 from vecprop.network import Network
 from vecprop.normalization import InputScale, fold_input
-from vecprop.optimizers import SGD, Adam, GradientDescent
 from vecprop.propagation import Layer, Params
-from vecprop.quasi_newton import LBFGS
 from vecprop.results import Best, History, TrainingState
 from vecprop.validation import check_params
 
@@ -35,9 +34,6 @@ _THEIR_ACTIVATIONS: dict[Activation, str] = {
     ReLU(): "relu",
 }
 _UNKNOWN = float("nan")
-# A learning rate at which nothing moves: the smallest number that is positive.
-_STANDSTILL = 5e-324
-_COPIES = 4  # of each made-up example: enough to split off a validation set with every class in it
 
 
 def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
@@ -98,7 +94,10 @@ def to_sklearn(estimator: Any) -> Any:
     `scale` becomes a part of the first layer and `scale_target` of the last one, in float64; then all of the network is
     float64, since in float32 features with means far from zero would lose their digits. What acts in training only
     (dropout, class weights, a loss such as Huber's, …) is left out; parameters that scikit-learn does not know have its
-    defaults. `fit` with `warm_start` and `partial_fit` go on from the layers, with an optimizer that starts anew.
+    defaults, `solver` and `learning_rate` too where they are objects of ours.
+
+    It predicts, and is not for `partial_fit` or `fit` with `warm_start`: scikit-learn's private state for these is not
+    there. Go on training with ours and convert again.
 
     Of a model that has seen one class only, scikit-learn's `predict_proba` has two columns, ours one.
 
@@ -133,14 +132,18 @@ def to_sklearn(estimator: Any) -> Any:
     theirs, ours = _pair_of(estimator, 1, "vecprop.estimators")
     net, params = folded(estimator)
     model = theirs(**_their_parameters(estimator, theirs, ours, net))
-    _prepare(model, net, params, _made_up_targets(estimator), estimator.t_)
+    model.coefs_ = [np.array(W.T, order="C") for W, _ in params]
+    model.intercepts_ = [np.array(b[:, 0]) for _, b in params]
+    if ours is MLPClassifier:
+        model._label_binarizer = _label_binarizer(estimator._labels, estimator.n_outputs_)
+        model.classes_ = model._label_binarizer.classes_
+    names = ["n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "n_iter_", "t_", "loss_"]
+    if model.solver != "lbfgs":  # with it scikit-learn has none of these
+        names += ["best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"]
     if hasattr(estimator, "feature_names_in_"):
-        model.feature_names_in_ = estimator.feature_names_in_.copy()
-    _put_layers(model, params)
-    model.out_activation_ = estimator.out_activation_
-    for name in ("n_iter_", "t_", "loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"):
-        if hasattr(model, name):  # with "lbfgs" it has no curves
-            setattr(model, name, deepcopy(getattr(estimator, name)))
+        names.append("feature_names_in_")
+    for name in names:
+        setattr(model, name, deepcopy(getattr(estimator, name)))
     return model
 
 
@@ -266,10 +269,10 @@ def _take_history(estimator: Any, model: Any) -> None:
 def _their_parameters(estimator: Any, theirs: Any, ours: Any, net: Network) -> dict[str, Any]:
     """Return the parameters of scikit-learn's estimator, or raise an error that names what it cannot be."""
     given = {name: deepcopy(getattr(estimator, name)) for name in _shared_parameters(theirs, ours)}
-    given |= _their_solver(estimator.solver)
     given["activation"] = _their_activation(net, estimator.activation)
-    if not isinstance(estimator.learning_rate, str):
-        del given["learning_rate"]
+    for name in ("solver", "learning_rate"):
+        if not isinstance(given[name], str):
+            del given[name]
     if ours is MLPClassifier:
         return given
     if net.output not in (Identity(), Exp()):
@@ -299,80 +302,9 @@ def _their_activation(net: Network, given: Any) -> str:
     return str(names.pop())
 
 
-def _their_solver(given: Any) -> dict[str, Any]:
-    """Return scikit-learn's parameters for a solver, its default for an optimizer that it does not have."""
-    if isinstance(given, str):
-        return {"solver": given}
-    if type(given) is LBFGS:
-        return {"solver": "lbfgs", "tol": given.tolerance}
-    if type(given) is GradientDescent:
-        return {"solver": "sgd", "learning_rate_init": given.learning_rate, "momentum": 0.0}
-    if type(given) is SGD:
-        return {
-            "solver": "sgd",
-            "learning_rate_init": given.learning_rate,
-            "momentum": given.momentum,
-            "nesterovs_momentum": given.nesterov,
-        }
-    if type(given) is Adam:
-        return {
-            "solver": "adam",
-            "learning_rate_init": given.learning_rate,
-            "beta_1": given.beta1,
-            "beta_2": given.beta2,
-            "epsilon": given.epsilon,
-        }
-    return {"solver": "adam"}
-
-
-def _made_up_targets(estimator: Any) -> Any:
-    """Return targets (n,) or (n, n_L) of as many examples of every class; of a regression zeros."""
-    outputs = estimator.n_outputs_
-    if not isinstance(estimator, MLPClassifier):
-        return np.zeros(2 * _COPIES if outputs == 1 else (2 * _COPIES, outputs))
-    labels = estimator._labels
+def _label_binarizer(labels: Labels, outputs: int) -> Any:
+    """Return scikit-learn's label binarizer, fitted to these labels."""
     if labels.kind != "multilabel":
-        return np.repeat(labels.classes, _COPIES)
-    indicators = np.repeat([[0] * outputs, [1] * outputs], _COPIES, axis=0)
-    return csr_matrix(indicators) if labels.sparse else indicators
-
-
-def _prepare(model: Any, net: Network, params: Params, y: Any, seen: int) -> None:
-    """Let scikit-learn make its private state: for labels, of early stopping, and an optimizer that has seen nothing.
-
-    After early stopping scikit-learn puts back the best layers, which it remembers in private: so one epoch, at a
-    standstill, is watched with the layers that there are to be. The optimizer is that of the last fit, and its memory
-    is of zeros: all layers are zero then, each class is as frequent as the others, and so no gradient is left. Its rate
-    may depend on how many examples were seen.
-    """
-    n, own = y.shape[0], model.get_params()
-    X = csr_matrix((n, net.sizes[0]), dtype=params[0].W.dtype)
-    made_up = {
-        "hidden_layer_sizes": net.sizes[1:-1],
-        "max_iter": 1,
-        "batch_size": n,
-        "random_state": 0,
-        "verbose": False,
-        "validation_fraction": 0.5,
-        "warm_start": True,
-    }
-    if "loss" in own:
-        made_up["loss"] = "squared_error"  # its gradient is finite where that of an exponential overflows
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nothing converges in one epoch
-        model.set_params(**made_up, learning_rate_init=_STANDSTILL).fit(X, y)
-        if own["solver"] != "lbfgs":
-            if own["early_stopping"]:
-                _put_layers(model, params)
-                model.best_validation_score_ = -np.inf
-                model.fit(X, y)
-            _put_layers(model, tuple(Layer(*(np.zeros_like(a) for a in layer)) for layer in params))
-            model.best_loss_, model.t_ = np.inf, seen
-            model.set_params(learning_rate_init=own["learning_rate_init"], early_stopping=False).fit(X, y)
-    model.set_params(**own)
-
-
-def _put_layers(model: Any, params: Params) -> None:
-    """Set scikit-learn's coefs_ and intercepts_, arrays of their own."""
-    model.coefs_ = [np.array(W.T, order="C") for W, _ in params]
-    model.intercepts_ = [np.array(b[:, 0]) for _, b in params]
+        return LabelBinarizer().fit(np.repeat(labels.classes, 2))  # twice, else it warns of a regression's targets
+    indicators = np.repeat([[0], [1]], outputs, axis=1)
+    return LabelBinarizer().fit(csr_matrix(indicators) if labels.sparse else indicators)
