@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -266,13 +267,14 @@ def test_which_mistakes_there_are_depends_on_the_sizes():
 @pytest.mark.parametrize("numbers", [True, False])
 def test_the_text(net, numbers):
     explanation = vp.explain(net, 3, l2=0.1, numbers=numbers)
-    lines = str(explanation).splitlines()
-    assert max(map(len, lines)) <= 100, max(lines, key=len)
-    assert " ".join(" ".join(lines[:2]).split()).startswith(f"{net}, m = 3, λ = 0.1")
-    assert numbers == any("numbers  " in line for line in lines) == explanation.has_numbers
-    for line in explanation.program.splitlines() if len(net.sizes) < 8 else []:
-        assert f"    {line}" in lines, "the program stands in it as it can be copied"
-    for claim in re.findall(rf"{SHAPE} [@+*-] {SHAPE} -> {SHAPE}", str(explanation)):
+    text, lines = explanation.to_markdown(), [line.strip() for line in str(explanation).splitlines()]
+    assert max(map(len, str(explanation).splitlines())) <= 80, max(lines, key=len)
+    assert " ".join(" ".join(lines[:3]).split()).startswith(f"N{str(net)[1:]}, m = 3, λ = 0.1")
+    assert numbers == ("Z1 =" in lines) == explanation.has_numbers
+    assert f"```python\n{explanation.program}\n```" in text, "the program stands in it as it can be copied"
+    for line in explanation.program.splitlines():
+        assert line in lines or len(line) > 78
+    for claim in re.findall(rf"{SHAPE} [@+*-] {SHAPE} -> {SHAPE}", text):
         assert resulting_shape(claim) == shape_of(claim.partition(" -> ")[2])
 
 
@@ -290,26 +292,30 @@ def test_large_numbers_and_matrices():
     net = vp.Network((30, 2), output="identity")
     params, X, Y, _ = make_problem(net, 20)
     text = str(vp.explain(net, params=params, X=1e7 * X, Y=Y, numbers=True))
-    assert max(map(len, text.splitlines())) <= 100 and "…" in text and "e+0" in text
+    assert max(map(len, text.splitlines())) <= 80 and "…" in text and "e+0" in text
+    matrices = re.findall(r"^ \[ .*$", text, flags=re.MULTILINE)
+    assert matrices and all(row.endswith(" ]") for row in matrices), "no row is broken"
 
 
-def test_wide_layers_stay_within_100_columns():
+def test_wide_layers_stay_within_80_columns():
     text = str(vp.explain(vp.Network((784, 128, 10), output="softmax"), 5000))
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     assert "sum of (128, 5000) over axis 1, keepdims -> (128, 1)" in text
 
 
 def test_a_deep_network_stays_short():
     deep = vp.explain((5,) * 41, m=7)
     assert len(deep.steps) == 40 * 2 + 1 + 1 + 40 * 4 - 2
-    text = str(deep)
+    text = deep.to_markdown()
+    below = [str(e).partition("How to read it")[2].splitlines() for e in (deep, vp.explain((5,) * 61, m=7))]
+    assert len(below[0]) == len(below[1]) > 100, "what is printed below the title does not grow with the depth"
     assert "layers 3 to 38 repeat the same steps" in text
     assert len(text.splitlines()) < 300 and "dW40 = (1/m) dZ40 A39ᵀ" in text and "dW1 = dZ1 @ X.T / m" in text
 
 
 def test_reasons_are_given_once():
     explanation = vp.explain((3, 4, 5, 1), m=100)
-    assert str(explanation).count("no transpose is needed") == 1
+    assert explanation.to_markdown().count("no transpose is needed") == 1
     assert explanation["Z3"].reason.count("no transpose is needed") == 1, "each step has its own"
 
 
@@ -331,6 +337,12 @@ def test_markdown(net):
     for table in tables:
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table}
         assert len(columns) == 1 and re.fullmatch(r"\|( --- \|)+", table[1]), table
+
+
+def test_without_rich_the_text_is_the_markdown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    explanation = vp.explain((2, 3, 1))
+    assert str(explanation) == explanation.to_markdown()
 
 
 def test_as_a_dictionary():
@@ -355,8 +367,8 @@ def test_defaults():
     assert vp.explain((3, 4, 1)).m == 5, "the first from 3 on that is no layer's size"
     assert vp.explain((2, 2, 1)).m == 3
     assert vp.explain((7, 2, 1)).has_numbers is False and vp.explain((6, 2, 1)).has_numbers is True
-    assert "also the size of a layer" in str(vp.explain((3, 4, 1), 4))
-    assert "their W is square" in str(vp.explain((2, 2, 1)))
+    assert "also the size of a layer" in vp.explain((3, 4, 1), 4).to_markdown()
+    assert "their W is square" in vp.explain((2, 2, 1)).to_markdown()
 
 
 @pytest.mark.parametrize(
@@ -396,6 +408,16 @@ def test_the_command():
     out, _ = vecprop("explain", 4, 5, 3, "--hidden", "relu", "--output", "softmax", "--numbers", "--seed", 3, "--l2", 2)
     net = vp.Network((4, 5, 3), hidden="relu", output="softmax")
     assert out == f"{vp.explain(net, numbers=True, seed=3, l2=2.0)}\n"
+
+
+def test_the_command_sets_it_in_colours_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    out, _ = vecprop("explain", 3, 4, 1, "--m", 100)
+    plain = [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", out).splitlines()]
+    assert "\x1b[1" in out and max(map(len, plain)) <= 80
+    assert " ".join("\n".join(plain).split()) == " ".join(str(vp.explain((3, 4, 1), 100)).split())
 
 
 def test_the_command_in_other_forms():

@@ -8,7 +8,7 @@ import typer
 import vecprop
 from vecprop.cli import FAILED, models
 from vecprop.cli.models import Force
-from vecprop.cli.output import Commands, error, note, print_json, reason
+from vecprop.cli.output import Commands, console, error, note, print_json, reason
 
 app = typer.Typer(
     cls=Commands,
@@ -204,12 +204,17 @@ def explain(
     Example: vecprop explain 3 4 1 --m 100 --activation tanh
     """
     from vecprop.cli import explain as explanations
+    from vecprop.explanation.markdown import WIDTH
 
     explanation = explanations.explanation(sizes, m, hidden, output, loss, l2, numbers, seed, json and markdown)
     if json:
         print_json(explanation.to_dict())
+    elif markdown:
+        typer.echo(explanation.to_markdown(), nl=False)
+    elif (terminal := console()).is_terminal:
+        terminal.print(explanation, width=WIDTH, soft_wrap=False)
     else:
-        typer.echo(explanation.to_markdown() if markdown else explanation, nl=not markdown)
+        typer.echo(explanation)
 
 
 for command, short_help in (

@@ -1,16 +1,30 @@
-"""An explanation as Markdown, for a notebook or a page."""
+"""An explanation as Markdown, and that set as text for a terminal."""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator, Sequence
 
 from vecprop.explanation import words
 from vecprop.explanation.parts import Explanation, Step
 
+WIDTH = 80  # columns of the text for a terminal
+
 
 def render(explanation: Explanation) -> str:
     """Return the whole text."""
     return "\n".join(_lines(explanation)) + "\n"
+
+
+def as_text(explanation: Explanation) -> str:
+    """Return the Markdown as rich sets it, without colours."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False).print(explanation)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines).strip())
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
@@ -34,16 +48,15 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield from _table(words.PRODUCT_COLUMNS, rows)
     if explanation.has_numbers:
         yield from ("", words.verdict(explanation))
+    yield from ("", "## Common mistakes", "", "Each was tried with NumPy on these shapes.")
     happens = words.what_happens(explanation)
-    yield from ("", "## Common mistakes", "", "Each was tried with NumPy on these shapes.", "")
-    yield from _table(
-        ("written", "instead of", "what happens", "why"),
-        [
-            (_code(mistake.wrong), _code(mistake.right), _text(happens[mistake.wrong]), _text(mistake.reason))
-            for _, mistakes in words.by_outcome(explanation)
-            for mistake in mistakes
-        ],
-    )
+    for title, mistakes in words.by_outcome(explanation):
+        yield from ("", f"### {title[0].upper()}{title[1:]}", "")
+        for mistake in mistakes:  # two spaces at the end break the line
+            yield f"- {_code(mistake.wrong)}  "
+            yield f"  instead of {_code(mistake.right)}  "
+            yield f"  {_text(happens[mistake.wrong])}  "
+            yield f"  {_text(mistake.reason)}"
     yield from ("", "## The whole as a program", "")
     program = _block(explanation.program.splitlines(), "python")
     yield from [words.no_program(explanation)] if words.is_deep(explanation) else program
@@ -54,23 +67,23 @@ def _steps(explanation: Explanation) -> Iterator[str]:
     full = words.shown_in_full(explanation)
     titles = {"forward": "Forward pass", "cost": "Cost", "backward": "Backward pass"}
     phase = ""
-    rows: list[tuple[str, str, str]] = []
+    like_before: list[str] = []
     for i, step in enumerate(explanation.steps, start=1):
-        if rows and (step.phase != phase or step.name in full):
-            yield from ("", *_table(("", "NumPy", "shapes"), rows))
-            rows = []
+        if like_before and (step.phase != phase or step.name in full):
+            yield from ("", *_block(like_before, "python"))
+            like_before = []
         if step.phase != phase:
             phase = step.phase
             yield from ("", f"## {titles[phase]}")
         if step.name in full or explanation.has_numbers:
             yield from _step(i, step, step.name in full)
         elif not words.left_out(explanation, step, full):
-            shapes = "<br>".join(_code(part.shapes) for part in step.operations)
-            rows.append((str(i), "<br>".join(_code(line) for line in step.code.splitlines()), shapes))
-        elif not rows or "…" not in rows[-1][1]:
-            rows.append(("", words.omission(explanation), ""))
-    if rows:
-        yield from ("", *_table(("", "NumPy", "shapes"), rows))
+            shapes = [part.shapes for part in step.operations if "/ m" not in part.shapes]
+            like_before += [f"# {i}. {', '.join(shapes)}", *step.code.splitlines()]
+        elif not like_before or "…" not in like_before[-1]:
+            like_before.append(f"# {words.omission(explanation)}")
+    if like_before:
+        yield from ("", *_block(like_before, "python"))
 
 
 def _step(i: int, step: Step, reason: bool) -> Iterator[str]:

@@ -164,9 +164,19 @@ class Explanation:
         raise KeyError(f"{name!r} is no step of this explanation; there are {', '.join(s.name for s in self.steps)}")
 
     def __str__(self) -> str:
-        from vecprop.explanation.terminal import render
+        """Return the Markdown as text 80 columns wide where `rich` is installed, else as it is."""
+        from vecprop.explanation.markdown import as_text
 
-        return render(self)
+        try:
+            return as_text(self)
+        except ImportError:
+            return self.to_markdown()
+
+    def __rich__(self) -> Any:
+        """Return what rich prints for it."""
+        from rich.markdown import Markdown
+
+        return Markdown(self.to_markdown())
 
     def to_markdown(self) -> str:
         """Return the explanation as Markdown, for a notebook or a page."""

@@ -23,7 +23,7 @@ RULES = (
     "of "
     "the layer before.",
 )
-_LARGEST_MATRIX = 7  # rows and columns printed; of a larger one the first ones and the last
+_LARGEST_MATRIX = 6  # rows and columns printed, which fit into 80 columns; of a larger one the first ones and the last
 _MOST_FULL_LAYERS = 6
 
 
