@@ -6,7 +6,6 @@ lets one of them happen; `dies_at` lets it happen in a process of its own that e
 
 import contextlib
 import errno
-import fcntl
 import os
 import warnings
 from collections import Counter
@@ -15,10 +14,8 @@ from unittest import mock
 
 from vecprop import atomic
 
-# What a save asks of the system. `os` and `fcntl` of vecprop.atomic stand for it: everything goes through them.
-CALLS = (
-    "stat", "open", "flock", "listdir", "lstat", "chmod", "write", "fsync", "link", "replace", "unlink", "close",
-)  # fmt: skip
+# What a save asks of the system. `os` of vecprop.atomic stands for it: everything goes through that.
+CALLS = ("stat", "open", "chmod", "write", "fsync", "link", "replace", "unlink", "close")
 ERRORS = ("EIO", "ENOSPC", "EACCES", "EROFS")
 EXIT_CODE = 77
 
@@ -82,10 +79,7 @@ class _Calls:
 def injected(fault=None, exits=os._exit):
     """Let a fault happen in whatever `write_atomically` writes meanwhile; gives the list of the calls as they come."""
     seen = []
-    with (
-        mock.patch.object(atomic, "os", _Calls(os, seen, fault, exits)),
-        mock.patch.object(atomic, "fcntl", _Calls(fcntl, seen, fault, exits)),
-    ):
+    with mock.patch.object(atomic, "os", _Calls(os, seen, fault, exits)):
         yield seen
 
 

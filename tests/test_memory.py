@@ -10,7 +10,7 @@ import pytest
 
 import vecprop as vp
 from helpers import backend_or_skip
-from vecprop import main_memory, memory
+from vecprop import main_memory, memory, training
 from vecprop.streaming.examples import StreamedExamples
 
 pytestmark = pytest.mark.reliability
@@ -153,6 +153,39 @@ def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(ba
         vp.fit(K, X, Y, epochs=1, seed=range(64), backend=backend, dtype="float32")
 
 
+def test_a_batch_that_is_normalized_counts_as_a_whole(backend, monkeypatch):
+    """Its mean and variance are those of all its examples, so it does not go in blocks, whatever block_size says."""
+    monkeypatch.setattr(memory, "free_swap", lambda: 0)
+    monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**27)
+    monkeypatch.setattr(type(backend), "has_gpu", False)
+    net = vp.Network((2, 512, 512, 1))
+    X, Y = vp.datasets.xor(m=40_000)
+    for block_size in ("auto", 256):
+        with pytest.raises(
+            vp.OutOfMemoryError, match=r"takes about 626 MiB for 40000 examples.*batch_size=\d+ fits\.$"
+        ) as e:
+            vp.fit(net, X, Y, epochs=1, backend=backend, dtype="float32", batch_norm=True, block_size=block_size)
+        assert e.value.argument == "batch_size" and e.value.wanted == 4 * 1025 * 40_000
+    few, options = (X[:, :4096], Y[:, :4096]), {"batch_norm": True, "batch_size": e.value.columns}
+    assert np.isfinite(vp.fit(net, *few, epochs=1, backend=backend, **options).history["cost"][0])
+
+
+@pytest.mark.parametrize("where", ["_start", "prepare"])
+def test_before_the_training_begins_fewer_examples_are_the_remedy(monkeypatch, where):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(type(vp.get_backend("numpy")), "free_memory", lambda _: 2**20)
+    X, Y = vp.datasets.xor(m=64_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, where, full)
+        with pytest.raises(
+            vp.OutOfMemoryError, match=r"X and Y and their copies .*: give fit at most 2048 examples"
+        ) as e:
+            vp.fit(vp.Network((2, 3, 1)), X, Y, epochs=1, batch_size=4)
+    assert (e.value.argument, e.value.columns, e.value.free) == ("X", 2048, 2**20)
+
+
 @pytest.mark.parametrize("window", ["auto", 4000, 2000])
 def test_examples_in_files_count_a_window_at_a_time(monkeypatch, window):
     """Of 64 000 examples of 1 KiB those of a window are in memory, four times."""
@@ -182,8 +215,8 @@ def test_what_is_in_memory(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 3)))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     in_memory = [np.ones((2, 3)), [[1.0]], scipy_sparse.csc_array(np.ones((2, 3))), np.array(mapped)]
-    assert all(memory._is_in_memory(x) for x in in_memory)
-    assert not any(memory._is_in_memory(x) for x in (mapped, np.asarray(mapped).T, vp.rows(mapped)))
+    assert all(training._is_in_memory(x) for x in in_memory)
+    assert not any(training._is_in_memory(x) for x in (mapped, np.asarray(mapped).T, vp.rows(mapped)))
 
 
 def test_what_is_free():

@@ -1,42 +1,43 @@
 """What `use_backend` and `use_precision` chose: for the rest of the program, or for a block in one thread or task.
 
-A lasting choice is one for all threads. That of a `with` block is kept in a context variable, so that other threads
-and asyncio tasks do not see it. Where both were made, the later one counts.
+The choice of a `with` block is kept in a context variable, so that other threads and asyncio tasks do not see it, and
+counts there before those for the program. A choice for the program counts at once in its own thread and in threads
+started later, and in those that run already when it is certain that no `with` follows: its value was dropped, shown,
+or used in its own thread.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-# For so long (seconds) a choice made elsewhere and not yet dropped may be about to become that of a block.
-_UNDECIDED = 0.02
-
 _lock = threading.Lock()
-_lasting: dict[str, list[_Made]] = {}  # the last one counts
+_lasting: dict[str, tuple[_Made, ...]] = {}  # the last one counts
 _blocks: ContextVar[tuple[_Made, ...]] = ContextVar("vecprop_choices", default=())  # innermost last
 
 
 class _Made:
-    """A choice as it is remembered: the setting and its value, when and by whom it was made."""
-
-    __slots__ = ("choice", "ends", "made", "setting", "thread", "value")
+    """A choice as it is remembered: the setting and its value, by whom it was made, and whether a block may follow."""
 
     def __init__(self, setting: str, value: Any, choice: Choice, ends: bool) -> None:
         self.setting, self.value, self.ends = setting, value, ends
         self.choice = weakref.ref(choice)
-        self.thread = threading.get_ident()
-        self.made = time.monotonic()
+        self.maker = threading.get_ident()
+        self.running = weakref.WeakSet(threading.enumerate())  # which may see it as a block's, and not for the program
+        self.certain = False
 
-    def is_undecided(self) -> bool:
-        """Tell whether another thread has made it only now, and may use it with `with` next."""
-        young = time.monotonic() - self.made < _UNDECIDED
-        return young and self.thread != threading.get_ident() and self.choice() is not None
+    def is_dropped(self) -> bool:
+        return self.choice() is None
+
+    def counts_here(self) -> bool:
+        """Tell whether this thread sees it as a choice for the program."""
+        if threading.get_ident() == self.maker:
+            self.certain = True
+        return self.certain or self.is_dropped() or threading.current_thread() not in self.running
 
 
 class Choice:
@@ -47,8 +48,10 @@ class Choice:
         self._entered: list[_Made] = []
         self._made: _Made | None = _Made(setting, value, self, ends=False)
         with _lock:
-            # what is older than a choice that lasts is not asked for again; but this one may yet be withdrawn
-            _lasting[setting] = [*_lasting.get(setting, [])[-_MOST_UNDECIDED:], self._made]
+            before = _lasting.get(setting, ())
+            # one that is dropped is never withdrawn, so what was chosen before it never counts again
+            dropped = [i for i, made in enumerate(before) if made.is_dropped()]
+            _lasting[setting] = (*before[dropped[-1] if dropped else 0 :], self._made)
         inside = _blocks.get()
         if any(block.setting == setting for block in inside):  # it counts here, too, being later than the block
             _blocks.set((*inside, self._made))
@@ -58,7 +61,7 @@ class Choice:
         inside = _blocks.get()
         if made is not None:
             with _lock:
-                _lasting[self._setting] = [other for other in _lasting.get(self._setting, []) if other is not made]
+                _lasting[self._setting] = tuple(other for other in _lasting.get(self._setting, ()) if other is not made)
             inside = tuple(block for block in inside if block is not made)
         self._entered.append(_Made(self._setting, self._value, self, ends=True))
         _blocks.set((*inside, self._entered[-1]))
@@ -74,13 +77,11 @@ class Choice:
         _blocks.set(inside)
 
     def __repr__(self) -> str:
+        if self._made is not None:
+            self._made.certain = True
         holds = "for its block" if self._made is None else "for the rest of the program"
         value = getattr(self._value, "name", self._value)
         return f"<vecprop: {self._setting} {value!r} {holds}; `with` ends it with a block>"
-
-
-# Choices that other threads may be about to use with `with`, at one moment.
-_MOST_UNDECIDED = 64
 
 
 def current(setting: str) -> Any:
@@ -88,13 +89,10 @@ def current(setting: str) -> Any:
     for block in reversed(_blocks.get()):
         if block.setting == setting:
             return block.value
-    while True:
-        made = _lasting.get(setting)
-        if not made:
-            return None
-        if not made[-1].is_undecided():
-            return made[-1].value
-        time.sleep(_UNDECIDED / 20)
+    for made in reversed(_lasting.get(setting, ())):
+        if made.counts_here():
+            return made.value
+    return None
 
 
 def clear() -> None:

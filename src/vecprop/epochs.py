@@ -145,7 +145,7 @@ def _batch_gradients(
         stages, _ = _stages(run, params, inputs, w, m, columns, X)
         return propagation.gradients(stages, params[: len(run.net.activations)], X, Y, w, m=m)  # type: ignore[arg-type]
 
-    if run.block_size is not None and not any(run.normalized):
+    if run.block_size is not None:
         J, grads = run.backend.sum_blocks(part, run.block_size, X, Y, w, columns)
         return J, grads, []
     stages, norms = _stages(run, params, inputs, w, m, columns, X)

@@ -1,5 +1,6 @@
 """`Network`: what a network is (sizes, activations, loss), and the core's functions as methods that check."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +13,14 @@ from vecprop.arguments import check_instance, check_positive_integer, check_size
 from vecprop.backend import Backend
 from vecprop.initializers import draw_layers
 from vecprop.losses import get_loss
-from vecprop.memory import reports_out_of_memory, require_memory, wait_if_large
+from vecprop.memory import Demand, columns_of, reports_out_of_memory, require_memory, wait_if_large
 from vecprop.namespaces import Array
 from vecprop.propagation import Layer, Params
 from vecprop.selection import get_backend, get_precision
 from vecprop.shapes import ShapeTable, shape_table
 from vecprop.streams import check_seeds
 from vecprop.validation import (
+    Checked,
     check_block_size,
     check_examples,
     check_inputs,
@@ -169,6 +171,7 @@ class Network:
         and how, and OutOfMemoryError with the number of columns that fit.
         """
         checked = check_params(self, params)
+        _require_memory(self, "forward", checked, columns_of(X))
         with checked.backend.scope(checked.dtype, get_precision()):
             X = check_inputs(self, checked, X)
             A = compiled_output(self, checked.backend, checked.params, X)
@@ -190,6 +193,7 @@ class Network:
         The parameters are those of `gradients`.
         """
         checked = check_params(self, params)
+        _require_memory(self, "cost", checked, columns_of(X))
         with checked.backend.scope(checked.dtype, get_precision()):
             data, lam = check_examples(self, checked, X, Y, sample_weight), check_l2(l2)
             block_size = _forward_block(checked.backend, data[0])
@@ -246,6 +250,7 @@ class Network:
         """
         checked = check_params(self, params)
         block_size = check_block_size(block_size)
+        _require_memory(self, "gradients", checked, columns_of(X))
         with checked.backend.scope(checked.dtype, get_precision()):
             X, Y, w = check_examples(self, checked, X, Y, sample_weight)
             lam = check_l2(l2)
@@ -254,10 +259,11 @@ class Network:
                 whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
                 block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
             if block_size is None or int(block_size) >= X.shape[-1]:
-                require_memory(self, checked.backend, X.shape[-1], np.dtype(checked.dtype).itemsize)
+                _require_memory(self, "gradients", checked, X.shape[-1], begins=True)
                 compiled = checked.backend.compile(propagation.gradients, static=(0,))
                 J, grads = compiled(self, checked.params, X, Y, w, lam)
             else:
+                _require_memory(self, "gradients", checked, int(block_size), begins=True)
                 blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
                 J, grads = blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)
             wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, J)
@@ -322,6 +328,36 @@ def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
 def check_network(net: object, argument: str = "net") -> Network:
     """Return the network, or raise TypeError that names the argument."""
     return check_instance(net, Network, argument, "a Network")  # type: ignore[no-any-return]
+
+
+def pass_demand(net: Network, name: str, dtype: str, networks: int, columns: int, argument: str, advice: str) -> Demand:
+    """State the memory that a pass forward and backward takes, of K networks together."""
+    itemsize = np.dtype(dtype).itemsize * networks
+    return Demand(
+        f"{name} of {net}",
+        2 * net.numbers_per_example * itemsize,  # every number and its gradient
+        columns,
+        argument,
+        advice,
+        4 * net.parameter_count * itemsize,  # with gradients and what Adam remembers
+        "train fewer networks at once" if networks > 1 else "make the layers smaller",
+    )
+
+
+def activation_bytes(net: Network, dtype: str, networks: int, columns: int) -> int:
+    """Return the bytes of the activations that a pass keeps for its way back."""
+    return sum(net.sizes[1:]) * columns * np.dtype(dtype).itemsize * networks
+
+
+def _require_memory(net: Network, name: str, checked: Checked, columns: int, begins: bool = False) -> None:
+    """Say what a method takes; where its pass begins, raise MemoryError if that cannot be had."""
+    networks = math.prod(checked.stack)
+    argument, advice = "X", f"Give {name} at most {{columns}} columns of X at a time."
+    if name == "gradients":
+        argument, advice = "block_size", "block_size={columns} fits, and computes the same."
+    demand = pass_demand(net, name, checked.dtype, networks, columns, argument, advice)
+    least = activation_bytes(net, checked.dtype, networks, columns) if begins else 0
+    require_memory(checked.backend, demand._replace(least=least))
 
 
 def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:

@@ -114,9 +114,10 @@ def check_backend_name(name: object) -> None:
 def use_backend(name: str | Backend) -> Choice:
     """Choose the backend for the rest of the program, or, as a context manager, for the block.
 
-    A call by itself holds in all threads that have not chosen with `with`, those that run already included. A block
-    holds in its own thread, or asyncio task, alone. A thread started inside a block begins without its choice: start it
-    with `contextvars.copy_context().run`, or give it `backend=`. Parameters and errors are those of `get_backend`.
+    A call by itself holds in all threads that have not chosen with `with`, those that run already included; where its
+    value is kept, in those from when it is shown, or next used in its own thread. A block holds in its own thread, or
+    asyncio task, alone. A thread started inside a block begins without its choice: start it with
+    `contextvars.copy_context().run`, or give it `backend=`. Parameters and errors are those of `get_backend`.
 
     >>> with use_backend("numpy") as backend:
     ...     get_backend() is backend

@@ -26,9 +26,11 @@ from vecprop.evaluation import Judge, plain_layers
 from vecprop.examples import Prepared, Reading, prepare, require_one_device
 from vecprop.flat import layout
 from vecprop.loop import Plan
-from vecprop.memory import reports_out_of_memory, require_memory
+from vecprop.main_memory import map_of
+from vecprop.memory import Demand, columns_of, reports_out_of_memory, require_memory
 from vecprop.moving import floating_name
-from vecprop.network import Network, check_network
+from vecprop.namespaces import is_array
+from vecprop.network import Network, activation_bytes, check_network, pass_demand
 from vecprop.normalization import InputScale, fold_input, initial, unfold_input
 from vecprop.optimizers import Elementwise, Optimizer, check_optimizer
 from vecprop.options import (
@@ -45,12 +47,15 @@ from vecprop.quasi_newton import LBFGS, minimize
 from vecprop.results import FitResult, TrainingState
 from vecprop.schedules import CONSTANT
 from vecprop.selection import check_precision, get_backend, get_precision
+from vecprop.sparse import is_sparse
 from vecprop.stopping import EarlyStopping
 from vecprop.streaming.examples import StreamedExamples, check_window
 from vecprop.streams import check_seeds
 from vecprop.team import Team
 from vecprop.trees import map_tree
 from vecprop.validation import Checked, check_block_size, check_finite_params, check_params, dtype_name
+
+_COPIES = 4  # of the data: as given, in the dtype and order of the backend, in the order of an epoch
 
 
 @reports_out_of_memory
@@ -246,7 +251,9 @@ def fit(
     seeds = check_seeds(seed)
     networks = count_networks(seeds, optimizer, l1, l2, params)
     target = target if devices is None else target.over(devices, networks)
-    checked = _start(net, target, params, init, seeds, networks, _training_dtype(dtype, params, X))
+    dtype = _training_dtype(dtype, params, X)
+    require_memory(target, _demand_of_data(net, dtype, networks or 1, X, window))
+    checked = _start(net, target, params, init, seeds, networks, dtype)
     with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if target.team.count > 1:
             target.team.require_same(
@@ -264,7 +271,7 @@ def fit(
             target = target.laid_out(examples.counts)
             checked, examples = replace(checked, backend=target), _moved(examples, target)
         run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
-        require_memory(net, target, run.block_size or run.batch_size, np.dtype(checked.dtype).itemsize, networks or 1)
+        require_memory(target, _demand(run, optimizer, dtype, networks or 1, examples, window))
         penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
         progress = progress if target.team.index == 0 else False
         plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
@@ -479,7 +486,9 @@ def _run(
         size = m if batch_size is None else min(check_positive_integer(batch_size, "batch_size"), m)
     check_batches(options, optimizer, m, size)
     block = check_block_size(block_size)
-    if block == "auto":
+    if any(options.normalized):
+        block = None  # the mean and the variance are those of the whole batch
+    elif block == "auto":
         block = None if checked.stack else backend.auto_block(size, units, itemsize)
     scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, options.normalized, strict=False) if n]
     apart = getattr(optimizer, "decays_weights_alone", False)
@@ -499,6 +508,42 @@ def _run(
         options.dropout,
         options.clip_norm,
     )
+
+
+def _is_in_memory(X: Any) -> bool:
+    """Tell whether X is an array of numbers in memory, or lists of them."""
+    return map_of(X) is None and (isinstance(X, list | tuple) or is_array(X) or is_sparse(X))
+
+
+def _demand_of_data(net: Network, dtype: str, networks: int, X: Any, window: int | str) -> Demand:
+    """State the memory that bringing the parameters and the data to the backend takes."""
+    advice = "Give fit at most {columns} examples at a time, and go on with state=result.state."
+    m = columns_of(X)
+    demand = pass_demand(net, "fit", dtype, networks, m, "X", advice)
+    return _with_data(demand, net, dtype, m, None if _is_in_memory(X) else window)
+
+
+def _with_data(demand: Demand, net: Network, dtype: str, m: int, window: int | str | None) -> Demand:
+    """Add the data: all of them, or those of a window where they are read from a file."""
+    example = _COPIES * (net.sizes[0] + net.sizes[-1]) * np.dtype(dtype).itemsize
+    if window is None:
+        return demand._replace(example=example, held=m)
+    # a window of the library's own choice is small
+    return demand._replace(example=example, held=0 if isinstance(window, str) else min(m, window), held_by="window")
+
+
+def _demand(run: Run, optimizer: Optimizer, dtype: str, networks: int, examples: Prepared, window: int | str) -> Demand:
+    """State the memory that the training takes, and which argument makes it less."""
+    columns = run.block_size or run.batch_size
+    argument, advice = "block_size", "block_size={columns} fits, and computes the same"
+    if any(run.normalized):
+        argument, advice = "batch_size", "batch_size={columns} fits"
+    elif not isinstance(optimizer, LBFGS):
+        advice += "; batch_size={columns} as well, in steps of its own"
+    demand = pass_demand(run.net, "fit", dtype, networks, columns, argument, f"{advice}.")
+    least = activation_bytes(run.net, dtype, networks, columns)
+    streamed = isinstance(examples.data[0], StreamedExamples)
+    return _with_data(demand._replace(least=least), run.net, dtype, run.m, window if streamed else None)
 
 
 def _plan(
