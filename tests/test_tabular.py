@@ -89,6 +89,11 @@ def test_blanks_and_lines_without_values(file):
     assert table.column("a").to_list() == ["1", None, "2"], "a row of delimiters is one whose values are missing"
 
 
+def test_quotes_after_a_blank_are_quotes(file):
+    table = tabular.read(file('a, "b, c"\n1, "x, ""y"""\n\n2,  "z"\n'))
+    assert table.names == ["a", "b, c"] and table.column("b, c").to_list() == ['x, "y"', "z"] and table.blank == 1
+
+
 def test_lines_are_those_of_an_editor(file):
     table = tabular.read(file('a,b\n1,"two\nlines"\n\n3,x\n4,y\n'))
     assert [table.place(row, "b").split(",")[1] for row in range(3)] == [" line 2", " line 5", " line 6"]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from vecprop.arguments import check_positive_integer
 from vecprop.columns import Columns
 from vecprop.losses import CrossEntropy
+from vecprop.namespaces import array_namespace
 from vecprop.network import Network
 from vecprop.streaming.order import Range, Windows, regular
 from vecprop.streaming.sources import Chosen, InexactError, Source
@@ -213,6 +213,7 @@ class StreamedExamples(Columns):
 
     def _check_targets(self, start: int, stop: int, Y: Host) -> None:
         self._require_finite(1, start, stop, Y)
+        xp = array_namespace(Y)
         if not self.net.loss.valid_targets(xp, Y):
             where = self._where(1, start, stop)
             raise ValueError(f"{self.prefix}{self.net.loss.describe_invalid(xp, Y)}; found {where}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from vecprop import metrics
+from vecprop.namespaces import array_namespace
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,7 +56,7 @@ class _Mean(Tally):
     def add(self, A: Host, Y: Host, w: Host | None) -> None:
         weight = float(Y.shape[-1]) if w is None else float(w.sum(dtype=np.float64))
         if weight > 0:
-            self.sum = self.sum + np.asarray(self.metric(xp, A, Y, w), dtype=np.float64) * weight
+            self.sum = self.sum + np.asarray(self.metric(array_namespace(Y), A, Y, w), dtype=np.float64) * weight
             self.weight += weight
 
     @property

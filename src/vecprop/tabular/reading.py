@@ -270,6 +270,8 @@ def _read_csv(
         text, skipped, delimiter = text[said.end() :], skipped + 1, delimiter or said[1]
     if delimiter is None:
         delimiter = infer_delimiter(text)
+    if re.search(rf'(?m)(?:^|{re.escape(delimiter)}) +"', text):
+        text = _without_blanks_before_quotes(text, delimiter)
     head = [cells for _, cells in islice(_records(text, delimiter, source), 50) if any(map(str.strip, cells))]
     if not head:
         raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
@@ -316,6 +318,18 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
     if delimiter == " ":
         text = re.sub("[ \t]+", " ", re.sub("(?m)^[ \t]+|[ \t]+$", "", text))
     return text, skip
+
+
+def _without_blanks_before_quotes(text: str, delimiter: str) -> str:
+    r"""Return a CSV text whose quotes stand where polars looks for them.
+
+    >>> _without_blanks_before_quotes('1, "x, y"', ",")
+    '1,"x, y"\n'
+    """
+    written = io.StringIO()
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows(records)
+    return written.getvalue()
 
 
 def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool:
