@@ -800,3 +800,10 @@ def test_same_seed_same_model_and_other_seeds_others():
     assert (first != second).any(), "a RandomState goes on"
     again = classifier(random_state=np.random.RandomState(0)).fit(X, NAMES).coefs_[0]
     np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.filterwarnings("error")
+def test_targets_that_are_all_equal_give_no_warning():
+    X = np.random.default_rng(0).standard_normal((10, 2))
+    for seed in range(8):  # some of them reach max_iter
+        MLPRegressor(early_stopping=True, validation_fraction=0.2, random_state=seed).fit(X, np.ones(10))

@@ -458,6 +458,8 @@ class Training(Parameters):
                 '(scale="standard")'
             )
         elif not is_lbfgs(self) and result.stopped == "epochs" and not self._has_own_schedule():
+            if self.early_stopping and baseline <= np.finfo(float).eps:
+                return  # of targets that are all equal the loss falls towards 0 for ever, and nothing is to be learned
             message = (
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet."
