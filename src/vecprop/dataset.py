@@ -3,18 +3,31 @@
 Data stands in columns, as everywhere in vecprop: X is (n_x, m), one example per column, and Y is (n_y, m).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecprop import streams, tables
+from vecprop import streams
 from vecprop.arguments import check_choice, check_instance, check_real, check_text, check_texts
 from vecprop.splitting import divide
-from vecprop.tables import Task
 
+Task: TypeAlias = Literal["binary", "classification", "regression"]
+
+TASKS: tuple[Task, ...] = ("binary", "classification", "regression")
+MOST_INTEGER_CLASSES = 20  # a target of more different integers is a regression unless told
 _SPLIT = 100  # the stream of the splits (`vecprop.streams.generator`), far from those of the core
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a finite number; Python's own '1_000' is none."""
+    try:
+        return "_" not in text and math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +80,7 @@ class Dataset:
             object.__setattr__(self, argument, value)
         if self.X.shape[1] != self.Y.shape[1]:
             raise ValueError(f"X and Y must have one column per example, got X {self.X.shape} and Y {self.Y.shape}")
-        check_choice(self.task, "task", tables.TASKS)
+        check_choice(self.task, "task", TASKS)
         check_text(self.name, "name")
         rows = {
             "feature_names": self.X.shape[0],

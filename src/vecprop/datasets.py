@@ -8,19 +8,22 @@ Every function returns a `Dataset`, which unpacks as `X, Y`.
 ((2, 400), (1, 400))
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecprop import streams, tables
-from vecprop.arguments import check_integer, check_real, check_size
+from vecprop import streams
+from vecprop.arguments import check_choice, check_flag, check_integer, check_path, check_real, check_size
+from vecprop.dataset import MOST_INTEGER_CLASSES, TASKS, Task, is_number
 from vecprop.dataset import Dataset as Dataset
 from vecprop.dataset import standardize as standardize
 from vecprop.errors import unknown_name
-from vecprop.tables import PathLike, Target, Task
+
+PathLike: TypeAlias = str | os.PathLike[str]
 
 # The streams of this module (`vecprop.streams.generator`), far from those of the core.
 _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
@@ -351,13 +354,13 @@ def diabetes() -> Dataset:
 
 def from_csv(
     path: PathLike,
-    target: Target = -1,
+    target: str | int | Sequence[str | int] = -1,
     delimiter: str | None = None,
     header: bool | None = None,
     task: Task | None = None,
     classes: Sequence[str | float] | None = None,
 ) -> Dataset:
-    r"""Read a CSV file of numbers (UTF-8), one example per line, into columns.
+    r"""Read a CSV file of numbers (UTF-8), one example per line, into columns; polars reads it.
 
     Parameters
     ----------
@@ -385,6 +388,8 @@ def from_csv(
         unknown column or class (with the nearest known one): the message has file, line and column.
     TypeError
         If `target` is neither an index nor a name nor a list of them.
+    ImportError
+        Without polars: pip install "vecprop[cli]".
 
     Examples
     --------
@@ -399,7 +404,43 @@ def from_csv(
     >>> data.Y, data.target_names
     (array([[1., 0., 1.]]), ('lily', 'rose'))
     """
-    return _from_table(tables.read_csv(path, target, delimiter, header), path, task, classes)
+    from vecprop.tabular.reading import read  # here: generated data is to load no models of tables
+    from vecprop.tabular.spelling import import_polars, markers_of
+
+    header = None if header is None else check_flag(header, "header")
+    table = read(path, delimiter, header=False)
+    if table.kind != "csv":
+        raise ValueError(f"path must be a CSV file, got {table.source}, which is {table.kind}")
+    first = [cell or "" for cell in table.frame.row(0)]
+    if header is None:
+        header = any(first) and not any(map(is_number, first))
+    skipped = int(header)  # the rows of `table` that are no examples
+    names = [cell if header and cell else f"column {i}" for i, cell in enumerate(first)]
+    targets = _positions(target, names, table.source)
+    rows = table.frame[skipped:]
+    if not len(rows):
+        raise ValueError(
+            f"{table.source} has only a header ({', '.join(names)}) and no examples; if line 1 is an example, pass "
+            "header=False"
+        )
+    features = [i for i in range(len(names)) if i not in targets]
+    X = rows[:, features].cast(import_polars().Float64, strict=False).to_numpy()  # NaN where a cell is no number
+    for row, k in np.argwhere(~np.isfinite(X))[:1].tolist():
+        cell = rows[row, features[k]] or ""
+        place = table.place(row + skipped, names[features[k]])
+        if cell.lower() in markers_of(table.spelling, names[features[k]]):
+            raise ValueError(f"{place}: the value is missing ({cell!r}); fill it in, or leave out the line")
+        raise ValueError(
+            f"{place}: {cell!r} is not a finite number such as 1.5; code words as numbers, leave the column out, or "
+            "name it as target= if it holds the labels (header= says whether line 1 holds names)"
+        )
+
+    def column(i: int) -> _Column:
+        texts = [cell or "" for cell in rows[:, i]]
+        return _text_column(names[i], texts, lambda row: table.place(row + skipped, names[i]))
+
+    Y, target_names, task = _encoded([column(i) for i in targets], task, classes)
+    return Dataset(X.T, Y, Path(path).stem, tuple(names[i] for i in features), target_names, task)
 
 
 def from_npy(
@@ -443,14 +484,203 @@ def from_npy(
     >>> data.X.tolist(), data.Y.tolist(), data.task
     ([[1.0, 3.0], [2.0, 4.0]], [[0.5, 1.5]], 'regression')
     """
-    return _from_table(tables.read_npy(x_path, y_path, target, examples), x_path, task, classes)
+    if not isinstance(examples, str) or examples not in ("rows", "columns"):
+        raise ValueError(f"examples must be 'rows' or 'columns', got {examples!r}")
+    place = f"x_path {check_path(x_path, 'x_path')!r}"
+    X = _load(x_path, place, "(m, n_x)" if examples == "rows" else "(n_x, m)", (2,))
+    X = _finite(X if examples == "rows" else X.T, place, "feature")
+    names = [f"feature {i}" for i in range(X.shape[1])]
+    if y_path is None:
+        targets = _positions(target, names, place)
+        Y, target_names = X[:, targets], [names[i] for i in targets]
+        X, names = np.delete(X, targets, axis=1), [name for name in names if name not in target_names]
+    else:
+        place = f"y_path {check_path(y_path, 'y_path')!r}"
+        Y = _load(y_path, place, "(m,) or (m, n_y)" if examples == "rows" else "(m,) or (n_y, m)", (1, 2))
+        Y = _fitting(Y, examples, X, place)
+        target_names = [f"target {i}" for i in range(Y.shape[1])]
+
+    def where(row: int) -> str:
+        return f"{place}, example {row}"
+
+    columns = [
+        _text_column(name, [str(cell).strip() for cell in values], where)
+        if Y.dtype.kind == "U"
+        else _Column(name, values, where)
+        for name, values in zip(target_names, Y.T, strict=True)
+    ]
+    coded, classes_or_names, task = _encoded(columns, task, classes)
+    return Dataset(X.T, coded, Path(x_path).stem, tuple(names), classes_or_names, task)
 
 
-def _from_table(
-    table: tables.Table, path: PathLike, task: Task | None, classes: Sequence[str | float] | None
-) -> Dataset:
-    Y, target_names, task = tables.encode_targets(table.targets, task, classes)
-    return Dataset(table.features.T, Y, Path(path).stem, table.feature_names, target_names, task)
+def _positions(target: object, names: Sequence[str], source: str) -> list[int]:
+    """Return the indices of the target columns."""
+    wanted = list(target) if isinstance(target, list | tuple) else [target]
+    positions, width = [], len(names)
+    for one in wanted:
+        if isinstance(one, str):
+            if one not in names:
+                raise ValueError(f"target, {source}: {unknown_name('column', one, names)}")
+            if names.count(one) > 1:
+                raise ValueError(
+                    f"target={one!r}: {source} has {names.count(one)} columns of this name; give the index"
+                )
+            positions.append(names.index(one))
+        elif not isinstance(one, int | np.integer) or isinstance(one, bool):
+            raise TypeError(f"target must be a column's name or index, or a list of them, got {one!r}")
+        elif not -width <= one < width:
+            raise ValueError(f"target must be from {-width} to {width - 1}: {source} has {width} columns, got {one}")
+        else:
+            positions.append(int(one) % width)
+    if not positions or len(set(positions)) < len(positions):
+        raise ValueError(f"target must name at least one column and none twice, got {target!r}")
+    if len(positions) == width:
+        raise ValueError(
+            f"{source}: target={target!r} takes all columns ({width}) and leaves no feature; name fewer, or "
+            "pass delimiter= if the columns were not told apart"
+        )
+    return positions
+
+
+def _load(path: PathLike, place: str, wanted: str, ranks: tuple[int, ...]) -> NDArray[Any]:
+    """Return the array of a file, or raise an error for what is no .npy, empty, or of another rank."""
+    try:
+        with open(path, "rb") as file:
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{place} does not exist (looked from {os.getcwd()})") from None
+    except (ValueError, EOFError) as error:  # no .npy, cut short, or pickled objects
+        raise ValueError(f"{place} cannot be read as a .npy file of numbers, as np.save writes it: {error}") from None
+    if array.ndim not in ranks or not array.size:
+        raise ValueError(f"{place} must hold an array {wanted} with something in it, got shape {array.shape}")
+    return array
+
+
+def _finite(values: NDArray[Any], place: str, what: str) -> NDArray[np.float64]:
+    """Return the array as float64, or raise ValueError for another kind or a value that is not finite."""
+    if values.dtype.kind not in "biuf":
+        text = " or text labels" if what == "target" else ""
+        raise ValueError(f"{place} must hold real numbers{text}, got dtype {values.dtype}")
+    numbers = values.astype(np.float64)
+    for i, j in np.argwhere(~np.isfinite(numbers))[:1].tolist():
+        raise ValueError(
+            f"{place}, example {i}, {what} {j}: the value is {numbers[i, j]}; replace it by a finite number, or "
+            "leave out the example"
+        )
+    return numbers
+
+
+def _fitting(Y: NDArray[Any], examples: str, X: NDArray[Any], place: str) -> NDArray[Any]:
+    """Return the targets one example per row, (m, n_y), or raise ValueError if they do not fit X (m, n_x)."""
+    rows = Y[:, np.newaxis] if Y.ndim == 1 else Y if examples == "rows" else Y.T
+    if len(rows) != len(X):
+        other = "columns" if examples == "rows" else "rows"
+        hint = f"; if X holds one example per {other[:-1]}, pass examples={other!r}" if len(Y) == X.shape[1] else ""
+        raise ValueError(f"{place} holds {len(rows)} examples (shape {Y.shape}) and x_path holds {len(X)}{hint}")
+    return rows if rows.dtype.kind == "U" else _finite(rows, place, "target")
+
+
+# --- targets ------------------------------------------------------------------------------------------------
+
+
+class _Column(NamedTuple):
+    """A target column: its numbers, or its texts where not all of them are numbers, and where example i stands."""
+
+    name: str
+    values: NDArray[np.float64] | list[str]
+    place: Callable[[int], str]
+
+
+def _text_column(name: str, texts: list[str], place: Callable[[int], str]) -> _Column:
+    """Return the column, or raise ValueError where a target is missing. 'none' and '?' may well be classes."""
+    missing = next((i for i, text in enumerate(texts) if text.lower() in ("", "nan")), None)
+    if missing is not None:
+        raise ValueError(
+            f"{place(missing)}: the target is missing ({texts[missing]!r}); fill it in, or leave out the example"
+        )
+    return _Column(name, np.array(texts, dtype=np.float64) if all(map(is_number, texts)) else texts, place)
+
+
+def _encoded(
+    columns: Sequence[_Column], task: Task | None, classes: Sequence[str | float] | None
+) -> tuple[NDArray[np.float64], tuple[str, ...], Task]:
+    """Return Y (n_y, m), the names of its classes or rows, and the task, inferred where it is None."""
+    if task is not None:
+        check_choice(task, "task", TASKS)
+    if classes is not None and (
+        not isinstance(classes, Sequence)
+        or isinstance(classes, str)
+        or not all(isinstance(label, str | int | float | np.generic) for label in classes)
+    ):
+        raise TypeError(f"classes must be a list of labels, each a text or a number, got {classes!r}")
+    if len(columns) == 1:
+        task = task or _inferred(columns[0], classes)
+        if task != "regression":
+            return _encoded_classes(columns[0], task, classes)
+    if classes is not None:
+        raise ValueError(f"classes are for one target column with labels, got classes={classes!r} for a regression")
+    Y, names = np.stack([_numbers(column) for column in columns]), tuple(column.name for column in columns)
+    one_hot = len(columns) > 1 and bool(((Y == 0) | (Y == 1)).all() and (Y.sum(axis=0) == 1).all())
+    if task == "binary" or (task == "classification" and not one_hot):
+        raise ValueError(f"task={task!r} needs one target column (or one-hot columns), got {', '.join(names)}")
+    return Y, names, "classification" if one_hot and task != "regression" else "regression"
+
+
+def _numbers(column: _Column) -> NDArray[np.float64]:
+    if not isinstance(column.values, list):
+        return column.values
+    bad = next(i for i, text in enumerate(column.values) if not is_number(text))
+    raise ValueError(
+        f"{column.place(bad)}: {column.values[bad]!r} is not a finite number, as the target of a regression must be; "
+        "correct it, or pass task='classification' if the targets are labels"
+    )
+
+
+def _inferred(column: _Column, classes: Sequence[str | float] | None) -> Task:
+    """Return the task of one target column; a text among many numbers is a slip, not a class."""
+    values = column.values
+    count = len(set(values) if classes is None else classes)
+    if classes is None:
+        if isinstance(values, list):
+            regression = count > MOST_INTEGER_CLASSES and any(map(is_number, values))
+        else:
+            regression = count > MOST_INTEGER_CLASSES or bool((values % 1 != 0).any())
+        if regression:
+            return "regression"
+    return "binary" if count == 2 else "classification"
+
+
+def _encoded_classes(
+    column: _Column, task: Task, classes: Sequence[str | float] | None
+) -> tuple[NDArray[np.float64], tuple[str, ...], Task]:
+    """Return 0 and 1 in one row (binary) or one-hot columns, the labels in order, and the task."""
+    numeric = not isinstance(column.values, list)
+    values: list[Any] = list(column.values) if isinstance(column.values, list) else column.values.tolist()
+    if classes is None:
+        known = sorted(set(values))
+    elif numeric:
+        known = [label if isinstance(label, str) and not is_number(label) else float(label) for label in classes]
+    else:
+        known = [str(label) for label in classes]
+    names, count = tuple(map(_label, known)), len(known)
+    if len(set(known)) < count or count < 2 or (task == "binary" and count != 2):
+        wanted = "two" if task == "binary" else "two or more"
+        found = ", ".join(names[:10]) + (" ..." if count > 10 else "")
+        raise ValueError(
+            f"target {column.name!r}: task={task!r} needs {wanted} different classes, got {found}; "
+            "name all with classes=, or pass another task="
+        )
+    index = {value: i for i, value in enumerate(known)}
+    unknown = next((i for i, value in enumerate(values) if value not in index), None)
+    if unknown is not None:
+        message = unknown_name("class", _label(values[unknown]), names)
+        raise ValueError(f"{column.place(unknown)}: {message}; name all with classes=")
+    coded = np.array([index[value] for value in values])
+    return coded[np.newaxis] if task == "binary" else np.eye(count)[:, coded], names, task
+
+
+def _label(value: str | float) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 # --- by name ------------------------------------------------------------------------------------------------

@@ -17,18 +17,21 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import dropwhile, islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from vecprop.arguments import check_flag, check_integer, check_path, check_text, check_texts
-from vecprop.tables import PathLike, infer_delimiter
+from vecprop.dataset import is_number
 from vecprop.tabular.spelling import Form, Spelling, check_spelling, import_polars, label
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
+PathLike: TypeAlias = str | os.PathLike[str]
+
+_DELIMITERS = ",;\t|"
 _ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _KINDS = {".parquet": "parquet", ".pq": "parquet", ".npy": "npy"}
 _MAGIC = {b"PAR1": "parquet", b"ARRO": "arrow", b"\x93NUM": "npy"}
@@ -281,7 +284,7 @@ def _read_csv(
     _check_names(names or (), source)
     try:
         frame = polars.read_csv(
-            io.BytesIO(text.lstrip("\r\n").encode()),
+            io.BytesIO(re.sub(r"\A(?: *[\r\n])+", "", text).encode()),  # polars counts the columns of the first line
             separator=delimiter,
             has_header=header,
             new_columns=names or [f"column {i}" for i in range(width)],
@@ -332,6 +335,29 @@ def _without_blanks_before_quotes(text: str, delimiter: str) -> str:
     return written.getvalue()
 
 
+def infer_delimiter(text: str) -> str:
+    """Return the delimiter that cuts the first lines most evenly, then into most numbers; ',' if none does.
+
+    csv.Sniffer decides by how often a character occurs, and is easily misled by text or by a short table.
+    """
+    best, best_score = ",", (0.0, 0.0)
+    for delimiter in _DELIMITERS:
+        records = (cells for _, cells in _records(text, delimiter, skipinitialspace=True))
+        try:
+            rows = list(islice((cells for cells in records if not _is_blank(cells)), 50))
+        except ValueError:  # quotes that make no sense with this delimiter
+            continue
+        widths = [len(cells) for cells in rows]
+        width = max(widths, key=widths.count, default=0)
+        if width < 2:
+            continue
+        numbers = [is_number(cell) for cells in rows for cell in cells]
+        score = widths.count(width) / len(rows), sum(numbers) / len(numbers)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
 def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool:
     """Tell whether the first line holds names.
 
@@ -339,20 +365,13 @@ def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool
     (True, False)
     """
     first = [cell.strip() for cell in head[0]]
-    numbers = [cell for cell in first if _is_number(cell)]
-    if not numbers or any(name in first and not _is_number(name) for name in expected):
+    numbers = [cell for cell in first if is_number(cell)]
+    if not numbers or any(name in first and not is_number(name) for name in expected):
         return any(first)
     if len(numbers) == len(first) or not all(map(str.isdecimal, numbers)):
         return False
     steps = {int(b) - int(a) for a, b in pairwise(numbers)}
     return len(set(numbers)) == len(numbers) and (steps == {1} or all(int(number) in _A_YEAR for number in numbers))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return "_" not in text and np.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _is_blank(cells: Sequence[str]) -> bool:
@@ -383,9 +402,12 @@ def _decode(data: bytes, source: str, encoding: str) -> str:
         ) from None
 
 
-def _records(text: str, delimiter: str | None, source: str = "") -> Iterator[tuple[int, list[str]]]:
+def _records(
+    text: str, delimiter: str | None, source: str = "", skipinitialspace: bool = False
+) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of its last line, cells) of each record."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or ",", strict=True)
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter or ",", skipinitialspace=skipinitialspace, strict=True)
     try:
         for cells in reader:
             yield reader.line_num, cells

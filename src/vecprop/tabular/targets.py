@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.arguments import check_choice
-from vecprop.tables import MOST_INTEGER_CLASSES
+from vecprop.dataset import MOST_INTEGER_CLASSES
 from vecprop.tabular import facts
 from vecprop.tabular.columns import check_fields, fields_of
 from vecprop.tabular.kinds import LARGEST, find_kind
