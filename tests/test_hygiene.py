@@ -196,6 +196,7 @@ EXECUTING_METHODS = {"exec_module", "unsafe_load", "read_pickle", "to_pickle"}
 IMPORTS_BY_NAME = {
     ("__init__.py", "f'vecprop.{name}'"),  # the parts of vecprop that are imported when they are first used
     ("__init__.py", "f'vecprop.{_HOME[name]}'"),
+    ("estimators/__init__.py", "f'vecprop.estimators.{_HOMES[name]}'"),  # from a closed table
     ("distributed.py", "name"),  # whether JAX has a GPU's plugin: it looks, and imports nothing
     ("files.py", "home"),  # both from a closed table
     ("files.py", "_HOMES[header['kind']]"),

@@ -5,6 +5,7 @@ what that lacks: other activations, losses, optimizers and schedules, dropout, b
 validation set of one's own, several networks at once, and the backends, a GPU among them.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +17,21 @@ if TYPE_CHECKING:
 if find_spec("sklearn") is None:
     raise ImportError('vecprop.estimators needs scikit-learn. Install it: pip install "vecprop[sklearn]"')
 
+_HOMES = {
+    "MLPClassifier": "classifier",
+    "MLPRegressor": "regressor",
+    "from_sklearn": "interchange",
+    "to_sklearn": "interchange",
+}
 __all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "to_sklearn"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import scikit-learn, which takes a second, when the first of them is used: some modules here do without it."""
-    if name not in __all__:
+    """Import scikit-learn, which takes a second, when one of them is first used: some modules here do without it."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'vecprop.estimators' has no attribute {name!r}")
-    from vecprop.estimators import classifier, interchange, regressor
-
-    for home in (classifier, interchange, regressor):
-        globals().update({public: getattr(home, public) for public in __all__ if hasattr(home, public)})
-    return globals()[name]
+    value = globals()[name] = getattr(import_module(f"vecprop.estimators.{_HOMES[name]}"), name)
+    return value
 
 
 def __dir__() -> list[str]:
