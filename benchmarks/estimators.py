@@ -22,7 +22,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 import vecprop as vp
 from vecprop import estimators
-from vecprop.benchmark_report import describe_environment
+from vecprop.inspection.benchmark_report import describe_environment
 
 LOADERS = {
     "digits": datasets.load_digits,

@@ -39,8 +39,8 @@ from gpu_workloads import (
     tiny,
 )
 from peer_trainers import UnavailableError
-from vecprop.benchmark import NETWORKS, Workload, measure_cell
-from vecprop.benchmark_report import describe_environment, duration
+from vecprop.inspection.benchmark import NETWORKS, Workload, measure_cell
+from vecprop.inspection.benchmark_report import describe_environment, duration
 
 LIBRARIES = ("jaxlib", "torch", "optax")
 _NOT_BY_DEFAULT = ("optax-step",)

@@ -23,8 +23,8 @@ from peer_optax import OptaxScanTrainer, OptaxStepTrainer
 from peer_torch import TorchCompiledTrainer, TorchFusedTrainer, TorchTrainer, copy_parameters
 from peer_trainers import Pairs, Timed, UnavailableError, import_or_unavailable
 from peer_vecprop import VecpropTrainer
-from vecprop.loop import most_epochs_a_call
-from vecprop.optimizers import Adam
+from vecprop.training.loop import most_epochs_a_call
+from vecprop.training.optimizers import Adam
 
 
 @contextmanager

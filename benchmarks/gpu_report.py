@@ -19,9 +19,9 @@ from gpu_bounds import Bound, Needs, Rates, bound
 from gpu_ceilings import Ceiling, best
 from gpu_rounds import Cell
 from gpu_workloads import TARGETS, Target
-from vecprop.benchmark_report import Row as LadderRow
-from vecprop.benchmark_report import duration
-from vecprop.plots import COLOURS, LINES, group_digits, panels, save
+from vecprop.inspection.benchmark_report import Row as LadderRow
+from vecprop.inspection.benchmark_report import duration
+from vecprop.inspection.plots import COLOURS, LINES, group_digits, panels, save
 
 FORMAT = "vecprop gpu 1"
 BEGIN, END = "<!-- gpu: begin -->\n", "<!-- gpu: end -->\n"
@@ -48,7 +48,7 @@ class Record:
     needs : dict
         For each workload (Needs, precision, steps in an epoch).
     cells : list of Cell
-    ladder : list of vecprop.benchmark_report.Row
+    ladder : list of vecprop.inspection.benchmark_report.Row
     memory : list of dict
         workload, peer, before, peak (bytes or None), reason.
     tiny : bool

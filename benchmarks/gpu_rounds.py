@@ -192,7 +192,7 @@ def trained(contestant: Any, epochs: int, start: Pairs) -> Pairs:
     """Return a contestant's parameters after so many epochs from `start`, over the batches of seed 0."""
     if hasattr(contestant, "train_exactly"):
         return contestant.train_exactly(epochs, start)
-    contestant.order = lambda number: vp.streams.shuffle(0, number, contestant.work.m)
+    contestant.order = lambda number: vp.utils.random_streams.shuffle(0, number, contestant.work.m)
     contestant.begin(start)
     for number in range(epochs):
         contestant.epoch(number)

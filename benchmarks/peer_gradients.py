@@ -10,7 +10,7 @@ import vecprop as vp
 from peer_optax import make_cost
 from peer_torch import copy_parameters, linear_layers, make_loss, make_model
 from peer_trainers import Pairs, Trainer, UnavailableError, import_or_unavailable
-from vecprop.blas import usable_cores
+from vecprop.backend.blas import usable_cores
 
 
 class GradientPass(Trainer):

@@ -13,7 +13,7 @@ import numpy as np
 
 import vecprop as vp
 from peer_workloads import draw_examples
-from vecprop.plots import COLOURS, panels, save
+from vecprop.inspection.plots import COLOURS, panels, save
 
 SWEEPS: dict[str, tuple[int, ...]] = {
     "m": (10, 100, 1_000, 10_000, 100_000, 1_000_000),

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from peer_workloads import BARS, WORKLOADS, Bar
-from vecprop.benchmark_report import duration
-from vecprop.plots import COLOURS, panels, save
+from vecprop.inspection.benchmark_report import duration
+from vecprop.inspection.plots import COLOURS, panels, save
 
 FORMAT = "vecprop peers 1"
 _ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # the line at 1 passes behind a number

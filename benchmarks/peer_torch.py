@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from peer_trainers import Pairs, Trainer, import_or_unavailable
-from vecprop.blas import usable_cores
+from vecprop.backend.blas import usable_cores
 
 
 class TorchTrainer(Trainer):

@@ -11,7 +11,7 @@ import numpy as np
 
 import vecprop as vp
 from peer_trainers import Pairs, Timed, Trainer, UnavailableError
-from vecprop.optimizers import Adam
+from vecprop.training.optimizers import Adam
 
 # With one step an epoch `fit` does up to so many epochs in one compiled call, and all of a call's epochs tell their
 # mean. A multiple of it makes all calls alike, so that only the first compiles.

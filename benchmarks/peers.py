@@ -40,8 +40,8 @@ from peer_quiet import Neighbours
 from peer_report import OURS, Comparison, Row, draw_ratios
 from peer_trainers import Timed, UnavailableError
 from peer_workloads import WORKLOADS, Accuracy, Ensemble, FullGradient, Training
-from vecprop.benchmark_report import describe_environment
-from vecprop.blas import usable_cores
+from vecprop.backend.blas import usable_cores
+from vecprop.inspection.benchmark_report import describe_environment
 
 TRAINERS: dict[str, Callable[..., Any]] = {
     "vecprop-numpy": peer_vecprop.VecpropTrainer,

@@ -254,7 +254,7 @@ def main():
     if given.model:
         extended()
         return
-    from vecprop.benchmark_report import describe_environment
+    from vecprop.inspection.benchmark_report import describe_environment
 
     with tempfile.TemporaryDirectory() as programs:
         os.chmod(programs, 0o700)

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 import vecprop as vp
-from vecprop.benchmark_report import describe_environment
-from vecprop.streaming.examples import WINDOW
+from vecprop.data.streaming.examples import WINDOW
+from vecprop.inspection.benchmark_report import describe_environment
 
 FEATURES = 64
 FORMATS = ("npy", "arrow", "parquet")  # the latter two with pyarrow

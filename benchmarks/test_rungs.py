@@ -1,7 +1,7 @@
 """The ladder: every backend, network, dtype, number of examples, pass and rung (E13), one benchmark each.
 
 `vecprop bench` measures the same cells and prints one table; this suite compares and stores them as pytest-benchmark
-does. What is timed is said in `vecprop.benchmark`.
+does. What is timed is said in `vecprop.inspection.benchmark`.
 """
 
 import statistics
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from vecprop import Backend
-from vecprop.benchmark import (
+from vecprop.backend.selection import known_names
+from vecprop.inspection.benchmark import (
     DTYPES,
     NETWORKS,
     PASSES,
@@ -24,7 +25,6 @@ from vecprop.benchmark import (
     describe_environment,
     sample,
 )
-from vecprop.selection import known_names
 
 LOOPS = RUNGS[:-1]
 _ROUNDS_BUDGET = 0.5  # seconds for the rounds of a cell whose single pass is shorter than that

@@ -24,9 +24,10 @@ import tutorial_pictures  # noqa: E402
 import vecprop as vp  # noqa: E402
 from peer_growth import draw_growth  # noqa: E402
 from peer_report import Comparison, draw_ratios  # noqa: E402
-from vecprop import datasets, deep, demonstrations, plots, tabular  # noqa: E402
-from vecprop.benchmark_report import Report  # noqa: E402
-from vecprop.results import FitResult  # noqa: E402
+from vecprop import datasets, plots, tabular  # noqa: E402
+from vecprop.cli import demonstration_of_depth, demonstrations  # noqa: E402
+from vecprop.inspection.benchmark_report import Report  # noqa: E402
+from vecprop.training.results import FitResult  # noqa: E402
 
 FOLDER = ROOT / "docs" / "images"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -131,7 +132,7 @@ def saturated(path: Path) -> None:
 @picture("vanishing-gradient.png")
 def vanishing(path: Path) -> None:
     """Eight hidden layers of sigmoids, and two cures."""
-    runs = {r.name: r.training for r in deep.deep_gradients(0, backend="numpy").runs}
+    runs = {r.name: r.training for r in demonstration_of_depth.deep_gradients(0, backend="numpy").runs}
     left, right = plots.panels(2, width=5.2, height=4.4)
     plots.gradient_norms_by_layer(runs, left)
     plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")

@@ -117,10 +117,12 @@ def public_names() -> set[str]:
     from vecprop import datasets, estimators, plots, tabular
 
     names = {f"vecprop.{name}" for name in vecprop.__all__ if name != "__version__"}
-    for module in (estimators, plots, tabular):
-        names |= {f"{module.__name__}.{name}" for name in module.__all__ if callable(getattr(module, name))}
+    for room, module in {"estimators": estimators, "plots": plots, "tabular": tabular}.items():
+        names |= {f"vecprop.{room}.{name}" for name in module.__all__ if callable(getattr(module, name))}
     functions = (name for name, value in vars(datasets).items() if inspect.isfunction(value) and name[0] != "_")
-    return names | {f"vecprop.datasets.{f}" for f in functions if getattr(datasets, f).__module__ == "vecprop.datasets"}
+    return names | {
+        f"vecprop.datasets.{name}" for name in functions if getattr(datasets, name).__module__ == datasets.__name__
+    }
 
 
 @cache

@@ -7,7 +7,7 @@ import numpy as np
 
 import vecprop as vp
 from vecprop import plots
-from vecprop.demonstrations import saturation
+from vecprop.cli.demonstrations import saturation
 
 BLUE, ORANGE, GREEN, GREY = plots.COLOURS[0], plots.COLOURS[1], plots.COLOURS[2], "0.35"
 DPI = 80

@@ -3,10 +3,10 @@
 from importlib.util import find_spec
 
 _NEEDS = {
-    "vecprop/container.py": "safetensors",
-    "vecprop/files.py": "safetensors",
-    "vecprop/onnx_export.py": "onnx",
-    "vecprop/sparse.py": "scipy",
+    "vecprop/utils/tensor_file.py": "safetensors",
+    "vecprop/export/files.py": "safetensors",
+    "vecprop/export/onnx_export.py": "onnx",
+    "vecprop/data/sparse.py": "scipy",
     "vecprop/estimators": "sklearn",
     "vecprop/cli": "typer",
     "vecprop/plots": "matplotlib",

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import pytest
 
 from helpers import backend_or_skip
-from vecprop import choices
+from vecprop.backend import scoped_settings
 
 # Tests of what needs more than a GPU machine has by itself (`make gpu`): where the library is missing, they are named.
 _NEEDS = {
@@ -60,9 +60,9 @@ def default_choices(monkeypatch):
     """No test sees what another chose, or what the environment says."""
     monkeypatch.delenv("VECPROP_BACKEND", raising=False)
     monkeypatch.delenv("VECPROP_PRECISION", raising=False)
-    choices.clear()
+    scoped_settings.clear()
     yield
-    choices.clear()
+    scoped_settings.clear()
 
 
 # --- long versions --------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from unittest import mock
 
-from vecprop import atomic
+from vecprop.utils import atomic
 
-# What a save asks of the system. `os` of vecprop.atomic stands for it: everything goes through that.
+# What a save asks of the system. `os` of vecprop.utils.atomic stands for it: everything goes through that.
 CALLS = ("stat", "open", "chmod", "write", "fsync", "link", "replace", "unlink", "close")
 ERRORS = ("EIO", "ENOSPC", "EACCES", "EROFS")
 EXIT_CODE = 77

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop.losses import BinaryCrossEntropy, CrossEntropy, Huber, Quantile
-from vecprop.namespaces import array_namespace
+from vecprop.backend.namespaces import array_namespace
+from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy, Huber, Quantile
 
 # Backends that must be there: their tests fail rather than skip.
 REQUIRED = {name for name in os.environ.get("VECPROP_REQUIRE", "").replace(" ", "").split(",") if name}
@@ -50,7 +50,7 @@ def backend_or_skip(name):
 
 def host(array):
     """An array of any of the namespaces under test, as NumPy."""
-    return vp.selection.backend_for(array_namespace(array)).to_numpy(array)
+    return vp.backend.selection.backend_for(array_namespace(array)).to_numpy(array)
 
 
 def assert_close(actual, desired, bound=None, xp=None):

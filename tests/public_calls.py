@@ -18,8 +18,8 @@ import sklearn.neural_network
 
 import vecprop as vp
 from vecprop import activations, losses, plots, rungs, tabular
-from vecprop.benchmark_report import Row, with_speedups
 from vecprop.estimators import MLPClassifier, MLPRegressor, from_sklearn, to_sklearn
+from vecprop.inspection.benchmark_report import Row, with_speedups
 
 NAN, INF, HUGE = math.nan, math.inf, 10**18
 

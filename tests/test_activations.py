@@ -8,7 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import ELEMENTWISE, on
-from vecprop.activations import (
+from vecprop.nn.activations import (
     ACTIVATIONS,
     ELU,
     Custom,

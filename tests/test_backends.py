@@ -10,7 +10,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_close, assert_grads_close, host, make_problem, on
-from vecprop import choices, selection
+from vecprop.backend import scoped_settings, selection
 
 ROOT = Path(__file__).parent.parent
 SOURCES = f"{ROOT / 'src'}{os.pathsep}{ROOT / 'backends'}"
@@ -37,7 +37,7 @@ def test_argument_beats_use_backend_beats_environment_beats_numpy(monkeypatch, j
     vp.use_backend("numpy")  # without `with` it lasts
     assert vp.get_backend().name == "numpy"
     monkeypatch.setenv("VECPROP_BACKEND", "")
-    choices.clear()
+    scoped_settings.clear()
     assert vp.get_backend().name == "numpy"
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop import benchmark
 from vecprop.backend import Backend
-from vecprop.benchmark import NETWORKS, PASSES, RUNGS, Report, Row, Workload, cap_loop, measure
+from vecprop.inspection import benchmark
+from vecprop.inspection.benchmark import NETWORKS, PASSES, RUNGS, Report, Row, Workload, cap_loop, measure
 from vecprop.propagation import Layer
 
 pytestmark = pytest.mark.alone

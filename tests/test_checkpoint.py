@@ -15,8 +15,8 @@ import pytest
 
 import vecprop as vp
 from helpers import backend_or_skip
-from vecprop import checkpoint
-from vecprop.results import TrainingState
+from vecprop.training import checkpoint
+from vecprop.training.results import TrainingState
 
 pytestmark = pytest.mark.reliability
 ROOT = Path(__file__).parent.parent
@@ -107,7 +107,7 @@ def test_sparse_x(tmp_path, monkeypatch):
     X = sparse.random(30, 90, 0.2, format="csc", random_state=0)
     Y = (np.asarray(X.sum(axis=0)) > X.sum() / 90).astype(float)
     arguments = {"optimizer": vp.Adam(0.02), "epochs": 4, "batch_size": 10, "checkpoint_every": 0.4}
-    monkeypatch.setattr("vecprop.sparse.PART", 1000)
+    monkeypatch.setattr("vecprop.data.sparse.PART", 1000)
     net = vp.Network((30, 4, 1))
     whole = vp.fit(net, X, Y, checkpoint=tmp_path / "whole", **arguments)
     with monkeypatch.context() as patch:
@@ -200,16 +200,16 @@ def test_a_checkpoint_is_no_model(tmp_path):
 
 def test_a_checkpoint_with_parts_missing_is_damaged(tmp_path):
     fit("numpy", checkpoint=tmp_path / "c")
-    header, tensors = checkpoint.container.decode((tmp_path / "c").read_bytes())
+    header, tensors = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
     (tmp_path / "c.previous").unlink()
     for name in ("specification", "epoch", "first", "stopped", "plateau", "history", "best"):
         rest = {key: value for key, value in header.items() if key != name}
-        (tmp_path / "c").write_bytes(checkpoint.container.encode(rest, tensors))
+        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(rest, tensors))
         with pytest.raises(vp.ModelFileError, match="holds no checkpoint that this version of vecprop knows"):
             fit("numpy", resume=tmp_path / "c")
     for name in tensors:
         rest = {key: value for key, value in tensors.items() if key != name}
-        (tmp_path / "c").write_bytes(checkpoint.container.encode(header, rest))
+        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(header, rest))
         with pytest.raises(vp.ModelFileError, match="holds no checkpoint"):
             fit("numpy", resume=tmp_path / "c")
 
@@ -353,7 +353,7 @@ def test_signals_write_a_last_checkpoint(number, code, tmp_path, figure):
     seconds = time.monotonic() - begin
     assert run.returncode == code and out == "", (run.returncode, err)
     assert err == "Error: interrupted; the checkpoint c has what was reached: go on from it with --resume\n"
-    header, _ = checkpoint.container.decode((tmp_path / "c").read_bytes())
+    header, _ = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
     assert header["epoch"] > 1000 and not (tmp_path / "h-model").exists()
     figure(
         f"{signal.Signals(number).name} to `vecprop train`",
@@ -384,7 +384,7 @@ def test_a_signal_in_a_long_computation_ends_it_within_5_s(tmp_path):
     run.send_signal(signal.SIGTERM)
     run.communicate(timeout=30)
     assert run.returncode == 143 and time.monotonic() - begin < 5
-    header, _ = checkpoint.container.decode((tmp_path / "c").read_bytes())
+    header, _ = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
     assert header["epoch"] == 3, "the last epoch that was done with all that belongs to it"
 
 
@@ -412,7 +412,7 @@ CHILD = """
 import os, sys
 import numpy as np
 import vecprop as vp
-from vecprop.backend import to_host
+from vecprop.backend.contract import to_host
 name, path = sys.argv[1:]
 X, Y = vp.datasets.spirals(m=300)
 net = vp.Network((2, 16, 16, 1))

@@ -13,8 +13,15 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 import vecprop as vp
-from vecprop import deep, demonstrations, drop_in
-from vecprop.cli import arguments, check, demo, output
+from vecprop.cli import (
+    arguments,
+    check,
+    demo,
+    demonstration_of_depth,
+    demonstration_of_estimators,
+    demonstrations,
+    output,
+)
 from vecprop.cli.app import app
 from vecprop.propagation import Layer
 
@@ -475,9 +482,9 @@ def test_every_section_judges_what_it_shows(monkeypatch, tmp_path, section, name
     ],
 )
 def test_the_section_on_depth_judges_what_it_shows(monkeypatch, tmp_path, name, change, claim):
-    real = deep.deep_gradients(0)
+    real = demonstration_of_depth.deep_gradients(0)
     changed = replace(real, **{name: replace(getattr(real, name), **change)})
-    monkeypatch.setattr(deep, "deep_gradients", lambda seed: changed)  # noqa: ARG005
+    monkeypatch.setattr(demonstration_of_depth, "deep_gradients", lambda seed: changed)  # noqa: ARG005
     monkeypatch.setattr(demo, "_SECTIONS", (demo._depth,))
     out, _ = vecprop("demo", "--out", tmp_path, code=1)
     assert "1 of 2 claims hold" in out and any("FAILED: " in line and claim in line for line in out.splitlines()), out
@@ -488,13 +495,13 @@ def test_the_section_on_depth_judges_what_it_shows(monkeypatch, tmp_path, name, 
     [
         ({"inside": 0.6}, "the interval holds 80 % of the prices"),
         ({"loaded_predicts_the_same": False}, "the model predicts the same when it is loaded"),
-        ({"theirs": drop_in.Fitted(1.0, 1, 0.5)}, "both read as many digits"),
+        ({"theirs": demonstration_of_estimators.Fitted(1.0, 1, 0.5)}, "both read as many digits"),
     ],
 )
 def test_the_section_on_the_estimators_judges_what_it_shows(monkeypatch, tmp_path, change, claim):
-    fitted = drop_in.Fitted(seconds=1.0, epochs=200, accuracy=0.97)
-    result = replace(drop_in.DropInResult(fitted, fitted, 0.9, 0.8, 30_000, True), **change)
-    monkeypatch.setattr(drop_in, "drop_in", lambda seed: result)  # noqa: ARG005
+    fitted = demonstration_of_estimators.Fitted(seconds=1.0, epochs=200, accuracy=0.97)
+    result = replace(demonstration_of_estimators.DropInResult(fitted, fitted, 0.9, 0.8, 30_000, True), **change)
+    monkeypatch.setattr(demonstration_of_estimators, "drop_in", lambda seed: result)  # noqa: ARG005
     monkeypatch.setattr(demo, "_SECTIONS", (demo._estimators,))
     out, _ = vecprop("demo", "--out", tmp_path, code=1)
     assert "2 of 3 claims hold" in out and any("FAILED: " in line and claim in line for line in out.splitlines()), out

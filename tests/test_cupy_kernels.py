@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop import activations, dropout, losses, optimizers, propagation
-from vecprop.backend import cut_columns
-from vecprop.epochs import _last_stage
-from vecprop.stages import Fused, FusedLoss, Pass, SoftmaxLoss
+from vecprop import activations, losses, propagation
+from vecprop.backend.contract import cut_columns
+from vecprop.nn import dropout
+from vecprop.training import optimizers
+from vecprop.training.epochs import _last_stage
+from vecprop.training.training_pass import Fused, FusedLoss, Pass, SoftmaxLoss
 
 cupy = pytest.importorskip("cupy")
 xp = pytest.importorskip("array_api_compat.cupy")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vecprop import datasets
-from vecprop.datasets import Dataset
-from vecprop.tabular.reading import infer_delimiter
+from vecprop.data.datasets import Dataset
+from vecprop.data.tables import infer_delimiter
 
 BINARY = ["flower", "moons", "circles", "spirals", "linearly_separable", "xor"]
 NOISY = [name for name in BINARY if name != "linearly_separable"]
@@ -435,7 +435,7 @@ def test_without_scikit_learn_the_error_has_the_command(name, monkeypatch):
 
 
 def test_import_loads_no_scikit_learn():
-    code = "import sys, vecprop.datasets; sys.exit('sklearn' in sys.modules)"
+    code = "import sys, vecprop.data.datasets; sys.exit('sklearn' in sys.modules)"
     source = Path(datasets.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=source, check=False).returncode == 0
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop import demonstrations
-from vecprop.deep import deep_gradients
-from vecprop.demonstrations import DIGITS_GOAL
-from vecprop.drop_in import COVERAGE, SAME_SCORE, drop_in
+from vecprop.cli import demonstrations
+from vecprop.cli.demonstration_of_depth import deep_gradients
+from vecprop.cli.demonstration_of_estimators import COVERAGE, SAME_SCORE, drop_in
+from vecprop.cli.demonstrations import DIGITS_GOAL
 
 SEEDS = [1, 2, 3]
 

@@ -113,7 +113,7 @@ def test_other_backends_have_one_device():
 def test_sparse_data_stay_on_one_device(monkeypatch):
     sparse = pytest.importorskip("scipy.sparse")
     backend_or_skip("jax")
-    monkeypatch.setattr("vecprop.sparse.SMALL", 10)
+    monkeypatch.setattr("vecprop.data.sparse.SMALL", 10)
     with pytest.raises(ValueError, match="devices: sparse X"):
         vp.fit(NET, sparse.csc_array(X), Y, backend="jax", devices=1)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop.diagnosis import Diagnosis, Finding, diagnose
 from vecprop.estimators import MLPClassifier, MLPRegressor, training
-from vecprop.evidence import Part, evidence_of_result
+from vecprop.inspection.diagnosis import Diagnosis, Finding, diagnose
+from vecprop.inspection.diagnosis_evidence import Part, evidence_of_result
 
 Descent, Network = vp.GradientDescent, vp.Network
 SEEDS = [0, 1]

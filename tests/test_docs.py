@@ -15,7 +15,7 @@ import run_notebooks
 import site_links
 import site_pages
 import vecprop as vp
-from vecprop.activations import Activation
+from vecprop.nn.activations import Activation
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -174,11 +174,14 @@ def test_links_out_of_docs_lead_to_pages_of_the_site():
     assert rewritten("[b](../../benchmarks/README.md)") == "[b](../howto/benchmarks.md)"
     assert rewritten("[b](README.md)", "backends/README.md", "howto/add-backend.md") == "[b](add-backend.md)"
     assert rewritten("[w](https://x.org/a.md)") == "[w](https://x.org/a.md)"
-    line = text(ROOT / "src/vecprop/activations.py").splitlines().index("class Tanh(Activation):") + 1
-    source = "../source/src/vecprop/activations.py.md"
-    given = "[`vecprop.activations.Tanh`](../../src/vecprop/activations.py)"
+    line = text(ROOT / "src/vecprop/nn/activations.py").splitlines().index("class Tanh(Activation):") + 1
+    source = "../source/src/vecprop/nn/activations.py.md"
+    given = "[`vecprop.activations.Tanh`](../../src/vecprop/nn/activations.py)"
     assert rewritten(given) == f"[`vecprop.activations.Tanh`]({source}#__codelineno-0-{line})"
-    assert rewritten("```\n[a](../../src/vecprop/trees.py)\n```") == "```\n[a](../../src/vecprop/trees.py)\n```"
+    assert (
+        rewritten("```\n[a](../../src/vecprop/backend/pytrees.py)\n```")
+        == "```\n[a](../../src/vecprop/backend/pytrees.py)\n```"
+    )
     with pytest.raises(ValueError, match="is a folder"):
         rewritten("[s](../../src)")
 

@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 import vecprop as vp
 from helpers import backend_or_skip
-from vecprop import container
 from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.utils import tensor_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -108,7 +108,7 @@ def test_trained_on_one_backend_and_loaded_on_another(backend, tmp_path):
 
 def test_the_header_says_what_it_is(tmp_path):
     vp.save(tmp_path / "model", fitted(MLPClassifier, *CLASSIFIERS["everything"]))
-    header, tensors = container.decode((tmp_path / "model").read_bytes())
+    header, tensors = tensor_file.decode((tmp_path / "model").read_bytes())
     assert header["class"] == "MLPClassifier"
     assert set(header["versions"]) == {"vecprop", "python", "numpy", "scikit-learn"}
     assert header["targets"]["classes"] == ["a", "b", "ç"]

@@ -11,8 +11,9 @@ from threadpoolctl import threadpool_limits
 
 import vecprop as vp
 from helpers import backend_or_skip, host
-from vecprop import epochs, losses
-from vecprop.activations import ACTIVATIONS, Identity, Sigmoid, Softmax, log_softmax
+from vecprop import losses
+from vecprop.nn.activations import ACTIVATIONS, Identity, Sigmoid, Softmax, log_softmax
+from vecprop.training import epochs
 
 pytestmark = pytest.mark.reliability
 

@@ -25,11 +25,12 @@ import pytest
 import vecprop as vp
 from faults import EXIT_CODE, Fault, dies_at, faults_of, forked, in_process, injected, recorded
 from test_cli import ENVIRONMENT
-from vecprop import atomic, checkpoint, container
-from vecprop.atomic import write_atomically
-from vecprop.checkpoint import Saver
-from vecprop.results import TrainingState
-from vecprop.selection import get_backend
+from vecprop.backend.selection import get_backend
+from vecprop.training import checkpoint
+from vecprop.training.checkpoint import Saver
+from vecprop.training.results import TrainingState
+from vecprop.utils import atomic, tensor_file
+from vecprop.utils.atomic import write_atomically
 
 pytest.importorskip("safetensors")
 pytestmark = pytest.mark.reliability
@@ -111,7 +112,7 @@ class CheckpointPlace(Place):
         self.write({id(OLD): 2, id(NEW): 3, id(NEXT): 4}[id(params)])
 
     def epochs_of(self, path):
-        header, tensors = container.decode(path.read_bytes())
+        header, tensors = tensor_file.decode(path.read_bytes())
         assert tensors["history.cost"].tolist() == [header["epoch"]] * header["epoch"]
         return header["epoch"]
 
@@ -386,7 +387,7 @@ def test_errors_of_the_kernel_itself(tmp_path, amount, inject, survives):
         pytest.skip("with --long")
     path = tmp_path / "model"
     write_atomically(path, version(1))
-    code = f"from vecprop.atomic import write_atomically as w; w({str(path)!r}, {version(2)!r})"
+    code = f"from vecprop.utils.atomic import write_atomically as w; w({str(path)!r}, {version(2)!r})"
     command = [STRACE, "-f", "-qq", "-o", "/dev/null", "-e", f"inject={inject}", sys.executable, "-c", code]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
     if "ptrace" in done.stderr:

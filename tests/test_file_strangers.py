@@ -25,9 +25,10 @@ from typer.testing import CliRunner
 
 import vecprop as vp
 from faults import in_process
-from vecprop import container, tabular
+from vecprop import tabular
 from vecprop.cli.app import app
 from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.utils import tensor_file
 
 pytestmark = [
     pytest.mark.reliability,
@@ -97,7 +98,7 @@ class Saved:
         vp.save(self.path, self.model)
         self.data = self.path.read_bytes()
         self.length = 8 + int.from_bytes(self.data[:8], "little")
-        self.header, self.tensors = container.decode(self.data)
+        self.header, self.tensors = tensor_file.decode(self.data)
         self.predictions = predictions(vp.load(self.path))
 
     def write(self, data):
@@ -121,7 +122,7 @@ def saved(tmp_path_factory):
 def forged(header, tensors):
     """The file of any header at all, its checksum right: that is no secret."""
     text = header if isinstance(header, str) else json.dumps(header, sort_keys=True)
-    return with_entry(f"1:{container._checksum('1', text, tensors)}:{text}", tensors)
+    return with_entry(f"1:{tensor_file._checksum('1', text, tensors)}:{text}", tensors)
 
 
 def with_entry(entry, tensors):
@@ -168,12 +169,12 @@ def test_truncated_and_flipped(saved, kind, amount, figure):
     payload_bits = [chance.randrange(8 * model.length, 8 * size) for _ in range(amount(100, 10_000))]
     for length in lengths:
         with pytest.raises(vp.ModelFileError):
-            container.decode(data[:length])
+            tensor_file.decode(data[:length])
     for place in (*header_bits, *payload_bits):
         damaged = bytearray(data)
         damaged[place // 8] ^= 1 << place % 8
         with pytest.raises(vp.ModelFileError):
-            container.decode(bytes(damaged))
+            tensor_file.decode(bytes(damaged))
     for count in (2, 8, 64):  # bursts
         for _ in range(amount(5, 300)):
             place = chance.randrange(size)
@@ -181,7 +182,7 @@ def test_truncated_and_flipped(saved, kind, amount, figure):
             damaged[place : place + count] = chance.randbytes(min(count, size - place))
             if damaged != data:
                 with pytest.raises(vp.ModelFileError):
-                    container.decode(bytes(damaged))
+                    tensor_file.decode(bytes(damaged))
     assert outcome(model.write(data[: size // 2])) is None
     assert outcome(model.write(data + b"\0")) is None
     figure(
@@ -383,7 +384,7 @@ def test_every_value_of_the_header_replaced(saved, kind, amount, figure):
         if loaded is None:
             continue
         vp.save(model.path, loaded)
-        again, _ = container.decode(model.path.read_bytes())
+        again, _ = tensor_file.decode(model.path.read_bytes())
         expected = json.loads(text) | {"versions": again["versions"]}
         assert json.dumps(again, sort_keys=True) == json.dumps(expected, sort_keys=True), (name, value)
         if not OF_THE_MODEL.fullmatch(name):
@@ -592,9 +593,9 @@ def test_an_estimator_with_wrong_parameters_is_not_saved(tmp_path):
 
 
 def test_a_header_that_safetensors_would_not_read_is_not_written(monkeypatch):
-    monkeypatch.setattr(container, "_LONGEST_HEADER", 1000)
+    monkeypatch.setattr(tensor_file, "_LONGEST_HEADER", 1000)
     with pytest.raises(ValueError, match="too many for a file"):
-        container.encode({"history": "x" * 600}, {})
+        tensor_file.encode({"history": "x" * 600}, {})
 
 
 def test_classes_in_a_wide_array(tmp_path):

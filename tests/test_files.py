@@ -11,10 +11,10 @@ import pytest
 
 import vecprop as vp
 from helpers import host
-from vecprop import atomic, container
-from vecprop.activations import ACTIVATIONS, LeakyReLU, Ordered
-from vecprop.codec import NotStorableError, from_json, to_json
-from vecprop.losses import LOSSES, Huber, Quantile
+from vecprop.nn.activations import ACTIVATIONS, LeakyReLU, Ordered
+from vecprop.nn.losses import LOSSES, Huber, Quantile
+from vecprop.training.json_values import NotStorableError, from_json, to_json
+from vecprop.utils import atomic, tensor_file
 
 safetensors = pytest.importorskip("safetensors")
 
@@ -137,7 +137,7 @@ def test_every_bit_of_the_header(saved):
             data = bytearray(saved)
             data[place] ^= 1 << bit
             with pytest.raises(vp.ModelFileError):
-                container.decode(bytes(data))
+                tensor_file.decode(bytes(data))
 
 
 def test_every_bit_of_the_numbers(saved):
@@ -146,11 +146,11 @@ def test_every_bit_of_the_numbers(saved):
         data = bytearray(saved)
         data[place] ^= 1 << place % 8
         with pytest.raises(vp.ModelFileError, match="altered"):
-            container.decode(bytes(data))
+            tensor_file.decode(bytes(data))
 
 
 def file_with(header, tensors=None):
-    return container.encode(header, {} if tensors is None else tensors)
+    return tensor_file.encode(header, {} if tensors is None else tensors)
 
 
 def replaced(saved, old, new):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop.flat import Leaf, layout
-from vecprop.normalization import Scale
-from vecprop.trees import leaves_of, map_tree, map_trees, unzip_trees
+from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
+from vecprop.nn.batch_norm import Scale
+from vecprop.training.parameter_buffer import Leaf, layout
 
 STACKS = [(), (1,), (4,), (2, 3)]
 

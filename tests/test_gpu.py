@@ -8,7 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import backend_or_skip, host
-from vecprop.moving import to_backend
+from vecprop.backend.transfer import to_backend
 
 pytestmark = pytest.mark.gpu
 X, Y = vp.datasets.moons(m=203)

@@ -8,7 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, host, make_problem, on, round_to
-from vecprop.activations import LeakyReLU
+from vecprop.nn.activations import LeakyReLU
 
 DEPTHS = [(3, 2), (3, 4, 2), (3, 4, 5, 2), (2, 3, 4, 3, 2)]
 GRID = [

@@ -12,111 +12,83 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "vecprop"
 
-# Each module may import from its own layer and those before it.
-LAYERS = [
-    {
-        "errors",
-        "namespaces",
-        "shapes",
-        "streams",
-        "arguments",
-        "splitting",
-        "trees",
-        "columns",
-        "sparse",
-        "blas",
-        "choices",
-        "directories",
-        "main_memory",
-        "team",
-    },
-    {"activations"},
-    {"losses", "initializers"},
-    {"propagation"},
-    {"backend"},
-    {"selection"},
-    {"memory", "distributed"},
-    {"validation"},
-    {"network"},
-    {"rungs", "checking"},
-    {"explanation"},
-    {"schedules", "dropout", "normalization", "stages", "metrics", "flat", "regularization"},
-    {"optimizers", "progress", "moving", "streaming"},
-    {"results"},
-    {"stopping"},
-    {"epochs", "evaluation"},
-    {"orders"},
-    {"loop"},
-    {"quasi_newton"},
-    {"options", "examples"},
-    {"atomic", "container", "codec"},
-    {"checkpoint"},
-    {"training"},
-    {"onnx_graph"},
-    {"files", "estimators", "onnx_export", "torch_interchange"},
-    {"evidence"},
-    {"symptoms"},
-    {"diagnosis"},
-    {"dataset"},
-    {"tabular"},
-    {"datasets"},
-    {"plots"},
-    {"benchmark_report"},
-    {"benchmark", "demonstrations", "deep", "drop_in"},
-    {"cli", "__main__"},
+# The rooms from the ground up. Each may import from itself and from those below it.
+ROOMS = [
+    "utils",
+    "backend",
+    "propagation",
+    "nn",
+    "rungs",
+    "data",
+    "training",
+    "inspection",
+    "estimators",
+    "tabular",
+    "export",
+    "cli",
 ]
 VENDORS = {
     "numpy", "cupy", "jax", "jaxlib", "torch", "sklearn", "scipy", "matplotlib", "rich", "typer", "onnx", "onnxruntime",
     "safetensors",
 }  # fmt: skip
 # NumPy holds host data (initial weights, shuffles, shapes); the pure mathematics does without.
-WITHOUT_NUMPY = {"errors", "namespaces", "shapes", "activations", "losses", "propagation", "optimizers"}
+WITHOUT_NUMPY = {
+    "utils/errors.py", "backend/namespaces.py", "nn/shapes.py", "nn/activations.py", "propagation.py",
+    "training/optimizers.py", "nn/losses/__init__.py", "nn/losses/base.py", "nn/losses/classification.py",
+    "nn/losses/regression.py",
+}  # fmt: skip
 
 
 def imports(path, *, top_level):
-    """The modules a file imports, at its top level or also inside functions."""
+    """The modules that a file imports when it is imported, or anywhere in it, for the types too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
-        for node in ast.walk(block)
-    }
     for node in tree.body if top_level else ast.walk(tree):
-        if node in typing_only:
-            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.module == "vecprop":
-                yield from (f"vecprop.{alias.name}" for alias in node.names)
-            else:
+            modules = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from modules & NAMES.keys() or {node.module}
+            if modules - NAMES.keys():
                 yield node.module
 
 
 MODULES = sorted(SOURCE.rglob("*.py"))
+NAMES = {
+    ".".join(("vecprop", *p.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): p for p in MODULES
+}
+
+
+def test_the_rooms_are_all_there_is():
+    root = {"__init__.py", "__main__.py", "_version.py", "py.typed", "__pycache__"}
+    assert {path.name.removesuffix(".py") for path in SOURCE.iterdir() if path.name not in root} == set(ROOMS)
+    assert len(ROOMS) <= 12
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_point_downwards(path):
+def test_a_room_imports_only_lower_ones(path):
     name = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    if name == "__init__":
+    if name.startswith("_"):
         return
-    layer = next((i for i, layer in enumerate(LAYERS) if name in layer), None)
-    assert layer is not None, f"{name} has no layer"
-    below = set().union(*LAYERS[: layer + 1])
+    below = {*ROOMS[: ROOMS.index(name) + 1], "_version"}
     for module in imports(path, top_level=False):
         root, _, rest = module.partition(".")
-        if root == "vecprop" and rest and rest != "__version__":
+        if root == "vecprop":
             assert rest.split(".")[0] in below, f"{name} imports {module}, which is above it"
         assert not root.startswith("vecprop_"), f"{name} imports the backend {module}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {name: set(imports(path, top_level=False)) & NAMES.keys() - {name} for name, path in NAMES.items()}
+    while leaves := {name for name, needed in graph.items() if not needed}:
+        graph = {name: needed - leaves for name, needed in graph.items() if name not in leaves}
+    assert graph == {}, "each of these imports another of them, or is imported by one of them"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_no_vendor_library_is_imported_at_import(path):
     relative = path.relative_to(SOURCE)
-    allowed = set() if relative.parts[0].removesuffix(".py") in WITHOUT_NUMPY else {"numpy"}
-    if relative.parts[0] in ("estimators", "tabular"):  # vecprop itself imports them when they are first used
+    allowed = set() if relative.as_posix() in WITHOUT_NUMPY else {"numpy"}
+    if relative.parts[0] in ("estimators", "tabular", "export"):  # vecprop itself imports them when they are first used
         allowed |= {"sklearn", "scipy"}
     if relative.parts[0] == "cli":
         allowed |= {"typer", "rich"} if relative.name != "__init__.py" else set()
@@ -144,7 +116,7 @@ def test_import_loads_no_framework():
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import vecprop; vecprop.estimators; import vecprop.estimators.large", {"sklearn", "scipy"}),
+        ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
         (
             "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
             {"sklearn.metrics", "sklearn.neural_network"},
@@ -194,15 +166,13 @@ EXECUTING_MODULES = {
 EXECUTING_METHODS = {"exec_module", "unsafe_load", "read_pickle", "to_pickle"}
 # `import_module` of a name that is no text in the source: each looked through, none of them of a file.
 IMPORTS_BY_NAME = {
-    ("__init__.py", "f'vecprop.{name}'"),  # the parts of vecprop that are imported when they are first used
+    ("__init__.py", "f'vecprop.{_MODULES[name]}'"),  # what is imported when it is first used, both from a closed table
     ("__init__.py", "f'vecprop.{_HOME[name]}'"),
     ("estimators/__init__.py", "f'vecprop.estimators.{_HOMES[name]}'"),  # from a closed table
-    ("distributed.py", "name"),  # whether JAX has a GPU's plugin: it looks, and imports nothing
-    ("files.py", "home"),  # both from a closed table
-    ("files.py", "_HOMES[header['kind']]"),
+    ("backend/distributed.py", "name"),  # whether JAX has a GPU's plugin: it looks, and imports nothing
     ("cli/demo.py", "module"),  # whether scikit-learn and the like are there: it looks, and imports nothing
     ("cli/imports.py", "name"),  # of the modules that it names, and of no other
-    ("selection.py", "module"),  # backends: built in, or entry points of installed packages
+    ("backend/selection.py", "module"),  # backends: built in, or entry points of installed packages
 }
 
 

@@ -10,9 +10,9 @@ import pytest
 
 import vecprop as vp
 from helpers import ELEMENTWISE, assert_close, make_problem
-from vecprop import torch_interchange
-from vecprop.activations import ELU, LeakyReLU
-from vecprop.torch_interchange import from_torch, to_torch
+from vecprop.export import pytorch
+from vecprop.export.pytorch import from_torch, to_torch
+from vecprop.nn.activations import ELU, LeakyReLU
 
 pytest.importorskip("sklearn")
 from scipy.sparse import csr_matrix
@@ -613,6 +613,6 @@ def test_without_pytorch(call, monkeypatch):
 def test_the_examples_in_the_docstrings(function):
     """They are skipped where doctests run without PyTorch."""
     text = function.__doc__.replace("# doctest: +SKIP", "")
-    test = doctest.DocTestParser().get_doctest(text, vars(torch_interchange).copy(), function.__name__, None, 0)
+    test = doctest.DocTestParser().get_doctest(text, vars(pytorch).copy(), function.__name__, None, 0)
     assert len(test.examples) >= 3
     assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test).failed == 0

@@ -7,9 +7,10 @@ pytest.importorskip("polars")
 pytest.importorskip("sklearn")
 import polars as pl
 
-from vecprop import splitting, tabular
-from vecprop.streaming import examples as streamed
-from vecprop.tabular import facts, large
+from vecprop import tabular
+from vecprop.data import splitting
+from vecprop.data.streaming import examples as streamed
+from vecprop.tabular import column_stats, large_tables
 from vecprop.tabular.preparation import learn
 
 
@@ -119,8 +120,9 @@ def as_target(table, column, task, choices):
 @pytest.fixture
 def small_parts(monkeypatch):
     for module, name, size in (
-        (large, "_ROWS", 13), (large, "_PART", 31), (large, "_PART_OF_TEXTS", 37), (large, "_AT_ONCE", 9),
-        (facts, "_AT_ONCE", 5), (facts, "_BEFORE_SORTING", 3), (splitting, "_AT_ONCE", 17),
+        (large_tables, "_ROWS", 13), (large_tables, "_PART", 31), (large_tables, "_PART_OF_TEXTS", 37),
+        (large_tables, "_AT_ONCE", 9),
+        (column_stats, "_AT_ONCE", 5), (column_stats, "_BEFORE_SORTING", 3), (splitting, "_AT_ONCE", 17),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, size)
 
@@ -189,25 +191,25 @@ def test_a_file_without_values(tmp_path):
 def test_what_is_counted_in_place():
     random = np.random.default_rng(0)
     values = random.integers(0, 300, 1000).astype(np.float64)
-    np.testing.assert_array_equal(facts.sorted_set(np.split(values, 10), 1000, np.float64), np.unique(values))
+    np.testing.assert_array_equal(column_stats.sorted_set(np.split(values, 10), 1000, np.float64), np.unique(values))
     for m in (1, 2, 5, 1000):
         gaps = np.where(random.random(m) < 0.2, np.nan, random.standard_normal(m))
         known = gaps[~np.isnan(gaps)]
-        assert facts.median(gaps.copy()) == (np.median(known) if len(known) else 0.0)
+        assert column_stats.median(gaps.copy()) == (np.median(known) if len(known) else 0.0)
 
 
 def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):
     """Also one that none of the evenly spread examples has."""
-    from vecprop.streaming import examples
-    from vecprop.tabular import learning
+    from vecprop.data.streaming import examples
+    from vecprop.tabular import training
 
     monkeypatch.setattr(examples, "SMALL", 1)
-    monkeypatch.setattr(learning, "_LINEAR", 10)
+    monkeypatch.setattr(training, "_LINEAR", 10)
     np.save(tmp_path / "X.npy", np.arange(2000.0).reshape(1000, 2))
     X, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.zeros(1000, dtype=np.uint8)
     y[501:503], y[7] = 1, 2
-    some, classes, _ = learning._some(learning._Examples(X, y, None), "classification")
+    some, classes, _ = training._some(training._Examples(X, y, None), "classification")
     assert len(some) == 12
     np.testing.assert_array_equal(y[(some[:, 0] / 2).astype(int)], classes)
     assert set(classes) == {0, 1, 2}
-    assert len(learning._some(learning._Examples(X, y, None), "regression").X) == 10
+    assert len(training._some(training._Examples(X, y, None), "regression").X) == 10

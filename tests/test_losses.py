@@ -5,8 +5,8 @@ import pytest
 
 import vecprop as vp
 from helpers import PAIRINGS, make_targets, on
-from vecprop.activations import Ordered, get_activation
-from vecprop.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, get_loss
+from vecprop.nn.activations import Ordered, get_activation
+from vecprop.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, get_loss
 
 mpmath = pytest.importorskip("mpmath")
 

@@ -10,8 +10,9 @@ import pytest
 
 import vecprop as vp
 from helpers import backend_or_skip
-from vecprop import main_memory, memory, training
-from vecprop.streaming.examples import StreamedExamples
+from vecprop.backend import main_memory, out_of_memory
+from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.training import fitting
 
 pytestmark = pytest.mark.reliability
 ROOT = Path(__file__).parent.parent
@@ -134,7 +135,7 @@ def test_forward_cost_batch_norm_and_estimators():
 
 def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(backend, monkeypatch):
     """Linux promises more memory than there is: what is hopeless is not begun."""
-    monkeypatch.setattr(memory, "free_swap", lambda: 0)
+    monkeypatch.setattr(out_of_memory, "free_swap", lambda: 0)
     monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**27)
     monkeypatch.setattr(type(backend), "has_gpu", False)
     net = vp.Network((2, 4096, 1))
@@ -155,7 +156,7 @@ def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(ba
 
 def test_a_batch_that_is_normalized_counts_as_a_whole(backend, monkeypatch):
     """Its mean and variance are those of all its examples, so it does not go in blocks, whatever block_size says."""
-    monkeypatch.setattr(memory, "free_swap", lambda: 0)
+    monkeypatch.setattr(out_of_memory, "free_swap", lambda: 0)
     monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**27)
     monkeypatch.setattr(type(backend), "has_gpu", False)
     net = vp.Network((2, 512, 512, 1))
@@ -178,7 +179,7 @@ def test_before_the_training_begins_fewer_examples_are_the_remedy(monkeypatch, w
     monkeypatch.setattr(type(vp.get_backend("numpy")), "free_memory", lambda _: 2**20)
     X, Y = vp.datasets.xor(m=64_000)
     with monkeypatch.context() as patch:
-        patch.setattr(training, where, full)
+        patch.setattr(fitting, where, full)
         with pytest.raises(
             vp.OutOfMemoryError, match=r"X and Y and their copies .*: give fit at most 2048 examples"
         ) as e:
@@ -197,7 +198,7 @@ def test_examples_in_files_count_a_window_at_a_time(monkeypatch, window):
         return buffers(examples, width, dtype)
 
     monkeypatch.setattr(StreamedExamples, "buffers", limited_buffers)
-    monkeypatch.setattr("vecprop.streaming.examples.SMALL", 1)
+    monkeypatch.setattr("vecprop.data.streaming.examples.SMALL", 1)
     monkeypatch.setattr(type(vp.get_backend("numpy")), "free_memory", lambda _: 10 * 2**20)
     x, y = (vp.rows(np.zeros((64_000, n), dtype=np.float32)) for n in (255, 1))
     net = vp.Network((255, 2, 1))
@@ -215,8 +216,8 @@ def test_what_is_in_memory(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 3)))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     in_memory = [np.ones((2, 3)), [[1.0]], scipy_sparse.csc_array(np.ones((2, 3))), np.array(mapped)]
-    assert all(training._is_in_memory(x) for x in in_memory)
-    assert not any(training._is_in_memory(x) for x in (mapped, np.asarray(mapped).T, vp.rows(mapped)))
+    assert all(fitting._is_in_memory(x) for x in in_memory)
+    assert not any(fitting._is_in_memory(x) for x in (mapped, np.asarray(mapped).T, vp.rows(mapped)))
 
 
 def test_what_is_free():

@@ -21,7 +21,7 @@ def python(*arguments):
 
 
 def test_mistakes_in_the_core_are_noticed(amount, figure):
-    run = python("-m", "mutation", *amount(["trees"], []))
+    run = python("-m", "mutation", *amount(["backend/pytrees"], []))
     assert run.returncode == 0, run.stdout + run.stderr
     row = re.search(r"^\| all \| (\d+) \| (\d+) \((.*) %\) \| (\d+) \| (\d+) \|$", run.stdout, re.MULTILINE)
     made, noticed, share, survived, same = row.groups()
@@ -39,7 +39,7 @@ def test_a_mistake_that_no_test_sees_survives():
     code = (
         "from pathlib import Path; from mutation.running import try_all; import os; "
         "os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'; "
-        f"tried = try_all(Path({str(ROOT)!r}), 'losses/base', ('tests/test_flat.py',)); "
+        f"tried = try_all(Path({str(ROOT)!r}), 'nn/losses/base', ('tests/test_flat.py',)); "
         "print([o.noticed_by for o in tried])"
     )
     run = python("-c", code)

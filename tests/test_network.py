@@ -8,8 +8,8 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_close, host, make_problem, on
-from vecprop.activations import get_activation
-from vecprop.initializers import INITIALIZERS, get_initializer
+from vecprop.nn.activations import get_activation
+from vecprop.nn.initializers import INITIALIZERS, get_initializer
 
 
 def test_network_is_a_value():
@@ -124,7 +124,7 @@ def test_init_is_the_same_on_every_backend(backend, dtype):
         net.init(seed=7, dtype=dtype, backend=backend), net.init(seed=7, dtype=dtype, backend="numpy"), strict=True
     ):
         assert str(W.dtype).endswith(dtype)
-        assert vp.namespaces.array_namespace(W) is backend.xp
+        assert vp.backend.namespaces.array_namespace(W) is backend.xp
         np.testing.assert_array_equal(host(W), W_ref)
         np.testing.assert_array_equal(host(b), b_ref)
 

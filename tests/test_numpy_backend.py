@@ -12,7 +12,7 @@ import vecprop as vp
 from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, make_problem, make_targets, on
 from vecprop import propagation
 from vecprop.backend import Backend
-from vecprop.namespaces import array_namespace
+from vecprop.backend.namespaces import array_namespace
 from vecprop.propagation import Layer
 from vecprop_numpy import compiled as programs
 
@@ -579,7 +579,7 @@ def test_the_blas_has_its_threads_back_afterwards():
 
 def test_limits_of_the_blas_may_overlap():
     """The first to begin may end first, and of two limits one may be for one library only."""
-    from vecprop import blas
+    from vecprop.backend import blas
     from vecprop_numpy.threads import BLAS
 
     libraries = BLAS._find()

@@ -8,8 +8,8 @@ import pytest
 
 import vecprop as vp
 from helpers import make_problem, round_to
-from vecprop.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, ReLU
-from vecprop.onnx_export import OPSET, export_onnx
+from vecprop.export.onnx_export import OPSET, export_onnx
+from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, ReLU
 
 pytest.importorskip("sklearn")
 onnx = pytest.importorskip("onnx")

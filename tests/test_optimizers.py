@@ -8,10 +8,19 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_close, backend_or_skip
-from vecprop.normalization import Scale
-from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp, check_optimizer, clip_by_norm
-from vecprop.schedules import StepDecay
-from vecprop.trees import leaves_of, map_tree, map_trees, rebuild
+from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild
+from vecprop.nn.batch_norm import Scale
+from vecprop.training.optimizers import (
+    SGD,
+    Adam,
+    AdamW,
+    GradientDescent,
+    Momentum,
+    RMSProp,
+    check_optimizer,
+    clip_by_norm,
+)
+from vecprop.training.schedules import StepDecay
 
 STEPS = 60
 # Both sides round at every step, and differently: 60 roundings of 1e-16 are what is left.

@@ -81,7 +81,7 @@ def test_the_same_batches_give_the_same_parameters(peer, output):
     """Three epochs of three whole batches and a smaller last one, in our order, from the same start."""
     work = SMALL[output]
     data, start = work.draw(), peer_trainers.draw_start(work.sizes)
-    trainer = trainer_or_skip(peer, work, data, order=lambda epoch: vp.streams.shuffle(0, epoch, work.m))
+    trainer = trainer_or_skip(peer, work, data, order=lambda epoch: vp.utils.random_streams.shuffle(0, epoch, work.m))
     ours = ours_after(work, data, start, 3)
     assert_same(theirs_after(trainer, start, 3), ours)
     assert np.linalg.norm(ours[0][0] - start[0][0]) > 0.03, "it has trained"

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 import vecprop as vp
 from vecprop import plots
-from vecprop.benchmark_report import Row
+from vecprop.inspection.benchmark_report import Row
 
 HISTORY = {"cost": [1.0, 0.5, 0.25], "gradient_norm": [[0.1, 1.0], [0.01, 0.5], [0.001, 0.2]], "seconds": [1, 1, 1]}
 
@@ -334,7 +334,7 @@ def test_vector_files_have_no_date(ending, tmp_path):
 
 def test_nothing_global_is_touched():
     code = (
-        "import sys; import vecprop.plots as p; assert not any(m.startswith('matplotlib') for m in sys.modules)\n"
+        "import sys; from vecprop import plots as p; assert not any(m.startswith('matplotlib') for m in sys.modules)\n"
         "import vecprop as vp, numpy as np; net = vp.Network((2, 1))\n"
         "p.cost_curve({'cost': [1.0, 0.5]}); p.network_diagram(net); p.first_layer_weights(net.init())\n"
         "p.activations(); p.confusion_matrix([0, 1], [1, 1]); p.residuals([1.0], [2.0])\n"

@@ -7,7 +7,7 @@ import pytest
 
 import vecprop as vp
 from vecprop import plots
-from vecprop.benchmark_report import Report, Row, with_speedups
+from vecprop.inspection.benchmark_report import Report, Row, with_speedups
 
 ROOT = Path(__file__).parent.parent
 RUN = {"gradient_norm": [[0.1, 1.0], [0.3, 3.0], [0.2, 8.0]]}
@@ -139,9 +139,9 @@ def test_it_draws_the_recorded_report():
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (3, TypeError, "report must be a Report of vecprop.benchmark or its rows, got int"),
+        (3, TypeError, "report must be a Report of vecprop.inspection.benchmark or its rows, got int"),
         ("rows", TypeError, "report must be a Report"),
-        ([{"m": 1}], TypeError, "report: row 0 must be a Row of vecprop.benchmark, got dict"),
+        ([{"m": 1}], TypeError, "report: row 0 must be a Row of vecprop.inspection.benchmark, got dict"),
         (
             [],
             ValueError,

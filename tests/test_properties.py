@@ -78,6 +78,6 @@ def test_every_gradient_is_right(problem):
 @settings
 @hypothesis.given(st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(1, 200))
 def test_a_shuffle_is_a_permutation_of_its_own(seed, epoch, m):
-    order = vp.streams.shuffle(seed, epoch, m)
+    order = vp.utils.random_streams.shuffle(seed, epoch, m)
     assert sorted(order) == list(range(m))
-    assert (order == vp.streams.shuffle(seed, epoch, m)).all()
+    assert (order == vp.utils.random_streams.shuffle(seed, epoch, m)).all()

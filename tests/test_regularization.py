@@ -8,10 +8,12 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
-from vecprop import activations, dropout, epochs, losses, normalization, stages
-from vecprop.evaluation import plain_layers
-from vecprop.regularization import add_penalties, penalties
-from vecprop.streams import DROPOUT
+from vecprop import activations, losses
+from vecprop.nn import batch_norm, dropout, input_scaling
+from vecprop.nn.weight_penalties import add_penalties, penalties
+from vecprop.training import epochs, training_pass
+from vecprop.training.evaluation import plain_layers
+from vecprop.utils.random_streams import DROPOUT
 
 PLAIN = vp.Backend(xp, "plain")
 
@@ -89,13 +91,15 @@ def test_a_draw_is_compared_with_all_its_bits():
 def test_which_stages_are_the_same():
     """A pass with its arrays is equal to itself alone; a kernel is made once for activations that compute the same."""
     tanh, relu = activations.Tanh(), activations.ReLU()
-    stage = stages.Stage(tanh)
-    assert stage == stage and stage != stages.Stage(tanh)
-    fused = stages.Fused(tanh, len)
-    assert fused == stages.Fused(activations.Tanh(), len) and fused not in (stages.Fused(relu, len), tanh)
-    loss = stages.FusedLoss(losses.Huber(2.0), len)
-    assert loss == stages.FusedLoss(losses.Huber(2.0), len) and hash(loss) == hash(stages.FusedLoss(loss.loss, len))
-    assert loss not in (stages.FusedLoss(losses.Huber(1.0), len), losses.Huber(2.0))
+    stage = training_pass.Stage(tanh)
+    assert stage == stage and stage != training_pass.Stage(tanh)
+    fused = training_pass.Fused(tanh, len)
+    assert fused == training_pass.Fused(activations.Tanh(), len) and fused not in (training_pass.Fused(relu, len), tanh)
+    loss = training_pass.FusedLoss(losses.Huber(2.0), len)
+    assert loss == training_pass.FusedLoss(losses.Huber(2.0), len) and hash(loss) == hash(
+        training_pass.FusedLoss(loss.loss, len)
+    )
+    assert loss not in (training_pass.FusedLoss(losses.Huber(1.0), len), losses.Huber(2.0))
 
 
 class Fusing(vp.Backend):
@@ -169,9 +173,7 @@ def make_run(net, m, dropout_rates=0.0, normalized=False, block_size=None):
 
 
 def trained_parameters(net, params, normalized, random):
-    scales = [
-        normalization.Scale(random.uniform(0.5, 2, (n, 1)), random.standard_normal((n, 1))) for n in net.sizes[1:-1]
-    ]
+    scales = [batch_norm.Scale(random.uniform(0.5, 2, (n, 1)), random.standard_normal((n, 1))) for n in net.sizes[1:-1]]
     return (*params, *(scales if normalized else ()))
 
 
@@ -206,7 +208,7 @@ def test_batch_norm_against_torch():
     random = np.random.default_rng(0)
     Z, dU = random.standard_normal((2, 4, 7))
     gamma, beta = random.standard_normal((2, 4, 1))
-    norm = normalization.BatchNorm(normalization.Scale(gamma, beta), None, 7.0)
+    norm = batch_norm.BatchNorm(batch_norm.Scale(gamma, beta), None, 7.0)
     U = norm.forward(xp, Z)
     dZ = norm.backward(xp, dU)
     layer = torch.nn.BatchNorm1d(4, dtype=torch.float64)
@@ -247,7 +249,7 @@ def test_folded_batch_norm_predicts_as_the_running_statistics_do(backend):
     mean, variance, count = (host(a) for a in result.state.statistics[0])
     assert count == 3 * 4
     Z = layers[0][0] @ X + layers[0][1]
-    A = np.maximum(gamma * (Z - mean) / np.sqrt(variance + normalization.EPSILON) + beta, 0)
+    A = np.maximum(gamma * (Z - mean) / np.sqrt(variance + batch_norm.EPSILON) + beta, 0)
     A = np.maximum(layers[1][0] @ A + layers[1][1], 0)
     Z = layers[2][0] @ A + layers[2][1]
     expected = np.exp(Z) / np.exp(Z).sum(axis=0)
@@ -257,11 +259,11 @@ def test_folded_batch_norm_predicts_as_the_running_statistics_do(backend):
 
 def test_running_statistics_start_as_the_mean_of_the_batches():
     one = np.ones((1, 1))
-    seen = normalization.Statistics(0 * one, one, 0 * one)
+    seen = batch_norm.Statistics(0 * one, one, 0 * one)
     for t, value in enumerate([4.0, 8.0, 3.0], start=1):
-        norm = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0)
+        norm = batch_norm.BatchNorm(batch_norm.Scale(one, 0 * one), None, 2.0)
         norm.mean, norm.variance = value * one, 2 * value * one
-        seen = normalization.update_statistics(np, seen, norm)
+        seen = batch_norm.update_statistics(np, seen, norm)
         assert seen.count == t
     assert seen.mean == pytest.approx(5.0)
     assert seen.variance == pytest.approx(10.0)
@@ -269,11 +271,11 @@ def test_running_statistics_start_as_the_mean_of_the_batches():
 
 def test_running_statistics_forget_after_ten_batches():
     one = np.ones((1, 1))
-    seen, mean, variance = normalization.Statistics(0 * one, one, 0 * one), 0.0, 1.0
+    seen, mean, variance = batch_norm.Statistics(0 * one, one, 0 * one), 0.0, 1.0
     for t in range(1, 16):
-        norm = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0)
+        norm = batch_norm.BatchNorm(batch_norm.Scale(one, 0 * one), None, 2.0)
         norm.mean, norm.variance = t**2 * one, t * one
-        seen = normalization.update_statistics(np, seen, norm)
+        seen = batch_norm.update_statistics(np, seen, norm)
         rate = max(0.1, 1 / t)
         mean, variance = (1 - rate) * mean + rate * t**2, (1 - rate) * variance + rate * t
     assert seen.mean.item() == pytest.approx(mean, rel=1e-14)
@@ -283,12 +285,12 @@ def test_running_statistics_forget_after_ten_batches():
 def test_batch_norm_starts_as_no_more_than_a_normalization():
     """γ = 1, β = 0, and ε = 1e-5 under the root."""
     layer = vp.Layer(np.ones((2, 3, 4)), np.full((2, 3, 1), 7.0))
-    scale, seen = normalization.initial(np, layer)
+    scale, seen = batch_norm.initial(np, layer)
     assert (scale.gamma == 1).all() and (scale.beta == 0).all() and scale.gamma.shape == scale.beta.shape == (2, 3, 1)
     assert (seen.mean == 0).all() and (seen.variance == 1).all() and seen.mean.shape == seen.variance.shape == (2, 3, 1)
     assert seen.count.tolist() == [[[0.0]], [[0.0]]]
     one = np.ones((1, 1))
-    U = normalization.BatchNorm(normalization.Scale(one, 0 * one), None, 2.0).forward(np, np.array([[1.0, 3.0]]))
+    U = batch_norm.BatchNorm(batch_norm.Scale(one, 0 * one), None, 2.0).forward(np, np.array([[1.0, 3.0]]))
     np.testing.assert_allclose(U, [[-1 / math.sqrt(1.00001), 1 / math.sqrt(1.00001)]], rtol=1e-15)
 
 
@@ -296,14 +298,14 @@ def test_batch_norm_starts_as_no_more_than_a_normalization():
 def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
     random = np.random.default_rng(0)
     Z, dU = random.standard_normal((2, 3, 4, 6))
-    scale = normalization.Scale(*random.standard_normal((2, 3, 4, 1)))
+    scale = batch_norm.Scale(*random.standard_normal((2, 3, 4, 1)))
     w = random.uniform(0, 2, (3, 6)) if weighted else None
     m = w.sum(axis=1) if weighted else np.full(3, 6.0)
-    norm = normalization.BatchNorm(scale, w, m)
+    norm = batch_norm.BatchNorm(scale, w, m)
     U, dZ = norm.forward(np, Z), norm.backward(np, dU)
     for k in range(3):
-        own = normalization.Scale(scale.gamma[k], scale.beta[k])
-        single = normalization.BatchNorm(own, w[k] if weighted else None, float(m[k]))
+        own = batch_norm.Scale(scale.gamma[k], scale.beta[k])
+        single = batch_norm.BatchNorm(own, w[k] if weighted else None, float(m[k]))
         np.testing.assert_allclose(U[k], single.forward(np, Z[k]), rtol=1e-13)
         np.testing.assert_allclose(dZ[k], single.backward(np, dU[k]), rtol=1e-12, atol=1e-15)
         np.testing.assert_allclose(norm.grads.gamma[k], single.grads.gamma, rtol=1e-12)
@@ -326,7 +328,7 @@ def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
 )
 def test_input_scale_on_paper(row, w, mean, variance):
     X = np.array([row, [10 * x for x in row]])
-    scale = normalization.input_scale(np, X, None if w is None else np.array(w))
+    scale = input_scaling.input_scale(np, X, None if w is None else np.array(w))
     constant = len({x for x, times in zip(row, w or [1] * len(row), strict=True) if times}) == 1
     assert scale.mean.shape == scale.deviation.shape == (2, 1)
     np.testing.assert_allclose(scale.mean[:, 0], [mean, 10 * mean], rtol=0 if constant else 1e-15)
@@ -336,13 +338,13 @@ def test_input_scale_on_paper(row, w, mean, variance):
 
 def test_input_scale_folds_and_unfolds():
     random = np.random.default_rng(0)
-    scale = normalization.InputScale(random.standard_normal((3, 1)), random.uniform(0.5, 3, (3, 1)))
+    scale = input_scaling.InputScale(random.standard_normal((3, 1)), random.uniform(0.5, 3, (3, 1)))
     layer, X = vp.Layer(random.standard_normal((2, 3)), random.standard_normal((2, 1))), random.standard_normal((3, 5))
-    folded = normalization.fold_input(np, layer, scale)
-    np.testing.assert_allclose(normalization.scaled(X, scale), (X - scale.mean) / scale.deviation, rtol=1e-15)
-    expected = layer.W @ normalization.scaled(X, scale) + layer.b
+    folded = input_scaling.fold_input(np, layer, scale)
+    np.testing.assert_allclose(input_scaling.scaled(X, scale), (X - scale.mean) / scale.deviation, rtol=1e-15)
+    expected = layer.W @ input_scaling.scaled(X, scale) + layer.b
     np.testing.assert_allclose(folded.W @ X + folded.b, expected, rtol=1e-13)
-    for a, b in zip(normalization.unfold_input(np, folded, scale), layer, strict=True):
+    for a, b in zip(input_scaling.unfold_input(np, folded, scale), layer, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-14)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from vecprop.schedules import (
+from vecprop.training.schedules import (
     CONSTANT,
     Constant,
     Cosine,

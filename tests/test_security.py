@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vecprop.directories import why_not_private
+from vecprop.utils.directories import why_not_private
 
 pytestmark = [
     pytest.mark.reliability,

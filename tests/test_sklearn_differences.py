@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 
 import vecprop as vp
 from vecprop import estimators as ours
-from vecprop.streams import shuffle
+from vecprop.utils.random_streams import shuffle
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

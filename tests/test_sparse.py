@@ -7,7 +7,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host
-from vecprop import sparse
+from vecprop.data import sparse
 
 scipy_sparse = pytest.importorskip("scipy.sparse")
 NET = vp.Network((40, 6, 3), output="softmax")

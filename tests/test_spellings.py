@@ -12,8 +12,8 @@ import polars as pl
 
 import vecprop as vp
 from vecprop import tabular
+from vecprop.data.spelling import booleans, dates, numbers
 from vecprop.tabular import Choices, Settings, Spelling
-from vecprop.tabular.spelling import booleans, dates, numbers
 from vecprop.tabular.understanding import understand
 
 QUICK = Settings(hidden=(8,), epochs=20, networks=1)
@@ -478,7 +478,7 @@ def test_many_columns_take_little_time(columns, seconds):
 
 
 def test_models_of_before_have_no_fields_that_came_later():
-    from vecprop.tabular.columns import Number, check_fields, fields_of
+    from vecprop.tabular.encoders import Number, check_fields, fields_of
 
     written = {"name": "a", "fill": 0.5, "flag": True, "decimal": ","}
     column = Number(**check_fields(Number, written))

@@ -7,7 +7,8 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, make_problem
-from vecprop import orders, streams
+from vecprop.training import shuffling
+from vecprop.utils import random_streams
 
 NET = vp.Network((4, 6, 5, 3), hidden=("tanh", "relu"), output="softmax")
 _, X, Y, W = make_problem(NET, 50, weights=True)
@@ -129,12 +130,12 @@ def test_bad_stacks(arguments, message):
 @pytest.mark.parametrize("starts", [True, False])
 def test_orders_drawn_on_threads_are_the_same(monkeypatch, starts):
     """Also where the system starts no thread, as in a browser."""
-    monkeypatch.setattr(orders, "_WORTH_THREADS", 1)
-    monkeypatch.setattr(orders, "_threads", lambda: 3)
+    monkeypatch.setattr(shuffling, "_WORTH_THREADS", 1)
+    monkeypatch.setattr(shuffling, "_threads", lambda: 3)
     if not starts:
         monkeypatch.setattr(threading.Thread, "start", refuse)
-    drawn = orders.shuffles((7, 0, 2**64 - 1, 5), 3, 100)
-    expected = [streams.shuffle(seed, 3, 100) for seed in (7, 0, 2**64 - 1, 5)]
+    drawn = shuffling.shuffles((7, 0, 2**64 - 1, 5), 3, 100)
+    expected = [random_streams.shuffle(seed, 3, 100) for seed in (7, 0, 2**64 - 1, 5)]
     np.testing.assert_array_equal(drawn, expected)
 
 

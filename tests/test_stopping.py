@@ -5,9 +5,9 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
-from vecprop.metrics import METRICS, greater_is_better
-from vecprop.results import TrainingState
-from vecprop.stopping import EarlyStopping, remember_best
+from vecprop.nn.metrics import METRICS, greater_is_better
+from vecprop.training.results import TrainingState
+from vecprop.training.stopping import EarlyStopping, remember_best
 
 NET = vp.Network((4, 6, 3), output="softmax")
 _, X, Y, W = make_problem(NET, 60, weights=True)

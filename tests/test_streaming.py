@@ -11,12 +11,12 @@ import pytest
 
 import vecprop as vp
 from helpers import epoch_order, host
-from vecprop import examples as examples_module
-from vecprop.streaming import as_source
-from vecprop.streaming import examples as streamed
-from vecprop.streaming.order import Windows, regular
-from vecprop.streaming.reading import ReadAhead
-from vecprop.streaming.statistics import input_scale
+from vecprop.data.streaming import as_source
+from vecprop.data.streaming import examples as streamed
+from vecprop.data.streaming.order import Windows, regular
+from vecprop.data.streaming.reading import ReadAhead
+from vecprop.data.streaming.statistics import input_scale
+from vecprop.training import prepare as examples_module
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of the process alone: what getrusage says begins with the peak of the process that started it.
@@ -347,7 +347,7 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(files, tmp_path, monkeypatch, w
     x, y, path = vp.rows(Watched(X)), vp.rows(files / "Y.npy"), tmp_path / "run.ckpt"
     arguments = {"window": window, "checkpoint_every": every, "validation": (X[:9].T, Y[:9].T)}
     whole = fit(x, y, window=window, validation=arguments["validation"])
-    from vecprop import checkpoint
+    from vecprop.training import checkpoint
 
     write, count = checkpoint.write_atomically, []
 
@@ -665,13 +665,13 @@ def town_table(rows=600):
 def test_a_table_that_stays_in_its_file(tmp_path, monkeypatch):
     """The same preparation, found in it and score as of the table in memory; nothing is left in the cache."""
     from vecprop import tabular
-    from vecprop.tabular import large
+    from vecprop.tabular import large_tables
 
     path, cache = tmp_path / "t.parquet", tmp_path / "cache"
     cache.mkdir()
     town_table().write_parquet(path, row_group_size=100)
     settings_ = tabular.Settings(hidden=(8,), epochs=30, networks=2, cache=cache)
-    monkeypatch.setattr(large, "_ROWS", 70)
+    monkeypatch.setattr(large_tables, "_ROWS", 70)
     whole = tabular.train(tabular.plan(tabular.read(path), "price"), settings_)
     fits_when_encoded = tabular.train(tabular.plan(tabular.scan(path), "price"), settings_)
     monkeypatch.setattr(streamed, "SMALL", 0)
@@ -760,12 +760,12 @@ def test_memory_of_a_large_table_is_that_of_its_target(tmp_path, amount, figure)
 import warnings
 {PEAK}
 from vecprop import tabular
-from vecprop.streaming import examples
-from vecprop.tabular import large, learning
+from vecprop.data.streaming import examples
+from vecprop.tabular import large_tables, training
 from vecprop.tabular.preparation import learn
 warnings.simplefilter("ignore")
-examples.SMALL, examples.WINDOW, large._CELLS, learning._LINEAR_NUMBERS = 1 << 20, 1 << 20, 1 << 18, 1 << 18
-large._PART, large._PART_OF_TEXTS = 1 << 15, 1 << 13
+examples.SMALL, examples.WINDOW, large_tables._CELLS, training._LINEAR_NUMBERS = 1 << 20, 1 << 20, 1 << 18, 1 << 18
+large_tables._PART, large_tables._PART_OF_TEXTS = 1 << 15, 1 << 13
 settings = tabular.Settings(hidden=(4,), epochs=1, batch_size=1000, cache={str(tmp_path)!r})
 before = 0
 for name in {str(tmp_path / "small.parquet")!r}, {str(path)!r}:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from helpers import epoch_order
-from vecprop import streams
-from vecprop.streaming.order import Windows
+from vecprop.data.streaming.order import Windows
+from vecprop.utils import random_streams
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
@@ -31,7 +31,7 @@ def test_every_example_once_in_every_epoch(blocks, batch, batches, seed, shuffle
         assert sorted(order.tolist()) == list(range(m))
         assert shuffled or (order == np.arange(m)).all()
         if len(windows) == 1 and shuffled:
-            np.testing.assert_array_equal(order, streams.shuffle(seed, epoch, m))
+            np.testing.assert_array_equal(order, random_streams.shuffle(seed, epoch, m))
     # what comes later does not depend on what was asked for before: a run can go on in the middle
     fresh = Windows(boundaries, batch, batch * batches, shuffled)
     last = len(windows) - 1

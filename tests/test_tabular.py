@@ -13,7 +13,7 @@ import polars as pl
 import vecprop as vp
 from vecprop import tabular
 from vecprop.tabular import Choices, Settings
-from vecprop.tabular.columns import Category, Date, Number
+from vecprop.tabular.encoders import Category, Date, Number
 from vecprop.tabular.houses import houses
 from vecprop.tabular.kinds import find_kind
 from vecprop.tabular.preparation import Preparation
@@ -555,18 +555,18 @@ def test_a_number_far_beyond_those_of_the_training_is_refused_with_its_place(fil
 
 
 def test_a_file_with_other_contents_is_refused(tmp_path):
-    from vecprop import container
+    from vecprop.utils import tensor_file
 
     model = tabular.train(tabular.plan(tabular.table_of(houses(m=30)), "price"), QUICK).model
     vp.save(tmp_path / "m", model)
-    header, tensors = container.decode((tmp_path / "m").read_bytes(), "m")
+    header, tensors = tensor_file.decode((tmp_path / "m").read_bytes(), "m")
     for change in (
         {"preparation": {"columns": [], "left_out": {}}},
         {"preparation": {"columns": [{"kind": "poem"}], "left_out": {}}},
         {"target": {"name": "price"}},
         {"estimator": {}},
     ):
-        (tmp_path / "m").write_bytes(container.encode(header | change, tensors))
+        (tmp_path / "m").write_bytes(tensor_file.encode(header | change, tensors))
         with pytest.raises(vp.ModelFileError, match="holds no model that this version of vecprop knows"):
             vp.load(tmp_path / "m")
 

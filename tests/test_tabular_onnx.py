@@ -12,7 +12,7 @@ ort = pytest.importorskip("onnxruntime")
 
 import vecprop as vp  # noqa: E402
 from vecprop import tabular  # noqa: E402
-from vecprop.tabular.onnx import described  # noqa: E402
+from vecprop.export.onnx_tables import described  # noqa: E402
 
 M = 300
 RANDOM = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop import blas, choices
+from vecprop.backend import blas, scoped_settings
 
 pytestmark = pytest.mark.reliability
 ROOT = Path(__file__).parent.parent
@@ -182,11 +182,11 @@ def test_a_choice_says_what_it_is():
 def test_choices_are_not_piled_up():
     for _ in range(1000):
         vp.use_precision("fast")
-    assert sum(len(made) for made in choices._lasting.values()) <= 4
+    assert sum(len(made) for made in scoped_settings._lasting.values()) <= 4
     for _ in range(1000):
         with vp.use_precision("highest"):
             pass
-    assert choices._blocks.get() == ()
+    assert scoped_settings._blocks.get() == ()
 
 
 @pytest.mark.usefixtures("jax_backend")

@@ -8,7 +8,8 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
-from vecprop import epochs, streams
+from vecprop.training import epochs
+from vecprop.utils import progress, random_streams
 
 
 def numpy_params(params):
@@ -42,7 +43,7 @@ def test_each_example_counts_once(batch_size, weighted, backend):
     params = net.init(seed=4, dtype="float64", backend="numpy")
     size, total = batch_size or m, float(m if w is None else w.sum())
     for epoch in range(2):
-        order = streams.shuffle(4, epoch, m) if size < m else np.arange(m)
+        order = random_streams.shuffle(4, epoch, m) if size < m else np.arange(m)
         assert sorted(order) == list(range(m))
         for start in range(0, m, size):
             batch = order[start : start + size]
@@ -78,7 +79,7 @@ def test_a_run_repeats_bit_for_bit(backend):
 
 
 def test_shuffles_differ_between_epochs_and_seeds():
-    orders = {tuple(streams.shuffle(seed, epoch, 30)) for seed in range(5) for epoch in range(5)}
+    orders = {tuple(random_streams.shuffle(seed, epoch, 30)) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25
 
 
@@ -187,7 +188,7 @@ def test_progress_bar(monkeypatch):
 
     def shown(terminal, delay=0.0, **arguments):
         monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
-        monkeypatch.setattr(vp.progress, "_DELAY", delay)
+        monkeypatch.setattr(progress, "_DELAY", delay)
         vp.fit(net, X, Y, epochs=3, **arguments)
         return sys.stderr.getvalue()
 

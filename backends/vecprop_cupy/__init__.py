@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
-from vecprop.backend import Backend
-from vecprop.directories import why_not_private
-from vecprop.errors import BackendUnusableError
-from vecprop.namespaces import Array, on_cuda
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array, on_cuda
+from vecprop.utils.directories import why_not_private
+from vecprop.utils.errors import BackendUnusableError
 from vecprop_cupy.products import float32_products
 from vecprop_cupy.softmax import softmax_cross_entropy
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import cupy
 
-from vecprop.namespaces import Array
+from vecprop.backend.namespaces import Array
 
 COLUMNS, SLICES = 32, 8  # a block of threads: so many columns, and each of them in so many slices of its rows
 

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.backend import Backend, Carry, Tree, add_trees, to_host
-from vecprop.directories import why_not_private
-from vecprop.errors import BackendUnusableError
-from vecprop.main_memory import room_below_the_limit
-from vecprop.namespaces import Array, on_cuda
+from vecprop.backend.contract import Backend, Carry, Tree, add_trees, to_host
+from vecprop.backend.main_memory import room_below_the_limit
+from vecprop.backend.namespaces import Array, on_cuda
+from vecprop.utils.directories import why_not_private
+from vecprop.utils.errors import BackendUnusableError
 
 __all__ = ["JAXBackend"]
 

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vecprop.arguments import check_positive_integer
-from vecprop.backend import Backend, Tree, add_trees, to_host
-from vecprop.namespaces import Array
-from vecprop.team import ALONE, Team
+from vecprop.backend.contract import Backend, Tree, add_trees, to_host
+from vecprop.backend.namespaces import Array
+from vecprop.backend.processes import ALONE, Team
+from vecprop.utils.arguments import check_positive_integer
 from vecprop_jax import JAXBackend, compiled
 
 AXIS = "examples"

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import array_api_compat.numpy
 import numpy as np
 
-from vecprop.backend import Backend, Carry, Tree
-from vecprop.namespaces import Array
+from vecprop.backend.contract import Backend, Carry, Tree
+from vecprop.backend.namespaces import Array
 from vecprop_numpy.compiled import Compiled, run_once
 from vecprop_numpy.recording import record_batches, record_blocks, record_fused, record_scan
 from vecprop_numpy.threads import usable_threads

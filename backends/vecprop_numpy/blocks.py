@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vecprop_numpy.program import Frame, Target, buffer_like, uses
+from vecprop_numpy.program import Destination, Frame, buffer_like, uses
 from vecprop_numpy.threads import Code, Parallel
 from vecprop_numpy.tracing import NDArray, Op, Region, Shape
 
@@ -69,7 +69,7 @@ def _sum_blocks(
         body.arrays[leaf] = block if single else buffer_like(body, array, columns)
         blocks.append(body.arrays[leaf])
     if single and not more:
-        body.deliver_to([Target(total, None) for total in sums])
+        body.deliver_to([Destination(total, None) for total in sums])
     body.build()
     if single:
         worker.code.extend(body.code)
@@ -135,7 +135,7 @@ def lower_fused(frame: Frame, op: Op) -> None:
         for out in outs:
             part = part_of(out, shape, chunk)
             over = [x for x, s in zip(region.leaves, sources, strict=True) if np.may_share_memory(out, s)]
-            targets.append(Target(part, over[0] if over else None))
+            targets.append(Destination(part, over[0] if over else None))
         body.deliver_to(targets)
         pieces[t].extend(body.build().code)
         body.close()

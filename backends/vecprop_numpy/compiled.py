@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop.blas import SMALL_PRODUCT
+from vecprop.backend.blas import SMALL_PRODUCT
 from vecprop_numpy.program import Frame, Pool
 from vecprop_numpy.threads import BLAS, execute, usable_threads
 from vecprop_numpy.tracing import Graph, NDArray, Op, Value

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vecprop_numpy.program import Frame, Target, buffer_like, free_values
+from vecprop_numpy.program import Destination, Frame, buffer_like, free_values
 from vecprop_numpy.recording import LoopPlan, Segment
 from vecprop_numpy.threads import Code, Parallel
 from vecprop_numpy.tracing import NDArray, Op, Value
@@ -72,10 +72,10 @@ def lower_loop(frame: Frame, op: Op) -> None:
             body.arrays[leaf], feed = source.batch(body, plan, segment)
             feeds.extend(feed)
         outs = region.results[plan.carried :]
-        targets: list[Target | None] = [Target(c, leaf) for c, leaf in zip(carried, old, strict=True)]
+        targets: list[Destination | None] = [Destination(c, leaf) for c, leaf in zip(carried, old, strict=True)]
         for v in outs:  # what was carried in is overwritten at the end of the round: put out a copy of it
             aside = any(body.root(v) is leaf for leaf in old)
-            targets.append(Target(body.temporary(v.shape, v.dtype), None) if aside else None)
+            targets.append(Destination(body.temporary(v.shape, v.dtype), None) if aside else None)
         body.deliver_to(targets)
         body.build()
         rows_of = [

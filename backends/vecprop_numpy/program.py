@@ -54,14 +54,14 @@ class Storage:
         self.last = last
 
 
-class Target(NamedTuple):
+class Destination(NamedTuple):
     """Where a result has to be in the end; `leaf` is the value whose memory that is until then."""
 
     array: NDArray
     leaf: Value | None
 
 
-class Place(NamedTuple):
+class JoinPlace(NamedTuple):
     """Where a value goes that is an entry of a join."""
 
     join: Value
@@ -107,9 +107,9 @@ class Frame:
         self.code: Code = []
         self.arrays: dict[Value, NDArray] = {}
         self.storages: dict[Value, Storage] = {}
-        self.targets: dict[Value, Target] = {}
-        self.deliveries: list[tuple[Value, Target]] = []
-        self.places: dict[Value, Place] = {}
+        self.targets: dict[Value, Destination] = {}
+        self.deliveries: list[tuple[Value, Destination]] = []
+        self.places: dict[Value, JoinPlace] = {}
         self.copies: set[Value] = set()
         self.scratch: list[NDArray] = []
         self.position = 0
@@ -126,7 +126,7 @@ class Frame:
 
     # What is needed how long, and where
 
-    def deliver_to(self, targets: Sequence[Target | None]) -> None:
+    def deliver_to(self, targets: Sequence[Destination | None]) -> None:
         """Say where each of the results has to be in the end, if that matters."""
         self.deliveries = [(v, t) for v, t in zip(self.results, targets, strict=True) if t is not None]
         for value, target in self.deliveries:
@@ -156,7 +156,7 @@ class Frame:
                     value = value.op.inputs[0]
                 fits = value.op.scope is self.scope and value.dtype == join.dtype
                 if value.op.kind in _PRODUCERS and fits and value not in self.places:
-                    self.places[value] = Place(join, index)
+                    self.places[value] = JoinPlace(join, index)
                     self._needed(join, self.last[value])
 
     def root(self, value: Value) -> Value:
@@ -208,7 +208,7 @@ class Frame:
         self.storages[value] = Storage(memory, self.last.get(value, self.position))
         return shaped(memory, shape, value.dtype)
 
-    def _free(self, value: Value, target: Target) -> bool:
+    def _free(self, value: Value, target: Destination) -> bool:
         """Tell whether the array of a result may be written now, because its old content is not needed after this."""
         if target.leaf is None:
             return True

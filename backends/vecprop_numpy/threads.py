@@ -9,7 +9,7 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
 
-from vecprop import blas
+from vecprop.backend import blas
 
 Code = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 

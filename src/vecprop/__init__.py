@@ -10,10 +10,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vecprop import activations, initializers, losses, propagation, rungs
-from vecprop.activations import Activation
-from vecprop.backend import Backend
-from vecprop.errors import (
+from vecprop import propagation, rungs
+from vecprop._version import __version__
+from vecprop.backend.contract import Backend
+from vecprop.backend.selection import backends, get_backend, get_precision, use_backend, use_precision
+from vecprop.nn import activations, initializers, losses
+from vecprop.nn.activations import Activation
+from vecprop.nn.array_checks import gradient_norms
+from vecprop.nn.losses import Loss
+from vecprop.nn.network import Network
+from vecprop.propagation import Layer
+from vecprop.utils.errors import (
     BackendError,
     BackendNotInstalledError,
     BackendUnusableError,
@@ -25,46 +32,55 @@ from vecprop.errors import (
     UnknownBackendError,
     VecpropError,
 )
-from vecprop.losses import Loss
-from vecprop.network import Network
-from vecprop.propagation import Layer
-from vecprop.selection import backends, get_backend, get_precision, use_backend, use_precision
-from vecprop.validation import gradient_norms
 
 if TYPE_CHECKING:
-    from vecprop import datasets, distributed, estimators, metrics, plots
-    from vecprop.checking import GradientReport, check_gradients, numeric_gradient
-    from vecprop.diagnosis import Diagnosis, diagnose
-    from vecprop.explanation import Explanation, explain
-    from vecprop.files import load, save
-    from vecprop.onnx_export import export_onnx
-    from vecprop.optimizers import SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
-    from vecprop.quasi_newton import LBFGS
-    from vecprop.results import FitResult, TrainingState
-    from vecprop.schedules import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
-    from vecprop.stopping import EarlyStopping
-    from vecprop.streaming import rows
-    from vecprop.torch_interchange import from_torch, to_torch
-    from vecprop.training import fit
-
-__version__ = "0.1.0"
+    from vecprop import estimators
+    from vecprop.backend import distributed
+    from vecprop.data import datasets
+    from vecprop.data.streaming import rows
+    from vecprop.export.files import load, save
+    from vecprop.export.onnx_export import export_onnx
+    from vecprop.export.pytorch import from_torch, to_torch
+    from vecprop.inspection import plots
+    from vecprop.inspection.diagnosis import Diagnosis, diagnose
+    from vecprop.inspection.explanation import Explanation, explain
+    from vecprop.inspection.gradient_check import GradientReport, check_gradients, numeric_gradient
+    from vecprop.nn import metrics
+    from vecprop.training.fitting import fit
+    from vecprop.training.optimizers import LBFGS, SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
+    from vecprop.training.results import FitResult, TrainingState
+    from vecprop.training.schedules import (
+        Constant,
+        Cosine,
+        ExponentialDecay,
+        InverseScaling,
+        ReduceOnPlateau,
+        StepDecay,
+    )
+    from vecprop.training.stopping import EarlyStopping
 
 # Not needed to compute a pass: loaded when they are first used, so that the import stays quick.
-_MODULES = ("datasets", "distributed", "estimators", "metrics", "plots", "tabular")
+_MODULES = {
+    "datasets": "data.datasets",
+    "distributed": "backend.distributed",
+    "estimators": "estimators",
+    "metrics": "nn.metrics",
+    "plots": "inspection.plots",
+    "tabular": "tabular",
+}
 _NAMES = {
-    "checking": ("GradientReport", "check_gradients", "numeric_gradient"),
-    "diagnosis": ("Diagnosis", "diagnose"),
-    "explanation": ("Explanation", "explain"),
-    "files": ("load", "save"),
-    "onnx_export": ("export_onnx",),
-    "optimizers": ("SGD", "Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
-    "quasi_newton": ("LBFGS",),
-    "results": ("FitResult", "TrainingState"),
-    "schedules": ("Constant", "Cosine", "ExponentialDecay", "InverseScaling", "ReduceOnPlateau", "StepDecay"),
-    "stopping": ("EarlyStopping",),
-    "streaming": ("rows",),
-    "torch_interchange": ("from_torch", "to_torch"),
-    "training": ("fit",),
+    "data.streaming": ("rows",),
+    "export.files": ("load", "save"),
+    "export.onnx_export": ("export_onnx",),
+    "export.pytorch": ("from_torch", "to_torch"),
+    "inspection.diagnosis": ("Diagnosis", "diagnose"),
+    "inspection.explanation": ("Explanation", "explain"),
+    "inspection.gradient_check": ("GradientReport", "check_gradients", "numeric_gradient"),
+    "training.fitting": ("fit",),
+    "training.optimizers": ("LBFGS", "SGD", "Adam", "AdamW", "GradientDescent", "Momentum", "RMSProp"),
+    "training.results": ("FitResult", "TrainingState"),
+    "training.schedules": ("Constant", "Cosine", "ExponentialDecay", "InverseScaling", "ReduceOnPlateau", "StepDecay"),
+    "training.stopping": ("EarlyStopping",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -137,7 +153,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"vecprop.{name}")
+        return import_module(f"vecprop.{_MODULES[name]}")
     if name in _HOME:
         value = getattr(import_module(f"vecprop.{_HOME[name]}"), name)
         globals()[name] = value

@@ -14,12 +14,9 @@ and write in place (`Z += b`) only into an array they have just made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from vecprop.namespaces import Array, array_namespace
-
-if TYPE_CHECKING:
-    from vecprop.network import Network
+from vecprop.backend.namespaces import Array, array_namespace
 
 
 class Layer(NamedTuple):
@@ -30,9 +27,26 @@ class Layer(NamedTuple):
 
 
 Params = tuple[Layer, ...]
+Given: TypeAlias = Array | float | None  # one number, or (K,) of a stack; None is what is not given
 
 
-def forward(net: Network, params: Params, X: Array) -> tuple[list[Array], list[Array]]:
+class Net(Protocol):
+    """What propagation asks of a network, which in training may have batch normalization and dropout in it."""
+
+    @property
+    def activations(self) -> Sequence[Any]:
+        """g_1, …, g_L."""
+
+    @property
+    def output(self) -> Any:
+        """g_L."""
+
+    @property
+    def loss(self) -> Any:
+        """What compares A_L with Y."""
+
+
+def forward(net: Net, params: Params, X: Array) -> tuple[list[Array], list[Array]]:
     """Z_l = W_l A_{l-1} + b_l, A_l = g_l(Z_l) for l = 1 … L (E14, E9).
 
     Returns Z = [None, Z_1, …, Z_L] and A = [X, A_1, …, A_L]; the backward pass needs them all.
@@ -47,7 +61,7 @@ def forward(net: Network, params: Params, X: Array) -> tuple[list[Array], list[A
     return Z, A
 
 
-def output(net: Network, params: Params, X: Array) -> Array:
+def output(net: Net, params: Params, X: Array) -> Array:
     """A_L (…, n_L, m), keeping no layer longer than the next one needs it (E14)."""
     xp = array_namespace(X)
     A = X
@@ -58,7 +72,7 @@ def output(net: Network, params: Params, X: Array) -> Array:
     return A
 
 
-def mean_loss(net: Network, Z: Array, A: Array, Y: Array, w: Array | None, m: Array | float) -> Array:
+def mean_loss(net: Net, Z: Array, A: Array, Y: Array, w: Array | None, m: Array | float) -> Array:
     """J = (1/m) Σ_i w_i L(ŷ⁽ⁱ⁾, y⁽ⁱ⁾), L summed over the outputs of an example (E10), from Z_L and A_L; shape (…)."""
     xp = array_namespace(Z)
     L = xp.sum(net.loss.values(xp, net.output, Z, A, Y), axis=-2)
@@ -71,15 +85,7 @@ def penalty(params: Params, l2: Array | float, m: Array | float) -> Array:
     return l2 / (2 * m) * sum(xp.sum(W * W, axis=(-2, -1)) for W, _ in params)
 
 
-def cost(
-    net: Network,
-    params: Params,
-    X: Array,
-    Y: Array,
-    w: Array | None = None,
-    l2: Array | float | None = None,
-    m: Array | float | None = None,
-) -> Array:
+def cost(net: Net, params: Params, X: Array, Y: Array, w: Array = None, l2: Given = None, m: Given = None) -> Array:
     """J of E10, with the penalty of E32 where l2 (λ) is given; m is the total weight, Σ w, unless given."""
     Z, A = forward(net, params, X)
     m = total_weight(X, w) if m is None else m
@@ -88,14 +94,7 @@ def cost(
 
 
 def gradients(
-    net: Network,
-    params: Params,
-    X: Array,
-    Y: Array,
-    w: Array | None = None,
-    l2: Array | float | None = None,
-    m: Array | float | None = None,
-    m_l2: Array | float | None = None,
+    net: Net, params: Params, X: Array, Y: Array, w: Array = None, l2: Given = None, m: Given = None, m_l2: Given = None
 ) -> tuple[Array, Params]:
     """J and (dW_l, db_l) for l = 1 … L (E11, E15), with E32 where l2 (λ) is given.
 

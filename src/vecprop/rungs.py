@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from vecprop import propagation
-from vecprop.backend import add_trees
-from vecprop.namespaces import Array, Namespace
-from vecprop.network import Network, check_network
+from vecprop.backend.contract import add_trees
+from vecprop.backend.namespaces import Array, Namespace
+from vecprop.backend.selection import get_precision
+from vecprop.nn.array_checks import Checked, check_examples, check_inputs, check_params
+from vecprop.nn.network import Network, check_network
 from vecprop.propagation import Layer, Params
-from vecprop.selection import get_precision
-from vecprop.validation import Checked, check_examples, check_inputs, check_params
 
 Pairs = Iterable[tuple[Array, Array]]
 

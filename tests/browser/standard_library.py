@@ -31,7 +31,7 @@ def check():
         importlib.import_module(name)
 
     # This file imports nothing but the standard library, so it can be loaded without the rest
-    spec = importlib.util.spec_from_file_location("atomic", ROOT / "src" / "vecprop" / "atomic.py")
+    spec = importlib.util.spec_from_file_location("atomic", ROOT / "src" / "vecprop" / "utils" / "atomic.py")
     atomic = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(atomic)
     with tempfile.TemporaryDirectory() as folder:

@@ -7,9 +7,7 @@ import sys
 from contextlib import suppress
 from io import TextIOWrapper
 
-BAD_INPUT = 2  # exit code: wrong usage or input
-FAILED = 1  # exit code: what was checked does not hold
-INTERRUPTED = 130  # exit code: Ctrl-C
+from vecprop.cli.exit_codes import BAD_INPUT, INTERRUPTED
 
 
 def main() -> None:

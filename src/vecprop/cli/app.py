@@ -5,10 +5,13 @@ from typing import Annotated, Optional
 
 import typer
 
-import vecprop
-from vecprop.cli import FAILED, models
+from vecprop._version import __version__
+from vecprop.backend import selection
+from vecprop.cli import models
+from vecprop.cli.exit_codes import FAILED
 from vecprop.cli.models import Force
 from vecprop.cli.output import Commands, console, error, note, print_json, reason
+from vecprop.nn.network import Network
 
 app = typer.Typer(
     cls=Commands,
@@ -29,7 +32,7 @@ BackendName = Annotated[
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vecprop {vecprop.__version__}")
+        typer.echo(f"vecprop {__version__}")
         raise typer.Exit
 
 
@@ -143,7 +146,7 @@ def backends(json: Json = False) -> None:
 
     Example: vecprop backends
     """
-    table = vecprop.backends()
+    table = selection.backends()
     active = next((status.name for status in table.values() if status.active), None)
     if json:
         statuses = [
@@ -152,7 +155,7 @@ def backends(json: Json = False) -> None:
         print_json({"active": active, "reason": reason(), "backends": statuses})
     else:
         typer.echo(f"{table}\n\nactive: {active or 'none'}, {reason()}")
-    vecprop.get_backend()  # where the environment names one that cannot be used, this says why
+    selection.get_backend()  # where the environment names one that cannot be used, this says why
 
 
 @app.command(short_help="Print the shape of every quantity (E16).")
@@ -165,7 +168,7 @@ def shapes(
 
     Example: vecprop shapes 784 128 10 --m 100
     """
-    table = vecprop.Network(tuple(sizes)).shapes(m)
+    table = Network(tuple(sizes)).shapes(m)
     if json:
         print_json(table)
     else:
@@ -204,7 +207,7 @@ def explain(
     Example: vecprop explain 3 4 1 --m 100 --activation tanh
     """
     from vecprop.cli import explain as explanations
-    from vecprop.explanation.markdown import WIDTH
+    from vecprop.inspection.explanation.markdown import WIDTH
 
     explanation = explanations.explanation(sizes, m, hidden, output, loss, l2, numbers, seed, json and markdown)
     if json:

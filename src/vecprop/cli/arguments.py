@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from vecprop.benchmark import NETWORKS
-from vecprop.errors import unknown_name
-from vecprop.network import Network
-from vecprop.selection import backends
+from vecprop.backend.selection import backends
+from vecprop.inspection.benchmark import NETWORKS
+from vecprop.nn.network import Network
+from vecprop.utils.errors import unknown_name
 
 
 def integers(text: str, option: str) -> list[int]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vecprop import benchmark
-from vecprop.benchmark import Report
+from vecprop.backend.selection import get_backend
 from vecprop.cli.arguments import backend_names, integers, network
 from vecprop.cli.output import note
 from vecprop.cli.writing import check_files, holds_benchmark
-from vecprop.selection import get_backend
+from vecprop.inspection import benchmark
+from vecprop.inspection.benchmark import Report
 
 
 def measure(

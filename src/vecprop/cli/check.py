@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from vecprop.arguments import check_positive_integer
-from vecprop.benchmark import draw_examples
-from vecprop.checking import GradientReport, check_gradients
+from vecprop.backend.selection import get_backend
 from vecprop.cli.arguments import integers, names
-from vecprop.network import Network
-from vecprop.selection import get_backend
+from vecprop.inspection.benchmark import draw_examples
+from vecprop.inspection.gradient_check import GradientReport, check_gradients
+from vecprop.nn.network import Network
+from vecprop.utils.arguments import check_positive_integer
 
 
 def gradients(

@@ -1,4 +1,4 @@
-"""`vecprop demo`: every experiment of `demonstrations`, `deep` and `drop_in`, and loops against the vectorized pass.
+"""`vecprop demo`: every experiment of the demonstrations, and loops against the vectorized pass.
 
 Each section says what it shows, prints the numbers, and judges a claim by them; the demo fails if a claim does.
 """
@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-import vecprop
-from vecprop import benchmark, deep, demonstrations, drop_in, plots
+from vecprop._version import __version__
+from vecprop.backend.selection import backends, get_backend, use_backend
+from vecprop.cli import demonstration_of_depth, demonstration_of_estimators, demonstrations
 from vecprop.cli.arguments import usable_backends
 from vecprop.cli.output import console, reason
 from vecprop.cli.writing import check_files, holds_benchmark
-from vecprop.selection import backends, get_backend, use_backend
-from vecprop.streams import check_seed
+from vecprop.inspection import benchmark, plots
+from vecprop.utils.random_streams import check_seed
 
 _WIDTH = 100
 _HIDDEN_LAYER_GAIN = 0.1  # the accuracy that one hidden layer adds on the flower, at least
@@ -71,7 +72,7 @@ def run(out: Path, seed: int, backend: str | None, quick: bool, force: bool) -> 
     check_files(out, _FILES, (), holds_benchmark, force)
     with nullcontext() if backend is None else use_backend(backend):
         active = get_backend().name
-        demo.screen.print(f"vecprop {vecprop.__version__}, seed {demo.seed}, backend {active} ({reason(backend)})")
+        demo.screen.print(f"vecprop {__version__}, seed {demo.seed}, backend {active} ({reason(backend)})")
         for section in _SECTIONS:
             section(demo)
     _summary(demo, time.perf_counter() - begin)
@@ -234,7 +235,7 @@ def _depth(demo: Demo) -> None:
         "A deep network on the digits, 8 hidden layers of 32 units, 20 epochs. On its way back to layer 1 the gradient "
         "gets a factor g′ in each layer, for the sigmoid 1/4 at most.",
     )
-    result = deep.deep_gradients(demo.seed)
+    result = demonstration_of_depth.deep_gradients(demo.seed)
     table = [("", "‖dW1‖", "‖dW9‖", "ratio", "cost", "test accuracy")]
     for r in result.runs:
         first, last = (float(np.median(r.norms[:, l])) for l in (0, -1))
@@ -243,9 +244,13 @@ def _depth(demo: Demo) -> None:
             (r.name, f"{first:.2g}", f"{last:.2g}", f"{r.ratio:.2g}", f"{cost:.3f}", _percent(r.test_accuracy))
         )
     demo.show(_rows(table))
-    demo.claim(f"sigmoid: ‖dW1‖ is less than {deep.VANISHED:g} of ‖dW9‖, and nothing is learned", result.vanished)
-    goal = f"{100 * deep.LEARNED:.0f} %"
-    text = f"ReLU with He's weights, and batch normalization: more than {deep.ALIVE:g} of it, and {goal} of the digits"
+    demo.claim(
+        f"sigmoid: ‖dW1‖ is less than {demonstration_of_depth.VANISHED:g} of ‖dW9‖, and nothing is learned",
+        result.vanished,
+    )
+    goal = f"{100 * demonstration_of_depth.LEARNED:.0f} %"
+    alive = f"more than {demonstration_of_depth.ALIVE:g} of it"
+    text = f"ReLU with He's weights, and batch normalization: {alive}, and {goal} of the digits"
     demo.claim(text, result.cured)
     left, right = plots.panels(2)
     runs = {r.name: r.training for r in result.runs}
@@ -260,7 +265,7 @@ def _estimators(demo: Demo) -> None:
         "The same digits with sklearn.neural_network.MLPClassifier and with vecprop.estimators.MLPClassifier, both as "
         "they come; then intervals for house prices, which scikit-learn's networks do not give, and a model file.",
     )
-    result = drop_in.drop_in(demo.seed)
+    result = demonstration_of_estimators.drop_in(demo.seed)
     table = [("MLPClassifier()", "epochs", "fit", "test accuracy")]
     for name, fitted in (("scikit-learn", result.theirs), ("vecprop", result.ours)):
         table.append((name, str(fitted.epochs), f"{fitted.seconds:.2f} s", _percent(fitted.accuracy)))
@@ -269,8 +274,13 @@ def _estimators(demo: Demo) -> None:
         f"\nhouse prices: R² of the median {result.median_r2:.2f}, {_percent(result.inside)} of the unseen "
         f"prices between the 10 % and the 90 % quantile\nmodel file: {result.file_bytes / 1000:.0f} kB, safetensors"
     )
-    demo.claim(f"both read as many digits, within {100 * drop_in.SAME_SCORE:g} points", result.same_score)
-    demo.claim(f"the interval holds 80 % of the prices, within {100 * drop_in.COVERAGE:g} points", result.covers)
+    demo.claim(
+        f"both read as many digits, within {100 * demonstration_of_estimators.SAME_SCORE:g} points", result.same_score
+    )
+    demo.claim(
+        f"the interval holds 80 % of the prices, within {100 * demonstration_of_estimators.COVERAGE:g} points",
+        result.covers,
+    )
     demo.claim("the model predicts the same when it is loaded", result.loaded_predicts_the_same)
 
 

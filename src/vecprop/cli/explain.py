@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from vecprop.cli.arguments import names
-from vecprop.explanation import Explanation, explain
-from vecprop.network import Network
+from vecprop.inspection.explanation import Explanation, explain
+from vecprop.nn.network import Network
 
 
 def explanation(

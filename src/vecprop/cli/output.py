@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from vecprop import distributed
-from vecprop.cli import BAD_INPUT, FAILED, INTERRUPTED
-from vecprop.errors import DivergenceError, ProcessLostError, VecpropError
-from vecprop.selection import BACKEND_VARIABLE
+from vecprop.backend import distributed
+from vecprop.backend.selection import BACKEND_VARIABLE
+from vecprop.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
+from vecprop.utils.errors import DivergenceError, ProcessLostError, VecpropError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from vecprop import checkpoint
-from vecprop.cli import INTERRUPTED
+from vecprop.cli.exit_codes import INTERRUPTED
+from vecprop.training import checkpoint
 
 _GRACE = 3.0  # seconds for the main thread, which may be inside a compiled program that does not look at signals
 _received: list[int] = []

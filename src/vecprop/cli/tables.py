@@ -13,20 +13,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-import vecprop
-from vecprop import container, distributed, plots, tabular
-from vecprop.atomic import write_atomically
+from vecprop import tabular
+from vecprop.backend import distributed
+from vecprop.backend.selection import get_backend, use_backend
 from vecprop.cli import signals, writing
 from vecprop.cli.output import Interrupted, note, reason
 from vecprop.cli.writing import MODEL, PICTURES, REPORT
-from vecprop.errors import ModelFileError
-from vecprop.progress import Progress
-from vecprop.selection import use_backend
+from vecprop.data.spelling import import_polars
+from vecprop.data.tables import first_rows
+from vecprop.export import files
+from vecprop.export.onnx_export import export_onnx
+from vecprop.inspection import plots
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
-from vecprop.tabular.learning import constant, without_nan
-from vecprop.tabular.reading import first_rows
 from vecprop.tabular.report import as_json, concluded, described, score_table
-from vecprop.tabular.spelling import import_polars
+from vecprop.tabular.training import constant, without_nan
+from vecprop.utils import tensor_file
+from vecprop.utils.atomic import write_atomically
+from vecprop.utils.errors import ModelFileError
+from vecprop.utils.progress import Progress
 
 if TYPE_CHECKING:
     import polars as pl
@@ -157,7 +161,7 @@ def train(
     plan = tabular.plan(table, targets[0], task, choices)
     say(described(plan))
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
-        say(f"backend {vecprop.get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
+        say(f"backend {get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
         try:
             with signals.handled(), Progress(settings.epochs, None if show_progress else False) as bar:
                 trained = tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
@@ -186,7 +190,7 @@ def _missing(trained: Trained) -> list[str]:
 def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]:
     """Write the files, each whole or not at all, the model first, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    vecprop.save(folder / MODEL, trained.model)
+    files.save(folder / MODEL, trained.model)
     text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(folder / REPORT, (text + "\n").encode())
     pictures = {"cost-curve.png": plots.history(trained.model.estimator.result_)}
@@ -225,7 +229,7 @@ def model_file(path: Path) -> Path:
 
 def load_any(path: Path, backend: str | None = None) -> Any:
     """Return the model of a file, of whatever kind."""
-    return vecprop.load(model_file(path), backend)
+    return files.load(model_file(path), backend)
 
 
 def load(path: Path, backend: str | None = None) -> TableModel:
@@ -355,10 +359,10 @@ def check_onnx_file(out: Path, model: Path, force: bool) -> None:
 
 def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:
     """Write a model as ONNX, and return what to feed it with."""
-    vecprop.export_onnx(model, out, opset=opset, dtype=dtype)
+    export_onnx(model, out, opset=opset, dtype=dtype)
     if not isinstance(model, TableModel):
         return f"wrote {out}"
-    from vecprop.tabular.onnx import described as inputs_and_outputs
+    from vecprop.export.onnx_tables import described as inputs_and_outputs
 
     return f"wrote {out}\n{inputs_and_outputs(model, dtype)}"
 
@@ -366,8 +370,8 @@ def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:
 def info(path: Path) -> tuple[str, dict[str, Any]]:
     """Return what a model file holds, in words and as a dict."""
     file = model_file(path)
-    model = vecprop.load(file)
-    header, tensors = container.decode(container.read(file), f"the file {os.fspath(file)!r}")
+    model = files.load(file)
+    header, tensors = tensor_file.decode(tensor_file.read(file), f"the file {os.fspath(file)!r}")
     kinds = {"table": "a model of tables", "estimator": f"a {header.get('class')}", "network": "a network"}
     count = sum(tensor.size for name, tensor in tensors.items() if name[0] in "Wb")
     versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())

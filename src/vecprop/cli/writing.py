@@ -13,8 +13,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vecprop import container
-from vecprop.checkpoint import previous_of
+from vecprop.training.checkpoint import previous_of
+from vecprop.utils import tensor_file
 
 MODEL, REPORT = "model.safetensors", "report.json"
 PICTURES = ("cost-curve.png", "confusion-matrix.png", "predicted-against-true.png")
@@ -59,7 +59,7 @@ def check_checkpoint(path: Path, reads: Iterable[Path], force: bool) -> None:
     """Do what `check_file` does for a checkpoint, and for the one before, which is kept beside it."""
     files = (path, previous_of(path.resolve()))  # where one of them is damaged, the other tells whose it is
     for file in files:
-        check_file(file, reads, lambda _: any(container.kind(file) == "checkpoint" for file in files), force)
+        check_file(file, reads, lambda _: any(tensor_file.kind(file) == "checkpoint" for file in files), force)
 
 
 def check_table_ending(out: Path) -> None:
@@ -87,7 +87,7 @@ def _check_replaced(out: Path, reads: Iterable[Path], ours: Callable[[Path], boo
 
 def holds_table_model(folder: Path) -> bool:
     """Tell whether a folder has a model of `vecprop train`."""
-    return container.kind(folder / MODEL) == "table"
+    return tensor_file.kind(folder / MODEL) == "table"
 
 
 def holds_predictions(file: Path) -> bool:
@@ -114,7 +114,7 @@ def is_onnx_of_ours(file: Path) -> bool:
 
 def holds_benchmark(folder: Path) -> bool:
     """Tell whether a folder has what `vecprop bench` and `vecprop demo` write last."""
-    from vecprop.benchmark import Report
+    from vecprop.inspection.benchmark import Report
 
     try:
         Report.load(folder / "bench.json")

@@ -11,20 +11,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
-from vecprop.activations import log_softmax, softplus
-from vecprop.arguments import check_flag, check_real
-from vecprop.estimators.building import is_stochastic
+from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.estimators.callbacks import CallbackSupportMixin, with_callbacks
+from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
+from vecprop.estimators.inputs import Examples, check_weights, named
 from vecprop.estimators.labels import Labels, check_classes, labels_of
-from vecprop.estimators.large import LargeTargets, average
+from vecprop.estimators.large_data import LargeTargets, average
 from vecprop.estimators.parameters import Parameters, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
-from vecprop.estimators.rows import Examples, check_weights, named
 from vecprop.estimators.training import Training
-from vecprop.estimators.watching import CallbackSupportMixin, with_callbacks
-from vecprop.losses import BinaryCrossEntropy, CrossEntropy
-from vecprop.namespaces import Array, array_namespace
-from vecprop.network import Network
+from vecprop.nn.activations import log_softmax, softplus
+from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
+from vecprop.nn.network import Network
+from vecprop.utils.arguments import check_flag, check_real
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,17 +15,17 @@ from scipy.sparse import csr_matrix
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
-from vecprop.activations import Activation, Exp, Identity, ReLU, Sigmoid, Tanh
-from vecprop.backend import to_host
+from vecprop.backend.contract import to_host
 from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.labels import Labels
 from vecprop.estimators.regressor import MLPRegressor
-from vecprop.estimators.training import Progress, random_state_of, seeds_from
-from vecprop.network import Network
-from vecprop.normalization import InputScale, fold_input
+from vecprop.estimators.training import PastTraining, random_state_of, seeds_from
+from vecprop.nn.activations import Activation, Exp, Identity, ReLU, Sigmoid, Tanh
+from vecprop.nn.array_checks import check_params
+from vecprop.nn.input_scaling import InputScale, fold_input
+from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
-from vecprop.results import Best, History, TrainingState
-from vecprop.validation import check_params
+from vecprop.training.results import Best, History, TrainingState
 
 _THEIR_ACTIVATIONS: dict[Activation, str] = {
     Identity(): "identity",
@@ -238,7 +238,9 @@ def _take_layers(estimator: Any, model: Any) -> None:
         best = Best(-float(model.best_validation_score_), 0, params, (), 0)
     # As at the start of a run: the schedule begins anew with the optimizer.
     seed = seeds_from(random_state_of(estimator.random_state), 1)
-    estimator._progress = Progress(TrainingState(params, None, 0, seed, best=best), monitor="metric" if best else "")
+    estimator._progress = PastTraining(
+        TrainingState(params, None, 0, seed, best=best), monitor="metric" if best else ""
+    )
 
 
 def _take_history(estimator: Any, model: Any) -> None:

@@ -9,10 +9,10 @@ from scipy.sparse import csr_matrix
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from vecprop.backend import to_host
-from vecprop.estimators.large import OneHot
-from vecprop.namespaces import Array, array_namespace, device_of
-from vecprop.streaming.sources import ArraySource, Source
+from vecprop.backend.contract import to_host
+from vecprop.backend.namespaces import Array, array_namespace, device_of
+from vecprop.data.streaming.sources import ArraySource, Source
+from vecprop.estimators.large_data import OneHot
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from vecprop.activations import ACTIVATIONS, Activation, get_activation, is_pair
-from vecprop.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
-from vecprop.checkpoint import check_every
-from vecprop.errors import unknown_name
-from vecprop.initializers import INITIALIZERS
-from vecprop.optimizers import check_optimizer
-from vecprop.schedules import check_schedule
-from vecprop.selection import check_precision
-from vecprop.validation import check_block_size, dtype_name
+from vecprop.backend.selection import check_precision
+from vecprop.nn.activations import ACTIVATIONS, Activation, get_activation, is_pair
+from vecprop.nn.array_checks import check_block_size, dtype_name
+from vecprop.nn.initializers import INITIALIZERS
+from vecprop.training.checkpoint import check_every
+from vecprop.training.optimizers import check_optimizer
+from vecprop.training.schedules import check_schedule
+from vecprop.utils.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
+from vecprop.utils.errors import unknown_name
 
 SOLVERS = ("adam", "lbfgs", "sgd")
 LEARNING_RATES = ("adaptive", "constant", "invscaling")

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from vecprop.backend import Backend, to_host
-from vecprop.estimators.large import LargeRows
+from vecprop.backend.contract import Backend, to_host
+from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.selection import get_precision
+from vecprop.backend.transfer import to_backend
+from vecprop.estimators.inputs import backend_at, backend_of, check_inputs, columns, dispatches, scaled_rows, take_rows
+from vecprop.estimators.large_data import LargeRows
 from vecprop.estimators.parameters import Parameters
-from vecprop.estimators.rows import backend_at, backend_of, check_inputs, columns, dispatches, scaled_rows, take_rows
-from vecprop.moving import to_backend
-from vecprop.namespaces import Array, array_namespace
-from vecprop.network import Network, compiled_output
-from vecprop.normalization import InputScale
+from vecprop.nn.input_scaling import InputScale
+from vecprop.nn.network import Network, compiled_output
 from vecprop.propagation import Layer, Params
-from vecprop.selection import get_precision
 
 # Rows of sparse X that are made dense at a time, and columns of one compiled forward pass.
 _AT_ONCE = 8192

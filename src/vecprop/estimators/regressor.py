@@ -10,22 +10,22 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from vecprop.activations import Ordered
-from vecprop.arguments import check_flag, check_number
-from vecprop.backend import to_host
-from vecprop.estimators.building import is_stochastic
+from vecprop.backend.contract import to_host
+from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array
+from vecprop.estimators.callbacks import CallbackSupportMixin, with_callbacks
+from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
-from vecprop.estimators.large import LargeTargets, average
+from vecprop.estimators.inputs import Examples, check_weights, named
+from vecprop.estimators.large_data import LargeTargets, average
 from vecprop.estimators.parameters import Parameters, activation_of, check_choice, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
-from vecprop.estimators.rows import Examples, check_weights, named
 from vecprop.estimators.training import Training
-from vecprop.estimators.watching import CallbackSupportMixin, with_callbacks
-from vecprop.losses import AbsoluteError, Huber, Loss, Poisson, Quantile, SquaredError
-from vecprop.losses.classification import Smoothing
-from vecprop.namespaces import Array, array_namespace, device_of, is_array
-from vecprop.network import Network
-from vecprop.normalization import InputScale, input_scale
+from vecprop.nn.activations import Ordered
+from vecprop.nn.input_scaling import InputScale, input_scale
+from vecprop.nn.losses import AbsoluteError, Huber, Loss, Poisson, Quantile, SquaredError
+from vecprop.nn.losses.classification import Smoothing
+from vecprop.nn.network import Network
+from vecprop.utils.arguments import check_flag, check_number
 
 if TYPE_CHECKING:
     import numpy.typing as npt

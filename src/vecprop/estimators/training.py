@@ -12,13 +12,15 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from vecprop import distributed
-from vecprop.backend import Backend, to_host
-from vecprop.errors import DivergenceError
-from vecprop.estimators.building import is_lbfgs, monitor_of, optimizer_of, stopping_of
-from vecprop.estimators.large import LargeRows, LargeTargets
-from vecprop.estimators.parameters import Parameters, check_parameters
-from vecprop.estimators.rows import (
+from vecprop.backend import distributed
+from vecprop.backend.contract import Backend, to_host
+from vecprop.backend.namespaces import array_namespace
+from vecprop.backend.pytrees import map_tree
+from vecprop.backend.transfer import floating_name
+from vecprop.data.streaming.sources import ArraySource
+from vecprop.estimators.callbacks import ScorerMetric, TheirCallbacks, print_epoch
+from vecprop.estimators.construction import is_lbfgs, monitor_of, optimizer_of, stopping_of
+from vecprop.estimators.inputs import (
     Examples,
     backend_at,
     backend_of,
@@ -29,19 +31,17 @@ from vecprop.estimators.rows import (
     scaled_rows,
     split,
 )
-from vecprop.estimators.watching import ScorerMetric, TheirCallbacks, print_epoch
-from vecprop.evaluation import plain_layers
-from vecprop.moving import floating_name
-from vecprop.namespaces import array_namespace
-from vecprop.network import Network
-from vecprop.normalization import InputScale
-from vecprop.optimizers import Optimizer
+from vecprop.estimators.large_data import LargeRows, LargeTargets
+from vecprop.estimators.parameters import Parameters, check_parameters
+from vecprop.nn.input_scaling import InputScale
+from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
-from vecprop.results import FitResult, History, TrainingState
-from vecprop.schedules import CONSTANT
-from vecprop.streaming.sources import ArraySource
-from vecprop.training import fit
-from vecprop.trees import map_tree
+from vecprop.training.evaluation import plain_layers
+from vecprop.training.fitting import fit
+from vecprop.training.optimizers import Optimizer
+from vecprop.training.results import FitResult, History, TrainingState
+from vecprop.training.schedules import CONSTANT
+from vecprop.utils.errors import DivergenceError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,7 +53,7 @@ _NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # of a
 _THEIR_OUTPUTS = {"sigmoid": "logistic"}  # scikit-learn's names of output activations, where ours differ
 
 
-class Progress(NamedTuple):
+class PastTraining(NamedTuple):
     """What `warm_start` and `partial_fit` go on from; arrays on the host."""
 
     state: TrainingState
@@ -124,7 +124,7 @@ class Training(Parameters):
     result_: FitResult
     t_: int
     n_iter_: int
-    _progress: Progress | None
+    _progress: PastTraining | None
 
     def _train(self, X: Any, y: Any, sample_weight: Any, held_out: Sequence[Any], *, incremental: bool = False) -> Any:
         """Fit to all the examples, or, incremental, do one epoch over them; if it fails, self is as it was before."""
@@ -221,7 +221,7 @@ class Training(Parameters):
             resume=None if incremental else self.resume,
         )
         self._keep(result, examples, stops_early, goes_on)
-        self._progress = Progress(_on_host(result.state), kind, monitor)
+        self._progress = PastTraining(_on_host(result.state), kind, monitor)
         # the optimizer's memory is in _progress
         self.result_ = replace(result, state=result.state._replace(slots=None))
         for callback in callbacks:
@@ -386,7 +386,7 @@ class Training(Parameters):
                 "batch_norm: this network was loaded, with its normalization folded into coefs_ and intercepts_, and "
                 "cannot be trained further with it: set batch_norm=False, or fit anew with warm_start=False"
             )
-        before = self._progress or Progress(TrainingState((), None, self.n_iter_, seed))
+        before = self._progress or PastTraining(TrainingState((), None, self.n_iter_, seed))
         state = before.state
         if not normalized:  # so that coefficients which the user has changed count
             layers = (

@@ -14,13 +14,13 @@ True
 True
 """
 
-from vecprop.tabular.large import LargeTable, scan
-from vecprop.tabular.learning import Settings, Trained, plan, train
+from vecprop.data.spelling import Spelling
+from vecprop.data.tables import Table, read, table_of
+from vecprop.tabular.large_tables import LargeTable, scan
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Choices, Preparation
-from vecprop.tabular.reading import Table, read, table_of
-from vecprop.tabular.spelling import Spelling
 from vecprop.tabular.targets import Target
+from vecprop.tabular.training import Settings, Trained, plan, train
 
 __all__ = [
     "Choices",

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecprop import streams
-from vecprop.arguments import check_integer
-from vecprop.tabular.spelling import import_polars
+from vecprop.data.spelling import import_polars
+from vecprop.utils import random_streams
+from vecprop.utils.arguments import check_integer
 
 if TYPE_CHECKING:
     import polars
 
-_HOUSES = 302  # the stream of this module (`vecprop.streams.generator`)
+_HOUSES = 302  # the stream of this module (`vecprop.utils.random_streams.generator`)
 _DISTRICTS = {  # euros a square metre, and the share of the houses
     "Old Town": (5200.0, 0.12),
     "Riverside": (4300.0, 0.15),
@@ -58,7 +58,7 @@ def houses(m: int = 1000, seed: int = 0) -> polars.DataFrame:
     True
     """
     m = check_integer(m, "m", 1)
-    random = streams.generator(seed, _HOUSES)
+    random = random_streams.generator(seed, _HOUSES)
     pl = import_polars()
     names, shares = list(_DISTRICTS), np.array([share for _, share in _DISTRICTS.values()])
     district = random.choice(len(names), m, p=shares / shares.sum())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from vecprop.tabular import facts
-from vecprop.tabular.reading import Table
-from vecprop.tabular.spelling import import_polars
+from vecprop.data.spelling import import_polars
+from vecprop.data.tables import Table
+from vecprop.tabular import column_stats
 
 _SAFE_CATEGORIES = 20  # this many different texts are categories in a small table, too
 _ROWS_OF_A_CATEGORY = 4  # on average: with fewer, texts are names
@@ -42,7 +42,7 @@ def find_kind(table: Table, name: str) -> Kind:
         return Kind.left_out(f"all its values are {str(first)!r}") if alike and not missing else Kind("date")
     if dtype != pl.String:
         return _of_numbers(table, name)
-    count, missing = facts.count_texts(table, name), sum(series.null_count() for series in table.parts(name))
+    count, missing = column_stats.count_texts(table, name), sum(series.null_count() for series in table.parts(name))
     m = len(table)
     if not count:
         return Kind.left_out("it has no values")
@@ -66,7 +66,7 @@ def _alike(table: Table, name: str) -> tuple[object, bool, int]:
 
 
 def _of_numbers(table: Table, name: str) -> Kind:
-    found = facts.as_numbers(table, name)
+    found = column_stats.as_numbers(table, name)
     if found.infinite:
         return Kind.left_out(f"{found.infinite} of its values are not finite")
     if not found.finite:
@@ -83,7 +83,7 @@ def _of_numbers(table: Table, name: str) -> Kind:
             table.kind == "csv" and table.header and re.fullmatch(r"column \d+", name)
         )  # as pandas writes an index
         named = unnamed or is_identifier(name)
-        if (fills or named) and len(facts.different_numbers(table, name)) == found.finite:
+        if (fills or named) and len(column_stats.different_numbers(table, name)) == found.finite:
             return Kind.left_out("it numbers the rows" if fills else "its numbers are names of the examples")
     if table.dtype(name) == import_polars().Boolean or (found.whole and (found.low, found.high) == (0, 1)):
         return Kind("boolean")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.backend import Backend, to_host
-from vecprop.codec import Pair
-from vecprop.files import Tensors
+from vecprop.backend.contract import to_host
+from vecprop.data.tables import Table, table_of
 from vecprop.tabular.preparation import Preparation, Prepared
-from vecprop.tabular.reading import Table, table_of
 from vecprop.tabular.scores import scores
 from vecprop.tabular.targets import Target, without_unlabelled
 
@@ -117,35 +114,3 @@ class TableModel:
         if self.classes:
             lines.append(f"classes: {', '.join(map(str, self.classes))}")
         return "\n".join([*lines, "columns:", str(self.preparation)])
-
-
-def to_parts(model: TableModel) -> tuple[dict[str, Any], Tensors]:
-    """Return the header and the tensors of a model, for its file."""
-    from vecprop.estimators import persistence
-
-    estimator, tensors = persistence.to_parts(model.estimator)
-    header = {
-        "kind": "table",
-        "preparation": model.preparation.to_json(),
-        "target": model.target.to_json(),
-        "about": model.about,
-        "estimator": estimator,
-    }
-    return header, tensors
-
-
-def from_parts(
-    header: Mapping[str, Any], tensors: Tensors, backend: str | Backend | None, custom: Sequence[Pair]
-) -> TableModel:
-    """Return the model of a header and tensors."""
-    from vecprop.estimators import persistence
-
-    estimator = persistence.from_parts(header["estimator"], tensors, backend, custom)
-    preparation = Preparation.from_json(header["preparation"])
-    if len(preparation.features) != estimator.n_features_in_:
-        raise ValueError(f"{len(preparation.features)} features for a network of {estimator.n_features_in_}")
-    about = header["about"]
-    if not isinstance(about, dict):
-        raise TypeError("its about is no object")
-    classes = getattr(estimator, "classes_", None)
-    return TableModel(preparation, Target.from_json(header["target"], classes), estimator, about)

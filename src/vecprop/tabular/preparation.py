@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_positive_integer, check_text, check_texts
-from vecprop.tabular.columns import (
+from vecprop.data.tables import Table
+from vecprop.tabular.column_stats import known_cells
+from vecprop.tabular.encoders import (
     KINDS,
     MOST_CATEGORIES,
     Category,
@@ -21,10 +22,9 @@ from vecprop.tabular.columns import (
     check_fields,
     fields_of,
 )
-from vecprop.tabular.facts import known_cells
 from vecprop.tabular.kinds import Kind, find_kind
-from vecprop.tabular.reading import Table
 from vecprop.tabular.understanding import Wanted, understand_as
+from vecprop.utils.arguments import check_positive_integer, check_text, check_texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt

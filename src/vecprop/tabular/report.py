@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vecprop.tabular.learning import Plan, Trained, without_nan
 from vecprop.tabular.scores import MEANINGS
+from vecprop.tabular.training import Plan, Trained, without_nan
 
 _TITLES = {"network": "network", "linear": "linear model", "constant": "constant"}
 _NAMES = {

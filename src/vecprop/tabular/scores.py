@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.estimators.large import large_rows
+from vecprop.estimators.large_data import large_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.arguments import check_choice
-from vecprop.dataset import MOST_INTEGER_CLASSES
-from vecprop.tabular import facts
-from vecprop.tabular.columns import check_fields, fields_of
+from vecprop.data.dataset import MOST_INTEGER_CLASSES
+from vecprop.data.spelling import Form, import_polars, label, markers_of
+from vecprop.data.tables import Table, first_rows
+from vecprop.tabular import column_stats
+from vecprop.tabular.encoders import check_fields, fields_of
 from vecprop.tabular.kinds import LARGEST, find_kind
-from vecprop.tabular.reading import Table, first_rows
-from vecprop.tabular.spelling import Form, import_polars, label, markers_of
-from vecprop.tabular.understanding import (
-    Wanted,
-    is_marker,
-    not_of_kind,
-    typed,
-    understand,
-    understand_as,
-)
+from vecprop.tabular.understanding import Wanted, is_marker, not_of_kind, typed, understand, understand_as
+from vecprop.utils.arguments import check_choice
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,9 +76,9 @@ class Target:
             table = as_kind(table, self.name, kind, self.decimal)
         for series in table.parts(self.name):
             if self.task == "regression":
-                yield facts.floats(series)
+                yield column_stats.floats(series)
             elif self.truth:
-                yield facts.floats(series) == 1
+                yield column_stats.floats(series) == 1
             elif self.whole:
                 yield _whole(table, self.name, series)
             else:
@@ -165,7 +158,7 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
 
 def _is_truth(table: Table, name: str) -> bool:
     """Tell whether texts are true and false, and no labels of somebody's own such as yes and no."""
-    return {cell.lower() for cell in facts.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
+    return {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
 
 
 def _refuse_constant(table: Table, target: Target, different: int) -> None:
@@ -186,15 +179,15 @@ def _is_whole(labels: Iterable[str]) -> bool:
 def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
     if task == "regression":
         as_kind(table, name, "number", form.decimal).column(name)  # says which cell is none
-    m, count = len(table), facts.count_texts(table, name)
+    m, count = len(table), column_stats.count_texts(table, name)
     if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
-        head = next(facts.known_cells(table, name))
+        head = next(column_stats.known_cells(table, name))
         raise ValueError(
             f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
             f"{first_rows(head.head(3).to_list(), 2)}: these are no classes; name another target, or say "
             "--task classification"
         )
-    labels = sorted(facts.counts_of_labels(table, name))
+    labels = sorted(column_stats.counts_of_labels(table, name))
     found = Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}")
     _refuse_constant(table, found, len(labels))
     return found
@@ -202,7 +195,7 @@ def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
 
 def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target:
     numeric = as_kind(table, name, "number", form.decimal)
-    found = facts.as_numbers(numeric, name)
+    found = column_stats.as_numbers(numeric, name)
     if found.infinite:
         raise ValueError(f"{table.source}: {found.infinite} values of the target {name!r} are not finite; correct them")
     if max(-found.low, found.high) > LARGEST:
@@ -210,7 +203,7 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
             f"{table.source}: the target {name!r} has numbers beyond {LARGEST:g}, whose squares are no numbers any "
             "more; divide them, or leave these rows out"
         )
-    distinct = facts.different_numbers(numeric, name)
+    distinct = column_stats.different_numbers(numeric, name)
     if task is None:
         task = "classification" if found.whole and len(distinct) <= MOST_INTEGER_CLASSES else "regression"
         kind = find_kind(numeric, name) if task == "regression" and len(distinct) > 1 else None
@@ -229,7 +222,7 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
             f"{table.source}: the target {name!r} has {len(distinct)} different numbers, too many for classes; say "
             "--task regression"
         )
-    labels = sorted(facts.counts_of_labels(table, name))  # with all their digits and leading zeros
+    labels = sorted(column_stats.counts_of_labels(table, name))  # with all their digits and leading zeros
     whole = _is_whole(labels)
     if whole:
         labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))

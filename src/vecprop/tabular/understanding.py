@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vecprop.tabular.reading import Table
-from vecprop.tabular.spelling import (
+from vecprop.data.spelling import (
     Form,
     booleans,
     dates,
@@ -25,6 +24,7 @@ from vecprop.tabular.spelling import (
     numbers,
     readable,
 )
+from vecprop.data.tables import Table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +40,7 @@ _GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # a number with a dot, or a larger
 
 
 @dataclass
-class Evidence:
+class ColumnEvidence:
     """What the texts of a column show, found out part by part.
 
     known : cells that stand for no missing value
@@ -77,7 +77,7 @@ class Evidence:
         return "." if dot > comma else ","
 
 
-def gather(table: Table, target: str | None = None) -> dict[str, Evidence]:
+def gather(table: Table, target: str | None = None) -> dict[str, ColumnEvidence]:
     """Return what the columns of text show."""
     pl = import_polars()
     groups: dict[tuple[frozenset[str], str | None], list[str]] = {}
@@ -85,7 +85,7 @@ def gather(table: Table, target: str | None = None) -> dict[str, Evidence]:
         if table.dtype(name) == pl.String:
             said = format_of(table.spelling, name, table.known)[0]
             groups.setdefault((markers_of(table.spelling, name, table.known, name == target), said), []).append(name)
-    found = {name: Evidence() for names in groups.values() for name in names}
+    found = {name: ColumnEvidence() for names in groups.values() for name in names}
     for block in table.blocks() if groups else ():
         for (markers, said), names in groups.items():
             for some in _together(names, len(block)):
@@ -100,7 +100,9 @@ def _together(names: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
         yield names[start : start + size]
 
 
-def _add(found: Sequence[Evidence], columns: Sequence[pl.Series], markers: Collection[str], said: str | None) -> None:
+def _add(
+    found: Sequence[ColumnEvidence], columns: Sequence[pl.Series], markers: Collection[str], said: str | None
+) -> None:
     """Add columns to what they show; `markers` stand for missing values, `said` is a format of dates to be tried."""
     pl = import_polars()
     cells = _one_after_another(columns)
@@ -128,7 +130,7 @@ def _add(found: Sequence[Evidence], columns: Sequence[pl.Series], markers: Colle
         _add_dates(found[k], columns[k].filter(pl.Series((plain | rest)[part] if said else rest[part])), said)
 
 
-def _add_texts(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: pl.Series) -> None:
+def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], cells: pl.Series) -> None:
     """Add cells that are more than a plain number, or none, each with the place of its column."""
     pl = import_polars()
     for k in np.unique(owner[booleans(cells).is_null().to_numpy()]):
@@ -151,7 +153,7 @@ def _add_texts(found: Sequence[Evidence], owner: npt.NDArray[np.int64], cells: p
             found[k].different.update(np.unique(own[np.isfinite(own)])[: _MANY + 1].tolist())
 
 
-def _add_dates(found: Evidence, cells: pl.Series, said: str | None) -> None:
+def _add_dates(found: ColumnEvidence, cells: pl.Series, said: str | None) -> None:
     """Count how many cells of a column have each format of dates; only those that one of its first cells has."""
     if found.formats is None:
         said_first = {} if said is None else {said: 0}
@@ -171,7 +173,7 @@ def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     return cells.str.to_lowercase().is_in(list(markers))
 
 
-def sign_of(table: Table, evidence: Mapping[str, Evidence], otherwise: str | None = None) -> str | None:
+def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence], otherwise: str | None = None) -> str | None:
     """Return the decimal sign of a table: what is said, what its columns show, or else; None if they show both."""
     shown = {found.shown for found in evidence.values()} - {None}
     if table.spelling.sign or len(shown) > 1:
@@ -270,12 +272,12 @@ def understand_as(table: Table, wanted: Collection[Wanted], decimal: str) -> Tab
     return replace(typed(table, forms, kept), forms=forms)
 
 
-def _number_form(table: Table, found: Evidence, sign: str | None) -> Form:
+def _number_form(table: Table, found: ColumnEvidence, sign: str | None) -> Form:
     decimal = table.spelling.sign or found.shown or sign or "."
     return Form("number", decimal, found.unit(decimal))
 
 
-def _wanted_dates(table: Table, column: Wanted, found: Evidence) -> Form:
+def _wanted_dates(table: Table, column: Wanted, found: ColumnEvidence) -> Form:
     """Return the format of a column that holds dates: what is said, what fits, and of two that fit that of training."""
     said, _ = format_of(table.spelling, column.name, table.known)
     formats = found.formats or Counter()
@@ -288,7 +290,7 @@ def _wanted_dates(table: Table, column: Wanted, found: Evidence) -> Form:
     return Form("date", format=alike[0]) if alike else _date_form(table, column.name, found)
 
 
-def _form(table: Table, name: str, found: Evidence, sign: str | None, is_target: bool) -> Form:
+def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_target: bool) -> Form:
     """Return how a column is written; `_Mixture` if that cannot be told."""
     said, own = format_of(table.spelling, name, table.known)
     formats = found.formats or Counter()
@@ -316,7 +318,7 @@ def _form(table: Table, name: str, found: Evidence, sign: str | None, is_target:
     return Form("text")
 
 
-def _date_form(table: Table, name: str, found: Evidence) -> Form:
+def _date_form(table: Table, name: str, found: ColumnEvidence) -> Form:
     """Return the format of dates; `_Mixture` if some cell does not have it, or two formats fit."""
     formats = found.formats or Counter()
     best = max(formats.values())
@@ -348,7 +350,7 @@ class _Mixture(ValueError):  # noqa: N818 - it is told together with those of ot
         self.options = options
 
 
-def _words_among(table: Table, name: str, form: Form, found: Evidence, is_target: bool) -> _Mixture:
+def _words_among(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> _Mixture:
     """Return that of a column of numbers with some words among them."""
     place, cell = next(wrong_cells(table, name, form))
     words = _words(table, name, form)[:_FEW]

@@ -1,0 +1,366 @@
+"""What a backend is: the few things the array API standard lacks, and nothing else.
+
+`Backend` works as it stands for any namespace of the standard; a subclass in `backends/` adds what its library does
+better. No arithmetic (that is `xp`), no random numbers, no second copy of the mathematics: a backend moves,
+compiles, loops and waits.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from vecprop.backend.main_memory import free_main_memory
+from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of, is_array, namespace_name
+from vecprop.backend.processes import ALONE, Team
+from vecprop.backend.pytrees import map_trees
+from vecprop.utils.errors import BackendUnusableError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Carry = TypeVar("Carry")
+Tree = TypeVar("Tree")
+
+
+class Backend:
+    """One array library, as the rest of vecprop sees it.
+
+    Parameters
+    ----------
+    xp : namespace
+        A namespace of the Python array API standard.
+    name : str, optional
+        The name it is selected by; the namespace's own unless given.
+    device : object, optional
+        The device of that namespace on which arrays are made; its default unless given.
+
+    Examples
+    --------
+    >>> import array_api_compat.numpy as xp
+    >>> backend = Backend(xp)
+    >>> backend.name, backend.to_numpy(backend.asarray([[1, 2]], dtype="float32")).dtype.name
+    ('numpy', 'float32')
+    """
+
+    # What to type when the library is missing; shown in the error.
+    install: ClassVar[str] = ""
+    # Whether training keeps all parameters in one buffer, so that an update is one pass and not one for each array.
+    flat_parameters: ClassVar[bool] = False
+    # Whether a function is compiled anew for arrays of other shapes, and that takes long.
+    compiles_shapes: ClassVar[bool] = False
+    # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
+    fuses: ClassVar[bool] = False
+    # (Z, Y, smoothing) -> the cross-entropy of the softmax of each example (…, 1, m) and dZ (E23), as one kernel.
+    softmax_cross_entropy: Callable[[Array, Array, float], tuple[Array, Array]] | None = None
+    # The processes that compute together.
+    team: Team = ALONE
+    # Whether the arrays are NumPy's, so that what has been read into memory need not be moved.
+    computes_in_main_memory: ClassVar[bool] = False
+    # Bytes without which the library cannot do anything.
+    least_memory: ClassVar[int] = 0
+
+    def __init__(self, xp: Namespace, name: str = "", device: Any = None) -> None:
+        self.xp = xp
+        self.name = name or namespace_name(xp)
+        self.device = device
+
+    def asarray(self, values: Any, dtype: str | None = None) -> Array:
+        """Return the values as an array of this backend, on its device, as "float32", "float64" or their own type."""
+        if not is_array(values):
+            values = np.asarray(values)
+        elif not self.has_gpu and array_namespace(values) is not self.xp:
+            values = to_host(values)
+        place = {} if self.device is None else {"device": self.device}
+        return self.xp.asarray(values, dtype=None if dtype is None else getattr(self.xp, dtype), **place)
+
+    def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
+        """Return a small host array in a form in which `compile_loop`'s functions take it quickest."""
+        return self.asarray(values, dtype)
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Return the array as a NumPy array on the host; this waits for it to be computed."""
+        return to_host(array)
+
+    def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Return the context for a dtype ("float32" or "float64") and a precision ("highest" or "fast")."""
+        return nullcontext()
+
+    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:  # noqa: ARG002
+        """Return the function compiled, if the library compiles; `static`: positions of arguments other than arrays."""
+        return function
+
+    def compile_loop(
+        self,
+        function: Callable[..., Any],
+        static: tuple[int, ...] = (),
+        bound: tuple[int, ...] = (),  # noqa: ARG002
+        donated: tuple[int, ...] = (),  # noqa: ARG002
+    ) -> Callable[..., Any]:
+        """Return a function compiled that is called again and again with arrays of the same shapes: a run's epochs.
+
+        What the library keeps for it, buffers for example, is freed with the function returned, but for little.
+
+        Parameters
+        ----------
+        function : callable
+            Pure; its arguments and results are arrays in nested tuples, and None.
+        static : tuple of int
+            Positions of arguments other than arrays.
+        bound : tuple of int
+            Positions of arguments that are the very same arrays in every call: the data.
+        donated : tuple of int
+            Positions of arguments whose arrays are not used again after the call, and whose memory may be.
+        """
+        return self.compile(function, static)
+
+    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an elementwise function of arrays as one kernel, if this library fuses.
+
+        The function is hashable, and equal to others that compute the same: a kernel is made once for all of them.
+        """
+        return function
+
+    def scan(
+        self,
+        step: Callable[[Carry, Any], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run `carry, out = step(carry, inputs[i])` over the leading axis of the inputs, which is not empty.
+
+        Returns the last carry, and for each array that a step puts out all of them, stacked along a new leading axis.
+        """
+        outputs = []
+        for i in range(inputs[0].shape[0]):
+            carry, out = step(carry, tuple(a[i, ...] for a in inputs))
+            outputs.append(out)
+        return carry, tuple(self.xp.stack(list(column)) for column in zip(*outputs, strict=True))
+
+    def over(self, devices: Any, networks: int | None) -> Backend:  # noqa: ARG002
+        """Return the backend that computes on several devices, for K networks or for one (None)."""
+        raise ValueError(f"devices={devices!r}: the backend {self.name!r} computes on one device; use backend='jax'")
+
+    def laid_out(self, counts: tuple[int, ...]) -> Backend:  # noqa: ARG002
+        """Return the backend for a set of examples of which each process has so many."""
+        return self
+
+    def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:
+        """Return data in columns, X, Y and weights, where and as training wants them: for batches arranged."""
+        return tuple(None if a is None else self.arrange(a) for a in data) if batches else data
+
+    def unspread(self, array: Array) -> npt.NDArray[Any]:
+        """Return columns of examples (…, m) that were spread, on the host, in their own order."""
+        return self.to_numpy(array)
+
+    def places(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where the examples of an order are in what `spread` made."""
+        return order
+
+    def column_numbers(self, X: Array) -> Array:
+        """Return 0 … m - 1 (m,), the numbers by which masks tell the columns of X (…, n, m) apart."""
+        xp = array_namespace(X)
+        return xp.arange(X.shape[-1], dtype=xp.uint32, **device_of(X))
+
+    @property
+    def gathers_alone(self) -> bool:
+        """Whether `to_numpy` needs no other process."""
+        return True
+
+    def home(self, array: Array) -> Array:
+        """Return an array as it is used after training: on one device."""
+        return array
+
+    def arrange(self, array: Array) -> Array:
+        """Return data in columns, (n, m) or (m,), in the memory order from which `scan_batches` gathers fastest."""
+        return array
+
+    def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return data in columns, (n, m) or (m,), on the device; when it returns, they may be written over.
+
+        Where the backend computes in main memory they are returned as they are, and must not be written over.
+        """
+        if self.computes_in_main_memory:
+            return columns
+        array = self.asarray(columns.copy(order="K"), dtype)
+        self.synchronize(array)
+        return array
+
+    def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
+        """Return data as `load_columns` does, as `arrange` would leave them."""
+        return self.arrange(self.load_columns(columns, dtype))
+
+    def scan_batches(
+        self,
+        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
+        carry: Carry,
+        data: tuple[Array | None, ...],
+        order: Array | None,
+        batch_size: int,
+        inputs: tuple[Array, ...],
+    ) -> tuple[Carry, tuple[Array, ...]]:
+        """Run `carry, out = step(carry, batch, input)` over mini-batches of the data's columns, the last one smaller.
+
+        Parameters
+        ----------
+        data : arrays (n, m) or (m,) as `arrange` left them, or None in place of one
+            A batch has the same structure, and one example per column.
+        order : array (m,) or (K, m), optional
+            The columns in the order in which they come, all or some of them; with K orders a batch is a stack
+            (K, …, batch_size).
+        batch_size : int
+            Columns in a batch, 1 to m.
+        inputs : arrays (steps, …)
+            For each step one entry, handed to it.
+
+        Returns
+        -------
+        The last carry, and for each array that a step puts out all of them, stacked along a new leading axis.
+        """
+        xp = self.xp
+        if order is not None:
+            data = tuple(None if a is None else self.take_columns(a, order) for a in data)
+        m = next(a.shape[-1] for a in data if a is not None)
+        whole = m // batch_size
+        present = [a is not None for a in data]
+
+        def unpack(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
+            arrays = iter(x)
+            batch = tuple(next(arrays) if there else None for there in present)
+            return step(carry, batch, tuple(arrays))
+
+        batches = tuple(cut_columns(xp, a, whole, batch_size) for a in data if a is not None)
+        carry, outputs = self.scan(unpack, carry, (*batches, *(a[:whole, ...] for a in inputs)))
+        if m % batch_size:
+            rest = tuple(None if a is None else a[..., whole * batch_size :] for a in data)
+            carry, last = step(carry, rest, tuple(a[whole, ...] for a in inputs))
+            outputs = tuple(xp.concat([o, a[None, ...]]) for o, a in zip(outputs, last, strict=True))
+        return carry, outputs
+
+    def take_columns(self, array: Array, order: Array) -> Array:
+        """Return columns of data as `arrange` left them, in an order (m,), or in K orders (K, m) as a stack."""
+        return take_columns(self.xp, array, order)
+
+    def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
+        """Return the sum of function(*blocks) over blocks of the arrays' last axis; the last block may be smaller.
+
+        What the function returns is an array or nested tuples of arrays. None in place of an array is handed on.
+        """
+        m = next(a.shape[-1] for a in arrays if a is not None)
+        total: Tree | None = None
+        for start in range(0, m, block_size):
+            stop = min(start + block_size, m)
+            part = function(*(None if a is None else a[..., start:stop] for a in arrays))
+            total = part if total is None else add_trees(total, part)
+        assert total is not None
+        return total
+
+    def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
+        """Return function(block) for blocks of the array's last axis, put together again along the last axis."""
+        m = array.shape[-1]
+        starts = range(0, m, block_size)
+        return self.xp.concat([function(array[..., s : min(s + block_size, m)]) for s in starts], axis=-1)
+
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:  # noqa: ARG002
+        """Return how many columns of m `block_size="auto"` computes at once, or None for all.
+
+        `units` is the number of numbers that a forward and backward pass makes for one column, `itemsize` the bytes of
+        one.
+        """
+        return None
+
+    def fitting_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return None if all m columns take no more than a quarter of the free memory, else how many do."""
+        free = self.free_memory()
+        fits = m if free is None else free // (4 * 2 * units * itemsize)  # every number and its gradient
+        return None if m <= fits else max(1024, fits)
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that are free where the arrays are, or None if that is not known."""
+        return free_main_memory()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell whether an error of the library says that memory has run out."""
+        return isinstance(error, MemoryError)
+
+    def is_process_lost(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Tell whether an error of the library says that another process does not answer any more."""
+        return False
+
+    def release_memory(self) -> None:
+        """Give back memory that the library keeps for later; called after it has run out."""
+
+    @property
+    def widest_pass(self) -> int | None:
+        """The most columns of one forward pass; more go through in blocks. None if any number does well."""
+        return None
+
+    def synchronize(self, array: Array) -> None:
+        """Wait until the array has been computed: a clock stopped before that measures nothing."""
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return False
+
+    def describe(self) -> Mapping[str, str]:
+        """Return the library's version and the device, for a status line and for the record of a benchmark."""
+        return {"library": namespace_name(self.xp), "device": "CPU"}
+
+    def probe(self) -> None:
+        """Raise BackendUnusableError, with the device's own words, unless a real 1-element product comes out right."""
+        try:
+            one = self.asarray([[1.0]], dtype="float32")
+            product = float(self.to_numpy(one @ one)[0, 0])
+        except Exception as error:  # whatever the library raises is the reason we report
+            raise BackendUnusableError(
+                f"backend {self.name!r} is installed but unusable here: {type(error).__name__}: {error}"
+            ) from error
+        if product != 1.0:
+            raise BackendUnusableError(f"backend {self.name!r} computes 1 @ 1 = {product}: the device is broken")
+
+    def __repr__(self) -> str:
+        return f"<vecprop backend {self.name!r}>"
+
+
+def to_host(array: Array) -> npt.NDArray[Any]:
+    """Return an array of any library, on any device, as a NumPy array on the host; of one on the host no copy.
+
+    >>> to_host(np.ones(2)).tolist()
+    [1.0, 1.0]
+    """
+    if hasattr(array, "detach"):  # PyTorch
+        return np.asarray(array.detach().cpu())
+    if hasattr(array, "get") and hasattr(array, "__cuda_array_interface__"):  # CuPy
+        return array.get()  # type: ignore[no-any-return]
+    try:
+        return np.asarray(array)
+    except RuntimeError:  # array_api_strict has devices of its own, whose arrays leave by DLPack only
+        return np.from_dlpack(array)
+
+
+def take_columns(xp: Namespace, array: Array, order: Array) -> Array:
+    """Return the columns of an array (…, m) in an order (m,), or in K orders (K, m) as a stack (K, …, m)."""
+    if order.ndim == 1:
+        return xp.take(array, order, axis=-1)
+    taken = xp.take(array, xp.reshape(order, (-1,)), axis=-1)
+    return xp.moveaxis(xp.reshape(taken, (*array.shape[:-1], *order.shape)), -2, 0)
+
+
+def cut_columns(xp: Namespace, array: Array, count: int, size: int) -> Array:
+    """Return (count, …, size): the first count·size columns of an array (…, m), cut into batches."""
+    cut = xp.reshape(array[..., : count * size], (*array.shape[:-1], count, size))
+    return xp.moveaxis(cut, -2, 0)
+
+
+def add_trees(a: Any, b: Any) -> Any:
+    """Return a + b, leaf by leaf, for arrays in nested tuples.
+
+    >>> add_trees((1, (2, 3)), (10, (20, 30)))
+    (11, (22, 33))
+    """
+    return map_trees(operator.add, a, b)

@@ -1,0 +1,179 @@
+"""Training in several processes, on one machine or many: a thin layer over `jax.distributed`.
+
+JAX's own runtime connects the processes and carries the reductions. Each process calls the same functions with the same
+arguments, but for the examples: it gives its own part of them. The first process prints, draws and saves.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from vecprop.backend.processes import ALONE, Team
+from vecprop.backend.selection import get_backend
+from vecprop.utils.arguments import check_integer, check_positive_integer
+from vecprop.utils.errors import BackendNotInstalledError, ProcessLostError, one_line
+
+
+def initialize(
+    coordinator_address: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    timeout: int = 60,
+    heartbeat: int = 10,
+) -> None:
+    """Connect this process with the others; before anything else of JAX or its backend is used.
+
+    Under SLURM, Open MPI and Kubernetes, as JAX detects them, nothing has to be given.
+
+    Parameters
+    ----------
+    coordinator_address : str, optional
+        "host:port" of the first process, which listens there. Also JAX_COORDINATOR_ADDRESS.
+    num_processes : int, optional
+        How many there are. Also JAX_NUM_PROCESSES.
+    process_id : int, optional
+        The number of this one, from 0. Also JAX_PROCESS_ID.
+    timeout : int, default 60
+        Seconds to wait for the others.
+    heartbeat : int, default 10
+        Seconds after which a process that does not answer counts as dead; the others then end with an error.
+
+    Raises
+    ------
+    ValueError
+        For arguments that do not fit each other, or if some are missing and no cluster was detected.
+    RuntimeError
+        If JAX has been used already; ProcessLostError, if the others cannot be reached in time.
+    BackendNotInstalledError
+        Without JAX.
+    """
+    jax = _jax()
+    address = coordinator_address or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    count = _number(num_processes, "num_processes", "JAX_NUM_PROCESSES")
+    number = _number(process_id, "process_id", "JAX_PROCESS_ID")
+    if count is not None:
+        check_positive_integer(count, "num_processes")
+    if number is not None:
+        check_integer(number, "process_id", 0, "an integer from 0")
+    if None not in (count, number) and number >= count:  # type: ignore[operator]
+        raise ValueError(f"process_id must be below num_processes = {count}, got {number}")
+    if address is not None and ":" not in address:
+        raise ValueError(f'coordinator_address must be "host:port", got {address!r}')
+    check_positive_integer(timeout, "timeout")
+    check_positive_integer(heartbeat, "heartbeat")
+    if jax.distributed.is_initialized():
+        raise RuntimeError("the processes are connected already; once is enough")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Where Gloo tells that a process was lost, JAX need not end the others with an abort before they can say it
+    recoverable = _computes_on_cpus(jax)
+    jax.config.update("jax_enable_recoverability", recoverable)
+    # It would take SIGTERM for itself, which is to write a last checkpoint
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            address,
+            count,
+            number,
+            initialization_timeout=timeout,
+            heartbeat_timeout_seconds=heartbeat,
+            shutdown_timeout_seconds=heartbeat,
+            # what is given in full needs no cluster to ask
+            cluster_detection_method="deactivate" if None not in (address, count, number) else None,
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{error} No cluster (SLURM, Open MPI, Kubernetes) was detected: give coordinator_address, num_processes "
+            "and process_id, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+        ) from error
+    except RuntimeError as error:
+        if "before any JAX" in str(error):
+            raise RuntimeError(
+                "the processes have to be connected before JAX is used: call vecprop.distributed.initialize() first"
+            ) from error
+        raise ProcessLostError(
+            f"the other processes cannot be reached within {timeout} s (coordinator_address {address}): "
+            f"{one_line(error)}"
+        ) from error
+    if recoverable:
+        atexit.register(_leave)
+
+
+def shutdown() -> None:
+    """Take leave of the others, when all have come so far; at the end of a process that is done by itself."""
+    jax = _jax()
+    if jax.distributed.is_initialized():
+        if jax.config.jax_enable_recoverability:
+            _wait_for_the_others(jax)
+        jax.distributed.shutdown()
+
+
+def _leave() -> None:
+    """Take leave at the end of the process; after an error the others are not waited for, and see that it is gone."""
+    if not hasattr(sys, "last_value"):
+        with suppress(Exception):
+            shutdown()
+
+
+def _wait_for_the_others(jax: Any) -> None:
+    """Return when every process has come here, and in the first one, which they leave through, when they have left.
+
+    JAX waits itself where the loss of a process is the end of all; where it is not, the first would leave too early.
+    """
+    multihost_utils = import_module("jax.experimental.multihost_utils")
+    multihost_utils.sync_global_devices("vecprop: the end")
+    if jax.process_index() == 0:
+        with multihost_utils.live_devices(jax.devices()):
+            pass
+
+
+def team() -> Team:
+    """Return the processes that were connected: `index`, `count`, `share(m)`; one process alone without that.
+
+    >>> team().index, team().count, team().share(6)
+    (0, 1, slice(0, 6, None))
+    """
+    jax: Any = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized() or jax.process_count() == 1:
+        return ALONE
+    return get_backend("jax").over("all", None).team
+
+
+def is_first() -> bool:
+    """Tell whether this is the process that prints, draws and saves.
+
+    >>> is_first()
+    True
+    """
+    return team().index == 0
+
+
+def _computes_on_cpus(jax: Any) -> bool:
+    """Tell whether JAX has nothing but CPUs, without starting it."""
+    platforms = jax.config.jax_platforms
+    if platforms:
+        return str(platforms).split(",")[0] == "cpu"
+    return not any(find_spec(name) for name in ("jax_cuda12_plugin", "jax_cuda13_plugin", "libtpu", "jax_rocm7_plugin"))
+
+
+def _jax() -> Any:
+    try:
+        return import_module("jax")
+    except ImportError as error:
+        raise BackendNotInstalledError('training in several processes needs JAX: pip install "vecprop[jax]"') from error
+
+
+def _number(given: int | None, name: str, variable: str) -> int | None:
+    text = os.environ.get(variable)
+    if given is not None or not text:
+        return given
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{variable}, for {name}, must be a whole number, got {text!r}") from None

@@ -1,0 +1,73 @@
+"""What the core asks of an array before it computes: its namespace, its kind, whether its values can be read.
+
+The core computes in the namespace of the arrays it is given (any namespace of the Python array API standard). Nothing
+here imports an array library: `array_api_compat` looks only at those already loaded.
+"""
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import array_api_compat
+
+FLOATING = ("float32", "float64")  # the dtypes that are computed in
+
+Array: TypeAlias = Any
+Namespace: TypeAlias = Any
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Return the one namespace all the arrays belong to; Python scalars and None are ignored."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def is_array(value: object) -> bool:
+    """Tell whether a value is an array of some namespace; NumPy scalars, lists and data frames are not."""
+    return bool(array_api_compat.is_array_api_obj(value)) and hasattr(value, "ndim")
+
+
+def namespace_name(xp: Namespace) -> str:
+    """Return the top name of a namespace: 'numpy', 'cupy', 'jax', 'array_api_strict', ..."""
+    parts = str(xp.__name__).split(".")
+    return parts[1] if parts[0] == "array_api_compat" else parts[0]
+
+
+def is_concrete(array: Array) -> bool:
+    """Tell whether the values of an array can be looked at now: not inside `jax.jit`, `jax.grad` or `jax.vmap`."""
+    jax: ModuleType | None = sys.modules.get("jax")
+    return jax is None or not isinstance(array, jax.core.Tracer)
+
+
+def on_cuda(value: Any) -> bool:
+    """Tell whether an array lies in the memory of an NVIDIA GPU, whatever library it belongs to."""
+    device = getattr(value, "__dlpack_device__", None)
+    return device is not None and int(device()[0]) == 2  # kDLCUDA
+
+
+def device_of(array: Array) -> dict[str, Any]:
+    """Return {"device": …} for a function that makes an array beside this one; {} where there is no choice.
+
+    NumPy has one device, and JAX puts what is made while it compiles where it is needed.
+    """
+    if namespace_name(array_namespace(array)) in ("numpy", "jax"):
+        return {}
+    return {"device": array_api_compat.device(array)}
+
+
+def column_of(xp: Namespace, numbers: Sequence[float], like: Array) -> Array:
+    """Return numbers as a column (n, 1), in the dtype and on the device of an array."""
+    return xp.reshape(xp.asarray(list(numbers), dtype=like.dtype, **device_of(like)), (-1, 1))
+
+
+def is_complex(xp: Namespace, array: Array) -> bool:
+    """Tell whether the array is complex, as it is in a complex-step derivative (E40) and nowhere else."""
+    return bool(xp.isdtype(array.dtype, "complex floating"))
+
+
+def real_part(xp: Namespace, array: Array) -> Array:
+    """Return the real part; a real array is its own.
+
+    The functions with a kink choose their branch by it, so that a complex step differentiates the branch taken.
+    """
+    return xp.real(array) if is_complex(xp, array) else array

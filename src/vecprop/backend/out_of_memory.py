@@ -1,0 +1,181 @@
+"""Memory that has run out: one error for all libraries, which says what was wanted, what there is, and what fits.
+
+A call says beforehand what it takes (`require_memory`), as bytes: what they are for is known to the call alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from vecprop.backend.contract import Backend
+from vecprop.backend.main_memory import free_swap
+from vecprop.backend.namespaces import Array, is_concrete
+from vecprop.utils.errors import OutOfMemoryError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What a suggestion may take of what is free: a pass keeps every number and its gradient, and makes others on its way.
+_SHARE = 4
+_ALLOCATED = re.compile(r"llocat\w* ([\d,]+) ?(bytes|B\b)")
+# A pass over more numbers than this is waited for: a library that computes later would run out of memory later,
+# elsewhere.
+_WORTH_WAITING = 1 << 24
+
+
+class Demand(NamedTuple):
+    """What a call takes, and how it can take less; all sizes in bytes."""
+
+    what: str  # as the message names it
+    each: int  # of a column on its way through
+    columns: int  # that go through at once
+    argument: str  # that makes them fewer, and
+    advice: str  # what to do with it, {columns} being their number
+    fixed: int  # that is taken whatever the columns, and
+    remedy: str  # what to do if that is too much
+    least: int = 0  # without which a pass on a CPU is not begun
+    example: int = 0  # of an example in memory, with all its copies
+    held: int = 0  # examples in memory at once, which are
+    held_by: str = "X"  # "X", being all of them, or those of a "window"
+
+
+# What the innermost call that reports has said, and where it computes.
+_said: ContextVar[list[tuple[Backend, Demand]]] = ContextVar("vecprop_memory")
+
+
+def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `fit` or a method of `Network`, which raises OutOfMemoryError whatever library ran out of memory.
+
+    What the failed call had made is freed first, so that the next one can have it also where the error is caught.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        said: list[tuple[Backend, Demand]] = []
+        before = _said.set(said)
+        try:
+            return function(*args, **kwargs)
+        except OutOfMemoryError:
+            raise
+        except Exception as error:
+            if not said or not said[-1][0].is_out_of_memory(error):
+                raise
+            failed: Exception = error
+        finally:
+            _said.reset(before)
+        wanted, (backend, demand) = _wanted(failed), said[-1]
+        _release(failed, backend)
+        raise _explained(demand, backend, wanted, failed) from failed
+
+    return call
+
+
+def require_memory(backend: Backend, demand: Demand) -> None:
+    """Say what the running call takes; raise MemoryError if the least of it, on the CPU, is more than there is.
+
+    A system that promises more memory than it has would not refuse it, but end the process.
+    """
+    _said.get().append((backend, demand))
+    if demand.least < _WORTH_WAITING or backend.has_gpu:
+        return
+    free = backend.free_memory()
+    if free is not None and demand.least > free + free_swap():
+        raise MemoryError(f"allocating {demand.least} bytes for the activations")
+
+
+def wait_if_large(backend: Backend, numbers: int, array: Array) -> None:
+    """Wait for an array whose computation takes so many numbers, if that is a lot: its errors come now, not later."""
+    if numbers >= _WORTH_WAITING and is_concrete(array):
+        backend.synchronize(array)
+
+
+def columns_of(X: Any) -> int:
+    """Return how many columns X seems to have, which is not checked yet; 0 if it does not tell.
+
+    >>> columns_of([[1.0, 2.0]]), columns_of(None)
+    (2, 0)
+    """
+    shape = getattr(X, "shape", None)
+    if isinstance(shape, tuple) and shape and isinstance(shape[-1], int):
+        return shape[-1]
+    return len(X[0]) if isinstance(X, list | tuple) and X and hasattr(X[0], "__len__") else 0
+
+
+def _release(error: BaseException | None, backend: Backend) -> None:
+    """Free what the frames of an error hold on to, and those of the errors before it."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    backend.release_memory()
+
+
+def _wanted(error: BaseException) -> int | None:
+    """Return the bytes of the array that could not be made, as the library's error has them."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # NumPy's
+    if isinstance(shape, tuple) and dtype is not None:
+        return int(functools.reduce(lambda a, b: a * int(b), shape, int(dtype.itemsize)))
+    found = _ALLOCATED.search(str(error))
+    return int(found[1].replace(",", "")) if found else None
+
+
+def _explained(demand: Demand, backend: Backend, wanted: int | None, error: Exception) -> OutOfMemoryError:
+    """Return the error, with what fits."""
+    free = backend.free_memory()
+    text = f"out of memory on {backend.name}: "
+    if wanted is not None:
+        text += f"{_size(wanted)} could not be had in one piece; "
+    elif type(error) is MemoryError and error.args:
+        text += f"{error}; "
+    text += f"{demand.what} takes about {_size(demand.each * demand.columns)} for {demand.columns} examples at once; "
+    text += "how much is free is not known. " if free is None else f"{_size(free)} is free now. "
+    argument, columns, advice = _advice(demand, free, backend.least_memory)
+    return OutOfMemoryError(text + advice, wanted=wanted, free=free, argument=argument, columns=columns)
+
+
+def _advice(demand: Demand, free: int | None, least: int) -> tuple[str, int, str]:
+    """Return the argument to change, its value, and the sentence."""
+    if free is not None and free < least:
+        return "", 0, f"It cannot work with less than {_size(least)}: free memory, raise the limit, or use NumPy."
+    if free is not None and demand.fixed > free:
+        taken = f"The parameters, their gradients and the optimizer alone take {_size(demand.fixed)}"
+        return "", 0, f"{taken}: {demand.remedy}."
+    if free is not None and demand.example * demand.held > free:
+        columns, taken = _power_of_two(free // (_SHARE * demand.example)), _size(demand.example * demand.held)
+        if demand.held_by == "X":
+            text = f"X and Y and their copies on the way take up to {taken}: give fit at most {columns} "
+            return "X", columns, text + "examples at a time, and go on with state=result.state."
+        if columns >= demand.columns:
+            text = f"A window and its copies on the way take up to {taken}: "
+            return "window", columns, text + f"window={columns} fits."
+    # What is said to be free is not the last word: what has failed does not fit, and little less may not
+    fewer = demand.columns // 4
+    columns = _power_of_two(fewer if free is None else min(free // (_SHARE * demand.each), fewer))
+    if columns == 0:
+        return "", 0, "Not even one example fits: make the layers smaller, or free memory."
+    return demand.argument, columns, demand.advice.format(columns=columns)
+
+
+def _power_of_two(number: int) -> int:
+    """Return the largest power of two that is not greater, 0 for 0.
+
+    >>> [_power_of_two(n) for n in (0, 1, 5, 64)]
+    [0, 1, 4, 64]
+    """
+    return 1 << number.bit_length() - 1 if number > 0 else 0
+
+
+def _size(count: int) -> str:
+    """Return bytes as text.
+
+    >>> _size(3 * 2**29), _size(100)
+    ('1.5 GiB', '100 bytes')
+    """
+    for unit, bits in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if count >= 1 << bits:
+            return f"{count / (1 << bits):.3g} {unit}"
+    return f"{count} bytes"

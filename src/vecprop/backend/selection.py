@@ -1,0 +1,271 @@
+"""Which backend is active: argument > `use_backend` > VECPROP_BACKEND > "numpy"; and the one precision switch.
+
+The environment is read when a backend is asked for, not at import, so setting the variable late works too. A
+backend's library is imported when that backend is first used.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from vecprop.backend import scoped_settings
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Namespace, namespace_name
+from vecprop.backend.scoped_settings import Choice
+from vecprop.utils.errors import (
+    BackendError,
+    BackendNotInstalledError,
+    BackendUnusableError,
+    UnknownBackendError,
+    unknown_name,
+)
+
+# The three that ship with vecprop, so that a bare source tree works; others come from the entry-point group.
+BUILT_IN = {
+    "numpy": ("vecprop_numpy:NumPyBackend", "pip install numpy"),
+    "cupy": (
+        "vecprop_cupy:CuPyBackend",
+        'pip install "vecprop[cupy]" for CUDA 12, or "vecprop[cupy-cuda13]" for CUDA 13',
+    ),
+    "jax": (
+        "vecprop_jax:JAXBackend",
+        'pip install "vecprop[jax]", on a GPU "vecprop[jax-cuda12]" or "vecprop[jax-cuda13]"',
+    ),
+}
+ENTRY_POINT_GROUP = "vecprop.backends"
+BACKEND_VARIABLE = "VECPROP_BACKEND"
+PRECISION_VARIABLE = "VECPROP_PRECISION"
+PRECISIONS = ("highest", "fast")
+
+_loaded: dict[str, Backend] = {}
+_loading = threading.RLock()  # two threads that ask at once get the same backend
+
+
+def known_names() -> list[str]:
+    """Return the names of all backends that can be asked for, built-in ones first."""
+    return [*BUILT_IN, *sorted(set(_third_party()) - set(BUILT_IN))]
+
+
+def _third_party() -> dict[str, Any]:
+    """Return the entry points of the backends that other distributions bring, by name."""
+    from importlib.metadata import entry_points  # not at import: it is not needed for the built-in backends
+
+    return {e.name: e for e in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def get_backend(name: str | Backend | None = None) -> Backend:
+    """Return a backend: the one named, or the active one.
+
+    Parameters
+    ----------
+    name : str or Backend, optional
+        "numpy", "cupy", "jax", the name of a third party's backend, or "auto": JAX where it has a GPU, else CuPy
+        where it has a working device, else NumPy. Unless given, what `use_backend` chose, else the environment variable
+        VECPROP_BACKEND, else "numpy". A Backend is returned as it is.
+
+    Raises
+    ------
+    UnknownBackendError
+        A ValueError: no backend has that name; the message lists those there are.
+    BackendNotInstalledError
+        An ImportError: its library is missing; the message has the install command.
+    BackendUnusableError
+        A RuntimeError: its library is there and does not work, a driver or a device is missing; the message has the
+        reason.
+
+    Examples
+    --------
+    >>> get_backend("numpy").name
+    'numpy'
+    """
+    source = ""
+    if name is None:
+        name = scoped_settings.current("backend")
+    if name is None:
+        name = os.environ.get(BACKEND_VARIABLE) or "numpy"
+        source = f"{BACKEND_VARIABLE}: " if os.environ.get(BACKEND_VARIABLE) else ""
+    if isinstance(name, Backend):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a name or a Backend, got {name!r}")
+    name = name.strip().lower()
+    if name == "auto":
+        return _auto()
+    if name not in _loaded:
+        with _loading:
+            if name not in _loaded:
+                _loaded[name] = _load(name, source)
+    return _loaded[name]
+
+
+def check_backend_name(name: object) -> None:
+    """Raise an error unless it is a Backend or the name of one that is known; its library is not imported."""
+    if isinstance(name, Backend):
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a name or a Backend, got {name!r}")
+    if name.strip().lower() not in ("auto", *known_names()):
+        raise UnknownBackendError(unknown_name("backend", name, ["auto", *known_names()]))
+
+
+def use_backend(name: str | Backend) -> Choice:
+    """Choose the backend for the rest of the program, or, as a context manager, for the block.
+
+    A call by itself holds in all threads that have not chosen with `with`, those that run already included; where its
+    value is kept, in those from when it is shown, or next used in its own thread. A block holds in its own thread, or
+    asyncio task, alone. A thread started inside a block begins without its choice: start it with
+    `contextvars.copy_context().run`, or give it `backend=`. Parameters and errors are those of `get_backend`.
+
+    >>> with use_backend("numpy") as backend:
+    ...     get_backend() is backend
+    True
+    """
+    if name is None:
+        raise TypeError("name must be the name of a backend or a Backend, got None")
+    return Choice("backend", get_backend(name))
+
+
+def use_precision(precision: str) -> Choice:
+    """Choose how float32 matrix products are computed, for the rest of the program or, as a context manager, the block.
+
+    For which threads it holds is as for `use_backend`.
+
+    "highest" (the default; also the environment variable VECPROP_PRECISION): in float32 everywhere. "fast": in
+    TensorFloat-32 on NVIDIA GPUs that have it, about 3 decimal digits, several times faster. No effect on a CPU or
+    on float64.
+
+    >>> with use_precision("fast"):
+    ...     get_precision()
+    'fast'
+    """
+    return Choice("precision", check_precision(precision))
+
+
+def get_precision() -> str:
+    """Return the active precision: `use_precision` > VECPROP_PRECISION > "highest"."""
+    return scoped_settings.current("precision") or check_precision(
+        os.environ.get(PRECISION_VARIABLE) or "highest", PRECISION_VARIABLE
+    )
+
+
+def check_precision(precision: object, argument: str = "precision") -> str:
+    """Return the precision, or raise ValueError if it is neither "highest" nor "fast"."""
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise ValueError(f"{argument}: {unknown_name('precision', precision, PRECISIONS)}")
+    return precision
+
+
+def _load(name: str, source: str) -> Backend:
+    """Import, make and probe a backend."""
+    if name in BUILT_IN:
+        target, install = BUILT_IN[name]
+        module, _, attribute = target.partition(":")
+
+        def make() -> Callable[[], Backend]:
+            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    else:
+        third_party = _third_party()
+        if name not in third_party:
+            raise UnknownBackendError(source + unknown_name("backend", name, ["auto", *known_names()]))
+        make, install = third_party[name].load, "see the documentation of that backend"
+    try:
+        backend = make()()
+    except ModuleNotFoundError as error:
+        raise BackendNotInstalledError(
+            f"{source}backend {name!r} is not installed ({error}). Install it: {install}"
+        ) from error
+    except BackendError:
+        raise
+    except Exception as error:  # a broken library raises what it likes; the reason is what the user needs
+        raise BackendUnusableError(
+            f"{source}backend {name!r} is installed but cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(backend, Backend):
+        raise BackendUnusableError(f"backend {name!r} is no vecprop.backend.Backend: {backend!r}")
+    backend.probe()
+    return backend
+
+
+def _auto() -> Backend:
+    for name in ("jax", "cupy"):
+        try:
+            backend = get_backend(name)
+        except BackendError:
+            continue
+        if backend.has_gpu:
+            return backend
+    return get_backend("numpy")
+
+
+def backend_for(xp: Namespace) -> Backend:
+    """Return the backend that computes in a namespace: that of the arrays at hand, whichever backend is active."""
+    name = namespace_name(xp)
+    if name in BUILT_IN:
+        return get_backend(name)
+    for backend in list(_loaded.values()):  # another thread may load one
+        if backend.xp is xp:
+            return backend
+    return Backend(xp)
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """What `backends()` says of one: whether it can be used, whether it is active, and the details or the reason."""
+
+    name: str
+    usable: bool
+    active: bool
+    detail: str
+
+
+class BackendTable(dict[str, BackendStatus]):
+    """The status of every backend by name; printing it shows a table."""
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self)
+        return "\n".join(
+            f"{'*' if s.active else ' '} {name:<{width}}  {'usable  ' if s.usable else 'unusable'}  {s.detail}"
+            for name, s in self.items()
+        )
+
+
+def backends() -> BackendTable:
+    """Return the status of every known backend; this imports their libraries and tries each one.
+
+    Returns
+    -------
+    BackendTable
+        A dict: name -> BackendStatus(name, usable, active, detail). `print(vp.backends())` shows it as a table, the
+        active backend marked by a star.
+
+    Examples
+    --------
+    >>> backends()["numpy"].usable
+    True
+    """
+    try:
+        active = get_backend().name
+    except BackendError:
+        active = ""
+    table = BackendTable()
+    for name in known_names():
+        try:
+            described = get_backend(name).describe()
+            detail = ", ".join(f"{key} {value}" for key, value in described.items())
+            table[name] = BackendStatus(name, True, name == active, detail)
+        except BackendError as error:
+            table[name] = BackendStatus(name, False, False, str(error))
+    return table
+
+
+def _after_fork() -> None:
+    """Make the lock anew: a thread that was not forked may hold it."""
+    global _loading
+    _loading = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

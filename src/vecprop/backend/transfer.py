@@ -1,0 +1,31 @@
+"""Bringing what users hand over, arrays of any library and lists of numbers, to the backend that computes."""
+
+from typing import Any
+
+import numpy as np
+
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import FLOATING, Array, array_namespace, is_array, on_cuda
+from vecprop.backend.selection import backend_for
+
+
+def to_backend(backend: Backend, name: str, value: Any) -> Array:
+    """Return array-like data as an array of the backend, in its own dtype, or raise an error that names it."""
+    if is_array(value):
+        if array_namespace(value) is backend.xp:
+            return value
+        if on_cuda(value) and not backend.has_gpu:
+            value = backend_for(array_namespace(value)).to_numpy(value)
+    try:
+        host = value if is_array(value) else np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array: {error}") from None
+    if isinstance(host, np.ndarray) and host.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {host.dtype}")
+    return backend.asarray(host)
+
+
+def floating_name(array: Any) -> str:
+    """Return "float32" or "float64", the dtype of an array, and "float32" for an array of any other type."""
+    name = str(getattr(array, "dtype", "")).rpartition(".")[2]
+    return name if name in FLOATING else "float32"

@@ -1,0 +1,83 @@
+"""Sparse data: SciPy's matrices as columns that are made dense a part at a time, so that memory stays bounded.
+
+What is small when dense is made dense at once. What is not is held as it is, examples in rows; an epoch then goes
+over parts of it, each of some whole batches, in the same order and with the same result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.data.columns import Columns
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# Dense data of so many bytes are made at once, and otherwise parts of so many.
+SMALL = 1 << 28
+PART = 1 << 26
+
+
+def is_sparse(value: Any) -> bool:
+    """Tell whether a value is one of SciPy's sparse matrices or arrays."""
+    return hasattr(value, "tocsr") and hasattr(value, "nnz")
+
+
+class SparseColumns(Columns):
+    """Sparse X (n_0, m), one example per column.
+
+    Parameters
+    ----------
+    matrix : SciPy sparse matrix or array (n_0, m)
+        Of finite real numbers.
+    dtype : str
+        "float32" or "float64", of what is made dense.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it does not hold finite real numbers.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csc_array
+    >>> X = SparseColumns(csc_array(np.array([[0, 2, 0], [1, 0, 0]])), "float32")
+    >>> X.shape, X.take(np.array([1, 0])).tolist()
+    ((2, 3), [[2.0, 0.0], [0.0, 1.0]])
+    """
+
+    def __init__(self, matrix: Any, dtype: str) -> None:
+        if matrix.ndim != 2:
+            raise ValueError(f"X must have rank 2, one example per column, got shape {matrix.shape}")
+        if matrix.dtype.kind not in "biuf":
+            raise TypeError(f"X must be real numbers, float32 or float64, got dtype {matrix.dtype}")
+        self.rows = matrix.T.tocsr()
+        if not np.isfinite(self.rows.data).all():
+            raise ValueError("X must be finite, got NaN or infinite values in a sparse matrix")
+        self.dtype = dtype
+        self.shape = (int(matrix.shape[0]), int(matrix.shape[1]))
+
+    @property
+    def dense_bytes(self) -> int:
+        """The bytes that X would take dense."""
+        return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
+
+    @property
+    def largest(self) -> float:
+        """The largest |x|."""
+        return float(np.max(np.abs(self.rows.data), initial=0.0))
+
+    def take(self, places: Any) -> npt.NDArray[Any]:
+        """Return the columns at these places, or of a slice, dense."""
+        return np.asarray(self.rows[places].toarray().T, dtype=self.dtype)
+
+    def subset(self, places: npt.NDArray[np.int64]) -> SparseColumns:
+        """Return the columns at these places, sparse."""
+        return SparseColumns(self.rows[places].T, self.dtype)
+
+    def part(self, batch_size: int) -> int:
+        """Return how many columns to make dense at a time: whole batches, at least one."""
+        fits = PART // (self.shape[0] * np.dtype(self.dtype).itemsize)
+        return batch_size * max(1, fits // batch_size)

@@ -1,0 +1,317 @@
+"""How a file spells its cells: numbers, true and false, dates, missing values.
+
+A spelling belongs to a file and is found out anew for each one, or given by the user; what a column means belongs to
+the model (`columns`). `understand` turns the texts of a table into numbers, booleans and dates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vecprop.utils.arguments import check_choice, check_instance, check_texts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# What programs and people write for a missing value, in small letters. The words may well be classes of a target.
+_WORDS = frozenset({"none", "null", "nil", "unknown", "missing"})
+_MARKS = frozenset({
+    "", "?", "-", "--", ".", "na", "n/a", "n.a.", "nan", "nat", "<na>", r"\n", "#n/a", "#na", "#nv", "#div/0!",
+    "#value!", "#ref!", "#name?", "#num!", "#null!",
+})  # fmt: skip
+_PAIRS = (
+    ("true", "false"),
+    ("t", "f"),
+    ("yes", "no"),
+    ("y", "n"),
+    ("ja", "nein"),
+    ("wahr", "falsch"),
+    ("oui", "non"),
+    ("vrai", "faux"),
+)
+TRUE = frozenset(pair[0] for pair in _PAIRS) | {"1", "1.0"}
+_FALSE = frozenset(pair[1] for pair in _PAIRS) | {"0", "0.0"}
+TRUTH = TRUE | _FALSE
+
+_CURRENCY = r"[A-Z]{0,3}\p{Sc}|USD|EUR|GBP|CHF|JPY|CNY|INR|Rs\.?|kr\.?|±|~|≈"
+_UNIT = r"%|‰|° ?[CFK]?|[\p{L}\p{Sc}][\p{L}\p{Sc}/·.²³°^]{0,11}[23]?"
+
+
+def _pattern(decimal: str, thousands: str) -> str:
+    """Return the pattern of a number with a sign, a currency or a unit; its groups are currency, number and unit."""
+    groups = "|".join(rf"(?:{mark}\d{{3}})+" for mark in (thousands, "['’]", " "))
+    grouped = rf"[1-9]\d{{0,2}}(?:{groups})" + (r"|[1-9]\d?(?:,\d\d)+,\d{3}" if thousands == "," else "")
+    number = rf"(?:(?:{grouped}|\d+)(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
+    return rf"^[-+]? ?({_CURRENCY})? ?[-+]?({number}) ?({_UNIT})?-?$"
+
+
+_NUMBER = {".": _pattern(r"\.", ","), ",": _pattern(",", r"\.")}
+
+_TIME = r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?(?: ?([AaPp])\.?[Mm]\.?)?"
+_DAY = (
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
+    r"|\d{1,2}[-/ .]{1,2}[A-Za-z]{3,9}[-/ ,.]{1,2}(?:\d{4}|\d{2})|[A-Za-z]{3,9}[- ]\d{1,2},? \d{4}"
+)
+_WHEN = rf"^(?:[A-Za-z]{{3,9}}, )?({_DAY})(?:(?:[Tt]|,? ){_TIME} ?(Z|UTC|GMT|[-+]\d{{2}}(?::?\d{{2}})?)?)?$"
+_CLOCK = rf"^(){_TIME}()$"  # the same groups
+DATE_FORMATS = (
+    *(f"%Y{sign}%m{sign}%d" for sign in "-/."),
+    "%d.%m.%Y", "%d.%m.%y",
+    *(form for sign in "/-" for y in "Yy" for form in (f"%d{sign}%m{sign}%{y}", f"%m{sign}%d{sign}%{y}")),
+    *(f"%d{sign}%{b}{sign}%{y}" for sign in "- /" for b in "bB" for y in "Yy"),
+    *(f"%{b} %d{sign} %Y" for b in "bB" for sign in (",", "")),
+    *(f"%d. %{b} %Y" for b in "bB"),
+)  # fmt: skip
+_DIRECTIVES = {
+    "%Y": r"\d{4}",
+    "%y": r"\d{2}",
+    "%m": r"\d{1,2}",
+    "%d": r"\d{1,2}",
+    "%b": "[A-Za-z]{3}",
+    "%B": "[A-Za-z]{3,9}",
+}
+_READABLE = {
+    "%Y": "YYYY",
+    "%y": "YY",
+    "%m": "MM",
+    "%d": "DD",
+    "%b": "Mon",
+    "%B": "Month",
+    "%H": "hh",
+    "%M": "mm",
+    "%S": "ss",
+}
+_DAY_MS = 86_400_000
+
+
+def readable(format: str) -> str:
+    """Return a format of dates as people write it.
+
+    >>> readable("%d.%m.%Y")
+    'DD.MM.YYYY'
+    """
+    return re.sub(r"%[A-Za-z]", lambda found: _READABLE.get(found[0], found[0]), format)
+
+
+def import_polars() -> Any:
+    """Return the library that reads the tables, or raise ImportError with the install command."""
+    try:
+        import polars
+    except ImportError:
+        raise ImportError('tables are read by polars: pip install "vecprop[cli]"') from None
+    return polars
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """What the user says of how a file spells its cells; the rest is found out.
+
+    decimal : the sign between whole and fraction, "." or ","
+    thousands : the sign between groups of three digits: ",", ".", "'" or " "
+    missing : texts that stand for a missing value beside the usual ones, or COLUMN=TEXT for one column; "" says that
+        only an empty cell does
+    date_format : FORMAT of all columns with dates, or COLUMN=FORMAT of one, such as %d/%m/%Y
+    """
+
+    decimal: str | None = None
+    thousands: str | None = None
+    missing: Sequence[str] = ()
+    date_format: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.decimal is not None:
+            check_choice(self.decimal, "decimal", (".", ","))
+        if self.thousands is not None:
+            check_choice(self.thousands, "thousands", (",", ".", "'", " "))
+        if self.thousands is not None and self.thousands == self.decimal:
+            raise ValueError(f"thousands and decimal must be two different signs, got {self.decimal!r} for both")
+        check_texts(self.missing, "missing", "texts")
+        check_texts(self.date_format, "date_format", "formats")
+
+    @property
+    def sign(self) -> str | None:
+        """The decimal sign, as far as it is said."""
+        return self.decimal or {",": ".", ".": ","}.get(self.thousands or "")
+
+
+def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), target: bool = False) -> frozenset[str]:
+    """Return the texts, in small letters, that stand for a missing value in a column."""
+    said = frozenset(text.lower() for text in _said(spelling.missing, name, names))
+    return said if "" in said else said | _MARKS | (frozenset() if target else _WORDS)
+
+
+def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
+    """Return the format of the dates of a column, if one is given, and whether it is given for this very column."""
+    own = [entry for entry in spelling.date_format if entry.startswith(f"{name}=")]
+    return next(reversed(_said(spelling.date_format, name, names)), None), bool(own)
+
+
+def check_spelling(value: Any) -> Spelling:
+    """Return a spelling, for None that of which nothing is said; TypeError for anything else."""
+    checked = check_instance(value, Spelling | None, "spelling", "a tabular.Spelling or None")
+    return Spelling() if checked is None else checked
+
+
+def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
+    """Return what is said of a column: entries COLUMN=TEXT of this column, and those without a column's name.
+
+    >>> _said(["gone", "a=x", "b=y", "p=q"], "a", ["a", "b"])
+    ['gone', 'x', 'p=q']
+    """
+    split = [(entry.partition("="), entry) for entry in entries]
+    columns = [(column, text) if column in names else (name, entry) for (column, _, text), entry in split]
+    return [text for column, text in columns if column == name]
+
+
+def label(value: Any) -> str:
+    """Return the label of a value: '1' for 1.0, a text as it is.
+
+    >>> label(1.0), label(0.5), label("red")
+    ('1', '0.5', 'red')
+    """
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+# --- cells --------------------------------------------------------------------------------------------------
+
+
+class Form(NamedTuple):
+    """How the cells of one column are written.
+
+    kind : "number", "boolean", "date", "clock" or "text"
+    decimal, unit : of numbers; the unit, a currency or "%", stands beside each
+    format : of dates
+    """
+
+    kind: str
+    decimal: str = "."
+    unit: str = ""
+    format: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "number":
+            comma = "with a decimal comma" if self.decimal == "," else ""
+            return " ".join(part for part in (comma, self.unit and f"in {self.unit}") if part)
+        return readable(self.format)
+
+
+def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None]:
+    """Return texts as numbers, null where they are none, and their units; None if no cell has anything but a number.
+
+    >>> import polars
+    >>> values, units = numbers(polars.Series(["1.234,5", "-3 %", "(2)", "28.02.2022"]), ",")
+    >>> values.to_list(), units.to_list()
+    ([1234.5, -3.0, -2.0, None], ['', '%', '', None])
+    """
+    pl = import_polars()
+    values = cells.cast(pl.Float64, strict=False)
+    if decimal == "." and values.null_count() == cells.null_count():
+        return values, None
+    there = cells.is_not_null()
+    open = there & values.is_null()
+    if decimal == ",":
+        open = open | cells.str.contains(".", literal=True).fill_null(False)
+    if not open.any():
+        return values, None
+    texts = cells.filter(open).str.replace_all("[−–]", "-").str.replace_all(r"[\u00a0\u202f\u2009]", " ")
+    brackets = texts.str.contains(r"^\([^-]+\)$")
+    if brackets.any():
+        texts = texts.str.replace(r"^\(([^-]+)\)$", "$1")
+    negative = brackets | texts.str.contains(r"^[^\d.,]*-|-$")
+    plain = texts.str.extract(_NUMBER[decimal], 2).str.replace_all("[ '’,]" if decimal == "." else "[ '’.]", "")
+    found = plain.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    found = found.zip_with(~negative, -found)
+    unit = texts.str.extract(_NUMBER[decimal], 1).fill_null("") + texts.str.extract(_NUMBER[decimal], 3).fill_null("")
+    rows = open.arg_true()
+    units = pl.select(pl.when(there).then(pl.lit(""))).to_series()
+    return values.scatter(rows, found), units.scatter(rows, unit.zip_with(found.is_not_null(), units.clear(len(unit))))
+
+
+def booleans(cells: pl.Series) -> pl.Series:
+    """Return texts as booleans, null where they are neither true nor false.
+
+    >>> import polars
+    >>> booleans(polars.Series(["True", "FALSE", "no", "1", "perhaps"])).to_list()
+    [True, False, False, True, None]
+    """
+    small = cells.str.to_lowercase()
+    return _where(small.is_in(TRUTH), small.is_in(TRUE))
+
+
+def dates(cells: pl.Series, format: str) -> pl.Series:
+    """Return texts as dates with a time, in UTC, null where they do not have the format; "" is that of a clock.
+
+    A time of the day and a time zone may follow the date, and need not be in the format.
+
+    >>> import polars
+    >>> dates(polars.Series(["28.02.2022 12:00", "01.03.2022", "2022-03-01"]), "%d.%m.%Y").dt.day().to_list()
+    [28, 1, None]
+    """
+    pl = import_polars()
+    if format and format not in DATE_FORMATS:  # one of the user's own
+        try:
+            return cells.str.to_datetime(format, strict=False).dt.replace_time_zone(None).cast(pl.Datetime("ms"))
+        except pl.exceptions.PolarsError:  # a date alone
+            return cells.str.to_date(format, strict=False).cast(pl.Datetime("ms"))
+    pattern = _WHEN if format else _CLOCK
+    if format:
+        day = cells.str.extract(pattern, 1)
+        day = (
+            _where(day.str.contains(f"^{_shape(format)}$"), day).str.to_date(format, strict=False).cast(pl.Int64)
+            * _DAY_MS
+        )
+    else:
+        day = _where(cells.str.contains(pattern), pl.zeros(len(cells), pl.Int64, eager=True))
+    if cells.str.contains(":", literal=True).any():
+        day = day + _time(cells, pattern)
+    return day.cast(pl.Datetime("ms"))
+
+
+def _shape(format: str) -> str:
+    """Return the pattern of texts with a format of dates: four digits for %Y, which strptime does not ask for."""
+    return re.sub("%[A-Za-z]", lambda found: _DIRECTIVES[found[0]], format.replace(".", r"\."))
+
+
+def formats_of(texts: Sequence[str]) -> list[str]:
+    """Return the formats of dates that one of some texts may have; "" is that of a clock.
+
+    >>> formats_of(["1/2/2024", "13/2/2024 10:30"]), formats_of(["10:30"]), formats_of(["red"])
+    (['%d/%m/%Y', '%m/%d/%Y'], [''], [])
+    """
+    days = {found[1] for found in map(re.compile(_WHEN).match, texts) if found}
+    clock = any(re.match(_CLOCK, text) for text in texts)
+    found = [form for form in DATE_FORMATS if any(re.fullmatch(_shape(form), day) for day in days)]
+    return [*found, *([""] if clock else [])]
+
+
+def may_be_dates(cells: pl.Series) -> pl.Series:
+    """Tell which texts have the outlines of dates or of times of the day."""
+    return cells.str.contains(_WHEN) | cells.str.contains(_CLOCK)
+
+
+def _time(cells: pl.Series, pattern: str) -> pl.Series:
+    """Return the time of the day in UTC, in milliseconds; null where there is no such time."""
+    pl = import_polars()
+    hour, minute, second = (
+        cells.str.extract(pattern, k).str.replace(",", ".", literal=True).cast(pl.Float64).fill_null(0)
+        for k in (2, 3, 4)
+    )
+    half = cells.str.extract(pattern, 5).str.to_lowercase()
+    hour = (hour % 12 + 12 * (half == "p").cast(pl.Float64)).zip_with(half.is_not_null(), hour)
+    zone = cells.str.extract(pattern, 6)
+    offset = sum(
+        zone.str.extract(r"^[-+](\d{2}):?(\d{2})?", k).cast(pl.Int64).fill_null(0) * unit
+        for k, unit in ((1, 3600), (2, 60))
+    )
+    offset = offset * (1 - 2 * zone.str.starts_with("-").fill_null(False).cast(pl.Int64))
+    seconds = hour * 3600 + minute * 60 + second
+    real = (hour < 24) & (minute < 60) & (second < 61)
+    return _where(real, ((seconds - offset) * 1000).round().cast(pl.Int64))
+
+
+def _where(mask: pl.Series, values: pl.Series) -> pl.Series:
+    """Return the values where the mask says so, null elsewhere."""
+    return values.zip_with(mask.fill_null(False), values.clear(len(values)))

@@ -1,0 +1,296 @@
+"""Parquet and Arrow files: columns by name, read row group by row group and batch by batch, with pyarrow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vecprop.data.streaming.sources import Source
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc"}
+_BATCH = 8192  # rows that are decoded at once
+
+
+def import_arrow() -> Any:
+    """Return pyarrow with the modules that are used here, or raise ImportError with the install command."""
+    try:
+        import pyarrow
+        import pyarrow.dataset
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError:
+        raise ImportError('Parquet and Arrow files are read by pyarrow: pip install "vecprop[stream]"') from None
+    return pyarrow
+
+
+class _File(NamedTuple):
+    """One file: its path in a file system, how it is read, its size and time, the rows of its parts, our columns."""
+
+    path: str
+    kind: str
+    stamp: tuple[Any, ...]
+    rows: list[int]
+    places: list[int]
+
+
+class ArrowSource(Source):
+    """Columns of Parquet or Arrow files, one example per row; the files one after the other.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files in the file system, in the order in which they are read.
+    kinds : sequence of "parquet" or "ipc"
+    columns : sequence of str, or None for all
+    filesystem : pyarrow.fs.FileSystem, optional
+        The local one unless given.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], kinds: Sequence[str], columns: Sequence[str] | None, filesystem: Any = None
+    ) -> None:
+        self._arrow = import_arrow()
+        from pyarrow import fs
+
+        self._fs = fs.LocalFileSystem() if filesystem is None else filesystem
+        self.name = paths[0] if len(paths) == 1 else str(Path(paths[0]).parent)
+        self.columns: list[str] = [] if columns is None else list(columns)
+        self._types: list[Any] = []
+        self._files: list[_File] = []
+        for path, kind in zip(paths, kinds, strict=True):
+            self._add(path, kind)
+        lengths = [rows for file in self._files for rows in file.rows]
+        self._parts = [(file, part) for file in self._files for part in range(len(file.rows))]
+        m = sum(lengths)
+        if m == 0:
+            raise ValueError(f"{self.name} has no rows; at least one example is needed")
+        self.boundaries = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self.shape = (len(self.columns), m)
+        self.dtype = np.result_type(*(_numpy_type(t) for t in self._types))
+        self._alike = self.dtype.kind == "f" and len(set(self._types)) == 1
+        self._open: tuple[int, int, Iterator[Any]] | None = None  # part, position, what comes next
+        self._left: npt.NDArray[Any] | None = None
+        self._lock = threading.Lock()
+
+    # What there is
+
+    def _add(self, path: str, kind: str) -> None:
+        """Look at one more file: its columns have to be those of the first."""
+        with self._failing(path), self._reader(path, kind) as reader:
+            schema = reader.schema_arrow if kind == "parquet" else reader.schema
+            rows = []
+            if kind == "parquet":
+                rows = [reader.metadata.row_group(i).num_rows for i in range(reader.num_row_groups)]
+        if not self.columns:
+            self.columns = list(schema.names)
+        self._check_schema(path, schema)
+        places = [schema.get_field_index(column) for column in self.columns]
+        if kind == "ipc":  # which has the rows of a batch with its values: one column of them is read
+            with self._failing(path), self._reader(path, kind, places[:1]) as reader:
+                rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
+        if sum(rows):
+            self._files.append(_File(path, kind, self._stamp(path), rows, places))
+
+    def _check_schema(self, path: str, schema: Any) -> None:
+        first = not self._types
+        for j, column in enumerate(self.columns):
+            places = schema.get_all_field_indices(column)
+            if len(places) != 1:
+                what = f"{len(places)} columns" if places else "no column"
+                raise ValueError(f"{path} has {what} {column!r}; its columns are {_listed(schema.names)}")
+            found = schema.field(places[0]).type
+            if _numpy_type(found) is None:
+                raise TypeError(
+                    f"{path}: column {column!r} must hold numbers, got {found}; leave it out (columns=[...]), or make "
+                    "numbers of it first"
+                )
+            if first:
+                self._types.append(found)
+            elif found != self._types[j]:
+                raise ValueError(
+                    f"{path}: column {column!r} is {found}, and {self._types[j]} in the files before; write them with "
+                    "one schema"
+                )
+
+    def _stamp(self, path: str) -> tuple[Any, ...]:
+        found = self._fs.get_file_info(path)
+        return found.size, found.mtime_ns
+
+    # Reading
+
+    @property
+    def watched(self) -> bool:
+        """True: the size and time of a file are looked at whenever a part of it is begun."""
+        return True
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1."""
+        out = np.empty((stop - start, self.shape[0]), self.dtype).T
+        self._read(start, stop, out)
+        return out
+
+    def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
+        """Write examples start … stop - 1 into out."""
+        if self.dtype.kind in "iu":
+            super().read(start, stop, out)
+            return
+        self._read(start, stop, out)
+
+    def _read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
+        assert self.boundaries is not None
+        at, begin = start, start
+        with self._lock:
+            while at < stop:
+                part = int(np.searchsorted(self.boundaries, at, side="right")) - 1
+                end = min(stop, int(self.boundaries[part + 1]))
+                for values in self._rows_of(part, at - int(self.boundaries[part]), end - at):
+                    np.copyto(out[:, at - begin : at - begin + values.shape[1]], values, casting="unsafe")
+                    at += values.shape[1]
+
+    def _rows_of(self, part: int, position: int, count: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield `count` rows of a part from a position on, (n, k) at a time, going on where the last call ended."""
+        if self._open is None or self._open[0] != part or self._open[1] > position:
+            self._close()
+            self._open, self._left = (part, 0, self._batches(part)), None
+        _, at, batches = self._open
+        while count:
+            if self._left is None or not self._left.shape[1]:
+                file = self._parts[part][0]
+                with self._failing(file.path, partial(self._require_unchanged, file)):
+                    found = next(batches, None)
+                if found is None:
+                    self._close()
+                    raise OSError(f"{file.path} ends before its last row: it changed while it was read")
+                self._left = self._values(found, file.path, part, at)
+            skipped = min(position - at, self._left.shape[1]) if at < position else 0
+            taken = 0 if at + skipped < position else min(count, self._left.shape[1] - skipped)
+            if taken:
+                yield self._left[:, skipped : skipped + taken]
+            self._left = self._left[:, skipped + taken :]
+            at, position, count = at + skipped + taken, max(position, at + skipped + taken), count - taken
+            self._open = (part, at, batches)
+        assert self.boundaries is not None
+        if at == int(self.boundaries[part + 1] - self.boundaries[part]):
+            self._close()
+
+    def _values(self, batch: Any, path: str, part: int, at: int) -> npt.NDArray[Any]:
+        """Return the columns of a record batch (n, k); nulls are an error that names file, column and rows."""
+        if self._alike:
+            with suppress(self._arrow.ArrowTypeError):  # for a null
+                tensor = batch.select(self.columns).to_tensor(row_major=False)  # one call, and no lock on Python
+                return np.asarray(tensor.to_numpy().T)
+        out = np.empty((len(self.columns), batch.num_rows), self.dtype)
+        for j, column in enumerate(self.columns):
+            values = batch.column(batch.schema.get_field_index(column))
+            if values.null_count:
+                first = self._row_in_file(part, at)
+                where = first + int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+                raise ValueError(
+                    f"{path}: column {column!r} has {values.null_count} null value{'s'[: values.null_count > 1]} in "
+                    f"rows {first} to {first + batch.num_rows - 1}, first in row {where}; fill them in, or leave those "
+                    "rows or that column out"
+                )
+            out[j] = values.to_numpy(zero_copy_only=False)
+        return out
+
+    def _row_in_file(self, part: int, at: int) -> int:
+        """Return the number in its file of a row of a part."""
+        file, number = self._parts[part]
+        return sum(file.rows[:number]) + at
+
+    def _batches(self, part: int) -> Iterator[Any]:
+        """Yield the record batches of a row group."""
+        file, number = self._parts[part]
+        self._require_unchanged(file)
+        if file.kind == "parquet":
+            with self._reader(file.path, file.kind) as reader:
+                yield from reader.iter_batches(_BATCH, row_groups=[number], columns=self.columns, use_threads=False)
+        else:
+            with self._reader(file.path, file.kind, file.places) as reader:
+                batch = reader.get_batch(number)
+                for begin in range(0, batch.num_rows, _BATCH):
+                    yield batch.slice(begin, _BATCH)
+
+    def _require_unchanged(self, file: _File) -> None:
+        if self._stamp(file.path) != file.stamp:
+            raise OSError(f"{file.path} changed while it was read: it has been written to")
+
+    def _close(self) -> None:
+        """Close the file that is being read."""
+        if self._open is not None:
+            self._open[2].close()  # type: ignore[attr-defined]
+        self._open, self._left = None, None
+
+    def close(self) -> None:
+        """Close the file that is being read."""
+        with self._lock:
+            self._close()
+
+    def _reader(self, path: str, kind: str, places: list[int] | None = None) -> Any:
+        return _Reader(self._arrow, self._fs, path, kind, places)
+
+    def _failing(self, path: str, first: Callable[[], None] = lambda: None) -> Any:
+        return _Failing(self._arrow, path, first)
+
+
+class _Reader:
+    """Opens a file, as a context that closes it; of Arrow's own format some of the columns, or all."""
+
+    def __init__(self, arrow: Any, filesystem: Any, path: str, kind: str, places: list[int] | None) -> None:
+        self._arrow, self._fs, self._path, self._kind, self._places = arrow, filesystem, path, kind, places
+        self._file: Any = None
+
+    def __enter__(self) -> Any:
+        self._file = self._fs.open_input_file(self._path)
+        try:
+            if self._kind == "parquet":
+                return self._arrow.parquet.ParquetFile(self._file, pre_buffer=False)
+            options = self._arrow.ipc.IpcReadOptions(included_fields=self._places, use_threads=False)
+            return self._arrow.ipc.open_file(self._file, options=options)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _Failing:
+    """Names the file in what pyarrow raises, unless `first` finds a better reason and raises it."""
+
+    def __init__(self, arrow: Any, path: str, first: Callable[[], None]) -> None:
+        self._arrow, self._path, self._first = arrow, path, first
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, self._arrow.ArrowException | OSError):
+            self._first()
+        if isinstance(error, self._arrow.ArrowException) or (
+            isinstance(error, OSError) and self._path not in str(error)
+        ):
+            raise OSError(f"{self._path} cannot be read: {error}") from error
+
+
+def _numpy_type(arrow_type: Any) -> Any:
+    """Return NumPy's dtype of a type of numbers or truth values, None for any other type."""
+    from pyarrow import types
+
+    if types.is_integer(arrow_type) or types.is_floating(arrow_type) or types.is_boolean(arrow_type):
+        return np.dtype(arrow_type.to_pandas_dtype())
+    return None
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:10])
+    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")

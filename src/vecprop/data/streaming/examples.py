@@ -1,0 +1,337 @@
+"""Examples that are streamed: X, Y and the weights together, read, checked, scaled and weighted a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.backend.namespaces import array_namespace
+from vecprop.data.columns import Columns
+from vecprop.data.streaming.order import Range, Windows, regular
+from vecprop.data.streaming.sources import Chosen, InexactError, Source
+from vecprop.nn.losses import CrossEntropy
+from vecprop.nn.network import Network
+from vecprop.utils.arguments import check_positive_integer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Host = npt.NDArray[Any]
+
+# Data of so many bytes, as they are computed with, are read into memory as a whole; of others windows of so many.
+SMALL = 1 << 28
+WINDOW = 1 << 26
+# Bytes that are read at once, and how many blocks a window has at least, so that it mixes parts of the file.
+READ = 1 << 20
+BLOCKS = 16
+# Where the numbers of an example lie far apart, so many examples are read at once.
+_LONG_READ = 1 << 14
+_SAMPLES, _IN_A_SAMPLE = 16, 64
+ARGUMENTS = ("X", "Y", "sample_weight")
+
+
+class StreamedExamples(Columns):
+    """X (n_0, m), Y (n_L, m) and weights (m,) that are read from sources.
+
+    Parameters
+    ----------
+    net : Network
+    dtype : "float32" or "float64"
+    sources : (X, Y, weights or None)
+    window : int or "auto", default "auto"
+        The examples of a window; made a multiple of the batch size by `cut`.
+    prefix : str, default ""
+        Before the names of the arguments in messages.
+
+    Attributes
+    ----------
+    scale : (mean, deviation) (n_0, 1) by which X is scaled as it is read, or None
+    factors : (classes,) by which the weights are multiplied, or None
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit the network or each other.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        dtype: str,
+        sources: tuple[Source, Source, Source | None],
+        window: int | str = "auto",
+        prefix: str = "",
+    ) -> None:
+        self.net, self.dtype, self.sources, self.window = net, dtype, sources, window
+        self.prefix = prefix
+        self.scale: tuple[Host, Host] | None = None
+        self.factors: npt.NDArray[np.float64] | None = None
+        self._check_shapes()
+        self.shape = sources[0].shape
+        self.windows = self.in_order()
+        self._largest = 0.0
+
+    @property
+    def m(self) -> int:
+        """The number of examples."""
+        return self.shape[1]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the examples have weights."""
+        return self.sources[2] is not None or self.factors is not None
+
+    @property
+    def bytes_each(self) -> int:
+        """The bytes of an example as it is computed with."""
+        return (self.net.sizes[0] + self.net.sizes[-1] + 1) * np.dtype(self.dtype).itemsize
+
+    @property
+    def largest(self) -> float:
+        """The largest |x| of a sample of the examples."""
+        return self._largest
+
+    def _check_shapes(self) -> None:
+        X, Y, w = self.sources
+        for name, source, n in (("X", X, self.net.sizes[0]), ("Y", Y, self.net.sizes[-1])):
+            m = None if source is X else X.shape[1]
+            if 0 in source.shape:
+                raise ValueError(f"{name} is empty: shape {source.shape}; at least one example is needed")
+            if source.shape[0] == n and m in (None, source.shape[1]):
+                continue
+            flipped = source.shape[1] == n and m in (None, source.shape[0])
+            hint = f"; it seems to have the examples in rows: use vp.rows({name})" if flipped else ""
+            wanted = f"({n}, {'m' if m is None else m})"
+            raise ValueError(f"{name} must have shape {wanted}, one example per column, got {source.shape}{hint}")
+        if w is not None and w.shape != (1, X.shape[1]):
+            raise ValueError(f"sample_weight must have shape ({X.shape[1]},), one weight per example, got {w.shape}")
+
+    # What is read together
+
+    def cut(self, batch_size: int, shuffled: bool) -> None:
+        """Set `windows`: those of an epoch in batches of this size."""
+        self.windows = self._windows(batch_size, shuffled)
+
+    def in_order(self) -> Windows:
+        """Return windows of the examples as they come."""
+        return self._windows(1, shuffled=False)
+
+    def _windows(self, batch_size: int, shuffled: bool) -> Windows:
+        width = max(1, WINDOW // self.bytes_each) if isinstance(self.window, str) else self.window
+        width = -(-width // batch_size) * batch_size
+        return Windows(self._boundaries(width), batch_size, width, shuffled)
+
+    def _boundaries(self, width: int) -> npt.NDArray[np.int64]:
+        """Return where the blocks begin, and m: parts of a file, chunks, or what is read at once."""
+        given = [s.boundaries for s in self.sources if s is not None and s.boundaries is not None]
+        if given:
+            return given[0]
+        size = max(1, READ // self.bytes_each)
+        if not self.sources[0].rows_first:
+            size = max(size, _LONG_READ)
+        size = min(size, max(1, width // BLOCKS))
+        unit = max(s.unit for s in self.sources if s is not None)
+        return regular(self.sources[0].shape[1], -(-size // unit) * unit)
+
+    def subset(self, places: npt.NDArray[np.int64]) -> StreamedExamples:
+        """Return some of the examples, by their numbers in increasing order."""
+        at_once = max(1, 4 * READ // self.bytes_each)
+        X, Y, w = (None if s is None else Chosen(s, places, at_once) for s in self.sources)
+        assert X is not None and Y is not None
+        return StreamedExamples(self.net, self.dtype, (X, Y, w), self.window, self.prefix)
+
+    # Reading
+
+    def buffers(self, width: int, dtype: str | None = None) -> tuple[Host, Host, Host | None]:
+        """Return memory for so many examples: columns, the numbers of each example together."""
+        dtype = dtype or self.dtype
+        X, Y = (np.empty((width, n), dtype).T for n in (self.net.sizes[0], self.net.sizes[-1]))
+        return X, Y, np.empty(width, dtype) if self.weighted else None
+
+    def fill(
+        self,
+        out: tuple[Host | None, Host | None, Host | None],
+        ranges: Iterable[Range],
+        stopped: Callable[[], bool] = lambda: False,
+        checked: bool = False,
+    ) -> None:
+        """Read ranges of examples one after the other into memory, checked, scaled and weighted; not what is None.
+
+        Of examples that have been checked before, only sources that would not notice a change are checked again.
+        """
+        at = 0
+        with ExitStack() as opened:
+            for source in self.sources:
+                if source is not None:
+                    opened.enter_context(source.held())
+            for start, stop in ranges:
+                for begin, end in self.pieces(start, stop):
+                    if stopped():
+                        return
+                    X, Y, w = (None if a is None else a[..., at : at + end - begin] for a in out)
+                    self.read(begin, end, X, Y, w, checked)
+                    at += end - begin
+
+    def pieces(self, start: int, stop: int) -> Iterator[Range]:
+        """Yield a range in the pieces in which it is read and checked."""
+        size = max(1, READ // self.bytes_each)
+        if not self.sources[0].rows_first:
+            size = max(size, _LONG_READ)
+        size = max(size, *(s.unit for s in self.sources if s is not None), 1)
+        while start < stop:
+            end = min(start + size, stop)
+            yield start, end
+            start = end
+
+    def read(
+        self, start: int, stop: int, X: Host | None, Y: Host | None, w: Host | None, checked: bool = False
+    ) -> None:
+        """Read one range, as `fill` does."""
+        with np.errstate(all="ignore"):
+            if X is not None:
+                self._read(0, start, stop, X)
+                if self._is_to_check(0, checked):
+                    self._require_finite(0, start, stop, X)
+                if self.scale is not None:
+                    np.subtract(X, self.scale[0], out=X)
+                    np.divide(X, self.scale[1], out=X)
+            if Y is None and w is not None and self.factors is not None:
+                Y = np.empty((stop - start, self.net.sizes[-1]), self.dtype).T
+            if Y is not None:
+                self._read(1, start, stop, Y)
+                if self._is_to_check(1, checked):
+                    self._check_targets(start, stop, Y)
+            if w is not None:
+                self._read_weights(start, stop, w, Y, checked)
+
+    def _is_to_check(self, which: int, checked: bool) -> bool:
+        source = self.sources[which]
+        return not (checked and source is not None and source.watched)
+
+    def _check_targets(self, start: int, stop: int, Y: Host) -> None:
+        self._require_finite(1, start, stop, Y)
+        xp = array_namespace(Y)
+        if not self.net.loss.valid_targets(xp, Y):
+            where = self._where(1, start, stop)
+            raise ValueError(f"{self.prefix}{self.net.loss.describe_invalid(xp, Y)}; found {where}")
+
+    def _read_weights(self, start: int, stop: int, w: Host, Y: Host | None, checked: bool) -> None:
+        if self.sources[2] is None:
+            w[...] = 1
+        else:
+            self._read(2, start, stop, w[None, :])
+            if self._is_to_check(2, checked):
+                self._check_weights(start, stop, w)
+        if self.factors is not None:
+            assert Y is not None
+            w[...] = w * self.factors[self.labels(Y)]
+
+    def _check_weights(self, start: int, stop: int, w: Host) -> None:
+        self._require_finite(2, start, stop, w[None, :])
+        if w.min() < 0:
+            where = self._where(2, start, stop)
+            raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(w.min()):g} {where}")
+
+    def _read(self, which: int, start: int, stop: int, out: Host) -> None:
+        source, name = self.sources[which], self.prefix + ARGUMENTS[which]
+        assert source is not None
+        try:
+            source.read(start, stop, out)
+        except InexactError as error:
+            raise ValueError(f"{name}: {error}, {self._where(which, start, stop)}; use dtype='float64'") from None
+        except (OSError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from error
+
+    def _require_finite(self, which: int, start: int, stop: int, values: Host) -> None:
+        """Raise ValueError that says where, unless all values are finite."""
+        # the sum of finite numbers may overflow, and is quicker to look at than each of them
+        if np.isfinite(values.sum()) or np.isfinite(values).all():
+            return
+        source, name, where = self.sources[which], self.prefix + ARGUMENTS[which], self._where(which, start, stop)
+        assert source is not None
+        given = source.raw(start, stop)
+        if np.isfinite(given).all():
+            raise ValueError(f"{name} holds values too large for {self.dtype} {where}; use dtype='float64'")
+        bad = ~np.isfinite(given)
+        column = int(np.argmax(bad.any(axis=0)))
+        row = int(np.argmax(bad[:, column]))
+        what = "NaN" if np.isnan(given[row, column]) else "an infinite value"
+        words = ("row", "column") if source.in_rows else ("column", "row")
+        inside = f", {words[1]} {row}" if source.shape[0] > 1 else ""
+        raise ValueError(
+            f"{name} must be finite, got {what} {where}, first in {words[0]} {source.place(start + column)}{inside}"
+        )
+
+    def _where(self, which: int, start: int, stop: int) -> str:
+        """Say where a range of examples is."""
+        source = self.sources[which]
+        assert source is not None
+        block = int(np.searchsorted(self.windows.boundaries, start, side="right")) - 1
+        of = f" of {source.name}" if source.name else ""
+        words = "rows" if source.in_rows else "columns"
+        return f"in {words} {source.place(start)} to {source.place(stop - 1)} (block {block}){of}"
+
+    def close(self) -> None:
+        """Close what reading has opened."""
+        for source in self.sources:
+            if source is not None:
+                source.close()
+
+    # What is asked of all of them
+
+    def labels(self, Y: Host) -> npt.NDArray[np.int64]:
+        """Return the class of each example of Y (n_L, k)."""
+        if isinstance(self.net.loss, CrossEntropy):
+            return np.asarray(np.argmax(Y, axis=0), dtype=np.int64)
+        return np.asarray(Y[0] > 0.5, dtype=np.int64)
+
+    def blocks(self, X: bool = False, Y: bool = False, dtype: str | None = None) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield X, Y and the weights of all the examples as they come, a piece at a time; None unless asked for.
+
+        The memory is used again for the next piece.
+        """
+        kept: dict[int, tuple[Any, Any, Any]] = {}
+        for start, stop in self.pieces(0, self.m):
+            if stop - start not in kept:
+                buffers = self.buffers(stop - start, dtype)
+                kept[stop - start] = (buffers[0] if X else None, buffers[1] if Y else None, buffers[2])
+            found = kept[stop - start]
+            self.read(start, stop, *found)
+            yield found
+
+    def whole(self, which: int) -> Host:
+        """Return X or Y (n, m), or the weights (m,), read as a whole, in the memory order of its file."""
+        source = self.sources[which]
+        assert source is not None
+        n, m = source.shape
+        out = np.empty((m, n), self.dtype).T if source.rows_first else np.empty((n, m), self.dtype)
+        for start, stop in self.pieces(0, m):
+            with np.errstate(all="ignore"):
+                self._read(which, start, stop, out[:, start:stop])
+                self._require_finite(which, start, stop, out[:, start:stop])
+        return out if which < 2 else out[0]
+
+    def sample(self) -> tuple[Host, Host]:
+        """Return X and Y of some of the examples, from places that are evenly spread."""
+        count = min(self.m, _SAMPLES)
+        each = max(1, min(_IN_A_SAMPLE, WINDOW // (count * self.bytes_each)))
+        ranges = []
+        for i in range(count):
+            start, end = self.m * i // count, self.m * (i + 1) // count
+            ranges.append((start, min(start + each, end)))
+        X, Y, _ = self.buffers(sum(stop - start for start, stop in ranges))
+        self.fill((X, Y, None), ranges)
+        self._largest = float(np.max(np.abs(X)))
+        return X, Y
+
+
+def check_window(window: Any) -> int | str:
+    """Return `window`: a positive int or "auto"."""
+    if isinstance(window, str):
+        if window != "auto":
+            raise ValueError(f'window must be a positive integer or "auto", got {window!r}')
+        return window
+    return check_positive_integer(window, "window")

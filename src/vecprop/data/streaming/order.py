@@ -1,0 +1,97 @@
+"""The order of examples that are read from a file: blocks of it in an order drawn, shuffled within windows.
+
+A block is a contiguous range of examples. The blocks of an epoch, in the order drawn, make one sequence of all the
+examples; consecutive parts of it, the windows, are read one after the other, and each is put into an order of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecprop.utils.random_streams import BLOCKS, generator, shuffle
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Range = tuple[int, int]
+
+
+class Windows:
+    """The windows of an epoch over m examples.
+
+    Parameters
+    ----------
+    boundaries : int array (blocks + 1,)
+        Where the blocks begin, and m.
+    batch_size : int
+        The last batch of an epoch may be smaller; it is never a window of its own.
+    width : int
+        Examples in a window: a multiple of the batch size. One as large as m means one window, whose order is that of
+        data in memory.
+    shuffled : bool, default True
+        False takes the examples as they come.
+
+    Examples
+    --------
+    Six examples in three blocks, two windows of two batches and of one:
+
+    >>> windows = Windows(np.array([0, 2, 4, 6]), batch_size=2, width=4, shuffled=False)
+    >>> windows.bounds, windows.ranges(0, 0, 1)
+    ([(0, 4), (4, 6)], [(4, 6)])
+    >>> windows = Windows(np.array([0, 2, 4, 6]), batch_size=2, width=4)
+    >>> sorted(first for number in (0, 1) for first, _ in windows.ranges(0, 0, number))
+    [0, 2, 4]
+    """
+
+    def __init__(self, boundaries: npt.NDArray[np.int64], batch_size: int, width: int, shuffled: bool = True) -> None:
+        self.boundaries, self.shuffled, self.width = boundaries, shuffled, width
+        self.m = int(boundaries[-1])
+        starts = list(range(0, self.m, width))
+        if len(starts) > 1 and self.m - starts[-1] < batch_size:
+            starts.pop()
+        # The examples of the sequence that are in each window
+        self.bounds: list[Range] = list(zip(starts, [*starts[1:], self.m], strict=True))
+        self._drawn: tuple[int, int] | None = None
+        self._blocks = np.arange(len(boundaries) - 1)
+        self._begins = boundaries
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def ranges(self, seed: int, epoch: int, number: int) -> list[Range]:
+        """Return the ranges of examples that are read for a window, in the order in which they are read."""
+        self._draw(seed, epoch)
+        begin, end = self.bounds[number]
+        first = int(np.searchsorted(self._begins, begin, side="right")) - 1
+        found = []
+        while begin < end:
+            block, stop = int(self._blocks[first]), min(end, int(self._begins[first + 1]))
+            offset = int(self.boundaries[block]) - int(self._begins[first])
+            found.append((begin + offset, stop + offset))
+            begin, first = stop, first + 1
+        return found
+
+    def order(self, seed: int, epoch: int, number: int) -> npt.NDArray[np.int64]:
+        """Return the order in which the examples of a window, as they are read, are trained on."""
+        begin, end = self.bounds[number]
+        return shuffle(seed, epoch, end - begin, number) if self.shuffled else np.arange(end - begin)
+
+    def _draw(self, seed: int, epoch: int) -> None:
+        """Draw the order of the blocks of an epoch, unless it is the one drawn last."""
+        if not self.shuffled or len(self.bounds) == 1 or self._drawn == (seed, epoch):
+            return
+        self._blocks = generator(seed, BLOCKS, epoch).permutation(len(self.boundaries) - 1)
+        lengths = np.diff(self.boundaries)[self._blocks]
+        self._begins = np.concatenate([[0], np.cumsum(lengths)])
+        self._drawn = (seed, epoch)
+
+
+def regular(m: int, size: int) -> npt.NDArray[np.int64]:
+    """Return the boundaries of blocks of one size, the last one smaller.
+
+    >>> regular(5, 2).tolist()
+    [0, 2, 4, 5]
+    """
+    return np.append(np.arange(0, m, size), m)

@@ -1,0 +1,112 @@
+"""The windows of streamed examples on the backend, one at work and the next on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array
+from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.data.streaming.order import Range, Windows
+from vecprop.data.streaming.reading import AHEAD, ReadAhead
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Data = tuple[Array, Array, Array | None]
+
+
+class WindowPlace(NamedTuple):
+    """Which window: that with this number, of an epoch."""
+
+    epoch: int
+    number: int
+
+
+class Window(NamedTuple):
+    """A window on the backend.
+
+    place : which it is
+    data : X, Y and the weights
+    order : (k,), that in which its examples are trained on
+    key : of the memory it lies in, as long as the backend computes with the memory that was read into
+    """
+
+    place: WindowPlace
+    data: Data
+    order: npt.NDArray[Any]
+    key: tuple[int, int]
+
+
+class _Loader:
+    """Reads windows; two memories take turns where the backend computes with what was read into, else one is enough."""
+
+    def __init__(
+        self,
+        examples: StreamedExamples,
+        backend: Backend,
+        windows: Windows,
+        seed: int,
+        arranged: bool,
+        checked_with: int | None,
+    ) -> None:
+        self._examples, self._backend, self._windows, self._seed = examples, backend, windows, seed
+        self._arranged, self._checked_with = arranged, checked_with
+        self._turns = AHEAD if backend.computes_in_main_memory else 1
+        self._memory: dict[int, Any] = {}
+        self._views: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
+        self._count = 0
+
+    def __call__(self, place: WindowPlace, stopped: Callable[[], bool]) -> Window:
+        begin, end = self._windows.bounds[place.number]
+        key = (self._count % self._turns, end - begin)
+        self._count += 1
+        views = self._memory_of(key)
+        ranges: list[Range] = self._windows.ranges(self._seed, place.epoch, place.number)
+        checked = self._checked_with is not None and place.epoch > self._checked_with
+        self._examples.fill(views, ranges, stopped, checked)
+        load = self._backend.load if self._arranged else self._backend.load_columns
+        X, Y, w = (None if a is None else load(a, self._examples.dtype) for a in views)
+        return Window(place, (X, Y, w), self._windows.order(self._seed, place.epoch, place.number), key)
+
+    def _memory_of(self, key: tuple[int, int]) -> tuple[Any, Any, Any]:
+        """Return views of the memory: the same objects for windows of the same turn and width."""
+        turn, width = key
+        if turn not in self._memory:
+            widest = max(end - begin for begin, end in self._windows.bounds)
+            self._memory[turn] = self._examples.buffers(widest)
+        if key not in self._views:
+            X, Y, w = (None if a is None else a[..., :width] for a in self._memory[turn])
+            self._views[key] = (X, Y, w)
+        return self._views[key]
+
+
+def read_windows(
+    examples: StreamedExamples,
+    backend: Backend,
+    places: Iterable[WindowPlace],
+    *,
+    windows: Windows | None = None,
+    seed: int = 0,
+    arranged: bool = True,
+    checked_with: int | None = None,
+) -> ReadAhead[WindowPlace, Window]:
+    """Return an iterator over windows, read ahead; close it, or use it in a `with` block.
+
+    Parameters
+    ----------
+    examples : StreamedExamples
+    backend : Backend
+    places : iterable of WindowPlace
+        Which of them, in their order.
+    windows : Windows, optional
+        Those of the examples unless given.
+    seed : int
+    arranged : bool, default True
+        As `Backend.arrange` leaves data in mini-batches; False leaves columns.
+    checked_with : int, optional
+        The epoch with the end of which all examples have been read, and so checked.
+    """
+    loader = _Loader(examples, backend, windows or examples.windows, seed, arranged, checked_with)
+    return ReadAhead(loader, places, examples.close)

@@ -1,0 +1,520 @@
+"""Reads a table from a file: CSV, Parquet or .npy, with every fault named by its place. Polars reads the first two.
+
+Columns of CSV come as text, so that what is wrong in a cell can be told with its line; Parquet and .npy have types.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import dropwhile, islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from vecprop.data.dataset import is_number
+from vecprop.data.spelling import Form, Spelling, check_spelling, import_polars, label
+from vecprop.utils.arguments import check_flag, check_integer, check_path, check_text, check_texts
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+_DELIMITERS = ",;\t|"
+_ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_KINDS = {".parquet": "parquet", ".pq": "parquet", ".npy": "npy"}
+_MAGIC = {b"PAR1": "parquet", b"ARRO": "arrow", b"\x93NUM": "npy"}
+_NOT_TABLES = {
+    b"PK\x03\x04": "a zip file or a spreadsheet",
+    b"\x1f\x8b": "a gzip file",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
+    b"FEA1": "a Feather file of the first version",
+}
+_NOT_CSV = {r"\s*(\{|\[\s*[\[{])": "JSON", r"(?i)\s*<(!doctype|html|\?xml|table)\b": "HTML or XML"}
+_A_YEAR = range(1900, 2101)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a file.
+
+    frame : polars DataFrame; text has no blanks around it, and an empty one is null
+    source : the file's name as it was given
+    kind : "csv", "parquet", "arrow", "npy" or "frame"
+    delimiter, encoding, header, skip : of CSV; how many lines before the header were left out
+    blank : how many blank lines were left out
+    origin : the row in the file of each row, where some were left out
+    spelling : what the user said of how the file spells its cells
+    categorical : the columns whose type says that they hold categories
+    unusable : column -> why its type cannot be used; it is not in the frame
+    forms : column -> how its cells are written, once that is found out (`understanding.understand`)
+    """
+
+    frame: pl.DataFrame
+    source: str
+    kind: str = "frame"
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    header: bool = True
+    skip: int = 0
+    blank: int = 0
+    origin: npt.NDArray[np.int64] | None = None
+    spelling: Spelling = field(default_factory=Spelling)
+    categorical: frozenset[str] = frozenset()
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[str, Form] | None = None
+
+    def __len__(self) -> int:
+        return int(self.frame.height)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.frame.columns)
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The names as a set."""
+        return frozenset(self.names)
+
+    def column(self, name: str) -> pl.Series:
+        """Return a column."""
+        return self.frame.get_column(name)
+
+    def dtype(self, name: str) -> Any:
+        """Return the type of a column, one of polars."""
+        return self.frame.get_column(name).dtype
+
+    def parts(self, name: str) -> Iterator[pl.Series]:
+        """Yield a column in parts, in the order of the rows."""
+        yield self.column(name)
+
+    def blocks(self) -> Iterator[Table]:
+        """Yield the rows in the order of the file, some in memory at a time."""
+        yield self
+
+    def mapped(self, step: Callable[[Table], Table]) -> Table:
+        """Return the table with every block as `step` makes it."""
+        return step(self)
+
+    def take(self, rows: npt.NDArray[Any]) -> Table:
+        """Return the table of some rows: their numbers, or a mask (m,)."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        origin = np.arange(len(self)) if self.origin is None else self.origin
+        return replace(self, frame=self.frame[rows], origin=origin[rows])
+
+    def place(self, row: int, name: str) -> str:
+        """Say where a cell stands: of CSV the line, as an editor counts it."""
+        row = row if self.origin is None else int(self.origin[row])
+        if self.kind == "csv":
+            return f"{self.source}, line {self._lines[row]}, column {name!r}"
+        return f"{self.source}, row {row} (counted from 0), column {name!r}"
+
+    def find(self, name: str, what: str) -> str:
+        """Return the name of a column, or of that at an index; ValueError if there is none, with the nearest name."""
+        if name in self.known:
+            return name
+        if name in self.unusable:
+            raise ValueError(f"{what}: column {name!r} of {self.source} cannot be used: {self.unusable[name]}")
+        if name.lstrip("-").isdecimal() and -len(self.names) <= int(name) < len(self.names):
+            return self.names[int(name)]
+        raise ValueError(f"{what}: {self.source} has no column {name!r}{self.near(name)}")
+
+    def near(self, name: str) -> str:
+        """Return the end of a message about a column that is not there."""
+        lower = {known.lower(): known for known in self.names}
+        near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+        hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
+        shown = self.names if len(self.names) <= 30 else [*self.names[:30], "…"]
+        if self.kind == "csv" and len(self.names) == 1 and re.search(r"\s", self.names[0]):
+            hint = f"; if its columns are cut by blanks, say --delimiter ' '{hint}"
+        return f"{hint}It has: {', '.join(shown)}" if near else f"{hint}it has: {', '.join(shown)}"
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        """The line of each row; read anew, since only an error asks for it."""
+        lines, before = [], self.skip
+        text, _ = _text(Path(self.source).read_bytes(), self.source, self.encoding, self.skip, self.delimiter)
+        for line, cells in _records(text, self.delimiter):
+            if not _is_blank(cells):
+                lines.append(before + 1)
+            before = line + self.skip
+        return lines[1:] if self.header else lines
+
+
+def read(
+    path: PathLike,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+    skip: int = 0,
+    spelling: Spelling | None = None,
+    expected: Collection[str] = (),
+) -> Table:
+    """Return the table of a file.
+
+    Parameters
+    ----------
+    path : str or path
+        CSV, Parquet, Arrow (Feather), or .npy with an array (m, columns) or one with named fields.
+    delimiter : str, optional
+        Of CSV; one of , ; tab | is inferred unless given. A blank stands for any number of them.
+    encoding : str, optional
+        Of CSV; UTF-8, or UTF-16 with a mark, unless given.
+    header : bool, optional
+        Whether the first line of CSV holds names. It does, unless given, if no cell of it is a number, if it has one of
+        the names that are expected, or if its numbers are years or count on above columns of another kind.
+    skip : int
+        Lines of CSV above the header that are left out.
+    spelling : Spelling, optional
+        How the cells are written, as far as it is not to be found out.
+    expected : collection of str
+        Names that the header has, if there is one: the target, the columns of a model.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        For a file that is empty or has only a header, is no table, or is damaged; for columns of one name.
+    """
+    source = check_path(path)
+    header = None if header is None else check_flag(header, "header")
+    if delimiter is not None and (
+        not isinstance(delimiter, str) or len(delimiter) != 1 or not "\0" < delimiter < "\x80" or delimiter in '"\r\n'
+    ):
+        raise ValueError(f"delimiter must be one character such as ',' or ';', got {delimiter!r}")
+    if encoding is not None and not (check_text(encoding, "encoding") and encoding.isprintable()):
+        raise ValueError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}")
+    check_integer(skip, "skip", 0, "an integer from 0 on")
+    spelling = check_spelling(spelling)
+    expected = check_texts(expected, "expected", "names of columns")
+    polars = import_polars()
+    kind = _kind_of(source)
+    if kind in ("parquet", "arrow"):
+        table = Table(_read_typed(polars, source, kind), source, kind)
+    elif kind == "npy":
+        table = Table(_read_npy(polars, source), source, kind)
+    else:
+        table = _read_csv(polars, source, delimiter, encoding, header, skip, expected)
+    if not len(table):
+        raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
+    return replace(tidied(table), spelling=spelling)
+
+
+def _kind_of(source: str) -> str:
+    """Return "csv", "parquet", "arrow" or "npy"; an error for a file that is not there or no table."""
+    if Path(source).is_dir():
+        raise IsADirectoryError(f"{source} is a directory; give a file in it")
+    if not Path(source).exists():
+        raise FileNotFoundError(f"{source} does not exist (looked from {os.getcwd()})")
+    with open(source, "rb") as file:
+        start = file.read(4)
+    if not start:
+        raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
+    for magic, what in _NOT_TABLES.items():
+        if start.startswith(magic):
+            raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
+    return _MAGIC.get(start) or _KINDS.get(Path(source).suffix.lower(), "csv")
+
+
+def is_parquet(source: str) -> bool:
+    """Tell whether a file is a Parquet file; an error for one that is not there or no table."""
+    return _kind_of(source) == "parquet"
+
+
+def table_of(given: Any, what: str = "data") -> Table:
+    """Return a table, the file of a path, or a data frame of polars or pandas as a table."""
+    check_text(what, "what")
+    if isinstance(given, Table):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return read(given)
+    polars = import_polars()
+    if isinstance(given, polars.DataFrame):
+        return tidied(Table(given, what))
+    if hasattr(given, "columns") and hasattr(given, "to_dict"):  # of pandas; polars' own way needs pyarrow
+        columns = [_from_pandas(polars, given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
+        _check_names([column.name for column in columns], what)
+        return tidied(Table(polars.DataFrame(columns), what))
+    if hasattr(given, "__arrow_c_stream__"):
+        return tidied(Table(polars.DataFrame(given), what))
+    raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
+
+
+# --- CSV ----------------------------------------------------------------------------------------------------
+
+
+def _read_csv(
+    polars: Any,
+    source: str,
+    delimiter: str | None,
+    encoding: str | None,
+    header: bool | None,
+    skip: int,
+    expected: Collection[str],
+) -> Table:
+    data = Path(source).read_bytes()
+    encoding = encoding or next((e for mark, e in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
+    text, skipped = _text(data, source, encoding, skip, delimiter)
+    said = re.match(r"sep=(.)\n", text)  # as Excel writes and reads it
+    if said:
+        text, skipped, delimiter = text[said.end() :], skipped + 1, delimiter or said[1]
+    if delimiter is None:
+        delimiter = infer_delimiter(text)
+    if re.search(rf'(?m)(?:^|{re.escape(delimiter)}) +"', text):
+        text = _without_blanks_before_quotes(text, delimiter)
+    head = [cells for _, cells in islice(_records(text, delimiter, source), 50) if any(map(str.strip, cells))]
+    if not head:
+        raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
+    width = len(head[0])
+    header = _has_names(head, expected) if header is None else header
+    names = [name.strip() or f"column {i}" for i, name in enumerate(head[0])] if header else None
+    _check_names(names or (), source)
+    try:
+        frame = polars.read_csv(
+            io.BytesIO(re.sub(r"\A(?: *[\r\n])+", "", text).encode()),  # polars counts the columns of the first line
+            separator=delimiter,
+            has_header=header,
+            new_columns=names or [f"column {i}" for i in range(width)],
+            infer_schema=False,
+        )
+    except polars.exceptions.NoDataError:
+        frame = polars.DataFrame(schema=dict.fromkeys(names or (), polars.String))
+    except polars.exceptions.PolarsError as error:
+        _check_widths(text, delimiter, source, width, skipped)
+        odd = next((k for k, line in enumerate(text.split("\n"), 1 + skipped) if line.count('"') % 2), None)
+        if odd is not None:
+            raise ValueError(
+                f"{source}, line {odd}: not valid CSV: a quote that stands inside a cell, or is not closed"
+            ) from None
+        raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
+    if frame.height and frame.get_columns()[-1].null_count():  # of a line that is too short polars fills the rest
+        _check_widths(text, delimiter, source, width, skipped)
+    kept = frame.filter(_examples(polars, frame, text, delimiter, header))
+    return Table(kept, source, "csv", delimiter, encoding, header, skipped, frame.height - kept.height)
+
+
+def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> tuple[str, int]:
+    """Return what a CSV file holds below the lines that are left out, and how many those are."""
+    text = _decode(data, source, encoding).removeprefix("\ufeff")
+    if "\0" in text:
+        raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
+    for start, what in _NOT_CSV.items():
+        if re.match(start, text):
+            raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
+    if "\n" not in text:  # of old Macs
+        text = text.replace("\r", "\n")
+    if skip:
+        text = "".join(text.splitlines(keepends=True)[skip:])
+    if delimiter == " ":
+        text = re.sub("[ \t]+", " ", re.sub("(?m)^[ \t]+|[ \t]+$", "", text))
+    return text, skip
+
+
+def _without_blanks_before_quotes(text: str, delimiter: str) -> str:
+    r"""Return a CSV text whose quotes stand where polars looks for them.
+
+    >>> _without_blanks_before_quotes('1, "x, y"', ",")
+    '1,"x, y"\n'
+    """
+    written = io.StringIO()
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows(records)
+    return written.getvalue()
+
+
+def infer_delimiter(text: str) -> str:
+    """Return the delimiter that cuts the first lines most evenly, then into most numbers; ',' if none does.
+
+    csv.Sniffer decides by how often a character occurs, and is easily misled by text or by a short table.
+    """
+    best, best_score = ",", (0.0, 0.0)
+    for delimiter in _DELIMITERS:
+        records = (cells for _, cells in _records(text, delimiter, skipinitialspace=True))
+        try:
+            rows = list(islice((cells for cells in records if not _is_blank(cells)), 50))
+        except ValueError:  # quotes that make no sense with this delimiter
+            continue
+        widths = [len(cells) for cells in rows]
+        width = max(widths, key=widths.count, default=0)
+        if width < 2:
+            continue
+        numbers = [is_number(cell) for cells in rows for cell in cells]
+        score = widths.count(width) / len(rows), sum(numbers) / len(numbers)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool:
+    """Tell whether the first line holds names.
+
+    >>> _has_names([["country", "2019", "2020"], ["A", "0.5", "7"]], ()), _has_names([["3", "4"], ["5", "6"]], ())
+    (True, False)
+    """
+    first = [cell.strip() for cell in head[0]]
+    numbers = [cell for cell in first if is_number(cell)]
+    if not numbers or any(name in first and not is_number(name) for name in expected):
+        return any(first)
+    if len(numbers) == len(first) or not all(map(str.isdecimal, numbers)):
+        return False
+    steps = {int(b) - int(a) for a, b in pairwise(numbers)}
+    return len(set(numbers)) == len(numbers) and (steps == {1} or all(int(number) in _A_YEAR for number in numbers))
+
+
+def _is_blank(cells: Sequence[str]) -> bool:
+    """Tell whether a line has nothing in it; one of delimiters alone is an example all of whose values are missing."""
+    return len(cells) < 2 and not "".join(cells).strip()
+
+
+def _examples(polars: Any, frame: pl.DataFrame, text: str, delimiter: str, header: bool) -> npt.NDArray[np.bool_]:
+    """Tell which rows are examples: of a blank line polars makes a row without values."""
+    empty = frame.select(polars.all_horizontal(polars.all().str.strip_chars().fill_null("") == "")).to_series()
+    if not empty.any():
+        return np.ones(frame.height, dtype=bool)
+    records = dropwhile(_is_blank, (cells for _, cells in _records(text, delimiter)))
+    return np.array([not _is_blank(cells) for cells in islice(records, int(header), None)])
+
+
+def _decode(data: bytes, source: str, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except LookupError:
+        raise ValueError(f"encoding: Python knows no encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        other = "latin-1" if encoding.startswith("utf-8") else "utf-8"
+        raise ValueError(
+            f"{source}, line {line}: the byte {data[error.start]:#04x} is not {encoding} text; save the file as UTF-8, "
+            f"or name its encoding, such as {other} (--encoding {other})"
+        ) from None
+
+
+def _records(
+    text: str, delimiter: str | None, source: str = "", skipinitialspace: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number of its last line, cells) of each record."""
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter or ",", skipinitialspace=skipinitialspace, strict=True)
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{source}, line {reader.line_num}: not valid CSV: {error}") from None
+
+
+def _check_widths(text: str, delimiter: str, source: str, width: int, skip: int) -> None:
+    """Raise ValueError at the first line that has more or fewer cells than the header."""
+    for line, cells in _records(text, delimiter, source):
+        if len(cells) != width and any(map(str.strip, cells)):
+            above = ", or say how many lines stand above the header (--skip)" if width < len(cells) else ""
+            raise ValueError(
+                f"{source}, line {line + skip}: {len(cells)} cells where line {1 + skip} has {width}; correct it, "
+                f"quote a cell that holds the delimiter {delimiter!r}, or name another one (--delimiter){above}"
+            )
+
+
+def _check_names(names: Sequence[str], source: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{source} has two columns of the name {twice[0]!r}; give each a name of its own")
+
+
+# --- other files --------------------------------------------------------------------------------------------
+
+
+def _read_typed(polars: Any, source: str, kind: str) -> pl.DataFrame:
+    try:
+        frame: pl.DataFrame
+        frame = polars.read_parquet(source) if kind == "parquet" else polars.read_ipc(source)
+        return frame
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise ValueError(f"{source} cannot be read as {kind.title()}: {str(error).splitlines()[0]}") from None
+
+
+def _read_npy(polars: Any, source: str) -> pl.DataFrame:
+    try:
+        with open(source, "rb") as file:
+            array: Any = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{source} cannot be read as a .npy file, as np.save writes it: {error}") from None
+    if array.dtype.names and array.ndim == 1:
+        return polars.DataFrame({name: array[name] for name in array.dtype.names})  # type: ignore[no-any-return]
+    if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "biufU":
+        raise ValueError(
+            f"{source} must hold an array (m, columns) of numbers or text, or one with named fields, got shape "
+            f"{array.shape} of {array.dtype}"
+        )
+    return polars.DataFrame({f"column {i}": array[:, i] for i in range(array.shape[1])})  # type: ignore[no-any-return]
+
+
+def _from_pandas(polars: Any, series: Any) -> Any:
+    if series.dtype.kind == "M":
+        return polars.Series(series.to_numpy("datetime64[us]"))
+    values = series.to_numpy(dtype=object, na_value=None).tolist()
+    if str(series.dtype) == "category":
+        labels = [None if value is None else label(value) for value in values]
+        return polars.Series(labels, dtype=polars.String).cast(polars.Categorical)
+    try:
+        return polars.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
+    except (TypeError, polars.exceptions.PolarsError):  # of a type that has no like in polars
+        return polars.Series(values, dtype=polars.Object)
+
+
+# --- one form for all ---------------------------------------------------------------------------------------
+
+
+def tidied(table: Table) -> Table:
+    """Return a table with names and texts stripped, what is empty as null, and without columns that cannot be used."""
+    pl = import_polars()
+    columns, categorical, unusable = {}, set(), {}
+    for name, column in zip(tidied_names(table.frame.columns), table.frame.get_columns(), strict=True):
+        dtype = column.dtype
+        if isinstance(dtype, pl.Categorical | pl.Enum):
+            categorical.add(name)
+        elif not (dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Null, pl.Date, pl.Datetime, pl.Time)):
+            unusable[name] = f"{dtype} is not used; wanted are numbers, texts, true and false, or dates"
+            continue
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        elif dtype.is_float():
+            column = column.fill_nan(None)
+        elif dtype == pl.Null or name in categorical:
+            column = column.cast(pl.String)
+        columns[name] = column
+    frame = pl.DataFrame(columns).with_columns(
+        pl.col(pl.String).str.strip_chars()
+    )  # all in one go: there may be thousands
+    empty = frame.select((pl.col(pl.String) == "").any())
+    blank = [column.name for column in empty.get_columns() if column[0]]
+    frame = frame.with_columns(pl.col(blank).replace("", None))
+    return replace(table, frame=frame, categorical=frozenset(categorical), unusable=unusable)
+
+
+def tidied_names(names: Sequence[str]) -> list[str]:
+    """Return names without blanks around them, accents as one character; as they are where two would be one."""
+    found = [unicodedata.normalize("NFC", name).strip() for name in names]
+    twice = {name for name, count in Counter(found).items() if count > 1}
+    return [old if new in twice or not new else new for old, new in zip(names, found, strict=True)]
+
+
+def first_rows(values: Sequence[Any], count: int = 3) -> str:
+    """Return some values for a message.
+
+    >>> first_rows(["a", "b", "c", "d"])
+    "'a', 'b', 'c', …"
+    """
+    shown = ", ".join(repr(value) for value in islice(values, count))
+    return shown + (", …" if len(values) > count else "")

@@ -1,0 +1,139 @@
+"""What looks on while an estimator trains: printed lines, scorers, scikit-learn's callbacks."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.propagation import Layer, Params
+from vecprop.training.evaluation import LayersMetric
+from vecprop.training.results import History, TrainingState
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: this version of scikit-learn has no callbacks."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the method as it is."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "ScorerMetric", "TheirCallbacks", "print_epoch", "with_callbacks"]
+
+
+def print_epoch(_: TrainingState, history: History) -> None:
+    """Print the last epoch as scikit-learn does with `verbose`."""
+    number = len(history["cost"])
+    print(f"Iteration {number}, loss = {_number(history['cost'][-1])}")
+    if "validation_cost" in history:
+        print(f"Validation loss = {_number(history['validation_cost'][-1])}")
+    if "metric" in history:
+        print(f"Validation score: {_number(history['metric'][-1], 6)}")
+
+
+def _number(value: Any, digits: int = 8) -> str:
+    """Return a number, or for a stack of networks the least and the greatest."""
+    ends = (min(value), max(value)) if isinstance(value, list) else (value,)
+    return " to ".join(f"{end:.{digits}f}" for end in ends)
+
+
+class ScorerMetric(LayersMetric):
+    """A scikit-learn scorer on the validation set, as a metric of the engine: a copy of the estimator is scored.
+
+    Parameters
+    ----------
+    estimator : estimator whose attributes but the layers are those of a fitted one
+    scorer : function (estimator, X, y[, sample_weight]) -> float
+    X, y, w : the validation set as rows; w may be None
+    set_layers : function (estimator, layers) -> None
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        scorer: Callable[..., float],
+        X: Any,
+        y: Any,
+        w: npt.NDArray[np.float64] | None,
+        set_layers: Callable[[Any, Params], None],
+    ) -> None:
+        self.estimator = copy.copy(estimator)
+        # X has been checked, and is an array without names
+        vars(self.estimator).pop("feature_names_in_", None)
+        self.scorer, self.set_layers, self.data = scorer, set_layers, (X, y)
+        self.weights = {} if w is None or not _takes_weights(scorer) else {"sample_weight": w}
+
+    def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
+        """Return the score, for a stack that of each network by itself."""
+        if layers[0].W.ndim == 2:
+            return self._score(layers)
+        count = layers[0].W.shape[0]
+        return np.array([self._score(tuple(Layer(W[k], b[k]) for W, b in layers)) for k in range(count)])
+
+    def _score(self, layers: Params) -> float:
+        if not all(np.isfinite(a).all() for layer in layers for a in layer):
+            return float("nan")
+        self.set_layers(self.estimator, layers)
+        return float(self.scorer(self.estimator, *self.data, **self.weights))
+
+
+def _takes_weights(scorer: Callable[..., float]) -> bool:
+    """Tell whether a scorer has the keyword sample_weight; scikit-learn's own have."""
+    parameters = inspect.signature(scorer).parameters.values()
+    return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+class TheirCallbacks:
+    """Calls the hooks of `sklearn.callback` from the engine: one task for each epoch.
+
+    Parameters
+    ----------
+    estimator : the estimator being fitted
+    context : what its `_init_callback_context` returned
+    data : dict of X, y and metadata, as the hooks get them
+    attributes : function (state, history) -> dict of the attributes of an estimator fitted so far
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        context: Any,
+        data: dict[str, Any],
+        attributes: Callable[[TrainingState, History], dict[str, Any]],
+    ) -> None:
+        self.estimator, self.context, self.data, self.attributes = estimator, context, data, attributes
+        self.task: Any = None
+
+        context.call_on_fit_task_begin(estimator=estimator, **data)
+
+    def begin(self, _: int) -> None:
+        """Open the task of an epoch."""
+        self.task = self.context.subcontext(task_name="iteration")
+        self.task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def __call__(self, state: TrainingState, history: History) -> bool:
+        """Close it; True if a callback wants training to stop."""
+        if self.task is None:  # L-BFGS does not say when an iteration begins
+            self.begin(state.epoch)
+        task, self.task = self.task, None
+        return bool(
+            task.call_on_fit_task_end(
+                estimator=self.estimator,
+                reconstruction_attributes=lambda: self.attributes(state, history),
+                **self.data,
+            )
+        )
+
+    def end(self) -> None:
+        """Close the task of the whole fit."""
+        self.context.call_on_fit_task_end(estimator=self.estimator, **self.data)

@@ -1,0 +1,128 @@
+"""From an estimator's parameters to the engine's arguments: the optimizer with its schedule, and when to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vecprop.estimators.parameters import Parameters
+from vecprop.training.optimizers import LBFGS, SGD, Adam, GradientDescent, Optimizer
+from vecprop.training.schedules import CONSTANT, Rates, ReduceOnPlateau, Schedule
+from vecprop.training.stopping import EarlyStopping
+
+# scikit-learn's "adaptive" divides by 5 until the rate is this small; its L-BFGS stops at SciPy's default.
+_ADAPTIVE_FACTOR, _ADAPTIVE_END = 0.2, 1e-6
+_LBFGS_RELATIVE_TOLERANCE = 1e7 * float(np.finfo(np.float64).eps)
+_FOR_EVER = 2**31 - 1
+# A network that learns nothing comes down to the baseline and not below.
+_ABOVE_BASELINE = 1.05
+
+
+@dataclass(frozen=True)
+class InverseScalingOfExamples:
+    """scikit-learn's "invscaling": α₀ / (t + 1)^power, t being the examples seen before the epoch.
+
+    Parameters
+    ----------
+    power : float
+    m : int
+        Examples in an epoch.
+    seen : int
+        Examples seen before the run, whose first step has the number `first`.
+
+    Examples
+    --------
+    >>> InverseScalingOfExamples(0.5, m=8).rates(1.0, 0, 3, 1, 3).round(6).tolist()
+    [1.0, 0.333333, 0.242536]
+    """
+
+    power: float
+    m: int
+    seen: int = 0
+    first: int = 0
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return the rates by the epoch of each step."""
+        epochs = np.floor_divide(np.arange(first - self.first, first - self.first + count, dtype=np.float64), per_epoch)
+        return np.asarray(initial / (self.seen + epochs * self.m + 1.0) ** self.power)
+
+
+def optimizer_of(estimator: Parameters, m: int, monitor: str, seen: int, first: int) -> Optimizer:
+    """Return the optimizer for the next run, of m examples an epoch, after `seen` examples in `first` steps."""
+    given, rate = estimator.solver, estimator.learning_rate
+    own = None if isinstance(rate, str) else rate
+    if not isinstance(given, str):
+        return given if own is None else replace(given, schedule=own)  # type: ignore[no-any-return]
+    if given == "lbfgs":
+        return LBFGS(
+            tolerance=estimator.tol,
+            relative_tolerance=_LBFGS_RELATIVE_TOLERANCE,
+            max_evaluations=estimator.max_fun,
+        )
+    alpha = estimator.learning_rate_init
+    if given == "adam":
+        return Adam(alpha, estimator.beta_1, estimator.beta_2, estimator.epsilon, own or CONSTANT)
+    schedule: Schedule = own or CONSTANT
+    if rate == "invscaling":
+        schedule = InverseScalingOfExamples(estimator.power_t, m, seen, first)
+    elif rate == "adaptive":
+        schedule = ReduceOnPlateau(
+            _ADAPTIVE_FACTOR,
+            _FOR_EVER if estimator.n_iter_no_change == math.inf else int(estimator.n_iter_no_change),
+            estimator.tol,
+            monitor=monitor,
+            cumulative=False,
+            stop_at=_ADAPTIVE_END,
+        )
+    if estimator.momentum == 0:
+        return GradientDescent(alpha, schedule)
+    return SGD(alpha, estimator.momentum, estimator.nesterovs_momentum, schedule)
+
+
+def is_lbfgs(estimator: Any) -> bool:
+    """Tell whether the solver takes whole line searches over all the examples."""
+    return estimator.solver == "lbfgs" or isinstance(estimator.solver, LBFGS)
+
+
+def is_stochastic(estimator: Any) -> bool:
+    """Return True, or raise AttributeError for the solver that has no single steps: for `available_if`."""
+    if is_lbfgs(estimator):
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True
+
+
+def monitor_of(scoring: Any, stops_early: bool) -> str:
+    """Return what is watched: the training cost, or of a validation set the cost or the score."""
+    if not stops_early:
+        return "training_cost"
+    return "cost" if isinstance(scoring, str) and scoring == "loss" else "metric"
+
+
+def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping | None:
+    """Return the rule by which training ends, which is scikit-learn's: `n_iter_no_change` epochs may fail by `tol`.
+
+    But not while the training cost is clearly above the `baseline`, that of the best constant prediction: a network
+    that is worse than none oscillates, on features that were not scaled for example, and has not converged. With an
+    adaptive
+    learning rate it is the schedule that ends training, when the rate has become too small.
+    """
+    stops_early = monitor != "training_cost"
+    if is_lbfgs(estimator) and not stops_early:
+        return None
+    adaptive = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
+    endless = adaptive or estimator.n_iter_no_change == math.inf
+    if endless and not stops_early:
+        return None
+    return EarlyStopping(
+        None if endless else int(estimator.n_iter_no_change) + 1,
+        estimator.tol,
+        monitor,
+        restore_best=stops_early,
+        cumulative=False,
+        baseline=None if stops_early else _ABOVE_BASELINE * baseline + estimator.tol,
+    )

@@ -1,0 +1,262 @@
+"""An estimator's data: one example per row, as scikit-learn has them, and the way to the core's columns and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn import get_config
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
+
+from vecprop.backend.contract import Backend, to_host
+from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array, namespace_name
+from vecprop.backend.selection import BUILT_IN, get_backend
+from vecprop.data.splitting import in_second_part, shuffled
+from vecprop.data.streaming.sources import ArraySource
+from vecprop.estimators.large_data import LargeRows, LargeTargets, large_rows, scaled
+from vecprop.nn.input_scaling import InputScale, input_scale
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_AT_ONCE = 1 << 18
+
+
+class Examples(NamedTuple):
+    """Checked examples: X (n, n_0), dense, sparse, of another array library or in a file; y; weights (n,) or None.
+
+    Y has the targets as columns, (n_L, n), once they are coded. Of some of the rows of a file, y is that of all of
+    them, which are not copied, and `places` says which they are.
+    """
+
+    X: Any
+    y: Any
+    w: npt.NDArray[np.float64] | None
+    Y: Any = None
+    places: npt.NDArray[Any] | None = None
+
+    @property
+    def n(self) -> int:
+        """The number of examples."""
+        return int(self.X.shape[0])
+
+    @property
+    def targets(self) -> Any:
+        """The targets of these examples, as they were given."""
+        return self.y if self.places is None else self.y[self.places]
+
+    def at(self, places: npt.NDArray[np.int64]) -> Examples:
+        """Return the examples at these places."""
+        w = None if self.w is None else self.w[places]
+        if isinstance(self.Y, LargeTargets):
+            of_all = places if self.places is None else self.places[places]
+            return Examples(self.X.take(places), self.y, w, self.Y.take(places), of_all)
+        Y = None if self.Y is None else self.Y[:, places]
+        return Examples(take_rows(self.X, places), self.y[places], w, Y)
+
+
+def dispatches(X: Any) -> bool:
+    """Tell whether computation follows X: array API dispatch is on and X is an array of a library other than NumPy."""
+    if not get_config()["array_api_dispatch"] or not is_array(X):
+        return False
+    return namespace_name(array_namespace(X)) != "numpy"
+
+
+def check_examples(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, numeric: bool = False
+) -> Examples:
+    """Return examples and targets as `fit` takes them, checked as scikit-learn's estimators check them."""
+    follows = dispatches(X)
+    y = to_host(y) if follows and is_array(y) else y
+    large = large_rows(X)
+    X = X if large is None else large.skeleton()  # its values are checked as they are read
+    given, how = X, _how(follows) | ({} if large is None else {"ensure_all_finite": False})
+    with named(lambda: "y" if _is_matrix(given, how) else "X"):
+        X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=numeric, reset=reset, **how)
+        if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
+            y = column_or_1d(y, warn=True)
+    return Examples(X if large is None else large, y, check_weights(sample_weight, int(X.shape[0])))
+
+
+def _how(follows: bool) -> dict[str, Any]:
+    """Return how scikit-learn checks X."""
+    return {"accept_sparse": ("csr", "csc"), "dtype": "numeric" if follows else (np.float64, np.float32)}
+
+
+def _is_matrix(X: Any, how: dict[str, Any]) -> bool:
+    """Tell whether X alone is right."""
+    try:
+        check_array(X, **how)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def named(argument: Callable[[], str]) -> Iterator[None]:
+    """Name the argument, found out by a function, in what scikit-learn raises without a name."""
+    try:
+        with np.errstate(invalid="ignore"):
+            yield
+    except (TypeError, ValueError) as error:
+        if re.search(r"\b[Xy]\b|sample_weight", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        name = "X, y" if "inconsistent numbers of samples" in str(error) else argument()
+        raise kind(f"{name}: {error}") from error
+
+
+def check_inputs(estimator: Any, X: Any, method: str) -> Any:
+    """Return X as the methods that predict take it; under array API dispatch it must be where `fit`'s X was."""
+    follows, fitted_in = dispatches(X), estimator.coefs_[0]
+    large = large_rows(X)
+    if large is not None:
+        validate_data(estimator, large.skeleton(), reset=False, **_how(follows) | {"ensure_all_finite": False})
+        return large
+    with named(lambda: "X"):
+        X = validate_data(estimator, X, reset=False, **_how(follows))
+    if get_config()["array_api_dispatch"]:
+        place, wanted = (_place(a) for a in (X if is_array(X) else np.empty(0), fitted_in))
+        if place != wanted:
+            raise ValueError(
+                f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same "
+                f"device as those passed to fit(): fit had {wanted}, got {place}. Bring X there, or save and load the "
+                "estimator, which makes one that takes NumPy arrays"
+            )
+    return X
+
+
+def _place(array: Array) -> str:
+    xp = array_namespace(array)
+    device = device_of(array).get("device")
+    return namespace_name(xp) + ("" if device is None else f" on {device}")
+
+
+def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.NDArray[np.float64] | None:
+    """Return the weights (n,) as float64, None for none; one number is the weight of every example."""
+    if given is None:
+        return None
+    try:
+        w = np.asarray(to_host(given) if is_array(given) else given)
+        if w.dtype.kind == "c":
+            raise TypeError("got complex ones")
+        w = np.asarray(w, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{argument} must be numbers, one for each example: {error}") from None
+    if w.ndim == 0:
+        w = np.full(n, w)
+    if w.ndim != 1:
+        raise ValueError(f"{argument} must be 1D array or scalar, got an array of shape {w.shape}")
+    if len(w) != n:
+        raise ValueError(f"{argument}.shape == {w.shape}, expected {(n,)}: one weight for each example of X")
+    if not np.isfinite(w).all():
+        raise ValueError(f"{argument} must be finite; Input {argument} contains NaN or infinity")
+    if (w < 0).any():
+        raise ValueError(f"{argument} must be >= 0, got {w.min():g}")
+    if n and not w.any():
+        raise ValueError(f"{argument} must not be all zero: no example would count")
+    return w
+
+
+def backend_of(estimator: Any, X: Any) -> Backend:
+    """Return where to compute: the parameter `backend`, else where X is under dispatch, else the active backend."""
+    if estimator.backend is None and dispatches(X):
+        return backend_at(X)
+    return get_backend(estimator.backend)
+
+
+def backend_at(array: Array) -> Backend:
+    """Return the backend that computes where an array is, on its device."""
+    xp = array_namespace(array)
+    name = namespace_name(xp)
+    if name in BUILT_IN:
+        return get_backend(name)
+    return Backend(xp, device=device_of(array)["device"])
+
+
+def columns(X: Any) -> Any:
+    """Return X (n, n_0) with one example per column, a view where that can be; what is sparse becomes dense."""
+    if isinstance(X, LargeRows):
+        return X.columns()
+    if hasattr(X, "toarray"):
+        return X.toarray().T
+    if isinstance(X, np.ndarray):
+        return X.T
+    return array_namespace(X).matrix_transpose(X)
+
+
+def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:
+    """Return the examples at these places."""
+    if isinstance(X, LargeRows):
+        return X.take(places)
+    if isinstance(X, np.ndarray) or hasattr(X, "toarray"):
+        return X[places]
+    xp = array_namespace(X)
+    return xp.take(X, xp.asarray(places, **device_of(X)), axis=0)
+
+
+def split(
+    examples: Examples, groups: npt.NDArray[np.int64], fraction: float, random: np.random.RandomState
+) -> tuple[Examples, Examples]:
+    """Return the training and the validation examples: divided at random, the same share of each group (n,).
+
+    Of the examples that count; those of weight 0 are training examples.
+    """
+    n = examples.n
+    counted = "" if examples.w is None or examples.w.all() else f", {np.count_nonzero(examples.w)} of them weighted"
+    too_small = (
+        "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+        f"validation_fraction={fraction!r} of {n} examples{counted}"
+    )
+    if fraction == 0:
+        raise ValueError(too_small)
+    try:
+        second = in_second_part(groups, fraction, shuffled(n, random), examples.w)
+    except ValueError:
+        raise ValueError(too_small) from None
+    if np.count_nonzero(second) < 2:
+        raise ValueError(too_small)
+    return examples.at(places_of(~second)), examples.at(places_of(second))
+
+
+def places_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return where a mask is true, in 4 bytes for each place where they fit.
+
+    >>> places_of(np.array([True, False, True])).tolist()
+    [0, 2]
+    """
+    dtype = np.int32 if len(mask) <= np.iinfo(np.int32).max else np.int64
+    starts = range(0, len(mask), _AT_ONCE)
+    return np.concatenate([(start + np.flatnonzero(mask[start : start + _AT_ONCE])).astype(dtype) for start in starts])
+
+
+def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
+    """Return the mean and the deviation of every feature, (n_0, 1) (E35)."""
+    if isinstance(X, LargeRows):
+        return X.input_scale(w)
+    if hasattr(X, "toarray"):
+        raise ValueError(
+            'scale="standard" subtracts the mean of every feature, which would make sparse X dense; leave scale out '
+            "and put sklearn.preprocessing.MaxAbsScaler() before the estimator in a pipeline"
+        )
+    if isinstance(X, np.ndarray):  # float32, too, is added up in float64
+        return LargeRows(ArraySource(X, rows_first=True)).input_scale(w)
+    xp = array_namespace(X)
+    weights = None if w is None else xp.asarray(w, dtype=X.dtype, **device_of(X))
+    return input_scale(xp, columns(X), weights)
+
+
+def scaled_rows(X: Any, scale: InputScale | None) -> Any:
+    """Return X (n, n_0) with every feature scaled, or as it is."""
+    if scale is None:
+        return X
+    if isinstance(X, LargeRows):
+        return X.scaled(scale)
+    if isinstance(X, np.ndarray):
+        return scaled(X, *(np.reshape(a, (1, -1)) for a in scale))
+    xp = array_namespace(X)
+    mean, deviation = (xp.reshape(xp.astype(a, X.dtype), (1, -1)) for a in scale)
+    return (X - mean) / deviation

@@ -1,0 +1,193 @@
+"""X that stays in its file: rows (m, n) of a memory map, or of `vp.rows`, which are read when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from vecprop.backend.main_memory import map_of
+from vecprop.data.streaming import Rows, as_source, rows
+from vecprop.data.streaming import examples as streamed
+from vecprop.data.streaming.sources import Chosen, Derived, Source
+from vecprop.data.streaming.statistics import Moments
+from vecprop.nn.input_scaling import InputScale
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_AT_ONCE = 1 << 22  # bytes
+
+
+class LargeRows:
+    """Rows of a source, one example each, scaled as they are read where that is asked for.
+
+    shape : (m, n)
+    dtype : of the numbers
+    """
+
+    ndim = 2
+
+    def __init__(self, source: Source, scale: InputScale | None = None) -> None:
+        self._source, self._scale = source, scale
+        self.shape = source.shape[::-1]
+        self._numbers, self._m = source.shape
+        self.dtype = source.dtype
+
+    def __len__(self) -> int:
+        return self._m
+
+    @property
+    def at_once(self) -> int:
+        """How many rows are read at a time."""
+        return max(1, _AT_ONCE // (self._numbers * 8))
+
+    def block(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return rows start … stop - 1 in memory, as floating-point numbers."""
+        values = self._source.raw(start, stop).T
+        if values.dtype not in (np.float32, np.float64):
+            values = values.astype(np.float64)
+        return values if self._scale is None else _scaled(values.T, self._scale).T
+
+    def blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
+        """Yield all the rows a block at a time, with the number of the first and the one after the last."""
+        m = self._m
+        for start in range(0, m, self.at_once):
+            stop = min(start + self.at_once, m)
+            yield start, stop, self.block(start, stop)
+        self._source.close()
+
+    def take(self, places: npt.NDArray[Any]) -> Self:
+        """Return the rows of these numbers, in increasing order."""
+        return type(self)(Chosen(self._source, places, self.at_once), self._scale)
+
+    def scaled(self, scale: InputScale) -> Self:
+        """Return the rows with every feature scaled."""
+        return type(self)(self._source, scale)
+
+    def columns(self) -> Rows:
+        """Return what `fit` takes."""
+        return Rows(self._source if self._scale is None else _Scaled(self._source, self._scale))
+
+    def input_scale(self, w: npt.NDArray[np.float64] | None) -> InputScale:
+        """Return mean and deviation of every feature, (n, 1), from one pass."""
+        moments = Moments(self._numbers)
+        with np.errstate(all="ignore"):
+            for start, stop, block in self.blocks():
+                if not np.isfinite(block.sum()) and not np.isfinite(block).all():
+                    raise ValueError(f"Input X contains NaN or infinity, in rows {start} to {stop - 1}")
+                moments.add(block.T.astype(np.float64), None if w is None else w[start:stop])
+        return InputScale(*moments.scale())
+
+    def skeleton(self) -> npt.NDArray[Any]:
+        """Return an array of this shape that takes no memory, for checks that do not look at values."""
+        return np.broadcast_to(np.zeros((), np.float32), self.shape)
+
+
+class LargeTargets(LargeRows):
+    """Targets (n_L, m) of rows in a file, made from what is in memory as they are read."""
+
+    def __init__(self, source: Source, scale: InputScale | None = None) -> None:
+        super().__init__(source, scale)
+        self.shape = source.shape
+
+    def column_blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
+        """Yield all the targets, as columns (n_L, k), with the number of the first and the one after the last."""
+        for start, stop, block in self.blocks():
+            yield start, stop, block.T
+
+    def whole(self) -> npt.NDArray[Any]:
+        """Return the targets in memory."""
+        return np.concatenate([block for _, _, block in self.column_blocks()], axis=1)
+
+
+class OneHot(Source):
+    """Columns of 0 and one 1, from the numbers of classes (m,).
+
+    >>> OneHot(np.array([0, 2]), 3).raw(0, 2).tolist()
+    [[1, 0], [0, 0], [0, 1]]
+    """
+
+    dtype = np.dtype(np.int8)
+
+    def __init__(self, codes: npt.NDArray[Any], classes: int) -> None:
+        self._codes, self.shape = codes, (classes, len(codes))
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1."""
+        columns = np.zeros((stop - start, self.shape[0]), self.dtype).T
+        columns[self._codes[start:stop], np.arange(stop - start)] = 1
+        return columns
+
+
+def average(
+    Y: Any, w: npt.NDArray[np.float64] | None, of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the weighted mean of every row of Y (n, m), or of what a function makes of Y, block by block.
+
+    >>> average(np.array([[1, 2], [3, 5]]), None).tolist()
+    [1.5, 4.0]
+    """
+    if w is not None and not w.sum() > 0:
+        raise ValueError("sample_weight must not be all zero among the training examples: none of them would count")
+    if not isinstance(Y, LargeTargets):
+        return np.asarray(np.average(Y if of is None else of(Y), axis=1, weights=w), dtype=np.float64)
+    total, weight = np.zeros(()), 0.0
+    for start, stop, block in Y.column_blocks():
+        part, found = None if w is None else w[start:stop], block if of is None else of(block)
+        count = float(stop - start) if part is None else float(part.sum())
+        if count:
+            total, weight = total + np.average(found, axis=1, weights=part) * count, weight + count
+    return np.asarray(total / weight, dtype=np.float64)
+
+
+class _Scaled(Derived):
+    """A source whose numbers are scaled as they are read."""
+
+    def __init__(self, source: Source, scale: InputScale) -> None:
+        super().__init__(source)
+        self._scale = scale
+        self.shape, self.unit, self.boundaries = source.shape, source.unit, source.boundaries
+        if source.dtype not in (np.float32, np.float64):
+            self.dtype = np.dtype(np.float64)
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return examples start … stop - 1."""
+        return _scaled(self.source.raw(start, stop).astype(self.dtype, copy=False), self._scale)
+
+
+def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:
+    with np.errstate(all="ignore"):
+        return scaled(columns, *scale)
+
+
+def scaled(X: npt.NDArray[Any], mean: npt.NDArray[Any], deviation: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return (X - mean) / deviation in the dtype of X, computed in the more exact one of the three.
+
+    A mean of float32 would be half a unit off where X is far from 0: 16 000 000.5 is none of its numbers.
+
+    >>> X = np.array([16000000, 16000001], dtype=np.float32)
+    >>> scaled(X, np.array([16000000.5]), np.array([0.5])).tolist()
+    [-1.0, 1.0]
+    """
+    difference: npt.NDArray[Any] = np.subtract(X, mean, out=np.empty_like(X), casting="same_kind")
+    np.divide(difference, deviation, out=difference, casting="same_kind")
+    return difference
+
+
+def large_rows(X: Any, smallest: int | None = None) -> LargeRows | None:
+    """Return rows that stay in their file: of `vp.rows`, and of a memory map of more bytes; None for others.
+
+    `smallest` is 256 MiB unless given.
+    """
+    if isinstance(X, LargeRows):
+        return X
+    if isinstance(X, Rows):
+        return LargeRows(X.source)
+    is_map = map_of(X) is not None and X.ndim == 2 and X.dtype.kind in "biuf"
+    if not is_map or X.nbytes <= (streamed.SMALL if smallest is None else smallest):
+        return None
+    source = as_source(rows(X))
+    assert source is not None
+    return LargeRows(source)

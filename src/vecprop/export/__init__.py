@@ -1,0 +1,1 @@
+"""Models as files and for other libraries: safetensors, ONNX, PyTorch."""

@@ -1,0 +1,242 @@
+"""`save` and `load`: a trained network or a fitted estimator as one file, which runs nothing when it is read.
+
+A file is safetensors with a JSON header: the specification, classes, scaling, versions of the libraries, a checksum.
+It loads on any backend, whatever trained it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop._version import __version__
+from vecprop.backend.contract import Backend
+from vecprop.backend.selection import get_backend
+from vecprop.export.tensors import Tensors, layers_from_tensors, layers_to_tensors
+from vecprop.nn.activations import is_pair
+from vecprop.nn.array_checks import check_params
+from vecprop.nn.network import Network
+from vecprop.propagation import Layer, Params
+from vecprop.training.json_values import (
+    Pair,
+    difference,
+    history_from_json,
+    network_from_json,
+    network_to_json,
+    to_json,
+)
+from vecprop.training.results import FitResult, TrainingState
+from vecprop.utils import tensor_file
+from vecprop.utils.arguments import check_integer, check_path
+from vecprop.utils.atomic import write_atomically
+from vecprop.utils.errors import ModelFileError, one_line
+from vecprop.utils.random_streams import check_seed
+
+if TYPE_CHECKING:
+    pass
+
+# The kinds of models that have a module of their own for their files, and the rooms of their classes.
+_ROOMS = {"estimator": "vecprop.estimators", "table": "vecprop.tabular"}
+
+
+def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
+    """Save a model as one file; an old file of that name is replaced when the new one is whole.
+
+    Parameters
+    ----------
+    path : str or path
+        "model.safetensors" says what it is; any name will do.
+    model : MLPClassifier, MLPRegressor, TableModel, FitResult, or Network
+        A fitted estimator; a model of tables; the result of `fit`, whose parameters, history and seed are saved; or a
+        network with `params`.
+    params : sequence of (W_l, b_l), optional
+        The parameters of a `Network`.
+
+    Raises
+    ------
+    TypeError
+        For anything else, and for classes that are neither numbers nor texts.
+    sklearn.exceptions.NotFittedError
+        For an estimator that was not fitted.
+    OSError
+        If the file cannot be written: what was there before is there whole, or, if only the directory could not be
+        flushed, the new file is.
+    ValueError
+        For an estimator whose parameters were set to what `fit` would refuse, and for what no file can hold.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> net = Network((2, 3, 1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Path(folder, "model.safetensors"), net, net.init(seed=0))
+    ...     model = load(Path(folder, "model.safetensors"))
+    >>> model.net == net, bool((model.params[0].W == net.init(seed=0)[0].W).all())
+    (True, True)
+    """
+    path = check_path(path)
+    if isinstance(model, Network):
+        model = _untrained(model, params)
+    elif params is not None:
+        raise TypeError(f"params goes with a Network as model, got it with {type(model).__name__}")
+    header, tensors = _to_parts(model)
+    write_atomically(path, tensor_file.encode(header | {"versions": _versions(header)}, tensors))
+
+
+def load(
+    path: str | os.PathLike[str],
+    backend: str | Backend | None = None,
+    custom: Pair | Sequence[Pair] = (),
+) -> Any:
+    """Load what `save` saved: an estimator, or for a network a `FitResult`, which predicts by `forward`.
+
+    Parameters
+    ----------
+    path : str or path
+    backend : str or Backend, optional
+        Where the parameters of a network are put, and the parameter `backend` of an estimator; the active one unless
+        given.
+    custom : pair (g, g′) or sequence of pairs, optional
+        The activations of the user's own that the model has, in the order of the layers: no file can hold functions.
+
+    Raises
+    ------
+    ModelFileError
+        A ValueError: no model, truncated, altered, or of a newer format; the message says which.
+    FileNotFoundError, OSError
+        If there is no such file, or it cannot be read; a device and a pipe are not.
+    ImportError
+        For an estimator, without scikit-learn.
+    """
+    source = f"the file {check_path(path)!r}"
+    pairs: Any = [custom] if is_pair(custom) else custom
+    if not isinstance(pairs, list | tuple) or not all(map(is_pair, pairs)):
+        raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {custom!r}")
+    header, tensors = tensor_file.decode(tensor_file.read(path), source)
+    place = get_backend(backend) if header.get("kind") == "network" else None
+    with _contents_of(source):
+        if place is not None:
+            model: Any = _result_from_parts(header, tensors, place, pairs)
+        elif header["kind"] in _ROOMS:
+            model = _module_of(header["kind"]).from_parts(header, tensors, backend, pairs)
+        elif header["kind"] == "checkpoint":
+            raise ModelFileError(f"{source} is a checkpoint of a training run: vp.fit(…, resume=path) goes on from it")
+        else:
+            raise ValueError(f"it holds a {header['kind']!r}")
+        _check_made(header, tensors, model)
+    return model
+
+
+def _to_parts(model: Any) -> tuple[dict[str, Any], Tensors]:
+    """Return the header and the tensors of a model, but for the versions."""
+    if isinstance(model, FitResult):
+        return _result_to_parts(model)
+    if (kind := _kind_of(model)) is not None:
+        return _module_of(kind).to_parts(model)  # type: ignore[no-any-return]
+    raise TypeError(
+        "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a TableModel, a FitResult, or a Network "
+        f"with params, got {type(model).__name__}"
+    )
+
+
+def _check_made(header: dict[str, Any], tensors: Tensors, model: Any) -> None:
+    """Raise ValueError if a file says anything that the model made of it does not."""
+    versions = header["versions"]
+    if not isinstance(versions, dict) or not all(isinstance(version, str) for version in versions.values()):
+        raise ValueError("its versions are no texts by their names")
+    made, arrays = _to_parts(model)
+    words = difference(header, json.loads(json.dumps(made)) | {"versions": versions})
+    if words is not None:
+        raise ValueError(words)
+    if unknown := tensors.keys() ^ arrays.keys():
+        raise ValueError(f"a tensor {min(unknown)!r}, which is no part of this model")
+
+
+def _kind_of(model: Any) -> str | None:
+    """Return the kind of a model that has a module of its own, without importing what it is of; None for others."""
+    homes = [cls.__module__ for cls in type(model).__mro__]
+    return next((kind for kind, room in _ROOMS.items() if any(home.startswith(f"{room}.") for home in homes)), None)
+
+
+def _module_of(kind: str) -> Any:
+    """Return the module that takes models of a kind apart and makes them."""
+    from vecprop import estimators  # noqa: F401 - first, since it says what to install where scikit-learn is missing
+
+    if kind == "table":
+        from vecprop.export import table_files
+
+        return table_files
+    from vecprop.export import estimator_files
+
+    return estimator_files
+
+
+@contextmanager
+def _contents_of(source: str) -> Iterator[None]:
+    """Turn what contents raise that no `save` of this version wrote into a ModelFileError."""
+    try:
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{source}: {error}") from error
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ModelFileError(
+            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {one_line(error)}"
+        ) from error
+
+
+def _versions(header: dict[str, Any]) -> dict[str, str]:
+    versions = {"vecprop": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    if header["kind"] in _ROOMS:
+        import sklearn
+
+        versions["scikit-learn"] = sklearn.__version__
+    return versions
+
+
+def _untrained(net: Network, params: Any) -> FitResult:
+    """Return the result of no training at all."""
+    if params is None:
+        raise TypeError("a Network is saved with its parameters: save(path, net, params)")
+    checked = check_params(net, params)
+    history: dict[str, list[Any]] = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
+    return FitResult(net, checked.params, TrainingState(checked.params, None, 0, 0), history, checked.backend)
+
+
+def _result_to_parts(result: FitResult) -> tuple[dict[str, Any], Tensors]:
+    seed = result.state.seed
+    header = {
+        "kind": "network",
+        "network": network_to_json(result.net),
+        "history": to_json(result.history),
+        "seed": list(seed) if isinstance(seed, tuple) else seed,
+        "epoch": result.state.epoch,
+        "step": result.state.step,
+        "stopped": result.stopped,
+    }
+    return header, layers_to_tensors(result.params)
+
+
+def _result_from_parts(header: dict[str, Any], tensors: Tensors, backend: Backend, custom: Sequence[Pair]) -> FitResult:
+    net = network_from_json(header["network"], custom)
+    host = layers_from_tensors(tensors, net)
+    dtype = str(host[0].W.dtype)
+    params = tuple(Layer(backend.asarray(W, dtype), backend.asarray(b, dtype)) for W, b in host)
+    epoch, step = (check_integer(header[name], name, 0) for name in ("epoch", "step"))
+    state = TrainingState(params, None, epoch, _seed_of(header["seed"], params), step)
+    return FitResult(net, params, state, history_from_json(header["history"]), backend, str(header["stopped"]))
+
+
+def _seed_of(value: Any, params: Params) -> int | tuple[int, ...]:
+    """Return the seed, for a stack of networks one for each."""
+    if not isinstance(value, list):
+        return check_seed(value)
+    if params[0].W.ndim != 3 or len(value) != params[0].W.shape[0]:
+        raise ValueError(f"{len(value)} seeds for W1 of shape {tuple(params[0].W.shape)}")
+    return tuple(check_seed(seed) for seed in value)

@@ -1,0 +1,138 @@
+"""The preparation of a table's columns as ONNX: one input for each column.
+
+A column of numbers is an input (n, 1) of float32, NaN where a value is missing, and of float64 where float32 would lose
+too many digits: part numbers, UNIX times; a column of categories one of text, "" where it is missing; a date one of
+float64, days since 1970-01-01, NaN where it is missing. Its name is the column's. The features, their scaling and the
+predictions of a regression are computed in float64, as `TableModel.predict` does; the network is in the model's dtype.
+
+A reader strips the blanks around a text, ONNX cannot: it has no operator for that before opset 20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vecprop.backend.contract import to_host
+from vecprop.export.onnx_graph import ML_DOMAIN, OnnxGraph, Port
+from vecprop.tabular.encoders import DAYS_OF_A_YEAR, Category, Column, Date, Number
+from vecprop.tabular.model import TableModel
+
+_OWN_NAMES = ("label", "probabilities", "prediction")  # of the outputs
+# float32 rounds a number by up to 2^-24 of it. That is to be at most 1e-5 of the column's deviation.
+_FARTHEST = 1e-5 * 2.0**24
+_SMALLEST, _LARGEST = 1e-30, 1e30  # deviations within float32
+
+
+def prepared(graph: OnnxGraph, model: TableModel) -> tuple[list[Port], str]:
+    """Add the preparation, and return the inputs and the name of the features X (n, n_x), which are float64.
+
+    Raises
+    ------
+    ValueError
+        If a column has the name of an output.
+    """
+    inputs, parts = [], []
+    for k, (column, dtype) in enumerate(_inputs(model, graph.dtype)):
+        if column.name in _OWN_NAMES:
+            raise ValueError(
+                f"a column of the name {column.name!r} cannot be an input beside the output of this name; rename it "
+                "in the table and train again"
+            )
+        place = f"column{k}"
+        inputs.append(Port(column.name, place, dtype, (1,)))
+        parts.append(_KINDS[type(column)][1](graph, column, place))
+    return inputs, graph.add("Concat", *parts, axis=1)
+
+
+def described(model: TableModel, dtype: str = "float32") -> str:
+    """Return in words what the inputs and outputs are, of a model that is exported in this dtype."""
+    columns = list(_inputs(model, np.dtype(dtype)))
+    width = max(len(column.name) for column, _ in columns)
+    lines = [
+        f"  {column.name.ljust(width)}  {_KINDS[type(column)][2].format(dtype=given)}" for column, given in columns
+    ]
+    outputs = f"label, probabilities ({dtype})" if model.classes else "prediction (float64)"
+    return "\n".join(["inputs, each (n, 1):", *lines, f"outputs: {outputs}"])
+
+
+def _inputs(model: TableModel, dtype: np.dtype[Any]) -> Iterator[tuple[Column, np.dtype[Any]]]:
+    """Yield each column with the dtype of its input: for numbers the model's, or float64 where it has to be."""
+    scale, first = model.estimator.scaling_, 0
+    for column in model.preparation.columns:
+        wanted = _KINDS[type(column)][0]
+        if wanted is None and scale is not None:
+            mean, deviation = (float(to_host(a)[first, 0]) for a in scale)
+            held = abs(mean) <= _FARTHEST * deviation and _SMALLEST <= deviation <= _LARGEST
+            wanted = None if held else np.float64
+        yield column, dtype if wanted is None else np.dtype(wanted)
+        first += len(column.features)
+
+
+def _features(graph: OnnxGraph, columns: list[str]) -> str:
+    return graph.add("Concat", *columns, axis=1) if len(columns) > 1 else columns[0]
+
+
+def _as_float(graph: OnnxGraph, value: str) -> str:
+    return graph.cast(value, np.float64)
+
+
+def _constant(graph: OnnxGraph, name: str, number: float) -> str:
+    return graph.real(name, number, np.float64)
+
+
+def _number(graph: OnnxGraph, column: Number, value: str) -> str:
+    """Add the median where a value is missing, and 1 there in a second feature if there is one."""
+    number = _as_float(graph, value)
+    missing = graph.add("IsNaN", number)
+    filled = graph.add("Where", missing, _constant(graph, f"fill_of_{value}", column.fill), number)
+    return _features(graph, [filled, *([_as_float(graph, missing)] if column.flag else [])])
+
+
+def _category(graph: OnnxGraph, column: Category, value: str) -> str:
+    """Add the number of a text's feature, -1 for none, and 1 in that feature."""
+    count = len(column.features)
+    numbers = {category: k for k, category in enumerate(column.categories)}
+    numbers |= dict.fromkeys(column.other, len(column.categories))
+    if column.flag:
+        numbers[""] = count - 1
+    number = graph.add(
+        "LabelEncoder",
+        value,
+        domain=ML_DOMAIN,
+        keys_strings=list(numbers),
+        values_int64s=list(numbers.values()),
+        default_int64=-1,
+    )
+    features = graph.constant(f"features_of_{value}", np.arange(count, dtype=np.int64)[np.newaxis])
+    return _as_float(graph, graph.add("Equal", number, features))
+
+
+def _date(graph: OnnxGraph, column: Date, value: str) -> str:
+    """Add the year and the points on the circles."""
+
+    def real(name: str, number: float) -> str:
+        return _constant(graph, f"{name}_of_{value}", number)
+
+    missing = graph.add("IsNaN", value)
+    days = graph.add("Where", missing, real("fill", column.fill), value)
+    parts = [graph.add("Add", real("epoch", 1970.0), graph.add("Div", days, real("year", DAYS_OF_A_YEAR)))]
+    for k, period in enumerate(column.periods):
+        turns = graph.add("Div", days, real(f"period{k}", period))
+        angle = graph.add("Mul", graph.add("Sub", turns, graph.add("Floor", turns)), real("circle", 2 * np.pi))
+        # onnxruntime has sines in float64, and cosines in float32 only
+        cosine = graph.add("Sin", graph.add("Add", angle, real("quarter", np.pi / 2)))
+        parts += [cosine, graph.add("Sin", angle)]
+    if column.flag:
+        parts.append(_as_float(graph, missing))
+    return _features(graph, parts)
+
+
+# Of each kind of column the dtype of its input, None for that of the model; what adds its features; what it is.
+_KINDS: dict[type[Column], tuple[Any, Callable[..., str], str]] = {
+    Number: (None, _number, "numbers ({dtype}); NaN where missing"),
+    Category: (object, _category, 'text; "" where missing, and no blanks around it'),
+    Date: (np.float64, _date, "days since 1970-01-01 (float64); NaN where missing"),
+}

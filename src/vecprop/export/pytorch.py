@@ -1,0 +1,355 @@
+"""Networks of PyTorch as ours, and ours as PyTorch's: an `nn.Sequential` of linear layers and activations.
+
+In PyTorch examples stand in rows, (n, n_0), here in columns; W (n_l, n_{l-1}) is the same in both.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from vecprop.backend.contract import to_host
+from vecprop.nn.activations import (
+    ELU,
+    GELU,
+    Activation,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    get_activation,
+)
+from vecprop.nn.array_checks import check_params, dtype_name
+from vecprop.nn.network import Network
+from vecprop.propagation import Layer, Params
+from vecprop.training.results import FitResult
+from vecprop.utils.arguments import check_flag
+
+_SUPPORTED = (
+    "Linear, Sigmoid, Tanh, ReLU, LeakyReLU, Softmax, Softplus, ELU, GELU, SiLU, BatchNorm1d behind a Linear, Dropout, "
+    "Identity, and Sequential of these"
+)
+_DROPPED = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
+# PyTorch's softplus is z beyond its threshold, which leaves out e^-threshold: 2e-9 with its own, 4e-18 with this.
+_TORCH_THRESHOLD, _EXACT_THRESHOLD = 20.0, 40.0
+
+
+def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
+    """Return a network of PyTorch as a `Network` and its parameters, NumPy arrays of the module's dtype.
+
+    What it computes is what the module computes in eval mode: dropout is left out and batch normalization is a part of
+    the linear layer before it. The module is left as it is, and shares nothing with the parameters. X has an example
+    per column, so `net.forward(params, X)` is `module(X.T).T`.
+
+    Parameters
+    ----------
+    module : nn.Sequential
+        Of `Linear`, each with an activation behind it or none; nested ones are flattened. On any device.
+    output : str, Activation or pair (g, g′), optional
+        The output's activation, where the module ends in a `Linear` that gives logits: "softmax" for one that was
+        trained with `nn.CrossEntropyLoss`, "sigmoid" with `nn.BCEWithLogitsLoss`. Unless given it is the module's, or
+        the identity.
+
+    Returns
+    -------
+    net : Network
+        With the loss that follows its output.
+    params : tuple of Layer
+        W_l (n_l, n_{l-1}) and b_l (n_l, 1), zeros for a `Linear` without bias.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed: pip install torch.
+    TypeError
+        If it is no module.
+    ValueError
+        For a module that has no counterpart here; the message has its place and its class. So for `GELU`, whose exact
+        form is up to 5e-4 from the one here, unless it has approximate="tanh". For other dtypes than float32 and
+        float64.
+
+    Examples
+    --------
+    >>> from torch import nn  # doctest: +SKIP
+    >>> module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 3))  # doctest: +SKIP
+    >>> net, params = from_torch(module, output="softmax")  # doctest: +SKIP
+    >>> print(net)  # doctest: +SKIP
+    network 4-8-3 (tanh, softmax; cross_entropy)
+    """
+    nn = _import_torch().nn
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Sequential, got {type(module).__name__}")
+    layers, activations = _read(nn, module)
+    if output is not None:
+        if activations[-1] is not None:
+            raise ValueError(
+                f"output is for a module that ends in a Linear, and this one ends in {activations[-1].name}: leave "
+                "output out"
+            )
+        activations[-1] = get_activation(output, "output")
+    *hidden, last = (Identity() if g is None else g for g in activations)
+    net = Network((layers[0].W.shape[1], *(W.shape[0] for W, _ in layers)), hidden, last)
+    return net, check_params(net, layers, "module").params
+
+
+def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
+    """Return a network as a PyTorch module, an `nn.Sequential` in eval mode on the CPU, in the dtype of the parameters.
+
+    It takes one example per row, (n, n_0), and gives A_L so, (n, n_L). Of a classifier these are the probabilities of
+    the classes, of two classes that of the second; of a regressor the predictions, with a column for each target.
+
+    `scale` is a part of the first layer and `scale_target` of the last one. In float32 features whose mean is many
+    deviations from zero lose digits by that: the error is that of the dtype times |mean| / deviation.
+
+    Parameters
+    ----------
+    model : Network, FitResult, or fitted MLPClassifier or MLPRegressor of vecprop.estimators
+    params : sequence of (W_l, b_l)
+        With a `Network`, and only then.
+    logits : bool, default False
+        Leave out the output's activation: what `nn.CrossEntropyLoss` and `nn.BCEWithLogitsLoss` go on training from.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        Of `Linear` and activations; an identity is left out.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed: pip install torch.
+    TypeError
+        If the model is something else, or params are missing or not wanted.
+    sklearn.exceptions.NotFittedError
+        If the estimator was not fitted.
+    ValueError
+        For a stack of networks, and for an activation that PyTorch has no module for: "exp", "ordered", a pair of your
+        own. As an output these can be left out by logits=True.
+
+    Examples
+    --------
+    >>> import vecprop as vp
+    >>> net = vp.Network((2, 4, 1))
+    >>> to_torch(net, net.init(seed=0))  # doctest: +SKIP
+    Sequential(
+      (0): Linear(in_features=2, out_features=4, bias=True)
+      (1): Tanh()
+      (2): Linear(in_features=4, out_features=1, bias=True)
+      (3): Sigmoid()
+    )
+    """
+    torch = _import_torch()
+    net, layers = _parts(model, params)
+    activations = [*net.hidden, Identity() if check_flag(logits, "logits") else net.output]
+    modules = []
+    for l, (layer, g) in enumerate(zip(layers, activations, strict=True), start=1):
+        modules.append(_linear(torch, layer))
+        if g != Identity():
+            modules.append(_module_of(torch.nn, g, f"layer {l} of {len(layers)}"))
+    return torch.nn.Sequential(*modules).eval()
+
+
+def _import_torch() -> Any:
+    try:
+        return import_module("torch")
+    except ImportError as error:
+        raise ImportError("models are exchanged with PyTorch only where it is installed: pip install torch") from error
+
+
+# From PyTorch
+
+
+def _read(nn: Any, module: Any) -> tuple[tuple[Layer, ...], list[Activation | None]]:
+    """Return the layers of a module, and of each its activation, None if it has none."""
+    layers: list[Layer] = []
+    activations: list[Activation | None] = []
+    dtype = ""
+    for place, child in _flattened(nn, module, "module"):
+        name = _class_name(nn, child)
+        if name in _DROPPED:
+            continue
+        if name == "Linear":
+            found = dtype_name(child.weight.dtype, f"{place}.weight")
+            if found != (dtype := dtype or found):
+                raise ValueError(f"{place}.weight must be {dtype} as that of the first Linear is, got {found}")
+            layers.append(_layer_of(child))
+            activations.append(None)
+        elif not layers or activations[-1] is not None:
+            where = "behind an activation" if layers else "before the first Linear"
+            raise ValueError(f"{place} is {_described(child)}, {where}: it can only follow a Linear")
+        elif name == "BatchNorm1d":
+            layers[-1] = _normalized(place, layers[-1], child)
+        else:
+            activations[-1] = _activation_of(place, name, child)
+    if not layers:
+        raise ValueError("module must have at least one Linear, got none")
+    return tuple(Layer(*(a.astype(dtype) for a in layer)) for layer in layers), activations
+
+
+def _flattened(nn: Any, module: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield the modules in their order, each with its place as one would write it: "module[0][2]"."""
+    if _class_name(nn, module) != "Sequential":
+        yield place, module
+        return
+    for i, child in enumerate(module):
+        yield from _flattened(nn, child, f"{place}[{i}]")
+
+
+def _class_name(nn: Any, module: Any) -> str:
+    """Return the name of the class of `torch.nn` whose forward pass the module has; "" for any other forward pass."""
+    for name in ("Sequential", "Linear", "BatchNorm1d", *_ACTIVATIONS, *_DROPPED):
+        known = getattr(nn, name)
+        if isinstance(module, known) and type(module).forward is known.forward:
+            return name
+    return ""
+
+
+def _described(module: Any) -> str:
+    return f"{type(module).__name__}({module.extra_repr()})"
+
+
+def _host(tensor: Any) -> Any:
+    """Return a tensor as a NumPy array of its own, in float64."""
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+def _layer_of(linear: Any) -> Layer:
+    W = _host(linear.weight)
+    return Layer(W, np.zeros((len(W), 1)) if linear.bias is None else _host(linear.bias)[:, None])
+
+
+def _normalized(place: str, layer: Layer, norm: Any) -> Layer:
+    """Return the layer with the batch normalization behind it, by its running statistics (E34)."""
+    if norm.running_mean is None:
+        raise ValueError(
+            f"{place} is {_described(norm)}: without running statistics it depends on the batch, which no layer does "
+            "here"
+        )
+    if norm.num_features != len(layer.W):
+        raise ValueError(f"{place} has {norm.num_features} features, and the Linear before it {len(layer.W)} outputs")
+    mean, variance = _host(norm.running_mean)[:, None], _host(norm.running_var)[:, None]
+    gamma = 1.0 if norm.weight is None else _host(norm.weight)[:, None]
+    beta = 0.0 if norm.bias is None else _host(norm.bias)[:, None]
+    factor = gamma / np.sqrt(variance + norm.eps)
+    return Layer(layer.W * factor, (layer.b - mean) * factor + beta)
+
+
+def _activation_of(place: str, name: str, module: Any) -> Activation:
+    """Return the activation that a module is."""
+    if not name:
+        raise ValueError(f"{place} is {_described(module)}, which has no counterpart here; supported are {_SUPPORTED}")
+    try:
+        return _ACTIVATIONS[name](module)
+    except ValueError as error:
+        raise ValueError(f"{place} is {_described(module)}: {error}") from None
+
+
+def _softmax(module: Any) -> Activation:
+    if module.dim not in (1, -1):
+        raise ValueError("softmax is over the outputs of each example here: dim=1 or dim=-1")
+    return Softmax()
+
+
+def _softplus(module: Any) -> Activation:
+    if module.beta != 1 or module.threshold < _TORCH_THRESHOLD:
+        raise ValueError(f"softplus is ln(1 + e^z) here: beta=1 and threshold={_TORCH_THRESHOLD:g} or more")
+    return Softplus()
+
+
+def _gelu(module: Any) -> Activation:
+    if module.approximate != "tanh":
+        raise ValueError(
+            'gelu is the tanh form here, which is up to 5e-4 from the exact one: set approximate="tanh", or train with '
+            "it, if that is near enough"
+        )
+    return GELU()
+
+
+_ACTIVATIONS: dict[str, Callable[[Any], Activation]] = {
+    "Sigmoid": lambda _: Sigmoid(),
+    "Tanh": lambda _: Tanh(),
+    "ReLU": lambda _: ReLU(),
+    "LeakyReLU": lambda module: LeakyReLU(float(module.negative_slope)),
+    "Softmax": _softmax,
+    "Softplus": _softplus,
+    "ELU": lambda module: ELU(float(module.alpha)),
+    "GELU": _gelu,
+    "SiLU": lambda _: SiLU(),
+}
+
+
+# To PyTorch
+
+
+def _parts(model: Any, params: Any) -> tuple[Network, Params]:
+    """Return the network and its layers as NumPy arrays."""
+    if isinstance(model, Network):
+        if params is None:
+            raise TypeError("params must be given with a Network: to_torch(net, params)")
+        return model, _host_layers(model, params)
+    if params is not None:
+        raise TypeError(f"params are those of a Network, and {type(model).__name__} has its own: leave params out")
+    if isinstance(model, FitResult):
+        return model.net, _host_layers(model.net, model.params)
+    if "vecprop.estimators.training" in sys.modules:  # where there is an estimator it has been imported
+        from vecprop.estimators import MLPClassifier, MLPRegressor
+        from vecprop.estimators.interchange import folded
+
+        if isinstance(model, MLPClassifier | MLPRegressor):
+            net, layers = folded(model, "model")
+            dtype = to_host(model.coefs_[0]).dtype
+            return net, tuple(Layer(W.astype(dtype), b.astype(dtype)) for W, b in layers)
+    raise TypeError(
+        "model must be a Network with params, a FitResult, or a fitted MLPClassifier or MLPRegressor of "
+        f"vecprop.estimators, got {type(model).__module__}.{type(model).__qualname__}"
+    )
+
+
+def _host_layers(net: Network, params: Any) -> Params:
+    checked = check_params(net, params)
+    if checked.stack:
+        raise ValueError(
+            f"params are a stack of {checked.stack[0]} networks, and a module is one: take one of them, of a result "
+            "`result.best` or `result.member(k)`"
+        )
+    return tuple(Layer(to_host(W), to_host(b)) for W, b in checked.params)
+
+
+def _linear(torch: Any, layer: Layer) -> Any:
+    """Return nn.Linear with these parameters; PyTorch's random numbers are not asked for."""
+    n, n_in = layer.W.shape
+    linear = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n, dtype=getattr(torch, str(layer.W.dtype)))
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor(np.ascontiguousarray(layer.W), device="cpu"))
+        linear.bias.copy_(torch.tensor(np.ascontiguousarray(layer.b[:, 0]), device="cpu"))
+    return linear
+
+
+def _module_of(nn: Any, g: Activation, place: str) -> Any:
+    """Return the module of an activation."""
+    makes: dict[type, Callable[[Any], Any]] = {
+        Sigmoid: lambda _: nn.Sigmoid(),
+        Tanh: lambda _: nn.Tanh(),
+        ReLU: lambda _: nn.ReLU(),
+        LeakyReLU: lambda g: nn.LeakyReLU(g.slope),
+        Softmax: lambda _: nn.Softmax(dim=-1),
+        Softplus: lambda _: nn.Softplus(threshold=_EXACT_THRESHOLD),
+        ELU: lambda g: nn.ELU(g.alpha),
+        GELU: lambda _: nn.GELU(approximate="tanh"),
+        SiLU: lambda _: nn.SiLU(),
+    }
+    if type(g) not in makes:
+        known = ", ".join(sorted(cls.name for cls in (*makes, Identity)))  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{place} is {g.name}, which PyTorch has no module for; it has: {known}. An output can be left out: "
+            "logits=True"
+        )
+    return makes[type(g)](g)

@@ -1,0 +1,504 @@
+"""Measure the ladder: the loops over neurons and examples against the vectorized pass, on every backend.
+
+What the clock runs around is one pass over m examples, already checked and already where they are computed with, and
+the wait until the result is there (`Backend.synchronize`):
+
+    forward      A_L (E14)                     `propagation.output`
+    gradients    J, dW_l, db_l (E11, E15)      `propagation.gradients`, which is forward and backward
+
+    per_neuron            for each example, for each neuron, one dot product; never compiled
+    per_example           a Python loop over the examples, each step compiled where the backend compiles
+    per_example_compiled  the loop itself compiled, `backend.scan`; only on a backend that compiles
+    vectorized            all m examples at once
+
+The checks of `Network`'s methods, compiling, drawing the data, moving it and cutting it into columns are not in these
+times; compiling is reported apart. The bare products are the matrix products of the pass, of the same shapes and
+layouts and nothing else; they are timed in turns with the vectorized pass, so that a slow minute slows both.
+
+A loop costs the same for every example. Where all m would take longer than the budget, fewer are measured, the time is
+multiplied up, and the row says so (`measured_m`, `extrapolated`).
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.backend.contract import Backend, add_trees
+from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.selection import get_backend, get_precision
+from vecprop.inspection.benchmark_report import RUNGS, Report, Row, describe_environment, duration, with_speedups
+from vecprop.inspection.plots import group_digits
+from vecprop.nn.array_checks import dtype_name
+from vecprop.nn.network import Network
+from vecprop.propagation import Layer, Params
+from vecprop.rungs import example_forward_per_neuron, example_per_neuron, mean_of_examples
+from vecprop.utils.arguments import check_number, check_positive_integer
+from vecprop.utils.errors import UnknownBackendError, unknown_name
+
+__all__ = [
+    "DTYPES",
+    "NETWORKS",
+    "PASSES",
+    "RUNGS",
+    "SIZES",
+    "Report",
+    "Row",
+    "Workload",
+    "describe_environment",
+    "measure",
+    "measure_cell",
+]
+
+NETWORKS = {
+    "2-4-1": Network((2, 4, 1), hidden="tanh", output="sigmoid"),
+    "784-128-10": Network((784, 128, 10), hidden="tanh", output="softmax"),
+}
+SIZES = (1, 10, 100, 1_000, 10_000, 100_000)
+DTYPES = ("float32", "float64")
+PASSES = ("forward", "gradients")
+
+_LEAST_SAMPLE = 2e-3  # seconds: a sample repeats a short pass until the clock's resolution does not matter
+_MOST_RUNS = 51
+_LEAST_RUNS = 3  # of the vectorized pass, whatever the budget: a median of fewer is none
+
+Call = Callable[[], Any]
+Columns = list[tuple[Array, Array]]
+
+
+# --- what is timed ------------------------------------------------------------------------------------------
+
+
+def _one_example(net: Network, params: Params, x: Array, y: Array, m: Array | float) -> tuple[Array, Params]:
+    """Return what one example of m adds to J and to the gradients (E8)."""
+    return propagation.gradients(net, params, x, y, None, None, m)
+
+
+def _add_example(net: Network, params: Params, total: Any, x: Array, y: Array, m: Array | float) -> Any:
+    """Return total + what one example adds: the step of the loop over the examples (E8)."""
+    return add_trees(total, _one_example(net, params, x, y, m))
+
+
+def _scan_gradients(backend: Backend, net: Network, params: Params, X: Array, Y: Array) -> tuple[Array, Params]:
+    """Return J and the gradients by a loop over the columns that the backend can compile as a whole (E8)."""
+    xp = array_namespace(X)
+    zero = (xp.zeros((), dtype=X.dtype), tuple(Layer(xp.zeros_like(W), xp.zeros_like(b)) for W, b in params))
+    columns = tuple(xp.matrix_transpose(V)[..., None] for V in (X, Y))  # (m, n, 1): one column per step
+    m = float(X.shape[-1])
+    return backend.scan(lambda total, xy: (_add_example(net, params, total, xy[0], xy[1], m), ()), zero, columns)[0]
+
+
+def _scan_forward(backend: Backend, net: Network, params: Params, X: Array) -> Array:
+    """Return A_L (n_L, m) by a loop over the columns that the backend can compile as a whole (E6)."""
+    xp = array_namespace(X)
+    columns = (xp.matrix_transpose(X)[..., None],)
+    _, (A,) = backend.scan(lambda none, x: (none, (propagation.output(net, params, *x),)), (), columns)
+    return xp.matrix_transpose(A[..., 0])
+
+
+def _forward_products(params: Params, A: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return W_l A_{l-1} for l = 1 … L; A = (A_0, …, A_{L-1})."""
+    return tuple(W @ A_in for (W, _), A_in in zip(params, A, strict=True))
+
+
+def _gradient_products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return W_l A_{l-1} and dZ_l A_{l-1}ᵀ for l = 1 … L and W_lᵀ dZ_l for l = 2 … L; dZ = (dZ_1, …, dZ_L)."""
+    xp = array_namespace(A[0])
+    dW = tuple(dZ_l @ xp.matrix_transpose(A_in) for dZ_l, A_in in zip(dZ, A, strict=True))
+    dA = tuple(xp.matrix_transpose(W) @ dZ_l for (W, _), dZ_l in zip(params[1:], dZ[1:], strict=True))
+    return (*_forward_products(params, A), *dW, *dA)
+
+
+def draw_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any, Any]:
+    """Return X (n0, m), standard normal, and Y (n_L, m), valid random targets for the loss, as NumPy arrays.
+
+    >>> X, Y = draw_examples(NETWORKS["784-128-10"], m=3, dtype="float32")
+    >>> X.shape, Y.sum(axis=0).tolist()
+    ((784, 3), [1.0, 1.0, 1.0])
+    """
+    rng = np.random.default_rng(seed)
+    n_out, kind = net.sizes[-1], np.dtype(dtype).type
+    X = rng.standard_normal((net.sizes[0], m), dtype=kind)
+    if net.loss.name == "binary_cross_entropy":
+        return X, (rng.random((n_out, m)) < 0.5).astype(kind)
+    if net.loss.name == "cross_entropy":
+        return X, (np.arange(n_out)[:, None] == rng.integers(n_out, size=m)).astype(kind)
+    return X, rng.standard_normal((n_out, m), dtype=kind)
+
+
+class Workload:
+    """One network and m examples on one backend: it hands out the calls that are timed.
+
+    Run the calls inside `scope()`, which sets the dtype and the precision as `Network`'s methods do.
+
+    Parameters
+    ----------
+    backend : str or Backend
+    net : Network
+    dtype : "float32" or "float64"
+    m : int
+        Examples.
+
+    Examples
+    --------
+    >>> work = Workload("numpy", NETWORKS["2-4-1"], "float64", m=5)
+    >>> with work.scope():
+    ...     J, _ = work.call("gradients", "vectorized")()
+    ...     J_loop, _ = work.call("gradients", "per_example")()
+    >>> bool(abs(J - J_loop) < 1e-15)
+    True
+    """
+
+    def __init__(self, backend: str | Backend, net: Network, dtype: str, m: int) -> None:
+        self.backend = get_backend(backend)
+        self.net, self.dtype, self.m = net, dtype_name(dtype), check_positive_integer(m, "m")
+        self._host = draw_examples(net, m, dtype)
+        self._columns: Columns = []
+        with self.scope():
+            self.params = net.init(seed=0, dtype=dtype, backend=self.backend)
+            self.X, self.Y = (self._on_device(V) for V in self._host)
+
+    def scope(self) -> AbstractContextManager[object]:
+        """Return the context in which the calls are to be run."""
+        return self.backend.scope(self.dtype, get_precision())
+
+    def call(self, pass_name: str, rung: str, m: int | None = None) -> Call:
+        """Return the call that computes one pass on one rung, over the first m examples of a loop, and waits for it.
+
+        The call returns the result: A_L (a list of columns from a Python loop), or (J, gradients).
+        """
+        if rung == "vectorized":
+            return self._program(_CORE[pass_name], (0,), self.net, self.params, *self._data(pass_name))
+        m = self.m if m is None else m
+        if rung == "per_example_compiled":
+            data = [V[:, :m] for V in self._data(pass_name)]
+            loop = _scan_forward if pass_name == "forward" else _scan_gradients
+            return self._program(loop, (0, 1), self.backend, self.net, self.params, *data)
+        loops: dict[tuple[str, str], Callable[[Columns], Any]] = {
+            ("forward", "per_neuron"): self._forward_per_neuron,
+            ("forward", "per_example"): self._forward_per_example,
+            ("gradients", "per_neuron"): self._gradients_per_neuron,
+            ("gradients", "per_example"): partial(self._gradients_per_example, self._on_device(m)),
+        }
+        return self._waiting(loops[pass_name, rung], self._cut(m))
+
+    def products(self, pass_name: str) -> Call:
+        """Return the call that computes the matrix products of a pass over all examples, and nothing else."""
+        A = tuple(propagation.forward(self.net, self.params, self.X)[1][:-1])
+        if pass_name == "forward":
+            return self._program(_forward_products, (), self.params, A)
+        rng = np.random.default_rng(1)
+        kind: Any = np.dtype(self.dtype).type
+        dZ = tuple(self._on_device(rng.standard_normal((n, self.m), dtype=kind)) for n in self.net.sizes[1:])
+        return self._program(_gradient_products, (), self.params, A, dZ)
+
+    def _on_device(self, values: Any) -> Array:
+        return self.backend.asarray(values, self.dtype)
+
+    def _data(self, pass_name: str) -> tuple[Array, ...]:
+        return (self.X,) if pass_name == "forward" else (self.X, self.Y)
+
+    def _cut(self, m: int) -> Columns:
+        """Return the first m examples as pairs of columns (n0, 1), (n_L, 1)."""
+        X, Y = self._host
+        for i in range(len(self._columns), m):
+            self._columns.append((self._on_device(X[:, i : i + 1]), self._on_device(Y[:, i : i + 1])))
+        return self._columns[:m]
+
+    def _program(self, function: Callable[..., Any], static: tuple[int, ...], *arguments: Any) -> Call:
+        """Return a call of one compiled function. What it returns is ready together: waiting for one array is enough.
+
+        A backend that does not compile runs one operation after the other, and every array is waited for.
+        """
+        compiled, together = self.backend.compile(function, static), compiles(self.backend)
+
+        def call() -> Any:
+            result = compiled(*arguments)
+            for leaf in _leaves(result)[-1 if together else 0 :]:
+                self.backend.synchronize(leaf)
+            return result
+
+        return call
+
+    def _waiting(self, loop: Callable[[Columns], Any], columns: Columns) -> Call:
+        def call() -> Any:
+            result = loop(columns)
+            for leaf in _leaves(result):
+                self.backend.synchronize(leaf)
+            return result
+
+        return call
+
+    def _forward_per_neuron(self, columns: Columns) -> list[Array]:
+        xp = self.backend.xp
+        return [example_forward_per_neuron(self.net, xp, self.params, x)[1][-1] for x, _ in columns]
+
+    def _gradients_per_neuron(self, columns: Columns) -> tuple[Array, Params]:
+        return mean_of_examples(example_per_neuron(self.net, self.backend.xp, self.params, x, y) for x, y in columns)
+
+    def _forward_per_example(self, columns: Columns) -> list[Array]:
+        step = self.backend.compile(propagation.output, (0,))
+        return [step(self.net, self.params, x) for x, _ in columns]
+
+    def _gradients_per_example(self, m: Array, columns: Columns) -> tuple[Array, Params]:
+        """Add inside the compiled step: adding outside would cost JAX more than the step itself."""
+        one, add = (self.backend.compile(f, (0,)) for f in (_one_example, _add_example))
+        total = one(self.net, self.params, *columns[0], m)
+        for x, y in columns[1:]:
+            total = add(self.net, self.params, total, x, y, m)
+        return total  # type: ignore[no-any-return]
+
+
+_CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradients": propagation.gradients}
+
+
+def compiles(backend: Backend) -> bool:
+    """Tell whether a backend really compiles, as JAX does; on the others `compile` returns the function itself.
+
+    >>> compiles(get_backend("numpy"))
+    False
+    """
+    return backend.compile(_forward_products) is not _forward_products
+
+
+def _leaves(tree: Any) -> list[Array]:
+    if not isinstance(tree, tuple | list):
+        return [tree]
+    return [leaf for branch in tree for leaf in _leaves(branch)]
+
+
+# --- the clock ----------------------------------------------------------------------------------------------
+
+
+def _clock(call: Call, times: int = 1) -> float:
+    """Return the seconds of one call, the mean over `times` calls in a row."""
+    begin = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - begin) / times
+
+
+def sample(calls: Sequence[Call], budget: float, least_runs: int = 1) -> list[list[float]]:
+    """Return samples of the time of each call, taken in turns: one list of seconds per call, all equally long.
+
+    Each call has been run before, so that nothing is compiled here. A sample is the mean of as many calls in a row as
+    fill 2 ms; there are at least `least_runs` of them, and beyond that as many as fit into the budget (seconds), at
+    most 51.
+    """
+    estimates = [_clock(call) for call in calls]
+    counts = [math.ceil(_LEAST_SAMPLE / max(seconds, 1e-7)) for seconds in estimates]
+    one_round = sum(count * seconds for count, seconds in zip(counts, estimates, strict=True))
+    rounds = min(_MOST_RUNS, max(least_runs, int(budget / one_round)))
+    samples = [estimates] if set(counts) == {1} else []  # a long pass is not run once more than need be
+    while len(samples) < rounds:
+        samples.append([_clock(call, count) for call, count in zip(calls, counts, strict=True)])
+    return [list(column) for column in zip(*samples, strict=True)]
+
+
+@dataclass(frozen=True)
+class Cap:
+    """How much of a loop fits into a budget: `m` examples; `seconds` per example; what compiling the step took."""
+
+    m: int
+    seconds: float
+    compile_seconds: float
+
+
+def cap_loop(work: Workload, pass_name: str, rung: str, budget: float) -> Cap:
+    """Find out how many of the workload's examples a loop passes in `budget` seconds: all, or two digits and zeros.
+
+    Loops of 1, 10, 100, … examples are tried, each after a first run that is not counted, until one takes a tenth of
+    the budget. At least one example is run, whatever it takes.
+    """
+    n, compile_seconds = 1, 0.0
+    while True:
+        call = work.call(pass_name, rung, n)
+        first, seconds = _clock(call), _clock(call)
+        if n == 1:
+            compile_seconds = max(0.0, first - seconds)
+        if n == work.m or seconds > budget / 10:
+            break
+        n = min(10 * n, work.m)
+    return Cap(min(work.m, _two_digits(budget * n / seconds)), seconds / n, compile_seconds)
+
+
+def _two_digits(value: float) -> int:
+    """Round down to two significant digits, at least 1.
+
+    >>> _two_digits(18_963.0), _two_digits(7.9), _two_digits(0.2)
+    (18000, 7, 1)
+    """
+    unit = 10 ** max(0, len(str(int(value))) - 2)
+    return int(max(1, value // unit * unit))
+
+
+class _Timed(NamedTuple):
+    """Samples in seconds of a pass over m examples, what compiling took, and the share of the products."""
+
+    m: int
+    samples: list[float]
+    compile_seconds: float
+    share: float | None
+
+
+def _time_vectorized(work: Workload, pass_name: str, budget: float) -> _Timed:
+    calls = [work.call(pass_name, "vectorized"), work.products(pass_name)]
+    first, _ = [_clock(call) for call in calls]
+    samples, products = sample(calls, budget, _LEAST_RUNS)
+    share = statistics.median(p / s for p, s in zip(products, samples, strict=True))
+    return _Timed(work.m, samples, first - statistics.median(samples), share)
+
+
+def _time_loop(work: Workload, pass_name: str, rung: str, budget: float) -> _Timed:
+    cap = cap_loop(work, pass_name, rung, budget)
+    call = work.call(pass_name, rung, cap.m)
+    if rung != "per_example_compiled":
+        return _Timed(cap.m, sample([call], budget)[0], cap.compile_seconds, None)
+    first = _clock(call)  # the loop is one program for each m, and this compiles it
+    (samples,) = sample([call], budget)
+    return _Timed(cap.m, samples, first - statistics.median(samples), None)
+
+
+def measure_cell(work: Workload, pass_name: str, rung: str, budget: float) -> Row:
+    """Measure one pass of one rung; the speed-up is left for `measure`, which knows the other rows."""
+    with work.scope():
+        if rung == "vectorized":
+            timed = _time_vectorized(work, pass_name, budget)
+        else:
+            timed = _time_loop(work, pass_name, rung, budget)
+    return Row(
+        backend=work.backend.name,
+        network=network_label(work.net),
+        dtype=work.dtype,
+        pass_name=pass_name,
+        rung=rung,
+        m=work.m,
+        seconds=statistics.median(timed.samples) * work.m / timed.m,
+        measured_m=timed.m,
+        extrapolated=timed.m < work.m,
+        runs=len(timed.samples),
+        matmul_share=timed.share,
+        compile_seconds=max(0.0, timed.compile_seconds) if compiles(work.backend) else None,
+    )
+
+
+def measure(
+    backends: Iterable[str | Backend] = ("numpy",),
+    networks: Iterable[str | Network] = tuple(NETWORKS.values()),
+    sizes: Iterable[int] = SIZES,
+    dtypes: Iterable[str] = DTYPES,
+    passes: Iterable[str] = PASSES,
+    rungs: Iterable[str] = RUNGS,
+    budget: float = 2.0,
+    report: Callable[[str], object] | None = None,
+) -> "Report":
+    """Measure every combination of the arguments.
+
+    Parameters
+    ----------
+    backends : names, or Backends, each usable
+    networks : names in `NETWORKS`, or Networks
+    sizes : numbers of examples
+    dtypes : "float32", "float64"
+    passes : "forward", "gradients"
+    rungs : "per_neuron", "per_example", "per_example_compiled", "vectorized"
+        `per_example_compiled` exists only on a backend that compiles, and is left out on the others.
+    budget : float, default 2.0
+        Seconds a cell may take, its first run and its first tries apart. A loop that does not fit is measured on fewer
+        examples and extrapolated; the vectorized pass is run three times even if that takes longer.
+    report : callable, optional
+        Called with one line of text after each cell.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, for an unknown name or a number that is not positive.
+    BackendError
+        For a backend that cannot be used.
+
+    Examples
+    --------
+    >>> result = measure(networks=["2-4-1"], sizes=[100], dtypes=["float32"], passes=["gradients"], budget=0.05)
+    >>> [row.rung for row in result.rows]
+    ['per_neuron', 'per_example', 'vectorized']
+    >>> slow, loop, fast = (row.seconds for row in result.rows)
+    >>> min(slow, loop) > fast
+    True
+    """
+    spaces = [_backend(b) for b in _listed(backends, "backends")]
+    nets = [_network(n) for n in _listed(networks, "networks")]
+    counts = [check_positive_integer(m, "sizes") for m in _listed(sizes, "sizes")]
+    kinds = [dtype_name(d, "dtypes") for d in _listed(dtypes, "dtypes")]
+    names = [_known(p, PASSES, "passes", "pass") for p in _listed(passes, "passes")]
+    steps = [_known(r, RUNGS, "rungs", "rung") for r in _listed(rungs, "rungs")]
+    budget = check_number(budget, "budget", zero=False)
+
+    rows = []
+    for backend, net, dtype, m in product(spaces, nets, kinds, counts):
+        work = Workload(backend, net, dtype, m)
+        for name, rung in product(names, steps):
+            if rung == "per_example_compiled" and not compiles(backend):
+                continue
+            rows.append(measure_cell(work, name, rung, budget))
+            if report is not None:
+                report(_progress(rows[-1]))
+    return Report(with_speedups(rows), describe_environment(spaces))
+
+
+def _progress(row: Row) -> str:
+    capped = f" (measured on {group_digits(row.measured_m)} examples)" if row.extrapolated else ""
+    where = f"{row.backend} {row.network} {row.dtype} {row.pass_name} {row.rung}"
+    return f"{where} m = {group_digits(row.m)}: {duration(row.seconds)}{capped}"
+
+
+# --- arguments ----------------------------------------------------------------------------------------------
+
+
+def _listed(values: Any, argument: str) -> list[Any]:
+    """Return the values of an argument that wants several; a single name would be taken apart into letters."""
+    if isinstance(values, str | Backend | Network) or not isinstance(values, Iterable):
+        raise TypeError(f"{argument} must be a sequence, got {values!r}; for a single one write ({values!r},)")
+    listed = list(values)
+    if not listed:
+        raise ValueError(f"{argument} must not be empty")
+    return listed
+
+
+def _backend(given: Any) -> Backend:
+    try:
+        return get_backend(given)
+    except UnknownBackendError as error:
+        raise UnknownBackendError(f"backends: {error}") from None
+
+
+def _network(given: Any) -> Network:
+    if isinstance(given, Network):
+        return given
+    return NETWORKS[_known(given, tuple(NETWORKS), "networks", "network")]
+
+
+def _known(given: Any, known: tuple[str, ...], argument: str, kind: str) -> str:
+    if given not in known:
+        raise ValueError(f"{argument}: {unknown_name(kind, given, known)}")
+    return str(given)
+
+
+def network_label(net: Network) -> str:
+    """Return the layer sizes as the tables name them.
+
+    >>> network_label(Network((2, 4, 1)))
+    '2-4-1'
+    """
+    return "-".join(map(str, net.sizes))

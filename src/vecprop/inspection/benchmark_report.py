@@ -1,0 +1,290 @@
+"""What a benchmark found: its rows, what they depend on, the table, the JSON, the picture."""
+
+import json
+import math
+import os
+import platform
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from vecprop._version import __version__
+from vecprop.backend.blas import usable_cores
+from vecprop.backend.contract import Backend
+from vecprop.backend.selection import get_precision
+from vecprop.inspection.plots.figures import group_digits, save
+from vecprop.inspection.plots.speed import speedup
+
+RUNGS = ("per_neuron", "per_example", "per_example_compiled", "vectorized")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured cell.
+
+    Attributes
+    ----------
+    backend, network, dtype, pass_name, rung : str
+    m : int
+        Examples in the pass.
+    seconds : float
+        Time of one pass over m examples, the median of `runs` samples.
+    measured_m : int
+        Examples that were in fact looped over.
+    extrapolated : bool
+        Whether measured_m < m, and `seconds` is the measured time multiplied by m / measured_m.
+    runs : int
+    speedup : float or None
+        Time of the loop per example over this time, for the same backend, network, dtype, pass and m; None where that
+        loop was not measured.
+    matmul_share : float or None
+        Time of the bare matrix products over that of the vectorized pass; None for a loop.
+    compile_seconds : float or None
+        What the first call took longer than the later ones, on a backend that compiles; near 0 where the same program
+        had been compiled before.
+    """
+
+    backend: str
+    network: str
+    dtype: str
+    pass_name: str
+    rung: str
+    m: int
+    seconds: float
+    measured_m: int
+    extrapolated: bool
+    runs: int
+    speedup: float | None = None
+    matmul_share: float | None = None
+    compile_seconds: float | None = None
+
+
+def with_speedups(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with their speed-up over the loop per example of the same cell."""
+    loops = {_cell(row): row.seconds for row in rows if row.rung == "per_example"}
+    return [replace(row, speedup=loops[_cell(row)] / row.seconds if _cell(row) in loops else None) for row in rows]
+
+
+def _cell(row: Row) -> tuple[object, ...]:
+    """Return what the rungs of one cell have in common."""
+    return row.backend, row.network, row.dtype, row.pass_name, row.m
+
+
+# Only numbers are copied from the environment; a variable that holds anything else could hold a path.
+_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
+    """Return what a time depends on besides the code: versions, processor, cores, devices, threads, precision.
+
+    No name of a person, a machine or a folder is in it.
+
+    >>> "numpy" in describe_environment()
+    True
+    """
+    about = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "vecprop": __version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}".strip(),
+        "CPU": _processor(),
+        "cores": str(usable_cores()),
+        "BLAS threads": _blas_threads(),
+        "precision": get_precision(),
+    }
+    for backend in backends:
+        for key, value in backend.describe().items():
+            about[key if key == backend.name else f"{backend.name} {key}"] = str(value)
+    return about
+
+
+def _processor() -> str:
+    """Return the processor's own name; Linux keeps it in /proc/cpuinfo, elsewhere Python's answer has to do."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or "unknown"
+
+
+def _blas_threads() -> str:
+    values = {name: os.environ.get(name, "") for name in _THREAD_VARIABLES}
+    given = [f"{name}={value}" for name, value in values.items() if re.fullmatch(r"[\d,]+", value)]
+    return ", ".join(given) or "as the library chooses"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, and on what.
+
+    Attributes
+    ----------
+    rows : list of Row
+    environment : dict of str
+    """
+
+    rows: list[Row]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def find(self, **fields: object) -> Row | None:
+        """Return the first row with these values, as in `report.find(rung="vectorized", m=100)`; None if there is none.
+
+        >>> Report([]).find(m=1) is None
+        True
+        """
+        return next((r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items())), None)
+
+    def table(self) -> str:
+        """Return the times as text, one block per backend, network and dtype, at most 100 characters wide.
+
+        A time with ~ before it was extrapolated; how far, the notes below the block say.
+        """
+        groups: dict[tuple[str, str, str], list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault((row.backend, row.network, row.dtype), []).append(row)
+        blocks = [_block(f"{b}, network {n}, {d}", rows) for (b, n, d), rows in groups.items()]
+        if not blocks:
+            return "nothing was measured"
+        about = (
+            [_wrapped("", (f"{key} {value}" for key, value in self.environment.items()))] if self.environment else []
+        )
+        return "\n\n".join([*blocks, _LEGEND, *about])
+
+    def to_json(self) -> str:
+        """Return everything as JSON; `Report.load` reads it."""
+        content = {"format": _FORMAT, "environment": self.environment, "rows": [asdict(row) for row in self.rows]}
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write bench.json into the folder, which is made if need be, and return the paths written."""
+        path = Path(folder) / "bench.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.to_json(), encoding="utf-8")
+        return [path]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Report":
+        """Read what `save` wrote. Raises ValueError for a file that holds something else."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if content["format"] != _FORMAT:
+                raise ValueError(f"its format is {content['format']!r}, known is {_FORMAT!r}")
+            return cls([Row(**row) for row in content["rows"]], dict(content["environment"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{os.fspath(path)} is no benchmark of vecprop: {error}") from error
+
+    def plot(self, path: str | os.PathLike[str]) -> Path:
+        """Draw the speed-up of the vectorized pass over the loop per example, against m, and return the path.
+
+        Gradients in float32, one line per backend and network; a hollow marker where the loop was extrapolated.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            Where no such speed-up was measured.
+        """
+        return save(speedup(self), Path(path))
+
+
+_FORMAT = "vecprop benchmark 1"
+_LEGEND = (
+    "Times of one pass, medians. speed-up: per example / vectorized.\n"
+    "products: the share of the vectorized time that the bare matrix products take.\n"
+    "compile: the first vectorized call, less a later one."
+)
+
+
+# --- the table ----------------------------------------------------------------------------------------------
+
+_HEADINGS = {
+    "per_neuron": "per neuron",
+    "per_example": "per example",
+    "per_example_compiled": "compiled loop",
+    "vectorized": "vectorized",
+}
+
+
+def _block(title: str, rows: Sequence[Row]) -> str:
+    """Return one table: a line for each pass and m, a column for each rung, then the notes."""
+    rungs = [rung for rung in RUNGS if any(row.rung == rung for row in rows)]
+    compiled = any(row.compile_seconds is not None for row in rows)
+    header = ["pass", "m", *(_HEADINGS[rung] for rung in rungs), "speed-up", "products"]
+    lines = [[*header, "compile"] if compiled else header]
+    for name, m in sorted({(row.pass_name, row.m) for row in rows}):
+        cells = {row.rung: row for row in rows if (row.pass_name, row.m) == (name, m)}
+        lines.append(
+            [name, group_digits(m), *(_time_cell(cells.get(rung)) for rung in rungs), *_rates(cells, compiled)]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    return "\n".join([title, *text, *_notes(rows)])
+
+
+def _time_cell(row: Row | None) -> str:
+    return "" if row is None else ("~" if row.extrapolated else "") + duration(row.seconds)
+
+
+def _rates(cells: dict[str, Row], compiled: bool) -> list[str]:
+    """Return the cells behind the times: speed-up, share of the products and, where there is one, compile time."""
+    row = cells.get("vectorized")
+    if row is None:
+        return [""] * (2 + compiled)
+    loop = cells.get("per_example")
+    mark = "~" if loop is not None and loop.extrapolated else ""
+    speedup = "" if row.speedup is None else f"{mark}{_three_digits(row.speedup)}×"
+    share = "" if row.matmul_share is None else f"{row.matmul_share:.0%}"
+    # Under a millisecond nothing was compiled: what is left is noise.
+    times = ["" if row.compile_seconds is None else duration(row.compile_seconds if row.compile_seconds > 1e-3 else 0)]
+    return [speedup, share, *(times if compiled else [])]
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """Say for every capped loop how many examples were measured."""
+    caps: dict[tuple[str, str], list[str]] = {}
+    for row in sorted(rows, key=lambda row: (row.pass_name, row.m)):
+        if row.extrapolated:
+            note = f"{group_digits(row.measured_m)} for m = {group_digits(row.m)}"
+            caps.setdefault((row.pass_name, _HEADINGS[row.rung]), []).append(note)
+    lines = [_wrapped(f"  {name}, {rung}: ", notes) for (name, rung), notes in caps.items()]
+    return ["~ extrapolated from a loop over fewer examples:", *lines] if lines else []
+
+
+def _wrapped(begin: str, items: Iterable[str]) -> str:
+    """Return the items after one another, broken between items where a line would be longer than 100."""
+    text = begin + ", ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in items)
+    return textwrap.fill(text, width=100, subsequent_indent="    ").replace("\N{NO-BREAK SPACE}", " ")
+
+
+_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+
+
+def duration(seconds: float) -> str:
+    """Return a time with three significant digits and a unit.
+
+    >>> duration(8.689e-4), duration(0.01), duration(1234.5), duration(0.0)
+    ('869 µs', '10.0 ms', '1230 s', '0 s')
+    """
+    if seconds <= 0:
+        return "0 s"
+    rounded = float(f"{seconds:.3g}")
+    unit, size = next(((u, size) for u, size in _UNITS if rounded >= size), _UNITS[-1])
+    return f"{_three_digits(rounded / size)} {unit}"
+
+
+def _three_digits(value: float) -> str:
+    """Return a positive number with three significant digits and no exponent.
+
+    >>> _three_digits(1395.3), _three_digits(0.98765), _three_digits(1.1)
+    ('1400', '0.988', '1.10')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:.{max(0, 2 - math.floor(math.log10(rounded) + 1e-9))}f}"

@@ -1,0 +1,505 @@
+"""The checks of a diagnosis: each looks at the evidence for one thing that goes wrong, and returns a `Finding` or None.
+
+They run in the order of `CHECKS`, causes before effects, and each is told what was found before it.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from vecprop.inspection.diagnosis_evidence import Evidence, Floats
+from vecprop.nn.losses import SquaredError
+
+_WIDTH = 100  # of the text
+
+# Every threshold on a cost is a share of the baseline, the cost of predicting the mean of Y (for classes their shares)
+# whatever X is: so it means the same for every loss and every unit in which Y is measured.
+_LEARNED = 0.9  # a network that has won nine tenths of the baseline has no trouble worth naming in how it learns
+_POOR = 0.3  # one that has won less than three tenths has hardly learned; above it, noise alone may be the reason
+_NOTHING = 0.02  # a network with hidden layers that has won less is where it began, on a plateau or a saddle
+_TOGETHER = 0.98  # correlation of two units that are worth one
+_CONSTANT = 1e-6  # deviation of a unit over its size, below which it is rounding
+_GAP = 0.2  # validation loses a fifth of the baseline more than training: R² 0.99 against 0.79
+_RISE = 0.05  # a twentieth is more than an epoch's chance
+_CHANCE = 2.0  # standard errors: a gap this large comes by chance once in 40 times
+
+_FAINT = 0.01  # a layer whose gradient is 100 times smaller: what one epoch teaches the last, this one learns in 100
+_FLAT = 0.05  # of the steepest slope: tanh beyond |z| = 2.2, sigmoid beyond 4.4
+_NEARLY_ALL = 0.95  # of the examples; units that are flat on fewer still learn from the others
+_MANY_FLAT = 0.5  # of a layer's units: trained networks have some units that have made up their mind
+_MANY_DEAD = 0.2  # of a layer's units: some die in healthy runs, a fifth is a loss of capacity
+_HALF_DEAD = 0.5  # of a layer's units, where the network has learned all the same: wide networks do without a third
+
+_LARGE = 10.0  # root mean square of a feature: with it alone z is near 10, where tanh and sigmoid are flat (E28)
+_LARGE_ALL = 5.0  # of all features: the deviation of z under Xavier's weights (E29); tanh′ is 0.0002 there
+_SMALL = 0.3  # the largest |x|: a layer sees less than a third of what its initialization is made for
+_APART = 100.0  # range of one feature over that of another: the weights of the smaller learn 100² times slower
+_OFFSET = 10.0  # distance from 0 over half the range: the offset is all that a unit sees of the feature
+_LARGE_TARGET, _SMALL_TARGET = 30.0, 0.01  # an initial output is near 1 in size
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    name : str
+        One of those listed at `diagnose`.
+    message : str
+        What is wrong, with the numbers that show it.
+    numbers : dict
+        These numbers.
+    advice : str
+        What to change, the most promising first.
+    """
+
+    name: str
+    message: str
+    numbers: dict[str, Any]
+    advice: str
+
+    def __str__(self) -> str:
+        text = textwrap.fill(f"{self.name}: {self.message}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
+        indent = " " * 6
+        return f"{text}\n" + textwrap.fill(f"→ {self.advice}", _WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+# --- the data -----------------------------------------------------------------------------------------------
+
+
+def _unscaled_inputs(e: Evidence, _: set[str]) -> Finding | None:
+    """Find features far from mean 0 and deviation 1, unless training itself scaled them (E35).
+
+    Constant features are left out, and the range rather than the deviation tells how large a feature is: a pixel that
+    is seldom on has a small deviation and does no harm.
+    """
+    if e.training is None or e.standardized:
+        return None
+    X = e.training.X
+    low, high = X.min(axis=1), X.max(axis=1)
+    varying = np.flatnonzero(high > low)
+    if not len(varying):
+        return None
+    X, middle, half = X[varying], (high + low)[varying] / 2, (high - low)[varying] / 2
+    size = np.sqrt((X**2).mean(axis=1))
+    offset = np.abs(middle) / half
+    all_sizes = float(np.sqrt((size**2).mean()))
+    numbers = {
+        "size of the inputs": all_sizes,
+        "largest feature": float(size.max()),
+        "largest |x|": float(np.abs(X).max()),
+        "range, largest / smallest": float(half.max() / half.min()),
+        "offset / half the range": float(offset.max()),
+    }
+    e.numbers["size of the inputs (root mean square)"] = all_sizes
+    k, j, n = (int(varying[f(a)]) for f, a in ((np.argmax, size), (np.argmax, offset), (np.argmin, half)))
+    wrong = []
+    if numbers["largest feature"] > _LARGE or all_sizes > _LARGE_ALL:
+        wrong.append(f"feature {k} has the root mean square {size.max():.3g} (all of them {all_sizes:.3g})")
+    if numbers["largest |x|"] < _SMALL:
+        wrong.append(f"no |x| is larger than {numbers['largest |x|']:.2g}")
+    if numbers["range, largest / smallest"] > _APART:
+        wrong.append(f"the range of feature {n} is {half.max() / half.min():.3g} times smaller than another's")
+    if numbers["offset / half the range"] > _OFFSET:
+        wrong.append(f"feature {j} lies {offset.max():.3g} times half its range away from 0")
+    if not wrong:
+        return None
+    message = f"the inputs are not scaled: {'; '.join(wrong)}. Mean 0 and deviation 1 are good (E35)."
+    return Finding("unscaled_inputs", message, numbers, "standardize=True; then choose the learning rate anew.")
+
+
+def _unscaled_targets(e: Evidence, _: set[str]) -> Finding | None:
+    """Find real targets much larger or smaller than what a network gives at first: the gradients have their scale."""
+    if e.net is None or e.training is None or e.net.output.name != "identity":
+        return None
+    Y = e.training.Y
+    size, deviation = float(np.sqrt((Y**2).mean(axis=1)).max()), float(Y.std(axis=1).max())
+    if size <= _LARGE_TARGET and not 0 < deviation < _SMALL_TARGET:
+        return None
+    return Finding(
+        "unscaled_targets",
+        f"the targets have the root mean square {size:.3g} and the deviation {deviation:.3g}; an untrained network "
+        "gives outputs near 1, and the gradients have the scale of the difference.",
+        {"size of the targets": size, "deviation of the targets": deviation},
+        "train on (Y - mean) / deviation, and scale the outputs back.",
+    )
+
+
+def _different_data(e: Evidence, _: set[str]) -> Finding | None:
+    """Find training and validation sets that come from different distributions (E37).
+
+    By Kolmogorov and Smirnov's test of each row of X and Y. The largest distance between two empirical distribution
+    functions needs no assumption about the data: it sees a difference of means as well as of deviations, and on a row
+    of one-hot Y it is the difference of the shares. The level is 1 in 1000 for all rows together.
+    """
+    if e.training is None or e.validation is None:
+        return None
+    pairs = [*zip(e.training.X, e.validation.X, strict=True), *zip(e.training.Y, e.validation.Y, strict=True)]
+    distances = np.array([_distance(a, b) for a, b in pairs])
+    m, n = e.training.X.shape[1], e.validation.X.shape[1]
+    bound = float(np.sqrt(np.log(2 * len(pairs) / 1e-3) / 2 * (m + n) / (m * n)))
+    worst = int(distances.argmax())
+    e.numbers["training against validation set (distance of distributions)"] = float(distances[worst])
+    if distances[worst] <= bound:
+        return None
+    n_0, (a, b) = len(e.training.X), pairs[worst]
+    row = f"feature {worst}" if worst < n_0 else f"row {worst - n_0} of Y"
+    return Finding(
+        "different_data",
+        f"training and validation set differ more than chance explains, {row} most: mean {a.mean():.3g} and deviation "
+        f"{a.std():.3g} in training, {b.mean():.3g} and {b.std():.3g} in validation; {(distances > bound).sum()} of "
+        f"{len(pairs)} rows differ.",
+        {
+            "row": worst,
+            "distance": float(distances[worst]),
+            "bound": bound,
+            "means": (float(a.mean()), float(b.mean())),
+            "deviations": (float(a.std()), float(b.std())),
+        },
+        "shuffle before splitting, or let fit split (validation=0.2); scale both with the training set's statistics.",
+    )
+
+
+def _distance(a: Floats, b: Floats) -> float:
+    """Return the largest distance between the empirical distribution functions of two samples.
+
+    >>> _distance(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
+    0.5
+    """
+    places = np.concatenate([a, b])
+    shares = (np.searchsorted(np.sort(s), places, side="right") / len(s) for s in (a, b))
+    return float(np.abs(next(shares) - next(shares)).max())
+
+
+# --- units and gradients ------------------------------------------------------------------------------------
+
+
+def _identical_units(e: Evidence, _: set[str]) -> Finding | None:
+    """Find a hidden layer whose units all compute the same, as they do for ever after zero initialization (E27)."""
+    for l, (W, b) in enumerate(e.layers[:-1], start=1):
+        rows = np.concatenate([W, b], axis=1)
+        difference, largest = float((rows.max(axis=0) - rows.min(axis=0)).max()), float(np.abs(rows).max())
+        if len(W) > 1 and difference <= 1e-4 * largest:
+            return Finding(
+                "identical_units",
+                f"the {len(W)} units of layer {l} are all alike (their weights differ by {difference:.1g} at most), so "
+                "they get the same gradient and never part: the layer is worth one unit (E27).",
+                {"layer": l, "units": len(W), "largest difference": difference, "largest weight": largest},
+                'start from random weights: init="auto".',
+            )
+    return None
+
+
+def _saturated_units(e: Evidence, found: set[str]) -> Finding | None:
+    """Find sigmoid and tanh units in the flat part on nearly all examples (E28): dZ = dA ∘ g′(Z) is then nearly 0.
+
+    Not of a network that has learned well: its units may be sure because they are right. Not of the layer that sees
+    inputs out of scale either: these are the reason.
+    """
+    if e.net is None or e.training is None:
+        return None
+    shares = {}
+    first = 2 if "unscaled_inputs" in found else 1
+    for l, g in enumerate(e.net.activations[first - 1 :], start=first):
+        steepest = {"tanh": 1.0, "sigmoid": 0.25}.get(g.name)
+        passes_slope = l < len(e.net.activations) or isinstance(e.net.loss, SquaredError)
+        if steepest is not None and passes_slope:
+            slope = g.derivative(np, e.training.Z[l], e.training.A[l])
+            shares[l] = float(((slope < _FLAT * steepest).mean(axis=1) >= _NEARLY_ALL).mean())
+    if not shares:
+        return None
+    worst = max(shares, key=lambda l: shares[l])
+    e.numbers["saturated units, largest share of a layer"] = shares[worst]
+    if shares[worst] < _MANY_FLAT or e.learned > _LEARNED:
+        return None
+    size = float(np.median(np.abs(e.training.Z[worst])))
+    cause = "scale the inputs (standardize=True)" if worst == 1 else "a lower learning rate"
+    return Finding(
+        "saturated_units",
+        f"{shares[worst]:.0%} of the {e.net.activations[worst - 1].name} units of layer {worst} are in the flat part "
+        f"on nearly all examples (half of all |z| are above {size:.3g}), so hardly any gradient passes them (E28).",
+        {"layer": worst, "share": shares[worst], "shares": shares, "median |z|": size},
+        f'{cause}; smaller initial weights (init="auto"); batch_norm=True; L2 (l2=…); or hidden="relu".',
+    )
+
+
+def _dead_relu(e: Evidence, _: set[str]) -> Finding | None:
+    """Find ReLU units that are 0 on every example: their slope is 0 too, and they never come back (E19)."""
+    if e.net is None or e.training is None:
+        return None
+    shares = {
+        l: float((e.training.A[l] <= 0).all(axis=1).mean())
+        for l, g in enumerate(e.net.activations, start=1)
+        if g.name == "relu"
+    }
+    if not shares:
+        return None
+    worst = max(shares, key=lambda l: shares[l])
+    e.numbers["dead ReLU units, largest share of a layer"] = shares[worst]
+    if shares[worst] < (_HALF_DEAD if e.learned > _LEARNED else _MANY_DEAD):
+        return None
+    m = e.training.X.shape[1]
+    return Finding(
+        "dead_relu",
+        f"{shares[worst]:.0%} of the ReLU units of layer {worst} are 0 on all of {m} examples: no gradient reaches "
+        "them, and they never come back (E19).",
+        {"layer": worst, "share": shares[worst], "shares": shares},
+        'a lower learning rate; init="he"; scale the inputs (standardize=True); hidden="leaky_relu" or "elu", or '
+        "batch_norm=True.",
+    )
+
+
+def _signals(e: Evidence) -> Floats | None:
+    """Return how much of the gradient arrives at each layer, relative to the last, over the last quarter of the run.
+
+    ‖dW_l‖ itself (E36) grows with the width of the layer before, since dW_l = (1/m) dZ_l A_{l-1}ᵀ has a column for
+    each of its units; ‖dW_l‖ / ‖W_l‖ falls with the width, since ‖W_l‖² is near n_l under every initialization of
+    E29. Divided by the size of a column of A_{l-1} what is left is the size of dZ_l: the quantity on which each layer
+    puts a factor W_lᵀ and a factor g′ (E15), and which He's and Xavier's weights keep the same whatever the widths.
+    """
+    late = e.norms[-max(1, len(e.norms) // 4) :]
+    if len(e.layers) < 2 or not len(late):
+        return None
+    if e.training is None:
+        inputs = np.sqrt(np.array(e.sizes[:-1], dtype=np.float64))
+    else:
+        inputs = np.array([np.sqrt((a**2).sum(axis=0).mean()) for a in e.training.A[:-1]])
+        inputs[0] = np.sqrt(e.sizes[0]) if e.standardized else inputs[0]
+    tiny = np.finfo(np.float64).tiny
+    signals = np.exp(np.log(np.maximum(late, tiny)).mean(axis=0)) / np.maximum(inputs, tiny)
+    if not np.isfinite(signals).all() or late[:, -1].max() == 0:
+        return None
+    return np.asarray(signals / signals[-1], dtype=np.float64)
+
+
+# What keeps a gradient from the layers below: a vanishing one is then its effect. Inputs out of scale saturate layer 1.
+_NO_SLOPE = {"unscaled_inputs", "identical_units", "saturated_units", "dead_relu"}
+
+
+def _vanishing_gradients(e: Evidence, found: set[str]) -> Finding | None:
+    """Find a hidden layer that gets less than a hundredth of what the last gets (E36), for no reason found already."""
+    signals = _signals(e)
+    if signals is None:
+        return None
+    worst = int(signals[:-1].argmin())
+    e.numbers["gradient of the weakest layer / of the last"] = float(signals[worst])
+    if signals[worst] >= _FAINT or found & _NO_SLOPE:
+        return None
+    norm = float(e.norms[-1, worst])
+    part = f"only {signals[worst]:.1g}" if norm > 0 else "nothing"
+    return Finding(
+        "vanishing_gradients",
+        f"of the gradient that the last layer gets, {part} arrives at layer {worst + 1} (its norm is {norm:.1g} at the "
+        "end), so it hardly learns.",
+        {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
+        'hidden="relu" with init="he" (E29); batch_norm=True (E34); fewer layers.',
+    )
+
+
+def _exploding_gradients(e: Evidence, found: set[str]) -> Finding | None:
+    """Find a hidden layer that gets more than a hundred times what the last gets: E36 the other way round."""
+    signals = _signals(e)
+    if signals is None or found & {"identical_units"}:
+        return None
+    worst = int(signals[:-1].argmax())
+    e.numbers["gradient of the strongest layer / of the last"] = float(signals[worst])
+    if signals[worst] <= 1 / _FAINT:
+        return None
+    norm = float(e.norms[-1, worst])
+    return Finding(
+        "exploding_gradients",
+        f"the gradient grows on its way back: layer {worst + 1} gets {signals[worst]:.2g} times what the last layer "
+        f"gets (its norm is {norm:.2g} at the end), so no learning rate fits both.",
+        {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
+        'smaller initial weights (init="auto", E29); clip_norm=1.0; batch_norm=True; fewer layers.',
+    )
+
+
+# --- the course of the cost ---------------------------------------------------------------------------------
+
+
+def _learning_rate_too_high(e: Evidence, found: set[str]) -> Finding | None:
+    """Find a cost that swings from epoch to epoch by a twentieth of the baseline, or is above where it began.
+
+    By the median over the second half of the run: a single jump that training recovers from is none. Where inputs or
+    targets are out of scale they decide which learning rate is too high, and it is to be chosen anew.
+    """
+    costs = e.costs
+    explained = found & {"divergence", "unscaled_inputs", "unscaled_targets"}
+    if explained or len(costs) < 6:  # fewer changes have no median to speak of
+        return None
+    scale = e.baseline if np.isfinite(e.baseline) else float(np.abs(costs[0])) or 1.0
+    changes = np.diff(costs[len(costs) // 2 - 1 :])
+    swing, rising = float(np.median(np.abs(changes))) / scale, float((changes > 0).mean())
+    end = float(costs[-max(1, len(costs) // 4) :].mean())
+    rise = (end - costs[0]) / scale
+    e.numbers["change of the cost from epoch to epoch / baseline"] = swing
+    above = not end <= e.baseline  # also where the baseline is unknown
+    if swing > _RISE and rising > 0.2:
+        what = f"the cost swings by {swing:.0%} of the baseline from epoch to epoch, and rises in {rising:.0%} of them"
+    elif rise > _RISE and above:
+        what = f"the cost was {costs[0]:.3g} in the first epoch and is {end:.3g} at the end"
+    else:
+        return None
+    numbers = {"swing": swing, "rising epochs": rising, "first cost": float(costs[0]), "last cost": end}
+    return Finding(
+        "learning_rate_too_high",
+        f"{what}: the steps are too long.",
+        numbers | {"learning rate": e.rate},
+        f"lower the learning rate{_now(e)} by a factor of 3 to 10, or let a schedule lower it; larger batches; scale "
+        "the inputs (standardize=True).",
+    )
+
+
+def _now(e: Evidence) -> str:
+    """Return the largest learning rate of the run in brackets, where one is known."""
+    return f" (now {e.rate:.3g})" if np.isfinite(e.rate) else ""
+
+
+# What keeps a cost high for a reason of its own: with one of these neither the number of epochs nor the size of the
+# network is to blame.
+_OBSTACLES = {
+    "divergence",
+    "unscaled_inputs",
+    "unscaled_targets",
+    "identical_units",
+    "saturated_units",
+    "dead_relu",
+    "vanishing_gradients",
+    "exploding_gradients",
+    "learning_rate_too_high",
+}
+
+
+def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
+    """Find a cost that has not come to rest, of the training set and of the validation set if there is one."""
+    costs = e.costs if "different_data" in found else e.watched
+    if len(costs) < 3 or e.stopped in ("patience", "converged") or found & _OBSTACLES:
+        return None
+    fall, falls = _fall(costs)
+    end = float(costs[-1])
+    e.numbers["fall of the cost in the last third / cost"] = fall / end
+    if not (falls and _fall(e.costs)[1]) or e.learned > _LEARNED:
+        return None
+    begun = _has_only_begun(costs)
+    rate = f"a learning rate 10 times larger{_now(e)}"
+    return Finding(
+        "still_falling",
+        f"the cost {'barely falls' if begun else 'is still falling'}: from {costs[0]:.4g} to {end:.4g} in {len(costs)} "
+        f"epochs, and by {fall:.2g} from the second to the last third of them.",
+        {"first cost": float(costs[0]), "last cost": end, "fall": fall, "learning rate": e.rate},
+        f"{rate}, or Adam; then more epochs." if begun else f"more epochs; {rate}, or Adam.",
+    )
+
+
+def _fall(costs: Floats) -> tuple[float, bool]:
+    """Return by how much a cost fell from the second to the last third of the epochs, and whether it still falls.
+
+    Each third brings r times the fall of the third before; as many epochs again bring three more. It still falls if
+    these are worth a twentieth of the cost, or if it has only begun to fall, at an even pace (r near 1).
+    """
+    n = len(costs) // 3
+    thirds = (costs[-3 * n : -2 * n], costs[-2 * n : -n], costs[-n:])
+    before, fall = (float(a.mean() - b.mean()) for a, b in pairwise(thirds))
+    noise = float(np.diff(costs[-2 * n :], 2).std() / np.sqrt(6 * n)) if n > 2 else 0.0  # second differences: no trend
+    end = abs(float(costs[-1]))
+    if fall <= max(3 * noise, 1e-5 * end):  # below, rounding in float32 counts
+        return fall, False
+    r = min(fall / before, 1.0) if before > 0 else 1.0
+    even = before > 0 and r > 0.9
+    return fall, fall * (r + r**2 + r**3) > _RISE * end or (even and _has_only_begun(costs))
+
+
+def _has_only_begun(costs: Floats) -> bool:
+    """Return whether a cost fell by less than a tenth in the whole run."""
+    return float(costs[0] - costs[-1]) < 0.1 * abs(float(costs[0]))
+
+
+def _high_bias(e: Evidence, found: set[str]) -> Finding | None:
+    """Find a training set that is not learned (E37), though training came to rest and nothing else is wrong."""
+    if e.training is None or not np.isfinite(e.learned) or len(e.costs) < 3:
+        return None
+    J, learned = e.training.cost, e.learned
+    e.numbers.update({"training cost": J, "baseline, the cost of predicting the mean": e.baseline})
+    if learned >= _POOR or found & (_OBSTACLES | {"still_falling"}):
+        return None
+    stuck = len(e.layers) > 1 and (learned < _NOTHING or any(map(_worth_one_unit, e.training.A[1:-1])))
+    reason, seeds = "the network is too simple for the data, or X tells no more about Y", "other seeds (E38)"
+    steps = ["more units or layers", "another activation", "less regularization (l2, dropout)", seeds, "more features"]
+    if stuck:  # a plateau or a saddle: from other initial weights the same network may learn
+        reason = f"training is stuck, {reason}"
+        steps = [seeds, "a larger learning rate, or Adam", *(step for step in steps if step != seeds)]
+    return Finding(
+        "high_bias",
+        f"the training cost has come to rest at {J:.3g}, where predicting the mean of Y, whatever X is, costs "
+        f"{e.baseline:.3g}: {reason}.",
+        {"training cost": J, "baseline": e.baseline, "learned": learned},
+        f"{'; '.join(steps)}.",
+    )
+
+
+def _worth_one_unit(A: Floats) -> bool:
+    """Tell whether a layer of several units is worth one: they go up and down together, or not at all.
+
+    >>> _worth_one_unit(np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.1], [5.0, 5.0, 5.0]]))
+    True
+    """
+    varying = A[A.std(axis=1) > _CONSTANT * np.abs(A).max(axis=1)]
+    return len(A) > 1 and (len(varying) < 2 or bool(np.abs(np.corrcoef(varying)).min() > _TOGETHER))
+
+
+def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
+    """Find a validation set predicted much worse than the training set (E37), or worse and worse.
+
+    Both costs are of the sample, by the parameters of the result, without penalties and dropout: they compare. Not
+    where the sets differ: then the gap may be theirs.
+    """
+    if e.training is None or e.validation is None or not np.isfinite(e.baseline):
+        return None
+    train, held_out = e.training, e.validation
+    gap = (held_out.cost - train.cost) / e.baseline
+    error = np.sqrt(sum(p.losses.var() / len(p.losses) for p in (train, held_out))) / e.baseline
+    lowest = float(np.nanmin(e.watched)) if len(e.watched) else float("nan")
+    rise = 0.0 if e.keeps_best or not len(e.watched) else float(e.watched[-1] - lowest) / e.baseline
+    e.numbers.update({"validation cost": held_out.cost, "(validation - training cost) / baseline": float(gap)})
+    rising = rise > _RISE and gap > _RISE
+    if not (gap > _GAP or rising) or gap < _CHANCE * error or "different_data" in found:
+        return None
+    epoch = int(np.nanargmin(e.watched)) + 1 if len(e.watched) else 0
+    since = f", and has risen from {lowest:.3g} since epoch {epoch}" if rising else ""
+    return Finding(
+        "high_variance",
+        f"the validation cost is {held_out.cost:.3g}, the training cost {train.cost:.3g}{since} (predicting the mean "
+        f"costs {e.baseline:.3g}): the network has learned what is special about its training examples.",
+        {
+            "training cost": train.cost,
+            "validation cost": held_out.cost,
+            "gap": float(gap),
+            "rise": rise,
+            "epoch": epoch,
+        },
+        f"{'' if e.keeps_best else 'early stopping (patience=…); '}l2=…; dropout=…; more examples; fewer units.",
+    )
+
+
+CHECKS: tuple[Callable[[Evidence, set[str]], Finding | None], ...] = (
+    _unscaled_inputs,
+    _unscaled_targets,
+    _different_data,
+    _identical_units,
+    _saturated_units,
+    _dead_relu,
+    _vanishing_gradients,
+    _exploding_gradients,
+    _learning_rate_too_high,
+    _still_falling,
+    _high_bias,
+    _high_variance,
+)

@@ -1,0 +1,216 @@
+"""`explain`: the forward and the backward pass of a network step by step, with shapes, reasons and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vecprop.backend.namespaces import Array, is_array
+from vecprop.inspection.explanation.markdown import as_text, render
+from vecprop.inspection.explanation.mistakes import find_mistakes
+from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params, numeric_error
+from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Operation, Step
+from vecprop.inspection.explanation.passes import Passes
+from vecprop.nn.array_checks import check_examples, check_finite_params, check_l2, check_params
+from vecprop.nn.network import Network
+from vecprop.utils.arguments import check_flag, check_positive_integer
+from vecprop.utils.random_streams import check_seed
+
+__all__ = ["Explanation", "Given", "Mistake", "Operation", "Step", "explain"]
+
+_FEWEST_EXAMPLES = 3
+_LARGEST_SHOWN = 6  # rows or columns of a matrix whose numbers are shown unless asked for
+_MOST_LAYERS_SHOWN = 4
+_MOST_NUMBERS = 10**7  # of all quantities: the mistakes are tried on arrays of these sizes
+
+
+class Explanation(Contents):
+    """The passes of one network step by step; printing it shows the text, a notebook shows it as Markdown.
+
+    Attributes
+    ----------
+    network : Network
+    m : int
+        The number of examples.
+    l2 : float
+        λ of E32.
+    given : tuple of Given
+        X, Y and the parameters.
+    steps : tuple of Step
+        In the order in which they are computed; `explanation["dW1"]` is one of them.
+    mistakes : tuple of Mistake
+    cost : float or None
+        J, where numbers are shown.
+    check : dict
+        Where numbers are shown: "difference", the largest one between the gradients of the steps, computed again with
+        their own products, and `Network.gradients`; "numeric", the largest relative error of `check_gradients`.
+    """
+
+    def __str__(self) -> str:
+        """Return the Markdown as text 80 columns wide where `rich` is installed, else as it is."""
+        try:
+            return as_text(self)
+        except ImportError:
+            return self.to_markdown()
+
+    def __rich__(self) -> Any:
+        """Return what rich prints for it."""
+        from rich.markdown import Markdown
+
+        return Markdown(self.to_markdown())
+
+    def to_markdown(self) -> str:
+        """Return the explanation as Markdown, for a notebook or a page."""
+        return render(self)
+
+    _repr_markdown_ = to_markdown  # what IPython and Jupyter ask for
+
+
+def explain(
+    net_or_sizes: Network | Sequence[int],
+    m: int | None = None,
+    *,
+    params: Iterable[tuple[Array, Array]] | None = None,
+    X: Array | None = None,
+    Y: Array | None = None,
+    l2: float = 0.0,
+    numbers: bool | str = "auto",
+    seed: int = 0,
+) -> Explanation:
+    """Explain the forward and the backward pass of a network: formula, shapes, kind and reason of every step (E9-E25).
+
+    Every number is one that the library computes. The common mistakes at the end were tried with NumPy on arrays of
+    these shapes; what does no harm with them is left out.
+
+    Parameters
+    ----------
+    net_or_sizes : Network or sequence of int
+        Sizes (n0, n1, …, nL) stand for `Network(sizes)`: tanh in the hidden layers, a sigmoid output.
+    m : int, optional
+        The number of examples. Unless given that of X, else the least from 3 on that is no layer's size, so that no
+        two sizes agree by accident.
+    params, X, Y : optional
+        As for `Network.gradients`, of one network. What is not given is drawn from the seed, with one decimal.
+    l2 : float, default 0
+        λ of E32.
+    numbers : "auto" (default), True or False
+        Whether to show the numbers; "auto" does for layers and m of at most 6, at most 4 layers.
+    seed : int, default 0
+        Of what is drawn.
+
+    Returns
+    -------
+    Explanation
+        Print it; `to_markdown()` and `to_dict()` give it in other forms, `explanation["dW1"]` one step, `program`
+        all steps as NumPy code.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    >>> import vecprop as vp
+    >>> explanation = vp.explain((3, 4, 1), m=100)
+    >>> step = explanation["dW2"]
+    >>> step.formula, step.code, step.kind
+    ('dW2 = (1/m) dZ2 A1ᵀ', 'dW2 = dZ2 @ A1.T / m', 'matrix product')
+    >>> [operation.shapes for operation in step.operations]
+    ['(1, 100) @ (100, 4) -> (1, 4)', '(1, 4) / m -> (1, 4)']
+
+    With numbers, those of the worked example of the equations:
+
+    >>> import numpy as np
+    >>> net = vp.Network((2, 2, 1), hidden="relu", output="identity")
+    >>> params = [(np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([[-1.0], [1.0]])),
+    ...           (np.array([[2.0, -1.0]]), np.array([[1.0]]))]
+    >>> X, Y = np.array([[1.0, 3.0], [2.0, -1.0]]), np.array([[1.0, 2.0]])
+    >>> explanation = vp.explain(net, params=params, X=X, Y=Y)
+    >>> explanation["dW2"].example
+    'dW2[0, 0] = ((-4)·0 + 2·3) / 2 = 3'
+    >>> explanation["dW1"].value.tolist()
+    [[6.0, -2.0], [-1.0, 5.0]]
+    """
+    net = _network_of(net_or_sizes)
+    m = _check_m(net, m, X, Y)
+    if not isinstance(numbers, str):
+        show = check_flag(numbers, "numbers")
+    elif numbers == "auto":
+        show = max(*net.sizes, m) <= _LARGEST_SHOWN and len(net.sizes) <= _MOST_LAYERS_SHOWN + 1
+    else:
+        raise ValueError(f'numbers must be True, False or "auto", got {numbers!r}')
+    if m * net.numbers_per_example + net.parameter_count > _MOST_NUMBERS:
+        raise ValueError(
+            f"m, net_or_sizes: {net} with m = {m} has more than {_MOST_NUMBERS:,} numbers, on which the mistakes would "
+            "be tried; explain it with a smaller m, every step is the same"
+        )
+    check_l2(l2)
+    arrays, J, check = _computed(net, params, X, Y, m, float(l2), check_seed(seed), show)
+    passes = Passes(net, m, float(l2), arrays if show else {})
+    steps = (*passes.forward(), *passes.cost(), *passes.backward())
+    mistakes = tuple(find_mistakes(net, arrays | {"m": m}))
+    return Explanation(net, m, float(l2), tuple(passes.given()), steps, mistakes, J if show else None, check)
+
+
+def _network_of(given: Network | Sequence[int]) -> Network:
+    """Return the network, or one of these sizes."""
+    if isinstance(given, Network):
+        return given
+    try:
+        return Network(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"net_or_sizes must be a Network or sizes: {error}") from None
+
+
+def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:
+    """Return the number of examples, from m, X and Y as far as they are given."""
+    if (X is None) != (Y is None):
+        raise ValueError(f"X and Y must be given together, got {'Y' if X is None else 'X'} alone")
+    if X is None:
+        if m is None:
+            return next(k for k in range(_FEWEST_EXAMPLES, len(net.sizes) + 4) if k not in net.sizes)
+        return check_positive_integer(m, "m")
+    found = int(X.shape[-1]) if is_array(X) and X.ndim else None
+    if m is not None and found is not None and check_positive_integer(m, "m") != found:
+        raise ValueError(f"m must be the number of columns of X, {found}, or left out; got {m}")
+    return 1 if found is None else found
+
+
+def _computed(
+    net: Network, params: Any, X: Any, Y: Any, m: int, l2: float, seed: int, show: bool
+) -> tuple[dict[str, Any], float, dict[str, float]]:
+    """Return every quantity by its name, J, and the checks of the gradients where numbers are shown."""
+    given = draw_params(net, seed) if params is None else params
+    checked = check_params(net, given)
+    if checked.stack:
+        raise ValueError(f"params must be one network, got a stack {checked.stack}; explain its members one by one")
+    check_finite_params(checked)
+    if X is None:
+        X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
+    elif params is None:  # where the data are
+        checked = check_params(net, _beside(checked.params, X))
+    with checked.backend.scope(checked.dtype, "highest"):
+        X, Y, _ = check_examples(net, checked, X, Y)
+    if X.ndim > 2 or Y.ndim > 2:
+        raise ValueError(f"X and Y must be matrices, got shapes {tuple(X.shape)} and {tuple(Y.shape)}")
+    arrays, J, difference = compute(net, checked, X, Y, l2)
+    check: dict[str, float] = {}
+    if show:
+        check["difference"] = difference
+        error = numeric_error(net, checked.params, X, Y, l2)
+        check |= {} if error is None else {"numeric": error}
+    return arrays, J, check
+
+
+def _beside(params: Any, X: Any) -> Any:
+    """Return drawn parameters as arrays of the library of X."""
+    from vecprop.backend.namespaces import array_namespace
+    from vecprop.backend.selection import backend_for
+
+    if not is_array(X):
+        return params  # the check of X says what is wrong
+    backend = backend_for(array_namespace(X))
+    return tuple(tuple(backend.asarray(np.asarray(a), "float64") for a in layer) for layer in params)

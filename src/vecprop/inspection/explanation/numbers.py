@@ -1,0 +1,126 @@
+"""The numbers of an explanation: small data with one decimal, and everything the library computes from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.backend.selection import get_precision
+from vecprop.inspection.explanation import loss_texts
+from vecprop.inspection.gradient_check import check_gradients
+from vecprop.nn.activations import Identity
+from vecprop.propagation import Layer, Params
+from vecprop.utils.random_streams import EXPLANATION, generator
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecprop.nn.array_checks import Checked
+    from vecprop.nn.network import Network
+
+_MOST_CHECKED = 1000  # parameters: beyond, the numeric check takes longer than the explanation is read
+
+
+def draw_params(net: Network, seed: int) -> Params:
+    """Return parameters in float64 with one decimal, the biases too, so that a pencil can follow.
+
+    The weights are those of `net.init(seed)`, rounded, and 0.1 where nothing would be left.
+    """
+    random = generator(seed, EXPLANATION)
+    tenths = np.array([k / 10 for k in range(-5, 6) if k])
+    layers = []
+    for W, b in net.init(seed, dtype="float64", backend="numpy"):
+        weights = np.where(np.abs(W) < 0.05, np.copysign(0.1, W), np.round(W, 1))
+        biases = random.choice(tenths, b.shape, replace=b.size > len(tenths))  # as different as they can be
+        layers.append(Layer(weights, biases))
+    return tuple(layers)
+
+
+def draw_examples(net: Network, m: int, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return X with one decimal and targets that the loss is defined for, as NumPy arrays in float64."""
+    random = generator(seed, EXPLANATION, 1)
+    n_in, n_out = net.sizes[0], net.sizes[-1]
+    X = np.round(random.uniform(-2, 2, (n_in, m)), 1)
+    if net.loss.name == "binary_cross_entropy":
+        return X, (np.arange(n_out)[:, None] + random.permutation(m) % 2) % 2 * 1.0
+    if net.loss.name == "cross_entropy":
+        return X, np.eye(n_out)[:, random.permutation(m) % n_out]
+    if net.loss.name == "poisson":
+        return X, random.integers(0, 4, (n_out, m)) * 1.0
+    return X, np.round(random.uniform(-2, 2, (n_out, m)), 1)
+
+
+def compute(
+    net: Network, checked: Checked, X: Any, Y: Any, l2: float
+) -> tuple[dict[str, npt.NDArray[np.float64]], float, float]:
+    """Return every quantity of the passes by its name, J, and the largest difference from `Network.gradients`.
+
+    Z, A, dA and dZ come from the functions that the core's passes are made of, dW and db from `net.gradients`; the
+    difference is between those and the products of the quantities shown.
+    """
+    params, xp = checked.params, checked.xp
+    J, grads = net.gradients(params, X, Y, l2=l2)
+    with checked.backend.scope(checked.dtype, get_precision()):
+        Z, A = propagation.forward(net, params, X)
+        found = {"X": X, "Y": Y, "J": J} | _of_the_loss(net, xp, A[-1], Y)
+        dZ, difference = net.loss.dZ(xp, net.output, Z[-1], A[-1], Y), 0.0
+        for l in range(len(params), 0, -1):
+            (W, b), (dW, db) = params[l - 1], grads[l - 1]
+            found |= {f"W{l}": W, f"b{l}": b, f"Z{l}": Z[l], f"A{l}": A[l], f"dZ{l}": dZ, f"dW{l}": dW, f"db{l}": db}
+            m = X.shape[-1]
+            shown = (dZ @ xp.matrix_transpose(A[l - 1]) / m + l2 / m * W, xp.sum(dZ, axis=-1, keepdims=True) / m)
+            difference = max(difference, *(float(xp.max(xp.abs(a - g))) for a, g in zip(shown, (dW, db), strict=True)))
+            if l > 1:
+                found[f"dA{l - 1}"] = xp.matrix_transpose(W) @ dZ
+                dZ = net.activations[l - 2].backward(xp, found[f"dA{l - 1}"], Z[l - 1], A[l - 1])
+    to_numpy = checked.backend.to_numpy
+    return {name: np.asarray(to_numpy(value), dtype=np.float64) for name, value in found.items()}, float(J), difference
+
+
+def _of_the_loss(net: Network, xp: Any, A: Any, Y: Any) -> dict[str, Any]:
+    """Return dA_L, and the smoothed targets where there are some."""
+    smoothing = getattr(net.loss, "smoothing", 0.0)
+    classes = 2 if net.loss.name == "binary_cross_entropy" else net.sizes[-1]
+    smoothed = {"Ys": (1 - smoothing) * Y + smoothing / classes} if smoothing else {}
+    if loss_texts.matches(net):
+        return smoothed
+    # The derivative with respect to Z of an output that does nothing is the one with respect to A
+    return smoothed | {f"dA{len(net.sizes) - 1}": net.loss.dZ(xp, Identity(), A, A, Y)}
+
+
+def numeric_error(net: Network, params: Params, X: Any, Y: Any, l2: float) -> float | None:
+    """Return the largest relative error of the gradients by a numeric check (E40); None for a large network."""
+    if net.parameter_count > _MOST_CHECKED:
+        return None
+    return max(check_gradients(net, params, X, Y, l2=l2).values())
+
+
+def worked_product(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> str:
+    """Return entry [0, 0] of a matrix product written out.
+
+    >>> worked_product(np.array([[1.0, -2.0]]), np.array([[3.0], [0.5]]))
+    '1·3 + (-2)·0.5'
+    """
+    return " + ".join(f"{number(a)}·{number(b)}" for a, b in zip(left[0], right[:, 0], strict=True))
+
+
+def plain(value: float) -> str:
+    """Return a number with at most 4 decimals.
+
+    >>> plain(0.5), plain(-0.123456), plain(-1e-9)
+    ('0.5', '-0.1235', '0')
+    """
+    text = f"{value:.4f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def number(value: float) -> str:
+    """Return a number as one writes it in a product: in parentheses where it is negative.
+
+    >>> number(0.5), number(-0.25)
+    ('0.5', '(-0.25)')
+    """
+    text = plain(value)
+    return f"({text})" if text.startswith("-") else text

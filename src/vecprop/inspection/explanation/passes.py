@@ -1,0 +1,373 @@
+"""The steps of the forward and the backward pass, with the reason for each (E9, E11, E14, E15)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vecprop.inspection.explanation import activation_texts, loss_texts
+from vecprop.inspection.explanation.numbers import number, plain, worked_product
+from vecprop.inspection.explanation.parts import (
+    BROADCAST,
+    ELEMENTWISE,
+    MATRIX_PRODUCT,
+    OVER_EXAMPLES,
+    OVER_ROWS,
+    Given,
+    Operation,
+    Shape,
+    Step,
+    Values,
+)
+from vecprop.inspection.explanation.words import count
+
+if TYPE_CHECKING:
+    from vecprop.nn.network import Network
+
+_MOST_TERMS = 6  # of a sum that is written out
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Writes the steps of one network's passes over m examples; values by name, or none."""
+
+    net: Network
+    m: int
+    l2: float
+    values: Values
+
+    @property
+    def last(self) -> int:
+        """Return L."""
+        return len(self.net.sizes) - 1
+
+    def n(self, l: int) -> int:
+        """Return the units of layer l."""
+        return self.net.sizes[l]
+
+    def a(self, l: int) -> str:
+        """Return the name of A_l: X for layer 0."""
+        return f"A{l}" if l else "X"
+
+    def number_of(self, of_one_hidden_layer: str, of_any: str) -> str:
+        """Return the number of an equation; one hidden layer and one unit have numbers of their own."""
+        if self.last == 1 and of_one_hidden_layer == "E11" and self.net.loss.name == "binary_cross_entropy":
+            return f"E4, {of_any}"  # logistic regression
+        return f"{of_one_hidden_layer}, {of_any}" if self.last == 2 else of_any
+
+    def step(self, name: str, phase: str, layer: int, shape: Shape, **texts: Any) -> Step:
+        """Return a step, with its value if there is one."""
+        return Step(name=name, phase=phase, layer=layer, shape=shape, value=self.values.get(name), **texts)
+
+    # --- forward ----------------------------------------------------------------------------------------------
+
+    def given(self) -> Iterator[Given]:
+        """Yield what the passes start from."""
+        net, m = self.net, self.m
+        meanings = {
+            "X": f"one example per column, {count(self.n(0), 'feature')} each",
+            "Y": f"one example per column, {_targets(net)}",
+        }
+        shapes: dict[str, Shape] = {"X": (self.n(0), m), "Y": (self.n(self.last), m)}
+        for l in range(1, self.last + 1):
+            inputs = count(self.n(l - 1), "input" if l == 1 else f"unit of layer {l - 1}")
+            meanings[f"W{l}"] = f"row j holds the weights into neuron j of layer {l}, from {inputs}"
+            meanings[f"b{l}"] = f"one bias for each neuron of layer {l}, kept as a column"
+            shapes |= {f"W{l}": (self.n(l), self.n(l - 1)), f"b{l}": (self.n(l), 1)}
+        for name, meaning in meanings.items():
+            yield Given(name, shapes[name], meaning, self.values.get(name))
+
+    def forward(self) -> Iterator[Step]:
+        """Yield Z_l and A_l for l = 1 … L."""
+        for l in range(1, self.last + 1):
+            yield self._pre_activation(l)
+            yield self._activation(l)
+
+    def _pre_activation(self, l: int) -> Step:
+        W, b, A, Z, n, n_in, m = f"W{l}", f"b{l}", self.a(l - 1), f"Z{l}", self.n(l), self.n(l - 1), self.m
+        below = count(n_in, "input" if l == 1 else f"unit of layer {l - 1}")
+        example = ""
+        if self.values and n_in <= _MOST_TERMS:
+            v = self.values
+            total, bias = plain(v[Z][0, 0]), number(v[b][0, 0])
+            example = f"{Z}[0, 0] = {worked_product(v[W], v[A])} + {bias} = {total}"
+        return self.step(
+            Z,
+            "forward",
+            l,
+            (n, m),
+            formula=f"{Z} = {W} {A} + {b}",
+            code=f"{Z} = {W} @ {A} + {b}",
+            operations=(
+                Operation(f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}", MATRIX_PRODUCT),
+                Operation(f"{(n, m)} + {(n, 1)} -> {(n, m)}", BROADCAST),
+            ),
+            equation=self.number_of("E9", "E14"),
+            reason=(
+                f"Entry [j, i] of {W} @ {A} is row j of {W} (the weights into neuron j) times column i of {A} "
+                f"(example i), summed over the {below}. The rows of {W} are the neurons already, so no transpose is "
+                f"needed. A bias belongs to a neuron, not to an example: {b} is one column, and NumPy adds it to each "
+                f"of the {count(m, 'column')} (broadcasting)."
+            ),
+            role="Z",
+            example=example,
+        )
+
+    def _activation(self, l: int) -> Step:
+        g, n, m = self.net.activations[l - 1], self.n(l), self.m
+        text = activation_texts.describe(g, l)
+        if g.elementwise:
+            kind = ELEMENTWISE
+            reason = "Each entry for itself: the shape stays as it is."
+        elif g.name == "softmax":
+            kind = OVER_ROWS
+            reason = (
+                f"Each column for itself: its {n} numbers become positive and sum to 1. The maximum is subtracted so "
+                "that nothing overflows; it does not change the result."
+            )
+        else:
+            kind, reason = OVER_ROWS, "Each column for itself, from its first row down."
+        if l < self.last:
+            reason += f" Keep Z{l} and A{l}: the way back needs them."
+        elif g.name == "sigmoid":
+            reason += " A sigmoid output is a probability: that of y = 1."
+        example = ""
+        if self.values and g.elementwise and g.name not in ("identity", "custom"):
+            z, a = (plain(self.values[name][0, 0]) for name in (f"Z{l}", f"A{l}"))
+            example = f"A{l}[0, 0] = {g.name}({z}) = {a}"
+        return self.step(
+            f"A{l}",
+            "forward",
+            l,
+            (n, m),
+            formula=f"A{l} = {text.formula}",
+            code=text.code,
+            operations=(Operation(f"{g.name} of {(n, m)} -> {(n, m)}", kind),),
+            equation=text.equation,
+            reason=reason,
+            role=f"A {g.name} {l == self.last}",
+            example=example,
+        )
+
+    # --- cost -------------------------------------------------------------------------------------------------
+
+    def cost(self) -> Iterator[Step]:
+        """Yield J, and before it the smoothed targets where there are some."""
+        loss, L, m, n = self.net.loss, self.last, self.m, self.n(self.last)
+        smoothing = getattr(loss, "smoothing", 0.0)
+        if smoothing:
+            share = f"{smoothing:g} / {2 if loss.name == 'binary_cross_entropy' else n}"
+            yield self.step(
+                "Ys",
+                "cost",
+                L,
+                (n, m),
+                formula=f"Ys = {1 - smoothing:g} Y + {share}",
+                code=f"Ys = (1 - {smoothing:g}) * Y + {share}",
+                operations=(Operation(f"scaling of {(n, m)} -> {(n, m)}", ELEMENTWISE),),
+                equation="E23" if loss.name == "cross_entropy" else "E22",
+                reason="Label smoothing: the targets are moved a little away from 0 and 1.",
+                role="Ys",
+            )
+        text = loss_texts.describe(self.net)
+        penalty = " + (λ/2m) Σ_l ‖W_l‖²" if self.l2 else ""
+        lines = [*filter(None, [text.before]), f"L = {text.code}", "J = np.sum(L) / m"]
+        if self.l2:
+            lines += [f"J = J + lam / (2 * m) * np.sum(W{l}**2)" for l in range(1, L + 1)]
+        outputs = "" if n == 1 else f" over the {n} outputs of each example and"
+        yield self.step(
+            "J",
+            "cost",
+            L,
+            (),
+            formula=f"J = (1/m) Σ L{penalty}, L = {text.formula}",
+            code="\n".join(lines),
+            operations=(Operation(f"sum of {(n, m)} -> ()", OVER_EXAMPLES),),
+            equation=f"E10, {text.equation}" + (", E32" if self.l2 else ""),
+            reason=(
+                f"{text.why} It is summed{outputs} over {count(m, 'example')}, and divided by m: J is the mean over "
+                "the examples. This is where every 1/m of the way back comes from."
+            ),
+            role="J",
+        )
+
+    # --- backward ---------------------------------------------------------------------------------------------
+
+    def backward(self) -> Iterator[Step]:
+        """Yield dZ_L, then dW_l, db_l, dA_(l-1) and dZ_(l-1) for l = L … 1."""
+        yield from self._last_dz()
+        for l in range(self.last, 0, -1):
+            yield self._weight_gradient(l)
+            yield self._bias_gradient(l)
+            if l > 1:
+                yield self._back_to_units(l)
+                yield self._back_through_activation(l - 1, "E11" if self.last == 2 else "")
+
+    def _last_dz(self) -> Iterator[Step]:
+        net, L, m, n = self.net, self.last, self.m, self.n(self.last)
+        Y = loss_texts.targets(net)
+        convention = "Column i is the derivative of the loss of example i alone. "
+        convention += "The 1/m of J waits until the examples are summed, in dW and db."
+        if not loss_texts.matches(net):
+            text = loss_texts.describe(net)
+            yield self.step(
+                f"dA{L}",
+                "backward",
+                L,
+                (n, m),
+                formula=f"dA{L} = {text.slope}",
+                code=f"dA{L} = {text.slope_code}",
+                operations=(Operation(f"slope of {(n, m)} -> {(n, m)}", ELEMENTWISE),),
+                equation="E25",
+                reason=(
+                    f"The derivative of the loss with respect to the output. For {net.output.name} with "
+                    f"{net.loss.name} it does not simplify to A - Y, so the two factors of the chain rule are taken "
+                    "one after the other. " + convention
+                ),
+                role="dA_L",
+            )
+            yield self._back_through_activation(L, "E25", loss_texts.rearranged(net))
+            return
+        example = ""
+        if self.values and Y == "Y":
+            a, y, d = (self.values[name][0, 0] for name in (f"A{L}", "Y", f"dZ{L}"))
+            example = f"dZ{L}[0, 0] = {number(a)} - {number(y)} = {plain(d)}"
+        yield self.step(
+            f"dZ{L}",
+            "backward",
+            L,
+            (n, m),
+            formula=f"dZ{L} = A{L} - {Y}",
+            code=f"dZ{L} = A{L} - {Y}",
+            operations=(Operation(f"{(n, m)} - {(n, m)} -> {(n, m)}", ELEMENTWISE),),
+            equation=self.number_of("E11", loss_texts.describe(net).equation),
+            reason=f"{loss_texts.cancellation(net)} {convention}",
+            role="dZ_L",
+            example=example,
+        )
+
+    def _weight_gradient(self, l: int) -> Step:
+        W, dZ, A, n, n_in, m = f"W{l}", f"dZ{l}", self.a(l - 1), self.n(l), self.n(l - 1), self.m
+        name, example = f"d{W}", ""
+        if self.values and m <= _MOST_TERMS:
+            v = self.values
+            penalty = f" + {self.l2:g}/{m}·{number(v[W][0, 0])}" if self.l2 else ""
+            sum_ = worked_product(v[dZ], v[A].T)
+            example = f"{name}[0, 0] = ({sum_}) / {m}{penalty} = {plain(v[name][0, 0])}"
+        decay = (f" + (λ/m) {W}", f" + lam / m * {W}") if self.l2 else ("", "")
+        more = (Operation(f"{(n, n_in)} + {(n, n_in)} -> {(n, n_in)}", ELEMENTWISE),) if self.l2 else ()
+        return self.step(
+            name,
+            "backward",
+            l,
+            (n, n_in),
+            formula=f"{name} = (1/m) {dZ} {A}ᵀ{decay[0]}",
+            code=f"{name} = {dZ} @ {A}.T / m{decay[1]}",
+            operations=(
+                Operation(f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}", MATRIX_PRODUCT),
+                Operation(f"{(n, n_in)} / m -> {(n, n_in)}", ELEMENTWISE),
+                *more,
+            ),
+            equation=self.number_of("E11", "E15") + (", E32" if self.l2 else ""),
+            reason=(
+                f"The weight {W}[j, k] was used once for every example, in Z{l}[j, i] = … + {W}[j, k] {A}[k, i]. So "
+                f"its derivative collects from all of them: (1/m) Σ_i {dZ}[j, i] {A}[k, i]. A matrix product sums "
+                f"over the inner size, so the examples have to be the inner size ({m}). In {dZ} they are: they are its "
+                f"columns. {A} must be transposed to have them as its rows. 1/m stands here because here the examples "
+                "are summed."
+            )
+            + (f" The penalty adds (λ/m) {W}; the biases are not penalised." if self.l2 else ""),
+            role="dW",
+            example=example,
+        )
+
+    def _bias_gradient(self, l: int) -> Step:
+        name, dZ, n, m, example = f"db{l}", f"dZ{l}", self.n(l), self.m, ""
+        if self.values and m <= _MOST_TERMS:
+            terms = " + ".join(number(d) for d in self.values[dZ][0])
+            example = f"{name}[0, 0] = ({terms}) / {m} = {plain(self.values[name][0, 0])}"
+        return self.step(
+            name,
+            "backward",
+            l,
+            (n, 1),
+            formula=f"{name} = (1/m) Σ_columns {dZ}",
+            code=f"{name} = np.sum({dZ}, axis=1, keepdims=True) / m",
+            operations=(
+                Operation(f"sum of {(n, m)} over axis 1, keepdims -> {(n, 1)}", OVER_EXAMPLES),
+                Operation(f"{(n, 1)} / m -> {(n, 1)}", ELEMENTWISE),
+            ),
+            equation=self.number_of("E11", "E15"),
+            reason=(
+                f"b{l} was added to every column, so what comes back is summed over the columns: that is axis 1. A "
+                f"sum is what broadcasting becomes on the way back. keepdims=True keeps the shape {(n, 1)}, that of "
+                f"b{l}; without it the sum has rank 1, shape {(n,)}, and broadcasts as a row, not as a column."
+            ),
+            role="db",
+            example=example,
+        )
+
+    def _back_to_units(self, l: int) -> Step:
+        W, dZ, dA, n, n_in, m = f"W{l}", f"dZ{l}", f"dA{l - 1}", self.n(l), self.n(l - 1), self.m
+        example = ""
+        if self.values and n <= _MOST_TERMS:
+            v = self.values
+            example = f"{dA}[0, 0] = {worked_product(v[W].T, v[dZ])} = {plain(v[dA][0, 0])}"
+        return self.step(
+            dA,
+            "backward",
+            l - 1,
+            (n_in, m),
+            formula=f"{dA} = {W}ᵀ {dZ}",
+            code=f"{dA} = {W}.T @ {dZ}",
+            operations=(Operation(f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}", MATRIX_PRODUCT),),
+            equation=self.number_of("E11", "E15"),
+            reason=(
+                f"Unit k of layer {l - 1} went into every neuron j of layer {l} with the weight {W}[j, k]. So its "
+                f"derivative collects from all of them, with the same weights: Σ_j {W}[j, k] {dZ}[j, i]. Now the "
+                f"neurons of layer {l} are summed, so they have to be the inner size. They are the rows of {W}; the "
+                "transpose makes them its columns. Each example keeps its own column. The examples are not summed "
+                "here, so there is no 1/m."
+            ),
+            role="dA",
+            example=example,
+        )
+
+    def _back_through_activation(self, l: int, equation: str, more: str = "") -> Step:
+        g, n, m = self.net.activations[l - 1], self.n(l), self.m
+        text, dZ, dA, example = activation_texts.describe(g, l), f"dZ{l}", f"dA{l}", ""
+        if g.name == "identity":
+            operation, why = Operation(f"copy of {(n, m)} -> {(n, m)}", ELEMENTWISE), ""
+        elif g.elementwise:
+            operation = Operation(f"{(n, m)} * {(n, m)} -> {(n, m)}", ELEMENTWISE)
+            why = (
+                f"An entry of Z{l} made the same entry of A{l} and no other. So the chain rule multiplies entry by "
+                "entry, ∘ on paper and * in NumPy: not a matrix product, nothing is summed. "
+            )
+        else:
+            operation, why = Operation(f"jacobian of {(n, m)} -> {(n, m)}", OVER_ROWS), ""
+        if self.values and g.elementwise and dA in self.values and (d := self.values[dA][0, 0]):
+            factor, result = self.values[dZ][0, 0] / d, self.values[dZ][0, 0]
+            example = f"{dZ}[0, 0] = {dA}[0, 0]·g′ = {number(d)}·{number(factor)} = {plain(result)}"
+        own = text.equation if text.equation != "E14" else ""
+        return self.step(
+            dZ,
+            "backward",
+            l,
+            (n, m),
+            formula=f"{dZ} = {text.back}",
+            code=text.back_code,
+            operations=(operation,),
+            equation=", ".join(dict.fromkeys(filter(None, (equation or "E15", own)))),
+            reason=why + text.why + more,
+            role=f"dZ {g.name}",
+            example=example,
+        )
+
+
+def _targets(net: Network) -> str:
+    """Return what a column of Y holds."""
+    if net.loss.name == "cross_entropy":
+        return "1 in the row of its class and 0 in the others"
+    return f"{count(net.sizes[-1], 'label')}, 0 or 1" if net.loss.name == "binary_cross_entropy" else "its targets"

@@ -1,0 +1,222 @@
+"""The parts of an explanation that do not depend on how they are set: rules for reading, and the three products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Step
+
+RULES = (
+    "A column is one example, a row is one unit: (n, m) is n units for m examples.",
+    "@ is the matrix product: (p, q) @ (q, r) -> (p, r). It multiplies and sums over the inner size q, which must be "
+    "the same on both sides and is gone from the result. On paper it has no sign: W X.",
+    "* is entry by entry (∘ on paper): two arrays of one shape give that shape, and nothing is summed.",
+    "A column (n, 1) beside a matrix (n, m) is used for every column: broadcasting.",
+    "dW and db are the derivatives of the cost J. dA and dZ have one column for each example: the derivative of that "
+    "example's loss. Whatever V is, dV has the shape of V.",
+    "[j, i] is row j, column i, counted from 0 as in NumPy. Below j is a neuron of the layer, i an example, k a unit "
+    "of "
+    "the layer before.",
+)
+_LARGEST_MATRIX = 6  # rows and columns printed, which fit into 80 columns; of a larger one the first ones and the last
+_MOST_FULL_LAYERS = 6
+
+
+def heading(explanation: Contents) -> str:
+    """Return what is explained, as a title.
+
+    >>> from vecprop import explain
+    >>> heading(explain((3, 4, 1), m=100))
+    'network 3-4-1 (tanh, sigmoid; binary_cross_entropy), m = 100'
+    """
+    l2 = f", λ = {explanation.l2:g}" if explanation.l2 else ""
+    return f"{explanation.network}, m = {explanation.m}{l2}"
+
+
+def overview(explanation: Contents) -> list[str]:
+    """Return the way forward and the way back, each as one line; the middle of a deep network is left out.
+
+    >>> from vecprop import explain
+    >>> overview(explain((3, 4, 1), m=100))
+    ['forward:  X → Z1 → A1 → Z2 → A2 → J', 'backward: dZ2 → dA1 → dZ1, and from every dZ its dW and db']
+    """
+    L = len(explanation.network.sizes) - 1
+    layers = range(1, L + 1) if L <= _MOST_FULL_LAYERS else (1, 2, 0, L)
+    there = ["X", *(f"Z{l} → A{l}" if l else "…" for l in layers), "J"]
+    back = [f"dZ{L}", *(f"dA{l} → dZ{l}" if l else "…" for l in reversed(layers) if l != L)]
+    if explanation.network.loss.matching_output != explanation.network.output.name:
+        back.insert(0, f"dA{L}")
+    return [f"forward:  {' → '.join(there)}", f"backward: {' → '.join(back)}, and from every dZ its dW and db"]
+
+
+def coincidence(explanation: Contents) -> str:
+    """Return a warning where m is the size of a layer, or layers are as large as their neighbours, else nothing."""
+    sizes, m = explanation.network.sizes, explanation.m
+    if m in sizes:
+        return (
+            f"m = {m} is also the size of a layer. Shapes may then fit by accident; explain it with another m to see "
+            "which sizes really have to agree."
+        )
+    if any(a == b for a, b in pairwise(sizes)):
+        return (
+            "Two neighbouring layers have the same size, so their W is square. NumPy then takes a forgotten or "
+            "needless transpose without an error: see the mistakes."
+        )
+    return ""
+
+
+def three_products(explanation: Contents) -> list[tuple[str, ...]]:
+    """Return the three matrix products of the last layer: quantity, what is summed, inner size, product, shapes."""
+    sizes, m = explanation.network.sizes, explanation.m
+    L = len(sizes) - 1
+    n, n_in, A = sizes[L], sizes[L - 1], f"A{L - 1}" if L > 1 else "X"
+    below = count(n_in, f"unit of layer {L - 1}" if L > 1 else "input")
+    rows: list[tuple[str, ...]] = [
+        (f"Z{L}", below, f"{n_in}", f"W{L} @ {A}", f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}"),
+        (f"dW{L}", count(m, "example"), f"{m}", f"dZ{L} @ {A}.T", f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}"),
+    ]
+    if L > 1:
+        units, shapes = count(n, f"unit of layer {L}"), f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}"
+        rows.append((f"dA{L - 1}", units, f"{n}", f"W{L}.T @ dZ{L}", shapes))
+    return rows
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "target"), count(3, "unit of layer 1")
+    ('1 target', '3 units of layer 1')
+    """
+    first, _, rest = noun.partition(" ")
+    return f"{n} {first}{'' if n == 1 else 's'}{' ' if rest else ''}{rest}"
+
+
+PRODUCT_COLUMNS = ("", "sums over", "inner size", "product", "shapes")
+PRODUCTS = (
+    "Where the transposes come from, in one table. All products of a layer have the same sizes to deal with, and each "
+    "sums a different one away. That size must stand inside; the factor in which it does not is transposed."
+)
+
+
+def closing(explanation: Contents) -> str:
+    """Return what follows the last gradient."""
+    L = len(explanation.network.sizes) - 1
+    rest = f", …, W{L} = W{L} - α dW{L}, b{L} = b{L} - α db{L}" if L > 1 else ""
+    return (
+        "X needs no derivative, so the way back ends here. Each dW has the shape of its W and each db that of its b. "
+        f"Gradient descent (E12) is therefore entry by entry: W1 = W1 - α dW1, b1 = b1 - α db1{rest}."
+    )
+
+
+def verdict(explanation: Contents) -> str:
+    """Return how the numbers were checked."""
+    check = explanation.check
+    text = (
+        "Checked: the products of the numbers above give the gradients of Network.gradients, largest difference "
+        f"{check['difference']:.2g}."
+    )
+    if "numeric" in check:
+        text += f" A numeric derivative of the cost (E40) agrees with them to {check['numeric']:.2g}, relative."
+    return text
+
+
+def shown_in_full(explanation: Contents) -> set[str]:
+    """Return the names of the steps that get their reason: the first of each kind."""
+    roles: set[str] = set()
+    names = set()
+    for step in explanation.steps:
+        if step.role not in roles:
+            names.add(step.name)
+        roles.add(step.role)
+    return names
+
+
+def is_deep(explanation: Contents) -> bool:
+    """Tell whether the text leaves out the layers in the middle, which repeat those beside them."""
+    return len(explanation.network.sizes) - 1 > _MOST_FULL_LAYERS and not explanation.has_numbers
+
+
+def left_out(explanation: Contents, step: Step, full: set[str]) -> bool:
+    """Tell whether a step is left out of the text."""
+    L = len(explanation.network.sizes) - 1
+    return is_deep(explanation) and 2 < step.layer < L - 1 and step.name not in full
+
+
+def given(explanation: Contents) -> Iterator[Given]:
+    """Yield what is given, for a deep network without the layers in the middle."""
+    L = len(explanation.network.sizes) - 1
+    middle = {f"{letter}{l}" for letter in "Wb" for l in range(3, L - 1)} if is_deep(explanation) else set()
+    return (part for part in explanation.given if part.name not in middle)
+
+
+def no_program(explanation: Contents) -> str:
+    """Return what stands in place of a long program."""
+    lines = len(explanation.program.splitlines())
+    return f"It has {lines} lines: print explanation.program, or take a network of at most {_MOST_FULL_LAYERS} layers."
+
+
+def omission(explanation: Contents) -> str:
+    """Return the sentence for the layers that are left out."""
+    L = len(explanation.network.sizes) - 1
+    return f"… and so on: layers 3 to {L - 2} repeat the same steps with their own sizes …"
+
+
+def matrix_lines(value: npt.NDArray[Any]) -> list[str]:
+    """Return a matrix as aligned lines with 4 decimals, the middle of a large one left out.
+
+    >>> import numpy as np
+    >>> matrix_lines(np.array([[1.0, -0.25], [10.0, 0.5]]))
+    ['[  1.0000  -0.2500 ]', '[ 10.0000   0.5000 ]']
+    """
+    cells = [[_cell(x) for x in _cut(row)] for row in _cut(value.tolist())]
+    width = max(len(text) for row in cells for text in row)
+    return ["[ " + "  ".join(f"{text:>{width}}" for text in row) + " ]" for row in cells]
+
+
+def _cut(entries: Sequence[Any]) -> list[Any]:
+    """Return the entries, the middle of many replaced by an ellipsis."""
+    if len(entries) <= _LARGEST_MATRIX:
+        return list(entries)
+    keep = _LARGEST_MATRIX - 3
+    middle = ["…"] * len(entries[0]) if isinstance(entries[0], list) else "…"
+    return [*entries[:keep], middle, *entries[-2:]]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    text = f"{value:.4f}" if abs(value) < 1e4 else f"{value:.2e}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+_MATMUL = "Input operand 1 has a mismatch in its core dimension 0, with gufunc signature (n?,k),(k,m?)->(n?,m?)"
+OUTCOMES = {
+    "error": "NumPy stops with an error (the harmless case)",
+    "wrong shape": "no error, and a wrong shape",
+    "wrong numbers": "no error, the right shape and wrong numbers",
+    "right by accident": "right by accident",
+}
+
+
+def by_outcome(explanation: Contents) -> Iterator[tuple[str, list[Mistake]]]:
+    """Yield the mistakes grouped by what they do, the treacherous ones first."""
+    for outcome in ("wrong numbers", "wrong shape", "right by accident", "error"):
+        group = [mistake for mistake in explanation.mistakes if mistake.outcome == outcome]
+        if group:
+            yield OUTCOMES[outcome], group
+
+
+def what_happens(explanation: Contents) -> dict[str, str]:
+    """Return what each mistake does, by its code; the long part of NumPy's message about @ only once."""
+    found, seen = {}, False
+    for _, mistakes in by_outcome(explanation):
+        for mistake in mistakes:
+            text = mistake.what_happens
+            found[mistake.wrong] = text.replace(_MATMUL, "…") if seen else text
+            seen = seen or _MATMUL in text
+    return found

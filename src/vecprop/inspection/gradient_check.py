@@ -1,0 +1,306 @@
+"""Numeric checks of hand-derived gradients (E39, E40).
+
+A complex step, ∂f/∂x ≈ Im f(x + ih) / h with h = 1e-30, subtracts nothing, so it is exact to rounding; it needs a
+function that is made of differentiable branches and takes complex numbers, as everything in vecprop does. Central
+differences, (f(x + ε) - f(x - ε)) / 2ε, work for any function, to about nine digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, is_concrete
+from vecprop.backend.selection import get_precision
+from vecprop.nn.activations import Custom
+from vecprop.nn.array_checks import Checked, array_dtype, check_examples, check_finite_params, check_l2, check_params
+from vecprop.nn.network import Network, check_network
+from vecprop.propagation import Layer, Params
+from vecprop.utils.arguments import check_choice, check_function, check_number, check_positive_integer
+from vecprop.utils.random_streams import CHECKED_ENTRIES, check_seed, generator
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+COMPLEX_STEP = 1e-30
+CENTRAL_STEP = 1e-6
+TOLERANCE = {"complex": 1e-12, "central": 1e-6}
+_CHUNK_BYTES = 2**25
+
+
+class GradientReport(dict[str, float]):
+    """The relative error of the gradient of each parameter, by its name: "W1", "b1", "W2", and so on.
+
+    The error is ‖numeric - analytic‖ / (‖numeric‖ + ‖analytic‖) (E40), in float64; where the difference is within
+    the rounding of the whole gradient, as for a parameter whose gradient cancels to zero, it is at most 2⁻⁵².
+    Printing the report shows it as a table.
+
+    Attributes
+    ----------
+    method : "complex" or "central"
+    tolerance : float
+        The largest error that passes.
+    entries : dict
+        name -> (entries checked, entries there are).
+    """
+
+    def __init__(
+        self, errors: dict[str, float], method: str, tolerance: float, entries: dict[str, tuple[int, int]]
+    ) -> None:
+        super().__init__(errors)
+        self.method, self.tolerance, self.entries = method, tolerance, entries
+
+    @property
+    def wrong(self) -> list[str]:
+        """The names of the parameters whose gradient is wrong, the worst first."""
+        names = [name for name, error in self.items() if not error <= self.tolerance]  # NaN is wrong too
+        return sorted(names, key=lambda name: -self[name] if math.isfinite(self[name]) else -math.inf)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gradient is right."""
+        return not self.wrong
+
+    def raise_if_wrong(self) -> None:
+        """Raise ArithmeticError that names the parameters whose gradient is wrong, if there are any."""
+        if self.wrong:
+            raise ArithmeticError(f"the gradient of {', '.join(self.wrong)} is wrong:\n{self}")
+
+    def __str__(self) -> str:
+        title = {"complex": "complex step", "central": "central differences"}[self.method]
+        lines = [f"gradient check by {title}, tolerance {self.tolerance:g}"]
+        for name, error in self.items():
+            some, every = self.entries[name]
+            verdict = "WRONG" if name in self.wrong else "ok"
+            lines.append(f"  d{name:<4} {error:9.2e}  {verdict:<5}  {some} of {every} entries")
+        return "\n".join(lines)
+
+
+def check_gradients(
+    net: Network,
+    params: Iterable[tuple[Array, Array]],
+    X: Array,
+    Y: Array,
+    *,
+    sample_weight: Array | None = None,
+    l2: float = 0.0,
+    grads: Iterable[tuple[Array, Array]] | None = None,
+    method: str = "auto",
+    tolerance: float | None = None,
+    max_entries: int = 1000,
+    seed: int = 0,
+) -> GradientReport:
+    """Compare the hand-derived gradient with a numeric one, parameter by parameter (E40).
+
+    Everything is computed in float64 whatever the dtype of the parameters, on the backend of their arrays; all the
+    entries of a parameter are perturbed at once, as a stack of networks.
+
+    Parameters
+    ----------
+    net, params, X, Y, sample_weight, l2
+        As for `Network.gradients`; one network, no stack.
+    grads : sequence of (dW_l, db_l), optional
+        Gradients to be checked, your own for example; those of `net.gradients` unless given.
+    method : "auto" (default), "complex" or "central"
+        "auto" is the complex step, and central differences where the network has an activation of the user's own,
+        which may not take complex numbers.
+    tolerance : float, optional
+        1e-12 for the complex step, 1e-6 for central differences unless given.
+    max_entries : int, default 1000
+        Of a larger parameter so many entries are checked, chosen from the seed.
+
+    Returns
+    -------
+    GradientReport
+        A dict: name -> relative error, with `passed`, `wrong` (the names) and a table when printed.
+
+    Examples
+    --------
+    >>> import vecprop as vp
+    >>> X, Y = vp.datasets.xor(m=20)
+    >>> net = vp.Network((2, 3, 1)); params = net.init(seed=0, dtype="float64")
+    >>> report = vp.check_gradients(net, params, X, Y)
+    >>> report.passed, sorted(report)
+    (True, ['W1', 'W2', 'b1', 'b2'])
+
+    One wrong factor is found and named:
+
+    >>> J, (first, second) = net.gradients(params, X, Y)
+    >>> vp.check_gradients(net, params, X, Y, grads=[(1.01 * first.W, first.b), second]).wrong
+    ['W1']
+    """
+    check_network(net)
+    check_positive_integer(max_entries, "max_entries")
+    method, seed = check_choice(method, "method", ("auto", "complex", "central")), check_seed(seed)
+    tolerance = None if tolerance is None else check_number(tolerance, "tolerance", zero=False)
+    if method == "auto":
+        method = "central" if any(isinstance(g, Custom) for g in net.activations) else "complex"
+    given = check_params(net, params)
+    if given.stack:
+        raise ValueError(f"params must be one network, got a stack {given.stack}; check its members one by one")
+    check_finite_params(given)
+    backend, xp = given.backend, given.xp
+    with backend.scope("float64", get_precision()):
+        checked = check_params(net, _float64(xp, given.params))
+        w: Array | None
+        X, Y, w = check_examples(net, checked, X, Y, sample_weight)
+        lam = check_l2(l2)
+        compiled = backend.compile(propagation.gradients, static=(0,))
+        J, analytic = compiled(net, checked.params, X, Y, w, lam)
+        if grads is not None:
+            analytic = _float64(xp, check_params(net, grads, "grads").params)
+        analytic_norm = math.sqrt(sum(float(xp.sum(g * g)) for layer in analytic for g in layer))
+        floor = _rounding(method, float(J), analytic_norm)
+        errors, entries = {}, {}
+        for l, layer in enumerate(analytic, start=1):
+            for field, grad in zip(Layer._fields, layer, strict=True):
+                picked = _pick(math.prod(grad.shape), max_entries, seed)
+                numeric = _numeric(net, checked, (l, field), picked, method, (X, Y, w, lam))
+                ours = backend.to_numpy(grad).reshape(-1)[picked]
+                errors[f"{field}{l}"] = _relative_error(numeric, ours, floor)
+                entries[f"{field}{l}"] = (len(picked), math.prod(grad.shape))
+    return GradientReport(errors, method, TOLERANCE[method] if tolerance is None else tolerance, entries)
+
+
+def _float64(xp: Namespace, params: Params) -> Params:
+    return tuple(Layer(xp.astype(W, xp.float64), xp.astype(b, xp.float64)) for W, b in params)
+
+
+def _rounding(method: str, J: float, norm: float) -> float:
+    """Return the difference that rounding alone explains: of the gradient's sums, or of the costs subtracted."""
+    eps = float(np.finfo(np.float64).eps)
+    return 8 * eps * norm + (0.0 if method == "complex" else 8 * eps * abs(J) / CENTRAL_STEP)
+
+
+def _relative_error(numeric: npt.NDArray[Any], analytic: npt.NDArray[Any], floor: float) -> float:
+    difference = float(np.linalg.norm(numeric - analytic))
+    if difference == 0:
+        return 0.0
+    error = difference / float(np.linalg.norm(numeric) + np.linalg.norm(analytic))
+    return min(error, float(np.finfo(np.float64).eps)) if difference <= floor * math.sqrt(numeric.size) else error
+
+
+def _pick(size: int, most: int, seed: int) -> npt.NDArray[np.int64]:
+    if size <= most:
+        return np.arange(size)
+    return np.sort(generator(seed, CHECKED_ENTRIES).choice(size, most, replace=False))
+
+
+def _numeric(
+    net: Network,
+    checked: Checked,
+    which: tuple[int, str],
+    picked: npt.NDArray[np.int64],
+    method: str,
+    data: tuple[Array, Array, Array | None, float | None],
+) -> npt.NDArray[np.float64]:
+    """Return the numeric gradient of J at the picked entries of one parameter, from stacks of perturbed networks."""
+    X, Y, w, l2 = data
+    compiled = checked.backend.compile(propagation.cost, static=(0,))
+
+    def costs(params: Params) -> npt.NDArray[Any]:
+        return checked.backend.to_numpy(compiled(net, params, X, Y, w, l2))
+
+    host = [Layer(*(checked.backend.to_numpy(a) for a in layer)) for layer in checked.params]
+    parts = []
+    for chunk in _chunks(net, X.shape[-1], picked):
+        if method == "complex":
+            parts.append(costs(_perturbed(checked.xp, host, which, chunk, 1j * COMPLEX_STEP)).imag / COMPLEX_STEP)
+        else:
+            above = costs(_perturbed(checked.xp, host, which, chunk, CENTRAL_STEP))
+            below = costs(_perturbed(checked.xp, host, which, chunk, -CENTRAL_STEP))
+            parts.append((above - below) / (2 * CENTRAL_STEP))
+    return np.concatenate(parts)
+
+
+def _chunks(net: Network, m: int, picked: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Cut the entries so that a stack of as many networks, parameters and activations, stays small."""
+    per_network = 16 * (max(net.sizes) * m * 3 + net.parameter_count)
+    size = max(1, _CHUNK_BYTES // per_network)
+    for start in range(0, len(picked), size):
+        yield picked[start : start + size]
+
+
+def _perturbed(
+    xp: Namespace, host: list[Layer], which: tuple[int, str], entries: npt.NDArray[np.int64], step: complex
+) -> Params:
+    """Return a stack of len(entries) networks, network k with `step` added to entry k of one parameter."""
+    K, dtype = len(entries), np.complex128 if isinstance(step, complex) else np.float64
+    stack = []
+    for l, layer in enumerate(host, start=1):
+        arrays = []
+        for field, array in zip(Layer._fields, layer, strict=True):
+            stacked = np.repeat(array[None].astype(dtype), K, axis=0)
+            if (l, field) == which:
+                stacked.reshape(K, -1)[np.arange(K), entries] += step
+            arrays.append(xp.asarray(stacked))
+        stack.append(Layer(*arrays))
+    return tuple(stack)
+
+
+def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str = "central") -> Array:
+    """Return the gradient of a scalar function of an array, entry by entry (E39, E40).
+
+    Parameters
+    ----------
+    function : callable
+        x -> a scalar. For "complex" it must take complex arrays and be analytic: no abs, no max, no comparison.
+    x : array of any shape
+        float64 for all the digits there are; float32 is taken. Finite.
+    method : "central" (default) or "complex"
+
+    Returns
+    -------
+    array of the shape of x
+
+    Examples
+    --------
+    z = y1² + y2², y1 = x1 + x2², y2 = x2 + x3² (E39), at x = (1, 1, 0): y = (2, 1), so
+    ∇z = (2y1, 4 y1 x2 + 2 y2, 4 y2 x3) = (4, 10, 0).
+
+    >>> import numpy as np
+    >>> z = lambda x: (x[0] + x[1] ** 2) ** 2 + (x[1] + x[2] ** 2) ** 2
+    >>> numeric_gradient(z, np.array([1.0, 1.0, 0.0]), method="complex").tolist()
+    [4.0, 10.0, 0.0]
+    """
+    check_choice(method, "method", ("complex", "central"))
+    check_function(function, "function", "x")
+    xp = _check_point(x)
+    size = math.prod(x.shape)
+
+    def value(at: Array) -> Array:
+        result = function(at)
+        array = (
+            result if is_array(result) else xp.asarray(result) if isinstance(result, complex | float | int) else None
+        )
+        if array is None or math.prod(array.shape) != 1:
+            got = f"an array {tuple(array.shape)}" if array is not None else repr(result)
+            raise TypeError(f"function must return one number, got {got}")
+        return xp.reshape(array, ())
+
+    values = []
+    for k in range(size):
+        unit = xp.reshape(xp.astype(xp.arange(size) == k, x.dtype), x.shape)
+        if method == "complex":
+            values.append(xp.imag(value(x + 1j * COMPLEX_STEP * unit)) / COMPLEX_STEP)
+        else:
+            values.append((value(x + CENTRAL_STEP * unit) - value(x - CENTRAL_STEP * unit)) / (2 * CENTRAL_STEP))
+    return xp.reshape(xp.stack(values), x.shape)
+
+
+def _check_point(x: Array) -> Namespace:
+    """Return the namespace of x, or raise an error: it must be an array of finite floating-point numbers."""
+    if not is_array(x):
+        raise TypeError(f"x must be an array, got {type(x).__name__}; use numpy.asarray(x)")
+    xp = array_namespace(x)
+    if array_dtype(xp, x) is None:
+        raise TypeError(f"x must be float32 or float64, got {x.dtype}")
+    if not math.prod(x.shape):
+        raise ValueError(f"x must have at least one entry, got shape {tuple(x.shape)}")
+    if is_concrete(x) and not bool(xp.all(xp.isfinite(x))):
+        raise ValueError("x must be finite, got NaN or infinity")
+    return xp

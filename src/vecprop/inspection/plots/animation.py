@@ -1,0 +1,205 @@
+"""Decision boundaries over the epochs: a callback that keeps the parameters, and the film made of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.inspection.plots.boundary import Plane, scorer
+from vecprop.inspection.plots.figures import axes_of, check_dpi
+from vecprop.inspection.plots.values import to_host
+from vecprop.nn.network import Network, check_network
+from vecprop.propagation import Layer, Params
+from vecprop.training.results import History, TrainingState
+from vecprop.utils.arguments import check_integer, check_number, check_path, check_positive_integer, is_sequence
+
+if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_HOLD = 1.5  # seconds for which the last picture stays before the film begins again
+
+
+class Snapshots(Mapping[int, Params]):
+    """A callback of `vp.fit` that keeps the network of some epochs: a mapping from epoch to params.
+
+    Epoch 0 is the network before the first step. What is kept are plain layers (W, b) as NumPy arrays, batch
+    normalization and input scaling folded in, so that `net.forward(snapshots[epoch], X)` takes X as it comes. A run
+    that goes on from a `state` is added to what is there; a new one begins anew.
+
+    Parameters
+    ----------
+    every : int, default 1
+        Keep the network after each so many epochs, and the first.
+    at : sequence of int, optional
+        Keep those of exactly these epochs, in place of `every`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    >>> import vecprop as vp
+    >>> snapshots = Snapshots(every=10)
+    >>> X, Y = vp.datasets.xor(m=40)
+    >>> result = vp.fit(vp.Network((2, 4, 1)), X, Y, epochs=20, callbacks=snapshots)
+    >>> list(snapshots)
+    [0, 10, 20]
+    >>> bool((snapshots[20][0].W == result.params[0].W).all())
+    True
+    """
+
+    def __init__(self, every: int = 1, *, at: Iterable[int] | None = None) -> None:
+        self.every = check_positive_integer(every, "every")
+        self.at: frozenset[int] | None = None
+        if at is not None:
+            if not is_sequence(at):
+                raise TypeError(f"at must be a sequence of epochs, got {at!r}")
+            self.at = frozenset(check_integer(epoch, "at", 0, "epochs, integers of at least 0") for epoch in at)
+        self._kept: dict[int, Params] = {}
+        self._plain: Callable[[TrainingState], Params] | None = None
+
+    def start(self, state: TrainingState, plain: Callable[[TrainingState], Params]) -> None:
+        """Begin a run, or go on with one; `fit` calls this. `plain` makes the layers that predict from a state."""
+        self._kept = {epoch: params for epoch, params in self._kept.items() if epoch < state.epoch}
+        self._plain = plain
+        self._keep(state)
+
+    def __call__(self, state: TrainingState, history: History) -> None:  # noqa: ARG002
+        """Keep the network after an epoch, if it is one of those wanted."""
+        self._keep(state)
+
+    def _keep(self, state: TrainingState) -> None:
+        wanted = state.epoch % self.every == 0 if self.at is None else state.epoch in self.at
+        if wanted and self._plain is not None:
+            # without what early stopping remembers: this epoch's network, not the best one
+            layers = self._plain(state._replace(best=None))
+            self._kept[state.epoch] = tuple(Layer(*(np.array(to_host(a)) for a in layer)) for layer in layers)
+
+    def __getitem__(self, epoch: int) -> Params:
+        return self._kept[epoch]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __repr__(self) -> str:
+        what = f"every={self.every}" if self.at is None else f"at={sorted(self.at)}"
+        return f"Snapshots({what}): {len(self)} kept"
+
+
+def decision_boundary_animation(
+    net: Network,
+    snapshots: Mapping[int, Any],
+    X: Any,
+    Y: Any,
+    path: str | Path | None = None,
+    ax: "Axes | None" = None,
+    *,
+    names: Sequence[str] | None = None,
+    fps: float = 10.0,
+    dpi: float = 80.0,
+) -> "FuncAnimation":
+    """Animate the decision boundary over the epochs, one picture for each snapshot; the last one stays for a while.
+
+    Parameters
+    ----------
+    net : Network
+        With 2 inputs, and a sigmoid or softmax output.
+    snapshots : Snapshots, or dict of epoch -> params
+        What `vp.fit(…, callbacks=snapshots)` has filled; or parameters of one's own, each as for `net.forward`.
+    X : array (2, m)
+        The examples, one per column; of any array library.
+    Y : array (1, m) of 0 and 1, or one-hot (K, m)
+        Their classes.
+    path : str or Path, optional
+        A GIF to write; it needs Pillow, which comes with matplotlib, and no other program.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+    names : sequence of str, optional
+        Of the classes, as `data.target_names`.
+    fps : float, default 10
+        Pictures a second.
+    dpi : float, default 80
+        Dots per inch in the file.
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+        Keep it for as long as it is to move; `.to_jshtml()` shows it in a notebook, `.save(path)` writes it again.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError, TypeError
+        Naming the argument that does not fit.
+
+    Examples
+    --------
+    >>> import tempfile, vecprop as vp
+    >>> X, Y = vp.datasets.moons(m=100)
+    >>> net, snapshots = vp.Network((2, 8, 1)), Snapshots(every=10)
+    >>> result = vp.fit(net, X, Y, optimizer=vp.Adam(0.05), epochs=20, callbacks=snapshots)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "boundary.gif"
+    ...     film = decision_boundary_animation(net, snapshots, X, Y, file)
+    ...     file.read_bytes()[:4]
+    b'GIF8'
+    """
+    check_network(net)
+    scorers = _scorers(net, snapshots)
+    plane = Plane.of(net, next(iter(snapshots.values())), X, Y, names)
+    rate, dots = check_number(fps, "fps", zero=False), check_dpi(dpi)
+    if not 0.01 <= rate <= 1000:
+        raise ValueError(f"fps must be from 0.01 to 1000, got {fps!r}")
+    target = None if path is None else _gif(path)
+    ax = axes_of(ax, width=5.6)
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    plane.draw_examples(ax)
+    ax.set_title("epoch")  # its place is reserved
+    drawn: list[Artist] = []
+
+    def draw(epoch: int) -> "list[Artist]":
+        for artist in drawn:
+            artist.remove()
+        drawn[:] = plane.draw_regions(ax, scorers[epoch])
+        right = float(np.mean(scorers[epoch](plane.X).argmax(axis=0) == plane.labels))
+        ax.set_title(f"epoch {epoch}: {100 * right:.0f} % of the examples right")
+        return drawn
+
+    frames = [*scorers, *[list(scorers)[-1]] * round(_HOLD * rate)]
+    figure: Any = ax.figure
+    film = FuncAnimation(figure, draw, frames=frames, init_func=list, interval=1000 / rate)
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        writer: Any = PillowWriter  # its type says that fps is an int, and it need not be
+        film.save(target, writer=writer(fps=rate), dpi=dots)
+    return film
+
+
+def _scorers(net: Network, snapshots: Any) -> dict[int, Any]:
+    """Return epoch -> function from points to scores, by rising epoch."""
+    if not isinstance(snapshots, Mapping):
+        raise TypeError(
+            f"snapshots must be a Snapshots that was a callback of fit, or a dict of epoch -> params, got "
+            f"{type(snapshots).__name__}"
+        )
+    if not snapshots:
+        raise ValueError("snapshots must have at least one epoch, got none: train with vp.fit(…, callbacks=snapshots)")
+    epochs = sorted(check_integer(epoch, "snapshots", 0, "a dict of epoch -> params") for epoch in snapshots)
+    return {epoch: scorer(net, snapshots[epoch], f"snapshots[{epoch}]") for epoch in epochs}
+
+
+def _gif(path: str | Path) -> Path:
+    target = Path(check_path(path))
+    if target.suffix.lower() != ".gif":
+        raise ValueError(f"path must end in .gif, got {str(path)!r}; for other formats use the animation's own save")
+    return target

@@ -1,0 +1,187 @@
+"""What a classifier of points in the plane has learned: its regions, their boundary, and the examples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vecprop.inspection.plots.figures import COLOURS, MARKERS, Floats, axes_of, decorate
+from vecprop.inspection.plots.values import check_names, check_one_network, to_host
+from vecprop.nn.array_checks import check_examples, check_params
+from vecprop.nn.network import Network, check_network
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_GRID = 250  # points along each side of the grid on which a decision boundary is evaluated
+_BLOCK = 16_384  # grid points in one forward pass
+
+
+def decision_boundary(
+    net: Network,
+    params: Any,
+    X: Any,
+    Y: Any,
+    ax: "Axes | None" = None,
+    *,
+    names: Sequence[str] | None = None,
+) -> "Axes":
+    """Draw what a classifier of points in the plane has learned: its regions, their boundary, and the examples.
+
+    The colour of a place mixes the colours of the classes by their probabilities; the black line is where the most
+    probable class changes (with one output, where it is ½).
+
+    Parameters
+    ----------
+    net : Network
+        With 2 inputs, and a sigmoid or softmax output.
+    params : sequence of (W_l, b_l)
+        One network, on any backend.
+    X : array (2, m)
+        The examples, one per column; of any array library.
+    Y : array (1, m) of 0 and 1, or one-hot (K, m)
+        Their classes.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+    names : sequence of str, optional
+        Of the classes, as `data.target_names`; "class 0" and so on unless given.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError, TypeError
+        Naming the argument that does not fit.
+
+    Examples
+    --------
+    The line x1 = 0.5 parts the classes:
+
+    >>> net, params = Network((2, 1)), [(np.array([[1.0, 0.0]]), np.array([[-0.5]]))]
+    >>> ax = decision_boundary(net, params, np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([[0.0, 1.0]]))
+    >>> line = ax.collections[0].get_paths()[0].vertices
+    >>> bool(np.allclose(line[:, 0], 0.5))
+    True
+    """
+    check_network(net)
+    score = scorer(net, params)
+    plane = Plane.of(net, params, X, Y, names)
+    ax = axes_of(ax)
+    plane.draw_regions(ax, score)
+    plane.draw_examples(ax)
+    ax.set_title(title_of(net))
+    return ax
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The examples, the names of their classes, and the grid on which scores are evaluated."""
+
+    X: Floats
+    labels: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+    ticks: tuple[Floats, Floats]
+
+    @classmethod
+    def of(cls, net: Network, params: Any, X: Any, Y: Any, names: Any) -> "Plane":
+        """Check the examples against a network and lay a grid over them."""
+        X, labels = _examples(net, params, X, Y)
+        count = max(2, net.sizes[-1])
+        texts = (
+            tuple(f"class {k}" for k in range(count)) if names is None else check_names(names, "names", count, "class")
+        )
+        low, high = _limits(X)
+        ticks = [np.linspace(a, b, _GRID) for a, b in zip(low, high, strict=True)]
+        return cls(X, labels, texts, (ticks[0], ticks[1]))
+
+    def draw_regions(self, ax: "Axes", score: Callable[[Floats], Floats]) -> "list[Artist]":
+        """Colour the plane by the scores and draw the lines where the best class changes; return what was drawn."""
+        from matplotlib.colors import to_rgb
+
+        x1, x2 = np.meshgrid(*self.ticks)
+        scores = score(np.stack([x1.ravel(), x2.ravel()])).reshape(-1, *x1.shape)
+        count = len(scores)
+        palette = np.array([to_rgb(COLOURS[k % len(COLOURS)]) for k in range(count)])
+        light = 1 - 0.45 * (1 - palette)
+        share = scores / np.maximum(scores.sum(axis=0), np.finfo(np.float64).tiny)
+        (a, *_, b), (c, *_, d) = self.ticks
+        image = np.clip(np.einsum("kij,kc->ijc", share, light), 0, 1)
+        drawn: list[Artist] = [
+            ax.imshow(image, origin="lower", extent=(a, b, c, d), aspect="auto", interpolation="bilinear", zorder=0)
+        ]
+        for k in range(1 if count == 2 else count):
+            margin = scores[k] - np.delete(scores, k, axis=0).max(axis=0)
+            if margin.min() < 0 < margin.max():  # else there is no line, and matplotlib would warn
+                drawn.append(ax.contour(*self.ticks, margin, levels=[0.0], colors="black", linewidths=1.3))
+        return drawn
+
+    def draw_examples(self, ax: "Axes") -> None:
+        """Draw the examples over the regions, with labels and a legend."""
+        for k, name in enumerate(self.names):
+            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            style: dict[str, Any] = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.5}
+            x1, x2 = self.X[:, self.labels == k]
+            ax.scatter(x1, x2, s=22, label=_legend_text(name), zorder=2, **style)
+        decorate(ax, "x1", "x2", "", grid=False)
+        # Equal units on both axes, unless that would make a strip of the picture.
+        width, height = (ticks[-1] - ticks[0] for ticks in self.ticks)
+        ax.set_aspect("equal" if 1 / 3 < width / height < 3 else "auto")
+        # Below the picture, where it hides no example.
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=min(4, len(self.names)), frameon=False)
+
+
+def scorer(net: Network, params: Any, argument: str = "params") -> Callable[[Floats], Floats]:
+    """Return the function from points (2, n) to the score of each class (K, n), with everything checked that can be."""
+    if net.sizes[0] != 2:
+        raise ValueError(f"net must have 2 inputs for a picture of the plane, got {net.sizes[0]} ({net})")
+    if not net.output.open_unit_interval:
+        raise ValueError(f"net must have a sigmoid or softmax output: a decision boundary needs classes, got {net}")
+    checked = check_one_network(net, params, argument)
+
+    def scores(points: Floats) -> Floats:
+        backend = checked.backend
+        blocks = [
+            backend.to_numpy(net.forward(params, backend.asarray(points[:, i : i + _BLOCK], checked.dtype)))
+            for i in range(0, points.shape[1], _BLOCK)
+        ]
+        A = np.concatenate(blocks, axis=1).astype(np.float64)
+        return np.concatenate([1 - A, A]) if len(A) == 1 else A
+
+    return scores
+
+
+def title_of(net: Network) -> str:
+    """Return sizes and activations of the network."""
+    names = ", ".join(g.name for g in net.activations)
+    return f"Decision boundary of {'-'.join(map(str, net.sizes))} ({names})"
+
+
+def _legend_text(name: str) -> str:
+    """Return a name as matplotlib shows it in a legend: it leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
+def _array(values: Any, argument: str) -> npt.NDArray[Any]:
+    """Return an array on the host, or raise ValueError that names the argument."""
+    try:
+        return to_host(values)
+    except ValueError as error:
+        raise ValueError(f"{argument} must be an array, one example per column: {error}") from None
+
+
+def _examples(net: Network, params: Any, X: Any, Y: Any) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Return X (2, m) on the host and the class of each example (m,)."""
+    checked = check_params(net, [tuple(to_host(a) for a in layer) for layer in params])
+    X, Y, _ = check_examples(net, checked, _array(X, "X"), _array(Y, "Y"), None)
+    labels = Y[0] > 0.5 if len(Y) == 1 else Y.argmax(axis=0)
+    return np.asarray(X, dtype=np.float64), np.asarray(labels, dtype=np.int64)
+
+
+def _limits(X: Floats) -> tuple[Floats, Floats]:
+    """Return the corners of the picture: the examples and a margin of a tenth around them."""
+    low, high = X.min(axis=1), X.max(axis=1)
+    margin = np.where(high > low, 0.1 * (high - low), 1.0)
+    return low - margin, high + margin

@@ -1,0 +1,164 @@
+"""Activations as functions of z: g and its derivative g′ (E17-E21)."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.inspection.plots.figures import COLOURS, LINES, Floats, axes_of, check_axes, decorate, draw_legend, panels
+from vecprop.inspection.plots.values import to_host
+from vecprop.nn.activations import Activation, ActivationLike, get_activation, is_pair
+from vecprop.utils.arguments import is_sequence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_POINTS = 1001
+_JUMP = 0.05  # of the height: what changes by more from one point to the next jumps, and is drawn with a gap
+_USUAL = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu")
+
+
+def activation(
+    activation: ActivationLike, ax: "Axes | None" = None, *, limits: tuple[float, float] = (-5.0, 5.0)
+) -> "Axes":
+    """Draw an activation g and its derivative g′ over z (E17-E21). Where g′ jumps the line has a gap.
+
+    Parameters
+    ----------
+    activation : str, Activation or pair (g, g′)
+        Elementwise: softmax and ordered outputs depend on more than one z.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+    limits : (float, float), default (-5, 5)
+        The range of z.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    >>> g, slope = activation("tanh", limits=(0, 1)).get_lines()[:2]
+    >>> float(g.get_ydata()[0]), float(slope.get_ydata()[0])
+    (0.0, 1.0)
+    """
+    g, z = _check_activation(activation, "activation"), _check_limits(limits)
+    values, slopes = _evaluate(g, z, "activation")
+    ax = axes_of(ax)
+    for y, label, colour, line in zip((values, _gapped(slopes)), ("g(z)", "g′(z)"), COLOURS, LINES, strict=False):
+        ax.plot(z, y, color=colour, linestyle=line, linewidth=2, label=label)
+    _cross(ax)
+    decorate(ax, "z", "g(z), g′(z)", _label(g))
+    draw_legend(ax)
+    return ax
+
+
+def activations(
+    activations: Sequence[ActivationLike] = _USUAL,
+    ax: "Axes | None" = None,
+    *,
+    limits: tuple[float, float] = (-4.0, 4.0),
+) -> "Axes":
+    """Draw several activations over z, and beside them their derivatives.
+
+    Parameters
+    ----------
+    activations : sequence of str, Activation or pair (g, g′)
+        Elementwise ones. Unless given, those that hidden layers usually have.
+    ax : matplotlib Axes, optional
+        Given, it gets the functions g alone. Otherwise a new figure has a second panel with the derivatives; the first
+        is returned, both are `ax.figure.axes`.
+    limits : (float, float), default (-4, 4)
+        The range of z.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    >>> ax = activations(["sigmoid", "relu"], limits=(0, 1))
+    >>> [float(line.get_ydata()[0]) for line in ax.get_lines()[:2]], len(ax.figure.axes)
+    ([0.5, 0.0], 2)
+    """
+    if isinstance(activations, str | Activation) or is_pair(activations) or not is_sequence(activations):
+        raise TypeError(f"activations must be a sequence of names or activations, got {activations!r}")
+    known = {f"activations[{i}]": g for i, g in enumerate(activations)}
+    if not known:
+        raise ValueError("activations must have at least one, got none")
+    checked = {argument: _check_activation(g, argument) for argument, g in known.items()}
+    z = _check_limits(limits)
+    curves = [_evaluate(g, z, argument) for argument, g in checked.items()]
+    axes = panels(2, width=5.0) if ax is None else [check_axes(ax)]
+    sides = zip(axes, ("g(z)", "g′(z)"), ("Activations", "Their derivatives"), strict=False)
+    for side, (panel, y, title) in enumerate(sides):
+        for g, curve, colour, line in zip(checked.values(), curves, cycle(COLOURS), cycle(LINES)):
+            drawn = _gapped(curve[1]) if side else curve[0]
+            panel.plot(z, drawn, color=colour, linestyle=line, linewidth=1.8, label=_label(g))
+        _cross(panel)
+        decorate(panel, "z", y, title)
+    draw_legend(axes[0])
+    return axes[0]
+
+
+def _check_activation(given: Any, argument: str) -> Activation:
+    g = get_activation(given, argument)
+    if not g.elementwise:
+        raise ValueError(f"{argument} must be elementwise, a function of one z; {g.name} depends on all of a column")
+    return g
+
+
+def _check_limits(limits: Any) -> Floats:
+    """Return the points z at which a function is drawn."""
+    try:
+        if not is_sequence(limits) or np.asarray(limits).dtype.kind not in "biuf":
+            raise TypeError
+        low, high = map(float, limits)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"limits must be two numbers (low, high), got {limits!r}") from None
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"limits must be two finite numbers, the lower one first, got {limits!r}")
+    z = np.linspace(low, high, _POINTS)
+    return np.where(np.abs(z) < 1e-12 * (high - low), 0.0, z)
+
+
+def _evaluate(g: Activation, z: Floats, argument: str) -> tuple[Floats, Floats]:
+    """Return g(z) and g′(z) (n,), z (n,)."""
+    Z = z[np.newaxis]
+    with np.errstate(over="ignore"):
+        A = g.function(np, Z)
+        slopes = g.derivative(np, Z, A)
+    results = [np.asarray(to_host(a), dtype=np.float64) for a in (A, slopes)]
+    for name, result in zip(("g", "g′"), results, strict=True):
+        if result.shape != Z.shape:
+            raise ValueError(f"{argument}: {name}(Z) must have the shape of Z, {Z.shape}, got {result.shape}")
+    return results[0][0], results[1][0]
+
+
+def _gapped(y: Floats) -> Floats:
+    """Return the values with a gap where they jump: the first one after a jump is left out."""
+    finite = y[np.isfinite(y)]
+    height = np.ptp(finite) if finite.size else 0.0
+    steps = np.abs(np.diff(y, prepend=y[:1]))
+    # A line that is only steep has steep neighbours; a jump stands alone.
+    around = np.maximum(np.roll(steps, 1), np.roll(steps, -1))
+    return np.where((steps > _JUMP * height) & (around < 0.5 * steps), np.nan, y)
+
+
+def _cross(ax: "Axes") -> None:
+    """Draw the axes z = 0 and y = 0."""
+    for draw in (ax.axhline, ax.axvline):
+        draw(0, color="0.6", linewidth=0.8, zorder=0.9, label="_cross")
+
+
+def _label(g: Activation) -> str:
+    """Return the name of an activation, with its parameters where it has some that are no functions."""
+    text = repr(g)
+    return g.name if text.endswith("()") or "<" in text else g.name + text[text.index("(") :]

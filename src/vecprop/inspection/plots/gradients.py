@@ -1,0 +1,158 @@
+"""The norms of the gradients (E36): by layer over the epochs, of one layer in several runs, and over the layers."""
+
+from collections.abc import Mapping
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.inspection.plots.figures import COLOURS, LINES, MARKERS, Floats, axes_of, decorate, draw_legend
+from vecprop.inspection.plots.histories import best_of, entries, history_of, labelled_histories
+from vecprop.training.results import FitResult, History
+from vecprop.utils.arguments import check_positive_integer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NORM = "‖dW‖, mean over the epoch's batches"
+
+
+def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
+    """Draw ‖dW_l‖ of each layer over the epochs, on a logarithmic axis (E36).
+
+    Norms that shrink by a factor from each layer to the one before it are a vanishing gradient. Epochs with a norm of
+    exactly 0 leave a gap. Of a stack the best network is drawn.
+
+    Parameters
+    ----------
+    result : FitResult or history
+        What `vp.fit` returned, or its `history`.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    TypeError, ValueError
+        If that is no history, or an empty one.
+
+    Examples
+    --------
+    >>> ax = gradient_norms({"gradient_norm": [[0.1, 2.0], [0.2, 1.0]]})
+    >>> [list(line.get_ydata()) for line in ax.get_lines()] == [[0.1, 0.2], [2.0, 1.0]]
+    True
+    """
+    norms = _norms("result", result)
+    ax = axes_of(ax)
+    epochs = np.arange(1, len(norms) + 1)
+    for l, (column, colour, line) in enumerate(zip(_drawn(norms).T, cycle(COLOURS), cycle(LINES)), start=1):
+        ax.plot(epochs, column, color=colour, linestyle=line, linewidth=1.8, label=f"layer {l}{_zero(column)}")
+    decorate(ax, "epoch", _NORM, "Norm of the gradient, by layer", log=True)
+    draw_legend(ax)
+    return ax
+
+
+def gradient_norms_of_layer(
+    histories: FitResult | History | Mapping[str, Any], ax: "Axes | None" = None, *, layer: int = 1
+) -> "Axes":
+    """Draw ‖dW_l‖ of one layer over the epochs, a line for each run: how large initial weights hold it back, say (E28).
+
+    Parameters
+    ----------
+    histories : FitResult, history, or dict of label -> one of these
+        One run, or those that are to be compared. Of a stack the best network is drawn.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+    layer : int, default 1
+        From 1, the one next to the inputs.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    TypeError, ValueError
+        If that is no history, or an empty one, or has no such layer.
+
+    Examples
+    --------
+    >>> ax = gradient_norms_of_layer({"gradient_norm": [[0.1, 2.0], [0.2, 1.0]]}, layer=2)
+    >>> ax.get_lines()[0].get_ydata().tolist()
+    [2.0, 1.0]
+    """
+    l = check_positive_integer(layer, "layer")
+    runs = _runs(histories)
+    for label, norms in runs.items():
+        if l > norms.shape[1]:
+            where = f" in {label!r}" if label else ""
+            raise ValueError(f"layer must be from 1 to {norms.shape[1]}{where}, got {l}")
+    ax = axes_of(ax)
+    for (label, norms), colour, line in zip(runs.items(), cycle(COLOURS), cycle(LINES)):
+        column = _drawn(norms)[:, l - 1]
+        name = f"{label}{_zero(column)}"
+        ax.plot(np.arange(1, len(column) + 1), column, color=colour, linestyle=line, linewidth=1.8, label=name)
+    decorate(ax, "epoch", _NORM.replace("dW", f"dW{l}"), f"Norm of the gradient of layer {l}", log=True)
+    if list(runs) != [""]:
+        draw_legend(ax)
+    return ax
+
+
+def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], ax: "Axes | None" = None) -> "Axes":
+    """Draw ‖dW_l‖ over the layers l, the median over the epochs, a line for each run: where a gradient vanishes (E36).
+
+    A gradient that gets a factor below 1 in each layer on its way back is a line that rises from left to right.
+
+    Parameters
+    ----------
+    histories : FitResult, history, or dict of label -> one of these
+        One run, or those that are to be compared. Of a stack the best network is drawn.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    TypeError, ValueError
+        If that is no history, or an empty one.
+
+    Examples
+    --------
+    >>> ax = gradient_norms_by_layer({"gradient_norm": [[0.1, 2.0], [0.1, 1.0], [0.4, 1.5]]})
+    >>> ax.get_lines()[0].get_ydata().tolist()
+    [0.1, 1.5]
+    """
+    runs = _runs(histories)
+    ax = axes_of(ax)
+    styles = zip(cycle(COLOURS), cycle(LINES), cycle(MARKERS))
+    for (label, norms), (colour, line, marker) in zip(runs.items(), styles, strict=False):
+        column = _drawn(np.median(norms, axis=0, keepdims=True))[0]
+        style: dict[str, Any] = {"color": colour, "linestyle": line, "linewidth": 1.8, "marker": marker}
+        ax.plot(np.arange(1, len(column) + 1), column, label=f"{label}{_zero(column)}", **style)
+    decorate(ax, "layer", "‖dW‖, median over the epochs", "Norm of the gradient, by layer", log=True)
+    if list(runs) != [""]:
+        draw_legend(ax)
+    return ax
+
+
+def _runs(histories: Any) -> dict[str, Floats]:
+    """Return label -> norms (epochs, L); a single run has the label ""."""
+    return {
+        label: _norms(f"histories[{label!r}]" if label else "histories", run)
+        for label, run in labelled_histories(histories, "gradient_norm").items()
+    }
+
+
+def _norms(argument: str, result: Any) -> Floats:
+    """Return the norms of one run, (epochs, L), of a stack those of its best network."""
+    norms = np.asarray(entries(argument, history_of(result), "gradient_norm"), dtype=np.float64)
+    return norms[:, best_of(result)] if norms.ndim == 3 else norms
+
+
+def _drawn(norms: Floats) -> Floats:
+    """Return the norms with gaps for 0, which a logarithmic axis does not have."""
+    return np.where(norms > 0, norms, np.nan)
+
+
+def _zero(column: Floats) -> str:
+    return " (all 0)" if np.isnan(column).all() else ""

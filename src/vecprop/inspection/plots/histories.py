@@ -1,0 +1,76 @@
+"""Reading the history of a training run, or of several, and saying what is wrong with what is none."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vecprop.inspection.plots.figures import Floats
+from vecprop.training.results import Best, FitResult
+
+
+def labelled_histories(given: Any, key: str = "cost") -> dict[str, Any]:
+    """Return label -> result or history, each with the column `key`; a single one has the label ""."""
+    if isinstance(given, FitResult):
+        given = given.history
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            "histories must be result.history, or a dict of label -> result.history, got " + type(given).__name__
+        )
+    if not given:
+        raise ValueError("histories must not be empty")
+    runs = {"": given} if key in given else {str(label): run for label, run in given.items()}
+    for label, run in runs.items():
+        entries(f"histories[{label!r}]" if label else "histories", history_of(run), key)
+    return runs
+
+
+def history_of(result: Any) -> Any:
+    """Return the history of a result, or what was given in its place."""
+    return result.history if isinstance(result, FitResult) else result
+
+
+def column(argument: str, given: Any, key: str) -> Floats:
+    """Return one column of a history, (epochs, K), K = 1 for one network."""
+    values = np.asarray(entries(argument, given, key), dtype=np.float64)
+    return values if values.ndim == 2 else values[:, np.newaxis]
+
+
+def best_of(result: Any) -> int:
+    """Return the place of the best network in its stack, 0 for one network; by the last cost in a history alone."""
+    given = history_of(result)
+    costs = given.get("validation_cost") or given.get("cost") or [0.0]
+    last = np.atleast_1d(np.asarray(costs[-1], dtype=np.float64))
+    if isinstance(result, FitResult) and result.networks is not None:
+        last = result.final_costs
+    return int(np.argmin(np.where(np.isfinite(last), last, np.inf)))
+
+
+def epoch_given_back(result: Any) -> int | None:
+    """Return the epoch of the history, from 1, that early stopping chose; None without, and for a stack."""
+    kept = result.state.given_back if isinstance(result, FitResult) and result.networks is None else None
+    if not isinstance(kept, Best):
+        return None
+    earlier = result.state.epoch - len(result.history["cost"])  # of the run that this one went on from
+    epoch = int(kept.epoch) - earlier
+    return epoch if epoch > 0 else None
+
+
+def entries(argument: str, given: Any, key: str) -> list[Any]:
+    """Return one column of a history, or raise an error that names the argument."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{argument} must be a history, that is result.history of a fit, got {type(given).__name__}")
+    if key not in given:
+        raise ValueError(
+            f"{argument} must be result.history of a fit; it has no {key!r}, only {sorted(map(str, given))}"
+        )
+    values = given[key]
+    try:
+        numbers = np.asarray(values)
+    except ValueError:
+        numbers = np.empty(0, dtype=object)
+    if not isinstance(values, Sequence | np.ndarray) or (len(values) and numbers.dtype.kind not in "biuf"):
+        raise TypeError(f"{argument} must be result.history of a fit, with numbers in {key!r}, got {values!r}")
+    if not len(values):
+        raise ValueError(f"{argument} must have at least one epoch, got none")
+    return list(values)

@@ -1,0 +1,150 @@
+"""How far predicted values are from the true ones."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, decorate, three_digits, tick_text
+from vecprop.inspection.plots.values import check_numbers, check_pair
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_POINTS = 50_000  # that are drawn; what the text says is of all
+
+
+def predicted_against_true(
+    true: Any, predicted: Any, ax: "Axes | None" = None, *, quantity: str = "value", units: str = ""
+) -> "Axes":
+    r"""Draw predicted values against the true ones; on the dashed line they are equal.
+
+    R² and the root of the mean squared error (RMSE) stand in the picture.
+
+    Parameters
+    ----------
+    true, predicted : array-like (m,)
+        Numbers, as scikit-learn's `y_true` and `y_pred`. From a network with one output: `data.Y[0]` and
+        `result.forward(X)[0]`.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+    quantity : str, default "value"
+        What is predicted, for the labels: "price", say.
+    units : str, optional
+        Its unit, for the labels: "€", say.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    The errors are 1 and -1, so RMSE = 1; around their mean the true values have the sum of squares 2·2², so
+    R² = 1 - 2/8.
+
+    >>> ax = predicted_against_true([1.0, 5.0], [2.0, 4.0], quantity="length", units="m")
+    >>> ax.texts[0].get_text(), ax.get_xlabel()
+    ('R² = 0.75\nRMSE = 1 m', 'true length (m)')
+    """
+    true, predicted = _check(true, predicted)
+    name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
+    ax = axes_of(ax, width=5.8)
+    _scatter(ax, true, predicted)
+    both = np.concatenate([true, predicted])
+    margin = 0.04 * np.ptp(both) or 1.0
+    limits = (both.min() - margin, both.max() + margin)
+    ax.plot(limits, limits, color="0.3", linestyle="--", linewidth=1.2, label="predicted = true")
+    decorate(ax, _with_unit(f"true {name}", unit), _with_unit(f"predicted {name}", unit), "Predicted against true")
+    ax.set(xlim=limits, ylim=limits, aspect="equal")
+    _number_ticks(ax)
+    errors = true - predicted
+    spread = float(np.sum((true - true.mean()) ** 2))
+    notes = [f"R² = {three_digits(1 - float(np.sum(errors**2)) / spread)}"] if spread > 0 else []
+    notes.append(f"RMSE = {three_digits(float(np.sqrt(np.mean(errors**2))))} {unit}".rstrip())
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 3}
+    style: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": 9.5, "bbox": box}
+    ax.text(0.03, 0.97, "\n".join(notes), transform=ax.transAxes, **style)
+    return ax
+
+
+def residuals(
+    true: Any, predicted: Any, ax: "Axes | None" = None, *, quantity: str = "value", units: str = ""
+) -> "Axes":
+    """Draw the residuals, true - predicted, against the predicted values: a pattern in them was not learned.
+
+    The dashed line is 0; the dotted ones are one standard deviation of the residuals from their mean. Both numbers
+    stand in the title.
+
+    Parameters
+    ----------
+    true, predicted : array-like (m,)
+        Numbers, as scikit-learn's `y_true` and `y_pred`.
+    ax : matplotlib Axes, optional
+        A figure of its own unless given.
+    quantity : str, default "value"
+        What is predicted, for the labels: "price", say.
+    units : str, optional
+        Its unit, for the labels: "€", say.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    >>> ax = residuals([1.0, 5.0], [2.0, 4.0], units="m")
+    >>> ax.collections[0].get_offsets().tolist()
+    [[2.0, -1.0], [4.0, 1.0]]
+    >>> ax.get_title()
+    'Residuals: mean 0 m, standard deviation 1 m'
+    """
+    true, predicted = _check(true, predicted)
+    name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
+    errors = true - predicted
+    ax = axes_of(ax)
+    _scatter(ax, predicted, errors)
+    mean, deviation = float(errors.mean()), float(errors.std())
+    ax.axhline(0, color="0.3", linestyle="--", linewidth=1.2, label="0")
+    for sign in (-1, 1) if deviation > 0 else ():
+        ax.axhline(mean + sign * deviation, color="0.3", linestyle=":", linewidth=1.2, label="_deviation")
+    decorate(ax, _with_unit(f"predicted {name}", unit), _with_unit("true − predicted", unit), "")
+    _number_ticks(ax)
+    numbers = [f"{three_digits(value)} {unit}".rstrip() for value in (mean, deviation)]
+    ax.set_title(f"Residuals: mean {numbers[0]}, standard deviation {numbers[1]}")
+    return ax
+
+
+def _check(true: Any, predicted: Any) -> tuple[Floats, Floats]:
+    pair = check_numbers(true, "true"), check_numbers(predicted, "predicted")
+    check_pair(*pair)
+    return pair
+
+
+def _check_text(value: Any, argument: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, got {value!r}")
+    return value
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
+
+
+def _scatter(ax: "Axes", x: Floats, y: Floats) -> None:
+    """Draw points, the more transparent the more of them there are; of very many some, evenly spread."""
+    if x.size > _MOST_POINTS:
+        places = np.linspace(0, x.size - 1, _MOST_POINTS).astype(np.int64)
+        x, y = x[places], y[places]
+    alpha = float(np.clip(30 / np.sqrt(x.size), 0.15, 0.75))
+    ax.scatter(x, y, s=18, color=COLOURS[0], alpha=alpha, edgecolors="none", zorder=2)
+
+
+def _number_ticks(ax: "Axes") -> None:
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda value, _: tick_text(value))
+    ax.locator_params(axis="x", nbins=6)

@@ -1,0 +1,530 @@
+"""Activations g and their derivatives g′, side by side (E17-E21).
+
+Each is a frozen, hashable value. `function(xp, Z)` gives A = g(Z); `derivative(xp, Z, A)` gives g′(Z), from A where
+that saves work; `backward(xp, dA, Z, A)` gives dZ = dA ∘ g′(Z) (E15), which only softmax, whose Jacobian is not
+diagonal, computes in another way. `xp` is the array namespace, Z and A have shape (…, n, m).
+
+Branches are chosen by the real part of Z: every function here can be differentiated by a complex step (E40).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from vecprop.backend.namespaces import Array, Namespace, is_complex, real_part
+from vecprop.utils.arguments import check_function, check_number, check_positive_integer, check_real
+from vecprop.utils.errors import unknown_name
+
+
+class Activation:
+    """What every activation is: a name, g, g′ and the step back through it."""
+
+    name: ClassVar[str]
+    open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
+    elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
+    homogeneous: ClassVar[bool] = False  # ReLU and its kin, for which He initialization (E29) was derived
+
+    # Values: two without parameters are equal if they are of one class; those with parameters are data classes.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return A = g(Z)."""
+        raise NotImplementedError
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
+        """Return g′(Z), elementwise."""
+        raise NotImplementedError
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
+        """Return dZ = dA ∘ g′(Z) (E15)."""
+        return dA * self.derivative(xp, Z, A)
+
+
+ActivationLike: TypeAlias = str | Activation | tuple[Callable[[Array], Array], Callable[[Array], Array]]
+
+
+def relu(xp: Namespace, Z: Array) -> Array:
+    """Return max(0, Z), by the real part of Z."""
+    return xp.where(real_part(xp, Z) >= 0, Z, 0.0) if is_complex(xp, Z) else xp.maximum(Z, 0.0)
+
+
+def softplus(xp: Namespace, Z: Array) -> Array:
+    """Return ln(1 + e^Z) = max(Z, 0) + ln(1 + e^-|Z|), which overflows for no finite Z."""
+    Z_abs = xp.where(real_part(xp, Z) >= 0, Z, -Z) if is_complex(xp, Z) else xp.abs(Z)
+    return relu(xp, Z) + xp.log1p(xp.exp(-Z_abs))
+
+
+def sigmoid(xp: Namespace, Z: Array) -> Array:
+    """Return 1 / (1 + e^-Z) as ½ (1 + tanh(Z / 2)), which overflows for no finite Z."""
+    return 0.5 * (1.0 + xp.tanh(0.5 * Z))
+
+
+def log_softmax(xp: Namespace, Z: Array) -> Array:
+    """Return ln of the softmax over the rows: Z - max - ln Σ e^(Z - max), finite for every finite Z."""
+    Z = Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True)
+    if is_complex(xp, Z):
+        return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
+    # The largest e^0 = 1 is left out of the sum, for ln(1 + rest): 1 + rest would lose a rest below the rounding of 1,
+    # and with it all of the loss of an example that is nearly certain.
+    below = Z < 0
+    others = xp.sum(xp.astype(below, Z.dtype), axis=-2, keepdims=True)
+    rest = xp.sum(xp.where(below, xp.exp(Z), 0.0), axis=-2, keepdims=True) + (float(Z.shape[-2] - 1) - others)
+    return Z - xp.log1p(rest)
+
+
+class Sigmoid(Activation):
+    """The logistic function (E17): g(z) = 1 / (1 + e^-z), g′ = a (1 - a).
+
+    >>> import numpy as np
+    >>> g = Sigmoid(); Z = np.array([[0.0]]); A = g.function(np, Z)
+    >>> float(A[0, 0]), float(g.derivative(np, Z, A)[0, 0])
+    (0.5, 0.25)
+    """
+
+    name: ClassVar[str] = "sigmoid"
+    open_unit_interval: ClassVar[bool] = True
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return 1 / (1 + e^-Z)."""
+        return sigmoid(xp, Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return A (1 - A)."""
+        return A * (1.0 - A)
+
+
+class Tanh(Activation):
+    """The hyperbolic tangent (E18): g′ = 1 - a².
+
+    >>> import numpy as np
+    >>> g = Tanh(); Z = np.array([[0.0]])
+    >>> float(g.derivative(np, Z, g.function(np, Z))[0, 0])
+    1.0
+    """
+
+    name: ClassVar[str] = "tanh"
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return tanh(Z)."""
+        return xp.tanh(Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return 1 - A²."""
+        return 1.0 - A * A
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """The leaky rectified linear unit (E20): g(z) = max(slope·z, z); g′ = slope for z < 0, 1 for z ≥ 0.
+
+    At z = 0 the derivative is 1, as in the equations and in JAX; PyTorch uses `slope` there.
+
+    Parameters
+    ----------
+    slope : float, default 0.01
+        In [0, 1); 0 gives ReLU.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the slope is no number in [0, 1), where max(slope·z, z) would be another function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g = LeakyReLU(slope=0.25); Z = np.array([[-2.0, 0.0, 2.0]]); A = g.function(np, Z)
+    >>> A.tolist(), g.derivative(np, Z, A).tolist()
+    ([[-0.5, 0.0, 2.0]], [[0.25, 1.0, 1.0]])
+    """
+
+    slope: float = 0.01
+    name: ClassVar[str] = "leaky_relu"
+    homogeneous: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slope", check_real(self.slope, "slope", "in [0, 1)", lambda x: 0 <= x < 1))
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return max(slope·Z, Z)."""
+        return xp.where(real_part(xp, Z) >= 0, Z, self.slope * Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return slope where Z < 0 and 1 elsewhere."""
+        return xp.where(real_part(xp, Z) >= 0, xp.ones_like(Z), self.slope)
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return dA ∘ g′(Z), without an array of g′."""
+        return xp.where(Z >= 0, dA, self.slope * dA)
+
+
+class ReLU(Activation):
+    """The rectified linear unit (E19): g(z) = max(0, z); g′ = 0 for z < 0, 1 for z ≥ 0.
+
+    At z = 0 the derivative is 1, as in the equations; PyTorch, JAX and scikit-learn use 0 there.
+
+    >>> import numpy as np
+    >>> g = ReLU(); Z = np.array([[-2.0, 0.0, 2.0]]); A = g.function(np, Z)
+    >>> A.tolist(), g.derivative(np, Z, A).tolist()
+    ([[0.0, 0.0, 2.0]], [[0.0, 1.0, 1.0]])
+    """
+
+    name: ClassVar[str] = "relu"
+    homogeneous: ClassVar[bool] = True
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return max(0, Z)."""
+        return relu(xp, Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return 0 where Z < 0 and 1 elsewhere."""
+        return xp.astype(real_part(xp, Z) >= 0, Z.dtype)
+
+
+class Identity(Activation):
+    """No activation (E21): g(z) = z, g′ = 1. The output of a regression (E24).
+
+    >>> import numpy as np
+    >>> Identity().function(np, np.array([[3.0]])).tolist()
+    [[3.0]]
+    """
+
+    name: ClassVar[str] = "identity"
+
+    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
+        """Return Z."""
+        return Z
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return 1 everywhere."""
+        return xp.ones_like(Z)
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return dZ = dA."""
+        return dA
+
+
+class Softmax(Activation):
+    """The softmax over the rows of each column (E21): a_k = e^z_k / Σ_j e^z_j, shifted by the column's maximum.
+
+    Its Jacobian is not diagonal, so there is a step back and no elementwise derivative:
+    dz_k = a_k (da_k - Σ_j a_j da_j) (E25).
+
+    >>> import numpy as np
+    >>> Softmax().function(np, np.array([[1000.0], [1000.0]])).tolist()
+    [[0.5], [0.5]]
+    """
+
+    name: ClassVar[str] = "softmax"
+    open_unit_interval: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = False
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return e^Z / Σ e^Z over the rows."""
+        E = xp.exp(Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True))
+        return E / xp.sum(E, axis=-2, keepdims=True)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Raise: the derivative of softmax is a full matrix for each column."""
+        raise TypeError("softmax has no elementwise derivative; use backward(xp, dA, Z, A)")
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return the Jacobian product A ∘ (dA - Σ A ∘ dA)."""
+        return A * (dA - xp.sum(A * dA, axis=-2, keepdims=True))
+
+
+class Softplus(Activation):
+    """The smooth ReLU: g(z) = ln(1 + e^z), g′ = sigmoid(z). Positive: an output for y > 0.
+
+    >>> import numpy as np
+    >>> g = Softplus(); Z = np.array([[0.0]]); A = g.function(np, Z)
+    >>> round(float(A[0, 0]), 6), float(g.derivative(np, Z, A)[0, 0])
+    (0.693147, 0.5)
+    """
+
+    name: ClassVar[str] = "softplus"
+    homogeneous: ClassVar[bool] = True
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return ln(1 + e^Z)."""
+        return softplus(xp, Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return sigmoid(Z)."""
+        return sigmoid(xp, Z)
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """The exponential linear unit: g(z) = z for z ≥ 0, alpha (e^z - 1) below; g′ = 1, alpha e^z.
+
+    Source: Clevert, Unterthiner and Hochreiter, 2016. At z = 0 the derivative is 1.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Positive; -alpha is the value far below zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If alpha is no positive finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g = ELU(); Z = np.array([[0.0, 2.0]])
+    >>> g.function(np, Z).tolist(), g.derivative(np, Z, g.function(np, Z)).tolist()
+    ([[0.0, 2.0]], [[1.0, 1.0]])
+    """
+
+    alpha: float = 1.0
+    name: ClassVar[str] = "elu"
+    homogeneous: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", check_number(self.alpha, "alpha", zero=False))
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return Z where Z ≥ 0 and alpha (e^Z - 1) elsewhere."""
+        # e^Z is taken of min(Z, 0) only: the branch not chosen must not overflow either
+        return xp.where(real_part(xp, Z) >= 0, Z, self.alpha * xp.expm1(-relu(xp, -Z)))
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return 1 where Z ≥ 0 and alpha e^Z elsewhere."""
+        return xp.where(real_part(xp, Z) >= 0, 1.0, self.alpha * xp.exp(-relu(xp, -Z)))
+
+
+class GELU(Activation):
+    """The Gaussian error linear unit in its tanh form: g(z) = ½ z (1 + tanh(u)), u = √(2/π) (z + 0.044715 z³).
+
+    Source: Hendrycks and Gimpel, 2016. The standard that this library computes in has no error function, so this is the
+    tanh form, as `jax.nn.gelu` and `torch.nn.GELU(approximate="tanh")`; it is within 5e-4 of the exact one.
+
+    >>> import numpy as np
+    >>> g = GELU(); Z = np.array([[0.0, 20.0]]); A = g.function(np, Z)
+    >>> A.tolist(), g.derivative(np, Z, A).tolist()
+    ([[0.0, 20.0]], [[0.5, 1.0]])
+    """
+
+    name: ClassVar[str] = "gelu"
+    homogeneous: ClassVar[bool] = True
+
+    @staticmethod
+    def _inner(xp: Namespace, Z: Array) -> tuple[Array, Array]:
+        """Return u and du/dz."""
+        # Beyond |z| = 10 tanh(u) is 1 to the last bit and z³ may overflow: cut z there.
+        x = real_part(xp, Z)
+        z = xp.where(x > 10.0, 10.0, xp.where(x < -10.0, -10.0, Z))
+        c = math.sqrt(2 / math.pi)
+        return c * z * (1.0 + 0.044715 * z * z), c * (1.0 + 3 * 0.044715 * z * z)
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return ½ Z (1 + tanh(u))."""
+        u, _ = self._inner(xp, Z)
+        return 0.5 * Z * (1.0 + xp.tanh(u))
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return ½ (1 + tanh(u)) + ½ Z (1 - tanh²(u)) du/dz."""
+        u, du = self._inner(xp, Z)
+        # 1 - tanh²(u) = 4s / (1 + s)² with s = e^(-2|u|): the subtraction would leave an error of |z|·du/dz roundings
+        s = xp.exp(-2.0 * xp.abs(u))
+        return 0.5 * (1.0 + xp.tanh(u)) + 0.5 * Z * (4.0 * s / (1.0 + s) ** 2 * du)
+
+
+class SiLU(Activation):
+    """The sigmoid linear unit, also called swish: g(z) = z·σ(z), g′ = σ (1 + z (1 - σ)).
+
+    Source: Elfwing, Uchibe and Doya, 2018.
+
+    >>> import numpy as np
+    >>> g = SiLU(); Z = np.array([[0.0]]); A = g.function(np, Z)
+    >>> float(A[0, 0]), float(g.derivative(np, Z, A)[0, 0])
+    (0.0, 0.5)
+    """
+
+    name: ClassVar[str] = "silu"
+    homogeneous: ClassVar[bool] = True
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return Z·σ(Z)."""
+        return Z * sigmoid(xp, Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return σ (1 + Z (1 - σ))."""
+        S = sigmoid(xp, Z)
+        return S * (1.0 + Z * (1.0 - S))
+
+
+class Exp(Activation):
+    """The exponential: g(z) = e^z = g′. Positive: the output of a regression of counts and rates (`losses.Poisson`).
+
+    >>> import numpy as np
+    >>> g = Exp(); Z = np.array([[0.0]]); A = g.function(np, Z)
+    >>> A.tolist(), g.derivative(np, Z, A).tolist()
+    ([[1.0]], [[1.0]])
+    """
+
+    name: ClassVar[str] = "exp"
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return e^Z."""
+        return xp.exp(Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return A."""
+        return A
+
+
+@dataclass(frozen=True)
+class Ordered(Activation):
+    """Outputs that do not decrease down the rows: a_1 = z_1, a_k = a_{k-1} + ln(1 + e^z_k). For quantiles.
+
+    The step back gathers from the rows below: dz_1 = Σ_j da_j, dz_k = σ(z_k) Σ_{j ≥ k} da_j.
+
+    Parameters
+    ----------
+    groups : int, default 1
+        The rows are so many groups of equal size, one for each target, and each is ordered in itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If groups is not a positive integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g = Ordered(); Z = np.array([[3.0], [0.0], [0.0]]); A = g.function(np, Z)
+    >>> A.round(6).tolist(), g.backward(np, np.ones((3, 1)), Z, A).tolist()
+    ([[3.0], [3.693147], [4.386294]], [[3.0], [1.0], [0.5]])
+    """
+
+    groups: int = 1
+    name: ClassVar[str] = "ordered"
+    elementwise: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", check_positive_integer(self.groups, "groups"))
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return the running sums of z_1 and ln(1 + e^z_k) in each group."""
+        steps = self._grouped(xp, Z)
+        steps = xp.concat([steps[..., :1, :], softplus(xp, steps[..., 1:, :])], axis=-2)
+        return xp.reshape(xp.cumulative_sum(steps, axis=-2), Z.shape)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Raise: each output depends on the rows above it."""
+        raise TypeError("ordered outputs have no elementwise derivative; use backward(xp, dA, Z, A)")
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return σ(z_k) Σ_{j ≥ k} da_j, without the factor in the first row of a group."""
+        below = xp.flip(xp.cumulative_sum(xp.flip(self._grouped(xp, dA), axis=-2), axis=-2), axis=-2)
+        rest = sigmoid(xp, self._grouped(xp, Z)[..., 1:, :]) * below[..., 1:, :]
+        return xp.reshape(xp.concat([below[..., :1, :], rest], axis=-2), Z.shape)
+
+    def _grouped(self, xp: Namespace, V: Array) -> Array:
+        """Return (…, groups, rows of a group, m)."""
+        n, m = V.shape[-2:]
+        if n % self.groups:
+            raise ValueError(f"output: ordered in {self.groups} groups needs a multiple of as many units, got {n}")
+        return xp.reshape(V, (*V.shape[:-2], self.groups, n // self.groups, m))
+
+
+@dataclass(frozen=True)
+class Custom(Activation):
+    """A user's own pair of function and derivative, both elementwise and both of Z alone.
+
+    Write them with operators, or with functions of the namespace of Z (`array_api_compat.array_namespace(Z)`), to
+    run on every backend; with `numpy.…` to run on NumPy. `vp.check_gradients` tells whether the pair fits together.
+    In place of this class a plain tuple (function, derivative) may be given to `Network`.
+
+    Parameters
+    ----------
+    g, g_prime : callable
+        Z (…, n, m) -> g(Z) and g′(Z), of the same shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> square = Custom(lambda Z: Z * Z, lambda Z: 2 * Z); Z = np.array([[3.0]])
+    >>> square.function(np, Z).tolist(), square.derivative(np, Z, None).tolist()
+    ([[9.0]], [[6.0]])
+    """
+
+    g: Callable[[Array], Array]
+    g_prime: Callable[[Array], Array]
+    name: ClassVar[str] = "custom"
+
+    def __post_init__(self) -> None:
+        for argument, value in (("g", self.g), ("g_prime", self.g_prime)):
+            check_function(value, argument, "Z")
+
+    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
+        """Return g(Z)."""
+        return self.g(Z)
+
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return g′(Z)."""
+        return self.g_prime(Z)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    g.name: g
+    for g in (
+        Sigmoid(),
+        Tanh(),
+        ReLU(),
+        LeakyReLU(),
+        Identity(),
+        Softmax(),
+        Softplus(),
+        ELU(),
+        GELU(),
+        SiLU(),
+        Exp(),
+        Ordered(),
+    )
+}
+
+
+def is_pair(given: object) -> bool:
+    """Tell whether something is a tuple of two functions: a user's g and g′."""
+    return isinstance(given, tuple) and len(given) == 2 and all(callable(f) for f in given)
+
+
+def get_activation(given: ActivationLike | Sequence[object], argument: str = "activation") -> Activation:
+    """Return the activation for a name, an `Activation`, or a pair (g, g′).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message has the nearest known one.
+    TypeError
+        For anything else; the message names the argument.
+
+    Examples
+    --------
+    >>> get_activation("tanh")
+    Tanh()
+    >>> get_activation("rellu")
+    Traceback (most recent call last):
+    ValueError: activation: unknown activation 'rellu': did you mean 'relu'? Known: elu, exp, ...
+    """
+    if isinstance(given, Activation):
+        return given
+    if isinstance(given, str):
+        if given not in ACTIVATIONS:
+            raise ValueError(f"{argument}: {unknown_name('activation', given, ACTIVATIONS)}")
+        return ACTIVATIONS[given]
+    if is_pair(given):
+        g, g_prime = given
+        return Custom(g, g_prime)  # type: ignore[arg-type]
+    raise TypeError(f"{argument} must be a name, an Activation or a pair (function, derivative), got {given!r}")

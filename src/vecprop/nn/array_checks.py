@@ -1,0 +1,382 @@
+"""What the public functions check of their input before the core computes with it, and what they convert.
+
+The parameters decide: X, Y and sample_weight are brought to their dtype, and everything has to be in their
+namespace. Shapes and types are always checked; values only where they can be read, so not inside `jax.jit` or
+`jax.grad`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import (
+    FLOATING,
+    Array,
+    Namespace,
+    array_namespace,
+    is_array,
+    is_concrete,
+    namespace_name,
+)
+from vecprop.backend.selection import backend_for
+from vecprop.nn.losses import CrossEntropy, Loss
+from vecprop.propagation import Layer, Net, Params
+from vecprop.utils.arguments import check_number, check_positive_integer
+
+# The check of targets makes arrays as large as what it checks.
+_CHECKED_AT_ONCE = 1 << 16
+_EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
+
+
+class Sized(Net, Protocol):
+    """A network whose layers have known sizes."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """(n_0, …, n_L)."""
+
+
+def dtype_name(dtype: Any, argument: str = "dtype") -> str:
+    """Return "float32" or "float64" for a dtype given as a name, a type or a library's own object.
+
+    >>> dtype_name(np.float64)
+    'float64'
+    >>> dtype_name("float16")
+    Traceback (most recent call last):
+    ValueError: dtype must be float32 or float64, got 'float16'
+    """
+    # NumPy would take what begins with an a for text, with a warning
+    if isinstance(dtype, bytes) or (isinstance(dtype, str) and dtype.startswith("a")):
+        raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
+    try:
+        name = str(np.dtype(dtype).name)
+    except (TypeError, ValueError):
+        name = str(dtype).rpartition(".")[2]
+    if name not in FLOATING:
+        raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
+    return name
+
+
+def array_dtype(xp: Namespace, array: Array) -> str | None:
+    """Return "float32" or "float64", or None for any other type of array."""
+    return next((name for name in FLOATING if array.dtype == getattr(xp, name)), None)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Checked parameters, and what the data have to match."""
+
+    params: Params
+    xp: Namespace
+    dtype: str
+    stack: tuple[int, ...]
+    backend: Backend
+
+
+def check_params(net: Sized, params: object, argument: str = "params") -> Checked:
+    """Check that params is (W_l, b_l) for each layer of the network, of one namespace, dtype and stack.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence of pairs of arrays, or mixes namespaces or dtypes.
+    ValueError
+        If the number of layers or a shape is wrong.
+    """
+    if not isinstance(params, tuple | list):
+        raise TypeError(f"{argument} must be a tuple of (W, b), one per layer, got {type(params).__name__}")
+    if len(params) != len(net.sizes) - 1:
+        raise ValueError(
+            f"{argument} must have one (W, b) for each of the {len(net.sizes) - 1} layers of {net}, got {len(params)}"
+        )
+    layers = []
+    for l, layer in enumerate(params, start=1):
+        if not isinstance(layer, tuple | list) or len(layer) != 2:
+            raise TypeError(f"{argument}: layer {l} must be a pair (W, b), got {type(layer).__name__}")
+        layers.append(Layer(*layer))
+    xp = _one_namespace({f"{n}{l}": a for l, layer in enumerate(layers, 1) for n, a in layer._asdict().items()})
+    dtype = array_dtype(xp, layers[0].W)
+    if dtype is None:
+        raise TypeError(f"{argument}: W1 must be float32 or float64, got {layers[0].W.dtype}")
+    stack = tuple(layers[0].W.shape[:-2])
+    for l, (W, b) in enumerate(layers, start=1):
+        _check_parameter(xp, argument, f"W{l}", W, (*stack, net.sizes[l], net.sizes[l - 1]), dtype)
+        _check_parameter(xp, argument, f"b{l}", b, (*stack, net.sizes[l], 1), dtype)
+    return Checked(tuple(layers), xp, dtype, stack, backend_for(xp))
+
+
+def check_finite_params(checked: Checked, argument: str = "params") -> None:
+    """Raise ValueError for parameters with NaN or infinity, where their values can be read.
+
+    Network's own methods do not ask: with such parameters they give what arithmetic gives, as for a member of a stack
+    that diverged.
+    """
+    for l, layer in enumerate(checked.params, start=1):
+        for name, array in zip(Layer._fields, layer, strict=True):
+            if is_concrete(array):
+                _require_finite(checked.xp, f"{argument}: {name}{l}", array, array, checked.dtype)
+
+
+def gradient_norms(grads: Sequence[tuple[Array, Array]]) -> Array:
+    """Return ‖dW_l‖ for each layer, (L,), or (…, L) for a stack: the Frobenius norms (E36).
+
+    Parameters
+    ----------
+    grads : sequence of (dW_l, db_l)
+        As `Network.gradients` returns them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no sequence of pairs of arrays.
+
+    Examples
+    --------
+    >>> gradient_norms([(np.array([[3.0, 4.0]]), np.array([[1.0]]))]).tolist()
+    [5.0]
+    """
+    if not isinstance(grads, tuple | list) or isinstance(grads, Layer):
+        raise TypeError(f"grads must be a sequence of (dW, db), one per layer, got {type(grads).__name__}")
+    if not grads:
+        raise ValueError("grads must have one (dW, db) for each layer, got none")
+    layers = []
+    for l, layer in enumerate(grads, start=1):
+        if not isinstance(layer, tuple | list) or len(layer) != 2:
+            raise TypeError(f"grads: layer {l} must be a pair (dW, db), got {type(layer).__name__}")
+        layers.append(Layer(*layer))
+    arrays = {f"grads[{l}].{n}": a for l, layer in enumerate(layers) for n, a in layer._asdict().items()}
+    xp = _one_namespace(arrays)
+    for name, array in arrays.items():
+        if array.ndim < 2 or not _is_kind(xp, array, "real floating"):
+            raise ValueError(
+                f"{name} must be a floating-point array (n, p), got {array.dtype} of shape {tuple(array.shape)}"
+            )
+    return propagation.gradient_norms(layers)
+
+
+def _check_parameter(xp: Namespace, argument: str, name: str, value: Array, shape: tuple[int, ...], dtype: str) -> None:
+    if array_dtype(xp, value) != dtype:
+        raise TypeError(f"{argument}: {name} must have the dtype of W1, {dtype}, got {value.dtype}")
+    if tuple(value.shape) != shape:
+        hint = ""
+        if name.startswith("b") and value.ndim == 1:
+            hint = "; a bias is kept two-dimensional: use b.reshape(-1, 1)"
+        elif name.startswith("W") and tuple(value.shape[-2:]) == shape[:-3:-1]:
+            hint = "; this is the transpose: row j of W holds the weights into neuron j"
+        raise ValueError(f"{argument}: {name} must have shape {shape}, got {tuple(value.shape)}{hint}")
+
+
+def _one_namespace(arrays: dict[str, object]) -> Namespace:
+    """Return the namespace of the named arrays, or raise TypeError that names the odd one out."""
+    for name, array in arrays.items():
+        if not is_array(array):
+            raise TypeError(f"{name} must be an array, got {type(array).__name__}; use numpy.asarray({name})")
+    spaces = {name: array_namespace(array) for name, array in arrays.items()}
+    (first, xp), *rest = spaces.items()
+    for name, space in rest:
+        if space is not xp:
+            ours, theirs = namespace_name(xp), namespace_name(space)
+            raise TypeError(
+                f"mixed array libraries: {first} is a {ours} array and {name} is a {theirs} array; move one of them, "
+                f"for example with vecprop.get_backend({ours!r}).asarray({name})"
+            )
+    return xp
+
+
+def check_inputs(net: Sized, checked: Checked, X: Any) -> Array:
+    """Return X, (…, n_0, m), in the dtype of the parameters, or raise an error that says what is wrong with it."""
+    array = _check_layout(checked, "X", X, net.sizes[0])
+    _check_values(net, checked, {"X": (X, array)})
+    return array
+
+
+def check_examples(
+    net: Sized, checked: Checked, X: Any, Y: Any, sample_weight: Any = None
+) -> tuple[Array, Array, Array | None]:
+    """Return X, Y and sample_weight in the dtype of the parameters, checked against them and against each other.
+
+    Raises
+    ------
+    TypeError
+        Not an array, of another library than the parameters, or of a dtype that is not real.
+    ValueError
+        Of the wrong rank or shape (a transposed array is recognised), empty, not finite; labels the loss is not defined
+        for; weights that are negative or all zero.
+    """
+    arrays = {"X": (X, _check_layout(checked, "X", X, net.sizes[0]))}
+    arrays |= _target_layouts(net, checked, Y, sample_weight, arrays["X"][1].shape[-1])
+    _check_values(net, checked, arrays)
+    return arrays["X"][1], arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
+
+
+def check_targets(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m: int) -> tuple[Array, Array | None]:
+    """Return Y and sample_weight as `check_examples` does, for m examples whose X is checked elsewhere."""
+    arrays = _target_layouts(net, checked, Y, sample_weight, m)
+    _check_values(net, checked, arrays)
+    return arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
+
+
+def _target_layouts(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m: int) -> dict[str, tuple[Array, Array]]:
+    classes = isinstance(net.loss, CrossEntropy) and net.sizes[-1] > 1
+    arrays = {"Y": (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m, classes))}
+    if sample_weight is not None:
+        arrays["sample_weight"] = (sample_weight, _check_weight_layout(checked, sample_weight, m))
+    return arrays
+
+
+def _check_layout(
+    checked: Checked, name: str, value: object, rows: int, m: int | None = None, classes: bool = False
+) -> Array:
+    """Return X or Y, (…, rows, m), in the dtype of the parameters: library, rank, shape and dtype are checked.
+
+    With `classes` each row is one, and labels are recognised.
+    """
+    _one_namespace({"W1": checked.params[0].W, name: value})
+    array: Array = value
+    wanted = f"({rows}, {'m' if m is None else m})"
+    shape = tuple(array.shape)
+    if classes and shape in ((m,), (1, m), (m, 1)):
+        hint = f"; these seem to be labels: use {_one_hot(checked.xp, name, array, rows)}"
+        raise ValueError(f"{name} must have shape {wanted}, one class per row, got {shape}{hint}")
+    if array.ndim < 2:
+        hint = ""
+        if rows == 1 and m in (None, *shape):
+            hint = f"; use {name}.reshape(1, -1)"
+        elif shape == (rows,) and m in (None, 1):
+            hint = f"; this seems to be one example: use {name}.reshape(-1, 1)"
+        raise ValueError(
+            f"{name} must have rank 2, shape {wanted}, one example per column; got rank {array.ndim}, shape "
+            f"{shape}{hint}"
+        )
+    if shape[-1] == 0:
+        raise ValueError(f"{name} is empty: shape {shape}; at least one example is needed")
+    if shape[-2] != rows or m not in (None, shape[-1]):
+        flipped = shape[-1] == rows and m in (None, shape[-2])
+        hint = f"; it seems to have the examples in rows: use {name}.T" if flipped else ""
+        raise ValueError(f"{name} must have shape {wanted}, one example per column, got {shape}{hint}")
+    if shape[:-2] not in ((), checked.stack):
+        raise ValueError(
+            f"{name} must have shape {wanted} or the stack of the parameters before it, {checked.stack}, got {shape}"
+        )
+    return _as_floating(checked, name, array)
+
+
+def _one_hot(xp: Namespace, name: str, labels: Array, rows: int) -> str:
+    """Return the expression that makes one row for each class, from their numbers 0, 1, … or from other labels."""
+    numbered = False
+    if is_concrete(labels) and _is_kind(xp, labels, "integral"):
+        numbered = bool(xp.min(labels) >= 0) and bool(xp.max(labels) < rows)
+    classes = f"numpy.arange({rows})" if numbered else f"numpy.unique({name})"
+    return f"({name}.reshape(1, -1) == {classes}[:, None]) * 1.0"
+
+
+def _check_weight_layout(checked: Checked, w: Any, m: int) -> Array:
+    """Return sample_weight, (m,) or (…, m), in the dtype of the parameters."""
+    _one_namespace({"W1": checked.params[0].W, "sample_weight": w})
+    if tuple(w.shape) not in ((m,), (*checked.stack, m)):
+        raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {tuple(w.shape)}")
+    return _as_floating(checked, "sample_weight", w)
+
+
+def _as_floating(checked: Checked, name: str, array: Array) -> Array:
+    """Convert integers, booleans and other real floating types, as far as that loses nothing but rounding."""
+    xp, dtype = checked.xp, checked.dtype
+    if array_dtype(xp, array) == dtype:
+        return array
+    kinds = [k for k in ("bool", "integral", "real floating") if _is_kind(xp, array, k)]
+    if not kinds:
+        raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {array.dtype}")
+    with checked.backend.scope("float64", "highest"):  # what is converted may be 64 bits wide
+        if kinds == ["integral"] and is_concrete(array):
+            exact = _EXACT_INTEGERS[dtype]
+            if int(xp.max(array)) > exact or int(xp.min(array)) < -exact:
+                raise ValueError(
+                    f"{name} holds integers beyond ±{exact}, which {dtype} cannot hold exactly; convert "
+                    f"{name} yourself or use parameters in float64"
+                )
+        return xp.astype(array, getattr(xp, dtype))
+
+
+def _is_kind(xp: Namespace, array: Array, kind: str) -> bool:
+    try:
+        return bool(xp.isdtype(array.dtype, kind))
+    except (TypeError, ValueError):  # a dtype the standard does not know, as object or text
+        return False
+
+
+def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, Array]]) -> None:
+    """Raise ValueError if a value is wrong. `arrays`: name -> (as given, in the dtype of the parameters).
+
+    One compiled question answers for all of them, so that a device is asked once; only after a no are they looked at.
+    """
+    if not all(is_concrete(array) for _, array in arrays.values()):
+        return
+    X, Y, w = (arrays[name][1] if name in arrays else None for name in ("X", "Y", "sample_weight"))
+    many = Y is not None and Y.shape[-1] > _CHECKED_AT_ONCE
+    good = checked.backend.compile(_values_are_good, static=(0,))
+    if good(net.loss, X, None if many else Y, w) and not (many and _has_wrong_targets(good, net.loss, Y)):
+        return
+    xp = checked.xp
+    for name, (given, array) in arrays.items():
+        _require_finite(xp, name, given, array, checked.dtype)
+    if Y is not None and not net.loss.valid_targets(xp, Y):
+        raise ValueError(net.loss.describe_invalid(xp, Y))
+    if xp.min(w) < 0:
+        raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
+    raise ValueError("sample_weight must not be all zero: no example would count")
+
+
+def _values_are_good(loss: Loss, X: Array | None, Y: Array | None, w: Array | None) -> Array:
+    """Finite inputs, targets the loss is defined for, weights ≥ 0 that are not all 0: a 0-d boolean array."""
+    xp = array_namespace(X, Y, w)
+    good = xp.asarray(True) if X is None else _all_finite(xp, X)
+    if Y is not None:
+        good = good & loss.valid_targets(xp, Y)
+    if w is not None:
+        good = good & _all_finite(xp, w) & (xp.min(w) >= 0) & xp.all(xp.sum(w, axis=-1) > 0)
+    return good
+
+
+def _all_finite(xp: Namespace, array: Array) -> Array:
+    """Return whether all is finite; a NaN is the minimum of what it is in, and no array of answers is made."""
+    return xp.isfinite(xp.min(array)) & xp.isfinite(xp.max(array))
+
+
+def _has_wrong_targets(good: Callable[..., Any], loss: Loss, Y: Array) -> bool:
+    """Tell whether the loss is not defined for some column of Y, a part of the columns at a time."""
+    m = Y.shape[-1]
+    starts = range(0, m, _CHECKED_AT_ONCE)
+    parts = (Y[..., start : min(start + _CHECKED_AT_ONCE, m)] for start in starts)
+    return not all(good(loss, part, part, None) for part in parts)
+
+
+def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> None:
+    finite = xp.isfinite(array)
+    if xp.all(finite):
+        return
+    if _is_kind(xp, given, "real floating") and xp.all(xp.isfinite(given)):
+        raise ValueError(f"{name} holds values too large for {dtype}, the dtype of the parameters; use float64")
+    count = int(xp.sum(xp.astype(~finite, xp.int32)))
+    first = int(xp.argmax(xp.reshape(xp.astype(~finite, xp.int32), (-1,))))
+    place = tuple(int(i) for i in np.unravel_index(first, tuple(array.shape)))
+    raise ValueError(
+        f"{name} must be finite, got {count} NaN or infinite value{'s' if count > 1 else ''}, the first at {place}"
+    )
+
+
+def check_l2(l2: object) -> float | None:
+    """Return λ (E32), or None for 0, which spares the core the penalty."""
+    return check_number(l2, "l2") or None
+
+
+def check_block_size(block_size: object) -> int | str | None:
+    """Return block_size: a positive int, "auto" or None; else raise an error that says so."""
+    if block_size is None or (isinstance(block_size, str) and block_size == "auto"):
+        return block_size
+    if isinstance(block_size, str):
+        raise ValueError(f'block_size must be a positive integer, "auto" or None, got {block_size!r}')
+    return check_positive_integer(block_size, "block_size")

@@ -1,0 +1,143 @@
+"""Inverted dropout (E33), its masks from a counter-based generator that every backend computes alike.
+
+The mask of a step is a function of (seed, step, layer, unit, column) and of nothing else: no generator is carried
+along, no mask travels from the host to a device, and a batch may be computed in blocks of columns.
+
+The generator is Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, 2011, "Parallel random numbers: as easy as
+1, 2, 3"): additions, rotations and exclusive ors of 32-bit words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from vecprop.backend.namespaces import Array, Namespace, device_of, namespace_name
+from vecprop.utils.random_streams import DROPOUT
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+_ALL_BITS = 0xFFFFFFFF
+_LEVELS = 65536  # a mask entry is decided by 16 random bits
+
+
+def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
+    """Return the two words of Threefry-2x32-20 of a key and a counter: uint32 arrays that broadcast together.
+
+    Or int64 arrays of such numbers.
+
+    The first of the published test vectors:
+
+    >>> zero = np.zeros(1, dtype=np.uint32)
+    >>> [hex(int(word[0])) for word in threefry(np, zero, zero, zero, zero)]
+    ['0x6b200159', '0x99ba4efe']
+    """
+    # Numbers beside words are plain: an array of one would come from the host, each time.
+    keys = (key0, key1, key0 ^ key1 ^ _PARITY)
+    x0, x1 = _cut(xp, x0 + keys[0]), _cut(xp, x1 + keys[1])
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x0 = _cut(xp, x0 + x1)
+            x1 = _rotated(xp, x1, rotation) ^ x0
+        x0 = _cut(xp, x0 + keys[(group + 1) % 3])
+        x1 = _cut(xp, x1 + (keys[(group + 2) % 3] + (group + 1)))
+    return x0, x1
+
+
+def _cut(xp: Namespace, x: Array) -> Array:
+    """Return a sum or a shifted word modulo 2³²: as it is, if words have 32 bits."""
+    return x if x.dtype == xp.uint32 else x & _ALL_BITS
+
+
+def _rotated(xp: Namespace, x: Array, bits: int) -> Array:
+    return _cut(xp, x << bits) | (x >> (32 - bits))
+
+
+def _words(xp: Namespace, x: Array) -> Array:
+    """Return words in the dtype they are computed in: PyTorch has no shifts of uint32, and takes int64."""
+    return xp.astype(x, xp.int64) if namespace_name(xp) == "torch" else x
+
+
+def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.uint32]:
+    """Return the keys of the masks of steps first … first + count - 1, (count, layers, 2), drawn on the host.
+
+    >>> keys = step_keys(0, 2, 0, 5)
+    >>> keys.shape, bool((keys[3:] == step_keys(0, 2, 3, 2)).all())
+    ((5, 2, 2), True)
+    """
+    steps = np.arange(first, first + count, dtype=np.uint64)[:, None]
+    low, high = (np.asarray(part, dtype=np.uint32).reshape(1, 1) for part in (seed & 0xFFFFFFFF, seed >> 32))
+    with np.errstate(over="ignore"):
+        layer = np.arange(layers, dtype=np.uint32)[None, :]
+        purpose = np.full((1, 1), DROPOUT, dtype=np.uint32)
+        key0, key1 = threefry(np, low, high, layer, purpose)  # one key for each layer, from it one for each step
+        words = threefry(np, key0, key1, steps.astype(np.uint32), (steps >> np.uint64(32)).astype(np.uint32))
+    return np.stack(words, axis=-1)
+
+
+def kept_share(rate: float) -> float:
+    """Return the probability with which an entry is kept: 1 - rate, to 16 bits, and neither 0 nor 1."""
+    return min(max(round((1.0 - rate) * _LEVELS), 1), _LEVELS - 1) / _LEVELS
+
+
+def mask(
+    xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: Any, fuse: Fuse = lambda function: function
+) -> Array:
+    """Return D / keep (…, n, m): 1/keep where a unit is kept in a column, 0 where it is dropped (E33).
+
+    Parameters
+    ----------
+    key : uint32 array (…, 2)
+        Of the step and the layer, one for each network of a stack.
+    n : int
+        Units.
+    columns : uint32 array (m,)
+        The places of the columns in the batch.
+    rate : float
+        The share that is dropped, in [0, 1); `kept_share` says how it is rounded.
+    fuse : function
+        Makes one kernel of an elementwise function (`Backend.fuse`).
+
+    Examples
+    --------
+    >>> key, columns = step_keys(0, 1, 0, 1)[0, 0], np.arange(1000, dtype=np.uint32)
+    >>> D = mask(np, key, 3, columns, 0.5, np.float64)
+    >>> D.shape, sorted(set(D.ravel().tolist())), round(float(D.mean()), 1)
+    ((3, 1000), [0.0, 2.0], 1.0)
+    """
+    quarter = -(-n // 4)  # two words, four halves: one call decides for four units
+    key, columns = _words(xp, key), _words(xp, columns)
+    unit = xp.reshape(xp.arange(quarter, dtype=columns.dtype, **device_of(columns)), (quarter, 1))
+    key0, key1 = key[..., 0, None, None], key[..., 1, None, None]
+    parts = fuse(Kept(xp, kept_share(rate), dtype))(key0, key1, unit, columns[None, :])
+    return xp.concat(list(parts), axis=-2)[..., :n, :]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The mask entries of four units from one call of the generator, elementwise: equal if they decide the same."""
+
+    xp: Namespace
+    keep: float
+    dtype: Any
+
+    def __call__(self, key0: Array, key1: Array, unit: Array, column: Array) -> tuple[Array, Array, Array, Array]:
+        """Return 1/keep or 0 for the lower and the upper half of both words."""
+        first, second = threefry(self.xp, key0, key1, unit, column)
+        return (
+            self._decided(first & 0xFFFF),
+            self._decided(first >> 16),
+            self._decided(second & 0xFFFF),
+            self._decided(second >> 16),
+        )
+
+    def _decided(self, draw: Array) -> Array:
+        return self.xp.astype(draw < round(self.keep * _LEVELS), self.dtype) * (1.0 / self.keep)

@@ -1,0 +1,121 @@
+"""Initial parameters (E27-E29), drawn on the host from the seed alone: the same numbers for every backend.
+
+Each initializer is a scale, the standard deviation of a weight, and a distribution. Biases start at zero, but for
+"sklearn", which draws them like the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecprop.nn.activations import Activation, ReLU
+from vecprop.utils.errors import unknown_name
+from vecprop.utils.random_streams import INITIAL_WEIGHTS, generator
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """A distribution of initial weights: its standard deviation from (n_{l-1}, n_l), normal or uniform."""
+
+    name: str
+    scale: Callable[[int, int], float]
+    uniform: bool = False
+    biases: bool = False  # whether biases are drawn too
+
+    def draw(
+        self, random: np.random.Generator, n_in: int, n_out: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return W (n_out, n_in) and b (n_out, 1) in float64."""
+        std = self.scale(n_in, n_out)
+        W = self._numbers(random, (n_out, n_in), std)
+        return W, self._numbers(random, (n_out, 1), std) if self.biases else np.zeros((n_out, 1))
+
+    def _numbers(self, random: np.random.Generator, shape: tuple[int, int], std: float) -> npt.NDArray[np.float64]:
+        if self.uniform:
+            # U(-a, a) has the standard deviation a / √3
+            return (2 * random.random(shape) - 1) * (math.sqrt(3) * std)
+        return random.standard_normal(shape) * std
+
+
+def _small(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return 0.01
+
+
+def _he(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return math.sqrt(2 / n_in)
+
+
+def _xavier(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return math.sqrt(1 / n_in)
+
+
+def _glorot(n_in: int, n_out: int) -> float:
+    return math.sqrt(2 / (n_in + n_out))
+
+
+def _glorot_of_sigmoid(n_in: int, n_out: int) -> float:
+    return math.sqrt(2 / 3 / (n_in + n_out))
+
+
+def _zeros(n_in: int, n_out: int) -> float:  # noqa: ARG001
+    return 0.0
+
+
+INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", _zeros)} | {
+    name + suffix: Initializer(name + suffix, scale, uniform=bool(suffix))
+    for name, scale in (("small", _small), ("he", _he), ("xavier", _xavier), ("glorot", _glorot))
+    for suffix in ("", "_uniform")
+}
+# What scikit-learn's networks start from: uniform in ±√(6/(n_{l-1} + n_l)), ±√(2/(…)) for sigmoid.
+_SKLEARN = Initializer("sklearn", _glorot, uniform=True, biases=True)
+_SKLEARN_SIGMOID = Initializer("sklearn", _glorot_of_sigmoid, uniform=True, biases=True)
+INITIALIZERS["sklearn"] = _SKLEARN
+
+
+def get_initializer(name: str, activation: Activation) -> Initializer:
+    """Return the initializer of a name; "auto" is He for ReLU and its kin and Xavier for the others (E29).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message has the nearest known one.
+
+    Examples
+    --------
+    >>> from vecprop.nn.activations import ReLU
+    >>> get_initializer("auto", ReLU()).name
+    'he'
+    """
+    if isinstance(name, str) and name == "auto":
+        name = "he" if activation.homogeneous else "xavier"
+    if not isinstance(name, str) or name not in INITIALIZERS:
+        raise ValueError(f"init: {unknown_name('initializer', name, ['auto', *INITIALIZERS])}")
+    if name == "sklearn" and activation.name == "sigmoid":
+        return _SKLEARN_SIGMOID
+    return INITIALIZERS[name]
+
+
+def draw_layers(
+    sizes: tuple[int, ...], activations: tuple[Activation, ...], init: str, seed: int
+) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """Return [(W_1, b_1), …, (W_L, b_L)] in float64, W_l (n_l, n_{l-1}) and b_l (n_l, 1), from one seed.
+
+    >>> from vecprop.nn.activations import Tanh
+    >>> [W.shape for W, b in draw_layers((2, 4, 1), (Tanh(), Tanh()), "xavier", seed=0)]
+    [(4, 2), (1, 4)]
+    """
+    random = generator(seed, INITIAL_WEIGHTS)
+    if isinstance(init, str) and init == "sklearn":  # there the output layer is drawn by the hidden layers' activation
+        activations = (*activations[:-1], *(activations[-2:-1] or (ReLU(),)))
+    return [
+        get_initializer(init, g).draw(random, n_in, n_out)
+        for g, n_in, n_out in zip(activations, sizes[:-1], sizes[1:], strict=True)
+    ]

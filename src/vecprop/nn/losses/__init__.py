@@ -1,0 +1,69 @@
+"""Losses, each with its value from the pre-activation Z_L and its dZ_L, side by side (E2, E22-E25).
+
+`values(xp, output, Z, A, Y)` gives the loss of every output of every example, shape (…, n_L, m); the cost (E10) sums
+it over the outputs and averages it over the examples. `dZ(xp, output, Z, A, Y)` gives its derivative with respect to
+Z_L, of the same shape. Where the loss matches the output's activation dZ_L = A - Y; elsewhere dZ_L = dA_L ∘
+g_L′(Z_L) (E25), rearranged so that neither side overflows for any finite Z_L.
+"""
+
+from vecprop.nn.activations import Activation
+from vecprop.nn.losses.base import Loss, LossLike
+from vecprop.nn.losses.classification import BinaryCrossEntropy, CrossEntropy
+from vecprop.nn.losses.regression import AbsoluteError, Huber, Poisson, Quantile, SquaredError
+from vecprop.utils.errors import unknown_name
+
+__all__ = [
+    "LOSSES",
+    "AbsoluteError",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Huber",
+    "Loss",
+    "LossLike",
+    "Poisson",
+    "Quantile",
+    "SquaredError",
+    "get_loss",
+]
+
+LOSSES: dict[str, Loss] = {
+    loss.name: loss
+    for loss in (
+        BinaryCrossEntropy(),
+        CrossEntropy(),
+        SquaredError(),
+        AbsoluteError(),
+        Huber(),
+        Poisson(),
+        Quantile(),
+    )
+}
+
+
+def get_loss(given: LossLike | None, output: Activation, n_out: int) -> Loss:
+    """Return the loss for a name or a `Loss`; None gives the one that matches the output, else half the squared error.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, and for a loss that is not defined for the output.
+    TypeError
+        For anything that is neither a name nor a `Loss`.
+
+    Examples
+    --------
+    >>> from vecprop.nn.activations import Softmax
+    >>> get_loss(None, Softmax(), 3).name
+    'cross_entropy'
+    """
+    if given is None:
+        matching = [loss for loss in LOSSES.values() if loss.matching_output == output.name]
+        given = matching[0] if matching else "squared_error"
+    if isinstance(given, str):
+        if given not in LOSSES:
+            raise ValueError(f"loss: {unknown_name('loss', given, LOSSES)}")
+        given = LOSSES[given]
+    if not isinstance(given, Loss):
+        raise TypeError(f"loss must be a name or a Loss, got {given!r}")
+    given.check_output(output, n_out)
+    return given

@@ -1,0 +1,54 @@
+"""What every loss is: a value from the pre-activation Z_L and a dZ_L, side by side (E2, E22-E25)."""
+
+from typing import ClassVar, TypeAlias
+
+from vecprop.backend.namespaces import Array, Namespace
+from vecprop.nn.activations import Activation, Custom
+
+
+class Loss:
+    """What every loss is: a name, the output it matches, its values and its dZ_L, and the targets it accepts."""
+
+    name: ClassVar[str]
+    matching_output: ClassVar[str] = ""  # the activation g_L for which dZ_L = A - Y, if there is one
+
+    # Values: two without parameters are equal if they are of one class; those with parameters are data classes.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
+        """Return the loss of each output of each example, shape (…, n_L, m)."""
+        raise NotImplementedError
+
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
+        """Return ∂(loss)/∂Z_L, shape (…, n_L, m)."""
+        raise NotImplementedError
+
+    def check_output(self, output: Activation, n_out: int) -> None:
+        """Raise ValueError if the loss is not defined for this output layer."""
+
+    def valid_targets(self, xp: Namespace, Y: Array) -> Array:
+        """Return whether the loss is defined for all the values of Y, as a 0-d boolean array."""
+        return xp.all(xp.isfinite(Y))
+
+    def describe_invalid(self, xp: Namespace, Y: Array) -> str:  # noqa: ARG002
+        """Return what is wrong with a finite Y for which `valid_targets` is false, and what to do."""
+        return f"Y holds values {self.name} is not defined for"
+
+
+LossLike: TypeAlias = str | Loss
+
+
+def check_probability(loss: Loss, output: Activation) -> None:
+    """Raise ValueError unless the output lies in (0, 1)."""
+    if not (output.open_unit_interval or isinstance(output, Custom)):
+        raise ValueError(
+            f"loss: {loss.name} needs outputs in (0, 1), that is output='sigmoid' or output='softmax', "
+            f"got output={output.name!r}; for outputs of any size use loss='squared_error'"
+        )

@@ -1,0 +1,413 @@
+"""`Network`: what a network is (sizes, activations, loss), and the core's functions as methods that check."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array
+from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory, wait_if_large
+from vecprop.backend.selection import get_backend, get_precision
+from vecprop.nn.activations import Activation, get_activation, is_pair
+from vecprop.nn.array_checks import (
+    Checked,
+    check_block_size,
+    check_examples,
+    check_inputs,
+    check_l2,
+    check_params,
+    dtype_name,
+)
+from vecprop.nn.initializers import draw_layers
+from vecprop.nn.losses import get_loss
+from vecprop.nn.shapes import ShapeTable, shape_table
+from vecprop.propagation import Layer, Params
+from vecprop.utils.arguments import check_instance, check_positive_integer, check_size, is_sequence
+from vecprop.utils.random_streams import check_seeds
+
+# So many numbers in one pass from which on blocks pay although they are made ready anew in each call.
+_WORTH_BLOCKS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Network:
+    """A feed-forward network: a frozen, hashable specification. It holds no parameters; they are values of their own.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The number of units (n0, n1, …, nL), n0 being the inputs. (n0, nL) has no hidden layer: logistic, softmax or
+        linear regression.
+    hidden : str, Activation, pair (g, g′), or a list with one of these per hidden layer; default "tanh"
+        The activation of the hidden layers (E17-E21).
+    output : str, Activation or pair (g, g′), default "sigmoid"
+        The activation of the last layer.
+    loss : str or Loss, optional
+        "binary_cross_entropy" (E22), "cross_entropy" (E23), "squared_error" (E24, half of it), "absolute_error",
+        "huber", "poisson", "quantile", or one of `vecprop.losses` with its parameters. Unless given it follows the
+        output: sigmoid, softmax, "exp" (Poisson), and the squared error for every other.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes that are not positive integers, an unknown name, as many hidden activations as do not fit the
+        sizes, and a loss that the output cannot have.
+
+    Examples
+    --------
+    >>> net = Network((784, 128, 10), hidden="relu", output="softmax")
+    >>> net.loss.name, net.parameter_count
+    ('cross_entropy', 101770)
+
+    On paper: one unit, w = (1, 2), b = 0.5, x = (1, -1), so z = -0.5.
+
+    >>> import numpy as np
+    >>> unit = Network((2, 1), output="identity")
+    >>> params = [(np.array([[1.0, 2.0]]), np.array([[0.5]]))]
+    >>> X, Y = np.array([[1.0], [-1.0]]), np.array([[0.0]])
+    >>> unit.forward(params, X).tolist(), float(unit.cost(params, X, Y))
+    ([[-0.5]], 0.125)
+    >>> J, (layer,) = unit.gradients(params, X, Y)
+    >>> layer.W.tolist(), layer.b.tolist()
+    ([[-0.5, 0.5]], [[-0.5]])
+    """
+
+    sizes: tuple[int, ...]
+    hidden: Any = "tanh"
+    output: Any = "sigmoid"
+    loss: Any = None
+    activations: tuple[Activation, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        sizes = _check_sizes(self.sizes)
+        hidden = _check_hidden(self.hidden, len(sizes) - 2)
+        output = get_activation(self.output, "output")
+        if output.name == "softmax" and sizes[-1] == 1:
+            raise ValueError(
+                "output: softmax over 1 unit is always 1; use output='sigmoid' for two classes in one unit"
+            )
+        set_field = object.__setattr__  # the dataclass is frozen; these are the normalized values
+        set_field(self, "sizes", sizes)
+        set_field(self, "hidden", hidden)
+        set_field(self, "output", output)
+        set_field(self, "loss", get_loss(self.loss, output, sizes[-1]))
+        set_field(self, "activations", (*hidden, output))
+
+    def __str__(self) -> str:
+        names = [*(g.name for g in self.hidden), self.output.name]
+        return f"network {'-'.join(map(str, self.sizes))} ({', '.join(names)}; {self.loss.name})"
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of weights and biases."""
+        return sum(n * (n_in + 1) for n_in, n in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
+    @property
+    def numbers_per_example(self) -> int:
+        """How many numbers a pass makes for one example: X, and Z and A of every layer; n_0 + 2 Σ n_l.
+
+        >>> Network((2, 4, 1)).numbers_per_example
+        12
+        """
+        return self.sizes[0] + 2 * sum(self.sizes[1:])
+
+    def init(
+        self,
+        seed: int | Sequence[int] = 0,
+        init: str = "auto",
+        dtype: Any = "float32",
+        backend: str | Backend | None = None,
+    ) -> Params:
+        """Return initial parameters (E27-E29): weights from the seed, biases 0, the same numbers on every backend.
+
+        Parameters
+        ----------
+        seed : int or sequence of int, default 0
+            With K seeds the parameters are a stack of K networks, W_l (K, n_l, n_{l-1}); network k is that of seed k.
+        init : str, default "auto"
+            Standard deviation of a weight: "zeros" 0 (E27), "small" 0.01 (E28), "he" √(2/n_{l-1}), "xavier"
+            √(1/n_{l-1}),
+            "glorot" √(2/(n_{l-1} + n_l)) (E29), normal; each with "_uniform" for a uniform distribution of that
+            deviation. "auto": He for ReLU and its kin, Xavier for the others. "sklearn": what scikit-learn's networks
+            start from, "glorot_uniform" (for sigmoid narrower by √3), the biases too.
+        dtype : "float32" (default) or "float64"
+            Drawn in float64 and rounded.
+        backend : str or Backend, optional
+            Where the arrays live; the active backend unless given.
+
+        Returns
+        -------
+        tuple of Layer
+            W_l (n_l, n_{l-1}) and b_l (n_l, 1) for l = 1 … L.
+
+        Examples
+        --------
+        >>> params = Network((2, 4, 1)).init(seed=0)
+        >>> params[0].W.shape, params[0].b.shape
+        ((4, 2), (4, 1))
+        """
+        dtype = dtype_name(dtype)
+        checked = check_seeds(seed)
+        seeds = checked if isinstance(checked, tuple) else (checked,)
+        check_size(self.parameter_count, "sizes", self.sizes)
+        check_size(self.parameter_count * len(seeds), "seed", seed)
+        draws = [draw_layers(self.sizes, self.activations, init, s) for s in seeds]
+        target = get_backend(backend)
+        params = []
+        for layers in zip(*draws, strict=True):
+            arrays = (np.stack(a) if isinstance(checked, tuple) else a[0] for a in zip(*layers, strict=True))
+            params.append(Layer(*(target.asarray(a, dtype) for a in arrays)))
+        return tuple(params)
+
+    @reports_out_of_memory
+    def forward(self, params: Iterable[tuple[Array, Array]], X: Array) -> Array:
+        """Return A_L (…, n_L, m), the output for each column of X (n_0, m) (E14).
+
+        X is brought to the dtype of the parameters. Raises ValueError or TypeError that says which argument is wrong
+        and how, and OutOfMemoryError with the number of columns that fit.
+        """
+        checked = check_params(self, params)
+        _require_memory(self, "forward", checked, columns_of(X))
+        with checked.backend.scope(checked.dtype, get_precision()):
+            X = check_inputs(self, checked, X)
+            A = compiled_output(self, checked.backend, checked.params, X)
+            wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, A)
+            return A
+
+    @reports_out_of_memory
+    def cost(
+        self,
+        params: Iterable[tuple[Array, Array]],
+        X: Array,
+        Y: Array,
+        *,
+        sample_weight: Array | None = None,
+        l2: float = 0.0,
+    ) -> Array:
+        """Return J, a scalar, or (…) for a stack: E10 with the loss of this network, from Z_L, plus the penalty of E32.
+
+        The parameters are those of `gradients`.
+        """
+        checked = check_params(self, params)
+        _require_memory(self, "cost", checked, columns_of(X))
+        with checked.backend.scope(checked.dtype, get_precision()):
+            data, lam = check_examples(self, checked, X, Y, sample_weight), check_l2(l2)
+            block_size = _forward_block(checked.backend, data[0])
+            if block_size is None:
+                J = checked.backend.compile(propagation.cost, static=(0,))(self, checked.params, *data, lam)
+            else:
+                blocked = checked.backend.compile(_blocked_cost, static=(0, 1, 2))
+                J = blocked(checked.backend, block_size, self, checked.params, *data, lam)
+            wait_if_large(checked.backend, data[0].shape[-1] * self.numbers_per_example, J)
+            return J
+
+    @reports_out_of_memory
+    def gradients(
+        self,
+        params: Iterable[tuple[Array, Array]],
+        X: Array,
+        Y: Array,
+        *,
+        sample_weight: Array | None = None,
+        l2: float = 0.0,
+        block_size: int | str | None = "auto",
+    ) -> tuple[Array, Params]:
+        """Return J and its gradients (E11, E15), hand-derived.
+
+        Parameters
+        ----------
+        params : sequence of (W_l, b_l)
+            W_l (…, n_l, n_{l-1}), b_l (…, n_l, 1), float32 or float64, of any array API library.
+        X : array (n_0, m) or (…, n_0, m)
+            One example per column.
+        Y : array (n_L, m) or (…, n_L, m)
+            One target per column: labels 0 and 1 for sigmoid, one-hot columns for softmax, real numbers for the
+            squared error.
+        sample_weight : array (m,), optional
+            Non-negative weights of the examples; an integer weight counts as that many copies of the column (E10).
+        l2 : float, default 0
+            λ of E32: J gains (λ/2m) Σ ‖W_l‖², biases excepted.
+        block_size : int, "auto" (default) or None
+            Compute over blocks of so many columns and add up: memory for the activations of one block instead of m
+            examples. "auto" does so where it is faster, which it is for many examples; None computes all at once.
+
+        Returns
+        -------
+        J : scalar, or (…) for a stack
+        grads : tuple of Layer
+            dW_l and db_l, of the structure and the dtype of params.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument, what came and what is wanted.
+        OutOfMemoryError
+            With what was wanted, what there is, and the block size that fits.
+        """
+        checked = check_params(self, params)
+        block_size = check_block_size(block_size)
+        _require_memory(self, "gradients", checked, columns_of(X))
+        with checked.backend.scope(checked.dtype, get_precision()):
+            X, Y, w = check_examples(self, checked, X, Y, sample_weight)
+            lam = check_l2(l2)
+            if block_size == "auto":
+                m, units = X.shape[-1], self.numbers_per_example
+                whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
+                block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
+            if block_size is None or int(block_size) >= X.shape[-1]:
+                _require_memory(self, "gradients", checked, X.shape[-1], begins=True)
+                compiled = checked.backend.compile(propagation.gradients, static=(0,))
+                J, grads = compiled(self, checked.params, X, Y, w, lam)
+            else:
+                _require_memory(self, "gradients", checked, int(block_size), begins=True)
+                blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
+                J, grads = blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)
+            wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, J)
+            return J, grads
+
+    def shapes(self, m: int) -> ShapeTable:
+        """Return the table of E16: the shape of every quantity for m examples.
+
+        >>> Network((2, 4, 1)).shapes(m=100)["dW1"]
+        (4, 2)
+        """
+        return shape_table(self.sizes, check_positive_integer(m, "m"))
+
+    def collapse(self, params: Iterable[tuple[Array, Array]]) -> Layer:
+        """Return W′ (…, n_L, n_0) and b′ (…, n_L, 1) with Z_L = W′X + b′ (E26).
+
+        Raises
+        ------
+        ValueError
+            If a hidden activation is not the identity.
+
+        Examples
+        --------
+        On paper: W2 W1 = 3·2 = 6, W2 b1 + b2 = 3·1 + 4 = 7.
+
+        >>> import numpy as np
+        >>> net = Network((1, 1, 1), hidden="identity")
+        >>> W, b = net.collapse([(np.array([[2.0]]), np.array([[1.0]])), (np.array([[3.0]]), np.array([[4.0]]))])
+        >>> W.tolist(), b.tolist()
+        ([[6.0]], [[7.0]])
+        """
+        for l, g in enumerate(self.hidden, start=1):
+            if g.name != "identity":
+                raise ValueError(f"only identity hidden layers collapse into one linear map; layer {l} is {g.name}")
+        checked = check_params(self, params)
+        with checked.backend.scope(checked.dtype, get_precision()):
+            W, b = checked.params[0]
+            for W_l, b_l in checked.params[1:]:
+                W, b = W_l @ W, W_l @ b + b_l
+            return Layer(W, b)
+
+
+def _check_sizes(sizes: object) -> tuple[int, ...]:
+    if not is_sequence(sizes):
+        raise TypeError(f"sizes must be a sequence (n0, n1, …, nL) of layer sizes, got {sizes!r}")
+    given = list(sizes)  # type: ignore[call-overload]
+    if len(given) < 2:
+        raise ValueError(f"sizes must have at least 2 entries, the inputs and the outputs, got {given}")
+    return tuple(check_positive_integer(n, f"sizes[{l}]") for l, n in enumerate(given))
+
+
+def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
+    if isinstance(hidden, str | Activation) or is_pair(hidden):
+        return (get_activation(hidden, "hidden"),) * count
+    if not isinstance(hidden, Sequence):
+        raise TypeError(f"hidden must be an activation or a list with one per hidden layer, got {hidden!r}")
+    if len(hidden) != count:
+        raise ValueError(f"hidden must have one activation for each of the {count} hidden layers, got {len(hidden)}")
+    return tuple(get_activation(g, f"hidden[{l}]") for l, g in enumerate(hidden))
+
+
+def check_network(net: object, argument: str = "net") -> Network:
+    """Return the network, or raise TypeError that names the argument."""
+    return check_instance(net, Network, argument, "a Network")  # type: ignore[no-any-return]
+
+
+def pass_demand(net: Network, name: str, dtype: str, networks: int, columns: int, argument: str, advice: str) -> Demand:
+    """State the memory that a pass forward and backward takes, of K networks together."""
+    itemsize = np.dtype(dtype).itemsize * networks
+    return Demand(
+        f"{name} of {net}",
+        2 * net.numbers_per_example * itemsize,  # every number and its gradient
+        columns,
+        argument,
+        advice,
+        4 * net.parameter_count * itemsize,  # with gradients and what Adam remembers
+        "train fewer networks at once" if networks > 1 else "make the layers smaller",
+    )
+
+
+def activation_bytes(net: Network, dtype: str, networks: int, columns: int) -> int:
+    """Return the bytes of the activations that a pass keeps for its way back."""
+    return sum(net.sizes[1:]) * columns * np.dtype(dtype).itemsize * networks
+
+
+def _require_memory(net: Network, name: str, checked: Checked, columns: int, begins: bool = False) -> None:
+    """Say what a method takes; where its pass begins, raise MemoryError if that cannot be had."""
+    networks = math.prod(checked.stack)
+    argument, advice = "X", f"Give {name} at most {{columns}} columns of X at a time."
+    if name == "gradients":
+        argument, advice = "block_size", "block_size={columns} fits, and computes the same."
+    demand = pass_demand(net, name, checked.dtype, networks, columns, argument, advice)
+    least = activation_bytes(net, checked.dtype, networks, columns) if begins else 0
+    require_memory(checked.backend, demand._replace(least=least))
+
+
+def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:
+    """Return A_L of checked arguments, compiled, in blocks where so many columns at once are slow."""
+    block_size = _forward_block(backend, X)
+    if block_size is None:
+        return backend.compile(propagation.output, static=(0,))(net, params, X)
+    return backend.compile(_blocked_output, static=(0, 1, 2))(backend, block_size, net, params, X)
+
+
+def _forward_block(backend: Backend, X: Array) -> int | None:
+    """Return the size of the blocks in which X goes forward, or None for all at once."""
+    widest = backend.widest_pass
+    return None if widest is None or X.shape[-1] <= widest else widest
+
+
+def _blocked_output(backend: Backend, block_size: int, net: Network, params: Params, X: Array) -> Array:
+    """`propagation.output`, block by block."""
+    return backend.map_blocks(lambda X: propagation.output(net, params, X), block_size, X)
+
+
+def _blocked_cost(
+    backend: Backend,
+    block_size: int,
+    net: Network,
+    params: Params,
+    X: Array,
+    Y: Array,
+    w: Array | None,
+    l2: float | None,
+) -> Array:
+    """`propagation.cost` as a sum over blocks of columns."""
+    m = propagation.total_weight(X, w)
+    J = backend.sum_blocks(lambda X, Y, w: propagation.cost(net, params, X, Y, w, m=m), block_size, X, Y, w)
+    return J if l2 is None else J + propagation.penalty(params, l2, m)
+
+
+def _blocked_gradients(
+    backend: Backend,
+    block_size: int,
+    net: Network,
+    params: Params,
+    X: Array,
+    Y: Array,
+    w: Array | None,
+    l2: float | None,
+) -> tuple[Array, Params]:
+    """`propagation.gradients` as a sum over blocks of columns: the sum over the examples, taken in parts."""
+    m = propagation.total_weight(X, w)
+    J, grads = backend.sum_blocks(lambda X, Y, w: propagation.gradients(net, params, X, Y, w, m=m), block_size, X, Y, w)
+    if l2 is None:
+        return J, grads
+    return J + propagation.penalty(params, l2, m), propagation.add_decay(grads, params, l2, m)

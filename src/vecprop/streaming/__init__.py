@@ -1,5 +1,0 @@
-"""Data larger than memory: read a window at a time, in shuffled order, ahead of the training."""
-
-from vecprop.streaming.opening import Rows, as_source, rows
-
-__all__ = ["Rows", "as_source", "rows"]

@@ -1,0 +1,172 @@
+"""What the rules ask of a column, found out part by part: beside a part, no more than 8 bytes a row are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.data.spelling import import_polars, label
+from vecprop.data.tables import Table
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+_AT_ONCE = 1 << 16
+_BEFORE_SORTING = 1 << 20  # this many more are gathered before the doubles among them go
+
+
+@dataclass
+class Numbers:
+    """A column of numbers, or of true and false as 1 and 0.
+
+    finite, missing, infinite : how many cells are which
+    low, high, first, last : of the finite ones
+    whole : whether all of them are whole
+    counting : whether each is larger by 1 than the one before
+    """
+
+    finite: int = 0
+    missing: int = 0
+    infinite: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    first: float = np.nan
+    last: float = np.nan
+    whole: bool = True
+    counting: bool = True
+
+    def add(self, values: npt.NDArray[np.float64]) -> None:
+        """Add a part, (m,), NaN where a value is missing."""
+        known = values[np.isfinite(values)]
+        missing = len(values) - len(known) and int(np.isnan(values).sum())
+        self.missing += missing
+        self.infinite += len(values) - len(known) - missing
+        if not len(known):
+            return
+        if not self.finite:
+            self.first = float(known[0])
+        elif known[0] - self.last != 1:
+            self.counting = False
+        self.low, self.high = min(self.low, float(known.min())), max(self.high, float(known.max()))
+        self.whole = self.whole and bool((known % 1 == 0).all())
+        self.counting = self.counting and self.whole and bool((np.diff(known) == 1).all())
+        self.finite, self.last = self.finite + len(known), float(known[-1])
+
+
+def as_numbers(table: Table, name: str) -> Numbers:
+    """Return what a column of numbers is."""
+    found = Numbers()
+    for values in number_parts(table, name):
+        found.add(values)
+    return found
+
+
+def number_parts(table: Table, name: str) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the numbers of a column, NaN where they are missing."""
+    for series in table.parts(name):
+        yield floats(series)
+
+
+def floats(series: pl.Series) -> npt.NDArray[np.float64]:
+    """Return numbers, or true and false, as floats (m,), NaN where they are missing."""
+    values: npt.NDArray[np.float64] = series.cast(import_polars().Float64, strict=False).to_numpy()
+    return values
+
+
+def known_cells(table: Table, name: str) -> Iterator[pl.Series]:
+    """Yield the cells of a column that are not missing."""
+    for series in table.parts(name):
+        yield series.drop_nulls()
+
+
+def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.NDArray[Any]:
+    """Return the different ones among at most this many values, sorted: in memory are the values, and no copy of them.
+
+    >>> sorted_set([np.array([3.0, 1.0]), np.array([1.0, 2.0])], 4, np.float64).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    kept = np.empty(most, dtype)  # takes memory as it is written to
+    found = end = 0
+    for part in parts:
+        kept[end : end + len(part)] = part
+        end += len(part)
+        if end - found > max(found, _BEFORE_SORTING):
+            found = end = _without_doubles(kept[:end])
+    return kept[: _without_doubles(kept[:end])]
+
+
+def _without_doubles(values: npt.NDArray[Any]) -> int:
+    """Sort in place, the different ones first, and return how many they are."""
+    values.sort()
+    found = 0
+    for start in range(0, len(values), _AT_ONCE):
+        part = values[start : start + _AT_ONCE]
+        new = np.ones(len(part), dtype=bool)
+        new[1:] = part[1:] != part[:-1]
+        new[0] = not found or part[0] != values[found - 1]
+        part = part[new]
+        values[found : found + len(part)] = part
+        found += len(part)
+    return found
+
+
+def different_numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
+    """Return the different finite numbers of a column, sorted: 8 bytes for each row."""
+    parts = (values[np.isfinite(values)] for values in number_parts(table, name))
+    return sorted_set(parts, len(table), np.float64)
+
+
+def count_texts(table: Table, name: str) -> int:
+    """Return how many different texts a column has, by their hashes: 8 bytes for each row.
+
+    Two texts have the same hash, and are counted once, in one of 3000 columns of 10⁸ different ones.
+    """
+    return len(sorted_set((part.hash(0).to_numpy() for part in known_cells(table, name)), len(table), np.uint64))
+
+
+def counts_of_labels(table: Table, name: str) -> dict[str, int]:
+    """Return how often a column has each label; in memory is every different one."""
+    counted: dict[str, int] = {}
+    for cells in known_cells(table, name):
+        for value, count in cells.value_counts().iter_rows():
+            counted[label(value)] = counted.get(label(value), 0) + count
+    return counted
+
+
+def days(table: Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column of dates as days since 1970, or of times as parts of a day, (m,); NaN where they are missing."""
+    pl = import_polars()
+    found, start = np.empty(len(table)), 0
+    for series in table.parts(name):
+        if series.dtype == pl.Time:
+            part = floats(series.cast(pl.Int64)) / 86_400_000_000_000
+        else:
+            part = floats(series.cast(pl.Datetime("ms")).dt.epoch("ms")) / 86_400_000
+        found[start : start + len(part)] = part
+        start += len(part)
+    return found
+
+
+def has_fractions(values: npt.NDArray[np.float64]) -> bool:
+    """Tell whether any of the numbers (m,) is not whole."""
+    starts = range(0, len(values), _AT_ONCE)
+    return any(bool((values[start : start + _AT_ONCE] % 1 > 0).any()) for start in starts)
+
+
+def median(values: npt.NDArray[np.float64]) -> float:
+    """Return the median of numbers (m,) in place, those that are no numbers left out; 0 if there are no others.
+
+    >>> median(np.array([3.0, np.nan, 1.0, 2.0, 10.0]))
+    2.5
+    """
+    end = 0
+    for start in range(0, len(values), _AT_ONCE):
+        part = values[start : start + _AT_ONCE]
+        part = part[~np.isnan(part)]
+        values[end : end + len(part)] = part
+        end += len(part)
+    return float(np.median(values[:end], overwrite_input=True)) if end else 0.0

@@ -1,0 +1,345 @@
+"""How a column becomes numbers: numbers, true and false, categories, dates. Learned once, kept with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from vecprop.data.spelling import TRUE, TRUTH, Form, import_polars, label, readable
+from vecprop.data.tables import Table, first_rows
+from vecprop.tabular import column_stats
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+MOST_CATEGORIES = 50
+DAYS_OF_A_YEAR = 365.2425
+_FEW = 10  # cells, all of them unseen, can happen
+
+
+class Found(NamedTuple):
+    """What encoding a column met: missing values, those that training did not have, and those far outside its range."""
+
+    missing: int = 0
+    unseen: dict[str, int] = {}  # noqa: RUF012 - never modified
+    far: int = 0
+
+    def __add__(self, other: tuple[Any, ...]) -> Found:
+        missing, more, far = other
+        unseen = {value: self.unseen.get(value, 0) + more.get(value, 0) for value in {**self.unseen, **more}}
+        return Found(self.missing + missing, unseen, self.far + far)
+
+
+Encoded = tuple["npt.NDArray[np.float64]", Found]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric column: missing values get the training examples' median, and a second feature if there were any.
+
+    decimal, unit : how the training file wrote them
+    low, high : of the training examples; where they are equal, only whether a value is missing is used
+    """
+
+    name: str
+    fill: float
+    flag: bool = False
+    decimal: str = "."
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    kind: ClassVar[str] = "number"
+    otherwise: ClassVar[str] = "--categorical"
+
+    @classmethod
+    def learn(cls, table: Table, name: str) -> Number:
+        """Return the encoding for the values of a table."""
+        found, values = column_stats.Numbers(), np.empty(len(table))
+        start = 0
+        for part in column_stats.number_parts(table, name):
+            found.add(part)
+            values[start : start + len(part)] = part
+            start += len(part)
+        form = (table.forms or {}).get(name)
+        written = (form.decimal, form.unit) if form else (".", "")
+        bounds = (found.low, found.high) if found.finite else (None, None)
+        return cls(name, column_stats.median(values), found.missing > 0, *written, *bounds)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all values of the training examples were the same."""
+        return self.low is not None and self.low == self.high and self.flag
+
+    @property
+    def features(self) -> list[str]:
+        """The names of what it becomes."""
+        return [*([] if self.is_constant else [self.name]), *([f"{self.name} is missing"] if self.flag else [])]
+
+    def encode(self, table: Table) -> Encoded:
+        """Return the features (m, k) and what was met."""
+        if table.dtype(self.name).is_temporal():
+            raise ValueError(
+                f"{table.source}, column {self.name!r} must hold numbers, as in training; it has "
+                f"{table.dtype(self.name)}"
+            )
+        values = np.concatenate(list(column_stats.number_parts(table, self.name)))
+        if np.isinf(values).any():
+            row = int(np.flatnonzero(np.isinf(values))[0])
+            raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
+        missing = np.isnan(values)
+        parts = [] if self.is_constant else [np.where(missing, self.fill, values)]
+        found = Found(int(missing.sum()), far=self._count_far(values))
+        return np.stack([*parts, *([missing] if self.flag else [])], axis=1, dtype=np.float64), found
+
+    def _count_far(self, values: npt.NDArray[np.float64]) -> int:
+        """Return how many values lie outside the range of training by more than its width."""
+        if self.low is None or self.high is None:
+            return 0
+        width = self.high - self.low
+        return int(((values > self.high + width) | (values < self.low - width)).sum())
+
+    def __str__(self) -> str:
+        form = str(Form("number", self.decimal, self.unit))
+        return f"{self._what}{' ' * bool(form)}{form}{self._filled}"
+
+    _what: ClassVar[str] = "numbers"
+
+    @property
+    def filling(self) -> str:
+        """What is done where a value is missing."""
+        return "marked" if self.is_constant else f"filled in with the median {self.fill:g}"
+
+    @property
+    def _filled(self) -> str:
+        if self.is_constant:
+            return f", all {self.low:g}: only the missing ones are marked"
+        return f", missing ones filled with the median {self.fill:g} and marked" if self.flag else ""
+
+
+@dataclass(frozen=True)
+class Boolean(Number):
+    """A column of true and false, or of 1 and 0: a number, however it is written."""
+
+    kind: ClassVar[str] = "boolean"
+    _what: ClassVar[str] = "true or false, as 1 and 0"
+
+
+@dataclass(frozen=True)
+class Category:
+    """A categorical column: one feature for each category, 1 for its examples.
+
+    Rare ones share "(other)"; an unseen one has 0 in all features, and is counted. Where all categories are numbers, a
+    cell is compared as a number: 1, 1.0 and 01 are one category; so are True and true.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    other: tuple[str, ...] = ()
+    flag: bool = False
+    kind: ClassVar[str] = "category"
+    otherwise: ClassVar[str] = "--drop"
+
+    @classmethod
+    def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
+        """Return the encoding for the values of a table: the most frequent categories, by name where they tie."""
+        counted = column_stats.counts_of_labels(table, name)
+        missing = sum(counted.values()) < len(table)
+        key = same_as(counted)
+        spelled: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for value in sorted(counted, key=lambda value: (-counted[value], value)):
+            spelled.setdefault(key(value), value)
+            counts[key(value)] = counts.get(key(value), 0) + counted[value]
+        ranked = sorted(counts, key=lambda value: (-counts[value], spelled[value]))
+        frequent, rare = (sorted(spelled[value] for value in part) for part in (ranked[:most], ranked[most:]))
+        return cls(name, tuple(frequent), tuple(rare), missing)
+
+    @property
+    def features(self) -> list[str]:
+        """The names of what it becomes."""
+        more = [*(["(other)"] if self.other else []), *(["(missing)"] if self.flag else [])]
+        return [f"{self.name}={category}" for category in (*self.categories, *more)]
+
+    def encode(self, table: Table) -> Encoded:
+        """Return the features (m, k) and what was met."""
+        key = same_as((*self.categories, *self.other))
+        places = {key(category): i for i, category in enumerate(self.categories)}
+        places |= {key(category): len(self.categories) for category in self.other}
+        cells = [cell for series in table.parts(self.name) for cell in series.to_list()]
+        different = {cell: "" if cell is None else label(cell) for cell in set(cells)}
+        place: dict[Any, int] = {
+            cell: places.get(key(text), -1) for cell, text in different.items() if cell is not None
+        }
+        place[None] = len(self.features) - 1 if self.flag else -1
+        column = np.array([place[cell] for cell in cells], dtype=np.int64)
+        encoded = np.zeros((len(cells), len(self.features)))
+        known = np.flatnonzero(column >= 0)
+        encoded[known, column[known]] = 1.0
+        missing = cells.count(None)
+        unseen: dict[str, int] = {}
+        for row in np.flatnonzero(column < 0):
+            if cells[row] is not None:
+                unseen[different[cells[row]]] = unseen.get(different[cells[row]], 0) + 1
+        self._check_known(table, sum(unseen.values()), len(cells) - missing, unseen)
+        return encoded, Found(missing, unseen)
+
+    def _check_known(self, table: Table, unseen: int, there: int, values: Mapping[str, int]) -> None:
+        if unseen > max(0.9 * there, _FEW):
+            raise ValueError(
+                f"{table.source}, column {self.name!r}: {unseen} of {there} cells are categories that training did not "
+                f"have, such as {first_rows(list(values), 2)}; it had {first_rows(self.categories)}: spell them "
+                "alike, or leave the cells empty"
+            )
+
+    @property
+    def filling(self) -> str:
+        """What is done where a value is missing."""
+        return "a category of its own" if self.flag else "as training had none: of no category"
+
+    def __str__(self) -> str:
+        count = len(self.categories)
+        rest = f", and {len(self.other)} rare ones as one more" if self.other else ""
+        return f"{count} categor{'y' if count == 1 else 'ies'}{rest}: {first_rows(self.categories)}"
+
+
+def same_as(categories: Iterable[str]) -> Callable[[str], str]:
+    """Return what tells whether a text is one of these categories: two that are alike give the same.
+
+    >>> [same_as(["1", "2.0"])(text) for text in ("2", "01", "x")], same_as(["a"])("01")
+    (['2', '1', 'x'], '01')
+    """
+    given = list(categories)
+    if given and all(_number(text) is not None for text in given):
+        return lambda text: text if _number(text) is None else label(_number(text))
+    if given and all(text.lower() in TRUTH for text in given) and len({text.lower() in TRUE for text in given}) == 2:
+        return lambda text: str(text.lower() in TRUE) if text.lower() in TRUTH else text
+    return str
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) and "_" not in text else None
+
+
+@dataclass(frozen=True)
+class Date:
+    """Dates: the year with its fraction, and where in the year and in the week they are, as points on circles.
+
+    format : how the training file wrote them; None where it has a type for them
+    fill : the median, in days since 1970
+    time : whether the time of the day is a circle, too
+    day : whether there is more than that
+    """
+
+    name: str
+    format: str | None
+    fill: float
+    time: bool = False
+    flag: bool = False
+    day: bool = True
+    kind: ClassVar[str] = "date"
+    otherwise: ClassVar[str] = "--date-format"
+
+    @classmethod
+    def learn(cls, table: Table, name: str) -> Date:
+        """Return the encoding for the values of a table."""
+        days = column_stats.days(table, name)
+        day = table.dtype(name) != import_polars().Time
+        missing, time = bool(np.isnan(days).any()), not day or column_stats.has_fractions(days)
+        form = (table.forms or {}).get(name)
+        return cls(name, form.format if form else None, column_stats.median(days), time, missing, day)
+
+    @property
+    def features(self) -> list[str]:
+        """The names of what it becomes."""
+        circles = [*(["year", "week"] if self.day else []), *(["day"] if self.time else [])]
+        parts = [*(["years"] if self.day else []), *(f"{part} in the {c}" for c in circles for part in ("cos", "sin"))]
+        return [f"{self.name}: {part}" for part in [*parts, *(["is missing"] if self.flag else [])]]
+
+    @property
+    def filling(self) -> str:
+        """What is done where a value is missing."""
+        return "filled in with the median"
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        """The circles, in days."""
+        return (*((DAYS_OF_A_YEAR, 7.0) if self.day else ()), *((1.0,) if self.time else ()))
+
+    def encode(self, table: Table) -> Encoded:
+        """Return the features (m, k) and what was met."""
+        pl = import_polars()
+        dtype = table.dtype(self.name)
+        if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):
+            what = "dates" if self.day else "times of the day"
+            raise ValueError(f"{table.source}, column {self.name!r} must hold {what}, as in training; it has {dtype}")
+        days = column_stats.days(table, self.name)
+        missing = np.isnan(days)
+        days = np.where(missing, self.fill, days)
+        columns = [1970 + days / DAYS_OF_A_YEAR] if self.day else []
+        for period in self.periods:
+            angle = 2 * np.pi * days / period
+            columns += [np.cos(angle), np.sin(angle)]
+        if self.flag:
+            columns.append(missing.astype(np.float64))
+        return np.stack(columns, axis=1), Found(int(missing.sum()))
+
+    def __str__(self) -> str:
+        if not self.day:
+            return "times of the day, as points on a circle"
+        shape = f" {readable(self.format)}" if self.format else ""
+        return f"dates{shape}, as year, season and day of the week{', hour' if self.time else ''}"
+
+
+Column = Number | Boolean | Category | Date
+KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Boolean, Category, Date)}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+# What the fields of encodings and targets hold, in a file: a list there is a tuple here.
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "reason", "task", "unit"), _is_text),
+    **dict.fromkeys(("flag", "time", "day", "whole", "truth"), _is_flag),
+    **dict.fromkeys(
+        ("categories", "other"),
+        lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)) and len(set(value)) == len(value),
+    ),
+    **dict.fromkeys(("low", "high"), lambda value: value is None or isinstance(value, float)),
+    "fill": lambda value: isinstance(value, float),
+    "decimal": lambda value: value in (".", ","),
+    "format": lambda value: value is None or isinstance(value, str),
+}
+
+
+_LATER = frozenset({"unit", "low", "high", "day", "truth"})  # fields that the first files do not have
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the fields of an encoding or a target for a file; those that came later only where they say something."""
+    given = {f.name: (getattr(value, f.name), f.default) for f in fields(value)}
+    return {name: entry for name, (entry, usual) in given.items() if name not in _LATER or entry != usual}
+
+
+def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a data class from a file; ValueError or KeyError if one is missing or of another kind.
+
+    A field that came later may lack: it has its default then.
+    """
+    given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
+    for name, entry in given.items():
+        if not _FIELDS[name](entry):
+            raise ValueError(f"{name} is {entry!r}")
+    return {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in given.items()}

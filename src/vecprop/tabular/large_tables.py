@@ -1,0 +1,160 @@
+"""Tables that stay in their Parquet file: parts of columns are read to learn from them, blocks of rows to encode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.data.spelling import Spelling, check_spelling, import_polars
+from vecprop.data.tables import Table, is_parquet, tidied, tidied_names
+from vecprop.tabular.preparation import Preparation, Prepared
+from vecprop.utils.arguments import check_path
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+# Of a block of all the columns so many rows, but no more than so many cells; and of one column, of texts fewer.
+_ROWS = 50_000
+_CELLS = 1 << 21
+_PART, _PART_OF_TEXTS = 1 << 18, 1 << 15
+_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class LargeTable(Table):
+    """The columns of a Parquet file, of which a part at a time is in memory.
+
+    frame : no rows, and the columns' names and types
+    rows : of the file
+    kept : which of them are rows of the table, (rows,); None for all
+    steps : what is done to each part that is read
+    """
+
+    rows: int = 0
+    kept: npt.NDArray[np.bool_] | None = None
+    steps: tuple[Callable[[Table], Table], ...] = ()
+
+    def __len__(self) -> int:
+        return self.rows if self.kept is None else int(np.count_nonzero(self.kept))
+
+    def column(self, name: str) -> pl.Series:
+        """Read a column as a whole."""
+        parts = list(self.parts(name))
+        series: pl.Series = import_polars().concat(parts)
+        return series
+
+    def parts(self, name: str) -> Iterator[pl.Series]:
+        """Yield a column in parts, in the order of the rows."""
+        size = _PART_OF_TEXTS if self.dtype(name) == import_polars().String else _PART
+        for block in self._blocks([name], size):
+            yield block.column(name)
+
+    def blocks(self) -> Iterator[Table]:
+        """Yield the rows in the order of the file, some in memory at a time."""
+        return self._blocks(self.names, max(1, min(_ROWS, _CELLS // len(self.names))))
+
+    def mapped(self, step: Callable[[Table], Table]) -> LargeTable:
+        """Return the table with every part as `step` makes it."""
+        return replace(self, frame=step(Table(self.frame, self.source)).frame, steps=(*self.steps, step))
+
+    def take(self, rows: npt.NDArray[Any]) -> LargeTable:
+        """Return the table of some rows, by their numbers or a mask (m,); they stay in the order of the file."""
+        kept = np.zeros(self.rows, dtype=bool)
+        if self.kept is None:
+            kept[rows] = True
+        elif rows.dtype == bool:
+            kept[self.kept] = rows
+        else:
+            mask = np.zeros(len(self), dtype=bool)
+            mask[rows] = True
+            kept[self.kept] = mask
+        return replace(self, kept=kept)
+
+    def place(self, row: int, name: str) -> str:
+        """Say where a cell stands."""
+        return super().place(row if self.kept is None else self._row(row), name)
+
+    def _row(self, row: int) -> int:
+        """Return the row of the file that is a row of the table."""
+        assert self.kept is not None
+        for start in range(0, self.rows, _AT_ONCE):
+            places = np.flatnonzero(self.kept[start : start + _AT_ONCE])
+            if row < len(places):
+                return start + int(places[row])
+            row -= len(places)
+        raise IndexError(f"the table has no such row: {row} more than it has")
+
+    def _blocks(self, names: list[str], size: int) -> Iterator[Table]:
+        for start in range(0, self.rows, size):
+            stop = min(start + size, self.rows)
+            if self.kept is None:
+                yield self._read(start, stop, names)
+            elif self.kept[start:stop].any():
+                yield self._read(start, stop, names).take(self.kept[start:stop])
+
+    def _read(self, start: int, stop: int, names: list[str]) -> Table:
+        """Return columns of rows start … stop - 1 in memory, tidied."""
+        polars = import_polars()
+        try:
+            lazy = polars.scan_parquet(self.source)
+            stored = lazy.collect_schema().names()
+            wanted = [old for old, new in zip(stored, tidied_names(stored), strict=True) if new in set(names)]
+            frame = lazy.select(wanted).slice(start, stop - start).collect()
+        except (polars.exceptions.PolarsError, OSError) as error:
+            raise ValueError(f"{self.source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+        if frame.height != stop - start:
+            raise ValueError(f"{self.source} changed while it was read: row {start + frame.height} is not there")
+        part = Table(frame, self.source, self.kind, origin=np.arange(start, stop), spelling=self.spelling)
+        part = tidied(part)
+        for step in self.steps:
+            part = step(part)
+        return replace(part, forms=self.forms)
+
+
+def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
+    """Return the table of a Parquet file that stays there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no Parquet file, or has no rows.
+    """
+    source, spelling = check_path(path), check_spelling(spelling)
+    if not is_parquet(source):
+        raise ValueError(
+            f"{source} is no Parquet file, which alone can be read in parts; make one of CSV, in little memory: "
+            f"polars.scan_csv({source!r}).sink_parquet({str(Path(source).with_suffix('.parquet'))!r})"
+        )
+    polars = import_polars()
+    try:
+        lazy = polars.scan_parquet(source)
+        schema, rows = lazy.collect_schema(), int(lazy.select(polars.len()).collect().item())
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise ValueError(f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    if not rows:
+        raise ValueError(f"{source} has only a header ({', '.join(schema.names())}) and no examples")
+    known = tidied(Table(polars.DataFrame(schema=schema), source))
+    return LargeTable(
+        known.frame, source, "parquet", spelling=spelling, categorical=known.categorical,
+        unusable=known.unusable, rows=rows,
+    )  # fmt: skip
+
+
+def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:
+    """Write the features of a table into a .npy file, in the order of the rows, and return them mapped."""
+    shape = (len(table), len(preparation.features))
+    parts: list[Prepared] = []
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+        for block in table.blocks():
+            prepared = preparation.transform(block, target)
+            file.write(np.ascontiguousarray(prepared.X, dtype="<f8").data)
+            parts = [parts[0] + prepared if parts else prepared]
+    return replace(parts[0], X=np.load(path, mmap_mode="r", allow_pickle=False))

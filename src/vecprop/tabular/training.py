@@ -1,0 +1,493 @@
+"""Training on a table: split, prepare, train beside baselines, and judge on rows that training has not seen."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vecprop.backend.selection import check_backend_name
+from vecprop.data.splitting import in_second_part, shuffled
+from vecprop.data.tables import Table
+from vecprop.estimators.large_data import large_rows
+from vecprop.inspection.diagnosis import Diagnosis, diagnose
+from vecprop.nn.activations import get_activation
+from vecprop.tabular import column_stats
+from vecprop.tabular.kinds import Kind
+from vecprop.tabular.large_tables import LargeTable, write_features
+from vecprop.tabular.model import TableModel
+from vecprop.tabular.preparation import Choices, Preparation, Prepared, kinds_of, learn, said_of, spelled
+from vecprop.tabular.remarks import about_classes, disguised
+from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
+from vecprop.tabular.targets import Target, find_target, refuse_missing, without_unlabelled
+from vecprop.tabular.understanding import understand
+from vecprop.training.checkpoint import check_every
+from vecprop.utils import random_streams
+from vecprop.utils.arguments import (
+    check_choice,
+    check_flag,
+    check_instance,
+    check_integer,
+    check_number,
+    check_path,
+    check_positive_integer,
+    check_real,
+    check_text,
+)
+from vecprop.utils.errors import unknown_name
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecprop.estimators import MLPClassifier, MLPRegressor
+
+_SPLIT = 301  # the stream of this module (`vecprop.utils.random_streams.generator`)
+FEWEST = 10  # examples: below, no part of the split says anything
+_WHOLE_BATCHES = 40  # as many updates in an epoch at least, unless batches would be smaller than
+_SMALLEST_BATCH = 16
+_LARGEST_BATCH = 256
+_LINEAR = 100_000  # examples of a large table that the linear model is fitted to, and
+_LINEAR_NUMBERS = 1 << 22  # features of them, both at most
+_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    hidden : units of each hidden layer, () for a linear model
+    activation : of the hidden layers
+    epochs : at most
+    patience : epochs without a better validation score after which training ends
+    learning_rate : of Adam
+    batch_size : None for one that fits the number of examples
+    l2, dropout : against overfitting
+    networks : so many from as many seeds, whose predictions are averaged
+    test_share, validation_share : of all examples, and of those that are left
+    class_weight : "balanced", or how much each example of a class counts, 1 where nothing is said
+    linear : the linear model that others are compared with is the model
+    seed : of the split and of the training
+    cache : the folder for the features of a table that stays in its file; that of the system's temporary files for None
+    checkpoint, checkpoint_every, resume : as for `vecprop.fit`; `resume` goes on from `checkpoint`, if there is one
+    backend : None for the active one
+    """
+
+    hidden: Sequence[int] = (64, 64)
+    activation: str = "silu"
+    epochs: int = 300
+    patience: int = 20
+    learning_rate: float = 0.002
+    batch_size: int | None = None
+    l2: float = 1.0
+    dropout: float = 0.0
+    networks: int = 4
+    test_share: float = 0.2
+    validation_share: float = 0.15
+    class_weight: str | Mapping[Any, float] | None = None
+    linear: bool = False
+    seed: int = 0
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_every: float = 1
+    resume: bool = False
+    backend: str | None = None
+    devices: str | int | None = None
+    cache: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Sequence):
+            raise TypeError(f"hidden must be a sequence of numbers of units, got {self.hidden!r}")
+        for l, units in enumerate(self.hidden):
+            check_positive_integer(units, f"hidden[{l}]")
+        get_activation(self.activation)
+        check_number(self.learning_rate, "learning_rate", zero=False)
+        if self.batch_size is not None:
+            check_positive_integer(self.batch_size, "batch_size")
+        check_number(self.l2, "l2")
+        check_real(self.dropout, "dropout", "in [0, 1)", lambda share: 0 <= share < 1)
+        if self.backend is not None:
+            check_backend_name(self.backend)
+        check_positive_integer(self.epochs, "epochs")
+        check_positive_integer(self.patience, "patience")
+        check_positive_integer(self.networks, "networks")
+        for name in ("test_share", "validation_share"):
+            check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
+        if self.devices is not None and not (isinstance(self.devices, str) and self.devices == "all"):
+            check_integer(self.devices, "devices", 1, 'a positive integer, "all" or None')
+        if isinstance(self.class_weight, str):
+            check_choice(self.class_weight, "class_weight", ("balanced",))
+        elif self.class_weight is not None:
+            check_instance(self.class_weight, Mapping, "class_weight", '"balanced", a dict of classes, or None')
+            for label, weight in self.class_weight.items():
+                check_number(weight, f"class_weight[{label!r}]")
+        check_flag(self.linear, "linear")
+        random_streams.check_seed(self.seed)
+        check_every(self.checkpoint_every)
+        check_flag(self.resume, "resume")
+        if self.cache is not None:
+            check_path(self.cache, "cache")
+        if self.checkpoint is not None:
+            check_path(self.checkpoint, "checkpoint")
+        if self.resume and self.checkpoint is None:
+            raise ValueError("resume goes on from a checkpoint, and there is none: name its file (--checkpoint)")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training on a table gave.
+
+    model : TableModel
+    table : the table, as it was used
+    rows : the number of examples of the parts: "training", and among them "validation", which tell when to stop; "test"
+    train_found, test_found : what the preparation met in them
+    scores : of the test examples: "network", "linear", "constant"; and of the training examples: "training"
+    truth, predicted : of the test examples; labels or numbers
+    diagnosis : of the training run
+    seconds : it took
+    notes : what is worth knowing
+    """
+
+    model: TableModel
+    table: Table
+    rows: dict[str, int]
+    training: Prepared
+    test: Prepared
+    scores: dict[str, dict[str, float]]
+    truth: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
+    diagnosis: Diagnosis
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained on: the table without what cannot be used, its target, and what its columns hold."""
+
+    table: Table
+    target: Target
+    kinds: dict[str, Kind]
+    choices: Choices
+    unlabelled: int = 0
+
+
+def plan(
+    table: Table, target: str, task: str | None = None, choices: Choices | None = None, drop_unlabelled: bool = True
+) -> Plan:
+    """Look at a table: its target, its task, and what each column holds.
+
+    Rows whose target is missing are left out, unless `drop_unlabelled` is False: they are an error then.
+
+    Raises
+    ------
+    ValueError
+        For what cannot be trained on: see `find_target`, `understand`; fewer than 10 examples.
+    """
+    check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
+    check_text(target, "target")
+    check_flag(drop_unlabelled, "drop_unlabelled")
+    choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
+    table = spelled(table, choices)
+    name = table.find(target, "target")
+    said = said_of(table, name, choices)
+    unlabelled = 0
+    if drop_unlabelled:
+        table, unlabelled = without_unlabelled(table, name)
+    refuse_missing(table, name)
+    numeric = [column for column, kind in said.items() if kind in ("number", "weight")]
+    text = [column for column in said if column not in numeric]
+    table = understand(table, text, numeric, name, task == "classification")
+    found = find_target(table, name, task)
+    if len(table) < FEWEST:
+        count = f"{len(table)} example{'s' if len(table) > 1 else ''}"
+        raise ValueError(f"{table.source} has {count}; at least {FEWEST} are needed to train and to test")
+    return Plan(table, found, kinds_of(table, name, said), choices, unlabelled)
+
+
+def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Callable[..., Any]] = ()) -> Trained:
+    """Train on what was planned, and judge on the test examples.
+
+    Raises
+    ------
+    DivergenceError
+        If the run diverges before its first good epoch.
+    KeyboardInterrupt
+        On Ctrl-C; a checkpoint, if one was asked for, has what was reached.
+    """
+    check_instance(plan, Plan, "plan", "what tabular.plan returns")
+    wanted = "tabular.Settings or None"
+    settings = Settings() if settings is None else check_instance(settings, Settings, "settings", wanted)
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
+    if not isinstance(plan.table, LargeTable):
+        return _train(plan, settings, callbacks, None)
+    with TemporaryDirectory(prefix="vecprop-", dir=settings.cache, ignore_cleanup_errors=True) as folder:
+        return _train(plan, settings, callbacks, Path(folder))
+
+
+class _Examples(NamedTuple):
+    """Features (m, n_x), targets (m,), and how much each counts (m,), None for all alike."""
+
+    X: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+    w: npt.NDArray[Any] | None
+
+
+def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
+    from vecprop.estimators.labels import name_classes  # with scikit-learn, whose import is no part of the time
+
+    begin = time.perf_counter()
+    task = plan.target.task
+    y, classes = plan.target.coded(plan.table)
+    weights = _weights(plan)
+    parts = split(y, task, settings, masks=folder is not None)
+    known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
+    preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
+    prepared, features = _features(preparation, plan, parts[:2], folder)
+    unknown, [X_test] = _features(preparation, plan, parts[2:], folder)
+    training, stopping = (
+        _Examples(X, y[part], None if weights is None else weights[part])
+        for X, part in zip(features, parts[:2], strict=True)
+    )
+    y_known, y_test = y[known], y[parts[2]]
+    del y, weights, known, parts, features
+    rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
+    some = [_some(part, task) for part in (training, stopping)]
+    remarks = disguised(preparation, some[0].X, some[0].y, task)
+    linear = _fit_linear(_linear_model(task, settings, classes), some)
+    del some
+    if settings.networks > 1 and large_rows(training.X) is not None:
+        settings = replace(settings, networks=1)
+        remarks.append("one network: several would each read the file in an order of its own")
+    if settings.linear:
+        estimator = linear
+        rows["validation"] = 0
+    else:
+        estimator = network(task, rows["training"], settings, classes)
+        estimator.set_params(callbacks=list(callbacks) or None)
+        remarks += _fit(estimator, training, stopping)
+    if estimator.stopped_ == "interrupted":
+        raise KeyboardInterrupt
+    diagnosis = diagnose(estimator)
+    estimator.set_params(callbacks=None, checkpoint=None, resume=None, devices=None)
+    found = {
+        "network": scores(estimator, X_test, y_test),
+        "linear": scores(linear, X_test, y_test),
+        "constant": constant(y_known, y_test, task),
+        "training": scores(estimator, training.X, training.y),
+    }
+    predicted = predictions(estimator, X_test)
+    if classes is not None:  # it was fitted to their numbers
+        remarks += about_classes(classes, y_known, y_test, predicted)
+        name_classes(estimator, classes)
+        estimator.set_params(class_weight=settings.class_weight)
+        y_test, predicted = classes[y_test], classes[predicted]
+    about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": _described(settings)}
+    model = TableModel(preparation, plan.target, estimator, without_nan(about))
+    if folder is not None:  # the files go
+        prepared, unknown = (replace(part, X=part.X[:0].copy()) for part in (prepared, unknown))
+    seconds = time.perf_counter() - begin
+    return Trained(
+        model, plan.table, rows, prepared, unknown, found, y_test, predicted, diagnosis, seconds, tuple(remarks)
+    )
+
+
+def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
+    """Return how much each row counts, (m,), None where all count alike."""
+    if plan.choices.weight is None:
+        return None
+    name = plan.table.find(plan.choices.weight, "--weight")
+    weights = np.concatenate(list(column_stats.number_parts(plan.table, name)))
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise ValueError(f"{plan.table.place(int(wrong[0]), name)}: a weight must be a number from 0 on")
+    return weights
+
+
+def without_nan(value: Any) -> Any:
+    """Return a value as strict JSON has it: None for what is no number."""
+    if isinstance(value, Mapping):
+        return {str(key): without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _features(
+    preparation: Preparation, plan: Plan, parts: Sequence[npt.NDArray[Any]], folder: Path | None
+) -> tuple[Prepared, list[npt.NDArray[Any]]]:
+    """Return what was met in some parts of the rows, and the features of each; those of a large table are in files."""
+    table, target = plan.table, plan.target.name
+    if folder is None or not isinstance(table, LargeTable):
+        prepared = preparation.transform(table.take(np.concatenate(parts)), target)
+        return prepared, np.split(prepared.X, np.cumsum([len(part) for part in parts])[:-1])
+    start = len(list(folder.iterdir()))
+    written = [
+        write_features(preparation, table.take(part), target, folder / f"{start + k}.npy")
+        for k, part in enumerate(parts)
+    ]
+    return sum(written[1:], start=written[0]), [part.X for part in written]
+
+
+def _some(part: _Examples, task: str) -> _Examples:
+    """Return all the examples, or of those in a file as many as a linear model needs, evenly spread, of every class."""
+    large = large_rows(part.X)
+    if large is None:
+        return part
+    count = min(len(part.X), _LINEAR, max(1000, _LINEAR_NUMBERS // part.X.shape[1]))
+    places = np.linspace(0, len(part.X) - 1, count).astype(np.int64)
+    if task == "classification":
+        places = np.union1d(places, _first_of_each(part.y))
+    X = large.take(places).block(0, len(places))
+    return _Examples(X, part.y[places], None if part.w is None else part.w[places])
+
+
+def _first_of_each(y: npt.NDArray[Any]) -> list[int]:
+    """Return the number of the first example of each class.
+
+    >>> _first_of_each(np.array([2, 2, 0, 1, 0]))
+    [2, 3, 0]
+    """
+    first: dict[Any, int] = {}
+    for start in range(0, len(y), _AT_ONCE):
+        for value, place in zip(*np.unique(y[start : start + _AT_ONCE], return_index=True), strict=True):
+            first.setdefault(value, start + int(place))
+    return list(first.values())
+
+
+def _described(settings: Settings) -> dict[str, Any]:
+    """Return the settings that decide the result, for a report."""
+    found = asdict(settings) | {"hidden": list(settings.hidden)}
+    where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
+    return {name: value for name, value in found.items() if name not in where}
+
+
+def split(
+    y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the rows that train, that tell when to stop, and that test, or masks (m,); the classes keep their shares.
+
+    `y` of a classification are the numbers of the classes.
+    """
+    groups = y if task == "classification" else None
+    order = shuffled(len(y), random_streams.generator(settings.seed, _SPLIT))
+    try:
+        test = in_second_part(groups, settings.test_share, order)
+        known = order[~test[order]]
+        stops = in_second_part(
+            None if groups is None else groups[known], settings.validation_share, np.arange(len(known))
+        )
+    except ValueError:
+        raise ValueError(
+            "target: no class has three rows or more; at least one has to: one row to learn from, one that tells when "
+            "to stop, one to test"
+        ) from None
+    if not masks:
+        return known[~stops], known[stops], order[test[order]]
+    validation = np.zeros(len(y), dtype=bool)
+    validation[known[stops]] = True
+    return ~test & ~validation, validation, test
+
+
+def network(
+    task: str, m: int, settings: Settings, classes: npt.NDArray[Any] | None = None
+) -> MLPClassifier | MLPRegressor:
+    """Return the untrained estimator for m training examples."""
+    size = settings.batch_size or min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
+    shared: dict[str, Any] = {
+        "hidden_layer_sizes": tuple(settings.hidden),
+        "activation": settings.activation,
+        "learning_rate_init": settings.learning_rate,
+        "max_iter": settings.epochs,
+        "n_iter_no_change": settings.patience,
+        "batch_size": size,
+        "alpha": settings.l2,
+        "dropout": settings.dropout,
+        "n_networks": settings.networks,
+        "early_stopping": True,
+        "scoring": "loss",
+        "tol": 0.0,
+        "validation_fraction": settings.validation_share,
+        "scale": "standard",
+        "init": "auto",
+        "dtype": "float32",
+        "random_state": settings.seed,
+        "checkpoint": settings.checkpoint,
+        "checkpoint_every": settings.checkpoint_every,
+        "resume": True if settings.resume else None,
+        "backend": settings.backend,
+        "devices": settings.devices,
+    }
+    return _estimator(task, shared, settings, classes)
+
+
+def _estimator(
+    task: str, shared: dict[str, Any], settings: Settings, classes: npt.NDArray[Any] | None
+) -> MLPClassifier | MLPRegressor:
+    from vecprop.estimators import MLPClassifier, MLPRegressor  # scikit-learn takes a while to import
+
+    if task == "regression":
+        if settings.class_weight is not None:
+            raise ValueError("class_weight is for classes, and the target is a number")
+        return MLPRegressor(**shared, scale_target="standard")
+    weight: Any = settings.class_weight
+    if isinstance(weight, Mapping) and classes is not None:
+        known = {str(label): code for code, label in enumerate(classes.tolist())}
+        unknown = [label for label in weight if str(label) not in known]
+        if unknown:
+            raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
+        weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
+    return MLPClassifier(**shared, class_weight=weight)
+
+
+def _fit(estimator: Any, training: _Examples, stopping: _Examples) -> list[str]:
+    """Fit to some examples, others telling when to stop, and return what the warnings say."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        held_out = {"X_val": stopping.X, "y_val": stopping.y, "sample_weight_val": stopping.w}
+        estimator.fit(training.X, training.y, training.w, **held_out)
+    return [str(warning.message) for warning in caught]
+
+
+def _linear_model(task: str, settings: Settings, classes: npt.NDArray[Any] | None) -> Any:
+    """Return the model of the same features without hidden layers: linear, logistic or softmax regression."""
+    shared: dict[str, Any] = {
+        "hidden_layer_sizes": (),
+        "solver": "lbfgs",
+        "alpha": 1.0,
+        "max_iter": 1000,
+        "scale": "standard",
+        "random_state": settings.seed,
+        "backend": "numpy",
+    }
+    return _estimator(task, shared, settings, classes)
+
+
+def _fit_linear(model: Any, parts: Sequence[_Examples]) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+
+    columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(*columns)
+
+
+def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[str, float]:
+    """Return the scores of what does not look at the columns: the training examples' mean, or their shares of classes.
+
+    >>> constant(np.array([1.0, 3.0]), np.array([2.0, 4.0]), "regression")["mean_absolute_error"]
+    1.0
+    """
+    if task == "regression":
+        return of_numbers(y_test, np.full(len(y_test), y.mean()))
+    classes, counts = np.unique(y, return_counts=True)
+    shares = np.broadcast_to(np.log(counts / counts.sum()), (len(y_test), len(classes)))
+    return of_classes(y_test, shares, classes)

@@ -1,0 +1,1 @@
+"""The training engine: `fit`, its loop, optimizers, schedules, early stopping, checkpoints and results."""

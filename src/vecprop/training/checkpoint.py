@@ -1,0 +1,325 @@
+"""Checkpoints: the whole state of a training run as one file, from which it goes on bit for bit.
+
+The file is written whole or not at all, and the one before is kept beside it. It holds parameters, optimizer slots,
+running statistics, what early stopping and a schedule have seen, the epoch, the position inside it and the history; and
+what the run was asked to do, so that another run is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import threading
+import warnings
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecprop.backend.contract import Backend, to_host
+from vecprop.backend.namespaces import Array
+from vecprop.backend.processes import Team
+from vecprop.backend.pytrees import leaves_of, map_tree
+from vecprop.training.json_values import NotStorableError, from_json, to_json
+from vecprop.training.results import Best, History, Partial, Resumed, TrainingState
+from vecprop.training.schedules import PlateauState
+from vecprop.utils import tensor_file
+from vecprop.utils.arguments import check_path, check_real
+from vecprop.utils.atomic import write_atomically
+from vecprop.utils.errors import ModelFileError, shown
+
+_TREES = ("params", "slots", "statistics")
+
+
+def check_every(given: Any) -> float:
+    """Return `checkpoint_every`: a number of epochs, or a share of one."""
+    wanted = "of whole epochs, or a share of one above 0"
+    return check_real(given, "checkpoint_every", wanted, lambda x: 0 < x < 1 or (x >= 1 and x % 1 == 0))
+
+
+# The runs that write checkpoints now.
+_running: weakref.WeakSet[Saver] = weakref.WeakSet()
+
+
+def flush_all() -> None:
+    """Write what every run that writes checkpoints has reached; from any thread."""
+    for saver in list(_running):
+        if saver.backend.gathers_alone:
+            saver.flush()
+
+
+@dataclass(eq=False)
+class Saver:
+    """Writes checkpoints of one run.
+
+    path : the file
+    every : epochs between two of them, or the share of an epoch
+    specification : what the run was asked to do
+    first : the epoch at which it began
+    """
+
+    path: Path
+    every: float
+    specification: dict[str, Any]
+    backend: Backend
+    first: int = 0
+    _latest: tuple[TrainingState, Partial | None, int, str] | None = None
+    _history: History = field(default_factory=dict)
+    _written: tuple[int, int, str] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        _running.add(self)
+
+    @property
+    def parts(self) -> int:
+        """How many parts an epoch is done in."""
+        return 1 if self.every >= 1 else math.ceil(1 / self.every - 1e-9)
+
+    def epochs_until_due(self, epoch: int) -> int:
+        """Return after how many epochs the next checkpoint is due."""
+        every = max(1, int(self.every))
+        return every - (epoch - self.first) % every
+
+    def reached(
+        self, state: TrainingState, history: History, partial: Partial | None = None, stopped: str = ""
+    ) -> None:
+        """Note what was reached, and write it if that is due."""
+        with self._lock:
+            self._latest, self._history = (state, partial, len(history["cost"]), stopped), history
+        due = partial is not None or (state.epoch - self.first) % max(1, int(self.every)) == 0
+        if due or stopped:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was reached last, unless that is done; from any thread."""
+        with self._lock:
+            if self._latest is None:
+                return
+            state, partial, epochs, stopped = self._latest
+            place = (state.epoch, 0 if partial is None else partial.position, stopped)
+            if place == self._written:
+                return
+            history = {key: values[:epochs] for key, values in self._history.items()}
+            header, tensors = _to_parts(self.backend, state, partial, history)
+            header |= {"specification": self.specification, "first": self.first, "stopped": stopped}
+            if self.backend.team.index == 0:  # the others have helped to bring it together
+                data = tensor_file.encode(header, tensors)
+                write_atomically(self.path, data, previous=previous_of(self.path.resolve()))
+            self._written = place
+
+
+def previous_of(path: Path) -> Path:
+    """Return where the checkpoint before the last one is kept."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Resumed:
+    """Return what a checkpoint holds, on the backend.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ModelFileError
+        If it is damaged and so is the one before.
+    ValueError
+        If it was written by a run that was asked to do something else: the message says what.
+    """
+    source, header, tensors = _read_by_first(path, backend.team)
+    found = header.get("specification")
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
+    for key, wanted in specification.items():
+        if found.get(key) != wanted:
+            raise ValueError(
+                f"resume: {source} was written with {key} = {shown(found.get(key))}, and this fit has {key} = "
+                f"{shown(wanted)}; give it the same, or start anew without resume"
+            )
+    try:
+        state, partial, history = _from_parts(header, tensors, template, backend)
+        return Resumed(state, partial, history, int(header["first"]), str(header["stopped"]))
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: {error}") from error
+
+
+def _read_by_first(path: Path, team: Team) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
+    """Return what `_read` does; of several processes the first one reads, and tells the others."""
+    if team.count == 1:
+        return _read(path)
+    data = team.from_first(lambda: tensor_file.encode(*_read(path)[1:]))
+    source = f"the checkpoint {os.fspath(path)!r}"
+    return source, *tensor_file.decode(data, source)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
+    """Return the name, the header and the tensors of the last checkpoint, or of the one before if it is damaged."""
+    previous = previous_of(path.resolve())
+    first: Exception | None = None
+    for file in (path, previous):
+        source = f"the checkpoint {os.fspath(file)!r}"
+        try:
+            header, tensors = tensor_file.decode(tensor_file.read(file), source)
+            if header.get("kind") != "checkpoint":
+                raise ModelFileError(f"{source} is a file with a {header.get('kind')!r}: load it with vp.load")
+        except (ModelFileError, FileNotFoundError) as error:
+            first = first or error
+            continue
+        if first is not None:
+            warnings.warn(f"{first}; going on from the one before, {os.fspath(file)!r}", RuntimeWarning, stacklevel=4)
+        return source, header, tensors
+    if isinstance(first, FileNotFoundError):
+        raise FileNotFoundError(f"resume: there is no checkpoint {os.fspath(path)!r} (looked from {os.getcwd()})")
+    raise first or ModelFileError(os.fspath(path))
+
+
+# --- a state as a header and tensors, and back --------------------------------------------------------------
+
+
+def _to_parts(
+    backend: Backend, state: TrainingState, partial: Partial | None, history: History
+) -> tuple[dict[str, Any], tensor_file.Tensors]:
+    tensors: tensor_file.Tensors = {}
+
+    def keep(name: str, tree: Any) -> None:
+        for i, leaf in enumerate(leaves_of(tree)):
+            array = np.asarray(backend.to_numpy(leaf))
+            tensors[f"{name}.{i}"] = array if array.dtype.kind == "f" else array.astype(np.float64)
+
+    for name in _TREES:
+        keep(name, getattr(state, name))
+    for key, values in history.items():
+        tensors[f"history.{key}"] = np.asarray(values, dtype=np.float64)
+    header: dict[str, Any] = {
+        "kind": "checkpoint",
+        "epoch": state.epoch,
+        "step": state.step,
+        "seed": list(state.seed) if isinstance(state.seed, tuple) else state.seed,
+        "plateau": [to_json(value) for value in state.plateau],
+        "history": list(history),
+        "best": None,
+        "partial": None,
+    }
+    if state.best is not None:
+        keep("best.params", state.best.params)
+        keep("best.statistics", state.best.statistics)
+        numbers = {name: np.asarray(getattr(state.best, name)).tolist() for name in ("cost", "epoch", "improved")}
+        header["best"] = {**{k: to_json(v) for k, v in numbers.items()}, "kept": bool(state.best.params)}
+    if partial is not None:
+        keep("partial", partial.outputs)
+        header["partial"] = {
+            "position": partial.position,
+            "finite": np.asarray(partial.finite).tolist(),
+            "count": len(partial.outputs),
+        }
+    return header, tensors
+
+
+def _from_parts(
+    header: dict[str, Any], tensors: tensor_file.Tensors, template: TrainingState, backend: Backend
+) -> tuple[TrainingState, Partial | None, History]:
+    def fill(name: str, tree: Any) -> Any:
+        leaves = iter(range(sum(1 for _ in leaves_of(tree))))
+
+        def one(leaf: Array) -> Array:
+            array = tensors[f"{name}.{next(leaves)}"]
+            shape, dtype = tuple(leaf.shape), np.asarray(backend.to_numpy(leaf)).dtype
+            if array.size != math.prod(shape):
+                raise ValueError(f"{name} has the shape {array.shape} instead of {shape}")
+            return backend.asarray(np.reshape(array, shape).astype(dtype))
+
+        return map_tree(one, tree)
+
+    seed = header["seed"]
+    state = template._replace(
+        **{name: fill(name, getattr(template, name)) for name in _TREES},
+        epoch=int(header["epoch"]),
+        step=int(header["step"]),
+        seed=tuple(int(s) for s in seed) if isinstance(seed, list) else int(seed),
+        plateau=PlateauState(*(from_json(value) for value in header["plateau"])),
+    )
+    best = header["best"]
+    if best is not None:
+        cost, epoch, improved = (from_json(best[name]) for name in ("cost", "epoch", "improved"))
+        cost, epoch, improved = (np.asarray(v) if isinstance(v, list) else v for v in (cost, epoch, improved))
+        params = fill("best.params", template.params) if best["kept"] else ()
+        statistics = fill("best.statistics", template.statistics) if best["kept"] else ()
+        state = state._replace(best=Best(cost, epoch, params, statistics, improved))
+    partial = header["partial"]
+    if partial is not None:
+        outputs = tuple(tensors[f"partial.{i}"] for i in range(int(partial["count"])))
+        partial = Partial(int(partial["position"]), np.asarray(partial["finite"], dtype=bool), outputs)
+    history = {str(key): tensors[f"history.{key}"].tolist() for key in header["history"]}
+    return state, partial, history
+
+
+# --- what a run was asked to do -----------------------------------------------------------------------------
+
+
+def described(value: Any) -> Any:
+    """Return a value as JSON has it, or in words where a file cannot hold it."""
+    try:
+        return to_json(value)
+    except NotStorableError:
+        return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def digest(arrays: Any) -> str:
+    """Return a fingerprint of arrays, of which some may be None.
+
+    >>> digest([np.zeros(2), None]) == digest([np.zeros(2), None]) != digest([np.ones(2), None])
+    True
+    """
+    found = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            host = np.ascontiguousarray(to_host(array))
+            found.update(f"{host.dtype}{host.shape}".encode())
+            found.update(host.view(np.uint8).data if host.size else b"")
+        found.update(b"\0")
+    return found.hexdigest()
+
+
+def _require_place(path: Path) -> bytes:
+    """Raise an error if no file can be at this path."""
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint: {os.fspath(path)!r} is a directory; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"checkpoint: there is no directory {path.absolute().parent}")
+    return b""
+
+
+def open_checkpoints(
+    checkpoint: Any,
+    every: float,
+    resume_from: Any,
+    specification: dict[str, Any],
+    template: TrainingState,
+    backend: Backend,
+) -> tuple[Saver | None, Resumed | None]:
+    """Return what writes the checkpoints, and what the one holds that is gone on from; None for neither."""
+    for name, given in (("checkpoint", checkpoint), ("resume", resume_from)):
+        if given is not None and given is not True and not isinstance(given, str | os.PathLike):
+            raise TypeError(f"{name} must be a path{' or True' if name == 'resume' else ''}, got {given!r}")
+        if isinstance(given, str | os.PathLike):
+            check_path(given, name)
+    if checkpoint is True:
+        raise TypeError("checkpoint must be a path, got True")
+    if resume_from is True:
+        if checkpoint is None:
+            raise ValueError("resume=True goes on from `checkpoint`, and there is none: name the file")
+        there = Path(checkpoint)
+        found = backend.team.from_first(
+            lambda: b"1" if there.exists() or previous_of(there.resolve()).exists() else b""
+        )
+        resume_from = there if found else None
+    saver = None
+    if checkpoint is not None:
+        path = Path(checkpoint)
+        backend.team.from_first(lambda: _require_place(path))
+        saver = Saver(path, every, specification, backend)
+    resumed = None if resume_from is None else resume(Path(resume_from), specification, template, backend)
+    return saver, resumed

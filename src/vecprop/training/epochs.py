@@ -1,0 +1,218 @@
+"""One epoch, as the backend compiles it: steps over mini-batches (E30), each gradients and an update (E12).
+
+Everything here is a pure function of arrays; what stays the same through a run is in `Run`, which is hashable, so that
+one compiled epoch serves them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from vecprop import propagation
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array, Namespace, array_namespace
+from vecprop.backend.pytrees import leaves_of, map_trees
+from vecprop.nn import weight_penalties
+from vecprop.nn.activations import Activation, Softmax
+from vecprop.nn.batch_norm import BatchNorm, Scale, Statistics, update_statistics
+from vecprop.nn.dropout import mask
+from vecprop.nn.losses import CrossEntropy, Loss
+from vecprop.nn.network import Network
+from vecprop.propagation import Layer, Params, per_column
+from vecprop.training.optimizers import Optimizer, Slots, clip_by_norm
+from vecprop.training.parameter_buffer import Layout
+from vecprop.training.training_pass import Deferred, Fused, FusedLoss, Pass, SoftmaxLoss, Stage
+
+Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
+Outputs = tuple[Array, ...]  # of each step: the cost, the norms of dW_l, and with sample weights the batch's weight
+
+
+class Run(NamedTuple):
+    """What stays the same through all epochs."""
+
+    backend: Backend
+    net: Network
+    optimizer: Optimizer
+    m: int
+    batch_size: int
+    block_size: int | None
+    layout: Layout | None  # of the parameters in buffers, on a backend that keeps them so
+    normalized: tuple[bool, ...]  # for each hidden layer, whether it has batch normalization
+    dropout: tuple[float, ...]  # for each hidden layer, the share that is dropped
+    clip_norm: float | None
+
+
+class Carry(NamedTuple):
+    """What a step changes: parameters (a tuple of `Layer`, then of `Scale`, or buffers), slots, running statistics."""
+
+    params: Any
+    slots: Slots
+    statistics: tuple[Statistics, ...]
+
+
+class Penalties(NamedTuple):
+    """λ₁ and λ₂ of the penalties, each a number, (K,) for a stack, or None; and the total weight that divides them."""
+
+    l1: Array | float | None
+    l2: Array | float | None
+    m: Array | float
+
+
+def epoch(
+    run: Run,
+    params: Any,
+    slots: Slots,
+    statistics: tuple[Statistics, ...],
+    data: Data,
+    order: Array | None,
+    inputs: tuple[Array, ...],
+    penalties: Penalties,
+    epochs: int = 1,
+) -> tuple[Any, ...]:
+    """Return (params, slots, statistics, finite, cost, norms[, weight]) after one epoch or several.
+
+    Parameters
+    ----------
+    params : tuple
+        As in `Carry`, but always layers and scales, never buffers.
+    data : arrays
+        As `Backend.arrange` left them if there is more than one batch.
+    order : int array (m,) or (K, m), or with several epochs (epochs, m) or (epochs, K, m); or None
+        The order of the examples; None if a batch is the whole.
+    epochs : int, static
+        How many there are; with None as the order an epoch is one step, and there are as many as inputs.
+    inputs : arrays (steps, …)
+        The learning rate of each step, and with dropout its keys.
+
+    `finite` says whether every cost, norm, parameter is: () or (K,). The others have one entry for each step.
+    """
+    xp = array_namespace(inputs[0])
+    packed = params if run.layout is None else run.layout.pack(xp, params)
+
+    def one_step(carry: Carry, batch: Any, step_inputs: tuple[Array, ...]) -> tuple[Carry, Outputs]:
+        return step(run, carry, batch, step_inputs, penalties)
+
+    start = Carry(packed, slots, statistics)
+
+    def one_epoch(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, Outputs]:
+        return run.backend.scan_batches(one_step, carry, data, x[0], run.batch_size, x[1:])
+
+    if run.batch_size < run.m and epochs == 1:
+        carry, outputs = one_epoch(start, (order, *inputs))
+    elif run.batch_size < run.m:
+        parts = tuple(xp.reshape(a, (epochs, -1, *a.shape[1:])) for a in inputs)
+        carry, outputs = run.backend.scan(one_epoch, start, (order, *parts))
+        outputs = tuple(xp.reshape(a, (-1, *a.shape[2:])) for a in outputs)
+    else:
+        carry, outputs = run.backend.scan(lambda c, i: one_step(c, data, i), start, inputs)
+    params = carry.params if run.layout is None else run.layout.unpack(xp, carry.params)
+    return (params, carry.slots, carry.statistics, _finite(xp, carry.params, outputs), *outputs)
+
+
+def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalties: Penalties) -> tuple[Carry, Outputs]:
+    """Return the carry after one update from one batch (E12); a batch whose weights are all zero changes nothing."""
+    X, _, w = batch
+    xp = array_namespace(X)
+    params = carry.params if run.layout is None else run.layout.unpack(xp, carry.params)
+    layers = params[: len(run.net.activations)]
+    weight = None if w is None else xp.sum(w, axis=-1)
+    m = float(X.shape[-1]) if weight is None else xp.where(weight > 0, weight, xp.ones_like(weight))
+    J, grads, norms = _batch_gradients(run, params, batch, inputs, m)
+    if penalties.l1 is not None or penalties.l2 is not None:
+        J = J + weight_penalties.penalties(layers, *penalties)
+        grads = weight_penalties.add_penalties(grads, layers, *penalties)
+    sizes = propagation.gradient_norms(grads[: len(layers)])
+    if run.clip_norm is not None:
+        grads = clip_by_norm(grads, run.clip_norm)
+    if run.layout is not None:
+        grads = run.layout.pack(xp, grads)
+    updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse)
+    seen = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
+    new = Carry(updated, slots, seen)
+    if weight is None:
+        return new, (J, sizes)
+    return _choose(xp, weight > 0, new, carry), (J, sizes, weight)
+
+
+def _batch_gradients(
+    run: Run, params: Any, batch: Data, inputs: tuple[Array, ...], m: Array | float
+) -> tuple[Array, Any, list[BatchNorm]]:
+    """Return J, the gradients of layers and scales, and the normalizations of the pass, with the batch's statistics."""
+    X, Y, w = batch
+    xp = array_namespace(X)
+    columns = run.backend.column_numbers(X) if any(run.dropout) else None
+
+    def part(X: Array, Y: Array, w: Array | None, columns: Array | None) -> tuple[Array, Params]:
+        stages, _ = _stages(run, params, inputs, w, m, columns, X)
+        return propagation.gradients(stages, params[: len(run.net.activations)], X, Y, w, m=m)
+
+    if run.block_size is not None:
+        J, grads = run.backend.sum_blocks(part, run.block_size, X, Y, w, columns)
+        return J, grads, []
+    stages, norms = _stages(run, params, inputs, w, m, columns, X)
+    layers = params[: len(run.net.activations)]
+    J, grads = propagation.gradients(stages, layers, X, Y, w, m=m)
+    # Z's bias has no effect before a normalization: its gradient is 0 but for rounding, which Adam would make steps of
+    grads = tuple(
+        Layer(dW, xp.zeros_like(db)) if normalized else Layer(dW, db)
+        for (dW, db), normalized in zip(grads, (*run.normalized, False), strict=True)
+    )
+    m = per_column(m)
+    return J, (*grads, *(Scale(*(d / m for d in norm.grads)) for norm in norms)), norms
+
+
+def _stages(
+    run: Run,
+    params: Any,
+    inputs: tuple[Array, ...],
+    w: Array | None,
+    m: Array | float,
+    columns: Array | None,
+    X: Array,
+) -> tuple[Pass, list[BatchNorm]]:
+    """Return the network of one pass: hidden activations with what training puts around them."""
+    xp, net = array_namespace(X), run.net
+    scales = iter(params[len(net.activations) :])
+    activations: list[Any] = []
+    norms: list[BatchNorm] = []
+    for l, (g, normalized, rate) in enumerate(zip(net.hidden, run.normalized, run.dropout, strict=True)):
+        if run.backend.fuses and g.elementwise:
+            g = Fused(g, run.backend.fuse)
+        norm = BatchNorm(next(scales), w, m) if normalized else None
+        dropped = None
+        if rate:
+            dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype, run.backend.fuse)
+        activations.append(Stage(g, norm, dropped) if normalized or rate else g)
+        norms += [norm] if norm is not None else []
+    last, loss = _last_stage(run.backend, net)
+    return Pass((*activations, last), net.output, loss), norms
+
+
+def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
+    """Return the output and the loss for one pass: in as few kernels as the backend has for them."""
+    kernel = backend.softmax_cross_entropy
+    # a user's own loss may be derived from ours, compute something else, and say of two that they are equal
+    if kernel is not None and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
+        return Deferred(), SoftmaxLoss(kernel, net.loss.smoothing)
+    ours = all(type(part).__module__.startswith("vecprop.") for part in (net.output, net.loss))
+    if backend.fuses and net.output.elementwise and ours:
+        return Fused(net.output, backend.fuse), FusedLoss(net.loss, backend.fuse)
+    return net.output, net.loss
+
+
+def _choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
+    """Return `new` where the condition, () or (K,), holds and `old` elsewhere, for arrays in nested tuples."""
+
+    def chosen(a: Array, b: Array) -> Array:
+        return xp.where(condition if a.ndim == condition.ndim else per_column(condition), a, b)
+
+    return map_trees(chosen, new, old)
+
+
+def _finite(xp: Namespace, params: Any, outputs: Outputs) -> Array:
+    """Return whether all costs (steps, …), norms (steps, …, L) and parameters (…, n, p) are finite, shape (…)."""
+    cost, norms = outputs[0], outputs[1]
+    finite = xp.all(xp.isfinite(cost), axis=0) & xp.all(xp.all(xp.isfinite(norms), axis=-1), axis=0)
+    for a in leaves_of(params):
+        finite = finite & xp.all(xp.isfinite(a), axis=(-2, -1))
+    return finite

@@ -1,0 +1,153 @@
+"""Judging a network between epochs: the cost of a validation set, and a metric."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.backend.blas import BLAS, SMALL_PRODUCT
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.pytrees import map_tree
+from vecprop.data.sparse import SparseColumns
+from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.data.streaming.scores import tally_of
+from vecprop.data.streaming.windows import WindowPlace, read_windows
+from vecprop.nn.batch_norm import Statistics, fold
+from vecprop.nn.metrics import METRICS
+from vecprop.nn.network import Network
+from vecprop.propagation import Params
+from vecprop.training.results import TrainingState
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class Judge(NamedTuple):
+    """What a set of examples is judged by; hashable, so that it is compiled once."""
+
+    backend: Backend
+    net: Network
+    normalized: tuple[bool, ...]
+    metric: Any  # one of METRICS, a user's function (Y, A) of NumPy arrays, `LayersMetric`, or None
+    block_size: int | None
+
+
+_BLAS = BLAS()
+_OUTPUTS = "outputs"  # in place of a metric: the outputs themselves
+
+
+class LayersMetric:
+    """A metric that needs more than the outputs: it is given the layers that predict, as NumPy arrays."""
+
+    def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
+        """Return the metric of the network of these layers, (K,) of a stack."""
+        raise NotImplementedError
+
+
+def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statistics: tuple[Statistics, ...]) -> Params:
+    """Return the layers (W, b) with batch normalization folded in: what predicts."""
+    count = len(net.activations)
+    layers, pairs = list(params[:count]), zip(params[count:], statistics, strict=True)
+    for l, is_normalized in enumerate(normalized):
+        if is_normalized:
+            scale, seen = next(pairs)
+            layers[l] = fold(array_namespace(layers[l].W), layers[l], scale, seen)
+    return tuple(layers)
+
+
+def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]) -> tuple[Any, Any]:
+    """Return the cost (without penalties) and the metric of a set of examples, floats, or (K,) for a stack, or None."""
+    X, Y, w = data
+    backend, metric = by.backend, by.metric
+    if isinstance(metric, LayersMetric):
+        J, _ = judge(by._replace(metric=None), state, data)
+        layers = plain_layers(by.net, by.normalized, state.params, state.statistics)
+        return J, metric.of_layers(map_tree(backend.to_numpy, layers))
+    if isinstance(X, StreamedExamples):
+        return _judge_windows(by, state, X)
+    if isinstance(X, SparseColumns):
+        J, value = _judge_parts(by, state, X, Y, w)
+        value = metric(backend.xp, value, Y, w) if metric in METRICS.values() else value
+    else:
+        with _few_threads(by, X):
+            J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data)
+    if metric is not None and metric not in METRICS.values():
+        A, targets = backend.unspread(value), backend.unspread(Y)
+        value = np.array([metric(targets, a) for a in A]) if A.ndim == 3 else metric(targets, A)
+    elif value is not None:
+        value = backend.to_numpy(value).astype(np.float64)
+    return backend.to_numpy(J).astype(np.float64), value
+
+
+def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
+    """Let the BLAS use one thread for small products, as in training, which its others would keep the cores from."""
+    largest = int(X.shape[-1]) * max(map(math.prod, pairwise(by.net.sizes)))
+    return _BLAS.single() if by.backend.computes_in_main_memory and largest < SMALL_PRODUCT else nullcontext()
+
+
+def _judge_parts(by: Judge, state: TrainingState, X: SparseColumns, Y: Array, w: Array | None) -> tuple[Array, Any]:
+    """Return J and, for a metric, the outputs A, of sparse X a part at a time: costs add up by their weights."""
+    backend, xp, m, size = by.backend, by.backend.xp, X.shape[1], X.part(1)
+    compiled = backend.compile(_judge, static=(0,))
+    asked = by._replace(metric=None if by.metric is None else _OUTPUTS)
+    costs, masses, outputs = [], [], []
+    for start in range(0, m, size):
+        part = slice(start, min(start + size, m))
+        weights = None if w is None else w[part]
+        mass = xp.sum(xp.ones_like(Y[0, part]) if weights is None else weights)
+        columns = (backend.asarray(X.take(part), X.dtype), Y[:, part], weights)
+        J, A = compiled(asked, state.params, state.statistics, columns)
+        costs.append(xp.where(mass > 0, J * mass, 0.0 * mass))
+        masses.append(mass)
+        outputs.append(A)
+    J = xp.sum(xp.stack(costs)) / xp.sum(xp.stack(masses))
+    return J, None if by.metric is None else xp.concat(outputs, axis=-1)
+
+
+def _judge_windows(by: Judge, state: TrainingState, examples: StreamedExamples) -> tuple[Any, Any]:
+    """Return the cost and the metric of streamed examples, read in the order of the file."""
+    backend = by.backend
+    compiled = backend.compile(_judge, static=(0,))
+    asked = by._replace(metric=None if by.metric is None else _OUTPUTS)
+    tally = None if by.metric is None else tally_of(by.metric)
+    windows = examples.in_order()
+    places = (WindowPlace(0, number) for number in range(len(windows)))
+    cost: Any = 0.0
+    total = 0.0
+    with read_windows(examples, backend, places, windows=windows, arranged=False) as found:
+        for _, (X, Y, w), _, _ in found:
+            J, A = compiled(asked, state.params, state.statistics, (X, Y, w))
+            mass = float(X.shape[-1]) if w is None else float(backend.to_numpy(w).sum(dtype=np.float64))
+            if mass > 0:
+                cost = cost + backend.to_numpy(J).astype(np.float64) * mass
+                total += mass
+            if tally is not None:
+                tally.add(backend.to_numpy(A), backend.to_numpy(Y), None if w is None else backend.to_numpy(w))
+    return np.asarray(cost / total), None if tally is None else tally.value
+
+
+def _judge(by: Judge, params: Any, statistics: Any, data: tuple[Array, Array, Array | None]) -> tuple[Array, Any]:
+    """Return J and the metric, or the outputs A for a user's own metric, or None."""
+    X, Y, w = data
+    xp = array_namespace(X)
+    layers = plain_layers(by.net, by.normalized, params, statistics)
+    if by.block_size is None or by.block_size >= X.shape[-1]:
+        Z, A = propagation.forward(by.net, layers, X)
+        J, A = propagation.mean_loss(by.net, Z[-1], A[-1], Y, w, propagation.total_weight(X, w)), A[-1]
+    else:
+        m = propagation.total_weight(X, w)
+        J = by.backend.sum_blocks(
+            lambda X, Y, w: propagation.cost(by.net, layers, X, Y, w, m=m), by.block_size, X, Y, w
+        )
+        if by.metric is None:
+            return J, None
+        A = by.backend.map_blocks(lambda X: propagation.output(by.net, layers, X), by.block_size, X)
+    if by.metric is None:
+        return J, None
+    return J, by.metric(xp, A, Y, w) if by.metric in METRICS.values() else A

@@ -1,0 +1,167 @@
+"""The arguments of `fit` that are neither data nor backend, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array
+from vecprop.nn.array_checks import Checked, check_params
+from vecprop.nn.metrics import get_metric
+from vecprop.nn.network import Network
+from vecprop.training.optimizers import LBFGS, Optimizer
+from vecprop.training.results import TrainingState
+from vecprop.training.stopping import EarlyStopping
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real
+
+AUTO_BATCH = 256  # beyond it an epoch has too few updates for what a step gains
+_SHARE_OF_MEMORY = 8  # a batch may take one eighth of what is free
+
+
+class Options(NamedTuple):
+    """Checked: one entry for each hidden layer where it says so."""
+
+    dropout: tuple[float, ...]  # for each hidden layer
+    normalized: tuple[bool, ...]  # for each hidden layer
+    standardize: bool
+    clip_norm: float | None
+    metric: Any
+    stopping: EarlyStopping | None
+    shuffled: bool
+    callbacks: tuple[Callable[..., Any], ...]
+
+
+def check_options(
+    net: Network,
+    optimizer: Optimizer,
+    dropout: Any,
+    batch_norm: Any,
+    standardize: Any,
+    clip_norm: Any,
+    metric: Any,
+    patience: Any,
+    min_delta: Any,
+    shuffle: Any,
+    callbacks: Any,
+) -> Options:
+    """Return the options, or raise an error that names the argument, what came, and what is wanted."""
+    rates = _for_each_layer(net, dropout, "dropout", _check_rate)
+    normalized = _for_each_layer(net, batch_norm, "batch_norm", check_flag)
+    if isinstance(optimizer, LBFGS) and (any(rates) or any(normalized) or clip_norm is not None):
+        raise ValueError("LBFGS needs the same cost at every step: no dropout, batch_norm or clip_norm with it")
+    called = callbacks if isinstance(callbacks, Sequence) else (callbacks,)
+    for callback in called:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be functions (state, history), got {callback!r}")
+    return Options(
+        rates,
+        normalized,
+        check_flag(standardize, "standardize"),
+        None if clip_norm is None else check_number(clip_norm, "clip_norm", zero=False),
+        get_metric(metric),
+        _check_stopping(optimizer, metric, patience, min_delta),
+        check_flag(shuffle, "shuffle"),
+        tuple(called),
+    )
+
+
+def _check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: Any) -> EarlyStopping | None:
+    """Return the rule of early stopping, from an `EarlyStopping` or from a number of epochs."""
+    min_delta = check_number(min_delta, "min_delta")
+    if isinstance(patience, EarlyStopping):
+        if min_delta:
+            raise ValueError(f"min_delta is a part of patience={patience!r}: leave min_delta = {min_delta:g} out")
+        rule: EarlyStopping | None = patience
+    else:
+        rule = None if patience is None else EarlyStopping(check_positive_integer(patience, "patience"), min_delta)
+    for name, watcher in (("patience", rule), ("schedule", optimizer.schedule)):
+        if getattr(watcher, "monitor", "cost") == "metric" and metric is None:
+            raise ValueError(f'{name} watches the metric, and there is none: give metric="accuracy" or another')
+    return rule
+
+
+def _check_rate(value: Any, argument: str) -> float:
+    return check_real(value, argument, "in [0, 1), the share that is dropped", lambda x: 0 <= x < 1)
+
+
+def _for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any, str], Any]) -> tuple[Any, ...]:
+    """Return one checked value for each hidden layer, from one for all or a sequence."""
+    count = len(net.hidden)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        value = check(given, argument)
+        if value and not count:
+            raise ValueError(f"{argument} acts on hidden layers, and {net} has none")
+        return (value,) * count
+    if len(given) != count:
+        raise ValueError(f"{argument} must have one value for each of the {count} hidden layers, got {len(given)}")
+    return tuple(check(value, f"{argument}[{l}]") for l, value in enumerate(given))
+
+
+def check_batches(options: Options, optimizer: Optimizer, m: int, size: int) -> None:
+    """Raise ValueError for batches that cannot be normalized or that the optimizer cannot use."""
+    last = m % size or size
+    if any(options.normalized) and min(size, last) < 2:
+        raise ValueError(
+            f"batch_norm needs batches of at least 2 examples: batch_size = {size} with m = {m} examples leaves a "
+            "batch of 1; choose another batch_size"
+        )
+    if isinstance(optimizer, LBFGS) and size < m:
+        raise ValueError(f"LBFGS needs all the examples at once: leave batch_size out, got {size} with m = {m}")
+
+
+def auto_batch(backend: Backend, name: str, m: int, bytes_each: int) -> int:
+    """Return the batch size for "auto": 256, or fewer if a batch would take too much of the memory that is free."""
+    if name != "auto":
+        raise ValueError(f'batch_size must be a positive integer, "auto" or None, got {name!r}')
+    free = backend.free_memory()
+    fits = m if free is None else free // (_SHARE_OF_MEMORY * bytes_each)
+    return max(1, min(m, AUTO_BATCH, int(fits)))
+
+
+def _is_several(value: Any) -> bool:
+    return (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
+
+
+def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, l2: Any, params: Any) -> int | None:
+    """Return K, the number of networks that the arguments ask for, or None for one network that is no stack."""
+    several = {"seed": seeds, "learning_rate": optimizer.learning_rate, "l1": l1, "l2": l2}
+    counts = {name: len(value) for name, value in several.items() if _is_several(value)}
+    W = params[0][0] if isinstance(params, tuple | list) and params and _is_several(params[0]) and params[0] else None
+    if getattr(W, "ndim", 2) == 3:
+        counts["params"] = W.shape[0]  # type: ignore[union-attr]
+    if not counts:
+        return None
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise ValueError(f"a stack of K networks needs K of each that is given as a sequence, got {listed}")
+    count = next(iter(counts.values()))
+    if count == 0:
+        raise ValueError(f"{next(iter(counts))} must hold at least one value, got an empty sequence: K = 0 networks")
+    if isinstance(optimizer, LBFGS):
+        raise ValueError(f"LBFGS trains one network, got K = {count}; train them one after the other")
+    return count
+
+
+def check_penalty(checked: Checked, value: Any, argument: str) -> Array | float | None:
+    """Return λ, None for 0, or for K of them an array (K,) on the backend."""
+    if not _is_several(value):
+        return check_number(value, argument) or None
+    several = [check_number(v, f"{argument}[{k}]") for k, v in enumerate(value)]
+    return checked.backend.asarray(several, checked.dtype)
+
+
+def given_state(net: Network, state: Any, params: Any, options: Options) -> Any:
+    """Return the layers of a given state, or raise an error if it does not fit the network and the options."""
+    if not isinstance(state, TrainingState):
+        raise TypeError(f"state must be the state of a result or an error of fit, got {type(state).__name__}")
+    if params is not None:
+        raise ValueError("give state or params, not both: the state has the parameters")
+    if len(state.statistics) != sum(options.normalized):
+        raise ValueError(
+            f"state has {len(state.statistics)} layers with batch normalization and batch_norm asks for "
+            f"{sum(options.normalized)}"
+        )
+    layers = tuple(state.params[: len(net.activations)])
+    check_params(net, layers, "state.params")
+    return layers

@@ -1,0 +1,619 @@
+"""Training: repeat { predict; gradients; update } over mini-batches (E12, E30), the same run on every backend.
+
+A run is a function of its state: parameters, optimizer slots, epoch, seed. Shuffles and dropout masks are functions of
+(seed, epoch, step), so every backend sees the same batches and drops the same units. What happens in an epoch is in
+`epochs`, what happens between them in `loop`; here the arguments are checked and the data brought to the backend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vecprop.backend.contract import Backend
+from vecprop.backend.main_memory import map_of
+from vecprop.backend.namespaces import is_array
+from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory
+from vecprop.backend.processes import Team
+from vecprop.backend.pytrees import map_tree
+from vecprop.backend.selection import check_precision, get_backend, get_precision
+from vecprop.backend.transfer import floating_name
+from vecprop.data.columns import Columns
+from vecprop.data.sparse import is_sparse
+from vecprop.data.streaming.examples import StreamedExamples, check_window
+from vecprop.nn.array_checks import Checked, check_block_size, check_finite_params, check_params, dtype_name
+from vecprop.nn.batch_norm import initial
+from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
+from vecprop.nn.network import Network, activation_bytes, check_network, pass_demand
+from vecprop.propagation import Layer, Params
+from vecprop.training import loop
+from vecprop.training.checkpoint import check_every, described, digest, open_checkpoints
+from vecprop.training.epochs import Penalties, Run
+from vecprop.training.evaluation import Judge, plain_layers
+from vecprop.training.fit_arguments import (
+    Options,
+    auto_batch,
+    check_batches,
+    check_options,
+    check_penalty,
+    count_networks,
+    given_state,
+)
+from vecprop.training.json_values import network_to_json
+from vecprop.training.lbfgs import minimize
+from vecprop.training.loop import TrainingPlan
+from vecprop.training.optimizers import LBFGS, Elementwise, Optimizer, check_optimizer
+from vecprop.training.parameter_buffer import layout
+from vecprop.training.prepare import PreparedData, Reading, prepare, require_one_device
+from vecprop.training.results import FitResult, TrainingState
+from vecprop.training.schedules import CONSTANT
+from vecprop.training.stopping import EarlyStopping
+from vecprop.utils.arguments import check_flag, check_positive_integer
+from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
+from vecprop.utils.random_streams import check_seeds
+
+_COPIES = 4  # of the data: as given, in the dtype and order of the backend, in the order of an epoch
+
+
+@reports_out_of_memory
+def fit(
+    net: Network,
+    X: Any,
+    Y: Any,
+    *,
+    optimizer: Optimizer | None = None,
+    epochs: int = 100,
+    batch_size: int | str | None = None,
+    seed: int | Sequence[int] = 0,
+    params: Iterable[tuple[Any, Any]] | None = None,
+    init: str = "auto",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    l1: float | Sequence[float] = 0.0,
+    l2: float | Sequence[float] = 0.0,
+    dropout: float | Sequence[float] = 0.0,
+    batch_norm: bool | Sequence[bool] = False,
+    standardize: bool = False,
+    clip_norm: float | None = None,
+    validation: Any = None,
+    metric: Any = None,
+    patience: int | EarlyStopping | None = None,
+    min_delta: float = 0.0,
+    shuffle: bool = True,
+    window: int | str = "auto",
+    callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
+    state: TrainingState | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 1,
+    resume: str | os.PathLike[str] | bool | None = None,
+    block_size: int | str | None = "auto",
+    dtype: Any = None,
+    backend: str | Backend | None = None,
+    devices: Any = None,
+    precision: str | None = None,
+    progress: bool | None = None,
+) -> FitResult:
+    """Train a network, or K networks in one stack.
+
+    Parameters
+    ----------
+    net : Network
+    X : array-like, SciPy sparse, or data in a file (n_0, m)
+        One example per column; moved to the backend once. A sparse X that would take more than 256 MiB dense is made
+        dense a part at a time. Data in a file are read a window at a time while the one before is trained on: a memory
+        map (`numpy.load(path, mmap_mode="r").T`), any object with shape, dtype and slicing, as datasets of h5py and
+        arrays of Zarr, and, with examples in rows, what `vp.rows` takes.
+    Y : array-like or data in a file (n_L, m)
+        One target per column, as for `Network.gradients`.
+    optimizer : Optimizer, default GradientDescent(0.1)
+        `GradientDescent`, `Momentum`, `RMSProp`, `Adam`, `AdamW`, each with a schedule, or `LBFGS`. With K learning
+        rates K networks are trained, one with each.
+    epochs : int, default 100
+        Passes over all the examples; for `LBFGS` iterations.
+    batch_size : int or "auto", optional
+        Examples per update (E30); all of them unless given. The order is drawn anew in each epoch; the last batch
+        may be smaller, and each example counts once. "auto" is 256, or fewer if the device's memory asks for it.
+    seed : int or sequence of int, default 0
+        Of the initial parameters, the shuffles and the dropout masks. The same seed gives the same run on every
+        backend, up to rounding. With K seeds K networks are trained in one stack; network k is that of seed k alone.
+    params : sequence of (W_l, b_l), optional
+        Parameters to start from, instead of `net.init(seed, init)`; they are not modified.
+    init : str, default "auto"
+        As for `Network.init`.
+    sample_weight : array-like (m,), optional
+        Weights of the examples (E10): an integer weight counts as that many copies, 0 as absent.
+    class_weight : dict or "balanced", optional
+        Factors for the weights of the examples by class, {class number: factor}; "balanced" gives every class the same
+        total. A class is a row of one-hot Y, or 0 and 1 where Y has one row.
+    l1, l2 : float or sequence of float, default 0
+        λ₁ and λ₂ of the penalties (λ₁/m) Σ |W_l| and (λ₂/2m) Σ ‖W_l‖² (E32), relative to all the training examples
+        whatever the batch size. With K of them K networks are trained, one with each.
+    dropout : float or sequence of float, default 0
+        The share of the hidden units that is dropped at each step (E33), in [0, 1), one for each hidden layer or one
+        for all.
+    batch_norm : bool or sequence of bool, default False
+        Batch normalization of the hidden layers' Z (E34), for each or for all. It is folded into the `params` of the
+        result.
+    standardize : bool, default False
+        Scale the inputs to zero mean and unit variance with the training set's statistics (E35). The scaling is folded
+        into the `params` of the result, which take inputs as they come.
+    clip_norm : float, optional
+        Scale gradients down to this norm where that of all of them together is greater.
+    validation : (X, Y), (X, Y, sample_weight), or float in (0, 1), optional
+        A set to judge by, or the share of the examples to split off for one: at random, by classes where there are any,
+        and the same one whatever the seed.
+    metric : str or function (Y, A) -> float, optional
+        "accuracy", "r2", "mean_squared_error", "mean_absolute_error" or your own, for the history; of the validation
+        set if there is one.
+    patience : int or EarlyStopping, optional
+        Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for so
+        many epochs, and give back the parameters of the best epoch. An `EarlyStopping` can watch the metric instead,
+        keep the last parameters, and more.
+    min_delta : float, default 0
+        By how much it has to fall to count.
+    shuffle : bool, default True
+        Draw a new order of the examples in each epoch; False takes them as they come.
+    window : int or "auto", default "auto"
+        Examples that are read together from a file, and shuffled among each other; made a multiple of the batch size.
+        Blocks of the file come in an order of their own in each epoch. "auto" reads data of up to 256 MiB as a whole,
+        and windows of 64 MiB of larger ones; two windows are in memory at a time. A window of m or more reads the whole
+        file, and the run is that of data in memory. For data in memory it has no effect.
+    callbacks : function or sequence of functions (state, history) -> bool or None
+        Called after each epoch; True ends the training. Where one has a method `begin`, it is called with the number of
+        epochs done before each; where one has `start`, it is called once before the first, with the state and a
+        function from a state to the layers (W, b) that predict, everything folded in (`vp.plots.Snapshots` has one).
+    state : TrainingState, optional
+        Go on from the `state` of a result or an error, in place of `params`; `epochs` more epochs are done. With None
+        as its slots the optimizer starts anew.
+    checkpoint : str or path, optional
+        A file into which the whole state of the run is written, as `resume` reads it: whole or not at all, and the one
+        before is kept beside it, with ".previous" at the end of its name. Written every `checkpoint_every` epochs, at
+        the end, and on Ctrl-C. Needs safetensors.
+    checkpoint_every : int or float, default 1
+        A number of epochs, or a share of one: 0.25 writes four times in each epoch.
+    resume : str, path or True, optional
+        Go on from a checkpoint, and end, bit for bit, where the run would have ended that wrote it, on the same machine
+        with the same backend, versions and threads; `epochs` counts from the begin of that run. The other arguments and
+        the data have to be the same, and what is not is named. True means `checkpoint`, if there is one yet.
+    block_size : int, "auto" (default) or None
+        Columns computed at once inside a batch, so that memory does not grow with it; None for all.
+    dtype : "float32" or "float64", optional
+        Unless given that of `params`, else that of X if it is one of these, else float32.
+    backend : str or Backend, optional
+        The active backend unless given.
+    devices : "all", int or jax.sharding.Mesh of one axis, optional
+        Train on several devices; for JAX. The examples are spread over them and the parameters are on each, or, with K
+        networks and no more devices than that, the networks are spread. The same batches and masks, and the same result
+        up to rounding, as on one device.
+    precision : "highest" or "fast", optional
+        The active precision unless given.
+    progress : bool, optional
+        True shows a progress bar, False shows none; unless given, it shows on a terminal for runs longer than a second.
+
+    Returns
+    -------
+    FitResult
+        `params`, `history`, `state`, `stopped`, and `forward(X)`; for a stack also `best`, `member(k)` and
+        `mean_and_deviation(X)`. After Ctrl-C, with a warning, what was reached so far.
+
+    Raises
+    ------
+    DivergenceError
+        When the cost or a gradient is no longer finite: with the epoch, the step, the layer, what to change, and the
+        last good parameters. In a stack a network may diverge while another does not; all of them do not.
+    CallbackError
+        When a callback raised: with the training so far.
+    ProcessLostError
+        When one of several processes has ended: the others cannot go on without it.
+    ModelFileError
+        For a checkpoint to resume from that is damaged, and so is the one before.
+    OSError
+        If a checkpoint cannot be read or written, or a file of data cannot be read or changes meanwhile.
+    OutOfMemoryError
+        With what was wanted, what there is, and the block or batch size that fits.
+    ValueError, TypeError
+        Naming the argument, what came and what is wanted.
+
+    Examples
+    --------
+    >>> import vecprop as vp
+    >>> X, Y = vp.datasets.xor(m=200)
+    >>> net = vp.Network((2, 8, 1))
+    >>> result = vp.fit(net, X, Y, optimizer=vp.Adam(0.05), epochs=100, batch_size=50, seed=0)
+    >>> float(((result.forward(X) > 0.5) == Y).mean()) > 0.97
+    True
+
+    Eight networks at once, and the best of them:
+
+    >>> stack = vp.fit(net, X, Y, optimizer=vp.Adam(0.05), epochs=20, seed=range(8))
+    >>> stack.forward(X).shape, stack.best.forward(X).shape
+    ((8, 1, 200), (1, 200))
+    """
+    check_network(net)
+    target = get_backend(backend)
+    precision = get_precision() if precision is None else check_precision(precision)
+    optimizer = check_optimizer(optimizer)
+    epochs = check_positive_integer(epochs, "epochs")
+    progress = None if progress is None else check_flag(progress, "progress")
+    options = check_options(
+        net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
+    )
+    checkpoint_every = check_every(checkpoint_every)
+    window = check_window(window)
+    resume = None if resume is False else resume
+    if state is not None and resume is not None:
+        raise ValueError("give state or resume, not both: the checkpoint has the state")
+    if state is not None:
+        params, seed = given_state(net, state, params, options), state.seed
+    seeds = check_seeds(seed)
+    networks = count_networks(seeds, optimizer, l1, l2, params)
+    target = target if devices is None else target.over(devices, networks)
+    dtype = _training_dtype(dtype, params, X)
+    require_memory(target, _demand_of_data(net, dtype, networks or 1, X, window))
+    checked = _start(net, target, params, init, seeds, networks, dtype)
+    with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if target.team.count > 1:
+            target.team.require_same(
+                _called_with(net, checked, optimizer, options, seeds, epochs, batch_size, block_size, precision)
+                | {"l1": described(l1), "l2": described(l2), "class_weight": repr(class_weight), "init": init}
+                | {"validation": validation if isinstance(validation, float) else type(validation).__name__}
+                | {"sample_weight": "given" if sample_weight is not None else None}
+            )
+        reading = Reading(window, batch_size, isinstance(optimizer, LBFGS), isinstance(seeds, tuple), options.shuffled)
+        where, scaling = checked if devices is None else _on_host(net, checked), options.standardize
+        examples = prepare(
+            net, where, X, Y, sample_weight, class_weight, validation, scaling, reading, target.team
+        )  # fmt: skip
+        if devices is not None:
+            target = target.laid_out(examples.counts)
+            checked, examples = replace(checked, backend=target), _moved(examples, target)
+        run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
+        require_memory(target, _demand(run, optimizer, dtype, networks or 1, examples, window))
+        penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
+        progress = progress if target.team.index == 0 else False
+        plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
+        # what an earlier run had as its best is not what a run without early stopping gives back
+        begin = state if state is None or options.stopping is not None else state._replace(best=None)
+        if begin is None:
+            begin = _initial_state(run, checked, seeds, None if params is None else examples.scale)
+        elif begin.slots is None:
+            begin = begin._replace(slots=_initial_slots(run, begin.params))
+        saver, resumed = None, None
+        if checkpoint is not None or resume is not None:
+            asked = _asked(plan, options, examples, seeds, block_size, precision, l1, l2)
+            saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, plan.run.backend)
+            plan = plan._replace(saver=saver)
+            if resumed is not None:
+                begin = resumed.state
+        for callback in options.callbacks:
+            if hasattr(callback, "start"):
+                callback.start(begin, lambda state: _plain(run, state, examples.scale))
+        try:
+            if isinstance(optimizer, LBFGS):
+                end, history, stopped = minimize(plan, optimizer, begin)
+            elif resumed is not None and resumed.stopped:
+                end, history, stopped = begin, resumed.history, resumed.stopped
+            else:
+                end, history, stopped = loop.train(plan, begin, resumed)
+        except DivergenceError as error:
+            error.params = _plain(run, error.state, examples.scale)
+            if devices is not None:
+                error.params, error.state = _home(target, error.params), _home_state(target, error.state)
+            raise
+        except Exception as error:
+            if target.is_process_lost(error):
+                raise _process_lost(target.team, checkpoint, error) from error
+            raise
+        plain = _plain(run, end, examples.scale)
+        if devices is not None:
+            plain, end = _home(target, plain), _home_state(target, end)
+    return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)
+
+
+def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostError:
+    """Return the error for what a library raises in a process that misses another."""
+    again = "start all of them again"
+    if checkpoint is not None:
+        again += f"; with resume=True they go on from the checkpoint {os.fspath(checkpoint)!r}"
+    return ProcessLostError(
+        f"process {team.index} of {team.count} cannot go on: another one has ended or cannot be reached; {again} "
+        f"({one_line(error)})"
+    )
+
+
+def _on_host(net: Network, checked: Checked) -> Checked:
+    """Return what the data have to match where they are checked on the host, before they go to several devices."""
+    host = get_backend("numpy")
+    layers = tuple(Layer(*(host.asarray(checked.backend.to_numpy(a)) for a in layer)) for layer in checked.params)
+    return replace(check_params(net, layers), backend=host)
+
+
+def _moved(examples: PreparedData, backend: Backend) -> PreparedData:
+    """Return examples checked on the host, with what is for all of them on the backend; the data go there later."""
+    require_one_device(examples.data, examples.validation)
+    scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
+    return examples._replace(weight=float(examples.weight), scale=scale)
+
+
+def _home(backend: Backend, tree: Any) -> Any:
+    return map_tree(backend.home, tree)
+
+
+def _home_state(backend: Backend, state: TrainingState) -> TrainingState:
+    """Return a state as `fit` takes it anywhere: its arrays on one device."""
+    best = state.best
+    if best is not None:
+        best = best._replace(params=_home(backend, best.params), statistics=_home(backend, best.statistics))
+    params, slots, statistics = (_home(backend, tree) for tree in (state.params, state.slots, state.statistics))
+    return state._replace(params=params, slots=slots, statistics=statistics, best=best)
+
+
+def _called_with(
+    net: Network,
+    checked: Checked,
+    optimizer: Optimizer,
+    options: Options,
+    seeds: Any,
+    epochs: int,
+    batch_size: Any,
+    block_size: Any,
+    precision: str,
+) -> dict[str, Any]:
+    """Return what all processes have to be called with, by the names of the arguments."""
+    return {
+        "net": str(net),
+        "dtype": checked.dtype,
+        "optimizer": described(optimizer),
+        "epochs": epochs,
+        "batch_size": described(batch_size),
+        "block_size": described(block_size),
+        "precision": precision,
+        "seed": list(seeds) if isinstance(seeds, tuple) else seeds,
+        "params": digest(checked.backend.to_numpy(a) for layer in checked.params for a in layer),
+        "dropout": list(options.dropout),
+        "batch_norm": list(options.normalized),
+        "standardize": options.standardize,
+        "clip_norm": options.clip_norm,
+        "metric": described(options.metric),
+        "patience": described(options.stopping),
+        "shuffle": options.shuffled,
+    }
+
+
+def _asked(
+    plan: TrainingPlan,
+    options: Options,
+    examples: PreparedData,
+    seeds: Any,
+    block_size: Any,
+    precision: str,
+    l1: Any,
+    l2: Any,
+) -> dict[str, Any]:
+    """Return what a run was asked to do, by the names of the arguments of `fit`: a checkpoint serves this alone."""
+    run, sample = plan.run, examples.sample
+    if isinstance(plan.optimizer, LBFGS):
+        raise ValueError(
+            "checkpoint and resume need an optimizer that goes step by step; LBFGS keeps its memory in SciPy"
+        )
+    return {
+        "net": network_to_json(run.net),
+        "backend": run.backend.name,
+        "devices": getattr(run.backend, "count", 1),
+        "dtype": plan.dtype,
+        "precision": precision,
+        "optimizer": described(plan.optimizer),
+        "seed": list(seeds) if isinstance(seeds, tuple) else seeds,
+        "batch_size": run.batch_size,
+        "block_size": described(block_size),
+        "dropout": list(run.dropout),
+        "batch_norm": list(run.normalized),
+        "clip_norm": run.clip_norm,
+        "l1": described(list(l1) if isinstance(l1, Sequence) else l1),
+        "l2": described(list(l2) if isinstance(l2, Sequence) else l2),
+        "standardize": options.standardize,
+        "shuffle": options.shuffled,
+        "metric": described(options.metric),
+        "patience": described(options.stopping),
+        "sample_weight": None if examples.data[2] is None else _digest_of_all(run.backend.team, [examples.data[2]]),
+        **_asked_of_reading(examples.data[0]),
+        "the shape of X": [run.net.sizes[0], run.m],
+        "the values of X and Y": _digest_of_all(run.backend.team, sample),
+    }
+
+
+def _digest_of_all(team: Team, arrays: Iterable[Any]) -> str:
+    """Return a fingerprint of the arrays of all processes."""
+    return " ".join(part.decode() for part in team.gather_bytes(digest(arrays).encode()))
+
+
+def _asked_of_reading(X: Any) -> dict[str, Any]:
+    """Return what decides the order of streamed examples; nothing for others."""
+    if not isinstance(X, StreamedExamples):
+        return {"window": None}
+    return {"window": X.windows.width, "the blocks of the file": digest([X.windows.boundaries])}
+
+
+def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
+    """Return the dtype asked for, else that of given parameters, else that of X."""
+    if dtype is not None:
+        return dtype_name(dtype)
+    if isinstance(params, tuple | list) and params and isinstance(params[0], tuple | list) and len(params[0]):
+        return floating_name(params[0][0])
+    return floating_name(X)
+
+
+def _start(
+    net: Network,
+    backend: Backend,
+    params: Iterable[tuple[Any, Any]] | None,
+    init: str,
+    seeds: int | tuple[int, ...],
+    networks: int | None,
+    dtype: str,
+) -> Checked:
+    """Return the layers to start from, on the backend; a stack of K where K networks are trained."""
+    if params is None:
+        one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
+        return replace(check_params(net, net.init(one_seed_each, init, dtype, backend)), backend=backend)
+    given = check_params(net, params)
+    check_finite_params(given)
+    host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
+    if networks is not None and not given.stack:
+        host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]
+    moved = tuple(Layer(*(backend.asarray(a, dtype) for a in layer)) for layer in host)
+    return replace(check_params(net, moved), backend=backend)
+
+
+def _run(
+    net: Network,
+    checked: Checked,
+    optimizer: Optimizer,
+    options: Options,
+    m: int,
+    batch_size: int | str | None,
+    block_size: int | str | None,
+) -> Run:
+    """Return what stays the same through all epochs."""
+    backend, itemsize = checked.backend, np.dtype(checked.dtype).itemsize
+    units = net.numbers_per_example
+    if isinstance(batch_size, str):
+        size = auto_batch(backend, batch_size, m, units * itemsize * (checked.stack[0] if checked.stack else 1))
+    else:
+        size = m if batch_size is None else min(check_positive_integer(batch_size, "batch_size"), m)
+    check_batches(options, optimizer, m, size)
+    block = check_block_size(block_size)
+    if any(options.normalized):
+        block = None  # the mean and the variance are those of the whole batch
+    elif block == "auto":
+        block = None if checked.stack else backend.auto_block(size, units, itemsize)
+    scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, options.normalized, strict=False) if n]
+    apart = getattr(optimizer, "decays_weights_alone", False)
+    plan = layout((*checked.params, *scales), apart) if backend.flat_parameters else None
+    if isinstance(optimizer, Elementwise):
+        # the rate is an input of each step: optimizers that differ in nothing else share a compiled epoch
+        optimizer = replace(optimizer, learning_rate=1.0, schedule=CONSTANT)  # type: ignore[type-var]
+    return Run(
+        backend,
+        net,
+        optimizer,
+        m,
+        size,
+        int(block) if block is not None and int(block) < size else None,
+        plan,
+        options.normalized,
+        options.dropout,
+        options.clip_norm,
+    )
+
+
+def _is_in_memory(X: Any) -> bool:
+    """Tell whether X is an array of numbers in memory, or lists of them."""
+    return map_of(X) is None and (isinstance(X, list | tuple) or is_array(X) or is_sparse(X))
+
+
+def _demand_of_data(net: Network, dtype: str, networks: int, X: Any, window: int | str) -> Demand:
+    """State the memory that bringing the parameters and the data to the backend takes."""
+    advice = "Give fit at most {columns} examples at a time, and go on with state=result.state."
+    m = columns_of(X)
+    demand = pass_demand(net, "fit", dtype, networks, m, "X", advice)
+    return _with_data(demand, net, dtype, m, None if _is_in_memory(X) else window)
+
+
+def _with_data(demand: Demand, net: Network, dtype: str, m: int, window: int | str | None) -> Demand:
+    """Add the data: all of them, or those of a window where they are read from a file."""
+    example = _COPIES * (net.sizes[0] + net.sizes[-1]) * np.dtype(dtype).itemsize
+    if window is None:
+        return demand._replace(example=example, held=m)
+    # a window of the library's own choice is small
+    return demand._replace(example=example, held=0 if isinstance(window, str) else min(m, window), held_by="window")
+
+
+def _demand(
+    run: Run, optimizer: Optimizer, dtype: str, networks: int, examples: PreparedData, window: int | str
+) -> Demand:
+    """State the memory that the training takes, and which argument makes it less."""
+    columns = run.block_size or run.batch_size
+    argument, advice = "block_size", "block_size={columns} fits, and computes the same"
+    if any(run.normalized):
+        argument, advice = "batch_size", "batch_size={columns} fits"
+    elif not isinstance(optimizer, LBFGS):
+        advice += "; batch_size={columns} as well, in steps of its own"
+    demand = pass_demand(run.net, "fit", dtype, networks, columns, argument, f"{advice}.")
+    least = activation_bytes(run.net, dtype, networks, columns)
+    streamed = isinstance(examples.data[0], StreamedExamples)
+    return _with_data(demand._replace(least=least), run.net, dtype, run.m, window if streamed else None)
+
+
+def _plan(
+    run: Run,
+    optimizer: Optimizer,
+    options: Options,
+    dtype: str,
+    networks: int | None,
+    examples: PreparedData,
+    penalties: Penalties,
+    epochs: int,
+    progress: bool | None,
+) -> TrainingPlan:
+    """Return what the loop needs; the data in mini-batches' memory order if there are any."""
+    backend = run.backend
+    judged, validates = examples.validation, examples.validation is not None
+    if judged is None and options.metric is not None:
+        judged = examples.data
+    by = None
+    if judged is not None:
+        counts = examples.held_out if validates else examples.counts
+        columns, itemsize = sum(counts), np.dtype(dtype).itemsize
+        block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
+        place = backend.laid_out(counts)
+        by = Judge(place, run.net, run.normalized, options.metric, block)
+        if not isinstance(judged[0], Columns):
+            judged = place.spread(judged, batches=False)  # type: ignore[assignment]
+    data = examples.data
+    if isinstance(data[0], StreamedExamples):
+        data[0].cut(run.batch_size, options.shuffled)
+    if not isinstance(data[0], Columns):
+        data = backend.spread(data, batches=run.batch_size < run.m)  # type: ignore[assignment]
+    return TrainingPlan(
+        run,
+        optimizer,
+        dtype,
+        networks,
+        data,
+        penalties,
+        epochs,
+        by,
+        judged,
+        validates,
+        options.stopping,
+        options.callbacks,
+        progress,
+        options.shuffled,
+    )
+
+
+def _initial_state(run: Run, checked: Checked, seeds: int | tuple[int, ...], scale: InputScale | None) -> TrainingState:
+    """Return the state before the first epoch."""
+    xp, layers = run.backend.xp, checked.params
+    if scale is not None:  # parameters that were given take inputs as they come
+        layers = (unfold_input(xp, layers[0], scale), *layers[1:])
+    pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
+    params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
+    return TrainingState(params, _initial_slots(run, params), 0, seeds, 0, tuple(seen for _, seen in pairs))
+
+
+def _initial_slots(run: Run, params: tuple[Any, ...]) -> Any:
+    """Return what the optimizer remembers before its first step."""
+    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend.xp, params))
+
+
+def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:
+    """Return the layers (W, b) that predict: of the best epoch if early stopping watched, everything folded in."""
+    kept = state.given_back
+    layers = plain_layers(run.net, run.normalized, kept.params, kept.statistics)
+    return layers if scale is None else (fold_input(run.backend.xp, layers[0], scale), *layers[1:])

@@ -1,0 +1,189 @@
+"""Specifications as JSON: activations, losses, optimizers, schedules, and the plain values around them.
+
+The table of classes is closed: what is read from a file is looked up in it, never imported by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from vecprop.nn.activations import ACTIVATIONS, Custom
+from vecprop.nn.losses import LOSSES
+from vecprop.nn.network import Network
+from vecprop.training import optimizers, schedules, stopping
+from vecprop.utils.errors import ModelFileError, one_line
+
+Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+_CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        *(type(g) for g in ACTIVATIONS.values()),
+        *(type(loss) for loss in LOSSES.values()),
+        optimizers.GradientDescent,
+        optimizers.Momentum,
+        optimizers.SGD,
+        optimizers.RMSProp,
+        optimizers.Adam,
+        optimizers.AdamW,
+        optimizers.LBFGS,
+        schedules.Constant,
+        schedules.StepDecay,
+        schedules.ExponentialDecay,
+        schedules.InverseScaling,
+        schedules.Cosine,
+        schedules.ReduceOnPlateau,
+        stopping.EarlyStopping,
+    )
+}
+
+
+class NotStorableError(TypeError):
+    """A value that a file cannot hold: a function, an object of a class of the user's own."""
+
+
+def to_json(value: Any) -> Any:
+    """Return a value as JSON has them, or raise NotStorableError.
+
+    >>> to_json(ACTIVATIONS["leaky_relu"])
+    {'class': 'LeakyReLU', 'fields': {'slope': 0.01}}
+    >>> from_json(to_json((1, [2.5, None, "x"]))), from_json(to_json(float("inf")))
+    ((1, [2.5, None, 'x']), inf)
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list):
+        return [to_json(entry) for entry in value]
+    if type(value) is tuple:
+        return {"tuple": [to_json(entry) for entry in value]}
+    if isinstance(value, dict):
+        return {"dict": [[to_json(key), to_json(entry)] for key, entry in value.items()]}
+    if isinstance(value, Custom):
+        return {"custom": [value.g.__qualname__, value.g_prime.__qualname__]}
+    name = type(value).__name__
+    if _CLASSES.get(name) is type(value):
+        return {"class": name, "fields": {f: to_json(getattr(value, f)) for f in _fields(type(value))}}
+    raise NotStorableError(f"{value!r}")
+
+
+def from_json(value: Any, custom: Sequence[Pair] = ()) -> Any:
+    """Return the value of what `to_json` gave; `custom` are the user's own activations, in the order of the file."""
+    return _Reader(custom).read(value)
+
+
+class _Reader:
+    """Reads JSON values and hands out the user's own activations one after the other."""
+
+    def __init__(self, custom: Sequence[Pair]) -> None:
+        self.custom = list(custom)
+
+    def read(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.read(entry) for entry in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"class", "fields"} and value["class"] in _CLASSES and isinstance(value["fields"], dict):
+            return _CLASSES[value["class"]](**{name: self.read(entry) for name, entry in value["fields"].items()})
+        if len(value) == 1:
+            ((kind, entry),) = value.items()
+            if kind == "float" and entry in ("nan", "inf", "-inf"):
+                return float(entry)
+            if kind == "tuple" and isinstance(entry, list):
+                return tuple(self.read(e) for e in entry)
+            if kind == "dict" and isinstance(entry, list):
+                return {self.read(key): self.read(e) for key, e in entry}
+            if kind == "custom":
+                return self._own(entry)
+        raise ValueError(f"unknown value {value!r}")
+
+    def _own(self, names: Any) -> Custom:
+        if not self.custom:
+            raise ModelFileError(
+                f"the model has an activation of its user's own, the functions {one_line(names)}, which no file can "
+                "hold: give them again, load(path, custom=(g, g_prime)), with several in a list in the order of the "
+                "layers"
+            )
+        return Custom(*self.custom.pop(0))
+
+
+def difference(given: Any, made: Any, place: str = "") -> str | None:
+    """Return where a header differs from that of the model that was made of it, in words; None if it does not.
+
+    What a file says has to be what the model says of itself: else something of it was taken for another thing.
+    Only parameters of an estimator may be absent: those that are new in this version. Functions of the user's own may
+    have other names now, and as a parameter of an estimator they are null in a file.
+
+    >>> difference({"sizes": [2, True]}, {"sizes": [2, 1]})
+    'sizes.1 is true, which is read as 1'
+    """
+    if (given is None or (isinstance(given, dict) and _is_own(given))) and _is_own(made):
+        return None
+    if isinstance(made, dict) and isinstance(given, dict):
+        keys = given if place.endswith("parameters") else given | made
+        entries = [(str(key), given.get(key, _NOTHING), made.get(key, _NOTHING)) for key in keys]
+    elif isinstance(made, list) and isinstance(given, list) and len(made) == len(given):
+        entries = [(str(i), *pair) for i, pair in enumerate(zip(given, made, strict=True))]
+    elif type(given) is type(made) and not isinstance(given, list) and given == made:
+        return None
+    else:
+        return f"{place} is {_short(given)}, which is read as {_short(made)}"
+    found = (difference(value, ours, f"{place}.{key}".removeprefix(".")) for key, value, ours in entries)
+    return next((words for words in found if words is not None), None)
+
+
+def _is_own(value: Any) -> bool:
+    """Tell whether a value is, or has in its list, functions of the user's own."""
+    if isinstance(value, dict):
+        return set(value) == {"custom"}
+    return isinstance(value, list) and any(map(_is_own, value))
+
+
+_NOTHING = object()
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is _NOTHING else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def history_from_json(value: Any) -> dict[str, list[Any]]:
+    """Return a history: lists by their names."""
+    history = from_json(value)
+    if not isinstance(history, dict) or not all(isinstance(entries, list) for entries in history.values()):
+        raise ValueError(f"its history is {_short(value)}, and no lists by their names")
+    return history
+
+
+def _fields(cls: type) -> list[str]:
+    return [f.name for f in fields(cls) if f.init] if hasattr(cls, "__dataclass_fields__") else []
+
+
+def network_to_json(net: Network) -> dict[str, Any]:
+    """Return a network's specification.
+
+    >>> network_to_json(Network((2, 1)))["sizes"]
+    [2, 1]
+    """
+    return {
+        "sizes": list(net.sizes),
+        "hidden": [to_json(g) for g in net.hidden],
+        "output": to_json(net.output),
+        "loss": to_json(net.loss),
+    }
+
+
+def network_from_json(value: dict[str, Any], custom: Sequence[Pair] = ()) -> Network:
+    """Return the network of a specification."""
+    reader = _Reader(custom)
+    hidden, output, loss = (reader.read(value[key]) for key in ("hidden", "output", "loss"))
+    return Network(value["sizes"], hidden, output, loss)

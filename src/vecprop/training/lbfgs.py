@@ -1,0 +1,197 @@
+"""L-BFGS for small data: SciPy drives it, the cost and its gradient come from the backend."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop import propagation
+from vecprop.backend.blas import BLAS
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.data.sparse import SparseColumns
+from vecprop.nn import weight_penalties
+from vecprop.nn.network import Network
+from vecprop.propagation import Params
+from vecprop.training.epochs import Data, Penalties
+from vecprop.training.loop import TrainingPlan, call_back, new_history
+from vecprop.training.optimizers import LBFGS
+from vecprop.training.parameter_buffer import Layout, layout
+from vecprop.training.results import History, TrainingState
+from vecprop.utils.errors import DivergenceError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class _Stop(Exception):  # noqa: N818 - it is no error
+    """Ends SciPy's loop from within its callback."""
+
+
+def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tuple[TrainingState, History, str]:
+    """Return the state after at most `plan.epochs` iterations, the history, and why it ended."""
+    try:
+        from scipy.optimize import minimize as scipy_minimize
+    except ImportError:
+        raise ImportError('LBFGS needs SciPy: pip install "vecprop[sklearn]"') from None
+    search = _Search(plan, state)
+    options = {
+        "maxiter": plan.epochs,
+        "maxfun": optimizer.max_evaluations or 20 * plan.epochs,
+        "maxcor": optimizer.memory,
+        "gtol": optimizer.tolerance,
+        "ftol": optimizer.relative_tolerance,
+    }
+    try:
+        with _SCIPYS_BLAS.single():
+            found = scipy_minimize(
+                search.cost_and_gradient,
+                search.start,
+                jac=True,
+                method="L-BFGS-B",
+                callback=search.iteration,
+                options=options,
+            )
+        stopped = _reason(found, plan.epochs)
+    except _Stop as stop:
+        stopped = str(stop)
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    return search.final_state(), search.history, stopped
+
+
+def _others_than_numpys(libraries: list[Any]) -> list[Any]:
+    """Return the BLAS libraries that NumPy does not use, where it can be told."""
+    others = [library for library in libraries if "numpy" not in library.filepath.lower()]
+    return others if len(others) < len(libraries) else []
+
+
+# The threads of SciPy's BLAS keep the cores busy for a while after each of its short vector operations, and those of
+# NumPy's, which compute the cost, wait for them: up to 1.7 times as long, more if another process is busy.
+_SCIPYS_BLAS = BLAS(_others_than_numpys)
+
+
+def _reason(found: Any, epochs: int) -> str:
+    """Return why SciPy ended: its status is 0 for convergence, 1 for a limit, 2 for a line search that got nowhere."""
+    if found.status == 0:
+        return "converged"
+    if found.status == 1:
+        return "epochs" if found.nit >= epochs else "evaluations"
+    return "stalled"
+
+
+class _Search:
+    """One run: the flat vector SciPy sees, and the state and the history of the iterations."""
+
+    def __init__(self, plan: TrainingPlan, state: TrainingState) -> None:
+        self.plan, self.state = plan, state
+        self.layout: Layout = layout(state.params, apart=False)
+        xp = plan.run.backend.xp
+        self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
+        self.history = new_history(plan)
+        self._latest: dict[bytes, tuple[float, npt.NDArray[np.float64]]] = {}
+        bound = () if isinstance(plan.data[0], SparseColumns) else (5,)
+        self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, static=(0, 1, 2, 3), bound=bound)
+        self._begin = time.perf_counter()
+        self._vector = self.start
+        # Whether anyone looks at the parameters between iterations.
+        self._is_watched = plan.judge is not None or plan.stopping is not None or bool(plan.callbacks)
+
+    def final_state(self) -> TrainingState:
+        """Return the state after the last iteration."""
+        return self.state._replace(params=self._unpack(self._vector))
+
+    def _unpack(self, vector: npt.NDArray[np.float64]) -> Params:
+        backend = self.plan.run.backend
+        buffer = backend.asarray(vector[:, None], self.plan.dtype)
+        return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
+
+    def _parts(self) -> Iterator[Data]:
+        """Yield the data, all at once, or sparse X in parts that are made dense one after the other."""
+        X, Y, w = self.plan.data
+        if not isinstance(X, SparseColumns):
+            yield self.plan.data
+            return
+        size = X.part(1)
+        for start in range(0, X.shape[1], size):
+            part = slice(start, min(start + size, X.shape[1]))
+            yield (
+                self.plan.run.backend.asarray(X.take(part), X.dtype),
+                Y[:, part],
+                None if w is None else w[part],
+            )
+
+    def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        run, backend, penalties = self.plan.run, self.plan.run.backend, self.plan.penalties
+        buffer = backend.argument(vector[:, None], self.plan.dtype)
+        cost, gradient = 0.0, np.zeros_like(vector)
+        for data in self._parts():
+            J, flat = self._compiled(
+                backend, run.net, run.block_size, self.layout, buffer, data, self.plan.penalties.m, penalties
+            )
+            cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
+            penalties = Penalties(None, None, penalties.m)  # once is enough
+        if not np.isfinite(cost) and not self._latest:
+            raise DivergenceError(
+                f"the cost of the initial parameters is {cost:g}; scale the inputs (standardize=True does it) or start "
+                "from smaller weights (init)",
+                epoch=1,
+                step=1,
+                layer=1,
+                params=self.state.params,
+                state=self.state,
+                history=self.history,
+                gradient_norm=float(np.linalg.norm(gradient)),
+            )
+        self._latest[vector.tobytes()] = (cost, gradient)
+        return cost if np.isfinite(cost) else np.inf, gradient
+
+    def iteration(self, vector: npt.NDArray[np.float64]) -> None:
+        """Write one iteration into the history, and stop where patience or a callback says so."""
+        cost, gradient = self._latest[np.asarray(vector, dtype=np.float64).tobytes()]
+        self._latest = {b"": (cost, gradient)}
+        norms = [math.sqrt(float(np.vdot(dW, dW))) for dW, _ in self.layout.unpack(np, (gradient[:, None],))]
+        now = time.perf_counter()
+        for key, value in (
+            ("cost", cost),
+            ("gradient_norm", norms),
+            ("learning_rate", 1.0),
+            ("seconds", now - self._begin),
+        ):
+            self.history[key].append(value)
+        self._begin = now
+        state = self.state._replace(epoch=self.state.epoch + 1, step=self.state.step + 1)
+        self._vector = vector.copy()
+        if self._is_watched:
+            state = state._replace(params=self._unpack(vector))
+        self.state, stop = call_back(self.plan, state, self.history)
+        if stop:
+            raise _Stop(stop)
+
+
+def _cost_and_gradient(
+    backend: Backend,
+    net: Network,
+    block_size: int | None,
+    plan: Layout,
+    buffer: Array,
+    data: Data,
+    m: Array | float,
+    penalties: Penalties,
+) -> tuple[Array, Array]:
+    """Return J and its gradient as one vector (P,), of parameters in one buffer (P, 1); there are m examples in all."""
+    X, Y, w = data
+    xp = array_namespace(X)
+    params: Params = plan.unpack(xp, (buffer,))
+
+    def part(X: Array, Y: Array, w: Array | None) -> tuple[Array, Params]:
+        return propagation.gradients(net, params, X, Y, w, m=m)
+
+    J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
+    J = J + weight_penalties.penalties(params, *penalties)
+    grads = weight_penalties.add_penalties(grads, params, *penalties)
+    return J, plan.pack(xp, grads)[0][:, 0]

@@ -1,0 +1,470 @@
+"""The loop over the epochs: what happens on the host between the epochs that the backend computes."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vecprop.backend.contract import Backend, take_columns
+from vecprop.backend.namespaces import Array
+from vecprop.backend.pytrees import leaves_of
+from vecprop.data.columns import Columns
+from vecprop.data.sparse import SparseColumns
+from vecprop.data.streaming.epochs import StreamedEpochs
+from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.nn.dropout import step_keys
+from vecprop.training.epochs import Data, Penalties, Run, epoch
+from vecprop.training.evaluation import Judge, judge
+from vecprop.training.optimizers import Optimizer
+from vecprop.training.results import History, Partial, Resumed, TrainingState
+from vecprop.training.schedules import ReduceOnPlateau
+from vecprop.training.shuffling import Orders
+from vecprop.training.stopping import EarlyStopping, remember_best, watched
+from vecprop.utils.errors import CallbackError, DivergenceError
+from vecprop.utils.progress import Progress
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecprop.training.checkpoint import Saver
+
+Callback = Callable[[TrainingState, History], Any]
+
+# One compiled call does several short epochs: enough of them that the call itself does not count, and few enough that
+# Ctrl-C and the progress bar do not wait long.
+_STEPS_A_CALL = 256
+_MOST_WORK_A_CALL = 2e9  # multiplications, a few hundredths of a second
+_MOST_WORK_A_CALL_ON_A_GPU = 5e11
+
+
+class TrainingPlan(NamedTuple):
+    """Everything the loop needs beside the state."""
+
+    run: Run
+    optimizer: Optimizer  # with its learning rate and schedule, which `run` leaves out
+    dtype: str
+    networks: int | None
+    data: Data  # as `Backend.arrange` left them if there are mini-batches
+    penalties: Penalties
+    epochs: int
+    judge: Judge | None  # of the validation set, or of the training set if there is a metric and no validation set
+    judged: Data | None
+    validates: bool
+    stopping: EarlyStopping | None
+    callbacks: Sequence[Callback]
+    progress: bool | None
+    shuffled: bool = True
+    saver: Saver | None = None
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """The number of batches, the last one smaller if need be."""
+        return -(-self.run.m // self.run.batch_size)
+
+
+def train(
+    plan: TrainingPlan, state: TrainingState, resumed: Resumed | None = None
+) -> tuple[TrainingState, History, str]:
+    """Return the state after the last epoch, the history, and why training ended; from a checkpoint if there is one."""
+    history, partial, first = new_history(plan), None, state.epoch
+    if resumed is not None:
+        state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
+    saver, last, at_once = plan.saver, first + plan.epochs, _epochs_a_call(plan)
+    if saver is not None:
+        saver.first = first
+    # the slots, if nobody may ask for them again
+    given_away = () if plan.callbacks or at_once > 1 or saver is not None else (2,)
+    bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
+
+    def compile_epoch() -> Callable[..., Any]:
+        return plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
+
+    orders = Orders(plan.run, state.seed, plan.shuffled)
+    begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
+    with Progress(plan.epochs, plan.progress) as bar, _reading(plan, state.seed, last, compile_epoch) as streamed:
+        compiled = streamed or compile_epoch()
+        try:
+            while state.epoch < last:
+                count = min(at_once, last - state.epoch, saver.epochs_until_due(state.epoch) if saver else last)
+                in_parts = partial is not None or (saver is not None and saver.parts > 1)
+                if in_parts or (count > 1 and _epochs_before_a_stop(plan, state) < count):
+                    count = 1
+                for begin in begins:
+                    begin(state.epoch)
+                later = _advance(plan, compiled, orders, state, count, last, history, partial)
+                partial = None
+                if later is None:
+                    at_once = 1
+                    continue
+                state = later
+                state, stop = call_back(plan, state, history, count)
+                bar.update(len(history["cost"]), history)
+                if saver is not None:
+                    saver.reached(state, history, stopped=stop)
+                if stop:
+                    return state, history, stop
+        except KeyboardInterrupt:
+            if saver is not None:
+                saver.flush()
+            state = _recovered(plan, state)
+            done = len(history["cost"])
+            warnings.warn(
+                f"training was interrupted after {done} of {plan.epochs} epochs; the result has the parameters reached "
+                "so far",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            return state, history, "interrupted"
+    if saver is not None:
+        saver.flush()
+    return state, history, "epochs"
+
+
+def _reading(
+    plan: TrainingPlan, seed: int | tuple[int, ...], last: int, compile_epoch: Callable[[], Callable[..., Any]]
+) -> AbstractContextManager[StreamedEpochs | None]:
+    """Return what reads streamed examples until the run ends, or nothing for others."""
+    examples = plan.data[0]
+    if not isinstance(examples, StreamedExamples):
+        return nullcontext()
+    one = seed[0] if isinstance(seed, tuple) else seed  # of several, which are taken only if nothing is shuffled
+    return StreamedEpochs(examples, plan.run.backend, plan.run.batch_size, one, last, compile_epoch)
+
+
+def new_history(plan: TrainingPlan) -> History:
+    """Return a history without epochs, with the keys that this run fills."""
+    history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
+    if plan.validates:
+        history["validation_cost"] = []
+    if plan.judge is not None and plan.judge.metric is not None:
+        history["metric"] = []
+    return history
+
+
+def _epochs_a_call(plan: TrainingPlan) -> int:
+    """Return how many epochs one compiled call does."""
+    if isinstance(plan.data[0], Columns):
+        return 1
+    looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
+    if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
+        return 1
+    work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
+    most = most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work)
+    if plan.stopping is not None and plan.stopping.patience is not None:
+        # Epochs after which it cannot have run out yet; a stack keeps networks at their stops. Where a program takes
+        # long to compile, that for one epoch, which the last ones need, has to do for all.
+        several = not plan.run.backend.compiles_shapes and plan.networks is None
+        return min(plan.epochs, most, (plan.stopping.patience + 1) // 2) if several else 1
+    calls = -(-plan.epochs // most)
+    # even shares: the last call is as long as the others or nearly so, and there are two programs at most
+    return -(-plan.epochs // calls)
+
+
+def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
+    """Return the most epochs, each of so many steps and multiplications (of one forward pass), that one call does.
+
+    >>> from vecprop.backend.selection import get_backend
+    >>> most_epochs_a_call(get_backend("numpy"), steps=100, work=1e6)
+    3
+    """
+    most = _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
+    return max(1, min(-(-_STEPS_A_CALL // steps), int(most / work)))
+
+
+def _epochs_before_a_stop(plan: TrainingPlan, state: TrainingState) -> float:
+    """Return how many epochs are done before early stopping can end the run."""
+    if plan.stopping is None or plan.stopping.patience is None:
+        return float("inf")
+    return plan.stopping.patience - (0 if state.best is None else state.epoch - int(state.best.improved))
+
+
+def _advance(
+    plan: TrainingPlan,
+    compiled: Callable[..., Any] | StreamedEpochs,
+    orders: Orders,
+    state: TrainingState,
+    count: int,
+    last: int,
+    history: History,
+    partial: Partial | None = None,
+) -> TrainingState | None:
+    """Return the state `count` epochs later and write them into the history, or raise DivergenceError.
+
+    None if one of several epochs diverged: then they are done again one by one, to keep those that were good.
+    `partial` is what the first of them has done already.
+    """
+    begin = time.perf_counter()
+    run, backend = plan.run, plan.run.backend
+    rates = _rates(plan, state, count, last)
+    inputs = [backend.argument(rates, plan.dtype)]
+    if any(run.dropout):
+        inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
+    at_hand = not isinstance(plan.data[0], Columns)
+    in_parts = partial is not None or (plan.saver is not None and plan.saver.parts > 1)
+    if isinstance(compiled, StreamedEpochs):
+        first = 0 if partial is None else partial.position
+        result = _epoch_in_parts(plan, _windows(plan, compiled, state.epoch, first), state, inputs, history, partial)
+    elif in_parts or not at_hand:
+        pieces = _pieces(plan, compiled, orders.draw(state.epoch), 0 if partial is None else partial.position)
+        result = _epoch_in_parts(plan, pieces, state, inputs, history, partial)
+    else:
+        order = orders.of(state.epoch, count)
+        result = compiled(
+            run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties, count
+        )
+    if state.epoch + count < last and at_hand:  # a device is at work on this epoch meanwhile
+        orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
+    params, slots, statistics, finite, *outputs = result
+    costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
+    if not backend.to_numpy(finite).any():
+        if count > 1:
+            return None
+        raise _divergence(plan, state, costs, norms, history)
+    _record(plan, history, count, rates, costs, norms, *weights)
+    history["seconds"] += [(time.perf_counter() - begin) / count] * count
+    return state._replace(
+        params=params, slots=slots, statistics=statistics, epoch=state.epoch + count, step=state.step + len(rates)
+    )
+
+
+class _Piece(NamedTuple):
+    """Some steps of an epoch, begin … end - 1: what computes them, and from what data in what order."""
+
+    begin: int
+    end: int
+    compiled: Callable[..., Any]
+    run: Run
+    data: Data
+    order: Array | None
+
+
+def _epoch_in_parts(
+    plan: TrainingPlan,
+    pieces: Iterable[_Piece],
+    state: TrainingState,
+    inputs: list[Array],
+    history: History,
+    partial: Partial | None,
+) -> tuple[Any, ...]:
+    """Return what `epochs.epoch` does, in parts: for X that is not at hand, and for checkpoints in between."""
+    backend, saver = plan.run.backend, plan.saver
+    finite = np.asarray(True) if partial is None else partial.finite
+    outputs = [] if partial is None else [partial.outputs]
+    for begin, end, compiled, run, data, order in pieces:
+        *carried, good, out = _unpacked(
+            compiled(
+                run, state.params, state.slots, state.statistics, data, order,
+                tuple(a[begin:end, ...] for a in inputs), plan.penalties, 1,
+            )
+        )  # fmt: skip
+        finite = finite & backend.to_numpy(good)
+        outputs.append(tuple(backend.to_numpy(a) for a in out))
+        state = state._replace(params=carried[0], slots=carried[1], statistics=carried[2])
+        if saver is not None and _is_due(plan, begin, end) and end < plan.steps_an_epoch and finite.any():
+            saver.reached(state, history, Partial(end, finite, _joined(outputs)))
+    return state.params, state.slots, state.statistics, finite, *_joined(outputs)
+
+
+def _unpacked(result: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return (params, slots, statistics, finite, outputs)."""
+    return (*result[:4], tuple(result[4:]))
+
+
+def _joined(outputs: list[tuple[Any, ...]]) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))
+
+
+def _checkpoint_steps(plan: TrainingPlan) -> int:
+    """Return the steps between two checkpoints inside an epoch."""
+    return max(1, -(-plan.steps_an_epoch // plan.saver.parts)) if plan.saver is not None else plan.steps_an_epoch
+
+
+def _is_due(plan: TrainingPlan, begin: int, end: int) -> bool:
+    """Tell whether a checkpoint inside the epoch is due after these steps."""
+    size = _checkpoint_steps(plan)
+    return end // size > begin // size
+
+
+def _parts(plan: TrainingPlan, begin: int, end: int, size: int) -> list[tuple[int, int]]:
+    """Return the steps (begin, end) of parts; the epoch's last batch, which may be smaller, is never alone."""
+    begins = list(range(begin, end, size))
+    if len(begins) > 1 and begins[-1] == plan.steps_an_epoch - 1 and plan.run.m % plan.run.batch_size:
+        begins.pop()
+    return list(zip(begins, [*begins[1:], end], strict=True))
+
+
+def _pieces(
+    plan: TrainingPlan, compiled: Callable[..., Any], order: npt.NDArray[np.int64], first: int
+) -> Iterator[_Piece]:
+    """Yield the parts of an epoch from a step on; of sparse X those that fit into memory."""
+    size, X = _checkpoint_steps(plan), plan.data[0]
+    if isinstance(X, SparseColumns):
+        size = min(size, X.part(plan.run.batch_size) // plan.run.batch_size)
+    for begin, end in _parts(plan, 0, plan.steps_an_epoch, size):
+        if end > first:
+            begin = max(begin, first)
+            places = order[..., begin * plan.run.batch_size : end * plan.run.batch_size]
+            yield _Piece(begin, end, compiled, *_columns(plan, places))
+
+
+def _windows(plan: TrainingPlan, streamed: StreamedEpochs, epoch: int, first: int) -> Iterator[_Piece]:
+    """Yield the windows of an epoch from a step on, cut where a checkpoint is due inside them."""
+    batch, size = plan.run.batch_size, _checkpoint_steps(plan)
+    for start, stop, window in streamed.windows(epoch, first):
+        pieces = -(-(stop - start) // size)
+        for begin, end in _parts(plan, start, stop, -(-(stop - start) // pieces)):
+            if end > first:
+                begin = max(begin, first)
+                places = window.order[(begin - start) * batch : (end - start) * batch]
+                order = plan.run.backend.argument(places, "int32")
+                yield _Piece(begin, end, streamed.program(window), plan.run, window.data, order)
+
+
+def _columns(plan: TrainingPlan, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
+    """Return the run, the data and the order for some of the examples; those of sparse X are made dense."""
+    run, backend, xp = plan.run, plan.run.backend, plan.run.backend.xp
+    X, Y, w = plan.data
+    if not isinstance(X, SparseColumns):
+        return run, plan.data, None if run.batch_size >= run.m else backend.argument(backend.places(places), "int32")
+    on_device = backend.asarray(places, "int32")
+    data: Any = (backend.asarray(X.take(places), plan.dtype), take_columns(xp, Y, on_device))
+    data = (*data, None if w is None else take_columns(xp, w, on_device))
+    if run.batch_size < len(places):
+        data = tuple(None if a is None else backend.arrange(a) for a in data)
+    return run._replace(m=len(places)), data, None
+
+
+def _record(
+    plan: TrainingPlan,
+    history: History,
+    count: int,
+    rates: npt.NDArray[np.float64],
+    costs: npt.NDArray[np.float64],
+    norms: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> None:
+    """Write `count` epochs into the history; costs, norms and the weights of the batches are (steps, …)."""
+    steps = plan.steps_an_epoch
+    if weights is None:
+        weights = np.full((len(costs), *(1,) * (costs.ndim - 1)), float(plan.run.batch_size))
+        if plan.run.m % plan.run.batch_size:
+            weights[steps - 1 :: steps] = plan.run.m % plan.run.batch_size
+    costs, norms, weights = (a.reshape(count, steps, *a.shape[1:]) for a in (costs, norms, weights))
+    history["cost"] += ((costs * weights).sum(axis=1) / weights.sum(axis=1)).tolist()
+    history["gradient_norm"] += norms.mean(axis=1).tolist()
+    history["learning_rate"] += rates[steps - 1 :: steps].tolist()
+
+
+def _rates(plan: TrainingPlan, state: TrainingState, count: int, last: int) -> npt.NDArray[np.float64]:
+    """Return the learning rates of the next steps, (steps,) or, with K of them, (steps, K)."""
+    per_epoch, schedule = plan.steps_an_epoch, plan.optimizer.schedule
+    given = plan.optimizer.learning_rate
+    initial = list(given) if isinstance(given, tuple) else [given]
+    rates = np.stack(
+        [schedule.rates(a, state.step, count * per_epoch, per_epoch, last * per_epoch) for a in initial], axis=-1
+    )
+    if isinstance(schedule, ReduceOnPlateau):
+        rates = np.maximum(rates * state.plateau.scale, np.minimum(rates, schedule.least))
+    return rates if isinstance(given, tuple) else rates[:, 0]
+
+
+def _keys(plan: TrainingPlan, seed: int | tuple[int, ...], step: int, count: int) -> npt.NDArray[np.uint32]:
+    """Return the keys of the masks, (steps, layers, 2), or (steps, K, layers, 2) for K seeds."""
+    layers = len(plan.run.dropout)
+    if isinstance(seed, tuple):
+        return np.stack([step_keys(s, layers, step, count) for s in seed], axis=1)
+    return step_keys(seed, layers, step, count)
+
+
+def call_back(plan: TrainingPlan, state: TrainingState, history: History, count: int = 1) -> tuple[TrainingState, str]:
+    """Judge the network after an epoch, or several, and ask the callbacks; return the state and why to stop, or ""."""
+    stop = ""
+    if plan.judge is not None and plan.judged is not None:
+        cost, metric = judge(plan.judge, state, plan.judged)
+        if plan.validates:
+            history["validation_cost"].append(cost.tolist())
+        if "metric" in history:
+            history["metric"].append(metric.tolist() if hasattr(metric, "tolist") else metric)
+    metric = None if plan.judge is None else plan.judge.metric
+    schedule = plan.optimizer.schedule
+    if isinstance(schedule, ReduceOnPlateau):
+        before, value = state.plateau, watched(history, schedule.monitor, metric)
+        state = state._replace(plateau=schedule.observe(before, float(np.mean(value))))
+        falls = state.plateau.scale < before.scale
+        stop = "patience" if falls and np.min(history["learning_rate"][-1]) <= schedule.stop_at else ""
+    if plan.stopping is not None:
+        for last in range(count, 0, -1):
+            value = watched(history, plan.stopping.monitor, metric, last)
+            then = state._replace(epoch=state.epoch - last + 1)
+            best, out_of_patience = remember_best(state.best, then, value, plan.stopping)
+            state = state._replace(best=best)
+            stop = "patience" if out_of_patience else stop
+    for callback in plan.callbacks:
+        try:
+            wants_stop = callback(state, history)
+        except Exception as error:
+            raise CallbackError(
+                f"the callback {getattr(callback, '__name__', callback)!r} raised {type(error).__name__} after epoch "
+                f"{state.epoch}: {error}. The error's `state` and `history` have the training so far.",
+                state=state,
+                history=history,
+            ) from error
+        stop = "callback" if wants_stop is True else stop
+    if plan.callbacks:  # of several processes the first decides
+        told = stop
+        stop = plan.run.backend.team.from_first(told.encode).decode()
+    return state, stop
+
+
+def _recovered(plan: TrainingPlan, state: TrainingState) -> TrainingState:
+    """Return the state with slots that can be used: an interrupted call may have used up those it was given."""
+    if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):
+        packed = state.params if plan.run.layout is None else plan.run.layout.pack(plan.run.backend.xp, state.params)
+        return state._replace(slots=plan.run.optimizer.init(packed))
+    return state
+
+
+def _divergence(
+    plan: TrainingPlan,
+    state: TrainingState,
+    costs: npt.NDArray[np.float64],
+    norms: npt.NDArray[np.float64],
+    history: History,
+) -> DivergenceError:
+    """Return the error for an epoch in which a cost, a gradient or, after its last step, a parameter is not finite.
+
+    Of a stack, all of whose networks diverged, it tells of the first.
+    """
+    if costs.ndim > 1:
+        costs, norms = costs[:, 0], norms[:, 0]
+    bad = ~np.isfinite(costs) | ~np.isfinite(norms).all(axis=1)
+    step = int(np.argmax(bad)) if bad.any() else len(costs) - 1
+    overflowed = np.flatnonzero(~np.isfinite(norms[step]))
+    earlier = np.asarray(history["gradient_norm"][-1]) if history["gradient_norm"] else norms[step]
+    before = norms[step - 1] if step else earlier[0] if earlier.ndim > 1 else earlier
+    layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
+    xp, X = plan.run.backend.xp, plan.data[0]
+    largest = X.largest if isinstance(X, Columns) else float(xp.max(xp.abs(X)))
+    steps = plan.steps_an_epoch
+    rate = _rates(plan, state, 1, state.epoch + 1)[0]
+    number = state.epoch + step // steps + 1
+    return DivergenceError(
+        f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
+        f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before; the "
+        f"largest of all layers was {np.max(before):g}). What to change: lower the learning rate (now "
+        f"{np.min(rate):g}); scale the inputs (the largest |X| is {largest:g}, near 1 is good; standardize=True does "
+        "it); start from smaller weights (init); clip the gradients (clip_norm=1.0). The parameters of the last good "
+        "epoch are in the error's `params`.",
+        epoch=number,
+        step=step % steps + 1,
+        layer=layer,
+        params=state.params,
+        state=state,
+        history=history,
+        gradient_norm=float(np.max(before)),
+    )

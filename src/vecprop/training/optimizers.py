@@ -1,0 +1,524 @@
+"""Optimizers: frozen values with two pure functions.
+
+    init(params) -> slots        update(grads, slots, params, rate) -> (params, slots)
+
+Slots are whatever an optimizer remembers between steps, nested tuples of arrays; together with the parameters, the
+numbers of the epoch and the step, and the seed they are the whole state of a training run. Parameters, gradients and
+slots may be any nested tuples of arrays: the layers of a network, or one buffer that holds them all.
+
+What an optimizer does to one number is its `rule`, an elementwise function; `update` applies it to every array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of
+from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
+from vecprop.propagation import Layer, per_column
+from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real
+
+Slots: TypeAlias = tuple[Any, ...]
+Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Optimizer(Protocol):
+    """What `fit` asks of an optimizer; it must be hashable, since a compiled epoch is kept for it."""
+
+    @property
+    def learning_rate(self) -> float | tuple[float, ...]:
+        """The step size α₀ that the schedule starts from; K of them train K networks."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """How the step size changes from step to step."""
+
+    def init(self, params: Any) -> Slots:
+        """Return the slots before the first step."""
+
+    def update(
+        self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = ...
+    ) -> tuple[Any, Slots]:
+        """Return the parameters and the slots after one step of size `rate`; its arguments are left as they were."""
+
+
+def _unfused(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+class Elementwise:
+    """The shared part: slots of zeros, and `update` as the rule applied to every array.
+
+    `rate` is a number, a 0-d array, or (K,) for a stack of K networks. `fuse` makes one kernel of an elementwise
+    function (`Backend.fuse`).
+    """
+
+    learning_rate: float | tuple[float, ...]
+    schedule: Schedule
+    slot_count: ClassVar[int] = 0
+    decays_weights_alone: ClassVar[bool] = False  # then W and b must not share a buffer
+
+    def _check(self) -> None:
+        object.__setattr__(self, "learning_rate", check_rates(self.learning_rate))
+        object.__setattr__(self, "schedule", check_schedule(self.schedule))
+
+    def init(self, params: Any) -> Slots:
+        """Return slots of zeros, each with the structure of the parameters."""
+        return tuple(map_tree(_zeros, params) for _ in range(self.slot_count))
+
+    def update(
+        self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = _unfused
+    ) -> tuple[Any, Slots]:
+        """Return the parameters and the slots after one step, of size `learning_rate` unless `rate` is given."""
+        rate = _default_rate(self.learning_rate) if rate is None else rate
+        scalars, remembered = self.scalars(slots, rate, fuse)
+        xp = array_namespace(next(leaves_of(params)))
+
+        fused = fuse(Rule(self, xp))
+        columns = tuple(per_column(s) for s in scalars)
+        moved = map_trees(lambda *leaves: fused(*leaves, *columns), params, grads, *slots[: self.slot_count])
+        params, *trees = unzip_trees(moved, 1 + self.slot_count, params)
+        return params, (*trees, *remembered)
+
+    def scalars(
+        self,
+        slots: Slots,  # noqa: ARG002
+        rate: Array | float,
+        fuse: Fuse,  # noqa: ARG002
+    ) -> tuple[tuple[Array | float, ...], Slots]:
+        """Return what the rule takes beside arrays, one number for all parameters, and the slots that are numbers."""
+        return (rate,), ()
+
+    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
+        """Return (P, *slots) after one step, elementwise."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer's rule as a function (P, G, *slots, *scalars) of arrays: equal if it computes the same."""
+
+    optimizer: Elementwise
+    xp: Namespace
+
+    def __call__(self, P: Array, G: Array, *rest: Array) -> tuple[Array, ...]:
+        """Return (P, *slots) after one step."""
+        count = self.optimizer.slot_count
+        return self.optimizer.rule(self.xp, P, G, rest[:count], *rest[count:])
+
+
+def _zeros(a: Array) -> Array:
+    return array_namespace(a).zeros_like(a)
+
+
+def _scalar_zero(params: Any) -> Array:
+    """Return 0 as an array of the parameters' dtype: (K,) for a stack, 0-d for one network."""
+    a = next(leaves_of(params))
+    xp = array_namespace(a)
+    return xp.zeros(a.shape[:-2], dtype=a.dtype, **device_of(a))
+
+
+@dataclass(frozen=True)
+class GradientDescent(Elementwise):
+    """Gradient descent (E12): P ← P - α dP for every W and b.
+
+    Parameters
+    ----------
+    learning_rate : float or sequence of float, default 0.1
+        α, positive. With K of them `fit` trains K networks in one stack, one with each.
+    schedule : Schedule, default Constant()
+        How α changes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the learning rate is not a positive finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params = (Layer(np.array([[1.0]]), np.array([[0.0]])),)
+    >>> grads = (Layer(np.array([[2.0]]), np.array([[1.0]])),)
+    >>> ((W, b),), slots = GradientDescent(learning_rate=0.5).update(grads, (), params)
+    >>> W.tolist(), b.tolist()
+    ([[0.0]], [[-0.5]])
+    """
+
+    learning_rate: float | tuple[float, ...] = 0.1
+    schedule: Schedule = CONSTANT
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+        """Return P - α G."""
+        (alpha,) = scalars
+        return (P - alpha * G,)
+
+
+@dataclass(frozen=True)
+class Momentum(Elementwise):
+    """Gradient descent along a running mean of the gradients (E31): V ← βV + (1 - β) dP, P ← P - αV.
+
+    With `nesterov` the step looks ahead: P ← P - α (βV + (1 - β) dP), V being the new one.
+
+    Sources: Polyak, 1964; Sutskever, Martens, Dahl and Hinton, 2013, section 2 for Nesterov's. Deviation: PyTorch,
+    optax and scikit-learn add the gradient whole, V ← βV + dP; theirs with learning rate α(1 - β) is this one with α.
+    `SGD` is theirs.
+
+    Parameters
+    ----------
+    learning_rate : float or sequence of float, default 0.1
+        α, positive.
+    beta : float, default 0.9
+        β, in [0, 1); 0 is gradient descent.
+    nesterov : bool, default False
+    schedule : Schedule, default Constant()
+
+    Examples
+    --------
+    On paper: V = 0.5·0 + 0.5·2 = 1, then 1 - 0.1·1.
+
+    >>> import numpy as np
+    >>> optimizer = Momentum(0.1, beta=0.5)
+    >>> params = (np.array([[1.0]]),)
+    >>> (P,), ((V,),) = optimizer.update((np.array([[2.0]]),), optimizer.init(params), params)
+    >>> P.tolist(), V.tolist()
+    ([[0.9]], [[1.0]])
+    """
+
+    learning_rate: float | tuple[float, ...] = 0.1
+    beta: float = 0.9
+    nesterov: bool = False
+    schedule: Schedule = CONSTANT
+    slot_count: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        self._check()
+        _check_decay(self, "beta")
+        check_flag(self.nesterov, "nesterov")
+
+    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+        """Return P - αV and V."""
+        (alpha,), (V,) = scalars, slots
+        V = self.beta * V + (1.0 - self.beta) * G
+        direction = self.beta * V + (1.0 - self.beta) * G if self.nesterov else V
+        return P - alpha * direction, V
+
+
+@dataclass(frozen=True)
+class SGD(Elementwise):
+    """Gradient descent with momentum as scikit-learn and Keras write it: V ← μV - α dP, P ← P + V.
+
+    With `nesterov` the step looks ahead: P ← P + μV - α dP, V being the new one. Against `Momentum` (E31) the gradient
+    enters whole, so steps are 1/(1 - μ) times as long, and a changed α acts on new gradients only.
+
+    Source: Sutskever, Martens, Dahl and Hinton, 2013, equations 1 to 4.
+
+    Parameters
+    ----------
+    learning_rate : float or sequence of float, default 0.001
+        α, positive.
+    momentum : float, default 0.9
+        μ, in [0, 1].
+    nesterov : bool, default True
+    schedule : Schedule, default Constant()
+
+    Examples
+    --------
+    On paper: V = 0.5·0 - 0.1·2, then 1 - 0.2.
+
+    >>> import numpy as np
+    >>> optimizer = SGD(0.1, momentum=0.5, nesterov=False)
+    >>> params = (np.array([[1.0]]),)
+    >>> (P,), ((V,),) = optimizer.update((np.array([[2.0]]),), optimizer.init(params), params)
+    >>> P.tolist(), V.tolist()
+    ([[0.8]], [[-0.2]])
+    """
+
+    learning_rate: float | tuple[float, ...] = 0.001
+    momentum: float = 0.9
+    nesterov: bool = True
+    schedule: Schedule = CONSTANT
+    slot_count: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        self._check()
+        momentum = check_real(self.momentum, "momentum", "in [0, 1]", lambda x: 0 <= x <= 1)
+        object.__setattr__(self, "momentum", momentum)
+        check_flag(self.nesterov, "nesterov")
+
+    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+        """Return P + V and V."""
+        (alpha,), (V,) = scalars, slots
+        step = alpha * G
+        V = self.momentum * V - step
+        return P + (self.momentum * V - step if self.nesterov else V), V
+
+
+@dataclass(frozen=True)
+class RMSProp(Elementwise):
+    """Steps scaled by a running mean of the squared gradients: S ← ρS + (1 - ρ) dP², P ← P - α dP / (√S + ε).
+
+    Source: Tieleman and Hinton, 2012, lecture 6.5. As `torch.optim.RMSprop` without momentum; optax's default has ε
+    under the root.
+
+    Parameters
+    ----------
+    learning_rate : float or sequence of float, default 0.001
+        α, positive.
+    rho : float, default 0.99
+        ρ, in [0, 1).
+    epsilon : float, default 1e-8
+        ε, positive.
+    schedule : Schedule, default Constant()
+
+    Examples
+    --------
+    On paper: S = 0.75·0 + 0.25·4 = 1, then 1 - 0.5·2/1.
+
+    >>> import numpy as np
+    >>> optimizer = RMSProp(0.5, rho=0.75)
+    >>> params = (np.array([[1.0]]),)
+    >>> (P,), ((S,),) = optimizer.update((np.array([[2.0]]),), optimizer.init(params), params)
+    >>> P.round(6).tolist(), S.tolist()
+    ([[0.0]], [[1.0]])
+    """
+
+    learning_rate: float | tuple[float, ...] = 0.001
+    rho: float = 0.99
+    epsilon: float = 1e-8
+    schedule: Schedule = CONSTANT
+    slot_count: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        self._check()
+        _check_decay(self, "rho")
+        object.__setattr__(self, "epsilon", check_number(self.epsilon, "epsilon", zero=False))
+
+    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
+        """Return P - αG / (√S + ε) and S."""
+        (alpha,), (S,) = scalars, slots
+        S = self.rho * S + (1.0 - self.rho) * (G * G)
+        return P - alpha * G / (xp.sqrt(S) + self.epsilon), S
+
+
+@dataclass(frozen=True)
+class Adam(Elementwise):
+    """Running means of the gradient and of its square, each corrected for having started at zero.
+
+        M ← β₁M + (1 - β₁) dP      S ← β₂S + (1 - β₂) dP²      P ← P - α (M/c₁) / (√(S/c₂) + ε)
+
+    c₁ = 1 - β₁ᵗ and c₂ = 1 - β₂ᵗ are kept as what they are, the same running means of the constant 1, c ← βc + (1 - β):
+    a subtraction from 1 would cost float32 four digits.
+
+    Source: Kingma and Ba, 2015, algorithm 1. As `torch.optim.Adam` and `optax.adam`; scikit-learn divides by √S + ε,
+    with ε not scaled by √c₂.
+
+    Parameters
+    ----------
+    learning_rate : float or sequence of float, default 0.001
+        α, positive.
+    beta1, beta2 : float, default 0.9 and 0.999
+        In [0, 1).
+    epsilon : float, default 1e-8
+        ε, positive.
+    schedule : Schedule, default Constant()
+
+    Examples
+    --------
+    The first step is α long whatever the gradient: M/c₁ = dP and √(S/c₂) = |dP|.
+
+    >>> import numpy as np
+    >>> optimizer = Adam(0.1)
+    >>> params = (np.array([[1.0, 1.0]]),)
+    >>> (P,), slots = optimizer.update((np.array([[3.0, -0.01]]),), optimizer.init(params), params)
+    >>> P.round(6).tolist()
+    [[0.9, 1.1]]
+    """
+
+    learning_rate: float | tuple[float, ...] = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    schedule: Schedule = CONSTANT
+    slot_count: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        self._check()
+        _check_decay(self, "beta1")
+        _check_decay(self, "beta2")
+        object.__setattr__(self, "epsilon", check_number(self.epsilon, "epsilon", zero=False))
+
+    def init(self, params: Any) -> Slots:
+        """Return (M, S, c₁, c₂), all zero."""
+        return (*super().init(params), _scalar_zero(params), _scalar_zero(params))
+
+    def scalars(self, slots: Slots, rate: Array | float, fuse: Fuse) -> tuple[tuple[Array | float, ...], Slots]:
+        """Return α√c₂/c₁ and ε√c₂, so that the rule divides by neither c, and the new (c₁, c₂)."""
+        step, epsilon, c1, c2 = fuse(Correction(self, array_namespace(slots[2])))(rate, *slots[2:])
+        return (step, epsilon), (c1, c2)
+
+    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
+        """Return P - (α√c₂/c₁) M / (√S + ε√c₂), M and S."""
+        (step, epsilon), (M, S) = scalars, slots
+        M = self.beta1 * M + (1.0 - self.beta1) * G
+        S = self.beta2 * S + (1.0 - self.beta2) * (G * G)
+        return P - step * M / (xp.sqrt(S) + epsilon), M, S
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What makes up for Adam's start at zero, as a function (α, c₁, c₂) of arrays: equal if it computes the same."""
+
+    optimizer: Adam
+    xp: Namespace
+
+    def __call__(self, rate: Array | float, c1: Array, c2: Array) -> tuple[Array, ...]:
+        """Return α√c₂/c₁, ε√c₂ and the new c₁ and c₂."""
+        beta1, beta2 = self.optimizer.beta1, self.optimizer.beta2
+        c1, c2 = beta1 * c1 + (1.0 - beta1), beta2 * c2 + (1.0 - beta2)
+        root = self.xp.sqrt(c2)
+        return rate * root / c1, self.optimizer.epsilon * root, c1, c2
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: besides Adam's step W ← W - αδW, and b as it is.
+
+    Source: Loshchilov and Hutter, 2019, algorithm 2. Deviation: `torch.optim.AdamW` and `optax.adamw` decay the biases
+    too unless told otherwise; here, as in E32, they are left alone. The decay does not depend on the number of
+    examples.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon, schedule
+        As for `Adam`.
+    weight_decay : float, default 0.01
+        δ, not negative.
+
+    Examples
+    --------
+    With a zero gradient only the decay is left: 1 - 0.1·0.5·1.
+
+    >>> import numpy as np
+    >>> optimizer = AdamW(0.1, weight_decay=0.5)
+    >>> params = (Layer(np.array([[1.0]]), np.array([[1.0]])),)
+    >>> zero = (Layer(np.array([[0.0]]), np.array([[0.0]])),)
+    >>> ((W, b),), slots = optimizer.update(zero, optimizer.init(params), params)
+    >>> W.tolist(), b.tolist()
+    ([[0.95]], [[1.0]])
+    """
+
+    weight_decay: float = 0.01
+    decays_weights_alone: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "weight_decay", check_number(self.weight_decay, "weight_decay"))
+
+    def update(
+        self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = _unfused
+    ) -> tuple[Any, Slots]:
+        """Return the parameters, their weights decayed, and the slots after one step."""
+        rate = _default_rate(self.learning_rate) if rate is None else rate
+        shrink = per_column(1.0 - rate * self.weight_decay)
+        decayed = tuple(Layer(p.W * shrink, p.b) if isinstance(p, Layer) else p for p in params)
+        return super().update(grads, slots, decayed, rate, fuse)
+
+
+def clip_by_norm(grads: Any, most: float) -> Any:
+    """Return the gradients scaled down to the norm `most` where that of all of them together is greater.
+
+    For a stack, (K, …, …), each network is clipped on its own. As `optax.clip_by_global_norm`.
+
+    >>> import numpy as np
+    >>> (g,) = clip_by_norm((np.array([[3.0, 4.0]]),), 1.0)
+    >>> g.round(6).tolist()
+    [[0.6, 0.8]]
+    """
+    leaves = list(leaves_of(grads))
+    xp = array_namespace(leaves[0])
+    # a buffer (P,) has one axis
+    norm = xp.sqrt(sum(xp.sum(g * g, axis=(-1,) if g.ndim == 1 else (-2, -1)) for g in leaves))
+    # a norm of 0 gives most/most = 1
+    scale = per_column(most / xp.maximum(norm, most * xp.ones_like(norm)))
+    return map_tree(lambda g: g * scale, grads)
+
+
+def check_optimizer(optimizer: object) -> Optimizer:
+    """Return the optimizer, GradientDescent() for None, or raise TypeError if it is none."""
+    if optimizer is None:
+        return GradientDescent()
+    if isinstance(optimizer, type) or not all(hasattr(optimizer, a) for a in ("init", "update", "learning_rate")):
+        raise TypeError(f"optimizer must be an optimizer such as GradientDescent(0.1) or Adam(), got {optimizer!r}")
+    return optimizer  # type: ignore[return-value]
+
+
+def check_rates(rates: object) -> float | tuple[float, ...]:
+    """Return a learning rate as a float, several as a tuple of them, or raise an error that names the argument."""
+    if isinstance(rates, list | tuple) or getattr(rates, "ndim", 0) == 1:
+        several = tuple(check_number(r, f"learning_rate[{k}]", zero=False) for k, r in enumerate(rates))  # type: ignore
+        if not several:
+            raise ValueError("learning_rate must hold at least one rate, got an empty sequence")
+        return several
+    return check_number(rates, "learning_rate", zero=False)
+
+
+def _default_rate(rate: float | tuple[float, ...]) -> float:
+    if isinstance(rate, tuple):
+        raise TypeError(f"rate must be given, an array (K,), when the optimizer has K = {len(rate)} learning rates")
+    return rate
+
+
+def _check_decay(optimizer: Any, name: str) -> None:
+    value = check_real(getattr(optimizer, name), name, "in [0, 1)", lambda x: 0 <= x < 1)
+    object.__setattr__(optimizer, name, value)
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory BFGS: a line search along a direction that the last gradients' changes have bent.
+
+    For full batches of small data, where it needs far fewer passes than gradient descent; `epochs` of `fit` is then the
+    number of its iterations, each of one pass over the data or a few. It keeps no learning rate. Needs SciPy
+    (`scipy.optimize.minimize`, method "L-BFGS-B"), which computes in float64 whatever the network's dtype.
+
+    Source: Liu and Nocedal, 1989; Byrd, Lu, Nocedal and Zhu, 1995.
+
+    Parameters
+    ----------
+    memory : int, default 10
+        How many changes of the gradient are remembered.
+    tolerance : float, default 1e-5
+        It has converged when no component of the gradient is larger.
+    relative_tolerance : float, default 0.0
+        It has converged when an iteration lowers the cost by no more than this share of it, or of 1.
+    max_evaluations : int, optional
+        Of the cost and its gradient; 20 for each of the `epochs` unless given.
+    """
+
+    memory: int = 10
+    tolerance: float = 1e-5
+    relative_tolerance: float = 0.0
+    max_evaluations: int | None = None
+    learning_rate: ClassVar[float] = 1.0
+    schedule: ClassVar[Schedule] = CONSTANT
+
+    def __post_init__(self) -> None:
+        check_positive_integer(self.memory, "memory")
+        check_number(self.tolerance, "tolerance")
+        check_number(self.relative_tolerance, "relative_tolerance")
+        if self.max_evaluations is not None:
+            check_positive_integer(self.max_evaluations, "max_evaluations")
+
+    def init(self, params: Any) -> tuple[Any, ...]:  # noqa: ARG002
+        """Return (): what it remembers stays with SciPy, and each `fit` starts anew."""
+        return ()
+
+    def update(self, *arguments: object) -> Any:  # noqa: ARG002
+        """Raise: L-BFGS takes whole line searches, not single steps."""
+        raise TypeError("LBFGS has no single step; give it to vp.fit(net, X, Y, optimizer=vp.LBFGS())")

@@ -1,0 +1,86 @@
+"""One buffer for all parameters, of which every W and b is a view: an update is then one pass and not one per array."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from vecprop.backend.namespaces import Array, Namespace
+from vecprop.backend.pytrees import leaves_of, map_trees, rebuild
+from vecprop.propagation import Layer
+
+
+class Layout(NamedTuple):
+    """Where the arrays of a tree lie in the buffers: hashable, made by `layout`.
+
+    A buffer is (…, P, 1), P numbers for each network of a stack. There is one for everything, or, where weights and the
+    rest are treated differently (decoupled weight decay), one for each of the two.
+    """
+
+    model: Any  # the tree with shapes (tuples of int, wrapped in Leaf) in place of arrays
+    apart: bool
+
+    def pack(self, xp: Namespace, tree: Any) -> tuple[Any, ...]:
+        """Return the tree's arrays in buffers: (all,), or (Layer(weights, the rest),)."""
+        leaves = [
+            (xp.reshape(a, _buffer_shape(leaf)), leaf)
+            for a, leaf in zip(leaves_of(tree), leaves_of(self.model), strict=True)
+        ]
+        if not self.apart:
+            return (_joined(xp, [a for a, _ in leaves]),)
+        weights = [a for a, leaf in leaves if leaf.is_weight]
+        return (Layer(_joined(xp, weights), _joined(xp, [a for a, leaf in leaves if not leaf.is_weight])),)
+
+    def unpack(self, xp: Namespace, buffers: tuple[Any, ...]) -> Any:
+        """Return the tree, its arrays being slices of the buffers."""
+        both = list(leaves_of(buffers))
+        places = [0, 0]
+
+        def take(leaf: Leaf) -> Array:
+            which = 1 if self.apart and not leaf.is_weight else 0
+            size = math.prod(leaf.shape)
+            start, places[which] = places[which], places[which] + size
+            part = both[which][..., start : start + size, :]
+            return xp.reshape(part, (*leaf.stack, *leaf.shape))
+
+        return map_trees(take, self.model)
+
+
+class Leaf:
+    """One array in a layout: its shape (n, p), the stack before it, and whether it is a weight matrix."""
+
+    def __init__(self, shape: tuple[int, ...], is_weight: bool) -> None:
+        self.stack, self.shape, self.is_weight = shape[:-2], shape[-2:], is_weight
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Leaf) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.stack, self.shape, self.is_weight))
+
+
+def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
+    """Return the layout of a tuple of layers (and other named tuples) of arrays (…, n, p).
+
+    >>> import numpy as np
+    >>> tree = (Layer(np.array([[1.0, 2.0]]), np.array([[3.0]])),)
+    >>> plan = layout(tree, apart=False)
+    >>> (buffer,) = plan.pack(np, tree)
+    >>> buffer[:, 0].tolist(), plan.unpack(np, (buffer,))[0].W.tolist()
+    ([1.0, 2.0, 3.0], [[1.0, 2.0]])
+    """
+    return Layout(
+        tuple(
+            rebuild(part, [Leaf(tuple(a.shape), isinstance(part, Layer) and a is part.W) for a in part])
+            for part in tree
+        ),
+        apart,
+    )
+
+
+def _buffer_shape(leaf: Leaf) -> tuple[int, ...]:
+    return (*leaf.stack, math.prod(leaf.shape), 1)
+
+
+def _joined(xp: Namespace, parts: list[Array]) -> Array:
+    return xp.concat(parts, axis=-2)

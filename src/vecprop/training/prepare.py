@@ -1,0 +1,443 @@
+"""The data of a training run, checked and brought to the backend: examples, weights, validation set, scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vecprop.backend.contract import take_columns, to_host
+from vecprop.backend.main_memory import free_main_memory
+from vecprop.backend.namespaces import Array, is_array
+from vecprop.backend.processes import ALONE, Team
+from vecprop.backend.transfer import to_backend
+from vecprop.data import sparse as sparse_data
+from vecprop.data.sparse import SparseColumns, is_sparse
+from vecprop.data.splitting import divide
+from vecprop.data.streaming import as_source, statistics
+from vecprop.data.streaming import examples as streamed
+from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.data.streaming.sources import ArraySource, Source
+from vecprop.nn.array_checks import Checked, check_examples, check_targets
+from vecprop.nn.input_scaling import InputScale, input_scale, scaled
+from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
+from vecprop.nn.network import Network
+from vecprop.training.epochs import Data
+from vecprop.training.fit_arguments import AUTO_BATCH
+from vecprop.training.results import Sample
+from vecprop.utils import random_streams
+from vecprop.utils.arguments import check_number, check_real
+from vecprop.utils.random_streams import VALIDATION
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_SAMPLE = 1000  # columns that are kept for `vp.diagnose`
+_COPIES = 3  # of data that are read as a whole: as they are read, in the order of the backend, of an epoch
+
+
+class PreparedData(NamedTuple):
+    """What training needs of the data; of each process its own."""
+
+    data: Data
+    validation: Data | None
+    counts: tuple[int, ...]  # of the training examples, and
+    held_out: tuple[int, ...]  # of those of the validation set, in each process
+    weight: Array | float  # the total weight of the training examples of all
+    scale: InputScale | None
+    sample: Sample
+
+    @property
+    def m(self) -> int:
+        """The training examples of all processes."""
+        return sum(self.counts)
+
+
+class Reading(NamedTuple):
+    """How examples are to be read that are not in memory.
+
+    window : examples that are read together, or "auto"
+    batch_size : as given
+    lbfgs : whether all are needed for a step, whatever the batch size
+    several_seeds, shuffled : of the run
+    """
+
+    window: int | str = "auto"
+    batch_size: Any = None
+    lbfgs: bool = False
+    several_seeds: bool = False
+    shuffled: bool = True
+
+    def takes_all(self, m: int) -> bool:
+        """Tell whether a step takes all m examples."""
+        size = AUTO_BATCH if self.batch_size == "auto" else self.batch_size
+        return self.lbfgs or size is None or (isinstance(size, int) and size >= m)
+
+
+def prepare(
+    net: Network,
+    checked: Checked,
+    X: Any,
+    Y: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    validation: Any,
+    standardize: bool,
+    reading: Reading,
+    team: Team = ALONE,
+) -> PreparedData:
+    """Return the data as `fit` takes them, checked, weighted, split and scaled, as if all processes' were in one."""
+    given = isinstance(validation, tuple | list)
+
+    def taken() -> tuple[Data, Data | None]:
+        data = _on_backend(net, checked, X, Y, sample_weight, reading)
+        held_out = _validation_on_backend(net, checked, validation, Reading(reading.window, 1)) if given else None
+        if team.count > 1:
+            _require_in_memory(data, held_out)
+        return data, held_out
+
+    data, held_out = team.together(taken)
+    if held_out is not None:
+        _require_classes_seen(net, checked, data, held_out, team)
+    elif validation is not None:
+        data, held_out = _split(net, checked, data, validation, team)
+    if class_weight is not None:
+        data = _with_class_weights(net, checked, data, class_weight, team)
+    sample = _sample(checked, data, held_out)
+    if standardize and isinstance(data[0], SparseColumns):
+        raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
+    scale = _scale_of(checked, data, team) if standardize else None
+    if scale is not None:
+        data = _scaled(checked, data, scale)
+        held_out = None if held_out is None else _scaled(checked, held_out, scale)
+    m, w = int(data[0].shape[-1]), data[2]
+    if team.count > 1:
+        held = 0 if held_out is None else held_out[0].shape[-1]
+        counts, judged = (tuple(map(int, row)) for row in team.joined(np.asarray([[m], [held]], dtype=np.int64)))
+        return PreparedData(
+            data, held_out, counts, judged, float(team.total(m if w is None else np.sum(w))), scale, sample
+        )
+    if isinstance(data[0], StreamedExamples):
+        weight = _total_weight(data[0])
+    else:
+        weight = float(m) if w is None else checked.xp.sum(w)
+    return PreparedData(
+        data, held_out, (m,), (0 if held_out is None else held_out[0].shape[-1],), weight, scale, sample
+    )
+
+
+def require_one_device(*sets: Data | None) -> None:
+    """Raise ValueError for sparse X that is made dense a part at a time: that is done on one device."""
+    for data in sets:
+        if data is not None and isinstance(data[0], SparseColumns):
+            raise ValueError(
+                "devices: sparse X, made dense a part at a time, is trained on with one device; leave devices out, or "
+                "give an array"
+            )
+
+
+def _require_in_memory(*sets: Data | None) -> None:
+    """Raise ValueError for examples in files: of several processes none knows the windows of the others."""
+    require_one_device(*sets)
+    for data in sets:
+        if data is not None and isinstance(data[0], StreamedExamples):
+            raise ValueError(
+                "devices: examples in files are read by one process, and there are several; give each process its part "
+                "of them in memory, or train in one process on its devices"
+            )
+
+
+def _scale_of(checked: Checked, data: Data, team: Team) -> InputScale:
+    """Return the mean and the deviation of each feature over the examples of all processes."""
+    X, _, w = data
+    if isinstance(X, StreamedExamples):
+        return InputScale(*(checked.backend.asarray(a, checked.dtype) for a in statistics.input_scale(X)))
+    if team.count == 1:
+        return input_scale(checked.xp, X, w)
+    X, w = np.asarray(X, dtype=np.float64), np.ones(X.shape[-1]) if w is None else np.asarray(w, dtype=np.float64)
+    counted = X[:, w > 0]
+    low = np.min(team.joined(np.min(counted, axis=1, keepdims=True, initial=np.inf)), axis=1, keepdims=True)
+    high = np.max(team.joined(np.max(counted, axis=1, keepdims=True, initial=-np.inf)), axis=1, keepdims=True)
+    weight = team.total(np.sum(w))
+    mean = np.where(low == high, low, team.total(X @ w[:, None]) / weight)
+    variance = team.total((X - mean) ** 2 @ w[:, None]) / weight
+    deviation = np.where(low == high, 1.0, np.sqrt(variance))
+    return InputScale(mean.astype(checked.dtype), deviation.astype(checked.dtype))
+
+
+def _scaled(checked: Checked, data: Data, scale: InputScale) -> Data:
+    if not isinstance(data[0], StreamedExamples):
+        return (scaled(data[0], scale), *data[1:])
+    mean, deviation = (checked.backend.to_numpy(a) for a in scale)
+    data[0].scale = (mean, deviation)
+    return data
+
+
+def _total_weight(examples: StreamedExamples) -> float:
+    weight = statistics.total_weight(examples)
+    if not weight > 0:
+        raise ValueError("sample_weight must not be all zero: no example would count")
+    return weight
+
+
+def _on_backend(net: Network, checked: Checked, X: Any, Y: Any, w: Any, reading: Reading) -> Data:
+    backend, given = checked.backend, (X, Y, w)
+    sources = [_source(name, value) for name, value in zip(streamed.ARGUMENTS, given, strict=True)]
+    if any(source is not None for source in sources):
+        examples = _streamed(net, checked.dtype, given, sources)
+        if not _is_read_whole(examples, sources, reading):
+            _check_streamed(examples, reading)
+            return (examples, None, None)
+        X, Y, w = (examples.whole(i) if sources[i] is not None else given[i] for i in range(3))
+    Y = to_backend(backend, "Y", Y)
+    w = None if w is None else to_backend(backend, "sample_weight", w)
+    if is_sparse(X):
+        sparse = SparseColumns(X, checked.dtype)
+        if sparse.dense_bytes > sparse_data.SMALL:
+            return _beside_sparse(net, checked, sparse, Y, w)
+        X = sparse.take(slice(None))
+    X = to_backend(backend, "X", X)
+    for name, array in (("X", X), ("Y", Y)):
+        if array.ndim > 2:
+            raise ValueError(f"{name} must have rank 2, one example per column, got shape {tuple(array.shape)}")
+    if w is not None and w.ndim > 1:
+        raise ValueError(f"sample_weight must have shape (m,), one weight per example, got {tuple(w.shape)}")
+    return check_examples(net, checked, X, Y, w)
+
+
+def _source(name: str, value: Any) -> Source | None:
+    try:
+        return as_source(value)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{name}: {error}") from None
+
+
+def _streamed(net: Network, dtype: str, given: tuple[Any, ...], sources: list[Source | None]) -> StreamedExamples:
+    """Return examples of which some are to be read from a source; those in memory beside them are sources, too."""
+    if is_sparse(given[0]):
+        raise TypeError("Y and sample_weight beside sparse X must be in memory: numpy.asarray(...) reads them")
+
+    def source_of(name: str, value: Any, found: Source | None) -> Source:
+        if found is not None:
+            return found
+        try:
+            return ArraySource(to_host(value) if is_array(value) else np.asarray(value), rows_first=False)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{name}: {error}") from None
+
+    X, Y = (source_of(name, *pair) for name, *pair in zip("XY", given, sources, strict=False))
+    w = None if given[2] is None else source_of("sample_weight", given[2], sources[2])
+    return StreamedExamples(net, dtype, (X, Y, w))
+
+
+def _is_read_whole(examples: StreamedExamples, sources: list[Source | None], reading: Reading) -> bool:
+    """Tell whether all is to be read into memory: what is small, what one window covers, what a step takes at once."""
+    m, itemsize = examples.m, np.dtype(examples.dtype).itemsize
+    size = sum(s.shape[0] * m * itemsize for s in sources if s is not None)
+    if size <= streamed.SMALL if isinstance(reading.window, str) else reading.window >= m:
+        return True
+    if not reading.takes_all(m):
+        return False
+    free = free_main_memory()
+    if isinstance(reading.window, str) and (free is None or _COPIES * size <= free):
+        return True
+    batch = "LBFGS needs" if reading.lbfgs else "batch_size takes"
+    remedy = "take another optimizer, with a batch_size" if reading.lbfgs else "give a batch_size, such as 256"
+    raise ValueError(
+        f"{batch} all m = {m} examples at once, {size / 2**30:.3g} GiB, and they are to be read in windows: {remedy}"
+        + ("" if isinstance(reading.window, str) else ", or leave window out")
+    )
+
+
+def _check_streamed(examples: StreamedExamples, reading: Reading) -> None:
+    """Raise ValueError for what cannot be done with streamed examples."""
+    examples.window = reading.window
+    if reading.several_seeds and reading.shuffled:
+        raise ValueError(
+            "seed has several seeds, each of which would read the file in an order of its own: train the networks one "
+            "after the other, or set shuffle=False, or have one window cover all the examples "
+            f"(window={examples.m})"
+        )
+
+
+def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w: Any) -> Data:
+    """Return data whose X stays sparse: with its shape, and Y and the weights, checked."""
+    if X.shape[0] != net.sizes[0]:
+        hint = "; it seems to have the examples in rows: use X.T" if X.shape[1] == net.sizes[0] else ""
+        raise ValueError(f"X must have shape ({net.sizes[0]}, m), one example per column, got {X.shape}{hint}")
+    if checked.stack:
+        raise ValueError(
+            f"sparse X of shape {X.shape} would take {X.dense_bytes / 2**30:.1f} GiB dense, which a stack of networks "
+            "needs: train the networks one after the other, or take fewer features"
+        )
+    return (X, *check_targets(net, checked, Y, w, X.shape[1]))
+
+
+def _validation_on_backend(net: Network, checked: Checked, given: Any, reading: Reading) -> Data:
+    """Return the validation set that was given, checked like the training set."""
+    if len(given) not in (2, 3):
+        raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
+    try:
+        X, Y, w = given if len(given) == 3 else (*tuple(given), None)
+        data = _on_backend(net, checked, X, Y, w, reading)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"validation: {error}") from None
+    if isinstance(data[0], StreamedExamples):
+        data[0].prefix = "validation: "
+    return data
+
+
+def _require_classes_seen(net: Network, checked: Checked, train: Data, held_out: Data, team: Team) -> None:
+    """Raise ValueError for a validation set with classes that the training set has not."""
+    if not isinstance(net.loss, CrossEntropy):
+        return
+    seen, asked = (team.total(_class_sums(checked, part)) > 0 for part in (train, held_out))
+    unseen = np.flatnonzero(asked & ~seen)
+    if len(unseen):
+        raise ValueError(
+            f"validation has examples of {'classes' if len(unseen) > 1 else 'class'} {unseen.tolist()}, of which "
+            "the training set has none; what is never seen is never learned: use a stratified split"
+        )
+
+
+def _class_sums(checked: Checked, data: Data) -> npt.NDArray[Any]:
+    """Return the sum of the targets of each class, (n_L,)."""
+    if isinstance(data[0], StreamedExamples):
+        return statistics.class_sums(data[0])
+    return checked.backend.to_numpy(checked.xp.sum(data[1], axis=-1))
+
+
+def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team) -> tuple[Data, Data]:
+    """Return the training and the validation part: stratified by classes, the same whatever the seed of the run.
+
+    So that runs from several seeds are judged by one set.
+    """
+    fraction = check_real(
+        fraction, "validation", "in (0, 1), or a tuple (X, Y): the share to split off", lambda x: 0 < x < 1
+    )
+    labels = _labels(net, checked, data)
+    own = np.zeros(int(data[0].shape[-1]), dtype=np.int64) if labels is None else labels
+    parts_of = team.gather(own)
+    first_of_ours, groups = sum(len(part) for part in parts_of[: team.index]), np.concatenate(parts_of)
+    m, w = len(groups), _weights(checked, data)
+    w = None if w is None else np.concatenate(team.gather(w))
+    try:
+        parts = divide(groups, fraction, random_streams.generator(0, VALIDATION).permutation(m), w)
+    except ValueError:
+        counted = "" if w is None else f", {np.count_nonzero(w)} of them with a weight,"
+        raise ValueError(f"validation: m = {m} examples{counted} are too few to split") from None
+    # the order of the examples is kept, so that nothing but their number changes
+    if isinstance(data[0], StreamedExamples):
+        train, held_out = (data[0].subset(np.sort(part)) for part in parts)
+        return (train, None, None), _in_memory_if_small(checked, held_out)
+    ours = (np.sort(part) - first_of_ours for part in parts)
+    first, second = (checked.backend.asarray(part[(part >= 0) & (part < len(own))], "int32") for part in ours)
+    return tuple(  # type: ignore[return-value]
+        tuple(None if a is None else _columns_at(checked, a, part) for a in data) for part in (first, second)
+    )
+
+
+def _weights(checked: Checked, data: Data) -> npt.NDArray[Any] | None:
+    """Return the weight of each example, (m,), or None where all have the same."""
+    if isinstance(data[0], StreamedExamples):
+        return statistics.all_weights(data[0]) if data[0].weighted else None
+    return None if data[2] is None else checked.backend.to_numpy(data[2])
+
+
+def _in_memory_if_small(checked: Checked, examples: StreamedExamples) -> Data:
+    """Return examples that are scattered over a file, read once if they take little memory."""
+    if examples.m * examples.bytes_each > streamed.SMALL:
+        return (examples, None, None)
+    memory = examples.buffers(examples.m)
+    examples.fill(memory, [(0, examples.m)])
+    X, Y, w = (None if a is None else checked.backend.asarray(a, checked.dtype) for a in memory)
+    return X, Y, w
+
+
+def _columns_at(checked: Checked, array: Any, places: Array) -> Any:
+    if isinstance(array, SparseColumns):
+        return array.subset(checked.backend.to_numpy(places))
+    return take_columns(checked.xp, array, places)
+
+
+def _has_classes(net: Network) -> bool:
+    """Tell whether there are classes that exclude each other."""
+    return isinstance(net.loss, CrossEntropy) or (isinstance(net.loss, BinaryCrossEntropy) and net.sizes[-1] == 1)
+
+
+def _labels(net: Network, checked: Checked, data: Data) -> npt.NDArray[np.int64] | None:
+    """Return the class of each example, (m,), or None where there are no classes that exclude each other."""
+    if not _has_classes(net):
+        return None
+    if isinstance(data[0], StreamedExamples):
+        return statistics.all_labels(data[0])
+    Y = data[1]
+    if isinstance(net.loss, CrossEntropy):
+        return np.asarray(np.argmax(checked.backend.to_numpy(Y), axis=0), dtype=np.int64)
+    return np.asarray(checked.backend.to_numpy(Y)[0] > 0.5, dtype=np.int64)
+
+
+def _with_class_weights(net: Network, checked: Checked, data: Data, given: Any, team: Team) -> Data:
+    """Return the data with the weights of the examples, (m,), times the factor of each one's class."""
+    if not _has_classes(net):
+        raise ValueError(
+            f"class_weight needs classes: one-hot Y with {CrossEntropy.name}, or one row of Y with "
+            f"{BinaryCrossEntropy.name}; this network has {net.sizes[-1]} outputs and {net.loss.name}"
+        )
+    classes = max(net.sizes[-1], 2)
+    if isinstance(data[0], StreamedExamples):
+        examples = data[0]
+        totals = statistics.class_totals(examples, classes)
+        examples.factors = _class_factors(totals, given)
+        left = float(totals @ examples.factors)
+    else:
+        labels = _labels(net, checked, data)
+        assert labels is not None
+        w = np.ones(len(labels)) if data[2] is None else checked.backend.to_numpy(data[2]).astype(np.float64)
+        factors = _class_factors(team.total(np.bincount(labels, weights=w, minlength=classes)), given)
+        weights = w * factors[labels]
+        left = float(team.total(weights.sum()))
+        data = (*data[:2], checked.backend.asarray(weights, checked.dtype))
+    if not left > 0:
+        raise ValueError("class_weight leaves no example with a weight above 0")
+    return data
+
+
+def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[np.float64]:
+    """Return the factor of each class, from the weight of its examples."""
+    classes = len(totals)
+    if isinstance(given, str):
+        if given != "balanced":
+            raise ValueError(f'class_weight must be a dict or "balanced", got {given!r}')
+        present = np.where(totals > 0, totals, 1.0)
+        return np.where(totals > 0, totals.sum() / (np.count_nonzero(totals) * present), 0.0)
+    if not isinstance(given, Mapping):
+        raise TypeError(f'class_weight must be a dict or "balanced", got {type(given).__name__}')
+    factors = np.ones(classes)
+    for label, factor in given.items():
+        if isinstance(label, bool) or label not in range(classes):
+            raise ValueError(f"class_weight: there is no class {label!r}; the classes are 0 to {classes - 1}")
+        factors[label] = check_number(factor, f"class_weight[{label!r}]")
+    return factors
+
+
+def _sample(checked: Checked, data: Data, held_out: Data | None) -> Sample:
+    """Return some columns, evenly spread, on the host."""
+    given = (*_some(checked, data), *(_some(checked, held_out) if held_out is not None else (None, None)))
+    return Sample(*given)
+
+
+def _some(checked: Checked, data: Data) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    X, Y, _ = data
+    if isinstance(X, StreamedExamples):
+        return X.sample()
+
+    def some(array: Any) -> npt.NDArray[Any]:
+        m = int(array.shape[-1])
+        every = max(1, -(-m // _SAMPLE))
+        if isinstance(array, SparseColumns):
+            return array.take(slice(None, None, max(every, array.dense_bytes // sparse_data.PART)))
+        return np.array(checked.backend.to_numpy(array[:, ::every] if every > 1 else array))
+
+    return some(X), some(Y)

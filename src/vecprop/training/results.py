@@ -1,0 +1,200 @@
+"""What training gives: its state between two epochs, and the result with the trained network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vecprop.backend.contract import Backend
+from vecprop.backend.pytrees import map_tree
+from vecprop.backend.transfer import to_backend
+from vecprop.nn.batch_norm import Statistics
+from vecprop.nn.network import Network
+from vecprop.propagation import Layer, Params
+from vecprop.training.optimizers import Slots
+from vecprop.training.schedules import PlateauState
+from vecprop.utils.arguments import check_integer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+History = dict[str, list[Any]]
+
+
+class Best(NamedTuple):
+    """What early stopping remembers; (K,) for a stack.
+
+    cost : the lowest value of what is watched; of a metric that is better when greater, its negative
+    epoch : its epoch
+    params, statistics : the network of that epoch, or () if it is not given back
+    improved : the last epoch that counted as an improvement
+    """
+
+    cost: Any
+    epoch: Any
+    params: tuple[Any, ...]
+    statistics: tuple[Statistics, ...]
+    improved: Any
+
+
+class TrainingState(NamedTuple):
+    """All there is of a training run between two epochs; `fit(state=…)` goes on from it.
+
+    params : tuple of Layer, then a `batch_norm.Scale` for each layer with batch normalization
+    slots : what the optimizer remembers, in the form in which the backend keeps parameters; None for nothing yet
+    statistics : running statistics of the layers with batch normalization
+    epoch, step : how many have been done
+    seed : int, or one for each network of a stack
+    plateau : what `ReduceOnPlateau` has seen
+    best : what early stopping has seen, or None
+    """
+
+    params: tuple[Any, ...]
+    slots: Slots | None
+    epoch: int
+    seed: int | tuple[int, ...]
+    step: int = 0
+    statistics: tuple[Statistics, ...] = ()
+    plateau: PlateauState = PlateauState()
+    best: Best | None = None
+
+    @property
+    def given_back(self) -> TrainingState | Best:
+        """What has the params and the statistics that a run gives back: the best, if early stopping kept it."""
+        return self.best if self.best is not None and self.best.params else self
+
+
+class Partial(NamedTuple):
+    """What an epoch has done so far: how many steps, and what each step put out, (steps, …); arrays on the host."""
+
+    position: int
+    finite: npt.NDArray[np.bool_]
+    outputs: tuple[npt.NDArray[Any], ...]
+
+
+class Resumed(NamedTuple):
+    """What a checkpoint holds: the state, the epoch at which the run began, and why it had ended, "" if it had not."""
+
+    state: TrainingState
+    partial: Partial | None
+    history: History
+    first: int
+    stopped: str
+
+
+class Sample(NamedTuple):
+    """A part of the data, as NumPy arrays on the host: what `vp.diagnose` looks at. Columns are examples."""
+
+    X: npt.NDArray[Any]
+    Y: npt.NDArray[Any]
+    X_validation: npt.NDArray[Any] | None
+    Y_validation: npt.NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    net : Network
+    params : tuple of Layer
+        The trained parameters, on the backend that trained them, for `net.forward` and everything else: batch
+        normalization and input scaling are folded into W and b. With early stopping those of the best epoch. For a
+        stack of K networks W_l is (K, n_l, n_{l-1}).
+    state : TrainingState
+        The state at the end, with what is not folded; `fit(…, state=result.state)` goes on from it.
+    history : dict of lists, one entry per epoch
+        "cost": the mean cost of the epoch's batches, each before its update; for one batch J at the start of the epoch.
+        "validation_cost": the cost of the validation set after the epoch, without penalties, if there is one.
+        "metric": the metric after the epoch, of the validation set if there is one, if a metric was asked for.
+        "learning_rate": the rate of the epoch's last step.
+        "gradient_norm": ‖dW_l‖ for l = 1 … L (E36), the mean over the epoch's batches.
+        "seconds": the time the epoch took.
+        For a stack an entry is a list with one item for each network, where they differ.
+    backend : Backend
+        Where the parameters are.
+    stopped : str
+        Why training ended: "epochs", "patience", "callback", "interrupted" (Ctrl-C); L-BFGS also "converged",
+        "evaluations" (as many as it was allowed) or "stalled" (no lower cost was found along the line).
+    sample : Sample
+        Some examples of the training and of the validation set.
+    """
+
+    net: Network
+    params: Params
+    state: TrainingState
+    history: History
+    backend: Backend
+    stopped: str = "epochs"
+    sample: Sample | None = None
+
+    def forward(self, X: Any) -> npt.NDArray[Any]:
+        """Return A_L (n_L, m), for a stack (K, n_L, m), as a NumPy array, for X (n_0, m) of any kind `fit` takes."""
+        return self.backend.to_numpy(self.net.forward(self.params, to_backend(self.backend, "X", X)))
+
+    @property
+    def networks(self) -> int | None:
+        """K, the number of networks of a stack, or None for one network."""
+        W = self.params[0].W
+        return int(W.shape[0]) if W.ndim == 3 else None
+
+    def mean_and_deviation(self, X: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the mean and the standard deviation over the stack of the outputs A_L, each (n_L, m).
+
+        Networks that diverged (outputs that are not finite) are left out.
+        """
+        self._require_stack("mean_and_deviation")
+        A = self.forward(X)
+        A = A[np.isfinite(A).all(axis=(1, 2))]
+        return A.mean(axis=0), A.std(axis=0)
+
+    @property
+    def final_costs(self) -> npt.NDArray[np.float64]:
+        """The cost by which the networks of a stack are compared, (K,): of the validation set if there is one.
+
+        With early stopping the best one, else the last. With `EarlyStopping(monitor="metric")` what it watches, the
+        negative of a metric that is better when greater.
+        """
+        self._require_stack("final_costs")
+        kept = self.state.given_back
+        if isinstance(kept, Best):
+            return np.asarray(kept.cost, dtype=np.float64)
+        return np.asarray(self.history.get("validation_cost", self.history["cost"])[-1], dtype=np.float64)
+
+    @property
+    def best(self) -> FitResult:
+        """The network of the stack with the lowest of `final_costs`, as a result of its own."""
+        costs = self.final_costs
+        return self.member(int(np.argmin(np.where(np.isfinite(costs), costs, np.inf))))
+
+    def member(self, k: int) -> FitResult:
+        """Return network k of the stack, from 0, as a result of its own."""
+        self._require_stack("member")
+        K = self.networks
+        wanted = f"an integer from 0 to {(K or 0) - 1}"
+        k = check_integer(k, "k", 0, wanted)
+        if k >= (K or 0):
+            raise ValueError(f"k must be {wanted}, got {k}")
+        params = tuple(Layer(W[k, ...], b[k, ...]) for W, b in self.params)
+        history = {
+            key: [v[k] if isinstance(v, list) else v for v in values]  # what is one number is the same for all
+            for key, values in self.history.items()
+        }
+        state = self.state
+        seed = state.seed[k] if isinstance(state.seed, tuple) else state.seed
+        best = None
+        if state.best is not None:
+            own, seen = (map_tree(lambda a: a[k, ...], tree) for tree in (state.best.params, state.best.statistics))
+            best = Best(state.best.cost[k], state.best.epoch[k], own, seen, state.best.improved[k])
+        params_, slots, statistics = (
+            map_tree(lambda a: a[k, ...], t) for t in (state.params, state.slots, state.statistics)
+        )
+        state = state._replace(params=params_, slots=slots, statistics=statistics, seed=seed, best=best)
+        return replace(self, params=params, history=history, state=state)
+
+    def _require_stack(self, name: str) -> None:
+        if self.networks is None:
+            raise ValueError(f"{name} is for a stack of networks; this is one network")

@@ -1,0 +1,224 @@
+"""Learning-rate schedules: the step size α of every step, computed on the host in float64.
+
+A schedule is a frozen value with one function: `rates(initial, first, count, per_epoch, total)` gives the rates of the
+steps first … first + count - 1 (from 0), of `per_epoch` steps an epoch and `total` steps in all. An epoch's rates
+travel to the device in one small array, so a changing rate compiles nothing anew, and a run that is resumed finds its
+place by the number of the step.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vecprop.utils.arguments import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_positive_integer,
+    check_real,
+)
+
+MONITORS = ("cost", "training_cost", "metric")
+
+Rates = npt.NDArray[np.float64]
+
+
+class Schedule(Protocol):
+    """What an optimizer's `schedule` is."""
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
+        """Return the rates (count,) of the steps from `first` on."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate at every step.
+
+    >>> Constant().rates(0.5, 0, 3, 10, 100).tolist()
+    [0.5, 0.5, 0.5]
+    """
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return `initial`, count times."""
+        return np.full(count, initial)
+
+
+CONSTANT = Constant()
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """α = α₀ · factor^⌊epoch / every⌋: the rate falls at once, every so many epochs.
+
+    As `torch.optim.lr_scheduler.StepLR`.
+
+    >>> StepDecay(every=2, factor=0.5).rates(1.0, 0, 6, 1, 6).tolist()
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    every: int = 10
+    factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_positive_integer(self.every, "every")
+        check_real(self.factor, "factor", "in (0, 1]", lambda x: 0 < x <= 1)
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return the rates by the epoch of each step."""
+        return initial * self.factor ** (_epochs(first, count, per_epoch) // self.every)
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """α = α₀ · factor^epoch (E31's slow fall). As `torch.optim.lr_scheduler.ExponentialLR`.
+
+    >>> ExponentialDecay(factor=0.5).rates(1.0, 0, 4, 2, 4).tolist()
+    [1.0, 1.0, 0.5, 0.5]
+    """
+
+    factor: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_real(self.factor, "factor", "in (0, 1]", lambda x: 0 < x <= 1)
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return the rates by the epoch of each step."""
+        return initial * self.factor ** _epochs(first, count, per_epoch)
+
+
+@dataclass(frozen=True)
+class InverseScaling:
+    """α = α₀ / (1 + epoch)^power, the usual learning-rate decay with decay rate 1 for power 1.
+
+    scikit-learn's "invscaling" counts examples instead of epochs.
+
+    >>> InverseScaling(power=1.0).rates(1.0, 0, 4, 1, 4).round(3).tolist()
+    [1.0, 0.5, 0.333, 0.25]
+    """
+
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_number(self.power, "power", zero=False)
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return the rates by the epoch of each step."""
+        return initial / (1.0 + _epochs(first, count, per_epoch)) ** self.power
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A linear warm-up over `warmup` steps, then half a cosine down to `final`·α₀ at the end of the run.
+
+    α_t = α₀ (t + 1) / warmup for t < warmup, then α₀ (final + (1 - final) · ½ (1 + cos(π s))) with
+    s = (t - warmup) / (total - warmup).
+    Source: Loshchilov and Hutter, 2017.
+
+    >>> Cosine(warmup=2).rates(1.0, 0, 6, 6, 6).round(3).tolist()
+    [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+    """
+
+    warmup: int = 0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_integer(self.warmup, "warmup", 0)
+        check_real(self.final, "final", "in [0, 1]", lambda x: 0 <= x <= 1)
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return the rates by the number of each step."""
+        step = np.arange(first, first + count, dtype=np.float64)
+        share = np.clip((step - self.warmup) / max(total - self.warmup, 1), 0.0, 1.0)
+        fall = self.final + (1.0 - self.final) * 0.5 * (1.0 + np.cos(math.pi * share))
+        return initial * np.where(step < self.warmup, (step + 1.0) / max(self.warmup, 1), fall)
+
+
+def _epochs(first: int, count: int, per_epoch: int) -> Rates:
+    return np.floor_divide(np.arange(first, first + count, dtype=np.float64), per_epoch)
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau:
+    """The rate falls by `factor` whenever what is watched has not improved for `patience` epochs.
+
+    That is the cost of the validation set if there is one, else the training cost, or the metric. An improvement is
+    one by more than `min_delta`. This schedule depends on what happened, so its state (`PlateauState`) is a part of the
+    training state. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
+
+    Parameters
+    ----------
+    factor : float, default 0.5
+        In (0, 1).
+    patience : int, default 10
+        Epochs without improvement that are let pass; the rate falls after the next one.
+    min_delta : float, default 1e-4
+    least : float, default 0.0
+        The rate falls no further than this.
+    monitor, cumulative
+        As for `EarlyStopping`.
+    stop_at : float, default 0.0
+        When the rate would fall and is this small already, training ends.
+
+    Examples
+    --------
+    >>> schedule, state = ReduceOnPlateau(factor=0.5, patience=1, min_delta=0.0), PlateauState()
+    >>> for cost in (3.0, 2.0, 2.0, 2.0, 2.0):
+    ...     state = schedule.observe(state, cost)
+    ...     print(state.scale, end=" ")
+    1.0 1.0 1.0 0.5 0.5
+    """
+
+    factor: float = 0.5
+    patience: int = 10
+    min_delta: float = 1e-4
+    least: float = 0.0
+    monitor: str = "cost"
+    cumulative: bool = True
+    stop_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_real(self.factor, "factor", "in (0, 1)", lambda x: 0 < x < 1)
+        check_integer(self.patience, "patience", 0)
+        for name in ("min_delta", "least", "stop_at"):
+            check_number(getattr(self, name), name)
+        check_monitor(self.monitor)
+        check_flag(self.cumulative, "cumulative")
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return `initial`, count times: what has been observed scales it."""
+        return np.full(count, initial)
+
+    def observe(self, state: "PlateauState", cost: float) -> "PlateauState":
+        """Return the state after an epoch with this cost, or this negative of a metric."""
+        if cost < state.best - self.min_delta:
+            return PlateauState(state.scale, cost, 0)
+        best = cost if not self.cumulative and cost < state.best else state.best
+        if state.waited < self.patience:
+            return PlateauState(state.scale, best, state.waited + 1)
+        return PlateauState(state.scale * self.factor, best, 0)
+
+
+class PlateauState(NamedTuple):
+    """What `ReduceOnPlateau` has seen: the factor reached, the best cost, the epochs since."""
+
+    scale: float = 1.0
+    best: float = math.inf
+    waited: int = 0
+
+
+def check_monitor(monitor: object) -> None:
+    """Raise ValueError unless a rule can watch this: "cost", "training_cost" or "metric"."""
+    check_choice(monitor, "monitor", MONITORS)
+
+
+def check_schedule(schedule: object) -> Schedule:
+    """Return the schedule, Constant() for None, or raise TypeError if it is none."""
+    if schedule is None:
+        return CONSTANT
+    if isinstance(schedule, type) or not hasattr(schedule, "rates"):
+        raise TypeError(f"schedule must be a schedule such as Cosine() or StepDecay(), got {schedule!r}")
+    return schedule

@@ -1,0 +1,82 @@
+"""The orders in which epochs visit the examples (E30), drawn on the host while a device may be at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecprop.backend.blas import BLAS, usable_cores
+from vecprop.backend.namespaces import Array
+from vecprop.training.epochs import Run
+from vecprop.utils.random_streams import shuffle
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# Numbers of all orders together from which on they are drawn on several threads, which NumPy lets work side by side.
+_WORTH_THREADS = 1 << 21
+_BLAS = BLAS()
+
+
+class Orders:
+    """The order of the examples in an epoch, (m,), or (K, m) for K seeds, or of several; None for a full batch."""
+
+    def __init__(self, run: Run, seed: int | tuple[int, ...], shuffled: bool) -> None:
+        self._run, self._seed, self._shuffled = run, seed, shuffled
+        self._ready: tuple[int, int, Array | None] = (-1, 0, None)
+
+    def of(self, epoch: int, count: int) -> Array | None:
+        """Return the order of an epoch, or with count > 1 those of so many epochs, one after the other."""
+        if self._ready[:2] != (epoch, count):
+            self.prepare(epoch, count)
+        return self._ready[2]
+
+    def prepare(self, epoch: int, count: int) -> None:
+        """Draw what will be asked for next."""
+        run = self._run
+        if run.batch_size >= run.m:
+            self._ready = epoch, count, None  # the order does not matter, and the data need not be copied
+            return
+        orders = [self.draw(e) for e in range(epoch, epoch + count)]
+        order = orders[0] if count == 1 else np.stack(orders)
+        self._ready = epoch, count, run.backend.argument(run.backend.places(order), "int32")
+
+    def draw(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the order of an epoch as it is drawn, on the host."""
+        m = self._run.m
+        if not self._shuffled:
+            return np.arange(m)
+        return shuffles(self._seed, epoch, m) if isinstance(self._seed, tuple) else shuffle(self._seed, epoch, m)
+
+
+def shuffles(seeds: Sequence[int], epoch: int, m: int) -> npt.NDArray[np.int64]:
+    """Return the orders of K seeds in an epoch, (K, m), each of them `random_streams.shuffle`'s.
+
+    >>> from vecprop.utils.random_streams import shuffle
+    >>> shuffles((3, 4), 0, 5).tolist() == [shuffle(3, 0, 5).tolist(), shuffle(4, 0, 5).tolist()]
+    True
+    """
+    orders = np.empty((len(seeds), m), np.int64)
+    threads = min(_threads(), len(seeds)) if orders.size >= _WORTH_THREADS else 1
+
+    def draw(first: int) -> None:
+        for k in range(first, len(seeds), threads):
+            orders[k] = shuffle(seeds[k], epoch, m)
+
+    if threads > 1:
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(draw, range(threads)))
+            return orders
+        except RuntimeError:  # no thread can be started
+            threads = 1
+    draw(0)
+    return orders
+
+
+def _threads() -> int:
+    """Return the usable cores, but no more than the BLAS may use: who limits it wants the others for something else."""
+    return min(usable_cores(), _BLAS.threads())

@@ -1,0 +1,132 @@
+"""What training puts around an activation: batch normalization before it (E34), dropout after it (E33).
+
+A `Stage` takes the place of the activation in `propagation`, so that forward and backward propagation are the same
+functions with and without it. It belongs to one pass: forward leaves in it what backward needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from vecprop.backend.namespaces import Array, Namespace
+from vecprop.nn.activations import Activation
+from vecprop.nn.batch_norm import BatchNorm
+from vecprop.nn.losses import Loss
+
+
+class Stage(Activation):
+    """A = D/keep ∘ g(norm(Z)): an activation with a normalization before it and a mask after it, either optional."""
+
+    def __init__(self, g: Activation, norm: BatchNorm | None = None, mask: Array | None = None) -> None:
+        self.g, self.norm, self.mask = g, norm, mask
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return A (…, n, m)."""
+        self._U = Z if self.norm is None else self.norm.forward(xp, Z)
+        self._A = self.g.function(xp, self._U)
+        return self._A if self.mask is None else self._A * self.mask
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+        """Return dZ: the same mask, then g′, then back through the normalization."""
+        dA = dA if self.mask is None else dA * self.mask
+        dU = self.g.backward(xp, dA, self._U, self._A)
+        return dU if self.norm is None else self.norm.backward(xp, dU)
+
+
+class Fused(Activation):
+    """An elementwise activation whose g and whose step back are one kernel each (`Backend.fuse`)."""
+
+    def __init__(self, g: Activation, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self.g, self._fuse = g, fuse
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fused) and self.g == other.g
+
+    def __hash__(self) -> int:
+        return hash((Fused, self.g))
+
+    def function(self, xp: Namespace, Z: Array) -> Array:
+        """Return g(Z)."""
+        return self._fuse(_Bound(self.g, "function", xp))(Z)
+
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
+        """Return dA ∘ g′(Z)."""
+        return self._fuse(_Bound(self.g, "backward", xp))(dA, Z, A)
+
+
+class FusedLoss(Loss):
+    """A loss whose values and whose dZ are one kernel each, for an output of which each unit is by itself."""
+
+    def __init__(self, loss: Loss, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self.loss, self._fuse = loss, fuse
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FusedLoss) and self.loss == other.loss
+
+    def __hash__(self) -> int:
+        return hash((FusedLoss, self.loss))
+
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
+        """Return the loss of each output of each example."""
+        return self._fuse(_Bound(self.loss, "values", xp, (output,)))(Z, A, Y)
+
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
+        """Return ∂(loss)/∂Z_L."""
+        return self._fuse(_Bound(self.loss, "dZ", xp, (output,)))(Z, A, Y)
+
+
+class Deferred(Activation):
+    """An output that is left to the loss, which computes it with its values and dZ: A is Z."""
+
+    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
+        """Return Z."""
+        return Z
+
+
+class SoftmaxLoss(Loss):
+    """The cross-entropy of a softmax, its values and dZ from one kernel (`Backend.softmax_cross_entropy`).
+
+    It belongs to one pass: `values` leaves in it what `dZ` gives.
+    """
+
+    def __init__(self, kernel: Callable[[Array, Array, float], tuple[Array, Array]], smoothing: float) -> None:
+        self._kernel, self._smoothing = kernel, smoothing
+
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
+        """Return the loss of each example, already summed over its outputs, (…, 1, m)."""
+        L, self._dZ = self._kernel(Z, Y, self._smoothing)
+        return L
+
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002, N802
+        """Return dZ of the pass."""
+        return self._dZ
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A method of an activation or a loss with what is no array: two of them are equal if they compute the same."""
+
+    of: Activation | Loss
+    method: str
+    xp: Namespace
+    others: tuple[Activation, ...] = ()
+
+    def __call__(self, *arrays: Array) -> Array:
+        """Return what the method gives."""
+        return getattr(self.of, self.method)(self.xp, *self.others, *arrays)
+
+
+class Pass(NamedTuple):
+    """What `propagation` reads of a network, for one pass in training: stages in place of the hidden activations."""
+
+    activations: tuple[Activation, ...]
+    output: Activation
+    loss: Loss

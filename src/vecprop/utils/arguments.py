@@ -1,0 +1,194 @@
+"""Checks of plain arguments, numbers, names, paths: each returns the value or raises an error that names it."""
+
+import math
+import operator
+import os
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from vecprop.utils.errors import unknown_name
+
+Name = TypeVar("Name", bound=str)
+
+# More numbers than any memory holds, 8 TiB of float64: what asks for them is a mistake, and said to be one.
+MOST_NUMBERS = 2**40
+
+
+def check_integer(value: object, argument: str, least: int, wanted: str = "") -> int:
+    """Return the value as an int of at least `least`: TypeError if it is no integer, ValueError if it is smaller.
+
+    >>> check_integer(3, "arms", least=2)
+    3
+    """
+    message = f"{argument} must be {wanted or f'an integer of at least {least}'}, got {value!r}"
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(message)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(message) from None
+    if number < least:
+        raise ValueError(message)
+    return number
+
+
+def check_positive_integer(value: object, argument: str) -> int:
+    """Return the value as a positive int.
+
+    >>> check_positive_integer(0, "epochs")
+    Traceback (most recent call last):
+    ValueError: epochs must be a positive integer, got 0
+    """
+    return check_integer(value, argument, 1, "a positive integer")
+
+
+def check_real(value: object, argument: str, wanted: str, holds: Callable[[float], bool]) -> float:
+    """Return the value as a finite float for which `holds`: TypeError if it is no number, ValueError if it is another.
+
+    >>> check_real(1.5, "fraction", "in (0, 1)", lambda x: 0 < x < 1)
+    Traceback (most recent call last):
+    ValueError: fraction must be a finite number in (0, 1), got 1.5
+    """
+    message = f"{argument} must be a finite number {wanted}, got {value!r}"
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")  # of NumPy's arrays and numbers
+    if isinstance(value, bool | np.bool_ | str | complex) or kind not in "biufO":
+        raise TypeError(message)
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond the largest float
+        raise ValueError(message) from None
+    except (TypeError, ValueError):
+        raise TypeError(message) from None
+    if not math.isfinite(number) or not holds(number):
+        raise ValueError(message)
+    return number
+
+
+def check_number(value: object, argument: str, *, zero: bool = True) -> float:
+    """Return the value as a finite float ≥ 0 (> 0 unless `zero`).
+
+    >>> check_number(-1.0, "l2")
+    Traceback (most recent call last):
+    ValueError: l2 must be a finite number >= 0, got -1.0
+    """
+    if zero:
+        return check_real(value, argument, ">= 0", lambda x: x >= 0)
+    return check_real(value, argument, "> 0", lambda x: x > 0)
+
+
+def check_flag(value: object, argument: str) -> bool:
+    """Return the value if it is True or False, else raise TypeError.
+
+    >>> check_flag(1, "nesterov")
+    Traceback (most recent call last):
+    TypeError: nesterov must be True or False, got 1
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_size(numbers: int, argument: str, value: object) -> None:
+    """Raise ValueError if the argument asks for more numbers than any memory holds.
+
+    >>> check_size(10**18, "m", 10**18)
+    Traceback (most recent call last):
+    ValueError: m is too large: 1e+18 numbers do not fit into any memory, got 1000000000000000000
+    """
+    if numbers > MOST_NUMBERS:
+        count = f"{numbers:.3g}" if numbers < 10**300 else "more than 1e+300"
+        raise ValueError(f"{argument} is too large: {count} numbers do not fit into any memory, got {_shown(value)}")
+
+
+def check_choice(value: object, argument: str, known: Collection[Name]) -> Name:
+    """Return the value if it is one of the known names, else raise ValueError with the nearest of them.
+
+    >>> check_choice("kost", "monitor", ("cost", "metric"))
+    Traceback (most recent call last):
+    ValueError: monitor: unknown monitor 'kost': did you mean 'cost'? Known: cost, metric
+    """
+    for name in known:
+        if isinstance(value, str) and value == name:
+            return name
+    raise ValueError(f"{argument}: {unknown_name(argument, value, known)}")
+
+
+def check_text(value: object, argument: str) -> str:
+    """Return the value if it is text, else raise TypeError.
+
+    >>> check_text(3, "title")
+    Traceback (most recent call last):
+    TypeError: title must be text, got 3
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, got {value!r}")
+    return value
+
+
+def check_texts(values: object, argument: str, of: str = "names") -> tuple[str, ...]:
+    """Return a sequence of texts as a tuple, else raise TypeError.
+
+    >>> check_texts("ab", "drop", "names of columns")
+    Traceback (most recent call last):
+    TypeError: drop must be a sequence of names of columns, got 'ab'
+    """
+    several = isinstance(values, Sequence | set | frozenset) and not isinstance(values, str | bytes)
+    if not several or not all(isinstance(text, str) for text in values):  # type: ignore[attr-defined]
+        raise TypeError(f"{argument} must be a sequence of {of}, got {values!r}")
+    return tuple(values)  # type: ignore[arg-type]
+
+
+def is_sequence(value: object) -> bool:
+    """Tell whether a value holds several others in order: a list, a tuple, an array, …; neither text nor bytes.
+
+    >>> is_sequence([1]), is_sequence(np.zeros(2)), is_sequence(np.zeros(())), is_sequence("ab"), is_sequence(b"ab")
+    (True, True, False, False, False)
+    """
+    return hasattr(value, "__iter__") and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
+
+
+def check_path(value: object, argument: str = "path") -> str:
+    """Return a path as text, else raise TypeError.
+
+    >>> check_path(3)
+    Traceback (most recent call last):
+    TypeError: path must be text or a pathlib.Path, got 3
+    """
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        raise TypeError(f"{argument} must be text or a pathlib.Path, got {value!r}")
+    if "\0" in path:
+        raise ValueError(f"{argument} must have no zero character, got {value!r}")
+    return path
+
+
+def check_function(value: Any, argument: str, of: str) -> Any:
+    """Return the value if it can be called, else raise TypeError.
+
+    >>> check_function(3, "function", "x")
+    Traceback (most recent call last):
+    TypeError: function must be a function of x, got 3
+    """
+    if not callable(value):
+        raise TypeError(f"{argument} must be a function of {of}, got {value!r}")
+    return value
+
+
+def check_instance(value: Any, kind: Any, argument: str, wanted: str) -> Any:
+    """Return the value if it is of a type, or of one of them, else raise TypeError.
+
+    >>> check_instance(3, str, "table", "a Table; tabular.table_of makes one")
+    Traceback (most recent call last):
+    TypeError: table must be a Table; tabular.table_of makes one, got int
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
+    return value
+
+
+def _shown(value: object) -> str:
+    """Return a value as text, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:56]} ..."

@@ -1,0 +1,84 @@
+"""Random numbers: one counter-based generator on the host, keyed by the seed and by what the numbers are for.
+
+Nothing is drawn on a device, so one seed means one run on every backend; and since the generator is keyed, not
+carried along, the shuffle of any epoch can be drawn without drawing those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.utils.arguments import check_integer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# One stream per purpose, so that drawing more for one never shifts the numbers of another.
+INITIAL_WEIGHTS = 1
+SHUFFLES = 2
+CHECKED_ENTRIES = 3
+DROPOUT = 4
+VALIDATION = 5
+EXPLANATION = 6
+BLOCKS = 7
+
+_MOST_SEEDS = 2**24
+
+
+def check_seed(seed: object, argument: str = "seed") -> int:
+    """Return the seed as an int, or raise: TypeError if it is no integer, ValueError outside 0 … 2⁶⁴ - 1.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    ValueError: seed must be an integer from 0 to 2**64 - 1, got -1
+    """
+    wanted = "an integer from 0 to 2**64 - 1"
+    value = check_integer(seed, argument, 0, wanted)
+    if value >= 2**64:
+        raise ValueError(f"{argument} must be {wanted}, got {seed!r}")
+    return value
+
+
+def is_seed_sequence(seed: object) -> bool:
+    """Tell whether a seed argument is a list, tuple, range or rank-1 array of seeds: one network per seed."""
+    return (isinstance(seed, Sequence) and not isinstance(seed, str)) or getattr(seed, "ndim", 0) == 1
+
+
+def check_seeds(seed: Any) -> int | tuple[int, ...]:
+    """Return a seed, or for a sequence of K seeds a tuple of them.
+
+    >>> check_seeds(range(3))
+    (0, 1, 2)
+    """
+    if not is_seed_sequence(seed):
+        return check_seed(seed)
+    if isinstance(seed, range) and seed and max(seed[0], seed[-1]) - min(seed[0], seed[-1]) >= _MOST_SEEDS:
+        raise ValueError(f"seed must hold at most {_MOST_SEEDS} seeds, one for each network, got {seed!r}")
+    seeds = tuple(check_seed(s, f"seed[{k}]") for k, s in enumerate(seed))
+    if not seeds:
+        raise ValueError("seed must hold at least one seed, got an empty sequence")
+    return seeds
+
+
+def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.random.Generator:
+    """Return the generator of (seed, purpose, epoch, part of the epoch).
+
+    Philox-4x64, key (seed, purpose), counter starting at epoch·2¹⁹² + part·2¹²⁸.
+
+    >>> generator(0, SHUFFLES, 3).random() == generator(0, SHUFFLES, 3).random() != generator(0, SHUFFLES, 4).random()
+    True
+    """
+    key = np.array([check_seed(seed), purpose], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, part, epoch], dtype=np.uint64)))
+
+
+def shuffle(seed: int, epoch: int, m: int, part: int = 0) -> npt.NDArray[np.int64]:
+    """Return the order in which epoch `epoch` (from 0) visits the m examples (E30), or those of a part of it.
+
+    >>> sorted(shuffle(0, 0, 4).tolist())
+    [0, 1, 2, 3]
+    """
+    return generator(seed, SHUFFLES, epoch, part).permutation(m)

@@ -1,0 +1,190 @@
+"""The format of model files: safetensors, with a JSON header and a checksum in its metadata.
+
+A file is data and nothing else: it is read without executing anything. Every bit of it counts: what was truncated or
+altered is refused, by one type of error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecprop.utils.errors import ModelFileError, one_line
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Tensors = dict[str, "npt.NDArray[Any]"]
+
+FORMAT = 1
+# One entry, since safetensors keeps entries in no order: the format, the checksum and the header, with colons between.
+_ENTRY = "vecprop"
+_DTYPES = ("float32", "float64")
+_LONGEST_HEADER = 100_000_000  # safetensors reads none that is longer
+_DEEPEST = 100  # levels of lists and objects in a header
+
+
+def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
+    """Return the bytes of a file; equal contents give equal bytes.
+
+    >>> header, tensors = decode(encode({"kind": "test"}, {"W1": np.ones((1, 2))}))
+    >>> header, tensors["W1"].tolist()
+    ({'kind': 'test'}, [[1.0, 1.0]])
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
+    text = json.dumps(header, allow_nan=False, sort_keys=True)
+    _check_values(json.loads(text))
+    if len(text) > _LONGEST_HEADER // 2:  # it stands in another text, where its quotes are escaped
+        raise ValueError(
+            f"the model has {len(text)} bytes beside its tensors, most likely history: too many for a file"
+        )
+    entry = f"{FORMAT}:{_checksum(str(FORMAT), text, arrays)}:{text}"
+    return _safetensors().save(arrays, metadata={_ENTRY: entry})  # type: ignore[no-any-return]
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a model file; of what cannot be one no more than the beginning is read.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read: a directory, a device, a pipe; none of them is waited for.
+    ModelFileError
+        If the header would be longer than the file.
+    """
+    name = os.fspath(path)
+    _check_regular(os.stat(path).st_mode, name)
+    with open(path, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        status = os.fstat(file.fileno())
+        _check_regular(status.st_mode, name)  # it may be another by now
+        _header_length(file.read(8), status.st_size, f"the file {name!r}")
+        file.seek(0)
+        return file.read(status.st_size)
+
+
+def kind(path: str | os.PathLike[str]) -> str | None:
+    """Return what kind of file of ours there is, by its header alone; None for any other, and where there is none."""
+    source = f"the file {os.fspath(path)!r}"
+    try:
+        status = os.stat(path)
+        _check_regular(status.st_mode, os.fspath(path))
+        with open(path, "rb") as file:
+            beginning = file.read(8)
+            data = beginning + file.read(_header_length(beginning, status.st_size, source))
+        found = _object(_entry(data, source).split(":", 2)[-1], source).get("kind")
+    except (OSError, ModelFileError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _check_regular(mode: int, name: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"cannot read {name!r}: it is a directory")
+    if not stat.S_ISREG(mode):
+        raise OSError(f"cannot read {name!r}: it is a device or a pipe; copy what comes out of it into a file")
+
+
+def decode(data: bytes, source: str = "the file") -> tuple[dict[str, Any], Tensors]:
+    """Return the header and the tensors, or raise ModelFileError that says what is wrong with the file."""
+    version, _, rest = _entry(data, source).partition(":")
+    if not version.isascii() or not version.isdigit() or len(version) > 9:
+        raise ModelFileError(f"{source} is a safetensors file, but no model that vecprop saved")
+    if int(version) > FORMAT:
+        raise ModelFileError(
+            f"{source} has format {int(version)}, and this version of vecprop reads formats up to {FORMAT}: upgrade it"
+        )
+    checksum, _, text = rest.partition(":")
+    try:
+        tensors: Tensors = _safetensors().load(data)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever the library raises for what is no safetensors file
+        raise ModelFileError(f"{source} is damaged: {one_line(error)}") from error
+    if any(array.dtype.name not in _DTYPES for array in tensors.values()):
+        raise ModelFileError(f"{source} is damaged: it has tensors that are neither float32 nor float64")
+    if checksum != _checksum(version, text, tensors):
+        raise ModelFileError(f"{source} is damaged or was altered: its checksum is not that of its contents")
+    return _object(text, source), tensors
+
+
+def _checksum(version: str, text: str, tensors: Tensors) -> str:
+    """Return the SHA-256 of everything in a file that means something."""
+    digest = hashlib.sha256(f"{version}\0{text}".encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(f"\0{name}\0{array.dtype.name}\0{array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _entry(data: bytes, source: str) -> str:
+    """Return our entry of a safetensors file's metadata: 8 bytes with the length of a JSON object, then that object."""
+    length = _header_length(data[:8], len(data), source)
+    try:
+        text = data[8 : 8 + length].decode()
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{source} is no model file, or is damaged: {one_line(error)}") from error
+    metadata = _object(text, source).get("__metadata__")
+    entry = metadata.get(_ENTRY, "") if isinstance(metadata, dict) else ""
+    return entry if isinstance(entry, str) else ""
+
+
+def _header_length(beginning: bytes, size: int, source: str) -> int:
+    """Return the length of the header of a file of so many bytes, from its first 8."""
+    length = int.from_bytes(beginning, "little")
+    if len(beginning) < 8 or length > min(size - 8, _LONGEST_HEADER):
+        raise ModelFileError(f"{source} is no model file, or was truncated")
+    return length
+
+
+def _object(text: str, source: str) -> dict[str, Any]:
+    """Return a JSON object of which no key stands twice."""
+    try:
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse)
+        _check_values(value)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{source} is no model file, or is damaged: {one_line(error)}") from error
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{source} is no model file: its header is no JSON object")
+    return value
+
+
+def _check_values(value: Any, depth: int = 0) -> None:
+    """Raise ValueError for what JSON can write and no file has: texts that are no Unicode, infinity, deep nesting."""
+    if depth > _DEEPEST:
+        raise ValueError(f"more than {_DEEPEST} levels of lists and objects in its header")
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number in its header that is too large")
+    elif isinstance(value, list):
+        for entry in value:
+            _check_values(entry, depth + 1)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            key.encode()
+            _check_values(entry, depth + 1)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in its header")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} in its header")
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(f"model files need safetensors ({error}). Install it: pip install safetensors") from error
+    return safetensors.numpy
