@@ -1,0 +1,1 @@
+"""What the device allows: bounds, what libraries reach of it, memory."""

@@ -1,0 +1,1 @@
+"""How the cost grows: with the examples, the units and the networks, and with the processes."""

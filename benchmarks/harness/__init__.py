@@ -1,0 +1,1 @@
+"""What every measurement shares: workloads, rounds, the record and its tables and pictures."""

@@ -1,0 +1,164 @@
+"""The parts of a run: one for each question."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from benchmarks.contestants import NOT_BY_DEFAULT, contestants
+from benchmarks.contestants.base import UnavailableError
+from benchmarks.devices import ceilings
+from benchmarks.devices.memory import Memory, in_its_own_process
+from benchmarks.growth.sweeps import SWEEPS, TINY_SWEEPS, measure_growth
+from benchmarks.harness.environment import Neighbours, environment
+from benchmarks.harness.report import Record, rows_table
+from benchmarks.harness.rounds import TimeLimit, compare, release
+from benchmarks.harness.workloads import DEVICES, HEAVY, WORKLOADS, Accuracy, Ensemble, FullGradient, Training
+from vecprop.inspection.benchmark import NETWORKS, Workload, measure_cell
+from vecprop.inspection.benchmark_report import duration
+
+LADDER_SIZES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+TINY_LADDER_SIZES = (1, 100)
+# the operands of the products, and the numbers that are copied
+CEILINGS = {
+    "cpu": {"n": 2048, "count": 1 << 24},
+    "gpu": {"n": 8192, "count": 1 << 28},
+    "tiny": {"n": 128, "count": 1 << 16},
+}
+_MEMORY_SECONDS = {"cpu": 300.0, "gpu": 60.0}
+_MEMORY_ONLY_IF_ASKED = ("torch-fused", "torch-compile")  # they need what torch needs, and compile for minutes
+
+
+class Run:
+    """One run of the benchmark: what was asked for, what has been found."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments, self.limit = arguments, TimeLimit(arguments.limit)
+        out = arguments.out
+        self.record = Record.load(out) if out and arguments.add and out.exists() else Record()
+        self.record.environment, self.record.tiny = environment(arguments.backend), arguments.tiny
+        self.record.device = arguments.device
+
+    def save(self) -> None:
+        """Write what has been found so far."""
+        if self.arguments.out:
+            self.record.save(self.arguments.out)
+
+    def works(self, *kinds: type) -> list[Any]:
+        """Return the workloads of these kinds that were asked for, those of the device unless they were named."""
+        asked = [WORKLOADS[name] for name in self.arguments.only or ()] or DEVICES[self.arguments.device]
+        return [as_asked(work, self.arguments) for work in asked if type(work) in kinds]
+
+    def chosen(self, work: Any) -> dict[str, Callable[..., Any]]:
+        """Return who takes part in a workload."""
+        known = contestants(work, self.arguments.backend)
+        asked = self.arguments.contestant or set(known).difference(NOT_BY_DEFAULT[self.arguments.device])
+        return {name: kind for name, kind in known.items() if name in asked}
+
+    def compared(self, *kinds: type) -> None:
+        """Measure workloads, all contestants in turns."""
+        arguments, record = self.arguments, self.record
+        for work in self.works(*kinds):
+            needs = work.needs()
+            if needs is not None:
+                record.needs[work.name] = needs, work.precision
+            record.rows = [row for row in record.rows if row.workload != work.name]
+            neighbours, who = Neighbours(), self.chosen(work)
+            compare(work, who, arguments.rounds, arguments.seconds, self.limit, record.rows, self.save)
+            record.neighbours[work.name] = neighbours.cores()
+            say("\n" + rows_table(record, work.name))
+
+    def ceilings(self) -> None:
+        """Measure what the device reaches."""
+        self.record.ceilings = []
+        sizes = CEILINGS["tiny" if self.arguments.tiny else self.arguments.device]
+        for found in ceilings.measure([*self.arguments.backend, "torch"], **sizes, require=self.limit.require):
+            self.record.ceilings.append(found)
+            self.save()
+            say(f"{found.library} {found.what}: {found.reason or format(found.value, '.3g')}")
+
+    def growth(self) -> None:
+        """Measure the gradients against m, n and K."""
+        self.record.growth = []
+        sweeps = TINY_SWEEPS if self.arguments.tiny else SWEEPS
+        for found in measure_growth(self.arguments.backend, self.arguments.seconds / 20, sweeps):
+            self.record.growth.append(found)
+            self.save()
+            if self.limit.reached:
+                say("the rest of how the cost grows is left out: the time limit was reached")
+                break
+
+    def loop(self) -> None:
+        """Measure the loop over the examples and the vectorized pass on NumPy and every backend."""
+        self.record.ladder = []
+        for label, net in NETWORKS.items():
+            for m in TINY_LADDER_SIZES if self.arguments.tiny else LADDER_SIZES:
+                for backend in dict.fromkeys(["numpy", *self.arguments.backend]):
+                    self._rungs(f"{label} m {m} {backend}", partial(Workload, backend, net, "float32", m))
+                    release([f"vecprop-{backend}"])
+
+    def _rungs(self, label: str, make: Callable[[], Workload]) -> None:
+        try:
+            self.limit.require()
+            work = make()
+            for rung in ("per_example", "vectorized"):
+                row = measure_cell(work, "gradients", rung, 0.002 if self.arguments.tiny else 0.2)
+                self.record.ladder.append(row)
+                self.save()
+                say(f"{label} {rung}: {duration(row.seconds)}")
+        except Exception as error:  # noqa: BLE001 - what does not fit into memory is left out, whoever says so
+            say(f"{label} is left out: {error}")
+
+    def memory(self) -> None:
+        """Measure the memory of the heavy workloads, each contestant in a process of its own."""
+        arguments = self.arguments
+        options = [f"--device={arguments.device}", *(f"--backend={name}" for name in arguments.backend)]
+        options += ["--tiny"] if arguments.tiny else []
+        self.record.memory = []
+        for name in HEAVY[arguments.device]:
+            if arguments.only and name not in arguments.only:
+                continue
+            for peer in self.chosen(WORKLOADS[name]):
+                if peer in _MEMORY_ONLY_IF_ASKED and not arguments.contestant:
+                    continue
+                found: Memory | str
+                try:
+                    self.limit.require()
+                    found = in_its_own_process(peer, name, options, _MEMORY_SECONDS[arguments.device])
+                except UnavailableError as error:
+                    found = str(error)
+                before, peak = (None, None) if isinstance(found, str) else found
+                about = {"workload": name, "peer": peer, "before": before, "peak": peak}
+                self.record.memory.append({**about, "reason": found if isinstance(found, str) else ""})
+                self.save()
+                say(f"{name}  {peer}: {found}")
+
+
+def as_asked(work: Any, arguments: argparse.Namespace) -> Any:
+    """Return a workload, tiny if that was asked; on a GPU the data are there before the clock starts."""
+    return replace(work.tiny() if arguments.tiny else work, resident=arguments.device == "gpu")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+PARTS: dict[str, Callable[[Run], None]] = {
+    "ceilings": Run.ceilings,
+    "steps": lambda run: run.compared(Training),
+    "networks": lambda run: run.compared(Ensemble),
+    "gradient": lambda run: run.compared(FullGradient),
+    "accuracy": lambda run: run.compared(Accuracy),
+    "growth": Run.growth,
+    "loop": Run.loop,
+    "memory": Run.memory,
+}
+# what is not asked again on the other device is still there to be asked for; `vecprop bench` has the loop on the CPU
+BY_DEFAULT = {
+    "cpu": ("ceilings", "steps", "networks", "gradient", "accuracy", "growth", "memory"),
+    "gpu": ("ceilings", "steps", "networks", "gradient", "loop", "memory"),
+}
