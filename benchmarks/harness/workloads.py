@@ -1,0 +1,239 @@
+"""What is trained and differentiated, on which device, and what is wanted of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+import vecprop as vp
+from benchmarks.devices.bounds import Needs, pass_needs, step_needs
+
+
+class Examples(NamedTuple):
+    """The data of a workload in the two forms that libraries take, float32 and in memory of their own.
+
+    Attributes
+    ----------
+    rows : array (m, n0)
+        One example per row; vecprop is handed `rows.T`, a view.
+    targets : array (m,) of class numbers, or (m, nL) of float32
+        The class numbers for softmax, else the values.
+    columns : array (nL, m)
+        The targets as vecprop takes them, one-hot for softmax.
+    """
+
+    rows: np.ndarray
+    targets: np.ndarray
+    columns: np.ndarray
+
+    def first(self, m: int) -> Examples:
+        """Return the first m examples."""
+        return Examples(self.rows[:m], self.targets[:m], np.ascontiguousarray(self.columns[:, :m]))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Training with Adam, learning rate 1e-3; what is reported is the time of one step.
+
+    Of K `networks` at once, each from its own seed, it is the time in which each makes one; of a "gradient" that of
+    the cost and its gradients over all m examples. `precision` "fast" is TensorFloat-32. `resident` data are on the
+    device before the clock starts.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    hidden: str
+    output: str
+    m: int
+    batch_size: int
+    data: str = "normal"
+    part: Literal["steps", "networks", "gradient"] = "steps"
+    networks: int = 1
+    precision: str = "highest"
+    resident: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What is timed, in a word."""
+        return "pass" if self.part == "gradient" else "step"
+
+    @property
+    def steps(self) -> int:
+        """The number of steps in an epoch, a smaller last batch included."""
+        return -(-self.m // self.batch_size)
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether an epoch is one step, for which nobody shuffles."""
+        return self.batch_size >= self.m
+
+    def network(self) -> vp.Network:
+        """Return the network."""
+        return vp.Network(self.sizes, hidden=self.hidden, output=self.output)
+
+    def needs(self) -> Needs:
+        """Return what a pass, or a step of all networks, needs at least."""
+        if self.part == "gradient":
+            return pass_needs(self.sizes, self.m)
+        return step_needs(self.sizes, min(self.batch_size, self.m), not self.full_batch, self.networks)
+
+    def tiny(self) -> Workload:
+        """Return what any processor does in no time."""
+        if self.part == "gradient":
+            m = max(50, self.m // 50_000)
+            return replace(self, m=m, batch_size=m)
+        sizes, networks = tuple(min(n, 12) for n in self.sizes), min(5, self.networks)
+        return replace(self, sizes=sizes, m=96, batch_size=96 if self.full_batch else 32, networks=networks)
+
+    def draw(self) -> Examples:
+        """Return normal inputs and random but valid targets, or the data set named."""
+        if self.data != "normal":
+            X, Y = getattr(vp.datasets, self.data)(m=self.m)
+            return _of_classes(X, Y[0].astype(np.int64), self.sizes[-1])
+        rng, outputs = np.random.default_rng(0), self.sizes[-1]
+        rows = rng.standard_normal((self.m, self.sizes[0]), dtype=np.float32)
+        if self.output == "softmax":
+            return _of_classes(rows.T, rng.integers(0, outputs, self.m), outputs)
+        if self.output == "sigmoid":
+            targets = rng.integers(0, 2, (self.m, outputs)).astype(np.float32)
+        else:
+            targets = np.sin(rows[:, :outputs]) + 0.1 * rng.standard_normal((self.m, outputs), dtype=np.float32)
+        return Examples(rows, targets, np.ascontiguousarray(targets.T))
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Handwritten digits: seconds from nothing (no parameters, nothing compiled) to an accuracy on the test set."""
+
+    name: str = "digits to 97 %"
+    wanted: float = 0.97
+    most_epochs: int = 100
+    precision: str = "highest"
+    resident: bool = False
+    part = "accuracy"
+    unit = "run"
+    steps = networks = 1
+
+    def needs(self) -> None:
+        """Return nothing: how many epochs it takes is not known before."""
+
+    def tiny(self) -> Accuracy:
+        """Return the same with a test set that is easy to please."""
+        return replace(self, wanted=0.2)
+
+    def draw(self) -> tuple[Workload, Examples, Examples]:
+        """Return the training, its examples and those to be judged by."""
+        parts = vp.datasets.digits().split(0.2, seed=0)
+        train, test = (_of_classes(d.X, np.argmax(d.Y, axis=0), 10) for d in parts)
+        return Workload(self.name, (64, 128, 10), "relu", "softmax", len(train.rows), 32), train, test
+
+
+def _of_classes(X: np.ndarray, labels: np.ndarray, classes: int) -> Examples:
+    rows = np.ascontiguousarray(X.T, dtype=np.float32)
+    return Examples(rows, labels, np.ascontiguousarray(np.eye(classes, dtype=np.float32)[labels].T))
+
+
+def _gradient(name: str, sizes: tuple[int, ...], m: int) -> Workload:
+    return Workload(name, sizes, "tanh", "sigmoid", m, m, part="gradient")
+
+
+def _classifier(sizes: tuple[int, ...], batch: int, m: int, precision: str = "highest") -> Workload:
+    name = f"{'-'.join(map(str, sizes))} batch {batch}" + (" TF32" if precision == "fast" else "")
+    return Workload(name, sizes, "relu", "softmax", m, batch, precision=precision)
+
+
+_MNIST, _LARGE = (784, 128, 10), (1024, 4096, 1000)
+# On the GPU whole batches only: a smaller last one is one more program to compile for whoever compiles.
+DEVICES: dict[str, tuple[Any, ...]] = {
+    "cpu": (
+        Workload("784-128-10", _MNIST, "relu", "softmax", 20_480, 256),
+        Workload("784-1024-10", (784, 1024, 10), "relu", "softmax", 20_480, 1024),
+        Workload("30-100-2", (30, 100, 2), "relu", "softmax", 4_000, 200),
+        Workload("2-4-2", (2, 4, 2), "tanh", "softmax", 400, 400, "flower"),
+        Workload("4-500-1", (4, 500, 1), "relu", "identity", 1_000_000, 1024),
+        _gradient("gradient 64-256-1", (64, 256, 1), 200_000),
+        _gradient("gradient 16-64-1", (16, 64, 1), 400_000),
+        _gradient("gradient 2-4-1", (2, 4, 1), 1_000_000),
+        Workload("64 × 30-16-1", (30, 16, 1), "tanh", "sigmoid", 2_048, 32, part="networks", networks=64),
+        Accuracy(),
+    ),
+    "gpu": (
+        Workload("2-4-1 batch 128", (2, 4, 1), "tanh", "sigmoid", 12_800, 128),
+        _classifier(_MNIST, 128, 61_440),
+        _classifier(_MNIST, 1024, 61_440),
+        _classifier(_MNIST, 60_000, 60_000),
+        _classifier(_MNIST, 60_000, 60_000, "fast"),
+        _classifier(_LARGE, 8192, 32_768),
+        _classifier(_LARGE, 8192, 32_768, "fast"),
+        Workload("1000 × 2-16-1 batch 64", (2, 16, 1), "tanh", "sigmoid", 4096, 64, part="networks", networks=1000),
+        *(_gradient(f"gradient 2-4-1 m {m}", (2, 4, 1), m) for m in (100_000, 1_000_000, 10_000_000)),
+        *(_gradient(f"gradient 16-64-1 m {m}", (16, 64, 1), m) for m in (1_000_000, 10_000_000)),
+    ),
+}
+WORKLOADS: dict[str, Any] = {work.name: work for works in DEVICES.values() for work in works}
+# whose memory is measured
+HEAVY = {
+    "cpu": tuple(work.name for work in DEVICES["cpu"]),
+    "gpu": ("784-128-10 batch 60000", "1024-4096-1000 batch 8192", "gradient 16-64-1 m 10000000"),
+}
+
+
+class Target(NamedTuple):
+    """What is wanted of the quickest of `ours` at one workload.
+
+    Attributes
+    ----------
+    workload : str
+    ours : tuple of str
+    measure : str
+        How many "times" as fast as the quickest of `theirs` it has to be at least, the "seconds" that a step may take
+        at most, or the share of the "products" rate or of the "bandwidth" that is wanted at least.
+    wanted : float
+    theirs : tuple of str
+        For "times".
+    """
+
+    workload: str
+    ours: tuple[str, ...]
+    measure: Literal["seconds", "products", "bandwidth", "times"]
+    wanted: float
+    theirs: tuple[str, ...] = ()
+
+
+_NUMPY, _JAX, _CUPY = ("vecprop-numpy",), ("vecprop-jax",), ("vecprop-cupy",)
+_BEST, _OPTAX, _TORCH, _SKLEARN = _NUMPY + _JAX, ("optax-step", "optax-scan"), ("torch",), ("sklearn",)
+_GPU_SINGLE = [work.name for work in DEVICES["gpu"] if work.networks == 1]
+# (times as fast as, who, than whom)
+_AGAINST = {
+    "784-128-10": ((2.5, _NUMPY, _SKLEARN), (3.0, _JAX, _SKLEARN), (1.5, _BEST, _TORCH), (1.15, _BEST, _OPTAX)),
+    "30-100-2": ((3.0, _NUMPY, _SKLEARN), (6.0, _JAX, _SKLEARN), (8.0, _BEST, _TORCH), (1.6, _BEST, _OPTAX)),
+    "2-4-2": ((8.0, _NUMPY, _SKLEARN), (25.0, _JAX, _SKLEARN), (30.0, _BEST, _TORCH), (5.0, _BEST, _OPTAX)),
+    "784-1024-10": (
+        (1.0, _BEST, _TORCH),
+        (1.0, _BEST, _OPTAX),
+        (2.0, _BEST, _SKLEARN),
+        (0.85, _NUMPY, ("products-numpy",)),  # their share of the step
+    ),
+    "4-500-1": ((2.5, _BEST, _TORCH), (1.1, _BEST, _OPTAX), (3.5, _BEST, _SKLEARN)),
+    "gradient 64-256-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH), (3.5, _NUMPY, ("plain-numpy",))),
+    "gradient 16-64-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH)),
+    "gradient 2-4-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH)),
+    "64 × 30-16-1": ((8.0, _NUMPY, ("singles-numpy",)),),
+    "1000 × 2-16-1 batch 64": ((200.0, _CUPY, ("singles-cupy",)), (200.0, _JAX, ("singles-jax",))),
+    **{name: ((1.0, _CUPY, _TORCH), (1.0, _JAX, _TORCH)) for name in _GPU_SINGLE},
+}
+_SHARES = (
+    ("784-128-10 batch 60000", "products", 0.6),
+    ("784-128-10 batch 60000 TF32", "bandwidth", 0.6),
+    ("1024-4096-1000 batch 8192", "products", 0.8),
+    ("1024-4096-1000 batch 8192 TF32", "products", 0.6),
+)
+TARGETS = (
+    *(Target(name, ours, "times", w, theirs) for name, wanted in _AGAINST.items() for w, ours, theirs in wanted),
+    *(Target(name, ours, "times", 1.0, ("torch-compile",)) for name in _GPU_SINGLE[:2] for ours in (_CUPY, _JAX)),
+    *(Target(name, ours, measure, w) for name, measure, w in _SHARES for ours in (_CUPY, _JAX)),
+    Target("784-128-10 batch 128", _JAX, "seconds", 25e-6),
+    Target("784-128-10 batch 128", _CUPY, "seconds", 120e-6),
+)
