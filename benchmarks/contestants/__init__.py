@@ -1,4 +1,4 @@
-"""Who takes part: vecprop, scikit-learn, PyTorch, Keras, JAX with optax; one file for each, which imports it when used."""
+"""Who takes part: one file for each library, which imports it when it is used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmarks.contestants.torch import (
     TorchPass,
     TorchTrainer,
 )
-from benchmarks.harness.workloads import WORKLOADS, Accuracy, Ensemble, FullGradient
+from benchmarks.harness.workloads import WORKLOADS
 
 TRAINERS = {
     "sklearn": SklearnTrainer,
@@ -52,17 +52,15 @@ def on(backend: str, kind: type) -> type:
 
 def contestants(work: Any, backends: Sequence[str]) -> dict[str, Callable[..., Any]]:
     """Return who can take part in a workload, by name."""
-    if isinstance(work, Ensemble):
+    if work.part == "networks":
         return {f"{name}-{b}": on(b, kind) for b in backends for name, kind in STACKS.items()}
-    kind = ours.VecpropPass if isinstance(work, FullGradient) else ours.VecpropTrainer
-    own: dict[str, Any] = {f"vecprop-{b}": on(b, kind) for b in backends}
-    if isinstance(work, FullGradient):
-        return own | PASSES
-    if isinstance(work, Accuracy):
-        several_ways = ("torch-fused", "torch-compile", "torch-graph")
-        others = {name: kind for name, kind in TRAINERS.items() if name not in several_ways}
-        return {name: partial(TimeToAccuracy, kind) for name, kind in (own | others).items()}
-    return own | PRODUCTS | TRAINERS
+    if work.part == "gradient":
+        return {f"vecprop-{b}": on(b, ours.VecpropPass) for b in backends} | PASSES
+    own = {f"vecprop-{b}": on(b, ours.VecpropTrainer) for b in backends}
+    if work.part == "steps":
+        return own | PRODUCTS | TRAINERS
+    several_ways = ("torch-fused", "torch-compile", "torch-graph")
+    return {name: partial(TimeToAccuracy, k) for name, k in (own | TRAINERS).items() if name not in several_ways}
 
 
 def everybody(backends: Sequence[str] = ("numpy", "cupy", "jax")) -> list[str]:

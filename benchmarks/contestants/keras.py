@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 import numpy as np
 
-from peer_trainers import Pairs, Timed, Trainer, UnavailableError, import_or_unavailable
+from benchmarks.contestants.base import Contestant, Pairs, UnavailableError, import_or_unavailable
 
 
-class KerasTrainer(Trainer):
+class KerasTrainer(Contestant):
     """`Sequential`, `compile`, and `fit` on arrays for all the epochs at once, as its guides have it."""
 
+    checked = "full batch"
+
     def build(self) -> None:
-        """Make and compile the model."""
-        os.environ.setdefault("KERAS_BACKEND", "jax")  # read when Keras is imported, here for the first time
         self.keras = keras = import_or_unavailable("keras")
         if keras.backend.backend() != "jax":
             raise UnavailableError(f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=jax")
@@ -25,7 +22,7 @@ class KerasTrainer(Trainer):
         loss = {
             "softmax": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "sigmoid": keras.losses.BinaryCrossentropy(from_logits=True),
-            "identity": keras.losses.MeanSquaredError(),
+            "identity": lambda T, Z: 0.5 * keras.losses.mean_squared_error(T, Z),
         }[self.work.output]
         # its own ε is 1e-7; everybody else's is 1e-8
         self.model.compile(optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-8), loss=loss)
@@ -37,33 +34,20 @@ class KerasTrainer(Trainer):
             if variable.name != "learning_rate":
                 variable.assign(np.zeros(variable.shape, variable.dtype))
 
-    def fit(self, epochs: int) -> None:
-        """Train so many epochs in one call."""
-        self.model.fit(
-            self.data.rows,
-            self.data.targets,
-            batch_size=self.work.batch_size,
-            epochs=epochs,
-            shuffle=not self.work.full_batch,
-            verbose=0,
-        )
+    def epochs(self, count: int) -> None:
+        """Train in one call, which waits for its results."""
+        given = {"batch_size": self.work.batch_size, "shuffle": not self.work.full_batch, "verbose": 0}
+        self.model.fit(self.data.rows, self.data.targets, epochs=count, **given)
 
     def epoch(self, number: int) -> None:  # noqa: ARG002
-        """Train one epoch."""
-        self.fit(1)
+        self.epochs(1)
 
-    def train(self, epochs: int) -> Timed:
-        """Time so many epochs of one `fit`, which waits for its results."""
-        self.begin(self.start)
-        begin = time.perf_counter()
-        self.fit(epochs)
-        return Timed((time.perf_counter() - begin) / epochs)
+    def fresh(self, seed: int) -> None:
+        """Take the model as it is made, with its own initial weights."""
 
     def parameters(self) -> Pairs:
-        """Return the weights, transposed back."""
         weights = self.model.get_weights()
         return [(W.T, b[:, None]) for W, b in zip(weights[::2], weights[1::2], strict=True)]
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Return the logits."""
         return self.model.predict(rows, batch_size=len(rows), verbose=0)

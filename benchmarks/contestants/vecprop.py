@@ -1,4 +1,4 @@
-"""vecprop itself through its public functions, the bare matrix products of its step, and a stack against singles."""
+"""vecprop itself through its public functions, the bare matrix products of its step, and plain NumPy."""
 
 from __future__ import annotations
 
@@ -10,106 +10,161 @@ from typing import Any
 import numpy as np
 
 import vecprop as vp
-from peer_trainers import Pairs, Timed, Trainer, UnavailableError
+from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Timed, backend_or_unavailable
+from benchmarks.harness.workloads import Examples
+from vecprop.training.loop import most_epochs_a_call
 from vecprop.training.optimizers import Adam
 
-# With one step an epoch `fit` does up to so many epochs in one compiled call, and all of a call's epochs tell their
-# mean. A multiple of it makes all calls alike, so that only the first compiles.
-_EPOCHS_A_CALL = 128
 
-
-class VecpropTrainer(Trainer):
-    """One `vp.fit`; an epoch is the median of what the result's history says of all but those of the first call."""
+class VecpropTrainer(Contestant):
+    """One `vp.fit`, timed by the clock around it, its checks and what it moves included."""
 
     backend = "numpy"
     seed: Any = 0
 
     def build(self) -> None:
-        """Find the backend."""
-        try:
-            vp.get_backend(self.backend)
-        except vp.BackendError as error:
-            raise UnavailableError(str(error)) from error
-        self.net = self.work.network()
+        """Find the backend, and move the examples where they are to be there before the clock starts."""
+        self.target, self.net = backend_or_unavailable(self.backend), self.work.network()
         self.X, self.Y = self.data.rows.T, self.data.columns
+        if self.work.resident:
+            begin = time.perf_counter()
+            self.X, self.Y = (self.target.asarray(a, "float32") for a in (self.X, self.Y))
+            for array in (self.X, self.Y):
+                self.target.synchronize(array)
+            self.transfer = time.perf_counter() - begin
 
     def fit(self, epochs: int, **arguments: Any) -> vp.FitResult:
         """Train so many epochs."""
         given = {"optimizer": Adam(1e-3), "batch_size": self.work.batch_size, "seed": self.seed, "dtype": "float32"}
-        given |= {"epochs": epochs, "backend": self.backend, "progress": False}
+        given |= {"epochs": epochs, "backend": self.backend, "precision": self.work.precision, "progress": False}
         return vp.fit(self.net, self.X, self.Y, **given | arguments)
 
     def train(self, epochs: int) -> Timed:
-        """Time the epochs after the first, which compiles."""
-        calls = max(3, -(-epochs // _EPOCHS_A_CALL)) + 1
-        epochs = calls * _EPOCHS_A_CALL if self.work.full_batch else max(2, epochs) + 1
+        """Time whole compiled calls: the first, which compiles, tells its seconds, and is taken off the clock's."""
+        work = self.work.m * self.net.parameter_count * self.work.networks
+        each = most_epochs_a_call(self.target, self.work.steps, work)
+        steady = max(2, -(-epochs // each)) * each
         begin = time.perf_counter()
-        self.result = self.fit(epochs)
+        self.result = self.fit(steady + each)
         wall = time.perf_counter() - begin
         seconds = self.result.history["seconds"]
-        call = next((i for i, s in enumerate(seconds) if s != seconds[0]), 1)  # the epochs of the first call
-        steady = seconds[call:]
-        return Timed(statistics.median(steady), (wall - sum(seconds[:call])) / len(steady), sum(seconds[:call]))
+        first = sum(seconds[:each])
+        return Timed((wall - first) / steady, statistics.median(seconds[each:]), first)
 
     def train_exactly(self, epochs: int, start: Pairs) -> Pairs:
-        """Return the parameters after so many epochs from `start`, with seed 0."""
         self.result = self.fit(epochs, params=start)
         return self.parameters()
 
+    def epochs_until(self, wanted: float, most: int, test: Examples, seed: int) -> int | None:
+        """One `fit` that a callback ends."""
+        history = self.fit(
+            most,
+            seed=seed,
+            validation=(test.rows.T, test.columns),
+            metric="accuracy",
+            callbacks=lambda state, history: history["metric"][-1] >= wanted,  # noqa: ARG005
+        ).history
+        return len(history["cost"]) if history["metric"][-1] >= wanted else None
+
     def parameters(self) -> Pairs:
-        """Return the trained parameters."""
-        to_numpy = vp.get_backend(self.backend).to_numpy
-        return [(to_numpy(W), to_numpy(b)) for W, b in self.result.params]
-
-
-class VecpropJaxTrainer(VecpropTrainer):
-    """The same on JAX."""
-
-    backend = "jax"
+        return [(self.target.to_numpy(W), self.target.to_numpy(b)) for W, b in self.result.params]
 
 
 class StackTrainer(VecpropTrainer):
-    """K networks in one stack."""
+    """K networks in one stack, each from its seed and with its own order of the examples."""
 
     def build(self) -> None:
-        """Take K seeds."""
         super().build()
         self.seed = range(self.work.networks)
 
 
-class StackJaxTrainer(StackTrainer):
-    """The same on JAX."""
+class SharedStackTrainer(VecpropTrainer):
+    """K networks in one stack, from one seed with one order of the examples, each with its learning rate."""
 
-    backend = "jax"
+    def fit(self, epochs: int, **arguments: Any) -> vp.FitResult:
+        """Train with K learning rates, all 1e-3 so that the work is that of the others."""
+        return super().fit(epochs, **{"optimizer": Adam((1e-3,) * self.work.networks)} | arguments)
 
 
 class SinglesTrainer(VecpropTrainer):
-    """K networks one after the other, each with a `fit` of its own; their times are added up."""
+    """K networks one after the other, each with a `fit` of its own: some of them, multiplied up."""
 
-    trained: int | None = None  # how many of the K; all of them unless given
+    trained = 8
 
     def train(self, epochs: int) -> Timed:
-        """Time K fits."""
-        count = min(self.trained or self.work.networks, self.work.networks)
         times = []
-        for self.seed in range(count):
+        for self.seed in range(min(self.trained, self.work.networks)):
             times.append(super().train(epochs))
-        factor = self.work.networks / count
-        seconds, wall = (factor * sum(column) for column in list(zip(*times, strict=True))[:2])
-        return Timed(seconds, wall, times[0].first)
+        factor = self.work.networks / len(times)
+        seconds, history = (factor * sum(column) for column in list(zip(*times, strict=True))[:2])
+        return Timed(seconds, history, times[0].first)
+
+    def train_exactly(self, epochs: int, start: Pairs) -> Pairs:
+        """Return the parameters of the first three networks, as a stack."""
+        each = []
+        for self.seed in range(min(3, self.work.networks)):
+            each.append(super().train_exactly(epochs, [(W[self.seed], b[self.seed]) for W, b in start]))
+        return stacked(each)
 
 
-class SinglesJaxTrainer(SinglesTrainer):
-    """The same on JAX: 16 of them, multiplied up."""
+def stacked(each: list[Pairs]) -> Pairs:
+    """Return the parameters of several networks as a stack."""
+    return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
 
-    backend, trained = "jax", 16
+
+class VecpropPass(GradientPass):
+    """`Network.gradients`, with everything it chooses by itself."""
+
+    backend = "numpy"
+
+    def build(self) -> None:
+        self.target, self.net = backend_or_unavailable(self.backend), self.work.network()
+        move = self.target.asarray
+        self.params = tuple((move(W), move(b)) for W, b in self.start)
+        self.X, self.Y = move(np.ascontiguousarray(self.data.rows.T)), move(self.data.columns)
+
+    def epoch(self, number: int) -> None:  # noqa: ARG002
+        self.cost, self.last = self.net.gradients(self.params, self.X, self.Y)
+        for layer in self.last:
+            self.target.synchronize(layer.W)
+
+    def parameters(self) -> Pairs:
+        return [tuple(self.target.to_numpy(a) for a in layer) for layer in self.last]
 
 
-class ProductsTrainer(Trainer):
+class PlainNumpyPass(GradientPass):
+    """NumPy, line by line as the equations stand: what one writes down first. Two layers, tanh and sigmoid."""
+
+    def build(self) -> None:
+        self.X, self.Y = np.ascontiguousarray(self.data.rows.T), self.data.columns
+
+    def epoch(self, number: int) -> None:  # noqa: ARG002
+        (W1, b1), (W2, b2) = self.start
+        X, Y, m = self.X, self.Y, self.work.m
+        Z1 = W1 @ X + b1
+        A1 = np.tanh(Z1)
+        Z2 = W2 @ A1 + b2
+        A2 = 1 / (1 + np.exp(-Z2))
+        self.cost = -(1 / m) * np.sum(Y * np.log(A2) + (1 - Y) * np.log(1 - A2))
+        dZ2 = A2 - Y
+        dW2 = (1 / m) * (dZ2 @ A1.T)
+        db2 = (1 / m) * np.sum(dZ2, axis=1, keepdims=True)
+        dZ1 = (W2.T @ dZ2) * (1 - A1**2)
+        dW1 = (1 / m) * (dZ1 @ X.T)
+        db1 = (1 / m) * np.sum(dZ1, axis=1, keepdims=True)
+        self.gradients = [(dW1, db1), (dW2, db2)]
+
+    def parameters(self) -> Pairs:
+        return self.gradients
+
+
+class ProductsTrainer(Contestant):
     """The matrix products of a step and nothing else, written into memory that is there, on operands as in training.
 
     A batch of wide inputs is a view of rows, so that X is Fortran-ordered there; everything else is C-ordered.
     """
+
+    checked = ""
 
     def build(self) -> None:
         """Make the operands of a whole batch and of the smaller last one."""
@@ -118,24 +173,22 @@ class ProductsTrainer(Trainer):
 
     def operands(self, size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return (left, right, out) for every product of a step."""
-        rng, sizes = np.random.default_rng(0), self.work.sizes
+        sizes = self.work.sizes
 
         def draw(*shape: int) -> np.ndarray:
-            return rng.standard_normal(shape, dtype=np.float32)
+            return self.rng.standard_normal(shape, dtype=np.float32)
 
         A = [draw(size, sizes[0]).T if sizes[0] >= 8 else draw(sizes[0], size), *(draw(n, size) for n in sizes[1:])]
-        dZ = [None, *(draw(n, size) for n in sizes[1:])]
         pairs = []
         for l, (n_in, n) in enumerate(pairwise(sizes), start=1):
-            W = draw(n, n_in)
-            pairs += [(W, A[l - 1]), (dZ[l], A[l - 1].T)] + ([(W.T, dZ[l])] if l > 1 else [])
+            W, dZ = draw(n, n_in), draw(n, size)
+            pairs += [(W, A[l - 1]), (dZ, A[l - 1].T)] + ([(W.T, dZ)] if l > 1 else [])
         return [(a, b, np.empty((a.shape[0], b.shape[1]), np.float32)) for a, b in pairs]
 
     def begin(self, start: Pairs) -> None:
         """Nothing is remembered."""
 
     def epoch(self, number: int) -> None:  # noqa: ARG002
-        """Compute the products of every step of an epoch."""
         for steps, products in self.batches:
             for _ in range(steps):
                 for a, b, out in products:
@@ -146,29 +199,16 @@ class ProductsJaxTrainer(ProductsTrainer):
     """The same products in one compiled function a step."""
 
     def build(self) -> None:
-        """Put the operands on the device and compile."""
-        try:
-            backend = vp.get_backend("jax")
-        except vp.BackendError as error:
-            raise UnavailableError(str(error)) from error
+        self.target = backend_or_unavailable("jax")
         super().build()
-        self.backend = backend
-        self.products = backend.compile(_products)
-        self.batches = [
-            (steps, tuple((backend.asarray(a), backend.asarray(b)) for a, b, _ in products))
-            for steps, products in self.batches
-        ]
+        self.products = self.target.compile(lambda pairs: tuple(a @ b for a, b in pairs))
+        move = self.target.asarray
+        self.batches = [(steps, tuple((move(a), move(b)) for a, b, _ in each)) for steps, each in self.batches]
 
     def epoch(self, number: int) -> None:  # noqa: ARG002
-        """Compute the products of every step of an epoch."""
         for steps, pairs in self.batches:
             for _ in range(steps):
                 self.last = self.products(pairs)
 
     def finish(self) -> None:
-        """Wait for the last step's."""
-        self.backend.synchronize(self.last[-1])
-
-
-def _products(pairs: Any) -> Any:
-    return tuple(a @ b for a, b in pairs)
+        self.target.synchronize(self.last[-1])

@@ -1,129 +1,146 @@
-"""The most memory of the device that a training or a pass has in use, asked of the library's own allocator.
+"""The most memory that a training or a pass has in use, each measured in a process of its own.
 
-Allocators differ in what they keep beyond that; what is in use is what one needs. Each is measured in a process of its
-own (`gpu.py --memory-of`), since JAX's counter of the peak cannot be set back.
+On the GPU the library's own allocator is asked: allocators differ in what they keep beyond that, and JAX's counter of
+the peak cannot be set back. On the CPU it is the memory of the process.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+ROOT = Path(__file__).resolve().parents[2]
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-class DeviceMemory(NamedTuple):
+
+class Memory(NamedTuple):
     """Bytes in use when a contestant is ready, its examples on the device, and the most bytes in use afterwards.
 
-    None where the library does not tell, as on a CPU.
+    None where it cannot be told.
     """
 
     before: int | None
     peak: int | None
 
 
-class _Cupy:
-    """CuPy's pool, watched by a hook: it tells of each block that is taken and given back."""
+def _of_cupy(run: Callable[[], object]) -> Memory:
+    """Watch CuPy's pool by a hook: it tells of each block that is taken and given back."""
+    import cupy
 
-    def __init__(self) -> None:
-        import cupy
+    now = peak = before = int(cupy.get_default_memory_pool().used_bytes())
 
-        self.pool = cupy.get_default_memory_pool()
-        self.now = self.peak = int(self.pool.used_bytes())
-        watch = self
+    class Hook(cupy.cuda.MemoryHook):  # type: ignore[misc]
+        name = "peak"
 
-        class Hook(cupy.cuda.MemoryHook):  # type: ignore[misc]
-            name = "peak"
+        def malloc_postprocess(self, **about: Any) -> None:
+            nonlocal now, peak
+            now += about["mem_size"] if about["mem_ptr"] else 0
+            peak = max(peak, now)
 
-            def malloc_postprocess(self, **about: Any) -> None:
-                watch.now += about["mem_size"] if about["mem_ptr"] else 0
-                watch.peak = max(watch.peak, watch.now)
+        def free_postprocess(self, **about: Any) -> None:
+            nonlocal now
+            now -= about["mem_size"]
 
-            def free_postprocess(self, **about: Any) -> None:
-                watch.now -= about["mem_size"]
-
-        self.hook = Hook()
-
-    def watch(self, run: Callable[[], object]) -> DeviceMemory:
-        before = self.now = self.peak = int(self.pool.used_bytes())
-        with self.hook:
-            run()
-        return DeviceMemory(before, self.peak)
-
-
-class _Jax:
-    """The allocator of JAX's first device."""
-
-    def __init__(self) -> None:
-        import jax
-
-        self.device = jax.local_devices()[0]
-
-    def watch(self, run: Callable[[], object]) -> DeviceMemory:
-        before = self.device.memory_stats() or {}
+    with Hook():
         run()
-        after = self.device.memory_stats() or {}
-        return DeviceMemory(before.get("bytes_in_use"), after.get("peak_bytes_in_use"))
+    return Memory(before, peak)
 
 
-class _Torch:
-    """PyTorch's caching allocator."""
+def _of_jax(run: Callable[[], object]) -> Memory:
+    """Ask the allocator of JAX's first device."""
+    import jax
 
-    def __init__(self) -> None:
-        import torch
-
-        self.torch = torch
-
-    def watch(self, run: Callable[[], object]) -> DeviceMemory:
-        cuda = self.torch.cuda
-        if not cuda.is_available():
-            run()
-            return DeviceMemory(None, None)
-        cuda.synchronize()
-        cuda.reset_peak_memory_stats()
-        before = cuda.memory_allocated()
-        run()
-        cuda.synchronize()
-        return DeviceMemory(before, cuda.max_memory_allocated())
+    device = jax.local_devices()[0]
+    before = device.memory_stats() or {}
+    run()
+    after = device.memory_stats() or {}
+    return Memory(before.get("bytes_in_use"), after.get("peak_bytes_in_use"))
 
 
-class _Unknown:
-    """A library that computes in main memory."""
+def _of_torch(run: Callable[[], object]) -> Memory:
+    """Ask PyTorch's caching allocator."""
+    import torch
 
-    def watch(self, run: Callable[[], object]) -> DeviceMemory:
-        run()
-        return DeviceMemory(None, None)
+    if not torch.cuda.is_available():
+        return _of_nobody(run)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    torch.cuda.synchronize()
+    return Memory(before, torch.cuda.max_memory_allocated())
 
 
-_LIBRARIES: dict[str, Callable[[], Any]] = {"cupy": _Cupy, "jax": _Jax, "optax": _Jax, "torch": _Torch}
+def _of_nobody(run: Callable[[], object]) -> Memory:
+    run()  # in main memory
+    return Memory(None, None)
 
 
-def memory_of(peer: str, make: Callable[[], Any]) -> DeviceMemory:
+def of_process(run: Callable[[], object]) -> Memory:
+    """Ask the system. The peak so far is forgotten: drawing the data may have needed more than training."""
+    try:
+        _RESET.write_text("5", encoding="ascii")
+        before = _field("VmRSS")
+    except OSError:  # only Linux has it
+        before = _peak()
+    run()
+    return Memory(before, _peak())
+
+
+def _peak() -> int | None:
+    """Return the most bytes that were in use.
+
+    `ru_maxrss` would do, but on Linux a new process begins with the peak of the one that started it.
+    """
+    if _STATUS.exists():
+        return _field("VmHWM")
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _field(name: str) -> int | None:
+    found = re.search(rf"^{name}:\s*(\d+) kB", _STATUS.read_text(encoding="ascii"), flags=re.MULTILINE)
+    return None if found is None else int(found[1]) * 1024
+
+
+_ALLOCATORS = {"cupy": _of_cupy, "jax": _of_jax, "optax": _of_jax, "torch": _of_torch}
+
+
+def memory_of(peer: str, device: str, make: Callable[[], Any]) -> Memory:
     """Return the memory of a contestant's first calls.
 
     Parameters
     ----------
     peer : str
         Its name; it says whose allocator is asked.
+    device : {"cpu", "gpu"}
     make : function
-        Makes the contestant, with its examples on the device.
+        Makes the contestant, with its examples where they are wanted.
     """
-    library = next((known for name, known in _LIBRARIES.items() if name in peer.split("-")), _Unknown)
     contestant = make()  # which imports the library, in the way vecprop wants it
-    return library().watch(lambda: contestant.train(1))  # type: ignore[no-any-return]
+    ask = next((known for name, known in _ALLOCATORS.items() if name in peer.split("-")), _of_nobody)
+    return (of_process if device == "cpu" else ask)(lambda: contestant.train(1))
 
 
-def in_its_own_process(peer: str, workload: str, options: list[str], seconds: float = 60.0) -> DeviceMemory | str:
+def in_its_own_process(peer: str, workload: str, options: list[str], seconds: float = 60.0) -> Memory | str:
     """Return what `memory_of` finds in a process of its own, or why there is nothing."""
-    script = str(Path(__file__).with_name("gpu.py"))
-    command = [sys.executable, script, "--memory-of", peer, "--only", workload, *options]
+    command = [sys.executable, "-m", "benchmarks", "--memory-of", peer, "--only", workload, *options]
+    paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
+    given: dict[str, Any] = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": paths}, "timeout": seconds}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **given)
     except subprocess.TimeoutExpired:
         return f"it took more than {seconds:g} s"
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         return (done.stderr.strip().splitlines() or ["no answer"])[-1].rpartition("UnavailableError: ")[2][:200]
-    return DeviceMemory(*json.loads(lines[-1]))
+    return Memory(*json.loads(lines[-1]))

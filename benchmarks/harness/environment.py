@@ -1,14 +1,31 @@
-"""Whether other processes kept the machine busy meanwhile: two threads that share a core wait for one another."""
+"""What times depend on: versions, devices, threads, and whether other processes kept the machine busy meanwhile."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import vecprop as vp
+from vecprop.inspection.benchmark_report import describe_environment
+
+LIBRARIES = ("scikit-learn", "torch", "keras", "jaxlib", "optax", "scipy", "threadpoolctl")
+
+
+def environment(backends: Sequence[str]) -> dict[str, str]:
+    """Return versions, devices, processor, threads."""
+    about = describe_environment([vp.get_backend(name) for name in dict.fromkeys(["numpy", *backends])])
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            about[library] = version(library)
+    return about
 
 
 class Neighbours:
-    """From its making on, the cores that processes other than this one keep busy."""
+    """From its making on, the cores that processes other than this one keep busy: threads that share one wait."""
 
     def __init__(self) -> None:
         self.began, self.busy = time.perf_counter(), _busy_seconds()

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import gc
 import math
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 import vecprop as vp
-from gpu_contestants import SharedStackSteps, StackSteps, VecpropSteps, on, products_in
-from gpu_workloads import Pass, Stack
-from peer_gradients import VecpropPass
-from peer_report import Row
-from peer_trainers import Pairs, UnavailableError, draw_start
+from benchmarks.contestants import on
+from benchmarks.contestants.base import Pairs, TimeToAccuracy, UnavailableError, draw_start, products_in
+from benchmarks.contestants.vecprop import SharedStackTrainer, StackTrainer, VecpropPass, VecpropTrainer, stacked
 
 # How far a cost may be off, as a share of what the training has changed it by; TensorFloat-32 has 10 bits.
 _TRAINING_BOUND = {"highest": 0.01, "fast": 0.05}
 _GRADIENT_BOUND = 1e-3
 _JUDGED = 1024  # examples that the cost is computed of
+_FULL_BATCH = 256  # examples of the check of who shuffles as it likes
 
 
 class DifferentError(Exception):
@@ -31,31 +31,64 @@ class DifferentError(Exception):
 
 
 @dataclass
-class Cell(Row):
-    """A row of a GPU's benchmark.
+class Row:
+    """One contestant at one workload.
 
     Attributes
     ----------
+    workload, peer : str
+    steps : int
+        Steps in an epoch.
+    seconds : list of float
+        Of one step (pass, run) by the clock, one for each round; all rows of a workload have the same rounds.
+    history : list of float
+        The same as a library that keeps its own time has noted it: without checks, and without what lies between calls.
+    first : float or None
+        Seconds of the first call, compilation in it.
     difference : float or None
         How far its cost was off in the check, as a share of what training changes it by; of gradients the relative
-        error of the worst array.
+        error of the worst array. None where it could not be checked.
     transfer : float or None
         Seconds in which its examples came to the device.
+    reason : str
+        Why there are no times.
     """
 
+    workload: str
+    peer: str
+    steps: int = 1
+    seconds: list[float] = field(default_factory=list)
+    history: list[float] = field(default_factory=list)
+    first: float | None = None
     difference: float | None = None
     transfer: float | None = None
+    reason: str = ""
+
+    @property
+    def median(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.seconds)
+
+
+def ratio_of(theirs: Row, ours: Row) -> float:
+    """Return the median over the rounds of their time over ours: a slow minute slows both."""
+    return statistics.median(a / b for a, b in zip(theirs.seconds, ours.seconds, strict=True))
 
 
 class TimeLimit:
     """A number of seconds from its making on; None is no limit."""
 
     def __init__(self, seconds: float | None) -> None:
-        self.end = None if seconds is None else time.perf_counter() + seconds
+        self.end = math.inf if seconds is None else time.perf_counter() + seconds
+
+    @property
+    def reached(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return time.perf_counter() > self.end
 
     def require(self) -> None:
         """Raise UnavailableError where the time is over."""
-        if self.end is not None and time.perf_counter() > self.end:
+        if self.reached:
             raise UnavailableError("the time limit was reached")
 
 
@@ -65,77 +98,64 @@ def compare(
     rounds: int,
     seconds: float,
     limit: TimeLimit,
-    cells: list[Cell],
+    rows: list[Row],
     save: Callable[[], object] = lambda: None,
 ) -> None:
-    """Add a cell for each contestant to `cells`; all that are alike have their turn in every round.
+    """Add a row for each contestant to `rows`; in every round each has its turn, in an order that turns too.
 
     `seconds` is for each contestant, over all rounds; `save` is called after each measurement.
     """
     data, check = work.draw(), Reference(work)
-    new = {name: Cell(work.name, name, work.steps) for name in kinds}
-    cells += new.values()
+    new = {name: Row(work.name, name, work.steps) for name in kinds}
+    rows += new.values()
     ready = {}
-    for name, cell in new.items():
-        with _reason_instead(cell), products_in(work.precision):
+    for name, row in new.items():
+        with _reason_instead(row), products_in(work.precision):
             limit.require()
-            ready[name] = _prepared(kinds[name](work, data), cell, check, data, seconds / rounds)
+            ready[name] = _prepared(kinds[name](work, data), row, check, data, seconds / rounds)
         save()
-    _take_turns(ready, new, rounds, work, limit)
-    save()
+    gc.collect()
+    for number in range(rounds):
+        if number and limit.reached:
+            break  # all have the same number of rounds
+        order = [name for name in ready if not new[name].reason]
+        turn = number % max(1, len(order))
+        for name in order[turn:] + order[:turn]:
+            contestant, epochs = ready[name]
+            with _reason_instead(new[name]), products_in(work.precision):
+                timed = contestant.train(epochs)
+                new[name].seconds.append(timed.seconds / work.steps)
+                if timed.history is not None:
+                    new[name].history.append(timed.history / work.steps)
+        save()
     ready.clear()
     release(kinds)
 
 
-def _prepared(contestant: Any, cell: Cell, check: Reference, data: Any, seconds: float) -> tuple[Any, int]:
+def _prepared(contestant: Any, row: Row, check: Reference, data: Any, seconds: float) -> tuple[Any, int]:
     """Return a contestant that has compiled and has been checked, and how many epochs fill so many seconds."""
-    cell.transfer = getattr(contestant, "transfer", None)
-    cell.first = _first_call(contestant)
-    cell.difference = check.difference(contestant, data)
-    return contestant, _epochs_in(contestant, seconds)
-
-
-def _take_turns(ready: dict[str, Any], cells: dict[str, Cell], rounds: int, work: Any, limit: TimeLimit) -> None:
-    for number in range(rounds):
-        order = [name for name in ready if not cells[name].reason]
-        turn = number % max(1, len(order))
-        if number:
-            try:
-                limit.require()
-            except UnavailableError:
-                return  # all have the same number of rounds
-        for name in order[turn:] + order[:turn]:
-            contestant, epochs = ready[name]
-            with _reason_instead(cells[name]), products_in(work.precision):
-                timed = contestant.train(epochs)
-                cells[name].seconds.append(timed.seconds / work.steps)
-                if timed.wall is not None:
-                    cells[name].wall.append(timed.wall / work.steps)
-
-
-def _first_call(contestant: Any) -> float:
-    """Return the seconds of the first call, which compiles."""
+    if isinstance(contestant, TimeToAccuracy):
+        return contestant, 1  # each run is a first one
+    row.transfer = contestant.transfer
     begin = time.perf_counter()
     first = contestant.train(1).first
-    return time.perf_counter() - begin if first is None else first
-
-
-def _epochs_in(contestant: Any, seconds: float) -> int:
-    """Return how many epochs a contestant does in so many seconds."""
-    share = getattr(contestant, "trained", 1)  # of K networks one after the other, so many are really trained
-    estimate = contestant.train(1).seconds * (share / getattr(contestant.work, "networks", 1) if share > 1 else 1)
-    return max(1, min(50_000, math.floor(seconds / estimate)))
+    row.first = time.perf_counter() - begin if first is None else first
+    row.difference = check.difference(contestant, data)
+    # of K networks one after the other, some are really trained
+    share = min(1.0, getattr(contestant, "trained", math.inf) / contestant.work.networks)
+    return contestant, max(1, min(50_000, math.floor(seconds / (share * contestant.train(1).seconds))))
 
 
 @contextmanager
-def _reason_instead(cell: Cell) -> Iterator[None]:
+def _reason_instead(row: Row) -> Iterator[None]:
+    """Give a row a reason in place of its times where a library raises, so that the others still have theirs."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
-        cell.seconds, cell.wall, cell.first = [], [], None
+        row.seconds, row.history, row.first = [], [], None
         line = (str(error).strip().splitlines() or [""])[0][:200]
         known = isinstance(error, UnavailableError | DifferentError)
-        cell.reason = line if known else f"{type(error).__name__}: {line}"
+        row.reason = line if known else f"{type(error).__name__}: {line}"
 
 
 class Reference:
@@ -145,9 +165,11 @@ class Reference:
         self.work = work
         self._known: dict[type, Any] = {}
 
-    def difference(self, contestant: Any, data: Any) -> float:
-        """Return how far a contestant is off, or raise DifferentError."""
-        is_pass = isinstance(self.work, Pass)
+    def difference(self, contestant: Any, data: Any) -> float | None:
+        """Return how far a contestant is off, None for one that cannot be compared, or raise DifferentError."""
+        if not contestant.checked:
+            return None
+        is_pass = self.work.part == "gradient"
         found = self._of_pass(contestant, data) if is_pass else self._of_training(contestant, data)
         bound = _GRADIENT_BOUND if is_pass else _TRAINING_BOUND[self.work.precision]
         if not found <= bound:
@@ -157,7 +179,7 @@ class Reference:
 
     def _of_pass(self, contestant: Any, data: Any) -> float:
         if VecpropPass not in self._known:
-            ours = on("numpy", VecpropPass)(self.work, data)
+            ours = VecpropPass(self.work, data)
             ours.train(1)
             self._known[VecpropPass] = _arrays_of(ours)
         contestant.train(1)
@@ -167,46 +189,36 @@ class Reference:
         return max(float(np.linalg.norm(a - w) / max(np.linalg.norm(w), least)) for a, w in pairs)
 
     def _of_training(self, contestant: Any, data: Any) -> float:
-        kind = VecpropSteps
-        if isinstance(self.work, Stack):
-            kind = SharedStackSteps if isinstance(contestant, SharedStackSteps) else StackSteps
+        if contestant.checked == "full batch" and not self.work.full_batch:
+            m = min(self.work.m, _FULL_BATCH)
+            small, data = replace(self.work, m=m, batch_size=m), data.first(m)
+            return Reference(small)._of_training(type(contestant)(small, data), data)
+        kind: type = VecpropTrainer
+        if self.work.part == "networks":
+            kind = SharedStackTrainer if isinstance(contestant, SharedStackTrainer) else StackTrainer
         epochs = 3 if self.work.full_batch else 1
         start = draw_starts(self.work)
         if kind not in self._known:
             ours = on("numpy", kind)(self.work, data)
             self._known[kind] = self._cost(start, data), self._cost(ours.train_exactly(epochs, start), data)
         before, wanted = self._known[kind]
-        found = self._cost(trained(contestant, epochs, start), data)
+        found = self._cost(contestant.train_exactly(epochs, start), data)
         # of networks one after the other there are only the first few; among many one may have hardly changed
         return float(np.max(np.abs(found - wanted[: found.size])) / np.mean(np.abs(wanted - before)))
 
     def _cost(self, params: Pairs, data: Any) -> np.ndarray:
         """Return the cost of some examples, in float64, one for each network."""
-        some = slice(0, _JUDGED // 4 if isinstance(self.work, Stack) else _JUDGED)
+        some = slice(0, _JUDGED // 4 if self.work.part == "networks" else _JUDGED)
         layers = [tuple(np.asarray(a, dtype=np.float64) for a in layer) for layer in params]
         X, Y = (np.asarray(a[:, some], dtype=np.float64) for a in (data.rows.T, data.columns))
         return np.atleast_1d(self.work.network().cost(layers, X, Y))
 
 
-def trained(contestant: Any, epochs: int, start: Pairs) -> Pairs:
-    """Return a contestant's parameters after so many epochs from `start`, over the batches of seed 0."""
-    if hasattr(contestant, "train_exactly"):
-        return contestant.train_exactly(epochs, start)
-    contestant.order = lambda number: vp.utils.random_streams.shuffle(0, number, contestant.work.m)
-    contestant.begin(start)
-    for number in range(epochs):
-        contestant.epoch(number)
-    contestant.finish()
-    contestant.order = None  # from now on it shuffles as it likes
-    return contestant.parameters()
-
-
 def draw_starts(work: Any) -> Pairs:
     """Return parameters to start from; for K networks a stack of K."""
-    if not isinstance(work, Stack):
+    if work.part != "networks":
         return draw_start(work.sizes)
-    each = [draw_start(work.sizes, seed) for seed in range(work.networks)]
-    return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
+    return stacked([draw_start(work.sizes, seed) for seed in range(work.networks)])
 
 
 def _arrays_of(contestant: Any) -> list[np.ndarray]:
