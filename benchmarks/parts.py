@@ -12,11 +12,12 @@ from benchmarks.contestants import NOT_BY_DEFAULT, contestants
 from benchmarks.contestants.base import UnavailableError
 from benchmarks.devices import ceilings
 from benchmarks.devices.memory import Memory, in_its_own_process
-from benchmarks.growth.sweeps import SWEEPS, TINY_SWEEPS, measure_growth
+from benchmarks.growth import sweeps
 from benchmarks.harness.environment import Neighbours, environment
-from benchmarks.harness.report import Record, rows_table
+from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import TimeLimit, compare, release
-from benchmarks.harness.workloads import DEVICES, HEAVY, WORKLOADS, Accuracy, Ensemble, FullGradient, Training
+from benchmarks.harness.tables import rows_table
+from benchmarks.harness.workloads import DEVICES, HEAVY, WORKLOADS
 from vecprop.inspection.benchmark import NETWORKS, Workload, measure_cell
 from vecprop.inspection.benchmark_report import duration
 
@@ -47,10 +48,10 @@ class Run:
         if self.arguments.out:
             self.record.save(self.arguments.out)
 
-    def works(self, *kinds: type) -> list[Any]:
-        """Return the workloads of these kinds that were asked for, those of the device unless they were named."""
+    def works(self, part: str) -> list[Any]:
+        """Return the workloads of a part that were asked for, those of the device unless they were named."""
         asked = [WORKLOADS[name] for name in self.arguments.only or ()] or DEVICES[self.arguments.device]
-        return [as_asked(work, self.arguments) for work in asked if type(work) in kinds]
+        return [as_asked(work, self.arguments) for work in asked if work.part == part]
 
     def chosen(self, work: Any) -> dict[str, Callable[..., Any]]:
         """Return who takes part in a workload."""
@@ -58,10 +59,10 @@ class Run:
         asked = self.arguments.contestant or set(known).difference(NOT_BY_DEFAULT[self.arguments.device])
         return {name: kind for name, kind in known.items() if name in asked}
 
-    def compared(self, *kinds: type) -> None:
-        """Measure workloads, all contestants in turns."""
+    def compared(self, part: str) -> None:
+        """Measure the workloads of a part, all contestants in turns."""
         arguments, record = self.arguments, self.record
-        for work in self.works(*kinds):
+        for work in self.works(part):
             needs = work.needs()
             if needs is not None:
                 record.needs[work.name] = needs, work.precision
@@ -83,10 +84,11 @@ class Run:
     def growth(self) -> None:
         """Measure the gradients against m, n and K."""
         self.record.growth = []
-        sweeps = TINY_SWEEPS if self.arguments.tiny else SWEEPS
-        for found in measure_growth(self.arguments.backend, self.arguments.seconds / 20, sweeps):
+        asked = sweeps.TINY_SWEEPS if self.arguments.tiny else sweeps.SWEEPS
+        for found in sweeps.measure(self.arguments.backend, self.arguments.seconds / 20, asked):
             self.record.growth.append(found)
             self.save()
+            say("{sweep} {value} {backend}: ".format(**found) + duration(found["seconds"]))
             if self.limit.reached:
                 say("the rest of how the cost grows is left out: the time limit was reached")
                 break
@@ -149,15 +151,15 @@ def say(line: str) -> None:
 
 PARTS: dict[str, Callable[[Run], None]] = {
     "ceilings": Run.ceilings,
-    "steps": lambda run: run.compared(Training),
-    "networks": lambda run: run.compared(Ensemble),
-    "gradient": lambda run: run.compared(FullGradient),
-    "accuracy": lambda run: run.compared(Accuracy),
+    "steps": lambda run: run.compared("steps"),
+    "networks": lambda run: run.compared("networks"),
+    "gradient": lambda run: run.compared("gradient"),
+    "accuracy": lambda run: run.compared("accuracy"),
     "growth": Run.growth,
     "loop": Run.loop,
     "memory": Run.memory,
 }
-# what is not asked again on the other device is still there to be asked for; `vecprop bench` has the loop on the CPU
+# the others can be asked for; on the CPU `vecprop bench` has the loop
 BY_DEFAULT = {
     "cpu": ("ceilings", "steps", "networks", "gradient", "accuracy", "growth", "memory"),
     "gpu": ("ceilings", "steps", "networks", "gradient", "loop", "memory"),

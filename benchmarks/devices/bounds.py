@@ -20,33 +20,21 @@ It is a model, no law: what a cache keeps is not read again, and a share above 1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 _UPDATE = 7  # numbers that Adam reads and writes for each parameter
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What one step or pass needs.
-
-    Attributes
-    ----------
-    operations : int
-        Additions and multiplications of the matrix products.
-    bytes : int
-        Read and written.
-    launches : int
-        Kernels.
-    """
+class Needs(NamedTuple):
+    """What one step or pass needs: operations of the products, bytes read and written, kernels launched."""
 
     operations: int
     bytes: int
     launches: int
 
 
-@dataclass(frozen=True)
-class Rates:
+class Rates(NamedTuple):
     """What the device reaches: products in operations a second, copies in bytes a second, one launch in seconds.
 
     None where it was not measured.
@@ -57,8 +45,7 @@ class Rates:
     launch: float | None = None
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(NamedTuple):
     """The least time of a piece of work in seconds, and what it is due to: "products", "bandwidth" or "launches"."""
 
     seconds: float
@@ -136,12 +123,9 @@ def bound(needs: Needs, rates: Rates) -> Bound | None:
     Bound(seconds=6.0, by='products')
     """
     times = {
-        "products": None if rates.products is None else needs.operations / rates.products,
-        "bandwidth": None if rates.bandwidth is None else needs.bytes / rates.bandwidth,
-        "launches": None if rates.launch is None else needs.launches * rates.launch,
+        "products": rates.products and needs.operations / rates.products,
+        "bandwidth": rates.bandwidth and needs.bytes / rates.bandwidth,
+        "launches": rates.launch and needs.launches * rates.launch,
     }
-    known = {name: seconds for name, seconds in times.items() if seconds is not None}
-    if not known:
-        return None
-    by = max(known, key=lambda name: known[name])
-    return Bound(known[by], by)
+    known = [Bound(seconds, name) for name, seconds in times.items() if seconds is not None]
+    return max(known, default=None)

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-import vecprop as vp
-from gpu_contestants import products_in, torch_device
-from peer_trainers import import_or_unavailable
+from benchmarks.contestants.base import backend_or_unavailable, import_or_unavailable, products_in
+from benchmarks.contestants.torch import torch_and_device
 
 KINDS = ("float32", "TF32", "bfloat16")
 _GRAPH = 1000  # launches in a graph
@@ -49,15 +48,14 @@ class Ceiling:
     reason: str = ""
 
 
-class Numpy:
-    """The processor, for a look whether everything runs."""
+class Library:
+    """The questions, as NumPy answers them; each method returns what begins a piece of work."""
 
-    def __init__(self) -> None:
-        self.last: Any = None
+    xp: Any = np
 
-    def scope(self, kind: str) -> AbstractContextManager[object]:  # noqa: ARG002
+    def scope(self, kind: str) -> AbstractContextManager[object]:
         """Return the context in which products are of this kind."""
-        return nullcontext()
+        return products_in("fast" if kind == "TF32" else "highest")
 
     def draw(self, n: int, kind: str) -> Any:
         """Return a matrix (n, n)."""
@@ -66,66 +64,48 @@ class Numpy:
         return _host(n)
 
     def product(self, a: Any, b: Any) -> Call:
-        """Return what begins to compute a product."""
-        return lambda: a @ b
+        """Multiply, into memory that is there."""
+        out = self.xp.empty_like(a)
+        return lambda: self.xp.matmul(a, b, out=out)
 
     def copy(self, count: int) -> Call:
-        """Return what begins to copy so many float32 numbers."""
-        x, y = np.ones(count, np.float32), np.empty(count, np.float32)
-        return lambda: np.copyto(y, x)
+        """Copy so many float32 numbers."""
+        x, y = self.xp.ones(count, self.xp.float32), self.xp.empty(count, self.xp.float32)
+        return lambda: self.xp.copyto(y, x)
 
     def launch(self) -> Call:
-        """Return what computes one number."""
-        x, y = np.ones(1, np.float32), np.empty(1, np.float32)
-        return lambda: np.add(x, x, y)
+        """Compute one number."""
+        x, y = self.xp.ones(1, self.xp.float32), self.xp.empty(1, self.xp.float32)
+        return lambda: self.xp.add(x, x, y)
 
     def graph(self) -> Call:
-        """Return what replays `_GRAPH` launches."""
+        """Replay `_GRAPH` launches."""
         raise NotImplementedError("there is no graph")
 
     def transfer(self, host: np.ndarray) -> Call:
-        """Return what moves an array to the device."""
+        """Move an array to the device."""
         return host.copy
 
     def wait(self) -> None:
         """Wait for everything begun."""
 
 
-class Cupy(Numpy):
-    """CuPy."""
+class Cupy(Library):
+    """CuPy; bfloat16 is left to the others."""
 
     def __init__(self) -> None:
-        self.backend = vp.get_backend("cupy")
-        self.cupy: Any = import_or_unavailable("cupy")
+        self.backend, self.xp = backend_or_unavailable("cupy"), import_or_unavailable("cupy")
 
     def scope(self, kind: str) -> AbstractContextManager[object]:
-        """Set cuBLAS's compute type."""
         return self.backend.scope("float32", "fast" if kind == "TF32" else "highest")
 
     def draw(self, n: int, kind: str) -> Any:
-        """Return a matrix; bfloat16 is left to the others."""
         if kind == "bfloat16":
             raise NotImplementedError("bfloat16 is measured in JAX and PyTorch")
-        return self.cupy.asarray(_host(n))
-
-    def product(self, a: Any, b: Any) -> Call:
-        """Write into memory that is there."""
-        out = self.cupy.empty_like(a)
-        return lambda: self.cupy.matmul(a, b, out=out)
-
-    def copy(self, count: int) -> Call:
-        """Copy on the device."""
-        x, y = self.cupy.ones(count, self.cupy.float32), self.cupy.empty(count, self.cupy.float32)
-        return lambda: self.cupy.copyto(y, x)
-
-    def launch(self) -> Call:
-        """Add one number."""
-        x, y = self.cupy.ones(1, self.cupy.float32), self.cupy.empty(1, self.cupy.float32)
-        return lambda: self.cupy.add(x, x, y)
+        return self.xp.asarray(_host(n))
 
     def graph(self) -> Call:
-        """Record the additions on a stream of their own."""
-        launch, stream = self.launch(), self.cupy.cuda.Stream(non_blocking=True)
+        launch, stream = self.launch(), self.xp.cuda.Stream(non_blocking=True)
         launch()  # compiled and loaded before
         self.wait()
         with stream:
@@ -136,124 +116,89 @@ class Cupy(Numpy):
         return lambda: (graph.launch(stream), stream.synchronize())
 
     def transfer(self, host: np.ndarray) -> Call:
-        """Move by `asarray`."""
-        return lambda: self.cupy.asarray(host)
+        return lambda: self.xp.asarray(host)
 
     def wait(self) -> None:
-        """Wait for the device."""
-        self.cupy.cuda.Device().synchronize()
+        self.xp.cuda.Device().synchronize()
 
 
-class Jax(Numpy):
-    """JAX, compiled."""
+class Jax(Library):
+    """JAX, compiled; a copy is an addition, which XLA cannot leave out."""
 
     def __init__(self) -> None:
-        vp.get_backend("jax")
-        self.jax: Any = import_or_unavailable("jax")
-        self.last: Any = None
-
-    def scope(self, kind: str) -> AbstractContextManager[object]:
-        """Set JAX's precision."""
-        return products_in("fast" if kind == "TF32" else "highest")
+        backend_or_unavailable("jax")
+        self.jax, self.last = import_or_unavailable("jax"), None
 
     def draw(self, n: int, kind: str) -> Any:
-        """Return a matrix."""
         return self.jax.numpy.asarray(_host(n), dtype="bfloat16" if kind == "bfloat16" else "float32")
 
     def _begun(self, function: Callable[..., Any], *arrays: Any) -> Call:
-        compiled = self.jax.jit(function)
-
         def call() -> None:
-            self.last = compiled(*arrays)
+            self.last = function(*arrays)
 
         return call
 
     def product(self, a: Any, b: Any) -> Call:
-        """Return the product as a compiled function."""
-        return self._begun(lambda a, b: a @ b, a, b)
+        return self._begun(self.jax.jit(lambda a, b: a @ b), a, b)
 
     def copy(self, count: int) -> Call:
-        """Read and write by an addition, which XLA cannot leave out."""
-        return self._begun(lambda x: x + 1, self.jax.numpy.ones(count))
+        return self._begun(self.jax.jit(lambda x: x + 1), self.jax.numpy.ones(count))
 
     def launch(self) -> Call:
-        """Call a compiled function of one number."""
-        return self._begun(lambda x: x + 1, self.jax.numpy.ones(1))
+        return self.copy(1)
 
     def transfer(self, host: np.ndarray) -> Call:
-        """Move by `device_put`."""
-
-        def call() -> None:
-            self.last = self.jax.device_put(host)
-
-        return call
+        return self._begun(self.jax.device_put, host)
 
     def wait(self) -> None:
         """Wait for the last call, which is computed after all others."""
         self.jax.block_until_ready(self.last)
 
 
-class Torch(Numpy):
+class Torch(Library):
     """PyTorch."""
 
     def __init__(self) -> None:
-        self.torch: Any = import_or_unavailable("torch")
-        self.device = torch_device()
-
-    def scope(self, kind: str) -> AbstractContextManager[object]:
-        """Set PyTorch's precision."""
-        return products_in("fast" if kind == "TF32" else "highest")
+        self.xp, self.device = torch_and_device()
 
     def draw(self, n: int, kind: str) -> Any:
-        """Return a matrix."""
-        dtype = self.torch.bfloat16 if kind == "bfloat16" else self.torch.float32
-        return self.torch.from_numpy(_host(n)).to(self.device, dtype)
-
-    def product(self, a: Any, b: Any) -> Call:
-        """Write into memory that is there."""
-        out = self.torch.empty_like(a)
-        return lambda: self.torch.matmul(a, b, out=out)
+        return self.xp.from_numpy(_host(n)).to(self.device, self.xp.bfloat16 if kind == "bfloat16" else self.xp.float32)
 
     def copy(self, count: int) -> Call:
-        """Copy on the device."""
-        x = self.torch.ones(count, device=self.device)
-        y = self.torch.empty_like(x)
+        x = self.xp.ones(count, device=self.device)
+        y = self.xp.empty_like(x)
         return lambda: y.copy_(x)
 
     def launch(self) -> Call:
-        """Add to one number."""
-        x = self.torch.ones(1, device=self.device)
+        x = self.xp.ones(1, device=self.device)
         return lambda: x.add_(1.0)
 
     def graph(self) -> Call:
-        """Record the additions."""
         if self.device == "cpu":
-            raise NotImplementedError("there is no graph")
-        launch, graph = self.launch(), self.torch.cuda.CUDAGraph()
+            return super().graph()
+        launch, graph = self.launch(), self.xp.cuda.CUDAGraph()
         launch()
         self.wait()
-        with self.torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with self.xp.cuda.graph(graph, capture_error_mode="thread_local"):
             for _ in range(_GRAPH):
                 launch()
         return graph.replay
 
     def transfer(self, host: np.ndarray) -> Call:
-        """Move by `to`."""
-        return lambda: self.torch.from_numpy(host).to(self.device, copy=True)
+        return lambda: self.xp.from_numpy(host).to(self.device, copy=True)
 
     def wait(self) -> None:
-        """Wait for the device."""
         if self.device != "cpu":
-            self.torch.cuda.synchronize()
+            self.xp.cuda.synchronize()
 
 
-LIBRARIES: dict[str, type[Numpy]] = {"numpy": Numpy, "cupy": Cupy, "jax": Jax, "torch": Torch}
+LIBRARIES: dict[str, type[Library]] = {"numpy": Library, "cupy": Cupy, "jax": Jax, "torch": Torch}
 
 
 def measure(
-    names: Iterable[str], n: int = 8192, count: int = 1 << 28, note: Callable[[Ceiling], object] = lambda _: None
-) -> list[Ceiling]:
-    """Return the ceilings of these libraries; `note` is called with each as soon as it is there.
+    names: Iterable[str], n: int = 8192, count: int = 1 << 28, require: Callable[[], object] = lambda: None
+) -> Iterator[Ceiling]:
+    """Yield the ceilings of these libraries, each as soon as it is there.
 
     Parameters
     ----------
@@ -261,22 +206,26 @@ def measure(
         Rows and columns of the products' operands.
     count : int
         Numbers in the arrays that are copied; a quarter of them are transferred.
+    require : function
+        Called before each measurement; where it raises, the measurement is left out.
     """
-    found = []
     for name in names:
         try:
             library = LIBRARIES[name]()
         except Exception as error:  # noqa: BLE001 - a library that cannot be used has no ceilings
-            found.append(Ceiling(name, "all", reason=_line(error)))
-            note(found[-1])
+            yield Ceiling(name, "all", reason=_line(error))
             continue
         for what, prepare, value in _questions(library, n, count):
-            found.append(_answer(library, name, what, prepare, value))
-            note(found[-1])
-    return found
+            try:
+                require()
+                with library.scope(what):
+                    found = Ceiling(name, what, value(seconds_of(prepare(), library.wait)))
+            except Exception as error:  # noqa: BLE001 - what a library cannot do is said
+                found = Ceiling(name, what, reason=_line(error))
+            yield found
 
 
-def _questions(library: Numpy, n: int, count: int) -> list[tuple[str, Callable[[], Call], Callable[[float], float]]]:
+def _questions(library: Library, n: int, count: int) -> list[tuple[str, Callable[[], Call], Callable[[float], float]]]:
     """Return (what, what makes the call, the value from its seconds)."""
 
     def product_of(kind: str) -> Callable[[], Call]:
@@ -292,16 +241,6 @@ def _questions(library: Numpy, n: int, count: int) -> list[tuple[str, Callable[[
         ("launch in a graph", library.graph, lambda s: s / _GRAPH),
         ("transfer", moved, lambda s: 4 * (count // 4) / s),
     ]
-
-
-def _answer(
-    library: Numpy, name: str, what: str, prepare: Callable[[], Call], value: Callable[[float], float]
-) -> Ceiling:
-    try:
-        with library.scope(what):
-            return Ceiling(name, what, value(seconds_of(prepare(), library.wait)))
-    except Exception as error:  # noqa: BLE001 - what a library cannot do is said
-        return Ceiling(name, what, reason=_line(error))
 
 
 def seconds_of(call: Call, wait: Call) -> float:

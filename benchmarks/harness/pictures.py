@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.growth.sweeps import SWEEPS, TITLES
-from benchmarks.harness.report import OURS, Record, name_of, percent
+from benchmarks.harness.report import OURS, Record
 from benchmarks.harness.rounds import ratio_of
+from benchmarks.harness.tables import NAMES, percent
 from vecprop.inspection.benchmark_report import duration
 from vecprop.inspection.plots import COLOURS, panels, save
 
@@ -31,7 +32,7 @@ def _bars(groups: Groups, number: Callable[[float], str]) -> Any:
             axes.annotate(
                 number(value), (value, y), (4, 0), textcoords="offset points", va="center", fontsize=8, bbox=_ON_WHITE
             )
-            ticks.append((y, name_of(peer)))
+            ticks.append((y, NAMES[peer]))
             y += 1
         y += 1
     axes.axvline(1, color="0.3", linewidth=1, linestyle="--")

@@ -1,39 +1,23 @@
-"""What a benchmark of GPUs found: shares of the bounds, targets, tables, JSON, pictures.
-
-python benchmarks/gpu_report.py benchmarks/results/gpu.json --page docs/performance.md --pictures docs/images
-"""
+"""What was found: the record, its JSON, shares of the bounds, which targets are met."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import peer_report
-from gpu_bounds import Bound, Needs, Rates, bound
-from gpu_ceilings import Ceiling, best
-from gpu_rounds import Cell
-from gpu_workloads import TARGETS, Target
+from benchmarks.devices.bounds import Bound, Needs, Rates, bound
+from benchmarks.devices.ceilings import Ceiling, best
+from benchmarks.harness.rounds import Row, ratio_of
+from benchmarks.harness.workloads import DEVICES, TARGETS, Target
 from vecprop.inspection.benchmark_report import Row as LadderRow
-from vecprop.inspection.benchmark_report import duration
-from vecprop.inspection.plots import COLOURS, LINES, group_digits, panels, save
 
-FORMAT = "vecprop gpu 1"
-BEGIN, END = "<!-- gpu: begin -->\n", "<!-- gpu: end -->\n"
-NAMES = peer_report.NAMES | {
-    "vecprop-cupy": "vecprop, CuPy",
-    "torch-graph": "PyTorch, CUDA graph",
-    "shared-numpy": "one order for all, NumPy",
-    "shared-cupy": "one order for all, CuPy",
-    "shared-jax": "one order for all, JAX",
-    "singles-cupy": "one by one, CuPy",
-    "jax": "jax.jit(value_and_grad)",
-}
+FORMAT = "vecprop comparison 1"
+BEFORE = ("vecprop peers 1", "vecprop gpu 1")  # in these, vecprop's `seconds` are those of its own history
+OURS = ("vecprop-numpy", "vecprop-cupy", "vecprop-jax")
 _PRECISION = {"highest": "float32", "fast": "TF32"}
 
 
@@ -44,29 +28,46 @@ class Record:
     Attributes
     ----------
     environment : dict
+    device : {"cpu", "gpu"}
     ceilings : list of Ceiling
     needs : dict
-        For each workload (Needs, precision, steps in an epoch).
-    cells : list of Cell
+        For each workload that has bounds (Needs, precision).
+    rows : list of Row
+    growth : list of dict
+        sweep, value, backend, seconds.
     ladder : list of vecprop.inspection.benchmark_report.Row
     memory : list of dict
         workload, peer, before, peak (bytes or None), reason.
+    neighbours : dict
+        For each workload the cores that other processes kept busy.
     tiny : bool
         Whether it was a look whether everything runs; then no figure means anything.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
     ceilings: list[Ceiling] = field(default_factory=list)
-    needs: dict[str, tuple[Needs, str, int]] = field(default_factory=dict)
-    cells: list[Cell] = field(default_factory=list)
+    needs: dict[str, tuple[Needs, str]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    growth: list[dict[str, Any]] = field(default_factory=list)
     ladder: list[LadderRow] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
+    neighbours: dict[str, float | None] = field(default_factory=dict)
     tiny: bool = False
 
-    def find(self, workload: str, peer: str) -> Cell | None:
-        """Return a contestant's cell if it was timed."""
-        found = (c for c in self.cells if c.workload == workload and c.peer == peer and c.seconds)
-        return next(found, None)
+    @property
+    def workloads(self) -> list[str]:
+        """The workloads that have rows."""
+        return list(dict.fromkeys(row.workload for row in self.rows))
+
+    def rows_of(self, workload: str) -> list[Row]:
+        """Return the rows of a workload."""
+        return [row for row in self.rows if row.workload == workload]
+
+    def find(self, workload: str, peers: Sequence[str]) -> Row | None:
+        """Return the quickest of these contestants, or None if none was timed."""
+        found = [row for row in self.rows_of(workload) if row.peer in peers and row.seconds]
+        return min(found, key=lambda row: row.median, default=None)
 
     def rates(self, precision: str) -> Rates:
         """Return what the device reached in this run."""
@@ -75,18 +76,18 @@ class Record:
 
     def bound(self, workload: str) -> Bound | None:
         """Return the least time of a workload at the rates of this run."""
-        needs, precision, _ = self.needs[workload]
-        return bound(needs, self.rates(precision))
+        needs, precision = self.needs.get(workload, (None, "highest"))
+        return None if needs is None else bound(needs, self.rates(precision))
 
-    def share(self, cell: Cell, of: str) -> float | None:
-        """Return the share of the "bound", or of the rate of "products" or "bandwidth" alone, that a cell reaches."""
-        needs, precision, _ = self.needs[cell.workload]
+    def share(self, row: Row, of: str) -> float | None:
+        """Return the share of the "bound", or of the rate of "products" or "bandwidth" alone, that a row reaches."""
+        if row.workload not in self.needs:
+            return None
+        needs, precision = self.needs[row.workload]
         rates = self.rates(precision)
-        if of == "bound":
-            least = bound(needs, rates)
-            return None if least is None else least.seconds / cell.median
-        rate, amount = (rates.products, needs.operations) if of == "products" else (rates.bandwidth, needs.bytes)
-        return None if rate is None else amount / cell.median / rate
+        alone = {"products": Rates(products=rates.products), "bandwidth": Rates(bandwidth=rates.bandwidth)}
+        least = bound(needs, alone.get(of, rates))
+        return None if least is None else least.seconds / row.median
 
     def judge(self, target: Target) -> tuple[float, bool] | None:
         """Return what was measured and whether it is what is wanted, or None if it was not measured."""
@@ -97,29 +98,22 @@ class Record:
             return ours.median, ours.median <= target.wanted
         if target.measure == "times":
             theirs = self.find(target.workload, target.theirs)
-            value = None if theirs is None else peer_report.ratio_of(theirs, ours)
+            value = None if theirs is None else ratio_of(theirs, ours)
         else:
             value = self.share(ours, target.measure)
         return None if value is None else (value, value >= target.wanted)
 
+    def judged(self) -> list[tuple[Target, tuple[float, bool] | None]]:
+        """Return the targets of this device and what became of them."""
+        names = {work.name for work in DEVICES[self.device]}
+        return [(target, self.judge(target)) for target in TARGETS if target.workload in names]
+
     def to_json(self) -> str:
         """Return everything as JSON, the bounds and the targets with what was measured; `load` reads it."""
-        judged = [(target, self.judge(target)) for target in TARGETS]
-        content = {
-            "format": FORMAT,
-            "tiny": self.tiny,
-            "environment": self.environment,
-            "ceilings": [asdict(c) for c in self.ceilings],
-            "needs": {
-                name: {**asdict(needs), "precision": precision, "steps": steps}
-                for name, (needs, precision, steps) in self.needs.items()
-            },
-            "bounds": {name: None if (b := self.bound(name)) is None else asdict(b) for name in self.needs},
-            "cells": [asdict(c) for c in self.cells],
-            "ladder": [asdict(r) for r in self.ladder],
-            "memory": self.memory,
-            "targets": [t._asdict() | {"measured": j and j[0], "met": j and j[1]} for t, j in judged],
-        }
+        content = {"format": FORMAT, **asdict(self)}
+        content["needs"] = {n: {**needs._asdict(), "precision": p} for n, (needs, p) in self.needs.items()}
+        content["bounds"] = {name: (b := self.bound(name)) and b._asdict() for name in self.needs}
+        content["targets"] = [t._asdict() | {"measured": j and j[0], "met": j and j[1]} for t, j in self.judged()]
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def save(self, path: Path) -> None:
@@ -131,25 +125,29 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> Record:
-        """Read what `save` wrote."""
+        """Read what `save` wrote, and the files of the harnesses before this one."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
-            raise ValueError(f"{path}: the format is {content.get('format')!r}, known is {FORMAT!r}")
+        found = content.get("format")
+        if found not in (FORMAT, *BEFORE):
+            raise ValueError(f"{path}: the format is {found!r}, known is {FORMAT!r}")
+        rows, memory = content.get("rows", content.get("cells")), content.get("memory", [])
+        for row in rows if found in BEFORE else ():
+            row.pop("wall")
+            if (more := row.pop("memory")) is not None:
+                memory.append({"workload": row["workload"], "peer": row["peer"], "before": 0, "peak": more})
+        needs = content.get("needs", {}).items()
         return cls(
             content["environment"],
-            [Ceiling(**c) for c in content["ceilings"]],
-            {
-                name: (Needs(n["operations"], n["bytes"], n["launches"]), n["precision"], n["steps"])
-                for name, n in content["needs"].items()
-            },
-            [Cell(**c) for c in content["cells"]],
-            [LadderRow(**r) for r in content["ladder"]],
-            content["memory"],
-            content["tiny"],
+            content.get("device", "gpu" if found == BEFORE[1] else "cpu"),
+            [Ceiling(**c) for c in content.get("ceilings", [])],
+            {name: (Needs(n["operations"], n["bytes"], n["launches"]), n["precision"]) for name, n in needs},
+            [Row(**row) for row in rows],
+            content.get("growth", []),
+            [LadderRow(**r) for r in content.get("ladder", [])],
+            memory,
+            content.get("neighbours", {}),
+            content.get("tiny", False),
         )
-
-
-# --- the m at which one overtakes another -------------------------------------------------------------------
 
 
 def overtakes(sizes: Sequence[int], theirs: Sequence[float], ours: Sequence[float]) -> float | None:
@@ -186,215 +184,3 @@ def crossings(ladder: Iterable[LadderRow]) -> dict[tuple[str, str], float | None
         if backend != "numpy" and sizes:
             found[network, backend] = overtakes(sizes, [theirs[m] for m in sizes], [ours[m] for m in sizes])
     return found
-
-
-# --- tables -------------------------------------------------------------------------------------------------
-
-
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def ceilings_table(record: Record) -> str:
-    """Return the ceilings of each library, and the best of each, from which the bounds follow."""
-    libraries = list(dict.fromkeys(c.library for c in record.ceilings))
-    kinds = [k for k in dict.fromkeys(c.what for c in record.ceilings) if k != "all"]
-    value = {(c.what, c.library): c.value for c in record.ceilings}
-    rows = [[what, *(_quantity(what, value.get((what, name))) for name in libraries)] for what in kinds]
-    return _markdown(["", *libraries], rows) if rows else ""
-
-
-def _quantity(what: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    if what.startswith("launch"):
-        return duration(value)
-    return f"{value / 1e12:.3g} TB/s" if what in ("copy", "transfer") else f"{value / 1e12:.3g} TFLOP/s"
-
-
-def cells_table(record: Record, workload: str) -> str:
-    """Return the times of one workload, with the shares of the bound."""
-    least, (_, _, steps) = record.bound(workload), record.needs[workload]
-    rows = []
-    for cell in (c for c in record.cells if c.workload == workload and c.seconds):
-        shares = [record.share(cell, of) for of in ("bound", "products", "bandwidth")]
-        first = "–" if cell.first is None else duration(cell.first)
-        epoch = [duration(cell.median * steps)] if steps > 1 else []
-        rows.append([NAMES[cell.peer], duration(cell.median), *epoch, *map(_percent, shares), first])
-    due = "" if least is None else f"; the bound is {duration(least.seconds)}, by {least.by}"
-    left = [f"- {NAMES[c.peer]}: {c.reason}" for c in record.cells if c.workload == workload and c.reason]
-    unit = ["step", "epoch"] if steps > 1 else ["time"]
-    header = ["", *unit, "of the bound", "of the products' rate", "of the bandwidth", "first call"]
-    return "\n".join([f"**{workload}**{due}", "", _markdown(header, rows), *([""] if left else []), *left])
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
-
-
-def targets_table(record: Record) -> str:
-    """Return every target, what was measured, and whether it is met."""
-    rows = []
-    for target in TARGETS:
-        judged = record.judge(target)
-        than = f", against {NAMES[target.theirs]}" if target.theirs else ""
-        measured = "not measured" if judged is None else _of_target(target, judged[0])
-        verdict = "" if judged is None else "met" if judged[1] else "**not met**"
-        sign = "≤" if target.measure == "seconds" else "≥"
-        what = f"{target.workload}, {NAMES[target.ours]}{than}"
-        rows.append([what, f"{sign} {_of_target(target, target.wanted)}", measured, verdict])
-    return _markdown(["", "wanted", "measured", ""], rows)
-
-
-def _of_target(target: Target, value: float) -> str:
-    if target.measure == "seconds":
-        return duration(value)
-    if target.measure == "times":
-        return f"{value:.3g} ×"
-    rate = "the products' rate" if target.measure == "products" else "the bandwidth"
-    return f"{100 * value:.0f} % of {rate}"
-
-
-def ladder_table(record: Record) -> str:
-    """Return loop and vectorized pass of each backend against m, and where each overtakes NumPy."""
-    backends = list(dict.fromkeys(r.backend for r in record.ladder))
-    value = {(r.network, r.m, r.backend, r.rung): r for r in record.ladder}
-    rows = []
-    for network, m in dict.fromkeys((r.network, r.m) for r in record.ladder):
-        cells = [value.get((network, m, b, rung)) for b in backends for rung in ("per_example", "vectorized")]
-        times = ["–" if c is None else ("~" if c.extrapolated else "") + duration(c.seconds) for c in cells]
-        rows.append([network, group_digits(m), *times])
-    header = ["network", "m", *(f"{b}, {word}" for b in backends for word in ("loop", "vectorized"))]
-    lines = [
-        f"- {network}: {backend} "
-        + ("does not overtake NumPy" if m is None else f"overtakes NumPy at m = {group_digits(round(m))}")
-        for (network, backend), m in crossings(record.ladder).items()
-    ]
-    return "\n".join([_markdown(header, rows), "", *lines])
-
-
-def memory_table(record: Record) -> str:
-    """Return the device memory of each training and pass."""
-    rows = []
-    for found in record.memory:
-        sizes = [_mebibytes(found["before"]), _mebibytes(found["peak"])]
-        rows.append([found["workload"], NAMES[found["peer"]], *sizes, found["reason"]])
-    return _markdown(["", "", "ready, examples on the device", "peak", ""], rows)
-
-
-def _mebibytes(count: int | None) -> str:
-    return "not known" if count is None else f"{count / 2**20:.0f} MiB"
-
-
-def text(record: Record) -> str:
-    """Return all tables as Markdown."""
-    about = ", ".join(f"{key} {value}" for key, value in record.environment.items())
-    parts = [about]
-    if record.tiny:
-        parts.append("**A tiny run: its figures mean nothing, and no target is judged.**")
-    if record.ceilings:
-        parts += ["### What the device reaches", ceilings_table(record)]
-    if record.cells:
-        names = dict.fromkeys(c.workload for c in record.cells)
-        parts += ["### Training and gradients", *(cells_table(record, name) for name in names)]
-    if record.ladder:
-        parts += ["### Loop and vectorized pass", ladder_table(record)]
-    if record.memory:
-        parts += ["### Memory", memory_table(record)]
-    return "\n\n".join([*parts, "### Targets", targets_table(record)])
-
-
-# --- pictures -----------------------------------------------------------------------------------------------
-
-
-def draw_ladder(record: Record, path: Path, dpi: float = 110) -> None:
-    """Draw for each network the time of a pass against m: loops dashed, vectorized passes solid."""
-    networks = list(dict.fromkeys(r.network for r in record.ladder))
-    if not networks:
-        raise ValueError("nothing to draw: no loop and no vectorized pass was measured")
-    backends = list(dict.fromkeys(r.backend for r in record.ladder))
-    all_axes = panels(len(networks), width=5.2, height=4.4)
-    for axes, network in zip(all_axes, networks, strict=True):
-        for k, backend in enumerate(backends):
-            for rung, style, word in (("per_example", "--", "loop"), ("vectorized", "-", "vectorized")):
-                rows = [r for r in record.ladder if (r.network, r.backend, r.rung) == (network, backend, rung)]
-                points = sorted((r.m, r.seconds) for r in rows)
-                look = {"color": COLOURS[k], "linestyle": style, "marker": "os^D"[k % 4], "markersize": 4}
-                axes.plot(*zip(*points, strict=True), label=f"{backend}, {word}", **look)
-        axes.set(xscale="log", yscale="log", xlabel="examples m", title=f"network {network}, float32")
-        axes.yaxis.set_major_formatter(lambda seconds, _: re.sub(r"\.0+ ", " ", duration(seconds)))
-        axes.grid(alpha=0.3)
-    all_axes[0].set_ylabel("cost and gradients, time of a pass")
-    all_axes[-1].legend(fontsize=8)
-    save(all_axes[0], path, dpi)
-
-
-def draw_shares(record: Record, path: Path, dpi: float = 110) -> None:
-    """Draw for each workload one bar per contestant: the share of the least time that it reaches."""
-    groups = {name: _shares(record, name) for name in dict.fromkeys(c.workload for c in record.cells)}
-    groups = {name: shares for name, shares in groups.items() if shares}
-    if not groups:
-        raise ValueError("nothing to draw: no workload was timed together with the ceilings")
-    count = sum(len(shares) + 1.4 for shares in groups.values())
-    (axes,), y, ticks = panels(width=9.0, height=1 + 0.22 * count), 0.0, []
-    for name, shares in groups.items():
-        least = record.bound(name)
-        assert least is not None
-        title = f"{name}: at least {duration(least.seconds)}, by {least.by}"
-        axes.text(0.008, y - 0.5, title, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8, weight="bold")
-        for peer, share in shares:
-            ours = peer.startswith(("vecprop", "shared", "singles"))
-            axes.barh(y, share, height=0.75, color=COLOURS[0 if ours else 1])
-            axes.text(share + 0.01, y, _percent(share), va="center", fontsize=7)
-            ticks.append((y, NAMES[peer]))
-            y += 1
-        y += 1.4
-    axes.set_ylim(y - 0.9, -1.6)
-    axes.set_xlim(0, 1.12 * max(1.0, *(share for shares in groups.values() for _, share in shares)))
-    axes.axvline(1, color="0.3", linewidth=1, linestyle=LINES[1] if len(LINES) > 1 else "--")
-    axes.set_yticks(*zip(*ticks, strict=True), fontsize=7)
-    axes.set_xlabel("least time / measured time" + ("; a tiny run, its figures mean nothing" if record.tiny else ""))
-    save(axes, path, dpi)
-
-
-def _shares(record: Record, workload: str) -> list[tuple[str, float]]:
-    cells = [c for c in record.cells if c.workload == workload and c.seconds]
-    shares = [(cell.peer, record.share(cell, "bound")) for cell in cells]
-    return [(peer, share) for peer, share in shares if share is not None]
-
-
-# --- the command --------------------------------------------------------------------------------------------
-
-
-def write_page(page: Path, tables: str) -> None:
-    """Put the tables between the marks of a page."""
-    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    if not begin or END not in rest:
-        raise ValueError(f"{page} has no place for the tables: wanted the lines {BEGIN.strip()} and {END.strip()}")
-    page.write_text(f"{before}{BEGIN}\n{tables}\n\n{END}{after}", "utf-8")
-
-
-def main(given: Sequence[str] | None = None) -> None:
-    """Print the tables of a saved record, put them into a page, draw the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("record", type=Path, help="JSON that gpu.py has written")
-    parser.add_argument("--page", type=Path, help="a Markdown page with the two marks")
-    parser.add_argument("--pictures", type=Path, help="a folder for gpu-ladder.png and gpu-shares.png")
-    arguments = parser.parse_args(given)
-    record = Record.load(arguments.record)
-    tables = text(record)
-    if arguments.page:
-        write_page(arguments.page, tables)
-    else:
-        print(tables)
-    if arguments.pictures:
-        if record.ladder:
-            draw_ladder(record, arguments.pictures / "gpu-ladder.png")
-        if record.cells and record.ceilings:
-            draw_shares(record, arguments.pictures / "gpu-shares.png")
-
-
-if __name__ == "__main__":
-    main()

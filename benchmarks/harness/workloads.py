@@ -222,7 +222,7 @@ _AGAINST = {
     "gradient 2-4-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH)),
     "64 × 30-16-1": ((8.0, _NUMPY, ("singles-numpy",)),),
     "1000 × 2-16-1 batch 64": ((200.0, _CUPY, ("singles-cupy",)), (200.0, _JAX, ("singles-jax",))),
-    **{name: ((1.0, _CUPY, _TORCH), (1.0, _JAX, _TORCH)) for name in _GPU_SINGLE},
+    **dict.fromkeys(_GPU_SINGLE, ((1.0, _CUPY, _TORCH), (1.0, _JAX, _TORCH))),
 }
 _SHARES = (
     ("784-128-10 batch 60000", "products", 0.6),
