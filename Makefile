@@ -68,7 +68,7 @@ bench: env
 
 bench-peers: env
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),peers]"
-	$(BIN)/python benchmarks/peers.py --memory --out benchmarks/results/peers.json --picture vecprop-bench/peers.png
+	$(BIN)/python -m benchmarks --out benchmarks/results/peers.json --pictures vecprop-bench
 
 bench-estimators: env
 	$(BIN)/python benchmarks/estimators.py --out benchmarks/results/estimators.json
@@ -77,7 +77,7 @@ bench-estimators: env
 # part; BENCH_GPU="--backend numpy --backend jax --tiny" looks on any machine whether everything runs.
 BENCH_GPU ?= --limit 500 --out benchmarks/results/gpu.json
 bench-gpu:
-	PYTHONPATH=src:backends $(PYTHON) benchmarks/gpu.py $(BENCH_GPU)
+	PYTHONPATH=src:backends $(PYTHON) -m benchmarks --device gpu $(BENCH_GPU)
 
 # The long versions, for an hour or two; docs/reliability.md is written from what they measured.
 reliability: env

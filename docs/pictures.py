@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / name) for name in ("src", "backends", "benchmarks", "docs")]
+sys.path[:0] = [str(ROOT / name) for name in ("src", "backends", ".", "docs")]
 
 import tutorial_pictures  # noqa: E402
 import vecprop as vp  # noqa: E402
-from peer_growth import draw_growth  # noqa: E402
-from peer_report import Comparison, draw_ratios  # noqa: E402
+from benchmarks.harness.pictures import draw_growth, draw_ratios  # noqa: E402
+from benchmarks.harness.report import Record  # noqa: E402
 from vecprop import datasets, plots, tabular  # noqa: E402
 from vecprop.cli import demonstration_of_depth, demonstrations  # noqa: E402
 from vecprop.inspection.benchmark_report import Report  # noqa: E402
@@ -239,14 +239,14 @@ def speedup(path: Path) -> None:
 @picture("peers.png")
 def peers(path: Path) -> None:
     """Other libraries."""
-    draw_ratios(Comparison.load(RESULTS / "cpu-2-cores-peers.json"), path, DPI)
+    draw_ratios(Record.load(RESULTS / "cpu-2-cores-peers.json"), path, DPI)
     shrink(path)
 
 
 @picture("peers-growth.png")
 def peers_growth(path: Path) -> None:
     """How the cost grows."""
-    draw_growth(Comparison.load(RESULTS / "cpu-2-cores-peers.json").growth, path, DPI)
+    draw_growth(Record.load(RESULTS / "cpu-2-cores-peers.json").growth, path, DPI)
     shrink(path)
 
 

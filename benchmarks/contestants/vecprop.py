@@ -93,7 +93,8 @@ class SinglesTrainer(VecpropTrainer):
 
     def train(self, epochs: int) -> Timed:
         times = []
-        for self.seed in range(min(self.trained, self.work.networks)):
+        for seed in range(min(self.trained, self.work.networks)):
+            self.seed = seed
             times.append(super().train(epochs))
         factor = self.work.networks / len(times)
         seconds, history = (factor * sum(column) for column in list(zip(*times, strict=True))[:2])
@@ -102,8 +103,9 @@ class SinglesTrainer(VecpropTrainer):
     def train_exactly(self, epochs: int, start: Pairs) -> Pairs:
         """Return the parameters of the first three networks, as a stack."""
         each = []
-        for self.seed in range(min(3, self.work.networks)):
-            each.append(super().train_exactly(epochs, [(W[self.seed], b[self.seed]) for W, b in start]))
+        for seed in range(min(3, self.work.networks)):
+            self.seed = seed
+            each.append(super().train_exactly(epochs, [(W[seed], b[seed]) for W, b in start]))
         return stacked(each)
 
 

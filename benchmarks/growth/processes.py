@@ -1,6 +1,6 @@
 """Training in one and in two processes, where the time of a step goes, and what more devices would do.
 
-    python benchmarks/scaling.py [--out FILE.json]
+    python benchmarks/growth/processes.py [--out FILE.json]
 
 Each process computes in one thread. Strong scaling: one batch for both; weak scaling: one for each. Runs of one
 and of two processes take turns; a figure is the median over rounds of the quickest epoch. Communication is timed
