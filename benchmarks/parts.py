@@ -115,14 +115,12 @@ class Run:
             say(f"{label} is left out: {error}")
 
     def memory(self) -> None:
-        """Measure the memory of the heavy workloads, each contestant in a process of its own."""
+        """Measure the memory of the workloads named, or of the heavy ones, each contestant in a process of its own."""
         arguments = self.arguments
         options = [f"--device={arguments.device}", *(f"--backend={name}" for name in arguments.backend)]
         options += ["--tiny"] if arguments.tiny else []
         self.record.memory = []
-        for name in HEAVY[arguments.device]:
-            if arguments.only and name not in arguments.only:
-                continue
+        for name in arguments.only or HEAVY[arguments.device]:
             for peer in self.chosen(WORKLOADS[name]):
                 if peer in _MEMORY_ONLY_IF_ASKED and not arguments.contestant:
                     continue
