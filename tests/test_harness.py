@@ -42,6 +42,13 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True)
+def products_in_float32():
+    """On a GPU other libraries may round them to 10 bits unless they are told."""
+    with base.products_in("highest"):
+        yield
+
+
 @pytest.mark.parametrize("module", [bounds, ceilings, report])
 def test_examples_in_the_text(module):
     found = doctest.testmod(module)
@@ -229,6 +236,11 @@ SLOW = ["vecprop-numpy", "vecprop-jax", "products-jax", "singles-jax", "jax", "k
 CELLS = ["30-100-2", "2-4-2", "4-500-1", "gradient 2-4-1", "64 × 30-16-1", "digits to 97 %"]
 
 
+def is_missing(row):
+    """Whether a contestant has no times because it is not here."""
+    return any(words in row.reason for words in ("cannot be imported", "need a GPU", "has no GPU here"))
+
+
 @pytest.mark.parametrize(
     ("asked", "name"), [*((QUICK, n) for n in CELLS[:-1]), slow(QUICK, CELLS[-1]), *(slow(SLOW, n) for n in CELLS)]
 )
@@ -244,7 +256,7 @@ def test_every_contestant_runs(asked, name, amount):
     found = rows_of(work, known, count=2 if asked is QUICK else 1)
     assert set(found) == set(known)
     for row in found.values():
-        assert (row.seconds and min(row.seconds) > 0) or "cannot be imported" in row.reason, row
+        assert (row.seconds and min(row.seconds) > 0) or is_missing(row), row
     assert found["vecprop-numpy"].seconds
     assert "vecprop, NumPy" in tables.rows_table(Record(rows=list(found.values())), name)
 
@@ -268,7 +280,7 @@ def test_every_part_runs_as_on_a_gpu(backend, tmp_path, monkeypatch, capsys):
     for name in names:
         assert record.find(name, (f"vecprop-{backend}",)) and record.bound(name).seconds > 0
     for row in record.rows:
-        assert len(row.seconds) == 2 or "cannot be imported" in row.reason or "need a GPU" in row.reason, row
+        assert len(row.seconds) == 2 or is_missing(row), row
     assert record.find(NAME, (f"vecprop-{backend}",)).transfer > 0, "its examples came before the clock started"
     assert {(r.backend, r.m) for r in record.ladder} >= {("numpy", 1), (backend, 20)}
     printed = capsys.readouterr().out
@@ -346,11 +358,11 @@ def test_bad_options(option, value, capsys):
 
 def test_what_takes_part_by_default():
     """Neither device's run takes what computes on the other; K networks and gradients have their own contestants."""
-    run = parts.Run(command.parse(["--device=gpu", "--backend=jax"]))
+    run = parts.Run(command.parse(["--device=gpu", "--backend=numpy"]))
     assert set(run.chosen(WORKLOADS[NAME])) == {
-        "vecprop-jax", "torch", "torch-fused", "torch-compile", "torch-graph", "optax-scan"
+        "vecprop-numpy", "torch", "torch-fused", "torch-compile", "torch-graph", "optax-scan"
     }  # fmt: skip
-    assert set(run.chosen(STACK)) == {"vecprop-jax", "shared-jax", "singles-jax"}
+    assert set(run.chosen(STACK)) == {"vecprop-numpy", "shared-numpy", "singles-numpy"}
     assert run.works("steps")[0].resident
     run = parts.Run(command.parse(["--backend=numpy"]))
     assert {"sklearn", "keras", "optax-step", "products-numpy"} <= set(run.chosen(WORKLOADS["30-100-2"]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants.base import Contestant, Pairs, Timed, import_or_unavailable, refuse_a_cpu_beside_a_gpu
+from benchmarks.contestants.base import Contestant, Pairs, Timed, import_or_unavailable
 
 
 class SklearnTrainer(Contestant):
@@ -23,7 +23,6 @@ class SklearnTrainer(Contestant):
 
     def build(self) -> None:
         network = import_or_unavailable("sklearn.neural_network")
-        refuse_a_cpu_beside_a_gpu("scikit-learn")
         output, classes, targets = self.work.output, self.work.sizes[-1], self.data.targets
         self.kind = network.MLPRegressor if output == "identity" else network.MLPClassifier
         self.checked = "" if (output, classes) == ("softmax", 2) else "full batch"
