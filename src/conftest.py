@@ -4,12 +4,17 @@ from importlib.util import find_spec
 
 _NEEDS = {
     "vecprop/utils/tensor_file.py": "safetensors",
-    "vecprop/export/files.py": "safetensors",
-    "vecprop/export/onnx_export.py": "onnx",
     "vecprop/data/sparse.py": "scipy",
+    "vecprop/data/spelling.py": "polars",
+    "vecprop/data/tables.py": "polars",
+    "vecprop/inspection/plots": "matplotlib",
     "vecprop/estimators": "sklearn",
-    "vecprop/cli": "typer",
-    "vecprop/plots": "matplotlib",
     "vecprop/tabular": "polars",
+    "vecprop/export/files.py": "safetensors",
+    "vecprop/export/estimator_files.py": "sklearn",
+    "vecprop/export/onnx_export.py": "onnx",
+    "vecprop/export/onnx_tables.py": "polars",
+    "vecprop/export/table_files.py": "polars",
+    "vecprop/cli": "typer",
 }
 collect_ignore = [path for path, library in _NEEDS.items() if find_spec(library) is None]
