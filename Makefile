@@ -10,11 +10,12 @@ JOBS ?= 2
 PYODIDE ?= 314.0.7
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint format pictures bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
+.PHONY: help env run test test-all quick lint format pictures bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
-	@echo "make test    environment, lint, all tests but those that need a GPU"
+	@echo "make test    environment, lint, all tests but those of reliability and those that need a GPU"
+	@echo "make test-all   the tests of reliability, in their short versions; continuous integration runs both"
 	@echo "make quick   the tests that take less than a few seconds each"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make pictures   every picture of the documentation, drawn anew into docs/images/; half a minute"
@@ -44,9 +45,14 @@ run: env
 	$(BIN)/vecprop demo --out $(OUT)
 
 test: lint
-	$(BIN)/python -m pytest -m "not gpu and not alone" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest -m "alone and not gpu" -q
+	$(BIN)/python -m pytest -m "not gpu and not alone and not reliability" -n $(JOBS) --dist worksteal -q
+	$(BIN)/python -m pytest -m "alone and not gpu and not reliability" -q
 	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q
+
+# What `test` leaves out: faults and sudden ends, several processes and devices, scikit-learn's own checks, demonstrations.
+test-all: env
+	$(BIN)/python -m pytest -m "reliability and not gpu and not alone" -n $(JOBS) --dist worksteal -q
+	$(BIN)/python -m pytest -m "reliability and alone and not gpu" -q
 
 quick: env
 	$(BIN)/python -m pytest -m "not gpu and not slow" -q
