@@ -55,11 +55,15 @@ class _Replacement(Operator):
 
 
 class ReplaceOperation(_Replacement):
-    """Forget an operand, or what is done in place; exchange the operands of a matrix product."""
+    """Forget an operand, a branch or what is done in place; exchange the operands of `@`; double a float."""
 
     def texts(self, node: NodeOrLeaf, parts: list[str]) -> Iterator[str]:
         if node.type == "expr_stmt" and parts[1].strip() in {"+=", "-=", "*=", "/="}:
             yield parts[0]
+        if node.type == "test" and len(parts) == 5:  # a if b else c
+            yield from (parts[0], parts[4])
+        if node.type == "number" and re.search(r"\.|e-", node.value) and float(node.value) not in {0, 1}:
+            yield f"{node.prefix}{2 * float(node.value)}"
         for i in range(1, len(parts), 2) if node.type in OPERATIONS else ():
             *before, left, sign, right = parts[: i + 2]
             if sign.strip() == "@":
@@ -77,6 +81,8 @@ class ReplaceOperation(_Replacement):
             Example("x = a - b - c", "x = a - b", occurrence=1),
             Example("x = W @ A / m", "x = A @ W / m"),
             Example("Z += b", "Z"),
+            Example("x = a if b else c", "x = c", occurrence=1),
+            Example("x = 1e-5 if b else c", "x = 2e-05 if b else c", occurrence=2),
         )
 
 
@@ -118,12 +124,12 @@ plugins.OPERATOR_PROVIDERS |= {"core": {n: _core[n] for n in _core if CORE.searc
 
 
 def computes(leaf: NodeOrLeaf) -> bool:
-    """Whether a mistake here is one: not in an annotation, a message, or the lengths that `zip` is to check."""
+    """Whether a mistake here is one: not in an annotation, a message, or what `zip` and `dataclass` refuse."""
     if leaf.get_code().strip() == "TYPE_CHECKING":
         return False
     while (above := leaf.parent) is not None:
         annotation = above.children[1] if above.type == "annassign" else getattr(above, "annotation", None)
-        words = above.get_code().strip().startswith(("strict=", ": TypeAlias"))
+        words = above.get_code().strip().startswith(("strict=", "frozen=", ": TypeAlias"))
         if words or leaf is annotation or above.type in {"raise_stmt", "fstring", "tfpdef"}:
             return False
         leaf = above
