@@ -25,7 +25,7 @@ help:
 	@echo "make bench-gpu   on a GPU: bounds, training, gradients, K networks, memory; from the source tree; eight minutes"
 	@echo "make reliability   the long tests of reliability, and the table of docs/reliability.md from what they measured"
 	@echo "make audit   known vulnerabilities of what is installed, by pip-audit; needs the network"
-	@echo "make mutants   mistakes put into the mathematical core, one at a time: which of them no test notices; half an hour"
+	@echo "make mutants   mistakes put into the mathematical core, one at a time: which of them no test notices; two hours"
 	@echo "make coverage   the whole suite, and which lines and branches it does not reach"
 	@echo "make docs    the documentation site, into site/; warnings are errors"
 	@echo "make docs-check   build it, and look at every page in Chromium at the width of a phone"
@@ -98,9 +98,11 @@ audit: env
 	build/audit/bin/python -m pip install --quiet --upgrade pip-audit
 	build/audit/bin/pip-audit $(AUDIT) --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
-# The table of docs/reliability.md, "Mutation testing", and the survivors; MODULES="propagation flat" takes some.
+# The table of docs/reliability.md, "Mutation testing", and the survivors; MODULES="propagation nn/dropout" takes some.
+# `cr-report --surviving-only --show-diff build/mutants/propagation.sqlite` shows the mutants themselves.
 mutants: env
-	PYTHONPATH=tests $(BIN)/python -m mutation $(MODULES)
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),mutants]"
+	$(BIN)/python tests/mutants.py $(MODULES)
 
 # Those that measure time run alone here, too. CuPy's backend needs a GPU and is left out (pyproject.toml).
 coverage: env

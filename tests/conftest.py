@@ -17,6 +17,7 @@ from vecprop.backend import scoped_settings
 
 # Tests of what needs more than a GPU machine has by itself (`make gpu`): where the library is missing, they are named.
 _NEEDS = {
+    "mutants.py": "cosmic_ray",
     "public_calls.py": "polars",
     "test_bad_arguments.py": "hypothesis",
     "test_cli.py": "matplotlib",
@@ -24,7 +25,6 @@ _NEEDS = {
     "test_explain.py": "matplotlib",
     "test_extreme_numbers.py": "mpmath",
     "test_file_faults.py": "matplotlib",
-    "test_mutation.py": "mpmath",
     "test_pictures.py": "PIL",
     "test_plots.py": "matplotlib",
     "test_plots_animation.py": "PIL",

@@ -212,6 +212,7 @@ def test_bad_arguments(make, message):
 def test_defaults():
     assert Huber() == Huber(1.0)
     assert Quantile() == Quantile(0.5)
+    assert Quantile([0.1, 0.9]) == Quantile((0.1, 0.9))
     assert CrossEntropy() == CrossEntropy(smoothing=0.0)
 
 
