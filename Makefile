@@ -10,7 +10,7 @@ JOBS ?= 2
 PYODIDE ?= 314.0.7
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-all quick lint format pictures bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
+.PHONY: help env run test test-all quick lint format pictures notebooks bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -19,6 +19,7 @@ help:
 	@echo "make quick   the tests that take less than a few seconds each"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make pictures   every picture of the documentation, drawn anew into docs/images/; half a minute"
+	@echo "make notebooks   run the notebooks and keep their outputs; half a minute"
 	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
@@ -68,6 +69,11 @@ format: env
 
 pictures: env
 	$(BIN)/python docs/pictures.py
+
+# Their code, outputs and words for pictures; no times of each cell. tests/test_docs.py runs them and keeps nothing.
+notebooks: env
+	VECPROP_BACKEND=numpy $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.coalesce_streams=True docs/notebooks/*.ipynb
 
 bench: env
 	$(BIN)/python -m pytest benchmarks --benchmark-json=benchmarks/results/latest.json
@@ -120,7 +126,7 @@ docs: env
 	@echo "open site/index.html"
 
 docs-check: docs
-	$(BIN)/python docs/check_site.py
+	$(BIN)/python -m pytest docs/check_site.py -n $(JOBS) -q
 
 # No environment of its own: the machine's Python has CuPy and JAX for its CUDA.
 # GPU="tests src -n 8" takes eight processes, with pytest-xdist; GPU="tests/test_gpu.py" is a part.

@@ -4,23 +4,32 @@ Sessions (`>>>`) on the pages are doctests, which pytest collects by itself. `ma
 as errors; `make docs-check` looks at it in a browser.
 """
 
+import inspect
 import json
+import os
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-import run_notebooks
-import site_links
-import site_pages
 import vecprop as vp
-from vecprop.nn.activations import Activation
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / source for source in site_pages.GUIDES)])
-NOTEBOOKS = sorted(run_notebooks.FOLDER.glob("*.ipynb"))
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def text(path):
+    return path.read_text(encoding="utf-8")
+
+
+NAVIGATION = re.findall(r"[\w./-]+\.(?:md|ipynb)$", text(ROOT / "mkdocs.yml").partition("\nnav:")[2], re.MULTILINE)
+PAGES = sorted((DOCS / page).resolve() for page in NAVIGATION if page.endswith(".md"))
+NOTEBOOKS = sorted(DOCS.glob("notebooks/*.ipynb"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 # Commands that the pages show and this file does not run.
@@ -31,14 +40,6 @@ NOT_RUN = {
     "vecprop check --backend cupy": "needs a GPU",
     "vecprop train data.csv --target y": "data.csv is the reader's own",
 }
-
-
-def name(path):
-    return path.relative_to(ROOT).as_posix()
-
-
-def text(path):
-    return path.read_text(encoding="utf-8")
 
 
 def blocks(path, language):
@@ -92,13 +93,15 @@ def test_code_that_is_no_session_runs(page, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebooks_run(path):
-    pytest.importorskip("nbclient")
+def test_notebooks_run(path, monkeypatch):
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
-    shown = [cell for cell in run_notebooks.execute(path).cells if cell.get("outputs")]
-    assert len(shown) >= 5
-    warned = [o.text for cell in shown for o in cell.outputs if o.get("name") == "stderr"]
-    assert not warned
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "backends")]))
+    cells = nbclient.NotebookClient(nbformat.read(path, as_version=4), timeout=120).execute().cells
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    assert len(outputs) >= 5
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -124,40 +127,40 @@ def anchors(path):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page):
-    for label, target in site_pages.LINK.findall(FENCE.sub("", text(page))):
+    for target in re.findall(r"\]\(([^()\s]+)\)", FENCE.sub("", text(page))):
         path, _, anchor = target.partition("#")
-        if re.match(r"[a-z]+:", path):
-            continue
-        there = ROOT / site_pages.repository_path(name(page), path) if path else page
-        if there.suffix == ".md" and "notebooks" in there.parts:
-            there = there.with_suffix(".ipynb")
-        if name(there) in ("docs/howto/add-backend.md", "docs/howto/benchmarks.md"):  # the site makes these
-            continue
-        assert there.is_file(), f"{label} leads to {target}"
-        assert not anchor or anchor in anchors(there), f"{label} leads to {target}"
+        if not re.match(r"[a-z]+:", target):
+            there = (page.parent / path).resolve() if path else page
+            assert there.is_file(), target
+            assert not anchor or anchor in anchors(there), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_equations_that_a_page_cites_exist(page):
-    prose = FENCE.sub("", text(page))
-    assert set(re.findall(r"\bE\d{1,2}\b", prose)) <= set(site_pages.equation_anchors())
-
-
-def test_the_anchors_of_the_equations_are_those_of_the_page():
-    assert set(site_pages.equation_anchors().values()) <= anchors(DOCS / "equations.md")
-    assert len(site_pages.equation_anchors()) == 40
+    there = re.findall(r"^### (E\d+) ", text(DOCS / "equations.md"), re.MULTILINE)
+    assert set(re.findall(r"\bE\d{1,2}\b", FENCE.sub("", text(page)))) <= set(there)
 
 
 def test_every_page_is_in_the_navigation():
-    listed = set(re.findall(r"[\w/-]+\.md", text(ROOT / "mkdocs.yml").partition("\nnav:")[2]))
-    made = {*site_pages.guides(), *(f"notebooks/{path.stem}.md" for path in NOTEBOOKS)}
-    assert listed == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | made
+    listed = {(DOCS / page).resolve() for page in NAVIGATION}
+    assert {*DOCS.rglob("*.md"), *NOTEBOOKS} <= listed and all(page.is_file() for page in listed)
+
+
+def public_names():
+    """The full name of everything public: of `vecprop`, its estimators, tables, plots and data sets."""
+    from vecprop import datasets, estimators, plots, tabular
+
+    names = {f"vecprop.{name}" for name in vp.__all__ if name != "__version__"}
+    for room, module in {"estimators": estimators, "plots": plots, "tabular": tabular}.items():
+        names |= {f"vecprop.{room}.{name}" for name in module.__all__ if callable(getattr(module, name))}
+    functions = [value for name, value in vars(datasets).items() if inspect.isfunction(value) and name[0] != "_"]
+    return names | {f"vecprop.datasets.{f.__name__}" for f in functions if f.__module__ == datasets.__name__}
 
 
 def test_the_reference_has_every_public_name():
     """A name has an entry of its own, or stands in a module that has one and shows its members."""
     entries = {e for page in (DOCS / "api").glob("*.md") for e in re.findall(r"^::: (\S+)", text(page), re.MULTILINE)}
-    wanted = site_pages.public_names()
+    wanted = public_names()
     assert {"vecprop.fit", "vecprop.plots.history", "vecprop.estimators.to_sklearn"} <= wanted
     missing = {n for n in wanted if n not in entries and n.rpartition(".")[0] not in entries - {"vecprop"}}
     assert not missing
@@ -166,90 +169,49 @@ def test_the_reference_has_every_public_name():
 # --- the tools of the site --------------------------------------------------------------------------------------
 
 
-def test_links_out_of_docs_lead_to_pages_of_the_site():
-    def rewritten(link, origin="docs/tutorial/x.md", page="tutorial/x.md"):
-        return site_pages.rewritten(link, origin, page)
+@pytest.fixture(scope="module")
+def hooks():
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("math_core")
+    import site_hooks
 
-    assert rewritten("[E1](../equations.md#e1)") == "[E1](../equations.md#e1)"
-    assert rewritten("[b](../../benchmarks/README.md)") == "[b](../howto/benchmarks.md)"
-    assert rewritten("[b](README.md)", "backends/README.md", "howto/add-backend.md") == "[b](add-backend.md)"
-    assert rewritten("[w](https://x.org/a.md)") == "[w](https://x.org/a.md)"
-    line = text(ROOT / "src/vecprop/nn/activations.py").splitlines().index("class Tanh(Activation):") + 1
-    source = "../source/src/vecprop/nn/activations.py.md"
-    given = "[`vecprop.activations.Tanh`](../../src/vecprop/nn/activations.py)"
-    assert rewritten(given) == f"[`vecprop.activations.Tanh`]({source}#__codelineno-0-{line})"
-    assert (
-        rewritten("```\n[a](../../src/vecprop/backend/pytrees.py)\n```")
-        == "```\n[a](../../src/vecprop/backend/pytrees.py)\n```"
+    return site_hooks
+
+
+def test_every_formula_of_the_pages_becomes_mathml(hooks):
+    inline, block = (
+        r"(?<![\\$\w])\$(?![\s$])([^$\n]+?)(?<![\s\\])\$(?![\w$])",
+        r"^(?:\$\$|```math)\n(.+?)^(?:\$\$|```)$",
     )
-    with pytest.raises(ValueError, match="is a folder"):
-        rewritten("[s](../../src)")
+    formulas = set()
+    for page in PAGES:
+        formulas |= set(re.findall(block, text(page), re.MULTILINE | re.DOTALL))
+        formulas |= set(re.findall(inline, re.sub(r"`[^`\n]*`", "", FENCE.sub("", text(page)))))
+    assert len(formulas) > 300
+    for latex in formulas:
+        made = hooks._FORMULA.sub(hooks.mathml, f'<span class="arithmatex">\\({latex}\\)</span>')
+        assert made.startswith("<math") and "\\" not in made, latex
 
 
-def test_numbers_of_equations_become_links_but_not_in_code():
-    html = site_pages.equations_linked("<h2>E1</h2><p>E12 and <code>E2</code>, E99</p>", "api/x.md")
+def test_a_link_to_a_source_file_leads_to_the_line_of_what_it_names(hooks):
+    line = text(ROOT / "src/vecprop/nn/activations.py").splitlines().index("class Tanh(Activation):") + 1
+    anchor = f"#__codelineno-0-{line}"
+    assert hooks.line_anchor("src/vecprop/nn/activations.py", "vecprop.activations.Tanh") == anchor
+    assert hooks.line_anchor("src/vecprop/nn/activations.py", "the activations") == ""
+
+
+def test_numbers_of_equations_become_links_but_not_in_code(hooks):
+    html = hooks.equations_linked("<h2>E1</h2><p>E12 and <code>E2</code>, E99</p>", "api/x.html")
     link = '<a href="../equations.html#e12-gradient-descent">E12</a>'
     assert html == f"<h2>E1</h2><p>{link} and <code>E2</code>, E99</p>"
 
 
-def test_a_notebook_becomes_a_page_with_its_pictures():
-    page, pictures = site_pages.notebook_page(run_notebooks.FOLDER / "ladder.ipynb")
+def test_the_anchors_of_the_equations_are_those_of_the_page(hooks):
+    assert set(hooks.equation_anchors().values()) <= anchors(DOCS / "equations.md")
+    assert len(hooks.equation_anchors()) == 40
+
+
+def test_a_notebook_becomes_a_page_with_its_pictures(hooks):
+    page = hooks.notebook_page(text(DOCS / "notebooks" / "ladder.ipynb"), "notebooks/ladder.ipynb")
     assert page.startswith("# From one neuron") and "```python\ndef vectorized" in page
-    assert all(data.startswith(b"\x89PNG") and f"]({name})" in page for name, data in pictures.items())
-    assert len(pictures) == 2
-
-
-def test_broken_links_other_hosts_and_missing_names_are_found(tmp_path):
-    (tmp_path / "api").mkdir()
-    (tmp_path / "a.html").write_text('<a href="b.html">b</a><a href="#x">x</a><a href="api/c.html#y">y</a>')
-    (tmp_path / "api/c.html").write_text('<p id="y"></p><img src="https://x.org/i.png"><a href="https://x.org">x</a>')
-    assert list(site_links.problems(tmp_path)) == [
-        "a.html: b.html leads to no file",
-        "a.html: #x leads to no anchor",
-        "api/c.html: https://x.org/i.png would be fetched from another host",
-    ]
-    assert site_links.missing_names(tmp_path, {"y", "z"}) == {"z"}
-
-
-def test_the_list_of_public_names_has_functions_of_the_module_alone():
-    assert "vecprop.plots.array_namespace" not in site_pages.public_names()
-    assert issubclass(vp.activations.Tanh, Activation)
-
-
-# --- mathematics ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def mathml():
-    pytest.importorskip("latex2mathml")
-    pytest.importorskip("markdown")
-    import site_math
-
-    return site_math.mathml
-
-
-def formulas():
-    found = set()
-    for page in PAGES:
-        content = text(page)
-        found |= set(blocks(page, "math")) | set(re.findall(r"^\$\$\n(.+?)\n\$\$$", content, re.MULTILINE | re.DOTALL))
-        prose = re.sub(r"`[^`\n]*`", "", re.sub(r"\$\$.*?\$\$", "", FENCE.sub("", content), flags=re.DOTALL))
-        found |= set(re.findall(r"(?<![\\$\w])\$(?![\s$])([^$]+?)(?<![\s\\])\$(?![\w$])", prose))
-    return sorted(found)
-
-
-def test_every_formula_of_the_pages_becomes_mathml(mathml):
-    assert len(formulas()) > 300
-    for latex in formulas():
-        made = mathml(latex)
-        assert made.startswith("<math") and "\\" not in made and "&amp;" not in made, latex
-
-
-def test_mathml_is_what_browsers_lay_out(mathml):
-    aligned = mathml(r"\begin{aligned} a &= -1 \\ b &= \begin{bmatrix} 1 & 2 \end{bmatrix} \end{aligned}", "block")
-    assert 'display="block"' in aligned and 'class="aligned"' in aligned and 'class="matrix"' in aligned
-    assert 'columnalign="' not in aligned and 'class="right"' in aligned
-    assert '<mo form="prefix">−</mo>' in aligned, "a sign, not a subtraction"
-    assert '<mi mathvariant="normal">softplus</mi>' in mathml(r"\mathrm{softplus}(z)")
-    assert "<mi>ln</mi><mspace" in mathml(r"\ln a").replace(' mathvariant="normal"', "")
-    assert '<mi mathvariant="normal">E</mi>' in mathml(r"\mathrm{E}\bigl[a^2\bigr]")
+    assert page.count("](data:image/png;base64,iVBORw0K") == 2
