@@ -9,7 +9,7 @@ import cupy
 
 from vecprop.backend.namespaces import Array
 
-COLUMNS, SLICES = 32, 8  # a block of threads: so many columns, and each of them in so many slices of its rows
+COLUMNS, SLICES = 32, 8  # a block of threads: this many columns, and each of them in this many slices of its rows
 
 # Written for nvcc; `T` is float or double. Neighbouring threads have neighbouring columns, which lie side by side.
 # What is left out of `rest` is the largest term, e^0 = 1: see `vecprop.activations.log_softmax`.
@@ -81,7 +81,7 @@ def _kernel(dtype: str) -> Any:
 
 
 def arguments(Z: Array, Y: Array, smoothing: float) -> tuple[Any, ...]:
-    """Return what the kernel takes after its arrays, for Z (…, n, m), in C order, and Y of any strides."""
+    """Return the kernel's numbers, which follow its arrays, for Z (…, n, m), in C order, and Y of any strides."""
     *stack, n, m = Z.shape
     of_stack, (row, column) = Y.strides[:-2], (s // Y.itemsize for s in Y.strides[-2:])
     shared = not stack or Y.ndim == 2

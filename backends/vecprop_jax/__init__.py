@@ -260,7 +260,7 @@ class JAXBackend(Backend):
         return jnp.concatenate(parts, axis=-1)
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the columns of one turn of a compiled loop: on a CPU so many that their numbers stay in the cache.
+        """Return the columns of one turn of a compiled loop: on a CPU as many as stay in the cache with their numbers.
 
         On a GPU all at once, or as many as take a quarter of the memory that is free.
         """
@@ -284,7 +284,7 @@ class JAXBackend(Backend):
 
     @property
     def widest_pass(self) -> int | None:
-        """On a CPU, so many columns that XLA's fusion of a product with its neighbours is not yet 25 times too slow."""
+        """On a CPU, the most columns before XLA's fusion of a product with its neighbours gets 25 times too slow."""
         return 8192 if jax.default_backend() == "cpu" else None
 
     def synchronize(self, array: Array) -> None:

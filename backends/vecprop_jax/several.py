@@ -213,7 +213,7 @@ class JAXOnSeveralDevices(JAXBackend):
     # The examples
 
     def laid_out(self, counts: tuple[int, ...]) -> Backend:
-        """Return the backend for examples of which each process has so many."""
+        """Return the backend for a set of examples; `counts` says how many of them each process has."""
         return JAXOnSeveralDevices(self.mesh, self.networks, counts)
 
     @cached_property
@@ -267,7 +267,7 @@ class JAXOnSeveralDevices(JAXBackend):
         return jax.block_until_ready(loaded)  # type: ignore[no-untyped-call]
 
     def _over_devices(self, host: npt.NDArray[Any], width: int, *, rows: bool) -> Array:
-        """Return (n, m) or (m,) as an array over all devices, so many examples on each; this process gives its own."""
+        """Return (n, m) or (m,) as an array over all devices, m examples on each; this process gives its own."""
         turned, pieces, start = rows and host.ndim == 2, [], 0
         with jax.enable_x64(True):
             for device in self.mesh.devices:
@@ -353,7 +353,7 @@ class JAXOnSeveralDevices(JAXBackend):
         return self._at(cut, self._spread(cut.ndim, cut.ndim - 2))
 
     def _block(self, part: Array | None, start: Any, size: int) -> Array | None:
-        """Return (…, devices · size) from (…, devices, each): so many columns of every device."""
+        """Return (…, devices · size) from (…, devices, each): `size` columns of every device, from `start` on."""
         if part is None:
             return None
         taken = jax.lax.dynamic_slice_in_dim(part, start, size, axis=-1)
@@ -395,7 +395,7 @@ class JAXOnSeveralDevices(JAXBackend):
         return jnp.concatenate(done, axis=-1)
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return what one device's share asks for, times the devices."""
+        """Return the number for one device's share, times the devices."""
         block = super().auto_block(-(-m // self.count), units, itemsize)
         return None if block is None else block * self.count
 

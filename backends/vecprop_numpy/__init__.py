@@ -23,7 +23,7 @@ __all__ = ["NumPyBackend"]
 
 # Bytes that the numbers of a block may take, of an L2 cache of 1 to 2 MB.
 CACHE = 1 << 20
-# Products of fewer columns are slow: so many in a mini-batch, which is to be divided among threads, and in a full one.
+# Products of fewer columns are slow: in a mini-batch, which is to be divided among threads, and in a full batch.
 NARROWEST_BLOCK = 256
 NARROWEST_OF_MANY = 2048
 # Numbers to compute below which a second thread does not pay.

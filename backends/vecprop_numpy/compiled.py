@@ -18,7 +18,7 @@ from vecprop_numpy.tracing import Graph, NDArray, Op, Value
 from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
 
 # To record a function takes milliseconds. Programs for small data take the data like any other argument, so that the
-# next run of the same shape can use them: data of so many bytes, programs of so many, and so many bytes of all.
+# next run of the same shape can use them: SMALL_DATA bytes of data, SMALL_PROGRAM of a program, ALL_PROGRAMS in all.
 SMALL_DATA = 1 << 19
 SMALL_PROGRAM = 1 << 23
 ALL_PROGRAMS = 1 << 26

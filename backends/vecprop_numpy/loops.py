@@ -19,7 +19,7 @@ from vecprop_numpy.tracing import NDArray, Op, Value
 
 # A batch of fewer bytes than this is not worth a second thread.
 SMALLEST_PARALLEL_GATHER = 1 << 19
-# Arrays of so many rows are gathered as rows of their transpose, a column being one contiguous piece of memory.
+# Arrays of this many rows or more are gathered as rows of their transpose, where a column is contiguous in memory.
 FEWEST_ROWS_TRANSPOSED = 32
 
 

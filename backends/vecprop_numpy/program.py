@@ -30,7 +30,7 @@ class Pool:
         self.allocated = 0  # bytes
 
     def take(self, size: int) -> NDArray:
-        """Return at least so many bytes: the smallest piece that is large enough, or a new one."""
+        """Return at least this many bytes: the smallest piece that is large enough, or a new one."""
         fitting = [i for i, memory in enumerate(self.free) if memory.size >= size]
         if fitting:
             return self.free.pop(min(fitting, key=lambda i: self.free[i].size))

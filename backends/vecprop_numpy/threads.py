@@ -90,7 +90,7 @@ def _work(queue: SimpleQueue[_Job]) -> None:
 
 
 def _workers(count: int) -> list[SimpleQueue[_Job]]:
-    """Return the queues of so many worker threads, which are started when they are first needed.
+    """Return the queues of a number of worker threads, which are started when they are first needed.
 
     There are fewer where the system starts no more: none in a browser.
     """

@@ -252,7 +252,7 @@ class Graph:
         return None
 
     def view(self, operand: Any, key: Any, function: Callable[[NDArray], NDArray]) -> Value:
-        """Return what shares the operand's memory: another shape, order of axes or part of it."""
+        """Return a view of the operand's memory: another shape, order of axes or part of it."""
         x = self.value(operand)
         seen = function(np.broadcast_to(np.zeros((), x.dtype), x.shape))
         if x.splat is not None:

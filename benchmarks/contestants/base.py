@@ -77,7 +77,7 @@ class Contestant:
         raise NotImplementedError
 
     def epochs(self, count: int) -> None:
-        """Train so many epochs."""
+        """Train this many epochs."""
         for number in range(count):
             self.epoch(number)
 
@@ -93,7 +93,7 @@ class Contestant:
         raise NotImplementedError
 
     def train(self, epochs: int) -> Timed:
-        """Begin anew, so that no library goes on where the numbers have become odd, and time so many epochs."""
+        """Begin anew, so that no library goes on where the numbers have become odd, and time the epochs."""
         self.begin(self.start)
         begin = time.perf_counter()
         self.epochs(epochs)
@@ -101,7 +101,7 @@ class Contestant:
         return Timed((time.perf_counter() - begin) / epochs)
 
     def train_exactly(self, epochs: int, start: Pairs) -> Pairs:
-        """Return the parameters after so many epochs from `start`, over the batches of vecprop's seed 0."""
+        """Return the parameters after this many epochs from `start`, over the batches of vecprop's seed 0."""
         self.order = lambda number: random_streams.shuffle(0, number, self.work.m)
         self.begin(start)
         self.epochs(epochs)
@@ -148,7 +148,7 @@ class TimeToAccuracy:
         self.problem, self.examples, self.test = data
 
     def train(self, runs: int) -> Timed:
-        """Return the mean of so many runs."""
+        """Return the mean of the runs."""
         seconds = 0.0
         for _ in range(runs):
             self.seed += 1

@@ -30,7 +30,7 @@ class SklearnTrainer(Contestant):
         self.classes = {} if output == "identity" else {"classes": np.arange(max(2, classes))}
 
     def estimator(self, epochs: int, seed: int = 0) -> Any:
-        """Return an estimator that trains so many epochs."""
+        """Return an estimator that trains this many epochs."""
         return self.kind(
             hidden_layer_sizes=self.work.sizes[1:-1],
             activation=self.work.hidden,

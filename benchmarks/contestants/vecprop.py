@@ -34,7 +34,7 @@ class VecpropTrainer(Contestant):
             self.transfer = time.perf_counter() - begin
 
     def fit(self, epochs: int, **arguments: Any) -> vp.FitResult:
-        """Train so many epochs."""
+        """Train this many epochs."""
         given = {"optimizer": Adam(1e-3), "batch_size": self.work.batch_size, "seed": self.seed, "dtype": "float32"}
         given |= {"epochs": epochs, "backend": self.backend, "precision": self.work.precision, "progress": False}
         return vp.fit(self.net, self.X, self.Y, **given | arguments)

@@ -5,7 +5,7 @@
     launch      a kernel on one number, one after the other; "in a graph" is recorded once and replayed
     transfer    from the host's ordinary memory to the device
 
-Each is the median of several samples, a sample being so many calls in a row as fill 20 ms, and then waited for.
+Each is the median of several samples, a sample being as many calls in a row as fill 20 ms, which are then waited for.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Library:
         return lambda: self.xp.matmul(a, b, out=out)
 
     def copy(self, count: int) -> Call:
-        """Copy so many float32 numbers."""
+        """Copy this many float32 numbers."""
         x, y = self.xp.ones(count, self.xp.float32), self.xp.empty(count, self.xp.float32)
         return lambda: self.xp.copyto(y, x)
 

@@ -29,7 +29,7 @@ EPOCHS = 6
 
 
 def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, latency, step=0.0):
-    """Return (compute, communication) of a step in seconds, on so many devices.
+    """Return (compute, communication) of a step in seconds, on a number of devices.
 
     parameters : P; an example takes 6 P operations (2 forward, 4 backward)
     numbers_per_example : of X and Y, which are gathered for every batch

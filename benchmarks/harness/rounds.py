@@ -133,7 +133,7 @@ def compare(
 
 
 def _prepared(contestant: Any, row: Row, check: Reference, data: Any, seconds: float) -> tuple[Any, int]:
-    """Return a contestant that has compiled and has been checked, and how many epochs fill so many seconds."""
+    """Return a contestant that has compiled and has been checked, and how many epochs fill the seconds."""
     if isinstance(contestant, TimeToAccuracy):
         return contestant, 1  # each run is a first one
     row.transfer = contestant.transfer

@@ -146,7 +146,7 @@ class Backend:
         raise ValueError(f"devices={devices!r}: the backend {self.name!r} computes on one device; use backend='jax'")
 
     def laid_out(self, counts: tuple[int, ...]) -> Backend:  # noqa: ARG002
-        """Return the backend for a set of examples of which each process has so many."""
+        """Return the backend for a set of examples; `counts` says how many of them each process has."""
         return self
 
     def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:

@@ -54,7 +54,7 @@ def _told(name: str) -> int | None:
 
 
 def _of_the_system() -> int | None:
-    """Return what is available without swapping: unused, or holding copies of files that can be dropped."""
+    """Return the bytes available without swapping: unused, or holding copies of files that can be dropped."""
     available = _told("MemAvailable")
     if available is not None:
         return available
@@ -65,7 +65,7 @@ def _of_the_system() -> int | None:
 
 
 def _of_the_group() -> int | None:
-    """Return what the limit of a container leaves, copies of files not counted."""
+    """Return the bytes that the limit of a container leaves, copies of files not counted."""
     try:
         limit = (_GROUP / "memory.max").read_text("ascii").strip()
         if limit == "max":
@@ -78,7 +78,7 @@ def _of_the_group() -> int | None:
 
 
 def room_below_the_limit() -> int | None:
-    """Return what `ulimit -v` leaves, None if it is not set."""
+    """Return the bytes that `ulimit -v` leaves, None if it is not set."""
     try:
         import resource  # not on Windows
 

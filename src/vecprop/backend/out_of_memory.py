@@ -89,7 +89,7 @@ def require_memory(backend: Backend, demand: Demand) -> None:
 
 
 def wait_if_large(backend: Backend, numbers: int, array: Array) -> None:
-    """Wait for an array whose computation takes so many numbers, if that is a lot: its errors come now, not later."""
+    """Wait for an array whose computation takes many numbers: its errors come now, not later."""
     if numbers >= _WORTH_WAITING and is_concrete(array):
         backend.synchronize(array)
 

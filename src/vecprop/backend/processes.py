@@ -48,7 +48,7 @@ class Team:
         return np.concatenate(self.gather(array), axis=-1)
 
     def together(self, function: Callable[[], T]) -> T:
-        """Return what a function without collectives gives here; if it fails in a process it fails in all.
+        """Return the result of a function without collectives; if it fails in one process it fails in all.
 
         With the same error: that of the first process in which it failed, and its number.
         """

@@ -85,7 +85,7 @@ class Choice:
 
 
 def current(setting: str) -> Any:
-    """Return what was chosen for a setting in this thread and task, or None."""
+    """Return the value chosen for a setting in this thread and task, or None."""
     for block in reversed(_blocks.get()):
         if block.setting == setting:
             return block.value

@@ -48,7 +48,7 @@ def speaker(json: bool, quiet: bool) -> Say:
 
 
 def devices(given: str | None, several_processes: bool) -> str | int | None:
-    """Return what `--devices` asks for: a number, "all", or None for one device.
+    """Return the value of `--devices`: a number, "all", or None for one device.
 
     >>> devices("4", False), devices("all", False), devices(None, True)
     (4, 'all', 'all')
@@ -93,12 +93,12 @@ def layers(text: str) -> tuple[int, ...]:
 def spelling(
     decimal: str | None, thousands: str | None, missing: Sequence[str] | None, date_format: Sequence[str] | None
 ) -> Spelling:
-    """Return what the options say of how a file spells its cells."""
+    """Return the spelling that the options give."""
     return Spelling(decimal, thousands, tuple(missing or ()), tuple(date_format or ()))
 
 
 def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str, float] | None:
-    """Return what `--balance` and `--class-weight` ask for.
+    """Return the class weights of `--balance` and `--class-weight`.
 
     >>> class_weights(["yes=3", "a=b=0.5"], False), class_weights(None, True)
     ({'yes': 3.0, 'a=b': 0.5}, 'balanced')
@@ -341,7 +341,7 @@ class _Training(NamedTuple):
 
 
 def _training_of(model: TableModel) -> _Training | None:
-    """Return what is known of a model's training, None if nothing is: `about` is free, and may come from a stranger."""
+    """Return the line about a model's training, or None: `about` is free, and may come from a stranger."""
     about = model.about
     source, rows = about.get("source"), about.get("rows")
     scores = about["scores"].get("network") if isinstance(about.get("scores"), dict) else None
@@ -368,7 +368,7 @@ def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:
 
 
 def info(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return what a model file holds, in words and as a dict."""
+    """Return the description of a model file, in words and as a dict."""
     file = model_file(path)
     model = files.load(file)
     header, tensors = tensor_file.decode(tensor_file.read(file), f"the file {os.fspath(file)!r}")

@@ -15,7 +15,7 @@ from vecprop.data.columns import Columns
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Dense data of so many bytes are made at once, and otherwise parts of so many.
+# Data of up to SMALL bytes are made dense at once, larger ones in parts of PART bytes.
 SMALL = 1 << 28
 PART = 1 << 26
 

@@ -156,7 +156,7 @@ def check_spelling(value: Any) -> Spelling:
 
 
 def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
-    """Return what is said of a column: entries COLUMN=TEXT of this column, and those without a column's name.
+    """Return the entries for a column: COLUMN=TEXT of this column, and those without a column's name.
 
     >>> _said(["gone", "a=x", "b=y", "p=q"], "a", ["a", "b"])
     ['gone', 'x', 'p=q']

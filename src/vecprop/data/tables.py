@@ -307,7 +307,7 @@ def _read_csv(
 
 
 def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> tuple[str, int]:
-    """Return what a CSV file holds below the lines that are left out, and how many those are."""
+    """Return the text of a CSV file below the skipped lines, and how many those are."""
     text = _decode(data, source, encoding).removeprefix("\ufeff")
     if "\0" in text:
         raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")

@@ -97,7 +97,7 @@ def is_stochastic(estimator: Any) -> bool:
 
 
 def monitor_of(scoring: Any, stops_early: bool) -> str:
-    """Return what is watched: the training cost, or of a validation set the cost or the score."""
+    """Return the watched quantity: the training cost, or of a validation set the cost or the score."""
     if not stops_early:
         return "training_cost"
     return "cost" if isinstance(scoring, str) and scoring == "loss" else "metric"

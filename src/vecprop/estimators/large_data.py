@@ -67,7 +67,7 @@ class LargeRows:
         return type(self)(self._source, scale)
 
     def columns(self) -> Rows:
-        """Return what `fit` takes."""
+        """Return the source that `fit` takes."""
         return Rows(self._source if self._scale is None else _Scaled(self._source, self._scale))
 
     def input_scale(self, w: npt.NDArray[np.float64] | None) -> InputScale:

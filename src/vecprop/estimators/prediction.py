@@ -82,7 +82,7 @@ def _at(backend: Backend, array: Array, dtype: str) -> Array:
 
 
 def _padded(inputs: Any) -> Any:
-    """Return columns (n_0, n) with columns of zeros behind them: so many shapes only, so few compilations.
+    """Return columns (n_0, n) with columns of zeros behind them: fewer different shapes, and so fewer compilations.
 
     >>> [_padded(np.ones((1, n))).shape[1] for n in (1, 5, 9000)]
     [1, 8, 16384]

@@ -266,7 +266,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return np.asarray((Y - mean) / deviation, dtype=np.float64)
 
     def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
-        """Return what is added to the outputs, and by what they are multiplied before, (n_L, 1) or numbers.
+        """Return the shift of the outputs and the factor applied before it, (n_L, 1) or numbers.
 
         In float64, whatever the network is in, where there is float64: float32 has no numbers between 1e8 and 1e8 + 8.
         """

@@ -94,7 +94,7 @@ class Training(Parameters):
         raise NotImplementedError
 
     def _large_targets(self, y: Any, purpose: str) -> LargeTargets:
-        """Return what `_encode` does, made as it is read: for X in a file."""
+        """Encode as `_encode` does, but while reading: for X in a file."""
         return LargeTargets(ArraySource(self._encode(y, purpose), rows_first=False))
 
     def _network_for(self, n_in: int, n_out: int) -> Network:
@@ -147,7 +147,7 @@ class Training(Parameters):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle holds: result_, with arrays of its backend and examples of the data, stays behind."""
+        """Return the state of a pickle: without result_, which has arrays of its backend and examples of the data."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         return {name: value for name, value in state.items() if name != "result_"}
 
@@ -344,7 +344,7 @@ class Training(Parameters):
         return optimizer_of(self, m, monitor, self.t_ if goes_on else 0, first)
 
     def _metric(self, validation: Examples | None, scoring: Any) -> Any:
-        """Return what early stopping watches, or None if that is the cost."""
+        """Return the metric that early stopping watches, or None if that is the cost."""
         if scoring == "loss" or validation is None:
             return None
         if scoring is None:

@@ -78,7 +78,7 @@ Columns = list[tuple[Array, Array]]
 
 
 def _one_example(net: Network, params: Params, x: Array, y: Array, m: Array | float) -> tuple[Array, Params]:
-    """Return what one example of m adds to J and to the gradients (E8)."""
+    """Return the share of one example of m in J and in the gradients (E8)."""
     return propagation.gradients(net, params, x, y, None, None, m)
 
 

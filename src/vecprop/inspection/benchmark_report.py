@@ -71,7 +71,7 @@ def with_speedups(rows: Sequence[Row]) -> list[Row]:
 
 
 def _cell(row: Row) -> tuple[object, ...]:
-    """Return what the rungs of one cell have in common."""
+    """Return the key that the rungs of one cell share."""
     return row.backend, row.network, row.dtype, row.pass_name, row.m
 
 
@@ -80,7 +80,7 @@ _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS
 
 
 def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
-    """Return what a time depends on besides the code: versions, processor, cores, devices, threads, precision.
+    """Return the environment that times depend on: versions, processor, cores, devices, threads, precision.
 
     No name of a person, a machine or a folder is in it.
 

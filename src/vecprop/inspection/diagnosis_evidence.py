@@ -82,7 +82,7 @@ class Evidence:
 
 
 def evidence_of_result(result: FitResult) -> Evidence:
-    """Return what a result tells: of one network, not of a stack."""
+    """Return the evidence of a result: of one network, not of a stack."""
     net, backend, history = result.net, result.backend, result.history
     layers = _on_host(result.params, backend)
     kept = result.state.given_back
@@ -106,7 +106,7 @@ def evidence_of_result(result: FitResult) -> Evidence:
 
 
 def evidence_of_error(error: DivergenceError) -> Evidence:
-    """Return what an error tells; of a stack, all of whose networks diverged, the first, of which the error tells."""
+    """Return the evidence of an error; of a stack, whose networks all diverged, that of the first."""
     layers = _on_host(error.params, backend_for(array_namespace(error.params[0].W)))
     stack = layers[0].W.ndim == 3
     layers = tuple(Layer(W[0], b[0]) for W, b in layers) if stack else layers

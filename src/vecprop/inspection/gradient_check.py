@@ -111,7 +111,7 @@ def check_gradients(
     tolerance : float, optional
         1e-12 for the complex step, 1e-6 for central differences unless given.
     max_entries : int, default 1000
-        Of a larger parameter so many entries are checked, chosen from the seed.
+        Of a larger parameter this many entries are checked, chosen from the seed.
 
     Returns
     -------

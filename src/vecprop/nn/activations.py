@@ -392,7 +392,7 @@ class Ordered(Activation):
     Parameters
     ----------
     groups : int, default 1
-        The rows are so many groups of equal size, one for each target, and each is ordered in itself.
+        The rows are groups of equal size, one for each target, and each is ordered in itself.
 
     Raises
     ------

@@ -232,7 +232,7 @@ class Network:
         l2 : float, default 0
             λ of E32: J gains (λ/2m) Σ ‖W_l‖², biases excepted.
         block_size : int, "auto" (default) or None
-            Compute over blocks of so many columns and add up: memory for the activations of one block instead of m
+            Compute over blocks of this many columns and add up: memory for the activations of one block instead of m
             examples. "auto" does so where it is faster, which it is for many examples; None computes all at once.
 
         Returns
@@ -361,7 +361,7 @@ def _require_memory(net: Network, name: str, checked: Checked, columns: int, beg
 
 
 def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:
-    """Return A_L of checked arguments, compiled, in blocks where so many columns at once are slow."""
+    """Return A_L of checked arguments, compiled, in blocks where all columns at once are slow."""
     block_size = _forward_block(backend, X)
     if block_size is None:
         return backend.compile(propagation.output, static=(0,))(net, params, X)

@@ -58,7 +58,7 @@ class Numbers:
 
 
 def as_numbers(table: Table, name: str) -> Numbers:
-    """Return what a column of numbers is."""
+    """Return the statistics of a column of numbers."""
     found = Numbers()
     for values in number_parts(table, name):
         found.add(values)

@@ -206,7 +206,7 @@ class Category:
 
 
 def same_as(categories: Iterable[str]) -> Callable[[str], str]:
-    """Return what tells whether a text is one of these categories: two that are alike give the same.
+    """Return a function that gives texts which mean the same category the same name.
 
     >>> [same_as(["1", "2.0"])(text) for text in ("2", "01", "x")], same_as(["a"])("01")
     (['2', '1', 'x'], '01')

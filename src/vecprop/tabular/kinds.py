@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 
 
 def find_kind(table: Table, name: str) -> Kind:
-    """Return what a column holds; its texts are understood already."""
+    """Return the kind of a column whose texts are understood already."""
     pl = import_polars()
     dtype = table.dtype(name)
     if dtype.is_temporal():

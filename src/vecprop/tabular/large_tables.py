@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-# Of a block of all the columns so many rows, but no more than so many cells; and of one column, of texts fewer.
+# The most rows and the most cells of a block of all the columns; the rows of a part of one column, fewer of texts.
 _ROWS = 50_000
 _CELLS = 1 << 21
 _PART, _PART_OF_TEXTS = 1 << 18, 1 << 15

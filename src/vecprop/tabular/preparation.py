@@ -45,7 +45,7 @@ class Prepared:
     remarks: tuple[str, ...] = ()
 
     def __add__(self, other: Prepared) -> Prepared:
-        """Return what was met in both; X stays the first one's."""
+        """Return the counts of both together; X stays the first one's."""
         found = {name: met + other.found[name] for name, met in self.found.items()}
         return replace(self, found=found, remarks=tuple(dict.fromkeys(self.remarks + other.remarks)))
 
@@ -175,7 +175,7 @@ def _column(value: Mapping[str, Any]) -> Column:
 
 
 def _wanted(column: Column) -> Wanted:
-    """Return what a column has to hold, for a table that is not understood yet."""
+    """Return the kind of values that a column has to hold, for a table that is not understood yet."""
     if isinstance(column, Category):
         return Wanted(column.name, "category", (*column.categories, *column.other))
     if isinstance(column, Date):
@@ -232,7 +232,7 @@ def spelled(table: Table, choices: Choices) -> Table:
 
 
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
-    """Return what the user says that columns are: "left out", "category", "number"."""
+    """Return the kind that the user gave for columns: "left out", "category", "number"."""
     said: dict[str, str] = {}
     options = {"drop": "left out", "categorical": "category", "numeric": "number"}
     for option, kind in options.items():
@@ -251,7 +251,7 @@ def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
 
 
 def kinds_of(table: Table, target: str, said: Mapping[str, str]) -> dict[str, Kind]:
-    """Return what each column but the target holds: as the user says, or as it is found out."""
+    """Return the kind of each column but the target: the user's word, or the one found out."""
     kinds = {}
     for name in table.names:
         if said.get(name) == "left out":

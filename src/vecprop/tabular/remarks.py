@@ -22,7 +22,7 @@ _SAME = 0.99999  # a correlation of ranks that no honest measurement has
 def about_classes(
     classes: npt.NDArray[Any], y: npt.NDArray[Any], y_test: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> list[str]:
-    """Return what is worth knowing of the classes, from the numbers of those of training rows, test rows, predictions.
+    """Return notes on the classes, from their numbers among the training rows, the test rows and the predictions.
 
     >>> about_classes(np.array(["a", "b"]), np.array([0] * 99 + [1]), np.array([0, 0]), np.array([0, 0]))
     ["class 'b' has 1 row to learn from", "class 'b' is not among the test rows: no score says anything of it"]

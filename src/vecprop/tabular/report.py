@@ -26,7 +26,7 @@ _OWN_UNITS = frozenset({"mean_absolute_error", "median_absolute_error", "root_me
 
 
 def described(plan: Plan) -> str:
-    """Return what was found in the file, before anything is trained."""
+    """Return the lines about the file and its columns, printed before anything is trained."""
     table, target = plan.table, plan.target
     how = {
         "csv": f"CSV with {_delimiter(table.delimiter)}{'' if table.header else ', without a header'}",

@@ -38,7 +38,7 @@ def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str
 
 
 def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return what a fitted estimator predicts from features, (m,); those in a file are read in blocks."""
+    """Return the predictions of a fitted estimator, (m,); features in a file are read in blocks."""
     found = np.empty(0)
     for start, stop, block in _blocks(X):
         part = estimator.predict(block)

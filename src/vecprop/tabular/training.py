@@ -69,7 +69,7 @@ class Settings:
     learning_rate : of Adam
     batch_size : None for one that fits the number of examples
     l2, dropout : against overfitting
-    networks : so many from as many seeds, whose predictions are averaged
+    networks : how many, each from a seed of its own; their predictions are averaged
     test_share, validation_share : of all examples, and of those that are left
     class_weight : "balanced", or how much each example of a class counts, 1 where nothing is said
     linear : the linear model that others are compared with is the model
@@ -324,7 +324,7 @@ def without_nan(value: Any) -> Any:
 def _features(
     preparation: Preparation, plan: Plan, parts: Sequence[npt.NDArray[Any]], folder: Path | None
 ) -> tuple[Prepared, list[npt.NDArray[Any]]]:
-    """Return what was met in some parts of the rows, and the features of each; those of a large table are in files."""
+    """Return the counts of missing and unseen values of some parts of the rows, and the features of each part."""
     table, target = plan.table, plan.target.name
     if folder is None or not isinstance(table, LargeTable):
         prepared = preparation.transform(table.take(np.concatenate(parts)), target)

@@ -78,7 +78,7 @@ class ColumnEvidence:
 
 
 def gather(table: Table, target: str | None = None) -> dict[str, ColumnEvidence]:
-    """Return what the columns of text show."""
+    """Return the evidence of each column of text."""
     pl = import_polars()
     groups: dict[tuple[frozenset[str], str | None], list[str]] = {}
     for name in table.names:

@@ -118,7 +118,7 @@ def previous_of(path: Path) -> Path:
 
 
 def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Resumed:
-    """Return what a checkpoint holds, on the backend.
+    """Return the contents of a checkpoint, on the backend.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
 
 
 def _read_by_first(path: Path, team: Team) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
-    """Return what `_read` does; of several processes the first one reads, and tells the others."""
+    """Read as `_read` does; of several processes the first one reads, and tells the others."""
     if team.count == 1:
         return _read(path)
     data = team.from_first(lambda: tensor_file.encode(*_read(path)[1:]))
@@ -300,7 +300,7 @@ def open_checkpoints(
     template: TrainingState,
     backend: Backend,
 ) -> tuple[Saver | None, Resumed | None]:
-    """Return what writes the checkpoints, and what the one holds that is gone on from; None for neither."""
+    """Return the writer of checkpoints, and the contents of the one to resume from; None for either not asked for."""
     for name, given in (("checkpoint", checkpoint), ("resume", resume_from)):
         if given is not None and given is not True and not isinstance(given, str | os.PathLike):
             raise TypeError(f"{name} must be a path{' or True' if name == 'resume' else ''}, got {given!r}")

@@ -326,7 +326,7 @@ def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostE
 
 
 def _on_host(net: Network, checked: Checked) -> Checked:
-    """Return what the data have to match where they are checked on the host, before they go to several devices."""
+    """Return the parameters on the host, where data for several devices are checked before they go there."""
     host = get_backend("numpy")
     layers = tuple(Layer(*(host.asarray(checked.backend.to_numpy(a)) for a in layer)) for layer in checked.params)
     return replace(check_params(net, layers), backend=host)
@@ -363,7 +363,7 @@ def _called_with(
     block_size: Any,
     precision: str,
 ) -> dict[str, Any]:
-    """Return what all processes have to be called with, by the names of the arguments."""
+    """Return the arguments that all processes have to be called with alike, by name."""
     return {
         "net": str(net),
         "dtype": checked.dtype,
@@ -394,7 +394,7 @@ def _asked(
     l1: Any,
     l2: Any,
 ) -> dict[str, Any]:
-    """Return what a run was asked to do, by the names of the arguments of `fit`: a checkpoint serves this alone."""
+    """Return the arguments of `fit` that define a run, by name: a checkpoint serves the same run alone."""
     run, sample = plan.run, examples.sample
     if isinstance(plan.optimizer, LBFGS):
         raise ValueError(
@@ -432,7 +432,7 @@ def _digest_of_all(team: Team, arrays: Iterable[Any]) -> str:
 
 
 def _asked_of_reading(X: Any) -> dict[str, Any]:
-    """Return what decides the order of streamed examples; nothing for others."""
+    """Return the settings that decide the order of streamed examples; none for other data."""
     if not isinstance(X, StreamedExamples):
         return {"window": None}
     return {"window": X.windows.width, "the blocks of the file": digest([X.windows.boundaries])}
@@ -478,7 +478,7 @@ def _run(
     batch_size: int | str | None,
     block_size: int | str | None,
 ) -> Run:
-    """Return what stays the same through all epochs."""
+    """Return the settings that stay the same through all epochs."""
     backend, itemsize = checked.backend, np.dtype(checked.dtype).itemsize
     units = net.numbers_per_example
     if isinstance(batch_size, str):
@@ -560,7 +560,7 @@ def _plan(
     epochs: int,
     progress: bool | None,
 ) -> TrainingPlan:
-    """Return what the loop needs; the data in mini-batches' memory order if there are any."""
+    """Return the plan of the loop; the data in the memory order of mini-batches if there are any."""
     backend = run.backend
     judged, validates = examples.validation, examples.validation is not None
     if judged is None and options.metric is not None:
@@ -608,7 +608,7 @@ def _initial_state(run: Run, checked: Checked, seeds: int | tuple[int, ...], sca
 
 
 def _initial_slots(run: Run, params: tuple[Any, ...]) -> Any:
-    """Return what the optimizer remembers before its first step."""
+    """Return the optimizer's slots before its first step."""
     return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend.xp, params))
 
 

@@ -128,7 +128,7 @@ def train(
 def _reading(
     plan: TrainingPlan, seed: int | tuple[int, ...], last: int, compile_epoch: Callable[[], Callable[..., Any]]
 ) -> AbstractContextManager[StreamedEpochs | None]:
-    """Return what reads streamed examples until the run ends, or nothing for others."""
+    """Return the reader of streamed examples, which lasts until the run ends; for other data an empty context."""
     examples = plan.data[0]
     if not isinstance(examples, StreamedExamples):
         return nullcontext()
@@ -166,7 +166,7 @@ def _epochs_a_call(plan: TrainingPlan) -> int:
 
 
 def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
-    """Return the most epochs, each of so many steps and multiplications (of one forward pass), that one call does.
+    """Return the most epochs that one call does; an epoch's forward passes take `work` multiplications.
 
     >>> from vecprop.backend.selection import get_backend
     >>> most_epochs_a_call(get_backend("numpy"), steps=100, work=1e6)
@@ -251,7 +251,7 @@ def _epoch_in_parts(
     history: History,
     partial: Partial | None,
 ) -> tuple[Any, ...]:
-    """Return what `epochs.epoch` does, in parts: for X that is not at hand, and for checkpoints in between."""
+    """Run an epoch as `epochs.epoch` does, in parts: for X that is not in memory, and for checkpoints in between."""
     backend, saver = plan.run.backend, plan.saver
     finite = np.asarray(True) if partial is None else partial.finite
     outputs = [] if partial is None else [partial.outputs]

@@ -89,7 +89,7 @@ class Elementwise:
         rate: Array | float,
         fuse: Fuse,  # noqa: ARG002
     ) -> tuple[tuple[Array | float, ...], Slots]:
-        """Return what the rule takes beside arrays, one number for all parameters, and the slots that are numbers."""
+        """Return the numbers that the rule takes, the same for all parameters, and the slots that are numbers."""
         return (rate,), ()
 
     def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:

@@ -52,7 +52,7 @@ CONSTANT = Constant()
 
 @dataclass(frozen=True)
 class StepDecay:
-    """α = α₀ · factor^⌊epoch / every⌋: the rate falls at once, every so many epochs.
+    """α = α₀ · factor^⌊epoch / every⌋: the rate falls at once, after each `every` epochs.
 
     As `torch.optim.lr_scheduler.StepLR`.
 

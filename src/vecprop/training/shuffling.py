@@ -29,7 +29,7 @@ class Orders:
         self._ready: tuple[int, int, Array | None] = (-1, 0, None)
 
     def of(self, epoch: int, count: int) -> Array | None:
-        """Return the order of an epoch, or with count > 1 those of so many epochs, one after the other."""
+        """Return the order of an epoch, or with count > 1 those of this many epochs, one after the other."""
         if self._ready[:2] != (epoch, count):
             self.prepare(epoch, count)
         return self._ready[2]

@@ -82,7 +82,7 @@ class EarlyStopping:
 
 
 def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.NDArray[np.float64]:
-    """Return what is to be minimized, a cost or a metric turned round; (K,) for a stack.
+    """Return the value to be minimized, a cost or a negated metric; (K,) for a stack.
 
     That of the last epoch, or the one `last` from the end.
 

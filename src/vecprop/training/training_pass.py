@@ -120,7 +120,7 @@ class _Bound:
     others: tuple[Activation, ...] = ()
 
     def __call__(self, *arrays: Array) -> Array:
-        """Return what the method gives."""
+        """Return the method's result."""
         return getattr(self.of, self.method)(self.xp, *self.others, *arrays)
 
 

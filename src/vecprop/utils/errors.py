@@ -80,7 +80,7 @@ class OutOfMemoryError(VecpropError, MemoryError):
     free : int or None
         Bytes that are free now, where that is known.
     argument : str
-        What to change: "block_size", which computes the same, "batch_size", or "X", of which so many columns can be
+        What to change: "block_size", which computes the same, "batch_size", or "X", of which this many columns can be
         given at a time; "" if nothing of that would do.
     columns : int
         The value that fits, 0 if none does.

@@ -69,7 +69,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def kind(path: str | os.PathLike[str]) -> str | None:
-    """Return what kind of file of ours there is, by its header alone; None for any other, and where there is none."""
+    """Return the kind of a file of ours, from its header alone; None for any other file, and where there is none."""
     source = f"the file {os.fspath(path)!r}"
     try:
         status = os.stat(path)
@@ -135,7 +135,7 @@ def _entry(data: bytes, source: str) -> str:
 
 
 def _header_length(beginning: bytes, size: int, source: str) -> int:
-    """Return the length of the header of a file of so many bytes, from its first 8."""
+    """Return the length of a file's header, from the file's size and its first 8 bytes."""
     length = int.from_bytes(beginning, "little")
     if len(beginning) < 8 or length > min(size - 8, _LONGEST_HEADER):
         raise ModelFileError(f"{source} is no model file, or was truncated")

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     Host = npt.NDArray[Any]
 
-# Data of so many bytes, as they are computed with, are read into memory as a whole; of others windows of so many.
+# Data of up to SMALL bytes, as they are computed with, are read into memory as a whole; others in windows of WINDOW.
 SMALL = 1 << 28
 WINDOW = 1 << 26
 # Bytes that are read at once, and how many blocks a window has at least, so that it mixes parts of the file.
 READ = 1 << 20
 BLOCKS = 16
-# Where the numbers of an example lie far apart, so many examples are read at once.
+# Where the numbers of an example lie far apart, this many examples are read at once.
 _LONG_READ = 1 << 14
 _SAMPLES, _IN_A_SAMPLE = 16, 64
 ARGUMENTS = ("X", "Y", "sample_weight")
@@ -146,7 +146,7 @@ class StreamedExamples(Columns):
     # Reading
 
     def buffers(self, width: int, dtype: str | None = None) -> tuple[Host, Host, Host | None]:
-        """Return memory for so many examples: columns, the numbers of each example together."""
+        """Return memory for a number of examples: columns, the numbers of each example together."""
         dtype = dtype or self.dtype
         X, Y = (np.empty((width, n), dtype).T for n in (self.net.sizes[0], self.net.sizes[-1]))
         return X, Y, np.empty(width, dtype) if self.weighted else None

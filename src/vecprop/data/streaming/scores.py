@@ -38,7 +38,7 @@ class Tally:
 
 
 def tally_of(metric: Any) -> Tally:
-    """Return what adds up a metric of `vecprop.metrics`, or a user's function (Y, A), which is given all of them."""
+    """Return the accumulator of a metric: of `vecprop.metrics`, or a user's function of all (Y, A)."""
     if metric is metrics.r2:
         return _R2()
     if metric is metrics.accuracy:

@@ -56,7 +56,7 @@ class Explanation(Contents):
             return self.to_markdown()
 
     def __rich__(self) -> Any:
-        """Return what rich prints for it."""
+        """Return the Markdown for rich to print."""
         from rich.markdown import Markdown
 
         return Markdown(self.to_markdown())

@@ -84,7 +84,7 @@ def cancellation(net: Network) -> str:
 
 
 def rearranged(net: Network) -> str:
-    """Return what the library does differently for the same result where dZ_L is no A_L - Y; mostly nothing."""
+    """Return the library's own way to dZ_L, in words, where it is not A_L - Y; mostly none."""
     return {
         (
             "cross_entropy",

@@ -71,7 +71,7 @@ def _mistake(
 
 
 def _follow(trial: _Trial, arrays: Arrays, wrong: NDArray, right: NDArray) -> str:
-    """Return what the next lines do with a result of the wrong shape."""
+    """Return the outcome of the next lines with a result of the wrong shape."""
     told = ""
     for code, function in trial.then:
         right = np.asarray(function(arrays, right))

@@ -367,7 +367,7 @@ class Passes:
 
 
 def _targets(net: Network) -> str:
-    """Return what a column of Y holds."""
+    """Return the words for a column of Y."""
     if net.loss.name == "cross_entropy":
         return "1 in the row of its class and 0 in the others"
     return f"{count(net.sizes[-1], 'label')}, 0 or 1" if net.loss.name == "binary_cross_entropy" else "its targets"

@@ -28,7 +28,7 @@ _MOST_FULL_LAYERS = 6
 
 
 def heading(explanation: Contents) -> str:
-    """Return what is explained, as a title.
+    """Return the title: which network, and how many examples.
 
     >>> from vecprop import explain
     >>> heading(explain((3, 4, 1), m=100))
@@ -104,7 +104,7 @@ PRODUCTS = (
 
 
 def closing(explanation: Contents) -> str:
-    """Return what follows the last gradient."""
+    """Return the words after the last gradient."""
     L = len(explanation.network.sizes) - 1
     rest = f", …, W{L} = W{L} - α dW{L}, b{L} = b{L} - α db{L}" if L > 1 else ""
     return (
@@ -155,7 +155,7 @@ def given(explanation: Contents) -> Iterator[Given]:
 
 
 def no_program(explanation: Contents) -> str:
-    """Return what stands in place of a long program."""
+    """Return the words in place of a long program."""
     lines = len(explanation.program.splitlines())
     return f"It has {lines} lines: print explanation.program, or take a network of at most {_MOST_FULL_LAYERS} layers."
 
@@ -212,7 +212,7 @@ def by_outcome(explanation: Contents) -> Iterator[tuple[str, list[Mistake]]]:
 
 
 def what_happens(explanation: Contents) -> dict[str, str]:
-    """Return what each mistake does, by its code; the long part of NumPy's message about @ only once."""
+    """Return the outcome of each mistake, by its code; the long part of NumPy's message about @ only once."""
     found, seen = {}, False
     for _, mistakes in by_outcome(explanation):
         for mistake in mistakes:

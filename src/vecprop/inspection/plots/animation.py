@@ -32,7 +32,7 @@ class Snapshots(Mapping[int, Params]):
     Parameters
     ----------
     every : int, default 1
-        Keep the network after each so many epochs, and the first.
+        Keep the first network, and each after this many more epochs.
     at : sequence of int, optional
         Keep those of exactly these epochs, in place of `every`.
 

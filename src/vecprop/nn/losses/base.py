@@ -38,7 +38,7 @@ class Loss:
         return xp.all(xp.isfinite(Y))
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:  # noqa: ARG002
-        """Return what is wrong with a finite Y for which `valid_targets` is false, and what to do."""
+        """Return the words of the error for a finite Y for which `valid_targets` is false, and the remedy."""
         return f"Y holds values {self.name} is not defined for"
 
 
