@@ -70,10 +70,11 @@ format: env
 pictures: env
 	$(BIN)/python docs/pictures.py
 
-# Their code, outputs and words for pictures; no times of each cell. tests/test_docs.py runs them and keeps nothing.
+# Without the time of each cell; what a cell prints stays in one piece. tests/test_docs.py runs them and keeps nothing.
 notebooks: env
 	VECPROP_BACKEND=numpy $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.coalesce_streams=True docs/notebooks/*.ipynb
+		--ExecutePreprocessor.record_timing=False \
+		--Exporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor docs/notebooks/*.ipynb
 
 bench: env
 	$(BIN)/python -m pytest benchmarks --benchmark-json=benchmarks/results/latest.json
