@@ -4,6 +4,7 @@ Data stands in columns, as everywhere in vecprop: X is (n_x, m), one example per
 """
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -15,6 +16,7 @@ from vecprop.data.splitting import divide
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_choice, check_instance, check_real, check_text, check_texts
 
+PathLike: TypeAlias = str | os.PathLike[str]
 Task: TypeAlias = Literal["binary", "classification", "regression"]
 
 TASKS: tuple[Task, ...] = ("binary", "classification", "regression")

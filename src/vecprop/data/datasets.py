@@ -11,19 +11,18 @@ Every function returns a `Dataset`, which unpacks as `X, Y`.
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecprop.data.dataset import MOST_INTEGER_CLASSES, TASKS, Task, is_number
+from vecprop.data.dataset import MOST_INTEGER_CLASSES, TASKS, PathLike, Task, is_number
 from vecprop.data.dataset import Dataset as Dataset
 from vecprop.data.dataset import standardize as standardize
+from vecprop.data.spelling import import_polars, label, markers_of
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_choice, check_flag, check_integer, check_path, check_real, check_size
 from vecprop.utils.errors import unknown_name
-
-PathLike: TypeAlias = str | os.PathLike[str]
 
 # The streams of this module (`vecprop.utils.random_streams.generator`), far from those of the core.
 _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
@@ -404,8 +403,7 @@ def from_csv(
     >>> data.Y, data.target_names
     (array([[1., 0., 1.]]), ('lily', 'rose'))
     """
-    from vecprop.data.spelling import import_polars, markers_of
-    from vecprop.data.tables import read  # here: generated data is to load no models of tables
+    from vecprop.data.tables import read  # here: who draws data needs no reader
 
     header = None if header is None else check_flag(header, "header")
     table = read(path, delimiter, header=False)
@@ -610,7 +608,7 @@ def _encoded(
     if classes is not None and (
         not isinstance(classes, Sequence)
         or isinstance(classes, str)
-        or not all(isinstance(label, str | int | float | np.generic) for label in classes)
+        or not all(isinstance(given, str | int | float | np.generic) for given in classes)
     ):
         raise TypeError(f"classes must be a list of labels, each a text or a number, got {classes!r}")
     if len(columns) == 1:
@@ -659,10 +657,10 @@ def _encoded_classes(
     if classes is None:
         known = sorted(set(values))
     elif numeric:
-        known = [label if isinstance(label, str) and not is_number(label) else float(label) for label in classes]
+        known = [given if isinstance(given, str) and not is_number(given) else float(given) for given in classes]
     else:
-        known = [str(label) for label in classes]
-    names, count = tuple(map(_label, known)), len(known)
+        known = [str(given) for given in classes]
+    names, count = tuple(map(label, known)), len(known)
     if len(set(known)) < count or count < 2 or (task == "binary" and count != 2):
         wanted = "two" if task == "binary" else "two or more"
         found = ", ".join(names[:10]) + (" ..." if count > 10 else "")
@@ -673,14 +671,10 @@ def _encoded_classes(
     index = {value: i for i, value in enumerate(known)}
     unknown = next((i for i, value in enumerate(values) if value not in index), None)
     if unknown is not None:
-        message = unknown_name("class", _label(values[unknown]), names)
+        message = unknown_name("class", label(values[unknown]), names)
         raise ValueError(f"{column.place(unknown)}: {message}; name all with classes=")
     coded = np.array([index[value] for value in values])
     return coded[np.newaxis] if task == "binary" else np.eye(count)[:, coded], names, task
-
-
-def _label(value: str | float) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 # --- by name ------------------------------------------------------------------------------------------------

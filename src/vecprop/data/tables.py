@@ -17,19 +17,17 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import dropwhile, islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.data.dataset import is_number
+from vecprop.data.dataset import PathLike, is_number
 from vecprop.data.spelling import Form, Spelling, check_spelling, import_polars, label
 from vecprop.utils.arguments import check_flag, check_integer, check_path, check_text, check_texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
-
-PathLike: TypeAlias = str | os.PathLike[str]
 
 _DELIMITERS = ",;\t|"
 _ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}

@@ -11,7 +11,7 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +37,6 @@ from vecprop.utils.arguments import check_integer, check_path
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError, one_line
 from vecprop.utils.random_streams import check_seed
-
-if TYPE_CHECKING:
-    pass
 
 # The kinds of models that have a module of their own for their files, and the rooms of their classes.
 _ROOMS = {"estimator": "vecprop.estimators", "table": "vecprop.tabular"}

@@ -132,7 +132,9 @@ def export_onnx(
     inputs, X = [Port("X", "X", graph.dtype, (net.sizes[0],))], "X"
     around = graph.dtype  # of all but the network
     if table:
-        inputs, X = import_module("vecprop.export.onnx_tables").prepared(graph, model)
+        from vecprop.export.onnx_tables import prepared  # with polars, which no other model needs
+
+        inputs, X = prepared(graph, model)
         around = np.dtype(np.float64)
     X = X if estimator is None else _scaled(graph, X, estimator.scaling_, around)
     A = _forward(graph, net, params, X)

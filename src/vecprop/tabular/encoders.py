@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from vecprop.data.dataset import is_number
 from vecprop.data.spelling import TRUE, TRUTH, Form, import_polars, label, readable
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
@@ -212,19 +213,11 @@ def same_as(categories: Iterable[str]) -> Callable[[str], str]:
     (['2', '1', 'x'], '01')
     """
     given = list(categories)
-    if given and all(_number(text) is not None for text in given):
-        return lambda text: text if _number(text) is None else label(_number(text))
+    if given and all(map(is_number, given)):
+        return lambda text: label(float(text)) if is_number(text) else text
     if given and all(text.lower() in TRUTH for text in given) and len({text.lower() in TRUE for text in given}) == 2:
         return lambda text: str(text.lower() in TRUE) if text.lower() in TRUTH else text
     return str
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if np.isfinite(number) and "_" not in text else None
 
 
 @dataclass(frozen=True)
