@@ -70,7 +70,7 @@ format: env
 pictures: env
 	$(BIN)/python docs/pictures.py
 
-# Without the time of each cell; what a cell prints stays in one piece. tests/test_docs.py runs them and keeps nothing.
+# Without the time of each cell; what a cell prints stays in one piece. tests/project/test_docs.py runs them and keeps nothing.
 notebooks: env
 	VECPROP_BACKEND=numpy $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
@@ -109,7 +109,7 @@ audit: env
 # `cr-report --surviving-only --show-diff build/mutants/propagation.sqlite` shows the mutants themselves.
 mutants: env
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS),mutants]"
-	$(BIN)/python tests/mutants.py $(MODULES)
+	$(BIN)/python tests/project/mutants.py $(MODULES)
 
 # Those that measure time run alone here, too. CuPy's backend needs a GPU and is left out (pyproject.toml).
 coverage: env
@@ -130,7 +130,7 @@ docs-check: docs
 	$(BIN)/python -m pytest docs/check_site.py -n $(JOBS) -q
 
 # No environment of its own: the machine's Python has CuPy and JAX for its CUDA.
-# GPU="tests src -n 8" takes eight processes, with pytest-xdist; GPU="tests/test_gpu.py" is a part.
+# GPU="tests src -n 8" takes eight processes, with pytest-xdist; GPU="tests/backend/test_gpu.py" is a part.
 GPU ?= tests src
 gpu:
 	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=src:backends $(PYTHON) -m pytest $(GPU)
@@ -139,7 +139,7 @@ gpu:
 pyodide: env
 	npm install --silent --no-save --prefix build/pyodide "pyodide@$(PYODIDE)"
 	$(BIN)/python -m build --wheel --outdir build/pyodide .
-	node tests/browser/pyodide.mjs build/pyodide/node_modules/pyodide "$(CURDIR)" build/pyodide/vecprop-*.whl
+	node tests/project/browser/pyodide.mjs build/pyodide/node_modules/pyodide "$(CURDIR)" build/pyodide/vecprop-*.whl
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks site

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
-
 from test_docs import public_names
 
 SITE = Path(__file__).parent.parent / "site"

@@ -17,27 +17,25 @@ from vecprop.backend import scoped_settings
 
 # Tests of what needs more than a GPU machine has by itself (`make gpu`): where the library is missing, they are named.
 _NEEDS = {
-    "mutants.py": "cosmic_ray",
-    "public_calls.py": "polars",
-    "test_bad_arguments.py": "hypothesis",
-    "test_cli.py": "matplotlib",
-    "test_cli_models.py": "polars",
-    "test_explain.py": "matplotlib",
-    "test_extreme_numbers.py": "mpmath",
-    "test_file_faults.py": "matplotlib",
-    "test_pictures.py": "PIL",
-    "test_plots.py": "matplotlib",
-    "test_plots_animation.py": "PIL",
-    "test_plots_gradients.py": "matplotlib",
-    "test_plots_networks.py": "matplotlib",
-    "test_plots_predictions.py": "matplotlib",
+    "cosmic_ray": ["project/mutants.py"],
+    "hypothesis": ["project/test_bad_arguments.py"],
+    "matplotlib": [
+        "cli/test_cli.py",
+        "inspection/test_explain.py",
+        "inspection/test_plots*.py",
+        "utils/test_file_faults.py",
+    ],
+    "mpmath": ["nn/test_extreme_numbers.py"],
+    "PIL": ["inspection/test_plots_animation.py", "project/test_pictures.py"],
+    "polars": ["helpers/public_calls.py", "cli/test_cli_models.py"],
+    "typer": ["cli/*", "helpers/commands.py", "inspection/test_explain.py"],
 }
-collect_ignore = [path for path, library in _NEEDS.items() if find_spec(library) is None]
+collect_ignore_glob = [path for library, paths in _NEEDS.items() for path in paths if find_spec(library) is None]
 
 
 def pytest_report_header():
     """Name the tests that are left out."""
-    return f"left out, for want of a library: {', '.join(collect_ignore)}" if collect_ignore else None
+    return f"left out, for want of a library: {', '.join(collect_ignore_glob)}" if collect_ignore_glob else None
 
 
 @pytest.fixture(params=["numpy", "jax", pytest.param("cupy", marks=pytest.mark.gpu)])

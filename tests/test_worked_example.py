@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import vecprop as vp
+from helpers.processes import ROOT
 from vecprop import propagation
 from vecprop.nn.activations import Sigmoid, Softmax, Tanh
 from vecprop.nn.losses import CrossEntropy, SquaredError
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "equations.md"
 EQUATIONS = list(range(1, 41))
 
@@ -273,7 +273,7 @@ def test_page_has_every_equation():
         shapes, code, test = re.split(r"\n- (?:Shapes|Code|Test): ", text)[1:4]
         assert shapes
         assert re.search(r"vecprop\.\w+\.\w+", code + text * (number == 13)), f"E{number} names no function"
-        assert re.search(r"tests/test_\w+\.py::test_\w+", test), f"E{number} names no test"
+        assert re.search(r"tests/[\w/]+\.py::test_\w+", test), f"E{number} names no test"
 
 
 def citations(pattern):
@@ -295,16 +295,16 @@ def test_functions_that_the_page_names_exist():
 
 def test_tests_that_the_page_names_exist():
     known = {
-        f"tests/{path.name}::{node.name}"
-        for path in (ROOT / "tests").glob("test_*.py")
+        f"{path.relative_to(ROOT).as_posix()}::{node.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }
     text = PAGE.read_text(encoding="utf-8")
-    named_tests = set(re.findall(r"tests/test_\w+\.py::test_\w+", text))
+    named_tests = set(re.findall(r"tests/[\w/]+\.py::test_\w+", text))
     assert len(named_tests) > 20
     assert sorted(named_tests - known) == []
-    for name, target in citations(r"tests/test_\w+\.py::test_\w+"):
+    for name, target in citations(r"tests/[\w/]+\.py::test_\w+"):
         assert target == f"../{name.partition('::')[0]}"
 
 

@@ -1,0 +1,282 @@
+"""Choosing a backend, what a backend does, and what it says when it cannot: selection, dtypes, precision."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import assert_close, assert_grads_close, host, make_problem, on
+from helpers.processes import TESTS, environment, python
+from vecprop.backend import scoped_settings, selection
+
+
+def fresh(code, **more):
+    """Run code in a fresh interpreter, where nobody has chosen anything for JAX."""
+    return python("-c", code, env=environment("JAX", "XLA", **more), check=False)
+
+
+def test_argument_beats_use_backend_beats_environment_beats_numpy(monkeypatch, jax_backend):
+    assert vp.get_backend().name == "numpy"
+    monkeypatch.setenv("VECPROP_BACKEND", "jax")  # read at use, so setting it after the import works
+    assert vp.get_backend() is jax_backend
+    with vp.use_backend("numpy") as chosen:
+        assert vp.get_backend() is chosen
+        assert vp.get_backend("jax") is jax_backend
+        with vp.use_backend("jax"):
+            assert vp.get_backend() is jax_backend
+        assert vp.get_backend() is chosen
+    assert vp.get_backend() is jax_backend
+    vp.use_backend("numpy")  # without `with` it lasts
+    assert vp.get_backend().name == "numpy"
+    monkeypatch.setenv("VECPROP_BACKEND", "")
+    scoped_settings.clear()
+    assert vp.get_backend().name == "numpy"
+
+
+def test_use_backend_is_undone_after_an_error(jax_backend):
+    with pytest.raises(ZeroDivisionError), vp.use_backend(jax_backend):
+        raise ZeroDivisionError
+    assert vp.get_backend().name == "numpy"
+
+
+@pytest.mark.parametrize("name", ["nunpy", "jaxx", "tensorflow", ""])
+def test_unknown_backend(name, monkeypatch):
+    with pytest.raises(vp.UnknownBackendError, match=r"unknown backend '.*Known: auto, cupy, jax, numpy") as caught:
+        vp.get_backend(name)
+    assert isinstance(caught.value, ValueError)
+    if name == "nunpy":
+        assert "did you mean 'numpy'?" in str(caught.value)
+    monkeypatch.setenv("VECPROP_BACKEND", name or "x")
+    with pytest.raises(vp.UnknownBackendError, match="VECPROP_BACKEND"):
+        vp.get_backend()
+    with pytest.raises(TypeError, match="backend must be a name"):
+        vp.get_backend(3)
+
+
+@pytest.mark.parametrize("name", ["jax", "cupy"])
+def test_not_installed_gives_the_install_command(name):
+    """A fresh interpreter in which the library cannot be found."""
+    code = (
+        f"import sys; sys.modules[{name!r}] = None; sys.modules['array_api_compat.cupy'] = None\n"
+        "import vecprop as vp\n"
+        f"try: vp.get_backend({name!r})\n"
+        "except vp.BackendNotInstalledError as e: print(isinstance(e, ImportError), e)"
+    )
+    out = fresh(code)
+    assert out.stdout.startswith(f"True backend '{name}' is not installed"), out
+    assert f'pip install "vecprop[{name}]"' in out.stdout
+
+
+def test_cupy_without_a_gpu_gives_the_drivers_words():
+    """The real CuPy imports anywhere; without a device it must be reported unusable, with the reason."""
+    pytest.importorskip("cupy")
+    try:
+        backend = vp.get_backend("cupy")
+    except vp.BackendUnusableError as error:
+        assert isinstance(error, RuntimeError)
+        assert "installed but unusable here" in str(error)
+        assert "cuda" in str(error).lower()
+        status = vp.backends()["cupy"]
+        assert (status.usable, status.active) == (False, False)
+        assert status.detail == str(error)
+    else:
+        assert backend.has_gpu
+
+
+def test_auto(jax_backend, monkeypatch):
+    """JAX with a GPU, else CuPy with a device, else NumPy."""
+    expected = "jax" if jax_backend.has_gpu else "numpy"
+    monkeypatch.setenv("VECPROP_BACKEND", "auto")
+    assert vp.get_backend().name == expected
+    monkeypatch.setattr(type(jax_backend), "has_gpu", True)
+    assert vp.get_backend("auto") is jax_backend
+
+
+def test_status_of_all(jax_backend):
+    with vp.use_backend(jax_backend):
+        table = vp.backends()
+    assert list(table)[:3] == ["numpy", "cupy", "jax"]
+    assert [s.name for s in table.values() if s.active] == ["jax"]
+    assert table["numpy"].usable
+    assert f"numpy {np.__version__}" in table["numpy"].detail
+    assert "* jax" in str(table)
+
+
+def test_third_party_backend(tmp_path):
+    """A distribution of its own, installed with pip, is found by its entry point and computes."""
+    pytest.importorskip("hatchling")
+    pytest.importorskip("array_api_strict")
+    source = TESTS / "third_party" / "vecprop_strict"
+    install = ("-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index")
+    python(*install, "--target", tmp_path, source)
+    code = (
+        "import vecprop as vp\n"
+        "X, Y = vp.datasets.moons(m=40)\n"
+        "net = vp.Network((2, 5, 1), hidden='relu')\n"
+        "run = vp.fit(net, X, Y, epochs=3, batch_size=16)\n"
+        "print(vp.get_backend().name, type(run.params[0].W).__module__.split('.')[0], vp.backends()['strict'].usable)\n"
+        "same = vp.fit(net, X, Y, epochs=3, batch_size=16, backend='numpy')\n"
+        "print(abs(run.history['cost'][-1] - same.history['cost'][-1]) < 1e-13)\n"
+        "try: vp.get_backend('strickt')\n"
+        "except ValueError as e: print(e)"
+    )
+    out = fresh(code, path=tmp_path, VECPROP_BACKEND="strict")
+    assert out.stdout.splitlines()[:2] == ["strict array_api_strict True", "True"], out
+    assert "did you mean 'strict'?" in out.stdout
+
+
+def test_broken_library_is_unusable_not_missing(monkeypatch):
+    def explode():
+        raise OSError("libcudart.so.12: cannot open shared object file")
+
+    monkeypatch.setitem(selection.BUILT_IN, "broken", ("helpers:explode", "pip install broken"))
+    monkeypatch.setattr("helpers.explode", explode, raising=False)
+    with pytest.raises(vp.BackendUnusableError, match=r"installed but cannot be loaded: OSError: libcudart"):
+        vp.get_backend("broken")
+
+
+def test_backend_that_computes_wrongly_is_refused(monkeypatch):
+    class Wrong(vp.Backend):
+        def to_numpy(self, array):
+            return np.zeros_like(array)
+
+    monkeypatch.setitem(selection.BUILT_IN, "wrong", ("helpers:make_wrong", ""))
+    monkeypatch.setattr("helpers.make_wrong", lambda: Wrong(np, "wrong"), raising=False)
+    with pytest.raises(vp.BackendUnusableError, match="1 @ 1 = 0"):
+        vp.get_backend("wrong")
+
+
+def test_asarray_and_back(backend, dtype):
+    values = np.arange(6.0).reshape(2, 3)
+    moved = backend.asarray(values, dtype)
+    assert str(moved.dtype).endswith(dtype)
+    np.testing.assert_array_equal(backend.to_numpy(moved), values)
+    np.testing.assert_array_equal(backend.to_numpy(backend.asarray([[1, 2]], dtype)), [[1, 2]])
+    backend.synchronize(moved)
+
+
+def test_scan_and_sum_blocks(backend):
+    xp = backend.xp
+    data = backend.asarray(np.arange(10.0), "float32")
+    carry, (squares,) = backend.scan(lambda c, x: (c + x[0], (x[0] ** 2,)), xp.asarray(0.0, dtype=data.dtype), (data,))
+    assert float(carry) == 45.0
+    np.testing.assert_array_equal(backend.to_numpy(squares), np.arange(10.0) ** 2)
+    for size in (1, 3, 5, 10, 99):
+        total, (nested,) = backend.sum_blocks(lambda a, _: (xp.sum(a), (xp.sum(a * a),)), size, data, None)
+        assert (float(total), float(nested)) == (45.0, 285.0)
+
+
+def test_fused_function_is_the_function(backend):
+    xp = backend.xp
+    fused = backend.fuse(lambda z: xp.tanh(z) * 2.0 + z)
+    z = np.linspace(-1, 1, 7)
+    assert_close(fused(backend.asarray(z, "float32")), np.tanh(z) * 2 + z)
+
+
+def test_float64_on_jax_leaves_the_global_flag_alone():
+    """float64 in, float64 out, and `jax_enable_x64` the same before, during an error, and after."""
+    pytest.importorskip("jax")
+    code = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "import jax, numpy as np, vecprop as vp\n"
+        "net = vp.Network((2, 3, 1)); X, Y = vp.datasets.xor(m=8)\n"
+        "vp.use_backend('jax'); b = vp.get_backend()\n"
+        "params = net.init(dtype='float64'); X, Y = b.asarray(X), b.asarray(Y)\n"
+        "J, grads = net.gradients(params, X, Y, l2=0.1, block_size=3)\n"
+        "print(params[0].W.dtype, X.dtype, net.forward(params, X).dtype, J.dtype, grads[0].W.dtype)\n"
+        "run = vp.fit(net, X, Y, epochs=2, batch_size=3)\n"
+        "print(run.params[1].b.dtype, vp.check_gradients(net, params, X, Y).passed)\n"
+        "try: net.forward(params, X.T)\n"
+        "except ValueError: pass\n"
+        "J, grads = net.gradients(net.init(), X, Y); print(J.dtype, grads[0].W.dtype)\n"
+        "print(jax.config.jax_enable_x64, jax.numpy.ones(1).dtype)"
+    )
+    out = fresh(code)
+    expected = ["float64 " * 4 + "float64", "float64 True", "float32 float32", "False float32"]
+    assert out.stdout.splitlines() == expected, out
+
+
+def test_jax_with_x64_on_keeps_float32():
+    pytest.importorskip("jax")
+    code = (
+        "import vecprop as vp; vp.use_backend('jax'); net = vp.Network((2, 3, 1), hidden='gelu')\n"
+        "X, Y = vp.datasets.xor(m=8); run = vp.fit(net, X.astype('float32'), Y, epochs=2, batch_size=3, l2=0.1)\n"
+        "b = vp.get_backend(); J, g = net.gradients(run.params, b.asarray(X, 'float32'), b.asarray(Y, 'float32'))\n"
+        "print(run.params[0].W.dtype, J.dtype, g[1].b.dtype)"
+    )
+    out = fresh(code, JAX_ENABLE_X64="1")
+    assert out.stdout.split() == ["float32"] * 3, out
+
+
+def test_jax_memory_is_not_preallocated_unless_the_user_says_so():
+    pytest.importorskip("jax")
+    code = "import os, vecprop; vecprop.get_backend('jax'); print(os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE'))"
+    assert fresh(code).stdout.strip() == "false"
+    assert fresh(code, XLA_PYTHON_CLIENT_PREALLOCATE="true").stdout.strip() == "true"
+    assert fresh("import jax; " + code).stdout.strip() == "None", "too late once JAX has been imported"
+
+
+def test_precision_switch(monkeypatch):
+    assert vp.get_precision() == "highest"
+    monkeypatch.setenv("VECPROP_PRECISION", "fast")
+    assert vp.get_precision() == "fast"
+    with vp.use_precision("highest"):
+        assert vp.get_precision() == "highest"
+    monkeypatch.setenv("VECPROP_PRECISION", "fastt")
+    with pytest.raises(ValueError, match=r"VECPROP_PRECISION: unknown precision 'fastt': did you mean 'fast'\?"):
+        vp.get_precision()
+    with pytest.raises(ValueError, match="precision"):
+        vp.use_precision("low")
+    X, Y = vp.datasets.xor(m=8)
+    with pytest.raises(ValueError, match="precision"):
+        vp.fit(vp.Network((2, 1)), X, Y, epochs=1, precision="low")
+
+
+def test_precision_reaches_jax(jax_backend):
+    """The switch is in the compiled program: the products are marked with it."""
+    import jax
+
+    net = vp.Network((3, 4, 1))
+    params, X, Y, _ = on(jax_backend, "float32", *make_problem(net, 5))
+    texts = {}
+    for precision in ("highest", "fast"):
+        with jax_backend.scope("float32", precision):
+            texts[precision] = str(jax.make_jaxpr(lambda p: vp.propagation.gradients(net, p, X, Y))(params))
+    assert "Precision.HIGHEST" in texts["highest"]
+    assert "Precision.HIGHEST" not in texts["fast"]
+    assert texts["highest"] != texts["fast"]
+
+
+def test_fast_precision_is_near_the_highest(backend):
+    """On a GPU "fast" is TensorFloat-32: within 1e-3; on a CPU it is the same thing."""
+    net = vp.Network((64, 32, 10), output="softmax")
+    params, X, Y, _ = make_problem(net, 100)
+    _, expected = net.gradients(params, X, Y)
+    with vp.use_precision("fast"):
+        _, grads = net.gradients(*on(backend, "float32", params, X, Y))
+    assert_grads_close(grads, expected, bound=1e-3)
+    _, grads = net.gradients(*on(backend, "float32", params, X, Y))
+    assert_grads_close(grads, expected)
+
+
+@pytest.mark.gpu
+def test_cupy_precision_is_restored():
+    from helpers import backend_or_skip
+
+    backend = backend_or_skip("cupy")
+    from cupy._core import get_compute_type
+
+    before = get_compute_type(np.dtype("float32"))
+    with backend.scope("float32", "fast"):
+        assert get_compute_type(np.dtype("float32")) != before
+    assert get_compute_type(np.dtype("float32")) == before
+
+
+@pytest.mark.gpu
+def test_arrays_of_two_libraries_on_one_gpu():
+    """CuPy takes a JAX array on the GPU, and the other way round."""
+    from helpers import backend_or_skip
+
+    cupy, jax = backend_or_skip("cupy"), backend_or_skip("jax")
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(cupy.to_numpy(cupy.asarray(jax.asarray(values))), values)
+    np.testing.assert_array_equal(host(jax.asarray(cupy.asarray(values))), values)

@@ -1,0 +1,782 @@
+"""The data sets: what is generated, what is split and scaled, and what is read from files, faults included."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from helpers.processes import python
+from vecprop import datasets
+from vecprop.data.datasets import Dataset
+from vecprop.data.tables import infer_delimiter
+
+BINARY = ["flower", "moons", "circles", "spirals", "linearly_separable", "xor"]
+NOISY = [name for name in BINARY if name != "linearly_separable"]
+
+
+def make(task="binary", X=None, Y=None, names=("x1", "x2"), classes=("no", "yes")):
+    X = np.zeros((2, 4)) if X is None else X
+    Y = np.array([[0, 1, 0, 1]]) if Y is None else Y
+    return Dataset(X, Y, "tiny", names, classes, task)
+
+
+def labelled(counts):
+    """Return a classification whose only feature is the number of the example."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    X = np.arange(labels.size, dtype=float)[np.newaxis]
+    names = tuple(f"class {k}" for k in range(len(counts)))
+    return Dataset(X, np.eye(len(counts))[:, labels], "counted", ("index",), names, "classification")
+
+
+# --- generated ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("m", [2, 3, 101, 400])
+def test_generated_shapes_and_types(name, m):
+    data = datasets.load(name, m=m)
+    assert data.name == name and data.task == "binary" and data.feature_names == ("x1", "x2")
+    assert data.X.shape == (2, m) and data.Y.shape == (1, m)
+    for array in data:
+        assert array.dtype == np.float64 and array.flags.c_contiguous and np.isfinite(array).all()
+    assert set(np.unique(data.Y)) == {0.0, 1.0}
+    assert np.bincount(data.labels).tolist() == [(m + 1) // 2, m // 2]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_the_seed_alone_decides(name):
+    first, again, other = (datasets.load(name, m=50, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(first.X, again.X) and np.array_equal(first.Y, again.Y)
+    assert not np.isclose(first.X, other.X).any()
+    assert not np.array_equal(first.Y, other.Y)
+    largest = datasets.load(name, m=50, seed=2**64 - 1)
+    assert not np.isclose(largest.X, datasets.load(name, m=50, seed=0).X).any()
+
+
+def test_data_sets_do_not_share_their_random_numbers():
+    noises = [datasets.load(name, m=64, noise=1.0).X - datasets.load(name, m=64, noise=0).X for name in NOISY[1:]]
+    for i, one in enumerate(noises):
+        for other in noises[:i]:
+            assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.4
+
+
+@pytest.mark.parametrize("name", [*BINARY, "digits"])
+def test_examples_are_not_sorted_by_class(name):
+    if name == "digits":
+        pytest.importorskip("sklearn")
+    labels = datasets.load(name).labels
+    assert np.count_nonzero(np.diff(labels)) > labels.size / 4
+
+
+@pytest.mark.parametrize("name", NOISY[1:])
+def test_noise_is_the_standard_deviation(name):
+    noise = datasets.load(name, m=4000, seed=1, noise=0.25).X - datasets.load(name, m=4000, seed=1, noise=0).X
+    assert abs(noise.mean()) < 0.02 and noise.std() == pytest.approx(0.25, rel=0.05)
+
+
+def test_house_prices_follow_their_formula():
+    data = datasets.house_prices(m=2000, seed=1, noise=0)
+    area, bedrooms, age, distance, garden, energy = data.X
+    assert (data.task, data.X.shape, data.Y.shape) == ("regression", (6, 2000), (1, 2000))
+    for values, low, high in ((area, 25, 400), (bedrooms, 1, 8), (age, 0, 119), (distance, 0.1, 40), (energy, 45, 252)):
+        assert low <= values.min() and values.max() <= high
+    assert (garden == 0).mean() == pytest.approx(0.3, abs=0.04)
+    condition = 0.7 + 0.3 * np.exp(-age / 25) + np.where(age >= 90, 0.2, 0) - 0.0005 * (energy - 100)
+    price = area * (1800 + 3200 * np.exp(-distance / 6)) * condition + garden * (40 + 260 * np.exp(-distance / 8))
+    assert np.allclose(data.Y[0], price, atol=0.5)
+    noisy = datasets.house_prices(m=2000, seed=1, noise=0.2)
+    assert np.array_equal(noisy.X, data.X)
+    assert np.log(noisy.Y / data.Y).std() == pytest.approx(0.2, rel=0.05)
+    assert not np.array_equal(datasets.house_prices(m=2000, seed=2, noise=0).X, data.X)
+
+
+def test_flower_lies_on_its_curve():
+    X, Y = datasets.flower(m=200, noise=0)
+    radius, angle = np.hypot(*X), np.arctan2(X[1], X[0])
+    # A negative r turns the angle by π, which leaves sin(4θ) as it is: only its size can be read from a point.
+    assert np.allclose(radius, np.abs(4 * np.sin(4 * angle)), atol=1e-9)
+    sector = np.floor(np.mod(angle, 2 * np.pi) / (np.pi / 4)).astype(int)
+    inside = radius > 0.5
+    assert np.array_equal(Y[0, inside], np.array([0, 1, 0, 1, 1, 0, 1, 0])[sector[inside]])
+
+
+def train_tanh(X, Y, units, steps=3000):
+    """Return the accuracy of one hidden tanh layer (none for units = 0) after gradient descent."""
+    random = np.random.default_rng(1)
+    n, m = max(units, 1), X.shape[1]
+    W1, b1 = 0.01 * random.standard_normal((n, 2)), np.zeros((n, 1))
+    W2, b2 = 0.01 * random.standard_normal((1, n if units else 2)), np.zeros((1, 1))
+    for _ in range(steps):
+        A1 = np.tanh(W1 @ X + b1) if units else X
+        A2 = 0.5 * (1 + np.tanh(0.5 * (W2 @ A1 + b2)))
+        dZ2 = (A2 - Y) / m
+        dZ1 = W2.T @ dZ2 * (1 - A1 * A1)
+        if units:
+            W1, b1 = W1 - 1.2 * dZ1 @ X.T, b1 - 1.2 * dZ1.sum(axis=1, keepdims=True)
+        W2, b2 = W2 - 1.2 * dZ2 @ A1.T, b2 - 1.2 * dZ2.sum(axis=1, keepdims=True)
+    return ((A2 > 0.5) == Y).mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_flower_needs_a_hidden_layer(seed):
+    X, Y = datasets.flower(seed=seed)
+    assert 0.4 < train_tanh(X, Y, units=0, steps=300) < 0.6
+    assert 0.87 < train_tanh(X, Y, units=5) < 0.98
+
+
+def test_moons_and_circles_lie_on_their_curves():
+    X, Y = datasets.moons(m=31, noise=0)
+    assert np.allclose(np.hypot(X[0] - Y[0], X[1] - 0.5 * Y[0]), 1)
+    assert (X[1, Y[0] == 0] > -1e-12).all() and (X[1, Y[0] == 1] < 0.5 + 1e-12).all()
+    X, Y = datasets.circles(m=31, noise=0)
+    assert np.allclose(np.hypot(*X), 1 - 0.5 * Y[0])
+    assert np.allclose([X[:, Y[0] == k].mean(axis=1) for k in (0, 1)], 0)  # all around, evenly
+
+
+@pytest.mark.parametrize(("arms", "turns"), [(2, 1.0), (3, 0.75), (5, 2.0)])
+def test_spirals_lie_on_their_curves(arms, turns):
+    data = datasets.spirals(m=101, arms=arms, turns=turns, noise=0)
+    radius = np.hypot(*data.X)
+    assert radius.min() == pytest.approx(0.1) and radius.max() == pytest.approx(1)
+    angle = 2 * np.pi * (turns * radius + data.labels / arms)
+    assert np.allclose(data.X, radius * np.stack([np.cos(angle), np.sin(angle)]))
+
+
+def test_more_than_two_arms_are_one_hot():
+    data = datasets.spirals(m=100, arms=3)
+    assert data.task == "classification" and data.Y.shape == (3, 100) and data.Y.flags.c_contiguous
+    assert np.array_equal(data.Y.sum(axis=0), np.ones(100)) and set(np.unique(data.Y)) == {0.0, 1.0}
+    assert np.bincount(data.labels).tolist() == [34, 33, 33]
+    assert data.target_names == ("arm 0", "arm 1", "arm 2")
+
+
+def widest_gap(data):
+    """Return half the widest gap between the classes over 20 000 directions: negative if no line separates them."""
+    angle = np.linspace(0, 2 * np.pi, 20_000)
+    across = np.stack([np.cos(angle), np.sin(angle)], axis=1) @ data.X
+    return ((across[:, data.labels == 1].min(axis=1) - across[:, data.labels == 0].max(axis=1)) / 2).max()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("margin", [0.01, 0.2, 2.0])
+def test_a_line_separates_with_the_margin(seed, margin):
+    gap = widest_gap(datasets.linearly_separable(m=300, seed=seed, margin=margin))
+    assert margin * 0.999 <= gap < margin + 0.2
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_no_line_separates_the_others(name):
+    assert widest_gap(datasets.load(name)) < 0
+
+
+def test_xor_has_four_even_clusters():
+    X, Y = datasets.xor(m=400, noise=0)
+    assert np.array_equal(np.abs(X), np.ones((2, 400))) and np.array_equal(X[0] * X[1], 1 - 2 * Y[0])
+    assert np.unique(X, axis=1, return_counts=True)[1].tolist() == [100] * 4
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("m", 1, ValueError),
+        ("m", -5, ValueError),
+        ("m", True, TypeError),
+        ("m", 10.0, TypeError),
+        ("m", "10", TypeError),
+        ("seed", -1, ValueError),
+        ("seed", 2**64, ValueError),
+        ("seed", True, TypeError),
+        ("seed", 0.5, TypeError),
+        ("seed", None, TypeError),
+    ],
+)
+def test_wrong_arguments_are_named(name, argument, value, error):
+    with pytest.raises(error, match=rf"^{argument} must be .*got {re.escape(repr(value))}$"):
+        datasets.load(name, **{argument: value})
+
+
+@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize(
+    ("noise", "error"),
+    [(-0.1, ValueError), (np.inf, ValueError), (np.nan, ValueError), (True, TypeError), ("a", TypeError)],
+)
+def test_wrong_noise_is_named(name, noise, error):
+    with pytest.raises(error, match=r"^noise must be a finite number of at least 0, got "):
+        datasets.load(name, noise=noise)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: datasets.spirals(arms=1), ValueError, "arms must be an integer of at least 2, got 1"),
+        (lambda: datasets.spirals(m=4, arms=5), ValueError, "m must be an integer of at least 5, got 4"),
+        (lambda: datasets.spirals(turns=0), ValueError, "turns must be a finite number above 0, got 0"),
+        (lambda: datasets.linearly_separable(margin=0), ValueError, "margin must be a finite number above 0"),
+        (lambda: datasets.linearly_separable(margin=None), TypeError, "margin must be a finite number"),
+    ],
+)
+def test_wrong_special_arguments(call, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
+        call()
+
+
+def test_numpy_numbers_are_arguments_too():
+    same = datasets.moons(np.int64(20), np.uint8(3), np.float32(0.25))
+    assert np.array_equal(same.X, datasets.moons(20, 3, 0.25).X)
+
+
+# --- Dataset ------------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_is_frozen_and_unpacks():
+    data = make()
+    X, Y = data
+    assert X is data.X and Y is data.Y and Y.dtype == np.float64
+    assert repr(data) == "Dataset('tiny', binary, X (2, 4), Y (1, 4))"
+    with pytest.raises(AttributeError):
+        data.X = X
+
+
+def test_other_orders_and_types_are_brought_in_line():
+    X = np.arange(6, dtype=np.float32).reshape(3, 2).T
+    data = make(X=X, Y=np.array([[True, False, True]]))
+    assert data.X.flags.c_contiguous and data.X.dtype == data.Y.dtype == np.float64
+    assert np.array_equal(data.X, X) and data.Y.tolist() == [[1.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"X": np.zeros(4)}, "X must have one example per column, (n, m), got shape (4,)"),
+        ({"Y": np.zeros(4)}, "Y must have one example per column, (n, m), got shape (4,)"),
+        ({"X": np.zeros((4, 2))}, "X and Y must have one column per example, got X (4, 2) and Y (1, 4)"),
+        ({"task": "binry"}, "task: unknown task 'binry': did you mean 'binary'?"),
+        ({"names": ("x1",)}, "feature_names must be 2 names"),
+        ({"classes": ("yes",)}, "target_names must be 2 names"),
+        ({"Y": np.array([[0, 1, 2, 0]])}, "Y must hold only 0 and 1 for task='binary'"),
+        ({"Y": np.array([[0, np.nan, 1, 0]])}, "Y must hold only 0 and 1 for task='binary'"),
+        ({"Y": np.zeros((2, 4))}, "Y must be (1, m) for task='binary', got shape (2, 4)"),
+        ({"task": "classification", "Y": np.ones((2, 4))}, "Y must have exactly one 1 in each column"),
+        ({"task": "classification", "Y": np.zeros((2, 4))}, "Y must have exactly one 1 in each column"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        make(**arguments)
+
+
+def test_labels():
+    assert make().labels.tolist() == [0, 1, 0, 1] and make().labels.dtype == np.int64
+    one_hot = make("classification", Y=np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 1]]), classes=("a", "b", "c"))
+    assert one_hot.labels.tolist() == [1, 2, 0, 2]
+    regression = make("regression", classes=("y",))
+    with pytest.raises(AttributeError, match="tiny is a regression"):
+        _ = regression.labels
+    assert not hasattr(regression, "labels")
+
+
+# --- split --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counts", [(50, 50), (90, 10), (6, 6, 6, 6, 6, 6, 6), (2, 3, 40), (1, 30)])
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.5, 0.99, np.nextafter(1, 0)])
+def test_split_is_a_partition_with_every_class_on_both_sides(counts, fraction):
+    data = labelled(counts)
+    train, test = data.split(fraction, seed=5)
+    assert sorted([*train.X[0], *test.X[0]]) == data.X[0].tolist()
+    for part in (train, test):  # each example keeps its own label
+        assert np.array_equal(part.labels, data.labels[part.X[0].astype(int)])
+        assert (part.name, part.task, part.target_names) == (data.name, data.task, data.target_names)
+        assert part.X.flags.c_contiguous and part.Y.flags.c_contiguous
+    in_test = np.bincount(test.labels, minlength=len(counts))
+    for count, taken in zip(counts, in_test, strict=True):
+        assert 1 <= taken <= count - 1 if count > 1 else taken == 0
+        assert abs(taken - fraction * count) <= 1 or taken in (1, count - 1)
+
+
+@pytest.mark.parametrize(("counts", "fraction", "size"), [((6,) * 10, 0.2, 12), ((50, 31), 0.25, 20), ((3, 3), 0.5, 3)])
+def test_split_has_the_size_asked_for(counts, fraction, size):
+    train, test = labelled(counts).split(fraction)
+    assert test.X.shape[1] == size and train.X.shape[1] == sum(counts) - size
+
+
+def test_split_depends_on_the_seed_alone():
+    data = labelled((40, 60))
+    (one, _), (same, _), (other, _) = (data.split(seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.X, same.X) and not np.array_equal(one.X, other.X)
+    assert not np.array_equal(one.X, np.sort(one.X))
+    assert np.array_equal(data.X[0], np.arange(100))
+
+
+def test_split_without_classes():
+    data = Dataset(np.arange(10.0)[None], np.arange(10.0)[None] / 2, "line", ("x",), ("y",), "regression")
+    train, test = data.split(0.3)
+    assert test.X.shape == (1, 3) and np.array_equal(test.Y, test.X / 2) and np.array_equal(train.Y, train.X / 2)
+    assert sorted([*train.X[0], *test.X[0]]) == list(range(10))
+    sizes = {labelled((50, 50)).split(0.2, seed=seed, stratify=False)[1].Y[0].sum() for seed in range(20)}
+    assert len(sizes) > 1  # classes fall as chance has it
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, np.nan, 0.0, 1.0])
+def test_fraction_outside_is_refused(fraction):
+    with pytest.raises(ValueError, match=r"^fraction must be a finite number in \(0, 1\), got "):
+        make().split(fraction)
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "error", "message"),
+    [
+        (labelled((1,)), {}, ValueError, "split needs two examples or more of some class, counted has m = 1"),
+        (labelled((1, 1, 1)), {}, ValueError, "split needs two examples or more of some class"),
+        (labelled((1,)), {"stratify": False}, ValueError, "split needs two examples or more, counted has m = 1"),
+        (make("regression", classes=("y",)), {"stratify": True}, ValueError, "tiny is a regression"),
+        (make(), {"stratify": "yes"}, TypeError, "stratify must be True, False or None, got 'yes'"),
+        (make(), {"fraction": "half"}, TypeError, "fraction must be a finite number in (0, 1), got 'half'"),
+        (make(), {"seed": -1}, ValueError, "seed must be an integer from 0 to 2**64 - 1, got -1"),
+    ],
+)
+def test_what_cannot_be_split(data, arguments, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
+        data.split(**arguments)
+
+
+# --- standardize --------------------------------------------------------------------------------------------
+
+
+def test_standardize_uses_the_statistics_of_the_first():
+    random = np.random.default_rng(0)
+    train, test = (
+        Dataset(
+            random.normal([[5.0], [-2.0]], [[3.0], [0.1]], (2, m)),
+            np.zeros((1, m)),
+            "n",
+            ("a", "b"),
+            ("y",),
+            "regression",
+        )
+        for m in (300, 40)
+    )
+    before = train.X.copy()
+    scaled, other = datasets.standardize(train, test)
+    assert np.allclose(scaled.X.mean(axis=1), 0, atol=1e-14) and np.allclose(scaled.X.std(axis=1), 1)
+    assert np.allclose(other.X, (test.X - before.mean(axis=1)[:, None]) / before.std(axis=1)[:, None])
+    assert np.array_equal(train.X, before) and scaled.Y.shape == (1, 300)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9 + 0.1, -3.7])
+def test_constant_features_are_centred_only(value):
+    X = np.stack([np.full(7, value), np.arange(7.0)])
+    train = make(X=X, Y=np.zeros((1, 7)))
+    test = make(X=np.array([[value + 2], [3.0]]), Y=np.zeros((1, 1)))
+    scaled, other = datasets.standardize(train, test)
+    assert np.array_equal(scaled.X[0], np.zeros(7))
+    assert other.X[:, 0] == pytest.approx([2.0, 0.0])
+
+
+def test_standardize_returns_as_many_as_it_got():
+    data = datasets.moons(m=10)
+    assert [len(datasets.standardize(*[data] * n)) for n in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_standardize_refuses_what_does_not_fit():
+    data = datasets.moons(m=10)
+    with pytest.raises(TypeError, match=r"others\[0\] must be a Dataset, got ndarray"):
+        datasets.standardize(data, data.X)
+    with pytest.raises(TypeError, match="train must be a Dataset, got ndarray"):
+        datasets.standardize(data.X)
+    with pytest.raises(ValueError, match="counted has 1 features and moons has 2"):
+        datasets.standardize(data, labelled((2, 2)))
+    with pytest.raises(ValueError, match="tiny has no examples"):
+        datasets.standardize(make(X=np.zeros((2, 0)), Y=np.zeros((1, 0))))
+
+
+# --- shipped with scikit-learn ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "n_x", "m", "classes"),
+    [
+        ("digits", 64, 1797, 10),
+        ("breast_cancer", 30, 569, 2),
+        ("wine", 13, 178, 3),
+        ("iris", 4, 150, 3),
+        ("diabetes", 10, 442, 0),
+    ],
+)
+def test_shipped_data_is_scikit_learns(name, n_x, m, classes):
+    shipped = pytest.importorskip("sklearn.datasets")
+    bunch, data = getattr(shipped, f"load_{name}")(), datasets.load(name)
+    assert data.X.shape == (n_x, m) and data.X.flags.c_contiguous and data.X.dtype == np.float64
+    assert np.array_equal(data.X, bunch.data.T / (16 if name == "digits" else 1))
+    assert data.feature_names == tuple(bunch.feature_names)
+    if classes:
+        assert np.array_equal(data.labels, bunch.target)
+        assert data.Y.shape == (1 if classes == 2 else classes, m)
+        assert data.target_names == tuple(str(c) for c in bunch.target_names)
+        assert data.task == ("binary" if classes == 2 else "classification")
+    else:
+        assert data.task == "regression" and np.array_equal(data.Y, bunch.target[None])
+
+
+def test_digits_are_scaled():
+    pytest.importorskip("sklearn")
+    X, _ = datasets.digits()
+    assert X.min() == 0 and X.max() == 1
+
+
+@pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "iris", "diabetes"])
+def test_without_scikit_learn_the_error_has_the_command(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=rf'^{name} comes with .*pip install "vecprop\[sklearn\]"$'):
+        datasets.load(name)
+
+
+def test_import_loads_no_scikit_learn():
+    code = "import sys, vecprop.data.datasets; sys.exit('sklearn' in sys.modules)"
+    assert python("-c", code, check=False).returncode == 0
+
+
+# --- by name ------------------------------------------------------------------------------------------------
+
+
+def test_names_are_the_functions():
+    assert datasets.names() == (*BINARY, "house_prices", "digits", "breast_cancer", "wine", "iris", "diabetes")
+    assert all(callable(getattr(datasets, name)) for name in datasets.names())
+    assert np.array_equal(datasets.load("xor", m=9, seed=2).X, datasets.xor(9, 2).X)
+
+
+def test_unknown_names_have_the_nearest():
+    with pytest.raises(ValueError, match=r"^name: unknown data set 'flowers': did you mean 'flower'"):
+        datasets.load("flowers")
+    for wrong in (None, 3, ["flower"]):
+        with pytest.raises(ValueError, match=r"^name: unknown data set "):
+            datasets.load(wrong)
+    with pytest.raises(TypeError, match="noise"):
+        datasets.load("linearly_separable", noise=1)
+
+
+# --- CSV ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def csv(tmp_path):
+    pytest.importorskip("polars")
+
+    def write(text, name="table.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("header", ["", "alpha,beta,label\n"])
+@pytest.mark.parametrize("given", [False, True])
+def test_round_trip(csv, delimiter, header, given):
+    rows = np.random.default_rng(0).normal(size=(40, 2)) * [1e-3, 1e7]
+    labels = np.arange(40) % 3
+    lines = [f"{float(a)!r},{float(b)!r},{label}\n" for (a, b), label in zip(rows, labels, strict=True)]
+    path = csv((header + "".join(lines)).replace(",", delimiter))
+    data = datasets.from_csv(path, delimiter=delimiter if given else None)
+    assert np.array_equal(data.X, rows.T) and data.X.flags.c_contiguous and data.X.dtype == np.float64
+    assert data.task == "classification" and np.array_equal(data.labels, labels)
+    assert data.Y.shape == (3, 40) and data.target_names == ("0", "1", "2") and data.name == "table"
+    assert data.feature_names == (("alpha", "beta") if header else ("column 0", "column 1"))
+
+
+@pytest.mark.parametrize("target", ["kind", 0, -3])
+def test_target_by_name_or_index(csv, target):
+    data = datasets.from_csv(csv("kind,a,b\nx,1,2\ny,3,4\n"), target=target)
+    assert data.X.tolist() == [[1, 3], [2, 4]] and data.feature_names == ("a", "b")
+    assert data.Y.tolist() == [[0, 1]] and data.target_names == ("x", "y") and data.task == "binary"
+
+
+@pytest.mark.parametrize("target", [["a", "c"], (0, 2), ["a", -1]])
+def test_several_targets_are_a_regression(csv, target):
+    data = datasets.from_csv(csv("a,b,c\n1,2,3\n4,5,6\n"), target=target)
+    assert data.task == "regression" and data.target_names == ("a", "c") and data.feature_names == ("b",)
+    assert data.X.tolist() == [[2, 5]] and data.Y.tolist() == [[1, 4], [3, 6]]
+
+
+def test_one_hot_targets_are_classes_unless_told(csv):
+    path = csv("x,cat,dog\n1,1,0\n2,0,1\n3,1,0\n")
+    data = datasets.from_csv(path, target=["cat", "dog"])
+    assert data.task == "classification" and data.target_names == ("cat", "dog") and data.labels.tolist() == [0, 1, 0]
+    assert datasets.from_csv(path, target=["cat", "dog"], task="regression").task == "regression"
+    both = datasets.from_csv(csv("x,cat,dog\n1,1,1\n2,0,0\n"), target=["cat", "dog"])
+    assert both.task == "regression" and both.Y.tolist() == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("targets", "task", "classes"),
+    [
+        ("0 1 0", "binary", ("0", "1")),
+        ("0.0 1.0 1e0", "binary", ("0", "1")),
+        ("5 -1 5", "binary", ("-1", "5")),
+        ("2 10 9", "classification", ("2", "9", "10")),
+        ("no yes no", "binary", ("no", "yes")),
+        ("b a c", "classification", ("a", "b", "c")),
+        ("1 2 3a", "classification", ("1", "2", "3a")),
+        ("none ? none", "binary", ("?", "none")),
+        ("1_0 2 2", "binary", ("1_0", "2")),
+        ("0.5 1 0", "regression", ("column 1",)),
+        (" ".join(map(str, range(20))), "classification", tuple(map(str, range(20)))),
+        (" ".join(map(str, range(21))), "regression", ("column 1",)),
+        (" ".join(f"c{i:02}" for i in range(30)), "classification", tuple(f"c{i:02}" for i in range(30))),
+    ],
+)
+def test_the_task_is_inferred(csv, targets, task, classes):
+    path = csv("".join(f"{i}.5,{target}\n" for i, target in enumerate(targets.split())))
+    data = datasets.from_csv(path)
+    assert data.task == task and data.target_names == classes
+
+
+def test_the_task_can_be_told(csv):
+    path = csv("1,0\n2,1\n3,1\n")
+    assert datasets.from_csv(path, task="regression").Y.tolist() == [[0, 1, 1]]
+    assert datasets.from_csv(path, task="classification").Y.tolist() == [[1, 0, 0], [0, 1, 1]]
+    assert datasets.from_csv(csv("1,0.5\n2,1.5\n"), task="binary").target_names == ("0.5", "1.5")
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2, 3], ("0", "1.0", "2", "3"), [0.0, 1.0, 2.0, 3.0]])
+def test_classes_can_be_more_than_the_file_has(csv, classes):
+    data = datasets.from_csv(csv("1,2\n2,0\n"), classes=classes)
+    assert data.target_names == ("0", "1", "2", "3") and data.labels.tolist() == [2, 0]
+
+
+def test_classes_keep_their_order(csv):
+    data = datasets.from_csv(csv("1,low\n2,high\n3,low\n"), classes=["low", "high"])
+    assert data.target_names == ("low", "high") and data.Y.tolist() == [[0, 1, 0]] and data.task == "binary"
+
+
+def test_text_as_it_is_found(csv):
+    data = datasets.from_csv(csv('\ufeff"a, or so", b,kind\r\n\r\n 1 ,-2e3,"x, y"\r\n  \r\n+3,.5,z\r\n'))
+    assert data.feature_names == ("a, or so", "b") and data.target_names == ("x, y", "z")
+    assert data.X.tolist() == [[1, 3], [-2000, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("a;b;c\n1,5;2,5;x, y\n", ";"),
+        ("1;2;red, dark\n3;4;blue\n", ";"),
+        ("1;2;red, dark\n3;4;blue, light\n", ";"),
+        ('"a";"b"\n1;0\n', ";"),
+        ("a b|c d\n1|0\n", "|"),
+        ("1,2\n", ","),
+        ("1,2;3\n", ","),  # a tie
+        ("one column\n1\n", ","),
+    ],
+)
+def test_the_delimiter_is_inferred(text, delimiter):
+    assert infer_delimiter(text) == delimiter
+
+
+def test_any_character_may_be_the_delimiter(csv):
+    assert datasets.from_csv(csv("1 2 0\n3 4 1\n"), delimiter=" ").X.tolist() == [[1, 3], [2, 4]]
+    assert datasets.from_csv(csv("1:2:0\n3:4:1\n"), delimiter=":").X.tolist() == [[1, 3], [2, 4]]
+
+
+def test_the_header_can_be_told(csv):
+    named = datasets.from_csv(csv("0,1,2\n3,4,0\n5,6,1\n"), header=True, target="2")
+    assert named.feature_names == ("0", "1") and named.X.shape == (2, 2)
+    with pytest.raises(ValueError, match=r"line 1, column 'column 0': 'a' is not a finite number"):
+        datasets.from_csv(csv("a,b\n1,0\n2,1\n"), header=False)
+    assert datasets.from_csv(csv(",b\n1,0\n2,1\n")).feature_names == ("column 0",)
+    assert datasets.from_csv(csv(" \n\na,b\n1,0\n2,1\n")).feature_names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("", {}, "table.csv is empty"),
+        ("\n  \n\n", {}, "table.csv is empty"),
+        ("a,b,c\n", {}, r"table.csv has only a header \(a, b, c\) and no examples"),
+        ("1,2\n", {"header": True}, "table.csv has only a header"),
+        ("a,b\n1,0\n\n2,x1,1\n", {}, r"table.csv, line 4: 3 cells where line 1 has 2"),
+        ("a,b,c\n1,2,0\n2,1\n", {}, r"table.csv, line 3: 2 cells where line 1 has 3"),
+        ("a,b,c\n1,2,0\n1,,0\n", {}, r"table.csv, line 3, column 'b': the value is missing \(''\)"),
+        ("a,b,c\n1,NaN,0\n", {}, r"table.csv, line 2, column 'b': the value is missing \('NaN'\)"),
+        ("1,2,0\n?,2,0\n", {}, r"table.csv, line 2, column 'column 0': the value is missing \('\?'\)"),
+        ("a,b,c\n1,2,0\n1,red,0\n", {}, r"table.csv, line 3, column 'b': 'red' is not a finite number"),
+        ("a,b,c\n1,1_0,0\n", {}, r"table.csv, line 2, column 'b': '1_0' is not a finite number"),
+        ("a,b,c\n1,inf,0\n", {}, r"table.csv, line 2, column 'b': 'inf' is not a finite number"),
+        ("a,b,c\n1,1e999,0\n", {}, r"table.csv, line 2, column 'b': '1e999' is not a finite number"),
+        ("a;b\n1,5;0\n", {}, r"table.csv, line 2, column 'a': '1,5' is not a finite number"),
+        ("a,b\n1,0\n2,\n", {}, r"table.csv, line 3, column 'b': the target is missing \(''\)"),
+        ("a,b\n1,0\n2,nan\n", {}, r"table.csv, line 3, column 'b': the target is missing \('nan'\)"),
+        ("a,b\n1,x\n2,y\n", {"task": "regression"}, r"line 2, column 'b': 'x' is not a finite number"),
+        ("a,b,c\n1,2,3\n4,5,x\n", {"target": ["b", "c"]}, r"line 3, column 'c': 'x' is not a finite number"),
+        ("width,height\n1,2\n", {"target": "hight"}, "unknown column 'hight': did you mean 'height'"),
+        ("1,2\n", {"target": "height"}, "unknown column 'height': Known: column 0, column 1$"),
+        ("a,a\n1,2\n", {"target": "a"}, "has 2 columns of this name; give the index"),
+        ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*table.csv has 2 columns, got 2"),
+        ("a,b\n1,2\n", {"target": -3}, "target must be from -2 to 1"),
+        ("a,b\n1,2\n", {"target": ["b", 1]}, "target must name at least one column and none twice"),
+        ("a,b\n1,2\n", {"target": []}, "target must name at least one column and none twice"),
+        ("a,b\n1,2\n", {"target": ["a", "b"]}, r"takes all columns \(2\) and leaves no feature"),
+        ("a\n1\n", {}, r"takes all columns \(1\) and leaves no feature; .*pass delimiter="),
+        ("a,b\n1,2\n", {"delimiter": ", "}, "delimiter must be one character"),
+        ("a,b\n1,2\n", {"delimiter": ""}, "delimiter must be one character"),
+        ("a,b\n1,2\n", {"delimiter": "\n"}, "delimiter must be one character"),
+        ('a,b\n1,"x\n', {}, "table.csv, line 2: not valid CSV"),
+        ("a,b\n1,0\n2,1\n", {"task": "classify"}, "task: unknown task 'classify': did you mean 'classification'"),
+        (
+            "a,b\n1,0\n2,1\n3,2\n",
+            {"task": "binary"},
+            "target 'b': task='binary' needs two different classes, got 0, 1, 2",
+        ),
+        ("a,b\n1,7\n2,7\n", {}, "target 'b': task='classification' needs two or more different classes, got 7"),
+        ("a,b\n1,x\n2,y\n", {"classes": ["x", "z"]}, "line 3, column 'b': unknown class 'y'"),
+        ("a,b\n1,x\n2,y\n", {"classes": ["x", "y", "x"]}, "needs two or more different classes"),
+        ("a,b\n1,0\n2,1\n", {"classes": [0, 1], "task": "regression"}, "classes are for one target column"),
+        ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "binary"}, "task='binary' needs one target column"),
+        ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "classification"}, "needs one target column"),
+    ],
+)
+def test_faults_of_a_csv_file_are_named(csv, text, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.from_csv(csv(text), **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"target": 1.0}, {"target": None}, {"target": True}, {"classes": "xy"}, {"classes": {"x": 0, "y": 1}}]
+)
+def test_arguments_of_the_wrong_kind(csv, arguments):
+    with pytest.raises(TypeError, match=rf"^{next(iter(arguments))} must be "):
+        datasets.from_csv(csv("a,b\n1,x\n2,y\n"), **arguments)
+
+
+def test_a_slip_among_many_numbers_is_no_class(csv):
+    text = "".join(f"{i},{i}.25\n" for i in range(30))
+    with pytest.raises(ValueError, match="line 31, column 'column 1': '3O' is not a finite number"):
+        datasets.from_csv(csv(text + "1,3O\n"))
+
+
+def test_no_such_file_and_no_text(csv, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.csv does not exist"):
+        datasets.from_csv(tmp_path / "nowhere.csv")
+    with pytest.raises(ValueError, match="line 1: the byte 0xe9 is not utf-8 text"):
+        datasets.from_csv(csv("é,b\n1,0\n", encoding="latin-1"))
+
+
+def test_path_may_be_text(csv):
+    assert datasets.from_csv(str(csv("1,0\n2,1\n", name="my.data.csv"))).name == "my.data"
+
+
+# --- .npy ---------------------------------------------------------------------------------------------------
+
+ROWS = np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 1.5], [5.0, 6.0, 0.25], [7.0, 8.0, 0.125]])
+
+
+@pytest.fixture
+def npy(tmp_path):
+    def write(array, name="x.npy"):
+        np.save(tmp_path / name, array)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize("examples", ["rows", "columns"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int32, np.uint8])
+def test_npy_round_trip(npy, examples, dtype):
+    rows = ROWS[:, :2].astype(dtype)
+    X = npy(rows if examples == "rows" else np.asfortranarray(rows.T))
+    data = datasets.from_npy(X, npy(np.array([0, 1, 1, 0]), "y.npy"), examples=examples)
+    assert np.array_equal(data.X, ROWS[:, :2].T) and data.X.dtype == np.float64 and data.X.flags.c_contiguous
+    assert data.task == "binary" and data.Y.tolist() == [[0, 1, 1, 0]] and data.name == "x"
+    assert data.feature_names == ("feature 0", "feature 1")
+
+
+@pytest.mark.parametrize("examples", ["rows", "columns"])
+@pytest.mark.parametrize(("target", "kept"), [(-1, [0, 1]), (0, [1, 2]), ([0, 2], [1])])
+def test_targets_from_the_same_array(npy, examples, target, kept):
+    data = datasets.from_npy(
+        npy(ROWS if examples == "rows" else ROWS.T), target=target, examples=examples, task="regression"
+    )
+    assert np.array_equal(data.X, ROWS.T[kept]) and np.array_equal(data.Y, np.atleast_2d(ROWS.T[target]))
+    assert data.feature_names == tuple(f"feature {i}" for i in kept)
+
+
+@pytest.mark.parametrize(
+    ("Y", "task", "labels"),
+    [
+        (np.array([3, 1, 2, 1]), "classification", [2, 0, 1, 0]),
+        (np.array(["b", "a", "b", "a"]), "binary", [1, 0, 1, 0]),
+        (np.array([True, False, True, True]), "binary", [1, 0, 1, 1]),
+        (np.eye(3)[[2, 0, 1, 1]], "classification", [2, 0, 1, 1]),
+        (np.array([[0.0], [1.0], [1.0], [0.0]]), "binary", [0, 1, 1, 0]),
+    ],
+)
+def test_kinds_of_targets(npy, Y, task, labels):
+    data = datasets.from_npy(npy(ROWS), npy(Y, "y.npy"))
+    assert data.task == task and data.labels.tolist() == labels
+
+
+def test_regression_targets_in_columns(npy):
+    Y = np.array([[0.5, 1.5, 2.5, 3.5], [1.0, 2.0, 3.0, 4.0]])
+    data = datasets.from_npy(npy(ROWS.T), npy(Y, "y.npy"), examples="columns")
+    assert data.task == "regression" and np.array_equal(data.Y, Y) and data.target_names == ("target 0", "target 1")
+    told = datasets.from_npy(npy(ROWS), npy(np.array([0, 1, 0, 1]), "y.npy"), task="regression")
+    assert told.task == "regression" and told.Y.tolist() == [[0, 1, 0, 1]]
+
+
+NAN = np.where(ROWS == 4.0, np.nan, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("X", "Y", "arguments", "message"),
+    [
+        (ROWS[0], None, {}, r"x_path '.*x.npy' must hold an array \(m, n_x\) .*got shape \(3,\)"),
+        (ROWS[0], None, {"examples": "columns"}, r"must hold an array \(n_x, m\) .*got shape \(3,\)"),
+        (ROWS[:0], None, {}, r"must hold an array \(m, n_x\) with something in it, got shape \(0, 3\)"),
+        (ROWS + 1j, None, {}, "x_path '.*x.npy' must hold real numbers, got dtype complex128"),
+        (ROWS.astype(str), None, {}, "x_path '.*x.npy' must hold real numbers, got dtype <U"),
+        (NAN, None, {}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
+        (NAN.T, None, {"examples": "columns"}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
+        (ROWS, np.array([0.0, np.inf, 1, 1]), {}, "y_path '.*y.npy', example 1, target 0: the value is inf"),
+        (
+            ROWS,
+            np.array([0, 1, 0]),
+            {},
+            r"y_path '.*y.npy' holds 3 examples \(shape \(3,\)\) and x_path holds 4; .*'columns'",
+        ),
+        (ROWS, np.array([0, 1]), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2,\)\) and x_path holds 4$"),
+        (ROWS, np.zeros((2, 4)), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2, 4\)\)"),
+        (ROWS, np.zeros((4, 1, 1)), {}, r"y_path '.*y.npy' must hold an array \(m,\) or \(m, n_y\)"),
+        (ROWS, np.zeros(4, dtype=complex), {}, "y_path '.*y.npy' must hold real numbers or text labels"),
+        (ROWS, np.array(["a", "", "b", "b"]), {}, "y_path '.*y.npy', example 1: the target is missing"),
+        (ROWS, np.array(["a", "b", "b", "b"]), {"task": "regression"}, "y.npy', example 0: 'a' is not a finite"),
+        (ROWS, np.array([0, 1, 5, 1]), {"classes": [0, 1]}, "y.npy', example 2: unknown class '5'"),
+        (ROWS, None, {"target": 3}, "target must be from -3 to 2"),
+        (ROWS, None, {"target": "y"}, "x_path .*: unknown column 'y': Known: feature 0, feature 1, feature 2$"),
+        (ROWS, None, {"target": [0, 1, 2]}, "leaves no feature"),
+        (ROWS, None, {"examples": "lines"}, "examples must be 'rows' or 'columns', got 'lines'"),
+    ],
+)
+def test_faults_of_arrays_are_named(npy, X, Y, arguments, message):
+    y_path = None if Y is None else npy(Y, "y.npy")
+    with pytest.raises(ValueError, match=message):
+        datasets.from_npy(npy(X), y_path, **arguments)
+
+
+def test_no_such_array(npy, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"x_path '.*nowhere\.npy' does not exist"):
+        datasets.from_npy(tmp_path / "nowhere.npy")
+    with pytest.raises(FileNotFoundError, match=r"y_path '.*nowhere\.npy' does not exist"):
+        datasets.from_npy(npy(ROWS), tmp_path / "nowhere.npy")
+
+
+def test_what_is_no_npy_file_is_refused(npy, tmp_path):
+    objects, cut, text, empty = (tmp_path / f"{name}.npy" for name in ("objects", "cut", "text", "empty"))
+    np.save(objects, np.array([{"a": 1}, None]), allow_pickle=True)
+    cut.write_bytes(npy(ROWS).read_bytes()[:-8])
+    text.write_text("1,2,3\n")
+    empty.write_bytes(b"")
+    for path in (objects, cut, text, empty):
+        with pytest.raises(ValueError, match=rf"x_path '.*{path.name}' cannot be read as a .npy file"):
+            datasets.from_npy(path)

@@ -1,0 +1,348 @@
+"""The estimators in what is built around scikit-learn: pipelines, searches, frames, other arrays, callbacks."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+import sklearn
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.ensemble import BaggingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import (
+    GridSearchCV,
+    RandomizedSearchCV,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    validation_curve,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import vecprop as vp
+from helpers import backend_or_skip
+from helpers.processes import python
+from vecprop.estimators import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+CANCER = load_breast_cancer()
+X = StandardScaler().fit_transform(CANCER.data)[:200, :6]
+Y = CANCER.target_names[CANCER.target[:200]]
+TARGET = load_diabetes().target[:200] / 100
+W = np.random.default_rng(0).uniform(0.5, 2, len(X))
+FAST = {"hidden_layer_sizes": (5,), "max_iter": 15, "random_state": 0, "learning_rate_init": 0.02}
+
+
+def classifier(**parameters):
+    return MLPClassifier(**{**FAST, **parameters})
+
+
+def regressor(**parameters):
+    return MLPRegressor(**{**FAST, **parameters})
+
+
+# --- what is built from estimators ----------------------------------------------------------------------------
+
+
+def test_pipelines_and_column_transformers():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(6)])
+    frame["place"] = np.where(np.arange(200) % 3, "left", "right")
+    columns = ColumnTransformer(
+        [("numbers", StandardScaler(), [f"x{i}" for i in range(6)]), ("words", OneHotEncoder(), ["place"])]
+    )
+    pipeline = make_pipeline(columns, classifier(max_iter=60))
+    assert pipeline.fit(frame, Y).score(frame, Y) > 0.9
+    assert pipeline[-1].n_features_in_ == 8
+    assert "MLPClassifier" in pipeline._repr_html_()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_grid_search_in_two_processes(backend):
+    """JAX is loaded in processes of their own: nothing is forked after it was used."""
+    backend_or_skip(backend)
+    grid = {"mlpclassifier__alpha": [1e-4, 10.0], "mlpclassifier__hidden_layer_sizes": [(3,), ()]}
+    search = GridSearchCV(make_pipeline(StandardScaler(), classifier(backend=backend)), grid, n_jobs=2, cv=2)
+    with vp.use_backend(backend):
+        vp.fit(vp.Network((2, 1)), np.zeros((2, 4)), np.ones((1, 4)), epochs=1)
+        search.fit(X, Y)
+    alone = clone(search).set_params(n_jobs=1).fit(X, Y)
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"], atol=1e-3)
+    assert search.best_score_ > 0.85
+
+
+def test_searches_over_our_own_parameters():
+    space = {
+        "activation": ["relu", ["silu"], vp.activations.LeakyReLU(0.1)],
+        "solver": ["adam", vp.AdamW(0.02), vp.RMSProp(0.01)],
+        "learning_rate": ["constant", vp.Cosine()],
+        "dropout": [0.0, 0.2],
+        "class_weight": [None, "balanced", {"benign": 2.0, "malignant": 1.0}],
+        "n_networks": [1, 3],
+    }
+    search = RandomizedSearchCV(classifier(max_iter=3), space, n_iter=8, cv=2, random_state=0, error_score="raise")
+    assert search.fit(X, Y).best_score_ > 0.5
+
+
+def test_cross_validation_and_curves():
+    assert cross_val_score(classifier(), X, Y, cv=3).mean() > 0.85
+    result = cross_validate(
+        regressor(scale_target="standard"), X, TARGET, cv=3, scoring=["r2", "neg_mean_absolute_error"]
+    )
+    assert set(result) >= {"test_r2", "test_neg_mean_absolute_error"}
+    P = cross_val_predict(classifier(), X, Y, cv=3, method="predict_proba")
+    assert P.shape == (200, 2)
+    sizes, train, test = learning_curve(classifier(), X, Y, cv=3, train_sizes=[0.3, 1.0])
+    assert (len(sizes), train.shape, test.shape) == (2, (2, 3), (2, 3))
+    learning_curve(classifier(), X, Y, cv=3, train_sizes=[0.3, 1.0], exploit_incremental_learning=True)
+    validation_curve(regressor(), X, TARGET, param_name="alpha", param_range=[0, 1], cv=2)
+
+
+def test_calibration_votes_and_stacks():
+    inputs = X.astype(np.float32)  # scikit-learn once failed to calibrate probabilities in float32
+    calibrated = CalibratedClassifierCV(classifier(), cv=3, method="isotonic").fit(inputs, Y)
+    np.testing.assert_allclose(calibrated.predict_proba(inputs).sum(axis=1), 1, rtol=1e-6)
+    votes = VotingClassifier([("a", classifier()), ("b", LogisticRegression())], voting="soft").fit(X, Y)
+    assert votes.score(X, Y) > 0.9
+    VotingRegressor([("a", regressor()), ("b", Ridge())]).fit(X, TARGET).predict(X)
+    StackingRegressor([("a", regressor())], final_estimator=Ridge(), cv=2).fit(X, TARGET).predict(X)
+    BaggingClassifier(classifier(max_iter=2), n_estimators=2, random_state=0).fit(X, Y).predict(X)
+    OneVsRestClassifier(classifier(max_iter=2)).fit(X, np.arange(200) % 3).predict(X)
+    MultiOutputClassifier(classifier(max_iter=2)).fit(X, np.stack([Y, Y[::-1]], axis=1)).predict(X)
+    prices = TransformedTargetRegressor(regressor(max_iter=60), func=np.log, inverse_func=np.exp)
+    assert (prices.fit(X, TARGET).predict(X) > 0).all()
+
+
+def test_inspection():
+    model = classifier().fit(X, Y)
+    importance = permutation_importance(model, X, Y, n_repeats=2, random_state=0)
+    assert importance.importances_mean.shape == (6,)
+    assert partial_dependence(model, X, [0])["average"].shape[0] == 1
+
+
+def test_metadata_routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = classifier().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        search = GridSearchCV(model, {"alpha": [0.1, 1.0]}, cv=2).fit(X, Y, sample_weight=W)
+        weighted = clone(search.best_estimator_).fit(X, Y, sample_weight=W)
+        np.testing.assert_array_equal(search.best_estimator_.coefs_[0], weighted.coefs_[0])
+        held_out = classifier(early_stopping=True).set_fit_request(X_val=True, y_val=True)
+        pipeline = make_pipeline(StandardScaler(), held_out)
+        pipeline.fit(X[:150], Y[:150], X_val=X[150:], y_val=Y[150:])
+        assert len(pipeline[-1].validation_scores_) == pipeline[-1].n_iter_
+
+
+def test_the_pipeline_transforms_the_validation_set():
+    raw, labels = CANCER.data[:200], Y
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = classifier(early_stopping=True, scoring="loss").set_fit_request(X_val=True, y_val=True)
+        pipeline = make_pipeline(StandardScaler(), model, transform_input=["X_val"])
+        pipeline.fit(raw[:150], labels[:150], X_val=raw[150:], y_val=labels[150:])
+    scaler = StandardScaler().fit(raw[:150])
+    by_hand = clone(model).fit(
+        scaler.transform(raw[:150]), labels[:150], X_val=scaler.transform(raw[150:]), y_val=labels[150:]
+    )
+    np.testing.assert_allclose(pipeline[-1].validation_loss_curve_, by_hand.validation_loss_curve_)
+
+
+# --- frames ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_have_names(library):
+    frames = pytest.importorskip(library)
+    names = [f"feature {i}" for i in range(6)]
+    frame = frames.DataFrame(dict(zip(names, X.T, strict=True)))
+    labels = frames.Series(Y)
+    for model, y in ((classifier(), labels), (regressor(), frames.Series(TARGET))):
+        model.fit(frame, y, sample_weight=frames.Series(W))
+        assert model.feature_names_in_.tolist() == names
+        np.testing.assert_array_equal(model.predict(frame), model.set_params(verbose=0).predict(frame))
+        with pytest.warns(UserWarning, match="X does not have valid feature names"):
+            model.predict(X)
+        with pytest.raises(ValueError, match="feature names should match"):
+            model.predict(frame[names[::-1]])
+    early = classifier(early_stopping=True, scoring="neg_log_loss").fit(frame, labels)  # no warning about names
+    assert early.feature_names_in_.tolist() == names
+
+
+# --- arrays of other libraries ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["CPU_DEVICE", "device1"])
+@pytest.mark.parametrize("labels", ["numbers", "text", "text in NumPy", "numbers in NumPy"])
+def test_computation_follows_the_inputs(device, labels):
+    strict = pytest.importorskip("array_api_strict")
+    device = strict.Device(device)
+    numbers = (Y == "benign").astype(np.int64)
+    y = Y if labels.startswith("text") else numbers
+    y_given = y if labels != "numbers" else strict.asarray(numbers, device=device)
+    inputs = strict.asarray(X, device=device)
+    reference = classifier(scale="standard").fit(X, y)
+    with sklearn.config_context(array_api_dispatch=True):
+        model = classifier(scale="standard").fit(inputs, y_given)
+        assert all(a.device == device for a in model.coefs_ + model.intercepts_)
+        P, predicted = model.predict_proba(inputs), model.predict(inputs)
+        assert (P.device, type(P)) == (device, type(inputs))
+        log_P = model.predict_log_proba(inputs)
+        np.testing.assert_allclose(np.from_dlpack(log_P), reference.predict_log_proba(X), rtol=1e-8)
+        if labels.startswith("text"):
+            assert isinstance(predicted, np.ndarray)
+        else:
+            assert predicted.device == device
+            predicted = np.from_dlpack(predicted)
+        assert model.score(inputs, y_given) == reference.score(X, y)
+        other = strict.asarray(X) if device != strict.Device("CPU_DEVICE") else X
+        with pytest.raises(ValueError, match=r"MLPClassifier.predict\(\) must use the same namespace and the same"):
+            model.predict(other)
+    np.testing.assert_allclose(np.from_dlpack(P), reference.predict_proba(X), rtol=1e-8)
+    np.testing.assert_array_equal(predicted, reference.predict(X))
+
+
+def test_regression_follows_the_inputs():
+    strict = pytest.importorskip("array_api_strict")
+    inputs, y = strict.asarray(X), strict.asarray(np.stack([TARGET, -TARGET], axis=1))
+    options = {"scale": "standard", "scale_target": "standard", "n_networks": 2, "dropout": 0.1, "early_stopping": True}
+    reference = regressor(**options).fit(X, np.asarray(y))
+    with sklearn.config_context(array_api_dispatch=True):
+        model = regressor(**options).fit(inputs, y)
+        mean, deviation = model.predict(inputs, return_std=True)
+        np.testing.assert_allclose(np.asarray(mean), reference.predict(X), rtol=1e-6)
+        assert deviation.shape == (200, 2)
+        quantiles = regressor(loss="quantile", quantile=[0.1, 0.9]).fit(inputs, y)
+        assert quantiles.predict(inputs).shape == (200, 2, 2)
+        on_numpy = regressor(**options, backend="numpy").fit(inputs, y)
+        np.testing.assert_allclose(np.asarray(on_numpy.predict(inputs)), reference.predict(X), rtol=1e-6)
+
+
+def test_tensors_of_pytorch():
+    torch = pytest.importorskip("torch")
+    inputs = torch.tensor(X, dtype=torch.float32)
+    with sklearn.config_context(array_api_dispatch=True):
+        for y in (torch.tensor((Y == "benign").astype(np.int64)), Y):
+            model = classifier(dropout=0.2, batch_norm=True, batch_size=50).fit(inputs, y)
+            P = model.predict_proba(inputs)
+            assert isinstance(P, torch.Tensor)
+            assert P.dtype == torch.float32
+            assert model.score(inputs, y) > 0.85
+    reference = classifier(dropout=0.2, batch_norm=True, batch_size=50).fit(X.astype(np.float32), Y)
+    np.testing.assert_allclose(P.numpy(), reference.predict_proba(X.astype(np.float32)), atol=1e-3)
+    without_dispatch = classifier().fit(inputs, Y)
+    assert isinstance(without_dispatch.predict_proba(inputs), np.ndarray)
+
+
+@pytest.mark.gpu
+def test_arrays_on_the_gpu_stay_there():
+    cupy = pytest.importorskip("cupy")
+    backend_or_skip("cupy")
+    inputs = cupy.asarray(X, dtype=cupy.float32)
+    with sklearn.config_context(array_api_dispatch=True):
+        for y in (cupy.asarray((Y == "benign").astype(np.int64)), Y):
+            model = classifier(dropout=0.2, batch_size=50).fit(inputs, y)
+            assert isinstance(model.predict_proba(inputs), cupy.ndarray)
+            assert all(isinstance(a, cupy.ndarray) for a in model.coefs_)
+            assert model.score(inputs, y) > 0.85
+
+
+# --- scikit-learn's callbacks ------------------------------------------------------------------------------------
+
+
+class Recording:
+    """A callback in the sense of sklearn.callback; it stops after so many epochs."""
+
+    def __init__(self, stop_after=None):
+        self.events, self.scores, self.stop_after = [], [], stop_after
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
+        self.events.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        self.events.append(f"end {context.task_name}")
+        if context.task_name == "iteration":
+            self.scores.append(fitted_estimator.score(X, y))
+            return self.stop_after is not None and len(self.scores) >= self.stop_after
+        return False
+
+
+needs_callbacks = pytest.mark.skipif(not hasattr(MLPClassifier, "set_callbacks"), reason="scikit-learn < 1.9")
+
+
+@needs_callbacks
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_every_epoch_is_a_task(solver):
+    callback = Recording()
+    model = classifier(solver=solver, max_iter=3).set_callbacks(callback)
+    model.fit(X, Y)
+    iterations = ["begin iteration", "end iteration"] * 3
+    assert callback.events == ["setup", "begin fit", *iterations, "end fit", "teardown"]
+    assert callback.scores[-1] == model.score(X, Y)
+    plain = classifier(solver=solver, max_iter=3).fit(X, Y)
+    np.testing.assert_allclose(model.coefs_[0], plain.coefs_[0], rtol=1e-12)
+
+
+@needs_callbacks
+def test_a_callback_ends_training_and_is_torn_down_after_an_error():
+    callback = Recording(stop_after=2)
+    model = classifier().set_callbacks(callback).fit(X, Y)
+    assert (model.n_iter_, model.stopped_) == (2, "callback")
+    failing = Recording()
+    failing.on_fit_task_end = None
+    with pytest.raises(vp.CallbackError):
+        classifier().set_callbacks(failing).fit(X, Y)
+    assert failing.events[-1] == "teardown"
+
+
+@needs_callbacks
+def test_callbacks_of_scikit_learn_in_a_search():
+    from sklearn.callback import ScoringMonitor
+
+    monitor = ScoringMonitor(scoring="accuracy")
+    search = GridSearchCV(classifier(max_iter=4).set_callbacks(monitor), {"alpha": [0.1, 1.0]}, cv=2)
+    search.fit(X, Y)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "iteration"]
+    assert len(rows) == 4 * (2 * 2 + 1), "4 epochs of each fit, and of the last one on all the data"
+
+
+@needs_callbacks
+def test_the_progress_bar_of_scikit_learn(capsys):
+    pytest.importorskip("rich")
+    from sklearn.callback import ProgressBar
+
+    classifier(max_iter=3).set_callbacks(ProgressBar()).fit(X, Y)
+    assert "MLPClassifier" in capsys.readouterr().out
+
+
+# --- files, installation -------------------------------------------------------------------------------------------
+
+
+def test_joblib_and_pickle(tmp_path):
+    joblib = pytest.importorskip("joblib")
+    model = classifier(warm_start=True).fit(X, Y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict_proba(X), model.predict_proba(X))
+
+
+def test_without_scikit_learn_the_error_says_what_to_install():
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import vecprop as vp\n"
+        "try:\n    vp.estimators\nexcept ImportError as error:\n    print(error)"
+    )
+    done = python("-c", code)
+    assert 'pip install "vecprop[sklearn]"' in done.stdout
+    assert "vecprop.estimators needs scikit-learn" in done.stdout
+    assert not done.stderr

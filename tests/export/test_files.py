@@ -1,0 +1,284 @@
+"""Model files: what comes back, on any backend; what is refused; and that nothing is lost or half-written."""
+
+import json
+import os
+import stat
+import sys
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import host
+from helpers.processes import python
+from vecprop.nn.activations import ACTIVATIONS, LeakyReLU, Ordered
+from vecprop.nn.losses import LOSSES, Huber, Quantile
+from vecprop.training.json_values import NotStorableError, from_json, to_json
+from vecprop.utils import atomic, tensor_file
+
+safetensors = pytest.importorskip("safetensors")
+
+NET = vp.Network((3, 4, 2), hidden=[LeakyReLU(0.2)], output="softmax", loss=vp.losses.CrossEntropy(0.1))
+X = np.random.default_rng(0).standard_normal((3, 20))
+Y = np.eye(2)[:, np.arange(20) % 2]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def saved(path):
+    vp.save(path, NET, NET.init(seed=1))
+    return path.read_bytes()
+
+
+def g(Z):
+    return Z * Z
+
+
+def g_prime(Z):
+    return 2 * Z
+
+
+# --- there and back -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [5, (5, 6, 7)])
+def test_a_result_comes_back_on_every_backend(path, backend, dtype, seed):
+    result = vp.fit(
+        NET, X, Y, epochs=3, optimizer=vp.Adam(), seed=seed, dtype=dtype, metric="accuracy", backend=backend
+    )
+    vp.save(path, result)
+    for target in ("numpy", backend):
+        loaded = vp.load(path, target)
+        assert (loaded.net, loaded.stopped, loaded.state.seed, loaded.state.epoch) == (NET, "epochs", seed, 3)
+        assert loaded.history == result.history
+        for a, b in zip(loaded.params, result.params, strict=True):
+            assert str(a.W.dtype).endswith(dtype)
+            np.testing.assert_array_equal(host(a.W), host(b.W))
+        np.testing.assert_array_equal(loaded.forward(X), result.forward(X) if target is backend else loaded.forward(X))
+    assert loaded.networks == result.networks
+
+
+def test_training_goes_on_from_a_loaded_network(path):
+    result = vp.fit(NET, X, Y, epochs=3, seed=5, batch_size=8)
+    vp.save(path, result)
+    more = vp.fit(NET, X, Y, epochs=2, batch_size=8, state=vp.load(path).state)
+    whole = vp.fit(NET, X, Y, epochs=5, seed=5, batch_size=8)
+    np.testing.assert_array_equal(more.params[0].W, whole.params[0].W)
+
+
+def test_every_activation_and_loss_comes_back():
+    values = [*ACTIVATIONS.values(), *LOSSES.values(), LeakyReLU(0.3), Ordered(2), Huber(0.5), Quantile((0.1, 0.9))]
+    values += [vp.AdamW(schedule=vp.Cosine(3)), vp.SGD(0.1), vp.LBFGS(5), vp.ReduceOnPlateau(), vp.EarlyStopping(None)]
+    values += [None, True, 3, 2.5, "text", (1, (2, [3])), {0: 1.5, "a": [None]}, float("-inf")]
+    for value in values:
+        through_text = json.loads(json.dumps(to_json(value), allow_nan=False))
+        assert from_json(through_text) == value
+        assert type(from_json(through_text)) is type(value)
+    assert np.isnan(from_json(to_json(float("nan"))))
+    for value in (g, object(), {1, 2}, 1j, np.zeros(2)):
+        with pytest.raises(NotStorableError):
+            to_json(value)
+
+
+def test_activations_of_ones_own_are_given_again(path):
+    net = vp.Network((3, 4, 5, 2), hidden=[(g, g_prime), (np.sin, np.cos)], output="softmax")
+    vp.save(path, net, net.init(seed=0))
+    with pytest.raises(vp.ModelFileError, match=r"the functions \['g', 'g_prime'\].*custom=\(g, g_prime\)"):
+        vp.load(path)
+    loaded = vp.load(path, custom=[(g, g_prime), (np.sin, np.cos)])
+    assert loaded.net == net
+    np.testing.assert_array_equal(loaded.forward(X), net.forward(net.init(seed=0), X.astype("float32")))
+    with pytest.raises(TypeError, match="custom must be a pair of functions"):
+        vp.load(path, custom=["sin"])
+
+
+def test_equal_models_are_equal_files_without_anything_executable(path, saved):
+    vp.save(path, NET, NET.init(seed=1))
+    assert path.read_bytes() == saved
+    assert b"pickle" not in saved
+    assert not {b"\x80\x04", b"\x80\x05"} & {saved[i : i + 2] for i in range(400)}
+    tensors = safetensors.numpy.load(saved)
+    assert sorted(tensors) == ["W1", "W2", "b1", "b2"], "any reader of safetensors has the numbers"
+
+
+@pytest.mark.usefixtures("saved")
+def test_loading_executes_and_imports_nothing_of_the_file(path):
+    code = (
+        f"import sys, vecprop as vp; vp.load({str(path)!r}); print('pickle' in sys.modules, 'sklearn' in sys.modules)"
+    )
+    out = python("-c", code)
+    assert out.stdout.split()[1] == "False"
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+
+def refused(path, data, match=None):
+    path.write_bytes(data)
+    with pytest.raises(vp.ModelFileError, match=match) as caught:
+        vp.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_files(path, saved):
+    for length in range(len(saved)):
+        refused(path, saved[:length])
+    refused(path, saved + b"\0")
+
+
+def test_every_bit_of_the_header(saved):
+    header = 8 + int.from_bytes(saved[:8], "little")
+    for place in range(header):
+        for bit in range(8):
+            data = bytearray(saved)
+            data[place] ^= 1 << bit
+            with pytest.raises(vp.ModelFileError):
+                tensor_file.decode(bytes(data))
+
+
+def test_every_bit_of_the_numbers(saved):
+    header = 8 + int.from_bytes(saved[:8], "little")
+    for place in range(header, len(saved)):
+        data = bytearray(saved)
+        data[place] ^= 1 << place % 8
+        with pytest.raises(vp.ModelFileError, match="altered"):
+            tensor_file.decode(bytes(data))
+
+
+def file_with(header, tensors=None):
+    return tensor_file.encode(header, {} if tensors is None else tensors)
+
+
+def replaced(saved, old, new):
+    """The file with other bytes in its JSON, lengths put right."""
+    length = int.from_bytes(saved[:8], "little")
+    text = saved[8 : 8 + length].replace(old, new)
+    assert text != saved[8 : 8 + length]
+    return len(text).to_bytes(8, "little") + text + saved[8 + length :]
+
+
+def test_files_of_another_kind(path, saved):
+    refused(path, b"", "no model file, or was truncated")
+    refused(path, b"PK\x03\x04" + bytes(200), "no model file")
+    refused(path, b"\x80\x04\x95" + bytes(200), "no model file")
+    refused(path, b"a,b,c\n1,2,3\n" * 20, "no model file")
+    refused(path, safetensors.numpy.save({"W1": np.zeros(2)}), "no model that vecprop saved")
+    refused(path, safetensors.numpy.save({"W1": np.zeros(2)}, metadata={"vecprop": "hello"}), "no model that vecprop")
+    refused(
+        path, replaced(saved, b'"1:', b'"2:'), "has format 2, and this version of vecprop reads formats up to 1: up"
+    )
+    refused(path, replaced(saved, b'"1:', b'"' + b"9" * 5000 + b":"), "no model that vecprop saved")
+
+
+def test_headers_that_are_whole_and_mean_nothing(path):
+    refused(path, file_with({"kind": "cat"}), "holds no model that this version of vecprop knows.*'cat'")
+    refused(path, file_with({}), "KeyError: 'kind'")
+    refused(path, file_with({"kind": "network", "network": {"sizes": [2, 1], "hidden": [], "output": {"class": "os"}}}))
+    refused(path, file_with({"kind": "estimator", "class": "Popen"}), "KeyError")
+    good = {"sizes": [1, 1], "hidden": [], "output": {"class": "Identity", "fields": {}}}
+    good["loss"] = {"class": "SquaredError", "fields": {}}
+    header = {
+        "kind": "network",
+        "network": good,
+        "history": {"dict": []},
+        "seed": 0,
+        "epoch": 0,
+        "step": 0,
+        "stopped": "",
+        "versions": {"vecprop": "1"},
+    }
+    layers = {"W1": np.zeros((1, 1)), "b1": np.zeros((1, 1))}
+    path.write_bytes(file_with(header, layers))
+    assert vp.load(path).net == vp.Network((1, 1), output="identity")
+    refused(path, file_with(header, {"W1": np.zeros((1, 2)), "b1": np.zeros((1, 1))}), "W1 must have shape")
+    refused(path, file_with(header, {"W1": np.zeros((1, 1))}), "'b1'")
+
+
+def test_json_that_is_meant_to_hurt(path):
+    for text in (
+        b'{"a":' * 100_000,
+        b"[" * 100_000,
+        b'{"__metadata__": {"vecprop": "1:", "vecprop": "1:"}}',
+        b'{"__metadata__": {"vecprop": NaN}}',
+        b'{"__metadata__": 7}',
+        b'"text"',
+        b"{" + b'"a": ' + b"9" * 10_000 + b"}",
+        b"\xff\xfe",
+    ):
+        refused(path, len(text).to_bytes(8, "little") + text)
+    refused(path, (2**63).to_bytes(8, "little") + b"{}")
+
+
+def test_missing_files_and_directories(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        vp.load(tmp_path / "nowhere.safetensors")
+    with pytest.raises(IsADirectoryError, match="it is a directory"):
+        vp.load(tmp_path)
+
+
+# --- saving -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "message"),
+    [
+        ("net", None, "model must be a fitted MLPClassifier"),
+        (NET, None, "a Network is saved with its parameters"),
+        (None, NET.init(), "params goes with a Network as model, got it with NoneType"),
+        (NET, [(1, 2)], "params must have one"),
+    ],
+)
+def test_what_cannot_be_saved(path, model, params, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        vp.save(path, model, params)
+    assert not list(path.parent.iterdir())
+
+
+def test_an_error_leaves_the_old_file(path, saved, monkeypatch):
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    for name in ("fsync", "replace", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic.os, name, fails)
+            with pytest.raises(OSError, match="No space left"):
+                vp.save(path, NET, NET.init(seed=2))
+        assert path.read_bytes() == saved
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_mode_and_link_are_kept(path, saved, tmp_path):
+    path.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    vp.save(link, NET, NET.init(seed=2))
+    assert link.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert path.read_bytes() != saved
+    new = tmp_path / "new"
+    vp.save(new, NET, NET.init(seed=2))
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o666 & ~mask
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no directory"):
+        vp.save(tmp_path / "no" / "model", NET, NET.init())
+    with pytest.raises(IsADirectoryError, match="it is a directory"):
+        vp.save(tmp_path, NET, NET.init())
+    assert not list(tmp_path.iterdir())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a device or a pipe"):
+        vp.save(tmp_path / "pipe", NET, NET.init())
+    vp.save(tmp_path / ("m" * 255), NET, NET.init())  # the longest name there is
+
+
+def test_without_safetensors_the_error_says_what_to_install(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match="pip install safetensors"):
+        vp.save(path, NET, NET.init())

@@ -1,0 +1,153 @@
+"""Norms of gradients across runs and layers, and the speed-up over m."""
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers.processes import ROOT
+from vecprop import plots
+from vecprop.inspection.benchmark_report import Report, Row, with_speedups
+
+RUN = {"gradient_norm": [[0.1, 1.0], [0.3, 3.0], [0.2, 8.0]]}
+OTHER = {"gradient_norm": [[0.0, 4.0], [0.0, 5.0]], "cost": [1.0, 0.5]}
+
+
+def lines(ax):
+    return {
+        line.get_label(): tuple(np.asarray(values).tolist() for values in line.get_data()) for line in ax.get_lines()
+    }
+
+
+# --- gradients ----------------------------------------------------------------------------------------------
+
+
+def test_one_layer_in_several_runs():
+    ax = plots.gradient_norms_of_layer({"a": RUN, "b": OTHER}, layer=2)
+    assert lines(ax) == {"a": ([1, 2, 3], [1.0, 3.0, 8.0]), "b": ([1, 2], [4.0, 5.0])}
+    assert "dW2" in ax.get_ylabel() and "layer 2" in ax.get_title() and ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_a_layer_without_gradient_is_said_to_be_so():
+    assert list(lines(plots.gradient_norms_of_layer({"a": RUN, "b": OTHER}))) == ["a", "b (all 0)"]
+
+
+def test_over_the_layers_the_median_of_the_epochs():
+    ax = plots.gradient_norms_by_layer({"a": RUN, "b": OTHER})
+    assert lines(ax)["a"] == ([1, 2], [0.2, 3.0])
+    (_, (first, second)) = lines(ax)["b"]
+    assert np.isnan(first) and second == 4.5
+    assert ax.get_xlabel() == "layer" and len({line.get_marker() for line in ax.get_lines()}) == 2
+
+
+def test_results_of_fit_and_the_best_of_a_stack():
+    data = vp.datasets.xor(m=40)
+    one = vp.fit(vp.Network((2, 3, 1)), *data, epochs=4)
+    stack = vp.fit(vp.Network((2, 3, 1)), *data, epochs=4, seed=[0, 1, 2])
+    norms = np.array(stack.history["gradient_norm"])[:, int(np.argmin(stack.final_costs))]
+    assert lines(plots.gradient_norms_of_layer({"stack": stack}))["stack"][1] == norms[:, 0].tolist()
+    assert lines(plots.gradient_norms_by_layer({"stack": stack}))["stack"][1] == np.median(norms, axis=0).tolist()
+    for draw in (plots.gradient_norms_of_layer, plots.gradient_norms_by_layer, plots.cost_curve):
+        ax = draw(one)
+        assert len(ax.get_lines()) == 1 and ax.get_legend() is None
+    curves = lines(plots.cost_curve({"one": one, "stack": stack}))
+    best = [row[int(np.argmin(stack.history["cost"][-1]))] for row in stack.history["cost"]]
+    assert curves == {"one": ([1, 2, 3, 4], one.history["cost"]), "stack, the best of 3": ([1, 2, 3, 4], best)}
+
+
+@pytest.mark.parametrize("draw", [plots.gradient_norms_of_layer, plots.gradient_norms_by_layer])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([1.0], TypeError, "histories must be result.history, or a dict of label"),
+        ({}, ValueError, "histories must not be empty"),
+        ({"a": {"cost": [1.0]}}, ValueError, r"histories\['a'\] .*no 'gradient_norm', only \['cost'\]"),
+        ({"a": RUN, "b": 3}, TypeError, r"histories\['b'\] must be a history"),
+    ],
+)
+def test_what_has_no_norms(draw, given, error, message):
+    with pytest.raises(error, match=message):
+        draw(given)
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        (3, ValueError, "layer must be from 1 to 2 in 'a', got 3"),
+        (0, ValueError, "layer must be a positive integer"),
+        ("1", TypeError, "layer must be a positive integer"),
+    ],
+)
+def test_a_layer_that_is_not_there(layer, error, message):
+    with pytest.raises(error, match=message):
+        plots.gradient_norms_of_layer({"a": RUN}, layer=layer)
+
+
+# --- speed --------------------------------------------------------------------------------------------------
+
+
+def cell(rung, m, seconds, extrapolated=False, **fields):
+    what = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients"} | fields
+    return Row(rung=rung, m=m, seconds=seconds, measured_m=m, extrapolated=extrapolated, runs=3, **what)
+
+
+ROWS = with_speedups(
+    [
+        cell("vectorized", 100, 0.01),
+        cell("per_example", 100, 0.9, extrapolated=True),
+        cell("per_example", 1, 0.02),
+        cell("vectorized", 1, 0.01),
+        cell("vectorized", 10, 0.01),  # without its loop
+        cell("per_example", 10, 0.5, pass_name="forward"),
+        cell("vectorized", 10, 0.01, pass_name="forward"),
+        cell("per_example", 10, 0.7, dtype="float64"),
+        cell("vectorized", 10, 0.01, dtype="float64"),
+        cell("per_example", 10, 0.3, backend="jax"),
+        cell("vectorized", 10, 0.01, backend="jax"),
+    ]
+)
+
+
+@pytest.mark.parametrize("given", [ROWS, tuple(ROWS), Report(ROWS)])
+def test_the_speed_up_by_rising_m(given):
+    drawn = lines(plots.speedup(given))
+    assert drawn["numpy, 2-4-1"] == ([1, 100], [2.0, pytest.approx(90.0)]) and drawn["jax, 2-4-1"][0] == [10]
+    assert drawn["_extrapolated"] == ([100], [pytest.approx(90.0)])
+    assert lines(plots.speedup(given, pass_name="forward"))["numpy, 2-4-1"] == ([10], [pytest.approx(50.0)])
+    assert lines(plots.speedup(given, dtype="float64"))["numpy, 2-4-1"] == ([10], [pytest.approx(70.0)])
+
+
+def test_what_the_picture_says():
+    ax = plots.speedup(Report(ROWS, {"CPU": "a processor", "cores": "2"}))
+    assert ax.texts[0].get_text() == "forward and backward, float32; a processor, 2 cores"
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["jax, 2-4-1", "numpy, 2-4-1", "loop extrapolated"]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert plots.speedup(ROWS).texts[0].get_text() == "forward and backward, float32"
+
+
+def test_it_draws_the_recorded_report():
+    report = Report.load(ROOT / "benchmarks" / "results" / "cpu-2-cores-ladder.json")
+    m, factors = lines(plots.speedup(report))["numpy, 784-128-10"]
+    rows = [report.find(backend="numpy", network="784-128-10", dtype="float32", pass_name="gradients", m=k,
+                        rung="vectorized") for k in m]  # fmt: skip
+    assert m == sorted(m) and factors == [row.speedup for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (3, TypeError, "report must be a Report of vecprop.inspection.benchmark or its rows, got int"),
+        ("rows", TypeError, "report must be a Report"),
+        ([{"m": 1}], TypeError, "report: row 0 must be a Row of vecprop.inspection.benchmark, got dict"),
+        (
+            [],
+            ValueError,
+            "nothing to plot for dtype='float32', .*: measure float32 gradients on the rungs",
+        ),
+        (ROWS[:1], ValueError, "nothing to plot"),
+    ],
+)
+def test_what_is_no_report(given, error, message):
+    with pytest.raises(error, match=message):
+        plots.speedup(given)

@@ -1,0 +1,271 @@
+"""What may import what, what an import costs, and the size of the file a newcomer reads first."""
+
+import ast
+import statistics
+
+import pytest
+
+from helpers.processes import ROOT, python
+
+SOURCE = ROOT / "src" / "vecprop"
+
+# The rooms from the ground up. Each may import from itself and from those below it.
+ROOMS = [
+    "utils",
+    "backend",
+    "propagation",
+    "nn",
+    "rungs",
+    "data",
+    "training",
+    "inspection",
+    "estimators",
+    "tabular",
+    "export",
+    "cli",
+]
+VENDORS = {
+    "numpy", "cupy", "jax", "jaxlib", "torch", "sklearn", "scipy", "matplotlib", "rich", "typer", "onnx", "onnxruntime",
+    "safetensors",
+}  # fmt: skip
+# NumPy holds host data (initial weights, shuffles, shapes); the pure mathematics does without.
+WITHOUT_NUMPY = {
+    "utils/errors.py", "backend/namespaces.py", "nn/shapes.py", "nn/activations.py", "propagation.py",
+    "training/optimizers.py", "nn/losses/__init__.py", "nn/losses/base.py", "nn/losses/classification.py",
+    "nn/losses/regression.py",
+}  # fmt: skip
+
+
+def imports(path, *, top_level):
+    """The modules that a file imports when it is imported, or anywhere in it, for the types too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            modules = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from modules & NAMES.keys() or {node.module}
+            if modules - NAMES.keys():
+                yield node.module
+
+
+MODULES = sorted(SOURCE.rglob("*.py"))
+NAMES = {
+    ".".join(("vecprop", *p.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): p for p in MODULES
+}
+
+
+def test_the_rooms_are_all_there_is():
+    root = {"__init__.py", "__main__.py", "_version.py", "py.typed", "__pycache__"}
+    assert {path.name.removesuffix(".py") for path in SOURCE.iterdir() if path.name not in root} == set(ROOMS)
+    assert len(ROOMS) <= 12
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_room_imports_only_lower_ones(path):
+    name = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if name.startswith("_"):
+        return
+    below = {*ROOMS[: ROOMS.index(name) + 1], "_version"}
+    for module in imports(path, top_level=False):
+        root, _, rest = module.partition(".")
+        if root == "vecprop":
+            assert rest.split(".")[0] in below, f"{name} imports {module}, which is above it"
+        assert not root.startswith("vecprop_"), f"{name} imports the backend {module}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {name: set(imports(path, top_level=False)) & NAMES.keys() - {name} for name, path in NAMES.items()}
+    while leaves := {name for name, needed in graph.items() if not needed}:
+        graph = {name: needed - leaves for name, needed in graph.items() if name not in leaves}
+    assert graph == {}, "each of these imports another of them, or is imported by one of them"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_vendor_library_is_imported_at_import(path):
+    relative = path.relative_to(SOURCE)
+    allowed = set() if relative.as_posix() in WITHOUT_NUMPY else {"numpy"}
+    if relative.parts[0] in ("estimators", "tabular", "export"):  # vecprop itself imports them when they are first used
+        allowed |= {"sklearn", "scipy"}
+    if relative.parts[0] == "cli":
+        allowed |= {"typer", "rich"} if relative.name != "__init__.py" else set()
+    found = {module.split(".")[0] for module in imports(path, top_level=True)} & VENDORS
+    assert found <= allowed, f"{relative} imports {found - allowed}"
+
+
+def fresh_python(code):
+    return python("-c", code).stdout
+
+
+def test_import_loads_no_framework():
+    loaded = fresh_python("import sys, vecprop; print(*sys.modules)").split()
+    heavy = VENDORS - {"numpy"} | {"pandas", "polars"}
+    assert heavy & set(loaded) == set()
+    numpy_run = (
+        "import sys, vecprop as vp; X, Y = vp.datasets.xor(m=8)\n"
+        "vp.fit(vp.Network((2, 3, 1)), X, Y, epochs=2); print(*sys.modules)"
+    )
+    assert heavy & set(fresh_python(numpy_run).split()) == set(), "the NumPy backend pulls in nothing else"
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
+        (
+            "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
+            {"sklearn.metrics", "sklearn.neural_network"},
+        ),
+        (
+            "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
+            {"pandas", "scipy.stats._stats_py", "sklearn.metrics"},
+        ),
+    ],
+)
+def test_what_is_not_needed_is_not_imported(code, absent):
+    pytest.importorskip("sklearn")
+    loaded = fresh_python(f"import sys, warnings; warnings.simplefilter('ignore'); {code}; print(*sys.modules)").split()
+    assert absent & set(loaded) == set()
+
+
+def test_what_the_command_line_leaves_out_is_there_when_it_is_used():
+    pytest.importorskip("pandas")
+    code = (
+        "from vecprop.cli import imports\nimports.load_less()\n"
+        "import sklearn.base, scipy.stats, numpy.testing, pandas\n"
+        "print(scipy.stats.norm.cdf(0.0), len(pandas.DataFrame({'a': [1]})), numpy.testing.assert_equal(1, 1))"
+    )
+    assert fresh_python(code).split() == ["0.5", "1", "None"]
+
+
+@pytest.mark.alone
+def test_import_is_fast():
+    """Under 0.3 s, the median of 5 fresh interpreters, the interpreter's own start not counted."""
+    code = "import time; t = time.perf_counter(); import vecprop; print(time.perf_counter() - t)"
+    fresh_python(code)  # byte code and disk cache
+    assert statistics.median(float(fresh_python(code)) for _ in range(5)) < 0.3
+
+
+def test_the_file_with_forward_and_backward_is_short():
+    assert len((SOURCE / "propagation.py").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+# --- nothing of a file is executed ------------------------------------------------------------------------------
+
+# What runs, or makes objects of, what it reads; by the last part of the name where it is called.
+EXECUTING_BUILTINS = {"eval", "exec", "compile", "__import__"}
+EXECUTING_MODULES = {
+    "_pickle", "cloudpickle", "code", "codeop", "dill", "imp", "joblib", "marshal", "pickle", "pty", "runpy", "shelve",
+    "zodbpickle",
+}  # fmt: skip
+EXECUTING_METHODS = {"exec_module", "unsafe_load", "read_pickle", "to_pickle"}
+# `import_module` of a name that is no text in the source: each looked through, none of them of a file.
+IMPORTS_BY_NAME = {
+    ("__init__.py", "f'vecprop.{_MODULES[name]}'"),  # what is imported when it is first used, both from a closed table
+    ("__init__.py", "f'vecprop.{_HOME[name]}'"),
+    ("estimators/__init__.py", "f'vecprop.estimators.{_HOMES[name]}'"),  # from a closed table
+    ("backend/distributed.py", "name"),  # whether JAX has a GPU's plugin: it looks, and imports nothing
+    ("cli/demo.py", "module"),  # whether scikit-learn and the like are there: it looks, and imports nothing
+    ("cli/imports.py", "name"),  # of the modules that it names, and of no other
+    ("backend/selection.py", "module"),  # backends: built in, or entry points of installed packages
+}
+
+
+def danger_of(node):
+    """What a node of the source would do to a file's contents, in a word; None for nothing."""
+    if isinstance(node, ast.keyword):
+        literal = node.value.value if isinstance(node.value, ast.Constant) else "?"
+        if (node.arg == "allow_pickle" and literal is not False) or (node.arg == "shell" and literal is not False):
+            return f"{node.arg}={ast.unparse(node.value)}"
+        return None
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        return next((name for name in names if name.split(".")[0] in EXECUTING_MODULES), None)
+    if isinstance(node, ast.Name) and node.id in EXECUTING_BUILTINS:
+        return node.id  # called or handed on
+    return danger_of_call(node) if isinstance(node, ast.Call) else None
+
+
+def danger_of_call(node):
+    name = ast.unparse(node.func)
+    owner, _, method = name.rpartition(".")
+    given = {keyword.arg for keyword in node.keywords}
+    if name == "getattr" and getattr(node.args[1], "value", None) in EXECUTING_BUILTINS:
+        return ast.unparse(node)
+    if method in EXECUTING_METHODS or owner in EXECUTING_MODULES or owner == "builtins":
+        return name
+    if owner in ("np", "numpy", "np.lib.format", "numpy.lib.format") and method in ("load", "read_array", "fromfile"):
+        return None if "allow_pickle" in given else f"{name} without allow_pickle=False"
+    if owner == "yaml" and method not in ("safe_load", "safe_dump", "safe_load_all"):
+        return name
+    if owner == "torch" and method == "load":
+        return name
+    if owner == "subprocess" and method in ("getoutput", "getstatusoutput"):
+        return name
+    if owner == "os" and method.startswith(("exec", "spawn", "posix_spawn", "system", "popen")):
+        return name
+    return None
+
+
+def import_of_a_name(node):
+    """The argument of an import of a module whose name is no text in the source, as source; else None."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
+        "import_module", "find_spec", "spec_from_file_location", "module_from_spec", "load_module",
+    ):  # fmt: skip
+        return None if isinstance(node.args[0], ast.Constant) else ast.unparse(node.args[0])
+    return None
+
+
+def test_nothing_of_a_file_is_executed():
+    """Neither pickle nor eval nor their kin in the source, and no import of a name that comes from a file."""
+    found = set()
+    for path in [*MODULES, *(ROOT / "backends").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert danger_of(node) is None, f"{path}:{getattr(node, 'lineno', '?')}: {danger_of(node)}"
+            if (name := import_of_a_name(node)) is not None:
+                found.add((str(path.relative_to(SOURCE)), name))
+    assert found == IMPORTS_BY_NAME
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "eval(x)", "exec(x)", "compile(x, y, z)", "__import__(x)", "run = eval", "getattr(builtins, 'eval')(x)",
+        "import pickle", "from pickle import loads", "import dill as d", "import joblib", "import marshal, json",
+        "import shelve", "from runpy import run_path", "import pickle.x", "pickle.loads(x)", "builtins.print(x)",
+        "np.load(f)", "numpy.load(f)", "np.load(f, allow_pickle=True)", "np.load(f, allow_pickle=x)",
+        "np.lib.format.read_array(f)", "yaml.load(f)", "yaml.unsafe_load(f)", "yaml.full_load(f)", "torch.load(f)",
+        "subprocess.run(x, shell=True)", "subprocess.Popen(x, shell=x)", "subprocess.getoutput(x)", "os.system(x)",
+        "os.popen(x)", "os.execv(x, y)", "os.spawnl(x)", "pandas.read_pickle(f)", "spec.loader.exec_module(m)",
+    ],
+)  # fmt: skip
+def test_the_search_finds_what_executes(code):
+    assert [danger_of(node) for node in ast.walk(ast.parse(code)) if danger_of(node) is not None]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "backend.compile(f)", "re.compile(x)", "np.load(f, allow_pickle=False)", "json.load(f)", "yaml.safe_load(f)",
+        "subprocess.run([x], shell=False)", "safetensors.numpy.load(data)", "ast.literal_eval(x)", "import json",
+    ],
+)  # fmt: skip
+def test_the_search_leaves_the_rest_alone(code):
+    assert not [danger_of(node) for node in ast.walk(ast.parse(code)) if danger_of(node) is not None]
+
+
+def test_the_search_finds_imports_of_names():
+    found = [
+        import_of_a_name(node) for node in ast.walk(ast.parse("import_module(h['x']); importlib.import_module(n)"))
+    ]
+    assert sorted(filter(None, found)) == ["h['x']", "n"]
+    assert not any(import_of_a_name(node) for node in ast.walk(ast.parse("import_module('torch')")))
+
+
+def test_all_public_names_exist_and_are_documented():
+    import vecprop as vp
+
+    for name in vp.__all__:
+        value = getattr(vp, name)
+        assert name == "__version__" or value.__doc__, name
+    assert len(set(vp.__all__)) == len(vp.__all__)

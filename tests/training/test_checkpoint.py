@@ -1,0 +1,470 @@
+"""Checkpoints: a run that was broken off goes on and ends, bit for bit, where it would have ended."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import backend_or_skip
+from helpers.processes import started
+from vecprop.training import checkpoint
+from vecprop.training.results import TrainingState
+
+pytestmark = pytest.mark.reliability
+MOONS = vp.datasets.moons(m=230)
+NET = vp.Network((2, 8, 1))
+BASE = {"optimizer": vp.Adam(0.02), "epochs": 6, "batch_size": 20, "seed": 0}
+EVERYTHING = {
+    "dropout": 0.2, "batch_norm": True, "validation": 0.2, "patience": 3, "standardize": True, "metric": "accuracy",
+    "l1": 0.01, "l2": 0.1, "clip_norm": 1.0,
+}  # fmt: skip
+
+
+class Broken(BaseException):
+    """The end of a run, right after a checkpoint was written."""
+
+
+def break_off(monkeypatch, after):
+    """Let a run end after so many checkpoints."""
+    real, count = checkpoint.Saver.flush, [0]
+
+    def flush(self):
+        real(self)
+        count[0] += 1
+        if count[0] == after:
+            raise Broken
+
+    monkeypatch.setattr(checkpoint.Saver, "flush", flush)
+
+
+def fit(backend, **arguments):
+    return vp.fit(NET, *MOONS, **{**BASE, "backend": backend, **arguments})
+
+
+def same(one, two):
+    """Whether two results are the same to the last bit, with all that can be gone on from."""
+    leaves = [
+        np.asarray(a)
+        for result in (one, two)
+        for a in vp.training.loop.leaves_of((result.params, *result.state[:2], result.state.statistics))
+    ]
+    half = len(leaves) // 2
+    for a, b in zip(leaves[:half], leaves[half:], strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name in set(one.history) - {"seconds"}:
+        assert one.history[name] == two.history[name], name
+    assert (one.stopped, one.state.epoch, one.state.step) == (two.stopped, two.state.epoch, two.state.step)
+    return True
+
+
+# --- bits -----------------------------------------------------------------------------------------------------
+
+RUNS = {
+    "epochs": (1, 2, {}),
+    "every second": (2, 2, {}),
+    "in an epoch": (0.25, 6, {}),
+    "batch by batch": (0.01, 17, {}),
+    "full batch": (2, 2, {"batch_size": None}),
+    "everything": (0.3, 7, EVERYTHING),
+    "a stack": (0.25, 6, {"seed": range(3), "dropout": 0.2, "batch_norm": True, "validation": 0.2, "patience": 3}),
+    "learning rates": (1, 3, {"optimizer": vp.Momentum((0.1, 0.01), schedule=vp.Cosine())}),
+    "a plateau": (1, 3, {"optimizer": vp.RMSProp(0.01, schedule=vp.ReduceOnPlateau()), "validation": 0.2}),
+    "weights": (0.5, 4, {"sample_weight": np.arange(230) % 3, "optimizer": vp.AdamW(0.01)}),
+}
+
+
+@pytest.mark.parametrize("name", ["numpy", "jax", pytest.param("cupy", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("case", RUNS)
+def test_it_ends_where_it_would_have_ended(name, case, tmp_path, monkeypatch, amount):
+    backend = backend_or_skip(name)
+    if name == "jax" and case not in amount(("everything",), ("in an epoch", "everything", "a stack")):
+        pytest.skip("a compilation less")
+    every, after, arguments = RUNS[case]
+    arguments = {**arguments, "checkpoint_every": every}
+    whole = fit(backend, checkpoint=tmp_path / "whole", **arguments)
+    with monkeypatch.context() as patch:
+        break_off(patch, after)
+        with pytest.raises(Broken):
+            fit(backend, checkpoint=tmp_path / "c", **arguments)
+    for path in (tmp_path / "c", checkpoint.previous_of(tmp_path / "c")):
+        assert same(fit(backend, resume=path, **arguments), whole)
+    assert same(fit(backend, checkpoint=tmp_path / "c", resume=True, **arguments), whole)
+    if name == "numpy":
+        assert same(fit(backend, **arguments), whole), "checkpoints change nothing"
+
+
+def test_sparse_x(tmp_path, monkeypatch):
+    sparse = pytest.importorskip("scipy.sparse")
+    X = sparse.random(30, 90, 0.2, format="csc", random_state=0)
+    Y = (np.asarray(X.sum(axis=0)) > X.sum() / 90).astype(float)
+    arguments = {"optimizer": vp.Adam(0.02), "epochs": 4, "batch_size": 10, "checkpoint_every": 0.4}
+    monkeypatch.setattr("vecprop.data.sparse.PART", 1000)
+    net = vp.Network((30, 4, 1))
+    whole = vp.fit(net, X, Y, checkpoint=tmp_path / "whole", **arguments)
+    with monkeypatch.context() as patch:
+        break_off(patch, 4)
+        with pytest.raises(Broken):
+            vp.fit(net, X, Y, checkpoint=tmp_path / "c", **arguments)
+    assert same(vp.fit(net, X, Y, resume=tmp_path / "c", **arguments), whole)
+
+
+def test_ctrl_c_writes_what_was_reached(tmp_path):
+    def interrupt(state, _):
+        if state.epoch == 3:
+            raise KeyboardInterrupt
+
+    arguments = {"checkpoint": tmp_path / "c", "checkpoint_every": 100}
+    with pytest.warns(RuntimeWarning, match="training was interrupted after 3 of 6 epochs"):
+        assert fit("numpy", callbacks=interrupt, **arguments).stopped == "interrupted"
+    assert (tmp_path / "c").exists(), "although none was due"
+    assert same(fit("numpy", resume=True, **arguments), fit("numpy"))
+
+
+def test_a_run_that_ended_is_given_back(tmp_path):
+    arguments = {"checkpoint": tmp_path / "c", "epochs": 200, "validation": 0.3, "patience": 2}
+    whole = fit("numpy", **arguments)
+    assert whole.stopped == "patience"
+    calls = []
+    assert same(fit("numpy", resume=True, callbacks=lambda *_: calls.append(1), **arguments), whole)
+    assert calls == []
+    done = fit("numpy", checkpoint=tmp_path / "d")
+    assert same(fit("numpy", resume=tmp_path / "d"), done)
+    assert same(fit("numpy", resume=tmp_path / "d", epochs=8), fit("numpy", epochs=8)), (
+        "and more epochs may be asked for"
+    )
+
+
+# --- files ----------------------------------------------------------------------------------------------------
+
+
+def test_resume_true_starts_a_run_and_goes_on_with_it(tmp_path):
+    arguments = {"checkpoint": tmp_path / "c", "resume": True}
+    first = fit("numpy", **arguments)
+    assert same(first, fit("numpy")) and same(fit("numpy", **arguments), first)
+
+
+def test_the_one_before_serves_where_the_last_is_damaged(tmp_path):
+    whole = fit("numpy", checkpoint=tmp_path / "c")
+    data = (tmp_path / "c").read_bytes()
+    for damaged in (data[:-1], data[:20], b"", data[:500] + bytes([data[500] ^ 1]) + data[501:]):
+        (tmp_path / "c").write_bytes(damaged)
+        with pytest.warns(RuntimeWarning, match=r"going on from the one before, '.*c\.previous'"):
+            assert same(fit("numpy", resume=tmp_path / "c"), whole)
+    (tmp_path / "c").unlink()
+    with pytest.warns(RuntimeWarning, match=r"No such file|going on from the one before"):
+        assert same(fit("numpy", resume=tmp_path / "c"), whole)
+    (tmp_path / "c.previous").write_bytes(b"x")
+    (tmp_path / "c").write_bytes(b"y")
+    with pytest.raises(vp.ModelFileError, match=r"'.*c' is no model file"):
+        fit("numpy", resume=tmp_path / "c")
+
+
+def test_mode_and_links_are_kept(tmp_path):
+    (tmp_path / "real").write_bytes(b"")
+    os.chmod(tmp_path / "real", 0o640)
+    (tmp_path / "c").symlink_to("real")
+    whole = fit("numpy", checkpoint=tmp_path / "c")
+    assert (tmp_path / "c").is_symlink() and (tmp_path / "real").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "real", "real.previous"]
+    (tmp_path / "real").write_bytes(b"")
+    with pytest.warns(RuntimeWarning, match="going on from the one before"):
+        assert same(fit("numpy", resume=tmp_path / "c"), whole)
+
+
+def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    whole = fit("numpy", checkpoint=tmp_path / "c")
+    assert same(fit("numpy", resume=tmp_path / "c.previous"), whole)
+
+
+def test_a_checkpoint_is_no_model(tmp_path):
+    result = fit("numpy", checkpoint=tmp_path / "c")
+    with pytest.raises(vp.ModelFileError, match=r"is a checkpoint of a training run: vp.fit\(…, resume=path\)"):
+        vp.load(tmp_path / "c")
+    vp.save(tmp_path / "m", result)
+    with pytest.raises(vp.ModelFileError, match=r"is a file with a 'network': load it with vp.load"):
+        fit("numpy", resume=tmp_path / "m")
+
+
+def test_a_checkpoint_with_parts_missing_is_damaged(tmp_path):
+    fit("numpy", checkpoint=tmp_path / "c")
+    header, tensors = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
+    (tmp_path / "c.previous").unlink()
+    for name in ("specification", "epoch", "first", "stopped", "plateau", "history", "best"):
+        rest = {key: value for key, value in header.items() if key != name}
+        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(rest, tensors))
+        with pytest.raises(vp.ModelFileError, match="holds no checkpoint that this version of vecprop knows"):
+            fit("numpy", resume=tmp_path / "c")
+    for name in tensors:
+        rest = {key: value for key, value in tensors.items() if key != name}
+        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(header, rest))
+        with pytest.raises(vp.ModelFileError, match="holds no checkpoint"):
+            fit("numpy", resume=tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "seed = 0, and this fit has seed = 1"),
+        ({"batch_size": 30}, "batch_size = 20, and this fit has batch_size = 30"),
+        ({"optimizer": vp.Adam(0.03)}, "optimizer = "),
+        ({"optimizer": vp.GradientDescent(0.02)}, "optimizer = "),
+        ({"l2": 0.1}, "l2 = 0.0, and this fit has l2 = 0.1"),
+        ({"l1": 0.1}, "l1 = "),
+        ({"dropout": 0.1}, "dropout = "),
+        ({"batch_norm": True}, "batch_norm = "),
+        ({"clip_norm": 1.0}, "clip_norm = None, and this fit has clip_norm = 1.0"),
+        ({"standardize": True}, "standardize = "),
+        ({"shuffle": False}, "shuffle = "),
+        ({"metric": "accuracy"}, "metric = "),
+        ({"patience": 3}, "patience = "),
+        ({"dtype": "float32"}, "dtype = 'float64', and this fit has dtype = 'float32'"),
+        ({"precision": "fast"}, "precision = "),
+        ({"block_size": 10}, "block_size = "),
+        ({"sample_weight": np.ones(230)}, "sample_weight = "),
+        ({"backend": "jax"}, "backend = 'numpy', and this fit has backend = 'jax'"),
+        ({"net": vp.Network((2, 9, 1))}, "net = "),
+        ({"net": vp.Network((2, 8, 1), hidden="relu")}, "net = "),
+        ({"X": MOONS.X[:, :200], "Y": MOONS.Y[:, :200]}, r"the shape of X = \[2, 230\], and this fit has"),
+        ({"X": MOONS.X + 1e-9}, "the values of X and Y = "),
+        ({"Y": 1 - MOONS.Y}, "the values of X and Y = "),
+        ({"validation": 0.1}, "the shape of X = |the values of X and Y = "),
+    ],
+)
+def test_another_run_is_refused_by_name(change, named, tmp_path):
+    if "backend" in change:
+        backend_or_skip("jax")
+    fit("numpy", checkpoint=tmp_path / "c")
+    before = (tmp_path / "c").read_bytes()
+    arguments = {"net": NET, "X": MOONS.X, "Y": MOONS.Y, "backend": "numpy", **BASE, **change}
+    with pytest.raises(ValueError, match=f"resume: the checkpoint '.*c' was written with ({named})"):
+        vp.fit(**arguments, checkpoint=tmp_path / "c", resume=True)
+    assert (tmp_path / "c").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a path, got 3"),
+        ({"checkpoint": True}, TypeError, "checkpoint must be a path, got True"),
+        ({"checkpoint": "."}, IsADirectoryError, "checkpoint: '.' is a directory"),
+        ({"checkpoint": "no/c"}, FileNotFoundError, "checkpoint: there is no directory .*no"),
+        ({"checkpoint": "c", "checkpoint_every": 0}, ValueError, "checkpoint_every must be a finite number of whole"),
+        ({"checkpoint": "c", "checkpoint_every": 1.5}, ValueError, "checkpoint_every must be .*got 1.5"),
+        ({"checkpoint": "c", "checkpoint_every": "often"}, TypeError, "checkpoint_every must be"),
+        ({"resume": "none"}, FileNotFoundError, "resume: there is no checkpoint 'none'"),
+        ({"resume": True}, ValueError, "resume=True goes on from `checkpoint`, and there is none"),
+        ({"checkpoint": "a\0b"}, ValueError, "checkpoint must have no zero character"),
+        ({"resume": 1.5}, TypeError, "resume must be a path or True, got 1.5"),
+        (
+            {"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None},
+            ValueError,
+            "LBFGS keeps its memory in SciPy",
+        ),
+        ({"resume": "c", "state": TrainingState((), None, 0, 0)}, ValueError, "state or resume, not both"),
+    ],
+)
+def test_what_is_refused(arguments, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        fit("numpy", **arguments)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    whole = fit("numpy", checkpoint=tmp_path / "whole")
+    count = [0]
+    real = os.fsync
+
+    def fsync(descriptor):
+        count[0] += 1
+        if count[0] == 5:  # that of a file; the even ones are of the directory
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        fit("numpy", checkpoint=tmp_path / "c")
+    monkeypatch.undo()
+    assert same(fit("numpy", checkpoint=tmp_path / "c", resume=True), whole)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] == ".") == []
+
+
+# --- estimators and the command line --------------------------------------------------------------------------
+
+
+def test_estimators(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    X, y = MOONS.X.T, MOONS.Y[0].astype(int)
+    arguments = {"hidden_layer_sizes": (8,), "max_iter": 8, "random_state": 0, "early_stopping": True, "tol": 0.0}
+    arguments |= {"n_iter_no_change": 20, "learning_rate": vp.Cosine(), "learning_rate_init": 0.01}
+    whole = vp.estimators.MLPClassifier(**arguments).fit(X, y)
+    path = tmp_path / "c"
+    with monkeypatch.context() as patch:
+        break_off(patch, 3)
+        with pytest.raises(Broken):
+            vp.estimators.MLPClassifier(**arguments, checkpoint=path).fit(X, y)
+    resumed = vp.estimators.MLPClassifier(**arguments, checkpoint=path, resume=True).fit(X, y)
+    np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+    assert resumed.loss_curve_ == whole.loss_curve_ and resumed.n_iter_ == whole.n_iter_ == 8
+    other = vp.estimators.MLPClassifier(**{**arguments, "random_state": 1}, resume=path)
+    with pytest.raises(ValueError, match=r"resume: the checkpoint .* was written with (seed|the values)"):
+        other.fit(X, y)
+    vp.save(tmp_path / "m", resumed)
+    assert vp.load(tmp_path / "m").checkpoint is None
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_write_a_last_checkpoint(number, code, tmp_path, figure):
+    pytest.importorskip("polars")
+    from vecprop.tabular.houses import houses
+
+    houses(m=300).write_csv(tmp_path / "h.csv")
+    words = ("-m", "vecprop", "train", "h.csv", "-t", "price", "--epochs", 100_000, "--patience", 100_000, "-q")
+    run = started(*words, "--checkpoint", "c", "--checkpoint-every", 1000, cwd=tmp_path)
+    ready = time.monotonic() + 60
+    while not (tmp_path / "c").exists():
+        assert run.poll() is None and time.monotonic() < ready, run.communicate()
+        time.sleep(0.02)
+    time.sleep(0.3)  # so that there is more to be written
+    begin = time.monotonic()
+    run.send_signal(number)
+    out, err = run.communicate(timeout=30)
+    seconds = time.monotonic() - begin
+    assert run.returncode == code and out == "", (run.returncode, err)
+    assert err == "Error: interrupted; the checkpoint c has what was reached: go on from it with --resume\n"
+    header, _ = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
+    assert header["epoch"] > 1000 and not (tmp_path / "h-model").exists()
+    figure(
+        f"{signal.Signals(number).name} to `vecprop train`",
+        f"last checkpoint, exit code {code}, after {seconds:.1f} s",
+        "5 s",
+    )
+    assert seconds < 5
+
+
+def test_a_signal_in_a_long_computation_ends_it_within_5_s(tmp_path):
+    """The main thread sleeps in C, where Python's handler cannot run."""
+    code = (
+        "import ctypes, sys, vecprop as vp\n"
+        "from vecprop.cli import signals\n"
+        "def busy(state, history):\n"
+        "    if state.epoch == 4:\n"
+        "        print('busy', flush=True)\n"
+        "        libc = ctypes.CDLL(None)\n"
+        "        for _ in range(30): libc.poll(None, 0, 1000)\n"
+        "X, Y = vp.datasets.moons(m=100)\n"
+        "signals._interrupt = lambda *_: None\n"  # as if Python never came to it
+        "with signals.handled():\n"
+        "    vp.fit(vp.Network((2, 4, 1)), X, Y, epochs=9, callbacks=busy, checkpoint='c', checkpoint_every=100)\n"
+    )
+    run = started("-c", code, cwd=tmp_path)
+    assert run.stdout.readline() == "busy\n"
+    begin = time.monotonic()
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert run.returncode == 143 and time.monotonic() - begin < 5
+    header, _ = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
+    assert header["epoch"] == 3, "the last epoch that was done with all that belongs to it"
+
+
+def test_train_and_resume_give_the_model_of_one_run(tmp_path):
+    pytest.importorskip("polars")
+    from test_cli import vecprop
+
+    from vecprop.tabular.houses import houses
+
+    houses(m=200).write_csv(tmp_path / "h.csv")
+    words = ("train", tmp_path / "h.csv", "-t", "price", "-q", "--hidden", "8")
+    vecprop(*words, "--epochs", 10, "-o", tmp_path / "whole")
+    vecprop(*words, "--epochs", 4, "-o", tmp_path / "part", "--checkpoint", tmp_path / "c")
+    vecprop(*words, "--epochs", 10, "-o", tmp_path / "rest", "--checkpoint", tmp_path / "c", "--resume")
+    one, two = (vp.load(tmp_path / name / "model.safetensors") for name in ("whole", "rest"))
+    for a, b in zip(one.estimator.coefs_, two.estimator.coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert "names" not in json.dumps(two.about) and "checkpoint" not in two.about["settings"]
+    _, err = vecprop(*words, "--resume", code=2)
+    assert "resume goes on from a checkpoint, and there is none" in err
+
+
+# --- kill -9 --------------------------------------------------------------------------------------------------
+
+CHILD = """
+import os, sys
+import numpy as np
+import vecprop as vp
+from vecprop.backend.contract import to_host
+name, path = sys.argv[1:]
+X, Y = vp.datasets.spirals(m=300)
+net = vp.Network((2, 16, 16, 1))
+arguments = dict(optimizer=vp.Adam(0.01), epochs=40, batch_size=20, dropout=0.1, backend=name, seed=0, patience=30)
+
+
+def train():
+    result = vp.fit(net, X, Y, checkpoint=path, checkpoint_every=0.5, resume=True, **arguments)
+    np.savez(path + ".done.npz", *(to_host(a) for layer in result.params for a in layer), cost=result.history["cost"])
+
+
+# each line of the input starts a process that trains, from a parent that has everything imported but has used nothing
+if name == "jax":
+    import jax
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        train()
+        os._exit(0)
+    print(child, flush=True)
+    _, status = os.waitpid(child, 0)
+    print(status, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("name", "short", "long"), [("numpy", 17, 140), ("jax", 3, 60)])
+def test_kill_9_at_random_moments(name, short, long, tmp_path, amount, figure):
+    """A run is killed again and again, goes on each time, and ends with the bits of one that was left alone."""
+    backend_or_skip(name)
+    (tmp_path / "child.py").write_text(CHILD)
+    moment, kills, rounds = random.Random(0), 0, 0
+    longest = {"numpy": 0.25, "jax": 1.6}[name]
+    for path in ("alone", *(f"killed{i}" for i in range(1000))):
+        pipes = {"stdin": subprocess.PIPE, "stderr": None}
+        with started("child.py", name, path, cwd=tmp_path, **pipes) as parent:
+            while not (tmp_path / f"{path}.done.npz").exists():
+                parent.stdin.write("\n")
+                parent.stdin.flush()
+                child = int(parent.stdout.readline())
+                if path != "alone" and kills < amount(short, long):
+                    time.sleep(moment.uniform(0.02, longest))
+                    with contextlib.suppress(ProcessLookupError):  # it was quicker
+                        os.kill(child, signal.SIGKILL)
+                        kills += 1
+                parent.stdout.readline()
+            parent.stdin.close()
+        rounds += 1
+        if path != "alone":
+            _assert_same_files(tmp_path / "alone.done.npz", tmp_path / f"{path}.done.npz")
+            if kills >= amount(short, long):
+                break
+    figure(
+        f"kill -9 while training and saving, {name}",
+        f"{kills} kills in {rounds - 1} runs, which all ended in the bits of one left alone",
+        "the same bits, every time",
+    )
+    assert kills == amount(short, long)
+
+
+def _assert_same_files(one, two):
+    with np.load(one) as a, np.load(two) as b:
+        assert sorted(a) == sorted(b)
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
