@@ -23,7 +23,7 @@ from cosmic_ray.work_db import use_db
 from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
 from parso.tree import NodeOrLeaf
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SESSIONS = ROOT / "build/mutants"
 CONFIG = ROOT / "tests/project/mutants.toml"
 TABLES = tomllib.loads(CONFIG.read_text("utf-8"))

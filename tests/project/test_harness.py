@@ -20,8 +20,9 @@ from benchmarks.harness import environment, pictures, report, rounds, tables
 from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, Workload
+from helpers.processes import ROOT
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results"
 # What other libraries warn of is not for these tests to judge.
 pytestmark = pytest.mark.filterwarnings("ignore")
 

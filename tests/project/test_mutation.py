@@ -6,7 +6,7 @@ import os
 import pytest
 
 mutating = pytest.importorskip("cosmic_ray.mutating", reason="`make mutants` installs Cosmic Ray")
-mutants = importlib.import_module("mutants")
+mutants = importlib.import_module("project.mutants")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ pytest.importorskip("sklearn")
 import polars as pl
 
 import vecprop as vp
+from helpers.processes import ROOT
 from vecprop import tabular
 from vecprop.tabular import Choices, Settings
 from vecprop.tabular.encoders import Category, Date, Number
@@ -613,5 +613,5 @@ def test_onnx_has_no_two_values_of_one_name():
 
 
 def test_the_table_of_the_documentation_is_the_one_that_is_generated():
-    path = Path(__file__).parent.parent / "docs" / "data" / "houses.csv"
+    path = ROOT / "docs" / "data" / "houses.csv"
     assert path.read_text(encoding="utf-8") == houses().write_csv()
