@@ -1,7 +1,6 @@
 """The NumPy backend: the CPU, and the default. NumPy is the array API standard already.
 
-What is computed again and again is recorded and replayed: see `tracing` for how a function becomes a graph, `program`
-and `lowering` for how that becomes a list of NumPy calls, `loops` and `blocks` for steps, batches and sums.
+What is computed again and again is recorded and replayed. README.md beside this file follows one step on its way.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,10 +11,10 @@ import numpy as np
 
 from vecprop.backend.contract import Backend, Carry, Tree
 from vecprop.backend.namespaces import Array
-from vecprop_numpy.compiled import Compiled, run_once
+from vecprop_numpy.graph import Graph, Value
+from vecprop_numpy.programs import Compiled, run_once
 from vecprop_numpy.recording import record_batches, record_blocks, record_fused, record_scan
 from vecprop_numpy.threads import usable_threads
-from vecprop_numpy.tracing import Graph, Value
 from vecprop_numpy.trees import flatten
 
 __all__ = ["NumPyBackend"]

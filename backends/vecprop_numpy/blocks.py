@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from vecprop_numpy.program import Destination, Frame, buffer_like, uses
+from vecprop_numpy.frames import Destination, Frame, buffer_like, lowers, uses
+from vecprop_numpy.graph import NDArray, Op, Region, Shape
 from vecprop_numpy.threads import Code, Parallel
-from vecprop_numpy.tracing import NDArray, Op, Region, Shape
 
 # So many numbers of each array an elementwise kernel handles at a time: a few arrays of them stay in the L1 and L2.
 CHUNK = 32768
@@ -19,7 +19,8 @@ PARALLEL_CHUNK = 131072
 SMALLEST_PARALLEL = 65536
 
 
-def lower_blocks(frame: Frame, op: Op) -> None:
+@lowers("blocks")
+def _lower_blocks(frame: Frame, op: Op) -> None:
     """Write the code of a sum over blocks of columns: each thread adds up blocks of its own."""
     size, whole = op.attributes
     arrays = [frame.array(v) for v in op.inputs]
@@ -110,7 +111,8 @@ class _Blocks:
                     add(total, part, total)
 
 
-def lower_fused(frame: Frame, op: Op) -> None:
+@lowers("fuse")
+def _lower_fused(frame: Frame, op: Op) -> None:
     """Write the code of an elementwise kernel: a chunk of the arrays at a time, large ones on all threads."""
     (region,) = op.regions
     shape: Shape = op.attributes

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat.numpy
 import numpy as np
 
-from vecprop_numpy.tracing import TraceError, Value
+from vecprop_numpy.graph import TraceError, Value
 
 if TYPE_CHECKING:
-    from vecprop_numpy.tracing import Graph
+    from vecprop_numpy.graph import Graph
 
 _SAME_NAME = """
     abs add ceil cos cosh divide equal exp expm1 floor floor_divide greater greater_equal hypot isfinite isinf isnan

@@ -12,10 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from vecprop_numpy.program import Destination, Frame, buffer_like, free_values
+from vecprop_numpy.frames import Destination, Frame, buffer_like, free_values, lowers
+from vecprop_numpy.graph import NDArray, Op, Value
 from vecprop_numpy.recording import LoopPlan, Segment
 from vecprop_numpy.threads import Code, Parallel
-from vecprop_numpy.tracing import NDArray, Op, Value
 
 # A batch of fewer bytes than this is not worth a second thread.
 SMALLEST_PARALLEL_GATHER = 1 << 19
@@ -44,7 +44,8 @@ class _Rounds:
                 rows[i] = row
 
 
-def lower_loop(frame: Frame, op: Op) -> None:
+@lowers("loop")
+def _lower_loop(frame: Frame, op: Op) -> None:
     """Write the code of a loop."""
     plan: LoopPlan = op.attributes
     inits = op.inputs[: plan.carried]

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vecprop_numpy.blocks import lower_blocks, lower_fused
-from vecprop_numpy.loops import lower_loop
-from vecprop_numpy.program import Frame, join_part
-from vecprop_numpy.tracing import NDArray, Op, Value
+from vecprop_numpy.frames import Frame, join_part, lowers
+from vecprop_numpy.graph import NDArray, Op, Value
 
 # A sum of more numbers than this is left to NumPy's pairwise summation.
 LONGEST_PLAIN_SUM = 4096
@@ -30,6 +28,7 @@ def _shape(frame: Frame, op: Op) -> tuple[int, ...]:
     return np.broadcast_shapes(*(frame.operand(x).shape for x in op.inputs))
 
 
+@lowers("ufunc")
 def _lower_ufunc(frame: Frame, op: Op) -> None:
     operands = [frame.operand(x) for x in op.inputs]
     out = frame.output(op.outputs[0], op.inputs, _shape(frame, op))
@@ -69,6 +68,7 @@ def _row_length(shape: tuple[int, ...]) -> int | None:
     return None
 
 
+@lowers("cast")
 def _lower_cast(frame: Frame, op: Op) -> None:
     source = frame.array(op.inputs[0])
     out = frame.output(op.outputs[0], (), _shape(frame, op))
@@ -87,6 +87,7 @@ def _select(out: NDArray, condition: NDArray, a: NDArray, b: NDArray) -> None:
     out[...] = np.where(condition, a, b)
 
 
+@lowers("where")
 def _lower_where(frame: Frame, op: Op) -> None:
     choices = op.inputs[1:]
     c, a, b = (frame.operand(x) for x in op.inputs)
@@ -115,6 +116,7 @@ def _select_bits(frame: Frame, op: Op, arrays: tuple[NDArray, NDArray, NDArray])
     frame.emit(np.bitwise_xor, chosen, b, out.view(bits))
 
 
+@lowers("reduce")
 def _lower_reduce(frame: Frame, op: Op) -> None:
     (x,) = op.inputs
     function, axes, keepdims = op.attributes
@@ -140,6 +142,7 @@ def _sums_rows(source: NDArray, value: Value) -> bool:
     return plain and source.flags.c_contiguous and source.ndim > 1 and 1 < source.shape[-1] <= LONGEST_PLAIN_SUM
 
 
+@lowers("dot")
 def _lower_dot(frame: Frame, op: Op) -> None:
     """Sum products over the last axes."""
     a, b = (_contiguous(frame, x) for x in op.inputs)
@@ -172,6 +175,7 @@ def _contiguous(frame: Frame, value: Value) -> NDArray:
     return buffer
 
 
+@lowers("matmul")
 def _lower_matmul(frame: Frame, op: Op) -> None:
     a, b = (frame.array(x) for x in op.inputs)
     value = op.outputs[0]
@@ -190,6 +194,7 @@ def _lower_matmul(frame: Frame, op: Op) -> None:
         frame.emit(np.matmul, a, b, out)
 
 
+@lowers("view")
 def _lower_view(frame: Frame, op: Op) -> None:
     (value,) = op.outputs
     source = frame.array(op.inputs[0])
@@ -201,6 +206,7 @@ def _lower_view(frame: Frame, op: Op) -> None:
         frame.arrays[value] = view
 
 
+@lowers("join")
 def _lower_join(frame: Frame, op: Op) -> None:
     array = frame.join(op.outputs[0])
     for index, x in enumerate(op.inputs):
@@ -213,6 +219,7 @@ def _take(out: NDArray, source: NDArray, indices: NDArray, axis: int) -> None:
     out[...] = source.take(indices, axis)
 
 
+@lowers("take")
 def _lower_take(frame: Frame, op: Op) -> None:
     source, indices = (frame.array(x) for x in op.inputs)
     frame.emit(_take, frame.output(op.outputs[0]), source, indices, op.attributes)
@@ -222,24 +229,8 @@ def _call(out: NDArray, function: Callable[..., Any], operands: list[NDArray], o
     out[...] = function(*operands, **options)
 
 
+@lowers("call")
 def _lower_call(frame: Frame, op: Op) -> None:
     function, options = op.attributes
     operands = [frame.array(x) for x in op.inputs]
     frame.emit(_call, frame.output(op.outputs[0]), function, operands, options)
-
-
-LOWERING: dict[str, Callable[[Frame, Op], None]] = {
-    "ufunc": _lower_ufunc,
-    "cast": _lower_cast,
-    "where": _lower_where,
-    "reduce": _lower_reduce,
-    "dot": _lower_dot,
-    "matmul": _lower_matmul,
-    "view": _lower_view,
-    "join": _lower_join,
-    "take": _lower_take,
-    "call": _lower_call,
-    "loop": lower_loop,
-    "blocks": lower_blocks,
-    "fuse": lower_fused,
-}

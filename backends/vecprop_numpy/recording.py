@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop_numpy.tracing import Graph, Region, Shape, TraceError, Value
+from vecprop_numpy.graph import Graph, Region, Shape, TraceError, Value
 from vecprop_numpy.trees import flatten, unflatten
 
 

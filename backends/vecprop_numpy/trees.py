@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop_numpy.tracing import Value
+from vecprop_numpy.graph import Value
 
 # A structure is LEAF, (Fixed, value) for anything that is no array, or (type of the tuple, structures of its entries).
 LEAF = "leaf"

@@ -303,7 +303,7 @@ def forked(work):
 NUMPY_FORK = (
     FORK
     + """
-from vecprop_numpy.compiled import SHELF
+from vecprop_numpy.programs import SHELF
 before = run()
 assert SHELF.count, "a recorded program is there to be used again"
 print(forked(lambda: 0 if run() == before else 1))

@@ -14,7 +14,7 @@ from vecprop import propagation
 from vecprop.backend import Backend
 from vecprop.backend.namespaces import array_namespace
 from vecprop.propagation import Layer
-from vecprop_numpy import compiled as programs
+from vecprop_numpy import programs
 
 PLAIN = Backend(np_compat, "numpy")
 
@@ -446,7 +446,7 @@ def test_epochs(numpy_backend, dtype, orders, batch_size, block, weighted):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_epochs_on_any_number_of_threads(numpy_backend, monkeypatch, threads):
     """With every threshold lowered, so that all that can be done in parallel is."""
-    monkeypatch.setattr("vecprop_numpy.compiled.usable_threads", lambda: threads)
+    monkeypatch.setattr("vecprop_numpy.programs.usable_threads", lambda: threads)
     names = {"blocks.SMALLEST_PARALLEL": 1, "loops.SMALLEST_PARALLEL_GATHER": 1, "blocks.CHUNK": 16}
     for name, value in names.items():
         monkeypatch.setattr(f"vecprop_numpy.{name}", value)

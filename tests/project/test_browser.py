@@ -79,7 +79,7 @@ def no_thread_starts(monkeypatch):
     monkeypatch.setattr(threads, "_queues", [])
     monkeypatch.setattr(threads, "_no_more", False)
     monkeypatch.setattr(threads.threading.Thread, "start", refuse)
-    monkeypatch.setattr("vecprop_numpy.compiled.usable_threads", lambda: 3)
+    monkeypatch.setattr("vecprop_numpy.programs.usable_threads", lambda: 3)
     return attempts
 
 

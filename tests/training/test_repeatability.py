@@ -130,19 +130,20 @@ def test_a_million_steps_leave_nothing_behind(name, amount, figure):
 
 def test_recorded_programs_are_bounded(amount, figure):
     """Fits of many shapes: the shelf keeps so many programs and so many bytes, the others are freed."""
-    from vecprop_numpy import compiled, trees
+    from vecprop_numpy import trees
+    from vecprop_numpy.programs import ALL_PROGRAMS, MOST_PROGRAMS, SHELF
 
     X, Y = vp.datasets.xor(m=32)
     fits = amount(300, 2000)
     for i in range(fits):
         vp.fit(vp.Network((2, 3 + i % 50, 3 + i // 50, 1)), X, Y, epochs=1, batch_size=16)
-        assert compiled.SHELF.count <= compiled.MOST_PROGRAMS and compiled.SHELF.bytes <= compiled.ALL_PROGRAMS
-    kept = [p for programs in compiled.SHELF.programs.values() for p in programs]
-    assert len(kept) == compiled.SHELF.count
-    assert sum(p.bytes for p in kept) == compiled.SHELF.bytes
-    assert all(compiled.SHELF.programs.values())
+        assert SHELF.count <= MOST_PROGRAMS and SHELF.bytes <= ALL_PROGRAMS
+    kept = [p for programs in SHELF.programs.values() for p in programs]
+    assert len(kept) == SHELF.count
+    assert sum(p.bytes for p in kept) == SHELF.bytes
+    assert all(SHELF.programs.values())
     assert len(trees._known_statics) <= trees._MOST_STATICS
-    figure(f"{fits} fits of different shapes, NumPy: programs kept", f"{len(kept)}", f"≤ {compiled.MOST_PROGRAMS}")
+    figure(f"{fits} fits of different shapes, NumPy: programs kept", f"{len(kept)}", f"≤ {MOST_PROGRAMS}")
 
 
 def test_compiled_functions_are_bounded(jax_backend, monkeypatch):

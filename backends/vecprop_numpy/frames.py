@@ -8,15 +8,17 @@ are taken once, when the program is built.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vecprop_numpy.graph import NDArray, Op, Region, Scope, Shape, Value
 from vecprop_numpy.threads import Code
-from vecprop_numpy.tracing import NDArray, Op, Region, Scope, Shape, Value
 
 ALIGNMENT = 64
+# How each kind of operation becomes code; lowering, loops and blocks enter their functions here.
+LOWERING: dict[str, Callable[[Frame, Op], None]] = {}
 # What can write its result to any place it is told to.
 _PRODUCERS = frozenset({"ufunc", "reduce", "matmul", "where", "cast", "dot", "blocks", "fuse"})
 _ELEMENTWISE = frozenset({"ufunc", "where", "cast", "fuse"})
@@ -66,6 +68,16 @@ class JoinPlace(NamedTuple):
 
     join: Value
     entry: int
+
+
+def lowers(kind: str) -> Callable[[Callable[[Frame, Op], None]], Callable[[Frame, Op], None]]:
+    """Enter the function below as the one that writes the code of a kind of operation."""
+
+    def enter(function: Callable[[Frame, Op], None]) -> Callable[[Frame, Op], None]:
+        LOWERING[kind] = function
+        return function
+
+    return enter
 
 
 def uses(op: Op) -> list[Value]:
@@ -276,8 +288,6 @@ class Frame:
 
     def build(self) -> Frame:
         """Write the code of all operations, then bring the results to where they have to be."""
-        from vecprop_numpy.lowering import LOWERING
-
         for position, op in enumerate(self.ops):
             self.position = position
             LOWERING[op.kind](self, op)

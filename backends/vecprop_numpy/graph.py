@@ -1,17 +1,16 @@
 """Symbolic arrays, and the graph of operations that a pure function of them leaves behind.
 
 A function of the core is run once with `Value`s in place of arrays. Every operation on a `Value` is recorded in a
-`Graph`, with shape and dtype as NumPy would have them, and with the few rewritings that can be decided on the spot:
-an operation seen before is not recorded again, constants are folded, a division of a matrix product goes to its
-smaller factor, a sum of products becomes a scalar product.
+`Graph`, with shape and dtype as NumPy would have them. An operation seen before is not recorded again, constants are
+folded, and the rewrites that the graph was given replace an operation by a shorter way to the same result.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,14 +55,28 @@ class Region:
         self.results: list[Value] = []
 
 
+class Sum(NamedTuple):
+    """The sum that is wanted of an array: over which axes, whether they stay, and the shape of the result."""
+
+    axes: tuple[int, ...]
+    keepdims: bool
+    shape: Shape
+
+
+class Rewrites(NamedTuple):
+    """Shorter ways to an operation's result: functions that return it, or None where they do not apply."""
+
+    elementwise: Mapping[np.ufunc, Sequence[Callable[[Graph, np.ufunc, tuple[Value, ...], Shape], Value | None]]]
+    sums: Sequence[Callable[[Graph, Value, Sum], Value | None]]
+
+
 class Graph:
     """The operations of one function, recorded while it runs with `Value`s."""
 
-    def __init__(self) -> None:
-        from vecprop_numpy.functions import TraceNamespace
-
+    def __init__(self, namespace: Callable[[Graph], Any], rewrites: Rewrites) -> None:
         self.scopes = [Scope(0)]
-        self.namespace = TraceNamespace(self)
+        self.namespace = namespace(self)
+        self.rewrites = rewrites
 
     @contextmanager
     def region(self, leaves: Sequence[tuple[Shape, Any]]) -> Iterator[Region]:
@@ -166,41 +179,12 @@ class Graph:
         splats = [v.splat for v in values]
         if all(s is not None for s in splats):
             return self.constant(function(*splats), dtype, shape)
-        simpler = self._simplify(function, values, shape, dtype)
-        return self.record("ufunc", values, function, function, shape, dtype) if simpler is None else simpler
-
-    def _simplify(self, function: np.ufunc, values: tuple[Value, ...], shape: Shape, dtype: Any) -> Value | None:
-        """Return the result of a product or quotient by a shorter way, if there is one."""
-        if function is np.absolute and values[0].is_ufunc(np.negative) and dtype.kind == "f":
-            return self.ufunc(function, values[0].op.inputs[0])
-        if function not in (np.multiply, np.divide) or dtype.kind != "f":
-            return None
-        a, b = values
-        if a.dtype != dtype or b.dtype != dtype:
-            return None
-        for x, s in ((a, b), (b, a)):
-            if s.splat is not None and x.shape == shape and (x is a or function is np.multiply) and s.splat == 1:
-                return x
-            if x.op.kind == "matmul" and (x is a or function is np.multiply):
-                scaled = self._scale_factor(function, x, s)
-                if scaled is not None:
-                    return scaled
-        if function is np.multiply and a.is_ufunc(np.negative) and b.splat is None:
-            return self.ufunc(np.negative, self.ufunc(np.multiply, a.op.inputs[0], b))
-        return None
-
-    def _scale_factor(self, function: np.ufunc, product: Value, scale: Value) -> Value | None:
-        """Return (A B) / s as (A / s) B, with the smaller factor scaled, where it is smaller than the product."""
-        one_each = scale.ndim == product.ndim and scale.shape[-2:] == (1, 1)
-        if product.ndim < 2 or not (one_each or (scale.size == 1 and scale.ndim <= 2)):
-            return None
-        a, b = product.op.inputs
-        first = a.size <= b.size
-        factor = a if first else b
-        if factor.size >= product.size or (one_each and factor.ndim != product.ndim):
-            return None
-        scaled = self.ufunc(function, factor, scale)
-        return self.matmul(scaled, b) if first else self.matmul(a, scaled)
+        if dtype.kind == "f" and all(v.dtype == dtype for v in values):
+            for rewrite in self.rewrites.elementwise.get(function, ()):
+                shorter = rewrite(self, function, values, shape)
+                if shorter is not None:
+                    return shorter
+        return self.record("ufunc", values, function, function, shape, dtype)
 
     def matmul(self, left: Any, right: Any) -> Value:
         """Return left @ right."""
@@ -222,34 +206,12 @@ class Graph:
             dtype = function.reduce(np.ones((1,) * x.ndim, x.dtype), axis=None).dtype
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
         if function is np.add and np.dtype(dtype) == x.dtype and x.dtype.kind == "f" and x.splat is None:
-            simpler = self._simplify_sum(x, axes, keepdims, shape)
-            if simpler is not None:
-                return simpler
+            for rewrite in self.rewrites.sums:
+                shorter = rewrite(self, x, Sum(axes, keepdims, shape))
+                if shorter is not None:
+                    return shorter
         attributes = (function, axes, bool(keepdims))
         return self.record("reduce", (x,), attributes, attributes, shape, dtype)
-
-    def _simplify_sum(self, x: Value, axes: tuple[int, ...], keepdims: bool, shape: Shape) -> Value | None:
-        """Return a sum by a shorter way: factors and signs taken out, a sum of a sum, a sum of products."""
-        if x.op.kind == "reduce" and x.op.attributes[0] is np.add and not x.op.attributes[2] and not keepdims:
-            (inner,), (_, first, _) = x.op.inputs, x.op.attributes
-            kept = [i for i in range(inner.ndim) if i not in first]
-            if inner.dtype == x.dtype:
-                return self.reduce(np.add, inner, (*first, *(kept[a] for a in axes)), False)
-        if x.op.kind == "dot" and axes == (x.ndim - 1,) and not keepdims:
-            summed = x.op.attributes + 1
-            return self.record("dot", x.op.inputs, summed, summed, shape, x.dtype)
-        if x.is_ufunc(np.negative) and x.op.inputs[0].dtype == x.dtype:
-            return self.ufunc(np.negative, self.reduce(np.add, x.op.inputs[0], axes, keepdims))
-        if not x.is_ufunc(np.multiply, np.square) or any(v.dtype != x.dtype for v in x.op.inputs):
-            return None
-        a, b = x.op.inputs if len(x.op.inputs) == 2 else x.op.inputs * 2
-        for factor, other in ((a, b), (b, a)):
-            if factor.splat is not None and other.shape == x.shape:
-                return self.ufunc(np.multiply, self.reduce(np.add, other, axes, keepdims), factor)
-        trailing = axes == tuple(range(x.ndim - len(axes), x.ndim)) and len(axes) in (x.ndim, 1, 2)
-        if a.shape == b.shape == x.shape and trailing and axes and not keepdims:
-            return self.record("dot", (a, b), len(axes), len(axes), shape, x.dtype)
-        return None
 
     def view(self, operand: Any, key: Any, function: Callable[[NDArray], NDArray]) -> Value:
         """Return a view of the operand's memory: another shape, order of axes or part of it."""
@@ -398,12 +360,12 @@ class Value:
     @property
     def T(self) -> Value:  # noqa: N802
         """Return the array with its axes reversed."""
-        return self.graph.namespace.permute_dims(self, tuple(range(self.ndim))[::-1])
+        return self.graph.namespace.permute_dims(self, tuple(range(self.ndim))[::-1])  # type: ignore[no-any-return]
 
     @property
     def mT(self) -> Value:  # noqa: N802
         """Return the array with its last two axes exchanged."""
-        return self.graph.namespace.matrix_transpose(self)
+        return self.graph.namespace.matrix_transpose(self)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any, copy: bool = True) -> Value:  # noqa: ARG002
         """Return the array in another dtype."""
@@ -427,7 +389,7 @@ class Value:
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Value:
         """Return the mean."""
-        return self.graph.namespace.mean(self, axis=axis, keepdims=keepdims)
+        return self.graph.namespace.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
     def copy(self) -> Value:
         """Return the array itself, which never changes."""

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from vecprop.backend.blas import SMALL_PRODUCT
-from vecprop_numpy.program import Frame, Pool
+from vecprop_numpy import blocks, loops, lowering  # noqa: F401 - they enter what they lower into a table
+from vecprop_numpy.frames import Frame, Pool
+from vecprop_numpy.functions import TraceNamespace
+from vecprop_numpy.graph import Graph, NDArray, Op, Value
+from vecprop_numpy.rewrites import REWRITES
 from vecprop_numpy.threads import BLAS, execute, usable_threads
-from vecprop_numpy.tracing import Graph, NDArray, Op, Value
 from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
 
 # To record a function takes milliseconds. Programs for small data take the data like any other argument, so that the
@@ -32,7 +35,7 @@ class Program:
     def __init__(
         self, function: Callable[..., Any], structure: Structure, leaves: Sequence[NDArray], bound: frozenset[int]
     ) -> None:
-        graph = Graph()
+        graph = Graph(TraceNamespace, REWRITES)
         values = [graph.leaf(a.shape, a.dtype) for a in leaves]
         result = function(*unflatten(structure, iter(values)))
         found: list[Any] = []

@@ -1,0 +1,110 @@
+"""Shorter ways to the same result, looked for when an operation is recorded: a table, in the order they are tried."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vecprop_numpy.graph import Graph, Rewrites, Shape, Sum, Value
+
+
+def _absolute_of_negative(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
+    """Take |x| for |-x|."""
+    (x,) = values
+    return graph.ufunc(function, x.op.inputs[0]) if x.is_ufunc(np.negative) else None
+
+
+def _one_left_out(_: Graph, function: np.ufunc, values: tuple[Value, ...], shape: Shape) -> Value | None:
+    """Take x for 1 x, x 1 and x / 1."""
+    a, b = values
+    for x, one in ((a, b), (b, a)) if function is np.multiply else ((a, b),):
+        if one.splat is not None and one.splat == 1 and x.shape == shape:
+            return x
+    return None
+
+
+def _smaller_factor_scaled(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
+    """Take (A / s) B for (A B) / s, where the smaller factor is smaller than the product."""
+    a, b = values
+    for product, scale in ((a, b), (b, a)) if function is np.multiply else ((a, b),):
+        one_each = scale.ndim == product.ndim and scale.shape[-2:] == (1, 1)
+        one_number = one_each or (scale.size == 1 and scale.ndim <= 2)
+        if product.op.kind != "matmul" or product.ndim < 2 or not one_number:
+            continue
+        left, right = product.op.inputs
+        factor = left if left.size <= right.size else right
+        if factor.size >= product.size or (one_each and factor.ndim != product.ndim):
+            continue
+        scaled = graph.ufunc(function, factor, scale)
+        return graph.matmul(scaled, right) if factor is left else graph.matmul(left, scaled)
+    return None
+
+
+def _sign_of_a_product(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
+    """Take -(a b) for (-a) b."""
+    a, b = values
+    if not a.is_ufunc(np.negative) or b.splat is not None:
+        return None
+    return graph.ufunc(np.negative, graph.ufunc(function, a.op.inputs[0], b))
+
+
+def _sum_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
+    """Take one sum for a sum over some axes, then over others."""
+    if x.op.kind != "reduce" or x.op.attributes[0] is not np.add or x.op.attributes[2] or wanted.keepdims:
+        return None
+    (inner,), (_, first, _) = x.op.inputs, x.op.attributes
+    kept = [i for i in range(inner.ndim) if i not in first]
+    if inner.dtype != x.dtype:
+        return None
+    return graph.reduce(np.add, inner, (*first, *(kept[a] for a in wanted.axes)), False)
+
+
+def _sum_of_scalar_products(graph: Graph, x: Value, wanted: Sum) -> Value | None:
+    """Take a scalar product over one more axis for the sum of scalar products over it."""
+    if x.op.kind != "dot" or wanted.axes != (x.ndim - 1,) or wanted.keepdims:
+        return None
+    summed = x.op.attributes + 1
+    return graph.record("dot", x.op.inputs, summed, summed, wanted.shape, x.dtype)
+
+
+def _sign_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
+    """Take -Σ a for Σ -a."""
+    if not x.is_ufunc(np.negative) or x.op.inputs[0].dtype != x.dtype:
+        return None
+    return graph.ufunc(np.negative, graph.reduce(np.add, x.op.inputs[0], wanted.axes, wanted.keepdims))
+
+
+def _factors(x: Value) -> tuple[Value, Value] | None:
+    """Return the factors of a product or square, if all have its dtype."""
+    if not x.is_ufunc(np.multiply, np.square) or any(v.dtype != x.dtype for v in x.op.inputs):
+        return None
+    a, b = x.op.inputs if len(x.op.inputs) == 2 else x.op.inputs * 2
+    return a, b
+
+
+def _number_out_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
+    """Take c Σ a for Σ c a."""
+    factors = _factors(x)
+    for factor, other in (factors, factors[::-1]) if factors else ():
+        if factor.splat is not None and other.shape == x.shape:
+            return graph.ufunc(np.multiply, graph.reduce(np.add, other, wanted.axes, wanted.keepdims), factor)
+    return None
+
+
+def _sum_of_products(graph: Graph, x: Value, wanted: Sum) -> Value | None:
+    """Take a scalar product for Σ a b over the last axes."""
+    factors, axes = _factors(x), wanted.axes
+    if factors is None or any(v.shape != x.shape for v in factors) or wanted.keepdims or not axes:
+        return None
+    if axes != tuple(range(x.ndim - len(axes), x.ndim)) or len(axes) not in (x.ndim, 1, 2):
+        return None
+    return graph.record("dot", factors, len(axes), len(axes), wanted.shape, x.dtype)
+
+
+REWRITES = Rewrites(
+    elementwise={
+        np.absolute: (_absolute_of_negative,),
+        np.multiply: (_one_left_out, _smaller_factor_scaled, _sign_of_a_product),
+        np.divide: (_one_left_out, _smaller_factor_scaled),
+    },
+    sums=(_sum_of_a_sum, _sum_of_scalar_products, _sign_of_a_sum, _number_out_of_a_sum, _sum_of_products),
+)
