@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
-from test_docs import public_names
+
+from project.test_docs import public_names
 
 SITE = Path(__file__).parent.parent / "site"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if path.name != "404.html")
