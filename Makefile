@@ -15,8 +15,8 @@ PYODIDE ?= 314.0.7
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
 	@echo "make test    environment, lint, all tests but those of reliability and those that need a GPU"
-	@echo "make test-all   the tests of reliability, in their short versions; continuous integration runs both"
-	@echo "make quick   the tests that take less than a few seconds each"
+	@echo "make test-all   the long ones: reliability, whole demonstrations, JAX as users compile it; continuous integration runs both"
+	@echo "make quick   the tests that take less than a few seconds each, without JAX: a minute"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make pictures   every picture of the documentation, drawn anew into docs/images/; half a minute"
 	@echo "make notebooks   run the notebooks and keep their outputs; half a minute"
@@ -45,18 +45,27 @@ $(VENV)/.done: pyproject.toml
 run: env
 	$(BIN)/vecprop demo --out $(OUT)
 
-test: lint
-	$(BIN)/python -m pytest -m "not gpu and not alone and not reliability" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest -m "alone and not gpu and not reliability" -q
-	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -q
+# JAX compiles for most of the time. Here it optimizes little, and what one process has compiled serves the others.
+QUICK_JAX := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
+	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
-# What `test` leaves out: faults and sudden ends, several processes and devices, scikit-learn's own checks, demonstrations.
+test: lint
+	$(QUICK_JAX) $(BIN)/python -m pytest -m "not gpu and not alone and not reliability" -n $(JOBS) --dist worksteal -q
+	$(BIN)/python -m pytest -m "alone and not gpu and not reliability" -q
+	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -n $(JOBS) -q
+
+# What `test` leaves out: faults and sudden ends, several processes and devices, scikit-learn's own checks, whole
+# demonstrations and notebooks; and the mathematics on JAX once more, compiled as users compile it.
+PRECISION := tests/test_gradients.py tests/test_rungs.py tests/nn tests/training/test_training.py
 test-all: env
 	$(BIN)/python -m pytest -m "reliability and not gpu and not alone" -n $(JOBS) --dist worksteal -q
+	$(BIN)/python -m pytest $(PRECISION) -k jax -m "not gpu and not reliability" -n $(JOBS) --dist worksteal -q
 	$(BIN)/python -m pytest -m "reliability and alone and not gpu" -q
 
 quick: env
-	$(BIN)/python -m pytest -m "not gpu and not slow" -q
+	$(QUICK_JAX) $(BIN)/python -m pytest -m "not gpu and not slow and not reliability and not alone" \
+		-k "not jax" -n $(JOBS) --dist worksteal -q
 
 lint: env
 	$(BIN)/ruff check .

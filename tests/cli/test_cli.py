@@ -365,6 +365,7 @@ def test_backends_of_the_command_line(monkeypatch):
 # --- demo ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.reliability
 @pytest.mark.alone
 def test_the_quick_demo_from_end_to_end(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -393,7 +394,7 @@ def test_the_quick_demo_from_end_to_end(tmp_path, monkeypatch):
     assert vp.get_backend().name == "numpy"
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.alone
 def test_the_whole_demo_takes_less_than_a_minute(tmp_path):
     begin = time.perf_counter()

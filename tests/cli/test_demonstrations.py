@@ -11,6 +11,7 @@ from vecprop.cli.demonstration_of_depth import deep_gradients
 from vecprop.cli.demonstration_of_estimators import COVERAGE, SAME_SCORE, drop_in
 from vecprop.cli.demonstrations import DIGITS_GOAL
 
+pytestmark = pytest.mark.reliability
 SEEDS = [1, 2, 3]
 
 

@@ -55,7 +55,7 @@ JUSTIFIED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 def test_scikit_learns_own_tests_of_its_networks(tmp_path):
     """Its test file with the import line changed."""
     source = Path(neural_network.__file__).parent / "tests" / "test_mlp.py"

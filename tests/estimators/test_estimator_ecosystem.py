@@ -65,6 +65,7 @@ def test_pipelines_and_column_transformers():
     assert "MLPClassifier" in pipeline._repr_html_()
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("backend", ["numpy", "jax"])
 def test_grid_search_in_two_processes(backend):
     """JAX is loaded in processes of their own: nothing is forked after it was used."""

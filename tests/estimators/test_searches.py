@@ -45,6 +45,7 @@ def check(search, backend):
     np.testing.assert_allclose(*found, atol=0 if backend == "numpy" else 1e-2)
 
 
+@pytest.mark.reliability
 def test_loky():
     """The grid, and JAX, are in tests/estimators/test_estimator_ecosystem.py."""
     with joblib.parallel_config("loky"):

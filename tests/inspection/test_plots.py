@@ -336,7 +336,8 @@ def test_nothing_global_is_touched(tmp_path):
         "import vecprop as vp, numpy as np; net = vp.Network((2, 1))\n"
         "p.cost_curve({'cost': [1.0, 0.5]}); p.network_diagram(net); p.first_layer_weights(net.init())\n"
         "p.activations(); p.confusion_matrix([0, 1], [1, 1]); p.residuals([1.0], [2.0])\n"
-        "X, Y = vp.datasets.xor(m=8); p.decision_boundary_animation(net, {0: net.init()}, X, Y, sys.argv[1], dpi=30)\n"
+        "data = vp.datasets.xor(m=8); film = p.decision_boundary_animation\n"
+        "film(net, {0: net.init()}, *data, sys.argv[1], fps=2, dpi=30)\n"
         "pyplot = sys.modules.get('matplotlib.pyplot'); assert pyplot is None or not pyplot.get_fignums()"
     )
     python("-W", "error", "-c", code, tmp_path / "a.gif", env=environment("DISPLAY"))

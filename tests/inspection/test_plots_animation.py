@@ -133,7 +133,7 @@ def test_parameters_of_ones_own_in_any_order(jax_backend, tmp_path):
 def test_the_same_film_is_the_same_file(tmp_path):
     params = {0: NET.init(seed=0)}
     for name in "ab":
-        plots.decision_boundary_animation(NET, params, *DATA, tmp_path / f"{name}.gif", dpi=30)
+        plots.decision_boundary_animation(NET, params, *DATA, tmp_path / f"{name}.gif", fps=2, dpi=30)
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
 
 

@@ -90,7 +90,7 @@ def test_code_that_is_no_session_runs(page, tmp_path, monkeypatch):
             exec(code, namespace)
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_run(path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")

@@ -268,7 +268,7 @@ def fast_parts(monkeypatch):
     monkeypatch.setattr(parts, "in_its_own_process", lambda *_: memory.Memory(2**20, 2**21))
 
 
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("jax", marks=pytest.mark.reliability)])
 def test_every_part_runs_as_on_a_gpu(backend, tmp_path, monkeypatch, capsys):
     """One workload of each part, on the processor; PyTorch and optax if they are there."""
     fast_parts(monkeypatch)
