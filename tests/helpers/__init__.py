@@ -1,6 +1,7 @@
 """What the tests share: the one comparison, random problems, and the list of pairings."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -138,6 +139,22 @@ def round_to(dtype, *values):
         return np.asarray(value, dtype=dtype).astype(np.float64)
 
     return tuple(rounded(v) for v in values)
+
+
+def refusals(call, *rows, error=ValueError, literal=None):
+    """A test of what a call refuses, from rows: arguments, error if it is another, pattern of its message.
+
+    Where messages are `literal` they are no patterns: "" is in front of what is looked for, or "^" for the beginning.
+    """
+
+    @pytest.mark.parametrize("row", rows, ids=[row[-1][:60] for row in rows])
+    def test(row):
+        *given, message = row
+        expected = given.pop() if isinstance(given[-1], type) and issubclass(given[-1], Exception) else error
+        with pytest.raises(expected, match=message if literal is None else literal + re.escape(message)):
+            call(*given)
+
+    return test
 
 
 def epoch_order(windows, seed, epoch):

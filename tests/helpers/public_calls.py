@@ -51,9 +51,9 @@ class Wrong(list):
 
     def answer(self, name, value):
         """The type of the error, and a pattern of its message."""
-        if self.several and isinstance(value, list):
+        if self.several and isinstance(value, list | tuple):
             if not value:
-                return ValueError, f"^{name} must h(old|ave) "
+                return ValueError, f"^{name} must (hold at least one|have one) "
             name, value = rf"{name}\[{len(value) - 1}\]", value[-1]
         out_of_bounds = isinstance(value, self.types) and (self.types is object or not isinstance(value, bool))
         return ValueError if out_of_bounds else TypeError, self.says.format(name, re.escape(repr(value)))
@@ -100,7 +100,7 @@ DTYPE = Wrong(
     "^{} must be float32 or float64, got {}$", object,
 )  # fmt: skip
 FUNCTION = Wrong([None, 3, "function", [1], THING], "^{} must be a function.*, got {}$")
-STRINGS = ["abc", 3, THING, [1, 2], [None]]
+STRINGS = Wrong(["abc", 3, THING, [1, 2], [3], [None]], "^{} must be a sequence of .*, got {}$")
 
 
 def without(values, *kept):
@@ -114,6 +114,12 @@ def without(values, *kept):
 
 
 optional = lambda values: without(values, None)
+
+
+def at_most(values):
+    """These values, and one that is too large."""
+    says = values.says.replace("must be ", r"must be (at most \d+|from 0.01 to 1000|").replace(", got", "), got")
+    return Wrong([*values, HUGE], says, values.types)
 
 
 # --- what the valid calls are made of --------------------------------------------------------------------------
@@ -222,7 +228,10 @@ call(
     hidden=HIDDEN, output=["relo", 3, None, [], {}, THING, (np.sin,), "softmax", True],
     loss=["squared", 3, [], {}, THING, True, "cross_entropy", losses.SquaredError, np.array([1])],
 )  # fmt: skip
-SEEDS = [-1, 2**64, 0.5, "1", None, 1j, THING, [], [1, 2.5], [-1], ["a"], [None], NAN, True, [[1, 2]], range(HUGE), {}]
+SEEDS = Wrong(
+    [-1, 2**64, 0.5, "1", None, 1j, THING, [], [1, 2.5], [-1], ["a"], [None], NAN, True, [[1, 2]], range(HUGE), {}],
+    r"^{} must (be an integer from 0 to 2\*\*64 - 1|hold at most 16777216 seeds.*), got {}$", (int, range), several=True,
+)  # fmt: skip
 INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown .* {}", object)
 call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE), backend=BACKEND)
 DATA = {"params": PARAMETERS, "X": data(X)}
@@ -246,7 +255,7 @@ VALIDATION = [0.0, 1.0, -0.5, 2, NAN, INF, "half", True, 1j, THING, [], (X,), (X
               (X, Y[:, :-1]), (spoiled(X, NAN), Y), (X, None), (None, Y), (X, Y, np.ones(3)), ("a", "b")]  # fmt: skip
 BIG = vp.fit(NET, X, Y, epochs=2, seed=0)
 STATES = [3, "state", {}, (), THING, [], True, BIG, vp.fit(vp.Network((2, 2, 1)), X, Y, epochs=1).state]
-DROPOUT = reals(r"in \[0, 1\)", -0.1, 1, 1.0, 2, [], ["a"], [None], [1.0], several=True)
+DROPOUT = reals(r"in \[0, 1\)", -0.1, 1, 1.0, 2, (), [], ["a"], [None], [1.0], several=True)
 EVERY = reals("of whole epochs", 0, -1, 1.5)
 FIT = {
     "net": NETWORK,
@@ -264,7 +273,7 @@ FIT = {
     "l1": PENALTY,
     "l2": PENALTY,
     "dropout": DROPOUT,
-    "batch_norm": [1, 0, "yes", None, 2.0, THING, NAN, (True, True), (), [1], [None]],
+    "batch_norm": Wrong([1, 0, "yes", None, 2.0, THING, NAN, (), [], [1], [None]], FLAG.says, several=True),
     "standardize": FLAG,
     "clip_norm": optional(POSITIVE),
     "validation": VALIDATION,
@@ -435,10 +444,11 @@ def npy(folder, name="x.npy", array=ROWS):
     return folder / name
 
 
+DELIMITER = Wrong(["", "ab", ", ", 3, True, THING, ["x"], "\n", "\r", '"'], "^{} must be one character", object)
 call(
     "datasets.from_csv", ds.from_csv, lambda folder: {"path": csv(folder), "header": True},
     path=PATH, target=[9, -9, HUGE, "no such column", 1.5, None, True, [], [0, 0], THING, [None], {}, NAN],
-    delimiter=["", "ab", 3, True, THING, ["x"], "\n", "\r", '"'],
+    delimiter=DELIMITER,
     header=optional(FLAG), task=optional(NAME), classes=["ab", 3, [], THING, [None], ["a", "b"], [0, 0], [[1], [2]]],
 )  # fmt: skip
 call(
@@ -536,7 +546,7 @@ call("plots.history", plots.history, {"result": BIG}, result=HISTORY, ax=AXES)
 call("plots.gradient_norms", plots.gradient_norms, {"result": BIG}, result=HISTORY, ax=AXES)
 call("plots.gradient_norms_by_layer", plots.gradient_norms_by_layer, {"histories": BIG}, histories=HISTORY, ax=AXES)
 call("plots.gradient_norms_of_layer", plots.gradient_norms_of_layer, {"histories": BIG}, histories=HISTORY, ax=AXES,
-     layer=[3, HUGE, *COUNT])  # fmt: skip
+     layer=Wrong([*COUNT, 3, HUGE], r"^{} must be (a positive integer|from 1 to 2), got {}$", int))  # fmt: skip
 PLANE = {
     "net": [*NETWORK, vp.Network((3, 2, 1))],
     "X": data(X, lists=True),
@@ -554,19 +564,19 @@ call(
 call("plots.decision_boundary_animation", plots.decision_boundary_animation,
      lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif", "dpi": 10, "fps": 1}, **PLANE,
      snapshots=[None, 3, "text", [], {}, THING, PARAMS, {0: 3}, {0: None}, {"a": PARAMS}, {0: PARAMS[:1]}],
-     path=[*optional(PATH), "picture.txt", "picture"], fps=[*POSITIVE, HUGE], dpi=[*POSITIVE, HUGE])  # fmt: skip
+     path=[*optional(PATH), "picture.txt", "picture"], fps=at_most(POSITIVE), dpi=at_most(POSITIVE))  # fmt: skip
 call("plots.Snapshots", plots.Snapshots, {}, every=COUNT, at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])
 call("plots.first_layer_weights", plots.first_layer_weights, {"params": PARAMS, "image_shape": (1, 2)},
      params=[p for p in PARAMETERS[:11] if p is not SHORT], image_shape=[3, "ab", (1,), (0, 2), (-1, -2), (1.0, 2), (2, 2), (HUGE, 1), THING, (None, 2), (1, 2, 1)],
      ax=AXES, columns=optional(COUNT), names=NAMES)  # fmt: skip
 call("plots.network_diagram", plots.network_diagram, {"net": NET, "params": PARAMS}, net=NETWORK, params=optional(FINITE),
-     ax=AXES, most=[1, 2, *COUNT])  # fmt: skip
+     ax=AXES, most=integers("an integer of at least 3", 0, -1, 1, 2))  # fmt: skip
 REGRESSION = {"true": REAL_LISTS, "predicted": REAL_LISTS, "ax": AXES, "quantity": TEXT, "units": TEXT}
 for name in ("predicted_against_true", "residuals"):
     call(f"plots.{name}", getattr(plots, name), {"true": VALUES, "predicted": VALUES}, **REGRESSION)
-call("plots.panels", plots.panels, {}, columns=[HUGE, *COUNT], width=[HUGE, *POSITIVE], height=[HUGE, *POSITIVE])
+call("plots.panels", plots.panels, {}, columns=at_most(COUNT), width=at_most(POSITIVE), height=at_most(POSITIVE))
 call("plots.save", plots.save, lambda folder: {"ax": plots.panels()[0], "path": folder / "p.png"},
-     ax=[None, *AXES], path=[*PATH, "picture.no"], dpi=[HUGE, *optional(POSITIVE)])  # fmt: skip
+     ax=[None, *AXES], path=[*PATH, "picture.no"], dpi=at_most(optional(POSITIVE)))  # fmt: skip
 call("plots.decorate", plots.decorate, lambda folder: {"ax": plots.panels()[0], "x": "x", "y": "y", "title": "t"},
      ax=[None, *AXES], x=TEXT, y=TEXT, title=TEXT, log=FLAG, grid=FLAG)  # fmt: skip
 call("plots.group_digits", plots.group_digits, {"m": 1000}, m=INDEX)
@@ -585,7 +595,9 @@ SETTINGS = tabular.Settings(hidden=(2,), epochs=1, networks=1)
 call("tabular.Choices", tabular.Choices, {}, drop=STRINGS, categorical=STRINGS, numeric=STRINGS, date_format=[3, b"%Y", [3], THING, True],
      missing=STRINGS, most_categories=COUNT, weight=TEXT[:1] + TEXT[2:])  # fmt: skip
 SIGN = [*without(NAME, "x", None), ";"]
-call("tabular.Spelling", tabular.Spelling, {}, decimal=SIGN, thousands=SIGN, missing=STRINGS, date_format=STRINGS)
+call(
+    "tabular.Spelling", tabular.Spelling, {}, decimal=SIGN, thousands=[*SIGN, "_"], missing=STRINGS, date_format=STRINGS
+)
 call(
     "tabular.Settings", tabular.Settings, {},
     hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
@@ -607,7 +619,7 @@ def parquet(folder):
 SPELLING = [3, ",", {}, THING, tabular.Spelling]
 call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, path=PATH, spelling=SPELLING)
 call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
-call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=["", "ab", 3, True, THING, ["x"], "\n"],
+call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=DELIMITER,
      encoding=["no such encoding", "", 3, True, THING, ["x"]], header=optional(FLAG), skip=INDEX, spelling=SPELLING,
      expected=STRINGS)  # fmt: skip
 call("tabular.plan", tabular.plan, {"table": TABLE, "target": "price"}, table=[None, 3, "t", THING, FRAME, {}],

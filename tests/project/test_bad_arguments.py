@@ -75,7 +75,7 @@ def answer(call, arguments, parameter, wanted=None):
     except vp.DivergenceError:
         verdict = "taken"
     except (ValueError, TypeError) as error:
-        named = any(is_named(name, str(error)) for name in names)
+        named = any(is_named(name, str(error)) and len(str(error)) > len(name) + 10 for name in names)
         if wanted is not None:
             named = isinstance(error, wanted[0]) and re.search(wanted[1], str(error), re.DOTALL)
         verdict = "" if named else f"{type(error).__name__} without the name: {error}"

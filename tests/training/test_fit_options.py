@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, host, make_problem
+from helpers import assert_grads_close, host, make_problem, refusals
 from vecprop.training import fit_arguments, loop
 
 NET = vp.Network((4, 6, 3), output="softmax")
@@ -325,34 +325,11 @@ def test_lbfgs_says_why_it_ended():
 
 NAN = float("nan")
 CASES = [
-    ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
-    ({"epochs": 2.5}, TypeError, "epochs must be a positive integer, got 2.5"),
-    ({"batch_size": 0}, ValueError, "batch_size must be a positive integer, got 0"),
-    ({"batch_size": "automatic"}, ValueError, "batch_size must be a positive integer.*'automatic'"),
-    ({"block_size": "big"}, ValueError, "block_size must be a positive integer.*'big'"),
-    ({"block_size": -1}, ValueError, "block_size must be a positive integer, got -1"),
-    ({"seed": -1}, ValueError, "seed must be an integer"),
-    ({"seed": "one"}, TypeError, "seed must be"),
-    ({"l1": -1.0}, ValueError, "l1 must be a finite number >= 0, got -1.0"),
-    ({"l2": NAN}, ValueError, "l2 must be a finite number >= 0, got nan"),
-    ({"l2": "much"}, TypeError, "l2 must be"),
-    ({"l2": 10**400}, ValueError, "l2 must be a finite number"),
-    ({"dropout": 1.0}, ValueError, r"dropout must be a finite number in \[0, 1\).*got 1.0"),
-    ({"dropout": -0.1}, ValueError, "dropout must be"),
     ({"dropout": [0.1, 0.1]}, ValueError, "dropout must have one value for each of the 1 hidden layers, got 2"),
-    ({"dropout": "half"}, TypeError, "dropout must be"),
-    ({"batch_norm": "yes"}, TypeError, "batch_norm must be True or False, got 'yes'"),
+    ({"batch_norm": [True] * 2}, ValueError, "batch_norm must have one value for each of the 1 hidden layers, got 2"),
     ({"batch_norm": True, "batch_size": 1}, ValueError, "batch_norm needs batches of at least 2.*batch of 1"),
     ({"batch_norm": True, "batch_size": 59}, ValueError, "batch_norm needs batches of at least 2.*batch of 1"),
-    ({"standardize": 1}, TypeError, "standardize must be True or False, got 1"),
-    ({"clip_norm": 0.0}, ValueError, "clip_norm must be a finite number > 0, got 0.0"),
-    ({"patience": 0}, ValueError, "patience must be a positive integer, got 0"),
-    ({"patience": -3}, ValueError, "patience must be a positive integer, got -3"),
-    ({"min_delta": -1.0}, ValueError, "min_delta must be"),
     ({"metric": "acuracy"}, ValueError, "metric: unknown metric 'acuracy': did you mean 'accuracy'"),
-    ({"metric": 3}, TypeError, "metric must be a name or a function"),
-    ({"callbacks": 3}, TypeError, "callbacks must be functions"),
-    ({"callbacks": [print, None]}, TypeError, "callbacks must be functions"),
     ({"validation": 0.0}, ValueError, r"validation must be a finite number in \(0, 1\).*got 0.0"),
     ({"validation": 1.5}, ValueError, "validation must be.*got 1.5"),
     ({"validation": "some"}, TypeError, "validation must be"),
@@ -361,32 +338,22 @@ CASES = [
     ({"validation": (X, Y[:, :5])}, ValueError, r"validation: Y must have shape \(3, 60\)"),
     ({"validation": (X * NAN, Y)}, ValueError, "validation: X must be finite"),
     ({"validation": (X, Y, -W)}, ValueError, "validation: sample_weight must be >= 0"),
-    ({"sample_weight": -W}, ValueError, "sample_weight must be >= 0"),
-    ({"sample_weight": 0 * W}, ValueError, "sample_weight must not be all zero"),
-    ({"sample_weight": NAN * W}, ValueError, "sample_weight must be finite"),
-    ({"sample_weight": W[:5]}, ValueError, r"sample_weight must have shape \(60,\)"),
     ({"class_weight": {7: 1.0}}, ValueError, "class_weight: there is no class 7; the classes are 0 to 2"),
     ({"class_weight": {0: -1.0}}, ValueError, r"class_weight\[0\] must be a finite number >= 0"),
     ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "class_weight leaves no example"),
     ({"class_weight": "even"}, ValueError, "class_weight must be a dict or \"balanced\", got 'even'"),
     ({"class_weight": [1, 2, 3]}, TypeError, 'class_weight must be a dict or "balanced", got list'),
-    ({"optimizer": "adam"}, TypeError, "optimizer must be an optimizer such as .* got 'adam'"),
-    ({"optimizer": vp.Adam}, TypeError, "optimizer must be an optimizer"),
     ({"optimizer": vp.LBFGS(), "batch_size": 10}, ValueError, "LBFGS needs all the examples"),
     ({"optimizer": vp.LBFGS(), "dropout": 0.1}, ValueError, "LBFGS needs the same cost at every step"),
     ({"optimizer": vp.LBFGS(), "seed": [1, 2]}, ValueError, "LBFGS trains one network, got K = 2"),
     ({"state": 3}, TypeError, "state must be the state of a result"),
-    ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64"),
-    ({"precision": "low"}, ValueError, "precision: unknown precision 'low'"),
-    ({"backend": "numpi"}, ValueError, "unknown backend 'numpi': did you mean 'numpy'"),
-    ({"init": "hee"}, ValueError, "init: unknown initializer 'hee': did you mean 'he'"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), CASES, ids=lambda v: str(v)[:40])
-def test_bad_arguments(arguments, error, message):
-    with pytest.raises(error, match=message):
-        vp.fit(NET, X, Y, **{"epochs": 1, **arguments})
+test_bad_arguments = refusals(
+    lambda arguments: vp.fit(NET, X, Y, **{"epochs": 1, **arguments}),
+    *CASES,
+)
 
 
 def test_unseen_classes_in_the_validation_set():

@@ -582,64 +582,6 @@ def test_different_kinds_are_different():
     assert len({kind(0.1) for kind in EVERY}) == len(EVERY)
 
 
-BAD = {
-    "negative": ({"learning_rate": -0.1}, ValueError, "learning_rate must be a finite number > 0, got -0.1"),
-    "zero": ({"learning_rate": 0}, ValueError, "learning_rate must be a finite number > 0, got 0"),
-    "NaN": ({"learning_rate": float("nan")}, ValueError, "learning_rate.*nan"),
-    "infinite": ({"learning_rate": float("inf")}, ValueError, "learning_rate.*inf"),
-    "text": ({"learning_rate": "0.1"}, TypeError, "learning_rate.*'0.1'"),
-    "True": ({"learning_rate": True}, TypeError, "learning_rate.*True"),
-    "None": ({"learning_rate": None}, TypeError, "learning_rate.*None"),
-    "complex": ({"learning_rate": 0.1 + 0j}, TypeError, "learning_rate"),
-    "no rates": ({"learning_rate": []}, ValueError, "learning_rate must hold at least one rate"),
-    "a bad rate among good ones": ({"learning_rate": [0.1, -1.0]}, ValueError, r"learning_rate\[1\].*-1.0"),
-    "a matrix of rates": ({"learning_rate": np.ones((2, 2))}, TypeError, "learning_rate"),
-    "rates of text": ({"learning_rate": ["a"]}, TypeError, r"learning_rate\[0\]"),
-    "a schedule by name": ({"schedule": "cosine"}, TypeError, r"schedule must be a schedule such as Cosine\(\)"),
-    "a schedule's class": ({"schedule": StepDecay}, TypeError, "schedule"),
-}
-BAD_OF_ITS_OWN = {
-    "beta = 1": (Momentum, {"beta": 1}, ValueError, r"beta must be a finite number in \[0, 1\), got 1"),
-    "beta < 0": (Momentum, {"beta": -0.1}, ValueError, "beta"),
-    "beta of text": (Momentum, {"beta": "0.9"}, TypeError, "beta"),
-    "beta True": (Momentum, {"beta": True}, TypeError, "beta"),
-    "nesterov of text": (Momentum, {"nesterov": "yes"}, TypeError, "nesterov must be True or False, got 'yes'"),
-    "nesterov 1": (Momentum, {"nesterov": 1}, TypeError, "nesterov"),
-    "rho = 1": (RMSProp, {"rho": 1.0}, ValueError, "rho"),
-    "rho NaN": (RMSProp, {"rho": float("nan")}, ValueError, "rho"),
-    "RMSProp's epsilon": (RMSProp, {"epsilon": 0.0}, ValueError, "epsilon must be a finite number > 0"),
-    "momentum > 1": (SGD, {"momentum": 1.5}, ValueError, r"momentum must be a finite number in \[0, 1\], got 1.5"),
-    "momentum < 0": (SGD, {"momentum": -0.1}, ValueError, "momentum"),
-    "momentum None": (SGD, {"momentum": None}, TypeError, "momentum"),
-    "SGD's nesterov": (SGD, {"nesterov": 1}, TypeError, "nesterov"),
-    "beta1 = 1": (Adam, {"beta1": 1}, ValueError, "beta1"),
-    "beta2 = 1": (Adam, {"beta2": 1}, ValueError, "beta2"),
-    "beta2 None": (Adam, {"beta2": None}, TypeError, "beta2"),
-    "Adam's epsilon 0": (Adam, {"epsilon": 0.0}, ValueError, "epsilon must be a finite number > 0"),
-    "a rate of 0 among good ones": (Adam, {"learning_rate": [0.1, 0.0]}, ValueError, r"learning_rate\[1\].*> 0"),
-    "Adam's epsilon": (Adam, {"epsilon": -1e-8}, ValueError, "epsilon"),
-    "AdamW's beta1": (AdamW, {"beta1": 1.5}, ValueError, "beta1"),
-    "weight_decay < 0": (AdamW, {"weight_decay": -0.1}, ValueError, "weight_decay must be a finite number >= 0"),
-    "weight_decay NaN": (AdamW, {"weight_decay": float("nan")}, ValueError, "weight_decay"),
-    "weight_decay of text": (AdamW, {"weight_decay": "0.1"}, TypeError, "weight_decay"),
-}
-
-
-@pytest.mark.parametrize("kind", EVERY)
-@pytest.mark.parametrize("case", BAD)
-def test_bad_arguments_of_all(case, kind):
-    arguments, error, match = BAD[case]
-    with pytest.raises(error, match=match):
-        kind(**arguments)
-
-
-@pytest.mark.parametrize("case", BAD_OF_ITS_OWN)
-def test_bad_arguments_of_one(case):
-    kind, arguments, error, match = BAD_OF_ITS_OWN[case]
-    with pytest.raises(error, match=match):
-        kind(**arguments)
-
-
 def test_several_learning_rates_want_rates():
     params = (np.ones((2, 1, 1)),)
     optimizer = GradientDescent([0.1, 0.2])
@@ -656,9 +598,8 @@ def test_check_optimizer():
     class Half:
         init = learning_rate = None
 
-    for bad in ("adam", Adam, 0.1, Half()):
-        with pytest.raises(TypeError, match="optimizer must be an optimizer such as"):
-            check_optimizer(bad)
+    with pytest.raises(TypeError, match="optimizer must be an optimizer such as"):
+        check_optimizer(Half())
 
 
 def test_trees_of_named_tuples_and_none():
