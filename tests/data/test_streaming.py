@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import epoch_order, host, refusals
+from helpers import assert_same, epoch_order, host, refusals
 from helpers.processes import python
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
@@ -42,9 +42,7 @@ def fit(x, y, **arguments):
 
 
 def same_bits(one, other):
-    for a, b in zip(one.params, other.params, strict=True):
-        np.testing.assert_array_equal(host(a.W), host(b.W))
-        np.testing.assert_array_equal(host(a.b), host(b.b))
+    assert_same(one.params, other.params)
     assert {k: v for k, v in one.history.items() if k != "seconds"} == {
         k: v for k, v in other.history.items() if k != "seconds"
     }

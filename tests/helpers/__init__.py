@@ -69,6 +69,19 @@ def assert_close(actual, desired, bound=None, xp=None):
     assert error <= bound * max(scale, 1e-300), f"norm-wise error {error / max(scale, 1e-300):.3g}, bound {bound:g}"
 
 
+def flattened(tree):
+    """The arrays of nested tuples and lists, such as parameters and slots, as NumPy."""
+    if tree is None or isinstance(tree, tuple | list):
+        return [leaf for part in tree or () for leaf in flattened(part)]
+    return [host(tree) if hasattr(tree, "dtype") else np.asarray(tree)]
+
+
+def assert_same(actual, desired):
+    """Every array the same, bit for bit."""
+    for a, d in zip(flattened(actual), flattened(desired), strict=True):
+        np.testing.assert_array_equal(a, d)
+
+
 def assert_grads_close(actual, desired, bound=None, xp=None):
     """`assert_close` of the whole gradient as one vector, after structure, shapes and dtypes layer by layer.
 

@@ -232,7 +232,7 @@ SEEDS = Wrong(
     [-1, 2**64, 0.5, "1", None, 1j, THING, [], [1, 2.5], [-1], ["a"], [None], NAN, True, [[1, 2]], range(HUGE), {}],
     r"^{} must (be an integer from 0 to 2\*\*64 - 1|hold at most 16777216 seeds.*), got {}$", (int, range), several=True,
 )  # fmt: skip
-INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown .* {}", object)
+INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown initializer {}.*Known: auto, ", object)
 call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE), backend=BACKEND)
 DATA = {"params": PARAMETERS, "X": data(X)}
 call("Network.forward", NET.forward, {"params": PARAMS, "X": X}, **DATA)
@@ -285,9 +285,9 @@ FIT = {
     "window": Wrong([*BLOCK, None], BLOCK.says, BLOCK.types),
     "callbacks": Wrong([3, "print", [None], [print, None], {}, [3], None, THING, 1.5], "^{} must be functions .state, history., got "),
     "state": STATES,
-    "checkpoint": [3, True, 1.5, ["x"], b"x", THING],
+    "checkpoint": Wrong([3, True, 1.5, ["x"], b"x", THING], "^{} must be a path, got {}$"),
     "checkpoint_every": EVERY,
-    "resume": [3, 1.5, ["x"], b"x", THING, True],
+    "resume": Wrong([3, 1.5, ["x"], b"x", THING], "^{} must be a path or True, got {}$"),
     "block_size": BLOCK,
     "dtype": DTYPE,
     "backend": BACKEND,
@@ -305,7 +305,7 @@ call(
 call("fit", vp.fit, {"net": NET, "X": X, "Y": Y, "epochs": 1, "sample_weight": WEIGHT}, **FIT)
 call("FitResult.forward", BIG.forward, {"X": X}, X=data(X, lists=True))
 STACK = vp.fit(NET, X, Y, epochs=1, seed=[0, 1])
-call("FitResult.member", STACK.member, {"k": 1}, k=[2, -3, HUGE, *COUNT[2:]])
+call("FitResult.member", STACK.member, {"k": 1}, k=integers("an integer from 0 to 1", 2, -3, HUGE))
 call("FitResult.mean_and_deviation", STACK.mean_and_deviation, {"X": X}, X=data(X, lists=True))
 call(
     "EarlyStopping", vp.EarlyStopping, {},
@@ -475,8 +475,8 @@ call("save", vp.save, lambda folder: {"path": folder / "saved.npz", "model": NET
 call("load", vp.load, lambda folder: {"path": saved(folder)}, path=PATH, backend=BACKEND,
      custom=[3, "text", [3], [None], THING, (np.sin,), {}, None, [(np.sin, 3)]])  # fmt: skip
 call("export_onnx", vp.export_onnx, lambda folder: {"model": BIG, "path": folder / "model.onnx"},
-     model=MODELS, path=optional(PATH), opset=[0, -1, HUGE, 2.5, "17", 1j, [17], THING, True, NAN, INF],
-     name=[3, b"name", ["x"], THING, True], dtype=DTYPE)  # fmt: skip
+     model=MODELS, path=optional(PATH), opset=optional(integers("an integer from 13 to 26", 0, -1, 12, 27, HUGE)),
+     name=optional(TEXT), dtype=DTYPE)  # fmt: skip
 
 if importlib.util.find_spec("torch"):
     call(
@@ -512,8 +512,8 @@ call("get_precision", vp.get_precision, {})
 call(
     "explain", vp.explain, {"net_or_sizes": NET, "params": PARAMS, "X": X, "Y": Y},
     net_or_sizes=[None, 3, "2-3-1", (), (3,), (3, 0), (2, 2.5), (2, "a"), THING, {}, (10**400, 1)],
-    m=[*optional(COUNT), 5], params=optional(FINITE), X=optional(data(X)), Y=optional(GRADIENTS["Y"]), l2=NOT_NEGATIVE,
-    numbers=["yes", 1, 0, None, 2.0, THING, [True], NAN], seed=SEED,
+    m=optional(COUNT), params=optional(FINITE), X=optional(data(X)), Y=optional(GRADIENTS["Y"]), l2=NOT_NEGATIVE,
+    numbers=Wrong(FLAG, r"^{} must be (True or False|True, False or \"auto\"), got {}$", str), seed=SEED,
 )  # fmt: skip
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

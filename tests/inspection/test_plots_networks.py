@@ -88,11 +88,6 @@ test_what_no_diagram_can_show = refusals(
 )
 
 
-def test_the_fewest_units_of_a_layer():
-    with pytest.raises(ValueError, match="most must be an integer of at least 3, got 2"):
-        plots.network_diagram(NET, most=2)
-
-
 # --- weights of the first layer -----------------------------------------------------------------------------
 
 

@@ -147,9 +147,6 @@ def test_paths_that_are_no_files(tmp_path):
         tabular.read(tmp_path / "none.csv")
     with pytest.raises(IsADirectoryError, match="is a directory; give a file in it"):
         tabular.read(tmp_path)
-    (tmp_path / "d.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="delimiter must be one character"):
-        tabular.read(tmp_path / "d.csv", delimiter="::")
 
 
 def test_arrays_that_are_no_tables(tmp_path):

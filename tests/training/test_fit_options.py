@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, host, make_problem, refusals
+from helpers import assert_grads_close, assert_same, host, make_problem, refusals
 from vecprop.training import fit_arguments, loop
 
 NET = vp.Network((4, 6, 3), output="softmax")
@@ -152,8 +152,7 @@ def test_training_goes_on_from_a_state(backend):
     whole = vp.fit(NET, X, Y, epochs=5, **arguments)
     first = vp.fit(NET, X, Y, epochs=2, **arguments)
     rest = vp.fit(NET, X, Y, epochs=3, state=first.state, **arguments)
-    for a, b in zip(rest.params, whole.params, strict=True):
-        np.testing.assert_array_equal(host(a.W), host(b.W))
+    assert_same(rest.params, whole.params)
     assert rest.state.epoch == 5
 
 
@@ -225,8 +224,7 @@ def test_states_kept_by_a_callback_stay_usable(backend):
     states = []
     vp.fit(NET, X, Y, epochs=3, optimizer=vp.Adam(), callbacks=lambda s, _: states.append(s), backend=backend)
     again = vp.fit(NET, X, Y, epochs=2, optimizer=vp.Adam(), state=states[0], backend=backend)
-    for a, b in zip(again.params, states[2].params, strict=True):
-        np.testing.assert_array_equal(host(a.W), host(b.W))
+    assert_same(again.params, states[2].params)
 
 
 def test_a_callback_that_raises_does_not_lose_the_training(backend):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_close, backend_or_skip
+from helpers import assert_close, assert_same, backend_or_skip
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild
 from vecprop.nn.batch_norm import Scale
 from vecprop.training.optimizers import (
@@ -324,8 +324,7 @@ def test_a_stack_of_networks_with_a_rate_each_is_the_single_networks(name):
         singles, slots = [p for p, _ in moved], [s for _, s in moved]
         stack, stack_slots = optimizer.update(stacked(grads), stack_slots, stack, rates)
     for tree, wanted in ((stack, stacked(singles)), (stack_slots, stacked(slots))):
-        for a, b in zip(leaves_of(tree), leaves_of(wanted), strict=True):
-            np.testing.assert_array_equal(a, b)
+        assert_same(tree, wanted)
 
 
 @pytest.mark.parametrize("bare", [False, True], ids=["in a tuple", "bare"])
@@ -370,10 +369,8 @@ def test_update_is_pure(name):
     before = map_tree(np.array, (tree, slots))
     first = optimizer.update(at_step(grads, 1), slots, tree)
     again = optimizer.update(at_step(grads, 1), slots, tree)
-    for a, b in zip(leaves_of((tree, slots)), leaves_of(before), strict=True):
-        np.testing.assert_array_equal(a, b)
-    for a, b in zip(leaves_of(first), leaves_of(again), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same((tree, slots), before)
+    assert_same(first, again)
     for a in leaves_of(first):
         assert not any(np.shares_memory(a, b) for b in leaves_of((tree, slots)))
 
@@ -395,8 +392,7 @@ def test_a_rate_that_is_given_replaces_the_learning_rate(name):
     slots = optimizer.init(tree)
     given, _ = optimizer.update(at_step(grads, 0), slots, tree, 0.3)
     own, _ = other.update(at_step(grads, 0), slots, tree)
-    for a, b in zip(leaves_of(given), leaves_of(own), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(given, own)
 
 
 @pytest.mark.parametrize("name", DISTINCT)
@@ -416,8 +412,7 @@ def test_the_rule_goes_through_fuse(name):
     plain = optimizer.update(at_step(grads, 0), optimizer.init(tree), tree, 0.3)
     numbers = [()] if isinstance(optimizer, Adam) else []  # its correction
     assert seen == [*numbers, *SHAPES]
-    for a, b in zip(leaves_of(fused), leaves_of(plain), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(fused, plain)
 
 
 def test_weight_decay_is_for_weights_alone():
@@ -430,8 +425,7 @@ def test_weight_decay_is_for_weights_alone():
         np.testing.assert_array_equal(new.b, old.b)
     no_decay = AdamW(0.1, weight_decay=0.0).update(at_step(problem()[1], 0), optimizer.init(params), params)
     adam = Adam(0.1).update(at_step(problem()[1], 0), optimizer.init(params), params)
-    for a, b in zip(leaves_of(no_decay), leaves_of(adam), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(no_decay, adam)
 
 
 def test_what_is_no_layer_does_not_decay():
@@ -453,8 +447,7 @@ def test_a_part_may_be_empty(name):
     wanted, _ = optimizer.update(g, optimizer.init(tree), tree)
     (*moved, empty), slots = optimizer.update((*g, ()), optimizer.init((*tree, ())), (*tree, ()))
     assert empty == () and len(slots) == len(optimizer.init(tree))
-    for a, b in zip(leaves_of(tuple(moved)), leaves_of(wanted), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(tuple(moved), wanted)
 
 
 def test_corrections_of_adam_are_one_for_each_network():
@@ -522,8 +515,7 @@ def test_clipping_scales_down_and_never_up(most):
     for a, g in zip(leaves_of(clip_by_norm(tree_of(grads), most)), grads, strict=True):
         np.testing.assert_allclose(a, g * min(1.0, most / norm), rtol=1e-14)
     small = tree_of([0.01 * g / norm for g in grads])
-    for a, g in zip(leaves_of(clip_by_norm(small, 0.5)), leaves_of(small), strict=True):
-        np.testing.assert_array_equal(a, g)
+    assert_same(clip_by_norm(small, 0.5), small)
 
 
 def test_clipping_nothing_and_leaving_the_input_alone():
@@ -532,8 +524,7 @@ def test_clipping_nothing_and_leaving_the_input_alone():
     grads = at_step(problem()[1], 0)  # read-only
     before = map_tree(np.array, grads)
     clip_by_norm(grads, 1e-3)
-    for a, b in zip(leaves_of(grads), leaves_of(before), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(grads, before)
 
 
 def test_clipping_one_flat_buffer():
