@@ -689,16 +689,8 @@ def test_the_command_trains_on_a_table_in_its_file(tmp_path, monkeypatch):
     town_table().write_parquet(tmp_path / "t.parquet")
     town_table().write_csv(tmp_path / "t.csv")
     words = [
-        "train",
-        str(tmp_path / "t.parquet"),
-        "-t",
-        "price",
-        "--stream",
-        "--epochs",
-        "5",
-        "-o",
-        str(tmp_path / "m"),
-    ]
+        "train", str(tmp_path / "t.parquet"), "-t", "price", "--stream", "--epochs", "5", "-o", str(tmp_path / "m"),
+    ]  # fmt: skip
     result = CliRunner().invoke(app, [*words, "--missing", "Kiel"], prog_name="vecprop")
     assert result.exit_code == 0, result.output
     assert "600 rows, 4 columns" in result.output and "2 categories" in result.output

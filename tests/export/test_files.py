@@ -182,15 +182,9 @@ def test_headers_that_are_whole_and_mean_nothing(path):
     good = {"sizes": [1, 1], "hidden": [], "output": {"class": "Identity", "fields": {}}}
     good["loss"] = {"class": "SquaredError", "fields": {}}
     header = {
-        "kind": "network",
-        "network": good,
-        "history": {"dict": []},
-        "seed": 0,
-        "epoch": 0,
-        "step": 0,
-        "stopped": "",
+        "kind": "network", "network": good, "history": {"dict": []}, "seed": 0, "epoch": 0, "step": 0, "stopped": "",
         "versions": {"vecprop": "1"},
-    }
+    }  # fmt: skip
     layers = {"W1": np.zeros((1, 1)), "b1": np.zeros((1, 1))}
     path.write_bytes(file_with(header, layers))
     assert vp.load(path).net == vp.Network((1, 1), output="identity")

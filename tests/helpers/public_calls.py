@@ -207,20 +207,8 @@ def call(target, function, valid, /, variadic="", **refused):
 # --- networks and training ---------------------------------------------------------------------------------------
 
 HIDDEN = [
-    "relo",
-    3,
-    None,
-    ["relu", "relu"],
-    [3],
-    [None],
-    {},
-    THING,
-    (np.sin,),
-    [["relu"]],
-    np.tanh,
-    [],
-    np.array([1.0]),
-]
+    "relo", 3, None, ["relu", "relu"], [3], [None], {}, THING, (np.sin,), [["relu"]], np.tanh, [], np.array([1.0]),
+]  # fmt: skip
 call(
     "Network", vp.Network, {"sizes": (2, 3, 1)},
     sizes=[(), (3,), (3, 0, 1), (3, -1, 1), (2, 2.5, 1), (True, 1), 3, "3-4-1", None, {}, THING, (2, "a", 1), (2, None, 1),
@@ -296,12 +284,10 @@ FIT = {
     "progress": optional(FLAG),
 }  # fmt: skip
 call(
-    "rows",
-    vp.rows,
-    {"source": ROWS},
+    "rows", vp.rows, {"source": ROWS},
     source=[None, 3, THING, {}, b"bytes", [], [[1.0, 2.0]], 1.5, X[None], np.array(1.0), ROWS + 1j, ROWS.astype(str)],
     columns=["a", [], ["a", "a"], 3, [1, 2], THING],
-)
+)  # fmt: skip
 call("fit", vp.fit, {"net": NET, "X": X, "Y": Y, "epochs": 1, "sample_weight": WEIGHT}, **FIT)
 call("FitResult.forward", BIG.forward, {"X": X}, X=data(X, lists=True))
 STACK = vp.fit(NET, X, Y, epochs=1, seed=[0, 1])
@@ -327,11 +313,9 @@ call(
 GRADS = [None, 3, "text", [], {}, (), THING, [3], [(W1,)], [(W1, None)], [("a", "b")], [(W1.tolist(), B1)], (W1, B1)]
 call("gradient_norms", vp.gradient_norms, {"grads": PARAMS}, grads=GRADS)
 call(
-    "diagnose",
-    vp.diagnose,
-    {"result": BIG},
+    "diagnose", vp.diagnose, {"result": BIG},
     result=[None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, vp.fit],
-)
+)  # fmt: skip
 for name in ("per_neuron", "per_example", "vectorized"):
     call(f"rungs.{name}", getattr(rungs, name), {"net": NET, "params": PARAMS, "X": X, "Y": Y},
          net=NETWORK, **DATA, Y=GRADIENTS["Y"])  # fmt: skip
@@ -373,12 +357,7 @@ call("losses.BinaryCrossEntropy", losses.BinaryCrossEntropy, {}, smoothing=SHARE
 call("losses.CrossEntropy", losses.CrossEntropy, {}, smoothing=SHARE)
 call("losses.Huber", losses.Huber, {}, delta=POSITIVE)
 LEVELS = [0, 1, 1.5, -0.1, "half", None, [0.9, 0.1], [0.5, 0.5], [], NAN, {}, THING, [None], True, 1j]
-call(
-    "losses.Quantile",
-    losses.Quantile,
-    {},
-    levels=LEVELS,
-)
+call("losses.Quantile", losses.Quantile, {}, levels=LEVELS)
 for plain in (losses.AbsoluteError, losses.Poisson, losses.SquaredError):
     call(f"losses.{plain.__name__}", plain, {})
 call("activations.LeakyReLU", activations.LeakyReLU, {}, slope=SHARE)
@@ -397,15 +376,9 @@ for name in ("flower", "moons", "circles", "xor", "house_prices"):
     call(f"datasets.{name}", getattr(ds, name), {}, m=few, seed=SEED, noise=NOT_NEGATIVE)
 call("datasets.linearly_separable", ds.linearly_separable, {}, m=M, seed=SEED, margin=POSITIVE)
 call(
-    "datasets.spirals",
-    ds.spirals,
-    {},
-    m=M,
-    seed=SEED,
-    noise=NOT_NEGATIVE,
-    arms=integers("an integer of at least 2", 1, 0, -1),
-    turns=POSITIVE,
-)
+    "datasets.spirals", ds.spirals, {}, m=M, seed=SEED, noise=NOT_NEGATIVE,
+    arms=integers("an integer of at least 2", 1, 0, -1), turns=POSITIVE,
+)  # fmt: skip
 for name in ("breast_cancer", "diabetes", "digits", "iris", "wine", "names"):
     call(f"datasets.{name}", getattr(ds, name), {})
 call("datasets.load", ds.load, {"name": "xor", "m": 10}, name=NAME, arguments=[{"m": 0}, {"n": 3}, {"seed": -1}],
@@ -415,13 +388,8 @@ call("datasets.Dataset.split", DATASET.split, {}, fraction=OPEN_SHARE, seed=SEED
 call("datasets.standardize", ds.standardize, {"train": DATASET}, train=[None, 3, "text", X, THING, (X, Y)],
      others=[[3], [None], [X], [THING], [ds.spirals(12), ds.iris()]], variadic="others")  # fmt: skip
 DATASET_FIELDS = {
-    "X": X,
-    "Y": Y,
-    "name": "n",
-    "feature_names": ("a", "b"),
-    "target_names": ("c", "d"),
-    "task": "binary",
-}
+    "X": X, "Y": Y, "name": "n", "feature_names": ("a", "b"), "target_names": ("c", "d"), "task": "binary",
+}  # fmt: skip
 call(
     "datasets.Dataset", ds.Dataset, DATASET_FIELDS,
     X=[None, "text", 3, THING, {}, X[0], X + 1j, X.astype(str), X[:, :0], X[None]],
@@ -480,13 +448,9 @@ call("export_onnx", vp.export_onnx, lambda folder: {"model": BIG, "path": folder
 
 if importlib.util.find_spec("torch"):
     call(
-        "to_torch",
-        vp.to_torch,
-        {"model": NET, "params": PARAMS},
-        model=MODELS,
-        params=optional(PARAMETERS),
+        "to_torch", vp.to_torch, {"model": NET, "params": PARAMS}, model=MODELS, params=optional(PARAMETERS),
         logits=FLAG,
-    )
+    )  # fmt: skip
     import torch
 
     MODULE = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1), torch.nn.Sigmoid())
@@ -497,11 +461,9 @@ if importlib.util.find_spec("torch"):
 
 # the parameter is `name`, the message says "backend", which is what it names
 call(
-    "use_backend",
-    vp.use_backend,
-    {"name": "numpy"},
+    "use_backend", vp.use_backend, {"name": "numpy"},
     name=Wrong([*BACKEND, None], f"({BACKEND.says}|^name must be the name of a backend or a Backend, got None)", str),
-)
+)  # fmt: skip
 call("get_backend", vp.get_backend, {}, name=BACKEND)
 call("use_precision", vp.use_precision, {"precision": "fast"}, precision=NAME)
 call("backends", vp.backends, {})
@@ -548,19 +510,13 @@ call("plots.gradient_norms_by_layer", plots.gradient_norms_by_layer, {"histories
 call("plots.gradient_norms_of_layer", plots.gradient_norms_of_layer, {"histories": BIG}, histories=HISTORY, ax=AXES,
      layer=Wrong([*COUNT, 3, HUGE], r"^{} must be (a positive integer|from 1 to 2), got {}$", int))  # fmt: skip
 PLANE = {
-    "net": [*NETWORK, vp.Network((3, 2, 1))],
-    "X": data(X, lists=True),
-    "Y": data(Y, lists=True),
-    "ax": AXES,
+    "net": [*NETWORK, vp.Network((3, 2, 1))], "X": data(X, lists=True), "Y": data(Y, lists=True), "ax": AXES,
     "names": without(NAMES, [1, 2]),
-}
+}  # fmt: skip
 call(
-    "plots.decision_boundary",
-    plots.decision_boundary,
-    {"net": NET, "params": PARAMS, "X": X, "Y": Y},
-    **PLANE,
+    "plots.decision_boundary", plots.decision_boundary, {"net": NET, "params": PARAMS, "X": X, "Y": Y}, **PLANE,
     params=FINITE,
-)
+)  # fmt: skip
 call("plots.decision_boundary_animation", plots.decision_boundary_animation,
      lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif", "dpi": 10, "fps": 1}, **PLANE,
      snapshots=[None, 3, "text", [], {}, THING, PARAMS, {0: 3}, {0: None}, {"a": PARAMS}, {0: PARAMS[:1]}],

@@ -289,17 +289,9 @@ def imbalanced_classes(seed):
 
 
 HEALTHY = [
-    xor_tanh,
-    xor_for_long,
-    xor_relu,
-    moons_sigmoid,
-    moons_wide,
-    regression_tanh,
-    regression_wide,
-    regression_noisy,
-    regression_standardized,
-    imbalanced_classes,
-]
+    xor_tanh, xor_for_long, xor_relu, moons_sigmoid, moons_wide, regression_tanh, regression_wide, regression_noisy,
+    regression_standardized, imbalanced_classes,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -426,13 +418,9 @@ def test_of_an_estimator_it_is_that_of_the_run(kind, solver, networks, early_sto
     X, Y = surface(120, 0)
     X, y = 12 * X.T, Y[0] > 0 if kind is MLPClassifier else Y[0]
     estimator = kind(
-        hidden_layer_sizes=(5,),
-        solver=solver,
-        n_networks=networks,
-        early_stopping=early_stopping,
-        max_iter=6,
+        hidden_layer_sizes=(5,), solver=solver, n_networks=networks, early_stopping=early_stopping, max_iter=6,
         random_state=0,
-    )
+    )  # fmt: skip
     for step in steps:
         classes = {"classes": [False, True]} if (step, kind) == ("partial_fit", MLPClassifier) else {}
         getattr(estimator, step)(X, y, **classes)

@@ -279,15 +279,8 @@ DRAWN = {
     "speedup": ([a_row("per_example", 2.0), a_row("vectorized", 1.0, speedup=2.0)],),
 }
 NOT_DRAWN = {
-    "COLOURS",
-    "LINES",
-    "Snapshots",
-    "decision_boundary_animation",
-    "decorate",
-    "group_digits",
-    "panels",
-    "save",
-}
+    "COLOURS", "LINES", "Snapshots", "decision_boundary_animation", "decorate", "group_digits", "panels", "save",
+}  # fmt: skip
 
 
 def test_every_public_function_is_here():

@@ -157,17 +157,9 @@ def test_masks_drop_the_share_that_was_asked_for(rate):
 def make_run(net, m, dropout_rates=0.0, normalized=False, block_size=None):
     hidden = len(net.hidden)
     return epochs.Run(
-        PLAIN,
-        net,
-        vp.GradientDescent(),
-        m,
-        m,
-        block_size,
+        PLAIN, net, vp.GradientDescent(), m, m, block_size, None, (normalized,) * hidden, (dropout_rates,) * hidden,
         None,
-        (normalized,) * hidden,
-        (dropout_rates,) * hidden,
-        None,
-    )
+    )  # fmt: skip
 
 
 def trained_parameters(net, params, normalized, random):

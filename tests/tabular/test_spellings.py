@@ -390,11 +390,9 @@ def test_the_user_says_what_the_decimal_sign_is(spelling, found, write):
 
 
 test_wrong_spellings = refusals(
-    lambda spelling: Spelling(**spelling),
-    ({"thousands": "_"}, "thousands"),
-    ({"decimal": ",", "thousands": ","}, "two different signs"),
-    error=(ValueError, TypeError),
-)
+    lambda spelling: Spelling(**spelling), ({"thousands": "_"}, "thousands"),
+    ({"decimal": ",", "thousands": ","}, "two different signs"), error=(ValueError, TypeError),
+)  # fmt: skip
 
 
 def test_a_text_for_missing_values_of_one_column_or_of_none(write):

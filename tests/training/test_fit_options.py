@@ -282,16 +282,9 @@ def test_lbfgs_finds_the_optimum_of_a_convex_cost(backend):
     net = vp.Network((4, 1))
     y = (Y.argmax(axis=0) == 0).astype(float)
     result = vp.fit(
-        net,
-        X,
-        y[None, :],
-        optimizer=vp.LBFGS(tolerance=1e-9),
-        epochs=200,
-        l2=1.0,
-        sample_weight=W,
-        dtype="float64",
+        net, X, y[None, :], optimizer=vp.LBFGS(tolerance=1e-9), epochs=200, l2=1.0, sample_weight=W, dtype="float64",
         backend=backend,
-    )
+    )  # fmt: skip
     assert result.stopped == "converged"
     assert max(result.history["gradient_norm"][-1]) < 1e-7
     costs = result.history["cost"]

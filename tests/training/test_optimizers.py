@@ -155,9 +155,7 @@ CASES = {
     "Nesterov": (
         Momentum(0.05, beta=0.8, nesterov=True),
         both(
-            "SGD",
-            {"lr": 0.05 * 0.2, "momentum": 0.8, "nesterov": True},
-            "sgd",
+            "SGD", {"lr": 0.05 * 0.2, "momentum": 0.8, "nesterov": True}, "sgd",
             {"learning_rate": 0.05 * 0.2, "momentum": 0.8, "nesterov": True},
         ),
     ),
@@ -169,18 +167,14 @@ CASES = {
     "SGD, Nesterov": (
         SGD(0.01, momentum=0.8),
         both(
-            "SGD",
-            {"lr": 0.01, "momentum": 0.8, "nesterov": True},
-            "sgd",
+            "SGD", {"lr": 0.01, "momentum": 0.8, "nesterov": True}, "sgd",
             {"learning_rate": 0.01, "momentum": 0.8, "nesterov": True},
         ),
     ),
     "RMSProp": (
         RMSProp(0.02, rho=0.9, epsilon=1e-4),
         both(
-            "RMSprop",
-            {"lr": 0.02, "alpha": 0.9, "eps": 1e-4},
-            "rmsprop",
+            "RMSprop", {"lr": 0.02, "alpha": 0.9, "eps": 1e-4}, "rmsprop",
             {"learning_rate": 0.02, "decay": 0.9, "eps": 1e-4, "eps_in_sqrt": False},
         ),
     ),
@@ -191,9 +185,7 @@ CASES = {
     "Adam": (
         Adam(0.02, beta1=0.7, beta2=0.95, epsilon=1e-4),
         both(
-            "Adam",
-            {"lr": 0.02, "betas": (0.7, 0.95), "eps": 1e-4},
-            "adam",
+            "Adam", {"lr": 0.02, "betas": (0.7, 0.95), "eps": 1e-4}, "adam",
             {"learning_rate": 0.02, "b1": 0.7, "b2": 0.95, "eps": 1e-4},
         ),
     ),
@@ -208,7 +200,7 @@ CASES = {
             ),
         },
     ),
-}
+}  # fmt: skip
 NAMES = list(CASES)
 DISTINCT = ["GradientDescent", "Momentum", "Nesterov", "SGD", "SGD, Nesterov", "RMSProp", "Adam", "AdamW"]
 FLAT = [name for name in DISTINCT if not CASES[name][0].decays_weights_alone]

@@ -18,22 +18,14 @@ CASES = {
     "full batch": {"optimizer": vp.Adam(0.01)},
     "mini-batches": {"optimizer": vp.Momentum(0.1, nesterov=True), "batch_size": 16, "sample_weight": W, "l2": 0.2},
     "everything": {
-        "optimizer": vp.AdamW(0.01, schedule=vp.Cosine(warmup=2)),
-        "batch_size": 20,
-        "dropout": (0.2, 0.0),
-        "batch_norm": (False, True),
-        "clip_norm": 0.3,
-        "l1": 0.1,
-        "sample_weight": W,
+        "optimizer": vp.AdamW(0.01, schedule=vp.Cosine(warmup=2)), "batch_size": 20, "dropout": (0.2, 0.0),
+        "batch_norm": (False, True), "clip_norm": 0.3, "l1": 0.1, "sample_weight": W,
     },
     "early stopping": {
-        "optimizer": vp.RMSProp(0.05),
-        "batch_size": 16,
-        "validation": (X_VALIDATION, Y_VALIDATION),
-        "patience": 2,
+        "optimizer": vp.RMSProp(0.05), "batch_size": 16, "validation": (X_VALIDATION, Y_VALIDATION), "patience": 2,
         "metric": "accuracy",
     },
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
