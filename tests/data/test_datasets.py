@@ -322,16 +322,13 @@ def test_standardize_returns_as_many_as_it_got():
     assert [len(datasets.standardize(*[data] * n)) for n in (1, 2, 3)] == [1, 2, 3]
 
 
-def test_standardize_refuses_what_does_not_fit():
-    data = datasets.moons(m=10)
-    with pytest.raises(TypeError, match=r"others\[0\] must be a Dataset, got ndarray"):
-        datasets.standardize(data, data.X)
-    with pytest.raises(TypeError, match="train must be a Dataset, got ndarray"):
-        datasets.standardize(data.X)
-    with pytest.raises(ValueError, match="counted has 1 features and moons has 2"):
-        datasets.standardize(data, labelled((2, 2)))
-    with pytest.raises(ValueError, match="tiny has no examples"):
-        datasets.standardize(make(X=np.zeros((2, 0)), Y=np.zeros((1, 0))))
+test_standardize_refuses_what_does_not_fit = refusals(
+    datasets.standardize,
+    (datasets.moons(m=10), np.zeros((2, 4)), TypeError, r"others\[0\] must be a Dataset, got ndarray"),
+    (np.zeros((2, 4)), TypeError, "train must be a Dataset, got ndarray"),
+    (datasets.moons(m=10), labelled((2, 2)), "counted has 1 features and moons has 2"),
+    (make(X=np.zeros((2, 0)), Y=np.zeros((1, 0))), "tiny has no examples"),
+)
 
 
 # --- shipped with scikit-learn ------------------------------------------------------------------------------

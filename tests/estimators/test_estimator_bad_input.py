@@ -82,19 +82,20 @@ test_validation_sets = refusals(
 )
 
 
-def test_targets():
-    two_columns = np.stack([np.arange(30) % 3, np.arange(30) % 4], axis=1)
-    with pytest.raises(ValueError, match=r"multiclass-multioutput.*MultiOutputClassifier"):
-        MLPClassifier(max_iter=1).fit(X, two_columns)
-    with pytest.raises(ValueError, match="Unknown label type: continuous"):
-        MLPClassifier(max_iter=1).fit(X, TARGETS)
-    with pytest.raises(ValueError, match="could not convert string to float"):
-        MLPRegressor(max_iter=1).fit(X, LABELS)
-    with pytest.raises(ValueError, match="requires y to be passed"):
-        MLPRegressor(max_iter=1).fit(X, None)
+TWO_COLUMNS = np.stack([np.arange(30) % 3, np.arange(30) % 4], axis=1)
+test_targets = refusals(
+    lambda model, y: model.fit(X, y),
+    (MLPClassifier(max_iter=1), TWO_COLUMNS, r"multiclass-multioutput.*MultiOutputClassifier"),
+    (MLPClassifier(max_iter=1), TARGETS, "Unknown label type: continuous"),
+    (MLPRegressor(max_iter=1), LABELS, "could not convert string to float"),
+    (MLPRegressor(max_iter=1), None, "requires y to be passed"),
+)
+
+
+def test_as_many_targets_as_before():
     model = MLPRegressor(max_iter=1, warm_start=True).fit(X, TARGETS)
     with pytest.raises(ValueError, match="y must have 1 targets, as in the first call to fit, got 2"):
-        model.fit(X, two_columns)
+        model.fit(X, TWO_COLUMNS)
 
 
 def test_what_predict_takes():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import ELEMENTWISE, assert_close, assert_same, make_problem
+from helpers import ELEMENTWISE, assert_close, assert_same, make_problem, refusals
 from vecprop.export import pytorch
 from vecprop.export.pytorch import from_torch, to_torch
 from vecprop.nn.activations import ELU, LeakyReLU
@@ -302,18 +302,14 @@ def test_what_scikit_learn_cannot_be(options, words):
     assert str(error.value).startswith("estimator: ") and words in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("convert", "value", "words"),
-    [
-        (from_sklearn, LogisticRegression(), "model must be a fitted MLPClassifier or MLPRegressor of sklearn.neural_"),
-        (from_sklearn, MLPClassifier(), "got vecprop.estimators.classifier.MLPClassifier"),
-        (from_sklearn, None, "got builtins.NoneType"),
-        (to_sklearn, theirs.MLPRegressor(), "estimator must be a fitted MLPClassifier or MLPRegressor of vecprop.est"),
-    ],
+test_something_else = refusals(
+    lambda convert, value: convert(value),
+    (from_sklearn, LogisticRegression(), "model must be a fitted MLPClassifier or MLPRegressor of sklearn.neural_"),
+    (from_sklearn, MLPClassifier(), "got vecprop.estimators.classifier.MLPClassifier"),
+    (from_sklearn, None, "got builtins.NoneType"),
+    (to_sklearn, theirs.MLPRegressor(), "estimator must be a fitted MLPClassifier or MLPRegressor of vecprop.est"),
+    error=TypeError,
 )
-def test_something_else(convert, value, words):
-    with pytest.raises(TypeError, match=words):
-        convert(value)
 
 
 @pytest.mark.parametrize(("convert", "value"), [(from_sklearn, theirs.MLPClassifier()), (to_sklearn, MLPRegressor())])

@@ -426,16 +426,15 @@ SCALED = vp.Network((3, 4), output=Ordered(3), loss="squared_error")
 
 test_bad_arguments = refusals(
     lambda arguments: export_onnx(**{"model": (NET, PARAMS)} | arguments),
-    ({"model": (NET, PARAMS[:1])}, ValueError, "params must have one .* 2 layers"),
-    ({"model": (NET, [(W.T, b) for W, b in PARAMS])}, ValueError, "W1 must have shape .*transpose"),
-    ({"model": changed(np.nan)}, ValueError, "model must have parameters that are finite in float32, and W1 has"),
-    ({"model": changed(1e300, 1)}, ValueError, "W2 has NaN, infinite or too large values"),
+    ({"model": (NET, PARAMS[:1])}, "params must have one .* 2 layers"),
+    ({"model": (NET, [(W.T, b) for W, b in PARAMS])}, "W1 must have shape .*transpose"),
+    ({"model": changed(np.nan)}, "model must have parameters that are finite in float32, and W1 has"),
+    ({"model": changed(1e300, 1)}, "W2 has NaN, infinite or too large values"),
     (
         {"model": (SCALED, SCALED.init())},
-        ValueError,
         "ordered in 3 groups needs a multiple of as many units, got 4",
     ),
-    ({"name": ""}, ValueError, "name must not be empty"),
+    ({"name": ""}, "name must not be empty"),
     ({"path": os.curdir}, IsADirectoryError, r"'\.'.* is a directory"),
     ({"path": "no such place/model.onnx"}, FileNotFoundError, "'no such place/model.onnx'.* no directory"),
 )

@@ -84,7 +84,7 @@ def test_a_run_that_goes_on_is_added_and_a_new_one_begins_anew():
 test_wrong_epochs = refusals(
     lambda given: plots.Snapshots(**given),
     ({"at": 3}, TypeError, "at must be a sequence of epochs, got 3"),
-    ({"at": [1, -1]}, ValueError, "at must be epochs, integers of at least 0, got -1"),
+    ({"at": [1, -1]}, "at must be epochs, integers of at least 0, got -1"),
     ({"at": "12"}, TypeError, "at must be a sequence of epochs"),
 )
 

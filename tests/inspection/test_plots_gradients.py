@@ -134,8 +134,7 @@ test_what_is_no_report = refusals(
     ([{"m": 1}], TypeError, "report: row 0 must be a Row of vecprop.inspection.benchmark, got dict"),
     (
         [],
-        ValueError,
         "nothing to plot for dtype='float32', .*: measure float32 gradients on the rungs",
     ),
-    (ROWS[:1], ValueError, "nothing to plot"),
+    (ROWS[:1], "nothing to plot"),
 )
