@@ -210,29 +210,45 @@ def test_what_cannot_be_saved(path, model, params, message):
     assert not list(path.parent.iterdir())
 
 
-def test_an_error_leaves_the_old_file(path, saved, monkeypatch):
-    def fails(*_, **__):
-        raise OSError(28, "No space left on device")
+@pytest.fixture(params=[vp.save, vp.export_onnx])
+def write(request):
+    """Write the network of a seed by each of the functions that write a model."""
+    if request.param is vp.save:
+        return lambda path, seed: vp.save(path, NET, NET.init(seed=seed))
+    pytest.importorskip("onnx")
+    return lambda path, seed: vp.export_onnx((NET, NET.init(seed=seed)), path)
 
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), PermissionError(13, "Permission denied"), KeyboardInterrupt()], ids=repr
+)
+def test_an_error_leaves_the_old_file(path, write, error, monkeypatch):
+    def fails(*_, **__):
+        raise error
+
+    write(path, 1)
+    before = path.read_bytes()
     for name in ("fsync", "replace", "open"):
         with monkeypatch.context() as patch:
             patch.setattr(atomic.os, name, fails)
-            with pytest.raises(OSError, match="No space left"):
-                vp.save(path, NET, NET.init(seed=2))
-        assert path.read_bytes() == saved
+            with pytest.raises(type(error), match=getattr(error, "strerror", None)):
+                write(path, 2)
+        assert path.read_bytes() == before
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_mode_and_link_are_kept(path, saved, tmp_path):
+def test_mode_and_link_are_kept(path, write, tmp_path):
+    path.write_bytes(b"old")
     path.chmod(0o640)
     link = tmp_path / "link"
     link.symlink_to(path)
-    vp.save(link, NET, NET.init(seed=2))
+    write(link, 2)
     assert link.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert path.read_bytes() != saved
+    assert path.read_bytes() != b"old"
     new = tmp_path / "new"
-    vp.save(new, NET, NET.init(seed=2))
+    write(new, 2)
+    assert new.read_bytes() == path.read_bytes()
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(new.stat().st_mode) == 0o666 & ~mask

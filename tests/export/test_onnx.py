@@ -341,37 +341,6 @@ def test_writes_what_it_returns(tmp_path, model, data):
     assert sorted(os.listdir(tmp_path)) == ["model.onnx", "text.onnx"]
 
 
-def test_replaces_a_file_and_keeps_its_permissions_and_links(tmp_path, model, data):
-    path, link = tmp_path / "model.onnx", tmp_path / "link.onnx"
-    path.write_bytes(b"old")
-    path.chmod(0o640)
-    link.symlink_to(path)
-    export_onnx(model, link)
-    assert path.read_bytes() == data and link.is_symlink()
-    assert path.stat().st_mode & 0o777 == 0o640
-
-
-def test_others_may_read_a_new_file_as_any_other(tmp_path, model):
-    export_onnx(model, tmp_path / "model.onnx")
-    (tmp_path / "plain").touch()
-    assert (tmp_path / "model.onnx").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
-@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), KeyboardInterrupt()], ids=repr)
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, model, step, error):
-    def fail(*_):
-        raise error
-
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"old")
-    with monkeypatch.context() as broken:
-        broken.setattr(os, step, fail)
-        with pytest.raises(type(error)):
-            export_onnx(model, path)
-    assert os.listdir(tmp_path) == ["model.onnx"] and path.read_bytes() == b"old"
-
-
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_cannot_be_written(tmp_path, model):
     tmp_path.chmod(0o500)
