@@ -123,7 +123,7 @@ def test_parquet_and_npy_are_the_same_table(tmp_path):
     ("content", "name", "message"),
     [
         ("", "d.csv", "is empty; wanted is a table"),
-        ("\n\n", "d.csv", "is empty; wanted is a table"),
+        ("\n  \n\n", "d.csv", "is empty; wanted is a table"),
         ("a,b\n", "d.csv", r"has only a header \(a, b\) and no examples"),
         ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
         ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
