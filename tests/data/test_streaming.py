@@ -680,24 +680,18 @@ def test_a_table_that_stays_in_its_file(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_command_trains_on_a_table_in_its_file(tmp_path, monkeypatch):
     pytest.importorskip("typer")
-    from typer.testing import CliRunner
-
-    from vecprop.cli.app import app
+    from helpers.commands import vecprop
 
     monkeypatch.setattr(streamed, "SMALL", 0)
     monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)
     town_table().write_parquet(tmp_path / "t.parquet")
     town_table().write_csv(tmp_path / "t.csv")
-    words = [
-        "train", str(tmp_path / "t.parquet"), "-t", "price", "--stream", "--epochs", "5", "-o", str(tmp_path / "m"),
-    ]  # fmt: skip
-    result = CliRunner().invoke(app, [*words, "--missing", "Kiel"], prog_name="vecprop")
-    assert result.exit_code == 0, result.output
-    assert "600 rows, 4 columns" in result.output and "2 categories" in result.output
+    words = ("-t", "price", "--stream", "--epochs", 5, "-o", tmp_path / "m")
+    said = "".join(vecprop("train", tmp_path / "t.parquet", *words, "--missing", "Kiel"))
+    assert "600 rows, 4 columns" in said and "2 categories" in said
     assert (tmp_path / "m" / "model.safetensors").exists()
-    result = CliRunner().invoke(app, ["train", str(tmp_path / "t.csv"), "-t", "price", "--stream"], prog_name="vecprop")
-    assert result.exit_code == 2
-    assert "is no Parquet file" in result.output and "sink_parquet" in result.output
+    _, err = vecprop("train", tmp_path / "t.csv", "-t", "price", "--stream", code=2)
+    assert "is no Parquet file" in err and "sink_parquet" in err
 
 
 def test_wrong_tables_in_files(tmp_path):
