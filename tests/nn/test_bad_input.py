@@ -129,22 +129,15 @@ def test_what_is_advised_where_a_shape_is_wrong_works(net, name, given):
     assert vp.fit(net, **data, epochs=1).history["cost"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "kind", "message"),
-    [
-        ({"init": "hee"}, ValueError, "init: unknown initializer 'hee': did you mean 'he'"),
-        ({"backend": "jaxx"}, ValueError, "unknown backend 'jaxx': did you mean 'jax'"),
-        ({"X": [[1.0, 2.0], [3.0]]}, ValueError, "X must be an array"),
-        ({"X": [["a", "b"]]}, TypeError, "X must be real numbers"),
-        ({"params": [(W1, b1)]}, ValueError, "params must have one"),
-        ({"params": NET.init(seed=[1, 2], dtype="float64"), "seed": [1, 2, 3]}, ValueError, "seed: 3, params: 2"),
-    ],
+test_arguments_of_fit = refusals(
+    lambda arguments: vp.fit(NET, **({"X": X, "Y": Y, "epochs": 1} | arguments)),
+    ({"init": "hee"}, "init: unknown initializer 'hee': did you mean 'he'"),
+    ({"backend": "jaxx"}, "unknown backend 'jaxx': did you mean 'jax'"),
+    ({"X": [[1.0, 2.0], [3.0]]}, "X must be an array"),
+    ({"X": [["a", "b"]]}, TypeError, "X must be real numbers"),
+    ({"params": [(W1, b1)]}, "params must have one"),
+    ({"params": NET.init(seed=[1, 2], dtype="float64"), "seed": [1, 2, 3]}, "seed: 3, params: 2"),
 )
-def test_arguments_of_fit(arguments, kind, message):
-    with pytest.raises(kind, match=message):
-        vp.fit(NET, **({"X": X, "Y": Y, "epochs": 1} | arguments))
-    with pytest.raises(TypeError, match="net must be a Network"):
-        vp.fit((3, 4, 2), X, Y)
 
 
 test_network = refusals(
