@@ -20,16 +20,13 @@ _NEEDS = {
     "cosmic_ray": ["project/mutants.py"],
     "hypothesis": ["project/test_bad_arguments.py"],
     "matplotlib": [
-        "cli/test_cli.py",
-        "inspection/test_explain.py",
-        "inspection/test_plots*.py",
-        "utils/test_file_faults.py",
+        "cli/test_cli.py", "inspection/test_explain.py", "inspection/test_plots*.py", "utils/test_file_faults.py",
     ],
     "mpmath": ["nn/test_extreme_numbers.py"],
     "PIL": ["inspection/test_plots_animation.py", "project/test_pictures.py"],
     "polars": ["helpers/public_calls.py", "cli/test_cli_models.py"],
     "typer": ["cli/*", "helpers/commands.py", "inspection/test_explain.py"],
-}
+}  # fmt: skip
 collect_ignore_glob = [path for library, paths in _NEEDS.items() for path in paths if find_spec(library) is None]
 
 
@@ -92,12 +89,8 @@ def figure(request):
         if path is not None:
             seconds = round(time.perf_counter() - begin, 1)
             row = {
-                "what": what,
-                "measured": measured,
-                "wanted": wanted,
-                "test": request.node.nodeid,
-                "seconds": seconds,
-            }
+                "what": what, "measured": measured, "wanted": wanted, "test": request.node.nodeid, "seconds": seconds,
+            }  # fmt: skip
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

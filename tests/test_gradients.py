@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, host, make_problem, on, round_to
+from helpers import (
+    ELEMENTWISE,
+    PAIRINGS,
+    assert_close,
+    assert_grads_close,
+    assert_same,
+    host,
+    make_problem,
+    on,
+    round_to,
+)
 from vecprop.nn.activations import LeakyReLU
 
 DEPTHS = [(3, 2), (3, 4, 2), (3, 4, 5, 2), (2, 3, 4, 3, 2)]
@@ -282,8 +292,7 @@ def test_inputs_are_not_modified(backend, dtype):
     net.gradients(moved[0], moved[1], moved[2], sample_weight=moved[3], l2=0.1)
     net.forward(*moved[:2])
     after = [host(a) for a in (*itertools.chain(*moved[0]), *moved[1:])]
-    for a, b in zip(before, after, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(before, after)
 
 
 def test_memory_of_a_gradient_does_not_grow_with_the_examples():

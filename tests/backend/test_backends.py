@@ -48,8 +48,6 @@ def test_unknown_backend(name, monkeypatch):
     monkeypatch.setenv("VECPROP_BACKEND", name or "x")
     with pytest.raises(vp.UnknownBackendError, match="VECPROP_BACKEND"):
         vp.get_backend()
-    with pytest.raises(TypeError, match="backend must be a name"):
-        vp.get_backend(3)
 
 
 @pytest.mark.parametrize("name", ["jax", "cupy"])
@@ -224,11 +222,6 @@ def test_precision_switch(monkeypatch):
     monkeypatch.setenv("VECPROP_PRECISION", "fastt")
     with pytest.raises(ValueError, match=r"VECPROP_PRECISION: unknown precision 'fastt': did you mean 'fast'\?"):
         vp.get_precision()
-    with pytest.raises(ValueError, match="precision"):
-        vp.use_precision("low")
-    X, Y = vp.datasets.xor(m=8)
-    with pytest.raises(ValueError, match="precision"):
-        vp.fit(vp.Network((2, 1)), X, Y, epochs=1, precision="low")
 
 
 def test_precision_reaches_jax(jax_backend):

@@ -104,14 +104,11 @@ def test_a_loss_is_one_kernel_each_way(loss, output, dtype):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        optimizers.GradientDescent(),
-        optimizers.Momentum(nesterov=True),
-        optimizers.SGD(),
-        optimizers.RMSProp(),
+        optimizers.GradientDescent(), optimizers.Momentum(nesterov=True), optimizers.SGD(), optimizers.RMSProp(),
         optimizers.Adam(),
     ],
     ids=lambda o: type(o).__name__,
-)
+)  # fmt: skip
 def test_an_update_is_one_kernel(optimizer, dtype):
     """Of one buffer for all parameters; the rates are 0-d arrays."""
     P, rate = array((10, 1), dtype), array((), dtype)

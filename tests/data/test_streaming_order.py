@@ -13,12 +13,9 @@ st = hypothesis.strategies
 
 @hypothesis.settings(max_examples=200, deadline=None)
 @hypothesis.given(
-    blocks=st.lists(st.integers(1, 30), min_size=1, max_size=20),
-    batch=st.integers(1, 12),
-    batches=st.integers(1, 6),
-    seed=st.integers(0, 2**64 - 1),
-    shuffled=st.booleans(),
-)
+    blocks=st.lists(st.integers(1, 30), min_size=1, max_size=20), batch=st.integers(1, 12), batches=st.integers(1, 6),
+    seed=st.integers(0, 2**64 - 1), shuffled=st.booleans(),
+)  # fmt: skip
 def test_every_example_once_in_every_epoch(blocks, batch, batches, seed, shuffled):
     boundaries = np.concatenate([[0], np.cumsum(blocks)])
     windows = Windows(boundaries, batch, batch * batches, shuffled)

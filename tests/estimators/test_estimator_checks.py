@@ -41,18 +41,14 @@ def test_scikit_learn_check(estimator, check, amount):
 # Tests of scikit-learn that ours do not pass, each with the reason. Nothing else may fail.
 PRIVATE = "it looks at private attributes"
 JUSTIFIED = {
-    "test_fit": PRIVATE,
-    "test_gradient": PRIVATE,
-    "test_learning_rate_warmstart": PRIVATE,
-    "test_adaptive_learning_rate": PRIVATE,
-    "test_n_iter_no_change": PRIVATE,
-    "test_n_iter_no_change_inf": PRIVATE,
+    "test_fit": PRIVATE, "test_gradient": PRIVATE, "test_learning_rate_warmstart": PRIVATE,
+    "test_adaptive_learning_rate": PRIVATE, "test_n_iter_no_change": PRIVATE, "test_n_iter_no_change_inf": PRIVATE,
     "test_partial_fit_regression": "R² > 0.65 holds for scikit-learn's random numbers; ours reach 0.64",
     "test_lbfgs_regression_maxfun": "with ours the linear network converges in 9 evaluations of 10 allowed",
     "test_predict_proba_multilabel": "it expects ties of probabilities rounded to 1, which ours tell apart by logits",
     "test_early_stopping_stratified": "a class with one example stays with the training examples, which is no error",
     "test_mlp_diverging_loss": "the run ends where it diverges, with the best network, not with a score of NaN",
-}
+}  # fmt: skip
 
 
 @pytest.mark.reliability

@@ -17,7 +17,7 @@ from sklearn.metrics import d2_pinball_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
 import vecprop as vp
-from helpers import host
+from helpers import assert_same, host
 from vecprop import estimators
 from vecprop.estimators import MLPClassifier, MLPRegressor
 
@@ -592,8 +592,7 @@ def test_warm_start_goes_on_bit_for_bit(solver, backend):
     parts = MLPClassifier(max_iter=5, warm_start=True, **arguments)
     parts.fit(X, NAMES)
     parts.fit(X, NAMES)
-    for a, b in zip(parts.coefs_, whole.coefs_, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(parts.coefs_, whole.coefs_)
     assert parts.loss_curve_ == whole.loss_curve_
     assert (parts.n_iter_, whole.n_iter_, parts.t_) == (5, 10, whole.t_)
 
@@ -604,8 +603,7 @@ def test_partial_fit_is_fit_epoch_by_epoch(backend):
     parts = MLPRegressor(**arguments)
     for _ in range(4):
         parts.partial_fit(X, TARGETS)
-    for a, b in zip(parts.coefs_, whole.coefs_, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(parts.coefs_, whole.coefs_)
     assert (parts.n_iter_, parts.t_, len(parts.loss_curve_)) == (1, whole.t_, 4)
 
 

@@ -82,16 +82,13 @@ def assert_same(loaded, model):
             np.testing.assert_equal(found, value if not isinstance(value, np.ndarray) else value.tolist(), err_msg=name)
 
 
-@pytest.mark.parametrize("case", CLASSIFIERS)
-def test_classifiers(case, tmp_path):
-    model = fitted(MLPClassifier, *CLASSIFIERS[case])
-    vp.save(tmp_path / "model", model)
-    assert_same(vp.load(tmp_path / "model"), model)
-
-
-@pytest.mark.parametrize("case", REGRESSORS)
-def test_regressors(case, tmp_path):
-    model = fitted(MLPRegressor, *REGRESSORS[case])
+@pytest.mark.parametrize(
+    ("kind", "options", "y"),
+    [(MLPClassifier, *case) for case in CLASSIFIERS.values()] + [(MLPRegressor, *case) for case in REGRESSORS.values()],
+    ids=[*(f"classifier, {case}" for case in CLASSIFIERS), *(f"regressor, {case}" for case in REGRESSORS)],
+)
+def test_what_is_saved_comes_back(kind, options, y, tmp_path):
+    model = fitted(kind, options, y)
     vp.save(tmp_path / "model", model)
     assert_same(vp.load(tmp_path / "model"), model)
 

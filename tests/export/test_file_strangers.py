@@ -225,6 +225,7 @@ def hostile():
         "no JSON": raw("{", zeros),
         "a list": raw("[]", zeros),
         "a number": raw("1", zeros),
+        "a text in quotes": raw('"text"'),
         "no entry": raw("{}", zeros),
         "metadata of another type": raw('{"__metadata__": 7}'),
         "an entry of another type": raw('{"__metadata__": {"vecprop": 7}}'),

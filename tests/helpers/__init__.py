@@ -1,6 +1,7 @@
 """What the tests share: the one comparison, random problems, and the list of pairings."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -66,6 +67,19 @@ def assert_close(actual, desired, bound=None, xp=None):
     error = float(np.linalg.norm(value - desired))
     scale = float(np.linalg.norm(desired))
     assert error <= bound * max(scale, 1e-300), f"norm-wise error {error / max(scale, 1e-300):.3g}, bound {bound:g}"
+
+
+def flattened(tree):
+    """The arrays of nested tuples and lists, such as parameters and slots, as NumPy."""
+    if tree is None or isinstance(tree, tuple | list):
+        return [leaf for part in tree or () for leaf in flattened(part)]
+    return [host(tree) if hasattr(tree, "dtype") else np.asarray(tree)]
+
+
+def assert_same(actual, desired):
+    """Every array the same, bit for bit."""
+    for a, d in zip(flattened(actual), flattened(desired), strict=True):
+        np.testing.assert_array_equal(a, d)
 
 
 def assert_grads_close(actual, desired, bound=None, xp=None):
@@ -138,6 +152,22 @@ def round_to(dtype, *values):
         return np.asarray(value, dtype=dtype).astype(np.float64)
 
     return tuple(rounded(v) for v in values)
+
+
+def refusals(call, *rows, error=ValueError, literal=None):
+    """A test of what a call refuses, from rows: arguments, error if it is another, pattern of its message.
+
+    Where messages are `literal` they are no patterns: "" is in front of what is looked for, or "^" for the beginning.
+    """
+
+    @pytest.mark.parametrize("row", rows, ids=[row[-1][:60] for row in rows])
+    def test(row):
+        *given, message = row
+        expected = given.pop() if isinstance(given[-1], type) and issubclass(given[-1], Exception) else error
+        with pytest.raises(expected, match=message if literal is None else literal + re.escape(message)):
+            call(*given)
+
+    return test
 
 
 def epoch_order(windows, seed, epoch):

@@ -4,9 +4,12 @@
 bad values, and checks that nothing public is missing here.
 """
 
+import functools
 import importlib.util
+import inspect
 import math
 import pathlib
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +21,9 @@ import sklearn.neural_network
 
 import vecprop as vp
 from vecprop import activations, losses, plots, rungs, tabular
-from vecprop.estimators import MLPClassifier, MLPRegressor, from_sklearn, to_sklearn
+from vecprop.estimators import MLPClassifier, MLPRegressor, from_sklearn, parameters, to_sklearn
 from vecprop.inspection.benchmark_report import Row, with_speedups
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
 
 NAN, INF, HUGE = math.nan, math.inf, 10**18
 
@@ -35,25 +39,70 @@ THING = Thing()
 
 # --- values that are refused, by the kind of the argument ------------------------------------------------------
 
+
+class Wrong(list):
+    """Wrong values of an argument, and how each of them is answered: `says`, with the argument's name and the value in it.
+
+    A number of one of the `types`, which is out of bounds, is a ValueError, all else a TypeError. Where `several` are
+    taken, the last of a list is the wrong one.
+    """
+
+    def __init__(self, values, says, types=(), several=False):
+        super().__init__(values)
+        self.says, self.types, self.several = says, types, several
+
+    def answer(self, name, value):
+        """The type of the error, and a pattern of its message."""
+        if self.several and isinstance(value, list | tuple):
+            if not value:
+                return ValueError, f"^{name} must (hold at least one|have one) "
+            name, value = rf"{name}\[{len(value) - 1}\]", value[-1]
+        out_of_bounds = isinstance(value, self.types) and (self.types is object or not isinstance(value, bool))
+        return ValueError if out_of_bounds else TypeError, self.says.format(name, re.escape(repr(value)))
+
+
+def reals(bounds, *values, several=False):
+    """What is refused where a finite number within bounds is wanted."""
+    others = ["3", None, 1j, THING, True] if several else NOT_NUMBERS
+    says = f"^{{}} must be a finite number {bounds}.*, got {{}}$"
+    return Wrong([*values, NAN, INF, 10**400, *others], says, (int, float), several)
+
+
+def integers(wanted, *values):
+    """What is refused where an integer is wanted."""
+    return Wrong([*values, 2.5, 1e18, NAN, INF, *NOT_NUMBERS], f"^{{}} must be {wanted}.*, got {{}}$", int)
+
+
 NOT_NUMBERS = ["3", None, 1j, [2], THING, True, np.array([1.0, 2.0])]
-NUMBER = [NAN, INF, 10**400, *NOT_NUMBERS]
-POSITIVE = [0, -1, *NUMBER]
-NOT_NEGATIVE = [-1, -1e-9, *NUMBER]
-SHARE = [-0.1, 1.0, 2, *NUMBER]  # of [0, 1)
-OPEN_SHARE = [0, *SHARE]
-COUNT = [0, -1, 2.5, 1e18, *NUMBER[:2], *NOT_NUMBERS]
-INDEX = [-1, *COUNT[2:]]
-SEED = [-1, 2**64, 0.5, *COUNT[3:]]
-FLAG = [1, 0, "yes", None, 2.0, [True], THING, NAN, np.array([True, False])]
-NAME = ["no such name", "", 3, 1.5, True, b"name", ["x"], {}, THING, np.array(["a", "b"])]
-TEXT = [3, None, b"text", ["x"], THING, NAN]
-PATH = [3, None, 1.5, ["x"], THING, 1j]
-NETWORK = [None, "net", 3, (2, 3, 1), {}, THING]
+NUMBER = reals("")
+POSITIVE = reals("(> 0|above 0)", 0, 0.0, -1, -1e-9)
+NOT_NEGATIVE = reals("(>= 0|of at least 0)", -1, -1e-9)
+SHARE = reals(r"in \[0, 1\)", -0.1, 1, 1.0, 1.5, 2)
+OPEN_SHARE = reals(r"(in \(0, 1\)|above 0 and below 1)", 0, 1, -0.1, 0.0, 1.0, 1.5, 2)
+CLOSED_SHARE = reals(r"in \[0, 1\]", -0.1, 1.1, 1.5)
+FACTOR = reals(r"in \(0, 1\]", 0, 0.0, -1, -0.5, 1.1, 1.5, 2)
+COUNT = integers("a positive integer", 0, -1, -3)
+INDEX = integers("an integer (of at least 0|from 0 on)", -1)
+SEED = integers(r"an integer from 0 to 2\*\*64 - 1", -1, 2**64)
+FLAG = Wrong(
+    [1, 0, "yes", None, 2.0, [True], THING, NAN, np.array([True, False])],
+    "^{} must be True(, False)? or (False|None).*, got {}$",
+)
+NAME = Wrong(["no such name", "", 3, 1.5, True, b"name", ["x"], {}, THING, np.array(["a", "b"]), None],
+             "^{}(: unknown .*| must be 'rows' or 'columns', got) {}", object)  # fmt: skip
+TEXT = Wrong([3, None, b"text", ["x"], THING, NAN], "^{} must be text, got {}$")
+PATH = Wrong([3, None, 1.5, ["x"], THING, 1j], "^{} must be text or a pathlib.Path.*, got {}$")
+NETWORK = Wrong([None, "net", 3, (2, 3, 1), {}, THING], "^{} must be a Network")
 DEVICES = [np.array([]), 0, -1, 2.5, "some", ["cpu"], THING, True, NAN, {}]
-BACKEND = ["nunpy", 3, 1.5, ["numpy"], THING, np]
-DTYPE = [b"a", "float16", "int64", "text", 3, 1.5, int, complex, object, ["float32"], THING]
-FUNCTION = [None, 3, "function", [1], THING]
-STRINGS = ["abc", 3, THING, [1, 2], [None]]
+BACKEND = Wrong(
+    ["nunpy", 3, 1.5, ["numpy"], THING, np], "(unknown backend|backend must be a name or a Backend, got) {1}", str
+)
+DTYPE = Wrong(
+    [b"a", "float16", "f2", "int64", "text", 3, 1.5, int, complex, object, ["float32"], THING],
+    "^{} must be float32 or float64, got {}$", object,
+)  # fmt: skip
+FUNCTION = Wrong([None, 3, "function", [1], THING], "^{} must be a function.*, got {}$")
+STRINGS = Wrong(["abc", 3, THING, [1, 2], [3], [None]], "^{} must be a sequence of .*, got {}$")
 
 
 def without(values, *kept):
@@ -62,10 +111,17 @@ def without(values, *kept):
     def same(a, b):
         return a is b or (type(a) is type(b) and type(a) in (int, float, str, list) and a == b)
 
-    return [v for v in values if not any(same(v, k) for k in kept)]
+    left = [v for v in values if not any(same(v, k) for k in kept)]
+    return Wrong(left, values.says, values.types, values.several) if isinstance(values, Wrong) else left
 
 
 optional = lambda values: without(values, None)
+
+
+def at_most(values):
+    """These values, and one that is too large."""
+    says = values.says.replace("must be ", r"must be (at most \d+|from 0.01 to 1000|").replace(", got", "), got")
+    return Wrong([*values, HUGE], says, values.types)
 
 
 # --- what the valid calls are made of --------------------------------------------------------------------------
@@ -126,6 +182,16 @@ NOT_FINITE = [((spoiled(W1, NAN), B1), LAST), ((W1, spoiled(B1, INF)), LAST)]
 FINITE = [*PARAMETERS, *NOT_FINITE]
 LABEL_LISTS = [None, 3, THING, {}, [], [[1, 2]] * 12, LABELS[:-1], LABELS[:0], [[1], [1, 2]]]
 REAL_LISTS = [*LABEL_LISTS, "text", ["a"] * 12, spoiled(VALUES, NAN), spoiled(VALUES, INF), VALUES + 1j, [None] * 12]
+SCHEDULE = Wrong(
+    [3, 0.1, "cosine", vp.Cosine, THING, [], {}, lambda t: 0.1], "^{} must be a schedule such as Cosine.*, got {}$"
+)
+RATE = reals("> 0", 0, 0.0, -0.1, -1.0, [], [0.1, -1.0], [0.1, 0.0], [[0.1]], ["a"], np.ones((2, 2)), several=True)
+LEVELS = [0, 1, 1.5, -0.1, "half", None, [0.9, 0.1], [0.5, 0.5], [], NAN, {}, THING, [None], True, 1j]
+# More than fit into any memory is a message of its own.
+M = Wrong([1, 0, -5, *COUNT, HUGE],
+          "^{} (must be (an integer of at least|a positive integer)|is too large: 1e.18 numbers do not fit).*, got {}$", int)  # fmt: skip
+DELIMITER = Wrong(["", "ab", ", ", 3, True, THING, ["x"], "\n", "\r", '"'], "^{} must be one character", object)
+LIMITS = [None, 3, "ab", (1,), (1, 1), (2, 1), (NAN, 1), (0, INF), ("a", "b"), (0, 1, 2), THING, (1j, 2), (None, 1)]
 AXES = [3, "ax", [], THING, 1.5]
 NAMES = ["ab", 3, [1, 2], THING, [None, None], ["one"]]
 
@@ -144,216 +210,146 @@ class Call:
 CALLS: dict[str, Call] = {}
 
 
+# What parameters of these names refuse wherever nothing else is said.
+NAMED = {
+    "learning_rate": RATE, "schedule": SCHEDULE, "beta": SHARE, "beta1": SHARE, "beta2": SHARE, "rho": SHARE,
+    "momentum": CLOSED_SHARE, "nesterov": FLAG, "epsilon": POSITIVE, "weight_decay": NOT_NEGATIVE, "memory": COUNT,
+    "tolerance": NOT_NEGATIVE, "relative_tolerance": NOT_NEGATIVE, "max_evaluations": optional(COUNT), "every": COUNT,
+    "factor": FACTOR, "power": POSITIVE, "warmup": INDEX, "final": CLOSED_SHARE, "min_delta": NOT_NEGATIVE,
+    "least": NOT_NEGATIVE, "monitor": NAME, "cumulative": FLAG, "stop_at": NOT_NEGATIVE, "smoothing": SHARE, "delta": POSITIVE,
+    "levels": LEVELS, "slope": SHARE, "alpha": POSITIVE, "groups": COUNT, "g": FUNCTION, "g_prime": FUNCTION, "m": M,
+    "seed": SEED, "noise": NOT_NEGATIVE, "margin": POSITIVE, "turns": POSITIVE, "net": NETWORK, "method": NAME, "l2": NOT_NEGATIVE,
+    "path": PATH, "task": optional(NAME), "delimiter": DELIMITER, "header": optional(FLAG), "backend": BACKEND, "ax": AXES,
+    "limits": LIMITS, "names": NAMES, "log": FLAG, "return_std": FLAG,
+}  # fmt: skip
+
+
 def call(target, function, valid, /, variadic="", **refused):
     """Register a call; `valid` is a dict, or a function of a folder that makes one."""
     make = valid if callable(valid) else lambda folder: dict(valid)
+    parameters = inspect.signature(functools.reduce(getattr, target.split("."), vp)).parameters
+    refused = {name: NAMED[name] for name in parameters if name in NAMED} | refused
     CALLS[target] = Call(function, make, refused, target, variadic)
 
 
 # --- networks and training ---------------------------------------------------------------------------------------
 
 HIDDEN = [
-    "relo",
-    3,
-    None,
-    ["relu", "relu"],
-    [3],
-    [None],
-    {},
-    THING,
-    (np.sin,),
-    [["relu"]],
-    np.tanh,
-    [],
-    np.array([1.0]),
-]
-call(
-    "Network", vp.Network, {"sizes": (2, 3, 1)},
-    sizes=[(), (3,), (3, 0, 1), (3, -1, 1), (2, 2.5, 1), (True, 1), 3, "3-4-1", None, {}, THING, (2, "a", 1), (2, None, 1),
-           ((2, 3), 1), (2, NAN, 1), np.ones((2, 2)), [2, 1j, 1]],
-    hidden=HIDDEN, output=["relo", 3, None, [], {}, THING, (np.sin,), "softmax", True],
-    loss=["squared", 3, [], {}, THING, True, "cross_entropy", losses.SquaredError, np.array([1])],
+    "relo", 3, None, ["relu", "relu"], [3], [None], {}, THING, (np.sin,), [["relu"]], np.tanh, [], np.array([1.0]),
+]  # fmt: skip
+call("Network", vp.Network, {"sizes": (2, 3, 1)},
+     sizes=[(), (3,), (3, 0, 1), (3, -1, 1), (2, 2.5, 1), (True, 1), 3, "3-4-1", None, {}, THING, (2, "a", 1), (2, None,
+        1), ((2, 3), 1), (2, NAN, 1), np.ones((2, 2)), [2, 1j, 1]], hidden=HIDDEN,
+     output=["relo", 3, None, [], {}, THING, (np.sin,), "softmax", True],
+     loss=["squared", 3, [], {}, THING, True, "cross_entropy", losses.SquaredError, np.array([1])])  # fmt: skip
+SEEDS = Wrong(
+    [-1, 2**64, 0.5, "1", None, 1j, THING, [], [1, 2.5], [-1], ["a"], [None], NAN, True, [[1, 2]], range(HUGE), {}],
+    r"^{} must (be an integer from 0 to 2\*\*64 - 1|hold at most 16777216 seeds.*), got {}$", (int, range), several=True,
 )  # fmt: skip
-SEEDS = [-1, 2**64, 0.5, "1", None, 1j, THING, [], [1, 2.5], [-1], ["a"], [None], NAN, True, [[1, 2]], range(HUGE), {}]
-INIT = ["hee", "", 3, None, ["he"], {}, THING, 1.5, True]
-call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE), backend=BACKEND)
+INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown initializer {}.*Known: auto, ", object)
+call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE))
 DATA = {"params": PARAMETERS, "X": data(X)}
 call("Network.forward", NET.forward, {"params": PARAMS, "X": X}, **DATA)
 L2 = NOT_NEGATIVE
 GRADIENTS = {**DATA, "Y": [*data(Y), Y + 0.5, 2 * Y - 1], "sample_weight": [*WEIGHTS, [1.0] * 12], "l2": L2}
 FULL = {"params": PARAMS, "X": X, "Y": Y, "sample_weight": WEIGHT, "l2": 0.1}
-BLOCK = [0, -5, "big", 2.5, NAN, INF, 1j, [2], THING, True, ""]
+BLOCK = Wrong([0, -1, -5, "big", "all", "", 2.5, NAN, INF, 1j, [2], THING, True],
+              "^{} must be a positive integer.*, got {}$", (int, str))  # fmt: skip
 call("Network.cost", NET.cost, FULL, **GRADIENTS)
 call("Network.gradients", NET.gradients, FULL, **GRADIENTS, block_size=BLOCK)
 call("Network.shapes", NET.shapes, {"m": 4}, m=COUNT)
 LINEAR = vp.Network((2, 3, 1), hidden="identity", output="identity")
 call("Network.collapse", LINEAR.collapse, {"params": PARAMS}, params=PARAMETERS)
 
-OPTIMIZER = ["adam", 3, vp.Adam, THING, [], {}, True, [vp.Adam()]]
-RATE = [0.0, -1.0, *NUMBER[:3], "3", None, 1j, THING, True, [], [0.1, -1], [[0.1]], ["a"]]
-PENALTY = [-1, -1e-9, NAN, INF, 10**400, "3", None, 1j, THING, True, [], [-0.1], ["a"], [None], [NAN]]
+OPTIMIZER = Wrong(["adam", 3, vp.Adam, vp.GradientDescent, THING, [], {}, True, [vp.Adam()]],
+                  "^{} must be an optimizer such as GradientDescent.*, got {}$")  # fmt: skip
+PENALTY = reals(">= 0", -1, -1e-9, [], [-0.1], ["a"], [None], [NAN], several=True)
 VALIDATION = [0.0, 1.0, -0.5, 2, NAN, INF, "half", True, 1j, THING, [], (X,), (X, Y, WEIGHT, WEIGHT), {}, X, (X[:1], Y),
               (X, Y[:, :-1]), (spoiled(X, NAN), Y), (X, None), (None, Y), (X, Y, np.ones(3)), ("a", "b")]  # fmt: skip
 BIG = vp.fit(NET, X, Y, epochs=2, seed=0)
 STATES = [3, "state", {}, (), THING, [], True, BIG, vp.fit(vp.Network((2, 2, 1)), X, Y, epochs=1).state]
+DROPOUT = reals(r"in \[0, 1\)", -0.1, 1, 1.0, 2, (), [], ["a"], [None], [1.0], several=True)
+EVERY = reals("of whole epochs", 0, -1, 1.5)
 FIT = {
-    "net": NETWORK,
-    "X": data(X, lists=True),
-    "Y": [*data(Y, lists=True), Y + 0.5],
-    "optimizer": OPTIMIZER,
-    "epochs": COUNT,
-    "batch_size": [0, -1, 2.5, NAN, INF, "all", 1j, [2], THING, True, ""],
-    "seed": SEEDS,
-    "params": optional(FINITE),
-    "init": INIT,
-    "sample_weight": WEIGHTS,
+    "net": NETWORK, "X": data(X, lists=True), "Y": [*data(Y, lists=True), Y + 0.5], "optimizer": OPTIMIZER, "epochs": COUNT,
+    "batch_size": BLOCK, "seed": SEEDS, "params": optional(FINITE), "init": INIT, "sample_weight": WEIGHTS,
     "class_weight": ["heavy", 3, [1, 2], np.ones(3), THING, {0: -1}, {0: "a"}, {0: NAN}, {7: 1.0}, {"a": 1.0}, {0: None}, True,
                      {0: INF}, {0: 10**400}, {1.5: 1.0}, {0: 0, 1: 0}],
-    "l1": PENALTY,
-    "l2": PENALTY,
-    "dropout": [-0.1, 1.0, 2, NAN, INF, "3", None, 1j, THING, True, (0.1, 0.1), (), ["a"], [None]],
-    "batch_norm": [1, 0, "yes", None, 2.0, THING, NAN, (True, True), (), [1], [None]],
-    "standardize": FLAG,
-    "clip_norm": optional(POSITIVE),
-    "validation": VALIDATION,
-    "metric": ["accuracyy", 3, ["accuracy"], {}, THING, True, 1.5],
-    "patience": [*optional(COUNT), "10", vp.EarlyStopping],
-    "min_delta": NOT_NEGATIVE,
-    "shuffle": FLAG,
-    "window": [0, -1, 2.5, NAN, INF, "all", None, 1j, [2], THING, True, ""],
-    "callbacks": [3, "print", [None], {}, [3], None, THING, 1.5],
+    "l1": PENALTY, "l2": PENALTY, "dropout": DROPOUT,
+    "batch_norm": Wrong([1, 0, "yes", None, 2.0, THING, NAN, (), [], [1], [None]], FLAG.says, several=True),
+    "standardize": FLAG, "clip_norm": optional(POSITIVE), "validation": VALIDATION,
+    "metric": Wrong(["accuracyy", 3, ["accuracy"], {}, THING, True, 1.5],
+                    "^{}(: unknown metric| must be a name or a function of .Y, A., got) {}", str),
+    "patience": optional(COUNT), "min_delta": NOT_NEGATIVE, "shuffle": FLAG,
+    "window": Wrong([*BLOCK, None], BLOCK.says, BLOCK.types),
+    "callbacks": Wrong([3, "print", [None], [print, None], {}, [3], None, THING, 1.5], "^{} must be functions .state, history., got "),
     "state": STATES,
-    "checkpoint": [3, True, 1.5, ["x"], b"x", THING],
-    "checkpoint_every": [0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING],
-    "resume": [3, 1.5, ["x"], b"x", THING, True],
-    "block_size": BLOCK,
-    "dtype": DTYPE,
-    "backend": BACKEND,
-    "devices": DEVICES,
-    "precision": without(NAME, None),
+    "checkpoint": Wrong([3, True, 1.5, ["x"], b"x", THING], "^{} must be a path, got {}$"),
+    "checkpoint_every": EVERY,
+    "resume": Wrong([3, 1.5, ["x"], b"x", THING], "^{} must be a path or True, got {}$"),
+    "block_size": BLOCK, "dtype": DTYPE, "backend": BACKEND, "devices": DEVICES, "precision": optional(NAME),
     "progress": optional(FLAG),
 }  # fmt: skip
-call(
-    "rows",
-    vp.rows,
-    {"source": ROWS},
-    source=[None, 3, THING, {}, b"bytes", [], [[1.0, 2.0]], 1.5, X[None], np.array(1.0), ROWS + 1j, ROWS.astype(str)],
-    columns=["a", [], ["a", "a"], 3, [1, 2], THING],
-)
+call("rows", vp.rows, {"source": ROWS},
+     source=[None, 3, THING, {}, b"bytes", [], [[1.0, 2.0]], 1.5, X[None], np.array(1.0), ROWS + 1j, ROWS.astype(str)],
+     columns=["a", [], ["a", "a"], 3, [1, 2], THING])  # fmt: skip
 call("fit", vp.fit, {"net": NET, "X": X, "Y": Y, "epochs": 1, "sample_weight": WEIGHT}, **FIT)
 call("FitResult.forward", BIG.forward, {"X": X}, X=data(X, lists=True))
 STACK = vp.fit(NET, X, Y, epochs=1, seed=[0, 1])
-call("FitResult.member", STACK.member, {"k": 1}, k=[2, -3, HUGE, *COUNT[2:]])
+call("FitResult.member", STACK.member, {"k": 1}, k=integers("an integer from 0 to 1", 2, -3, HUGE))
 call("FitResult.mean_and_deviation", STACK.mean_and_deviation, {"X": X}, X=data(X, lists=True))
-call(
-    "EarlyStopping", vp.EarlyStopping, {},
-    patience=optional(COUNT), min_delta=NOT_NEGATIVE, monitor=[*NAME, None], restore_best=FLAG, cumulative=FLAG,
-    baseline=optional(NUMBER),
-)  # fmt: skip
-call(
-    "check_gradients", vp.check_gradients, FULL | {"net": NET, "grads": PARAMS},
-    net=NETWORK, **(GRADIENTS | {"params": FINITE}), grads=optional(PARAMETERS), method=[*NAME, None], tolerance=optional(POSITIVE),
-    max_entries=COUNT, seed=SEED,
-)  # fmt: skip
-call(
-    "numeric_gradient", vp.numeric_gradient, {"function": lambda x: np.tanh(x).sum(), "x": VALUES},
-    function=[*FUNCTION, lambda x: "text", lambda x: x, lambda x: None],
-    x=[None, 3, "text", [1.0], THING, {}, VALUES.astype(int), VALUES + 1j, VALUES.astype(object), VALUES[:0], VALUES.astype(str),
-       spoiled(VALUES, NAN), spoiled(VALUES, INF)],
-    method=[*NAME, None],
-)  # fmt: skip
+call("EarlyStopping", vp.EarlyStopping, {}, patience=optional(COUNT), restore_best=FLAG, baseline=optional(NUMBER))
+call("check_gradients", vp.check_gradients, FULL | {"net": NET, "grads": PARAMS}, **GRADIENTS | {"params": FINITE},
+     grads=optional(PARAMETERS), tolerance=optional(POSITIVE), max_entries=COUNT)  # fmt: skip
+call("numeric_gradient", vp.numeric_gradient, {"function": lambda x: np.tanh(x).sum(), "x": VALUES},
+     function=[*FUNCTION, lambda x: "text", lambda x: x, lambda x: None],
+     x=[None, 3, "text", [1.0], THING, {}, VALUES.astype(int), VALUES + 1j, VALUES.astype(object), VALUES[:0],
+        VALUES.astype(str), spoiled(VALUES, NAN), spoiled(VALUES, INF)])  # fmt: skip
 GRADS = [None, 3, "text", [], {}, (), THING, [3], [(W1,)], [(W1, None)], [("a", "b")], [(W1.tolist(), B1)], (W1, B1)]
 call("gradient_norms", vp.gradient_norms, {"grads": PARAMS}, grads=GRADS)
-call(
-    "diagnose",
-    vp.diagnose,
-    {"result": BIG},
-    result=[None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, vp.fit],
-)
+call("diagnose", vp.diagnose, {"result": BIG},
+     result=[None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, vp.fit])  # fmt: skip
 for name in ("per_neuron", "per_example", "vectorized"):
-    call(f"rungs.{name}", getattr(rungs, name), {"net": NET, "params": PARAMS, "X": X, "Y": Y},
-         net=NETWORK, **DATA, Y=GRADIENTS["Y"])  # fmt: skip
-call(
-    "rungs.networks", rungs.networks, {"net": NET, "params": NET.init([0, 1], dtype="float64"), "X": X, "Y": Y},
-    net=NETWORK, params=PARAMETERS, X=DATA["X"], Y=GRADIENTS["Y"],
-)  # fmt: skip
+    call(f"rungs.{name}", getattr(rungs, name), {"net": NET, "params": PARAMS, "X": X, "Y": Y}, **DATA,
+         Y=GRADIENTS["Y"])  # fmt: skip
+call("rungs.networks", rungs.networks, {"net": NET, "params": NET.init([0, 1], dtype="float64"), "X": X, "Y": Y},
+     params=PARAMETERS, X=DATA["X"], Y=GRADIENTS["Y"])  # fmt: skip
 for name in ("forward_per_neuron", "forward_per_example"):
-    call(f"rungs.{name}", getattr(rungs, name), {"net": NET, "params": PARAMS, "X": X}, net=NETWORK, **DATA)
+    call(f"rungs.{name}", getattr(rungs, name), {"net": NET, "params": PARAMS, "X": X}, **DATA)
 
 # --- optimizers, schedules, losses, activations ------------------------------------------------------------------
 
-SCHEDULE = [3, "cosine", vp.Cosine, THING, [], {}, lambda t: 0.1]
-BETA = without(SHARE, 0)
-call("GradientDescent", vp.GradientDescent, {}, learning_rate=RATE, schedule=SCHEDULE)
-call("Momentum", vp.Momentum, {}, learning_rate=RATE, beta=BETA, nesterov=FLAG, schedule=SCHEDULE)
-call("SGD", vp.SGD, {}, learning_rate=RATE, momentum=[-0.1, 1.1, *NUMBER], nesterov=FLAG, schedule=SCHEDULE)
-call("RMSProp", vp.RMSProp, {}, learning_rate=RATE, rho=BETA, epsilon=POSITIVE, schedule=SCHEDULE)
-ADAM = {"learning_rate": RATE, "beta1": BETA, "beta2": BETA, "epsilon": POSITIVE, "schedule": SCHEDULE}
-call("Adam", vp.Adam, {}, **ADAM)
-call("AdamW", vp.AdamW, {}, **ADAM, weight_decay=NOT_NEGATIVE)
-call(
-    "LBFGS", vp.LBFGS, {},
-    memory=COUNT, tolerance=NOT_NEGATIVE, relative_tolerance=NOT_NEGATIVE, max_evaluations=optional(COUNT),
-)  # fmt: skip
-call("Constant", vp.Constant, {})
-call("StepDecay", vp.StepDecay, {}, every=COUNT, factor=[0, -1, 1.5, *NUMBER])
-call("ExponentialDecay", vp.ExponentialDecay, {}, factor=[0, -1, 1.5, *NUMBER])
-call("InverseScaling", vp.InverseScaling, {}, power=NOT_NEGATIVE)
-call("Cosine", vp.Cosine, {}, warmup=INDEX, final=[-0.1, 1.1, *NUMBER])
-call(
-    "ReduceOnPlateau", vp.ReduceOnPlateau, {},
-    factor=[0, -1, 1.0, *NUMBER], patience=INDEX, min_delta=NOT_NEGATIVE, least=NOT_NEGATIVE, monitor=[*NAME, None],
-    cumulative=FLAG, stop_at=NOT_NEGATIVE,
-)  # fmt: skip
-call("losses.BinaryCrossEntropy", losses.BinaryCrossEntropy, {}, smoothing=SHARE)
-call("losses.CrossEntropy", losses.CrossEntropy, {}, smoothing=SHARE)
-call("losses.Huber", losses.Huber, {}, delta=POSITIVE)
-call(
-    "losses.Quantile",
-    losses.Quantile,
-    {},
-    levels=[0, 1, 1.5, -0.1, "half", None, [0.9, 0.1], [0.5, 0.5], [], NAN, {}, THING, [None], True, 1j],
-)
-for plain in (losses.AbsoluteError, losses.Poisson, losses.SquaredError):
-    call(f"losses.{plain.__name__}", plain, {})
-call("activations.LeakyReLU", activations.LeakyReLU, {}, slope=SHARE)
-call("activations.ELU", activations.ELU, {}, alpha=POSITIVE)
-call("activations.Ordered", activations.Ordered, {}, groups=COUNT)
-call("activations.Custom", activations.Custom, {"g": np.sin, "g_prime": np.cos}, g=FUNCTION, g_prime=FUNCTION)
-for plain in ("Sigmoid", "Tanh", "ReLU", "Identity", "Softmax", "Softplus", "GELU", "SiLU", "Exp"):
-    call(f"activations.{plain}", getattr(activations, plain), {})
+OF_FIELDS = """
+GradientDescent Momentum SGD RMSProp Adam AdamW LBFGS Constant StepDecay ExponentialDecay InverseScaling Cosine
+losses.BinaryCrossEntropy losses.CrossEntropy losses.Huber losses.Quantile losses.AbsoluteError losses.Poisson
+losses.SquaredError activations.LeakyReLU activations.ELU activations.Ordered activations.Sigmoid activations.Tanh
+activations.ReLU activations.Identity activations.Softmax activations.Softplus activations.GELU activations.SiLU
+activations.Exp datasets.flower datasets.moons datasets.circles datasets.xor datasets.linearly_separable
+datasets.breast_cancer datasets.diabetes datasets.digits datasets.iris datasets.wine datasets.names backends get_precision
+"""
+for name in OF_FIELDS.split():
+    call(name, functools.reduce(getattr, name.split("."), vp), {})
+call("ReduceOnPlateau", vp.ReduceOnPlateau, {}, factor=OPEN_SHARE, patience=INDEX)
+call("activations.Custom", activations.Custom, {"g": np.sin, "g_prime": np.cos})
+
 # --- data sets -----------------------------------------------------------------------------------------------------
 
-M = [1, *COUNT, HUGE]
 ds = vp.datasets
-for name in ("flower", "moons", "circles", "xor", "house_prices"):
-    few = without(M, 1) if name == "house_prices" else M
-    call(f"datasets.{name}", getattr(ds, name), {}, m=few, seed=SEED, noise=NOT_NEGATIVE)
-call("datasets.linearly_separable", ds.linearly_separable, {}, m=M, seed=SEED, margin=NOT_NEGATIVE)
-call("datasets.spirals", ds.spirals, {}, m=M, seed=SEED, noise=NOT_NEGATIVE, arms=[1, HUGE, *COUNT], turns=POSITIVE)
-for name in ("breast_cancer", "diabetes", "digits", "iris", "wine", "names"):
-    call(f"datasets.{name}", getattr(ds, name), {})
-call("datasets.load", ds.load, {"name": "xor", "m": 10}, name=[*NAME, None], arguments=[{"m": 0}, {"n": 3}, {"seed": -1}],
+call("datasets.house_prices", ds.house_prices, {}, m=without(M, 1))
+call("datasets.spirals", ds.spirals, {}, arms=integers("an integer of at least 2", 1, 0, -1))
+call("datasets.load", ds.load, {"name": "xor", "m": 10}, name=NAME, arguments=[{"m": 0}, {"n": 3}, {"seed": -1}],
      variadic="arguments")  # fmt: skip
 DATASET = ds.moons(12)
-call("datasets.Dataset.split", DATASET.split, {}, fraction=OPEN_SHARE, seed=SEED, stratify=optional(FLAG))
+call("datasets.Dataset.split", DATASET.split, {}, fraction=OPEN_SHARE, stratify=optional(FLAG))
 call("datasets.standardize", ds.standardize, {"train": DATASET}, train=[None, 3, "text", X, THING, (X, Y)],
      others=[[3], [None], [X], [THING], [ds.spirals(12), ds.iris()]], variadic="others")  # fmt: skip
 DATASET_FIELDS = {
-    "X": X,
-    "Y": Y,
-    "name": "n",
-    "feature_names": ("a", "b"),
-    "target_names": ("c", "d"),
-    "task": "binary",
-}
-call(
-    "datasets.Dataset", ds.Dataset, DATASET_FIELDS,
-    X=[None, "text", 3, THING, {}, X[0], X + 1j, X.astype(str), X[:, :0], X[None]],
-    Y=[None, "text", 3, THING, {}, Y[0], Y + 1j, Y.astype(str), Y[:, :-1], spoiled(Y, NAN)],
-    name=TEXT, feature_names=["ab", 3, [1, 2], THING, ("a",), None], target_names=["cd", 3, [1, 2], THING, None],
-    task=[*NAME, None],
-)  # fmt: skip
+    "X": X, "Y": Y, "name": "n", "feature_names": ("a", "b"), "target_names": ("c", "d"), "task": "binary",
+}  # fmt: skip
+call("datasets.Dataset", ds.Dataset, DATASET_FIELDS,
+     X=[None, "text", 3, THING, {}, X[0], X + 1j, X.astype(str), X[:, :0], X[None]],
+     Y=[None, "text", 3, THING, {}, Y[0], Y + 1j, Y.astype(str), Y[:, :-1], spoiled(Y, NAN)], name=TEXT,
+     feature_names=["ab", 3, [1, 2], THING, ("a",), None], target_names=["cd", 3, [1, 2], THING, None], task=NAME)  # fmt: skip
 
 
 def csv(folder):
@@ -369,18 +365,12 @@ def npy(folder, name="x.npy", array=ROWS):
     return folder / name
 
 
-call(
-    "datasets.from_csv", ds.from_csv, lambda folder: {"path": csv(folder), "header": True},
-    path=PATH, target=[9, -9, HUGE, "no such column", 1.5, None, True, [], [0, 0], THING, [None], {}, NAN],
-    delimiter=["", "ab", 3, True, THING, ["x"], "\n", "\r", '"'],
-    header=optional(FLAG), task=NAME, classes=["ab", 3, [], THING, [None], ["a", "b"], [0, 0], [[1], [2]]],
-)  # fmt: skip
-call(
-    "datasets.from_npy", ds.from_npy,
-    lambda folder: {"x_path": npy(folder)},
-    x_path=PATH, y_path=optional(PATH), target=[9, -9, HUGE, "column", 1.5, None, True, [], THING, [None], {}, NAN],
-    examples=[*NAME, None], task=NAME, classes=["ab", 3, [], THING, [None], ["a", "b"], [[1], [2]]],
-)  # fmt: skip
+call("datasets.from_csv", ds.from_csv, lambda folder: {"path": csv(folder), "header": True},
+     target=[9, -9, HUGE, "no such column", 1.5, None, True, [], [0, 0], THING, [None], {}, NAN],
+     classes=["ab", 3, [], THING, [None], ["a", "b"], [0, 0], [[1], [2]]])  # fmt: skip
+call("datasets.from_npy", ds.from_npy, lambda folder: {"x_path": npy(folder)}, x_path=PATH, y_path=optional(PATH),
+     target=[9, -9, HUGE, "column", 1.5, None, True, [], THING, [None], {}, NAN], examples=NAME,
+     classes=["ab", 3, [], THING, [None], ["a", "b"], [[1], [2]]])  # fmt: skip
 
 # --- files and interchange -------------------------------------------------------------------------------------------
 
@@ -394,23 +384,16 @@ def saved(folder):
 
 
 MODELS = [None, 3, "text", [], {}, (), THING, (NET,), X, vp.fit]
-call("save", vp.save, lambda folder: {"path": folder / "saved.npz", "model": NET, "params": PARAMS},
-     path=PATH, model=MODELS, params=optional(PARAMETERS))  # fmt: skip
-call("load", vp.load, lambda folder: {"path": saved(folder)}, path=PATH, backend=BACKEND,
-     custom=[3, "text", [3], [None], THING, (np.sin,), {}, None, [(np.sin, 3)]])  # fmt: skip
-call("export_onnx", vp.export_onnx, lambda folder: {"model": BIG, "path": folder / "model.onnx"},
-     model=MODELS, path=optional(PATH), opset=[0, -1, HUGE, 2.5, "17", 1j, [17], THING, True, NAN, INF],
-     name=[3, b"name", ["x"], THING, True], dtype=DTYPE)  # fmt: skip
+call("save", vp.save, lambda folder: {"path": folder / "saved.npz", "model": NET, "params": PARAMS}, model=MODELS,
+     params=optional(PARAMETERS))  # fmt: skip
+call("load", vp.load, lambda folder: {"path": saved(folder)}, custom=[3, "text", [3], [None], THING, (np.sin,), {}, None, [(np.sin, 3)]])  # fmt: skip
+call("export_onnx", vp.export_onnx, lambda folder: {"model": BIG, "path": folder / "model.onnx"}, model=MODELS,
+     path=optional(PATH), opset=optional(integers("an integer from 13 to 26", 0, -1, 12, 27, HUGE)),
+     name=optional(TEXT), dtype=DTYPE)  # fmt: skip
 
 if importlib.util.find_spec("torch"):
-    call(
-        "to_torch",
-        vp.to_torch,
-        {"model": NET, "params": PARAMS},
-        model=MODELS,
-        params=optional(PARAMETERS),
-        logits=FLAG,
-    )
+    call("to_torch", vp.to_torch, {"model": NET, "params": PARAMS}, model=MODELS, params=optional(PARAMETERS),
+         logits=FLAG)  # fmt: skip
     import torch
 
     MODULE = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1), torch.nn.Sigmoid())
@@ -420,20 +403,17 @@ if importlib.util.find_spec("torch"):
 # --- choices --------------------------------------------------------------------------------------------------------
 
 # the parameter is `name`, the message says "backend", which is what it names
-call("use_backend", vp.use_backend, {"name": "numpy"}, name=[*BACKEND, None])
+call("use_backend", vp.use_backend, {"name": "numpy"},
+     name=Wrong([*BACKEND, None], f"({BACKEND.says}|^name must be the name of a backend or a Backend, got None)", str))  # fmt: skip
 call("get_backend", vp.get_backend, {}, name=BACKEND)
-call("use_precision", vp.use_precision, {"precision": "fast"}, precision=[*NAME, None])
-call("backends", vp.backends, {})
-call("get_precision", vp.get_precision, {})
+call("use_precision", vp.use_precision, {"precision": "fast"}, precision=NAME)
 
 # --- explaining -------------------------------------------------------------------------------------------------------
 
-call(
-    "explain", vp.explain, {"net_or_sizes": NET, "params": PARAMS, "X": X, "Y": Y},
-    net_or_sizes=[None, 3, "2-3-1", (), (3,), (3, 0), (2, 2.5), (2, "a"), THING, {}, (10**400, 1)],
-    m=[*optional(COUNT), 5], params=optional(FINITE), X=optional(data(X)), Y=optional(GRADIENTS["Y"]), l2=NOT_NEGATIVE,
-    numbers=["yes", 1, 0, None, 2.0, THING, [True], NAN], seed=SEED,
-)  # fmt: skip
+call("explain", vp.explain, {"net_or_sizes": NET, "params": PARAMS, "X": X, "Y": Y},
+     net_or_sizes=[None, 3, "2-3-1", (), (3,), (3, 0), (2, 2.5), (2, "a"), THING, {}, (10**400, 1)], m=optional(COUNT),
+     params=optional(FINITE), X=optional(data(X)), Y=optional(GRADIENTS["Y"]),
+     numbers=Wrong(FLAG, r"^{} must be (True or False|True, False or \"auto\"), got {}$", str))  # fmt: skip
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
@@ -452,58 +432,46 @@ HISTORY = [
     {"a": {}},
     [1.0],
 ]
-LIMITS = [None, 3, "ab", (1,), (1, 1), (2, 1), (NAN, 1), (0, INF), ("a", "b"), (0, 1, 2), THING, (1j, 2), (None, 1)]
-call("plots.activation", plots.activation, {"activation": "relu"}, activation=["relo", 3, None, [], {}, THING, (np.sin,), "softmax"],
-     ax=AXES, limits=LIMITS)  # fmt: skip
+call("plots.activation", plots.activation, {"activation": "relu"}, activation=["relo", 3, None, [], {}, THING, (np.sin,), "softmax"])  # fmt: skip
 call("plots.activations", plots.activations, {"activations": ["relu"]},
-     activations=["relo", 3, None, [], {}, THING, [3], ["relo"], ["softmax"]], ax=AXES, limits=LIMITS)  # fmt: skip
+     activations=["relo", 3, None, [], {}, THING, [3], ["relo"], ["softmax"]])  # fmt: skip
 call("plots.confusion_matrix", plots.confusion_matrix, {"true": LABELS, "predicted": LABELS},
-     true=[*LABEL_LISTS, "text"], predicted=[*LABEL_LISTS, "text"], labels=[3, "ab", [], [0, 0, 1, 2], THING, [[0], [1], [2]], {}],
-     ax=AXES, names=NAMES, normalize=FLAG)  # fmt: skip
-call("plots.cost_curve", plots.cost_curve, {"histories": BIG}, histories=HISTORY, ax=AXES, log=FLAG)
-call("plots.history", plots.history, {"result": BIG}, result=HISTORY, ax=AXES)
-call("plots.gradient_norms", plots.gradient_norms, {"result": BIG}, result=HISTORY, ax=AXES)
-call("plots.gradient_norms_by_layer", plots.gradient_norms_by_layer, {"histories": BIG}, histories=HISTORY, ax=AXES)
-call("plots.gradient_norms_of_layer", plots.gradient_norms_of_layer, {"histories": BIG}, histories=HISTORY, ax=AXES,
-     layer=[3, HUGE, *COUNT])  # fmt: skip
+     true=[*LABEL_LISTS, "text"], predicted=[*LABEL_LISTS, "text"],
+     labels=[3, "ab", [], [0, 0, 1, 2], THING, [[0], [1], [2]], {}], normalize=FLAG)  # fmt: skip
+call("plots.cost_curve", plots.cost_curve, {"histories": BIG}, histories=HISTORY)
+call("plots.history", plots.history, {"result": BIG}, result=HISTORY)
+call("plots.gradient_norms", plots.gradient_norms, {"result": BIG}, result=HISTORY)
+call("plots.gradient_norms_by_layer", plots.gradient_norms_by_layer, {"histories": BIG}, histories=HISTORY)
+call("plots.gradient_norms_of_layer", plots.gradient_norms_of_layer, {"histories": BIG}, histories=HISTORY, layer=Wrong([*COUNT, 3, HUGE], r"^{} must be (a positive integer|from 1 to 2), got {}$", int))  # fmt: skip
 PLANE = {
-    "net": [*NETWORK, vp.Network((3, 2, 1))],
-    "X": data(X, lists=True),
-    "Y": data(Y, lists=True),
-    "ax": AXES,
+    "net": [*NETWORK, vp.Network((3, 2, 1))], "X": data(X, lists=True), "Y": data(Y, lists=True), "ax": AXES,
     "names": without(NAMES, [1, 2]),
-}
-call(
-    "plots.decision_boundary",
-    plots.decision_boundary,
-    {"net": NET, "params": PARAMS, "X": X, "Y": Y},
-    **PLANE,
-    params=FINITE,
-)
+}  # fmt: skip
+call("plots.decision_boundary", plots.decision_boundary, {"net": NET, "params": PARAMS, "X": X, "Y": Y}, **PLANE,
+     params=FINITE)  # fmt: skip
 call("plots.decision_boundary_animation", plots.decision_boundary_animation,
      lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif", "dpi": 10, "fps": 1}, **PLANE,
      snapshots=[None, 3, "text", [], {}, THING, PARAMS, {0: 3}, {0: None}, {"a": PARAMS}, {0: PARAMS[:1]}],
-     path=[*optional(PATH), "picture.txt", "picture"], fps=[*POSITIVE, HUGE], dpi=[*POSITIVE, HUGE])  # fmt: skip
-call("plots.Snapshots", plots.Snapshots, {}, every=COUNT, at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])
+     path=[*optional(PATH), "picture.txt", "picture"], fps=at_most(POSITIVE), dpi=at_most(POSITIVE))  # fmt: skip
+call("plots.Snapshots", plots.Snapshots, {}, at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])
 call("plots.first_layer_weights", plots.first_layer_weights, {"params": PARAMS, "image_shape": (1, 2)},
      params=[p for p in PARAMETERS[:11] if p is not SHORT], image_shape=[3, "ab", (1,), (0, 2), (-1, -2), (1.0, 2), (2, 2), (HUGE, 1), THING, (None, 2), (1, 2, 1)],
-     ax=AXES, columns=optional(COUNT), names=NAMES)  # fmt: skip
-call("plots.network_diagram", plots.network_diagram, {"net": NET, "params": PARAMS}, net=NETWORK, params=optional(FINITE),
-     ax=AXES, most=[1, 2, *COUNT])  # fmt: skip
+     columns=optional(COUNT))  # fmt: skip
+call("plots.network_diagram", plots.network_diagram, {"net": NET, "params": PARAMS}, params=optional(FINITE),
+     most=integers("an integer of at least 3", 0, -1, 1, 2))  # fmt: skip
 REGRESSION = {"true": REAL_LISTS, "predicted": REAL_LISTS, "ax": AXES, "quantity": TEXT, "units": TEXT}
 for name in ("predicted_against_true", "residuals"):
     call(f"plots.{name}", getattr(plots, name), {"true": VALUES, "predicted": VALUES}, **REGRESSION)
-call("plots.panels", plots.panels, {}, columns=[HUGE, *COUNT], width=[HUGE, *POSITIVE], height=[HUGE, *POSITIVE])
-call("plots.save", plots.save, lambda folder: {"ax": plots.panels()[0], "path": folder / "p.png"},
-     ax=[None, *AXES], path=[*PATH, "picture.no"], dpi=[HUGE, *optional(POSITIVE)])  # fmt: skip
+call("plots.panels", plots.panels, {}, columns=at_most(COUNT), width=at_most(POSITIVE), height=at_most(POSITIVE))
+call("plots.save", plots.save, lambda folder: {"ax": plots.panels()[0], "path": folder / "p.png"}, ax=[None, *AXES],
+     path=[*PATH, "picture.no"], dpi=at_most(optional(POSITIVE)))  # fmt: skip
 call("plots.decorate", plots.decorate, lambda folder: {"ax": plots.panels()[0], "x": "x", "y": "y", "title": "t"},
-     ax=[None, *AXES], x=TEXT, y=TEXT, title=TEXT, log=FLAG, grid=FLAG)  # fmt: skip
+     ax=[None, *AXES], x=TEXT, y=TEXT, title=TEXT, grid=FLAG)  # fmt: skip
 call("plots.group_digits", plots.group_digits, {"m": 1000}, m=INDEX)
 CELL = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients", "m": 100,
         "measured_m": 100, "extrapolated": False, "runs": 5}  # fmt: skip
 MEASURED = with_speedups([Row(rung=r, seconds=s, **CELL) for r, s in (("per_example", 1e-2), ("vectorized", 1e-4))])
-call("plots.speedup", plots.speedup, {"report": MEASURED}, report=[None, 3, "text", [], {}, THING, [3], [{}]], ax=AXES,
-     dtype=[3, None, "float16", THING, []], pass_name=[3, None, "sideways", THING, []])  # fmt: skip
+call("plots.speedup", plots.speedup, {"report": MEASURED}, report=[None, 3, "text", [], {}, THING, [3], [{}]], dtype=[3, None, "float16", THING, []], pass_name=[3, None, "sideways", THING, []])  # fmt: skip
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
@@ -511,21 +479,17 @@ FRAME = polars.DataFrame({"area": range(40, 100), "town": ["Ulm", "Bonn"] * 30, 
 TABLE = tabular.table_of(FRAME)
 PLAN = tabular.plan(TABLE, "price")
 SETTINGS = tabular.Settings(hidden=(2,), epochs=1, networks=1)
-call("tabular.Choices", tabular.Choices, {}, drop=STRINGS, categorical=STRINGS, numeric=STRINGS, date_format=[3, b"%Y", [3], THING, True],
-     missing=STRINGS, most_categories=COUNT, weight=TEXT[:1] + TEXT[2:])  # fmt: skip
-SIGN = [*without(NAME, "x"), ";"]
-call("tabular.Spelling", tabular.Spelling, {}, decimal=SIGN, thousands=SIGN, missing=STRINGS, date_format=STRINGS)
-call(
-    "tabular.Settings", tabular.Settings, {},
-    hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
-    activation=["relo", 3, None, [], {}, THING], epochs=COUNT, patience=COUNT, learning_rate=POSITIVE,
-    batch_size=optional(COUNT), l2=NOT_NEGATIVE, dropout=SHARE, networks=COUNT, test_share=OPEN_SHARE,
-    validation_share=OPEN_SHARE, class_weight=["equal", 3, THING, [1], {"a": -1}, {"a": "b"}], linear=FLAG,
-    seed=SEED, checkpoint=[3, True, 1.5, ["x"], THING],
-    checkpoint_every=[0, -1, 1.5, NAN, INF, "often", None, True, 1j, THING], resume=[*FLAG, True], backend=BACKEND,
-    devices=DEVICES,
-    cache=[3, True, 1.5, ["x"], THING],
-)  # fmt: skip
+call("tabular.Choices", tabular.Choices, {}, drop=STRINGS, categorical=STRINGS, numeric=STRINGS,
+     date_format=[3, b"%Y", [3], THING, True], missing=STRINGS, most_categories=COUNT, weight=TEXT[:1] + TEXT[2:])  # fmt: skip
+SIGN = [*without(NAME, "x", None), ";"]
+call("tabular.Spelling", tabular.Spelling, {}, decimal=SIGN, thousands=[*SIGN, "_"], missing=STRINGS,
+     date_format=STRINGS)  # fmt: skip
+call("tabular.Settings", tabular.Settings, {},
+     hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
+     activation=["relo", 3, None, [], {}, THING], epochs=COUNT, patience=COUNT, learning_rate=POSITIVE,
+     batch_size=optional(COUNT), dropout=SHARE, networks=COUNT, test_share=OPEN_SHARE, validation_share=OPEN_SHARE,
+     class_weight=["equal", 3, THING, [1], {"a": -1}, {"a": "b"}], linear=FLAG, checkpoint=[3, True, 1.5, ["x"], THING],
+     checkpoint_every=EVERY, resume=[*FLAG, True], devices=DEVICES, cache=[3, True, 1.5, ["x"], THING])  # fmt: skip
 
 
 def parquet(folder):
@@ -534,13 +498,12 @@ def parquet(folder):
 
 
 SPELLING = [3, ",", {}, THING, tabular.Spelling]
-call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, path=PATH, spelling=SPELLING)
+call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, spelling=SPELLING)
 call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
-call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)}, path=PATH, delimiter=["", "ab", 3, True, THING, ["x"], "\n"],
-     encoding=["no such encoding", "", 3, True, THING, ["x"]], header=optional(FLAG), skip=INDEX, spelling=SPELLING,
-     expected=STRINGS)  # fmt: skip
+call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)},
+     encoding=["no such encoding", "", 3, True, THING, ["x"]], skip=INDEX, spelling=SPELLING, expected=STRINGS)  # fmt: skip
 call("tabular.plan", tabular.plan, {"table": TABLE, "target": "price"}, table=[None, 3, "t", THING, FRAME, {}],
-     target=["no such column", "", 3, None, THING, ["price"], {}], task=NAME, choices=[3, "c", THING, {}, tabular.Choices],
+     target=["no such column", "", 3, None, THING, ["price"], {}], choices=[3, "c", THING, {}, tabular.Choices],
      drop_unlabelled=FLAG)  # fmt: skip
 call("tabular.train", tabular.train, {"plan": PLAN, "settings": SETTINGS}, plan=[None, 3, "p", THING, TABLE, {}],
      settings=[3, "s", THING, {}, tabular.Settings], callbacks=[3, "print", [None], {}, [3], THING])  # fmt: skip
@@ -578,13 +541,49 @@ for estimator, y, wrong in ((CLASSIFIER, LABELS, LABEL_Y), (REGRESSOR, VALUES, R
     call(f"{kind}.partial_fit", lambda *, new=new, **arguments: new().partial_fit(**arguments),
          given | ({"classes": [0, 1, 2]} if part else {}), **refused, **part)  # fmt: skip
     call(f"{kind}.score", estimator.score, given, **(refused | {"X": OTHER_X}))
+# The kinds of the parameters are those of the checks that the estimators declare.
+CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, parameters._share: SHARE,
+           parameters._positive: POSITIVE}  # fmt: skip
+SHARED = {name: CHECKED[check] for name, check in parameters.CHECKS.items() if check in CHECKED} | {
+    "hidden_layer_sizes": [0, (10, 0), (-1,), "100", 2.5, (2.5,), None, [True], 1j],
+    "activation": ["relo", 3, None, ["relu", "relu"], [], (np.sin,), [None], "LOGISTIC"],
+    "solver": ["newton", None, 3, vp.Adam, THING], "batch_size": Wrong([*BLOCK, None], BLOCK.says, int), "learning_rate": ["fast", 0.1, None, vp.Cosine],
+    "random_state": ["seed", -1, 2.5, [1.5], THING], "verbose": ["yes", -1, None, 2.5], "momentum": CLOSED_SHARE,
+    "n_iter_no_change": Wrong([0, -1, 2.5, NAN, *NOT_NUMBERS[:-1]], "^{} must be an integer of at least 1, or infinity, got {}$", int), "init": ["HE", None, 3],
+    "dropout": [*DROPOUT, [0.1, 0.1]], "batch_norm": [*FIT["batch_norm"], (True, True)], "clip_norm": optional(POSITIVE),
+    "scale": ["minmax", True, 3], "scoring": ["accuracyy", 3, ["accuracy"]], "callbacks": [3, "print", [None], {}],
+    "checkpoint": [3, True, b"x"], "checkpoint_every": EVERY, "resume": [3, False, ["c"], True], "block_size": BLOCK,
+    "devices": [2, *DEVICES], "dtype": DTYPE, "precision": ["low", 3], "backend": [*BACKEND, "torch"],
+}  # fmt: skip
+OWN = {
+    MLPClassifier: {"class_weight": ["heavy", 3, [1, 2], np.ones(3)], "label_smoothing": SHARE},
+    MLPRegressor: {
+        "loss": ["squared", None, 3, losses.CrossEntropy(), losses.SquaredError], "quantile": LEVELS,
+        "huber_delta": POSITIVE, "scale_target": ["minmax", True, 3], "out_activation": ["relo", 3],
+    },
+}  # fmt: skip
+
+
+def fitted(kind, y, given):
+    """An estimator with these parameters, fitted; one that refuses them has learned nothing."""
+    model = kind(**given)
+    try:
+        return model.fit(ROWS, y)
+    except Exception:
+        assert not hasattr(model, "coefs_")
+        raise
+
+
+for kind, y in ((MLPClassifier, LABELS), (MLPRegressor, VALUES)):
+    call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given),
+         {"hidden_layer_sizes": (2,), "max_iter": 1, "random_state": 0, "early_stopping": True,
+            "validation_fraction": 0.3} | ({"loss": "quantile"} if kind is MLPRegressor else {}), **SHARED, **OWN[kind])  # fmt: skip
 call("estimators.MLPClassifier.predict", CLASSIFIER.predict, {"X": ROWS}, X=OTHER_X)
 call("estimators.MLPClassifier.predict_log_proba", CLASSIFIER.predict_log_proba, {"X": ROWS}, X=OTHER_X)
-call("estimators.MLPClassifier.predict_proba", CLASSIFIER.predict_proba, {"X": ROWS}, X=OTHER_X, return_std=FLAG)
-call("estimators.MLPRegressor.predict", REGRESSOR.predict, {"X": ROWS}, X=OTHER_X, return_std=FLAG)
-call(
-    "estimators.from_sklearn", from_sklearn, {"model": THEIRS}, model=[None, 3, "text", [], THING, NET, MLPClassifier()]
-)
+call("estimators.MLPClassifier.predict_proba", CLASSIFIER.predict_proba, {"X": ROWS}, X=OTHER_X)
+call("estimators.MLPRegressor.predict", REGRESSOR.predict, {"X": ROWS}, X=OTHER_X)
+call("estimators.from_sklearn", from_sklearn, {"model": THEIRS},
+     model=[None, 3, "text", [], THING, NET, MLPClassifier()])  # fmt: skip
 call("estimators.to_sklearn", to_sklearn, {"estimator": CLASSIFIER}, estimator=[None, 3, "text", [], THING, NET])
 
 # --- what is not here, and why -------------------------------------------------------------------------------------------
@@ -612,6 +611,4 @@ OTHERS = {
     "distributed": "in tests/training/test_distributed.py, in processes of their own",
     "to_torch": "without PyTorch it says how to install it",
     "from_torch": "without PyTorch it says how to install it",
-    "estimators.MLPClassifier": "in tests/estimators/test_estimator_bad_input.py, every parameter",
-    "estimators.MLPRegressor": "in tests/estimators/test_estimator_bad_input.py, every parameter",
 }  # fmt: skip

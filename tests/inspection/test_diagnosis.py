@@ -59,7 +59,7 @@ def saturated_units(seed):
     return fit(net, *vp.datasets.circles(seed=seed), Descent(0.1), 30, seed, params=params)
 
 
-def saturated_output(seed):
+def saturated_units_at_the_output(seed):
     """With the squared error dZ carries the slope of the output too (E25)."""
     net = Network((2, 1), output="tanh", loss="squared_error")
     X, Y = vp.datasets.moons(seed=seed)
@@ -169,39 +169,22 @@ def divergence_late(seed):
     return diverged(Network((4, 1), output="identity"), *surface(300, seed), Descent(2.5), 2000, seed, batch_size=None)
 
 
+# Each is found by the name that its own begins with.
 TROUBLES = [
-    (vanishing_gradients, "vanishing_gradients"),
-    (exploding_gradients, "exploding_gradients"),
-    (saturated_units, "saturated_units"),
-    (saturated_output, "saturated_units"),
-    (dead_relu, "dead_relu"),
-    (identical_units, "identical_units"),
-    (identical_units_that_never_move, "identical_units"),
-    (unscaled_inputs, "unscaled_inputs"),
-    (unscaled_inputs_far_from_0, "unscaled_inputs"),
-    (unscaled_inputs_small, "unscaled_inputs"),
-    (unscaled_targets, "unscaled_targets"),
-    (different_data, "different_data"),
-    (different_data_sorted_by_class, "different_data"),
-    (learning_rate_too_high, "learning_rate_too_high"),
-    (learning_rate_too_high_and_rising, "learning_rate_too_high"),
-    (still_falling, "still_falling"),
-    (still_falling_barely, "still_falling"),
-    (high_bias, "high_bias"),
-    (high_bias_regression, "high_bias"),
-    (high_variance, "high_variance"),
-    (high_variance_in_spite_of_early_stopping, "high_variance"),
-    (diverged_members, "diverged_members"),
-    (divergence, "divergence"),
-    (divergence_late, "divergence"),
-]
+    vanishing_gradients, exploding_gradients, saturated_units, saturated_units_at_the_output, dead_relu,
+    identical_units, identical_units_that_never_move, unscaled_inputs, unscaled_inputs_far_from_0,
+    unscaled_inputs_small, unscaled_targets, different_data, different_data_sorted_by_class, learning_rate_too_high,
+    learning_rate_too_high_and_rising, still_falling, still_falling_barely, high_bias, high_bias_regression,
+    high_variance, high_variance_in_spite_of_early_stopping, diverged_members, divergence, divergence_late,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("trouble", "name"), TROUBLES, ids=[trouble.__name__ for trouble, _ in TROUBLES])
-def test_a_trouble_made_on_purpose_is_found_and_nothing_else(trouble, name, seed):
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_trouble_made_on_purpose_is_found_and_nothing_else(trouble, seed):
     diagnosis = diagnose(trouble(seed))
-    assert [finding.name for finding in diagnosis] == [name], str(diagnosis)
+    (name,) = [finding.name for finding in diagnosis]
+    assert f"{trouble.__name__}_".startswith(f"{name}_"), str(diagnosis)
     assert diagnosis and name in diagnosis and len(diagnosis) == 1
     finding = diagnosis[name]
     assert finding.numbers and finding.message and finding.advice
@@ -289,17 +272,9 @@ def imbalanced_classes(seed):
 
 
 HEALTHY = [
-    xor_tanh,
-    xor_for_long,
-    xor_relu,
-    moons_sigmoid,
-    moons_wide,
-    regression_tanh,
-    regression_wide,
-    regression_noisy,
-    regression_standardized,
-    imbalanced_classes,
-]
+    xor_tanh, xor_for_long, xor_relu, moons_sigmoid, moons_wide, regression_tanh, regression_wide, regression_noisy,
+    regression_standardized, imbalanced_classes,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -374,7 +349,7 @@ def test_the_numbers_of_dead_and_saturated_units_are_right():
     (W1, b1), _ = result.params
     dead = (W1 @ result.sample.X + b1 <= 0).all(axis=1).mean()
     assert diagnose(result)["dead_relu"].numbers["share"] == dead >= 0.5
-    assert diagnose(saturated_output(0))["saturated_units"].numbers["share"] == 1.0
+    assert diagnose(saturated_units_at_the_output(0))["saturated_units"].numbers["share"] == 1.0
 
 
 def test_a_few_epochs_are_not_judged_by_their_cost():
@@ -426,13 +401,9 @@ def test_of_an_estimator_it_is_that_of_the_run(kind, solver, networks, early_sto
     X, Y = surface(120, 0)
     X, y = 12 * X.T, Y[0] > 0 if kind is MLPClassifier else Y[0]
     estimator = kind(
-        hidden_layer_sizes=(5,),
-        solver=solver,
-        n_networks=networks,
-        early_stopping=early_stopping,
-        max_iter=6,
+        hidden_layer_sizes=(5,), solver=solver, n_networks=networks, early_stopping=early_stopping, max_iter=6,
         random_state=0,
-    )
+    )  # fmt: skip
     for step in steps:
         classes = {"classes": [False, True]} if (step, kind) == ("partial_fit", MLPClassifier) else {}
         getattr(estimator, step)(X, y, **classes)

@@ -97,21 +97,10 @@ def test_numeric_gradient_keeps_the_shape():
     np.testing.assert_allclose(vp.numeric_gradient(lambda x: (x**2).sum(), x, "complex"), 2 * x)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"method": "forward"}, "method: unknown method 'forward'"),
-        ({"max_entries": 0}, "max_entries must be a positive integer"),
-        ({"l2": -1.0}, "l2 must be"),
-        ({"grads": [(np.zeros((4, 3)), np.zeros((4, 1)))]}, "grads must have one"),
-    ],
-)
-def test_bad_arguments(arguments, message):
+def test_bad_arguments():
     net = vp.Network((3, 4, 1))
     params, X, Y, _ = make_problem(net, 9)
-    with pytest.raises(ValueError, match=message):
-        vp.check_gradients(net, params, X, Y, **arguments)
+    with pytest.raises(ValueError, match="grads must have one"):
+        vp.check_gradients(net, params, X, Y, grads=[(np.zeros((4, 3)), np.zeros((4, 1)))])
     with pytest.raises(ValueError, match="params must be one network"):
         vp.check_gradients(net, net.init(seed=[1, 2], dtype="float64"), X, Y)
-    with pytest.raises(ValueError, match="method"):
-        vp.numeric_gradient(np.sum, X, "forward")

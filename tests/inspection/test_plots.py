@@ -228,7 +228,6 @@ def test_inputs_are_not_modified():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"net": "2-1"}, TypeError, "net must be a Network, got str"),
         ({"net": vp.Network((3, 1))}, ValueError, "net must have 2 inputs for a picture of the plane, got 3"),
         ({"net": vp.Network((2, 1), output="identity")}, ValueError, "net must have a sigmoid or softmax output"),
         ({"params": vp.Network((2, 1)).init(seed=[0, 1])}, ValueError, "params must be one network, got a stack"),
@@ -253,12 +252,6 @@ def test_a_file_is_written_into_a_new_folder(tmp_path):
     path = plots.save(plots.cost_curve(HISTORY), tmp_path / "a" / "b" / "curve.png")
     image = imread(path)
     assert image.shape[:2] == (600, 768) and image[..., :3].std() > 0.01
-
-
-@pytest.mark.parametrize(("columns", "error"), [(0, ValueError), (1.5, TypeError)])
-def test_wrong_numbers_of_panels(columns, error):
-    with pytest.raises(error, match="columns must be a positive integer"):
-        plots.panels(columns)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
@@ -286,15 +279,8 @@ DRAWN = {
     "speedup": ([a_row("per_example", 2.0), a_row("vectorized", 1.0, speedup=2.0)],),
 }
 NOT_DRAWN = {
-    "COLOURS",
-    "LINES",
-    "Snapshots",
-    "decision_boundary_animation",
-    "decorate",
-    "group_digits",
-    "panels",
-    "save",
-}
+    "COLOURS", "LINES", "Snapshots", "decision_boundary_animation", "decorate", "group_digits", "panels", "save",
+}  # fmt: skip
 
 
 def test_every_public_function_is_here():
@@ -321,8 +307,6 @@ def test_axes_are_used_and_returned_and_make_a_file(name, tmp_path):
 
 def test_dots_per_inch(tmp_path):
     assert imread(plots.save(plots.cost_curve(HISTORY), tmp_path / "a.png", dpi=50)).shape[:2] == (250, 320)
-    with pytest.raises(ValueError, match="dpi must be a finite number > 0"):
-        plots.save(plots.cost_curve(HISTORY), tmp_path / "b.png", dpi=0)
 
 
 @pytest.mark.parametrize("ending", ["svg", "pdf"])

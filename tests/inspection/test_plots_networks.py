@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import vecprop as vp
+from helpers import refusals
 from vecprop import plots
 
 BLUE, RED = (to_rgb(colour) for colour in plots.COLOURS[:2])
@@ -79,23 +80,12 @@ def test_a_diagram_of_weights_that_are_all_zero(tmp_path):
     plots.save(plots.network_diagram(NET, NET.init(init="zeros")), tmp_path / "zeros.png")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (("2-3-1",), TypeError, "net must be a Network, got str"),
-        ((NET, vp.Network((2, 4, 1)).init()), ValueError, r"W1 must have shape \(3, 2\)"),
-        ((NET, NET.init(seed=[0, 1])), ValueError, "params must be one network, got a stack"),
-        ((NET, [(np.full_like(W, np.inf), b) for W, b in PARAMS]), ValueError, "params: W1 must be finite"),
-    ],
+test_what_no_diagram_can_show = refusals(
+    lambda arguments: plots.network_diagram(*arguments),
+    ((NET, vp.Network((2, 4, 1)).init()), r"W1 must have shape \(3, 2\)"),
+    ((NET, NET.init(seed=[0, 1])), "params must be one network, got a stack"),
+    ((NET, [(np.full_like(W, np.inf), b) for W, b in PARAMS]), "params: W1 must be finite"),
 )
-def test_what_no_diagram_can_show(arguments, error, message):
-    with pytest.raises(error, match=message):
-        plots.network_diagram(*arguments)
-
-
-def test_the_fewest_units_of_a_layer():
-    with pytest.raises(ValueError, match="most must be an integer of at least 3, got 2"):
-        plots.network_diagram(NET, most=2)
 
 
 # --- weights of the first layer -----------------------------------------------------------------------------
@@ -134,26 +124,20 @@ def test_the_sign_of_a_weight_is_its_colour():
     np.testing.assert_allclose(image.to_rgba(image.get_array())[0, :, :3], [BLUE, RED, (1, 1, 1)], atol=0.01)
 
 
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ({"params": None}, TypeError, "params must be a tuple of"),
-        ({"params": [np.ones((3, 2))]}, TypeError, r"params: layer 1 must be a pair \(W, b\), got ndarray"),
-        ({"params": NET.init(seed=[0, 1])}, ValueError, "params must be one network, got a stack"),
-        ({"params": [(np.array([[np.nan]]), np.ones((1, 1)))]}, ValueError, "W1 must hold finite real numbers"),
-        ({"image_shape": (2, 2)}, ValueError, "image_shape must have as many pixels as there are inputs, 2, got 2 × 2"),
-        ({"image_shape": 2}, TypeError, r"image_shape must be \(height, width\), got 2"),
-        ({"image_shape": (0, 2)}, ValueError, "image_shape must be a positive integer"),
-        ({"image_shape": (1, 2), "columns": 0}, ValueError, "columns must be a positive integer, got 0"),
-        ({"columns": 2}, ValueError, "columns is for images"),
-        ({"image_shape": (1, 2), "names": ["a", "b"]}, ValueError, "names are for the heat map"),
-        ({"names": ["a"]}, ValueError, "names must have 2 names, one for each input, got 1"),
-        ({"names": "ab"}, TypeError, "names must be a sequence of 2 names"),
-    ],
+test_weights_that_cannot_be_drawn = refusals(
+    lambda given: plots.first_layer_weights(**({"params": PARAMS} | given)),
+    ({"params": None}, TypeError, "params must be a tuple of"),
+    ({"params": [np.ones((3, 2))]}, TypeError, r"params: layer 1 must be a pair \(W, b\), got ndarray"),
+    ({"params": NET.init(seed=[0, 1])}, "params must be one network, got a stack"),
+    ({"params": [(np.array([[np.nan]]), np.ones((1, 1)))]}, "W1 must hold finite real numbers"),
+    ({"image_shape": (2, 2)}, "image_shape must have as many pixels as there are inputs, 2, got 2 × 2"),
+    ({"image_shape": 2}, TypeError, r"image_shape must be \(height, width\), got 2"),
+    ({"image_shape": (0, 2)}, "image_shape must be a positive integer"),
+    ({"columns": 2}, "columns is for images"),
+    ({"image_shape": (1, 2), "names": ["a", "b"]}, "names are for the heat map"),
+    ({"names": ["a"]}, "names must have 2 names, one for each input, got 1"),
+    ({"names": "ab"}, TypeError, "names must be a sequence of 2 names"),
 )
-def test_weights_that_cannot_be_drawn(given, error, message):
-    with pytest.raises(error, match=message):
-        plots.first_layer_weights(**({"params": PARAMS} | given))
 
 
 # --- activations --------------------------------------------------------------------------------------------
@@ -207,24 +191,18 @@ def test_on_given_axes_the_functions_alone():
     assert plots.activations(["relu"], right) is right and not left.lines and len(right.figure.axes) == 2
 
 
-@pytest.mark.parametrize(
-    ("draw", "given", "error", "message"),
-    [
-        (plots.activation, {"activation": "tanhh"}, ValueError, "activation: unknown activation 'tanhh': did you mean"),
-        (plots.activation, {"activation": 3}, TypeError, "activation must be a name"),
-        (plots.activation, {"activation": "tanh", "limits": (1, 1)}, ValueError, "limits must be two finite numbers"),
-        (plots.activation, {"activation": "tanh", "limits": 5}, TypeError, "limits must be two numbers"),
-        (
-            plots.activation,
-            {"activation": (np.sum, np.cos)},
-            ValueError,
-            r"activation: g\(Z\) must have the shape of Z",
-        ),
-        (plots.activations, {"activations": "tanh"}, TypeError, "activations must be a sequence"),
-        (plots.activations, {"activations": []}, ValueError, "activations must have at least one"),
-        (plots.activations, {"activations": ["tanh", "softmax"]}, ValueError, r"activations\[1\] must be elementwise"),
-    ],
+test_what_is_no_activation = refusals(
+    lambda draw, given: draw(**given),
+    (plots.activation, {"activation": "tanhh"}, "activation: unknown activation 'tanhh': did you mean"),
+    (plots.activation, {"activation": 3}, TypeError, "activation must be a name"),
+    (plots.activation, {"activation": "tanh", "limits": (1, 1)}, "limits must be two finite numbers"),
+    (plots.activation, {"activation": "tanh", "limits": 5}, TypeError, "limits must be two numbers"),
+    (
+        plots.activation,
+        {"activation": (np.sum, np.cos)},
+        r"activation: g\(Z\) must have the shape of Z",
+    ),
+    (plots.activations, {"activations": "tanh"}, TypeError, "activations must be a sequence"),
+    (plots.activations, {"activations": []}, "activations must have at least one"),
+    (plots.activations, {"activations": ["tanh", "softmax"]}, r"activations\[1\] must be elementwise"),
 )
-def test_what_is_no_activation(draw, given, error, message):
-    with pytest.raises(error, match=message):
-        draw(**given)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
+from helpers import refusals
 from vecprop import plots
 
 TRUE, PREDICTED = ["cat", "cat", "dog", "emu", "emu", "emu"], ["cat", "dog", "dog", "emu", "emu", "cat"]
@@ -77,28 +78,22 @@ def test_many_classes_have_no_numbers(tmp_path):
     plots.save(ax, tmp_path / "many.png")
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"true": None}, TypeError, "true must be a 1-d array or a list of labels, got NoneType"),
-        ({"true": []}, ValueError, "true must have at least one entry"),
-        ({"true": [0, 1]}, ValueError, "true and predicted must have the same length, got 2 and 3"),
-        ({"true": [[0, 1, 1]]}, ValueError, r"true .*got shape \(1, 3\); of one row \(1, m\) use true\[0\]"),
-        ({"predicted": np.eye(3)}, ValueError, r"one-hot columns \(K, m\) use predicted.argmax\(axis=0\)"),
-        ({"predicted": [0, 1, [2]]}, ValueError, "predicted must be a 1-d array or a list of labels"),
-        ({"predicted": ["a", "b", "c"]}, TypeError, "true and predicted must be all text or all numbers, got both"),
-        ({"predicted": [0, 1, np.nan]}, ValueError, "predicted must be finite labels, got nan"),
-        ({"predicted": np.array([0, "a", None], dtype=object)}, TypeError, "predicted must be labels, all text or all"),
-        ({"labels": [0, 0]}, ValueError, r"labels must name each class once, got \[0, 0\]"),
-        ({"labels": [7, 8]}, ValueError, r"labels must hold at least one class of true, got \[7, 8\]"),
-        ({"labels": ["0", "1"]}, TypeError, "true, predicted and labels must be all text or all numbers"),
-        ({"names": ["no", "yes", "maybe"]}, ValueError, "names must have 2 names, one for each class, got 3"),
-        ({"normalize": "true"}, TypeError, "normalize must be True or False, got 'true'"),
-    ],
+test_what_is_no_confusion = refusals(
+    lambda change: plots.confusion_matrix(**({"true": [0, 1, 1], "predicted": [0, 1, 0]} | change)),
+    ({"true": None}, TypeError, "true must be a 1-d array or a list of labels, got NoneType"),
+    ({"true": []}, "true must have at least one entry"),
+    ({"true": [0, 1]}, "true and predicted must have the same length, got 2 and 3"),
+    ({"true": [[0, 1, 1]]}, r"true .*got shape \(1, 3\); of one row \(1, m\) use true\[0\]"),
+    ({"predicted": np.eye(3)}, r"one-hot columns \(K, m\) use predicted.argmax\(axis=0\)"),
+    ({"predicted": [0, 1, [2]]}, "predicted must be a 1-d array or a list of labels"),
+    ({"predicted": ["a", "b", "c"]}, TypeError, "true and predicted must be all text or all numbers, got both"),
+    ({"predicted": [0, 1, np.nan]}, "predicted must be finite labels, got nan"),
+    ({"predicted": np.array([0, "a", None], dtype=object)}, TypeError, "predicted must be labels, all text or all"),
+    ({"labels": [0, 0]}, r"labels must name each class once, got \[0, 0\]"),
+    ({"labels": [7, 8]}, r"labels must hold at least one class of true, got \[7, 8\]"),
+    ({"labels": ["0", "1"]}, TypeError, "true, predicted and labels must be all text or all numbers"),
+    ({"names": ["no", "yes", "maybe"]}, "names must have 2 names, one for each class, got 3"),
 )
-def test_what_is_no_confusion(change, error, message):
-    with pytest.raises(error, match=message):
-        plots.confusion_matrix(**({"true": [0, 1, 1], "predicted": [0, 1, 0]} | change))
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -155,8 +150,6 @@ def test_large_numbers_have_grouped_digits(tmp_path):
         ({"predicted": [1.0, np.inf]}, ValueError, "predicted must be finite, got inf at place 1"),
         ({"predicted": ["a", "b"]}, TypeError, "predicted must be real numbers, got dtype"),
         ({"predicted": [1.0]}, ValueError, "true and predicted must have the same length, got 2 and 1"),
-        ({"units": 3}, TypeError, "units must be text, got 3"),
-        ({"quantity": None}, TypeError, "quantity must be text, got None"),
     ],
 )
 def test_what_are_no_values(draw, change, error, message):

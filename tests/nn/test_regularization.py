@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, host, make_problem
+from helpers import assert_grads_close, assert_same, host, make_problem
 from vecprop import activations, losses
 from vecprop.nn import batch_norm, dropout, input_scaling
 from vecprop.nn.weight_penalties import add_penalties, penalties
@@ -121,9 +121,7 @@ def test_a_backend_that_fuses_trains_the_same(output):
     fusing.fused = set()
     given = {"optimizer": vp.Adam(0.01), "epochs": 2, "batch_size": 5, "dropout": 0.2, "params": params}
     plain, fused = (vp.fit(net, X, Y, backend=backend, **given) for backend in (PLAIN, fusing))
-    for a, b in zip(plain.params, fused.params, strict=True):
-        np.testing.assert_array_equal(a.W, b.W)
-        np.testing.assert_array_equal(a.b, b.b)
+    assert_same(plain.params, fused.params)
     assert {"Kept.", "Correction.", "Rule.", "_Bound.function", "_Bound.backward"} <= fusing.fused
     assert ({"_Bound.values", "_Bound.dZ"} <= fusing.fused) == (output != "softmax")
 
@@ -159,17 +157,9 @@ def test_masks_drop_the_share_that_was_asked_for(rate):
 def make_run(net, m, dropout_rates=0.0, normalized=False, block_size=None):
     hidden = len(net.hidden)
     return epochs.Run(
-        PLAIN,
-        net,
-        vp.GradientDescent(),
-        m,
-        m,
-        block_size,
+        PLAIN, net, vp.GradientDescent(), m, m, block_size, None, (normalized,) * hidden, (dropout_rates,) * hidden,
         None,
-        (normalized,) * hidden,
-        (dropout_rates,) * hidden,
-        None,
-    )
+    )  # fmt: skip
 
 
 def trained_parameters(net, params, normalized, random):

@@ -75,15 +75,10 @@ def assert_same(actual, desired, bound=1e-4):
 
 # Keras and scikit-learn shuffle as they like: they get full batches, for which the order does not matter.
 ORDERED = [
-    ("torch", "softmax"),
-    ("torch", "sigmoid"),
-    ("torch", "identity"),
-    ("optax-step", "softmax"),
-    slow("torch-fused", "softmax"),
-    slow("optax-step", "sigmoid"),
-    slow("optax-scan", "softmax"),
+    ("torch", "softmax"), ("torch", "sigmoid"), ("torch", "identity"), ("optax-step", "softmax"),
+    slow("torch-fused", "softmax"), slow("optax-step", "sigmoid"), slow("optax-scan", "softmax"),
     slow("optax-scan", "identity"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("peer", "output"), ORDERED)

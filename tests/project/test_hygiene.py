@@ -11,19 +11,9 @@ SOURCE = ROOT / "src" / "vecprop"
 
 # The rooms from the ground up. Each may import from itself and from those below it.
 ROOMS = [
-    "utils",
-    "backend",
-    "propagation",
-    "nn",
-    "rungs",
-    "data",
-    "training",
-    "inspection",
-    "estimators",
-    "tabular",
-    "export",
-    "cli",
-]
+    "utils", "backend", "propagation", "nn", "rungs", "data", "training", "inspection", "estimators", "tabular",
+    "export", "cli",
+]  # fmt: skip
 VENDORS = {
     "numpy", "cupy", "jax", "jaxlib", "torch", "sklearn", "scipy", "matplotlib", "rich", "typer", "onnx", "onnxruntime",
     "safetensors",

