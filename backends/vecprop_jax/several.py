@@ -22,7 +22,7 @@ from vecprop.backend.contract import Backend, Tree, add_trees, to_host
 from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import ALONE, Team
 from vecprop.utils.arguments import check_positive_integer
-from vecprop_jax import JAXBackend, compiled
+from vecprop_jax.one_device import JAXOnOneDevice, compiled
 
 AXIS = "examples"
 # In what is raised where another process does not answer: by Gloo on CPUs, NCCL on GPUs, JAX's coordination service.
@@ -118,7 +118,7 @@ class _OverTheMesh:
         return backend.with_networks_spread(self.function(*placed), rest=True)
 
 
-class JAXOnSeveralDevices(JAXBackend):
+class JAXOnSeveralDevices(JAXOnOneDevice):
     """JAX on the devices of a mesh of one axis.
 
     Parameters
@@ -204,11 +204,11 @@ class JAXOnSeveralDevices(JAXBackend):
 
     def home(self, array: Array) -> Array:
         """Return an array on JAX's default device, as others than the training want it."""
-        return JAXBackend.asarray(self._alone, self.to_numpy(array))
+        return self._alone.asarray(self.to_numpy(array))
 
     @cached_property
-    def _alone(self) -> JAXBackend:
-        return JAXBackend()
+    def _alone(self) -> JAXOnOneDevice:
+        return JAXOnOneDevice()
 
     # The examples
 

@@ -41,7 +41,10 @@ def imports(path, *, top_level):
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 NAMES = {
-    ".".join(("vecprop", *p.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): p for p in MODULES
+    ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder, packages in {ROOT / "src": "vecprop", ROOT / "backends": "vecprop_*", ROOT: "[bt]e*s"}.items()
+    for package in folder.glob(packages)
+    for path in package.rglob("*.py")
 }
 
 

@@ -148,9 +148,9 @@ def test_recorded_programs_are_bounded(amount, figure):
 
 def test_compiled_functions_are_bounded(jax_backend, monkeypatch):
     """JAX would keep 4096 programs of each function, some 4 MB each."""
-    import vecprop_jax
+    from vecprop_jax import one_device
 
-    monkeypatch.setattr(vecprop_jax, "MOST_PROGRAMS", 4)
+    monkeypatch.setattr(one_device, "MOST_PROGRAMS", 4)
 
     def double(x):
         return x * 2
@@ -159,7 +159,7 @@ def test_compiled_functions_are_bounded(jax_backend, monkeypatch):
         compiled = jax_backend.compile(double)
         assert compiled(jax_backend.asarray(np.ones(n), "float32")).shape == (n,)
         assert compiled._cache_size() <= 4
-    assert vecprop_jax._jit.cache_info().maxsize == 256
+    assert one_device._jit.cache_info().maxsize == 256
 
 
 def test_a_thread_that_trained_can_go(amount):
