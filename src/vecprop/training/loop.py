@@ -82,7 +82,7 @@ def train(
     bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
 
     def compile_epoch() -> Callable[..., Any]:
-        return plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
+        return plan.run.backend.compile_loop(epoch, static=(0,), bound=bound, donated=given_away)
 
     orders = Orders(plan.run, state.seed, plan.shuffled)
     begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
@@ -214,8 +214,9 @@ def _advance(
         result = _epoch_in_parts(plan, pieces, state, inputs, history, partial)
     else:
         order = orders.of(state.epoch, count)
+        run = run._replace(epochs=count) if count > 1 else run
         result = compiled(
-            run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties, count
+            run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties
         )
     if state.epoch + count < last and at_hand:  # a device is at work on this epoch meanwhile
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
@@ -259,7 +260,7 @@ def _epoch_in_parts(
         *carried, good, out = _unpacked(
             compiled(
                 run, state.params, state.slots, state.statistics, data, order,
-                tuple(a[begin:end, ...] for a in inputs), plan.penalties, 1,
+                tuple(a[begin:end, ...] for a in inputs), plan.penalties,
             )
         )  # fmt: skip
         finite = finite & backend.to_numpy(good)
