@@ -42,6 +42,10 @@ class Run(NamedTuple):
     clip_norm: float | None
     epochs: int = 1  # that one compiled call does
 
+    def initial_slots(self, params: tuple[Any, ...]) -> Slots:
+        """Return the optimizer's slots before its first step."""
+        return self.optimizer.init(params if self.layout is None else self.layout.pack(self.backend.xp, params))
+
 
 class Carry(NamedTuple):
     """What a step changes: parameters (a tuple of `Layer`, then of `Scale`, or buffers), slots, running statistics."""

@@ -286,12 +286,7 @@ def fit(
             target = target.laid_out(examples.counts)
             checked, examples = replace(checked, backend=target), _moved(examples, target)
         plan = _plan(net, checked, options, examples)
-        # what an earlier run had as its best is not what a run without early stopping gives back
-        begin = state if state is None or options.stopping is not None else state._replace(best=None)
-        if begin is None:
-            begin = _initial_state(plan.run, checked, seeds, None if params is None else examples.scale)
-        elif begin.slots is None:
-            begin = begin._replace(slots=_initial_slots(plan.run, begin.params))
+        begin = _begin(plan.run, options, state, checked, None if params is None else examples.scale)
         resumed = None
         if checkpoint is not None or resume is not None:
             asked = _asked(plan, options, examples)
@@ -567,19 +562,20 @@ def _plan(net: Network, checked: Checked, options: Options, examples: PreparedDa
     )
 
 
-def _initial_state(run: Run, checked: Checked, seeds: int | tuple[int, ...], scale: InputScale | None) -> TrainingState:
-    """Return the state before the first epoch."""
-    xp, layers = run.backend.xp, checked.params
-    if scale is not None:  # parameters that were given take inputs as they come
-        layers = (unfold_input(xp, layers[0], scale), *layers[1:])
-    pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
-    params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
-    return TrainingState(params, _initial_slots(run, params), 0, seeds, 0, tuple(seen for _, seen in pairs))
-
-
-def _initial_slots(run: Run, params: tuple[Any, ...]) -> Any:
-    """Return the optimizer's slots before its first step."""
-    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend.xp, params))
+def _begin(
+    run: Run, options: Options, state: TrainingState | None, checked: Checked, scale: InputScale | None
+) -> TrainingState:
+    """Return the state before the first epoch: the given one, or that of the initial parameters."""
+    if state is None:
+        xp, layers = run.backend.xp, checked.params
+        if scale is not None:  # parameters that were given take inputs as they come
+            layers = (unfold_input(xp, layers[0], scale), *layers[1:])
+        pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
+        params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
+        state = TrainingState(params, None, 0, options.seeds, 0, tuple(seen for _, seen in pairs))
+    elif options.stopping is None:  # what an earlier run had as its best is not what this one gives back
+        state = state._replace(best=None)
+    return state if state.slots is not None else state._replace(slots=run.initial_slots(state.params))
 
 
 def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:

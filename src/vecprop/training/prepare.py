@@ -106,7 +106,7 @@ def prepare(net: Network, checked: Checked, given: GivenData, options: Options, 
         data, held_out = _split(net, checked, data, validation, team)
     if given.class_weight is not None:
         data = _with_class_weights(net, checked, data, given.class_weight, team)
-    sample = _sample(checked, data, held_out)
+    sample = Sample(*_some(checked, data), *(_some(checked, held_out) if held_out is not None else (None, None)))
     if options.standardize and isinstance(data[0], SparseColumns):
         raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
     scale = _scale_of(checked, data, team) if options.standardize else None
@@ -120,7 +120,9 @@ def prepare(net: Network, checked: Checked, given: GivenData, options: Options, 
         weight = float(team.total(m if w is None else np.sum(w)))
         return PreparedData(data, held_out, counts, judged, weight, scale, sample)
     if isinstance(data[0], StreamedExamples):
-        weight = _total_weight(data[0])
+        weight = statistics.total_weight(data[0])
+        if not weight > 0:
+            raise ValueError("sample_weight must not be all zero: no example would count")
     else:
         weight = float(m) if w is None else checked.xp.sum(w)
     return PreparedData(data, held_out, (m,), (held,), weight, scale, sample)
@@ -171,13 +173,6 @@ def _scaled(checked: Checked, data: Data, scale: InputScale) -> Data:
     mean, deviation = (checked.backend.to_numpy(a) for a in scale)
     data[0].scale = (mean, deviation)
     return data
-
-
-def _total_weight(examples: StreamedExamples) -> float:
-    weight = statistics.total_weight(examples)
-    if not weight > 0:
-        raise ValueError("sample_weight must not be all zero: no example would count")
-    return weight
 
 
 def _on_backend(net: Network, checked: Checked, given: tuple[Any, Any, Any], reading: Reading) -> Data:
@@ -421,13 +416,8 @@ def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[n
     return factors
 
 
-def _sample(checked: Checked, data: Data, held_out: Data | None) -> Sample:
-    """Return some columns, evenly spread, on the host."""
-    given = (*_some(checked, data), *(_some(checked, held_out) if held_out is not None else (None, None)))
-    return Sample(*given)
-
-
 def _some(checked: Checked, data: Data) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return some columns, evenly spread, on the host."""
     X, Y, _ = data
     if isinstance(X, StreamedExamples):
         return X.sample()
