@@ -1,7 +1,7 @@
 """The commands and their options. Each is thin: what it needs is imported when it runs, so that --help is quick."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -9,7 +9,17 @@ from vecprop._version import __version__
 from vecprop.backend import selection
 from vecprop.cli import models
 from vecprop.cli.exit_codes import FAILED
-from vecprop.cli.models import Force
+from vecprop.cli.options import (
+    L2,
+    BackendName,
+    Flag,
+    Force,
+    Integer,
+    Measured,
+    Parts,
+    PartsToExplain,
+    grouped,
+)
 from vecprop.cli.output import Commands, console, error, note, print_json, reason
 from vecprop.nn.network import Network
 
@@ -21,13 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# typer reads these annotations when the program runs, and in Python 3.11 its older versions know no `str | None`.
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonForTable = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same numbers on every backend.")]
-BackendName = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--backend", metavar="NAME", help="numpy, cupy, jax or auto; VECPROP_BACKEND or numpy unless given."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -72,28 +77,12 @@ def demo(
 
 
 @app.command(short_help="Time loops against the vectorized pass.")
+@grouped
 def bench(
-    backend: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME", help="A backend, or all (the usable ones); repeat it for several."),
-    ] = None,
-    network: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="N0-…-NL", help="Layer sizes; repeat it for several.  [default: 2-4-1]"),
-    ] = None,
-    sizes: Annotated[str, typer.Option(metavar="M,M,…", help="Numbers of examples.")] = "1,10,100,1000,10000,100000",
-    dtype: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="DTYPE", help="float32 or float64; repeat it for both.  [default: float32]"),
-    ] = None,
-    passes: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--pass", metavar="PASS", help="forward or gradients; repeat it for both.  [default: gradients]"),
-    ] = None,
-    budget: Annotated[float, typer.Option(metavar="SECONDS", help="Time for one cell of the table.")] = 2.0,
+    measured: Measured,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path("vecprop-bench"),
     force: Force = False,
-    json: Json = False,
+    json: JsonForTable = False,
 ) -> None:
     """Time the loops over neurons and examples against the vectorized pass, over the number of examples m.
 
@@ -101,28 +90,23 @@ def bench(
     """
     from vecprop.cli import bench as benchmarks
 
-    report = benchmarks.measure(
-        backend, network, sizes, dtype or ["float32"], passes or ["gradients"], budget, out, force
-    )
+    report = benchmarks.measure(measured, out, force)
     typer.echo(report.to_json() if json else report.table(), nl=not json)
     for path in benchmarks.write(report, out):
         (note if json else typer.echo)(f"wrote {path}")
 
 
 @app.command(short_help="Check the gradients of a network (E40).")
+@grouped
 def check(
     sizes: Annotated[str, typer.Option(metavar="N0,…,NL", help="Units of each layer, the inputs first.")] = "3,4,1",
-    hidden: Annotated[str, typer.Option(metavar="NAME,…", help="One activation, or one per hidden layer.")] = "tanh",
-    output: Annotated[str, typer.Option(metavar="NAME", help="Activation of the output layer.")] = "sigmoid",
-    loss: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="The loss; that which fits the output unless given."),
-    ] = None,
+    *,
+    parts: Parts,
     m: Annotated[int, typer.Option("--m", metavar="M", help="Number of random examples.")] = 5,
-    l2: Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")] = 0.1,
+    l2: L2 = 0.1,
     backend: BackendName = None,
     seed: Seed = 0,
-    json: Json = False,
+    json: JsonForTable = False,
 ) -> None:
     """Check the hand-derived gradients of a network against numeric ones, on random data (E40).
 
@@ -130,7 +114,7 @@ def check(
     """
     from vecprop.cli import check as checks
 
-    net, report = checks.gradients(sizes, hidden, output, loss, m, l2, backend, seed)
+    net, report = checks.gradients(sizes, parts, m, l2, backend, seed)
     if json:
         print_json(checks.as_json(net, report))
     else:
@@ -141,7 +125,7 @@ def check(
 
 
 @app.command(short_help="Show what can be used here, and why.")
-def backends(json: Json = False) -> None:
+def backends(json: JsonForTable = False) -> None:
     """Show which backends can be used here, which one is active and why; and what is wrong with the others.
 
     Example: vecprop backends
@@ -162,7 +146,7 @@ def backends(json: Json = False) -> None:
 def shapes(
     sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
     m: Annotated[int, typer.Option("--m", metavar="M", help="Number of examples.")] = 100,
-    json: Json = False,
+    json: JsonForTable = False,
 ) -> None:
     """Print the shape of every quantity of a network, in the order in which they are computed (E16).
 
@@ -176,27 +160,22 @@ def shapes(
 
 
 @app.command(short_help="Explain the forward and the backward pass step by step.")
+@grouped
 def explain(
     sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
     m: Annotated[
-        Optional[int],  # noqa: UP045
+        Integer,
         typer.Option("--m", metavar="M", help="Number of examples; from 3 on the first that is no layer's size."),
     ] = None,
-    hidden: Annotated[
-        str, typer.Option("--hidden", "--activation", metavar="NAME,…", help="One activation, or one per hidden layer.")
-    ] = "tanh",
-    output: Annotated[str, typer.Option(metavar="NAME", help="Activation of the output layer.")] = "sigmoid",
-    loss: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="The loss; that which fits the output unless given."),
-    ] = None,
-    l2: Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")] = 0.0,
+    *,
+    parts: PartsToExplain,
+    l2: L2 = 0.0,
     numbers: Annotated[
-        Optional[bool],  # noqa: UP045
+        Flag,
         typer.Option("--numbers/--no-numbers", help="Show numbers; for small networks and few examples unless given."),
     ] = None,
     seed: Seed = 0,
-    json: Json = False,
+    json: JsonForTable = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a notebook or a page.")] = False,
 ) -> None:
     """Explain the forward and the backward pass of a network step by step.
@@ -206,10 +185,13 @@ def explain(
 
     Example: vecprop explain 3 4 1 --m 100 --activation tanh
     """
-    from vecprop.cli import explain as explanations
+    from vecprop.inspection import explanation as explanations
     from vecprop.inspection.explanation.markdown import WIDTH
 
-    explanation = explanations.explanation(sizes, m, hidden, output, loss, l2, numbers, seed, json and markdown)
+    if json and markdown:
+        raise ValueError("--json and --markdown exclude each other: choose one")
+    shown = "auto" if numbers is None else numbers
+    explanation = explanations.explain(parts.network(sizes), m, l2=l2, numbers=shown, seed=seed)
     if json:
         print_json(explanation.to_dict())
     elif markdown:

@@ -1,7 +1,6 @@
-"""What the commands make of their arguments: numbers and names separated by commas, backends, networks."""
+"""What the commands make of their arguments: numbers separated by commas, backends, networks."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from vecprop.backend.selection import backends
 from vecprop.inspection.benchmark import NETWORKS
@@ -19,16 +18,6 @@ def integers(text: str, option: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"{option} must be integers separated by commas, such as 3,4,1; got {text!r}") from None
-
-
-def names(text: str) -> Any:
-    """Return one name, or a list where the text has commas: `hidden` of a Network.
-
-    >>> names("tanh"), names("tanh, relu")
-    ('tanh', ['tanh', 'relu'])
-    """
-    parts = [part.strip() for part in text.split(",")]
-    return parts[0] if len(parts) == 1 else parts
 
 
 def network(text: str) -> Network:

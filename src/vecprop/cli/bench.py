@@ -1,35 +1,26 @@
 """What `vecprop bench` measures and writes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vecprop.backend.selection import get_backend
 from vecprop.cli.arguments import backend_names, integers, network
+from vecprop.cli.options import Measured
 from vecprop.cli.output import note
 from vecprop.cli.writing import check_files, holds_benchmark
 from vecprop.inspection import benchmark
 from vecprop.inspection.benchmark import Report
 
 
-def measure(
-    backends: Sequence[str] | None,
-    networks: Sequence[str] | None,
-    sizes: str,
-    dtypes: Sequence[str],
-    passes: Sequence[str],
-    budget: float,
-    folder: Path,
-    force: bool,
-) -> Report:
+def measure(options: Measured, folder: Path, force: bool) -> Report:
     """Measure what the options ask for, telling on stderr how far it has got; `folder` is where it will be written."""
     check_files(folder, ("bench.json", "speed-up.png"), (), holds_benchmark, force)
     return benchmark.measure(
-        backends=[get_backend(name) for name in backend_names(backends)],
-        networks=[network(text) for text in networks or ["2-4-1"]],
-        sizes=integers(sizes, "--sizes"),
-        dtypes=dtypes,
-        passes=passes,
-        budget=budget,
+        backends=[get_backend(name) for name in backend_names(options.backend)],
+        networks=[network(text) for text in options.network or ["2-4-1"]],
+        sizes=integers(options.sizes, "--sizes"),
+        dtypes=options.dtype or ["float32"],
+        passes=options.passes or ["gradients"],
+        budget=options.budget,
         report=note,
     )
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from vecprop.backend.selection import get_backend
-from vecprop.cli.arguments import integers, names
+from vecprop.cli.arguments import integers
+from vecprop.cli.options import Parts
 from vecprop.inspection.benchmark import draw_examples
 from vecprop.inspection.gradient_check import GradientReport, check_gradients
 from vecprop.nn.network import Network
@@ -11,10 +12,10 @@ from vecprop.utils.arguments import check_positive_integer
 
 
 def gradients(
-    sizes: str, hidden: str, output: str, loss: str | None, m: int, l2: float, backend: str | None, seed: int
+    sizes: str, parts: Parts, m: int, l2: float, backend: str | None, seed: int
 ) -> tuple[Network, GradientReport]:
     """Return the network that was described, and the check of its gradients on m random examples."""
-    net = Network(tuple(integers(sizes, "--sizes")), names(hidden), output, loss)
+    net = parts.network(integers(sizes, "--sizes"))
     target = get_backend(backend)
     params = net.init(seed, dtype="float64", backend=target)
     X, Y = (target.asarray(V) for V in draw_examples(net, check_positive_integer(m, "m"), "float64", seed))

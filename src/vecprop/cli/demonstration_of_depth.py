@@ -11,7 +11,6 @@ import numpy.typing as npt
 from vecprop.backend.contract import Backend
 from vecprop.cli.demonstrations import accuracy
 from vecprop.data import datasets
-from vecprop.data.dataset import Dataset
 from vecprop.nn.network import Network
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import Momentum
@@ -130,12 +129,8 @@ def deep_gradients(
             backend=backend,
             progress=False,
         )
-        return _judged(name, training, test)
+        norms = np.asarray(training.history["gradient_norm"], dtype=np.float64)
+        ratio = float(np.median(norms[:, 0] / norms[:, -1]))
+        return DeepRun(name, training, norms, ratio, accuracy(training, test))
 
     return DeepResult(*(run(*way) for way in _WAYS))
-
-
-def _judged(name: str, training: FitResult, test: Dataset) -> DeepRun:
-    norms = np.asarray(training.history["gradient_norm"], dtype=np.float64)
-    ratio = float(np.median(norms[:, 0] / norms[:, -1]))
-    return DeepRun(name, training, norms, ratio, accuracy(training, test))

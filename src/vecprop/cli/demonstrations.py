@@ -12,6 +12,7 @@ seed gives the same result on every backend, up to rounding.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -280,36 +281,17 @@ def planar(
     units = check_positive_integer(units, "units")
     train, test = datasets.flower(m, seed=seed), datasets.flower(m, seed=(seed + _TEST_SEED) % 2**64)
     logistic, network = (
-        _fit_planar(Network(sizes), train, seed, epochs, learning_rate, backend) for sizes in ((2, 1), (2, units, 1))
+        _fit_planar(Network(sizes), train, learning_rate, seed=seed, epochs=epochs, backend=backend)
+        for sizes in ((2, 1), (2, units, 1))
     )
     return PlanarResult(logistic, network, train, test, accuracy(logistic, test), accuracy(network, test))
 
 
 def _fit_planar(
-    net: Network,
-    data: Dataset,
-    seed: int,
-    epochs: int,
-    learning_rate: float,
-    backend: str | Backend | None,
-    *,
-    init: str = "auto",
-    params: Sequence[Layer] | None = None,
-    dtype: str = "float32",
+    net: Network, data: Dataset, learning_rate: float, *, dtype: str = "float32", **options: Any
 ) -> FitResult:
-    return fit(
-        net,
-        data.X,
-        data.Y,
-        optimizer=GradientDescent(learning_rate),
-        epochs=epochs,
-        batch_size=50,
-        seed=seed,
-        init=init,
-        params=params,
-        dtype=dtype,
-        backend=backend,
-    )
+    optimizer = GradientDescent(learning_rate)
+    return fit(net, data.X, data.Y, optimizer=optimizer, batch_size=50, dtype=dtype, **options)
 
 
 # --- symmetry -----------------------------------------------------------------------------------------------
@@ -384,7 +366,7 @@ def zero_initialization(
     """
     data, net = datasets.flower(seed=seed), Network((2, units, 1), hidden=hidden)
     zeros, random = (
-        _fit_planar(net, data, seed, epochs, learning_rate, backend, init=init, dtype="float64")
+        _fit_planar(net, data, learning_rate, seed=seed, epochs=epochs, backend=backend, init=init, dtype="float64")
         for init in ("zeros", "auto")
     )
     W1, W1_random = (result.backend.to_numpy(result.params[0].W) for result in (zeros, random))
@@ -487,7 +469,7 @@ def saturation(
     runs = []
     for scale in factors:
         params = (Layer(first.W * np.float32(scale), first.b), last)
-        training = _fit_planar(net, data, seed, epochs, learning_rate, backend, params=params)
+        training = _fit_planar(net, data, learning_rate, seed=seed, epochs=epochs, backend=backend, params=params)
         slope, norm = _start_of(net, params, data)
         runs.append(SaturationRun(scale, slope, norm, cost(training, data), accuracy(training, data), training))
     return SaturationResult(tuple(runs), data)

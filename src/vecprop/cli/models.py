@@ -3,55 +3,39 @@
 Each is thin: what it needs is imported when it runs, so that --help is quick.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
+from vecprop.cli.options import (
+    BackendName,
+    File,
+    FileFormat,
+    Force,
+    Integer,
+    Json,
+    Names,
+    Quiet,
+    Text,
+    Wanted,
+    grouped,
+)
 from vecprop.cli.output import note, print_json
 
-# typer reads these annotations when the program runs, and in Python 3.11 its older versions know no `str | None`.
-Text = Optional[str]  # noqa: UP045
-Names = Optional[list[str]]  # noqa: UP045
-Integer = Optional[int]  # noqa: UP045
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-BackendName = Annotated[
-    Text,
-    typer.Option("--backend", metavar="NAME", help="numpy, cupy, jax or auto; VECPROP_BACKEND or numpy unless given."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there, though others wrote them.")]
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, Parquet or .npy file.", show_default=False)]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, or the folder of `vecprop train`.")]
-Delimiter = Annotated[Text, typer.Option(metavar="CHARACTER", help="Of CSV; found out unless given.")]
-Encoding = Annotated[Text, typer.Option(metavar="NAME", help="Of CSV, such as latin-1; UTF-8 unless given.")]
-Decimal = Annotated[
-    Text, typer.Option(metavar="SIGN", help="Between whole and fraction, . or , ; found out unless given.")
-]
-Thousands = Annotated[Text, typer.Option(metavar="SIGN", help="Between groups of three digits: , . ' or a blank.")]
-Skip = Annotated[int, typer.Option(metavar="LINES", help="Of CSV, above the header.")]
-Missing = Annotated[
-    Names,
-    typer.Option(
-        metavar="TEXT", help='A text that stands for a missing value, or COLUMN=TEXT; "" for empty cells alone.'
-    ),
-]
-DateFormat = Annotated[Names, typer.Option(metavar="FORMAT", help="Of dates, such as %d/%m/%Y, or COLUMN=FORMAT.")]
-Header = Annotated[
-    Optional[bool],  # noqa: UP045
-    typer.Option(
-        "--header/--no-header", help="Whether line 1 of CSV holds names.  [default: found out]", show_default=False
-    ),
-]
 
 
+@grouped
 def train(
     data: Data,
     target: Annotated[
         Names, typer.Option("--target", "-t", metavar="COLUMN", help="What is to be predicted: a name, or an index.")
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        File,
         typer.Option(
             "--out", "-o", metavar="FOLDER", help="Where the files go.  [default: NAME-model]", show_default=False
         ),
@@ -67,14 +51,8 @@ def train(
     class_weight: Annotated[
         Names, typer.Option(metavar="CLASS=W", help="How much each row of a class counts; repeat it for several.")
     ] = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    skip: Skip = 0,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    missing: Missing = None,
-    date_format: DateFormat = None,
+    *,
+    file_format: FileFormat,
     linear: Annotated[
         bool, typer.Option("--linear", help="Deliver the linear model that networks are compared with.")
     ] = False,
@@ -97,7 +75,7 @@ def train(
     ] = 0.15,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     checkpoint: Annotated[
-        Optional[Path],  # noqa: UP045
+        File,
         typer.Option(metavar="FILE", help="Write the state of the training, to go on from after a break."),
     ] = None,
     checkpoint_every: Annotated[float, typer.Option(metavar="EPOCHS", help="How often; 0.5 is twice in an epoch.")] = 1,
@@ -107,7 +85,7 @@ def train(
         typer.Option("--stream", help="Leave a Parquet file larger than memory where it is, and read it in parts."),
     ] = False,
     cache: Annotated[
-        Optional[Path],  # noqa: UP045
+        File,
         typer.Option(metavar="FOLDER", help="With --stream, for the features meanwhile.  [default: temporary files]"),
     ] = None,
     backend: BackendName = None,
@@ -132,9 +110,8 @@ def train(
     from vecprop.cli import tables
     from vecprop.tabular import Choices, Settings
 
-    choices = Choices(
-        tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), missing=missing or (), weight=weight
-    )
+    missing = file_format.missing or ()
+    choices = Choices(tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), missing=missing, weight=weight)
     chosen = tables.devices(devices, distributed)
     settings = Settings(
         tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
@@ -146,34 +123,19 @@ def train(
     tables.check_training_files(folder, checkpoint, data, force)
     first = not distributed or tables.join()
     quiet = quiet or not first
-    spelling = tables.spelling(decimal, thousands, None, date_format)
-    table = tables.read(data, delimiter, encoding, header, skip, spelling, target or (), stream)
-    say = tables.speaker(json, quiet)
-    report = tables.train(table, target or [], task, choices, settings, folder, say, not quiet, first)
+    table = tables.read(data, replace(file_format, missing=None), target or (), stream)
+    plan = tables.plan(table, target or (), task, choices)
+    report = tables.train(plan, settings, folder, tables.speaker(json, quiet), not quiet, first)
     if json and not quiet:
         print_json(report)
 
 
+@grouped
 def predict(
     model: Model,
     data: Data,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--out", "-o", metavar="FILE", help="A .csv or .parquet file; printed as CSV unless given."),
-    ] = None,
-    proba: Annotated[bool, typer.Option("--proba", help="The probability of each class, too.")] = False,
-    spread: Annotated[bool, typer.Option("--spread", help="How far the networks of the model disagree, too.")] = False,
-    keep: Annotated[
-        Names, typer.Option(metavar="COLUMN", help="Repeat a column of the data beside the predictions.")
-    ] = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    skip: Skip = 0,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    missing: Missing = None,
-    date_format: DateFormat = None,
+    wanted: Wanted,
+    file_format: FileFormat,
     backend: BackendName = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -186,27 +148,20 @@ def predict(
     """
     from vecprop.cli import tables
 
-    if out is not None:
-        tables.check_predictions_file(out, model, data, force)
+    if wanted.out is not None:
+        tables.check_predictions_file(wanted.out, model, data, force)
     loaded = tables.load(model, backend)
-    spelling = tables.spelling(decimal, thousands, missing, date_format)
-    table = tables.read(data, delimiter, encoding, header, skip, spelling, loaded.names)
-    text = tables.predict(loaded, table, out, proba, spread, keep or [], note if not quiet else None)
+    table = tables.read(data, file_format, loaded.names)
+    text = tables.predict(loaded, table, wanted, note if not quiet else None)
     if text is not None:
         typer.echo(text, nl=False)
 
 
+@grouped
 def evaluate(
     model: Model,
     data: Data,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    skip: Skip = 0,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    missing: Missing = None,
-    date_format: DateFormat = None,
+    file_format: FileFormat,
     backend: BackendName = None,
     json: Json = False,
 ) -> None:
@@ -217,8 +172,7 @@ def evaluate(
     from vecprop.cli import tables
 
     loaded = tables.load(model, backend)
-    spelling = tables.spelling(decimal, thousands, missing, date_format)
-    table = tables.read(data, delimiter, encoding, header, skip, spelling, loaded.names)
+    table = tables.read(data, file_format, loaded.names)
     text, found = tables.evaluate(loaded, table, note)
     if json:
         print_json(found)

@@ -17,6 +17,7 @@ from vecprop import tabular
 from vecprop.backend import distributed
 from vecprop.backend.selection import get_backend, use_backend
 from vecprop.cli import signals, writing
+from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, note, reason
 from vecprop.cli.writing import MODEL, PICTURES, REPORT
 from vecprop.data.spelling import import_polars
@@ -26,7 +27,7 @@ from vecprop.export.onnx_export import export_onnx
 from vecprop.inspection import plots
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.report import as_json, concluded, described, score_table
-from vecprop.tabular.training import constant, without_nan
+from vecprop.tabular.training import Plan, constant, without_nan
 from vecprop.utils import tensor_file
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError
@@ -90,13 +91,6 @@ def layers(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def spelling(
-    decimal: str | None, thousands: str | None, missing: Sequence[str] | None, date_format: Sequence[str] | None
-) -> Spelling:
-    """Return the spelling that the options give."""
-    return Spelling(decimal, thousands, tuple(missing or ()), tuple(date_format or ()))
-
-
 def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str, float] | None:
     """Return the class weights of `--balance` and `--class-weight`.
 
@@ -113,21 +107,14 @@ def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str,
         raise ValueError(f"--class-weight must be CLASS=WEIGHT, such as yes=3; got {', '.join(given)}") from None
 
 
-def read(
-    path: Path,
-    delimiter: str | None,
-    encoding: str | None,
-    header: bool | None,
-    skip: int,
-    spelling: Spelling,
-    expected: Sequence[str],
-    stream: bool = False,
-) -> Table:
+def read(path: Path, file_format: FileFormat, expected: Sequence[str], stream: bool = False) -> Table:
     r"""Read a table, or leave it in its file; "\t" on a command line is a tab."""
+    given = file_format
+    spelling = Spelling(given.decimal, given.thousands, tuple(given.missing or ()), tuple(given.date_format or ()))
     if stream:
         return tabular.scan(path, spelling)
-    delimiter = "\t" if delimiter in (r"\t", "tab") else delimiter
-    return tabular.read(path, delimiter, encoding, header, skip, spelling, expected)
+    delimiter = "\t" if given.delimiter in (r"\t", "tab") else given.delimiter
+    return tabular.read(path, delimiter, given.encoding, given.header, given.skip, spelling, expected)
 
 
 # --- train --------------------------------------------------------------------------------------------------
@@ -140,25 +127,19 @@ def check_training_files(folder: Path, checkpoint: Path | None, data: Path, forc
         writing.check_checkpoint(checkpoint, (data,), force)
 
 
-def train(
-    table: Table,
-    targets: Sequence[str],
-    task: str | None,
-    choices: Choices,
-    settings: Settings,
-    folder: Path,
-    say: Say,
-    show_progress: bool,
-    writes: bool = True,
-) -> dict[str, Any]:
-    """Train, write the files, and return the report; `say` is told what was found and what came out."""
+def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choices) -> Plan:
+    """Return what is to be trained on: one target of a table."""
     if len(targets) > 1:
         raise ValueError(f"--target is one column, got {' and '.join(map(repr, targets))}")
     if not targets:
         raise ValueError(
             f"which column is to be predicted? --target NAME; {table.source} has: {', '.join(table.names)}"
         )
-    plan = tabular.plan(table, targets[0], task, choices)
+    return tabular.plan(table, targets[0], task, choices)
+
+
+def train(plan: Plan, settings: Settings, folder: Path, say: Say, show_progress: bool, writes: bool) -> dict[str, Any]:
+    """Train, write the files, and return the report; `say` is told what was found and what came out."""
     say(described(plan))
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
         say(f"backend {get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
@@ -175,7 +156,7 @@ def train(
         return report
     for path in _write(folder, trained, report):
         say(f"wrote {path}")
-    say(f"next: vecprop predict {folder} {table.source} -o predictions.csv")
+    say(f"next: vecprop predict {folder} {plan.table.source} -o predictions.csv")
     return report
 
 
@@ -243,23 +224,15 @@ def load(path: Path, backend: str | None = None) -> TableModel:
     return model
 
 
-def predict(
-    model: TableModel,
-    table: Table,
-    out: Path | None,
-    proba: bool,
-    spread: bool,
-    keep: Sequence[str],
-    say: Say | None,
-) -> str | None:
+def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) -> str | None:
     """Write the predictions into a file, or return them as CSV; `say` is told what was met in the table."""
-    if proba and not model.classes:
+    if wanted.proba and not model.classes:
         raise ValueError(f"--proba is for classes, and {model.target.name!r} is a number; see --spread")
-    if spread and model.estimator.n_networks == 1:
+    if wanted.spread and model.estimator.n_networks == 1:
         raise ValueError("--spread needs a model of several networks: vecprop train … --networks 4")
-    kept = {name: table.column(name) for name in (table.find(given, "--keep") for given in keep)}
+    kept = {name: table.column(name) for name in (table.find(given, "--keep") for given in wanted.keep or ())}
     prepared = model.prepare(table)
-    found = _predictions(model, prepared.X, proba, spread)
+    found = _predictions(model, prepared.X, wanted.proba, wanted.spread)
     twice = kept.keys() & found.keys()
     if twice:
         raise ValueError(
@@ -268,11 +241,11 @@ def predict(
     say = say or (lambda _: None)
     for line in [*prepared.notes(), *_not_finite(found)]:
         say(line)
-    data = frame_bytes(import_polars().DataFrame(kept | found), out)
-    if out is None:
+    data = frame_bytes(import_polars().DataFrame(kept | found), wanted.out)
+    if wanted.out is None:
         return data.decode()
-    write_atomically(out, data)
-    say(f"wrote {len(table)} predictions to {out}")
+    write_atomically(wanted.out, data)
+    say(f"wrote {len(table)} predictions to {wanted.out}")
     return None
 
 

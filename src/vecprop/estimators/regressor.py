@@ -44,10 +44,6 @@ def _loss(value: Any, argument: str) -> Any:
     return check_choice(value, argument, LOSSES)
 
 
-def _out_activation(value: Any, argument: str) -> Any:
-    return None if value is None else activation_of(value, argument)
-
-
 @documented
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, Parameters, BaseEstimator):
@@ -115,7 +111,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         "quantile": lambda value, _: _levels(value),
         "huber_delta": lambda value, name: check_number(value, name, zero=False),
         "scale_target": lambda value, name: None if value is None else check_choice(value, name, ("standard",)),
-        "out_activation": _out_activation,
+        "out_activation": lambda value, name: None if value is None else activation_of(value, name),
     }
 
     @with_callbacks

@@ -87,8 +87,8 @@ def to_parts(estimator: Any) -> tuple[dict[str, Any], Tensors]:
         "custom_output": isinstance(estimator.network_.output, Custom),
     }
     tensors = layers_to_tensors(estimator.params_)
-    for name, scale in _scales(estimator).items():
-        if scale is not None:
+    for name in ("scaling_", "target_scaling_"):
+        if (scale := getattr(estimator, name, None)) is not None:
             tensors |= {f"{name}.{part}": to_host(array) for part, array in scale._asdict().items()}
     return header, tensors
 
@@ -194,10 +194,6 @@ def _targets_to_json(estimator: Any) -> dict[str, Any]:
     ):  # much wider than its texts: a file would not be read
         dtype = np.array(values).dtype
     return {"classes": to_json(values), "dtype": str(dtype), "kind": kind, "sparse": bool(sparse)}
-
-
-def _scales(estimator: Any) -> dict[str, InputScale | None]:
-    return {name: getattr(estimator, name, None) for name in ("scaling_", "target_scaling_")}
 
 
 def _scale_of(tensors: Tensors, name: str, rows: int) -> InputScale | None:

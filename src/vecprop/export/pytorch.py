@@ -180,7 +180,8 @@ def _read(nn: Any, module: Any) -> tuple[tuple[Layer, ...], list[Activation | No
             found = dtype_name(child.weight.dtype, f"{place}.weight")
             if found != (dtype := dtype or found):
                 raise ValueError(f"{place}.weight must be {dtype} as that of the first Linear is, got {found}")
-            layers.append(_layer_of(child))
+            W = _host(child.weight)
+            layers.append(Layer(W, np.zeros((len(W), 1)) if child.bias is None else _host(child.bias)[:, None]))
             activations.append(None)
         elif not layers or activations[-1] is not None:
             where = "behind an activation" if layers else "before the first Linear"
@@ -219,11 +220,6 @@ def _described(module: Any) -> str:
 def _host(tensor: Any) -> Any:
     """Return a tensor as a NumPy array of its own, in float64."""
     return np.array(tensor.detach().cpu().numpy(), dtype=np.float64)
-
-
-def _layer_of(linear: Any) -> Layer:
-    W = _host(linear.weight)
-    return Layer(W, np.zeros((len(W), 1)) if linear.bias is None else _host(linear.bias)[:, None])
 
 
 def _normalized(place: str, layer: Layer, norm: Any) -> Layer:

@@ -438,7 +438,10 @@ def measure(
     True
     """
     spaces = [_backend(b) for b in _listed(backends, "backends")]
-    nets = [_network(n) for n in _listed(networks, "networks")]
+    nets = [
+        n if isinstance(n, Network) else NETWORKS[_known(n, tuple(NETWORKS), "networks", "network")]
+        for n in _listed(networks, "networks")
+    ]
     counts = [check_positive_integer(m, "sizes") for m in _listed(sizes, "sizes")]
     kinds = [dtype_name(d, "dtypes") for d in _listed(dtypes, "dtypes")]
     names = [_known(p, PASSES, "passes", "pass") for p in _listed(passes, "passes")]
@@ -481,12 +484,6 @@ def _backend(given: Any) -> Backend:
         return get_backend(given)
     except UnknownBackendError as error:
         raise UnknownBackendError(f"backends: {error}") from None
-
-
-def _network(given: Any) -> Network:
-    if isinstance(given, Network):
-        return given
-    return NETWORKS[_known(given, tuple(NETWORKS), "networks", "network")]
 
 
 def _known(given: Any, known: tuple[str, ...], argument: str, kind: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,7 @@ class Target:
             elif self.whole:
                 yield _whole(table, self.name, series)
             else:
-                yield np.array(_texts(series), dtype=str)
+                yield np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as what JSON can hold."""
@@ -108,11 +108,6 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
     if form is None:
         return understand_as(table, [Wanted(name, kind)], decimal)
     return typed(table, {name: form if form.kind == kind else Form(kind, form.decimal, form.unit)})
-
-
-def _texts(series: pl.Series) -> list[str]:
-    """Return labels as texts: '1' for 1.0."""
-    return [label(cell) for cell in series.to_list()]
 
 
 def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
@@ -170,12 +165,6 @@ def _refuse_constant(table: Table, target: Target, different: int) -> None:
         )
 
 
-def _is_whole(labels: Iterable[str]) -> bool:
-    """Tell whether all the labels are whole numbers, written as such: 01 is not."""
-    pl = import_polars()
-    return bool(pl.Series(list(labels), dtype=pl.String).str.contains(_WHOLE).all())
-
-
 def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
     if task == "regression":
         as_kind(table, name, "number", form.decimal).column(name)  # says which cell is none
@@ -223,7 +212,8 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
             "--task regression"
         )
     labels = sorted(column_stats.counts_of_labels(table, name))  # with all their digits and leading zeros
-    whole = _is_whole(labels)
+    pl = import_polars()
+    whole = bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())  # numbers written as such: 01 is not
     if whole:
         labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
     target = Target(name, task, f"it has {len(labels)} classes: {first_rows(labels)}", whole)

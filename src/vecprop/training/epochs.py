@@ -40,6 +40,11 @@ class Run(NamedTuple):
     normalized: tuple[bool, ...]  # for each hidden layer, whether it has batch normalization
     dropout: tuple[float, ...]  # for each hidden layer, the share that is dropped
     clip_norm: float | None
+    epochs: int = 1  # that one compiled call does
+
+    def initial_slots(self, params: tuple[Any, ...]) -> Slots:
+        """Return the optimizer's slots before its first step."""
+        return self.optimizer.init(params if self.layout is None else self.layout.pack(self.backend.xp, params))
 
 
 class Carry(NamedTuple):
@@ -67,7 +72,6 @@ def epoch(
     order: Array | None,
     inputs: tuple[Array, ...],
     penalties: Penalties,
-    epochs: int = 1,
 ) -> tuple[Any, ...]:
     """Return (params, slots, statistics, finite, cost, norms[, weight]) after one epoch or several.
 
@@ -78,9 +82,8 @@ def epoch(
     data : arrays
         As `Backend.arrange` left them if there is more than one batch.
     order : int array (m,) or (K, m), or with several epochs (epochs, m) or (epochs, K, m); or None
-        The order of the examples; None if a batch is the whole.
-    epochs : int, static
-        How many there are; with None as the order an epoch is one step, and there are as many as inputs.
+        The order of the examples; None if a batch is the whole: then an epoch is one step, and there are as many as
+        inputs.
     inputs : arrays (steps, …)
         The learning rate of each step, and with dropout its keys.
 
@@ -97,10 +100,10 @@ def epoch(
     def one_epoch(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, Outputs]:
         return run.backend.scan_batches(one_step, carry, data, x[0], run.batch_size, x[1:])
 
-    if run.batch_size < run.m and epochs == 1:
+    if run.batch_size < run.m and run.epochs == 1:
         carry, outputs = one_epoch(start, (order, *inputs))
     elif run.batch_size < run.m:
-        parts = tuple(xp.reshape(a, (epochs, -1, *a.shape[1:])) for a in inputs)
+        parts = tuple(xp.reshape(a, (run.epochs, -1, *a.shape[1:])) for a in inputs)
         carry, outputs = run.backend.scan(one_epoch, start, (order, *parts))
         outputs = tuple(xp.reshape(a, (-1, *a.shape[2:])) for a in outputs)
     else:

@@ -8,20 +8,29 @@ from typing import Any, NamedTuple
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
 from vecprop.nn.array_checks import Checked, check_params
-from vecprop.nn.metrics import get_metric
 from vecprop.nn.network import Network
 from vecprop.training.optimizers import LBFGS, Optimizer
 from vecprop.training.results import TrainingState
 from vecprop.training.stopping import EarlyStopping
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real
+from vecprop.utils.arguments import check_number, check_positive_integer, check_real
 
 AUTO_BATCH = 256  # beyond it an epoch has too few updates for what a step gains
 _SHARE_OF_MEMORY = 8  # a batch may take one eighth of what is free
 
 
 class Options(NamedTuple):
-    """Checked: one entry for each hidden layer where it says so."""
+    """How to train, checked but for what only the data or the backend can tell: it is as it was given."""
 
+    optimizer: Optimizer
+    epochs: int
+    seeds: int | tuple[int, ...]
+    networks: int | None  # K of a stack
+    precision: str
+    batch_size: Any  # as given
+    block_size: Any  # as given
+    window: int | str
+    l1: Any  # as given
+    l2: Any  # as given
     dropout: tuple[float, ...]  # for each hidden layer
     normalized: tuple[bool, ...]  # for each hidden layer
     standardize: bool
@@ -30,43 +39,19 @@ class Options(NamedTuple):
     stopping: EarlyStopping | None
     shuffled: bool
     callbacks: tuple[Callable[..., Any], ...]
+    progress: bool | None
 
 
-def check_options(
-    net: Network,
-    optimizer: Optimizer,
-    dropout: Any,
-    batch_norm: Any,
-    standardize: Any,
-    clip_norm: Any,
-    metric: Any,
-    patience: Any,
-    min_delta: Any,
-    shuffle: Any,
-    callbacks: Any,
-) -> Options:
-    """Return the options, or raise an error that names the argument, what came, and what is wanted."""
-    rates = _for_each_layer(net, dropout, "dropout", _check_rate)
-    normalized = _for_each_layer(net, batch_norm, "batch_norm", check_flag)
-    if isinstance(optimizer, LBFGS) and (any(rates) or any(normalized) or clip_norm is not None):
-        raise ValueError("LBFGS needs the same cost at every step: no dropout, batch_norm or clip_norm with it")
+def check_callbacks(callbacks: Any) -> tuple[Callable[..., Any], ...]:
+    """Return the functions, of which one may have come alone."""
     called = callbacks if isinstance(callbacks, Sequence) else (callbacks,)
     for callback in called:
         if not callable(callback):
             raise TypeError(f"callbacks must be functions (state, history), got {callback!r}")
-    return Options(
-        rates,
-        normalized,
-        check_flag(standardize, "standardize"),
-        None if clip_norm is None else check_number(clip_norm, "clip_norm", zero=False),
-        get_metric(metric),
-        _check_stopping(optimizer, metric, patience, min_delta),
-        check_flag(shuffle, "shuffle"),
-        tuple(called),
-    )
+    return tuple(called)
 
 
-def _check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: Any) -> EarlyStopping | None:
+def check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: Any) -> EarlyStopping | None:
     """Return the rule of early stopping, from an `EarlyStopping` or from a number of epochs."""
     min_delta = check_number(min_delta, "min_delta")
     if isinstance(patience, EarlyStopping):
@@ -81,11 +66,15 @@ def _check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta:
     return rule
 
 
-def _check_rate(value: Any, argument: str) -> float:
-    return check_real(value, argument, "in [0, 1), the share that is dropped", lambda x: 0 <= x < 1)
+def check_rates(net: Network, given: Any) -> tuple[float, ...]:
+    """Return the share that is dropped of each hidden layer."""
+    wanted = "in [0, 1), the share that is dropped"
+    return for_each_layer(
+        net, given, "dropout", lambda value, name: check_real(value, name, wanted, lambda x: 0 <= x < 1)
+    )
 
 
-def _for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any, str], Any]) -> tuple[Any, ...]:
+def for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any, str], Any]) -> tuple[Any, ...]:
     """Return one checked value for each hidden layer, from one for all or a sequence."""
     count = len(net.hidden)
     if isinstance(given, str) or not isinstance(given, Sequence):
@@ -98,7 +87,7 @@ def _for_each_layer(net: Network, given: Any, argument: str, check: Callable[[An
     return tuple(check(value, f"{argument}[{l}]") for l, value in enumerate(given))
 
 
-def check_batches(options: Options, optimizer: Optimizer, m: int, size: int) -> None:
+def check_batches(options: Options, m: int, size: int) -> None:
     """Raise ValueError for batches that cannot be normalized or that the optimizer cannot use."""
     last = m % size or size
     if any(options.normalized) and min(size, last) < 2:
@@ -106,7 +95,7 @@ def check_batches(options: Options, optimizer: Optimizer, m: int, size: int) -> 
             f"batch_norm needs batches of at least 2 examples: batch_size = {size} with m = {m} examples leaves a "
             "batch of 1; choose another batch_size"
         )
-    if isinstance(optimizer, LBFGS) and size < m:
+    if isinstance(options.optimizer, LBFGS) and size < m:
         raise ValueError(f"LBFGS needs all the examples at once: leave batch_size out, got {size} with m = {m}")
 
 
@@ -151,16 +140,16 @@ def check_penalty(checked: Checked, value: Any, argument: str) -> Array | float 
     return checked.backend.asarray(several, checked.dtype)
 
 
-def given_state(net: Network, state: Any, params: Any, options: Options) -> Any:
-    """Return the layers of a given state, or raise an error if it does not fit the network and the options."""
+def given_state(net: Network, state: Any, params: Any, normalized: tuple[bool, ...]) -> Any:
+    """Return the layers of a given state, or raise an error if it does not fit the network and its normalization."""
     if not isinstance(state, TrainingState):
         raise TypeError(f"state must be the state of a result or an error of fit, got {type(state).__name__}")
     if params is not None:
         raise ValueError("give state or params, not both: the state has the parameters")
-    if len(state.statistics) != sum(options.normalized):
+    if len(state.statistics) != sum(normalized):
         raise ValueError(
             f"state has {len(state.statistics)} layers with batch normalization and batch_norm asks for "
-            f"{sum(options.normalized)}"
+            f"{sum(normalized)}"
         )
     layers = tuple(state.params[: len(net.activations)])
     check_params(net, layers, "state.params")

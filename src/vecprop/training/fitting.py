@@ -8,7 +8,8 @@ A run is a function of its state: parameters, optimizer slots, epoch, seed. Shuf
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from vecprop.data.streaming.examples import StreamedExamples, check_window
 from vecprop.nn.array_checks import Checked, check_block_size, check_finite_params, check_params, dtype_name
 from vecprop.nn.batch_norm import initial
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
+from vecprop.nn.metrics import get_metric
 from vecprop.nn.network import Network, activation_bytes, check_network, pass_demand
 from vecprop.propagation import Layer, Params
 from vecprop.training import loop
@@ -38,9 +40,12 @@ from vecprop.training.fit_arguments import (
     Options,
     auto_batch,
     check_batches,
-    check_options,
+    check_callbacks,
     check_penalty,
+    check_rates,
+    check_stopping,
     count_networks,
+    for_each_layer,
     given_state,
 )
 from vecprop.training.json_values import network_to_json
@@ -48,11 +53,11 @@ from vecprop.training.lbfgs import minimize
 from vecprop.training.loop import TrainingPlan
 from vecprop.training.optimizers import LBFGS, Elementwise, Optimizer, check_optimizer
 from vecprop.training.parameter_buffer import layout
-from vecprop.training.prepare import PreparedData, Reading, prepare, require_one_device
+from vecprop.training.prepare import GivenData, PreparedData, prepare, require_one_device
 from vecprop.training.results import FitResult, TrainingState
 from vecprop.training.schedules import CONSTANT
 from vecprop.training.stopping import EarlyStopping
-from vecprop.utils.arguments import check_flag, check_positive_integer
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
 from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.utils.random_streams import check_seeds
 
@@ -235,83 +240,86 @@ def fit(
     """
     check_network(net)
     target = get_backend(backend)
-    precision = get_precision() if precision is None else check_precision(precision)
     optimizer = check_optimizer(optimizer)
-    epochs = check_positive_integer(epochs, "epochs")
-    progress = None if progress is None else check_flag(progress, "progress")
-    options = check_options(
-        net, optimizer, dropout, batch_norm, standardize, clip_norm, metric, patience, min_delta, shuffle, callbacks
-    )
-    checkpoint_every = check_every(checkpoint_every)
-    window = check_window(window)
     resume = None if resume is False else resume
     if state is not None and resume is not None:
         raise ValueError("give state or resume, not both: the checkpoint has the state")
+    normalized = for_each_layer(net, batch_norm, "batch_norm", check_flag)
     if state is not None:
-        params, seed = given_state(net, state, params, options), state.seed
+        params, seed = given_state(net, state, params, normalized), state.seed
     seeds = check_seeds(seed)
-    networks = count_networks(seeds, optimizer, l1, l2, params)
-    target = target if devices is None else target.over(devices, networks)
+    options = Options(
+        optimizer=optimizer,
+        epochs=check_positive_integer(epochs, "epochs"),
+        seeds=seeds,
+        networks=count_networks(seeds, optimizer, l1, l2, params),
+        precision=get_precision() if precision is None else check_precision(precision),
+        batch_size=batch_size,
+        block_size=block_size,
+        window=check_window(window),
+        l1=l1,
+        l2=l2,
+        dropout=check_rates(net, dropout),
+        normalized=normalized,
+        standardize=check_flag(standardize, "standardize"),
+        clip_norm=None if clip_norm is None else check_number(clip_norm, "clip_norm", zero=False),
+        metric=get_metric(metric),
+        stopping=check_stopping(optimizer, metric, patience, min_delta),
+        shuffled=check_flag(shuffle, "shuffle"),
+        callbacks=check_callbacks(callbacks),
+        progress=None if progress is None else check_flag(progress, "progress"),
+    )
+    if isinstance(optimizer, LBFGS) and (any(options.dropout) or any(normalized) or clip_norm is not None):
+        raise ValueError("LBFGS needs the same cost at every step: no dropout, batch_norm or clip_norm with it")
+    checkpoint_every = check_every(checkpoint_every)
+    target = target if devices is None else target.over(devices, options.networks)
     dtype = _training_dtype(dtype, params, X)
-    require_memory(target, _demand_of_data(net, dtype, networks or 1, X, window))
-    checked = _start(net, target, params, init, seeds, networks, dtype)
-    with target.scope(checked.dtype, precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    require_memory(target, _demand_of_data(net, dtype, options.networks or 1, X, options.window))
+    checked = _start(net, target, params, init, options, dtype)
+    with target.scope(checked.dtype, options.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        given = GivenData(X, Y, sample_weight, class_weight, validation)
         if target.team.count > 1:
-            target.team.require_same(
-                _called_with(net, checked, optimizer, options, seeds, epochs, batch_size, block_size, precision)
-                | {"l1": described(l1), "l2": described(l2), "class_weight": repr(class_weight), "init": init}
-                | {"validation": validation if isinstance(validation, float) else type(validation).__name__}
-                | {"sample_weight": "given" if sample_weight is not None else None}
-            )
-        reading = Reading(window, batch_size, isinstance(optimizer, LBFGS), isinstance(seeds, tuple), options.shuffled)
-        where, scaling = checked if devices is None else _on_host(net, checked), options.standardize
-        examples = prepare(
-            net, where, X, Y, sample_weight, class_weight, validation, scaling, reading, target.team
-        )  # fmt: skip
+            target.team.require_same(_called_with(net, checked, options, given) | {"init": init})
+        where = checked if devices is None else _on_host(net, checked)
+        examples = prepare(net, where, given, options, target.team)
         if devices is not None:
             target = target.laid_out(examples.counts)
             checked, examples = replace(checked, backend=target), _moved(examples, target)
-        run = _run(net, checked, optimizer, options, examples.m, batch_size, block_size)
-        require_memory(target, _demand(run, optimizer, dtype, networks or 1, examples, window))
-        penalties = Penalties(check_penalty(checked, l1, "l1"), check_penalty(checked, l2, "l2"), examples.weight)
-        progress = progress if target.team.index == 0 else False
-        plan = _plan(run, optimizer, options, checked.dtype, networks, examples, penalties, epochs, progress)
-        # what an earlier run had as its best is not what a run without early stopping gives back
-        begin = state if state is None or options.stopping is not None else state._replace(best=None)
-        if begin is None:
-            begin = _initial_state(run, checked, seeds, None if params is None else examples.scale)
-        elif begin.slots is None:
-            begin = begin._replace(slots=_initial_slots(run, begin.params))
-        saver, resumed = None, None
+        plan = _plan(net, checked, options, examples)
+        begin = _begin(plan.run, options, state, checked, None if params is None else examples.scale)
+        resumed = None
         if checkpoint is not None or resume is not None:
-            asked = _asked(plan, options, examples, seeds, block_size, precision, l1, l2)
-            saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, plan.run.backend)
-            plan = plan._replace(saver=saver)
-            if resumed is not None:
-                begin = resumed.state
+            asked = _asked(plan, options, examples)
+            saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, target)
+            plan, begin = plan._replace(saver=saver), begin if resumed is None else resumed.state
         for callback in options.callbacks:
             if hasattr(callback, "start"):
-                callback.start(begin, lambda state: _plain(run, state, examples.scale))
-        try:
+                callback.start(begin, lambda state: _plain(plan.run, state, examples.scale))
+        with _errors_at_home(plan, examples.scale, checkpoint):
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, begin)
             elif resumed is not None and resumed.stopped:
                 end, history, stopped = begin, resumed.history, resumed.stopped
             else:
                 end, history, stopped = loop.train(plan, begin, resumed)
-        except DivergenceError as error:
-            error.params = _plain(run, error.state, examples.scale)
-            if devices is not None:
-                error.params, error.state = _home(target, error.params), _home_state(target, error.state)
-            raise
-        except Exception as error:
-            if target.is_process_lost(error):
-                raise _process_lost(target.team, checkpoint, error) from error
-            raise
-        plain = _plain(run, end, examples.scale)
-        if devices is not None:
-            plain, end = _home(target, plain), _home_state(target, end)
+        plain, end = _home(target, _plain(plan.run, end, examples.scale)), _home_state(target, end)
     return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)
+
+
+@contextmanager
+def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: Any) -> Iterator[None]:
+    """Give errors what a user can go on with: of a run that diverged its parameters, of a lost process a way out."""
+    backend = plan.run.backend
+    try:
+        yield
+    except DivergenceError as error:
+        error.params = _home(backend, _plain(plan.run, error.state, scale))
+        error.state = _home_state(backend, error.state)
+        raise
+    except Exception as error:
+        if backend.is_process_lost(error):
+            raise _process_lost(backend.team, checkpoint, error) from error
+        raise
 
 
 def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostError:
@@ -352,50 +360,40 @@ def _home_state(backend: Backend, state: TrainingState) -> TrainingState:
     return state._replace(params=params, slots=slots, statistics=statistics, best=best)
 
 
-def _called_with(
-    net: Network,
-    checked: Checked,
-    optimizer: Optimizer,
-    options: Options,
-    seeds: Any,
-    epochs: int,
-    batch_size: Any,
-    block_size: Any,
-    precision: str,
-) -> dict[str, Any]:
-    """Return the arguments that all processes have to be called with alike, by name."""
+def _settings(options: Options) -> dict[str, Any]:
+    """Return the options that define a run, by their names as arguments of `fit`."""
     return {
-        "net": str(net),
-        "dtype": checked.dtype,
-        "optimizer": described(optimizer),
-        "epochs": epochs,
-        "batch_size": described(batch_size),
-        "block_size": described(block_size),
-        "precision": precision,
-        "seed": list(seeds) if isinstance(seeds, tuple) else seeds,
-        "params": digest(checked.backend.to_numpy(a) for layer in checked.params for a in layer),
+        "precision": options.precision,
+        "optimizer": described(options.optimizer),
+        "seed": list(options.seeds) if isinstance(options.seeds, tuple) else options.seeds,
+        "batch_size": described(options.batch_size),
+        "block_size": described(options.block_size),
         "dropout": list(options.dropout),
         "batch_norm": list(options.normalized),
-        "standardize": options.standardize,
         "clip_norm": options.clip_norm,
+        "l1": described(list(options.l1) if isinstance(options.l1, Sequence) else options.l1),
+        "l2": described(list(options.l2) if isinstance(options.l2, Sequence) else options.l2),
+        "standardize": options.standardize,
+        "shuffle": options.shuffled,
         "metric": described(options.metric),
         "patience": described(options.stopping),
-        "shuffle": options.shuffled,
     }
 
 
-def _asked(
-    plan: TrainingPlan,
-    options: Options,
-    examples: PreparedData,
-    seeds: Any,
-    block_size: Any,
-    precision: str,
-    l1: Any,
-    l2: Any,
-) -> dict[str, Any]:
+def _called_with(net: Network, checked: Checked, options: Options, given: GivenData) -> dict[str, Any]:
+    """Return the arguments that all processes have to be called with alike, by name."""
+    split = isinstance(given.validation, float)
+    return {"net": str(net), "dtype": checked.dtype, "epochs": options.epochs, **_settings(options)} | {
+        "params": digest(checked.backend.to_numpy(a) for layer in checked.params for a in layer),
+        "class_weight": repr(given.class_weight),
+        "validation": given.validation if split else type(given.validation).__name__,
+        "sample_weight": "given" if given.sample_weight is not None else None,
+    }
+
+
+def _asked(plan: TrainingPlan, options: Options, examples: PreparedData) -> dict[str, Any]:
     """Return the arguments of `fit` that define a run, by name: a checkpoint serves the same run alone."""
-    run, sample = plan.run, examples.sample
+    run, w = plan.run, examples.data[2]
     if isinstance(plan.optimizer, LBFGS):
         raise ValueError(
             "checkpoint and resume need an optimizer that goes step by step; LBFGS keeps its memory in SciPy"
@@ -405,24 +403,12 @@ def _asked(
         "backend": run.backend.name,
         "devices": getattr(run.backend, "count", 1),
         "dtype": plan.dtype,
-        "precision": precision,
-        "optimizer": described(plan.optimizer),
-        "seed": list(seeds) if isinstance(seeds, tuple) else seeds,
+        **_settings(options),
         "batch_size": run.batch_size,
-        "block_size": described(block_size),
-        "dropout": list(run.dropout),
-        "batch_norm": list(run.normalized),
-        "clip_norm": run.clip_norm,
-        "l1": described(list(l1) if isinstance(l1, Sequence) else l1),
-        "l2": described(list(l2) if isinstance(l2, Sequence) else l2),
-        "standardize": options.standardize,
-        "shuffle": options.shuffled,
-        "metric": described(options.metric),
-        "patience": described(options.stopping),
-        "sample_weight": None if examples.data[2] is None else _digest_of_all(run.backend.team, [examples.data[2]]),
+        "sample_weight": None if w is None else _digest_of_all(run.backend.team, [w]),
         **_asked_of_reading(examples.data[0]),
         "the shape of X": [run.net.sizes[0], run.m],
-        "the values of X and Y": _digest_of_all(run.backend.team, sample),
+        "the values of X and Y": _digest_of_all(run.backend.team, examples.sample),
     }
 
 
@@ -448,15 +434,10 @@ def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
 
 
 def _start(
-    net: Network,
-    backend: Backend,
-    params: Iterable[tuple[Any, Any]] | None,
-    init: str,
-    seeds: int | tuple[int, ...],
-    networks: int | None,
-    dtype: str,
+    net: Network, backend: Backend, params: Iterable[tuple[Any, Any]] | None, init: str, options: Options, dtype: str
 ) -> Checked:
     """Return the layers to start from, on the backend; a stack of K where K networks are trained."""
+    seeds, networks = options.seeds, options.networks
     if params is None:
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
         return replace(check_params(net, net.init(one_seed_each, init, dtype, backend)), backend=backend)
@@ -469,24 +450,17 @@ def _start(
     return replace(check_params(net, moved), backend=backend)
 
 
-def _run(
-    net: Network,
-    checked: Checked,
-    optimizer: Optimizer,
-    options: Options,
-    m: int,
-    batch_size: int | str | None,
-    block_size: int | str | None,
-) -> Run:
+def _run(net: Network, checked: Checked, options: Options, m: int) -> Run:
     """Return the settings that stay the same through all epochs."""
+    optimizer, batch_size = options.optimizer, options.batch_size
     backend, itemsize = checked.backend, np.dtype(checked.dtype).itemsize
     units = net.numbers_per_example
     if isinstance(batch_size, str):
         size = auto_batch(backend, batch_size, m, units * itemsize * (checked.stack[0] if checked.stack else 1))
     else:
         size = m if batch_size is None else min(check_positive_integer(batch_size, "batch_size"), m)
-    check_batches(options, optimizer, m, size)
-    block = check_block_size(block_size)
+    check_batches(options, m, size)
+    block = check_block_size(options.block_size)
     if any(options.normalized):
         block = None  # the mean and the variance are those of the whole batch
     elif block == "auto":
@@ -533,35 +507,26 @@ def _with_data(demand: Demand, net: Network, dtype: str, m: int, window: int | s
     return demand._replace(example=example, held=0 if isinstance(window, str) else min(m, window), held_by="window")
 
 
-def _demand(
-    run: Run, optimizer: Optimizer, dtype: str, networks: int, examples: PreparedData, window: int | str
-) -> Demand:
+def _demand(run: Run, options: Options, dtype: str, networks: int, examples: PreparedData) -> Demand:
     """State the memory that the training takes, and which argument makes it less."""
     columns = run.block_size or run.batch_size
     argument, advice = "block_size", "block_size={columns} fits, and computes the same"
     if any(run.normalized):
         argument, advice = "batch_size", "batch_size={columns} fits"
-    elif not isinstance(optimizer, LBFGS):
+    elif not isinstance(options.optimizer, LBFGS):
         advice += "; batch_size={columns} as well, in steps of its own"
     demand = pass_demand(run.net, "fit", dtype, networks, columns, argument, f"{advice}.")
     least = activation_bytes(run.net, dtype, networks, columns)
     streamed = isinstance(examples.data[0], StreamedExamples)
-    return _with_data(demand._replace(least=least), run.net, dtype, run.m, window if streamed else None)
+    return _with_data(demand._replace(least=least), run.net, dtype, run.m, options.window if streamed else None)
 
 
-def _plan(
-    run: Run,
-    optimizer: Optimizer,
-    options: Options,
-    dtype: str,
-    networks: int | None,
-    examples: PreparedData,
-    penalties: Penalties,
-    epochs: int,
-    progress: bool | None,
-) -> TrainingPlan:
+def _plan(net: Network, checked: Checked, options: Options, examples: PreparedData) -> TrainingPlan:
     """Return the plan of the loop; the data in the memory order of mini-batches if there are any."""
-    backend = run.backend
+    backend, dtype, networks = checked.backend, checked.dtype, options.networks
+    run = _run(net, checked, options, examples.m)
+    require_memory(backend, _demand(run, options, dtype, networks or 1, examples))
+    l1, l2 = (check_penalty(checked, value, name) for value, name in ((options.l1, "l1"), (options.l2, "l2")))
     judged, validates = examples.validation, examples.validation is not None
     if judged is None and options.metric is not None:
         judged = examples.data
@@ -581,35 +546,36 @@ def _plan(
         data = backend.spread(data, batches=run.batch_size < run.m)  # type: ignore[assignment]
     return TrainingPlan(
         run,
-        optimizer,
+        options.optimizer,
         dtype,
         networks,
         data,
-        penalties,
-        epochs,
+        Penalties(l1, l2, examples.weight),
+        options.epochs,
         by,
         judged,
         validates,
         options.stopping,
         options.callbacks,
-        progress,
+        options.progress if backend.team.index == 0 else False,
         options.shuffled,
     )
 
 
-def _initial_state(run: Run, checked: Checked, seeds: int | tuple[int, ...], scale: InputScale | None) -> TrainingState:
-    """Return the state before the first epoch."""
-    xp, layers = run.backend.xp, checked.params
-    if scale is not None:  # parameters that were given take inputs as they come
-        layers = (unfold_input(xp, layers[0], scale), *layers[1:])
-    pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
-    params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
-    return TrainingState(params, _initial_slots(run, params), 0, seeds, 0, tuple(seen for _, seen in pairs))
-
-
-def _initial_slots(run: Run, params: tuple[Any, ...]) -> Any:
-    """Return the optimizer's slots before its first step."""
-    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend.xp, params))
+def _begin(
+    run: Run, options: Options, state: TrainingState | None, checked: Checked, scale: InputScale | None
+) -> TrainingState:
+    """Return the state before the first epoch: the given one, or that of the initial parameters."""
+    if state is None:
+        xp, layers = run.backend.xp, checked.params
+        if scale is not None:  # parameters that were given take inputs as they come
+            layers = (unfold_input(xp, layers[0], scale), *layers[1:])
+        pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
+        params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
+        state = TrainingState(params, None, 0, options.seeds, 0, tuple(seen for _, seen in pairs))
+    elif options.stopping is None:  # what an earlier run had as its best is not what this one gives back
+        state = state._replace(best=None)
+    return state if state.slots is not None else state._replace(slots=run.initial_slots(state.params))
 
 
 def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:

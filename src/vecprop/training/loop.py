@@ -82,7 +82,7 @@ def train(
     bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
 
     def compile_epoch() -> Callable[..., Any]:
-        return plan.run.backend.compile_loop(epoch, static=(0, 8), bound=bound, donated=given_away)
+        return plan.run.backend.compile_loop(epoch, static=(0,), bound=bound, donated=given_away)
 
     orders = Orders(plan.run, state.seed, plan.shuffled)
     begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
@@ -111,7 +111,8 @@ def train(
         except KeyboardInterrupt:
             if saver is not None:
                 saver.flush()
-            state = _recovered(plan, state)
+            if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):  # the call used them up
+                state = state._replace(slots=plan.run.initial_slots(state.params))
             done = len(history["cost"])
             warnings.warn(
                 f"training was interrupted after {done} of {plan.epochs} epochs; the result has the parameters reached "
@@ -214,8 +215,9 @@ def _advance(
         result = _epoch_in_parts(plan, pieces, state, inputs, history, partial)
     else:
         order = orders.of(state.epoch, count)
+        run = run._replace(epochs=count) if count > 1 else run
         result = compiled(
-            run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties, count
+            run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties
         )
     if state.epoch + count < last and at_hand:  # a device is at work on this epoch meanwhile
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
@@ -252,27 +254,21 @@ def _epoch_in_parts(
     partial: Partial | None,
 ) -> tuple[Any, ...]:
     """Run an epoch as `epochs.epoch` does, in parts: for X that is not in memory, and for checkpoints in between."""
-    backend, saver = plan.run.backend, plan.saver
+    backend, saver, size = plan.run.backend, plan.saver, _checkpoint_steps(plan)
     finite = np.asarray(True) if partial is None else partial.finite
     outputs = [] if partial is None else [partial.outputs]
     for begin, end, compiled, run, data, order in pieces:
-        *carried, good, out = _unpacked(
-            compiled(
-                run, state.params, state.slots, state.statistics, data, order,
-                tuple(a[begin:end, ...] for a in inputs), plan.penalties, 1,
-            )
+        params, slots, statistics, good, *out = compiled(
+            run, state.params, state.slots, state.statistics, data, order,
+            tuple(a[begin:end, ...] for a in inputs), plan.penalties,
         )  # fmt: skip
         finite = finite & backend.to_numpy(good)
         outputs.append(tuple(backend.to_numpy(a) for a in out))
-        state = state._replace(params=carried[0], slots=carried[1], statistics=carried[2])
-        if saver is not None and _is_due(plan, begin, end) and end < plan.steps_an_epoch and finite.any():
+        state = state._replace(params=params, slots=slots, statistics=statistics)
+        is_due = end // size > begin // size and end < plan.steps_an_epoch
+        if saver is not None and is_due and finite.any():
             saver.reached(state, history, Partial(end, finite, _joined(outputs)))
     return state.params, state.slots, state.statistics, finite, *_joined(outputs)
-
-
-def _unpacked(result: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return (params, slots, statistics, finite, outputs)."""
-    return (*result[:4], tuple(result[4:]))
 
 
 def _joined(outputs: list[tuple[Any, ...]]) -> tuple[npt.NDArray[Any], ...]:
@@ -282,12 +278,6 @@ def _joined(outputs: list[tuple[Any, ...]]) -> tuple[npt.NDArray[Any], ...]:
 def _checkpoint_steps(plan: TrainingPlan) -> int:
     """Return the steps between two checkpoints inside an epoch."""
     return max(1, -(-plan.steps_an_epoch // plan.saver.parts)) if plan.saver is not None else plan.steps_an_epoch
-
-
-def _is_due(plan: TrainingPlan, begin: int, end: int) -> bool:
-    """Tell whether a checkpoint inside the epoch is due after these steps."""
-    size = _checkpoint_steps(plan)
-    return end // size > begin // size
 
 
 def _parts(plan: TrainingPlan, begin: int, end: int, size: int) -> list[tuple[int, int]]:
@@ -419,14 +409,6 @@ def call_back(plan: TrainingPlan, state: TrainingState, history: History, count:
         told = stop
         stop = plan.run.backend.team.from_first(told.encode).decode()
     return state, stop
-
-
-def _recovered(plan: TrainingPlan, state: TrainingState) -> TrainingState:
-    """Return the state with slots that can be used: an interrupted call may have used up those it was given."""
-    if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):
-        packed = state.params if plan.run.layout is None else plan.run.layout.pack(plan.run.backend.xp, state.params)
-        return state._replace(slots=plan.run.optimizer.init(packed))
-    return state
 
 
 def _divergence(

@@ -23,7 +23,7 @@ class Layout(NamedTuple):
     def pack(self, xp: Namespace, tree: Any) -> tuple[Any, ...]:
         """Return the tree's arrays in buffers: (all,), or (Layer(weights, the rest),)."""
         leaves = [
-            (xp.reshape(a, _buffer_shape(leaf)), leaf)
+            (xp.reshape(a, (*leaf.stack, math.prod(leaf.shape), 1)), leaf)
             for a, leaf in zip(leaves_of(tree), leaves_of(self.model), strict=True)
         ]
         if not self.apart:
@@ -76,10 +76,6 @@ def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
         ),
         apart,
     )
-
-
-def _buffer_shape(leaf: Leaf) -> tuple[int, ...]:
-    return (*leaf.stack, math.prod(leaf.shape), 1)
 
 
 def _joined(xp: Namespace, parts: list[Array]) -> Array:

@@ -24,7 +24,8 @@ from vecprop.nn.input_scaling import InputScale, input_scale, scaled
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.network import Network
 from vecprop.training.epochs import Data
-from vecprop.training.fit_arguments import AUTO_BATCH
+from vecprop.training.fit_arguments import AUTO_BATCH, Options
+from vecprop.training.optimizers import LBFGS
 from vecprop.training.results import Sample
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_number, check_real
@@ -75,24 +76,25 @@ class Reading(NamedTuple):
         return self.lbfgs or size is None or (isinstance(size, int) and size >= m)
 
 
-def prepare(
-    net: Network,
-    checked: Checked,
-    X: Any,
-    Y: Any,
-    sample_weight: Any,
-    class_weight: Any,
-    validation: Any,
-    standardize: bool,
-    reading: Reading,
-    team: Team = ALONE,
-) -> PreparedData:
+class GivenData(NamedTuple):
+    """The data as `fit` is given them."""
+
+    X: Any
+    Y: Any
+    sample_weight: Any
+    class_weight: Any
+    validation: Any
+
+
+def prepare(net: Network, checked: Checked, given: GivenData, options: Options, team: Team = ALONE) -> PreparedData:
     """Return the data as `fit` takes them, checked, weighted, split and scaled, as if all processes' were in one."""
-    given = isinstance(validation, tuple | list)
+    validation, lbfgs, seeds = given.validation, isinstance(options.optimizer, LBFGS), options.seeds
+    reading = Reading(options.window, options.batch_size, lbfgs, isinstance(seeds, tuple), options.shuffled)
 
     def taken() -> tuple[Data, Data | None]:
-        data = _on_backend(net, checked, X, Y, sample_weight, reading)
-        held_out = _validation_on_backend(net, checked, validation, Reading(reading.window, 1)) if given else None
+        data, held_out = _on_backend(net, checked, given[:3], reading), None
+        if isinstance(validation, tuple | list):
+            held_out = _validation_on_backend(net, checked, validation, Reading(options.window, 1))
         if team.count > 1:
             _require_in_memory(data, held_out)
         return data, held_out
@@ -102,29 +104,28 @@ def prepare(
         _require_classes_seen(net, checked, data, held_out, team)
     elif validation is not None:
         data, held_out = _split(net, checked, data, validation, team)
-    if class_weight is not None:
-        data = _with_class_weights(net, checked, data, class_weight, team)
-    sample = _sample(checked, data, held_out)
-    if standardize and isinstance(data[0], SparseColumns):
+    if given.class_weight is not None:
+        data = _with_class_weights(net, checked, data, given.class_weight, team)
+    sample = Sample(*_some(checked, data), *(_some(checked, held_out) if held_out is not None else (None, None)))
+    if options.standardize and isinstance(data[0], SparseColumns):
         raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
-    scale = _scale_of(checked, data, team) if standardize else None
+    scale = _scale_of(checked, data, team) if options.standardize else None
     if scale is not None:
         data = _scaled(checked, data, scale)
         held_out = None if held_out is None else _scaled(checked, held_out, scale)
     m, w = int(data[0].shape[-1]), data[2]
+    held = 0 if held_out is None else held_out[0].shape[-1]
     if team.count > 1:
-        held = 0 if held_out is None else held_out[0].shape[-1]
         counts, judged = (tuple(map(int, row)) for row in team.joined(np.asarray([[m], [held]], dtype=np.int64)))
-        return PreparedData(
-            data, held_out, counts, judged, float(team.total(m if w is None else np.sum(w))), scale, sample
-        )
+        weight = float(team.total(m if w is None else np.sum(w)))
+        return PreparedData(data, held_out, counts, judged, weight, scale, sample)
     if isinstance(data[0], StreamedExamples):
-        weight = _total_weight(data[0])
+        weight = statistics.total_weight(data[0])
+        if not weight > 0:
+            raise ValueError("sample_weight must not be all zero: no example would count")
     else:
         weight = float(m) if w is None else checked.xp.sum(w)
-    return PreparedData(
-        data, held_out, (m,), (0 if held_out is None else held_out[0].shape[-1],), weight, scale, sample
-    )
+    return PreparedData(data, held_out, (m,), (held,), weight, scale, sample)
 
 
 def require_one_device(*sets: Data | None) -> None:
@@ -174,15 +175,8 @@ def _scaled(checked: Checked, data: Data, scale: InputScale) -> Data:
     return data
 
 
-def _total_weight(examples: StreamedExamples) -> float:
-    weight = statistics.total_weight(examples)
-    if not weight > 0:
-        raise ValueError("sample_weight must not be all zero: no example would count")
-    return weight
-
-
-def _on_backend(net: Network, checked: Checked, X: Any, Y: Any, w: Any, reading: Reading) -> Data:
-    backend, given = checked.backend, (X, Y, w)
+def _on_backend(net: Network, checked: Checked, given: tuple[Any, Any, Any], reading: Reading) -> Data:
+    backend, (X, Y, w) = checked.backend, given
     sources = [_source(name, value) for name, value in zip(streamed.ARGUMENTS, given, strict=True)]
     if any(source is not None for source in sources):
         examples = _streamed(net, checked.dtype, given, sources)
@@ -280,7 +274,7 @@ def _validation_on_backend(net: Network, checked: Checked, given: Any, reading: 
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
         X, Y, w = given if len(given) == 3 else (*tuple(given), None)
-        data = _on_backend(net, checked, X, Y, w, reading)
+        data = _on_backend(net, checked, (X, Y, w), reading)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from None
     if isinstance(data[0], StreamedExamples):
@@ -422,13 +416,8 @@ def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[n
     return factors
 
 
-def _sample(checked: Checked, data: Data, held_out: Data | None) -> Sample:
-    """Return some columns, evenly spread, on the host."""
-    given = (*_some(checked, data), *(_some(checked, held_out) if held_out is not None else (None, None)))
-    return Sample(*given)
-
-
 def _some(checked: Checked, data: Data) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return some columns, evenly spread, on the host."""
     X, Y, _ = data
     if isinstance(X, StreamedExamples):
         return X.sample()

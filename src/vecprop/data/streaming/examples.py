@@ -224,16 +224,13 @@ class StreamedExamples(Columns):
         else:
             self._read(2, start, stop, w[None, :])
             if self._is_to_check(2, checked):
-                self._check_weights(start, stop, w)
+                self._require_finite(2, start, stop, w[None, :])
+                if w.min() < 0:
+                    where = self._where(2, start, stop)
+                    raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(w.min()):g} {where}")
         if self.factors is not None:
             assert Y is not None
             w[...] = w * self.factors[self.labels(Y)]
-
-    def _check_weights(self, start: int, stop: int, w: Host) -> None:
-        self._require_finite(2, start, stop, w[None, :])
-        if w.min() < 0:
-            where = self._where(2, start, stop)
-            raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(w.min()):g} {where}")
 
     def _read(self, which: int, start: int, stop: int, out: Host) -> None:
         source, name = self.sources[which], self.prefix + ARGUMENTS[which]

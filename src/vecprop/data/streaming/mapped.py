@@ -39,15 +39,12 @@ class MappedSource(ArraySource):
         self._inner = strides[1] if array.ndim == 2 else array.itemsize
         offset = getattr(root, "offset", 0) + array.ctypes.data - root.ctypes.data
         self._offset = int(offset)
-        self._stamp = self._stat() if self._is_plain() else None
+        self._stamp = self._stat() if root.mode != "c" and min(self._step, self._inner) > 0 else None
         self._file: Any = None
         self._holders = 0
         self._lock = threading.Lock()
         n = self.shape[0]
         self.rows_first = self._step >= self._inner or n == 1
-
-    def _is_plain(self) -> bool:
-        return self._root.mode != "c" and min(self._step, self._inner) > 0
 
     def _stat(self) -> tuple[int, int] | None:
         try:

@@ -159,7 +159,9 @@ def decision_boundary_animation(
     rate, dots = check_number(fps, "fps", zero=False), check_dpi(dpi)
     if not 0.01 <= rate <= 1000:
         raise ValueError(f"fps must be from 0.01 to 1000, got {fps!r}")
-    target = None if path is None else _gif(path)
+    target = None if path is None else Path(check_path(path))
+    if target is not None and target.suffix.lower() != ".gif":
+        raise ValueError(f"path must end in .gif, got {str(path)!r}; for other formats use the animation's own save")
     ax = axes_of(ax, width=5.6)
     from matplotlib.animation import FuncAnimation, PillowWriter
 
@@ -196,10 +198,3 @@ def _scorers(net: Network, snapshots: Any) -> dict[int, Any]:
         raise ValueError("snapshots must have at least one epoch, got none: train with vp.fit(…, callbacks=snapshots)")
     epochs = sorted(check_integer(epoch, "snapshots", 0, "a dict of epoch -> params") for epoch in snapshots)
     return {epoch: scorer(net, snapshots[epoch], f"snapshots[{epoch}]") for epoch in epochs}
-
-
-def _gif(path: str | Path) -> Path:
-    target = Path(check_path(path))
-    if target.suffix.lower() != ".gif":
-        raise ValueError(f"path must end in .gif, got {str(path)!r}; for other formats use the animation's own save")
-    return target

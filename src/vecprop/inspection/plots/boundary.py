@@ -93,8 +93,9 @@ class Plane:
         texts = (
             tuple(f"class {k}" for k in range(count)) if names is None else check_names(names, "names", count, "class")
         )
-        low, high = _limits(X)
-        ticks = [np.linspace(a, b, _GRID) for a, b in zip(low, high, strict=True)]
+        low, high = X.min(axis=1), X.max(axis=1)
+        margin = np.where(high > low, 0.1 * (high - low), 1.0)
+        ticks = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]
         return cls(X, labels, texts, (ticks[0], ticks[1]))
 
     def draw_regions(self, ax: "Axes", score: Callable[[Floats], Floats]) -> "list[Artist]":
@@ -124,7 +125,8 @@ class Plane:
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             style: dict[str, Any] = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.5}
             x1, x2 = self.X[:, self.labels == k]
-            ax.scatter(x1, x2, s=22, label=_legend_text(name), zorder=2, **style)
+            shown = f" {name}" if name.startswith("_") else name  # a legend leaves out what begins so
+            ax.scatter(x1, x2, s=22, label=shown, zorder=2, **style)
         decorate(ax, "x1", "x2", "", grid=False)
         # Equal units on both axes, unless that would make a strip of the picture.
         width, height = (ticks[-1] - ticks[0] for ticks in self.ticks)
@@ -159,11 +161,6 @@ def title_of(net: Network) -> str:
     return f"Decision boundary of {'-'.join(map(str, net.sizes))} ({names})"
 
 
-def _legend_text(name: str) -> str:
-    """Return a name as matplotlib shows it in a legend: it leaves out what begins with an underscore."""
-    return f" {name}" if name.startswith("_") else name
-
-
 def _array(values: Any, argument: str) -> npt.NDArray[Any]:
     """Return an array on the host, or raise ValueError that names the argument."""
     try:
@@ -178,10 +175,3 @@ def _examples(net: Network, params: Any, X: Any, Y: Any) -> tuple[Floats, npt.ND
     X, Y, _ = check_examples(net, checked, _array(X, "X"), _array(Y, "Y"), None)
     labels = Y[0] > 0.5 if len(Y) == 1 else Y.argmax(axis=0)
     return np.asarray(X, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-
-
-def _limits(X: Floats) -> tuple[Floats, Floats]:
-    """Return the corners of the picture: the examples and a margin of a tenth around them."""
-    low, high = X.min(axis=1), X.max(axis=1)
-    margin = np.where(high > low, 0.1 * (high - low), 1.0)
-    return low - margin, high + margin
