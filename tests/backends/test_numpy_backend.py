@@ -10,6 +10,7 @@ import pytest
 
 import vecprop as vp
 from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, make_problem, make_targets, on
+from helpers.processes import ROOT
 from vecprop import propagation
 from vecprop.backend import Backend
 from vecprop.backend.namespaces import array_namespace
@@ -603,3 +604,29 @@ def test_automatic_block(numpy_backend, m, units, wanted):
     block = numpy_backend.auto_block(m, units, 4)
     assert (block is not None) == wanted
     assert block is None or 256 <= block < m
+
+
+def test_the_readme_follows_a_real_step(numpy_backend, monkeypatch):
+    """Its numbers of operations, calls and bytes are those of this program."""
+    graphs = []
+
+    class Kept(programs.Graph):
+        def __init__(self, *given):
+            super().__init__(*given)
+            graphs.append(self)
+
+    monkeypatch.setattr(programs, "Graph", Kept)
+    net = vp.Network((2, 4, 1))
+    X, Y = (a.astype("float32") for a in vp.datasets.xor(m=8))
+    step = numpy_backend.compile_loop(lambda *given: propagation.gradients(net, *given))
+    step(net.init(backend=numpy_backend), X, Y)
+    ((program,),) = step.idle.values()
+    text = (ROOT / "backends" / "vecprop_numpy" / "README.md").read_text(encoding="utf-8")
+    ops = len(graphs[0].scopes[0].ops)
+    for words in (
+        f"{ops} operations",
+        f"{ops - 1} operations are left",
+        f"{len(program.code)} calls",
+        f"{program.bytes} bytes",
+    ):
+        assert words in text
