@@ -549,7 +549,7 @@ SHARED = {name: CHECKED[check] for name, check in parameters.CHECKS.items() if c
     "activation": ["relo", 3, None, ["relu", "relu"], [], (np.sin,), [None], "LOGISTIC"],
     "solver": ["newton", None, 3, vp.Adam, THING], "batch_size": Wrong([*BLOCK, None], BLOCK.says, int), "learning_rate": ["fast", 0.1, None, vp.Cosine],
     "random_state": ["seed", -1, 2.5, [1.5], THING], "verbose": ["yes", -1, None, 2.5], "momentum": CLOSED_SHARE,
-    "n_iter_no_change": Wrong([0, -1, 2.5, NAN, *NOT_NUMBERS[:-1]], "^{} must be an integer of at least 1, or infinity, got {}$", int), "init": ["HE", None, 3],
+    "n_iter_no_change": Wrong([0, -1, 2.5, NAN, *NOT_NUMBERS], "^{} must be an integer of at least 1, or infinity, got {}$", int), "init": ["HE", None, 3],
     "dropout": [*DROPOUT, [0.1, 0.1]], "batch_norm": [*FIT["batch_norm"], (True, True)], "clip_norm": optional(POSITIVE),
     "scale": ["minmax", True, 3], "scoring": ["accuracyy", 3, ["accuracy"]], "callbacks": [3, "print", [None], {}],
     "checkpoint": [3, True, b"x"], "checkpoint_every": EVERY, "resume": [3, False, ["c"], True], "block_size": BLOCK,

@@ -136,11 +136,15 @@ def _positive(value: Any, argument: str) -> float:
 
 
 def _at_least_one(value: Any, argument: str) -> Any:
-    return value if value == math.inf else check_integer(value, argument, 1, "an integer of at least 1, or infinity")
+    if isinstance(value, float | np.floating) and value == math.inf:
+        return value
+    return check_integer(value, argument, 1, "an integer of at least 1, or infinity")
 
 
 def _batch_size(value: Any, argument: str) -> Any:
-    return value if value == "auto" else check_integer(value, argument, 1, 'a positive integer or "auto"')
+    if isinstance(value, str) and value == "auto":
+        return value
+    return check_integer(value, argument, 1, 'a positive integer or "auto"')
 
 
 def _verbose(value: Any, argument: str) -> Any:
