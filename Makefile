@@ -15,7 +15,7 @@ PYODIDE ?= 314.0.7
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
 	@echo "make test    environment, lint, all tests but those of reliability and those that need a GPU"
-	@echo "make test-all   the long ones: reliability, whole demonstrations, JAX as users compile it; continuous integration runs both"
+	@echo "make test-all   the long ones: reliability, whole demonstrations, most cases on JAX; continuous integration runs both"
 	@echo "make quick   the tests that take less than a few seconds each, without JAX: a minute"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make pictures   every picture of the documentation, drawn anew into docs/images/; half a minute"
@@ -56,11 +56,9 @@ test: lint
 	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -n $(JOBS) -q
 
 # What `test` leaves out: faults and sudden ends, several processes and devices, scikit-learn's own checks, whole
-# demonstrations and notebooks; and the mathematics on JAX once more, compiled as users compile it.
-PRECISION := tests/test_gradients.py tests/test_rungs.py tests/nn tests/training/test_training.py
+# demonstrations and notebooks, the benchmarks' harness; three of four cases on JAX, compiled as users compile them.
 test-all: env
 	$(BIN)/python -m pytest -m "reliability and not gpu and not alone" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest $(PRECISION) -k jax -m "not gpu and not reliability" -n $(JOBS) --dist worksteal -q
 	$(BIN)/python -m pytest -m "reliability and alone and not gpu" -q
 
 quick: env

@@ -14,6 +14,7 @@ import pytest
 import vecprop as vp
 from helpers.processes import ROOT, environment, python
 
+pytestmark = pytest.mark.reliability
 CLASSROOM = Path(__file__).parent / "browser" / "classroom.py"
 # The standard library's modules that Pyodide 314 (Python 3.14) cannot import: asked of it, private ones left out.
 NOT_IN_PYODIDE = {

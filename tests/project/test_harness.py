@@ -24,7 +24,7 @@ from helpers.processes import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 # What other libraries warn of is not for these tests to judge.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.reliability]
 
 NAME, TF32 = "784-128-10 batch 128", "784-128-10 batch 60000 TF32"
 STEP, STACK, PASS = (
@@ -263,7 +263,7 @@ def fast_parts(monkeypatch):
     monkeypatch.setattr(parts, "in_its_own_process", lambda *_: memory.Memory(2**20, 2**21))
 
 
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("jax", marks=pytest.mark.reliability)])
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
 def test_every_part_runs_as_on_a_gpu(backend, tmp_path, monkeypatch, capsys):
     """One workload of each part, on the processor; PyTorch and optax if they are there."""
     fast_parts(monkeypatch)

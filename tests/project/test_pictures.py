@@ -75,6 +75,7 @@ def test_every_function_of_plots_has_a_picture():
     assert set(missing) == {"decorate", "group_digits"}
 
 
+@pytest.mark.reliability
 def test_a_second_run_writes_the_same_bytes(pictures, tmp_path, capsys):
     names = ["activation.png", "network-weights.png", "speedup.png", "peers-growth.png"]
     for folder in "ab":

@@ -149,7 +149,7 @@ def decision_boundary_animation(
     >>> result = vp.fit(net, X, Y, optimizer=vp.Adam(0.05), epochs=20, callbacks=snapshots)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder) / "boundary.gif"
-    ...     film = decision_boundary_animation(net, snapshots, X, Y, file)
+    ...     film = decision_boundary_animation(net, snapshots, X, Y, file, fps=2)
     ...     file.read_bytes()[:4]
     b'GIF8'
     """
