@@ -16,7 +16,7 @@ help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
 	@echo "make test    environment, lint, all tests but those of reliability and those that need a GPU"
 	@echo "make test-all   the long ones: reliability, whole demonstrations, most cases on JAX; continuous integration runs both"
-	@echo "make quick   the tests that take less than a few seconds each, without JAX: a minute"
+	@echo "make quick   the mathematics and the training on NumPy, a minute"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make pictures   every picture of the documentation, drawn anew into docs/images/; half a minute"
 	@echo "make notebooks   run the notebooks and keep their outputs; half a minute"
@@ -61,9 +61,10 @@ test-all: env
 	$(BIN)/python -m pytest -m "reliability and not gpu and not alone" -n $(JOBS) --dist worksteal -q
 	$(BIN)/python -m pytest -m "reliability and alone and not gpu" -q
 
+QUICK := tests/test_*.py tests/utils tests/backends tests/nn tests/training
 quick: env
-	$(QUICK_JAX) $(BIN)/python -m pytest -m "not gpu and not slow and not reliability and not alone" \
-		-k "not jax" -n $(JOBS) --dist worksteal -q
+	$(BIN)/python -m pytest $(QUICK) -m "not gpu and not slow and not reliability and not alone" -k "not jax" \
+		-n $(JOBS) --dist worksteal -q
 
 lint: env
 	$(BIN)/ruff check .
