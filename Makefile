@@ -8,6 +8,8 @@ OUT ?= vecprop-demo
 # Processes that share the tests; those that measure time run afterwards, alone.
 JOBS ?= 2
 PYODIDE ?= 314.0.7
+# For the machine's own Python; what it has on its path stays.
+FROM_SOURCE := src:backends$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: help env run test test-all quick lint format pictures notebooks bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
@@ -98,7 +100,7 @@ bench-estimators: env
 # part; BENCH_GPU="--backend numpy --backend jax --tiny" looks on any machine whether everything runs.
 BENCH_GPU ?= --limit 500 --out benchmarks/results/gpu.json
 bench-gpu:
-	PYTHONPATH=src:backends $(PYTHON) -m benchmarks --device gpu $(BENCH_GPU)
+	PYTHONPATH=$(FROM_SOURCE) $(PYTHON) -m benchmarks --device gpu $(BENCH_GPU)
 
 # The long versions, for an hour or two; docs/reliability.md is written from what they measured.
 reliability: env
@@ -141,7 +143,7 @@ docs-check: docs
 # GPU="tests src -n 8" takes eight processes, with pytest-xdist; GPU="tests/backend/test_gpu.py" is a part.
 GPU ?= tests src
 gpu:
-	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=src:backends $(PYTHON) -m pytest $(GPU)
+	VECPROP_REQUIRE=cupy,jax-gpu PYTHONPATH=$(FROM_SOURCE) $(PYTHON) -m pytest $(GPU)
 
 # Node 18 or later. The npm package brings the interpreter; NumPy and the rest come from Pyodide's own server.
 pyodide: env

@@ -61,6 +61,7 @@ def assert_close(actual, desired, bound=None, xp=None):
         assert space is xp, f"namespace {space.__name__}, wanted {xp.__name__}"
     dtype = str(actual.dtype).rpartition(".")[2]
     bound = BOUNDS[dtype] if bound is None else bound
+    desired = host(desired) if hasattr(desired, "dtype") else desired
     value, desired = host(actual).astype(np.float64), np.asarray(desired, dtype=np.float64)
     assert value.shape == desired.shape, f"shape {value.shape}, wanted {desired.shape}"
     assert np.isfinite(value).all(), "not finite"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_same, backend_or_skip
+from helpers import assert_same, backend_or_skip, host
 from helpers.processes import started
 from vecprop.training import checkpoint
 from vecprop.training.results import TrainingState
@@ -51,7 +51,7 @@ def fit(backend, **arguments):
 def same(one, two):
     """Whether two results are the same to the last bit, with all that can be gone on from."""
     leaves = [
-        np.asarray(a)
+        host(a)
         for result in (one, two)
         for a in vp.training.loop.leaves_of((result.params, *result.state[:2], result.state.statistics))
     ]
