@@ -148,24 +148,24 @@ def fit(
     clip_norm : float, optional
         Scale the gradients down to this norm, taken over all of them together, if theirs is greater.
     validation : (X, Y), (X, Y, sample_weight), or float in (0, 1), optional
-        A set to judge by, or the share of the examples to split off for it: at random, stratified by class, and the
-        same examples whatever the seed.
+        A set to judge by, or the share of the examples to split off for it: at random, stratified if there
+        are classes, and the same examples whatever the seed.
     metric : str or function (Y, A) -> float, optional
-        "accuracy", "r2", "mean_squared_error", "mean_absolute_error" or your own, recorded in the history; for the
+        "accuracy", "r2", "mean_squared_error", "mean_absolute_error" or your own, recorded in the history: of the
         validation set if there is one.
     patience : int or EarlyStopping, optional
         Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for
         this number of epochs, and return the parameters of the best epoch. An `EarlyStopping` can watch the metric
         instead, keep the last parameters, and more.
     min_delta : float, default 0
-        The least fall of the cost that counts as an improvement.
+        The cost must fall by more than this to count as an improvement.
     shuffle : bool, default True
         Draw a new order of the examples in each epoch; False keeps their order.
     window : int or "auto", default "auto"
         Examples that are read together from a file and shuffled with each other; made a multiple of the batch size.
         Each epoch reads the blocks of the file in a new order. "auto" reads data of up to 256 MiB as a whole, larger
         data in windows of 64 MiB, two of them in memory at a time. A window of m or more reads the whole file, and the
-        run is the same as with data in memory, for which it has no effect.
+        run is the same as with data in memory, where `window` has no effect.
     callbacks : function or sequence of functions (state, history) -> bool or None
         Called after each epoch; True ends the training. A method `begin`, if there is one, is called before each epoch
         with the number of epochs done; a method `start` once before the first, with the state and a function from a
@@ -220,7 +220,7 @@ def fit(
     OutOfMemoryError
         With the memory needed, the memory available, and the block or batch size that fits.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        With the argument, its value and the values allowed.
 
     Examples
     --------

@@ -32,7 +32,7 @@ class EarlyStopping:
         Epochs without improvement after which training ends. With None it does not end early, but the best network is
         returned.
     min_delta : float, default 0.0
-        The least change that counts as an improvement; it must be exceeded.
+        An improvement must be larger than this.
     monitor : "cost" (default), "training_cost" or "metric"
         "cost" is that of the validation set, or without one the training cost. "metric" is that given to `fit`; greater
         is better, except for the mean errors.
