@@ -1,7 +1,7 @@
 """The CuPy backend: CUDA.
 
-CuPy imports happily on a machine without a GPU; the probe of `Backend` (a real 1-element product) finds out, and the
-error has the driver's own words.
+CuPy can be imported on a machine without a GPU. The probe of `Backend`, a 1-element product, finds out, and its error
+quotes the driver.
 """
 
 import os
@@ -26,7 +26,7 @@ from vecprop_cupy.softmax import softmax_cross_entropy
 __all__ = ["CuPyBackend"]
 
 
-# What a function raises that `cupy.fuse` cannot trace, a user's own activation for example.
+# Errors from functions that `cupy.fuse` cannot trace, such as a user's own activation.
 _CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError, LookupError)
 
 
@@ -41,7 +41,10 @@ class CuPyBackend(Backend):
         _refuse_shared_cache()
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
-        """Return the values as an array on the device; an array of another library on the same GPU is not copied."""
+        """Return the values as an array on the device.
+
+        An array of another library on the same GPU is not copied.
+        """
         if not isinstance(values, cupy.ndarray):
             values = cupy.from_dlpack(values) if on_cuda(values) else np.asarray(values)
         return cupy.asarray(values, dtype=dtype)
@@ -51,14 +54,17 @@ class CuPyBackend(Backend):
         return cupy.asnumpy(array)  # type: ignore[no-any-return]
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Return the context in which float32 products are float32, or TensorFloat-32 for "fast"."""
+        """Return the context for float32 products: in float32, or TensorFloat-32 for "fast"."""
         return float32_products(_linalg.COMPUTE_TYPE_TF32 if precision == "fast" else _linalg.COMPUTE_TYPE_FP32)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as one kernel, or as it is if it cannot be traced; equal functions share a kernel."""
+        """Return the function as one kernel, or unchanged if it cannot be traced.
+
+        Equal functions share a kernel.
+        """
         try:
             return _fused(function)
-        except TypeError:  # it has no hash, as a data class that can change
+        except TypeError:  # it has no hash, such as a mutable data class
             return function
 
     def softmax_cross_entropy(self, Z: Array, Y: Array, smoothing: float) -> tuple[Array, Array]:
@@ -66,28 +72,31 @@ class CuPyBackend(Backend):
         return softmax_cross_entropy(Z, Y, smoothing)
 
     def arrange(self, array: Array) -> Array:
-        """Return the examples in rows of memory: a batch of them is then one piece, which cuBLAS takes as it is.
+        """Return the examples in rows of memory, so that a batch is contiguous.
 
-        CuPy copies an operand of a product that is contiguous in neither order, as some columns of an array are.
+        CuPy would copy an operand of a product that is contiguous in neither order, such as some columns of an array.
         """
         return cupy.asfortranarray(array)
 
     def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:
-        """Return the data with X arranged for batches; Y is in no product, and elementwise kernels read its rows."""
+        """Return the data with X arranged for batches.
+
+        Y stays in columns: it is used in no product, and elementwise kernels read its rows.
+        """
         return (self.arrange(data[0]), *data[1:]) if batches else data
 
     def take_columns(self, array: Array, order: Array) -> Array:
-        """Return the columns in an order, in the memory order in which they are; `take` itself knows only one."""
+        """Return columns in an order, keeping the memory order, which `take` alone does not."""
         if array.flags.c_contiguous:
             return super().take_columns(array, order)
         return cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return all columns at once, or as many as take a quarter of the memory that is free."""
+        """Return None for all columns, or the number that takes a quarter of the free memory."""
         return self.fitting_block(m, units, itemsize)
 
     def free_memory(self) -> int:
-        """Return the device's free memory and what CuPy's pool holds unused, up to the pool's limit."""
+        """Return the free memory of the device and of CuPy's pool, up to the pool's limit."""
         free, _ = cupy.cuda.runtime.memGetInfo()
         pool = cupy.get_default_memory_pool()
         free = int(free) + int(pool.free_bytes())
@@ -95,14 +104,14 @@ class CuPyBackend(Backend):
         return min(free, max(limit - int(pool.used_bytes()), 0)) if limit else free
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Tell it of CuPy's own error, and of CUDA's and cuBLAS's where they allocate themselves."""
+        """Recognise CuPy's own error, and those of CUDA and cuBLAS when they allocate."""
         return super().is_out_of_memory(error) or (
             type(error).__name__ in ("CUDARuntimeError", "CUDADriverError", "CUBLASError")
             and any(word in str(error) for word in ("ErrorMemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED"))
         )
 
     def release_memory(self) -> None:
-        """Give back to the device what CuPy's pools hold unused."""
+        """Return the unused memory of CuPy's pools to the device."""
         cupy.get_default_memory_pool().free_all_blocks()
         cupy.get_default_pinned_memory_pool().free_all_blocks()
 
@@ -113,7 +122,7 @@ class CuPyBackend(Backend):
 
     @property
     def has_gpu(self) -> bool:
-        """True: CuPy computes nowhere else."""
+        """True: CuPy needs a GPU."""
         return True
 
     def describe(self) -> Mapping[str, str]:
@@ -128,7 +137,7 @@ class CuPyBackend(Backend):
 
 
 def _refuse_shared_cache() -> None:
-    """Raise BackendUnusableError if CuPy is told to keep compiled kernels where others can put theirs."""
+    """Raise BackendUnusableError if others can write to CuPy's folder of compiled kernels."""
     folder = os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache")
     if os.environ.get("CUPY_CACHE_IN_MEMORY", "0") == "0" and (why := why_not_private(folder)):
         raise BackendUnusableError(
@@ -137,7 +146,7 @@ def _refuse_shared_cache() -> None:
         )
 
 
-# A user's own activation has a kernel of its own, for as long as others are not used more.
+# Bounded, as each user's own activation has a kernel; the least recently used is dropped.
 @lru_cache(maxsize=256)
 def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
     kernel = cupy.fuse(kernel_name="vecprop_fused")(lambda *arrays: function(*arrays))

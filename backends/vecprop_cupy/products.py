@@ -1,6 +1,6 @@
-"""How cuBLAS computes float32 products: as float32, or as TensorFloat-32.
+"""The precision of float32 products in cuBLAS: float32 or TensorFloat-32.
 
-CuPy has no public switch but the variable CUPY_TF32, read once; what is set here holds for all threads of the process.
+CuPy's only public switch is the variable CUPY_TF32, read once. The setting here holds for all threads of the process.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from cupy._core import _routines_linalg as _linalg
 _FLOAT32 = np.dtype("float32")
 _free = threading.Condition()
 _holders: list[tuple[int, int]] = []  # thread and compute type, the last one in force
-_before = 0  # the compute type when nobody holds it
+_before = 0  # the compute type outside all contexts
 
 
 @contextmanager
 def float32_products(compute_type: int) -> Iterator[None]:
-    """Set how float32 products are computed; who wants it otherwise in another thread waits until this one is done."""
+    """Set the precision of float32 products; threads that want another one wait."""
     global _before
     holder = threading.get_ident(), compute_type
     with _free:
-        # a thread that holds it already changes it at once: it cannot wait for itself
+        # a thread that already holds it changes it at once, as it cannot wait for itself
         while not any(thread == holder[0] for thread, _ in _holders) and any(t != compute_type for _, t in _holders):
             _free.wait()
         if not _holders:
             _before = _linalg.get_compute_type(_FLOAT32)
-        _linalg.set_compute_type(_FLOAT32, compute_type)  # it may raise: then nobody holds anything
+        _linalg.set_compute_type(_FLOAT32, compute_type)  # if this raises, nothing is held
         _holders.append(holder)
     try:
         yield

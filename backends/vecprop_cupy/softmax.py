@@ -1,4 +1,4 @@
-"""The cross-entropy of a softmax, and its dZ, in one kernel (E21, E23): some twenty array operations otherwise."""
+"""Softmax cross-entropy and its dZ (E21, E23) in one kernel, not twenty array operations."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import cupy
 
 from vecprop.backend.namespaces import Array
 
-COLUMNS, SLICES = 32, 8  # a block of threads: this many columns, and each of them in this many slices of its rows
+COLUMNS, SLICES = 32, 8  # a block of threads has this many columns, each in this many slices of its rows
 
 # Written for nvcc; `T` is float or double. Neighbouring threads have neighbouring columns, which lie side by side.
-# What is left out of `rest` is the largest term, e^0 = 1: see `vecprop.activations.log_softmax`.
+# `rest` is the sum without the largest term, e^0 = 1: see `vecprop.activations.log_softmax`.
 SOURCE = r"""
 extern "C" __global__ void softmax_cross_entropy(
     const T* Z, const T* Y, T* L, T* dZ, const long long n, const long long m, const long long columns,
@@ -81,7 +81,7 @@ def _kernel(dtype: str) -> Any:
 
 
 def arguments(Z: Array, Y: Array, smoothing: float) -> tuple[Any, ...]:
-    """Return the kernel's numbers, which follow its arrays, for Z (…, n, m), in C order, and Y of any strides."""
+    """Return the kernel's scalar arguments, for Z (…, n, m) in C order and Y of any strides."""
     *stack, n, m = Z.shape
     of_stack, (row, column) = Y.strides[:-2], (s // Y.itemsize for s in Y.strides[-2:])
     shared = not stack or Y.ndim == 2

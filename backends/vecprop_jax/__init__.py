@@ -1,4 +1,7 @@
-"""The JAX backend: jit-compiled, on the CPU, a GPU or a TPU, on one device or several. Importing it imports JAX."""
+"""The JAX backend: jit-compiled, on CPU, GPU or TPU, on one device or several.
+
+Importing it imports JAX.
+"""
 
 from typing import Any
 
@@ -9,11 +12,14 @@ __all__ = ["JAXBackend"]
 
 
 class JAXBackend(JAXOnOneDevice):
-    """JAX on its default device, until it is told to use several."""
+    """JAX on its default device, with `over` on several."""
 
     def over(self, devices: Any, networks: int | None) -> Backend:
-        """Return JAX on several devices: examples spread over them, or at least as many networks as there are."""
-        from vecprop_jax.several import JAXOnSeveralDevices, mesh_of  # only who has several needs it
+        """Return JAX on several devices.
+
+        The examples are spread over them, or the networks if there are at least as many as devices.
+        """
+        from vecprop_jax.several import JAXOnSeveralDevices, mesh_of  # only needed for several devices
 
         require_what_jax_needs()
         mesh = mesh_of(devices)

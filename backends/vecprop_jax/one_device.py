@@ -1,7 +1,7 @@
 """JAX on one device, jit-compiled.
 
-JAX would take three quarters of a GPU's memory at its first use; unless the user has said otherwise, or has imported
-JAX already, it is told to take what it needs.
+By default JAX takes three quarters of a GPU's memory at its first use. Here it is told to take only what it needs,
+unless the user has set that or has imported JAX already.
 """
 
 import os
@@ -30,9 +30,9 @@ _WIDE = {"float64", "int64", "uint64", "complex128"}
 _MATMUL_PRECISION = {"highest": "highest", "fast": "tensorfloat32"}
 
 
-# A compiled program takes some 4 MB, and each function has one for each network and shape; JAX itself would keep 4096.
+# A compiled program takes some 4 MB, and a function has one for each network and shape; JAX itself would keep 4096.
 MOST_PROGRAMS = 128
-# XLA's compiler does not raise an error where `ulimit -v` leaves too little, it aborts; measured: at 20 MiB, not at 50.
+# With too little memory under `ulimit -v` XLA's compiler aborts instead of raising; measured: at 20 MiB, not at 50.
 COMPILER_MEMORY = 1 << 26
 
 
@@ -44,14 +44,14 @@ def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[i
 def compiled(
     function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()
 ) -> Callable[..., Any]:
-    """Return the function under `jax.jit`, with its programs forgotten when there are too many of them."""
+    """Return the function under `jax.jit`; programs are dropped when there are too many."""
     jitted = _jit(function, static, donated)
     if jitted._cache_size() >= MOST_PROGRAMS:
         jitted.clear_cache()
     return jitted  # type: ignore[no-any-return]
 
 
-_forked = False  # this process is a copy, by os.fork, of one that had JAX; JAX's threads are not in it
+_forked = False  # this process was forked from one that used JAX, whose threads it lacks
 
 
 def _after_fork() -> None:
@@ -64,7 +64,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def require_what_jax_needs() -> None:
-    """Raise an error where JAX would wait for ever, or end the process."""
+    """Raise an error if JAX would hang or end the process."""
     room = room_below_the_limit()
     if room is not None and room < COMPILER_MEMORY and jax.default_backend() == "cpu":
         raise MemoryError(f"XLA may need {COMPILER_MEMORY} bytes to compile, and ends the process if it gets none")
@@ -77,7 +77,7 @@ def require_what_jax_needs() -> None:
 
 
 def _refuse_shared_cache() -> None:
-    """Raise BackendUnusableError if JAX is told to keep compiled programs where others can put theirs."""
+    """Raise BackendUnusableError if others can write to JAX's folder of compiled programs."""
     folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if folder and "://" not in folder and (why := why_not_private(folder)):
         raise BackendUnusableError(
@@ -108,12 +108,12 @@ class JAXOnOneDevice(Backend):
         if foreign and not shared:
             values = to_host(values)
         wanted = dtype or str(values.dtype)
-        # an array 64 bits wide can only be made, and only be read, where x64 is enabled
+        # 64-bit arrays can only be made and read where x64 is enabled
         with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():
             return jnp.asarray(jnp.from_dlpack(values) if shared else values, dtype=wanted)
 
     def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
-        """Return the values in NumPy: a compiled function moves them itself, in a third of the time."""
+        """Return the values as NumPy's: a compiled function moves them in a third of the time."""
         return values.astype(dtype, copy=False)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
@@ -121,7 +121,7 @@ class JAXOnOneDevice(Backend):
         return np.array(array)
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:
-        """Return the context for `dtype` and `precision`: JAX keeps float64 only where x64 is enabled."""
+        """Return the context for `dtype` and `precision`, with x64 enabled for float64."""
         require_what_jax_needs()
         stack = ExitStack()
         if dtype == "float64":
@@ -130,7 +130,7 @@ class JAXOnOneDevice(Backend):
         return stack
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """Return `jax.jit(function)`, the same one for the same function, so that nothing is compiled twice."""
+        """Return `jax.jit(function)`, the same object for the same function to compile it once."""
         return compiled(function, static)
 
     def scan(
@@ -149,11 +149,11 @@ class JAXOnOneDevice(Backend):
         bound: tuple[int, ...] = (),  # noqa: ARG002
         donated: tuple[int, ...] = (),
     ) -> Callable[..., Any]:
-        """Return `jax.jit(function)` that may write over the donated arguments."""
+        """Return `jax.jit(function)`, which may overwrite the donated arguments."""
         return compiled(function, static, donated)
 
     def arrange(self, array: Array) -> Array:
-        """Return the examples in rows: the numbers of one example stand together and are gathered as one."""
+        """Return the examples in rows, so that each is contiguous and gathered at once."""
         return array.T if array.ndim == 2 else array
 
     def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
@@ -163,7 +163,7 @@ class JAXOnOneDevice(Backend):
             return jax.block_until_ready(jnp.array(columns, dtype=dtype, copy=True))  # type: ignore[no-untyped-call]
 
     def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
-        """Return the examples in rows, which they are in memory already."""
+        """Return the examples in rows, as they are in memory already."""
         return self.load_columns(columns.T, dtype)
 
     def scan_batches(
@@ -175,7 +175,7 @@ class JAXOnOneDevice(Backend):
         batch_size: int,
         inputs: tuple[Array, ...],
     ) -> tuple[Carry, tuple[Array, ...]]:
-        """Run over mini-batches: the examples are put in order once, then cut; or each batch is gathered by itself."""
+        """Run over mini-batches, cut from examples put in order once, or gathered one by one."""
         m = next(a.shape[0] for a in data if a is not None) if order is None else order.shape[-1]
         whole, present = m // batch_size, [a is not None for a in data]
         rows = [a for a in data if a is not None]
@@ -205,15 +205,15 @@ class JAXOnOneDevice(Backend):
         return carry, outputs
 
     def _gathers_each_batch(self, order: Array) -> bool:
-        """Whether a batch is gathered when its turn comes: K orders of all the examples would be K copies of them."""
+        """Whether each batch is gathered in its turn: K orders at once would need K copies."""
         return bool(order.ndim == 2)
 
     def _columns_at(self, rows: Array, places: Array) -> Array:
-        """Return the columns (…, n, B), or weights (…, B), at some places (…, B) of rows (m, n) or (m,)."""
+        """Return columns (…, n, B), or weights (…, B), at places (…, B) of rows (m, n) or (m,)."""
         return _in_columns(jnp.take(rows, places, axis=0), rows)
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
-        """Sum over column blocks: a compiled loop over the whole blocks, then the ragged last one."""
+        """Sum over column blocks: a compiled loop over the whole blocks, then the smaller last one."""
         m = next(a.shape[-1] for a in arrays if a is not None)
         whole = m // block_size
 
@@ -236,7 +236,7 @@ class JAXOnOneDevice(Backend):
         return total
 
     def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
-        """Map over column blocks: a compiled loop over the whole blocks, then the ragged last one."""
+        """Map over column blocks: a compiled loop over the whole blocks, then the smaller last one."""
         m = array.shape[-1]
         whole = m // block_size
         parts = []
@@ -250,9 +250,10 @@ class JAXOnOneDevice(Backend):
         return jnp.concatenate(parts, axis=-1)
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the columns of one turn of a compiled loop: on a CPU as many as stay in the cache with their numbers.
+        """Return the columns of one round of a compiled loop.
 
-        On a GPU all at once, or as many as take a quarter of the memory that is free.
+        On a CPU as many as fit into the cache with their numbers. On a GPU all (None), or as many as take a quarter of
+        the free memory.
         """
         if jax.default_backend() != "cpu":
             return self.fitting_block(m, units, itemsize)
@@ -260,21 +261,24 @@ class JAXOnOneDevice(Backend):
         return None if m < 4 * block else block
 
     def free_memory(self) -> int | None:
-        """Return the memory free on the device, where it tells; on a CPU main memory."""
+        """Return the free memory of the device, or None if unknown; on a CPU main memory."""
         told = jax.local_devices()[0].memory_stats()
         if told and "bytes_limit" in told:
             return int(told["bytes_limit"]) - int(told["bytes_in_use"])
         return super().free_memory()
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Tell it by XLA's word for it."""
+        """Recognise it by XLA's message."""
         return super().is_out_of_memory(error) or (
             isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
         )
 
     @property
     def widest_pass(self) -> int | None:
-        """On a CPU, the most columns before XLA's fusion of a product with its neighbours gets 25 times too slow."""
+        """On a CPU, the most columns with fast products.
+
+        Beyond it XLA fuses a product with its neighbours, which is 25 times slower.
+        """
         return 8192 if jax.default_backend() == "cpu" else None
 
     def synchronize(self, array: Array) -> None:
@@ -293,5 +297,5 @@ class JAXOnOneDevice(Backend):
 
 
 def _in_columns(batch: Array, rows: Array) -> Array:
-    """Return a batch of rows (…, B, n) as columns, and one of weights (…, B) as it is."""
+    """Return a batch of rows (…, B, n) as columns, one of weights (…, B) unchanged."""
     return jnp.swapaxes(batch, -1, -2) if rows.ndim == 2 else batch

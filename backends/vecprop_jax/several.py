@@ -1,8 +1,7 @@
-"""JAX on several devices: the same compiled programs over a mesh, the reductions put in by XLA.
+"""JAX on several devices: the same compiled programs over a mesh, with XLA's reductions.
 
-Either the examples are spread over the devices and the parameters are everywhere, or, for a stack of K networks, the
-networks are spread and the examples are everywhere. The devices may belong to several processes, each with its own
-part of the examples.
+Either the examples are spread over the devices and each holds the parameters, or the networks of a stack are spread and
+each device holds the examples. The devices may belong to several processes, each with its own part of the examples.
 """
 
 import re
@@ -25,17 +24,17 @@ from vecprop.utils.arguments import check_positive_integer
 from vecprop_jax.one_device import JAXOnOneDevice, compiled
 
 AXIS = "examples"
-# In what is raised where another process does not answer: by Gloo on CPUs, NCCL on GPUs, JAX's coordination service.
+# Messages when another process does not answer: by Gloo on CPUs, NCCL on GPUs, JAX's coordination service.
 _LOST = re.compile(r"gloo|nccl|connection (reset|closed|refused)|coordination|UNAVAILABLE|DEADLINE_EXCEEDED", re.I)
 
 
 def mesh_of(devices: Any) -> Mesh:
-    """Return the mesh, of one axis, that `devices` asks for: "all", a number, or a mesh.
+    """Return the mesh of one axis for `devices`: "all", a number, or a mesh.
 
     Raises
     ------
     ValueError
-        For more devices than there are, a mesh of several axes, or one without devices of this process.
+        For more devices than exist, a mesh of several axes, or one without devices of this process.
     TypeError
         For anything else.
     """
@@ -64,7 +63,7 @@ def mesh_of(devices: Any) -> Mesh:
 
 
 def _so_many(count: int, there: Sequence[Any]) -> Sequence[Any]:
-    """Return the first devices."""
+    """Return the first `count` devices."""
     if count > len(there):
         hint = ""
         if there[0].platform == "cpu":
@@ -104,7 +103,7 @@ def _sharding(mesh: Mesh, *axes: str | None) -> NamedSharding:
 
 @dataclass(frozen=True)
 class _OverTheMesh:
-    """A function whose results, and in a stack whose networks, have their place on the mesh."""
+    """A function with its results, and for a stack its networks, placed on the mesh."""
 
     function: Callable[..., Any]
     backend: "JAXOnSeveralDevices"
@@ -125,9 +124,9 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
     ----------
     mesh : jax.sharding.Mesh
     networks : int, optional
-        K of a stack whose networks are spread over the devices; unless given the examples are.
+        K of a stack whose networks are spread over the devices; by default the examples are spread.
     counts : tuple of int, optional
-        How many examples each process has; this process's are all unless given.
+        The number of examples of each process; by default this process has all.
     """
 
     def __init__(self, mesh: Mesh, networks: int | None = None, counts: tuple[int, ...] | None = None) -> None:
@@ -145,7 +144,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
     def __hash__(self) -> int:
         return hash(self._key())
 
-    # Where arrays are
+    # The places of arrays
 
     def _spread(self, axes: int, axis: int) -> NamedSharding:
         return _sharding(self.mesh, *(AXIS if i == axis else None for i in range(axes)))
@@ -155,7 +154,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return _sharding(self.mesh)
 
     def _at(self, array: Array, place: NamedSharding) -> Array:
-        """Say, inside a compiled function, where an array is; sizes that the devices do not divide are allowed."""
+        """Place an array inside a compiled function; the devices need not divide its sizes."""
         return jax.lax.with_sharding_constraint(array, place)  # type: ignore[no-untyped-call]
 
     def _columns_spread(self, array: Array) -> Array:
@@ -165,9 +164,9 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return self.networks is not None and len(shape) >= 3 and shape[0] == self.networks
 
     def with_networks_spread(self, tree: Any, *, rest: bool) -> Any:
-        """Return the arrays of K networks spread over the devices, and with `rest` the others everywhere.
+        """Return the arrays of K networks spread over the devices, with `rest` the others on each.
 
-        What leaves a compiled function is spread only if the devices divide K.
+        The results of a compiled function are spread only if the devices divide K.
         """
 
         def placed(array: Any) -> Any:
@@ -180,30 +179,30 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return jax.tree_util.tree_map(placed, tree)
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
-        """Return the values on the devices: those of K networks spread over them, everything else on each."""
+        """Return the values on the devices: those of K networks spread, all others on each."""
         host = np.asarray(self.to_numpy(values) if isinstance(values, jax.Array) else to_host(values), dtype=dtype)
         spread = self._is_network(host.shape) and host.shape[0] % self.count == 0
         place = self._spread(host.ndim, 0) if spread else self._everywhere
-        with jax.enable_x64(True):  # an array 64 bits wide can be made nowhere else
+        with jax.enable_x64(True):  # 64-bit arrays can only be made where x64 is enabled
             return jax.make_array_from_callback(host.shape, place, lambda part: host[part])
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
-        """Return a copy on the host; of an array that is spread over several processes each gets all."""
+        """Return a copy on the host, whole even if the array is spread over several processes."""
         if isinstance(array, jax.Array) and not (array.is_fully_addressable or array.is_fully_replicated):
             return np.asarray(multihost_utils.process_allgather(array, tiled=True))
         return np.array(array)
 
     def is_process_lost(self, error: BaseException) -> bool:
-        """Tell it by the words of those that carry the messages."""
+        """Recognise it by the messages of the communication libraries."""
         return self.team.count > 1 and isinstance(error, jax.errors.JaxRuntimeError) and bool(_LOST.search(str(error)))
 
     @property
     def gathers_alone(self) -> bool:
-        """Whether all that is trained is on each device, or on those of this process."""
+        """Whether everything trained is on each device, or on the devices of this process."""
         return self.networks is None or self.team.count == 1
 
     def home(self, array: Array) -> Array:
-        """Return an array on JAX's default device, as others than the training want it."""
+        """Return an array on JAX's default device, for use outside training."""
         return self._alone.asarray(self.to_numpy(array))
 
     @cached_property
@@ -213,7 +212,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
     # The examples
 
     def laid_out(self, counts: tuple[int, ...]) -> Backend:
-        """Return the backend for a set of examples; `counts` says how many of them each process has."""
+        """Return the backend for a set of examples; `counts` are those of each process."""
         return JAXOnSeveralDevices(self.mesh, self.networks, counts)
 
     @cached_property
@@ -222,13 +221,13 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
 
     @cached_property
     def _width(self) -> int:
-        """How many examples a device has place for."""
+        """The number of places for examples on a device."""
         counts = self.counts or (0,)
         return max(-(-m // self._owners.count(p)) for p, m in enumerate(counts))
 
     @cached_property
     def _positions(self) -> npt.NDArray[np.int64]:
-        """Where each example is in an array over all devices, (m,)."""
+        """The position of each example in an array over all devices, (m,)."""
         places = np.arange(self.count * self._width).reshape(self.count, self._width)
         parts = [
             places[[i for i, owner in enumerate(self._owners) if owner == p]].reshape(-1)[:m]
@@ -237,9 +236,9 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return np.concatenate(parts)
 
     def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:
-        """Return examples X, Y and weights over the devices, examples of no weight where nothing is left.
+        """Return X, Y and weights over the devices, filled up with examples of weight 0.
 
-        For batches in rows, from which those of a batch are gathered.
+        With `batches` they are in rows, from which the examples of a batch are gathered.
         """
         if self.networks is not None:
             on_each = tuple(None if a is None else self.asarray(self.team.joined(a), str(a.dtype)) for a in data)
@@ -254,20 +253,20 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         )
 
     def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
-        """Return a copy on each device, or of K networks' examples wherever a network is."""
+        """Return a copy on each device, or for K networks on the devices that have them."""
         return jax.block_until_ready(self.asarray(columns.copy(order="K"), dtype))  # type: ignore[no-untyped-call]
 
     def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
-        """Return a copy of a window of this process's examples, in rows that are spread over the devices."""
+        """Return a copy of a window of this process's examples, in rows over the devices."""
         if self.networks is not None:
             return self.arrange(self.load_columns(columns, dtype))
         width = -(-columns.shape[-1] // self.count)
-        # on a CPU a device may keep the very memory that it is given
+        # on a CPU a device may keep the given memory itself
         loaded = self._over_devices(columns.copy(order="K"), width, rows=True)
         return jax.block_until_ready(loaded)  # type: ignore[no-untyped-call]
 
     def _over_devices(self, host: npt.NDArray[Any], width: int, *, rows: bool) -> Array:
-        """Return (n, m) or (m,) as an array over all devices, m examples on each; this process gives its own."""
+        """Return this process's (n, m) or (m,) as its part of an array over all devices."""
         turned, pieces, start = rows and host.ndim == 2, [], 0
         with jax.enable_x64(True):
             for device in self.mesh.devices:
@@ -283,16 +282,16 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
             return jax.make_array_from_single_device_arrays(shape, place, pieces)
 
     def unspread(self, array: Array) -> npt.NDArray[Any]:
-        """Return the columns of examples, on the host, in their own order."""
+        """Return the columns of examples on the host, in their original order."""
         host = self.to_numpy(array)
         return host if self.networks is not None else host[..., self._positions]
 
     def places(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return where the examples of an order are in what `spread` made."""
+        """Return the positions, in the arrays from `spread`, of the examples of an order."""
         return order if self.networks is not None or len(self.counts or ()) < 2 else self._positions[order]
 
     def column_numbers(self, X: Array) -> Array:
-        """Return the numbers of the columns; of all the examples, those they have without the devices."""
+        """Return the numbers of the columns, for all the examples their numbers before spreading."""
         columns = X.shape[-1]
         if self.networks is None and len(self.counts or ()) > 1 and columns == self.count * self._width:
             numbers = np.full(columns, columns, dtype=np.uint32)
@@ -303,7 +302,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
     # Compiled functions
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """Return the function under `jax.jit`, its results everywhere."""
+        """Return the function under `jax.jit`, with its results on each device."""
         return compiled(_OverTheMesh(function, self, static), static)
 
     def compile_loop(
@@ -313,17 +312,17 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         bound: tuple[int, ...] = (),  # noqa: ARG002
         donated: tuple[int, ...] = (),
     ) -> Callable[..., Any]:
-        """Return the function under `jax.jit`, its results everywhere, that may write over the donated arguments."""
+        """Return the function under `jax.jit`, results on each device, arguments donated."""
         return compiled(_OverTheMesh(function, self, static), static, donated)
 
     def _gathers_each_batch(self, order: Array) -> bool:
         return self.networks is None or super()._gathers_each_batch(order)
 
     def _columns_at(self, rows: Array, places: Array) -> Array:
-        """Return the columns at some places of rows that are spread over the devices, spread over them as well."""
+        """Return columns, spread over the devices, at some places of rows that are spread too."""
         if self.networks is not None:
             return super()._columns_at(rows, places)
-        # each device gives what it has of all the batch, and takes its part of the sum: the places need not be sent
+        # each device contributes its part of the batch and takes its share of the sum, so no places are sent
         places = self._at(places, self._everywhere)
         taken = self._at(rows.at[places].get(mode="promise_in_bounds"), self._everywhere)
         if rows.ndim == 2:
@@ -331,7 +330,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return self._columns_spread(taken)
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
-        """Sum over blocks of columns, each device working on as many of every block as the others."""
+        """Sum over blocks of columns, with equal shares of every block on the devices."""
         if self.networks is not None:
             return super().sum_blocks(function, block_size, *arrays)
         m = next(a.shape[-1] for a in arrays if a is not None)
@@ -348,12 +347,15 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return total
 
     def _parts(self, array: Array, each: int) -> Array:
-        """Return (…, devices, each): the columns of each device."""
+        """Return the columns of each device, (…, devices, each)."""
         cut = array[..., : self.count * each].reshape(*array.shape[:-1], self.count, each)
         return self._at(cut, self._spread(cut.ndim, cut.ndim - 2))
 
     def _block(self, part: Array | None, start: Any, size: int) -> Array | None:
-        """Return (…, devices · size) from (…, devices, each): `size` columns of every device, from `start` on."""
+        """Return `size` columns of every device from `start` on, (…, devices · size).
+
+        The part is (…, devices, each).
+        """
         if part is None:
             return None
         taken = jax.lax.dynamic_slice_in_dim(part, start, size, axis=-1)
@@ -395,12 +397,12 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return jnp.concatenate(done, axis=-1)
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the number for one device's share, times the devices."""
+        """Return the number for the share of one device, times the number of devices."""
         block = super().auto_block(-(-m // self.count), units, itemsize)
         return None if block is None else block * self.count
 
     @property
     def widest_pass(self) -> int | None:
-        """So many for each device."""
+        """The number for one device, times the number of devices."""
         widest = super().widest_pass
         return None if widest is None else widest * self.count

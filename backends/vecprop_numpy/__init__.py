@@ -1,6 +1,6 @@
-"""The NumPy backend: the CPU, and the default. NumPy is the array API standard already.
+"""The NumPy backend: the default, on the CPU. NumPy follows the array API standard itself.
 
-What is computed again and again is recorded and replayed. README.md beside this file follows one step on its way.
+Repeated computations are recorded and replayed. README.md beside this file follows one step through it.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,17 +20,17 @@ from vecprop_numpy.trees import flatten
 __all__ = ["NumPyBackend"]
 
 
-# Bytes that the numbers of a block may take, of an L2 cache of 1 to 2 MB.
+# Bytes for the numbers of a block, within an L2 cache of 1 to 2 MB.
 CACHE = 1 << 20
-# Products of fewer columns are slow: in a mini-batch, which is to be divided among threads, and in a full batch.
+# The least columns of a block, in a mini-batch divided among threads and in a full batch: fewer make slow products.
 NARROWEST_BLOCK = 256
 NARROWEST_OF_MANY = 2048
-# Numbers to compute below which a second thread does not pay.
+# Computing fewer numbers than this is not worth a second thread.
 SMALLEST_WORK = 1 << 18
 
 
 def _graph(*trees: Any) -> Graph | None:
-    """Return the graph that is being recorded, if one of the arrays is symbolic."""
+    """Return the graph that is being recorded, or None if no array is symbolic."""
     leaves: list[Any] = []
     for tree in trees:
         flatten(tree, leaves)
@@ -53,11 +53,11 @@ class NumPyBackend(Backend):
         bound: tuple[int, ...] = (),
         donated: tuple[int, ...] = (),  # noqa: ARG002
     ) -> Callable[..., Any]:
-        """Return the function as a recorded program that is replayed in memory of its own."""
+        """Return the function as a recorded program, replayed in its own memory."""
         return Compiled(function, static, bound)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function; while a program is recorded it becomes one operation, done in chunks of the arrays."""
+        """Return the function, recorded as one operation that runs in chunks of the arrays."""
 
         def fused(*arrays: Array) -> Any:
             graph = _graph(arrays)
@@ -71,7 +71,7 @@ class NumPyBackend(Backend):
         carry: Carry,
         inputs: tuple[Array, ...],
     ) -> tuple[Carry, tuple[Array, ...]]:
-        """Run the steps; while a program is recorded, record one."""
+        """Run the steps, or record one while a program is recorded."""
         graph = _graph(carry, inputs)
         if graph is None:
             return super().scan(step, carry, inputs)
@@ -86,14 +86,14 @@ class NumPyBackend(Backend):
         batch_size: int,
         inputs: tuple[Array, ...],
     ) -> tuple[Carry, tuple[Array, ...]]:
-        """Run the steps; while a program is recorded, record one, which gathers a batch at a time."""
+        """Run the steps, or record one, which gathers one batch, while a program is recorded."""
         graph = _graph(carry, data, order, inputs)
         if graph is None:
             return super().scan_batches(step, carry, data, order, batch_size, inputs)
         return record_batches(graph, step, carry, data, order, batch_size, inputs)  # type: ignore[no-any-return]
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
-        """Return the sum of function(*blocks): recorded for one block, replayed for all, on all cores."""
+        """Return the sum of function(*blocks), recorded for one block, replayed on all cores."""
         graph = _graph(arrays)
         if graph is not None:
             return record_blocks(graph, function, block_size, arrays)  # type: ignore[no-any-return]
@@ -105,9 +105,9 @@ class NumPyBackend(Backend):
             return super().sum_blocks(function, block_size, *arrays)
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return how many columns a thread computes at once: their numbers stay in its L2 cache.
+        """Return the number of columns that a thread computes at once, to stay in its L2 cache.
 
-        None where there is less than a block for each thread, or so little work that handing it out costs more.
+        None if there is less than a block for each thread, or too little work for threads to pay.
         """
         if m * units < SMALLEST_WORK:
             return None
@@ -115,7 +115,7 @@ class NumPyBackend(Backend):
         block = max(CACHE // (units * itemsize), narrowest)
         threads = usable_threads()
         if m < 2 * block:
-            # With one block for each thread the elementwise work and the update are shared too, not the products alone
+            # One block for each thread shares the elementwise work and the update too, not only the products
             return -(-m // threads) if threads > 1 else None
         rounds = -(-m // (block * threads))  # blocks for each thread, all of one size
         return -(-m // (rounds * threads))

@@ -1,4 +1,4 @@
-"""Sums over blocks of columns, and elementwise kernels in chunks: what several threads share among them."""
+"""Sums over blocks of columns and elementwise kernels in chunks, shared among threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vecprop_numpy.frames import Destination, Frame, buffer_like, lowers, uses
 from vecprop_numpy.graph import NDArray, Op, Region, Shape
 from vecprop_numpy.threads import Code, Parallel
 
-# So many numbers of each array an elementwise kernel handles at a time: a few arrays of them stay in the L1 and L2.
+# Numbers of each array that an elementwise kernel handles at a time, so that a few arrays stay in the L1 and L2.
 CHUNK = 32768
 PARALLEL_CHUNK = 131072
 # An elementwise kernel over fewer numbers than this is not worth a second thread.
@@ -21,7 +21,7 @@ SMALLEST_PARALLEL = 65536
 
 @lowers("blocks")
 def _lower_blocks(frame: Frame, op: Op) -> None:
-    """Write the code of a sum over blocks of columns: each thread adds up blocks of its own."""
+    """Write the code of a sum over blocks of columns, where each thread adds up its own blocks."""
     size, whole = op.attributes
     arrays = [frame.array(v) for v in op.inputs]
     threads = min(len(frame.pools), whole)
@@ -60,7 +60,7 @@ def _emit_sum(frame: Frame, out: NDArray, part: NDArray) -> None:
 def _sum_blocks(
     worker: Frame, region: Region, arrays: list[NDArray], sums: list[NDArray], starts: range, more: bool
 ) -> None:
-    """Write the code that sums, or adds (`more`), the function of the blocks that start at the given columns."""
+    """Write the code that sums the function over the blocks at `starts`, or adds it (`more`)."""
     body = Frame(region.scope, region.results, worker.pools, worker)
     columns = region.leaves[0].shape[-1]
     single = len(starts) == 1
@@ -113,17 +113,17 @@ class _Blocks:
 
 @lowers("fuse")
 def _lower_fused(frame: Frame, op: Op) -> None:
-    """Write the code of an elementwise kernel: a chunk of the arrays at a time, large ones on all threads."""
+    """Write the code of an elementwise kernel in chunks, for large arrays on all threads."""
     (region,) = op.regions
     shape: Shape = op.attributes
     sources = [frame.array(v) for v in op.inputs]
-    # Chunk by chunk, a result may only replace an operand that is read at the very same places
+    # In chunks, a result may only overwrite an operand that is read at the same places
     roots = [frame.root(v) for v in set(uses(op))]
     over = [v for v in op.inputs if sum(root is frame.root(v) for root in roots) == 1]
     outs = [frame.output(v, over) for v in op.outputs]
     size = op.outputs[0].size
     threads = len(frame.pools) if size >= SMALLEST_PARALLEL else 1
-    # Threads pass Python's lock on after every call: few calls on large chunks cost them less
+    # Threads pass on Python's lock after every call, so few calls on large chunks are cheaper
     chunks = list(cut(shape, CHUNK if threads == 1 else min(max(CHUNK, -(-size // threads)), PARALLEL_CHUNK)))
     threads = min(threads, len(chunks))
     pieces: list[Code] = [[] for _ in range(threads)]
@@ -145,7 +145,7 @@ def _lower_fused(frame: Frame, op: Op) -> None:
 
 
 def cut(shape: Shape, size: int) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into contiguous chunks of about a size, the last ones smaller.
+    """Yield contiguous chunks of about this size that cover an array, the last ones smaller.
 
     >>> list(cut((4, 3), 6))
     [(slice(0, 2, None),), (slice(2, 4, None),)]

@@ -1,8 +1,8 @@
-"""From a recorded graph to a program: a list of NumPy calls that write into arrays allocated once.
+"""Turns a recorded graph into a list of NumPy calls that write into arrays allocated once.
 
-Values that are not needed at the same time share memory; an elementwise operation writes over an operand that
-nobody needs any more; what is put together into one array is computed in its place there. Views cost nothing: they
-are taken once, when the program is built.
+Values that are not needed at the same time share memory; an elementwise operation overwrites an operand that is no
+longer needed; the parts of a joined array are computed directly in it. Views cost nothing, as they are taken once, when
+the program is built.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from vecprop_numpy.graph import NDArray, Op, Region, Scope, Shape, Value
 from vecprop_numpy.threads import Code
 
 ALIGNMENT = 64
-# How each kind of operation becomes code; lowering, loops and blocks enter their functions here.
+# The function that writes the code of each kind of operation; lowering, loops and blocks enter theirs here.
 LOWERING: dict[str, Callable[[Frame, Op], None]] = {}
-# What can write its result to any place it is told to.
+# Operations that can write their result to any given place.
 _PRODUCERS = frozenset({"ufunc", "reduce", "matmul", "where", "cast", "dot", "blocks", "fuse"})
 _ELEMENTWISE = frozenset({"ufunc", "where", "cast", "fuse"})
 
@@ -42,12 +42,12 @@ class Pool:
         return memory[start : start + size]
 
     def give(self, memory: NDArray) -> None:
-        """Take memory back."""
+        """Take back memory for the next use."""
         self.free.append(memory)
 
 
 class Storage:
-    """The memory of a value and of all views of it, and after which operation it is free."""
+    """The memory of a value and all its views, and the operation after which it is free."""
 
     __slots__ = ("last", "memory")
 
@@ -57,21 +57,21 @@ class Storage:
 
 
 class Destination(NamedTuple):
-    """Where a result has to be in the end; `leaf` is the value whose memory that is until then."""
+    """The final place of a result; `leaf` is the value in that memory until then."""
 
     array: NDArray
     leaf: Value | None
 
 
 class JoinPlace(NamedTuple):
-    """Where a value goes that is an entry of a join."""
+    """The place of a value that is an entry of a join."""
 
     join: Value
     entry: int
 
 
 def lowers(kind: str) -> Callable[[Callable[[Frame, Op], None]], Callable[[Frame, Op], None]]:
-    """Enter the function below as the one that writes the code of a kind of operation."""
+    """Register a function that writes the code of a kind of operation."""
 
     def enter(function: Callable[[Frame, Op], None]) -> Callable[[Frame, Op], None]:
         LOWERING[kind] = function
@@ -81,7 +81,7 @@ def lowers(kind: str) -> Callable[[Callable[[Frame, Op], None]], Callable[[Frame
 
 
 def uses(op: Op) -> list[Value]:
-    """Return the values that an operation needs, those used in its bodies too."""
+    """Return the values that an operation needs, including those in its bodies."""
     inner = [v for region in op.regions for v in free_values(region)]
     return [*op.inputs, *inner]
 
@@ -107,7 +107,7 @@ def live_ops(scope: Scope, results: Iterable[Value]) -> list[Op]:
 
 
 class Frame:
-    """The code and the arrays of one scope; built once, or once for each thread."""
+    """The code and the arrays of one scope, built once or for each thread."""
 
     def __init__(
         self, scope: Scope, results: Sequence[Value], pools: Sequence[Pool], parent: Frame | None = None
@@ -136,10 +136,10 @@ class Frame:
         """The memory of the thread that this code runs in."""
         return self.pools[0]
 
-    # What is needed how long, and where
+    # Lifetimes and places of values
 
     def deliver_to(self, targets: Sequence[Destination | None]) -> None:
-        """Say where each of the results has to be in the end, if that matters."""
+        """Set the final place of each result, None if it does not matter."""
         self.deliveries = [(v, t) for v, t in zip(self.results, targets, strict=True) if t is not None]
         for value, target in self.deliveries:
             self.targets.setdefault(value, target)
@@ -152,13 +152,13 @@ class Frame:
             self._needed(value, len(self.ops))
 
     def _needed(self, value: Value, position: int) -> None:
-        """Note that a value is needed at a position, and so is the one whose memory it shares."""
+        """Note that a value is needed at a position, and the value whose memory it shares."""
         self.last[value] = max(self.last.get(value, -1), position)
         if value.op.kind == "view":
             self._needed(value.op.inputs[0], position)
 
     def _find_places(self) -> None:
-        """Let what goes into a concat or stack be computed there, if nothing else decides where it is computed."""
+        """Let entries of a concat or stack be computed in it, if they have no other place."""
         for op in self.ops:
             if op.kind != "join":
                 continue
@@ -172,7 +172,7 @@ class Frame:
                     self._needed(join, self.last[value])
 
     def root(self, value: Value) -> Value:
-        """Return the value whose memory this one is in."""
+        """Return the value that owns the memory of this one."""
         while value.op.kind == "view" and value not in self.copies:
             value = value.op.inputs[0]
         return value
@@ -191,17 +191,17 @@ class Frame:
         return array if array.ndim else np.broadcast_to(array, value.shape)
 
     def operand(self, value: Value) -> NDArray:
-        """Return the array of a value for a function that broadcasts: one number for a constant of one number."""
+        """Return a value's array for a broadcasting function; one number if constant."""
         return self.array(value) if value.splat is None else value.splat
 
     def temporary(self, shape: Shape, dtype: Any) -> NDArray:
-        """Return memory that this code keeps to itself."""
+        """Return memory that only this code uses."""
         memory = self.pool.take(math.prod(shape) * np.dtype(dtype).itemsize)
         self.scratch.append(memory)
         return shaped(memory, shape, dtype)
 
     def output(self, value: Value, over: Sequence[Value] = (), shape: Shape | None = None) -> NDArray:
-        """Return the array to write a value to; it may be that of an operand in `over` that dies here."""
+        """Return the array for a value; maybe that of an operand in `over` last used here."""
         shape = value.shape if shape is None else shape
         target = self.targets.get(value)
         if target is not None and target.array.shape == shape and self._free(value, target):
@@ -221,19 +221,19 @@ class Frame:
         return shaped(memory, shape, value.dtype)
 
     def _free(self, value: Value, target: Destination) -> bool:
-        """Tell whether the array of a result may be written now, because its old content is not needed after this."""
+        """Tell whether a result's array may be written now, as its old content is not needed."""
         if target.leaf is None:
             return True
         last, op = self.last.get(target.leaf, -1), value.op
         if last < self.position or (last == self.position and op.kind == "ufunc"):
-            return True  # where its operands overlap its result, a ufunc takes care of that itself
+            return True  # a ufunc handles operands that overlap its result
         if last > self.position:
             return False
         sharing = [x for x in uses(op) if self.root(x) is target.leaf]
         return op.kind in _ELEMENTWISE and all(x is target.leaf for x in sharing)
 
     def _placed(self, value: Value) -> NDArray | None:
-        """Return the part of a concat or stack where a value belongs, or None if it has no contiguous one there."""
+        """Return the part of a concat or stack for a value, or None if it is not contiguous."""
         place = self.places.get(value)
         if place is None:
             return None
@@ -248,13 +248,13 @@ class Frame:
         return None
 
     def join(self, value: Value) -> NDArray:
-        """Return the array of a concat or stack, allocated when the first of its entries is computed."""
+        """Return the array of a concat or stack, allocated with its first entry."""
         if value not in self.arrays:
             self.arrays[value] = self._allocate(value, value.shape)
         return self.arrays[value]
 
     def _reused(self, value: Value, over: Sequence[Value], shape: Shape) -> NDArray | None:
-        """Return the memory of an operand that dies here, if it is of the same shape and contiguous."""
+        """Return the array of an operand last used here, of the same shape and contiguous."""
         for operand in over:
             memory = self.claim(operand, shape, value.dtype)
             if memory is not None:
@@ -263,7 +263,7 @@ class Frame:
         return None
 
     def claim(self, value: Value, shape: Shape, dtype: Any) -> NDArray | None:
-        """Return the memory of a value that dies here, which is then the caller's; None if it has no such memory."""
+        """Return the memory of a value last used here, now the caller's; None if not possible."""
         root = self.root(value)
         storage = self.storages.get(root)
         if storage is None or storage.last != self.position or root.op.kind == "join":
@@ -287,7 +287,7 @@ class Frame:
         self.emit(np.copyto, target, source)
 
     def build(self) -> Frame:
-        """Write the code of all operations, then bring the results to where they have to be."""
+        """Write the code of all operations, then bring the results to their places."""
         for position, op in enumerate(self.ops):
             self.position = position
             LOWERING[op.kind](self, op)
@@ -301,7 +301,10 @@ class Frame:
             self.pool.give(self.storages.pop(value).memory)
 
     def _deliver(self) -> None:
-        """Copy results that were not computed in place; through a temporary if they lie where another one goes."""
+        """Copy results that were not computed in place.
+
+        A result that lies in the place of another one goes through a temporary.
+        """
         moves = [
             (target.array, self.array(value))
             for value, target in self.deliveries
@@ -317,7 +320,7 @@ class Frame:
             self.copy(target, source)
 
     def close(self) -> None:
-        """Give all memory back to the pool; the code still uses it, at times when nobody else does."""
+        """Give all memory back to the pool; this code still uses it, at other times than others."""
         for storage in self.storages.values():
             self.pool.give(storage.memory)
         self.storages.clear()
@@ -327,14 +330,14 @@ class Frame:
 
 
 def shaped(memory: NDArray, shape: Shape, dtype: Any) -> NDArray:
-    """Return the beginning of a piece of memory as a C-ordered array."""
+    """Return the start of a piece of memory as a C-ordered array."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     array: NDArray = memory[:size].view(dtype).reshape(shape)
     return array
 
 
 def join_part(array: NDArray, op: Op, index: int) -> NDArray:
-    """Return the part of a concat that entry `index` takes."""
+    """Return the part of a concat for entry `index`."""
     axis = op.attributes
     start = sum(v.shape[axis] for v in op.inputs[:index])
     cut = [slice(None)] * array.ndim
@@ -344,7 +347,7 @@ def join_part(array: NDArray, op: Op, index: int) -> NDArray:
 
 
 def buffer_like(frame: Frame, array: NDArray, columns: int) -> NDArray:
-    """Return a buffer (…, columns) in which a column of a matrix is contiguous if it is in the array."""
+    """Return a buffer (…, columns) whose columns are contiguous if those of the array are."""
     if array.ndim == 2 and array.strides[0] < array.strides[1]:
         return frame.temporary((columns, array.shape[0]), array.dtype).T
     return frame.temporary((*array.shape[:-1], columns), array.dtype)

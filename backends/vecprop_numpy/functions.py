@@ -1,4 +1,4 @@
-"""The namespace of symbolic arrays: the functions of the array API standard, recorded instead of computed."""
+"""The namespace of symbolic arrays: it records the functions of the array API standard."""
 
 # The signatures are the standard's, also where a symbolic array has no use for an argument.
 # ruff: noqa: ARG002
@@ -36,19 +36,19 @@ _OTHER_NAME = {
     "bitwise_right_shift": "right_shift",
     "round": "rint",
 }
-# Ufuncs of NumPy by their names in the standard.
+# NumPy's ufuncs by their names in the standard.
 UFUNCS: dict[str, np.ufunc] = {
     name: getattr(np, other) for name, other in [*((n, n) for n in _SAME_NAME.split()), *_OTHER_NAME.items()]
 }
-# Functions that are called as they are, with the result copied into place.
+# Functions that are called unchanged, with the result copied into place.
 _CALLED = "argmax argmin argsort sort roll flip tile repeat cumulative_sum prod var std tril triu"
 CALLED = {name: getattr(array_api_compat.numpy, name) for name in _CALLED.split()}
-# Other names of NumPy for what the standard has.
+# NumPy's other names for functions of the standard.
 ALIASES = {"concatenate": "concat", "amax": "max", "amin": "min", "transpose": "permute_dims"}
 
 
 class TraceNamespace:
-    """What `__array_namespace__` of a symbolic array returns."""
+    """The namespace of a symbolic array, from its `__array_namespace__`."""
 
     __name__ = "array_api_compat.numpy"
 
@@ -63,7 +63,7 @@ class TraceNamespace:
         return getattr(array_api_compat.numpy, name)
 
     def function(self, name: str) -> Callable[..., Any] | None:
-        """Return the function that records NumPy's function of a name, if there is one."""
+        """Return the function that records NumPy's function of this name, or None."""
         name = ALIASES.get(name, name)
         known = name in UFUNCS or name in CALLED or (name in vars(type(self)) and not name.startswith("_"))
         return getattr(self, name) if known else None
@@ -97,11 +97,11 @@ class TraceNamespace:
         return self._graph.ufunc(np.divide, total, float(x.size // max(total.size, 1)))
 
     def all(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Value:
-        """Return whether all hold."""
+        """Return whether all entries are true."""
         return self._graph.reduce(np.logical_and, x, axis, keepdims, bool)
 
     def any(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Value:
-        """Return whether one holds."""
+        """Return whether any entry is true."""
         return self._graph.reduce(np.logical_or, x, axis, keepdims, bool)
 
     # Products
@@ -134,7 +134,7 @@ class TraceNamespace:
         return a**b  # type: ignore[no-any-return]
 
     def real(self, x: Any, /) -> Value:
-        """Return a real array as it is."""
+        """Return a real array unchanged."""
         if self._graph.value(x).dtype.kind == "c":
             raise TraceError("complex numbers")
         return self._graph.value(x)
@@ -191,7 +191,7 @@ class TraceNamespace:
         """Return numbers at equal distances, the last one included."""
         return self._graph.constant(np.linspace(*args, dtype=dtype, **options))
 
-    # Other shapes of the same numbers
+    # Changing shapes
 
     def reshape(self, x: Any, /, shape: Any, *, copy: bool | None = None) -> Value:
         """Return the numbers in another shape."""
@@ -222,16 +222,16 @@ class TraceNamespace:
         """Return the array repeated over a shape."""
         return self._graph.view(x, ("broadcast", tuple(shape)), lambda a: np.broadcast_to(a, shape))
 
-    # Arrays from arrays
+    # Joining and taking
 
     def concat(self, arrays: Sequence[Any], /, *, axis: int | None = 0) -> Value:
-        """Return arrays one after the other."""
+        """Return arrays joined along an axis."""
         if axis is None:
             arrays, axis = [self.reshape(a, (-1,)) for a in arrays], 0
         return self._graph.join(arrays, axis, False)
 
     def stack(self, arrays: Sequence[Any], /, *, axis: int = 0) -> Value:
-        """Return arrays along a new axis."""
+        """Return arrays joined along a new axis."""
         return self._graph.join(arrays, axis, True)
 
     def take(self, x: Any, indices: Any, /, *, axis: int | None = None) -> Value:

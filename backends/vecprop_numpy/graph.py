@@ -1,8 +1,8 @@
-"""Symbolic arrays, and the graph of operations that a pure function of them leaves behind.
+"""Symbolic arrays, and the graph of the operations that a pure function does on them.
 
 A function of the core is run once with `Value`s in place of arrays. Every operation on a `Value` is recorded in a
-`Graph`, with shape and dtype as NumPy would have them. An operation seen before is not recorded again, constants are
-folded, and the rewrites that the graph was given replace an operation by a shorter way to the same result.
+`Graph`, with the shape and dtype of NumPy's result. Repeated operations are recorded once, constants are folded, and
+the graph's rewrites replace operations by shorter ways to the same result.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Shape = tuple[int, ...]
 
 
 class TraceError(TypeError):
-    """What a function does with a symbolic array cannot be recorded; it has to run as it is."""
+    """An operation on a symbolic array that cannot be recorded; its function runs unrecorded."""
 
 
 class Op:
-    """One recorded operation: its kind, its inputs and outputs, and what else it needs to know."""
+    """One recorded operation: its kind, inputs, outputs and attributes."""
 
     __slots__ = ("attributes", "inputs", "kind", "outputs", "regions", "scope")
 
@@ -38,7 +38,7 @@ class Op:
 
 
 class Scope:
-    """A straight line of operations: the function itself, or the body of a loop in it."""
+    """A sequence of operations: those of the function itself, or of a loop body in it."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -47,7 +47,7 @@ class Scope:
 
 
 class Region:
-    """The body of a loop: what goes into each round, and what comes out of it."""
+    """The body of a loop, with the inputs and results of each round."""
 
     def __init__(self, scope: Scope, leaves: list[Value]) -> None:
         self.scope = scope
@@ -56,7 +56,7 @@ class Region:
 
 
 class Sum(NamedTuple):
-    """The sum that is wanted of an array: over which axes, whether they stay, and the shape of the result."""
+    """A wanted sum of an array: its axes, whether they are kept, and the result's shape."""
 
     axes: tuple[int, ...]
     keepdims: bool
@@ -64,14 +64,14 @@ class Sum(NamedTuple):
 
 
 class Rewrites(NamedTuple):
-    """Shorter ways to an operation's result: functions that return it, or None where they do not apply."""
+    """Shorter ways to an operation's result: functions that return it, or None if not usable."""
 
     elementwise: Mapping[np.ufunc, Sequence[Callable[[Graph, np.ufunc, tuple[Value, ...], Shape], Value | None]]]
     sums: Sequence[Callable[[Graph, Value, Sum], Value | None]]
 
 
 class Graph:
-    """The operations of one function, recorded while it runs with `Value`s."""
+    """The operations of one function, recorded while it runs on `Value`s."""
 
     def __init__(self, namespace: Callable[[Graph], Any], rewrites: Rewrites) -> None:
         self.scopes = [Scope(0)]
@@ -80,7 +80,7 @@ class Graph:
 
     @contextmanager
     def region(self, leaves: Sequence[tuple[Shape, Any]]) -> Iterator[Region]:
-        """Record what happens inside as the body of a loop; what does not depend on its leaves stays outside."""
+        """Record the operations in the context that depend on the leaves as a loop body."""
         scope = Scope(len(self.scopes))
         region = Region(scope, [self.leaf(shape, dtype, scope) for shape, dtype in leaves])
         self.scopes.append(scope)
@@ -90,12 +90,12 @@ class Graph:
             self.scopes.pop()
 
     def leaf(self, shape: Shape, dtype: Any, scope: Scope | None = None) -> Value:
-        """Return a value that comes from outside."""
+        """Return an input value."""
         scope = self.scopes[0] if scope is None else scope
         return self._new(Op("leaf", (), None, scope), shape, dtype)
 
     def constant(self, value: Any, dtype: Any = None, shape: Shape | None = None) -> Value:
-        """Return a constant: an array as it is, or one number repeated over a shape."""
+        """Return a constant: an array, or one number repeated over a shape."""
         array = np.asarray(value, dtype)
         scope = self.scopes[0]
         if array.ndim:
@@ -119,7 +119,7 @@ class Graph:
     def record(
         self, kind: str, inputs: tuple[Value, ...], key: Any, attributes: Any, shape: Shape, dtype: Any
     ) -> Value:
-        """Return the result of an operation, recorded in the innermost loop that one of its inputs belongs to."""
+        """Return the result of an operation, recorded in the innermost loop of its inputs."""
         scope = self.scope_of(inputs)
         known = (kind, key, dtype, *map(id, inputs))
         if known in scope.known:
@@ -137,7 +137,7 @@ class Graph:
         regions: list[Region],
         outputs: Sequence[tuple[Shape, Any]],
     ) -> list[Value]:
-        """Return the results of an operation with bodies of its own; it belongs where it was met."""
+        """Return the results of an operation with bodies, recorded in the current scope."""
         scope = self.scopes[-1]
         op = Op(kind, inputs, attributes, scope)
         op.regions = regions
@@ -147,7 +147,7 @@ class Graph:
         return op.outputs
 
     def scope_of(self, inputs: Sequence[Value]) -> Scope:
-        """Return the innermost scope that the inputs belong to."""
+        """Return the innermost scope of the inputs."""
         depth = max((value.op.scope.depth for value in inputs), default=0)
         if depth >= len(self.scopes) or any(v.op.scope is not self.scopes[v.op.scope.depth] for v in inputs):
             raise TraceError("an array of a loop's body is used outside of it")
@@ -214,7 +214,7 @@ class Graph:
         return self.record("reduce", (x,), attributes, attributes, shape, dtype)
 
     def view(self, operand: Any, key: Any, function: Callable[[NDArray], NDArray]) -> Value:
-        """Return a view of the operand's memory: another shape, order of axes or part of it."""
+        """Return a view of the operand's memory: a new shape, order of axes, or a part."""
         x = self.value(operand)
         seen = function(np.broadcast_to(np.zeros((), x.dtype), x.shape))
         if x.splat is not None:
@@ -258,7 +258,7 @@ class Graph:
         return self.record("cast", (x,), None, None, x.shape, dtype)
 
     def join(self, operands: Sequence[Any], axis: int, new_axis: bool) -> Value:
-        """Return arrays one after the other along an axis, or along a new one."""
+        """Return arrays joined along an axis, or along a new one."""
         values = [self.value(x) for x in operands]
         if new_axis:
             axis %= values[0].ndim + 1
@@ -286,7 +286,7 @@ class Graph:
         return self.record("take", (x, i), axis, axis, shape, x.dtype)
 
     def call(self, function: Callable[..., Any], operands: Sequence[Any], **options: Any) -> Value:
-        """Return function(*operands, **options) of a NumPy function whose result's shape depends on shapes alone."""
+        """Return function(*operands, **options), whose shape must depend on shapes alone."""
         values = tuple(self.value(x) for x in operands)
         sample = np.asarray(function(*(np.zeros(v.shape, v.dtype) for v in values), **options))
         key = (function, tuple(sorted(options.items())))
@@ -344,12 +344,12 @@ class Value:
 
     @property
     def device(self) -> str:
-        """Return where it would be: on the CPU."""
+        """Return the device, the CPU."""
         return "cpu"
 
     @property
     def splat(self) -> NDArray | None:
-        """The one number that a constant consists of, or None."""
+        """The number that fills a constant, or None."""
         array = self.op.attributes if self.op.kind == "constant" else None
         return array if array is not None and array.ndim == 0 else None
 
@@ -392,7 +392,7 @@ class Value:
         return self.graph.namespace.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
     def copy(self) -> Value:
-        """Return the array itself, which never changes."""
+        """Return the array itself, as it never changes."""
         return self
 
     def __len__(self) -> int:

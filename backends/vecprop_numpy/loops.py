@@ -1,7 +1,7 @@
-"""Steps and mini-batches: the recorded body of a loop, replayed.
+"""Loops over steps and mini-batches, which replay a recorded body.
 
-What is carried from one round to the next lives in fixed arrays, which the body writes to wherever the old content is
-no longer needed. A batch is gathered into an array of its own, so that an epoch is never copied whole.
+Values carried from round to round live in fixed arrays, which the body overwrites once the old content is no longer
+needed. Each batch is gathered into one array, so that an epoch is never copied as a whole.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FEWEST_ROWS_TRANSPOSED = 32
 
 @dataclass
 class _Rounds:
-    """Rounds of a loop, ready to run."""
+    """Some rounds of a loop, ready to run."""
 
     segment: Segment
     feeds: list[Callable[[int], None]]
@@ -74,7 +74,7 @@ def _lower_loop(frame: Frame, op: Op) -> None:
             feeds.extend(feed)
         outs = region.results[plan.carried :]
         targets: list[Destination | None] = [Destination(c, leaf) for c, leaf in zip(carried, old, strict=True)]
-        for v in outs:  # what was carried in is overwritten at the end of the round: put out a copy of it
+        for v in outs:  # carried values are overwritten at the end of the round, so output a copy
             aside = any(body.root(v) is leaf for leaf in old)
             targets.append(Destination(body.temporary(v.shape, v.dtype), None) if aside else None)
         body.deliver_to(targets)
@@ -88,7 +88,7 @@ def _lower_loop(frame: Frame, op: Op) -> None:
 
 
 def _carry(frame: Frame, op: Op, index: int, init: Value) -> NDArray:
-    """Return the array in which a carried value lives: that of its first value, if nobody else needs it."""
+    """Return the array of a carried value: that of its first value, if not needed elsewhere."""
     value = op.outputs[index]
     others = [*op.inputs[:index], *op.inputs[index + 1 :], *(v for r in op.regions for v in free_values(r))]
     shared = any(frame.root(v) is frame.root(init) for v in others)
@@ -121,7 +121,7 @@ class _Source:
             frame.copy(self.rows, array.T)
 
     def batch(self, body: Frame, plan: LoopPlan, segment: Segment) -> tuple[NDArray, list[Callable[[int], None]]]:
-        """Return the array that holds a batch, and what fills it."""
+        """Return the array that holds a batch, and the functions that fill it."""
         size, columns = plan.batch_size, segment.columns
         if self.order is None:
             if segment.count == 1:

@@ -1,4 +1,4 @@
-"""How each kind of recorded operation becomes NumPy calls: the fastest call found for each shape and layout."""
+"""Turns each kind of operation into the fastest NumPy calls for its shape and layout."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vecprop_numpy.graph import NDArray, Op, Value
 
 # A sum of more numbers than this is left to NumPy's pairwise summation.
 LONGEST_PLAIN_SUM = 4096
-# A scalar product of more numbers is taken in pieces.
+# A scalar product of more numbers than this is computed in pieces.
 LONGEST_DOT = 65536
-# The shortest row for which a ufunc is about as quick as for a whole array.
+# The shortest row on which a ufunc is about as fast as on a whole array.
 SHORTEST_ROW = 2048
-# Integers of the size of floating-point numbers.
+# Integer types of the same size as the floating-point types.
 _BITS: dict[Any, np.dtype[Any]] = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
 
 def _shape(frame: Frame, op: Op) -> tuple[int, ...]:
-    """Return the shape of an elementwise operation's result, also in a frame that computes a part of it."""
+    """Return the shape of an elementwise result, or of the part that the frame computes."""
     if not frame.chunked:
         return op.outputs[0].shape
     return np.broadcast_shapes(*(frame.operand(x).shape for x in op.inputs))
@@ -35,14 +35,14 @@ def _lower_ufunc(frame: Frame, op: Op) -> None:
     if op.attributes in (np.maximum, np.minimum):
         first, second = operands
         a, b, target = _with_rows(first, second, out)
-        # these two take their output by name only
+        # these two only accept `out` as a keyword
         frame.emit(functools.partial(op.attributes, out=target), a, b)
     else:
         frame.emit(op.attributes, *operands, out)
 
 
 def _with_rows(a: NDArray, b: NDArray, out: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Return operands for maximum and minimum, which are several times quicker with a row than with one number."""
+    """Return operands for maximum and minimum, several times faster with a row than a number."""
     if a.ndim == 0:
         a, b = b, a
     contiguous = a.flags.c_contiguous and out.flags.c_contiguous and a.shape == out.shape
@@ -55,7 +55,7 @@ def _with_rows(a: NDArray, b: NDArray, out: NDArray) -> tuple[NDArray, NDArray, 
 
 
 def _row_length(shape: tuple[int, ...]) -> int | None:
-    """Return a length of rows, neither short nor long, into which an array of this shape can be cut."""
+    """Return a medium length of rows into which an array of this shape can be cut, or None."""
     row = 1
     for n in reversed(shape):
         longest = min(n, 8 * SHORTEST_ROW)
@@ -101,7 +101,7 @@ def _lower_where(frame: Frame, op: Op) -> None:
 
 
 def _select_bits(frame: Frame, op: Op, arrays: tuple[NDArray, NDArray, NDArray]) -> None:
-    """`where` as b ^ ((a ^ b) & mask): without branches, which for signs in random order cost far more."""
+    """`where` as b ^ ((a ^ b) & mask), as branches on random signs are far slower."""
     condition, a, b = arrays
     bits = _BITS[a.dtype]
     a, b = a.view(bits), b.view(bits)
@@ -124,7 +124,7 @@ def _lower_reduce(frame: Frame, op: Op) -> None:
     if function is np.add and axes == (x.ndim - 1,) and _sums_rows(source, value):
         out = frame.output(value)
         if out.flags.c_contiguous:
-            # A sum over the columns is a matrix-vector product, which the BLAS does several times quicker
+            # A sum over the columns is several times faster as a matrix-vector product of the BLAS
             ones = np.ones(source.shape[-1], source.dtype)
             frame.emit(np.dot, source.reshape(-1, source.shape[-1]), ones, out.reshape(-1))
         else:
@@ -157,7 +157,7 @@ def _lower_dot(frame: Frame, op: Op) -> None:
 
 
 def _dot_in_pieces(frame: Frame, a: NDArray, b: NDArray, out: NDArray) -> None:
-    """Sum products piece by piece: the BLAS adds up in the arrays' own precision."""
+    """Sum products in pieces, for accuracy: the BLAS sums in the arrays' own precision."""
     starts = range(0, len(a), LONGEST_DOT)
     sums = frame.temporary((len(starts),), a.dtype)
     for i, start in enumerate(starts):

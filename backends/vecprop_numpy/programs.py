@@ -1,4 +1,4 @@
-"""A function compiled: its programs for the arguments it was called with, and the call itself."""
+"""Compiled functions: their programs, by the structure of the arguments, and the call."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from vecprop_numpy.rewrites import REWRITES
 from vecprop_numpy.threads import BLAS, execute, usable_threads
 from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
 
-# To record a function takes milliseconds. Programs for small data take the data like any other argument, so that the
-# next run of the same shape can use them: SMALL_DATA bytes of data, SMALL_PROGRAM of a program, ALL_PROGRAMS in all.
+# Recording a function takes milliseconds. Programs for small data take the data as an ordinary argument, so that the
+# next run of the same shape can use them. Limits in bytes: SMALL_DATA for the data, SMALL_PROGRAM for a program,
+# ALL_PROGRAMS for all of them.
 SMALL_DATA = 1 << 19
 SMALL_PROGRAM = 1 << 23
 ALL_PROGRAMS = 1 << 26
-# The objects that a program consists of take some 100 KB besides.
+# The objects of a program take some 100 KB in addition.
 MOST_PROGRAMS = 256
 
 
 class Program:
-    """One recorded function with all its memory; one caller at a time."""
+    """One recorded function with all its memory, for one caller at a time."""
 
     def __init__(
         self, function: Callable[..., Any], structure: Structure, leaves: Sequence[NDArray], bound: frozenset[int]
@@ -41,7 +42,7 @@ class Program:
         found: list[Any] = []
         self.structure = flatten(result, found)
         results = [graph.value(x) for x in found]
-        # The BLAS's own threads keep their cores for a while after a product: ours work where the BLAS has only one.
+        # BLAS threads keep their cores busy for a while after a product, so our threads need the BLAS to use only one.
         ops, threads = graph.scopes[0].ops, usable_threads()
         shared = _has_blocks(ops) and threads > 1
         self.one_blas_thread = threads > 1 and (shared or _largest_product(ops) < SMALL_PRODUCT)
@@ -60,7 +61,7 @@ class Program:
 
     @staticmethod
     def _input(frame: Frame, value: Value) -> NDArray:
-        """Return the array that an argument is copied to; it is memory like any other once it has been used."""
+        """Return the array for an argument, whose memory is used again once it is not needed."""
         if value in frame.last:
             frame.position = -1
             return frame.output(value)
@@ -84,7 +85,7 @@ def _has_blocks(ops: Sequence[Op]) -> bool:
 
 
 def _largest_product(ops: Sequence[Op]) -> int:
-    """Return the number of multiplications of the largest matrix product, one of a stack."""
+    """Return the multiplications of the largest matrix product, for one of a stack."""
     sizes = [0]
     for op in ops:
         if op.kind == "matmul":
@@ -94,7 +95,7 @@ def _largest_product(ops: Sequence[Op]) -> int:
 
 
 class Shelf:
-    """Small programs that nobody runs at the moment, for whoever needs them next; the oldest go when it is full."""
+    """Idle small programs, kept for the next caller; the oldest are dropped when it is full."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -128,7 +129,7 @@ class Shelf:
                 self.count -= len(oldest)
 
     def after_fork(self) -> None:
-        """Make the lock anew: a thread that was not forked may hold it, in the middle of a change."""
+        """Start empty with a new lock: a thread that was not forked may hold the old one."""
         self.__init__()  # type: ignore[misc]
 
 
@@ -139,14 +140,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class Compiled:
-    """What `NumPyBackend.compile_loop` returns."""
+    """A function compiled by `NumPyBackend.compile_loop`."""
 
     def __init__(self, function: Callable[..., Any], static: tuple[int, ...], bound: tuple[int, ...]) -> None:
         self.function = function
         self.static = frozenset(static)
         self.bound = frozenset(bound)
         self.lock = threading.Lock()
-        # Programs that nobody runs at the moment, for each structure of the arguments; None: it cannot be recorded
+        # Idle programs by structure of the arguments; None if it cannot be recorded
         self.idle: dict[Any, list[Program] | None] = {}
         self.data: list[Any] = []
         self.fixed: dict[int, tuple[Any, Static]] = {}
@@ -161,7 +162,7 @@ class Compiled:
             entries.append(self._fixed(i, argument) if i in self.static else flatten(argument, leaves))
             if i in self.bound:
                 bound += range(before, len(leaves))
-        if any(type(a) is Value for a in leaves):  # it is part of what is being recorded
+        if any(type(a) is Value for a in leaves):  # it is called while another function is recorded
             return self.function(*args)
         structure = (tuple, tuple(entries))
         key = (structure, tuple([(a.shape, a.dtype) for a in leaves]))
@@ -170,24 +171,24 @@ class Compiled:
             bound = []
         try:
             programs = self._programs(key, [leaves[i] for i in bound])
-        except TypeError:  # what is not an array cannot be hashed
+        except TypeError:  # an argument that is not an array cannot be hashed
             return self.function(*args)
         if programs is None:
             return self.function(*args)
         program = SHELF.take((self.function, key)) if shared else None
         try:
-            program = program or programs.pop()  # atomic: nobody else has this one now
+            program = program or programs.pop()  # atomic: no other thread gets this program
         except IndexError:
             try:
                 program = Program(self.function, structure, leaves, frozenset(bound))
-            except MemoryError:  # the function alone takes more
+            except MemoryError:  # running the function unrecorded takes even more
                 raise
             except Exception:  # noqa: BLE001 - if it is the function's own error, the function raises it now
                 result = self.function(*args)
                 self.idle[key] = None
                 return result
         result = program(leaves)
-        # not after an exception: another thread may still be at work in its memory
+        # not after an exception: another thread may still be using its memory
         if shared and program.bytes <= SMALL_PROGRAM:
             SHELF.give((self.function, key), program)
         else:
@@ -195,18 +196,18 @@ class Compiled:
         return result
 
     def _fixed(self, place: int, argument: Any) -> Structure:
-        """Return a static argument as a structure; it is the same object in every call but the first, or nearly so."""
+        """Return a static argument as a structure, nearly always the same object in all calls."""
         last, known = self.fixed.get(place, (None, None))
         if known is None or last is not argument:
             try:
                 known = static(argument)
-            except TypeError:  # it cannot be hashed
+            except TypeError:  # not hashable
                 return Fixed, type(argument), argument
             self.fixed[place] = argument, known
         return known
 
     def _programs(self, key: Any, data: list[Any]) -> list[Program] | None:
-        """Return the programs that are free, None if the function cannot be recorded."""
+        """Return the idle programs, or None if the function cannot be recorded."""
         with self.lock:
             if len(data) != len(self.data) or not all(map(operator.is_, data, self.data)):
                 self.idle = {}
@@ -215,7 +216,7 @@ class Compiled:
 
 
 def run_once(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Return function(*args), recorded and run, with nothing kept."""
+    """Return function(*args), recorded and run once, with nothing kept."""
     leaves: list[Any] = []
     structure = (tuple, tuple([flatten(a, leaves) for a in args]))
     return Program(function, structure, leaves, frozenset(range(len(leaves))))(leaves)

@@ -1,6 +1,6 @@
-"""Loops as they are recorded: the body once, with what goes in, what is carried on, and what comes out.
+"""Records loops: the body once, with its inputs, carried values and outputs.
 
-The functions here are what `NumPyBackend` calls for its own loops when it is handed symbolic arrays.
+`NumPyBackend` calls these functions for its loops over symbolic arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vecprop_numpy.trees import flatten, unflatten
 
 @dataclass(frozen=True)
 class Segment:
-    """Rounds of a loop with one body: the first, how many, and the columns of a batch."""
+    """Rounds of a loop with one body: the first, their number, and the columns of a batch."""
 
     first: int
     count: int
@@ -26,7 +26,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class LoopPlan:
-    """The inputs of a loop in order: what it carries, what each step gets, data to cut into batches, their order."""
+    """The inputs of a loop: carried values, inputs of each step, data for batches, an order."""
 
     carried: int
     inputs: int
@@ -141,7 +141,7 @@ def record_blocks(graph: Graph, function: Callable[..., Any], block_size: int, a
 
 
 def record_fused(graph: Graph, function: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
-    """Record `Backend.fuse(function)(*arrays)`: one operation, unless it turns out not to be elementwise."""
+    """Record `Backend.fuse(function)(*arrays)`, as one operation if it is elementwise."""
     values = [graph.value(a) for a in arrays]
     shape = np.broadcast_shapes(*(v.shape for v in values))
     wide = [v for v in values if v.size > 1 and v.splat is None]

@@ -1,4 +1,4 @@
-"""Shorter ways to the same result, looked for when an operation is recorded: a table, in the order they are tried."""
+"""A table of shorter ways to the same result, tried in order when recording operations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from vecprop_numpy.graph import Graph, Rewrites, Shape, Sum, Value
 
 
 def _absolute_of_negative(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
-    """Take |x| for |-x|."""
+    """Replace |-x| by |x|."""
     (x,) = values
     return graph.ufunc(function, x.op.inputs[0]) if x.is_ufunc(np.negative) else None
 
 
 def _one_left_out(_: Graph, function: np.ufunc, values: tuple[Value, ...], shape: Shape) -> Value | None:
-    """Take x for 1 x, x 1 and x / 1."""
+    """Replace 1 x, x 1 and x / 1 by x."""
     a, b = values
     for x, one in ((a, b), (b, a)) if function is np.multiply else ((a, b),):
         if one.splat is not None and one.splat == 1 and x.shape == shape:
@@ -23,7 +23,7 @@ def _one_left_out(_: Graph, function: np.ufunc, values: tuple[Value, ...], shape
 
 
 def _smaller_factor_scaled(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
-    """Take (A / s) B for (A B) / s, where the smaller factor is smaller than the product."""
+    """Replace (A B) / s by (A / s) B, if the smaller factor is smaller than the product."""
     a, b = values
     for product, scale in ((a, b), (b, a)) if function is np.multiply else ((a, b),):
         one_each = scale.ndim == product.ndim and scale.shape[-2:] == (1, 1)
@@ -40,7 +40,7 @@ def _smaller_factor_scaled(graph: Graph, function: np.ufunc, values: tuple[Value
 
 
 def _sign_of_a_product(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
-    """Take -(a b) for (-a) b."""
+    """Replace (-a) b by -(a b)."""
     a, b = values
     if not a.is_ufunc(np.negative) or b.splat is not None:
         return None
@@ -48,7 +48,7 @@ def _sign_of_a_product(graph: Graph, function: np.ufunc, values: tuple[Value, ..
 
 
 def _sum_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
-    """Take one sum for a sum over some axes, then over others."""
+    """Replace a sum over some axes, then over others, by one sum."""
     if x.op.kind != "reduce" or x.op.attributes[0] is not np.add or x.op.attributes[2] or wanted.keepdims:
         return None
     (inner,), (_, first, _) = x.op.inputs, x.op.attributes
@@ -59,7 +59,7 @@ def _sum_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
 
 
 def _sum_of_scalar_products(graph: Graph, x: Value, wanted: Sum) -> Value | None:
-    """Take a scalar product over one more axis for the sum of scalar products over it."""
+    """Replace a sum of scalar products over an axis by one scalar product over it too."""
     if x.op.kind != "dot" or wanted.axes != (x.ndim - 1,) or wanted.keepdims:
         return None
     summed = x.op.attributes + 1
@@ -67,7 +67,7 @@ def _sum_of_scalar_products(graph: Graph, x: Value, wanted: Sum) -> Value | None
 
 
 def _sign_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
-    """Take -Σ a for Σ -a."""
+    """Replace Σ -a by -Σ a."""
     if not x.is_ufunc(np.negative) or x.op.inputs[0].dtype != x.dtype:
         return None
     return graph.ufunc(np.negative, graph.reduce(np.add, x.op.inputs[0], wanted.axes, wanted.keepdims))
@@ -82,7 +82,7 @@ def _factors(x: Value) -> tuple[Value, Value] | None:
 
 
 def _number_out_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
-    """Take c Σ a for Σ c a."""
+    """Replace Σ c a by c Σ a."""
     factors = _factors(x)
     for factor, other in (factors, factors[::-1]) if factors else ():
         if factor.splat is not None and other.shape == x.shape:
@@ -91,7 +91,7 @@ def _number_out_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
 
 
 def _sum_of_products(graph: Graph, x: Value, wanted: Sum) -> Value | None:
-    """Take a scalar product for Σ a b over the last axes."""
+    """Replace Σ a b over the last axes by a scalar product."""
     factors, axes = _factors(x), wanted.axes
     if factors is None or any(v.shape != x.shape for v in factors) or wanted.keepdims or not axes:
         return None

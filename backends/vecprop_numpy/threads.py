@@ -1,4 +1,4 @@
-"""Worker threads, and how many of them there are to be."""
+"""Worker threads, and their number."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Code = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
 
 def execute(code: Code) -> None:
-    """Call the functions of a straight-line program one after the other."""
+    """Call the functions of a program one after the other."""
     for function, arguments in code:
         function(*arguments)
 
 
 class _Job:
-    """A piece of a program for another thread; used again and again, by one caller at a time."""
+    """A piece of a program for another thread, reused by one caller at a time."""
 
     __slots__ = ("code", "context", "done", "error")
 
@@ -36,16 +36,16 @@ class _Job:
         try:
             assert self.context is not None
             self.context.run(execute, self.code)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+        except BaseException as error:  # noqa: BLE001 - passed to the waiting thread
             self.error = error
         finally:
             self.done.release()
 
 
 class Parallel:
-    """Pieces of a program that run at the same time: the first in the calling thread, the others in workers.
+    """Pieces of a program that run at once, the first in the calling thread, others in workers.
 
-    Where fewer workers can be started than there are pieces, the calling thread runs those that are left too.
+    If there are not enough workers, the calling thread runs the remaining pieces too.
     """
 
     def __init__(self, pieces: Sequence[Code]) -> None:
@@ -57,7 +57,7 @@ class Parallel:
 
     def __call__(self) -> None:
         """Run the pieces and wait for all of them, also after an error."""
-        if self.process is not _process:  # a fork has left behind the threads that this was made for
+        if self.process is not _process:  # after a fork the threads of this object are gone
             self.queues, self.process = _workers(len(self.jobs)), _process
             self.jobs = [_Job(job.code) for job in self.jobs]
         for job in self.jobs[len(self.queues) :]:
@@ -79,9 +79,9 @@ class Parallel:
 
 
 _queues: list[SimpleQueue[_Job]] = []
-_no_more = False  # the system has refused to start a thread
+_no_more = False  # whether the system has refused to start a thread
 _starting = threading.Lock()
-_process = object()  # another one after a fork
+_process = object()  # replaced after a fork
 
 
 def _work(queue: SimpleQueue[_Job]) -> None:
@@ -90,9 +90,9 @@ def _work(queue: SimpleQueue[_Job]) -> None:
 
 
 def _workers(count: int) -> list[SimpleQueue[_Job]]:
-    """Return the queues of a number of worker threads, which are started when they are first needed.
+    """Return the queues of a number of worker threads, started when first needed.
 
-    There are fewer where the system starts no more: none in a browser.
+    There are fewer if the system refuses to start more, and none in a browser.
     """
     global _no_more
     with _starting:
@@ -111,16 +111,17 @@ BLAS = blas.BLAS()
 
 
 def usable_threads() -> int:
-    """Return the number of threads to work on: the usable cores, but no more than the BLAS may use or can be started.
+    """Return the number of threads to use: the usable cores, within the BLAS's limit.
 
-    That none can be started is known after the first attempt, which only a large enough piece of work makes.
+    Once the system has refused to start a thread, only those that run count. A refusal is noticed when the first large
+    piece of work tries to start one.
     """
     threads = min(blas.usable_cores(), BLAS.threads())
     return min(threads, 1 + len(_queues)) if _no_more else threads
 
 
 def _after_fork() -> None:
-    """Forget the threads that were not forked, and the lock that one of them may hold."""
+    """Forget the threads that were not forked, and a lock that one of them may hold."""
     global _starting, _no_more, _process
     _no_more, _process = False, object()
     _queues.clear()

@@ -1,4 +1,4 @@
-"""Nested tuples of arrays taken apart into their leaves, and put together again."""
+"""Takes nested tuples of arrays apart into leaves and structure, and rebuilds them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from vecprop_numpy.graph import Value
 
-# A structure is LEAF, (Fixed, value) for anything that is no array, or (type of the tuple, structures of its entries).
+# A structure is LEAF, (Fixed, value) for a value that is not an array, or (type of the tuple, structures of entries).
 LEAF = "leaf"
 Structure = Any
 
@@ -21,7 +21,7 @@ class Fixed:
 
 
 class Static:
-    """A value that is no array and does not change, as a structure: it is hashed once, and compared by identity first.
+    """A constant that is not an array, as a structure; hashed once, compared by identity first.
 
     >>> Static((1, 2)) == Static((1, 2)), unflatten(Static((1, 2)), iter(()))
     (True, (1, 2))
@@ -49,7 +49,7 @@ _MOST_STATICS = 256
 
 
 def static(value: Any) -> Static:
-    """Return a value as a structure, the same object for equal values: they need not be compared again and again.
+    """Return a value as a structure, the same object for equal values to compare them fast.
 
     >>> static((1, 2)) is static((1, 2))
     True
@@ -61,7 +61,9 @@ def static(value: Any) -> Static:
 
 
 def flatten(tree: Any, leaves: list[Any]) -> Structure:
-    """Append the arrays of a tree to `leaves` and return its structure, which is hashable if what it holds is.
+    """Append the arrays of a tree to `leaves`, and return its structure.
+
+    The structure is hashable if its values are.
 
     >>> leaves = []
     >>> structure = flatten((np.zeros(2), (None, np.ones(1))), leaves)
@@ -78,7 +80,7 @@ def flatten(tree: Any, leaves: list[Any]) -> Structure:
 
 
 def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
-    """Return the tree of a structure, with its leaves taken one after the other from an iterator."""
+    """Return the tree of a structure, with leaves taken from an iterator."""
     if structure is LEAF:
         return next(leaves)
     if type(structure) is Static:

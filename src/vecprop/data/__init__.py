@@ -1,1 +1,1 @@
-"""Data sets: generated, from files of tables, sparse, and streamed from files larger than memory."""
+"""Data sets: generated, from tables, sparse, and streamed from files larger than memory."""

@@ -1,4 +1,4 @@
-"""Examples that are no array: their columns are had a part at a time."""
+"""Examples that are not one array, whose columns come a part at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ class Columns:
     """X (n_0, m), one example per column, that is never in memory as one dense array.
 
     shape : (n_0, m)
-    dtype : "float32" or "float64", of what is made of it
+    dtype : "float32" or "float64", of the dense parts
     """
 
     ndim = 2

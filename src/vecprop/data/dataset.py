@@ -1,4 +1,4 @@
-"""A set of examples: what it is, how it is split, how it is scaled (E35's statistics included).
+"""A set of examples: how it is held, split and scaled (with the statistics of E35).
 
 Data stands in columns, as everywhere in vecprop: X is (n_x, m), one example per column, and Y is (n_y, m).
 """
@@ -20,12 +20,12 @@ PathLike: TypeAlias = str | os.PathLike[str]
 Task: TypeAlias = Literal["binary", "classification", "regression"]
 
 TASKS: tuple[Task, ...] = ("binary", "classification", "regression")
-MOST_INTEGER_CLASSES = 20  # a target of more different integers is a regression unless told
-_SPLIT = 100  # the stream of the splits (`vecprop.utils.random_streams.generator`), far from those of the core
+MOST_INTEGER_CLASSES = 20  # an integer target with more distinct values is taken for a regression
+_SPLIT = 100  # random stream of the splits (`vecprop.utils.random_streams.generator`), apart from the core's
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is a finite number; Python's own '1_000' is none."""
+    """Tell whether a text is a finite number; '1_000', which Python accepts, is not."""
     try:
         return "_" not in text and math.isfinite(float(text))
     except ValueError:
@@ -34,17 +34,17 @@ def is_number(text: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Examples in columns, and what they are called.
+    """Examples in columns, with the names of the features and targets.
 
     Parameters
     ----------
     X : array (n_x, m)
         The features, made float64 and C-contiguous.
     Y : array (n_y, m)
-        The targets, likewise: one row of 0.0 and 1.0 (binary), one-hot columns (classification) or any
-        numbers (regression).
+        The targets, also made float64 and C-contiguous: one row of 0.0 and 1.0 (binary), one-hot columns
+        (classification) or any numbers (regression).
     name : str
-        What the data set is called.
+        The name of the data set.
     feature_names : tuple of str
         One for each row of X.
     target_names : tuple of str
@@ -115,23 +115,26 @@ class Dataset:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The class of each example, (m,), an index into `target_names`; AttributeError for a regression."""
+        """The class of each example, (m,): an index into `target_names`.
+
+        AttributeError for a regression.
+        """
         if self.task == "regression":
             raise AttributeError(f"{self.name} is a regression: it has numbers in Y and no class labels")
         return np.asarray(self.Y[0] if self.task == "binary" else self.Y.argmax(axis=0), dtype=np.int64)
 
     def split(self, fraction: float = 0.2, seed: int = 0, stratify: bool | None = None) -> tuple["Dataset", "Dataset"]:
-        """Divide the examples at random into two data sets, (train, test), each in random order.
+        """Divide the examples at random into (train, test), each in random order.
 
         Parameters
         ----------
         fraction : float, default 0.2
-            The share that goes into the second, in (0, 1).
+            The share that goes into test, in (0, 1).
         seed : int, default 0
             The same seed gives the same split.
         stratify : bool, optional
-            Keep the share of each class, and every class that has two examples or more on both sides. The
-            default is to do so wherever there are classes; a class with one example stays in the first part.
+            Keep the share of each class in both parts; a class with two or more examples is in both, a class
+            with one is in train. The default is True unless the task is a regression.
 
         Raises
         ------
@@ -167,7 +170,7 @@ class Dataset:
 
 
 def _real(values: object, argument: str) -> NDArray[np.float64]:
-    """Return an array of real numbers, or raise an error that names the argument; NaN may stand for what is missing."""
+    """Return an array of real numbers, NaN allowed for missing ones; errors name the argument."""
     try:
         given = np.asarray(values)
         if given.dtype.kind not in "biufO":
@@ -178,9 +181,9 @@ def _real(values: object, argument: str) -> NDArray[np.float64]:
 
 
 def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
-    """Give every feature of the first data set zero mean and unit variance, and treat the others likewise.
+    """Scale every feature to zero mean and unit variance, as measured on the first data set.
 
-    A feature that is constant in the first is centred and not divided.
+    A feature that is constant in the first is only centred.
 
     Returns
     -------
@@ -190,9 +193,9 @@ def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
     Raises
     ------
     TypeError
-        For anything but data sets.
+        For an argument that is not a data set.
     ValueError
-        If one has another number of features, or the first has no examples.
+        If the numbers of features differ, or the first has no examples.
 
     Examples
     --------
@@ -209,7 +212,7 @@ def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
             )
     if train.X.shape[1] == 0:
         raise ValueError(f"{train.name} has no examples to take a mean of")
-    # A constant 0.1 has a rounded mean and a tiny deviation: compare the values themselves.
+    # Rounding gives a constant 0.1 a tiny deviation, so compare the values themselves.
     constant = (train.X[:, :1] == train.X).all(axis=1, keepdims=True)
     mean = np.where(constant, train.X[:, :1], train.X.mean(axis=1, keepdims=True))
     deviation = np.where(constant, 1.0, train.X.std(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Data to learn on: generated in the plane, shipped with scikit-learn, or read from one's own files.
+"""Data sets: generated, shipped with scikit-learn, or read from one's own files.
 
 Data stands in columns, as everywhere in vecprop: X is (n_x, m), one example per column, and Y is (n_y, m).
 Every function returns a `Dataset`, which unpacks as `X, Y`.
@@ -24,7 +24,7 @@ from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_choice, check_flag, check_integer, check_path, check_real, check_size
 from vecprop.utils.errors import unknown_name
 
-# The streams of this module (`vecprop.utils.random_streams.generator`), far from those of the core.
+# Random streams of this module (`vecprop.utils.random_streams.generator`), apart from those of the core.
 _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
 
 
@@ -39,14 +39,14 @@ def _check_noise(noise: object, most: float = 1e100) -> float:
 
 
 def _check_count(m: object, least: int) -> int:
-    """Return the number of examples."""
+    """Return the number of examples, checked."""
     count = check_integer(m, "m", least)
     check_size(count, "m", m)
     return count
 
 
 def _places(m: object, classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the class of each of m examples, in turn, and its place on the class's curve, from 0 to 1."""
+    """Return the classes of m examples, in turn, and their places, 0 to 1, on the curve."""
     index = np.arange(_check_count(m, classes))
     labels = index % classes
     return labels, (index // classes) / np.maximum(np.bincount(labels)[labels] - 1, 1)
@@ -60,7 +60,7 @@ def _planar(
     classes: tuple[str, ...],
     random: np.random.Generator,
 ) -> Dataset:
-    """Return the data set in random order: examples sorted by class would mislead a mini-batch."""
+    """Return the data set in random order, as mini-batches need classes to be mixed."""
     order = random.permutation(labels.size)
     labels = labels[order]
     X = np.stack([x1[order], x2[order]])
@@ -76,10 +76,10 @@ def _classified(
 
 
 def flower(m: int = 400, seed: int = 0, noise: float = 0.2) -> Dataset:
-    """Return the planar flower: eight petals on r = 4 sin(4θ), class 0 where θ < π and class 1 on the rest.
+    """Return the planar flower: eight petals on r = 4 sin(4θ), class 0 where θ < π, else 1.
 
     A negative r lies on the far side of the centre: each petal faces one of the other class, and around the
-    centre the classes alternate except at θ = 0 and π. No line tells them apart (logistic regression stays
+    centre the classes alternate except at θ = 0 and π. No line separates them (logistic regression stays
     near 50 %); one hidden layer of 4 or 5 tanh units gets about 90 %.
 
     Parameters
@@ -115,7 +115,7 @@ def flower(m: int = 400, seed: int = 0, noise: float = 0.2) -> Dataset:
 
 
 def moons(m: int = 400, seed: int = 0, noise: float = 0.1) -> Dataset:
-    """Return two half circles of radius 1 that reach into each other, with normal noise on both coordinates.
+    """Return two interleaved half circles of radius 1, with normal noise on both coordinates.
 
     The upper one is centred at (0, 0), the lower one at (1, 0.5). Arguments and errors as in `flower`.
 
@@ -154,7 +154,9 @@ def circles(m: int = 400, seed: int = 0, noise: float = 0.05) -> Dataset:
 
 
 def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, turns: float = 1.0) -> Dataset:
-    """Return K spirals that wind around each other: arm k has r from 0.1 to 1 at angle 2π (turns·r + k/K).
+    """Return K spirals that wind around each other, one for each class.
+
+    Arm k has r from 0.1 to 1 at angle 2π (turns·r + k/K).
 
     Parameters
     ----------
@@ -192,10 +194,10 @@ def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, 
 
 
 def linearly_separable(m: int = 400, seed: int = 0, *, margin: float = 0.2) -> Dataset:
-    """Return two classes in the plane that a line separates, every example at least `margin` away from it.
+    """Return two classes in the plane, on either side of a line.
 
     The line has a random direction and passes the origin at a distance of up to 0.5. Along it examples lie
-    within ±1, across it from `margin` to `margin + 1`.
+    within ±1; their distance from it is `margin` to `margin + 1`.
 
     Parameters
     ----------
@@ -227,7 +229,7 @@ def linearly_separable(m: int = 400, seed: int = 0, *, margin: float = 0.2) -> D
 
 
 def xor(m: int = 400, seed: int = 0, noise: float = 0.3) -> Dataset:
-    """Return four clusters around (±1, ±1), with normal noise: class 1 where the signs of the centre differ.
+    """Return four normal clusters around (±1, ±1), class 1 where the centre's signs differ.
 
     Arguments, shapes and errors as in `flower`.
 
@@ -246,7 +248,7 @@ def xor(m: int = 400, seed: int = 0, noise: float = 0.3) -> Dataset:
 
 
 def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
-    """Return houses and their prices, a regression in the units of life: square metres, years, kilometres, euros.
+    """Return houses and their prices: a regression in square metres, years, kilometres, euros.
 
     price = area · rate(distance) · condition(age, energy) + garden · value(distance), times e^(noise · normal), with
 
@@ -254,7 +256,7 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
     - condition = 0.7 + 0.3 e^(-age/25), + 0.2 from 90 years of age on, - 0.0005 (energy - 100),
     - value = 40 + 260 e^(-distance/8) euros a square metre.
 
-    Bedrooms go with the area and say nothing more. It wants `standardize`, and prices scaled as well.
+    Bedrooms follow the area and add no information. Use `standardize`, and scale the prices as well.
 
     Parameters
     ----------
@@ -319,20 +321,24 @@ def _shipped_classes(name: str, scale: float = 1.0) -> Dataset:
 
 
 def digits() -> Dataset:
-    """Return 1797 handwritten digits of 8 × 8 pixels: X (64, 1797) in [0, 1], Y (10, 1797) one-hot.
+    """Return 1797 handwritten digits of 8 × 8 pixels.
 
-    ImportError without scikit-learn, here and in the four below.
+    X is (64, 1797) in [0, 1], Y (10, 1797) one-hot.
+    Needs scikit-learn (else ImportError), as do `breast_cancer`, `wine`, `iris` and `diabetes`.
     """
     return _shipped_classes("digits", scale=16.0)
 
 
 def breast_cancer() -> Dataset:
-    """Return 569 tumours, malignant (0) or benign (1): X (30, 569), Y (1, 569). It wants `standardize`."""
+    """Return 569 tumours, malignant (0) or benign (1): X (30, 569), Y (1, 569).
+
+    Use `standardize`.
+    """
     return _shipped_classes("breast_cancer")
 
 
 def wine() -> Dataset:
-    """Return 178 wines of three growers: X (13, 178), Y (3, 178) one-hot. It wants `standardize`."""
+    """Return 178 wines of three growers: X (13, 178), Y (3, 178) one-hot. Use `standardize`."""
     return _shipped_classes("wine")
 
 
@@ -342,7 +348,7 @@ def iris() -> Dataset:
 
 
 def diabetes() -> Dataset:
-    """Return 442 patients and the progression of their illness: X (10, 442), Y (1, 442), a regression."""
+    """Return a regression of the progress of diabetes in 442 patients: X (10, 442), Y (1, 442)."""
     bunch = _shipped("diabetes")
     features = tuple(map(str, bunch.feature_names))
     return Dataset(bunch.data.T, bunch.target[np.newaxis], "diabetes", features, ("progression",), "regression")
@@ -359,24 +365,24 @@ def from_csv(
     task: Task | None = None,
     classes: Sequence[str | float] | None = None,
 ) -> Dataset:
-    r"""Read a CSV file of numbers (UTF-8), one example per line, into columns; polars reads it.
+    r"""Read a CSV file of numbers (UTF-8), one example per line, with polars.
 
     Parameters
     ----------
     path : str or path
         The file.
     target : int, str, or a list of them, default -1
-        The column to be learned, by index or by its name in the header; a list of several is a regression
-        with several targets, or a classification if they are one-hot. All others are features: numbers.
+        The column to be learned, by its index or its name in the header. A list of several is a classification
+        if they are one-hot, else a regression with several targets. All other columns are features: numbers.
     delimiter : str, optional
-        One of , ; tab | is inferred unless given.
+        By default one of , ; tab | is inferred.
     header : bool, optional
-        Whether line 1 holds names. Inferred unless given: it does if no cell of it is a number.
+        Whether line 1 holds names; by default it does if no cell of it is a number.
     task : {"binary", "classification", "regression"}, optional
-        Inferred unless given: a target column with words, or with integers of 20 different values at most,
-        holds classes ("binary" if two); any other is a regression.
+        By default inferred: a target column of words, or of integers with at most 20 distinct values, holds
+        classes ("binary" if two); any other is a regression.
     classes : sequence, optional
-        All labels in their order, for a file that may lack some. The default is those of the file, sorted.
+        All labels in their order, for a file that may lack some; by default the labels of the file, sorted.
 
     Raises
     ------
@@ -403,7 +409,7 @@ def from_csv(
     >>> data.Y, data.target_names
     (array([[1., 0., 1.]]), ('lily', 'rose'))
     """
-    from vecprop.data.tables import read  # here: who draws data needs no reader
+    from vecprop.data.tables import read  # imported only where a file is read
 
     header = None if header is None else check_flag(header, "header")
     table = read(path, delimiter, header=False)
@@ -412,7 +418,7 @@ def from_csv(
     first = [cell or "" for cell in table.frame.row(0)]
     if header is None:
         header = any(first) and not any(map(is_number, first))
-    skipped = int(header)  # the rows of `table` that are no examples
+    skipped = int(header)  # rows of `table` above the examples
     names = [cell if header and cell else f"column {i}" for i, cell in enumerate(first)]
     targets = _positions(target, names, table.source)
     rows = table.frame[skipped:]
@@ -422,7 +428,7 @@ def from_csv(
             "header=False"
         )
     features = [i for i in range(len(names)) if i not in targets]
-    X = rows[:, features].cast(import_polars().Float64, strict=False).to_numpy()  # NaN where a cell is no number
+    X = rows[:, features].cast(import_polars().Float64, strict=False).to_numpy()  # NaN where a cell is not a number
     for row, k in np.argwhere(~np.isfinite(X))[:1].tolist():
         cell = rows[row, features[k]] or ""
         place = table.place(row + skipped, names[features[k]])
@@ -449,18 +455,18 @@ def from_npy(
     task: Task | None = None,
     classes: Sequence[str | float] | None = None,
 ) -> Dataset:
-    """Read arrays that np.save wrote (never pickled objects) into columns.
+    """Read arrays that np.save wrote; pickled objects are refused.
 
     Parameters
     ----------
     x_path : str or path
         The features: (m, n_x), or (n_x, m) with examples="columns".
     y_path : str or path, optional
-        The targets: (m,) numbers or text labels, or one or several per example, laid out as X.
+        The targets: numbers or text labels (m,), or one or several per example, laid out as X.
     target : int or list of int, default -1
-        Without `y_path`: which columns (rows with examples="columns") of the first array are the targets.
+        Without `y_path`, the columns of the first array that are the targets (rows with examples="columns").
     examples : {"rows", "columns"}, default "rows"
-        Where one example stands in the files.
+        Whether an example is a row or a column of the files.
     task, classes
         As in `from_csv`.
 
@@ -469,8 +475,8 @@ def from_npy(
     FileNotFoundError
         If there is no such file.
     ValueError
-        For a file that is not .npy, another rank, a dtype that is not real, values that are not finite, or
-        another number of targets than of examples: the message has the argument and the file.
+        For a file that is not .npy, a wrong number of axes, a dtype that is not real, values that are not
+        finite, or unequal numbers of examples and targets. The message has the argument and the file.
 
     Examples
     --------
@@ -541,13 +547,13 @@ def _positions(target: object, names: Sequence[str], source: str) -> list[int]:
 
 
 def _load(path: PathLike, place: str, wanted: str, ranks: tuple[int, ...]) -> NDArray[Any]:
-    """Return the array of a file, or raise an error for what is no .npy, empty, or of another rank."""
+    """Return the array of a .npy file; an error if it is damaged, empty or of a wrong rank."""
     try:
         with open(path, "rb") as file:
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise FileNotFoundError(f"{place} does not exist (looked from {os.getcwd()})") from None
-    except (ValueError, EOFError) as error:  # no .npy, cut short, or pickled objects
+    except (ValueError, EOFError) as error:  # not .npy, cut short, or pickled objects
         raise ValueError(f"{place} cannot be read as a .npy file of numbers, as np.save writes it: {error}") from None
     if array.ndim not in ranks or not array.size:
         raise ValueError(f"{place} must hold an array {wanted} with something in it, got shape {array.shape}")
@@ -555,7 +561,7 @@ def _load(path: PathLike, place: str, wanted: str, ranks: tuple[int, ...]) -> ND
 
 
 def _finite(values: NDArray[Any], place: str, what: str) -> NDArray[np.float64]:
-    """Return the array as float64, or raise ValueError for another kind or a value that is not finite."""
+    """Return the array as float64; ValueError unless its values are finite real numbers."""
     if values.dtype.kind not in "biuf":
         text = " or text labels" if what == "target" else ""
         raise ValueError(f"{place} must hold real numbers{text}, got dtype {values.dtype}")
@@ -569,7 +575,7 @@ def _finite(values: NDArray[Any], place: str, what: str) -> NDArray[np.float64]:
 
 
 def _fitting(Y: NDArray[Any], examples: str, X: NDArray[Any], place: str) -> NDArray[Any]:
-    """Return the targets one example per row, (m, n_y), or raise ValueError if they do not fit X (m, n_x)."""
+    """Return the targets as (m, n_y); ValueError if they do not fit X (m, n_x)."""
     rows = Y[:, np.newaxis] if Y.ndim == 1 else Y if examples == "rows" else Y.T
     if len(rows) != len(X):
         other = "columns" if examples == "rows" else "rows"
@@ -582,7 +588,7 @@ def _fitting(Y: NDArray[Any], examples: str, X: NDArray[Any], place: str) -> NDA
 
 
 class _Column(NamedTuple):
-    """A target column: its numbers, or its texts where not all of them are numbers, and where example i stands."""
+    """A target column: numbers, or texts if some are not numbers, and the place of example i."""
 
     name: str
     values: NDArray[np.float64] | list[str]
@@ -590,7 +596,10 @@ class _Column(NamedTuple):
 
 
 def _text_column(name: str, texts: list[str], place: Callable[[int], str]) -> _Column:
-    """Return the column, or raise ValueError where a target is missing. 'none' and '?' may well be classes."""
+    """Return the column; ValueError where a target is missing.
+
+    'none' and '?' are not missing: they may be classes.
+    """
     missing = next((i for i, text in enumerate(texts) if text.lower() in ("", "nan")), None)
     if missing is not None:
         raise ValueError(
@@ -602,7 +611,7 @@ def _text_column(name: str, texts: list[str], place: Callable[[int], str]) -> _C
 def _encoded(
     columns: Sequence[_Column], task: Task | None, classes: Sequence[str | float] | None
 ) -> tuple[NDArray[np.float64], tuple[str, ...], Task]:
-    """Return Y (n_y, m), the names of its classes or rows, and the task, inferred where it is None."""
+    """Return Y (n_y, m), the names of its classes or rows, and the task, inferred if None."""
     if task is not None:
         check_choice(task, "task", TASKS)
     if classes is not None and (
@@ -635,7 +644,7 @@ def _numbers(column: _Column) -> NDArray[np.float64]:
 
 
 def _inferred(column: _Column, classes: Sequence[str | float] | None) -> Task:
-    """Return the task of one target column; a text among many numbers is a slip, not a class."""
+    """Return the task of one target column; a text among many numbers is taken for an error."""
     values = column.values
     count = len(set(values) if classes is None else classes)
     if classes is None:
@@ -651,7 +660,7 @@ def _inferred(column: _Column, classes: Sequence[str | float] | None) -> Task:
 def _encoded_classes(
     column: _Column, task: Task, classes: Sequence[str | float] | None
 ) -> tuple[NDArray[np.float64], tuple[str, ...], Task]:
-    """Return 0 and 1 in one row (binary) or one-hot columns, the labels in order, and the task."""
+    """Return Y, one row of 0 and 1 (binary) or one-hot, the labels in order, and the task."""
     numeric = not isinstance(column.values, list)
     values: list[Any] = list(column.values) if isinstance(column.values, list) else column.values.tolist()
     if classes is None:
@@ -689,7 +698,7 @@ _NAMED: dict[str, Callable[..., Dataset]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` knows.
+    """Return the names of the data sets for `load`.
 
     >>> names()[:3]
     ('flower', 'moons', 'circles')
@@ -698,7 +707,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str, **arguments: Any) -> Dataset:
-    """Return the data set of a name; the arguments are handed to its function.
+    """Return the data set of a name; the arguments go to its function.
 
     Raises
     ------

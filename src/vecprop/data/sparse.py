@@ -1,7 +1,7 @@
-"""Sparse data: SciPy's matrices as columns that are made dense a part at a time, so that memory stays bounded.
+"""Sparse data: SciPy's matrices, made dense a part at a time to bound the memory.
 
-What is small when dense is made dense at once. What is not is held as it is, examples in rows; an epoch then goes
-over parts of it, each of some whole batches, in the same order and with the same result.
+Data that are small when dense are made dense at once. Larger data stay sparse, with examples in rows; an epoch makes
+parts of some whole batches dense, one after the other, with the same order and result.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SparseColumns(Columns):
     matrix : SciPy sparse matrix or array (n_0, m)
         Of finite real numbers.
     dtype : str
-        "float32" or "float64", of what is made dense.
+        "float32" or "float64", of the dense columns.
 
     Raises
     ------
@@ -70,14 +70,14 @@ class SparseColumns(Columns):
         return float(np.max(np.abs(self.rows.data), initial=0.0))
 
     def take(self, places: Any) -> npt.NDArray[Any]:
-        """Return the columns at these places, or of a slice, dense."""
+        """Return some columns, by their numbers or a slice, as a dense array."""
         return np.asarray(self.rows[places].toarray().T, dtype=self.dtype)
 
     def subset(self, places: npt.NDArray[np.int64]) -> SparseColumns:
-        """Return the columns at these places, sparse."""
+        """Return some columns, by their numbers, still sparse."""
         return SparseColumns(self.rows[places].T, self.dtype)
 
     def part(self, batch_size: int) -> int:
-        """Return how many columns to make dense at a time: whole batches, at least one."""
+        """Return the number of columns to make dense at a time: whole batches, at least one."""
         fits = PART // (self.shape[0] * np.dtype(self.dtype).itemsize)
         return batch_size * max(1, fits // batch_size)

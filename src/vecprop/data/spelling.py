@@ -1,7 +1,7 @@
 """How a file spells its cells: numbers, true and false, dates, missing values.
 
-A spelling belongs to a file and is found out anew for each one, or given by the user; what a column means belongs to
-the model (`columns`). `understand` turns the texts of a table into numbers, booleans and dates.
+A spelling belongs to one file, and is inferred from it or given by the user. The meaning of a column belongs to the
+model (`columns`). `understand` turns the texts of a table into numbers, booleans and dates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vecprop.utils.arguments import check_choice, check_instance, check_texts
 if TYPE_CHECKING:
     import polars as pl
 
-# What programs and people write for a missing value, in small letters. The words may well be classes of a target.
+# Common marks of a missing value, in lower case. In a target these words may be classes.
 _WORDS = frozenset({"none", "null", "nil", "unknown", "missing"})
 _MARKS = frozenset({
     "", "?", "-", "--", ".", "na", "n/a", "n.a.", "nan", "nat", "<na>", r"\n", "#n/a", "#na", "#nv", "#div/0!",
@@ -41,7 +41,10 @@ _UNIT = r"%|‰|° ?[CFK]?|[\p{L}\p{Sc}][\p{L}\p{Sc}/·.²³°^]{0,11}[23]?"
 
 
 def _pattern(decimal: str, thousands: str) -> str:
-    """Return the pattern of a number with a sign, a currency or a unit; its groups are currency, number and unit."""
+    """Return the pattern of a number with a sign, a currency or a unit.
+
+    Its groups are currency, number and unit.
+    """
     groups = "|".join(rf"(?:{mark}\d{{3}})+" for mark in (thousands, "['’]", " "))
     grouped = rf"[1-9]\d{{0,2}}(?:{groups})" + (r"|[1-9]\d?(?:,\d\d)+,\d{3}" if thousands == "," else "")
     number = rf"(?:(?:{grouped}|\d+)(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
@@ -88,7 +91,7 @@ _DAY_MS = 86_400_000
 
 
 def readable(format: str) -> str:
-    """Return a format of dates as people write it.
+    """Return a format of dates in the form that people write.
 
     >>> readable("%d.%m.%Y")
     'DD.MM.YYYY'
@@ -97,7 +100,7 @@ def readable(format: str) -> str:
 
 
 def import_polars() -> Any:
-    """Return the library that reads the tables, or raise ImportError with the install command."""
+    """Return polars, or raise ImportError with the install command."""
     try:
         import polars
     except ImportError:
@@ -107,13 +110,13 @@ def import_polars() -> Any:
 
 @dataclass(frozen=True)
 class Spelling:
-    """What the user says of how a file spells its cells; the rest is found out.
+    """The user's settings for how a file spells its cells; the rest is inferred.
 
-    decimal : the sign between whole and fraction, "." or ","
+    decimal : the decimal sign, "." or ","
     thousands : the sign between groups of three digits: ",", ".", "'" or " "
-    missing : texts that stand for a missing value beside the usual ones, or COLUMN=TEXT for one column; "" says that
-        only an empty cell does
-    date_format : FORMAT of all columns with dates, or COLUMN=FORMAT of one, such as %d/%m/%Y
+    missing : further texts for a missing value, or COLUMN=TEXT for one column; "" means that only an empty cell is
+        missing
+    date_format : FORMAT for all columns with dates, or COLUMN=FORMAT for one, such as %d/%m/%Y
     """
 
     decimal: str | None = None
@@ -133,30 +136,30 @@ class Spelling:
 
     @property
     def sign(self) -> str | None:
-        """The decimal sign, as far as it is said."""
+        """The decimal sign that the settings imply, or None."""
         return self.decimal or {",": ".", ".": ","}.get(self.thousands or "")
 
 
 def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), target: bool = False) -> frozenset[str]:
-    """Return the texts, in small letters, that stand for a missing value in a column."""
+    """Return the texts, in lower case, that stand for a missing value in a column."""
     said = frozenset(text.lower() for text in _said(spelling.missing, name, names))
     return said if "" in said else said | _MARKS | (frozenset() if target else _WORDS)
 
 
 def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
-    """Return the format of the dates of a column, if one is given, and whether it is given for this very column."""
+    """Return the date format for a column or None, and whether it names this very column."""
     own = [entry for entry in spelling.date_format if entry.startswith(f"{name}=")]
     return next(reversed(_said(spelling.date_format, name, names)), None), bool(own)
 
 
 def check_spelling(value: Any) -> Spelling:
-    """Return a spelling, for None that of which nothing is said; TypeError for anything else."""
+    """Return the spelling, an empty one for None; TypeError for anything else."""
     checked = check_instance(value, Spelling | None, "spelling", "a tabular.Spelling or None")
     return Spelling() if checked is None else checked
 
 
 def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
-    """Return the entries for a column: COLUMN=TEXT of this column, and those without a column's name.
+    """Return the entries for a column: its COLUMN=TEXT, and those without a column's name.
 
     >>> _said(["gone", "a=x", "b=y", "p=q"], "a", ["a", "b"])
     ['gone', 'x', 'p=q']
@@ -167,7 +170,7 @@ def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str
 
 
 def label(value: Any) -> str:
-    """Return the label of a value: '1' for 1.0, a text as it is.
+    """Return the label of a value: '1' for 1.0, a text unchanged.
 
     >>> label(1.0), label(0.5), label("red")
     ('1', '0.5', 'red')
@@ -199,7 +202,9 @@ class Form(NamedTuple):
 
 
 def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None]:
-    """Return texts as numbers, null where they are none, and their units; None if no cell has anything but a number.
+    """Return texts as numbers, null if they are not numbers, and their units.
+
+    The units are None if no cell has any.
 
     >>> import polars
     >>> values, units = numbers(polars.Series(["1.234,5", "-3 %", "(2)", "28.02.2022"]), ",")
@@ -231,7 +236,7 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
 
 
 def booleans(cells: pl.Series) -> pl.Series:
-    """Return texts as booleans, null where they are neither true nor false.
+    """Return texts as booleans, null if they are neither true nor false.
 
     >>> import polars
     >>> booleans(polars.Series(["True", "FALSE", "no", "1", "perhaps"])).to_list()
@@ -242,19 +247,20 @@ def booleans(cells: pl.Series) -> pl.Series:
 
 
 def dates(cells: pl.Series, format: str) -> pl.Series:
-    """Return texts as dates with a time, in UTC, null where they do not have the format; "" is that of a clock.
+    """Return texts as dates with a time, in UTC, null if they do not have the format.
 
-    A time of the day and a time zone may follow the date, and need not be in the format.
+    The format "" is a time of the day alone. A time of the day and a time zone may follow a date without being in the
+    format.
 
     >>> import polars
     >>> dates(polars.Series(["28.02.2022 12:00", "01.03.2022", "2022-03-01"]), "%d.%m.%Y").dt.day().to_list()
     [28, 1, None]
     """
     pl = import_polars()
-    if format and format not in DATE_FORMATS:  # one of the user's own
+    if format and format not in DATE_FORMATS:  # the user's own format
         try:
             return cells.str.to_datetime(format, strict=False).dt.replace_time_zone(None).cast(pl.Datetime("ms"))
-        except pl.exceptions.PolarsError:  # a date alone
+        except pl.exceptions.PolarsError:  # a date without a time
             return cells.str.to_date(format, strict=False).cast(pl.Datetime("ms"))
     pattern = _WHEN if format else _CLOCK
     if format:
@@ -271,12 +277,12 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
 
 
 def _shape(format: str) -> str:
-    """Return the pattern of texts with a format of dates: four digits for %Y, which strptime does not ask for."""
+    """Return the pattern of texts with a date format; %Y has four digits, unlike in strptime."""
     return re.sub("%[A-Za-z]", lambda found: _DIRECTIVES[found[0]], format.replace(".", r"\."))
 
 
 def formats_of(texts: Sequence[str]) -> list[str]:
-    """Return the formats of dates that one of some texts may have; "" is that of a clock.
+    """Return the date formats that any of the texts may have; "" is a time of the day.
 
     >>> formats_of(["1/2/2024", "13/2/2024 10:30"]), formats_of(["10:30"]), formats_of(["red"])
     (['%d/%m/%Y', '%m/%d/%Y'], [''], [])
@@ -288,12 +294,12 @@ def formats_of(texts: Sequence[str]) -> list[str]:
 
 
 def may_be_dates(cells: pl.Series) -> pl.Series:
-    """Tell which texts have the outlines of dates or of times of the day."""
+    """Tell which texts look like dates or times of the day."""
     return cells.str.contains(_WHEN) | cells.str.contains(_CLOCK)
 
 
 def _time(cells: pl.Series, pattern: str) -> pl.Series:
-    """Return the time of the day in UTC, in milliseconds; null where there is no such time."""
+    """Return the time of the day in UTC, in milliseconds, null if there is no such time."""
     pl = import_polars()
     hour, minute, second = (
         cells.str.extract(pattern, k).str.replace(",", ".", literal=True).cast(pl.Float64).fill_null(0)
@@ -313,5 +319,5 @@ def _time(cells: pl.Series, pattern: str) -> pl.Series:
 
 
 def _where(mask: pl.Series, values: pl.Series) -> pl.Series:
-    """Return the values where the mask says so, null elsewhere."""
+    """Return the values where the mask is true, null elsewhere."""
     return values.zip_with(mask.fill_null(False), values.clear(len(values)))

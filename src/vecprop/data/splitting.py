@@ -1,4 +1,4 @@
-"""Dividing examples at random into two parts, the share of each class kept."""
+"""Divides examples at random into two parts that keep the share of each class."""
 
 import math
 from typing import Any
@@ -10,14 +10,16 @@ _AT_ONCE = 1 << 18
 
 
 def share_of_groups(counts: NDArray[np.int64], fraction: float) -> list[int]:
-    """Return how many of each group go to the second part: largest remainders, one at least on each side.
+    """Return the size of the second part of each group, by largest remainders.
+
+    Each part gets at least one example of a group that has two or more.
 
     >>> share_of_groups(np.array([10, 5, 1]), 0.2)
     [2, 1, 0]
     """
     most = np.maximum(counts - 1, 0)
     quota = fraction * counts
-    share = np.maximum(np.floor(quota), np.minimum(most, 1))  # at most `most`, as fraction < 1
+    share = np.maximum(np.floor(quota), np.minimum(most, 1))  # never above `most`, as fraction < 1
     for group in np.argsort(share - quota, kind="stable").tolist():
         if share.sum() < math.floor(quota.sum() + 0.5) and share[group] < most[group]:
             share[group] += 1
@@ -27,7 +29,7 @@ def share_of_groups(counts: NDArray[np.int64], fraction: float) -> list[int]:
 def divide(
     groups: NDArray[Any], fraction: float, order: NDArray[Any], w: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the numbers of the examples of the first and of the second part, each in the given order.
+    """Return the numbers of the examples in the first and the second part, in the given order.
 
     Raises
     ------
@@ -46,10 +48,11 @@ def divide(
 def in_second_part(
     groups: NDArray[Any] | None, fraction: float, order: NDArray[Any], w: NDArray[Any] | None = None
 ) -> NDArray[np.bool_]:
-    """Tell which examples are in the second part, (m,): of each group its share, the first ones in the order.
+    """Tell which examples are in the second part, (m,): the first ones of each group.
 
-    `groups` (m,) are the numbers of the groups; None is one group. An example of weight 0 counts as absent: it is in
-    the first part, and in no share. Errors as of `divide`. Beside what is given it takes 1 byte for each example.
+    `groups` (m,) are the numbers of the groups; None means one group. "First" is meant in the given order. An example
+    of weight 0 counts as absent: it stays in the first part, and in no share. Errors as in `divide`. Beside the
+    arguments it takes 1 byte of memory for each example.
 
     >>> in_second_part(np.array([0, 0, 1, 1]), 0.5, np.array([3, 2, 1, 0])).tolist()
     [False, True, False, True]
@@ -86,7 +89,7 @@ def in_second_part(
 
 
 def shuffled(m: int, random: np.random.Generator | np.random.RandomState) -> NDArray[Any]:
-    """Return `random.permutation(m)`, in 4 bytes for each number where they fit.
+    """Return `random.permutation(m)`, as 4-byte integers where they suffice.
 
     >>> shuffled(5, np.random.default_rng(0)).tolist() == np.random.default_rng(0).permutation(5).tolist()
     True

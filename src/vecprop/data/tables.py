@@ -1,6 +1,7 @@
-"""Reads a table from a file: CSV, Parquet or .npy, with every fault named by its place. Polars reads the first two.
+"""Reads a table from a CSV, Parquet or .npy file; errors give the place of the fault.
 
-Columns of CSV come as text, so that what is wrong in a cell can be told with its line; Parquet and .npy have types.
+Polars reads CSV and Parquet. Columns of CSV come as text, so that an error can show the cell and its line; Parquet and
+.npy have types.
 """
 
 from __future__ import annotations
@@ -47,16 +48,16 @@ _A_YEAR = range(1900, 2101)
 class Table:
     """The columns of a file.
 
-    frame : polars DataFrame; text has no blanks around it, and an empty one is null
-    source : the file's name as it was given
+    frame : polars DataFrame; texts are stripped of blanks, empty ones are null
+    source : the file's name as given
     kind : "csv", "parquet", "arrow", "npy" or "frame"
-    delimiter, encoding, header, skip : of CSV; how many lines before the header were left out
-    blank : how many blank lines were left out
-    origin : the row in the file of each row, where some were left out
-    spelling : what the user said of how the file spells its cells
-    categorical : the columns whose type says that they hold categories
+    delimiter, encoding, header, skip : of CSV; `skip` is the number of lines left out above the header
+    blank : the number of blank lines left out
+    origin : the row in the file of each row, if some were left out
+    spelling : the user's settings for how cells are written
+    categorical : the columns with a categorical type
     unusable : column -> why its type cannot be used; it is not in the frame
-    forms : column -> how its cells are written, once that is found out (`understanding.understand`)
+    forms : column -> how its cells are written, once known (`understanding.understand`)
     """
 
     frame: pl.DataFrame
@@ -95,32 +96,35 @@ class Table:
         return self.frame.get_column(name).dtype
 
     def parts(self, name: str) -> Iterator[pl.Series]:
-        """Yield a column in parts, in the order of the rows."""
+        """Yield the parts of a column, in the order of the rows."""
         yield self.column(name)
 
     def blocks(self) -> Iterator[Table]:
-        """Yield the rows in the order of the file, some in memory at a time."""
+        """Yield blocks of rows in the order of the file, one in memory at a time."""
         yield self
 
     def mapped(self, step: Callable[[Table], Table]) -> Table:
-        """Return the table with every block as `step` makes it."""
+        """Return the table with `step` applied to every block."""
         return step(self)
 
     def take(self, rows: npt.NDArray[Any]) -> Table:
-        """Return the table of some rows: their numbers, or a mask (m,)."""
+        """Return the table of some rows, given by numbers or a mask (m,)."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         origin = np.arange(len(self)) if self.origin is None else self.origin
         return replace(self, frame=self.frame[rows], origin=origin[rows])
 
     def place(self, row: int, name: str) -> str:
-        """Say where a cell stands: of CSV the line, as an editor counts it."""
+        """Return the place of a cell for messages; for CSV the line, as an editor counts it."""
         row = row if self.origin is None else int(self.origin[row])
         if self.kind == "csv":
             return f"{self.source}, line {self._lines[row]}, column {name!r}"
         return f"{self.source}, row {row} (counted from 0), column {name!r}"
 
     def find(self, name: str, what: str) -> str:
-        """Return the name of a column, or of that at an index; ValueError if there is none, with the nearest name."""
+        """Return the name of a column given by name or index.
+
+        ValueError, with the nearest name, if there is none.
+        """
         if name in self.known:
             return name
         if name in self.unusable:
@@ -130,7 +134,7 @@ class Table:
         raise ValueError(f"{what}: {self.source} has no column {name!r}{self.near(name)}")
 
     def near(self, name: str) -> str:
-        """Return the end of a message about a column that is not there."""
+        """Return the end of a message about a missing column."""
         lower = {known.lower(): known for known in self.names}
         near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
         hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
@@ -141,7 +145,7 @@ class Table:
 
     @cached_property
     def _lines(self) -> list[int]:
-        """The line of each row; read anew, since only an error asks for it."""
+        """The line of each row; read again from the file, as only errors need it."""
         lines, before = [], self.skip
         text, _ = _text(Path(self.source).read_bytes(), self.source, self.encoding, self.skip, self.delimiter)
         for line, cells in _records(text, self.delimiter):
@@ -167,25 +171,25 @@ def read(
     path : str or path
         CSV, Parquet, Arrow (Feather), or .npy with an array (m, columns) or one with named fields.
     delimiter : str, optional
-        Of CSV; one of , ; tab | is inferred unless given. A blank stands for any number of them.
+        Of CSV; by default one of , ; tab | is inferred. A blank stands for any number of blanks.
     encoding : str, optional
-        Of CSV; UTF-8, or UTF-16 with a mark, unless given.
+        Of CSV; by default UTF-8, or UTF-16 with a byte-order mark.
     header : bool, optional
-        Whether the first line of CSV holds names. It does, unless given, if no cell of it is a number, if it has one of
-        the names that are expected, or if its numbers are years or count on above columns of another kind.
+        Whether the first line of CSV holds names. By default it does if no cell of it is a number, if it has one of
+        the expected names, or if its numbers are years or consecutive, above columns of another kind.
     skip : int
-        Lines of CSV above the header that are left out.
+        The number of lines of CSV to leave out above the header.
     spelling : Spelling, optional
-        How the cells are written, as far as it is not to be found out.
+        How the cells are written; the rest is inferred.
     expected : collection of str
-        Names that the header has, if there is one: the target, the columns of a model.
+        Names that a header would have: the target, the columns of a model.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, OSError
-        If there is no such file, or it cannot be read.
+        If the file is missing or cannot be read.
     ValueError
-        For a file that is empty or has only a header, is no table, or is damaged; for columns of one name.
+        For a file that is empty, has only a header, is not a table or is damaged; for two columns of one name.
     """
     source = check_path(path)
     header = None if header is None else check_flag(header, "header")
@@ -212,7 +216,7 @@ def read(
 
 
 def _kind_of(source: str) -> str:
-    """Return "csv", "parquet", "arrow" or "npy"; an error for a file that is not there or no table."""
+    """Return "csv", "parquet", "arrow" or "npy"; an error unless the file is a table."""
     if Path(source).is_dir():
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
     if not Path(source).exists():
@@ -228,12 +232,12 @@ def _kind_of(source: str) -> str:
 
 
 def is_parquet(source: str) -> bool:
-    """Tell whether a file is a Parquet file; an error for one that is not there or no table."""
+    """Tell whether a file is Parquet; an error if it is missing or not a table."""
     return _kind_of(source) == "parquet"
 
 
 def table_of(given: Any, what: str = "data") -> Table:
-    """Return a table, the file of a path, or a data frame of polars or pandas as a table."""
+    """Return a table from a table, a path, or a data frame of polars or pandas."""
     check_text(what, "what")
     if isinstance(given, Table):
         return given
@@ -242,7 +246,7 @@ def table_of(given: Any, what: str = "data") -> Table:
     polars = import_polars()
     if isinstance(given, polars.DataFrame):
         return tidied(Table(given, what))
-    if hasattr(given, "columns") and hasattr(given, "to_dict"):  # of pandas; polars' own way needs pyarrow
+    if hasattr(given, "columns") and hasattr(given, "to_dict"):  # pandas; `polars.from_pandas` would need pyarrow
         columns = [_from_pandas(polars, given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
         _check_names([column.name for column in columns], what)
         return tidied(Table(polars.DataFrame(columns), what))
@@ -298,21 +302,21 @@ def _read_csv(
                 f"{source}, line {odd}: not valid CSV: a quote that stands inside a cell, or is not closed"
             ) from None
         raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
-    if frame.height and frame.get_columns()[-1].null_count():  # of a line that is too short polars fills the rest
+    if frame.height and frame.get_columns()[-1].null_count():  # polars fills lines that are too short with nulls
         _check_widths(text, delimiter, source, width, skipped)
     kept = frame.filter(_examples(polars, frame, text, delimiter, header))
     return Table(kept, source, "csv", delimiter, encoding, header, skipped, frame.height - kept.height)
 
 
 def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> tuple[str, int]:
-    """Return the text of a CSV file below the skipped lines, and how many those are."""
+    """Return the text of a CSV file below the skipped lines, and their number."""
     text = _decode(data, source, encoding).removeprefix("\ufeff")
     if "\0" in text:
         raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
     for start, what in _NOT_CSV.items():
         if re.match(start, text):
             raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
-    if "\n" not in text:  # of old Macs
+    if "\n" not in text:  # old Macs
         text = text.replace("\r", "\n")
     if skip:
         text = "".join(text.splitlines(keepends=True)[skip:])
@@ -322,7 +326,7 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
 
 
 def _without_blanks_before_quotes(text: str, delimiter: str) -> str:
-    r"""Return a CSV text whose quotes stand where polars looks for them.
+    r"""Return a CSV text without blanks before quotes, where polars would miss them.
 
     >>> _without_blanks_before_quotes('1, "x, y"', ",")
     '1,"x, y"\n'
@@ -334,16 +338,17 @@ def _without_blanks_before_quotes(text: str, delimiter: str) -> str:
 
 
 def infer_delimiter(text: str) -> str:
-    """Return the delimiter that cuts the first lines most evenly, then into most numbers; ',' if none does.
+    """Return the delimiter that cuts the first lines most evenly, ',' if none does.
 
-    csv.Sniffer decides by how often a character occurs, and is easily misled by text or by a short table.
+    Of equals, the one that gives the most numbers. csv.Sniffer counts characters, and is easily misled by text or by a
+    short table.
     """
     best, best_score = ",", (0.0, 0.0)
     for delimiter in _DELIMITERS:
         records = (cells for _, cells in _records(text, delimiter, skipinitialspace=True))
         try:
             rows = list(islice((cells for cells in records if not _is_blank(cells)), 50))
-        except ValueError:  # quotes that make no sense with this delimiter
+        except ValueError:  # quotes in wrong places for this delimiter
             continue
         widths = [len(cells) for cells in rows]
         width = max(widths, key=widths.count, default=0)
@@ -373,12 +378,12 @@ def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool
 
 
 def _is_blank(cells: Sequence[str]) -> bool:
-    """Tell whether a line has nothing in it; one of delimiters alone is an example all of whose values are missing."""
+    """Tell whether a line is blank; one of delimiters alone is an example without values."""
     return len(cells) < 2 and not "".join(cells).strip()
 
 
 def _examples(polars: Any, frame: pl.DataFrame, text: str, delimiter: str, header: bool) -> npt.NDArray[np.bool_]:
-    """Tell which rows are examples: of a blank line polars makes a row without values."""
+    """Tell which rows are examples, not the empty rows that polars makes of blank lines."""
     empty = frame.select(polars.all_horizontal(polars.all().str.strip_chars().fill_null("") == "")).to_series()
     if not empty.any():
         return np.ones(frame.height, dtype=bool)
@@ -403,7 +408,7 @@ def _decode(data: bytes, source: str, encoding: str) -> str:
 def _records(
     text: str, delimiter: str | None, source: str = "", skipinitialspace: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of its last line, cells) of each record."""
+    """Yield each record as (number of its last line, cells)."""
     file = io.StringIO(text, newline="")
     reader = csv.reader(file, delimiter=delimiter or ",", skipinitialspace=skipinitialspace, strict=True)
     try:
@@ -414,7 +419,7 @@ def _records(
 
 
 def _check_widths(text: str, delimiter: str, source: str, width: int, skip: int) -> None:
-    """Raise ValueError at the first line that has more or fewer cells than the header."""
+    """Raise ValueError at the first line with more or fewer cells than the header."""
     for line, cells in _records(text, delimiter, source):
         if len(cells) != width and any(map(str.strip, cells)):
             above = ", or say how many lines stand above the header (--skip)" if width < len(cells) else ""
@@ -467,7 +472,7 @@ def _from_pandas(polars: Any, series: Any) -> Any:
         return polars.Series(labels, dtype=polars.String).cast(polars.Categorical)
     try:
         return polars.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
-    except (TypeError, polars.exceptions.PolarsError):  # of a type that has no like in polars
+    except (TypeError, polars.exceptions.PolarsError):  # a type that polars does not have
         return polars.Series(values, dtype=polars.Object)
 
 
@@ -475,7 +480,7 @@ def _from_pandas(polars: Any, series: Any) -> Any:
 
 
 def tidied(table: Table) -> Table:
-    """Return a table with names and texts stripped, what is empty as null, and without columns that cannot be used."""
+    """Return a table of usable columns, with names and texts stripped, empty texts as null."""
     pl = import_polars()
     columns, categorical, unusable = {}, set(), {}
     for name, column in zip(tidied_names(table.frame.columns), table.frame.get_columns(), strict=True):
@@ -494,7 +499,7 @@ def tidied(table: Table) -> Table:
         columns[name] = column
     frame = pl.DataFrame(columns).with_columns(
         pl.col(pl.String).str.strip_chars()
-    )  # all in one go: there may be thousands
+    )  # all at once: there may be thousands
     empty = frame.select((pl.col(pl.String) == "").any())
     blank = [column.name for column in empty.get_columns() if column[0]]
     frame = frame.with_columns(pl.col(blank).replace("", None))
@@ -502,14 +507,14 @@ def tidied(table: Table) -> Table:
 
 
 def tidied_names(names: Sequence[str]) -> list[str]:
-    """Return names without blanks around them, accents as one character; as they are where two would be one."""
+    """Return names stripped, accents as one character; unchanged where two would become equal."""
     found = [unicodedata.normalize("NFC", name).strip() for name in names]
     twice = {name for name, count in Counter(found).items() if count > 1}
     return [old if new in twice or not new else new for old, new in zip(names, found, strict=True)]
 
 
 def first_rows(values: Sequence[Any], count: int = 3) -> str:
-    """Return some values for a message.
+    """Return the first values, for a message.
 
     >>> first_rows(["a", "b", "c", "d"])
     "'a', 'b', 'c', …"

@@ -1,1 +1,1 @@
-"""The training engine: `fit`, its loop, optimizers, schedules, early stopping, checkpoints and results."""
+"""The training engine: `fit`, optimizers, schedules, early stopping, checkpoints, results."""

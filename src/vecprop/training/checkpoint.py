@@ -1,8 +1,8 @@
-"""Checkpoints: the whole state of a training run as one file, from which it goes on bit for bit.
+"""Checkpoints: the state of a training run in one file, from which it resumes bit for bit.
 
-The file is written whole or not at all, and the one before is kept beside it. It holds parameters, optimizer slots,
-running statistics, what early stopping and a schedule have seen, the epoch, the position inside it and the history; and
-what the run was asked to do, so that another run is refused.
+The file is written whole or not at all, and the previous one is kept beside it. It holds parameters, optimizer slots,
+running statistics, the states of early stopping and schedule, the epoch, the position in it and the history. It also
+holds the arguments of the run, so that a run with other arguments is refused.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def check_every(given: Any) -> float:
     return check_real(given, "checkpoint_every", wanted, lambda x: 0 < x < 1 or (x >= 1 and x % 1 == 0))
 
 
-# The runs that write checkpoints now.
+# The active runs that write checkpoints.
 _running: weakref.WeakSet[Saver] = weakref.WeakSet()
 
 
 def flush_all() -> None:
-    """Write what every run that writes checkpoints has reached; from any thread."""
+    """Write a checkpoint of every active run that has one; from any thread."""
     for saver in list(_running):
         if saver.backend.gathers_alone:
             saver.flush()
@@ -56,9 +56,9 @@ class Saver:
     """Writes checkpoints of one run.
 
     path : the file
-    every : epochs between two of them, or the share of an epoch
-    specification : what the run was asked to do
-    first : the epoch at which it began
+    every : epochs between two checkpoints, or the share of an epoch
+    specification : the arguments of the run
+    first : the epoch at which the run began
     """
 
     path: Path
@@ -76,18 +76,18 @@ class Saver:
 
     @property
     def parts(self) -> int:
-        """How many parts an epoch is done in."""
+        """The number of parts of an epoch between checkpoints."""
         return 1 if self.every >= 1 else math.ceil(1 / self.every - 1e-9)
 
     def epochs_until_due(self, epoch: int) -> int:
-        """Return after how many epochs the next checkpoint is due."""
+        """Return the number of epochs until the next checkpoint is due."""
         every = max(1, int(self.every))
         return every - (epoch - self.first) % every
 
     def reached(
         self, state: TrainingState, history: History, partial: Partial | None = None, stopped: str = ""
     ) -> None:
-        """Note what was reached, and write it if that is due."""
+        """Note the state, and write it if a checkpoint is due."""
         with self._lock:
             self._latest, self._history = (state, partial, len(history["cost"]), stopped), history
         due = partial is not None or (state.epoch - self.first) % max(1, int(self.every)) == 0
@@ -95,7 +95,7 @@ class Saver:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was reached last, unless that is done; from any thread."""
+        """Write the last noted state, unless that is done; from any thread."""
         with self._lock:
             if self._latest is None:
                 return
@@ -106,14 +106,14 @@ class Saver:
             history = {key: values[:epochs] for key, values in self._history.items()}
             header, tensors = _to_parts(self.backend, state, partial, history)
             header |= {"specification": self.specification, "first": self.first, "stopped": stopped}
-            if self.backend.team.index == 0:  # the others have helped to bring it together
+            if self.backend.team.index == 0:  # the other processes only helped to collect it
                 data = tensor_file.encode(header, tensors)
                 write_atomically(self.path, data, previous=previous_of(self.path.resolve()))
             self._written = place
 
 
 def previous_of(path: Path) -> Path:
-    """Return where the checkpoint before the last one is kept."""
+    """Return the path of the previous checkpoint."""
     return path.with_name(f"{path.name}.previous")
 
 
@@ -123,11 +123,11 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If there is no checkpoint.
     ModelFileError
-        If it is damaged and so is the one before.
+        If both it and the previous one are damaged.
     ValueError
-        If it was written by a run that was asked to do something else: the message says what.
+        If a run with other arguments wrote it; the message names them.
     """
     source, header, tensors = _read_by_first(path, backend.team)
     found = header.get("specification")
@@ -147,7 +147,7 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
 
 
 def _read_by_first(path: Path, team: Team) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
-    """Read as `_read` does; of several processes the first one reads, and tells the others."""
+    """Read as `_read` does, in the first process, which sends it to the others."""
     if team.count == 1:
         return _read(path)
     data = team.from_first(lambda: tensor_file.encode(*_read(path)[1:]))
@@ -156,7 +156,7 @@ def _read_by_first(path: Path, team: Team) -> tuple[str, dict[str, Any], tensor_
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
-    """Return the name, the header and the tensors of the last checkpoint, or of the one before if it is damaged."""
+    """Return name, header and tensors of a checkpoint, or of the previous one if it is damaged."""
     previous = previous_of(path.resolve())
     first: Exception | None = None
     for file in (path, previous):
@@ -256,11 +256,11 @@ def _from_parts(
     return state, partial, history
 
 
-# --- what a run was asked to do -----------------------------------------------------------------------------
+# --- the arguments of a run ---------------------------------------------------------------------------------
 
 
 def described(value: Any) -> Any:
-    """Return a value as JSON has it, or in words where a file cannot hold it."""
+    """Return a value as JSON has it, or in words if a file cannot hold it."""
     try:
         return to_json(value)
     except NotStorableError:
@@ -268,7 +268,7 @@ def described(value: Any) -> Any:
 
 
 def digest(arrays: Any) -> str:
-    """Return a fingerprint of arrays, of which some may be None.
+    """Return a fingerprint of arrays, some of which may be None.
 
     >>> digest([np.zeros(2), None]) == digest([np.zeros(2), None]) != digest([np.ones(2), None])
     True
@@ -284,7 +284,7 @@ def digest(arrays: Any) -> str:
 
 
 def _require_place(path: Path) -> bytes:
-    """Raise an error if no file can be at this path."""
+    """Raise an error if no file can be written at this path."""
     if path.is_dir():
         raise IsADirectoryError(f"checkpoint: {os.fspath(path)!r} is a directory; name a file in it")
     if not path.absolute().parent.is_dir():
@@ -300,7 +300,7 @@ def open_checkpoints(
     template: TrainingState,
     backend: Backend,
 ) -> tuple[Saver | None, Resumed | None]:
-    """Return the writer of checkpoints, and the contents of the one to resume from; None for either not asked for."""
+    """Return the writer of checkpoints and the contents to resume from, each None if unused."""
     for name, given in (("checkpoint", checkpoint), ("resume", resume_from)):
         if given is not None and given is not True and not isinstance(given, str | os.PathLike):
             raise TypeError(f"{name} must be a path{' or True' if name == 'resume' else ''}, got {given!r}")

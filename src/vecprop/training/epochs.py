@@ -1,7 +1,7 @@
-"""One epoch, as the backend compiles it: steps over mini-batches (E30), each gradients and an update (E12).
+"""One epoch, as the backend compiles it: gradients and update (E12) per mini-batch (E30).
 
-Everything here is a pure function of arrays; what stays the same through a run is in `Run`, which is hashable, so that
-one compiled epoch serves them all.
+These are pure functions of arrays. Everything that is constant during a run is in `Run`, which is hashable, so that one
+compiled epoch serves the whole run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Outputs = tuple[Array, ...]  # of each step: the cost, the norms of dW_l, and wi
 
 
 class Run(NamedTuple):
-    """What stays the same through all epochs."""
+    """The settings that are the same in all epochs."""
 
     backend: Backend
     net: Network
@@ -36,11 +36,11 @@ class Run(NamedTuple):
     m: int
     batch_size: int
     block_size: int | None
-    layout: Layout | None  # of the parameters in buffers, on a backend that keeps them so
-    normalized: tuple[bool, ...]  # for each hidden layer, whether it has batch normalization
-    dropout: tuple[float, ...]  # for each hidden layer, the share that is dropped
+    layout: Layout | None  # of the parameter buffers, on a backend that uses them
+    normalized: tuple[bool, ...]  # by hidden layer, whether it has batch normalization
+    dropout: tuple[float, ...]  # by hidden layer, the share of units that is dropped
     clip_norm: float | None
-    epochs: int = 1  # that one compiled call does
+    epochs: int = 1  # done by one compiled call
 
     def initial_slots(self, params: tuple[Any, ...]) -> Slots:
         """Return the optimizer's slots before its first step."""
@@ -48,7 +48,12 @@ class Run(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What a step changes: parameters (a tuple of `Layer`, then of `Scale`, or buffers), slots, running statistics."""
+    """The state that a step changes.
+
+    params : tuple of `Layer`, then of `Scale`; or buffers
+    slots : of the optimizer
+    statistics : running statistics of batch normalization
+    """
 
     params: Any
     slots: Slots
@@ -56,7 +61,7 @@ class Carry(NamedTuple):
 
 
 class Penalties(NamedTuple):
-    """λ₁ and λ₂ of the penalties, each a number, (K,) for a stack, or None; and the total weight that divides them."""
+    """λ₁ and λ₂, each a number, (K,) for a stack or None; and the total weight as divisor."""
 
     l1: Array | float | None
     l2: Array | float | None
@@ -73,21 +78,22 @@ def epoch(
     inputs: tuple[Array, ...],
     penalties: Penalties,
 ) -> tuple[Any, ...]:
-    """Return (params, slots, statistics, finite, cost, norms[, weight]) after one epoch or several.
+    """Return (params, slots, statistics, finite, cost, norms[, weight]) after some epochs.
 
     Parameters
     ----------
     params : tuple
-        As in `Carry`, but always layers and scales, never buffers.
+        As in `Carry`, but never buffers.
     data : arrays
-        As `Backend.arrange` left them if there is more than one batch.
+        From `Backend.arrange` if there is more than one batch.
     order : int array (m,) or (K, m), or with several epochs (epochs, m) or (epochs, K, m); or None
-        The order of the examples; None if a batch is the whole: then an epoch is one step, and there are as many as
+        The order of the examples. None for a full batch: an epoch is then one step, and there are as many epochs as
         inputs.
     inputs : arrays (steps, …)
-        The learning rate of each step, and with dropout its keys.
+        The learning rate of each step, and its dropout keys if there is dropout.
 
-    `finite` says whether every cost, norm, parameter is: () or (K,). The others have one entry for each step.
+    `finite`, () or (K,), is true if all costs, norms and parameters are finite. The outputs after it have one entry for
+    each step.
     """
     xp = array_namespace(inputs[0])
     packed = params if run.layout is None else run.layout.pack(xp, params)
@@ -113,7 +119,7 @@ def epoch(
 
 
 def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalties: Penalties) -> tuple[Carry, Outputs]:
-    """Return the carry after one update from one batch (E12); a batch whose weights are all zero changes nothing."""
+    """Return the carry after an update from one batch (E12), unchanged if all weights are 0."""
     X, _, w = batch
     xp = array_namespace(X)
     params = carry.params if run.layout is None else run.layout.unpack(xp, carry.params)
@@ -140,7 +146,7 @@ def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalti
 def _batch_gradients(
     run: Run, params: Any, batch: Data, inputs: tuple[Array, ...], m: Array | float
 ) -> tuple[Array, Any, list[BatchNorm]]:
-    """Return J, the gradients of layers and scales, and the normalizations of the pass, with the batch's statistics."""
+    """Return J, the gradients, and the normalizations of the pass with the batch's statistics."""
     X, Y, w = batch
     xp = array_namespace(X)
     columns = run.backend.column_numbers(X) if any(run.dropout) else None
@@ -155,7 +161,7 @@ def _batch_gradients(
     stages, norms = _stages(run, params, inputs, w, m, columns, X)
     layers = params[: len(run.net.activations)]
     J, grads = propagation.gradients(stages, layers, X, Y, w, m=m)
-    # Z's bias has no effect before a normalization: its gradient is 0 but for rounding, which Adam would make steps of
+    # A bias before a normalization has no effect: its gradient is 0 up to rounding, which Adam would turn into steps
     grads = tuple(
         Layer(dW, xp.zeros_like(db)) if normalized else Layer(dW, db)
         for (dW, db), normalized in zip(grads, (*run.normalized, False), strict=True)
@@ -173,7 +179,7 @@ def _stages(
     columns: Array | None,
     X: Array,
 ) -> tuple[Pass, list[BatchNorm]]:
-    """Return the network of one pass: hidden activations with what training puts around them."""
+    """Return the network of one pass, with normalization and dropout around the activations."""
     xp, net = array_namespace(X), run.net
     scales = iter(params[len(net.activations) :])
     activations: list[Any] = []
@@ -192,9 +198,9 @@ def _stages(
 
 
 def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
-    """Return the output and the loss for one pass: in as few kernels as the backend has for them."""
+    """Return output and loss for one pass, in as few kernels as the backend allows."""
     kernel = backend.softmax_cross_entropy
-    # a user's own loss may be derived from ours, compute something else, and say of two that they are equal
+    # exact types: a user's loss may inherit from ours but compute something else
     if kernel is not None and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
         return Deferred(), SoftmaxLoss(kernel, net.loss.smoothing)
     ours = all(type(part).__module__.startswith("vecprop.") for part in (net.output, net.loss))
@@ -204,7 +210,7 @@ def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
 
 
 def _choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
-    """Return `new` where the condition, () or (K,), holds and `old` elsewhere, for arrays in nested tuples."""
+    """Return `new` where the condition, () or (K,), holds, else `old`; both are nested tuples."""
 
     def chosen(a: Array, b: Array) -> Array:
         return xp.where(condition if a.ndim == condition.ndim else per_column(condition), a, b)
@@ -213,7 +219,10 @@ def _choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
 
 
 def _finite(xp: Namespace, params: Any, outputs: Outputs) -> Array:
-    """Return whether all costs (steps, …), norms (steps, …, L) and parameters (…, n, p) are finite, shape (…)."""
+    """Return whether all costs, norms and parameters are finite, shape (…).
+
+    Costs are (steps, …), norms (steps, …, L), parameters (…, n, p).
+    """
     cost, norms = outputs[0], outputs[1]
     finite = xp.all(xp.isfinite(cost), axis=0) & xp.all(xp.all(xp.isfinite(norms), axis=-1), axis=0)
     for a in leaves_of(params):

@@ -1,4 +1,4 @@
-"""Judging a network between epochs: the cost of a validation set, and a metric."""
+"""Judges a network between epochs: the cost of a validation set, and a metric."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Judge(NamedTuple):
-    """What a set of examples is judged by; hashable, so that it is compiled once."""
+    """How a set of examples is judged; hashable, so that it is compiled once."""
 
     backend: Backend
     net: Network
@@ -39,19 +39,19 @@ class Judge(NamedTuple):
 
 
 _BLAS = BLAS()
-_OUTPUTS = "outputs"  # in place of a metric: the outputs themselves
+_OUTPUTS = "outputs"  # used as a metric: return the outputs themselves
 
 
 class LayersMetric:
-    """A metric that needs more than the outputs: it is given the layers that predict, as NumPy arrays."""
+    """A metric of the predicting layers, as NumPy arrays, instead of the outputs."""
 
     def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
-        """Return the metric of the network of these layers, (K,) of a stack."""
+        """Return the metric of the network with these layers, (K,) for a stack."""
         raise NotImplementedError
 
 
 def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statistics: tuple[Statistics, ...]) -> Params:
-    """Return the layers (W, b) with batch normalization folded in: what predicts."""
+    """Return the predicting layers (W, b), with batch normalization folded in."""
     count = len(net.activations)
     layers, pairs = list(params[:count]), zip(params[count:], statistics, strict=True)
     for l, is_normalized in enumerate(normalized):
@@ -62,7 +62,10 @@ def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statis
 
 
 def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]) -> tuple[Any, Any]:
-    """Return the cost (without penalties) and the metric of a set of examples, floats, or (K,) for a stack, or None."""
+    """Return the cost (without penalties) and the metric of a set of examples.
+
+    Both are floats, or (K,) for a stack; None if not judged.
+    """
     X, Y, w = data
     backend, metric = by.backend, by.metric
     if isinstance(metric, LayersMetric):
@@ -86,13 +89,13 @@ def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]
 
 
 def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
-    """Let the BLAS use one thread for small products, as in training, which its others would keep the cores from."""
+    """Let the BLAS use one thread for small products, so that training keeps the other cores."""
     largest = int(X.shape[-1]) * max(map(math.prod, pairwise(by.net.sizes)))
     return _BLAS.single() if by.backend.computes_in_main_memory and largest < SMALL_PRODUCT else nullcontext()
 
 
 def _judge_parts(by: Judge, state: TrainingState, X: SparseColumns, Y: Array, w: Array | None) -> tuple[Array, Any]:
-    """Return J and, for a metric, the outputs A, of sparse X a part at a time: costs add up by their weights."""
+    """Return J and, for a metric, the outputs A, computed from sparse X a part at a time."""
     backend, xp, m, size = by.backend, by.backend.xp, X.shape[1], X.part(1)
     compiled = backend.compile(_judge, static=(0,))
     asked = by._replace(metric=None if by.metric is None else _OUTPUTS)

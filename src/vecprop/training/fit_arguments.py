@@ -14,12 +14,12 @@ from vecprop.training.results import TrainingState
 from vecprop.training.stopping import EarlyStopping
 from vecprop.utils.arguments import check_number, check_positive_integer, check_real
 
-AUTO_BATCH = 256  # beyond it an epoch has too few updates for what a step gains
-_SHARE_OF_MEMORY = 8  # a batch may take one eighth of what is free
+AUTO_BATCH = 256  # larger batches mean fewer updates, which costs more than faster steps gain
+_SHARE_OF_MEMORY = 8  # a batch may take one eighth of the free memory
 
 
 class Options(NamedTuple):
-    """How to train, checked but for what only the data or the backend can tell: it is as it was given."""
+    """How to train; checked, except for what needs the data or the backend ("as given")."""
 
     optimizer: Optimizer
     epochs: int
@@ -43,7 +43,7 @@ class Options(NamedTuple):
 
 
 def check_callbacks(callbacks: Any) -> tuple[Callable[..., Any], ...]:
-    """Return the functions, of which one may have come alone."""
+    """Return the callbacks as a tuple, also if one was given alone."""
     called = callbacks if isinstance(callbacks, Sequence) else (callbacks,)
     for callback in called:
         if not callable(callback):
@@ -52,7 +52,7 @@ def check_callbacks(callbacks: Any) -> tuple[Callable[..., Any], ...]:
 
 
 def check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: Any) -> EarlyStopping | None:
-    """Return the rule of early stopping, from an `EarlyStopping` or from a number of epochs."""
+    """Return the rule of early stopping, from an `EarlyStopping` or a number of epochs."""
     min_delta = check_number(min_delta, "min_delta")
     if isinstance(patience, EarlyStopping):
         if min_delta:
@@ -67,7 +67,7 @@ def check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: 
 
 
 def check_rates(net: Network, given: Any) -> tuple[float, ...]:
-    """Return the share that is dropped of each hidden layer."""
+    """Return the dropout rate of each hidden layer."""
     wanted = "in [0, 1), the share that is dropped"
     return for_each_layer(
         net, given, "dropout", lambda value, name: check_real(value, name, wanted, lambda x: 0 <= x < 1)
@@ -75,7 +75,7 @@ def check_rates(net: Network, given: Any) -> tuple[float, ...]:
 
 
 def for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any, str], Any]) -> tuple[Any, ...]:
-    """Return one checked value for each hidden layer, from one for all or a sequence."""
+    """Return one checked value for each hidden layer, given as one for all or a sequence."""
     count = len(net.hidden)
     if isinstance(given, str) or not isinstance(given, Sequence):
         value = check(given, argument)
@@ -100,7 +100,7 @@ def check_batches(options: Options, m: int, size: int) -> None:
 
 
 def auto_batch(backend: Backend, name: str, m: int, bytes_each: int) -> int:
-    """Return the batch size for "auto": 256, or fewer if a batch would take too much of the memory that is free."""
+    """Return the batch size for "auto": 256, or fewer if free memory is short."""
     if name != "auto":
         raise ValueError(f'batch_size must be a positive integer, "auto" or None, got {name!r}')
     free = backend.free_memory()
@@ -113,7 +113,7 @@ def _is_several(value: Any) -> bool:
 
 
 def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, l2: Any, params: Any) -> int | None:
-    """Return K, the number of networks that the arguments ask for, or None for one network that is no stack."""
+    """Return K, the number of networks that the arguments ask for, or None for no stack."""
     several = {"seed": seeds, "learning_rate": optimizer.learning_rate, "l1": l1, "l2": l2}
     counts = {name: len(value) for name, value in several.items() if _is_several(value)}
     W = params[0][0] if isinstance(params, tuple | list) and params and _is_several(params[0]) and params[0] else None
@@ -133,7 +133,7 @@ def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, 
 
 
 def check_penalty(checked: Checked, value: Any, argument: str) -> Array | float | None:
-    """Return λ, None for 0, or for K of them an array (K,) on the backend."""
+    """Return λ, None for 0; for K of them an array (K,) on the backend."""
     if not _is_several(value):
         return check_number(value, argument) or None
     several = [check_number(v, f"{argument}[{k}]") for k, v in enumerate(value)]
@@ -141,7 +141,7 @@ def check_penalty(checked: Checked, value: Any, argument: str) -> Array | float 
 
 
 def given_state(net: Network, state: Any, params: Any, normalized: tuple[bool, ...]) -> Any:
-    """Return the layers of a given state, or raise an error if it does not fit the network and its normalization."""
+    """Return the layers of a given state; an error if it does not fit the network."""
     if not isinstance(state, TrainingState):
         raise TypeError(f"state must be the state of a result or an error of fit, got {type(state).__name__}")
     if params is not None:

@@ -1,8 +1,8 @@
-"""Training: repeat { predict; gradients; update } over mini-batches (E12, E30), the same run on every backend.
+"""Training: repeat { predict; gradients; update } over mini-batches (E12, E30).
 
 A run is a function of its state: parameters, optimizer slots, epoch, seed. Shuffles and dropout masks are functions of
-(seed, epoch, step), so every backend sees the same batches and drops the same units. What happens in an epoch is in
-`epochs`, what happens between them in `loop`; here the arguments are checked and the data brought to the backend.
+(seed, epoch, step), so every backend sees the same batches and drops the same units. This module checks the arguments
+and brings the data to the backend; `epochs` computes an epoch, and `loop` does the work between epochs.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ def fit(
     ----------
     net : Network
     X : array-like, SciPy sparse, or data in a file (n_0, m)
-        One example per column; moved to the backend once. A sparse X that would take more than 256 MiB dense is made
-        dense a part at a time. Data in a file are read a window at a time while the one before is trained on: a memory
-        map (`numpy.load(path, mmap_mode="r").T`), any object with shape, dtype and slicing, as datasets of h5py and
-        arrays of Zarr, and, with examples in rows, what `vp.rows` takes.
+        One example per column; moved to the backend once. A sparse X of more than 256 MiB when dense is made dense a
+        part at a time. Data in a file are read a window at a time, ahead of the training: a memory map
+        (`numpy.load(path, mmap_mode="r").T`), any object with shape, dtype and slicing, such as datasets of h5py and
+        arrays of Zarr, or `vp.rows` for files with examples in rows.
     Y : array-like or data in a file (n_L, m)
         One target per column, as for `Network.gradients`.
     optimizer : Optimizer, default GradientDescent(0.1)
@@ -120,26 +120,25 @@ def fit(
     epochs : int, default 100
         Passes over all the examples; for `LBFGS` iterations.
     batch_size : int or "auto", optional
-        Examples per update (E30); all of them unless given. The order is drawn anew in each epoch; the last batch
-        may be smaller, and each example counts once. "auto" is 256, or fewer if the device's memory asks for it.
+        Examples per update (E30); by default all. Each epoch draws a new order; the last batch may be smaller, and
+        each example counts once. "auto" is 256, or fewer if the device's memory is short.
     seed : int or sequence of int, default 0
-        Of the initial parameters, the shuffles and the dropout masks. The same seed gives the same run on every
-        backend, up to rounding. With K seeds K networks are trained in one stack; network k is that of seed k alone.
+        For the initial parameters, the shuffles and the dropout masks. The same seed gives the same run on every
+        backend, up to rounding. With K seeds K networks are trained in one stack, each as it would be alone.
     params : sequence of (W_l, b_l), optional
         Parameters to start from, instead of `net.init(seed, init)`; they are not modified.
     init : str, default "auto"
         As for `Network.init`.
     sample_weight : array-like (m,), optional
-        Weights of the examples (E10): an integer weight counts as that many copies, 0 as absent.
+        Weights of the examples (E10): an integer weight counts as that many copies, 0 means absent.
     class_weight : dict or "balanced", optional
-        Factors for the weights of the examples by class, {class number: factor}; "balanced" gives every class the same
-        total. A class is a row of one-hot Y, or 0 and 1 where Y has one row.
+        Factors for the weights of the examples, {class number: factor}; "balanced" gives every class the same total
+        weight. A class is a row of one-hot Y, or 0 or 1 if Y has one row.
     l1, l2 : float or sequence of float, default 0
-        λ₁ and λ₂ of the penalties (λ₁/m) Σ |W_l| and (λ₂/2m) Σ ‖W_l‖² (E32), relative to all the training examples
-        whatever the batch size. With K of them K networks are trained, one with each.
+        λ₁ and λ₂ of the penalties (λ₁/m) Σ |W_l| and (λ₂/2m) Σ ‖W_l‖² (E32), where m counts all training examples,
+        whatever the batch size. With K values K networks are trained, one with each.
     dropout : float or sequence of float, default 0
-        The share of the hidden units that is dropped at each step (E33), in [0, 1), one for each hidden layer or one
-        for all.
+        The share of hidden units that is dropped at each step (E33), in [0, 1), one for each hidden layer or for all.
     batch_norm : bool or sequence of bool, default False
         Batch normalization of the hidden layers' Z (E34), for each or for all. It is folded into the `params` of the
         result.
@@ -147,81 +146,81 @@ def fit(
         Scale the inputs to zero mean and unit variance with the training set's statistics (E35). The scaling is folded
         into the `params` of the result, which take inputs as they come.
     clip_norm : float, optional
-        Scale gradients down to this norm where that of all of them together is greater.
+        Scale the gradients down to this norm, taken over all of them together, if theirs is greater.
     validation : (X, Y), (X, Y, sample_weight), or float in (0, 1), optional
-        A set to judge by, or the share of the examples to split off for one: at random, by classes where there are any,
-        and the same one whatever the seed.
+        A set to judge by, or the share of the examples to split off for it: at random, stratified if there
+        are classes, and the same examples whatever the seed.
     metric : str or function (Y, A) -> float, optional
-        "accuracy", "r2", "mean_squared_error", "mean_absolute_error" or your own, for the history; of the validation
-        set if there is one.
+        "accuracy", "r2", "mean_squared_error", "mean_absolute_error" or your own, recorded in the history: of the
+        validation set if there is one.
     patience : int or EarlyStopping, optional
-        Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for so
-        many epochs, and give back the parameters of the best epoch. An `EarlyStopping` can watch the metric instead,
-        keep the last parameters, and more.
+        Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for
+        this number of epochs, and return the parameters of the best epoch. An `EarlyStopping` can watch the metric
+        instead, keep the last parameters, and more.
     min_delta : float, default 0
-        By how much it has to fall to count.
+        The cost must fall by more than this to count as an improvement.
     shuffle : bool, default True
-        Draw a new order of the examples in each epoch; False takes them as they come.
+        Draw a new order of the examples in each epoch; False keeps their order.
     window : int or "auto", default "auto"
-        Examples that are read together from a file, and shuffled among each other; made a multiple of the batch size.
-        Blocks of the file come in an order of their own in each epoch. "auto" reads data of up to 256 MiB as a whole,
-        and windows of 64 MiB of larger ones; two windows are in memory at a time. A window of m or more reads the whole
-        file, and the run is that of data in memory. For data in memory it has no effect.
+        Examples that are read together from a file and shuffled with each other; made a multiple of the batch size.
+        Each epoch reads the blocks of the file in a new order. "auto" reads data of up to 256 MiB as a whole, larger
+        data in windows of 64 MiB, two of them in memory at a time. A window of m or more reads the whole file, and the
+        run is the same as with data in memory, where `window` has no effect.
     callbacks : function or sequence of functions (state, history) -> bool or None
-        Called after each epoch; True ends the training. Where one has a method `begin`, it is called with the number of
-        epochs done before each; where one has `start`, it is called once before the first, with the state and a
-        function from a state to the layers (W, b) that predict, everything folded in (`vp.plots.Snapshots` has one).
+        Called after each epoch; True ends the training. A method `begin`, if there is one, is called before each epoch
+        with the number of epochs done; a method `start` once before the first, with the state and a function from a
+        state to the predicting layers (W, b), everything folded in (see `vp.plots.Snapshots`).
     state : TrainingState, optional
-        Go on from the `state` of a result or an error, in place of `params`; `epochs` more epochs are done. With None
-        as its slots the optimizer starts anew.
+        Go on from the `state` of a result or an error, in place of `params`, for `epochs` more epochs. With None as its
+        slots the optimizer starts anew.
     checkpoint : str or path, optional
-        A file into which the whole state of the run is written, as `resume` reads it: whole or not at all, and the one
-        before is kept beside it, with ".previous" at the end of its name. Written every `checkpoint_every` epochs, at
-        the end, and on Ctrl-C. Needs safetensors.
+        A file for the state of the run, for `resume`. It is written whole or not at all, every `checkpoint_every`
+        epochs, at the end, and on Ctrl-C; the previous one is kept beside it, with ".previous" added to its name. Needs
+        safetensors.
     checkpoint_every : int or float, default 1
         A number of epochs, or a share of one: 0.25 writes four times in each epoch.
     resume : str, path or True, optional
-        Go on from a checkpoint, and end, bit for bit, where the run would have ended that wrote it, on the same machine
-        with the same backend, versions and threads; `epochs` counts from the begin of that run. The other arguments and
-        the data have to be the same, and what is not is named. True means `checkpoint`, if there is one yet.
+        Go on from a checkpoint. The result is bit for bit that of the run without a break, on the same machine with the
+        same backend, versions and threads; `epochs` counts from the start of that run. The other arguments and the data
+        must be the same, else an error names the difference. True means `checkpoint`, if the file exists.
     block_size : int, "auto" (default) or None
-        Columns computed at once inside a batch, so that memory does not grow with it; None for all.
+        Columns computed at once inside a batch, which bounds the memory; None for all.
     dtype : "float32" or "float64", optional
-        Unless given that of `params`, else that of X if it is one of these, else float32.
+        By default that of `params`, else that of X if it is one of these, else float32.
     backend : str or Backend, optional
-        The active backend unless given.
+        By default the active backend.
     devices : "all", int or jax.sharding.Mesh of one axis, optional
-        Train on several devices; for JAX. The examples are spread over them and the parameters are on each, or, with K
-        networks and no more devices than that, the networks are spread. The same batches and masks, and the same result
-        up to rounding, as on one device.
+        Train on several devices; for JAX. The examples are spread over the devices, each of which holds the parameters;
+        or the networks are spread, if there are at least as many as devices. Batches, masks and, up to rounding, the
+        result are the same as on one device.
     precision : "highest" or "fast", optional
-        The active precision unless given.
+        By default the active precision.
     progress : bool, optional
-        True shows a progress bar, False shows none; unless given, it shows on a terminal for runs longer than a second.
+        Whether to show a progress bar; by default on a terminal for runs longer than a second.
 
     Returns
     -------
     FitResult
         `params`, `history`, `state`, `stopped`, and `forward(X)`; for a stack also `best`, `member(k)` and
-        `mean_and_deviation(X)`. After Ctrl-C, with a warning, what was reached so far.
+        `mean_and_deviation(X)`. After Ctrl-C the result so far, with a warning.
 
     Raises
     ------
     DivergenceError
-        When the cost or a gradient is no longer finite: with the epoch, the step, the layer, what to change, and the
-        last good parameters. In a stack a network may diverge while another does not; all of them do not.
+        When the cost or a gradient is no longer finite: with the epoch, the step, the layer, advice, and the last good
+        parameters. A stack raises it only when all of its networks have diverged.
     CallbackError
-        When a callback raised: with the training so far.
+        When a callback raised an error: with the training so far.
     ProcessLostError
-        When one of several processes has ended: the others cannot go on without it.
+        When one of several processes has ended, without which the others cannot go on.
     ModelFileError
-        For a checkpoint to resume from that is damaged, and so is the one before.
+        If both the checkpoint to resume from and the previous one are damaged.
     OSError
-        If a checkpoint cannot be read or written, or a file of data cannot be read or changes meanwhile.
+        If a checkpoint cannot be read or written, or a data file cannot be read or changes during training.
     OutOfMemoryError
-        With what was wanted, what there is, and the block or batch size that fits.
+        With the memory needed, the memory available, and the block or batch size that fits.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        With the argument, its value and the values allowed.
 
     Examples
     --------
@@ -308,7 +307,7 @@ def fit(
 
 @contextmanager
 def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: Any) -> Iterator[None]:
-    """Give errors what a user can go on with: of a run that diverged its parameters, of a lost process a way out."""
+    """Complete errors for the user: parameters after divergence, advice after a lost process."""
     backend = plan.run.backend
     try:
         yield
@@ -323,7 +322,7 @@ def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: An
 
 
 def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostError:
-    """Return the error for what a library raises in a process that misses another."""
+    """Return the error that replaces a library's own when another process is lost."""
     again = "start all of them again"
     if checkpoint is not None:
         again += f"; with resume=True they go on from the checkpoint {os.fspath(checkpoint)!r}"
@@ -334,14 +333,14 @@ def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostE
 
 
 def _on_host(net: Network, checked: Checked) -> Checked:
-    """Return the parameters on the host, where data for several devices are checked before they go there."""
+    """Return the parameters on the host, where data for several devices are checked first."""
     host = get_backend("numpy")
     layers = tuple(Layer(*(host.asarray(checked.backend.to_numpy(a)) for a in layer)) for layer in checked.params)
     return replace(check_params(net, layers), backend=host)
 
 
 def _moved(examples: PreparedData, backend: Backend) -> PreparedData:
-    """Return examples checked on the host, with what is for all of them on the backend; the data go there later."""
+    """Return examples from the host with their shared values on the backend; data follow later."""
     require_one_device(examples.data, examples.validation)
     scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
     return examples._replace(weight=float(examples.weight), scale=scale)
@@ -352,7 +351,7 @@ def _home(backend: Backend, tree: Any) -> Any:
 
 
 def _home_state(backend: Backend, state: TrainingState) -> TrainingState:
-    """Return a state as `fit` takes it anywhere: its arrays on one device."""
+    """Return a state with its arrays on one device, which `fit` accepts anywhere."""
     best = state.best
     if best is not None:
         best = best._replace(params=_home(backend, best.params), statistics=_home(backend, best.statistics))
@@ -381,7 +380,7 @@ def _settings(options: Options) -> dict[str, Any]:
 
 
 def _called_with(net: Network, checked: Checked, options: Options, given: GivenData) -> dict[str, Any]:
-    """Return the arguments that all processes have to be called with alike, by name."""
+    """Return, by name, the arguments that must be the same in all processes."""
     split = isinstance(given.validation, float)
     return {"net": str(net), "dtype": checked.dtype, "epochs": options.epochs, **_settings(options)} | {
         "params": digest(checked.backend.to_numpy(a) for layer in checked.params for a in layer),
@@ -392,7 +391,7 @@ def _called_with(net: Network, checked: Checked, options: Options, given: GivenD
 
 
 def _asked(plan: TrainingPlan, options: Options, examples: PreparedData) -> dict[str, Any]:
-    """Return the arguments of `fit` that define a run, by name: a checkpoint serves the same run alone."""
+    """Return, by name, the arguments of `fit` that must match those of a checkpoint."""
     run, w = plan.run, examples.data[2]
     if isinstance(plan.optimizer, LBFGS):
         raise ValueError(
@@ -425,7 +424,7 @@ def _asked_of_reading(X: Any) -> dict[str, Any]:
 
 
 def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
-    """Return the dtype asked for, else that of given parameters, else that of X."""
+    """Return the given dtype, else that of given parameters, else that of X."""
     if dtype is not None:
         return dtype_name(dtype)
     if isinstance(params, tuple | list) and params and isinstance(params[0], tuple | list) and len(params[0]):
@@ -436,7 +435,7 @@ def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
 def _start(
     net: Network, backend: Backend, params: Iterable[tuple[Any, Any]] | None, init: str, options: Options, dtype: str
 ) -> Checked:
-    """Return the layers to start from, on the backend; a stack of K where K networks are trained."""
+    """Return the layers to start from, on the backend; a stack for K networks."""
     seeds, networks = options.seeds, options.networks
     if params is None:
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
@@ -451,7 +450,7 @@ def _start(
 
 
 def _run(net: Network, checked: Checked, options: Options, m: int) -> Run:
-    """Return the settings that stay the same through all epochs."""
+    """Return the settings that are the same in all epochs."""
     optimizer, batch_size = options.optimizer, options.batch_size
     backend, itemsize = checked.backend, np.dtype(checked.dtype).itemsize
     units = net.numbers_per_example
@@ -462,14 +461,14 @@ def _run(net: Network, checked: Checked, options: Options, m: int) -> Run:
     check_batches(options, m, size)
     block = check_block_size(options.block_size)
     if any(options.normalized):
-        block = None  # the mean and the variance are those of the whole batch
+        block = None  # mean and variance need the whole batch
     elif block == "auto":
         block = None if checked.stack else backend.auto_block(size, units, itemsize)
     scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, options.normalized, strict=False) if n]
     apart = getattr(optimizer, "decays_weights_alone", False)
     plan = layout((*checked.params, *scales), apart) if backend.flat_parameters else None
     if isinstance(optimizer, Elementwise):
-        # the rate is an input of each step: optimizers that differ in nothing else share a compiled epoch
+        # the rate is an input of each step, so optimizers that differ only in it share a compiled epoch
         optimizer = replace(optimizer, learning_rate=1.0, schedule=CONSTANT)  # type: ignore[type-var]
     return Run(
         backend,
@@ -491,7 +490,7 @@ def _is_in_memory(X: Any) -> bool:
 
 
 def _demand_of_data(net: Network, dtype: str, networks: int, X: Any, window: int | str) -> Demand:
-    """State the memory that bringing the parameters and the data to the backend takes."""
+    """Return the memory that is needed to bring parameters and data to the backend."""
     advice = "Give fit at most {columns} examples at a time, and go on with state=result.state."
     m = columns_of(X)
     demand = pass_demand(net, "fit", dtype, networks, m, "X", advice)
@@ -499,7 +498,7 @@ def _demand_of_data(net: Network, dtype: str, networks: int, X: Any, window: int
 
 
 def _with_data(demand: Demand, net: Network, dtype: str, m: int, window: int | str | None) -> Demand:
-    """Add the data: all of them, or those of a window where they are read from a file."""
+    """Add the memory of the data, or of a window if they are streamed."""
     example = _COPIES * (net.sizes[0] + net.sizes[-1]) * np.dtype(dtype).itemsize
     if window is None:
         return demand._replace(example=example, held=m)
@@ -508,7 +507,7 @@ def _with_data(demand: Demand, net: Network, dtype: str, m: int, window: int | s
 
 
 def _demand(run: Run, options: Options, dtype: str, networks: int, examples: PreparedData) -> Demand:
-    """State the memory that the training takes, and which argument makes it less."""
+    """Return the memory that training needs, with the argument that reduces it."""
     columns = run.block_size or run.batch_size
     argument, advice = "block_size", "block_size={columns} fits, and computes the same"
     if any(run.normalized):
@@ -522,7 +521,7 @@ def _demand(run: Run, options: Options, dtype: str, networks: int, examples: Pre
 
 
 def _plan(net: Network, checked: Checked, options: Options, examples: PreparedData) -> TrainingPlan:
-    """Return the plan of the loop; the data in the memory order of mini-batches if there are any."""
+    """Return the plan of the loop, with the data arranged for mini-batches if there are any."""
     backend, dtype, networks = checked.backend, checked.dtype, options.networks
     run = _run(net, checked, options, examples.m)
     require_memory(backend, _demand(run, options, dtype, networks or 1, examples))
@@ -565,21 +564,21 @@ def _plan(net: Network, checked: Checked, options: Options, examples: PreparedDa
 def _begin(
     run: Run, options: Options, state: TrainingState | None, checked: Checked, scale: InputScale | None
 ) -> TrainingState:
-    """Return the state before the first epoch: the given one, or that of the initial parameters."""
+    """Return the state before the first epoch: the given one, or one of initial parameters."""
     if state is None:
         xp, layers = run.backend.xp, checked.params
-        if scale is not None:  # parameters that were given take inputs as they come
+        if scale is not None:  # given parameters expect unscaled inputs
             layers = (unfold_input(xp, layers[0], scale), *layers[1:])
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
         state = TrainingState(params, None, 0, options.seeds, 0, tuple(seen for _, seen in pairs))
-    elif options.stopping is None:  # what an earlier run had as its best is not what this one gives back
+    elif options.stopping is None:  # an earlier run's best is not to be returned by this one
         state = state._replace(best=None)
     return state if state.slots is not None else state._replace(slots=run.initial_slots(state.params))
 
 
 def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:
-    """Return the layers (W, b) that predict: of the best epoch if early stopping watched, everything folded in."""
+    """Return the predicting layers (W, b), everything folded in; of the best epoch if kept."""
     kept = state.given_back
     layers = plain_layers(run.net, run.normalized, kept.params, kept.statistics)
     return layers if scale is None else (fold_input(run.backend.xp, layers[0], scale), *layers[1:])

@@ -1,6 +1,6 @@
-"""Specifications as JSON: activations, losses, optimizers, schedules, and the plain values around them.
+"""Specifications as JSON: activations, losses, optimizers, schedules, and plain values.
 
-The table of classes is closed: what is read from a file is looked up in it, never imported by name.
+The table of classes is closed: names in a file are looked up in it, never imported.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _CLASSES: dict[str, type] = {
 
 
 class NotStorableError(TypeError):
-    """A value that a file cannot hold: a function, an object of a class of the user's own."""
+    """A value that a file cannot hold: a function, or an object of a user's own class."""
 
 
 def to_json(value: Any) -> Any:
-    """Return a value as JSON has them, or raise NotStorableError.
+    """Return a value as JSON data, or raise NotStorableError.
 
     >>> to_json(ACTIVATIONS["leaky_relu"])
     {'class': 'LeakyReLU', 'fields': {'slope': 0.01}}
@@ -77,7 +77,10 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any, custom: Sequence[Pair] = ()) -> Any:
-    """Return the value of what `to_json` gave; `custom` are the user's own activations, in the order of the file."""
+    """Return the value from the output of `to_json`.
+
+    `custom` are the user's own activations, in the order of the file.
+    """
     return _Reader(custom).read(value)
 
 
@@ -117,11 +120,11 @@ class _Reader:
 
 
 def difference(given: Any, made: Any, place: str = "") -> str | None:
-    """Return where a header differs from that of the model that was made of it, in words; None if it does not.
+    """Return, in words, how a header differs from that of the model made from it, or None.
 
-    What a file says has to be what the model says of itself: else something of it was taken for another thing.
-    Only parameters of an estimator may be absent: those that are new in this version. Functions of the user's own may
-    have other names now, and as a parameter of an estimator they are null in a file.
+    A difference means that a part of the file was misread. Only parameters of an estimator may be absent, as some are
+    new in this version. A user's own functions may have other names now, and are null in a file where they are
+    parameters of an estimator.
 
     >>> difference({"sizes": [2, True]}, {"sizes": [2, 1]})
     'sizes.1 is true, which is read as 1'
@@ -142,7 +145,7 @@ def difference(given: Any, made: Any, place: str = "") -> str | None:
 
 
 def _is_own(value: Any) -> bool:
-    """Tell whether a value is, or has in its list, functions of the user's own."""
+    """Tell whether a value is a user's own function, or a list with one."""
     if isinstance(value, dict):
         return set(value) == {"custom"}
     return isinstance(value, list) and any(map(_is_own, value))
@@ -157,7 +160,7 @@ def _short(value: Any) -> str:
 
 
 def history_from_json(value: Any) -> dict[str, list[Any]]:
-    """Return a history: lists by their names."""
+    """Return a history: lists by name."""
     history = from_json(value)
     if not isinstance(history, dict) or not all(isinstance(entries, list) for entries in history.values()):
         raise ValueError(f"its history is {_short(value)}, and no lists by their names")

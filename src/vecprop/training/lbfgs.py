@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-class _Stop(Exception):  # noqa: N818 - it is no error
+class _Stop(Exception):  # noqa: N818 - not an error
     """Ends SciPy's loop from within its callback."""
 
 
@@ -65,18 +65,21 @@ def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tupl
 
 
 def _others_than_numpys(libraries: list[Any]) -> list[Any]:
-    """Return the BLAS libraries that NumPy does not use, where it can be told."""
+    """Return the BLAS libraries that NumPy does not use, if that can be determined."""
     others = [library for library in libraries if "numpy" not in library.filepath.lower()]
     return others if len(others) < len(libraries) else []
 
 
-# The threads of SciPy's BLAS keep the cores busy for a while after each of its short vector operations, and those of
-# NumPy's, which compute the cost, wait for them: up to 1.7 times as long, more if another process is busy.
+# SciPy's BLAS threads stay busy for a while after each short vector operation, and NumPy's, which compute the cost,
+# wait for them: that takes up to 1.7 times as long, more if another process is busy.
 _SCIPYS_BLAS = BLAS(_others_than_numpys)
 
 
 def _reason(found: Any, epochs: int) -> str:
-    """Return why SciPy ended: its status is 0 for convergence, 1 for a limit, 2 for a line search that got nowhere."""
+    """Return why SciPy ended, from its status.
+
+    0 is convergence, 1 a limit, 2 a line search without progress.
+    """
     if found.status == 0:
         return "converged"
     if found.status == 1:
@@ -85,7 +88,7 @@ def _reason(found: Any, epochs: int) -> str:
 
 
 class _Search:
-    """One run: the flat vector SciPy sees, and the state and the history of the iterations."""
+    """One run: SciPy's flat vector, and the state and history of the iterations."""
 
     def __init__(self, plan: TrainingPlan, state: TrainingState) -> None:
         self.plan, self.state = plan, state
@@ -98,7 +101,7 @@ class _Search:
         self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, static=(0, 1, 2, 3), bound=bound)
         self._begin = time.perf_counter()
         self._vector = self.start
-        # Whether anyone looks at the parameters between iterations.
+        # Whether the parameters are needed between iterations.
         self._is_watched = plan.judge is not None or plan.stopping is not None or bool(plan.callbacks)
 
     def final_state(self) -> TrainingState:
@@ -111,7 +114,7 @@ class _Search:
         return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
 
     def _parts(self) -> Iterator[Data]:
-        """Yield the data, all at once, or sparse X in parts that are made dense one after the other."""
+        """Yield the data at once, or for sparse X in parts that are made dense one by one."""
         X, Y, w = self.plan.data
         if not isinstance(X, SparseColumns):
             yield self.plan.data
@@ -134,7 +137,7 @@ class _Search:
                 backend, run.net, run.block_size, self.layout, buffer, data, self.plan.penalties.m, penalties
             )
             cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
-            penalties = Penalties(None, None, penalties.m)  # once is enough
+            penalties = Penalties(None, None, penalties.m)  # the penalties count once
         if not np.isfinite(cost) and not self._latest:
             raise DivergenceError(
                 f"the cost of the initial parameters is {cost:g}; scale the inputs (standardize=True does it) or start "
@@ -151,7 +154,7 @@ class _Search:
         return cost if np.isfinite(cost) else np.inf, gradient
 
     def iteration(self, vector: npt.NDArray[np.float64]) -> None:
-        """Write one iteration into the history, and stop where patience or a callback says so."""
+        """Write one iteration into the history, and stop if patience or a callback says so."""
         cost, gradient = self._latest[np.asarray(vector, dtype=np.float64).tobytes()]
         self._latest = {b"": (cost, gradient)}
         norms = [math.sqrt(float(np.vdot(dW, dW))) for dW, _ in self.layout.unpack(np, (gradient[:, None],))]
@@ -183,7 +186,7 @@ def _cost_and_gradient(
     m: Array | float,
     penalties: Penalties,
 ) -> tuple[Array, Array]:
-    """Return J and its gradient as one vector (P,), of parameters in one buffer (P, 1); there are m examples in all."""
+    """Return J and its gradient (P,) for a buffer (P, 1) of parameters and m examples in all."""
     X, Y, w = data
     xp = array_namespace(X)
     params: Params = plan.unpack(xp, (buffer,))

@@ -1,4 +1,4 @@
-"""The loop over the epochs: what happens on the host between the epochs that the backend computes."""
+"""The loop over the epochs: the host's work between the epochs that the backend computes."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 
 Callback = Callable[[TrainingState, History], Any]
 
-# One compiled call does several short epochs: enough of them that the call itself does not count, and few enough that
-# Ctrl-C and the progress bar do not wait long.
+# One compiled call does several short epochs: enough to make the cost of the call small, and few enough that Ctrl-C and
+# the progress bar respond soon.
 _STEPS_A_CALL = 256
 _MOST_WORK_A_CALL = 2e9  # multiplications, a few hundredths of a second
 _MOST_WORK_A_CALL_ON_A_GPU = 5e11
 
 
 class TrainingPlan(NamedTuple):
-    """Everything the loop needs beside the state."""
+    """Everything that the loop needs besides the state."""
 
     run: Run
-    optimizer: Optimizer  # with its learning rate and schedule, which `run` leaves out
+    optimizer: Optimizer  # with learning rate and schedule, which `run` leaves out
     dtype: str
     networks: int | None
-    data: Data  # as `Backend.arrange` left them if there are mini-batches
+    data: Data  # from `Backend.arrange` if there are mini-batches
     penalties: Penalties
     epochs: int
-    judge: Judge | None  # of the validation set, or of the training set if there is a metric and no validation set
+    judge: Judge | None  # of the validation set; for a metric without one, of the training set
     judged: Data | None
     validates: bool
     stopping: EarlyStopping | None
@@ -63,21 +63,21 @@ class TrainingPlan(NamedTuple):
 
     @property
     def steps_an_epoch(self) -> int:
-        """The number of batches, the last one smaller if need be."""
+        """The number of batches, counting a smaller last one."""
         return -(-self.run.m // self.run.batch_size)
 
 
 def train(
     plan: TrainingPlan, state: TrainingState, resumed: Resumed | None = None
 ) -> tuple[TrainingState, History, str]:
-    """Return the state after the last epoch, the history, and why training ended; from a checkpoint if there is one."""
+    """Return the last state, the history and why training ended; starts at `resumed` if given."""
     history, partial, first = new_history(plan), None, state.epoch
     if resumed is not None:
         state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
     saver, last, at_once = plan.saver, first + plan.epochs, _epochs_a_call(plan)
     if saver is not None:
         saver.first = first
-    # the slots, if nobody may ask for them again
+    # the slots may be overwritten if they are not needed again
     given_away = () if plan.callbacks or at_once > 1 or saver is not None else (2,)
     bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
 
@@ -111,7 +111,7 @@ def train(
         except KeyboardInterrupt:
             if saver is not None:
                 saver.flush()
-            if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):  # the call used them up
+            if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):  # overwritten by the call
                 state = state._replace(slots=plan.run.initial_slots(state.params))
             done = len(history["cost"])
             warnings.warn(
@@ -129,16 +129,16 @@ def train(
 def _reading(
     plan: TrainingPlan, seed: int | tuple[int, ...], last: int, compile_epoch: Callable[[], Callable[..., Any]]
 ) -> AbstractContextManager[StreamedEpochs | None]:
-    """Return the reader of streamed examples, which lasts until the run ends; for other data an empty context."""
+    """Return the reader of streamed examples for the run; an empty context for other data."""
     examples = plan.data[0]
     if not isinstance(examples, StreamedExamples):
         return nullcontext()
-    one = seed[0] if isinstance(seed, tuple) else seed  # of several, which are taken only if nothing is shuffled
+    one = seed[0] if isinstance(seed, tuple) else seed  # several seeds are accepted only without shuffling
     return StreamedEpochs(examples, plan.run.backend, plan.run.batch_size, one, last, compile_epoch)
 
 
 def new_history(plan: TrainingPlan) -> History:
-    """Return a history without epochs, with the keys that this run fills."""
+    """Return an empty history with the keys that this run fills."""
     history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
     if plan.validates:
         history["validation_cost"] = []
@@ -148,7 +148,7 @@ def new_history(plan: TrainingPlan) -> History:
 
 
 def _epochs_a_call(plan: TrainingPlan) -> int:
-    """Return how many epochs one compiled call does."""
+    """Return the number of epochs of one compiled call."""
     if isinstance(plan.data[0], Columns):
         return 1
     looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
@@ -157,17 +157,17 @@ def _epochs_a_call(plan: TrainingPlan) -> int:
     work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
     most = most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work)
     if plan.stopping is not None and plan.stopping.patience is not None:
-        # Epochs after which it cannot have run out yet; a stack keeps networks at their stops. Where a program takes
-        # long to compile, that for one epoch, which the last ones need, has to do for all.
+        # Several epochs may be done while patience cannot run out, but not for a stack, whose networks each have their
+        # own stop. Where compiling is slow, the program for one epoch, which the last ones need, serves for all.
         several = not plan.run.backend.compiles_shapes and plan.networks is None
         return min(plan.epochs, most, (plan.stopping.patience + 1) // 2) if several else 1
     calls = -(-plan.epochs // most)
-    # even shares: the last call is as long as the others or nearly so, and there are two programs at most
+    # even shares, so that at most two programs are needed
     return -(-plan.epochs // calls)
 
 
 def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
-    """Return the most epochs that one call does; an epoch's forward passes take `work` multiplications.
+    """Return the most epochs of one call, for `work` multiplications an epoch, forward only.
 
     >>> from vecprop.backend.selection import get_backend
     >>> most_epochs_a_call(get_backend("numpy"), steps=100, work=1e6)
@@ -178,7 +178,7 @@ def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
 
 
 def _epochs_before_a_stop(plan: TrainingPlan, state: TrainingState) -> float:
-    """Return how many epochs are done before early stopping can end the run."""
+    """Return the number of epochs until early stopping can end the run."""
     if plan.stopping is None or plan.stopping.patience is None:
         return float("inf")
     return plan.stopping.patience - (0 if state.best is None else state.epoch - int(state.best.improved))
@@ -194,10 +194,10 @@ def _advance(
     history: History,
     partial: Partial | None = None,
 ) -> TrainingState | None:
-    """Return the state `count` epochs later and write them into the history, or raise DivergenceError.
+    """Return the state `count` epochs later and write the history, or raise DivergenceError.
 
-    None if one of several epochs diverged: then they are done again one by one, to keep those that were good.
-    `partial` is what the first of them has done already.
+    None if one of several epochs diverged: they are then repeated one by one, to keep the good ones. `partial` is the
+    part of the first epoch that is done already.
     """
     begin = time.perf_counter()
     run, backend = plan.run, plan.run.backend
@@ -219,7 +219,7 @@ def _advance(
         result = compiled(
             run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties
         )
-    if state.epoch + count < last and at_hand:  # a device is at work on this epoch meanwhile
+    if state.epoch + count < last and at_hand:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
@@ -235,7 +235,7 @@ def _advance(
 
 
 class _Piece(NamedTuple):
-    """Some steps of an epoch, begin … end - 1: what computes them, and from what data in what order."""
+    """Some steps of an epoch, begin … end - 1: their program, data and order."""
 
     begin: int
     end: int
@@ -253,7 +253,10 @@ def _epoch_in_parts(
     history: History,
     partial: Partial | None,
 ) -> tuple[Any, ...]:
-    """Run an epoch as `epochs.epoch` does, in parts: for X that is not in memory, and for checkpoints in between."""
+    """Run an epoch as `epochs.epoch` does, but in parts.
+
+    For X that is not in memory, and for checkpoints inside the epoch.
+    """
     backend, saver, size = plan.run.backend, plan.saver, _checkpoint_steps(plan)
     finite = np.asarray(True) if partial is None else partial.finite
     outputs = [] if partial is None else [partial.outputs]
@@ -276,12 +279,12 @@ def _joined(outputs: list[tuple[Any, ...]]) -> tuple[npt.NDArray[Any], ...]:
 
 
 def _checkpoint_steps(plan: TrainingPlan) -> int:
-    """Return the steps between two checkpoints inside an epoch."""
+    """Return the number of steps between two checkpoints inside an epoch."""
     return max(1, -(-plan.steps_an_epoch // plan.saver.parts)) if plan.saver is not None else plan.steps_an_epoch
 
 
 def _parts(plan: TrainingPlan, begin: int, end: int, size: int) -> list[tuple[int, int]]:
-    """Return the steps (begin, end) of parts; the epoch's last batch, which may be smaller, is never alone."""
+    """Return the steps (begin, end) of parts; an epoch's last, smaller batch is never alone."""
     begins = list(range(begin, end, size))
     if len(begins) > 1 and begins[-1] == plan.steps_an_epoch - 1 and plan.run.m % plan.run.batch_size:
         begins.pop()
@@ -291,7 +294,7 @@ def _parts(plan: TrainingPlan, begin: int, end: int, size: int) -> list[tuple[in
 def _pieces(
     plan: TrainingPlan, compiled: Callable[..., Any], order: npt.NDArray[np.int64], first: int
 ) -> Iterator[_Piece]:
-    """Yield the parts of an epoch from a step on; of sparse X those that fit into memory."""
+    """Yield the parts of an epoch from a step on; for sparse X parts that fit into memory."""
     size, X = _checkpoint_steps(plan), plan.data[0]
     if isinstance(X, SparseColumns):
         size = min(size, X.part(plan.run.batch_size) // plan.run.batch_size)
@@ -316,7 +319,7 @@ def _windows(plan: TrainingPlan, streamed: StreamedEpochs, epoch: int, first: in
 
 
 def _columns(plan: TrainingPlan, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
-    """Return the run, the data and the order for some of the examples; those of sparse X are made dense."""
+    """Return run, data and order for some examples, with sparse X made dense."""
     run, backend, xp = plan.run, plan.run.backend, plan.run.backend.xp
     X, Y, w = plan.data
     if not isinstance(X, SparseColumns):
@@ -338,7 +341,7 @@ def _record(
     norms: npt.NDArray[np.float64],
     weights: npt.NDArray[np.float64] | None = None,
 ) -> None:
-    """Write `count` epochs into the history; costs, norms and the weights of the batches are (steps, …)."""
+    """Write `count` epochs into the history; costs, norms and batch weights are (steps, …)."""
     steps = plan.steps_an_epoch
     if weights is None:
         weights = np.full((len(costs), *(1,) * (costs.ndim - 1)), float(plan.run.batch_size))
@@ -372,7 +375,10 @@ def _keys(plan: TrainingPlan, seed: int | tuple[int, ...], step: int, count: int
 
 
 def call_back(plan: TrainingPlan, state: TrainingState, history: History, count: int = 1) -> tuple[TrainingState, str]:
-    """Judge the network after an epoch, or several, and ask the callbacks; return the state and why to stop, or ""."""
+    """Judge the network and call the callbacks after an epoch or several.
+
+    Returns the state and the reason to stop, or "".
+    """
     stop = ""
     if plan.judge is not None and plan.judged is not None:
         cost, metric = judge(plan.judge, state, plan.judged)
@@ -405,7 +411,7 @@ def call_back(plan: TrainingPlan, state: TrainingState, history: History, count:
                 history=history,
             ) from error
         stop = "callback" if wants_stop is True else stop
-    if plan.callbacks:  # of several processes the first decides
+    if plan.callbacks:  # the first process decides for all
         told = stop
         stop = plan.run.backend.team.from_first(told.encode).decode()
     return state, stop
@@ -418,9 +424,9 @@ def _divergence(
     norms: npt.NDArray[np.float64],
     history: History,
 ) -> DivergenceError:
-    """Return the error for an epoch in which a cost, a gradient or, after its last step, a parameter is not finite.
+    """Return the error for an epoch in which a cost, gradient or parameter is not finite.
 
-    Of a stack, all of whose networks diverged, it tells of the first.
+    For a stack, all of whose networks diverged, it describes the first.
     """
     if costs.ndim > 1:
         costs, norms = costs[:, 0], norms[:, 0]

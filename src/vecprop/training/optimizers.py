@@ -2,11 +2,11 @@
 
     init(params) -> slots        update(grads, slots, params, rate) -> (params, slots)
 
-Slots are whatever an optimizer remembers between steps, nested tuples of arrays; together with the parameters, the
-numbers of the epoch and the step, and the seed they are the whole state of a training run. Parameters, gradients and
-slots may be any nested tuples of arrays: the layers of a network, or one buffer that holds them all.
+Slots are the memory of an optimizer between steps. With the parameters, the numbers of the epoch and the step, and the
+seed they are the whole state of a training run. Parameters, gradients and slots may be any nested tuples of arrays: the
+layers of a network, or one buffer that holds them all.
 
-What an optimizer does to one number is its `rule`, an elementwise function; `update` applies it to every array.
+The `rule` of an optimizer is an elementwise function, which `update` applies to every array.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Optimizer(Protocol):
-    """What `fit` asks of an optimizer; it must be hashable, since a compiled epoch is kept for it."""
+    """The interface of optimizers for `fit`; hashable, as a compiled epoch is kept for each."""
 
     @property
     def learning_rate(self) -> float | tuple[float, ...]:
-        """The step size α₀ that the schedule starts from; K of them train K networks."""
+        """The step size α₀ at which the schedule starts; K of them train K networks."""
 
     @property
     def schedule(self) -> Schedule:
@@ -42,7 +42,7 @@ class Optimizer(Protocol):
     def update(
         self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = ...
     ) -> tuple[Any, Slots]:
-        """Return the parameters and the slots after one step of size `rate`; its arguments are left as they were."""
+        """Return parameters and slots after one step of size `rate`; the arguments stay unchanged."""
 
 
 def _unfused(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +50,7 @@ def _unfused(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Elementwise:
-    """The shared part: slots of zeros, and `update` as the rule applied to every array.
+    """The base of elementwise optimizers: slots of zeros, and a rule applied to every array.
 
     `rate` is a number, a 0-d array, or (K,) for a stack of K networks. `fuse` makes one kernel of an elementwise
     function (`Backend.fuse`).
@@ -72,7 +72,7 @@ class Elementwise:
     def update(
         self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = _unfused
     ) -> tuple[Any, Slots]:
-        """Return the parameters and the slots after one step, of size `learning_rate` unless `rate` is given."""
+        """Return parameters and slots after one step, of size `learning_rate` by default."""
         rate = _default_rate(self.learning_rate) if rate is None else rate
         scalars, remembered = self.scalars(slots, rate, fuse)
         xp = array_namespace(next(leaves_of(params)))
@@ -89,7 +89,7 @@ class Elementwise:
         rate: Array | float,
         fuse: Fuse,  # noqa: ARG002
     ) -> tuple[tuple[Array | float, ...], Slots]:
-        """Return the numbers that the rule takes, the same for all parameters, and the slots that are numbers."""
+        """Return the rule's numbers, the same for all parameters, and the slots that are numbers."""
         return (rate,), ()
 
     def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
@@ -99,7 +99,10 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Rule:
-    """An optimizer's rule as a function (P, G, *slots, *scalars) of arrays: equal if it computes the same."""
+    """An optimizer's rule as a function (P, G, *slots, *scalars) of arrays.
+
+    Two of them are equal if they compute the same.
+    """
 
     optimizer: Elementwise
     xp: Namespace
@@ -161,13 +164,15 @@ class GradientDescent(Elementwise):
 
 @dataclass(frozen=True)
 class Momentum(Elementwise):
-    """Gradient descent along a running mean of the gradients (E31): V ← βV + (1 - β) dP, P ← P - αV.
+    """Gradient descent along a running mean of the gradients (E31).
 
-    With `nesterov` the step looks ahead: P ← P - α (βV + (1 - β) dP), V being the new one.
+        V ← βV + (1 - β) dP      P ← P - αV
+
+    With `nesterov` the step looks ahead: P ← P - α (βV + (1 - β) dP), with the new V.
 
     Sources: Polyak, 1964; Sutskever, Martens, Dahl and Hinton, 2013, section 2 for Nesterov's. Deviation: PyTorch,
-    optax and scikit-learn add the gradient whole, V ← βV + dP; theirs with learning rate α(1 - β) is this one with α.
-    `SGD` is theirs.
+    optax and scikit-learn add the whole gradient, V ← βV + dP; their learning rate α(1 - β) corresponds to α here, and
+    `SGD` has their form.
 
     Parameters
     ----------
@@ -211,10 +216,12 @@ class Momentum(Elementwise):
 
 @dataclass(frozen=True)
 class SGD(Elementwise):
-    """Gradient descent with momentum as scikit-learn and Keras write it: V ← μV - α dP, P ← P + V.
+    """Gradient descent with momentum in the form of scikit-learn and Keras.
 
-    With `nesterov` the step looks ahead: P ← P + μV - α dP, V being the new one. Against `Momentum` (E31) the gradient
-    enters whole, so steps are 1/(1 - μ) times as long, and a changed α acts on new gradients only.
+        V ← μV - α dP      P ← P + V
+
+    With `nesterov` the step looks ahead: P ← P + μV - α dP, with the new V. Unlike in `Momentum` (E31) the whole
+    gradient is added, so steps are 1/(1 - μ) times as long, and a changed α acts on new gradients only.
 
     Source: Sutskever, Martens, Dahl and Hinton, 2013, equations 1 to 4.
 
@@ -261,7 +268,9 @@ class SGD(Elementwise):
 
 @dataclass(frozen=True)
 class RMSProp(Elementwise):
-    """Steps scaled by a running mean of the squared gradients: S ← ρS + (1 - ρ) dP², P ← P - α dP / (√S + ε).
+    """Steps scaled by a running mean of the squared gradients.
+
+        S ← ρS + (1 - ρ) dP²      P ← P - α dP / (√S + ε)
 
     Source: Tieleman and Hinton, 2012, lecture 6.5. As `torch.optim.RMSprop` without momentum; optax's default has ε
     under the root.
@@ -308,12 +317,12 @@ class RMSProp(Elementwise):
 
 @dataclass(frozen=True)
 class Adam(Elementwise):
-    """Running means of the gradient and of its square, each corrected for having started at zero.
+    """Adam: running means of the gradient and its square, corrected for their start at zero.
 
         M ← β₁M + (1 - β₁) dP      S ← β₂S + (1 - β₂) dP²      P ← P - α (M/c₁) / (√(S/c₂) + ε)
 
-    c₁ = 1 - β₁ᵗ and c₂ = 1 - β₂ᵗ are kept as what they are, the same running means of the constant 1, c ← βc + (1 - β):
-    a subtraction from 1 would cost float32 four digits.
+    c₁ = 1 - β₁ᵗ and c₂ = 1 - β₂ᵗ are computed as running means of the constant 1, c ← βc + (1 - β), since a subtraction
+    from 1 would cost float32 four digits.
 
     Source: Kingma and Ba, 2015, algorithm 1. As `torch.optim.Adam` and `optax.adam`; scikit-learn divides by √S + ε,
     with ε not scaled by √c₂.
@@ -372,7 +381,10 @@ class Adam(Elementwise):
 
 @dataclass(frozen=True)
 class Correction:
-    """What makes up for Adam's start at zero, as a function (α, c₁, c₂) of arrays: equal if it computes the same."""
+    """Adam's correction for its start at zero, as a function (α, c₁, c₂) of arrays.
+
+    Two of them are equal if they compute the same.
+    """
 
     optimizer: Adam
     xp: Namespace
@@ -387,11 +399,10 @@ class Correction:
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay: besides Adam's step W ← W - αδW, and b as it is.
+    """Adam with decoupled weight decay: Adam's step, and W ← W - αδW; b does not decay.
 
     Source: Loshchilov and Hutter, 2019, algorithm 2. Deviation: `torch.optim.AdamW` and `optax.adamw` decay the biases
-    too unless told otherwise; here, as in E32, they are left alone. The decay does not depend on the number of
-    examples.
+    too by default; here, as in E32, they do not decay. The decay does not depend on the number of examples.
 
     Parameters
     ----------
@@ -431,7 +442,7 @@ class AdamW(Adam):
 
 
 def clip_by_norm(grads: Any, most: float) -> Any:
-    """Return the gradients scaled down to the norm `most` where that of all of them together is greater.
+    """Scale the gradients down to the norm `most` if their common norm is greater.
 
     For a stack, (K, …, …), each network is clipped on its own. As `optax.clip_by_global_norm`.
 
@@ -444,13 +455,13 @@ def clip_by_norm(grads: Any, most: float) -> Any:
     xp = array_namespace(leaves[0])
     # a buffer (P,) has one axis
     norm = xp.sqrt(sum(xp.sum(g * g, axis=(-1,) if g.ndim == 1 else (-2, -1)) for g in leaves))
-    # a norm of 0 gives most/most = 1
+    # never 0/0: a norm of 0 gives most/most = 1
     scale = per_column(most / xp.maximum(norm, most * xp.ones_like(norm)))
     return map_tree(lambda g: g * scale, grads)
 
 
 def check_optimizer(optimizer: object) -> Optimizer:
-    """Return the optimizer, GradientDescent() for None, or raise TypeError if it is none."""
+    """Return the optimizer, GradientDescent() for None, or raise TypeError."""
     if optimizer is None:
         return GradientDescent()
     if isinstance(optimizer, type) or not all(hasattr(optimizer, a) for a in ("init", "update", "learning_rate")):
@@ -459,7 +470,7 @@ def check_optimizer(optimizer: object) -> Optimizer:
 
 
 def check_rates(rates: object) -> float | tuple[float, ...]:
-    """Return a learning rate as a float, several as a tuple of them, or raise an error that names the argument."""
+    """Return a learning rate as a float, several as a tuple, or raise an error."""
     if isinstance(rates, list | tuple) or getattr(rates, "ndim", 0) == 1:
         several = tuple(check_number(r, f"learning_rate[{k}]", zero=False) for k, r in enumerate(rates))  # type: ignore
         if not several:
@@ -481,10 +492,10 @@ def _check_decay(optimizer: Any, name: str) -> None:
 
 @dataclass(frozen=True)
 class LBFGS:
-    """Limited-memory BFGS: a line search along a direction that the last gradients' changes have bent.
+    """Limited-memory BFGS: line searches with a curvature estimate from the last gradients.
 
-    For full batches of small data, where it needs far fewer passes than gradient descent; `epochs` of `fit` is then the
-    number of its iterations, each of one pass over the data or a few. It keeps no learning rate. Needs SciPy
+    For full batches of small data, where it needs far fewer passes than gradient descent. `epochs` of `fit` is the
+    number of its iterations, each of one or a few passes over the data. It has no learning rate. Needs SciPy
     (`scipy.optimize.minimize`, method "L-BFGS-B"), which computes in float64 whatever the network's dtype.
 
     Source: Liu and Nocedal, 1989; Byrd, Lu, Nocedal and Zhu, 1995.
@@ -492,13 +503,13 @@ class LBFGS:
     Parameters
     ----------
     memory : int, default 10
-        How many changes of the gradient are remembered.
+        The number of gradient changes that are remembered.
     tolerance : float, default 1e-5
-        It has converged when no component of the gradient is larger.
+        The run has converged when no component of the gradient is larger.
     relative_tolerance : float, default 0.0
-        It has converged when an iteration lowers the cost by no more than this share of it, or of 1.
+        The run has converged when an iteration lowers the cost by no more than this share of it, or of 1.
     max_evaluations : int, optional
-        Of the cost and its gradient; 20 for each of the `epochs` unless given.
+        The most evaluations of cost and gradient; by default 20 for each of the `epochs`.
     """
 
     memory: int = 10
@@ -516,7 +527,7 @@ class LBFGS:
             check_positive_integer(self.max_evaluations, "max_evaluations")
 
     def init(self, params: Any) -> tuple[Any, ...]:  # noqa: ARG002
-        """Return (): what it remembers stays with SciPy, and each `fit` starts anew."""
+        """Return (): SciPy keeps the memory, and each `fit` starts anew."""
         return ()
 
     def update(self, *arguments: object) -> Any:  # noqa: ARG002

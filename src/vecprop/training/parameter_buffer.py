@@ -1,4 +1,4 @@
-"""One buffer for all parameters, of which every W and b is a view: an update is then one pass and not one per array."""
+"""One buffer for all parameters, with each W and b a view: an update is then one pass."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vecprop.propagation import Layer
 
 
 class Layout(NamedTuple):
-    """Where the arrays of a tree lie in the buffers: hashable, made by `layout`.
+    """The places of a tree's arrays in the buffers; hashable, made by `layout`.
 
-    A buffer is (…, P, 1), P numbers for each network of a stack. There is one for everything, or, where weights and the
-    rest are treated differently (decoupled weight decay), one for each of the two.
+    A buffer is (…, P, 1), P numbers for each network of a stack. There is one for everything or, for decoupled weight
+    decay, one for the weights and one for the rest.
     """
 
     model: Any  # the tree with shapes (tuples of int, wrapped in Leaf) in place of arrays
@@ -32,7 +32,7 @@ class Layout(NamedTuple):
         return (Layer(_joined(xp, weights), _joined(xp, [a for a, leaf in leaves if not leaf.is_weight])),)
 
     def unpack(self, xp: Namespace, buffers: tuple[Any, ...]) -> Any:
-        """Return the tree, its arrays being slices of the buffers."""
+        """Return the tree, with slices of the buffers as its arrays."""
         both = list(leaves_of(buffers))
         places = [0, 0]
 
@@ -47,7 +47,7 @@ class Layout(NamedTuple):
 
 
 class Leaf:
-    """One array in a layout: its shape (n, p), the stack before it, and whether it is a weight matrix."""
+    """One array in a layout: its shape (n, p), and whether it is a weight matrix."""
 
     def __init__(self, shape: tuple[int, ...], is_weight: bool) -> None:
         self.stack, self.shape, self.is_weight = shape[:-2], shape[-2:], is_weight

@@ -1,4 +1,4 @@
-"""The data of a training run, checked and brought to the backend: examples, weights, validation set, scaling."""
+"""Prepares the data of a run: checks, weights, splits, scales, moves them to the backend."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from vecprop.utils.random_streams import VALIDATION
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_SAMPLE = 1000  # columns that are kept for `vp.diagnose`
+_SAMPLE = 1000  # columns kept for `vp.diagnose`
 _COPIES = 3  # of data that are read as a whole: as they are read, in the order of the backend, of an epoch
 
 
 class PreparedData(NamedTuple):
-    """What training needs of the data; of each process its own."""
+    """The data for training; each process has its own."""
 
     data: Data
     validation: Data | None
     counts: tuple[int, ...]  # of the training examples, and
     held_out: tuple[int, ...]  # of those of the validation set, in each process
-    weight: Array | float  # the total weight of the training examples of all
+    weight: Array | float  # the total weight of all training examples
     scale: InputScale | None
     sample: Sample
 
@@ -56,11 +56,11 @@ class PreparedData(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How examples are to be read that are not in memory.
+    """How to read examples that are not in memory.
 
-    window : examples that are read together, or "auto"
+    window : number of examples that are read together, or "auto"
     batch_size : as given
-    lbfgs : whether all are needed for a step, whatever the batch size
+    lbfgs : whether a step needs all examples, whatever the batch size
     several_seeds, shuffled : of the run
     """
 
@@ -77,7 +77,7 @@ class Reading(NamedTuple):
 
 
 class GivenData(NamedTuple):
-    """The data as `fit` is given them."""
+    """The data as given to `fit`."""
 
     X: Any
     Y: Any
@@ -87,7 +87,7 @@ class GivenData(NamedTuple):
 
 
 def prepare(net: Network, checked: Checked, given: GivenData, options: Options, team: Team = ALONE) -> PreparedData:
-    """Return the data as `fit` takes them, checked, weighted, split and scaled, as if all processes' were in one."""
+    """Return the data checked, weighted, split and scaled, as if all processes were one."""
     validation, lbfgs, seeds = given.validation, isinstance(options.optimizer, LBFGS), options.seeds
     reading = Reading(options.window, options.batch_size, lbfgs, isinstance(seeds, tuple), options.shuffled)
 
@@ -129,7 +129,7 @@ def prepare(net: Network, checked: Checked, given: GivenData, options: Options, 
 
 
 def require_one_device(*sets: Data | None) -> None:
-    """Raise ValueError for sparse X that is made dense a part at a time: that is done on one device."""
+    """Raise ValueError for sparse X, which is made dense in parts only on one device."""
     for data in sets:
         if data is not None and isinstance(data[0], SparseColumns):
             raise ValueError(
@@ -139,7 +139,7 @@ def require_one_device(*sets: Data | None) -> None:
 
 
 def _require_in_memory(*sets: Data | None) -> None:
-    """Raise ValueError for examples in files: of several processes none knows the windows of the others."""
+    """Raise ValueError for examples in files, as processes do not know each other's windows."""
     require_one_device(*sets)
     for data in sets:
         if data is not None and isinstance(data[0], StreamedExamples):
@@ -208,7 +208,7 @@ def _source(name: str, value: Any) -> Source | None:
 
 
 def _streamed(net: Network, dtype: str, given: tuple[Any, ...], sources: list[Source | None]) -> StreamedExamples:
-    """Return examples of which some are to be read from a source; those in memory beside them are sources, too."""
+    """Return streamed examples; arrays in memory beside the sources become sources too."""
     if is_sparse(given[0]):
         raise TypeError("Y and sample_weight beside sparse X must be in memory: numpy.asarray(...) reads them")
 
@@ -226,7 +226,7 @@ def _streamed(net: Network, dtype: str, given: tuple[Any, ...], sources: list[So
 
 
 def _is_read_whole(examples: StreamedExamples, sources: list[Source | None], reading: Reading) -> bool:
-    """Tell whether all is to be read into memory: what is small, what one window covers, what a step takes at once."""
+    """Tell whether to read all into memory: if small, in one window, or needed by each step."""
     m, itemsize = examples.m, np.dtype(examples.dtype).itemsize
     size = sum(s.shape[0] * m * itemsize for s in sources if s is not None)
     if size <= streamed.SMALL if isinstance(reading.window, str) else reading.window >= m:
@@ -245,7 +245,7 @@ def _is_read_whole(examples: StreamedExamples, sources: list[Source | None], rea
 
 
 def _check_streamed(examples: StreamedExamples, reading: Reading) -> None:
-    """Raise ValueError for what cannot be done with streamed examples."""
+    """Raise ValueError for options that streamed examples do not allow."""
     examples.window = reading.window
     if reading.several_seeds and reading.shuffled:
         raise ValueError(
@@ -256,7 +256,7 @@ def _check_streamed(examples: StreamedExamples, reading: Reading) -> None:
 
 
 def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w: Any) -> Data:
-    """Return data whose X stays sparse: with its shape, and Y and the weights, checked."""
+    """Return data whose X stays sparse, with Y, the weights and the shapes checked."""
     if X.shape[0] != net.sizes[0]:
         hint = "; it seems to have the examples in rows: use X.T" if X.shape[1] == net.sizes[0] else ""
         raise ValueError(f"X must have shape ({net.sizes[0]}, m), one example per column, got {X.shape}{hint}")
@@ -269,7 +269,7 @@ def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w
 
 
 def _validation_on_backend(net: Network, checked: Checked, given: Any, reading: Reading) -> Data:
-    """Return the validation set that was given, checked like the training set."""
+    """Return the given validation set, checked like the training set."""
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
@@ -283,7 +283,7 @@ def _validation_on_backend(net: Network, checked: Checked, given: Any, reading: 
 
 
 def _require_classes_seen(net: Network, checked: Checked, train: Data, held_out: Data, team: Team) -> None:
-    """Raise ValueError for a validation set with classes that the training set has not."""
+    """Raise ValueError for a validation set with classes that the training set lacks."""
     if not isinstance(net.loss, CrossEntropy):
         return
     seen, asked = (team.total(_class_sums(checked, part)) > 0 for part in (train, held_out))
@@ -303,9 +303,9 @@ def _class_sums(checked: Checked, data: Data) -> npt.NDArray[Any]:
 
 
 def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team) -> tuple[Data, Data]:
-    """Return the training and the validation part: stratified by classes, the same whatever the seed of the run.
+    """Return the training and the validation part, stratified by classes.
 
-    So that runs from several seeds are judged by one set.
+    The split does not depend on the seed of the run, so that runs from several seeds are judged by one set.
     """
     fraction = check_real(
         fraction, "validation", "in (0, 1), or a tuple (X, Y): the share to split off", lambda x: 0 < x < 1
@@ -321,7 +321,7 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team
     except ValueError:
         counted = "" if w is None else f", {np.count_nonzero(w)} of them with a weight,"
         raise ValueError(f"validation: m = {m} examples{counted} are too few to split") from None
-    # the order of the examples is kept, so that nothing but their number changes
+    # keep the order of the examples, so that only their number changes
     if isinstance(data[0], StreamedExamples):
         train, held_out = (data[0].subset(np.sort(part)) for part in parts)
         return (train, None, None), _in_memory_if_small(checked, held_out)
@@ -333,14 +333,14 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team
 
 
 def _weights(checked: Checked, data: Data) -> npt.NDArray[Any] | None:
-    """Return the weight of each example, (m,), or None where all have the same."""
+    """Return the weight of each example, (m,), or None if all are equal."""
     if isinstance(data[0], StreamedExamples):
         return statistics.all_weights(data[0]) if data[0].weighted else None
     return None if data[2] is None else checked.backend.to_numpy(data[2])
 
 
 def _in_memory_if_small(checked: Checked, examples: StreamedExamples) -> Data:
-    """Return examples that are scattered over a file, read once if they take little memory."""
+    """Return examples scattered over a file, read into memory if they are small."""
     if examples.m * examples.bytes_each > streamed.SMALL:
         return (examples, None, None)
     memory = examples.buffers(examples.m)
@@ -356,12 +356,12 @@ def _columns_at(checked: Checked, array: Any, places: Array) -> Any:
 
 
 def _has_classes(net: Network) -> bool:
-    """Tell whether there are classes that exclude each other."""
+    """Tell whether there are mutually exclusive classes."""
     return isinstance(net.loss, CrossEntropy) or (isinstance(net.loss, BinaryCrossEntropy) and net.sizes[-1] == 1)
 
 
 def _labels(net: Network, checked: Checked, data: Data) -> npt.NDArray[np.int64] | None:
-    """Return the class of each example, (m,), or None where there are no classes that exclude each other."""
+    """Return the class of each example, (m,), or None without exclusive classes."""
     if not _has_classes(net):
         return None
     if isinstance(data[0], StreamedExamples):
@@ -373,7 +373,7 @@ def _labels(net: Network, checked: Checked, data: Data) -> npt.NDArray[np.int64]
 
 
 def _with_class_weights(net: Network, checked: Checked, data: Data, given: Any, team: Team) -> Data:
-    """Return the data with the weights of the examples, (m,), times the factor of each one's class."""
+    """Return the data with each example's weight, (m,), times the factor of its class."""
     if not _has_classes(net):
         raise ValueError(
             f"class_weight needs classes: one-hot Y with {CrossEntropy.name}, or one row of Y with "
@@ -399,7 +399,7 @@ def _with_class_weights(net: Network, checked: Checked, data: Data, given: Any, 
 
 
 def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[np.float64]:
-    """Return the factor of each class, from the weight of its examples."""
+    """Return the factor of each class, from the total weights of the classes."""
     classes = len(totals)
     if isinstance(given, str):
         if given != "balanced":

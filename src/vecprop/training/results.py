@@ -1,4 +1,4 @@
-"""What training gives: its state between two epochs, and the result with the trained network."""
+"""The results of training: the state between two epochs, and the trained network."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ History = dict[str, list[Any]]
 
 
 class Best(NamedTuple):
-    """What early stopping remembers; (K,) for a stack.
+    """The memory of early stopping; (K,) for a stack.
 
-    cost : the lowest value of what is watched; of a metric that is better when greater, its negative
+    cost : the lowest watched value; a metric that is better when greater enters as its negative
     epoch : its epoch
-    params, statistics : the network of that epoch, or () if it is not given back
+    params, statistics : the network of that epoch, or () if it is not to be restored
     improved : the last epoch that counted as an improvement
     """
 
@@ -40,15 +40,15 @@ class Best(NamedTuple):
 
 
 class TrainingState(NamedTuple):
-    """All there is of a training run between two epochs; `fit(state=…)` goes on from it.
+    """The whole state of a training run between two epochs; `fit(state=…)` goes on from it.
 
     params : tuple of Layer, then a `batch_norm.Scale` for each layer with batch normalization
-    slots : what the optimizer remembers, in the form in which the backend keeps parameters; None for nothing yet
+    slots : the optimizer's memory, in the form in which the backend keeps parameters; None before the first step
     statistics : running statistics of the layers with batch normalization
-    epoch, step : how many have been done
+    epoch, step : the numbers of epochs and steps done
     seed : int, or one for each network of a stack
-    plateau : what `ReduceOnPlateau` has seen
-    best : what early stopping has seen, or None
+    plateau : the state of `ReduceOnPlateau`
+    best : the memory of early stopping, or None
     """
 
     params: tuple[Any, ...]
@@ -62,12 +62,12 @@ class TrainingState(NamedTuple):
 
     @property
     def given_back(self) -> TrainingState | Best:
-        """What has the params and the statistics that a run gives back: the best, if early stopping kept it."""
+        """The holder of the params and statistics to return: the best if kept, else this state."""
         return self.best if self.best is not None and self.best.params else self
 
 
 class Partial(NamedTuple):
-    """What an epoch has done so far: how many steps, and what each step put out, (steps, …); arrays on the host."""
+    """An unfinished epoch: the number of steps done, and their outputs (steps, …) on the host."""
 
     position: int
     finite: npt.NDArray[np.bool_]
@@ -75,7 +75,11 @@ class Partial(NamedTuple):
 
 
 class Resumed(NamedTuple):
-    """What a checkpoint holds: the state, the epoch at which the run began, and why it had ended, "" if it had not."""
+    """The contents of a checkpoint.
+
+    first : the epoch at which the run began
+    stopped : why the run had ended, "" if it had not
+    """
 
     state: TrainingState
     partial: Partial | None
@@ -85,7 +89,7 @@ class Resumed(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A part of the data, as NumPy arrays on the host: what `vp.diagnose` looks at. Columns are examples."""
+    """Some of the data for `vp.diagnose`: NumPy arrays with one example per column."""
 
     X: npt.NDArray[Any]
     Y: npt.NDArray[Any]
@@ -95,30 +99,29 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What `fit` returns.
+    """The result of `fit`.
 
     Attributes
     ----------
     net : Network
     params : tuple of Layer
-        The trained parameters, on the backend that trained them, for `net.forward` and everything else: batch
-        normalization and input scaling are folded into W and b. With early stopping those of the best epoch. For a
-        stack of K networks W_l is (K, n_l, n_{l-1}).
+        The trained parameters, on the backend that trained them, with batch normalization and input scaling folded into
+        W and b. With early stopping those of the best epoch. For a stack of K networks W_l is (K, n_l, n_{l-1}).
     state : TrainingState
-        The state at the end, with what is not folded; `fit(…, state=result.state)` goes on from it.
+        The state at the end, with nothing folded; `fit(…, state=result.state)` goes on from it.
     history : dict of lists, one entry per epoch
         "cost": the mean cost of the epoch's batches, each before its update; for one batch J at the start of the epoch.
         "validation_cost": the cost of the validation set after the epoch, without penalties, if there is one.
-        "metric": the metric after the epoch, of the validation set if there is one, if a metric was asked for.
+        "metric": the metric after the epoch, if one was given; of the validation set if there is one.
         "learning_rate": the rate of the epoch's last step.
         "gradient_norm": ‖dW_l‖ for l = 1 … L (E36), the mean over the epoch's batches.
         "seconds": the time the epoch took.
-        For a stack an entry is a list with one item for each network, where they differ.
+        For a stack, entries that can differ are lists with one item for each network.
     backend : Backend
         Where the parameters are.
     stopped : str
         Why training ended: "epochs", "patience", "callback", "interrupted" (Ctrl-C); L-BFGS also "converged",
-        "evaluations" (as many as it was allowed) or "stalled" (no lower cost was found along the line).
+        "evaluations" (their limit was reached) or "stalled" (the line search found no lower cost).
     sample : Sample
         Some examples of the training and of the validation set.
     """
@@ -132,7 +135,10 @@ class FitResult:
     sample: Sample | None = None
 
     def forward(self, X: Any) -> npt.NDArray[Any]:
-        """Return A_L (n_L, m), for a stack (K, n_L, m), as a NumPy array, for X (n_0, m) of any kind `fit` takes."""
+        """Return the outputs A_L (n_L, m), for a stack (K, n_L, m), as a NumPy array.
+
+        X (n_0, m) may be of any kind that `fit` takes.
+        """
         return self.backend.to_numpy(self.net.forward(self.params, to_backend(self.backend, "X", X)))
 
     @property
@@ -142,9 +148,9 @@ class FitResult:
         return int(W.shape[0]) if W.ndim == 3 else None
 
     def mean_and_deviation(self, X: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return the mean and the standard deviation over the stack of the outputs A_L, each (n_L, m).
+        """Return mean and standard deviation of the outputs A_L over the stack, each (n_L, m).
 
-        Networks that diverged (outputs that are not finite) are left out.
+        Networks that diverged, with outputs that are not finite, are left out.
         """
         self._require_stack("mean_and_deviation")
         A = self.forward(X)
@@ -153,10 +159,10 @@ class FitResult:
 
     @property
     def final_costs(self) -> npt.NDArray[np.float64]:
-        """The cost by which the networks of a stack are compared, (K,): of the validation set if there is one.
+        """The cost of each network of a stack, (K,), by which they are compared.
 
-        With early stopping the best one, else the last. With `EarlyStopping(monitor="metric")` what it watches, the
-        negative of a metric that is better when greater.
+        The cost of the validation set if there is one; with early stopping the best one, else the last. With
+        `EarlyStopping(monitor="metric")` it is the watched metric, negated if greater is better.
         """
         self._require_stack("final_costs")
         kept = self.state.given_back
@@ -180,7 +186,7 @@ class FitResult:
             raise ValueError(f"k must be {wanted}, got {k}")
         params = tuple(Layer(W[k, ...], b[k, ...]) for W, b in self.params)
         history = {
-            key: [v[k] if isinstance(v, list) else v for v in values]  # what is one number is the same for all
+            key: [v[k] if isinstance(v, list) else v for v in values]  # a single number holds for all networks
             for key, values in self.history.items()
         }
         state = self.state

@@ -2,8 +2,8 @@
 
 A schedule is a frozen value with one function: `rates(initial, first, count, per_epoch, total)` gives the rates of the
 steps first … first + count - 1 (from 0), of `per_epoch` steps an epoch and `total` steps in all. An epoch's rates
-travel to the device in one small array, so a changing rate compiles nothing anew, and a run that is resumed finds its
-place by the number of the step.
+travel to the device in one small array, so a new rate needs no compilation, and a resumed run finds its place by the
+number of the step.
 """
 
 import math
@@ -28,7 +28,7 @@ Rates = npt.NDArray[np.float64]
 
 
 class Schedule(Protocol):
-    """What an optimizer's `schedule` is."""
+    """The interface of an optimizer's `schedule`."""
 
     def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         """Return the rates (count,) of the steps from `first` on."""
@@ -52,7 +52,7 @@ CONSTANT = Constant()
 
 @dataclass(frozen=True)
 class StepDecay:
-    """α = α₀ · factor^⌊epoch / every⌋: the rate falls at once, after each `every` epochs.
+    """α = α₀ · factor^⌊epoch / every⌋: the rate falls in steps, after each `every` epochs.
 
     As `torch.optim.lr_scheduler.StepLR`.
 
@@ -92,7 +92,7 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class InverseScaling:
-    """α = α₀ / (1 + epoch)^power, the usual learning-rate decay with decay rate 1 for power 1.
+    """α = α₀ / (1 + epoch)^power; power 1 is the usual decay with decay rate 1.
 
     scikit-learn's "invscaling" counts examples instead of epochs.
 
@@ -112,7 +112,7 @@ class InverseScaling:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A linear warm-up over `warmup` steps, then half a cosine down to `final`·α₀ at the end of the run.
+    """A linear warm-up over `warmup` steps, then half a cosine down to `final`·α₀.
 
     α_t = α₀ (t + 1) / warmup for t < warmup, then α₀ (final + (1 - final) · ½ (1 + cos(π s))) with
     s = (t - warmup) / (total - warmup).
@@ -143,25 +143,25 @@ def _epochs(first: int, count: int, per_epoch: int) -> Rates:
 
 @dataclass(frozen=True)
 class ReduceOnPlateau:
-    """The rate falls by `factor` whenever what is watched has not improved for `patience` epochs.
+    """The rate falls by `factor` when the watched value has not improved for `patience` epochs.
 
-    That is the cost of the validation set if there is one, else the training cost, or the metric. An improvement is
-    one by more than `min_delta`. This schedule depends on what happened, so its state (`PlateauState`) is a part of the
-    training state. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
+    The watched value is the cost of the validation set if there is one, else the training cost; or the metric. It must
+    improve by more than `min_delta` to count. This schedule depends on the past, so its state (`PlateauState`) is part
+    of the training state. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
 
     Parameters
     ----------
     factor : float, default 0.5
         In (0, 1).
     patience : int, default 10
-        Epochs without improvement that are let pass; the rate falls after the next one.
+        Epochs without improvement that are tolerated; the rate falls after the next one.
     min_delta : float, default 1e-4
     least : float, default 0.0
-        The rate falls no further than this.
+        The lowest rate.
     monitor, cumulative
         As for `EarlyStopping`.
     stop_at : float, default 0.0
-        When the rate would fall and is this small already, training ends.
+        Training ends when the rate would fall but is this small already.
 
     Examples
     --------
@@ -189,11 +189,11 @@ class ReduceOnPlateau:
         check_flag(self.cumulative, "cumulative")
 
     def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return `initial`, count times: what has been observed scales it."""
+        """Return `initial`, count times; the state's `scale` is applied elsewhere."""
         return np.full(count, initial)
 
     def observe(self, state: "PlateauState", cost: float) -> "PlateauState":
-        """Return the state after an epoch with this cost, or this negative of a metric."""
+        """Return the state after an epoch with this cost, or negated metric."""
         if cost < state.best - self.min_delta:
             return PlateauState(state.scale, cost, 0)
         best = cost if not self.cumulative and cost < state.best else state.best
@@ -203,7 +203,7 @@ class ReduceOnPlateau:
 
 
 class PlateauState(NamedTuple):
-    """What `ReduceOnPlateau` has seen: the factor reached, the best cost, the epochs since."""
+    """The state of `ReduceOnPlateau`: the factor reached, the best cost, the epochs since."""
 
     scale: float = 1.0
     best: float = math.inf
@@ -211,12 +211,12 @@ class PlateauState(NamedTuple):
 
 
 def check_monitor(monitor: object) -> None:
-    """Raise ValueError unless a rule can watch this: "cost", "training_cost" or "metric"."""
+    """Raise ValueError unless it is "cost", "training_cost" or "metric"."""
     check_choice(monitor, "monitor", MONITORS)
 
 
 def check_schedule(schedule: object) -> Schedule:
-    """Return the schedule, Constant() for None, or raise TypeError if it is none."""
+    """Return the schedule, Constant() for None, or raise TypeError."""
     if schedule is None:
         return CONSTANT
     if isinstance(schedule, type) or not hasattr(schedule, "rates"):

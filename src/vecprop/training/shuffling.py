@@ -1,4 +1,4 @@
-"""The orders in which epochs visit the examples (E30), drawn on the host while a device may be at work."""
+"""The order of the examples in each epoch (E30), drawn on the host while a device computes."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from vecprop.utils.random_streams import shuffle
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Numbers of all orders together from which on they are drawn on several threads, which NumPy lets work side by side.
+# The total number of entries from which orders are drawn on several threads, which NumPy lets run in parallel.
 _WORTH_THREADS = 1 << 21
 _BLAS = BLAS()
 
 
 class Orders:
-    """The order of the examples in an epoch, (m,), or (K, m) for K seeds, or of several; None for a full batch."""
+    """The orders of the examples in epochs, (m,), or (K, m) for K seeds; None for a full batch."""
 
     def __init__(self, run: Run, seed: int | tuple[int, ...], shuffled: bool) -> None:
         self._run, self._seed, self._shuffled = run, seed, shuffled
         self._ready: tuple[int, int, Array | None] = (-1, 0, None)
 
     def of(self, epoch: int, count: int) -> Array | None:
-        """Return the order of an epoch, or with count > 1 those of this many epochs, one after the other."""
+        """Return the order of an epoch, or with count > 1 the orders of consecutive epochs."""
         if self._ready[:2] != (epoch, count):
             self.prepare(epoch, count)
         return self._ready[2]
 
     def prepare(self, epoch: int, count: int) -> None:
-        """Draw what will be asked for next."""
+        """Draw the orders that will be needed next."""
         run = self._run
         if run.batch_size >= run.m:
-            self._ready = epoch, count, None  # the order does not matter, and the data need not be copied
+            self._ready = epoch, count, None  # for a full batch the order does not matter
             return
         orders = [self.draw(e) for e in range(epoch, epoch + count)]
         order = orders[0] if count == 1 else np.stack(orders)
         self._ready = epoch, count, run.backend.argument(run.backend.places(order), "int32")
 
     def draw(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Return the order of an epoch as it is drawn, on the host."""
+        """Return the order of an epoch, drawn on the host."""
         m = self._run.m
         if not self._shuffled:
             return np.arange(m)
@@ -53,7 +53,7 @@ class Orders:
 
 
 def shuffles(seeds: Sequence[int], epoch: int, m: int) -> npt.NDArray[np.int64]:
-    """Return the orders of K seeds in an epoch, (K, m), each of them `random_streams.shuffle`'s.
+    """Return the orders of K seeds in an epoch, (K, m), as `random_streams.shuffle` draws them.
 
     >>> from vecprop.utils.random_streams import shuffle
     >>> shuffles((3, 4), 0, 5).tolist() == [shuffle(3, 0, 5).tolist(), shuffle(4, 0, 5).tolist()]
@@ -78,5 +78,5 @@ def shuffles(seeds: Sequence[int], epoch: int, m: int) -> npt.NDArray[np.int64]:
 
 
 def _threads() -> int:
-    """Return the usable cores, but no more than the BLAS may use: who limits it wants the others for something else."""
+    """Return the number of usable cores, within the user's limit for the BLAS."""
     return min(usable_cores(), _BLAS.threads())

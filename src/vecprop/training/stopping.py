@@ -1,4 +1,4 @@
-"""Early stopping: what is watched, when a run ends, and which network it gives back."""
+"""Early stopping: the watched value, the end of a run, and the network it returns."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """End training when what is watched has not improved for a while.
+    """End training when the watched value has not improved for a while.
 
     `fit(patience=10)` is `fit(patience=EarlyStopping(10))`.
 
     Parameters
     ----------
     patience : int or None, default 10
-        Epochs without improvement after which training ends; None: it does not, and the best network is given back.
+        Epochs without improvement after which training ends. With None it does not end early, but the best network is
+        returned.
     min_delta : float, default 0.0
-        An improvement is one by more than this.
+        An improvement must be larger than this.
     monitor : "cost" (default), "training_cost" or "metric"
-        The cost of the validation set, without one the training cost; the training cost; or the metric that `fit` was
-        given, which is better the greater it is, but for the mean errors.
+        "cost" is that of the validation set, or without one the training cost. "metric" is that given to `fit`; greater
+        is better, except for the mean errors.
     restore_best : bool, default True
-        Give back the network of the best epoch; else that of the last.
+        Return the network of the best epoch; else that of the last.
     cumulative : bool, default True
-        Improvements smaller than min_delta add up, as in Keras: one epoch is compared with the last that improved. If
-        False, as in scikit-learn, with the best of all so far.
+        Improvements smaller than min_delta add up, as in Keras: an epoch is compared with the last one that improved.
+        If False it is compared with the best of all so far, as in scikit-learn.
     baseline : float, optional
-        Patience does not begin to run out before the cost that is watched has been as low as this: the cost of a
-        constant prediction, say, above which a run is not at its end, it oscillates.
+        Patience starts to run out only when the watched cost has been as low as this. For example the cost of a
+        constant prediction: above it a run still oscillates.
 
     Raises
     ------
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        With the argument, its value and the values allowed.
 
     Examples
     --------
@@ -77,14 +78,14 @@ class EarlyStopping:
 
     @property
     def limit(self) -> float:
-        """The cost above which nothing ends."""
+        """The cost above which training does not end."""
         return math.inf if self.baseline is None else self.baseline
 
 
 def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.NDArray[np.float64]:
     """Return the value to be minimized, a cost or a negated metric; (K,) for a stack.
 
-    That of the last epoch, or the one `last` from the end.
+    The value of the last epoch, or of the one `last` from the end.
 
     >>> float(watched({"cost": [2.0], "validation_cost": [3.0]}, "cost", None))
     3.0
@@ -99,10 +100,10 @@ def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.N
 def remember_best(
     best: Best | None, state: TrainingState, value: npt.NDArray[np.float64], rule: EarlyStopping
 ) -> tuple[Best, bool]:
-    """Return the best network so far and whether patience has run out, for a stack that of all its networks.
+    """Return the best network so far and whether patience has run out, in a stack for all.
 
-    A network of a stack whose patience has run out is not looked at again: what is kept of it is what its own run would
-    give back. A value that is NaN is no improvement.
+    A network of a stack whose patience has run out is no longer updated, so that it ends as in a run of its own. NaN is
+    not an improvement.
     """
     if value.ndim == 0:
         return _remember_one(best, state, float(value), rule)
@@ -116,7 +117,7 @@ def remember_best(
     with np.errstate(invalid="ignore"):
         improved = waiting & (value < best.cost - rule.min_delta)
         better = improved if rule.cumulative else waiting & (value < best.cost)
-    taken = better if rule.restore_best else waiting  # the last one, while it waits
+    taken = better if rule.restore_best else waiting  # without restore_best, the last one before patience ran out
     if not taken.all():
         kept = _choose(taken, kept, (best.params, best.statistics)) if taken.any() else (best.params, best.statistics)
     cost, epoch = np.where(better, value, best.cost), np.where(better, state.epoch, best.epoch)
@@ -125,14 +126,14 @@ def remember_best(
 
 
 def _remember_one(best: Best | None, state: TrainingState, value: float, rule: EarlyStopping) -> tuple[Best, bool]:
-    """`remember_best` of one network; that of the last epoch needs no keeping."""
+    """`remember_best` for one network; the network of the last epoch is not kept."""
     kept = (state.params, state.statistics) if rule.restore_best else ((), ())
     if best is None:
         return Best(value if math.isfinite(value) else math.inf, state.epoch, *kept, state.epoch), False
     improved = value < best.cost - rule.min_delta
     if improved or (not rule.cumulative and value < best.cost):
         best = Best(value, state.epoch, *kept, state.epoch if improved else best.improved)
-    if not rule.restore_best:  # nor does it give back what an earlier run kept
+    if not rule.restore_best:  # drop the network that an earlier run kept
         best = best._replace(params=(), statistics=())
     if best.cost > rule.limit:
         best = best._replace(improved=state.epoch)
@@ -140,7 +141,7 @@ def _remember_one(best: Best | None, state: TrainingState, value: float, rule: E
 
 
 def _choose(better: npt.NDArray[np.bool_], new: Any, old: Any) -> Any:
-    """Return the arrays of a stack, of `new` for the networks that are better and of `old` for the others."""
+    """Return the arrays of a stack, from `new` for networks that are better, else from `old`."""
     W = new[0][0].W
     xp = array_namespace(W)
     where = per_column(xp.asarray(better, **device_of(W)))

@@ -1,7 +1,7 @@
-"""What training puts around an activation: batch normalization before it (E34), dropout after it (E33).
+"""Batch normalization before an activation (E34) and dropout after it (E33), for training.
 
-A `Stage` takes the place of the activation in `propagation`, so that forward and backward propagation are the same
-functions with and without it. It belongs to one pass: forward leaves in it what backward needs.
+A `Stage` takes the place of the activation in `propagation`, so that the same functions do forward and backward
+propagation with and without it. It belongs to one pass: forward stores in it the values that backward needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vecprop.nn.losses import Loss
 
 
 class Stage(Activation):
-    """A = D/keep ∘ g(norm(Z)): an activation with a normalization before it and a mask after it, either optional."""
+    """A = D/keep ∘ g(norm(Z)): an activation with optional normalization and mask."""
 
     def __init__(self, g: Activation, norm: BatchNorm | None = None, mask: Array | None = None) -> None:
         self.g, self.norm, self.mask = g, norm, mask
@@ -35,14 +35,14 @@ class Stage(Activation):
         return self._A if self.mask is None else self._A * self.mask
 
     def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return dZ: the same mask, then g′, then back through the normalization."""
+        """Return dZ: through the mask, then g′, then the normalization."""
         dA = dA if self.mask is None else dA * self.mask
         dU = self.g.backward(xp, dA, self._U, self._A)
         return dU if self.norm is None else self.norm.backward(xp, dU)
 
 
 class Fused(Activation):
-    """An elementwise activation whose g and whose step back are one kernel each (`Backend.fuse`)."""
+    """An elementwise activation with one kernel each for g and backward (`Backend.fuse`)."""
 
     def __init__(self, g: Activation, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self.g, self._fuse = g, fuse
@@ -63,7 +63,7 @@ class Fused(Activation):
 
 
 class FusedLoss(Loss):
-    """A loss whose values and whose dZ are one kernel each, for an output of which each unit is by itself."""
+    """A loss with one kernel each for values and dZ, for an elementwise output."""
 
     def __init__(self, loss: Loss, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self.loss, self._fuse = loss, fuse
@@ -84,7 +84,7 @@ class FusedLoss(Loss):
 
 
 class Deferred(Activation):
-    """An output that is left to the loss, which computes it with its values and dZ: A is Z."""
+    """An output that is left to the loss, which computes all from Z: A is Z."""
 
     def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
         """Return Z."""
@@ -92,9 +92,9 @@ class Deferred(Activation):
 
 
 class SoftmaxLoss(Loss):
-    """The cross-entropy of a softmax, its values and dZ from one kernel (`Backend.softmax_cross_entropy`).
+    """The cross-entropy of a softmax, with values and dZ from one kernel of the backend.
 
-    It belongs to one pass: `values` leaves in it what `dZ` gives.
+    The kernel is `Backend.softmax_cross_entropy`. The loss belongs to one pass: `values` stores the result of `dZ`.
     """
 
     def __init__(self, kernel: Callable[[Array, Array, float], tuple[Array, Array]], smoothing: float) -> None:
@@ -112,7 +112,7 @@ class SoftmaxLoss(Loss):
 
 @dataclass(frozen=True)
 class _Bound:
-    """A method of an activation or a loss with what is no array: two of them are equal if they compute the same."""
+    """A method bound to its arguments that are not arrays; equal if it computes the same."""
 
     of: Activation | Loss
     method: str
@@ -125,7 +125,7 @@ class _Bound:
 
 
 class Pass(NamedTuple):
-    """What `propagation` reads of a network, for one pass in training: stages in place of the hidden activations."""
+    """A network for `propagation` in one training pass, with stages as hidden activations."""
 
     activations: tuple[Activation, ...]
     output: Activation

@@ -1,4 +1,4 @@
-"""Data larger than memory: read a window at a time, in shuffled order, ahead of the training."""
+"""Data larger than memory: read ahead, a window at a time, in shuffled order."""
 
 from vecprop.data.streaming.opening import Rows, as_source, rows
 

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: columns by name, read row group by row group and batch by batch, with pyarrow."""
+"""Parquet and Arrow files: columns by name, read in row groups and batches with pyarrow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH = 8192  # rows that are decoded at once
 
 
 def import_arrow() -> Any:
-    """Return pyarrow with the modules that are used here, or raise ImportError with the install command."""
+    """Return pyarrow and its modules, or raise ImportError with the install command."""
     try:
         import pyarrow
         import pyarrow.dataset
@@ -33,7 +33,7 @@ def import_arrow() -> Any:
 
 
 class _File(NamedTuple):
-    """One file: its path in a file system, how it is read, its size and time, the rows of its parts, our columns."""
+    """One file: path, kind, size and time, rows of its parts, and the columns to read."""
 
     path: str
     kind: str
@@ -43,16 +43,16 @@ class _File(NamedTuple):
 
 
 class ArrowSource(Source):
-    """Columns of Parquet or Arrow files, one example per row; the files one after the other.
+    """Columns of Parquet or Arrow files, one example per row, read file after file.
 
     Parameters
     ----------
     paths : sequence of str
-        Files in the file system, in the order in which they are read.
+        Files in the file system, read in this order.
     kinds : sequence of "parquet" or "ipc"
     columns : sequence of str, or None for all
     filesystem : pyarrow.fs.FileSystem, optional
-        The local one unless given.
+        By default the local one.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class ArrowSource(Source):
         self.shape = (len(self.columns), m)
         self.dtype = np.result_type(*(_numpy_type(t) for t in self._types))
         self._alike = self.dtype.kind == "f" and len(set(self._types)) == 1
-        self._open: tuple[int, int, Iterator[Any]] | None = None  # part, position, what comes next
+        self._open: tuple[int, int, Iterator[Any]] | None = None  # part, position, iterator over the rest
         self._left: npt.NDArray[Any] | None = None
         self._lock = threading.Lock()
 
-    # What there is
+    # The files
 
     def _add(self, path: str, kind: str) -> None:
-        """Look at one more file: its columns have to be those of the first."""
+        """Add a file, whose columns must be those of the first."""
         with self._failing(path), self._reader(path, kind) as reader:
             schema = reader.schema_arrow if kind == "parquet" else reader.schema
             rows = []
@@ -94,7 +94,7 @@ class ArrowSource(Source):
             self.columns = list(schema.names)
         self._check_schema(path, schema)
         places = [schema.get_field_index(column) for column in self.columns]
-        if kind == "ipc":  # which has the rows of a batch with its values: one column of them is read
+        if kind == "ipc":  # a row count comes with the values of its batch, so one column is read
             with self._failing(path), self._reader(path, kind, places[:1]) as reader:
                 rows = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
         if sum(rows):
@@ -129,7 +129,7 @@ class ArrowSource(Source):
 
     @property
     def watched(self) -> bool:
-        """True: the size and time of a file are looked at whenever a part of it is begun."""
+        """True: the size and time of a file are checked at the start of each part."""
         return True
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
@@ -157,7 +157,10 @@ class ArrowSource(Source):
                     at += values.shape[1]
 
     def _rows_of(self, part: int, position: int, count: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield `count` rows of a part from a position on, (n, k) at a time, going on where the last call ended."""
+        """Yield `count` rows of a part from a position on, (n, k) at a time.
+
+        If the last call ended there, the reading goes on without a new start.
+        """
         if self._open is None or self._open[0] != part or self._open[1] > position:
             self._close()
             self._open, self._left = (part, 0, self._batches(part)), None
@@ -183,10 +186,13 @@ class ArrowSource(Source):
             self._close()
 
     def _values(self, batch: Any, path: str, part: int, at: int) -> npt.NDArray[Any]:
-        """Return the columns of a record batch (n, k); nulls are an error that names file, column and rows."""
+        """Return the columns of a record batch (n, k).
+
+        Nulls raise an error that names file, column and rows.
+        """
         if self._alike:
-            with suppress(self._arrow.ArrowTypeError):  # for a null
-                tensor = batch.select(self.columns).to_tensor(row_major=False)  # one call, and no lock on Python
+            with suppress(self._arrow.ArrowTypeError):  # raised for a null
+                tensor = batch.select(self.columns).to_tensor(row_major=False)  # one call, without Python's lock
                 return np.asarray(tensor.to_numpy().T)
         out = np.empty((len(self.columns), batch.num_rows), self.dtype)
         for j, column in enumerate(self.columns):
@@ -203,7 +209,7 @@ class ArrowSource(Source):
         return out
 
     def _row_in_file(self, part: int, at: int) -> int:
-        """Return the number in its file of a row of a part."""
+        """Return the number, in its file, of a row of a part."""
         file, number = self._parts[part]
         return sum(file.rows[:number]) + at
 
@@ -243,7 +249,7 @@ class ArrowSource(Source):
 
 
 class _Reader:
-    """Opens a file, as a context that closes it; of Arrow's own format some of the columns, or all."""
+    """Opens a file, as a context that closes it; of Arrow's own format also some columns only."""
 
     def __init__(self, arrow: Any, filesystem: Any, path: str, kind: str, places: list[int] | None) -> None:
         self._arrow, self._fs, self._path, self._kind, self._places = arrow, filesystem, path, kind, places
@@ -265,7 +271,7 @@ class _Reader:
 
 
 class _Failing:
-    """Names the file in what pyarrow raises, unless `first` finds a better reason and raises it."""
+    """Adds the file's name to pyarrow's errors, unless `first` raises a better reason."""
 
     def __init__(self, arrow: Any, path: str, first: Callable[[], None]) -> None:
         self._arrow, self._path, self._first = arrow, path, first
@@ -283,7 +289,7 @@ class _Failing:
 
 
 def _numpy_type(arrow_type: Any) -> Any:
-    """Return NumPy's dtype of a type of numbers or truth values, None for any other type."""
+    """Return NumPy's dtype for an Arrow type of numbers or booleans, else None."""
     from pyarrow import types
 
     if types.is_integer(arrow_type) or types.is_floating(arrow_type) or types.is_boolean(arrow_type):

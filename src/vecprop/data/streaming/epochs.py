@@ -1,4 +1,4 @@
-"""The windows of a training run, one epoch after the other, read ahead across the ends of the epochs."""
+"""The windows of a training run, read ahead from each epoch into the next."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vecprop.data.streaming.windows import Window, WindowPlace, read_windows
 
 
 class StreamedEpochs:
-    """Reads windows from some step of some epoch on; a context that ends the reading.
+    """Reads windows from a given step on; as a context it ends the reading.
 
     Parameters
     ----------
     examples : StreamedExamples
-        After `cut`.
+        Already `cut`.
     backend : Backend
     batch_size : int
     seed : int
     last : int
         The epoch before which the run ends.
     compile_epoch : function () -> compiled epoch
-        A program can keep the memory that windows are read into, so each such memory has its own.
+        Called once for each memory that windows are read into, as a program may keep that memory.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class StreamedEpochs:
         self._reader: ReadAhead[WindowPlace, Window] | None = None
 
     def windows(self, epoch: int, first: int) -> Iterator[tuple[int, int, Window]]:
-        """Yield the windows of an epoch from a step on, each with its first step and the one after its last."""
+        """Yield the windows of an epoch from a step on, as (first step, last step + 1, window)."""
         begin = next(i for i, (_, end) in enumerate(self._steps) if end > first)
         if self._reader is None:
             places, whole = self._places(epoch, begin), epoch + (begin > 0)

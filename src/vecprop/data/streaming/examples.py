@@ -1,4 +1,4 @@
-"""Examples that are streamed: X, Y and the weights together, read, checked, scaled and weighted a block at a time."""
+"""Streamed examples: X, Y and weights are read, checked and scaled a block at a time."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
     Host = npt.NDArray[Any]
 
-# Data of up to SMALL bytes, as they are computed with, are read into memory as a whole; others in windows of WINDOW.
+# Data of up to SMALL bytes, in the dtype of the training, are read as a whole; larger ones in windows of WINDOW bytes.
 SMALL = 1 << 28
 WINDOW = 1 << 26
-# Bytes that are read at once, and how many blocks a window has at least, so that it mixes parts of the file.
+# The bytes that are read at once, and the least number of blocks in a window, so that it mixes parts of the file.
 READ = 1 << 20
 BLOCKS = 16
-# Where the numbers of an example lie far apart, this many examples are read at once.
+# Examples that are read at once where the numbers of an example lie far apart in the file.
 _LONG_READ = 1 << 14
 _SAMPLES, _IN_A_SAMPLE = 16, 64
 ARGUMENTS = ("X", "Y", "sample_weight")
 
 
 class StreamedExamples(Columns):
-    """X (n_0, m), Y (n_L, m) and weights (m,) that are read from sources.
+    """X (n_0, m), Y (n_L, m) and weights (m,), read from sources.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ class StreamedExamples(Columns):
     dtype : "float32" or "float64"
     sources : (X, Y, weights or None)
     window : int or "auto", default "auto"
-        The examples of a window; made a multiple of the batch size by `cut`.
+        The examples of a window; `cut` makes it a multiple of the batch size.
     prefix : str, default ""
-        Before the names of the arguments in messages.
+        Put before the names of the arguments in messages.
 
     Attributes
     ----------
@@ -109,14 +109,14 @@ class StreamedExamples(Columns):
         if w is not None and w.shape != (1, X.shape[1]):
             raise ValueError(f"sample_weight must have shape ({X.shape[1]},), one weight per example, got {w.shape}")
 
-    # What is read together
+    # Windows
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
-        """Set `windows`: those of an epoch in batches of this size."""
+        """Set `windows` for an epoch in batches of this size."""
         self.windows = self._windows(batch_size, shuffled)
 
     def in_order(self) -> Windows:
-        """Return windows of the examples as they come."""
+        """Return windows of the examples in the order of the file."""
         return self._windows(1, shuffled=False)
 
     def _windows(self, batch_size: int, shuffled: bool) -> Windows:
@@ -125,7 +125,10 @@ class StreamedExamples(Columns):
         return Windows(self._boundaries(width), batch_size, width, shuffled)
 
     def _boundaries(self, width: int) -> npt.NDArray[np.int64]:
-        """Return where the blocks begin, and m: parts of a file, chunks, or what is read at once."""
+        """Return the places where blocks begin, and m.
+
+        A block is a part of a file, a chunk, or the examples that are read at once.
+        """
         given = [s.boundaries for s in self.sources if s is not None and s.boundaries is not None]
         if given:
             return given[0]
@@ -146,7 +149,7 @@ class StreamedExamples(Columns):
     # Reading
 
     def buffers(self, width: int, dtype: str | None = None) -> tuple[Host, Host, Host | None]:
-        """Return memory for a number of examples: columns, the numbers of each example together."""
+        """Return memory for a number of examples, in columns, each example contiguous."""
         dtype = dtype or self.dtype
         X, Y = (np.empty((width, n), dtype).T for n in (self.net.sizes[0], self.net.sizes[-1]))
         return X, Y, np.empty(width, dtype) if self.weighted else None
@@ -158,9 +161,10 @@ class StreamedExamples(Columns):
         stopped: Callable[[], bool] = lambda: False,
         checked: bool = False,
     ) -> None:
-        """Read ranges of examples one after the other into memory, checked, scaled and weighted; not what is None.
+        """Read ranges of examples into memory, one after the other: checked, scaled, weighted.
 
-        Of examples that have been checked before, only sources that would not notice a change are checked again.
+        Skips those of X, Y and weights whose memory is None. With `checked`, only sources that would not notice a
+        change are checked again.
         """
         at = 0
         with ExitStack() as opened:
@@ -176,7 +180,7 @@ class StreamedExamples(Columns):
                     at += end - begin
 
     def pieces(self, start: int, stop: int) -> Iterator[Range]:
-        """Yield a range in the pieces in which it is read and checked."""
+        """Yield the pieces of a range that are each read and checked at once."""
         size = max(1, READ // self.bytes_each)
         if not self.sources[0].rows_first:
             size = max(size, _LONG_READ)
@@ -243,8 +247,8 @@ class StreamedExamples(Columns):
             raise type(error)(f"{name}: {error}") from error
 
     def _require_finite(self, which: int, start: int, stop: int, values: Host) -> None:
-        """Raise ValueError that says where, unless all values are finite."""
-        # the sum of finite numbers may overflow, and is quicker to look at than each of them
+        """Raise ValueError, with the place, unless all values are finite."""
+        # the sum is quicker to test than each value, but may overflow
         if np.isfinite(values.sum()) or np.isfinite(values).all():
             return
         source, name, where = self.sources[which], self.prefix + ARGUMENTS[which], self._where(which, start, stop)
@@ -263,7 +267,7 @@ class StreamedExamples(Columns):
         )
 
     def _where(self, which: int, start: int, stop: int) -> str:
-        """Say where a range of examples is."""
+        """Return the place of a range of examples, for messages."""
         source = self.sources[which]
         assert source is not None
         block = int(np.searchsorted(self.windows.boundaries, start, side="right")) - 1
@@ -277,7 +281,7 @@ class StreamedExamples(Columns):
             if source is not None:
                 source.close()
 
-    # What is asked of all of them
+    # All examples
 
     def labels(self, Y: Host) -> npt.NDArray[np.int64]:
         """Return the class of each example of Y (n_L, k)."""
@@ -286,9 +290,9 @@ class StreamedExamples(Columns):
         return np.asarray(Y[0] > 0.5, dtype=np.int64)
 
     def blocks(self, X: bool = False, Y: bool = False, dtype: str | None = None) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield X, Y and the weights of all the examples as they come, a piece at a time; None unless asked for.
+        """Yield X, Y and the weights of all examples, a piece at a time, in the order of the file.
 
-        The memory is used again for the next piece.
+        X or Y is None unless asked for. The memory is used again for the next piece.
         """
         kept: dict[int, tuple[Any, Any, Any]] = {}
         for start, stop in self.pieces(0, self.m):
@@ -300,7 +304,7 @@ class StreamedExamples(Columns):
             yield found
 
     def whole(self, which: int) -> Host:
-        """Return X or Y (n, m), or the weights (m,), read as a whole, in the memory order of its file."""
+        """Return all of X or Y (n, m) or the weights (m,), in the memory order of the file."""
         source = self.sources[which]
         assert source is not None
         n, m = source.shape
@@ -312,7 +316,7 @@ class StreamedExamples(Columns):
         return out if which < 2 else out[0]
 
     def sample(self) -> tuple[Host, Host]:
-        """Return X and Y of some of the examples, from places that are evenly spread."""
+        """Return X and Y of some examples, evenly spread."""
         count = min(self.m, _SAMPLES)
         each = max(1, min(_IN_A_SAMPLE, WINDOW // (count * self.bytes_each)))
         ranges = []

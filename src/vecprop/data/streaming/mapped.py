@@ -1,4 +1,7 @@
-"""Memory-mapped .npy files, read by plain reads: pages of a map would count as the memory of the process."""
+"""Memory-mapped .npy files, read with plain reads.
+
+The pages of a map would count as memory of the process.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 class MappedSource(ArraySource):
     """A memory-mapped array or a view of one, read from its file.
 
-    Where that cannot be, it is read through the map: a map whose changes are not to reach the file (mode "c"), a view
-    that goes backward, a file that has no name any more.
+    It is read through the map where the file cannot serve: a map with private changes (mode "c"), a view that goes
+    backward, a file that no longer has a name.
     """
 
     def __init__(self, array: npt.NDArray[Any], rows_first: bool = True) -> None:
@@ -76,7 +79,7 @@ class MappedSource(ArraySource):
         return out
 
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
-        """Write examples start … stop - 1 into out, without a copy where it has the layout of the file."""
+        """Write examples start … stop - 1 into out, directly where it has the layout of the file."""
         n, itemsize = self.shape[0], self.dtype.itemsize
         whole = self._inner == itemsize and self._step == n * itemsize
         if self._stamp is None or not (whole and self.dtype == out.dtype and out.T.flags.c_contiguous):
@@ -86,7 +89,7 @@ class MappedSource(ArraySource):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the file open meanwhile."""
+        """Keep the file open inside the context."""
         if self._stamp is None:
             yield
             return
@@ -116,9 +119,9 @@ class MappedSource(ArraySource):
         return data
 
     def _fill(self, offset: int, view: memoryview) -> None:
-        """Read from a place in the file on; OSError if it is no longer what it was."""
+        """Read into the view from an offset in the file; OSError if the file has changed."""
         assert self._path is not None
-        with self._lock:  # two sets of examples may be parts of one file
+        with self._lock:  # two sets of examples may share one file
             if self._file is None:
                 self._file = open(self._path, "rb", buffering=0)  # noqa: SIM115 - may be held
             try:
@@ -142,7 +145,7 @@ class MappedSource(ArraySource):
 
     def _through_the_map(self, start: int, stop: int) -> npt.NDArray[Any]:
         values = np.array(super().raw(start, stop))
-        # a private map holds what has been changed in it, and nothing else does
+        # a private map must keep its pages, the only place of its changes
         if self._root.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
             with contextlib.suppress(OSError, ValueError):
                 self._root._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]

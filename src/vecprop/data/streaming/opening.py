@@ -1,4 +1,4 @@
-"""From what users hand over to a source: `vp.rows`, and what `fit` recognises by itself."""
+"""Opens sources: `vp.rows`, and the arguments that `fit` recognises without it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vecprop.utils.arguments import check_path
 
 
 class Rows:
-    """Examples in rows that `fit` takes in place of X or Y: what `vp.rows` returns.
+    """Examples in rows, from `vp.rows`, that `fit` takes in place of X or Y.
 
     shape : (n, m), as of an array with one example per column
     dtype : of the numbers
@@ -38,33 +38,33 @@ class Rows:
 
 
 def rows(source: Any, columns: str | Sequence[str] | None = None) -> Rows:
-    """Return data with one example per row, as files have them, for `fit`, which reads them a part at a time.
+    """Open data with one example per row, which `fit` then reads a part at a time.
 
     Parameters
     ----------
     source : path, array (m, n) or (m,), or pyarrow.dataset.Dataset
         A .npy file; a Parquet file (.parquet, .pq), an Arrow or Feather file (.arrow, .feather, .ipc), a folder of such
         files, or a sequence of their paths; a memory map, a dataset of h5py, an array of Zarr, or any object with
-        shape, dtype and slicing. Files of a folder are read in the order of their names; files without rows are passed
-        over. Parquet, Arrow and Feather need pyarrow (`pip install "vecprop[stream]"`).
+        shape, dtype and slicing. Files of a folder are read in the order of their names; files without rows are
+        skipped. Parquet, Arrow and Feather need pyarrow (`pip install "vecprop[stream]"`).
     columns : str or sequence of str, optional
-        The columns of Parquet and Arrow files, by name and in this order; all of them unless given. One name alone is
-        (1, m).
+        The columns of Parquet and Arrow files, by name and in this order; by default all of them. A single name gives
+        the shape (1, m).
 
     Returns
     -------
     Rows
-        To be given to `fit` as X, Y, or in `validation`. Its `shape` is (n, m).
+        For `fit`, as X, Y, or in `validation`. Its `shape` is (n, m).
 
     Raises
     ------
     OSError
-        For a file that is not there or cannot be read.
+        For a file that is missing or cannot be read.
     ImportError
-        If pyarrow is needed and not installed.
+        If pyarrow is needed but not installed.
     ValueError, TypeError
-        Naming the file, and the column if it is one: files without rows, columns that are missing, hold no numbers or
-        are of another type in another file.
+        For files without rows, and for columns that are missing, hold no numbers, or differ in type between files.
+        The message names the file and the column.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def rows(source: Any, columns: str | Sequence[str] | None = None) -> Rows:
 
 
 def as_source(value: Any) -> Source | None:
-    """Return the source of what is to be read a part at a time, columns (n, m) or `Rows`; None for anything else."""
+    """Return the source of `Rows` or of columns (n, m) to stream; None for anything else."""
     if isinstance(value, Rows):
         return value.source
     if map_of(value) is not None:
@@ -158,7 +158,7 @@ def _of_files(paths: list[Path], columns: list[str] | None) -> Source:
 
 
 def _of_dataset(dataset: Any, columns: list[str] | None) -> Source:
-    """Return the source of a pyarrow dataset: the files of its fragments, in its order."""
+    """Return the source of a pyarrow dataset: the files of its fragments, in their order."""
     fragments = list(dataset.get_fragments())
     if not fragments:
         raise ValueError("source: the dataset has no files")

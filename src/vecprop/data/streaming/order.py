@@ -1,7 +1,7 @@
-"""The order of examples that are read from a file: blocks of it in an order drawn, shuffled within windows.
+"""The order of examples from a file: blocks in random order, then shuffled within windows.
 
-A block is a contiguous range of examples. The blocks of an epoch, in the order drawn, make one sequence of all the
-examples; consecutive parts of it, the windows, are read one after the other, and each is put into an order of its own.
+A block is a contiguous range of examples. Each epoch draws an order of the blocks, which makes one sequence of all
+examples. Consecutive parts of it, the windows, are read one after the other, and each is shuffled.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Windows:
     Parameters
     ----------
     boundaries : int array (blocks + 1,)
-        Where the blocks begin, and m.
+        The places where blocks begin, and m.
     batch_size : int
         The last batch of an epoch may be smaller; it is never a window of its own.
     width : int
-        Examples in a window: a multiple of the batch size. One as large as m means one window, whose order is that of
-        data in memory.
+        Examples in a window: a multiple of the batch size. A width of m or more means one window, with the same order
+        as data in memory.
     shuffled : bool, default True
-        False takes the examples as they come.
+        False keeps the order of the file.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Windows:
         starts = list(range(0, self.m, width))
         if len(starts) > 1 and self.m - starts[-1] < batch_size:
             starts.pop()
-        # The examples of the sequence that are in each window
+        # (start, stop) of each window in the sequence
         self.bounds: list[Range] = list(zip(starts, [*starts[1:], self.m], strict=True))
         self._drawn: tuple[int, int] | None = None
         self._blocks = np.arange(len(boundaries) - 1)
@@ -61,7 +61,7 @@ class Windows:
         return len(self.bounds)
 
     def ranges(self, seed: int, epoch: int, number: int) -> list[Range]:
-        """Return the ranges of examples that are read for a window, in the order in which they are read."""
+        """Return the ranges of examples to read for a window, in this order."""
         self._draw(seed, epoch)
         begin, end = self.bounds[number]
         first = int(np.searchsorted(self._begins, begin, side="right")) - 1
@@ -74,7 +74,7 @@ class Windows:
         return found
 
     def order(self, seed: int, epoch: int, number: int) -> npt.NDArray[np.int64]:
-        """Return the order in which the examples of a window, as they are read, are trained on."""
+        """Return the order of training on the examples of a window, as indices into it."""
         begin, end = self.bounds[number]
         return shuffle(seed, epoch, end - begin, number) if self.shuffled else np.arange(end - begin)
 

@@ -1,4 +1,4 @@
-"""Reads ahead: a thread prepares the next item while the one before is at work."""
+"""Reads ahead: a thread prepares the next item while the current one is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# So many results at most exist at a time: the one that is used, and the one that is prepared or ready.
+# The most results at a time: the one in use, and the one that is being prepared or ready.
 AHEAD = 2
 
 
@@ -22,7 +22,7 @@ class _Ready(NamedTuple, Generic[Result]):
 
 
 class ReadAhead(Generic[Item, Result]):
-    """Iterates over `prepare(item)`, each prepared in a thread while the one before is used.
+    """Iterates over `prepare(item)`, each computed in a thread while the one before is used.
 
     An error of `prepare` is raised where its result would have come. `close`, or the end of a `with` block, ends the
     thread and waits for it.
@@ -30,10 +30,10 @@ class ReadAhead(Generic[Item, Result]):
     Parameters
     ----------
     prepare : function (item, stopped) -> result
-        Called in the thread; `stopped()` tells whether its result is no longer wanted, and it may then return at once.
+        Called in the thread. Once `stopped()` is true the result is no longer wanted, and it may return at once.
     items : iterable
     finish : function (), optional
-        Called when the thread has ended, whatever ended it.
+        Called when the thread has ended, for whatever reason.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class ReadAhead(Generic[Item, Result]):
         self._stopped = threading.Event()
         self._ready: queue.SimpleQueue[_Ready[Result] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(AHEAD)
-        # choices made by `with` in the thread that trains hold here, too
+        # choices made by `with` in the training thread apply in this thread too
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="vecprop-reader", daemon=True)
         self._used = False
@@ -65,7 +65,7 @@ class ReadAhead(Generic[Item, Result]):
                 if self._stopped.is_set():
                     return
                 self._ready.put(_Ready(self._prepare(item, self._stopped.is_set)))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             self._ready.put(_Ready(None, error))
         else:
             self._ready.put(None)
@@ -74,7 +74,7 @@ class ReadAhead(Generic[Item, Result]):
         return self
 
     def __next__(self) -> Result:
-        """Return the next result; the one before is no longer used."""
+        """Return the next result; the previous one must no longer be in use."""
         if self._used:
             self._used = False
             self._room.release()

@@ -1,4 +1,4 @@
-"""Metrics of examples that come a part at a time: what is kept is sums, so that memory does not grow with m."""
+"""Metrics of examples that come a part at a time, kept as sums of constant size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """Adds up a metric over parts of the examples; `value` is that of all of them.
+    """Accumulates a metric over parts of the examples; `value` is the metric of all.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class Tally:
 
 
 def tally_of(metric: Any) -> Tally:
-    """Return the accumulator of a metric: of `vecprop.metrics`, or a user's function of all (Y, A)."""
+    """Return the accumulator for a metric of `vecprop.metrics`, or a user's function (Y, A)."""
     if metric is metrics.r2:
         return _R2()
     if metric is metrics.accuracy:
@@ -65,7 +65,7 @@ class _Mean(Tally):
 
 
 class _Accuracy(Tally):
-    """By class or by label: which of them is right is known when all targets have been seen."""
+    """The accuracy by class and by label; only all targets tell which of them applies."""
 
     def __init__(self) -> None:
         self.by_label, self.by_class = _Mean(metrics.subset_accuracy), _Mean(_class_accuracy)
@@ -88,7 +88,7 @@ def _class_accuracy(_: Any, A: Host, Y: Host, w: Host | None) -> Any:
 
 
 class _R2(Tally):
-    """Residuals, and the spread of the targets around a mean that moves as they come."""
+    """R²: residuals, and the spread of the targets around their running mean."""
 
     def __init__(self) -> None:
         self.weight = 0.0
@@ -116,7 +116,7 @@ class _R2(Tally):
 
 
 class _All(Tally):
-    """A function of the user's."""
+    """A user's own function, which needs all outputs and targets."""
 
     def __init__(self, metric: Any) -> None:
         self.metric = metric

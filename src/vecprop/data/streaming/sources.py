@@ -1,4 +1,4 @@
-"""What examples can be read from a part at a time: the interface, and any object with shape, dtype and slicing."""
+"""Sources of examples to read a part at a time: the interface, and arrays of any kind."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class InexactError(ValueError):
 
 
 class Source:
-    """Numbers of m examples, (n, m), of which a range of examples is read at a time.
+    """Numbers of m examples, (n, m), read a range of examples at a time.
 
     shape : (n, m)
-    dtype : NumPy's, of what is read
+    dtype : of the numbers, as NumPy's
     name : of the file, "" if there is none
-    rows_first : whether the numbers of one example stand together
+    rows_first : whether the numbers of one example are contiguous
     in_rows : whether an example is a row of the file, for messages
-    unit : examples that are best read together: a chunk of the file, 1 if there is none
-    boundaries : where the parts of the file begin that can only be read from their begin on, and m; or None
-    watched : whether reading notices that the file has changed, so that what was checked once need not be again
+    unit : the number of examples that are best read together, such as a chunk of the file; 1 if there is none
+    boundaries : the starts of parts that can only be read from their start, and m; or None
+    watched : whether reading notices a change of the file, so that examples need only be checked once
     """
 
     shape: tuple[int, int]
@@ -68,15 +68,15 @@ class Source:
         np.copyto(out, values, casting="unsafe")
 
     def place(self, index: int) -> int:
-        """Return the number in the file of an example."""
+        """Return the number of an example in the file."""
         return index
 
     def held(self) -> AbstractContextManager[None]:
-        """Return a context in which many ranges are read: a file may stay open meanwhile."""
+        """Return a context for reading many ranges, during which a file may stay open."""
         return nullcontext()
 
     def close(self) -> None:
-        """Close what reading has opened; reading opens it again."""
+        """Close the files that reading has opened; it opens them again if needed."""
 
     def check_dtype(self) -> None:
         """Raise TypeError unless the numbers are real."""
@@ -90,7 +90,7 @@ class Source:
 
 
 class ArraySource(Source):
-    """An object with shape, dtype and slicing: a NumPy array, a dataset of h5py, an array of Zarr, and so on.
+    """An object with shape, dtype and slicing: an array of NumPy or Zarr, a dataset of h5py, ….
 
     Parameters
     ----------
@@ -131,14 +131,14 @@ class ArraySource(Source):
             found = np.asarray(self.array[start:stop] if self.in_rows else self.array[:, start:stop])
         except MemoryError:
             raise
-        except Exception as error:  # a library of its own raises what it likes
+        except Exception as error:  # other libraries may raise any exception
             which = f"{'rows' if self.in_rows else 'columns'} {start} to {stop - 1}"
             raise OSError(f"{self.described}{which} cannot be read: {type(error).__name__}: {error}") from error
         return found.reshape(found.shape[0], -1).T if self.in_rows else found
 
 
 class Derived(Source):
-    """Examples that are made of those of another source, with which they are watched, opened and closed."""
+    """Examples made from those of another source, which is opened, watched and closed with it."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.dtype = source, source.dtype
@@ -150,7 +150,7 @@ class Derived(Source):
         return self.source.watched
 
     def place(self, index: int) -> int:
-        """Return the number in the file of an example."""
+        """Return the number of an example in the file."""
         return self.source.place(index)
 
     def held(self) -> AbstractContextManager[None]:
@@ -163,7 +163,7 @@ class Derived(Source):
 
 
 class Chosen(Derived):
-    """Some of the examples of a source, by their numbers in increasing order, which stay in memory."""
+    """Some examples of a source; their numbers, in increasing order, stay in memory."""
 
     def __init__(self, source: Source, places: npt.NDArray[Any], at_once: int) -> None:
         super().__init__(source)
@@ -189,7 +189,7 @@ class Chosen(Derived):
             self.convert(values, out[:, begin - start : end - start])
 
     def _parts(self, start: int, stop: int) -> Any:
-        """Yield ranges, each with the numbers of its examples, that are not too far apart to be read together."""
+        """Yield ranges of nearby examples to read at once, each with the examples' numbers."""
         while start < stop:
             first = int(self.places[start])
             end = start + int(np.searchsorted(self.places[start:stop], first + self._at_once))
@@ -197,7 +197,7 @@ class Chosen(Derived):
             start = end
 
     def place(self, index: int) -> int:
-        """Return the number in the file of an example."""
+        """Return the number of an example in the file."""
         return self.source.place(int(self.places[index]))
 
 
@@ -212,7 +212,7 @@ def is_sliceable(value: Any) -> bool:
 
 
 def _name_of(array: Any) -> str:
-    """Return the name of a dataset of h5py, with its file, or of another array that has one."""
+    """Return the name of an array if it has one; for h5py with the file."""
     name, file = getattr(array, "name", None), getattr(array, "file", None)
     inside = str(name) if isinstance(name, str) and name.strip("/") else ""
     outside = getattr(file, "filename", None) or getattr(getattr(array, "store", None), "root", None)

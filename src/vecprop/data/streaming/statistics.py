@@ -1,4 +1,4 @@
-"""What one pass over streamed examples finds out: means and deviations, classes, weights."""
+"""Statistics from one pass over streamed examples: means, deviations, classes, weights."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Moments:
         squares = weight * ((X - mean) ** 2 @ share)[:, None]
         total = self.weight + weight
         change = mean - self.mean
-        self._squares += squares + change * (change * (self.weight * weight / total))  # of the first block 0, not 0 · ∞
+        self._squares += squares + change * (change * (self.weight * weight / total))  # at first 0, not 0 · ∞
         self.mean += change * (weight / total)
         self.weight = total
         self.low = np.minimum(self.low, X.min(axis=1, keepdims=True))
@@ -59,13 +59,13 @@ class Moments:
 
     def scale(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return mean and deviation, (n, 1); 1 for the deviation of a constant row."""
-        constant = self.low == self.high  # the mean of which is rounded
+        constant = self.low == self.high  # tested exactly, as the mean is rounded
         deviation = np.where(constant, 1.0, np.sqrt(self.variance))
         return np.where(constant, self.low, self.mean), deviation
 
 
 def input_scale(examples: StreamedExamples) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return mean and deviation of every row of X, (n_0, 1) (E35); 1 for the deviation of a constant row."""
+    """Return mean and deviation of every row of X, (n_0, 1) (E35); deviation 1 if constant."""
     moments = Moments(examples.shape[0])
     for X, _, w in examples.blocks(X=True, dtype="float64"):
         moments.add(X, w)

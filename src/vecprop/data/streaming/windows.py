@@ -1,4 +1,4 @@
-"""The windows of streamed examples on the backend, one at work and the next on its way."""
+"""Windows of streamed examples on the backend: one is used while the next is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Data = tuple[Array, Array, Array | None]
 
 
 class WindowPlace(NamedTuple):
-    """Which window: that with this number, of an epoch."""
+    """A window by its epoch and its number in it."""
 
     epoch: int
     number: int
@@ -27,10 +27,10 @@ class WindowPlace(NamedTuple):
 class Window(NamedTuple):
     """A window on the backend.
 
-    place : which it is
+    place : its epoch and number
     data : X, Y and the weights
-    order : (k,), that in which its examples are trained on
-    key : of the memory it lies in, as long as the backend computes with the memory that was read into
+    order : (k,), the order in which its examples are trained on
+    key : of its memory, where the backend computes directly with the memory that was read into
     """
 
     place: WindowPlace
@@ -40,7 +40,10 @@ class Window(NamedTuple):
 
 
 class _Loader:
-    """Reads windows; two memories take turns where the backend computes with what was read into, else one is enough."""
+    """Reads windows into memory that is used again.
+
+    One memory is enough if the backend copies it; if it computes with it directly, two take turns.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class _Loader:
         return Window(place, (X, Y, w), self._windows.order(self._seed, place.epoch, place.number), key)
 
     def _memory_of(self, key: tuple[int, int]) -> tuple[Any, Any, Any]:
-        """Return views of the memory: the same objects for windows of the same turn and width."""
+        """Return views of the memory, the same objects for windows of the same turn and width."""
         turn, width = key
         if turn not in self._memory:
             widest = max(end - begin for begin, end in self._windows.bounds)
@@ -92,21 +95,21 @@ def read_windows(
     arranged: bool = True,
     checked_with: int | None = None,
 ) -> ReadAhead[WindowPlace, Window]:
-    """Return an iterator over windows, read ahead; close it, or use it in a `with` block.
+    """Return an iterator that reads windows ahead; close it, or use it in a `with` block.
 
     Parameters
     ----------
     examples : StreamedExamples
     backend : Backend
     places : iterable of WindowPlace
-        Which of them, in their order.
+        The windows to read, in this order.
     windows : Windows, optional
-        Those of the examples unless given.
+        By default those of the examples.
     seed : int
     arranged : bool, default True
-        As `Backend.arrange` leaves data in mini-batches; False leaves columns.
+        Lay the data out in mini-batches with `Backend.arrange`; False leaves columns.
     checked_with : int, optional
-        The epoch with the end of which all examples have been read, and so checked.
+        The epoch at whose end all examples have been read, and so checked.
     """
     loader = _Loader(examples, backend, windows or examples.windows, seed, arranged, checked_with)
     return ReadAhead(loader, places, examples.close)
