@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Multiplications: handing half of fewer to another thread takes longer than computing them.
+# Multiplications in a product: below this, sharing the work with a second thread costs more than it saves.
 SMALL_PRODUCT = 1 << 21
 
 
 class _Held:
-    """A library on one thread: how many want it so, and how many threads it had."""
+    """A library limited to one thread: how many limits are active, and how many threads it had before."""
 
     def __init__(self, library: Any) -> None:
         self.library, self.count, self.threads = library, 0, library.get_num_threads()

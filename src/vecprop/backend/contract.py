@@ -91,7 +91,7 @@ class Backend:
         return nullcontext()
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:  # noqa: ARG002
-        """Return the function compiled, if the library compiles; `static`: positions of arguments other than arrays."""
+        """Compile the function, if the library can; `static`: positions of arguments other than arrays."""
         return function
 
     def compile_loop(
@@ -101,9 +101,9 @@ class Backend:
         bound: tuple[int, ...] = (),  # noqa: ARG002
         donated: tuple[int, ...] = (),  # noqa: ARG002
     ) -> Callable[..., Any]:
-        """Return a function compiled that is called again and again with arrays of the same shapes: a run's epochs.
+        """Compile a function that is called repeatedly with arrays of the same shapes.
 
-        What the library keeps for it, buffers for example, is freed with the function returned, but for little.
+        Nearly all that the library keeps for it, such as buffers, is freed with the returned function.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class Backend:
         return self.to_numpy(array)
 
     def places(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return where the examples of an order are in what `spread` made."""
+        """Return the positions of the examples of an order in the arrays that `spread` made."""
         return order
 
     def column_numbers(self, X: Array) -> Array:

@@ -31,17 +31,17 @@ _WORTH_WAITING = 1 << 24
 class Demand(NamedTuple):
     """What a call takes, and how it can take less; all sizes in bytes."""
 
-    what: str  # as the message names it
-    each: int  # of a column on its way through
-    columns: int  # that go through at once
-    argument: str  # that makes them fewer, and
-    advice: str  # what to do with it, {columns} being their number
-    fixed: int  # that is taken whatever the columns, and
-    remedy: str  # what to do if that is too much
-    least: int = 0  # without which a pass on a CPU is not begun
-    example: int = 0  # of an example in memory, with all its copies
-    held: int = 0  # examples in memory at once, which are
-    held_by: str = "X"  # "X", being all of them, or those of a "window"
+    what: str  # the name of the call in the message
+    each: int  # bytes for each column of a pass
+    columns: int  # columns in one pass
+    argument: str  # the argument that reduces the columns
+    advice: str  # how to set it; {columns} is the number that fits
+    fixed: int  # bytes that do not depend on the columns
+    remedy: str  # what to do if `fixed` is too much
+    least: int = 0  # bytes that a pass on a CPU must find free to begin
+    example: int = 0  # bytes of one example, with all its copies
+    held: int = 0  # examples in memory at once
+    held_by: str = "X"  # "X": all examples; "window": those of one window
 
 
 # What the innermost call that reports has said, and where it computes.

@@ -18,7 +18,9 @@ def leaves_of(tree: Any) -> Iterator[Any]:
 
 
 def map_trees(function: Callable[..., Any], *trees: Any) -> Any:
-    """Return the tree of function(a, b, …) over the leaves of trees of one structure; named tuples stay what they are.
+    """Return the tree of function(a, b, …) over the leaves of trees of the same structure.
+
+    Named tuples keep their type.
 
     >>> map_trees(lambda a, b: a + b, (1, (2, 3)), (10, (20, 30)))
     (11, (22, 33))

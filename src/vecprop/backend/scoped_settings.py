@@ -21,7 +21,7 @@ _blocks: ContextVar[tuple[_Made, ...]] = ContextVar("vecprop_choices", default=(
 
 
 class _Made:
-    """A choice as it is remembered: the setting and its value, by whom it was made, and whether a block may follow."""
+    """A remembered choice: the setting, its value, its maker, and whether a block may follow."""
 
     def __init__(self, setting: str, value: Any, choice: Choice, ends: bool) -> None:
         self.setting, self.value, self.ends = setting, value, ends

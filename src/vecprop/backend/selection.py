@@ -129,9 +129,10 @@ def use_backend(name: str | Backend) -> Choice:
 
 
 def use_precision(precision: str) -> Choice:
-    """Choose how float32 matrix products are computed, for the rest of the program or, as a context manager, the block.
+    """Choose how float32 matrix products are computed.
 
-    For which threads it holds is as for `use_backend`.
+    The choice holds for the rest of the program or, as a context manager, for the block, and in the same threads as
+    that of `use_backend`.
 
     "highest" (the default; also the environment variable VECPROP_PRECISION): in float32 everywhere. "fast": in
     TensorFloat-32 on NVIDIA GPUs that have it, about 3 decimal digits, several times faster. No effect on a CPU or

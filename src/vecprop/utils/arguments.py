@@ -12,12 +12,14 @@ from vecprop.utils.errors import unknown_name
 
 Name = TypeVar("Name", bound=str)
 
-# More numbers than any memory holds, 8 TiB of float64: what asks for them is a mistake, and said to be one.
+# 8 TiB of float64: a request for more numbers is taken for a mistake.
 MOST_NUMBERS = 2**40
 
 
 def check_integer(value: object, argument: str, least: int, wanted: str = "") -> int:
-    """Return the value as an int of at least `least`: TypeError if it is no integer, ValueError if it is smaller.
+    """Return the value as an int, at least `least`.
+
+    TypeError if it is no integer, ValueError if it is smaller.
 
     >>> check_integer(3, "arms", least=2)
     3
@@ -45,7 +47,9 @@ def check_positive_integer(value: object, argument: str) -> int:
 
 
 def check_real(value: object, argument: str, wanted: str, holds: Callable[[float], bool]) -> float:
-    """Return the value as a finite float for which `holds`: TypeError if it is no number, ValueError if it is another.
+    """Return the value as a finite float for which `holds` is true.
+
+    TypeError if it is no number, ValueError if it is not finite or `holds` is false.
 
     >>> check_real(1.5, "fraction", "in (0, 1)", lambda x: 0 < x < 1)
     Traceback (most recent call last):

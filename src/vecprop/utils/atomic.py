@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-# What a system says that does not let a directory be opened or flushed, which is no fault of the file.
+# Errors of systems that cannot open or flush a directory; the file itself is written.
 _NO_DIRECTORY_FLUSH = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -89,13 +89,13 @@ def _replace(target: Path, mode: int | None, data: bytes, previous: Path | None 
 
 
 def _keep(target: Path, mode: int, previous: Path) -> None:
-    """Give a file that is about to be replaced another name, too: by a link, or a copy where there are none."""
+    """Keep the file that is about to be replaced under a second name: a link, or else a copy."""
     spare = _temporary(target)
     try:
         _persistently(os.link, target, spare)
         _persistently(os.replace, spare, previous)
     except FileNotFoundError:
-        pass  # somebody has removed the file: there is nothing to be kept
+        pass  # the file is gone: there is nothing to keep
     except OSError:
         _replace(previous, mode, target.read_bytes())
     finally:
@@ -140,7 +140,7 @@ def _sync_directory(folder: Path) -> None:
 
 
 def _persistently(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call again what a signal has interrupted: Python does so for most calls, not for all that network disks have."""
+    """Repeat a call that a signal interrupts; Python does not do so for every call on a network disk."""
     while True:
         try:
             return call(*arguments)

@@ -76,7 +76,9 @@ def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.rand
 
 
 def shuffle(seed: int, epoch: int, m: int, part: int = 0) -> npt.NDArray[np.int64]:
-    """Return the order in which epoch `epoch` (from 0) visits the m examples (E30), or those of a part of it.
+    """Return the order in which an epoch, counted from 0, visits the m examples (E30).
+
+    With `part`, the order in one part of the epoch.
 
     >>> sorted(shuffle(0, 0, 4).tolist())
     [0, 1, 2, 3]

@@ -49,7 +49,9 @@ def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a model file; of what cannot be one no more than the beginning is read.
+    """Return the bytes of a model file.
+
+    Only the beginning is read of a file that cannot be one.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def kind(path: str | os.PathLike[str]) -> str | None:
-    """Return the kind of a file of ours, from its header alone; None for any other file, and where there is none."""
+    """Return the kind in a model file's header, or None if there is no such file."""
     source = f"the file {os.fspath(path)!r}"
     try:
         status = os.stat(path)
@@ -155,7 +157,7 @@ def _object(text: str, source: str) -> dict[str, Any]:
 
 
 def _check_values(value: Any, depth: int = 0) -> None:
-    """Raise ValueError for what JSON can write and no file has: texts that are no Unicode, infinity, deep nesting."""
+    """Raise ValueError for invalid Unicode, infinite numbers or deep nesting: no saved header has them."""
     if depth > _DEEPEST:
         raise ValueError(f"more than {_DEEPEST} levels of lists and objects in its header")
     if isinstance(value, str):
