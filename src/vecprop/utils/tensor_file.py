@@ -71,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def kind(path: str | os.PathLike[str]) -> str | None:
-    """Return the kind in a model file's header, or None if there is no such file."""
+    """Return the kind in a model file's header, or None for any other or missing file."""
     source = f"the file {os.fspath(path)!r}"
     try:
         status = os.stat(path)
