@@ -282,7 +282,6 @@ FORK = """
 import os, signal, sys, threading, time, warnings
 import numpy as np
 import vecprop as vp
-from helpers.processes import python
 X = np.random.default_rng(0).standard_normal((20, 4000)).astype("float32")
 Y = (X[:1] > 0).astype("float32")
 net = vp.Network((20, 200, 1))

@@ -92,6 +92,7 @@ test_wrong_epochs = refusals(
 # --- the film -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.reliability
 def test_the_film_shows_each_snapshot(tmp_path):
     snapshots = plots.Snapshots(at=[0, 2, 6])
     result = train(snapshots)
@@ -117,6 +118,7 @@ def test_the_film_shows_each_snapshot(tmp_path):
     np.testing.assert_allclose(ax.images[0].get_array(), start.images[0].get_array(), atol=1e-12)
 
 
+@pytest.mark.reliability
 def test_parameters_of_ones_own_in_any_order(jax_backend, tmp_path):
     params = {10: NET.init(seed=1, backend=jax_backend), 0: NET.init(seed=0, backend=jax_backend)}
     path = tmp_path / "two.gif"

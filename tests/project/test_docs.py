@@ -54,6 +54,7 @@ def commands(page):
 # --- code -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("page", [page for page in [ROOT / "README.md", *PAGES] if commands(page)], ids=name)
 def test_commands_on_the_pages_work(page, tmp_path, monkeypatch):
     """In their order, in one folder, as a reader would type them."""

@@ -7,6 +7,7 @@ import pytest
 
 from helpers.processes import ROOT, environment, python
 
+pytestmark = pytest.mark.reliability
 CODE = (
     "import vecprop as vp; X, Y = vp.datasets.xor(m=8)\n"
     "print(vp.__version__, vp.fit(vp.Network((2, 3, 1)), X, Y, epochs=2).backend.name, vp.__file__)"

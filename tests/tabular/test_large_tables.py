@@ -13,6 +13,8 @@ from vecprop.data.streaming import examples as streamed
 from vecprop.tabular import column_stats, large_tables
 from vecprop.tabular.preparation import learn
 
+pytestmark = pytest.mark.reliability
+
 
 def zoo():
     """Columns of every kind and every fault, of 60 rows."""
