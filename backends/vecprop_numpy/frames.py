@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from vecprop_numpy.threads import Code
 
 ALIGNMENT = 64
 # The function that writes the code of each kind of operation; lowering, loops and blocks enter theirs here.
-LOWERING: dict[str, Callable[[Frame, Op], None]] = {}
+Lowering: TypeAlias = "Callable[[Frame, Op], None]"
+LOWERING: dict[str, Lowering] = {}
 # Operations that can write their result to any given place.
 _PRODUCERS = frozenset({"ufunc", "reduce", "matmul", "where", "cast", "dot", "blocks", "fuse"})
 _ELEMENTWISE = frozenset({"ufunc", "where", "cast", "fuse"})
@@ -70,10 +71,10 @@ class JoinPlace(NamedTuple):
     entry: int
 
 
-def lowers(kind: str) -> Callable[[Callable[[Frame, Op], None]], Callable[[Frame, Op], None]]:
+def lowers(kind: str) -> Callable[[Lowering], Lowering]:
     """Register a function that writes the code of a kind of operation."""
 
-    def enter(function: Callable[[Frame, Op], None]) -> Callable[[Frame, Op], None]:
+    def enter(function: Lowering) -> Lowering:
         LOWERING[kind] = function
         return function
 

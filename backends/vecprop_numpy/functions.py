@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import array_api_compat.numpy
 import numpy as np
 
-from vecprop_numpy.graph import TraceError, Value
-
-if TYPE_CHECKING:
-    from vecprop_numpy.graph import Graph
+from vecprop_numpy.graph import Graph, TraceError, Value
 
 _SAME_NAME = """
     abs add ceil cos cosh divide equal exp expm1 floor floor_divide greater greater_equal hypot isfinite isinf isnan

@@ -8,7 +8,7 @@ the graph's rewrites replace operations by shorter ways to the same result.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -179,12 +179,10 @@ class Graph:
         splats = [v.splat for v in values]
         if all(s is not None for s in splats):
             return self.constant(function(*splats), dtype, shape)
-        if dtype.kind == "f" and all(v.dtype == dtype for v in values):
-            for rewrite in self.rewrites.elementwise.get(function, ()):
-                shorter = rewrite(self, function, values, shape)
-                if shorter is not None:
-                    return shorter
-        return self.record("ufunc", values, function, function, shape, dtype)
+        plain = dtype.kind == "f" and all(v.dtype == dtype for v in values)
+        rewrites = self.rewrites.elementwise.get(function, ()) if plain else ()
+        shorter = _first(rewrite(self, function, values, shape) for rewrite in rewrites)
+        return self.record("ufunc", values, function, function, shape, dtype) if shorter is None else shorter
 
     def matmul(self, left: Any, right: Any) -> Value:
         """Return left @ right."""
@@ -206,10 +204,10 @@ class Graph:
             dtype = function.reduce(np.ones((1,) * x.ndim, x.dtype), axis=None).dtype
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
         if function is np.add and np.dtype(dtype) == x.dtype and x.dtype.kind == "f" and x.splat is None:
-            for rewrite in self.rewrites.sums:
-                shorter = rewrite(self, x, Sum(axes, keepdims, shape))
-                if shorter is not None:
-                    return shorter
+            wanted = Sum(axes, keepdims, shape)
+            shorter = _first(rewrite(self, x, wanted) for rewrite in self.rewrites.sums)
+            if shorter is not None:
+                return shorter
         attributes = (function, axes, bool(keepdims))
         return self.record("reduce", (x,), attributes, attributes, shape, dtype)
 
@@ -291,6 +289,11 @@ class Graph:
         sample = np.asarray(function(*(np.zeros(v.shape, v.dtype) for v in values), **options))
         key = (function, tuple(sorted(options.items())))
         return self.record("call", values, key, (function, options), sample.shape, sample.dtype)
+
+
+def _first(found: Iterable[Value | None]) -> Value | None:
+    """Return the first that is there; a `Value` has no truth."""
+    return next((value for value in found if value is not None), None)
 
 
 def _refuse(name: str) -> Callable[..., Any]:

@@ -7,6 +7,12 @@ import numpy as np
 from vecprop_numpy.graph import Graph, Rewrites, Shape, Sum, Value
 
 
+def _ways(function: np.ufunc, values: tuple[Value, ...]) -> tuple[tuple[Value, Value], ...]:
+    """Return the operands in each order that gives the same result."""
+    a, b = values
+    return ((a, b), (b, a)) if function is np.multiply else ((a, b),)
+
+
 def _absolute_of_negative(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
     """Replace |-x| by |x|."""
     (x,) = values
@@ -15,8 +21,7 @@ def _absolute_of_negative(graph: Graph, function: np.ufunc, values: tuple[Value,
 
 def _one_left_out(_: Graph, function: np.ufunc, values: tuple[Value, ...], shape: Shape) -> Value | None:
     """Replace 1 x, x 1 and x / 1 by x."""
-    a, b = values
-    for x, one in ((a, b), (b, a)) if function is np.multiply else ((a, b),):
+    for x, one in _ways(function, values):
         if one.splat is not None and one.splat == 1 and x.shape == shape:
             return x
     return None
@@ -24,8 +29,7 @@ def _one_left_out(_: Graph, function: np.ufunc, values: tuple[Value, ...], shape
 
 def _smaller_factor_scaled(graph: Graph, function: np.ufunc, values: tuple[Value, ...], _: Shape) -> Value | None:
     """Replace (A B) / s by (A / s) B, if the smaller factor is smaller than the product."""
-    a, b = values
-    for product, scale in ((a, b), (b, a)) if function is np.multiply else ((a, b),):
+    for product, scale in _ways(function, values):
         one_each = scale.ndim == product.ndim and scale.shape[-2:] == (1, 1)
         one_number = one_each or (scale.size == 1 and scale.ndim <= 2)
         if product.op.kind != "matmul" or product.ndim < 2 or not one_number:

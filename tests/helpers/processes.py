@@ -27,6 +27,5 @@ def python(*words, check=True, env=None, timeout=300, **options):
 
 def started(*words, env=None, **options):
     """Start `python WORDS…`, with pipes for what it prints."""
-    options = {"env": environment() if env is None else env, "encoding": "utf-8"} | options
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, *map(str, words)], **(pipes | options))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"} | options
+    return subprocess.Popen([sys.executable, *map(str, words)], env=environment() if env is None else env, **pipes)

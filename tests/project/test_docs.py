@@ -6,14 +6,13 @@ as errors; `make docs-check` looks at it in a browser.
 
 import inspect
 import json
-import os
 import re
 import shlex
 
 import pytest
 
 import vecprop as vp
-from helpers.processes import ROOT
+from helpers.processes import ROOT, environment
 
 DOCS = ROOT / "docs"
 
@@ -97,7 +96,7 @@ def test_notebooks_run(path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "backends")]))
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     cells = nbclient.NotebookClient(nbformat.read(path, as_version=4), timeout=120).execute().cells
     outputs = [output for cell in cells for output in cell.get("outputs", ())]
     assert len(outputs) >= 5

@@ -40,11 +40,12 @@ def imports(path, *, top_level):
 
 
 MODULES = sorted(SOURCE.rglob("*.py"))
+# Each folder with the one on Python's path below which its modules have their names
+FOLDERS = {"src": "src", "backends": "backends", "tests": "tests", "docs": "docs", "benchmarks": "."}
 NAMES = {
-    ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path
-    for folder, packages in {ROOT / "src": "vecprop", ROOT / "backends": "vecprop_*", ROOT: "[bt]e*s"}.items()
-    for package in folder.glob(packages)
-    for path in package.rglob("*.py")
+    ".".join(path.relative_to(ROOT / base).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder, base in FOLDERS.items()
+    for path in (ROOT / folder).rglob("*.py")
 }
 
 
