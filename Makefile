@@ -11,6 +11,9 @@ PYODIDE ?= 314.0.7
 # For the machine's own Python; what it has on its path stays.
 FROM_SOURCE := src:backends$(if $(PYTHONPATH),:$(PYTHONPATH))
 
+# The tests start hundreds of processes: what one has compiled of the sources serves the others.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help env run test test-all quick lint format pictures notebooks bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
 
@@ -54,14 +57,14 @@ QUICK_JAX := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_ex
 
 test: lint
 	$(QUICK_JAX) $(BIN)/python -m pytest -m "not gpu and not alone and not reliability" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest -m "alone and not gpu and not reliability" -q
-	$(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -n $(JOBS) -q
+	$(BIN)/python -m pytest tests -m "alone and not gpu and not reliability" -q
+	$(QUICK_JAX) $(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -n $(JOBS) -q
 
 # What `test` leaves out: faults and sudden ends, several processes and devices, scikit-learn's own checks, whole
-# demonstrations and notebooks, the benchmarks' harness; three of four cases on JAX, compiled as users compile them.
+# demonstrations and notebooks, the benchmarks' harness; seven of eight cases on JAX, compiled as users compile them.
 test-all: env
 	$(BIN)/python -m pytest -m "reliability and not gpu and not alone" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest -m "reliability and alone and not gpu" -q
+	$(BIN)/python -m pytest tests -m "reliability and alone and not gpu" -q
 
 QUICK := tests/test_*.py tests/utils tests/backends tests/nn tests/training
 quick: env

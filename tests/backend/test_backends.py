@@ -170,6 +170,7 @@ def test_fused_function_is_the_function(backend):
     assert_close(fused(backend.asarray(z, "float32")), np.tanh(z) * 2 + z)
 
 
+@pytest.mark.reliability
 def test_float64_on_jax_leaves_the_global_flag_alone():
     """float64 in, float64 out, and `jax_enable_x64` the same before, during an error, and after."""
     pytest.importorskip("jax")
@@ -193,6 +194,7 @@ def test_float64_on_jax_leaves_the_global_flag_alone():
     assert out.stdout.splitlines() == expected, out
 
 
+@pytest.mark.reliability
 def test_jax_with_x64_on_keeps_float32():
     pytest.importorskip("jax")
     code = (
@@ -205,6 +207,7 @@ def test_jax_with_x64_on_keeps_float32():
     assert out.stdout.split() == ["float32"] * 3, out
 
 
+@pytest.mark.reliability
 def test_jax_memory_is_not_preallocated_unless_the_user_says_so():
     pytest.importorskip("jax")
     code = "import os, vecprop; vecprop.get_backend('jax'); print(os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE'))"

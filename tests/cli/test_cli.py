@@ -431,6 +431,7 @@ def test_every_section_judges_what_it_shows(monkeypatch, tmp_path, section, name
     assert any("FAILED: " in line and claim in line for line in out.splitlines()), out
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize(
     ("name", "change", "claim"),
     [

@@ -289,6 +289,7 @@ def test_what_others_wrote_is_written_over_with_force_only(own, monkeypatch, wor
     vecprop(*words, "--force")
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize(
     "words",
     [

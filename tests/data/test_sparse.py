@@ -83,6 +83,7 @@ def test_training_goes_on_from_a_state(backend):
     assert_same(rest.params, whole.params)
 
 
+@pytest.mark.reliability
 def test_memory_is_that_of_a_part():
     """20 000 features, 20 000 examples: 1.5 GiB dense in float32, trained in a twentieth of it."""
     matrix = scipy_sparse.random_array((20_000, 20_000), density=1e-4, format="csc", dtype=np.float32, rng=1)

@@ -273,6 +273,7 @@ def test_features_far_from_zero_keep_their_digits_in_float32():
     assert_close(model.predict(x).astype("float32"), ours.predict(x), 1e-6)
 
 
+@pytest.mark.reliability
 def test_lbfgs_in_float32_goes_on_in_jax(jax_backend):
     """scikit-learn's is float64 then, whatever X is."""
     x = X.astype("float32")

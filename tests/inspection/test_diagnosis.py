@@ -460,6 +460,7 @@ def test_what_cannot_be_diagnosed(given):
         diagnose(given)
 
 
+@pytest.mark.reliability
 @pytest.mark.usefixtures("jax_backend")
 def test_the_same_on_jax():
     stack = fit(Network((2, 8, 1)), *vp.datasets.circles(), Descent((0.1, 0.2)), 20, 0, init="zeros", backend="jax")

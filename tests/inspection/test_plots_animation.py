@@ -126,6 +126,7 @@ def test_parameters_of_ones_own_in_any_order(jax_backend, tmp_path):
     assert [*film.new_frame_seq()][:2] == [0, 10] and path.read_bytes()[:4] == b"GIF8"
 
 
+@pytest.mark.reliability
 def test_the_same_film_is_the_same_file(tmp_path):
     params = {0: NET.init(seed=0)}
     for name in "ab":

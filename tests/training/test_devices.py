@@ -60,6 +60,7 @@ def check_what_is_sent(batches, networks):
     assert networks and {tuple(s) for s in networks} <= {(16,), (steps, 16), (steps, 16, 3)}, "costs, norms, finite"
 
 
+@pytest.mark.reliability
 def test_one_device_of_a_mesh():
     jax = pytest.importorskip("jax")
     backend_or_skip("jax")
