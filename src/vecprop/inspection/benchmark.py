@@ -110,7 +110,7 @@ def _forward_products(params: Params, A: tuple[Array, ...]) -> tuple[Array, ...]
 
 
 def _gradient_products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return W_l A_{l-1} and dZ_l A_{l-1}ᵀ for l = 1 … L and W_lᵀ dZ_l for l = 2 … L; dZ = (dZ_1, …, dZ_L)."""
+    """Return W_l A_{l-1} and dZ_l A_{l-1}ᵀ for l = 1 … L, and W_lᵀ dZ_l for l = 2 … L."""
     xp = array_namespace(A[0])
     dW = tuple(dZ_l @ xp.matrix_transpose(A_in) for dZ_l, A_in in zip(dZ, A, strict=True))
     dA = tuple(xp.matrix_transpose(W) @ dZ_l for (W, _), dZ_l in zip(params[1:], dZ[1:], strict=True))
@@ -118,7 +118,7 @@ def _gradient_products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ..
 
 
 def draw_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any, Any]:
-    """Return NumPy arrays: X (n0, m), standard normal, and random Y (n_L, m), classes or standard normal.
+    """Return NumPy arrays X (n0, m) and Y (n_L, m), standard normal; for classes Y is random labels.
 
     >>> X, Y = draw_examples(NETWORKS["784-128-10"], m=3, dtype="float32")
     >>> X.shape, Y.sum(axis=0).tolist()
@@ -192,7 +192,7 @@ class Workload:
         return self._waiting(loops[pass_name, rung], self._cut(m))
 
     def products(self, pass_name: str) -> Call:
-        """Return the call that computes the matrix products of a pass over all examples, and nothing else."""
+        """Return the call that computes only the matrix products of a pass over all examples."""
         A = tuple(propagation.forward(self.net, self.params, self.X)[1][:-1])
         if pass_name == "forward":
             return self._program(_forward_products, (), self.params, A)
@@ -262,7 +262,7 @@ _CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradient
 
 
 def compiles(backend: Backend) -> bool:
-    """Tell whether a backend compiles, as JAX does; otherwise its `compile` returns the function itself.
+    """Tell whether a backend compiles, as JAX does, or its `compile` returns the function itself.
 
     >>> compiles(get_backend("numpy"))
     False
@@ -305,7 +305,7 @@ def sample(calls: Sequence[Call], budget: float, least_runs: int = 1) -> list[li
 
 @dataclass(frozen=True)
 class Cap:
-    """The number m of examples of a loop that fit into a budget, and its times per example and for compiling."""
+    """The examples of a loop that fit into a budget, and the times of one and of compiling."""
 
     m: int
     seconds: float
@@ -341,7 +341,7 @@ def _two_digits(value: float) -> int:
 
 
 class _Timed(NamedTuple):
-    """Samples in seconds of a pass over m examples, the compile time, and the share of the products."""
+    """Samples in seconds of a pass over m examples, compile time, and share of the products."""
 
     m: int
     samples: list[float]
@@ -470,7 +470,7 @@ def _progress(row: Row) -> str:
 
 
 def _listed(values: Any, argument: str) -> list[Any]:
-    """Return the values of a sequence; a single name is refused, since it would be split into letters."""
+    """Return the values of a sequence; a single name, which would be split into letters, is refused."""
     if isinstance(values, str | Backend | Network) or not isinstance(values, Iterable):
         raise TypeError(f"{argument} must be a sequence, got {values!r}; for a single one write ({values!r},)")
     listed = list(values)

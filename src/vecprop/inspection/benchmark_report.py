@@ -142,9 +142,10 @@ class Report:
         return next((r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items())), None)
 
     def table(self) -> str:
-        """Return the times as text, one block per backend, network and dtype, at most 100 characters wide.
+        """Return the times as text, one block per backend, network and dtype.
 
-        ~ marks an extrapolated time; the notes below a block say on how many examples it was measured.
+        Lines have at most 100 characters. ~ marks an extrapolated time; notes below the block say on how many examples
+        it was measured.
         """
         groups: dict[tuple[str, str, str], list[Row]] = {}
         for row in self.rows:
@@ -234,7 +235,7 @@ def _time_cell(row: Row | None) -> str:
 
 
 def _rates(cells: dict[str, Row], compiled: bool) -> list[str]:
-    """Return the cells to the right of the times: speed-up, share of the products, any compile time."""
+    """Return the cells after the times: speed-up, share of the products, any compile time."""
     row = cells.get("vectorized")
     if row is None:
         return [""] * (2 + compiled)
