@@ -399,7 +399,7 @@ def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
 
 
 def _fall(costs: Floats) -> tuple[float, bool]:
-    """Return the fall of a cost from the second to the last third of the epochs, and if it goes on.
+    """Return the fall of a cost from the second to the last third of a run, and if it goes on.
 
     Each third is taken to bring r times the fall of the third before, so as many epochs again bring three more falls.
     The cost still falls if they are worth a twentieth of it, or if it has only begun to fall, evenly (r near 1).
