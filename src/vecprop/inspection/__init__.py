@@ -1,1 +1,1 @@
-"""Looking at a network: checked gradients, the explanation, the diagnosis, the ladder's benchmark, pictures."""
+"""Tools to inspect a network: gradient check, explanation, diagnosis, benchmark, pictures."""

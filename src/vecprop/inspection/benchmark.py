@@ -1,7 +1,7 @@
-"""Measure the ladder: the loops over neurons and examples against the vectorized pass, on every backend.
+"""Time the rungs of the ladder, from a loop over neurons to the vectorized pass.
 
-What the clock runs around is one pass over m examples, already checked and already where they are computed with, and
-the wait until the result is there (`Backend.synchronize`):
+A timed call is one pass over m examples, checked and on the device beforehand, and the wait for its result
+(`Backend.synchronize`):
 
     forward      A_L (E14)                     `propagation.output`
     gradients    J, dW_l, db_l (E11, E15)      `propagation.gradients`, which is forward and backward
@@ -11,12 +11,12 @@ the wait until the result is there (`Backend.synchronize`):
     per_example_compiled  the loop itself compiled, `backend.scan`; only on a backend that compiles
     vectorized            all m examples at once
 
-The checks of `Network`'s methods, compiling, drawing the data, moving it and cutting it into columns are not in these
-times; compiling is reported apart. The bare products are the matrix products of the pass, of the same shapes and
-layouts and nothing else; they are timed in turns with the vectorized pass, so that a slow minute slows both.
+These times leave out the checks of `Network`'s methods, compiling (reported apart), and drawing the data, moving it and
+cutting it into columns. The bare products are the matrix products of the pass alone, in the same shapes and layouts;
+they are timed in turns with the vectorized pass, so that a slow minute slows both.
 
-A loop costs the same for every example. Where all m would take longer than the budget, fewer are measured, the time is
-multiplied up, and the row says so (`measured_m`, `extrapolated`).
+A loop takes the same time for every example. If all m would take longer than the budget, fewer are measured, the time
+is multiplied up, and the row says so (`measured_m`, `extrapolated`).
 """
 
 import math
@@ -68,7 +68,7 @@ PASSES = ("forward", "gradients")
 
 _LEAST_SAMPLE = 2e-3  # seconds: a sample repeats a short pass until the clock's resolution does not matter
 _MOST_RUNS = 51
-_LEAST_RUNS = 3  # of the vectorized pass, whatever the budget: a median of fewer is none
+_LEAST_RUNS = 3  # of the vectorized pass, whatever the budget: fewer have no useful median
 
 Call = Callable[[], Any]
 Columns = list[tuple[Array, Array]]
@@ -83,12 +83,12 @@ def _one_example(net: Network, params: Params, x: Array, y: Array, m: Array | fl
 
 
 def _add_example(net: Network, params: Params, total: Any, x: Array, y: Array, m: Array | float) -> Any:
-    """Return total + what one example adds: the step of the loop over the examples (E8)."""
+    """Return total + the share of one example: a step of the loop over the examples (E8)."""
     return add_trees(total, _one_example(net, params, x, y, m))
 
 
 def _scan_gradients(backend: Backend, net: Network, params: Params, X: Array, Y: Array) -> tuple[Array, Params]:
-    """Return J and the gradients by a loop over the columns that the backend can compile as a whole (E8)."""
+    """Return J and the gradients by a loop over the columns that the backend can compile (E8)."""
     xp = array_namespace(X)
     zero = (xp.zeros((), dtype=X.dtype), tuple(Layer(xp.zeros_like(W), xp.zeros_like(b)) for W, b in params))
     columns = tuple(xp.matrix_transpose(V)[..., None] for V in (X, Y))  # (m, n, 1): one column per step
@@ -97,7 +97,7 @@ def _scan_gradients(backend: Backend, net: Network, params: Params, X: Array, Y:
 
 
 def _scan_forward(backend: Backend, net: Network, params: Params, X: Array) -> Array:
-    """Return A_L (n_L, m) by a loop over the columns that the backend can compile as a whole (E6)."""
+    """Return A_L (n_L, m) by a loop over the columns that the backend can compile (E6)."""
     xp = array_namespace(X)
     columns = (xp.matrix_transpose(X)[..., None],)
     _, (A,) = backend.scan(lambda none, x: (none, (propagation.output(net, params, *x),)), (), columns)
@@ -110,7 +110,7 @@ def _forward_products(params: Params, A: tuple[Array, ...]) -> tuple[Array, ...]
 
 
 def _gradient_products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return W_l A_{l-1} and dZ_l A_{l-1}ᵀ for l = 1 … L and W_lᵀ dZ_l for l = 2 … L; dZ = (dZ_1, …, dZ_L)."""
+    """Return W_l A_{l-1} and dZ_l A_{l-1}ᵀ for l = 1 … L, and W_lᵀ dZ_l for l = 2 … L."""
     xp = array_namespace(A[0])
     dW = tuple(dZ_l @ xp.matrix_transpose(A_in) for dZ_l, A_in in zip(dZ, A, strict=True))
     dA = tuple(xp.matrix_transpose(W) @ dZ_l for (W, _), dZ_l in zip(params[1:], dZ[1:], strict=True))
@@ -118,7 +118,7 @@ def _gradient_products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ..
 
 
 def draw_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any, Any]:
-    """Return X (n0, m), standard normal, and Y (n_L, m), valid random targets for the loss, as NumPy arrays.
+    """Return NumPy arrays X (n0, m) and Y (n_L, m), standard normal; for classes Y is random labels.
 
     >>> X, Y = draw_examples(NETWORKS["784-128-10"], m=3, dtype="float32")
     >>> X.shape, Y.sum(axis=0).tolist()
@@ -135,7 +135,7 @@ def draw_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any,
 
 
 class Workload:
-    """One network and m examples on one backend: it hands out the calls that are timed.
+    """One network and m examples on one backend, and the calls to be timed.
 
     Run the calls inside `scope()`, which sets the dtype and the precision as `Network`'s methods do.
 
@@ -167,13 +167,14 @@ class Workload:
             self.X, self.Y = (self._on_device(V) for V in self._host)
 
     def scope(self) -> AbstractContextManager[object]:
-        """Return the context in which the calls are to be run."""
+        """Return the context in which the calls are run."""
         return self.backend.scope(self.dtype, get_precision())
 
     def call(self, pass_name: str, rung: str, m: int | None = None) -> Call:
-        """Return the call that computes one pass on one rung, over the first m examples of a loop, and waits for it.
+        """Return the call that computes one pass on one rung and waits for its result.
 
-        The call returns the result: A_L (a list of columns from a Python loop), or (J, gradients).
+        A loop runs over the first m examples. The call returns A_L (from a Python loop a list of columns), or
+        (J, gradients).
         """
         if rung == "vectorized":
             return self._program(_CORE[pass_name], (0,), self.net, self.params, *self._data(pass_name))
@@ -191,7 +192,7 @@ class Workload:
         return self._waiting(loops[pass_name, rung], self._cut(m))
 
     def products(self, pass_name: str) -> Call:
-        """Return the call that computes the matrix products of a pass over all examples, and nothing else."""
+        """Return the call that computes only the matrix products of a pass over all examples."""
         A = tuple(propagation.forward(self.net, self.params, self.X)[1][:-1])
         if pass_name == "forward":
             return self._program(_forward_products, (), self.params, A)
@@ -214,9 +215,9 @@ class Workload:
         return self._columns[:m]
 
     def _program(self, function: Callable[..., Any], static: tuple[int, ...], *arguments: Any) -> Call:
-        """Return a call of one compiled function. What it returns is ready together: waiting for one array is enough.
+        """Return a call of a function, compiled if the backend compiles, that waits for its result.
 
-        A backend that does not compile runs one operation after the other, and every array is waited for.
+        The results of a compiled function are ready together: one is waited for. Otherwise each of them is.
         """
         compiled, together = self.backend.compile(function, static), compiles(self.backend)
 
@@ -249,7 +250,7 @@ class Workload:
         return [step(self.net, self.params, x) for x, _ in columns]
 
     def _gradients_per_example(self, m: Array, columns: Columns) -> tuple[Array, Params]:
-        """Add inside the compiled step: adding outside would cost JAX more than the step itself."""
+        """Add the shares inside the compiled step: adding outside would cost JAX more than the step."""
         one, add = (self.backend.compile(f, (0,)) for f in (_one_example, _add_example))
         total = one(self.net, self.params, *columns[0], m)
         for x, y in columns[1:]:
@@ -261,7 +262,7 @@ _CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradient
 
 
 def compiles(backend: Backend) -> bool:
-    """Tell whether a backend really compiles, as JAX does; on the others `compile` returns the function itself.
+    """Tell whether a backend compiles, as JAX does, or its `compile` returns the function itself.
 
     >>> compiles(get_backend("numpy"))
     False
@@ -287,17 +288,16 @@ def _clock(call: Call, times: int = 1) -> float:
 
 
 def sample(calls: Sequence[Call], budget: float, least_runs: int = 1) -> list[list[float]]:
-    """Return samples of the time of each call, taken in turns: one list of seconds per call, all equally long.
+    """Return a list of time samples in seconds for each call, taken in turns.
 
-    Each call has been run before, so that nothing is compiled here. A sample is the mean of as many calls in a row as
-    fill 2 ms; there are at least `least_runs` of them, and beyond that as many as fit into the budget (seconds), at
-    most 51.
+    Each call must have run before, so that nothing is compiled here. A sample is the mean of as many calls in a row as
+    fill 2 ms. All lists are equally long: at least `least_runs`, and up to 51 if they fit into the budget (seconds).
     """
     estimates = [_clock(call) for call in calls]
     counts = [math.ceil(_LEAST_SAMPLE / max(seconds, 1e-7)) for seconds in estimates]
     one_round = sum(count * seconds for count, seconds in zip(counts, estimates, strict=True))
     rounds = min(_MOST_RUNS, max(least_runs, int(budget / one_round)))
-    samples = [estimates] if set(counts) == {1} else []  # a long pass is not run once more than need be
+    samples = [estimates] if set(counts) == {1} else []  # spares one run of a long pass
     while len(samples) < rounds:
         samples.append([_clock(call, count) for call, count in zip(calls, counts, strict=True)])
     return [list(column) for column in zip(*samples, strict=True)]
@@ -305,7 +305,7 @@ def sample(calls: Sequence[Call], budget: float, least_runs: int = 1) -> list[li
 
 @dataclass(frozen=True)
 class Cap:
-    """How much of a loop fits into a budget: `m` examples; `seconds` per example; what compiling the step took."""
+    """The examples of a loop that fit into a budget, and the times of one and of compiling."""
 
     m: int
     seconds: float
@@ -313,10 +313,10 @@ class Cap:
 
 
 def cap_loop(work: Workload, pass_name: str, rung: str, budget: float) -> Cap:
-    """Find out how many of the workload's examples a loop passes in `budget` seconds: all, or two digits and zeros.
+    """Find how many of the workload's examples a loop passes in `budget` seconds.
 
-    Loops of 1, 10, 100, … examples are tried, each after a first run that is not counted, until one takes a tenth of
-    the budget. At least one example is run, whatever it takes.
+    The number is rounded down to two digits unless all fit, and at least 1. Loops of 1, 10, 100, … examples are tried,
+    each after a first run that is not counted, until one takes a tenth of the budget.
     """
     n, compile_seconds = 1, 0.0
     while True:
@@ -341,7 +341,7 @@ def _two_digits(value: float) -> int:
 
 
 class _Timed(NamedTuple):
-    """Samples in seconds of a pass over m examples, what compiling took, and the share of the products."""
+    """Samples in seconds of a pass over m examples, compile time, and share of the products."""
 
     m: int
     samples: list[float]
@@ -362,13 +362,13 @@ def _time_loop(work: Workload, pass_name: str, rung: str, budget: float) -> _Tim
     call = work.call(pass_name, rung, cap.m)
     if rung != "per_example_compiled":
         return _Timed(cap.m, sample([call], budget)[0], cap.compile_seconds, None)
-    first = _clock(call)  # the loop is one program for each m, and this compiles it
+    first = _clock(call)  # compiles: the loop is one program for each m
     (samples,) = sample([call], budget)
     return _Timed(cap.m, samples, first - statistics.median(samples), None)
 
 
 def measure_cell(work: Workload, pass_name: str, rung: str, budget: float) -> Row:
-    """Measure one pass of one rung; the speed-up is left for `measure`, which knows the other rows."""
+    """Measure one pass on one rung; `measure` adds the speed-up, which needs the other rows."""
     with work.scope():
         if rung == "vectorized":
             timed = _time_vectorized(work, pass_name, budget)
@@ -412,8 +412,8 @@ def measure(
     rungs : "per_neuron", "per_example", "per_example_compiled", "vectorized"
         `per_example_compiled` exists only on a backend that compiles, and is left out on the others.
     budget : float, default 2.0
-        Seconds a cell may take, its first run and its first tries apart. A loop that does not fit is measured on fewer
-        examples and extrapolated; the vectorized pass is run three times even if that takes longer.
+        Seconds for a cell, without its first runs and tries. A loop that does not fit is measured on fewer examples and
+        extrapolated; the vectorized pass is run three times even if that takes longer.
     report : callable, optional
         Called with one line of text after each cell.
 
@@ -424,7 +424,7 @@ def measure(
     Raises
     ------
     ValueError, TypeError
-        Naming the argument, for an unknown name or a number that is not positive.
+        For an unknown name or a number that is not positive; the message names the argument.
     BackendError
         For a backend that cannot be used.
 
@@ -470,7 +470,7 @@ def _progress(row: Row) -> str:
 
 
 def _listed(values: Any, argument: str) -> list[Any]:
-    """Return the values of an argument that wants several; a single name would be taken apart into letters."""
+    """Return the values of a sequence; a single name, which would be split into letters, is refused."""
     if isinstance(values, str | Backend | Network) or not isinstance(values, Iterable):
         raise TypeError(f"{argument} must be a sequence, got {values!r}; for a single one write ({values!r},)")
     listed = list(values)

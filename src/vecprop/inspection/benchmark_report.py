@@ -1,4 +1,4 @@
-"""What a benchmark found: its rows, what they depend on, the table, the JSON, the picture."""
+"""The results of a benchmark: rows, environment, table, JSON and picture."""
 
 import json
 import math
@@ -35,18 +35,18 @@ class Row:
     seconds : float
         Time of one pass over m examples, the median of `runs` samples.
     measured_m : int
-        Examples that were in fact looped over.
+        Examples that were in fact measured.
     extrapolated : bool
-        Whether measured_m < m, and `seconds` is the measured time multiplied by m / measured_m.
+        Whether measured_m < m; `seconds` is then the measured time multiplied by m / measured_m.
     runs : int
     speedup : float or None
-        Time of the loop per example over this time, for the same backend, network, dtype, pass and m; None where that
-        loop was not measured.
+        Time of the loop per example over this time, for the same backend, network, dtype, pass and m; None if that loop
+        was not measured.
     matmul_share : float or None
         Time of the bare matrix products over that of the vectorized pass; None for a loop.
     compile_seconds : float or None
-        What the first call took longer than the later ones, on a backend that compiles; near 0 where the same program
-        had been compiled before.
+        Time of the first call less that of a later one, on a backend that compiles; near 0 if the same program had been
+        compiled before.
     """
 
     backend: str
@@ -80,9 +80,9 @@ _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS
 
 
 def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
-    """Return the environment that times depend on: versions, processor, cores, devices, threads, precision.
+    """Return the environment that times depend on, such as versions, processor and threads.
 
-    No name of a person, a machine or a folder is in it.
+    It names no person, machine or folder.
 
     >>> "numpy" in describe_environment()
     True
@@ -105,7 +105,7 @@ def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the processor's own name; Linux keeps it in /proc/cpuinfo, elsewhere Python's answer has to do."""
+    """Return the name of the processor: on Linux from /proc/cpuinfo, elsewhere from Python."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -122,7 +122,7 @@ def _blas_threads() -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, and on what.
+    """The measured rows and their environment.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ class Report:
     environment: dict[str, str] = field(default_factory=dict)
 
     def find(self, **fields: object) -> Row | None:
-        """Return the first row with these values, as in `report.find(rung="vectorized", m=100)`; None if there is none.
+        """Return the first row with these values, or None: `report.find(rung="vectorized", m=100)`.
 
         >>> Report([]).find(m=1) is None
         True
@@ -142,9 +142,10 @@ class Report:
         return next((r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items())), None)
 
     def table(self) -> str:
-        """Return the times as text, one block per backend, network and dtype, at most 100 characters wide.
+        """Return the times as text, one block per backend, network and dtype.
 
-        A time with ~ before it was extrapolated; how far, the notes below the block say.
+        Lines have at most 100 characters. ~ marks an extrapolated time; notes below the block say on how many examples
+        it was measured.
         """
         groups: dict[tuple[str, str, str], list[Row]] = {}
         for row in self.rows:
@@ -163,7 +164,7 @@ class Report:
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write bench.json into the folder, which is made if need be, and return the paths written."""
+        """Write bench.json into the folder, made if missing, and return a list of its path."""
         path = Path(folder) / "bench.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.to_json(), encoding="utf-8")
@@ -171,7 +172,7 @@ class Report:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Report":
-        """Read what `save` wrote. Raises ValueError for a file that holds something else."""
+        """Read the file that `save` wrote; raise ValueError for any other."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != _FORMAT:
@@ -181,16 +182,16 @@ class Report:
             raise ValueError(f"{os.fspath(path)} is no benchmark of vecprop: {error}") from error
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
-        """Draw the speed-up of the vectorized pass over the loop per example, against m, and return the path.
+        """Draw the speed-up of the vectorized pass over the loop per example, against m.
 
-        Gradients in float32, one line per backend and network; a hollow marker where the loop was extrapolated.
+        Gradients in float32, one line per backend and network; hollow markers: extrapolated loops. Returns the path.
 
         Raises
         ------
         ImportError
             Without matplotlib.
         ValueError
-            Where no such speed-up was measured.
+            If no such speed-up was measured.
         """
         return save(speedup(self), Path(path))
 
@@ -234,7 +235,7 @@ def _time_cell(row: Row | None) -> str:
 
 
 def _rates(cells: dict[str, Row], compiled: bool) -> list[str]:
-    """Return the cells behind the times: speed-up, share of the products and, where there is one, compile time."""
+    """Return the cells after the times: speed-up, share of the products, any compile time."""
     row = cells.get("vectorized")
     if row is None:
         return [""] * (2 + compiled)
@@ -259,7 +260,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _wrapped(begin: str, items: Iterable[str]) -> str:
-    """Return the items after one another, broken between items where a line would be longer than 100."""
+    """Return the items with commas, in lines of at most 100 characters that break between items."""
     text = begin + ", ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in items)
     return textwrap.fill(text, width=100, subsequent_indent="    ").replace("\N{NO-BREAK SPACE}", " ")
 

@@ -1,8 +1,8 @@
-"""What is wrong with a training run, in words and numbers, and what to change: `diagnose(result)`.
+"""`diagnose(result)`: what is wrong with a training run, and what to change.
 
-The questions are asked in the order in which their answers help. Inputs out of scale, units that do nothing and
-gradients that do not arrive (E36) explain a cost that does not fall; only where none of these is found is a high cost
-called bias, and only where training and validation set are alike is the gap between them called variance (E37).
+Causes are looked for before effects. Inputs out of scale, units that do nothing and gradients that do not arrive (E36)
+explain a cost that does not fall. Only if none of these is found is a high cost called bias, and only if training and
+validation set are alike is the gap between them called variance (E37).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vecprop.utils.errors import DivergenceError
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `diagnose` returns: a collection of findings, true if there is one, and a text for a terminal.
+    """The findings of `diagnose`: a collection, true if there are any, that prints as text.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Diagnosis:
     findings : tuple of Finding
         Causes before effects.
     numbers : dict of str -> float
-        What was looked at, by a description.
+        The numbers that the checks looked at, by a description.
 
     Examples
     --------
@@ -78,13 +78,12 @@ class Diagnosis:
 
 
 def diagnose(result: Any) -> Diagnosis:
-    """Say what went wrong in a training run, by its history, its parameters and a sample of its data (E36-E38).
+    """Find what went wrong in a training run from its history, parameters and data (E36-E38).
 
     Parameters
     ----------
     result : FitResult, DivergenceError, or a fitted estimator
-        What `vp.fit` returned, or raised; or an estimator of vecprop, of its last fit. Of a stack the best network is
-        diagnosed.
+        The result or error of `vp.fit`, or a fitted estimator of vecprop. Of a stack the best network is diagnosed.
 
     Returns
     -------
@@ -163,7 +162,7 @@ def _divergence(error: DivergenceError, e: Evidence) -> Finding:
 
 
 def _best_member(result: FitResult) -> tuple[FitResult, str, list[Finding]]:
-    """Return the network to diagnose, its place in its stack, and a finding if other members diverged."""
+    """Return the network to diagnose, its place in a stack, and a finding if others diverged."""
     K = result.networks
     if K is None:
         return result, "", []

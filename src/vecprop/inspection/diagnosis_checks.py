@@ -1,6 +1,6 @@
-"""The checks of a diagnosis: each looks at the evidence for one thing that goes wrong, and returns a `Finding` or None.
+"""The checks of a diagnosis: each looks for one trouble and returns a `Finding` or None.
 
-They run in the order of `CHECKS`, causes before effects, and each is told what was found before it.
+They run in the order of `CHECKS`, causes before effects, and each is given the names of the earlier findings.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ import numpy as np
 from vecprop.inspection.diagnosis_evidence import Evidence, Floats
 from vecprop.nn.losses import SquaredError
 
-_WIDTH = 100  # of the text
+_WIDTH = 100  # characters in a line of the text
 
 # Every threshold on a cost is a share of the baseline, the cost of predicting the mean of Y (for classes their shares)
-# whatever X is: so it means the same for every loss and every unit in which Y is measured.
-_LEARNED = 0.9  # a network that has won nine tenths of the baseline has no trouble worth naming in how it learns
-_POOR = 0.3  # one that has won less than three tenths has hardly learned; above it, noise alone may be the reason
-_NOTHING = 0.02  # a network with hidden layers that has won less is where it began, on a plateau or a saddle
-_TOGETHER = 0.98  # correlation of two units that are worth one
+# whatever X is, so that it means the same for every loss and every unit of Y. `learned` is the share removed.
+_LEARNED = 0.9  # from here on a network has no trouble worth naming in how it learns
+_POOR = 0.3  # below, a network has hardly learned; above, noise alone may be the reason
+_NOTHING = 0.02  # below, a network with hidden layers is where it began, on a plateau or a saddle
+_TOGETHER = 0.98  # correlation above which two units are worth one
 _CONSTANT = 1e-6  # deviation of a unit over its size, below which it is rounding
-_GAP = 0.2  # validation loses a fifth of the baseline more than training: R² 0.99 against 0.79
-_RISE = 0.05  # a twentieth is more than an epoch's chance
+_GAP = 0.2  # validation costs a fifth of the baseline more than training: R² 0.79 against 0.99
+_RISE = 0.05  # larger than the chance changes of an epoch
 _CHANCE = 2.0  # standard errors: a gap this large comes by chance once in 40 times
 
-_FAINT = 0.01  # a layer whose gradient is 100 times smaller: what one epoch teaches the last, this one learns in 100
+_FAINT = 0.01  # of the last layer's gradient: a layer with less needs 100 epochs for what the last learns in one
 _FLAT = 0.05  # of the steepest slope: tanh beyond |z| = 2.2, sigmoid beyond 4.4
 _NEARLY_ALL = 0.95  # of the examples; units that are flat on fewer still learn from the others
-_MANY_FLAT = 0.5  # of a layer's units: trained networks have some units that have made up their mind
+_MANY_FLAT = 0.5  # of a layer's units: some are flat in every trained network
 _MANY_DEAD = 0.2  # of a layer's units: some die in healthy runs, a fifth is a loss of capacity
-_HALF_DEAD = 0.5  # of a layer's units, where the network has learned all the same: wide networks do without a third
+_HALF_DEAD = 0.5  # of a layer's units, if the network has learned all the same: wide networks can spare a third
 
 _LARGE = 10.0  # root mean square of a feature: with it alone z is near 10, where tanh and sigmoid are flat (E28)
 _LARGE_ALL = 5.0  # of all features: the deviation of z under Xavier's weights (E29); tanh′ is 0.0002 there
 _SMALL = 0.3  # the largest |x|: a layer sees less than a third of what its initialization is made for
 _APART = 100.0  # range of one feature over that of another: the weights of the smaller learn 100² times slower
 _OFFSET = 10.0  # distance from 0 over half the range: the offset is all that a unit sees of the feature
-_LARGE_TARGET, _SMALL_TARGET = 30.0, 0.01  # an initial output is near 1 in size
+_LARGE_TARGET, _SMALL_TARGET = 30.0, 0.01  # initial outputs are near 1 in size
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Finding:
 def _unscaled_inputs(e: Evidence, _: set[str]) -> Finding | None:
     """Find features far from mean 0 and deviation 1, unless training itself scaled them (E35).
 
-    Constant features are left out, and the range rather than the deviation tells how large a feature is: a pixel that
-    is seldom on has a small deviation and does no harm.
+    Constant features are left out. Ranges are compared, not deviations: a pixel that is seldom on has a small
+    deviation and does no harm.
     """
     if e.training is None or e.standardized:
         return None
@@ -116,7 +116,7 @@ def _unscaled_inputs(e: Evidence, _: set[str]) -> Finding | None:
 
 
 def _unscaled_targets(e: Evidence, _: set[str]) -> Finding | None:
-    """Find real targets much larger or smaller than what a network gives at first: the gradients have their scale."""
+    """Find real targets much larger or smaller than the outputs of an untrained network."""
     if e.net is None or e.training is None or e.net.output.name != "identity":
         return None
     Y = e.training.Y
@@ -135,9 +135,9 @@ def _unscaled_targets(e: Evidence, _: set[str]) -> Finding | None:
 def _different_data(e: Evidence, _: set[str]) -> Finding | None:
     """Find training and validation sets that come from different distributions (E37).
 
-    By Kolmogorov and Smirnov's test of each row of X and Y. The largest distance between two empirical distribution
-    functions needs no assumption about the data: it sees a difference of means as well as of deviations, and on a row
-    of one-hot Y it is the difference of the shares. The level is 1 in 1000 for all rows together.
+    This is Kolmogorov and Smirnov's test of each row of X and Y, at a level of 1 in 1000 for all rows together. The
+    largest distance between two empirical distribution functions needs no assumption about the data. It shows
+    differences of means and of deviations; on a row of one-hot Y it is the difference of the shares.
     """
     if e.training is None or e.validation is None:
         return None
@@ -182,7 +182,7 @@ def _distance(a: Floats, b: Floats) -> float:
 
 
 def _identical_units(e: Evidence, _: set[str]) -> Finding | None:
-    """Find a hidden layer whose units all compute the same, as they do for ever after zero initialization (E27)."""
+    """Find a hidden layer whose units all compute the same, as after zero initialization (E27)."""
     for l, (W, b) in enumerate(e.layers[:-1], start=1):
         rows = np.concatenate([W, b], axis=1)
         difference, largest = float((rows.max(axis=0) - rows.min(axis=0)).max()), float(np.abs(rows).max())
@@ -198,10 +198,10 @@ def _identical_units(e: Evidence, _: set[str]) -> Finding | None:
 
 
 def _saturated_units(e: Evidence, found: set[str]) -> Finding | None:
-    """Find sigmoid and tanh units in the flat part on nearly all examples (E28): dZ = dA ∘ g′(Z) is then nearly 0.
+    """Find sigmoid and tanh units that are flat on nearly all examples (E28), so dZ is nearly 0.
 
-    Not of a network that has learned well: its units may be sure because they are right. Not of the layer that sees
-    inputs out of scale either: these are the reason.
+    A network that has learned well is left out: its units may be flat because they are right. So is layer 1 if the
+    inputs are out of scale, which explains flat units.
     """
     if e.net is None or e.training is None:
         return None
@@ -231,7 +231,7 @@ def _saturated_units(e: Evidence, found: set[str]) -> Finding | None:
 
 
 def _dead_relu(e: Evidence, _: set[str]) -> Finding | None:
-    """Find ReLU units that are 0 on every example: their slope is 0 too, and they never come back (E19)."""
+    """Find ReLU units that are 0 on every example: with slope 0, they never come back (E19)."""
     if e.net is None or e.training is None:
         return None
     shares = {
@@ -257,12 +257,12 @@ def _dead_relu(e: Evidence, _: set[str]) -> Finding | None:
 
 
 def _signals(e: Evidence) -> Floats | None:
-    """Return how much of the gradient arrives at each layer, relative to the last, over the last quarter of the run.
+    """Return the gradient at each layer relative to the last, over the last quarter of the run.
 
-    ‖dW_l‖ itself (E36) grows with the width of the layer before, since dW_l = (1/m) dZ_l A_{l-1}ᵀ has a column for
-    each of its units; ‖dW_l‖ / ‖W_l‖ falls with the width, since ‖W_l‖² is near n_l under every initialization of
-    E29. Divided by the size of a column of A_{l-1} what is left is the size of dZ_l: the quantity on which each layer
-    puts a factor W_lᵀ and a factor g′ (E15), and which He's and Xavier's weights keep the same whatever the widths.
+    It is ‖dW_l‖ (E36) over the size of a column of A_{l-1}, which leaves the size of dZ_l. ‖dW_l‖ alone grows with the
+    width of layer l - 1, since dW_l = (1/m) dZ_l A_{l-1}ᵀ has a column for each of its units; ‖dW_l‖ / ‖W_l‖ falls with
+    n_l, since ‖W_l‖² is near n_l under every initialization of E29. Each layer multiplies dZ by W_lᵀ and by g′ (E15),
+    and with He's and Xavier's weights its size stays the same whatever the widths.
     """
     late = e.norms[-max(1, len(e.norms) // 4) :]
     if len(e.layers) < 2 or not len(late):
@@ -279,12 +279,12 @@ def _signals(e: Evidence) -> Floats | None:
     return np.asarray(signals / signals[-1], dtype=np.float64)
 
 
-# What keeps a gradient from the layers below: a vanishing one is then its effect. Inputs out of scale saturate layer 1.
+# Findings of which a vanishing gradient is an effect. Inputs out of scale saturate layer 1.
 _NO_SLOPE = {"unscaled_inputs", "identical_units", "saturated_units", "dead_relu"}
 
 
 def _vanishing_gradients(e: Evidence, found: set[str]) -> Finding | None:
-    """Find a hidden layer that gets less than a hundredth of what the last gets (E36), for no reason found already."""
+    """Find a hidden layer with under 1/100 of the last layer's gradient and no known cause (E36)."""
     signals = _signals(e)
     if signals is None:
         return None
@@ -304,7 +304,7 @@ def _vanishing_gradients(e: Evidence, found: set[str]) -> Finding | None:
 
 
 def _exploding_gradients(e: Evidence, found: set[str]) -> Finding | None:
-    """Find a hidden layer that gets more than a hundred times what the last gets: E36 the other way round."""
+    """Find a hidden layer with over 100 times the last layer's gradient (compare E36)."""
     signals = _signals(e)
     if signals is None or found & {"identical_units"}:
         return None
@@ -326,14 +326,14 @@ def _exploding_gradients(e: Evidence, found: set[str]) -> Finding | None:
 
 
 def _learning_rate_too_high(e: Evidence, found: set[str]) -> Finding | None:
-    """Find a cost that swings from epoch to epoch by a twentieth of the baseline, or is above where it began.
+    """Find a cost that swings by a twentieth of the baseline each epoch, or ends above its start.
 
-    By the median over the second half of the run: a single jump that training recovers from is none. Where inputs or
-    targets are out of scale they decide which learning rate is too high, and it is to be chosen anew.
+    The swing is a median over the second half of the run, so a single jump that training recovers from does not count.
+    If inputs or targets are out of scale, a learning rate can only be judged after they are scaled.
     """
     costs = e.costs
     explained = found & {"divergence", "unscaled_inputs", "unscaled_targets"}
-    if explained or len(costs) < 6:  # fewer changes have no median to speak of
+    if explained or len(costs) < 6:  # fewer changes have no useful median
         return None
     scale = e.baseline if np.isfinite(e.baseline) else float(np.abs(costs[0])) or 1.0
     changes = np.diff(costs[len(costs) // 2 - 1 :])
@@ -341,7 +341,7 @@ def _learning_rate_too_high(e: Evidence, found: set[str]) -> Finding | None:
     end = float(costs[-max(1, len(costs) // 4) :].mean())
     rise = (end - costs[0]) / scale
     e.numbers["change of the cost from epoch to epoch / baseline"] = swing
-    above = not end <= e.baseline  # also where the baseline is unknown
+    above = not end <= e.baseline  # true if the baseline is unknown
     if swing > _RISE and rising > 0.2:
         what = f"the cost swings by {swing:.0%} of the baseline from epoch to epoch, and rises in {rising:.0%} of them"
     elif rise > _RISE and above:
@@ -359,12 +359,11 @@ def _learning_rate_too_high(e: Evidence, found: set[str]) -> Finding | None:
 
 
 def _now(e: Evidence) -> str:
-    """Return the largest learning rate of the run in brackets, where one is known."""
+    """Return the largest learning rate of the run in brackets, or nothing if it is unknown."""
     return f" (now {e.rate:.3g})" if np.isfinite(e.rate) else ""
 
 
-# What keeps a cost high for a reason of its own: with one of these neither the number of epochs nor the size of the
-# network is to blame.
+# Findings that explain a high cost: neither the number of epochs nor the size of the network is then to blame.
 _OBSTACLES = {
     "divergence",
     "unscaled_inputs",
@@ -379,7 +378,7 @@ _OBSTACLES = {
 
 
 def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
-    """Find a cost that has not come to rest, of the training set and of the validation set if there is one."""
+    """Find a cost that still falls, on the training set and on the validation set if there is one."""
     costs = e.costs if "different_data" in found else e.watched
     if len(costs) < 3 or e.stopped in ("patience", "converged") or found & _OBSTACLES:
         return None
@@ -400,17 +399,17 @@ def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
 
 
 def _fall(costs: Floats) -> tuple[float, bool]:
-    """Return by how much a cost fell from the second to the last third of the epochs, and whether it still falls.
+    """Return the fall of a cost from the second to the last third of a run, and if it goes on.
 
-    Each third brings r times the fall of the third before; as many epochs again bring three more. It still falls if
-    these are worth a twentieth of the cost, or if it has only begun to fall, at an even pace (r near 1).
+    Each third is taken to bring r times the fall of the third before, so as many epochs again bring three more falls.
+    The cost still falls if they are worth a twentieth of it, or if it has only begun to fall, evenly (r near 1).
     """
     n = len(costs) // 3
     thirds = (costs[-3 * n : -2 * n], costs[-2 * n : -n], costs[-n:])
     before, fall = (float(a.mean() - b.mean()) for a, b in pairwise(thirds))
     noise = float(np.diff(costs[-2 * n :], 2).std() / np.sqrt(6 * n)) if n > 2 else 0.0  # second differences: no trend
     end = abs(float(costs[-1]))
-    if fall <= max(3 * noise, 1e-5 * end):  # below, rounding in float32 counts
+    if fall <= max(3 * noise, 1e-5 * end):  # smaller falls are noise or rounding in float32
         return fall, False
     r = min(fall / before, 1.0) if before > 0 else 1.0
     even = before > 0 and r > 0.9
@@ -423,7 +422,7 @@ def _has_only_begun(costs: Floats) -> bool:
 
 
 def _high_bias(e: Evidence, found: set[str]) -> Finding | None:
-    """Find a training set that is not learned (E37), though training came to rest and nothing else is wrong."""
+    """Find a training set that is not learned, with training at rest and nothing else wrong (E37)."""
     if e.training is None or not np.isfinite(e.learned) or len(e.costs) < 3:
         return None
     J, learned = e.training.cost, e.learned
@@ -446,7 +445,7 @@ def _high_bias(e: Evidence, found: set[str]) -> Finding | None:
 
 
 def _worth_one_unit(A: Floats) -> bool:
-    """Tell whether a layer of several units is worth one: they go up and down together, or not at all.
+    """Tell whether a layer of several units is worth one: all move together or stay constant.
 
     >>> _worth_one_unit(np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.1], [5.0, 5.0, 5.0]]))
     True
@@ -458,8 +457,8 @@ def _worth_one_unit(A: Floats) -> bool:
 def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
     """Find a validation set predicted much worse than the training set (E37), or worse and worse.
 
-    Both costs are of the sample, by the parameters of the result, without penalties and dropout: they compare. Not
-    where the sets differ: then the gap may be theirs.
+    Both costs are of the sample, with the parameters of the result and without penalties and dropout, so that they
+    compare. If the two sets differ in distribution, that may be the reason for the gap, and nothing is found.
     """
     if e.training is None or e.validation is None or not np.isfinite(e.baseline):
         return None

@@ -1,4 +1,4 @@
-"""What a diagnosis looks at: the history of a training run, its parameters, and what they make of some examples."""
+"""The evidence for a diagnosis: the history, the parameters, and their results on some data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Part:
-    """A set of examples and what the network makes of it; columns are examples."""
+    """A set of examples, one per column, and what the network computes from it."""
 
     X: Floats
     Y: Floats
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checks look at; None where there is nothing to look at. They note their numbers in `numbers`."""
+    """The evidence given to the checks, None if unknown; they add their numbers to `numbers`."""
 
     net: Network | None
     sizes: tuple[int, ...]
@@ -57,17 +57,17 @@ class Evidence:
 
     @property
     def baseline(self) -> float:
-        """The cost of predicting the mean of the training targets, NaN where that is unknown or 0."""
+        """The cost of predicting the mean of the training targets, NaN if it is unknown or 0."""
         known = self.net is not None and self.training is not None
         J = _baseline(self.net.loss, self.training.Y) if known else np.nan  # type: ignore[union-attr]
         return J if J > 0 else float("nan")
 
     @property
     def learned(self) -> float:
-        """The share of the baseline that the network has won on the training set; NaN where there is none.
+        """The share of the baseline that training removed from the training cost; NaN if unknown.
 
-        Where there are classes, also with all of them counting the same, as in a training with class weights; the
-        better of the two.
+        With classes the share is also computed with equal weight for each class, as class weights have it in training,
+        and the larger one is taken.
         """
         if self.training is None or self.net is None:
             return float("nan")
@@ -82,7 +82,7 @@ class Evidence:
 
 
 def evidence_of_result(result: FitResult) -> Evidence:
-    """Return the evidence of a result: of one network, not of a stack."""
+    """Return the evidence in a result of one network, not of a stack."""
     net, backend, history = result.net, result.backend, result.history
     layers = _on_host(result.params, backend)
     kept = result.state.given_back
@@ -106,7 +106,7 @@ def evidence_of_result(result: FitResult) -> Evidence:
 
 
 def evidence_of_error(error: DivergenceError) -> Evidence:
-    """Return the evidence of an error; of a stack, whose networks all diverged, that of the first."""
+    """Return the evidence in an error; for a stack, all of which diverged, of its first network."""
     layers = _on_host(error.params, backend_for(array_namespace(error.params[0].W)))
     stack = layers[0].W.ndim == 3
     layers = tuple(Layer(W[0], b[0]) for W, b in layers) if stack else layers
@@ -133,9 +133,9 @@ def _part(net: Network, layers: tuple[Layer, ...], X: npt.NDArray[Any], Y: npt.N
 
 
 def _was_standardized(trained: Floats, plain: Floats, normalized: bool) -> bool:
-    """Return whether W_1 as it was trained and as it takes raw inputs differ by a scale of the inputs (E35).
+    """Tell from W_1, as trained and for raw inputs, whether training scaled the inputs (E35).
 
-    Batch normalization, folded into a layer, scales its rows as wholes; the scale of the inputs is one for each column.
+    Batch normalization, folded into W_1, scales whole rows; the scaling of the inputs differs between columns.
     """
     ratio = np.where(trained != 0, plain / np.where(trained != 0, trained, 1.0), np.nan)
     ratio = ratio[:, ~np.isnan(ratio).any(axis=0)]
@@ -146,7 +146,7 @@ def _was_standardized(trained: Floats, plain: Floats, normalized: bool) -> bool:
 
 
 def _baseline(loss: Any, Y: Floats) -> float:
-    """Return the lowest cost of a prediction that does not depend on X: the mean of Y, for classes their shares."""
+    """Return the lowest cost of a constant prediction: the mean of Y, for classes their shares."""
     mean = Y.mean(axis=1, keepdims=True)
     if isinstance(loss, SquaredError):
         return float(0.5 * ((Y - mean) ** 2).sum(axis=0).mean())

@@ -1,7 +1,7 @@
 """Numeric checks of hand-derived gradients (E39, E40).
 
 A complex step, ∂f/∂x ≈ Im f(x + ih) / h with h = 1e-30, subtracts nothing, so it is exact to rounding; it needs a
-function that is made of differentiable branches and takes complex numbers, as everything in vecprop does. Central
+function of differentiable branches that takes complex numbers, as all functions of vecprop do. Central
 differences, (f(x + ε) - f(x - ε)) / 2ε, work for any function, to about nine digits.
 """
 
@@ -33,11 +33,11 @@ _CHUNK_BYTES = 2**25
 
 
 class GradientReport(dict[str, float]):
-    """The relative error of the gradient of each parameter, by its name: "W1", "b1", "W2", and so on.
+    """The relative error of each parameter's gradient, by name: "W1", "b1", "W2", and so on.
 
-    The error is ‖numeric - analytic‖ / (‖numeric‖ + ‖analytic‖) (E40), in float64; where the difference is within
-    the rounding of the whole gradient, as for a parameter whose gradient cancels to zero, it is at most 2⁻⁵².
-    Printing the report shows it as a table.
+    The error is ‖numeric - analytic‖ / (‖numeric‖ + ‖analytic‖) (E40), in float64. It is at most 2⁻⁵² if the
+    difference is within the rounding of the whole gradient, as for a parameter whose gradient cancels to zero.
+    Printing the report shows a table.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class GradientReport(dict[str, float]):
     tolerance : float
         The largest error that passes.
     entries : dict
-        name -> (entries checked, entries there are).
+        name -> (number of entries checked, number of entries).
     """
 
     def __init__(
@@ -104,12 +104,12 @@ def check_gradients(
     net, params, X, Y, sample_weight, l2
         As for `Network.gradients`; one network, no stack.
     grads : sequence of (dW_l, db_l), optional
-        Gradients to be checked, your own for example; those of `net.gradients` unless given.
+        Gradients to check, such as your own; by default those of `net.gradients`.
     method : "auto" (default), "complex" or "central"
-        "auto" is the complex step, and central differences where the network has an activation of the user's own,
-        which may not take complex numbers.
+        "auto" is the complex step, but central differences if the network has a custom activation, which may not take
+        complex numbers.
     tolerance : float, optional
-        1e-12 for the complex step, 1e-6 for central differences unless given.
+        By default 1e-12 for the complex step, 1e-6 for central differences.
     max_entries : int, default 1000
         Of a larger parameter this many entries are checked, chosen from the seed.
 
@@ -171,7 +171,7 @@ def _float64(xp: Namespace, params: Params) -> Params:
 
 
 def _rounding(method: str, J: float, norm: float) -> float:
-    """Return the difference that rounding alone explains: of the gradient's sums, or of the costs subtracted."""
+    """Return the difference that rounding explains, of the gradient's sums and subtracted costs."""
     eps = float(np.finfo(np.float64).eps)
     return 8 * eps * norm + (0.0 if method == "complex" else 8 * eps * abs(J) / CENTRAL_STEP)
 
@@ -198,7 +198,7 @@ def _numeric(
     method: str,
     data: tuple[Array, Array, Array | None, float | None],
 ) -> npt.NDArray[np.float64]:
-    """Return the numeric gradient of J at the picked entries of one parameter, from stacks of perturbed networks."""
+    """Return the numeric gradient of J at the picked entries of one parameter."""
     X, Y, w, l2 = data
     compiled = checked.backend.compile(propagation.cost, static=(0,))
 
@@ -218,7 +218,7 @@ def _numeric(
 
 
 def _chunks(net: Network, m: int, picked: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """Cut the entries so that a stack of as many networks, parameters and activations, stays small."""
+    """Cut the entries into chunks, so that a stack of one network per entry stays small."""
     per_network = 16 * (max(net.sizes) * m * 3 + net.parameter_count)
     size = max(1, _CHUNK_BYTES // per_network)
     for start in range(0, len(picked), size):
@@ -228,7 +228,7 @@ def _chunks(net: Network, m: int, picked: npt.NDArray[np.int64]) -> Iterator[npt
 def _perturbed(
     xp: Namespace, host: list[Layer], which: tuple[int, str], entries: npt.NDArray[np.int64], step: complex
 ) -> Params:
-    """Return a stack of len(entries) networks, network k with `step` added to entry k of one parameter."""
+    """Return a stack of networks, number k with `step` added to entry k of one parameter."""
     K, dtype = len(entries), np.complex128 if isinstance(step, complex) else np.float64
     stack = []
     for l, layer in enumerate(host, start=1):
@@ -250,7 +250,7 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     function : callable
         x -> a scalar. For "complex" it must take complex arrays and be analytic: no abs, no max, no comparison.
     x : array of any shape
-        float64 for all the digits there are; float32 is taken. Finite.
+        Finite, in float64, or in float32 with fewer digits.
     method : "central" (default) or "complex"
 
     Returns
@@ -293,7 +293,7 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
 
 
 def _check_point(x: Array) -> Namespace:
-    """Return the namespace of x, or raise an error: it must be an array of finite floating-point numbers."""
+    """Return the namespace of x; raise an error unless x is an array of finite floats."""
     if not is_array(x):
         raise TypeError(f"x must be an array, got {type(x).__name__}; use numpy.asarray(x)")
     xp = array_namespace(x)

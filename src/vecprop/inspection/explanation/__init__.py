@@ -1,4 +1,4 @@
-"""`explain`: the forward and the backward pass of a network step by step, with shapes, reasons and numbers."""
+"""`explain`: the passes of a network step by step, with shapes, reasons and numbers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from vecprop.utils.random_streams import check_seed
 __all__ = ["Explanation", "Given", "Mistake", "Operation", "Step", "explain"]
 
 _FEWEST_EXAMPLES = 3
-_LARGEST_SHOWN = 6  # rows or columns of a matrix whose numbers are shown unless asked for
+_LARGEST_SHOWN = 6  # numbers="auto" shows numbers for layers and m of at most this
 _MOST_LAYERS_SHOWN = 4
-_MOST_NUMBERS = 10**7  # of all quantities: the mistakes are tried on arrays of these sizes
+_MOST_NUMBERS = 10**7  # in all quantities together: the mistakes are tried on them
 
 
 class Explanation(Contents):
-    """The passes of one network step by step; printing it shows the text, a notebook shows it as Markdown.
+    """The passes of one network step by step; it prints as text, in a notebook as Markdown.
 
     Attributes
     ----------
@@ -39,17 +39,17 @@ class Explanation(Contents):
     given : tuple of Given
         X, Y and the parameters.
     steps : tuple of Step
-        In the order in which they are computed; `explanation["dW1"]` is one of them.
+        In the order of computation; `explanation["dW1"]` is one of them.
     mistakes : tuple of Mistake
     cost : float or None
-        J, where numbers are shown.
+        J, if numbers are shown.
     check : dict
-        Where numbers are shown: "difference", the largest one between the gradients of the steps, computed again with
-        their own products, and `Network.gradients`; "numeric", the largest relative error of `check_gradients`.
+        If numbers are shown: "difference", the largest between the gradients computed again with the products of the
+        steps and `Network.gradients`; "numeric", the largest error of `check_gradients`, except for large networks.
     """
 
     def __str__(self) -> str:
-        """Return the Markdown as text 80 columns wide where `rich` is installed, else as it is."""
+        """Return the Markdown as text 80 characters wide if `rich` is installed, else as it is."""
         try:
             return as_text(self)
         except ImportError:
@@ -79,26 +79,26 @@ def explain(
     numbers: bool | str = "auto",
     seed: int = 0,
 ) -> Explanation:
-    """Explain the forward and the backward pass of a network: formula, shapes, kind and reason of every step (E9-E25).
+    """Explain the forward and the backward pass of a network step by step (E9-E25).
 
-    Every number is one that the library computes. The common mistakes at the end were tried with NumPy on arrays of
-    these shapes; what does no harm with them is left out.
+    Each step has its formula, shapes, kind and reason. Every number is computed by the library. The common mistakes at
+    the end are tried with NumPy on arrays of these shapes; harmless ones are left out unless they work by accident.
 
     Parameters
     ----------
     net_or_sizes : Network or sequence of int
         Sizes (n0, n1, …, nL) stand for `Network(sizes)`: tanh in the hidden layers, a sigmoid output.
     m : int, optional
-        The number of examples. Unless given that of X, else the least from 3 on that is no layer's size, so that no
-        two sizes agree by accident.
+        The number of examples; by default that of X, else the least from 3 on that is no layer's size, so that m agrees
+        with no size by accident.
     params, X, Y : optional
-        As for `Network.gradients`, of one network. What is not given is drawn from the seed, with one decimal.
+        As for `Network.gradients`, of one network; by default drawn from the seed, with one decimal.
     l2 : float, default 0
         λ of E32.
     numbers : "auto" (default), True or False
-        Whether to show the numbers; "auto" does for layers and m of at most 6, at most 4 layers.
+        Whether to show the numbers; "auto" does for at most 4 layers, with layer sizes and m of at most 6.
     seed : int, default 0
-        Of what is drawn.
+        The seed of drawn parameters and data.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def explain(
     Raises
     ------
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def explain(
     >>> [operation.shapes for operation in step.operations]
     ['(1, 100) @ (100, 4) -> (1, 4)', '(1, 4) / m -> (1, 4)']
 
-    With numbers, those of the worked example of the equations:
+    With the numbers of the worked example in the equations:
 
     >>> import numpy as np
     >>> net = vp.Network((2, 2, 1), hidden="relu", output="identity")
@@ -156,7 +156,7 @@ def explain(
 
 
 def _network_of(given: Network | Sequence[int]) -> Network:
-    """Return the network, or one of these sizes."""
+    """Return the network given, or a new one of the sizes given."""
     if isinstance(given, Network):
         return given
     try:
@@ -166,7 +166,7 @@ def _network_of(given: Network | Sequence[int]) -> Network:
 
 
 def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:
-    """Return the number of examples, from m, X and Y as far as they are given."""
+    """Return the number of examples, from those of m, X and Y that are given."""
     if (X is None) != (Y is None):
         raise ValueError(f"X and Y must be given together, got {'Y' if X is None else 'X'} alone")
     if X is None:
@@ -182,7 +182,7 @@ def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:
 def _computed(
     net: Network, params: Any, X: Any, Y: Any, m: int, l2: float, seed: int, show: bool
 ) -> tuple[dict[str, Any], float, dict[str, float]]:
-    """Return every quantity by its name, J, and the checks of the gradients where numbers are shown."""
+    """Return every quantity by its name, J, and the gradient checks if numbers are shown."""
     given = draw_params(net, seed) if params is None else params
     checked = check_params(net, given)
     if checked.stack:
@@ -190,7 +190,7 @@ def _computed(
     check_finite_params(checked)
     if X is None:
         X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
-    elif params is None:  # where the data are
+    elif params is None:  # on the backend of the data
         checked = check_params(net, _beside(checked.params, X))
     with checked.backend.scope(checked.dtype, "highest"):
         X, Y, _ = check_examples(net, checked, X, Y)

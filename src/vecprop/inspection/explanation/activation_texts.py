@@ -1,4 +1,4 @@
-"""The formulas of each activation and of the step back through it, on paper and in NumPy, for layer l."""
+"""Formulas of each activation and of the step back through it, on paper and in NumPy."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from vecprop.nn.activations import Activation, Custom
 
 @dataclass(frozen=True)
 class ActivationText:
-    """What is printed about an activation of layer l; A{l}, Z{l}, dA{l} are named in the texts.
+    """The texts for an activation of layer l, in terms of A{l}, Z{l} and dA{l}.
 
     Attributes
     ----------
     formula, code : str
         The right side of A = g(Z), and the lines of code that compute A.
     slope : str
-        g′(Z) on paper; empty where the derivative is no elementwise factor.
+        g′(Z) on paper; empty if the derivative is not an elementwise factor.
     back : str
         The right side of dZ on paper.
     back_code : str
         The lines of code that compute dZ from dA.
     source : str
-        What g′ is computed from: "A" or "Z".
+        The quantity from which g′ is computed: "A" or "Z".
     why : str
-        Where g′ comes from, for the reason of the step.
+        The origin of g′, for the reason of the step.
     equation : str
-        Its number, or "E14" where it has none of its own.
+        Its number, or "E14" if it has none of its own.
     """
 
     formula: str
@@ -69,14 +69,14 @@ def describe(g: Activation, l: int) -> ActivationText:
 def _elementwise(
     l: int, formula: str, code: str, slope: str, slope_code: str, source: str, why: str, equation: str = "E14"
 ) -> ActivationText:
-    """Return the texts where dZ = dA ∘ g′; slope_code may have lines before the last, which is g′."""
+    """Return the texts for dZ = dA ∘ g′; the last line of slope_code is g′."""
     *before, factor = slope_code.split("\n")
     lines = [*before, f"dZ{l} = dA{l} * {_factor(factor)}"]
     return ActivationText(formula, code, slope, f"dA{l} ∘ {_factor(slope)}", "\n".join(lines), source, why, equation)
 
 
 def _factor(text: str) -> str:
-    """Return a factor in parentheses where it needs them.
+    """Return a factor, in parentheses if it needs them.
 
     >>> _factor("1 - A1 ∘ A1"), _factor("A1"), _factor("(Z1 >= 0)"), _factor("g1(Z1)")
     ('(1 - A1 ∘ A1)', 'A1', '(Z1 >= 0)', 'g1(Z1)')
@@ -85,7 +85,7 @@ def _factor(text: str) -> str:
 
 
 def _closed(text: str) -> bool:
-    """Tell whether a text is one call or one pair of brackets as a whole."""
+    """Tell whether the whole text is one call or one pair of brackets."""
     depth = 0
     opening = next((i for i, c in enumerate(text) if c in "(["), None)
     if opening is None or " " in text[:opening]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LossText:
-    """What is printed about a loss of layer L.
+    """The texts for the loss of a network of L layers.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class LossText:
     equation : str
         Its number.
     why : str
-        What the loss is.
+        A sentence on the loss.
     before : str
         A line of code that the others need.
     """
@@ -57,7 +57,7 @@ def describe(net: Network) -> LossText:
 
 
 def targets(net: Network) -> str:
-    """Return the name of the targets in the formulas: Y, or Ys where label smoothing changes them."""
+    """Return the name of the targets in the formulas: Y, or Ys with label smoothing."""
     return "Ys" if getattr(net.loss, "smoothing", 0) else "Y"
 
 
@@ -67,7 +67,7 @@ def matches(net: Network) -> bool:
 
 
 def cancellation(net: Network) -> str:
-    """Return why dZ_L is A_L - Y for the network's output and loss."""
+    """Return the reason why dZ_L is A_L - Y for the network's output and loss."""
     A, Y = f"A{len(net.sizes) - 1}", targets(net)
     return {
         "sigmoid": (
@@ -84,7 +84,7 @@ def cancellation(net: Network) -> str:
 
 
 def rearranged(net: Network) -> str:
-    """Return the library's own way to dZ_L, in words, where it is not A_L - Y; mostly none."""
+    """Return a sentence on the library's own form of dZ_L, or "" for most losses and outputs."""
     return {
         (
             "cross_entropy",

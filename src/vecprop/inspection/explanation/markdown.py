@@ -1,4 +1,4 @@
-"""An explanation as Markdown, and that set as text for a terminal."""
+"""An explanation as Markdown, and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WIDTH = 80  # columns of the text for a terminal
 
 
 def render(explanation: Contents) -> str:
-    """Return the whole text."""
+    """Return the explanation as Markdown."""
     return "\n".join(_lines(explanation)) + "\n"
 
 
 def as_text(explanation: Contents) -> str:
-    """Return the Markdown as rich sets it, without colours."""
+    """Return the Markdown as rich prints it, without colours."""
     from rich.console import Console
 
     text = io.StringIO()
@@ -113,12 +113,12 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator
 
 
 def _code(text: str) -> str:
-    """Return text as code that a table can hold."""
+    """Return text as inline code that is safe in a table."""
     return f"`{text.replace('|', chr(0x2223))}`"
 
 
 def _text(text: str) -> str:
-    """Return a sentence whose operators are not taken for emphasis, nor its bars for a table's."""
+    """Return a sentence with the signs escaped that Markdown would interpret."""
     for sign in ("\\", "*", "_", "|", "<"):
         text = text.replace(sign, f"\\{sign}")
     return text

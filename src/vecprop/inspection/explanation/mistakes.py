@@ -1,4 +1,4 @@
-"""Common mistakes, each tried with NumPy on arrays of the shapes at hand: what is said of it is what happened."""
+"""Common mistakes, each described by what NumPy did with it on arrays of these shapes."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     NDArray = npt.NDArray[Any]
 
 Arrays = Mapping[str, Any]
-_CLOSE = 1e-9  # relative: the same numbers, rounding apart
+_CLOSE = 1e-9  # relative tolerance for rounding
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A mistake to be tried: code and function, the right ones beside them, and what one would compute next.
+    """A mistake to try: its code and function, the right ones, and the lines that follow.
 
-    `then`: pairs of code and function (arrays, the wrong result) that follow, until one of them shows the mistake.
+    `then` has pairs of code and function(arrays, result), run on a wrong shape until one fails or has the right shape.
     """
 
     wrong: tuple[str, Callable[[Arrays], Any]]
     right: tuple[str, Callable[[Arrays], Any]]
     reason: str
     then: tuple[tuple[str, Callable[[Arrays, Any], Any]], ...] = field(default=())
-    by_accident: str = ""  # the reason why it works for these sizes only; a mistake that does no harm else is left out
+    by_accident: str = ""  # why it works for these sizes only; without a text, a harmless mistake is left out
 
 
 def find_mistakes(net: Network, arrays: Arrays) -> Iterator[Mistake]:
-    """Yield those of the common mistakes that go wrong with these arrays: X, Y, and all the quantities by name."""
+    """Yield the common mistakes that matter for these arrays: X, Y and all quantities by name."""
     for trial in (*_forward(), *_output(net), *_weights(net), *_biases(), *_hidden(net)):
         mistake = _try(trial, arrays)
         if mistake is not None:
@@ -45,7 +45,7 @@ def find_mistakes(net: Network, arrays: Arrays) -> Iterator[Mistake]:
 
 
 def _try(trial: _Trial, arrays: Arrays) -> Mistake | None:
-    """Return the mistake with what happened, or None if it does no harm with these arrays."""
+    """Return the mistake with its outcome, or None if it does no harm with these arrays."""
     right = np.asarray(trial.right[1](arrays))
     wanted = right.shape
     try:
@@ -88,12 +88,12 @@ def _follow(trial: _Trial, arrays: Arrays, wrong: NDArray, right: NDArray) -> st
 
 
 def _same(result: NDArray, right: NDArray) -> bool:
-    """Tell whether two arrays of one shape hold the same numbers, rounding apart."""
+    """Tell whether two arrays of one shape hold the same numbers, apart from rounding."""
     return bool(np.allclose(result, right, rtol=_CLOSE, atol=_CLOSE * float(np.max(np.abs(right), initial=0.0))))
 
 
 def _how_wrong(result: NDArray, right: NDArray) -> str:
-    """Return ", all 3 times as large" where that is what is wrong, else nothing."""
+    """Return a text with the common factor of the wrong numbers, or "" if there is none."""
     at = np.abs(right) > 1e-12
     if not at.any() or right.size == 1:
         return ""
@@ -148,7 +148,7 @@ def _output(net: Network) -> Iterator[_Trial]:
 
 
 def _weights(net: Network) -> Iterator[_Trial]:
-    """Yield what is written for dW of the last layer."""
+    """Yield mistakes in dW of the last layer."""
     L = len(net.sizes) - 1
     A, dZ, W = f"A{L - 1}" if L > 1 else "X", f"dZ{L}", f"W{L}"
     product = (f"d{W} = {dZ} @ {A}.T / m", lambda v: v[dZ] @ v[A].T / v["m"])
@@ -177,7 +177,7 @@ def _weights(net: Network) -> Iterator[_Trial]:
 
 
 def _biases() -> Iterator[_Trial]:
-    """Yield what is written for db of the first layer, which has more than one neuron in most networks."""
+    """Yield mistakes in db of the first layer, which mostly has more than one neuron."""
     dZ, b = "dZ1", "b1"
     total = (f"d{b} = np.sum({dZ}, axis=1, keepdims=True) / m", lambda v: v[dZ].sum(axis=1, keepdims=True) / v["m"])
     then = (
@@ -211,7 +211,7 @@ def _biases() -> Iterator[_Trial]:
 
 
 def _hidden(net: Network) -> Iterator[_Trial]:
-    """Yield what is written for the step back into the last hidden layer, and through its activation."""
+    """Yield mistakes in the step back to the last hidden layer and through its activation."""
     L = len(net.sizes) - 1
     if L == 1:
         return
@@ -241,7 +241,7 @@ def _hidden(net: Network) -> Iterator[_Trial]:
 
 
 def _slopes(net: Network, l: int) -> Iterator[_Trial]:
-    """DZ = dA ∘ g′ of hidden layer l."""
+    """Yield mistakes in dZ = dA ∘ g′ of hidden layer l."""
     g, Z, A, dA = net.activations[l - 1], f"Z{l}", f"A{l}", f"dA{l}"
     right = (activation_texts.describe(g, l).back_code.split("\n")[-1], lambda v: v[f"dZ{l}"])
     yield _Trial(

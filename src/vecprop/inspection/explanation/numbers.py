@@ -1,4 +1,4 @@
-"""The numbers of an explanation: small data with one decimal, and everything the library computes from them."""
+"""The numbers of an explanation: data with one decimal, and the library's results for them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from vecprop.nn.array_checks import Checked
     from vecprop.nn.network import Network
 
-_MOST_CHECKED = 1000  # parameters: beyond, the numeric check takes longer than the explanation is read
+_MOST_CHECKED = 1000  # parameters; with more, the numeric check takes longer than reading the explanation
 
 
 def draw_params(net: Network, seed: int) -> Params:
-    """Return parameters in float64 with one decimal, the biases too, so that a pencil can follow.
+    """Return parameters in float64 with one decimal, easy to compute with by hand.
 
-    The weights are those of `net.init(seed)`, rounded, and 0.1 where nothing would be left.
+    The weights are those of `net.init(seed)`, rounded, or ±0.1 in place of 0.
     """
     random = generator(seed, EXPLANATION)
     tenths = np.array([k / 10 for k in range(-5, 6) if k])
@@ -39,7 +39,7 @@ def draw_params(net: Network, seed: int) -> Params:
 
 
 def draw_examples(net: Network, m: int, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return X with one decimal and targets that the loss is defined for, as NumPy arrays in float64."""
+    """Return X with one decimal and valid targets for the loss, as NumPy arrays in float64."""
     random = generator(seed, EXPLANATION, 1)
     n_in, n_out = net.sizes[0], net.sizes[-1]
     X = np.round(random.uniform(-2, 2, (n_in, m)), 1)
@@ -55,10 +55,10 @@ def draw_examples(net: Network, m: int, seed: int) -> tuple[npt.NDArray[Any], np
 def compute(
     net: Network, checked: Checked, X: Any, Y: Any, l2: float
 ) -> tuple[dict[str, npt.NDArray[np.float64]], float, float]:
-    """Return every quantity of the passes by its name, J, and the largest difference from `Network.gradients`.
+    """Return every quantity of the passes by name, J, and the largest gradient difference.
 
-    Z, A, dA and dZ come from the functions that the core's passes are made of, dW and db from `net.gradients`; the
-    difference is between those and the products of the quantities shown.
+    Z, A, dA and dZ come from the functions that the library's passes call, dW and db from `net.gradients`; the
+    difference is between dW, db and the products of the quantities shown.
     """
     params, xp = checked.params, checked.xp
     J, grads = net.gradients(params, X, Y, l2=l2)
@@ -80,18 +80,18 @@ def compute(
 
 
 def _of_the_loss(net: Network, xp: Any, A: Any, Y: Any) -> dict[str, Any]:
-    """Return dA_L, and the smoothed targets where there are some."""
+    """Return dA_L unless dZ_L is A_L - Y, and the smoothed targets if there are any."""
     smoothing = getattr(net.loss, "smoothing", 0.0)
     classes = 2 if net.loss.name == "binary_cross_entropy" else net.sizes[-1]
     smoothed = {"Ys": (1 - smoothing) * Y + smoothing / classes} if smoothing else {}
     if loss_texts.matches(net):
         return smoothed
-    # The derivative with respect to Z of an output that does nothing is the one with respect to A
+    # With the identity as output, dZ is the derivative with respect to A
     return smoothed | {f"dA{len(net.sizes) - 1}": net.loss.dZ(xp, Identity(), A, A, Y)}
 
 
 def numeric_error(net: Network, params: Params, X: Any, Y: Any, l2: float) -> float | None:
-    """Return the largest relative error of the gradients by a numeric check (E40); None for a large network."""
+    """Return the largest error of a numeric gradient check (E40), or None for a large network."""
     if net.parameter_count > _MOST_CHECKED:
         return None
     return max(check_gradients(net, params, X, Y, l2=l2).values())
@@ -117,7 +117,7 @@ def plain(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number as one writes it in a product: in parentheses where it is negative.
+    """Return a number for a product, in parentheses if it is negative.
 
     >>> number(0.5), number(-0.25)
     ('0.5', '(-0.25)')

@@ -1,4 +1,4 @@
-"""What an explanation is made of: what is given, the steps of the two passes, and the common mistakes."""
+"""The parts of an explanation: given quantities, steps of the passes, common mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Values = Mapping[str, "npt.NDArray[Any]"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One NumPy operation of a step: its shapes, such as "(4, 3) @ (3, 100) -> (4, 100)", and its kind."""
+    """A NumPy operation: its shapes, such as "(4, 3) @ (3, 100) -> (4, 100)", and its kind."""
 
     shapes: str
     kind: str
@@ -31,7 +31,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Given:
-    """A quantity that the passes start from: its name, its shape, and what its rows and columns are."""
+    """A quantity that the passes start from; its meaning tells what rows and columns are."""
 
     name: str
     shape: Shape
@@ -41,7 +41,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the forward or the backward pass: a quantity, and everything about how it is computed.
+    """One step of the forward or the backward pass: a quantity and how it is computed.
 
     Attributes
     ----------
@@ -62,11 +62,11 @@ class Step:
     reason : str
         Why it is computed like this.
     example : str
-        One entry of it, with numbers; empty where no numbers are shown.
+        One entry computed with numbers; empty if no numbers are shown.
     value : array or None
-        What the library computes; None where no numbers are shown.
+        The value that the library computes; None if no numbers are shown.
     role : str
-        The same for steps that differ in nothing but the layer.
+        The same text for steps that differ only in the layer.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Mistake:
-    """Something often written instead of the right code, and what it does with arrays of these shapes.
+    """Code often written by mistake, and what it does with arrays of these shapes.
 
     Attributes
     ----------
@@ -99,11 +99,11 @@ class Mistake:
     outcome : str
         "error", "wrong shape", "wrong numbers", or "right by accident": it works for these sizes only.
     what_happens : str
-        What NumPy says or returns, found out by trying it.
+        The error or result of NumPy when the code is run.
     reason : str
         What was confused.
     shape, right_shape : tuple of int or None
-        The shape of the result, None where there is none; and the shape that is wanted.
+        The shape of the result, or None after an error; and the shape of the right one.
     """
 
     wrong: str
@@ -117,7 +117,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that an explanation says, however it is set; the attributes are those of `Explanation`."""
+    """The contents of an explanation, without its layout; for the attributes see `Explanation`."""
 
     network: Network
     m: int
@@ -145,7 +145,7 @@ class Contents:
         raise KeyError(f"{name!r} is no step of this explanation; there are {', '.join(s.name for s in self.steps)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the explanation as what JSON can hold; values are nested lists, or None."""
+        """Return the explanation as a dict for JSON, with arrays as nested lists."""
         return {
             "network": str(self.network),
             "sizes": list(self.network.sizes),

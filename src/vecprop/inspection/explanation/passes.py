@@ -1,4 +1,4 @@
-"""The steps of the forward and the backward pass, with the reason for each (E9, E11, E14, E15)."""
+"""The steps of the forward and the backward pass and their reasons (E9, E11, E14, E15)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_TERMS = 6  # of a sum that is written out
 
 @dataclass(frozen=True)
 class Passes:
-    """Writes the steps of one network's passes over m examples; values by name, or none."""
+    """The steps of one network's passes over m examples; without numbers `values` is empty."""
 
     net: Network
     m: int
@@ -39,11 +39,11 @@ class Passes:
 
     @property
     def last(self) -> int:
-        """Return L."""
+        """L, the number of layers."""
         return len(self.net.sizes) - 1
 
     def n(self, l: int) -> int:
-        """Return the units of layer l."""
+        """Return the number of units of layer l."""
         return self.net.sizes[l]
 
     def a(self, l: int) -> str:
@@ -51,7 +51,7 @@ class Passes:
         return f"A{l}" if l else "X"
 
     def number_of(self, of_one_hidden_layer: str, of_any: str) -> str:
-        """Return the number of an equation; one hidden layer and one unit have numbers of their own."""
+        """Return equation numbers; one hidden layer and logistic regression have their own."""
         if self.last == 1 and of_one_hidden_layer == "E11" and self.net.loss.name == "binary_cross_entropy":
             return f"E4, {of_any}"  # logistic regression
         return f"{of_one_hidden_layer}, {of_any}" if self.last == 2 else of_any
@@ -63,7 +63,7 @@ class Passes:
     # --- forward ----------------------------------------------------------------------------------------------
 
     def given(self) -> Iterator[Given]:
-        """Yield what the passes start from."""
+        """Yield the quantities that the passes start from."""
         net, m = self.net, self.m
         meanings = {
             "X": f"one example per column, {count(self.n(0), 'feature')} each",
@@ -153,7 +153,7 @@ class Passes:
     # --- cost -------------------------------------------------------------------------------------------------
 
     def cost(self) -> Iterator[Step]:
-        """Yield J, and before it the smoothed targets where there are some."""
+        """Yield J, and before it any smoothed targets."""
         loss, L, m, n = self.net.loss, self.last, self.m, self.n(self.last)
         smoothing = getattr(loss, "smoothing", 0.0)
         if smoothing:
@@ -367,7 +367,7 @@ class Passes:
 
 
 def _targets(net: Network) -> str:
-    """Return the words for a column of Y."""
+    """Return the description of a column of Y."""
     if net.loss.name == "cross_entropy":
         return "1 in the row of its class and 0 in the others"
     return f"{count(net.sizes[-1], 'label')}, 0 or 1" if net.loss.name == "binary_cross_entropy" else "its targets"

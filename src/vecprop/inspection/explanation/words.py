@@ -1,4 +1,4 @@
-"""The parts of an explanation that do not depend on how they are set: rules for reading, and the three products."""
+"""Texts of an explanation apart from its layout, such as the rules for reading it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ RULES = (
     "of "
     "the layer before.",
 )
-_LARGEST_MATRIX = 6  # rows and columns printed, which fit into 80 columns; of a larger one the first ones and the last
+_LARGEST_MATRIX = 6  # rows and columns printed, to fit 80 characters; a larger one has its middle left out
 _MOST_FULL_LAYERS = 6
 
 
 def heading(explanation: Contents) -> str:
-    """Return the title: which network, and how many examples.
+    """Return the title: the network and the number of examples.
 
     >>> from vecprop import explain
     >>> heading(explain((3, 4, 1), m=100))
@@ -39,7 +39,7 @@ def heading(explanation: Contents) -> str:
 
 
 def overview(explanation: Contents) -> list[str]:
-    """Return the way forward and the way back, each as one line; the middle of a deep network is left out.
+    """Return the two passes as a line each, without the middle layers of a deep network.
 
     >>> from vecprop import explain
     >>> overview(explain((3, 4, 1), m=100))
@@ -55,7 +55,7 @@ def overview(explanation: Contents) -> list[str]:
 
 
 def coincidence(explanation: Contents) -> str:
-    """Return a warning where m is the size of a layer, or layers are as large as their neighbours, else nothing."""
+    """Return a warning if m is a layer's size or neighbouring layers are equally large, else ""."""
     sizes, m = explanation.network.sizes, explanation.m
     if m in sizes:
         return (
@@ -71,7 +71,7 @@ def coincidence(explanation: Contents) -> str:
 
 
 def three_products(explanation: Contents) -> list[tuple[str, ...]]:
-    """Return the three matrix products of the last layer: quantity, what is summed, inner size, product, shapes."""
+    """Return the matrix products of the last layer, as rows with PRODUCT_COLUMNS."""
     sizes, m = explanation.network.sizes, explanation.m
     L = len(sizes) - 1
     n, n_in, A = sizes[L], sizes[L - 1], f"A{L - 1}" if L > 1 else "X"
@@ -104,7 +104,7 @@ PRODUCTS = (
 
 
 def closing(explanation: Contents) -> str:
-    """Return the words after the last gradient."""
+    """Return the text after the last gradient."""
     L = len(explanation.network.sizes) - 1
     rest = f", …, W{L} = W{L} - α dW{L}, b{L} = b{L} - α db{L}" if L > 1 else ""
     return (
@@ -114,7 +114,7 @@ def closing(explanation: Contents) -> str:
 
 
 def verdict(explanation: Contents) -> str:
-    """Return how the numbers were checked."""
+    """Return the text on how the numbers were checked."""
     check = explanation.check
     text = (
         "Checked: the products of the numbers above give the gradients of Network.gradients, largest difference "
@@ -126,7 +126,7 @@ def verdict(explanation: Contents) -> str:
 
 
 def shown_in_full(explanation: Contents) -> set[str]:
-    """Return the names of the steps that get their reason: the first of each kind."""
+    """Return the names of the steps shown with their reason: the first of each role."""
     roles: set[str] = set()
     names = set()
     for step in explanation.steps:
@@ -137,7 +137,7 @@ def shown_in_full(explanation: Contents) -> set[str]:
 
 
 def is_deep(explanation: Contents) -> bool:
-    """Tell whether the text leaves out the layers in the middle, which repeat those beside them."""
+    """Tell whether the text leaves out the middle layers, which repeat those beside them."""
     return len(explanation.network.sizes) - 1 > _MOST_FULL_LAYERS and not explanation.has_numbers
 
 
@@ -148,14 +148,14 @@ def left_out(explanation: Contents, step: Step, full: set[str]) -> bool:
 
 
 def given(explanation: Contents) -> Iterator[Given]:
-    """Yield what is given, for a deep network without the layers in the middle."""
+    """Yield the given quantities, without the middle layers of a deep network."""
     L = len(explanation.network.sizes) - 1
     middle = {f"{letter}{l}" for letter in "Wb" for l in range(3, L - 1)} if is_deep(explanation) else set()
     return (part for part in explanation.given if part.name not in middle)
 
 
 def no_program(explanation: Contents) -> str:
-    """Return the words in place of a long program."""
+    """Return the text that stands for a long program."""
     lines = len(explanation.program.splitlines())
     return f"It has {lines} lines: print explanation.program, or take a network of at most {_MOST_FULL_LAYERS} layers."
 
@@ -204,7 +204,7 @@ OUTCOMES = {
 
 
 def by_outcome(explanation: Contents) -> Iterator[tuple[str, list[Mistake]]]:
-    """Yield the mistakes grouped by what they do, the treacherous ones first."""
+    """Yield the mistakes grouped by outcome, those that are hardest to notice first."""
     for outcome in ("wrong numbers", "wrong shape", "right by accident", "error"):
         group = [mistake for mistake in explanation.mistakes if mistake.outcome == outcome]
         if group:
@@ -212,7 +212,7 @@ def by_outcome(explanation: Contents) -> Iterator[tuple[str, list[Mistake]]]:
 
 
 def what_happens(explanation: Contents) -> dict[str, str]:
-    """Return the outcome of each mistake, by its code; the long part of NumPy's message about @ only once."""
+    """Return the result of each mistake by its code, with NumPy's long message on @ only once."""
     found, seen = {}, False
     for _, mistakes in by_outcome(explanation):
         for mistake in mistakes:

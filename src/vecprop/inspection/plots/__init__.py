@@ -1,7 +1,7 @@
-"""Pictures of networks, of their training and of what they learned; matplotlib is imported when one is drawn.
+"""Pictures of networks, of their training and of what they learned, drawn with matplotlib.
 
-Each function draws on the axes given, or on a figure of its own, and returns the axes; nothing is shown and no global
-state of matplotlib is touched, so they work without a display. `save(ax, path)` writes a file:
+Each function draws on the axes given, or on a new figure, and returns the axes, without a display and without touching
+global state of matplotlib, which is imported when a picture is drawn. `save(ax, path)` writes a file:
 
 >>> import vecprop as vp
 >>> X, Y = vp.datasets.xor(m=40)
@@ -10,8 +10,8 @@ state of matplotlib is touched, so they work without a display. `save(ax, path)`
 >>> ax.get_xlabel()
 'epoch'
 
-Data stand in columns where they are X and Y of a network. True and predicted labels or values are 1-d, as in
-scikit-learn. Arrays of any library will do, and lists.
+X and Y of a network have one example per column. True and predicted labels or values are 1-d, as in scikit-learn.
+Lists and arrays of any library are accepted.
 
 Colours are Okabe and Ito's, which all common kinds of colour vision tell apart; markers and line styles differ too.
 """

@@ -1,4 +1,4 @@
-"""Decision boundaries over the epochs: a callback that keeps the parameters, and the film made of them."""
+"""Decision boundaries over the epochs: a callback that keeps networks, and a film of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-_HOLD = 1.5  # seconds for which the last picture stays before the film begins again
+_HOLD = 1.5  # seconds for which the last picture stays before the film restarts
 
 
 class Snapshots(Mapping[int, Params]):
-    """A callback of `vp.fit` that keeps the network of some epochs: a mapping from epoch to params.
+    """A callback of `vp.fit` that keeps networks: a mapping from epoch to parameters.
 
-    Epoch 0 is the network before the first step. What is kept are plain layers (W, b) as NumPy arrays, batch
-    normalization and input scaling folded in, so that `net.forward(snapshots[epoch], X)` takes X as it comes. A run
-    that goes on from a `state` is added to what is there; a new one begins anew.
+    Epoch 0 is the network before the first step. Networks are kept as layers (W, b) of NumPy arrays, with batch
+    normalization and input scaling folded in, so that `net.forward(snapshots[epoch], X)` takes unscaled X. A run that
+    goes on from a `state` adds to the snapshots; a new run replaces them.
 
     Parameters
     ----------
     every : int, default 1
-        Keep the first network, and each after this many more epochs.
+        Keep the networks of epoch 0 and of each multiple of this number.
     at : sequence of int, optional
-        Keep those of exactly these epochs, in place of `every`.
+        Keep the networks of exactly these epochs instead.
 
     Raises
     ------
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -64,19 +64,19 @@ class Snapshots(Mapping[int, Params]):
         self._plain: Callable[[TrainingState], Params] | None = None
 
     def start(self, state: TrainingState, plain: Callable[[TrainingState], Params]) -> None:
-        """Begin a run, or go on with one; `fit` calls this. `plain` makes the layers that predict from a state."""
+        """Begin or continue a run, for `fit`; `plain` turns a state into the layers that predict."""
         self._kept = {epoch: params for epoch, params in self._kept.items() if epoch < state.epoch}
         self._plain = plain
         self._keep(state)
 
     def __call__(self, state: TrainingState, history: History) -> None:  # noqa: ARG002
-        """Keep the network after an epoch, if it is one of those wanted."""
+        """Keep the network after an epoch, if the epoch is wanted."""
         self._keep(state)
 
     def _keep(self, state: TrainingState) -> None:
         wanted = state.epoch % self.every == 0 if self.at is None else state.epoch in self.at
         if wanted and self._plain is not None:
-            # without what early stopping remembers: this epoch's network, not the best one
+            # without the best network of early stopping, which `plain` would take instead of this epoch's
             layers = self._plain(state._replace(best=None))
             self._kept[state.epoch] = tuple(Layer(*(np.array(to_host(a)) for a in layer)) for layer in layers)
 
@@ -106,14 +106,14 @@ def decision_boundary_animation(
     fps: float = 10.0,
     dpi: float = 80.0,
 ) -> "FuncAnimation":
-    """Animate the decision boundary over the epochs, one picture for each snapshot; the last one stays for a while.
+    """Animate the decision boundary over the epochs, one picture for each snapshot.
 
     Parameters
     ----------
     net : Network
         With 2 inputs, and a sigmoid or softmax output.
     snapshots : Snapshots, or dict of epoch -> params
-        What `vp.fit(…, callbacks=snapshots)` has filled; or parameters of one's own, each as for `net.forward`.
+        Filled by `vp.fit(…, callbacks=snapshots)`; or your own parameters, each as for `net.forward`.
     X : array (2, m)
         The examples, one per column; of any array library.
     Y : array (1, m) of 0 and 1, or one-hot (K, m)
@@ -121,9 +121,9 @@ def decision_boundary_animation(
     path : str or Path, optional
         A GIF to write; it needs Pillow, which comes with matplotlib, and no other program.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     names : sequence of str, optional
-        Of the classes, as `data.target_names`.
+        Names of the classes, as `data.target_names`.
     fps : float, default 10
         Pictures a second.
     dpi : float, default 80
@@ -132,14 +132,14 @@ def decision_boundary_animation(
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        Keep it for as long as it is to move; `.to_jshtml()` shows it in a notebook, `.save(path)` writes it again.
+        Keep a reference to it while it plays; `.to_jshtml()` shows it in a notebook, `.save(path)` writes it again.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument that does not fit.
+        The message names the argument that does not fit.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def decision_boundary_animation(
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     plane.draw_examples(ax)
-    ax.set_title("epoch")  # its place is reserved
+    ax.set_title("epoch")  # reserves its place
     drawn: list[Artist] = []
 
     def draw(epoch: int) -> "list[Artist]":
@@ -182,13 +182,13 @@ def decision_boundary_animation(
     film = FuncAnimation(figure, draw, frames=frames, init_func=list, interval=1000 / rate)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        writer: Any = PillowWriter  # its type says that fps is an int, and it need not be
+        writer: Any = PillowWriter  # typed for an integer fps, but any number works
         film.save(target, writer=writer(fps=rate), dpi=dots)
     return film
 
 
 def _scorers(net: Network, snapshots: Any) -> dict[int, Any]:
-    """Return epoch -> function from points to scores, by rising epoch."""
+    """Return a dict of epoch -> function from points to scores, by rising epoch."""
     if not isinstance(snapshots, Mapping):
         raise TypeError(
             f"snapshots must be a Snapshots that was a callback of fit, or a dict of epoch -> params, got "

@@ -1,4 +1,4 @@
-"""What a classifier of points in the plane has learned: its regions, their boundary, and the examples."""
+"""The regions of a classifier of points in the plane, their boundary, and the examples."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ def decision_boundary(
     *,
     names: Sequence[str] | None = None,
 ) -> "Axes":
-    """Draw what a classifier of points in the plane has learned: its regions, their boundary, and the examples.
+    """Draw the regions of a classifier of points in the plane, their boundary, and the examples.
 
-    The colour of a place mixes the colours of the classes by their probabilities; the black line is where the most
-    probable class changes (with one output, where it is ½).
+    At each point the colours of the classes are mixed by their probabilities; on the black line the most probable class
+    changes (with one output, at ½).
 
     Parameters
     ----------
@@ -45,20 +45,20 @@ def decision_boundary(
     Y : array (1, m) of 0 and 1, or one-hot (K, m)
         Their classes.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     names : sequence of str, optional
-        Of the classes, as `data.target_names`; "class 0" and so on unless given.
+        Names of the classes, as `data.target_names`; by default "class 0" and so on.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument that does not fit.
+        The message names the argument that does not fit.
 
     Examples
     --------
-    The line x1 = 0.5 parts the classes:
+    The line x1 = 0.5 separates the classes:
 
     >>> net, params = Network((2, 1)), [(np.array([[1.0, 0.0]]), np.array([[-0.5]]))]
     >>> ax = decision_boundary(net, params, np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([[0.0, 1.0]]))
@@ -99,7 +99,7 @@ class Plane:
         return cls(X, labels, texts, (ticks[0], ticks[1]))
 
     def draw_regions(self, ax: "Axes", score: Callable[[Floats], Floats]) -> "list[Artist]":
-        """Colour the plane by the scores and draw the lines where the best class changes; return what was drawn."""
+        """Colour the plane by scores, draw lines where the best class changes, return all drawn."""
         from matplotlib.colors import to_rgb
 
         x1, x2 = np.meshgrid(*self.ticks)
@@ -125,10 +125,10 @@ class Plane:
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             style: dict[str, Any] = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.5}
             x1, x2 = self.X[:, self.labels == k]
-            shown = f" {name}" if name.startswith("_") else name  # a legend leaves out what begins so
+            shown = f" {name}" if name.startswith("_") else name  # a legend leaves out names that begin with _
             ax.scatter(x1, x2, s=22, label=shown, zorder=2, **style)
         decorate(ax, "x1", "x2", "", grid=False)
-        # Equal units on both axes, unless that would make a strip of the picture.
+        # Equal units on both axes, unless the picture would be a narrow strip.
         width, height = (ticks[-1] - ticks[0] for ticks in self.ticks)
         ax.set_aspect("equal" if 1 / 3 < width / height < 3 else "auto")
         # Below the picture, where it hides no example.
@@ -136,7 +136,7 @@ class Plane:
 
 
 def scorer(net: Network, params: Any, argument: str = "params") -> Callable[[Floats], Floats]:
-    """Return the function from points (2, n) to the score of each class (K, n), with everything checked that can be."""
+    """Check a network and return its function from points (2, n) to class scores (K, n)."""
     if net.sizes[0] != 2:
         raise ValueError(f"net must have 2 inputs for a picture of the plane, got {net.sizes[0]} ({net})")
     if not net.output.open_unit_interval:
@@ -156,7 +156,7 @@ def scorer(net: Network, params: Any, argument: str = "params") -> Callable[[Flo
 
 
 def title_of(net: Network) -> str:
-    """Return sizes and activations of the network."""
+    """Return a title with the sizes and activations of the network."""
     names = ", ".join(g.name for g in net.activations)
     return f"Decision boundary of {'-'.join(map(str, net.sizes))} ({names})"
 

@@ -1,4 +1,4 @@
-"""How well classes are told apart: the confusion matrix."""
+"""The confusion matrix: how well classes are told apart."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _CONTRAST = 4.0
-_MOST_WITH_TEXT = 25  # classes; of more the numbers could not be read
+_MOST_WITH_TEXT = 25  # classes; with more the numbers are too small to read
 
 
 def confusion_matrix(
@@ -26,7 +26,7 @@ def confusion_matrix(
     names: Sequence[str] | None = None,
     normalize: bool = False,
 ) -> "Axes":
-    """Draw how many examples of each true class (rows) were given each predicted class (columns).
+    """Draw how many examples of each true class (row) were predicted as each class (column).
 
     Parameters
     ----------
@@ -34,21 +34,20 @@ def confusion_matrix(
         Numbers or text, as scikit-learn's `y_true` and `y_pred`. From a network: `data.labels` and
         `result.forward(X).argmax(axis=0)`, or `result.forward(X)[0] > 0.5`.
     labels : sequence of labels, optional
-        Which classes are drawn and in which order, as in scikit-learn: others are left out. All that occur, sorted,
-        unless given.
+        The classes to draw, in this order, as in scikit-learn; others are left out. By default all that occur, sorted.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     names : sequence of str, optional
-        What stands at the rows and columns, one for each label, as `data.target_names`; the labels unless given.
+        Names of the rows and columns, one for each label, as `data.target_names`; by default the labels.
     normalize : bool, default False
-        Colour and write the share of the true class in place of counts: rows then sum to 1.
+        Show shares of the true class instead of counts; rows then sum to 1.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -109,7 +108,7 @@ def _count(true: Any, predicted: Any, labels: Any) -> tuple[npt.NDArray[np.int64
 def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
     """Return labels (m,), as text or as numbers."""
     array = check_vector(values, argument, "labels")
-    if array.dtype.kind == "O":  # text of pandas, say
+    if array.dtype.kind == "O":  # such as text of pandas
         if not all(isinstance(label, str) for label in array):
             raise TypeError(f"{argument} must be labels, all text or all numbers, got dtype object")
         array = array.astype(str)
@@ -123,11 +122,11 @@ def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
 
 
 def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
-    """Write the numbers into the cells of these colours (K, K, 3): white on dark ones, which contrast with it 4:1."""
+    """Write the numbers into the cells, white on colours (K, K, 3) that contrast with it by 4:1."""
     K = len(values)
     white = 1.05 / (_luminance(colours) + 0.05) >= _CONTRAST  # else black contrasts by more than 21 / 4
     digits = 4 if shares else len(str(int(values.max())))
-    size = min(11.0, 230.0 / (K * max(1.5, 0.62 * digits)))  # as wide as a cell on a figure of its own
+    size = min(11.0, 230.0 / (K * max(1.5, 0.62 * digits)))  # as wide as a cell of a new figure
     for i in range(K):
         for j in range(K):
             value = values[i, j]
@@ -137,6 +136,6 @@ def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
 
 
 def _luminance(colours: Floats) -> Floats:
-    """Return the relative luminance of sRGB colours (…, 3), as WCAG 2 defines it for the contrast of text."""
+    """Return the relative luminance of sRGB colours (…, 3) by WCAG 2, for the contrast of text."""
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722]), dtype=np.float64)

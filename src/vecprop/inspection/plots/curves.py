@@ -1,4 +1,4 @@
-"""Curves over the epochs: the cost of one run or of several, and all that one run wrote down."""
+"""Curves over the epochs: the cost of one or several runs, and the whole history of one."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -24,19 +24,18 @@ def cost_curve(
     Parameters
     ----------
     histories : FitResult, history, or dict of label -> one of these
-        What `vp.fit` returned, or its `history`, of one run or of several that are to be compared. Of a stack the best
-        network is drawn.
+        Results of `vp.fit` or their `history`, of one run or several to compare. Of a stack the best network is drawn.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     log : bool, default False
-        A logarithmic axis for the cost.
+        Whether the axis of the cost is logarithmic.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        If that is no history, or an empty one.
+        If it is not a history, or an empty one.
 
     Examples
     --------
@@ -59,25 +58,25 @@ def cost_curve(
 
 
 def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
-    """Draw what a training run wrote down: its cost and, where there are, validation cost, metric and learning rate.
+    """Draw the history of a run: cost and, if present, validation cost, metric, learning rate.
 
-    The cost's axis is logarithmic where it spans two decades. A stack of networks is drawn in thin lines, the best of
-    it in a thick one; a dotted line marks the epoch whose parameters early stopping gave back.
+    The axis of the cost is logarithmic if it spans two decades. The networks of a stack are drawn in thin lines, the
+    best in a thick one; a dotted line marks the epoch whose parameters early stopping gave back.
 
     Parameters
     ----------
     result : FitResult or history
         What `vp.fit` returned, or its `history`.
     ax : matplotlib Axes, optional
-        Given, it gets the costs alone. Otherwise a new figure has a panel for them, one for the metric if there is one,
-        and one for the learning rate if it changes; the first is returned, all are `ax.figure.axes`.
+        If given, only the costs are drawn. A new figure has a panel for them, one for a metric, and one for a learning
+        rate that changes; the first is returned, all are `ax.figure.axes`.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        If that is no history, or an empty one.
+        If it is not a history, or an empty one.
     """
     given = history_of(result)
     costs = column("result", given, "cost")
@@ -102,7 +101,7 @@ def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
 
 
 def _draw_runs(ax: "Axes", columns: dict[str, Floats], best: int, marked: int | None) -> None:
-    """Draw columns (epochs, K): thin lines for the networks of a stack, thick ones for the best of it."""
+    """Draw columns (epochs, K): thin lines for the networks of a stack, a thick one for the best."""
     for (name, values), colour, line in zip(columns.items(), COLOURS, LINES, strict=False):
         epochs, K = np.arange(1, len(values) + 1), values.shape[1]
         for k in range(K if K > 1 else 0):

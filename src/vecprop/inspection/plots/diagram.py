@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _APART = 3.4  # from layer to layer, where units are 1 apart
 _MARGIN = 1.5
 _RADIUS = 0.38
-_INCHES = 0.52  # of 1, on a figure of its own
+_INCHES = 0.52  # of 1, on a new figure
 _FILLS = ("0.93", "#D6E8F5", "#FBE3D2")  # inputs, hidden units, outputs
 _THINNEST, _THICKEST = 0.15, 3.0  # points
 _LINE = 0.42  # height of a line of text under a layer
@@ -28,15 +28,14 @@ class _Column(NamedTuple):
     x: float
     units: list[int]  # numbers from 0
     y: list[float]
-    ellipsis: float | None  # where the dots stand for the others
+    ellipsis: float | None  # height of the dots that stand for the others
 
 
 def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, *, most: int = 8) -> "Axes":
-    """Draw the units of a network as circles in columns, and every weight as a line between two of them.
+    """Draw the units of a network as circles in columns, and every weight as a line between two.
 
-    Under each layer stand its activation and the shapes of W and b (E16). With parameters, lines are blue for positive
-    and red for negative weights, the thicker the larger |w| is beside the largest of its layer, which is written under
-    it.
+    Below each layer are its activation and the shapes of W and b (E16). With parameters, lines are blue for positive
+    and red for negative weights; their width is |w| relative to the largest of the layer, which is written below it.
 
     Parameters
     ----------
@@ -44,16 +43,16 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
     params : sequence of (W_l, b_l), optional
         One network, on any backend.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     most : int, default 8
-        A layer of more units has its first and last ones drawn, dots in between; at least 3.
+        At least 3. Of a layer with more units the first and last ones are drawn, with dots in between.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -88,7 +87,7 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
 
 
 def _column(l: int, n: int, slots: int) -> _Column:
-    """Return which of n units are drawn, and where; the dots take the place of one."""
+    """Return the drawn ones of n units and their places; the dots take the place of one."""
     if n <= slots:
         units, places = list(range(n)), list(range(n))
         gap = None
@@ -101,7 +100,7 @@ def _column(l: int, n: int, slots: int) -> _Column:
 
 
 def _draw_weights(ax: "Axes", left: _Column, right: _Column, W: Floats | None) -> None:
-    """Draw a line for each weight between units that are drawn, row by row of W."""
+    """Draw a line for each weight between drawn units, row by row of W."""
     from matplotlib.collections import LineCollection
 
     segments = [[(left.x, y0), (right.x, y1)] for y1 in right.y for y0 in left.y]

@@ -1,4 +1,4 @@
-"""What all pictures have in common: figures without a window, files, colours, labels, ticks."""
+"""Common parts of the pictures: figures without a window, files, colours, labels, ticks."""
 
 import math
 from pathlib import Path
@@ -28,7 +28,7 @@ _MOST_COLUMNS, _MOST_INCHES, _FEWEST_DOTS, _MOST_DOTS = 100, 500, 5, 10_000
 
 Floats = npt.NDArray[np.float64]
 
-# Without these the same picture is the same file, whenever and with whatever version it is drawn.
+# Metadata left out, so that a picture gives the same file at any time and with any version.
 _LEFT_OUT: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None},
@@ -37,9 +37,9 @@ _LEFT_OUT: dict[str, dict[str, Any]] = {
 
 
 def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> "list[Axes]":
-    """Return new axes, side by side on one figure that has no window, each `width` × `height` inches with its labels.
+    """Return new axes side by side on one figure without a window.
 
-    Raises ImportError, with the install command, without matplotlib.
+    Each takes `width` × `height` inches with its labels. Without matplotlib ImportError has the install command.
     """
     count = check_positive_integer(columns, "columns")
     if count > _MOST_COLUMNS:
@@ -68,7 +68,7 @@ def axes_of(ax: "Axes | None", **size: float) -> "Axes":
 
 
 def check_dpi(dpi: object) -> float:
-    """Return dots per inch: beyond some thousands no picture fits into the memory."""
+    """Return the dots per inch, checked: with more than 10 000 no picture fits into memory."""
     number = _check_at_most(dpi, "dpi", _MOST_DOTS)
     if number < _FEWEST_DOTS:  # the labels alone would be wider than the picture
         raise ValueError(f"dpi must be at least {_FEWEST_DOTS}, got {dpi!r}")
@@ -83,15 +83,15 @@ def _check_at_most(value: object, argument: str, most: int) -> float:
 
 
 def save(ax: "Axes", path: str | Path, dpi: float | None = None) -> Path:
-    """Write the figure that holds the axes into a file, whose ending tells the format, and return the path.
+    """Write the figure of the axes to a file and return the path.
 
     Parameters
     ----------
     ax : matplotlib Axes
     path : str or Path
-        Its folder is made if need be.
+        The ending tells the format; the folder is made if missing.
     dpi : float, optional
-        Dots per inch; those of the figure unless given.
+        Dots per inch; by default those of the figure.
     """
     target, figure = Path(check_path(path)), check_axes(ax).figure
     dots: Any = "figure" if dpi is None else check_dpi(dpi)
@@ -104,7 +104,7 @@ def save(ax: "Axes", path: str | Path, dpi: float | None = None) -> Path:
 
 
 def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid: bool = True) -> None:
-    """Set the labels, the title, the ticks and the grid that all pictures here have; log: of the vertical axis."""
+    """Set the labels, title, ticks and grid of all pictures; `log` is for the vertical axis."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     check_axes(ax).set(xlabel=check_text(x, "x"), ylabel=check_text(y, "y"), title=check_text(title, "title"))
@@ -113,7 +113,7 @@ def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if log:
         ax.set_yscale("log")
-        # 0.2 and 0.05 read better than powers of ten, which over a narrow range would hardly appear.
+        # Over a narrow range few powers of ten would appear; 0.2 and 0.05 read better.
         low, high = ax.get_ylim()
         if high < 1e3 * low:
             ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high < 8 * low else (1, 2, 5)))
@@ -125,12 +125,12 @@ def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid:
 
 
 def draw_legend(ax: "Axes") -> None:
-    """Name the lines, where they hide least."""
+    """Draw a legend where it hides least."""
     ax.legend(framealpha=0.85, edgecolor="none")
 
 
 def signed_colours() -> "LinearSegmentedColormap":
-    """Return the colours from negative, vermilion, by way of 0, white, to positive, blue."""
+    """Return the colours from vermilion (negative) through white (0) to blue (positive)."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("signed", [COLOURS[1], "white", COLOURS[0]])
@@ -146,7 +146,7 @@ def group_digits(m: int) -> str:
 
 
 def tick_text(value: float) -> str:
-    """Return a number for an axis: its digits grouped, and without an exponent below 10^15.
+    """Return a number for an axis: its digits grouped, and without an exponent below 10^12.
 
     >>> tick_text(250000.0), tick_text(-0.25), tick_text(0.0)
     ('250 000', '−0.25', '0')

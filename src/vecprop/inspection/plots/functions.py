@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINTS = 1001
-_JUMP = 0.05  # of the height: what changes by more from one point to the next jumps, and is drawn with a gap
+_JUMP = 0.05  # of the height: a larger change from one point to the next is a jump, drawn as a gap
 _USUAL = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu")
 
 
 def activation(
     activation: ActivationLike, ax: "Axes | None" = None, *, limits: tuple[float, float] = (-5.0, 5.0)
 ) -> "Axes":
-    """Draw an activation g and its derivative g′ over z (E17-E21). Where g′ jumps the line has a gap.
+    """Draw an activation g and its derivative g′ over z, with a gap where g′ jumps (E17-E21).
 
     Parameters
     ----------
     activation : str, Activation or pair (g, g′)
         Elementwise: softmax and ordered outputs depend on more than one z.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     limits : (float, float), default (-5, 5)
         The range of z.
 
@@ -38,7 +38,7 @@ def activation(
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -63,15 +63,15 @@ def activations(
     *,
     limits: tuple[float, float] = (-4.0, 4.0),
 ) -> "Axes":
-    """Draw several activations over z, and beside them their derivatives.
+    """Draw several activations over z, and their derivatives beside them.
 
     Parameters
     ----------
     activations : sequence of str, Activation or pair (g, g′)
-        Elementwise ones. Unless given, those that hidden layers usually have.
+        Elementwise ones; by default the usual ones of hidden layers.
     ax : matplotlib Axes, optional
-        Given, it gets the functions g alone. Otherwise a new figure has a second panel with the derivatives; the first
-        is returned, both are `ax.figure.axes`.
+        If given, only the functions g are drawn. A new figure has a second panel with the derivatives; the first is
+        returned, both are `ax.figure.axes`.
     limits : (float, float), default (-4, 4)
         The range of z.
 
@@ -80,7 +80,7 @@ def activations(
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def _evaluate(g: Activation, z: Floats, argument: str) -> tuple[Floats, Floats]:
 
 
 def _gapped(y: Floats) -> Floats:
-    """Return the values with a gap where they jump: the first one after a jump is left out."""
+    """Return the values with NaN for the first one after a jump, which leaves a gap in the line."""
     finite = y[np.isfinite(y)]
     height = np.ptp(finite) if finite.size else 0.0
     steps = np.abs(np.diff(y, prepend=y[:1]))
@@ -159,6 +159,6 @@ def _cross(ax: "Axes") -> None:
 
 
 def _label(g: Activation) -> str:
-    """Return the name of an activation, with its parameters where it has some that are no functions."""
+    """Return the name of an activation, with its parameters unless they are functions."""
     text = repr(g)
     return g.name if text.endswith("()") or "<" in text else g.name + text[text.index("(") :]

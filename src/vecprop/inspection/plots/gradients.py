@@ -1,4 +1,4 @@
-"""The norms of the gradients (E36): by layer over the epochs, of one layer in several runs, and over the layers."""
+"""Pictures of gradient norms (E36): over the epochs, of one layer, and over the layers."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -20,7 +20,7 @@ _NORM = "‖dW‖, mean over the epoch's batches"
 def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
     """Draw ‖dW_l‖ of each layer over the epochs, on a logarithmic axis (E36).
 
-    Norms that shrink by a factor from each layer to the one before it are a vanishing gradient. Epochs with a norm of
+    Norms that shrink by a factor from each layer to the one before show a vanishing gradient. Epochs with a norm of
     exactly 0 leave a gap. Of a stack the best network is drawn.
 
     Parameters
@@ -28,14 +28,14 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
     result : FitResult or history
         What `vp.fit` returned, or its `history`.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        If that is no history, or an empty one.
+        If it is not a history, or an empty one.
 
     Examples
     --------
@@ -56,14 +56,14 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
 def gradient_norms_of_layer(
     histories: FitResult | History | Mapping[str, Any], ax: "Axes | None" = None, *, layer: int = 1
 ) -> "Axes":
-    """Draw ‖dW_l‖ of one layer over the epochs, a line for each run: how large initial weights hold it back, say (E28).
+    """Draw ‖dW_l‖ of one layer over the epochs, a line for each run, to compare them (E28).
 
     Parameters
     ----------
     histories : FitResult, history, or dict of label -> one of these
-        One run, or those that are to be compared. Of a stack the best network is drawn.
+        One run, or several to compare. Of a stack the best network is drawn.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     layer : int, default 1
         From 1, the one next to the inputs.
 
@@ -72,7 +72,7 @@ def gradient_norms_of_layer(
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        If that is no history, or an empty one, or has no such layer.
+        If it is not a history, or an empty one, or has no such layer.
 
     Examples
     --------
@@ -98,23 +98,23 @@ def gradient_norms_of_layer(
 
 
 def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], ax: "Axes | None" = None) -> "Axes":
-    """Draw ‖dW_l‖ over the layers l, the median over the epochs, a line for each run: where a gradient vanishes (E36).
+    """Draw the median of ‖dW_l‖ over the epochs against the layer l, a line for each run (E36).
 
-    A gradient that gets a factor below 1 in each layer on its way back is a line that rises from left to right.
+    If the gradient vanishes, by a factor below 1 in each layer on its way back, the line rises from left to right.
 
     Parameters
     ----------
     histories : FitResult, history, or dict of label -> one of these
-        One run, or those that are to be compared. Of a stack the best network is drawn.
+        One run, or several to compare. Of a stack the best network is drawn.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        If that is no history, or an empty one.
+        If it is not a history, or an empty one.
 
     Examples
     --------
@@ -144,13 +144,13 @@ def _runs(histories: Any) -> dict[str, Floats]:
 
 
 def _norms(argument: str, result: Any) -> Floats:
-    """Return the norms of one run, (epochs, L), of a stack those of its best network."""
+    """Return the norms (epochs, L) of one run, or of the best network of a stack."""
     norms = np.asarray(entries(argument, history_of(result), "gradient_norm"), dtype=np.float64)
     return norms[:, best_of(result)] if norms.ndim == 3 else norms
 
 
 def _drawn(norms: Floats) -> Floats:
-    """Return the norms with gaps for 0, which a logarithmic axis does not have."""
+    """Return the norms with NaN for 0, which a logarithmic axis cannot show."""
     return np.where(norms > 0, norms, np.nan)
 
 

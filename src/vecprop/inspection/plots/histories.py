@@ -1,4 +1,4 @@
-"""Reading the history of a training run, or of several, and saying what is wrong with what is none."""
+"""Functions that read and check the histories of training runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from vecprop.training.results import Best, FitResult
 
 
 def labelled_histories(given: Any, key: str = "cost") -> dict[str, Any]:
-    """Return label -> result or history, each with the column `key`; a single one has the label ""."""
+    """Return label -> result or history, each with column `key`; a single one has the label ""."""
     if isinstance(given, FitResult):
         given = given.history
     if not isinstance(given, Mapping):
@@ -26,7 +26,7 @@ def labelled_histories(given: Any, key: str = "cost") -> dict[str, Any]:
 
 
 def history_of(result: Any) -> Any:
-    """Return the history of a result, or what was given in its place."""
+    """Return the history of a result; a history is returned as it is."""
     return result.history if isinstance(result, FitResult) else result
 
 
@@ -37,7 +37,7 @@ def column(argument: str, given: Any, key: str) -> Floats:
 
 
 def best_of(result: Any) -> int:
-    """Return the place of the best network in its stack, 0 for one network; by the last cost in a history alone."""
+    """Return the index of the best network of a stack, else 0; of a history, by its last cost."""
     given = history_of(result)
     costs = given.get("validation_cost") or given.get("cost") or [0.0]
     last = np.atleast_1d(np.asarray(costs[-1], dtype=np.float64))
@@ -47,11 +47,11 @@ def best_of(result: Any) -> int:
 
 
 def epoch_given_back(result: Any) -> int | None:
-    """Return the epoch of the history, from 1, that early stopping chose; None without, and for a stack."""
+    """Return the epoch of a network's history, from 1, that early stopping chose, or None."""
     kept = result.state.given_back if isinstance(result, FitResult) and result.networks is None else None
     if not isinstance(kept, Best):
         return None
-    earlier = result.state.epoch - len(result.history["cost"])  # of the run that this one went on from
+    earlier = result.state.epoch - len(result.history["cost"])  # epochs of the run that this one continued
     epoch = int(kept.epoch) - earlier
     return epoch if epoch > 0 else None
 

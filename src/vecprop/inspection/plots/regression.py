@@ -1,4 +1,4 @@
-"""How far predicted values are from the true ones."""
+"""Pictures of how far predicted values are from the true ones."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from vecprop.inspection.plots.values import check_numbers, check_pair
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_POINTS = 50_000  # that are drawn; what the text says is of all
+_MOST_POINTS = 50_000  # drawn; the numbers in the text are of all points
 
 
 def predicted_against_true(
@@ -18,7 +18,7 @@ def predicted_against_true(
 ) -> "Axes":
     r"""Draw predicted values against the true ones; on the dashed line they are equal.
 
-    R² and the root of the mean squared error (RMSE) stand in the picture.
+    The picture has R² and the root of the mean squared error (RMSE) as text.
 
     Parameters
     ----------
@@ -26,18 +26,18 @@ def predicted_against_true(
         Numbers, as scikit-learn's `y_true` and `y_pred`. From a network with one output: `data.Y[0]` and
         `result.forward(X)[0]`.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     quantity : str, default "value"
-        What is predicted, for the labels: "price", say.
+        The predicted quantity in the labels, such as "price".
     units : str, optional
-        Its unit, for the labels: "€", say.
+        Its unit in the labels, such as "€".
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -72,28 +72,28 @@ def predicted_against_true(
 def residuals(
     true: Any, predicted: Any, ax: "Axes | None" = None, *, quantity: str = "value", units: str = ""
 ) -> "Axes":
-    """Draw the residuals, true - predicted, against the predicted values: a pattern in them was not learned.
+    """Draw the residuals, true - predicted, against the predicted values.
 
-    The dashed line is 0; the dotted ones are one standard deviation of the residuals from their mean. Both numbers
-    stand in the title.
+    A pattern in them was not learned. The dashed line is 0; the dotted lines are one standard deviation of the
+    residuals from their mean. The title has the mean and the deviation.
 
     Parameters
     ----------
     true, predicted : array-like (m,)
         Numbers, as scikit-learn's `y_true` and `y_pred`.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     quantity : str, default "value"
-        What is predicted, for the labels: "price", say.
+        The predicted quantity in the labels, such as "price".
     units : str, optional
-        Its unit, for the labels: "€", say.
+        Its unit in the labels, such as "€".
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def _with_unit(name: str, unit: str) -> str:
 
 
 def _scatter(ax: "Axes", x: Floats, y: Floats) -> None:
-    """Draw points, the more transparent the more of them there are; of very many some, evenly spread."""
+    """Draw points, more transparent the more there are; of very many only some, evenly spread."""
     if x.size > _MOST_POINTS:
         places = np.linspace(0, x.size - 1, _MOST_POINTS).astype(np.int64)
         x, y = x[places], y[places]

@@ -1,4 +1,4 @@
-"""What vectorizing saves: the speed-up over a loop over the examples, against their number m."""
+"""The speed-up by vectorizing over a loop over the examples, against their number m."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +20,16 @@ def speedup(
     dtype: str = "float32",
     pass_name: str = "gradients",
 ) -> "Axes":
-    """Draw the speed-up of the vectorized pass over the loop per example, against m, both axes logarithmic.
+    """Draw the speed-up of the vectorized pass over the loop per example, against m.
 
-    One line per backend and network; a hollow marker where the loop was extrapolated from fewer examples.
+    Both axes are logarithmic. One line per backend and network; hollow markers: loops extrapolated from fewer examples.
 
     Parameters
     ----------
     report : Report or sequence of Row
         What `vecprop.inspection.benchmark.measure` returned or `Report.load` read, or its `rows`.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     dtype : str, default "float32"
     pass_name : str, default "gradients"
         "gradients" or "forward".
@@ -39,7 +39,7 @@ def speedup(
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        If that is no report, or no such speed-up was measured.
+        If it is not a report, or no such speed-up was measured.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def _check_rows(report: Any) -> list[Any]:
 
 
 def _speedups(rows: list[Any], dtype: str, pass_name: str) -> dict[str, list[tuple[int, float, bool]]]:
-    """Return, for each backend and network, (m, speed-up, whether the loop was extrapolated), by rising m."""
+    """Return (m, speed-up, whether the loop was extrapolated) by rising m, for each line."""
     wanted = [row for row in rows if (row.dtype, row.pass_name) == (dtype, pass_name)]
     loops = {(row.backend, row.network, row.m): row for row in reversed(wanted) if row.rung == "per_example"}
     lines: dict[str, list[tuple[int, float, bool]]] = {}
@@ -112,7 +112,7 @@ def _draw_line(ax: "Axes", label: str, points: list[tuple[int, float, bool]], co
 
 
 def _machine(report: Any) -> str:
-    """Return the processor and its cores, where the report says both."""
+    """Return the processor and its cores, if the report has both."""
     environment = getattr(report, "environment", {})
     known = [environment.get(key, "") for key in ("CPU", "cores")]
     return f"{known[0]}, {known[1]} cores" if all(known) else ""

@@ -1,4 +1,4 @@
-"""What the pictures are given, checked and brought to the host: arrays of any library, lists, networks, parameters."""
+"""Checks of the arguments of pictures, which also bring arrays to the host."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def check_one_network(net: Network, params: Any, argument: str = "params") -> Ch
 
 
 def check_vector(values: Any, argument: str, of: str) -> npt.NDArray[Any]:
-    """Return values (m,), at least one, as a NumPy array; `of` says what they are: labels or numbers."""
+    """Return values (m,), at least one, as a NumPy array; `of` is "labels" or "numbers"."""
     if values is None or isinstance(values, str | bytes | dict | set):
         raise TypeError(f"{argument} must be a 1-d array or a list of {of}, got {type(values).__name__}")
     try:

@@ -1,4 +1,4 @@
-"""The weights of the first layer: what each hidden unit looks at."""
+"""Pictures of the weights of the first layer."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,21 +30,21 @@ def first_layer_weights(
     params : sequence of (W_l, b_l)
         One network, on any backend; row j of W_1 (n_1, n_0) holds the weights into unit j.
     image_shape : (int, int), optional
-        Height and width of the images that are the inputs, n_0 = height · width: each unit's weights are drawn as
-        such an image, in rows from the upper left. Without, units are the rows of one heat map and inputs its columns.
+        Height and width of the input images, n_0 = height · width: each unit's weights are drawn as such an image, in
+        rows from the upper left. By default units are the rows of one heat map and inputs its columns.
     ax : matplotlib Axes, optional
-        A figure of its own unless given.
+        By default a new figure.
     columns : int, optional
-        Of images side by side; as many as make a square unless given.
+        Number of images side by side; by default about as many as rows.
     names : sequence of str, optional
-        Of the inputs, as `data.feature_names`, for the heat map.
+        Names of the inputs for the heat map, as `data.feature_names`.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     ValueError, TypeError
-        Naming the argument, what came and what is wanted.
+        The message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def _check_image_shape(shape: Any, n0: int) -> tuple[int, int]:
 
 
 def _tiles(images: Floats, columns: int) -> Floats:
-    """Return images (n, h, w) in rows of `columns`, with gaps of NaN of one pixel between them and around."""
+    """Return images (n, h, w) in rows of `columns`, with a pixel of NaN between and around them."""
     n, h, w = images.shape
     rows = -(-n // columns)
     picture = np.full((rows * (h + 1) + 1, columns * (w + 1) + 1), np.nan)
@@ -123,7 +123,7 @@ def _tiles(images: Floats, columns: int) -> Floats:
 
 
 def _label_units(ax: "Axes", n1: int, n0: int, names: tuple[str, ...] | None) -> None:
-    """Write numbers from 1 at the units and the inputs, or the inputs' names."""
+    """Label units and inputs with numbers from 1, or the inputs with their names."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for axis in (ax.xaxis, ax.yaxis):
