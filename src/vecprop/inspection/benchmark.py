@@ -131,6 +131,8 @@ def draw_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any,
         return X, (rng.random((n_out, m)) < 0.5).astype(kind)
     if net.loss.name == "cross_entropy":
         return X, (np.arange(n_out)[:, None] == rng.integers(n_out, size=m)).astype(kind)
+    if net.loss.name == "poisson":
+        return X, rng.integers(4, size=(n_out, m)).astype(kind)
     return X, rng.standard_normal((n_out, m), dtype=kind)
 
 
@@ -327,7 +329,8 @@ def cap_loop(work: Workload, pass_name: str, rung: str, budget: float) -> Cap:
         if n == work.m or seconds > budget / 10:
             break
         n = min(10 * n, work.m)
-    return Cap(min(work.m, _two_digits(budget * n / seconds)), seconds / n, compile_seconds)
+    fitting = budget * n / seconds
+    return Cap(work.m if fitting >= work.m else _two_digits(fitting), seconds / n, compile_seconds)
 
 
 def _two_digits(value: float) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop.backend.namespaces import Array, is_array
+from vecprop.backend.namespaces import Array, array_namespace, is_array
 from vecprop.inspection.explanation.markdown import as_text, render
 from vecprop.inspection.explanation.mistakes import find_mistakes
 from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params, numeric_error
@@ -207,7 +207,6 @@ def _computed(
 
 def _beside(params: Any, X: Any) -> Any:
     """Return drawn parameters as arrays of the library of X."""
-    from vecprop.backend.namespaces import array_namespace
     from vecprop.backend.selection import backend_for
 
     if not is_array(X):

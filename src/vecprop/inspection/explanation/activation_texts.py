@@ -21,8 +21,6 @@ class ActivationText:
         The right side of dZ on paper.
     back_code : str
         The lines of code that compute dZ from dA.
-    source : str
-        The quantity from which g′ is computed: "A" or "Z".
     why : str
         The origin of g′, for the reason of the step.
     equation : str
@@ -34,7 +32,6 @@ class ActivationText:
     slope: str
     back: str
     back_code: str
-    source: str
     why: str
     equation: str = "E14"
 
@@ -48,7 +45,7 @@ def describe(g: Activation, l: int) -> ActivationText:
     """
     if isinstance(g, Custom):
         return _elementwise(
-            l, f"g{l}(Z{l})", f"A{l} = g{l}(Z{l})", f"g{l}′(Z{l})", f"g{l}_prime(Z{l})", "Z", "g and g′ are your own."
+            l, f"g{l}(Z{l})", f"A{l} = g{l}(Z{l})", f"g{l}′(Z{l})", f"g{l}_prime(Z{l})", "g and g′ are your own."
         )
     return {
         "sigmoid": _sigmoid,
@@ -67,12 +64,12 @@ def describe(g: Activation, l: int) -> ActivationText:
 
 
 def _elementwise(
-    l: int, formula: str, code: str, slope: str, slope_code: str, source: str, why: str, equation: str = "E14"
+    l: int, formula: str, code: str, slope: str, slope_code: str, why: str, equation: str = "E14"
 ) -> ActivationText:
     """Return the texts for dZ = dA ∘ g′; the last line of slope_code is g′."""
     *before, factor = slope_code.split("\n")
     lines = [*before, f"dZ{l} = dA{l} * {_factor(factor)}"]
-    return ActivationText(formula, code, slope, f"dA{l} ∘ {_factor(slope)}", "\n".join(lines), source, why, equation)
+    return ActivationText(formula, code, slope, f"dA{l} ∘ {_factor(slope)}", "\n".join(lines), why, equation)
 
 
 def _factor(text: str) -> str:
@@ -103,13 +100,13 @@ def _sigmoid(_: Activation, l: int) -> ActivationText:
         f"For the sigmoid g′ = a (1 - a). It is computed from {A}, which the forward pass kept: no second exponential."
     )
     code = f"{A} = 1 / (1 + np.exp(-{Z}))"
-    return _elementwise(l, f"1 / (1 + e^-{Z})", code, f"{A} ∘ (1 - {A})", f"{A} * (1 - {A})", "A", why, "E17")
+    return _elementwise(l, f"1 / (1 + e^-{Z})", code, f"{A} ∘ (1 - {A})", f"{A} * (1 - {A})", why, "E17")
 
 
 def _tanh(_: Activation, l: int) -> ActivationText:
     A = f"A{l}"
     why = f"For tanh g′ = 1 - a². It is computed from {A}, which the forward pass kept: no second tanh."
-    return _elementwise(l, f"tanh(Z{l})", f"{A} = np.tanh(Z{l})", f"1 - {A} ∘ {A}", f"1 - {A} * {A}", "A", why, "E18")
+    return _elementwise(l, f"tanh(Z{l})", f"{A} = np.tanh(Z{l})", f"1 - {A} ∘ {A}", f"1 - {A} * {A}", why, "E18")
 
 
 def _relu(_: Activation, l: int) -> ActivationText:
@@ -118,7 +115,7 @@ def _relu(_: Activation, l: int) -> ActivationText:
         f"For ReLU g′ is 1 where {Z} ≥ 0 and 0 elsewhere, computed from the sign of {Z}. A unit that was off for an "
         "example passes nothing back for it. At exactly 0 the value 1 is a choice; other libraries choose 0."
     )
-    return _elementwise(l, f"max(0, {Z})", f"A{l} = np.maximum(0, {Z})", f"[{Z} ≥ 0]", f"({Z} >= 0)", "Z", why, "E19")
+    return _elementwise(l, f"max(0, {Z})", f"A{l} = np.maximum(0, {Z})", f"[{Z} ≥ 0]", f"({Z} >= 0)", why, "E19")
 
 
 def _leaky_relu(g: Activation, l: int) -> ActivationText:
@@ -126,12 +123,12 @@ def _leaky_relu(g: Activation, l: int) -> ActivationText:
     why = f"For the leaky ReLU g′ is 1 where {Z} ≥ 0 and {s} elsewhere, computed from the sign of {Z}."
     code = f"A{l} = np.maximum({s} * {Z}, {Z})"
     slope = f"[1 where {Z} ≥ 0, {s} elsewhere]"
-    return _elementwise(l, f"max({s} {Z}, {Z})", code, slope, f"np.where({Z} >= 0, 1, {s})", "Z", why, "E20")
+    return _elementwise(l, f"max({s} {Z}, {Z})", code, slope, f"np.where({Z} >= 0, 1, {s})", why, "E20")
 
 
 def _identity(_: Activation, l: int) -> ActivationText:
     why = "For the identity g′ = 1: nothing is to be multiplied."
-    return ActivationText(f"Z{l}", f"A{l} = Z{l}", "1", f"dA{l}", f"dZ{l} = dA{l}", "Z", why, "E21")
+    return ActivationText(f"Z{l}", f"A{l} = Z{l}", "1", f"dA{l}", f"dZ{l} = dA{l}", why, "E21")
 
 
 def _softmax(_: Activation, l: int) -> ActivationText:
@@ -143,14 +140,14 @@ def _softmax(_: Activation, l: int) -> ActivationText:
     code = f"E{l} = np.exp({Z} - np.max({Z}, axis=0, keepdims=True))\n{A} = E{l} / np.sum(E{l}, axis=0, keepdims=True)"
     back = f"{A} ∘ ({dA} - Σ_rows {A} ∘ {dA})"
     back_code = f"dZ{l} = {A} * ({dA} - np.sum({A} * {dA}, axis=0, keepdims=True))"
-    return ActivationText(f"e^{Z} / Σ_rows e^{Z}", code, "", back, back_code, "A", why, "E21")
+    return ActivationText(f"e^{Z} / Σ_rows e^{Z}", code, "", back, back_code, why, "E21")
 
 
 def _softplus(_: Activation, l: int) -> ActivationText:
     Z = f"Z{l}"
     why = f"For softplus g′ is the sigmoid of {Z}, computed from {Z}."
     code, slope = f"A{l} = np.logaddexp(0, {Z})", f"1 / (1 + e^-{Z})"
-    return _elementwise(l, f"ln(1 + e^{Z})", code, slope, f"1 / (1 + np.exp(-{Z}))", "Z", why)
+    return _elementwise(l, f"ln(1 + e^{Z})", code, slope, f"1 / (1 + np.exp(-{Z}))", why)
 
 
 def _elu(g: Activation, l: int) -> ActivationText:
@@ -159,7 +156,7 @@ def _elu(g: Activation, l: int) -> ActivationText:
     code = f"A{l} = np.where({Z} >= 0, {Z}, {a} * np.expm1(np.minimum({Z}, 0)))"
     slope = f"[1 where {Z} ≥ 0, {a} e^{Z} elsewhere]"
     slope_code = f"np.where({Z} >= 0, 1, {a} * np.exp(np.minimum({Z}, 0)))"
-    return _elementwise(l, f"[{Z} where {Z} ≥ 0, {a} (e^{Z} - 1) elsewhere]", code, slope, slope_code, "Z", why)
+    return _elementwise(l, f"[{Z} where {Z} ≥ 0, {a} (e^{Z} - 1) elsewhere]", code, slope, slope_code, why)
 
 
 def _gelu(_: Activation, l: int) -> ActivationText:
@@ -168,7 +165,7 @@ def _gelu(_: Activation, l: int) -> ActivationText:
     code = f"{T} = np.tanh({c} * ({Z} + 0.044715 * {Z}**3))\nA{l} = 0.5 * {Z} * (1 + {T})"
     slope = f"½ (1 + {T}) + ½ {Z} ∘ (1 - {T} ∘ {T}) ∘ u′"
     slope_code = f"U{l} = {c} * (1 + 0.134145 * {Z} * {Z})\n0.5 * (1 + {T}) + 0.5 * {Z} * (1 - {T} * {T}) * U{l}"
-    return _elementwise(l, f"½ {Z} ∘ (1 + {T}), {T} = tanh(u)", code, slope, slope_code, "Z", why)
+    return _elementwise(l, f"½ {Z} ∘ (1 + {T}), {T} = tanh(u)", code, slope, slope_code, why)
 
 
 def _silu(_: Activation, l: int) -> ActivationText:
@@ -176,12 +173,12 @@ def _silu(_: Activation, l: int) -> ActivationText:
     why = f"{S} is the sigmoid of {Z}; the product rule gives g′ = s (1 + z (1 - s)), computed from {Z} and {S}."
     code = f"{S} = 1 / (1 + np.exp(-{Z}))\nA{l} = {Z} * {S}"
     formula, slope = f"{Z} ∘ {S}, {S} = 1 / (1 + e^-{Z})", f"{S} ∘ (1 + {Z} ∘ (1 - {S}))"
-    return _elementwise(l, formula, code, slope, f"{S} * (1 + {Z} * (1 - {S}))", "Z", why)
+    return _elementwise(l, formula, code, slope, f"{S} * (1 + {Z} * (1 - {S}))", why)
 
 
 def _exp(_: Activation, l: int) -> ActivationText:
     why = f"For the exponential g′ = a: it is A{l} itself, which the forward pass kept."
-    return _elementwise(l, f"e^Z{l}", f"A{l} = np.exp(Z{l})", f"A{l}", f"A{l}", "A", why)
+    return _elementwise(l, f"e^Z{l}", f"A{l} = np.exp(Z{l})", f"A{l}", f"A{l}", why)
 
 
 def _ordered(g: Activation, l: int) -> ActivationText:
@@ -202,4 +199,4 @@ def _ordered(g: Activation, l: int) -> ActivationText:
         f"dZ{l} = dZ{l}.reshape({Z}.shape)"
     )
     formula = "a_1 = z_1, a_k = a_(k-1) + ln(1 + e^z_k) down the rows"
-    return ActivationText(formula, code, "", "σ(z_k) Σ_{j ≥ k} da_j", back_code, "Z", why)
+    return ActivationText(formula, code, "", "σ(z_k) Σ_{j ≥ k} da_j", back_code, why)

@@ -250,7 +250,7 @@ def _slopes(net: Network, l: int) -> Iterator[_Trial]:
         f"The activation's derivative is missing: the way back must pass {g.name} too.",
     )
     yield _Trial(
-        (right[0].replace(f"{dA} * ", f"{dA} @ "), lambda v: v[dA] @ v[A]),
+        (right[0].replace(f"{dA} * ", f"{dA} @ "), lambda v: v[dA] @ g.derivative(np, v[Z], v[A])),
         right,
         "Each entry has its own derivative: entry by entry, *, is right here and @ is wrong.",
     )
