@@ -16,10 +16,9 @@ from vecprop.backend.namespaces import Array, array_namespace
 from vecprop.backend.pytrees import map_tree
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.scores import tally_of
 from vecprop.data.streaming.windows import WindowPlace, read_windows
 from vecprop.nn.batch_norm import Statistics, fold
-from vecprop.nn.metrics import METRICS
+from vecprop.nn.metrics import Metric
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
 from vecprop.training.results import TrainingState
@@ -34,7 +33,7 @@ class Judge(NamedTuple):
     backend: Backend
     net: Network
     normalized: tuple[bool, ...]
-    metric: Any  # one of METRICS, a user's function (Y, A) of NumPy arrays, `LayersMetric`, or None
+    metric: Any  # a `Metric`, a user's function (Y, A) of NumPy arrays, `LayersMetric`, or None
     block_size: int | None
 
 
@@ -76,16 +75,20 @@ def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]
         return _judge_windows(by, state, X)
     if isinstance(X, SparseColumns):
         J, value = _judge_parts(by, state, X, Y, w)
-        value = metric(backend.xp, value, Y, w) if metric in METRICS.values() else value
+        value = metric(backend.xp, value, Y, w) if isinstance(metric, Metric) else value
     else:
         with _few_threads(by, X):
             J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data)
-    if metric is not None and metric not in METRICS.values():
-        A, targets = backend.unspread(value), backend.unspread(Y)
-        value = np.array([metric(targets, a) for a in A]) if A.ndim == 3 else metric(targets, A)
-    elif value is not None:
+    if isinstance(metric, Metric):
         value = backend.to_numpy(value).astype(np.float64)
+    elif metric is not None:
+        value = _users(metric, backend.unspread(Y), backend.unspread(value))
     return backend.to_numpy(J).astype(np.float64), value
+
+
+def _users(metric: Any, Y: npt.NDArray[Any], A: npt.NDArray[Any]) -> Any:
+    """Return a user's own metric, (K,) for a stack."""
+    return np.array([metric(Y, a) for a in A]) if A.ndim == 3 else metric(Y, A)
 
 
 def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
@@ -115,24 +118,36 @@ def _judge_parts(by: Judge, state: TrainingState, X: SparseColumns, Y: Array, w:
 
 def _judge_windows(by: Judge, state: TrainingState, examples: StreamedExamples) -> tuple[Any, Any]:
     """Return the cost and the metric of streamed examples, read in the order of the file."""
-    backend = by.backend
+    backend, metric = by.backend, by.metric
     compiled = backend.compile(_judge, static=(0,))
-    asked = by._replace(metric=None if by.metric is None else _OUTPUTS)
-    tally = None if by.metric is None else tally_of(by.metric)
+    asked = by._replace(metric=None if metric is None else _OUTPUTS)
     windows = examples.in_order()
     places = (WindowPlace(0, number) for number in range(len(windows)))
     cost: Any = 0.0
-    total = 0.0
+    scored: Any = None
+    total, outputs = 0.0, []
     with read_windows(examples, backend, places, windows=windows, arranged=False) as found:
-        for _, (X, Y, w), _, _ in found:
-            J, A = compiled(asked, state.params, state.statistics, (X, Y, w))
-            mass = float(X.shape[-1]) if w is None else float(backend.to_numpy(w).sum(dtype=np.float64))
+        for _, data, _, _ in found:
+            J, A = compiled(asked, state.params, state.statistics, data)
+            mass = float(data[0].shape[-1]) if data[2] is None else _host(backend, data[2]).sum()
             if mass > 0:
-                cost = cost + backend.to_numpy(J).astype(np.float64) * mass
+                cost = cost + _host(backend, J) * mass
                 total += mass
-            if tally is not None:
-                tally.add(backend.to_numpy(A), backend.to_numpy(Y), None if w is None else backend.to_numpy(w))
-    return np.asarray(cost / total), None if tally is None else tally.value
+            if isinstance(metric, Metric) and mass > 0:
+                part = metric.of(np, *(None if a is None else _host(backend, a) for a in (A, *data[1:])))
+                scored = part if scored is None else metric.add(scored, part)
+            elif metric is not None:
+                outputs.append((backend.to_numpy(data[1]).copy(), backend.to_numpy(A).copy()))
+    if isinstance(metric, Metric):
+        return np.asarray(cost / total), metric.result(np, scored)
+    if metric is None:
+        return np.asarray(cost / total), None
+    Y, A = (np.concatenate(parts, axis=-1) for parts in zip(*outputs, strict=True))
+    return np.asarray(cost / total), _users(metric, Y, A)
+
+
+def _host(backend: Backend, array: Array) -> npt.NDArray[np.float64]:
+    return backend.to_numpy(array).astype(np.float64)
 
 
 def _judge(by: Judge, params: Any, statistics: Any, data: tuple[Array, Array, Array | None]) -> tuple[Array, Any]:
@@ -153,4 +168,4 @@ def _judge(by: Judge, params: Any, statistics: Any, data: tuple[Array, Array, Ar
         A = by.backend.map_blocks(lambda X: propagation.output(by.net, layers, X), by.block_size, X)
     if by.metric is None:
         return J, None
-    return J, by.metric(xp, A, Y, w) if by.metric in METRICS.values() else A
+    return J, by.metric(xp, A, Y, w) if isinstance(by.metric, Metric) else A

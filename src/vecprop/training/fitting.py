@@ -29,7 +29,7 @@ from vecprop.data.streaming.examples import StreamedExamples, check_window
 from vecprop.nn.array_checks import Checked, check_block_size, check_finite_params, check_params, dtype_name
 from vecprop.nn.batch_norm import initial
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
-from vecprop.nn.metrics import get_metric
+from vecprop.nn.metrics import Metric, get_metric
 from vecprop.nn.network import Network, activation_bytes, check_network, pass_demand
 from vecprop.propagation import Layer, Params
 from vecprop.training import loop
@@ -374,7 +374,7 @@ def _settings(options: Options) -> dict[str, Any]:
         "l2": described(list(options.l2) if isinstance(options.l2, Sequence) else options.l2),
         "standardize": options.standardize,
         "shuffle": options.shuffled,
-        "metric": described(options.metric),
+        "metric": options.metric.name if isinstance(options.metric, Metric) else described(options.metric),
         "patience": described(options.stopping),
     }
 
