@@ -1,6 +1,7 @@
-"""What training can report beside the cost: how good the outputs A (…, n_L, m) are for the targets Y.
+"""Metrics that training can report beside the cost.
 
-Each is `metric(xp, A, Y, w)`, w (m,) or None, and gives one number for each network of a stack.
+`metric(xp, A, Y, w)` compares the outputs A (…, n_L, m) with the targets Y, w being (m,) or None, and returns one
+number for each network of a stack.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ def _mean(xp: Namespace, values: Array, w: Array | None) -> Array:
 
 
 def accuracy(xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Array:
-    """Return the share of the examples whose class is right: the largest output, or for one output a > ½.
+    """Return the share of the examples whose class is right.
 
-    With several outputs that do not exclude each other (sigmoid) all of an example's have to be right; `Y` tells: its
-    columns then do not sum to 1.
+    The class is a > ½ for one output. For several it is the largest output, if every column of Y sums to 1; if not,
+    the outputs are labels that do not exclude each other, and all labels of an example have to be right.
 
     >>> import numpy as np
     >>> float(accuracy(np, np.array([[0.2, 0.9]]), np.array([[0.0, 0.0]])))
@@ -56,7 +57,7 @@ def mean_absolute_error(xp: Namespace, A: Array, Y: Array, w: Array | None = Non
 
 
 def r2(xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Array:
-    """Return R² = 1 - Σ (a - y)² / Σ (y - ȳ)², the mean over the outputs; an output that is constant counts as 0.
+    """Return R² = 1 - Σ (a - y)² / Σ (y - ȳ)², averaged over outputs; 0 for a constant y.
 
     >>> import numpy as np
     >>> float(r2(np, np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]])))
@@ -71,7 +72,7 @@ def r2(xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Array:
 
 
 def subset_accuracy(xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Array:
-    """Return the share of the examples all of whose labels are right, a > ½ for each output.
+    """Return the share of the examples whose labels, a > ½, are all right.
 
     >>> import numpy as np
     >>> float(subset_accuracy(np, np.array([[0.9, 0.9], [0.2, 0.9]]), np.array([[1.0, 1.0], [0.0, 0.0]])))
@@ -91,12 +92,12 @@ METRICS: dict[str, Metric] = {
 
 
 def greater_is_better(metric: Any) -> bool:
-    """Tell whether a metric, as `get_metric` returned it, is better the greater it is: all but the mean errors."""
+    """Tell whether greater values of a metric are better: true of all but the mean errors."""
     return metric not in (mean_squared_error, mean_absolute_error)
 
 
 def get_metric(given: Any) -> Any:
-    """Return the metric of a name, a function of (Y, A) as it is, or None; else raise an error that lists the names."""
+    """Return the metric of a name, or a function of (Y, A) or None as it is; else raise an error."""
     if given is None or callable(given) or hasattr(given, "of_layers"):
         return given
     if isinstance(given, str):
