@@ -61,7 +61,7 @@ class BLAS:
         return self._libraries
 
     def threads(self) -> int:
-        """Return the threads that each library uses without limits, the fewest; 1 if unknown."""
+        """Return the least number of threads that a library has without limits, 1 if unknown."""
         with _lock:
             _free_left_over()
             counts = [

@@ -126,8 +126,7 @@ def _leave() -> None:
 def _wait_for_the_others(jax: Any) -> None:
     """Wait until every process calls this; in the first, also until the others have left.
 
-    Without recoverability JAX waits by itself; with it, the first process, through which the others leave, would leave
-    too early.
+    The others leave through the first, which with JAX's recoverability would not wait for them.
     """
     multihost_utils = import_module("jax.experimental.multihost_utils")
     multihost_utils.sync_global_devices("vecprop: the end")

@@ -62,7 +62,7 @@ def _of_the_system() -> int | None:
 
 
 def _of_the_group() -> int | None:
-    """Return the bytes that a container's limit leaves, with inactive caches of files as free."""
+    """Return the bytes that a container's limit leaves, counting inactive cached files as free."""
     try:
         limit = (_GROUP / "memory.max").read_text("ascii").strip()
         if limit == "max":

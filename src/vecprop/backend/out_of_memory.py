@@ -1,4 +1,4 @@
-"""One error for memory that has run out in any library: what was wanted, is free, and fits.
+"""One error for memory that has run out: it says what was wanted, what is free, and what fits.
 
 A call registers beforehand the bytes it takes (`require_memory`), as it alone knows what they are for.
 """
@@ -51,7 +51,7 @@ _said: ContextVar[list[tuple[Backend, Demand]]] = ContextVar("vecprop_memory")
 def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function raise OutOfMemoryError, whichever library has run out of memory.
 
-    What the failed call had allocated is freed first, so that who catches the error can use this memory.
+    What the failed call had allocated is freed first, so that a caller that catches the error can use this memory.
     """
 
     @functools.wraps(function)

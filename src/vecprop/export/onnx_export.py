@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 # The default version of the operator set, of 2022, old enough that programs which run models have it.
 OPSET = 17
-# From the first version on, the axes of Squeeze and ReduceSum are inputs; the last is the newest one tested.
+# From opset 13 on, the axes of Squeeze and ReduceSum are inputs; 26 is the newest opset tested.
 _FIRST_OPSET, _LAST_OPSET = 13, 26
 _LITTLE = 1e-6  # of a deviation
 
@@ -151,7 +151,7 @@ def export_onnx(
     return data
 
 
-# --- what is given ------------------------------------------------------------------------------------------
+# --- checks of the arguments --------------------------------------------------------------------------------
 
 
 def _check_opset(given: int | None) -> int:
@@ -210,7 +210,7 @@ def _parts(model: Any) -> tuple[Network, Sequence[Any], Any]:
 
 
 def _scaled(graph: OnnxGraph, X: str, scaling: Any, dtype: np.dtype[Any]) -> str:
-    """Add (X - mean) / deviation (E35) in this dtype, if X is scaled, and a cast to the model's."""
+    """Add (X - mean) / deviation (E35) in this dtype, if X is scaled, and a cast to the graph's."""
     if scaling is not None:
         mean, deviation = (to_host(a).reshape(-1).astype(np.float64) for a in scaling)
         X = graph.add("Sub", X, graph.real("X_mean", mean, dtype))
@@ -238,7 +238,7 @@ def _forward(graph: OnnxGraph, net: Network, params: Sequence[Any], X: str) -> s
 
 
 def _in_rows(params: Sequence[Any]) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Return the layers for examples in rows: W (n_{l-1}, n_l) and b (1, n_l), of K networks (K, …).
+    """Return the layers for examples in rows, W (n_{l-1}, n_l) and b (1, n_l); (K, …) for K networks.
 
     Networks of a stack that are not finite are left out, unless no network is finite.
     """
@@ -337,7 +337,7 @@ _ACTIVATIONS: dict[type[Activation], Callable[..., str]] = {
 }
 
 
-# --- from A_L to what the estimators give -----------------------------------------------------------------------
+# --- from A_L to the results of estimators ----------------------------------------------------------------------
 
 
 def _classified(graph: OnnxGraph, estimator: Any, A: str) -> list[Port]:

@@ -37,7 +37,7 @@ class Port(NamedTuple):
 
 
 class OnnxGraph:
-    """The operators of a model in order of computation, and its constants; values have names."""
+    """The operators and constants of a model; each value is known by its name."""
 
     def __init__(self, onnx: Any, dtype: str) -> None:
         self.onnx, self.dtype = onnx, np.dtype(dtype)

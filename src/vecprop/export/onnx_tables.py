@@ -5,7 +5,7 @@ many digits (part numbers, UNIX times), with NaN where missing; categories are t
 since 1970-01-01 in float64, NaN where missing. Features, their scaling and the predictions of a regression are computed
 in float64, as in `TableModel.predict`; the network is in the model's dtype.
 
-A reader of tables strips the blanks around texts. ONNX has no operator for that before opset 20.
+Texts must come without blanks around them, which the reader of tables strips: ONNX cannot before opset 20.
 """
 
 from __future__ import annotations

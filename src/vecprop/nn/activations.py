@@ -442,7 +442,7 @@ class Custom(Activation):
     """A pair of a function and its derivative, both elementwise functions of Z alone.
 
     Written with operators, or with functions of the namespace of Z (`array_api_compat.array_namespace(Z)`), they run on
-    every backend; written with `numpy.…`, on NumPy. `vp.check_gradients` tells whether the derivative is right.
+    every backend; written with `numpy.…`, only on NumPy. `vp.check_gradients` tells whether the derivative is right.
     `Network` also takes a plain tuple (function, derivative) instead.
 
     Parameters

@@ -35,8 +35,8 @@ class Statistics(NamedTuple):
 class BatchNorm:
     """The normalization of one layer in one pass: first `forward`, then `backward`.
 
-    With weights w (…, m) of sum m the statistics are weighted: an integer weight counts as that many copies of the
-    column (E10).
+    m is the number of columns, or with weights w their sum: an integer weight counts as that many copies of the column
+    (E10).
 
     Source: Ioffe and Szegedy, 2015, algorithm 1. The variance is divided by m; PyTorch divides its running variance by
     m - 1.

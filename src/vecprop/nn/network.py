@@ -108,7 +108,7 @@ class Network:
 
     @property
     def numbers_per_example(self) -> int:
-        """The numbers in X and in Z and A of all layers, for one example: n_0 + 2 Σ n_l.
+        """How many numbers X and all Z_l and A_l have for one example: n_0 + 2 Σ n_l.
 
         >>> Network((2, 4, 1)).numbers_per_example
         12
@@ -189,7 +189,7 @@ class Network:
     ) -> Array:
         """Return J (E10) with the penalty of E32, a scalar, or (…) for a stack.
 
-        The parameters are those of `gradients`.
+        The arguments are those of `gradients`.
         """
         checked = check_params(self, params)
         _require_memory(self, "cost", checked, columns_of(X))

@@ -33,7 +33,7 @@ def penalties(layers: Params, l1: Array | float | None, l2: Array | float | None
 
 
 def add_penalties(grads: Any, layers: Params, l1: Array | float | None, l2: Array | float | None, m: Any) -> Any:
-    """Return grads, with those of the penalties added to its first entries, the layers'.
+    """Return grads, the layers' first, with the gradients of the penalties added to the layers'.
 
     >>> import numpy as np
     >>> layers = (Layer(np.array([[3.0, -4.0]]), np.array([[9.0]])),)

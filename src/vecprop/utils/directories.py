@@ -1,4 +1,4 @@
-"""Whether a folder is the user's own: programs are taken from no other."""
+"""Whether a folder is private to the user: compiled programs are loaded from no other."""
 
 from __future__ import annotations
 

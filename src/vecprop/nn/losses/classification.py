@@ -65,7 +65,7 @@ class BinaryCrossEntropy(Smoothing):
         return -(Y * xp.log(A) + (1.0 - Y) * xp.log(1.0 - A))
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return A - Y (E22), or for other outputs than sigmoid the product of E25."""
+        """Return A - Y for a sigmoid output (E22), else the product of E25."""
         Y = self._smoothed(Y, 2)
         if output.name == self.matching_output:
             return A - Y
@@ -144,7 +144,7 @@ class CrossEntropy(Smoothing):
         return -Y * xp.log(A)
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return A - Y (E23), or for other outputs than softmax the product of E25."""
+        """Return A - Y for a softmax output (E23), else the product of E25."""
         Y = self._smoothed(Y, Y.shape[-2])
         if output.name == self.matching_output:
             return A - Y

@@ -1,4 +1,4 @@
-"""Losses for real targets: half the squared error (E24), for outliers, counts and quantiles.
+"""Losses for real targets: half the squared error (E24); others for outliers, counts, quantiles.
 
 Sources: Huber, 1964; McCullagh and Nelder, 1989, section 6.2, for the Poisson deviance; Koenker and Bassett, 1978, for
 quantiles.
