@@ -1,4 +1,4 @@
-"""vecprop: vectorized forward and backward propagation of a neural network, hand-derived, written once.
+"""vecprop: vectorized, hand-derived forward and backward propagation of neural networks.
 
 >>> import vecprop as vp
 >>> X, Y = vp.datasets.flower()
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     )
     from vecprop.training.stopping import EarlyStopping
 
-# Not needed to compute a pass: loaded when they are first used, so that the import stays quick.
+# Not needed for a pass, and loaded when first used, so that `import vecprop` is quick.
 _MODULES = {
     "datasets": "data.datasets",
     "distributed": "backend.distributed",

@@ -1,13 +1,13 @@
-"""Forward and backward propagation: the whole of it, once, for every array API namespace (E9, E10, E11, E14, E15).
+"""Forward and backward propagation, for every array API namespace (E9, E10, E11, E14, E15).
 
-Read this file first. One example per column; row j of W holds the weights into neuron j:
+Read this file first. Each column is an example; row j of W holds the weights into neuron j:
 
     X = A0 (n0, m)   W_l (n_l, n_{l-1})   b_l (n_l, 1)   Z_l, A_l (n_l, m)   Y (n_L, m)   dV = ∂J/∂V, shaped as V
 
-Every array may have leading stack axes: K networks in one pass have W_l (K, n_l, n_{l-1}), and X is shared or (K,
-n0, m).
+Every array may have leading stack axes: K networks in one pass have W_l (K, n_l, n_{l-1}), and X is (K, n0, m), or
+(n0, m) if all share it.
 
-The functions take what `Network`'s methods have checked. They compute in the namespace of X, never modify an input,
+The functions check nothing: the methods of `Network` do. They compute in the namespace of X, never modify an input,
 and write in place (`Z += b`) only into an array they have just made.
 """
 
@@ -20,18 +20,18 @@ from vecprop.backend.namespaces import Array, array_namespace
 
 
 class Layer(NamedTuple):
-    """The parameters of one layer, or their gradients (dW, db): W (…, n_l, n_{l-1}) and b (…, n_l, 1)."""
+    """The parameters of a layer, W (…, n_l, n_{l-1}) and b (…, n_l, 1), or their gradients."""
 
     W: Array
     b: Array
 
 
 Params = tuple[Layer, ...]
-Given: TypeAlias = Array | float | None  # one number, or (K,) of a stack; None is what is not given
+Given: TypeAlias = Array | float | None  # one number, or (K,) for a stack; None if not given
 
 
 class Net(Protocol):
-    """What propagation asks of a network, which in training may have batch normalization and dropout in it."""
+    """The attributes of a network that propagation uses."""
 
     @property
     def activations(self) -> Sequence[Any]:
@@ -43,13 +43,13 @@ class Net(Protocol):
 
     @property
     def loss(self) -> Any:
-        """What compares A_L with Y."""
+        """The loss L of A_L and Y."""
 
 
 def forward(net: Net, params: Params, X: Array) -> tuple[list[Array], list[Array]]:
-    """Z_l = W_l A_{l-1} + b_l, A_l = g_l(Z_l) for l = 1 … L (E14, E9).
+    """Return Z = [None, Z_1, …, Z_L] and A = [X, A_1, …, A_L], which the backward pass needs.
 
-    Returns Z = [None, Z_1, …, Z_L] and A = [X, A_1, …, A_L]; the backward pass needs them all.
+    Z_l = W_l A_{l-1} + b_l, A_l = g_l(Z_l) for l = 1 … L (E14, E9).
     """
     xp = array_namespace(X)
     Z, A = [None], [X]
@@ -62,7 +62,7 @@ def forward(net: Net, params: Params, X: Array) -> tuple[list[Array], list[Array
 
 
 def output(net: Net, params: Params, X: Array) -> Array:
-    """A_L (…, n_L, m), keeping no layer longer than the next one needs it (E14)."""
+    """Return A_L (…, n_L, m), freeing each layer once the next is computed (E14)."""
     xp = array_namespace(X)
     A = X
     for (W, b), g in zip(params, net.activations, strict=True):
@@ -73,20 +73,20 @@ def output(net: Net, params: Params, X: Array) -> Array:
 
 
 def mean_loss(net: Net, Z: Array, A: Array, Y: Array, w: Array | None, m: Array | float) -> Array:
-    """J = (1/m) Σ_i w_i L(ŷ⁽ⁱ⁾, y⁽ⁱ⁾), L summed over the outputs of an example (E10), from Z_L and A_L; shape (…)."""
+    """Return J = (1/m) Σ_i w_i L(ŷ⁽ⁱ⁾, y⁽ⁱ⁾) from Z_L and A_L, shape (…) (E10)."""
     xp = array_namespace(Z)
     L = xp.sum(net.loss.values(xp, net.output, Z, A, Y), axis=-2)
     return xp.sum(L if w is None else w * L, axis=-1) / m
 
 
 def penalty(params: Params, l2: Array | float, m: Array | float) -> Array:
-    """(λ/2m) Σ_l ‖W_l‖² (E32); biases are not penalised."""
+    """Return (λ/2m) Σ_l ‖W_l‖² (E32); biases are not penalised."""
     xp = array_namespace(params[0].W)
     return l2 / (2 * m) * sum(xp.sum(W * W, axis=(-2, -1)) for W, _ in params)
 
 
 def cost(net: Net, params: Params, X: Array, Y: Array, w: Array = None, l2: Given = None, m: Given = None) -> Array:
-    """J of E10, with the penalty of E32 where l2 (λ) is given; m is the total weight, Σ w, unless given."""
+    """Return J (E10), with the penalty of E32 if l2 (λ) is given; m is Σ w unless given."""
     Z, A = forward(net, params, X)
     m = total_weight(X, w) if m is None else m
     J = mean_loss(net, Z[-1], A[-1], Y, w, m)
@@ -96,10 +96,10 @@ def cost(net: Net, params: Params, X: Array, Y: Array, w: Array = None, l2: Give
 def gradients(
     net: Net, params: Params, X: Array, Y: Array, w: Array = None, l2: Given = None, m: Given = None, m_l2: Given = None
 ) -> tuple[Array, Params]:
-    """J and (dW_l, db_l) for l = 1 … L (E11, E15), with E32 where l2 (λ) is given.
+    """Return J and (dW_l, db_l), l = 1 … L (E11, E15), with the penalty (E32) if l2 (λ) is given.
 
-    m divides the sum over the examples: the total weight Σ w of these, unless given. m_l2 divides the penalty: the
-    total weight of the whole training set when X is a part of it (E32); m unless given.
+    m divides the sum over the examples: their total weight Σ w unless given. m_l2 divides the penalty: m unless given;
+    if X is a part of the training set, the total weight of the whole set (E32).
     """
     xp = array_namespace(X)
     Z, A = forward(net, params, X)
@@ -127,22 +127,22 @@ def gradients(
 
 
 def add_decay(grads: Params, params: Params, l2: Array | float, m: Array | float) -> Params:
-    """dW_l + (λ/m) W_l (E32)."""
+    """Return the gradients with (λ/m) W_l added to each dW_l (E32)."""
     scale = per_column(l2 / m)
     return tuple(Layer(dW + scale * W, db) for (dW, db), (W, _) in zip(grads, params, strict=True))
 
 
 def total_weight(X: Array, w: Array | None) -> Array | float:
-    """m, the number of examples; with sample weights Σ_i w_i (E10)."""
+    """Return m, the number of examples, or with sample weights Σ_i w_i (E10)."""
     return float(X.shape[-1]) if w is None else array_namespace(X).sum(w, axis=-1)
 
 
 def per_column(value: Array) -> Array:
-    """One number, or (K,) of a stack as (K, 1, 1): what broadcasts against W, b and their gradients."""
+    """Return a number as it is, (K,) as (K, 1, 1): both broadcast against W and b."""
     return value[..., None, None] if getattr(value, "ndim", 0) else value
 
 
 def gradient_norms(grads: Sequence[Layer]) -> Array:
-    """‖dW_l‖ for l = 1 … L (E36), shape (…, L): norms that shrink towards layer 1 are a vanishing gradient."""
+    """Return ‖dW_l‖ (…, L), which shrinks towards layer 1 where gradients vanish (E36)."""
     xp = array_namespace(grads[0].W)
     return xp.sqrt(xp.stack([xp.sum(dW * dW, axis=(-2, -1)) for dW, _ in grads], axis=-1))

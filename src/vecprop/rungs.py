@@ -1,12 +1,12 @@
-"""The ladder: one computation, J and its gradients, with one loop fewer on each rung (E13).
+"""The ladder: J and its gradients computed four ways, with one loop fewer on each rung (E13).
 
     per_neuron    for every example, for every neuron, one dot product (E5)
     per_example   for every example, matrix times vector (E6, E7, E8)
     vectorized    all m examples at once, matrix times matrix (E9, E11)
     networks      all K networks at once, stacks of matrices
 
-Each takes (net, params, X, Y) and returns (J, grads), equal within rounding. `per_neuron` shares no line with the
-vectorized pass: it is its oracle. The loops check their input once, then loop over the bare computation.
+Each takes (net, params, X, Y) and returns (J, grads), equal within rounding. `per_neuron` shares no propagation code
+with `vectorized`, so each tests the other. The input is checked once, before the loop.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ def per_neuron(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, 
 
 
 def per_example(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Params]:
-    """Return J and the gradients, example by example: E6 and E7 on each column, then the mean (E8)."""
+    """Return J and the gradients: E6 and E7 for each example, then the mean (E8)."""
     with _single(net, params) as checked:
         X, Y, _ = check_examples(net, checked, X, Y)
         step = checked.backend.compile(propagation.gradients, static=(0,))
@@ -49,7 +49,7 @@ def per_example(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array,
 
 
 def vectorized(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Params]:
-    """Return J and the gradients of all examples at once (E9, E11, E15): `net.gradients` for one network."""
+    """Return J and the gradients, all examples at once (E9, E11, E15), by `net.gradients`."""
     with _single(net, params) as checked:
         return net.gradients(checked.params, X, Y)
 
@@ -57,8 +57,8 @@ def vectorized(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, 
 def networks(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Params]:
     """Return J (K,) and the gradients of K networks in one pass over stacks of matrices.
 
-    `params` is a stack, W_l (K, n_l, n_{l-1}), as `net.init(seed=range(K))` makes it; X and Y are shared by all
-    networks, or stacks of their own, (K, n, m). Member k equals `vectorized` on network k.
+    `params` is a stack, W_l (K, n_l, n_{l-1}), such as `net.init(seed=range(K))` makes. X and Y are each (n, m),
+    shared by all networks, or (K, n, m). Member k of the result is that of `vectorized` for network k.
 
     >>> import vecprop as vp
     >>> X, Y = vp.datasets.xor(m=8)
@@ -76,7 +76,7 @@ def networks(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Pa
 
 
 def forward_per_neuron(net: Network, params: Pairs, X: Array) -> Array:
-    """Return A_L (n_L, m) by one dot product for each neuron and example (E5)."""
+    """Return A_L (n_L, m), one dot product for each neuron and example (E5)."""
     with _single(net, params) as checked:
         X = check_inputs(net, checked, X)
         columns = [
@@ -97,7 +97,7 @@ def forward_per_example(net: Network, params: Pairs, X: Array) -> Array:
 
 @contextmanager
 def _single(net: Network, params: Pairs) -> Iterator[Checked]:
-    """Check that params are those of one network, and enter the scope in which its backend computes."""
+    """Check that params are of one network, and enter its backend's scope."""
     checked = check_params(check_network(net), params)
     if checked.stack:
         raise ValueError(f"params must be one network, got a stack {checked.stack}; use vecprop.rungs.networks")
@@ -118,7 +118,7 @@ def mean_of_examples(parts: Iterable[tuple[Array, Params]]) -> tuple[Array, Para
 def example_forward_per_neuron(
     net: Network, xp: Namespace, params: Params, x: Array
 ) -> tuple[list[Array], list[Array]]:
-    """Return [None, z_1, …, z_L] and [x, a_1, …, a_L] of one example, (n_l, 1): z_j = w_jᵀ a + b_j, a_j = g(z_j)."""
+    """Return [None, z_1, …, z_L] and [x, a_1, …, a_L] of one example, each (n_l, 1) (E5)."""
     Z, A = [None], [x]
     for (W, b), g in zip(params, net.activations, strict=True):
         z = [xp.reshape(W[j, :] @ A[-1][:, 0] + b[j, 0], (1, 1)) for j in range(W.shape[0])]

@@ -1,7 +1,7 @@
-"""How many threads the BLAS libraries of this process use while something else needs the cores.
+"""Limits on the threads of BLAS libraries, while something else needs the cores.
 
-The number belongs to the library, so whoever limits it limits it for all threads of the process. Limits may overlap:
-the last one to end gives a library back what it had. Without threadpoolctl there is nothing to limit.
+A limit holds for all threads of the process. Limits may overlap: the last one to end restores a library's number of
+threads. Without threadpoolctl nothing is limited.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SMALL_PRODUCT = 1 << 21
 
 
 class _Held:
-    """A library limited to one thread: how many limits are active, and how many threads it had before."""
+    """A library limited to one thread: its number of active limits, and of threads before."""
 
     def __init__(self, library: Any) -> None:
         self.library, self.count, self.threads = library, 0, library.get_num_threads()
@@ -25,11 +25,11 @@ class _Held:
 
 _lock = threading.Lock()
 _held: dict[str, _Held] = {}
-_left_over: list[_Held] = []  # held, when this process was forked, by threads that it does not have
+_left_over: list[_Held] = []  # held at a fork by threads that were not forked
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, which in a container can be fewer than there are."""
+    """Return the number of cores that this process may use, in a container perhaps not all."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
@@ -37,12 +37,12 @@ def usable_cores() -> int:
 
 
 class BLAS:
-    """Some of the BLAS libraries that this process has loaded, those there are when one is first asked for.
+    """BLAS libraries of this process, found when first needed; later ones are not noticed.
 
     Parameters
     ----------
-    chosen : function of libraries -> those meant
-        A library is a controller of threadpoolctl, with its `filepath`.
+    chosen : function of a list of libraries -> those to use
+        A library is a controller of threadpoolctl, with its `filepath`. By default all are used.
     """
 
     def __init__(self, chosen: Callable[[list[Any]], list[Any]] = list) -> None:
@@ -61,7 +61,7 @@ class BLAS:
         return self._libraries
 
     def threads(self) -> int:
-        """Return how many threads it uses when nobody limits it, 1 if that cannot be found out or set."""
+        """Return the least number of threads that a library has without limits, 1 if unknown."""
         with _lock:
             _free_left_over()
             counts = [
@@ -72,7 +72,7 @@ class BLAS:
 
     @contextmanager
     def single(self) -> Iterator[None]:
-        """Let it use one thread."""
+        """Limit the libraries to one thread each."""
         with _lock:
             _free_left_over()
             ours = []
@@ -100,7 +100,7 @@ def _free_left_over() -> None:
 
 
 def _after_fork() -> None:
-    """Make the lock anew, and let go of what threads hold that were not forked."""
+    """Replace the lock, and release the limits of threads that were not forked."""
     global _lock
     _lock = threading.Lock()
     _left_over.extend(_held.values())

@@ -1,7 +1,7 @@
 """Training in several processes, on one machine or many: a thin layer over `jax.distributed`.
 
-JAX's own runtime connects the processes and carries the reductions. Each process calls the same functions with the same
-arguments, but for the examples: it gives its own part of them. The first process prints, draws and saves.
+JAX's runtime connects the processes and does the reductions. All processes call the same functions with the same
+arguments, except the examples, of which each gives its own part. The first process prints, draws and saves.
 """
 
 from __future__ import annotations
@@ -28,29 +28,31 @@ def initialize(
     timeout: int = 60,
     heartbeat: int = 10,
 ) -> None:
-    """Connect this process with the others; before anything else of JAX or its backend is used.
+    """Connect this process with the others, before JAX or its backend is used.
 
-    Under SLURM, Open MPI and Kubernetes, as JAX detects them, nothing has to be given.
+    Under SLURM, Open MPI and Kubernetes, which JAX detects, no argument is needed.
 
     Parameters
     ----------
     coordinator_address : str, optional
-        "host:port" of the first process, which listens there. Also JAX_COORDINATOR_ADDRESS.
+        "host:port" of the first process, which listens there; by default JAX_COORDINATOR_ADDRESS.
     num_processes : int, optional
-        How many there are. Also JAX_NUM_PROCESSES.
+        The number of processes; by default JAX_NUM_PROCESSES.
     process_id : int, optional
-        The number of this one, from 0. Also JAX_PROCESS_ID.
+        The number of this process, from 0; by default JAX_PROCESS_ID.
     timeout : int, default 60
         Seconds to wait for the others.
     heartbeat : int, default 10
-        Seconds after which a process that does not answer counts as dead; the others then end with an error.
+        Seconds after which a process that does not answer counts as lost; the others then end with an error.
 
     Raises
     ------
     ValueError
         For arguments that do not fit each other, or if some are missing and no cluster was detected.
     RuntimeError
-        If JAX has been used already; ProcessLostError, if the others cannot be reached in time.
+        If JAX was used before, or the processes are connected already.
+    ProcessLostError
+        A RuntimeError: the others cannot be reached in time.
     BackendNotInstalledError
         Without JAX.
     """
@@ -71,10 +73,10 @@ def initialize(
     if jax.distributed.is_initialized():
         raise RuntimeError("the processes are connected already; once is enough")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # Where Gloo tells that a process was lost, JAX need not end the others with an abort before they can say it
+    # Gloo reports a lost process: JAX need not abort the others before they can raise an error
     recoverable = _computes_on_cpus(jax)
     jax.config.update("jax_enable_recoverability", recoverable)
-    # It would take SIGTERM for itself, which is to write a last checkpoint
+    # It would catch SIGTERM, on which training writes a last checkpoint
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -84,7 +86,7 @@ def initialize(
             initialization_timeout=timeout,
             heartbeat_timeout_seconds=heartbeat,
             shutdown_timeout_seconds=heartbeat,
-            # what is given in full needs no cluster to ask
+            # with all three given, no cluster is asked
             cluster_detection_method="deactivate" if None not in (address, count, number) else None,
         )
     except ValueError as error:
@@ -106,7 +108,7 @@ def initialize(
 
 
 def shutdown() -> None:
-    """Take leave of the others, when all have come so far; at the end of a process that is done by itself."""
+    """Disconnect from the others, once all call this; done automatically at the end of a process."""
     jax = _jax()
     if jax.distributed.is_initialized():
         if jax.config.jax_enable_recoverability:
@@ -115,16 +117,16 @@ def shutdown() -> None:
 
 
 def _leave() -> None:
-    """Take leave at the end of the process; after an error the others are not waited for, and see that it is gone."""
+    """Disconnect at the end of the process; not after an error, so that the others see the loss."""
     if not hasattr(sys, "last_value"):
         with suppress(Exception):
             shutdown()
 
 
 def _wait_for_the_others(jax: Any) -> None:
-    """Return when every process has come here, and in the first one, which they leave through, when they have left.
+    """Wait until every process calls this; in the first, also until the others have left.
 
-    JAX waits itself where the loss of a process is the end of all; where it is not, the first would leave too early.
+    The others leave through the first, which with JAX's recoverability would not wait for them.
     """
     multihost_utils = import_module("jax.experimental.multihost_utils")
     multihost_utils.sync_global_devices("vecprop: the end")
@@ -134,7 +136,7 @@ def _wait_for_the_others(jax: Any) -> None:
 
 
 def team() -> Team:
-    """Return the processes that were connected: `index`, `count`, `share(m)`; one process alone without that.
+    """Return the connected processes, with `index`, `count` and `share(m)`; by default one alone.
 
     >>> team().index, team().count, team().share(6)
     (0, 1, slice(0, 6, None))
@@ -155,7 +157,7 @@ def is_first() -> bool:
 
 
 def _computes_on_cpus(jax: Any) -> bool:
-    """Tell whether JAX has nothing but CPUs, without starting it."""
+    """Tell whether JAX has only CPUs, without starting it."""
     platforms = jax.config.jax_platforms
     if platforms:
         return str(platforms).split(",")[0] == "cpu"

@@ -1,4 +1,4 @@
-"""How much main memory this process can still take, and which arrays are not in it."""
+"""The main memory that this process can still take, and which arrays are maps of files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 _MEMORY = Path("/proc/meminfo")
 _PROCESS = Path("/proc/self/statm")
-_GROUP = Path("/sys/fs/cgroup")  # of a container, its own
+_GROUP = Path("/sys/fs/cgroup")  # in a container, the container's
 
 
 def map_of(array: Any) -> np.memmap[Any, Any] | None:
-    """Return the memory map that an array is, or is a view of; None for any other.
+    """Return the memory map that an array is or views; None for any other array.
 
     >>> map_of(np.ones(2)) is None
     True
@@ -31,21 +31,18 @@ def map_of(array: Any) -> np.memmap[Any, Any] | None:
 
 
 def free_main_memory() -> int | None:
-    """Return the bytes that can be had: what the system has, the container and the limit of the process let through.
-
-    None where the system does not tell.
-    """
+    """Return the bytes that the system, the container and `ulimit -v` all allow, None if unknown."""
     known = [bytes_ for bytes_ in (_of_the_system(), _of_the_group(), room_below_the_limit()) if bytes_ is not None]
     return max(min(known), 0) if known else None
 
 
 def free_swap() -> int:
-    """Return the bytes to which the system can swap, 0 where it does not tell."""
+    """Return the free bytes of swap, 0 if unknown."""
     return _told("SwapFree") or 0
 
 
 def _told(name: str) -> int | None:
-    """Return a line of what Linux tells of its memory, in bytes."""
+    """Return a line of Linux's /proc/meminfo in bytes, None if there is none."""
     try:
         lines = _MEMORY.read_text("ascii").splitlines()
     except OSError:
@@ -54,18 +51,18 @@ def _told(name: str) -> int | None:
 
 
 def _of_the_system() -> int | None:
-    """Return the bytes available without swapping: unused, or holding copies of files that can be dropped."""
+    """Return the bytes available without swapping: unused, or caching files."""
     available = _told("MemAvailable")
     if available is not None:
         return available
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not every system tells
+    except (AttributeError, ValueError, OSError):  # unknown on some systems
         return None
 
 
 def _of_the_group() -> int | None:
-    """Return the bytes that the limit of a container leaves, copies of files not counted."""
+    """Return the bytes that a container's limit leaves, counting inactive cached files as free."""
     try:
         limit = (_GROUP / "memory.max").read_text("ascii").strip()
         if limit == "max":

@@ -1,6 +1,6 @@
-"""Memory that has run out: one error for all libraries, which says what was wanted, what there is, and what fits.
+"""One error for memory that has run out: it says what was wanted, what is free, and what fits.
 
-A call says beforehand what it takes (`require_memory`), as bytes: what they are for is known to the call alone.
+A call registers beforehand the bytes it takes (`require_memory`), as it alone knows what they are for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vecprop.utils.errors import OutOfMemoryError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What a suggestion may take of what is free: a pass keeps every number and its gradient, and makes others on its way.
+# A suggestion takes at most 1/_SHARE of free memory, as a pass also makes temporary arrays.
 _SHARE = 4
 _ALLOCATED = re.compile(r"llocat\w* ([\d,]+) ?(bytes|B\b)")
 # A pass over more numbers than this is waited for: a library that computes later would run out of memory later,
@@ -29,7 +29,7 @@ _WORTH_WAITING = 1 << 24
 
 
 class Demand(NamedTuple):
-    """What a call takes, and how it can take less; all sizes in bytes."""
+    """The memory that a call takes, and how it can take less."""
 
     what: str  # the name of the call in the message
     each: int  # bytes for each column of a pass
@@ -44,14 +44,14 @@ class Demand(NamedTuple):
     held_by: str = "X"  # "X": all examples; "window": those of one window
 
 
-# What the innermost call that reports has said, and where it computes.
+# What the innermost call of a decorated function has registered, with its backend.
 _said: ContextVar[list[tuple[Backend, Demand]]] = ContextVar("vecprop_memory")
 
 
 def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `fit` or a method of `Network`, which raises OutOfMemoryError whatever library ran out of memory.
+    """Make a function raise OutOfMemoryError, whichever library has run out of memory.
 
-    What the failed call had made is freed first, so that the next one can have it also where the error is caught.
+    What the failed call had allocated is freed first, so that a caller that catches the error can use this memory.
     """
 
     @functools.wraps(function)
@@ -76,9 +76,9 @@ def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def require_memory(backend: Backend, demand: Demand) -> None:
-    """Say what the running call takes; raise MemoryError if the least of it, on the CPU, is more than there is.
+    """Register what the running call takes; on a CPU, raise MemoryError if its least is not free.
 
-    A system that promises more memory than it has would not refuse it, but end the process.
+    A system that overcommits memory would not refuse it, but end the process.
     """
     _said.get().append((backend, demand))
     if demand.least < _WORTH_WAITING or backend.has_gpu:
@@ -89,13 +89,13 @@ def require_memory(backend: Backend, demand: Demand) -> None:
 
 
 def wait_if_large(backend: Backend, numbers: int, array: Array) -> None:
-    """Wait for an array whose computation takes many numbers: its errors come now, not later."""
+    """Wait for an array whose computation takes many numbers, so that it fails now, not later."""
     if numbers >= _WORTH_WAITING and is_concrete(array):
         backend.synchronize(array)
 
 
 def columns_of(X: Any) -> int:
-    """Return how many columns X seems to have, which is not checked yet; 0 if it does not tell.
+    """Return the number of columns of an X not yet checked, 0 if unknown.
 
     >>> columns_of([[1.0, 2.0]]), columns_of(None)
     (2, 0)
@@ -107,7 +107,7 @@ def columns_of(X: Any) -> int:
 
 
 def _release(error: BaseException | None, backend: Backend) -> None:
-    """Free what the frames of an error hold on to, and those of the errors before it."""
+    """Free what the frames of an error and of the errors before it hold."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
@@ -115,7 +115,7 @@ def _release(error: BaseException | None, backend: Backend) -> None:
 
 
 def _wanted(error: BaseException) -> int | None:
-    """Return the bytes of the array that could not be made, as the library's error has them."""
+    """Return the bytes of the array that could not be made, if the library's error tells."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # NumPy's
     if isinstance(shape, tuple) and dtype is not None:
         return int(functools.reduce(lambda a, b: a * int(b), shape, int(dtype.itemsize)))
@@ -124,7 +124,7 @@ def _wanted(error: BaseException) -> int | None:
 
 
 def _explained(demand: Demand, backend: Backend, wanted: int | None, error: Exception) -> OutOfMemoryError:
-    """Return the error, with what fits."""
+    """Return the error, which says what fits."""
     free = backend.free_memory()
     text = f"out of memory on {backend.name}: "
     if wanted is not None:
@@ -138,7 +138,7 @@ def _explained(demand: Demand, backend: Backend, wanted: int | None, error: Exce
 
 
 def _advice(demand: Demand, free: int | None, least: int) -> tuple[str, int, str]:
-    """Return the argument to change, its value, and the sentence."""
+    """Return the argument to change, its value, and the advice in words."""
     if free is not None and free < least:
         return "", 0, f"It cannot work with less than {_size(least)}: free memory, raise the limit, or use NumPy."
     if free is not None and demand.fixed > free:
@@ -152,7 +152,7 @@ def _advice(demand: Demand, free: int | None, least: int) -> tuple[str, int, str
         if columns >= demand.columns:
             text = f"A window and its copies on the way take up to {taken}: "
             return "window", columns, text + f"window={columns} fits."
-    # What is said to be free is not the last word: what has failed does not fit, and little less may not
+    # Whatever is said to be free, the number of columns that failed does not fit, and slightly fewer may not either
     fewer = demand.columns // 4
     columns = _power_of_two(fewer if free is None else min(free // (_SHARE * demand.each), fewer))
     if columns == 0:
@@ -161,7 +161,7 @@ def _advice(demand: Demand, free: int | None, least: int) -> tuple[str, int, str
 
 
 def _power_of_two(number: int) -> int:
-    """Return the largest power of two that is not greater, 0 for 0.
+    """Return the largest power of two up to a number, 0 for 0.
 
     >>> [_power_of_two(n) for n in (0, 1, 5, 64)]
     [0, 1, 4, 64]
@@ -170,7 +170,7 @@ def _power_of_two(number: int) -> int:
 
 
 def _size(count: int) -> str:
-    """Return bytes as text.
+    """Return a number of bytes as text with its unit.
 
     >>> _size(3 * 2**29), _size(100)
     ('1.5 GiB', '100 bytes')

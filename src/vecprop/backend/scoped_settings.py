@@ -1,9 +1,9 @@
-"""What `use_backend` and `use_precision` chose: for the rest of the program, or for a block in one thread or task.
+"""Choices of `use_backend` and `use_precision`, for the rest of the program or for a block.
 
-The choice of a `with` block is kept in a context variable, so that other threads and asyncio tasks do not see it, and
-counts there before those for the program. A choice for the program counts at once in its own thread and in threads
-started later, and in those that run already when it is certain that no `with` follows: its value was dropped, shown,
-or used in its own thread.
+The choice of a `with` block is kept in a context variable: other threads and asyncio tasks do not see it, and in its
+own it counts before choices for the program. A choice for the program counts at once in its own thread and in threads
+started later; in threads that run already it counts when it is certain that no `with` follows, that is when the
+`Choice` was dropped or shown, or the setting was used in its own thread.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _blocks: ContextVar[tuple[_Made, ...]] = ContextVar("vecprop_choices", default=(
 
 
 class _Made:
-    """A remembered choice: the setting, its value, its maker, and whether a block may follow."""
+    """A remembered choice: the setting, its value, its thread, and whether it ends with a block."""
 
     def __init__(self, setting: str, value: Any, choice: Choice, ends: bool) -> None:
         self.setting, self.value, self.ends = setting, value, ends
         self.choice = weakref.ref(choice)
         self.maker = threading.get_ident()
-        self.running = weakref.WeakSet(threading.enumerate())  # which may see it as a block's, and not for the program
+        self.running = weakref.WeakSet(threading.enumerate())  # these must not see it if a block follows
         self.certain = False
 
     def is_dropped(self) -> bool:
         return self.choice() is None
 
     def counts_here(self) -> bool:
-        """Tell whether this thread sees it as a choice for the program."""
+        """Tell whether it counts in this thread; asking in its own thread makes that certain."""
         if threading.get_ident() == self.maker:
             self.certain = True
         return self.certain or self.is_dropped() or threading.current_thread() not in self.running
 
 
 class Choice:
-    """What `use_backend` and `use_precision` return: a choice that lasts, or that `with` ends with its block."""
+    """A choice of `use_backend` or `use_precision`, which lasts, or as a context manager ends."""
 
     def __init__(self, setting: str, value: Any) -> None:
         self._setting, self._value = setting, value
@@ -49,11 +49,11 @@ class Choice:
         self._made: _Made | None = _Made(setting, value, self, ends=False)
         with _lock:
             before = _lasting.get(setting, ())
-            # one that is dropped is never withdrawn, so what was chosen before it never counts again
+            # a dropped choice is never withdrawn, so those before it never count again
             dropped = [i for i, made in enumerate(before) if made.is_dropped()]
             _lasting[setting] = (*before[dropped[-1] if dropped else 0 :], self._made)
         inside = _blocks.get()
-        if any(block.setting == setting for block in inside):  # it counts here, too, being later than the block
+        if any(block.setting == setting for block in inside):  # it is later than the block, and counts inside it, too
             _blocks.set((*inside, self._made))
 
     def __enter__(self) -> Any:
@@ -73,7 +73,7 @@ class Choice:
         ended = self._entered.pop()
         inside = tuple(block for block in _blocks.get() if block is not ended)
         if not any(block.ends and block.setting == self._setting for block in inside):
-            inside = tuple(block for block in inside if block.setting != self._setting)  # they last anyway
+            inside = tuple(block for block in inside if block.setting != self._setting)  # `_lasting` has the others
         _blocks.set(inside)
 
     def __repr__(self) -> str:
@@ -103,7 +103,7 @@ def clear() -> None:
 
 
 def _after_fork() -> None:
-    """Make the lock anew: a thread that was not forked may hold it."""
+    """Replace the lock, which a thread that was not forked may hold."""
     global _lock
     _lock = threading.Lock()
 

@@ -1,7 +1,7 @@
-"""Which backend is active: argument > `use_backend` > VECPROP_BACKEND > "numpy"; and the one precision switch.
+"""The active backend, argument > `use_backend` > VECPROP_BACKEND > "numpy", and the precision.
 
-The environment is read when a backend is asked for, not at import, so setting the variable late works too. A
-backend's library is imported when that backend is first used.
+The environment is read when a backend is asked for, not at import, so that the variable may be set later. A backend's
+library is imported when the backend is first used.
 """
 
 import os
@@ -23,7 +23,7 @@ from vecprop.utils.errors import (
     unknown_name,
 )
 
-# The three that ship with vecprop, so that a bare source tree works; others come from the entry-point group.
+# The backends that ship with vecprop work in a bare source tree, too; others come from the entry-point group.
 BUILT_IN = {
     "numpy": ("vecprop_numpy:NumPyBackend", "pip install numpy"),
     "cupy": (
@@ -50,7 +50,7 @@ def known_names() -> list[str]:
 
 
 def _third_party() -> dict[str, Any]:
-    """Return the entry points of the backends that other distributions bring, by name."""
+    """Return the entry points of backends in other distributions, by name."""
     from importlib.metadata import entry_points  # not at import: it is not needed for the built-in backends
 
     return {e.name: e for e in entry_points(group=ENTRY_POINT_GROUP)}
@@ -63,18 +63,18 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     ----------
     name : str or Backend, optional
         "numpy", "cupy", "jax", the name of a third party's backend, or "auto": JAX where it has a GPU, else CuPy
-        where it has a working device, else NumPy. Unless given, what `use_backend` chose, else the environment variable
+        where it has a working device, else NumPy. By default the choice of `use_backend`, else the environment variable
         VECPROP_BACKEND, else "numpy". A Backend is returned as it is.
 
     Raises
     ------
     UnknownBackendError
-        A ValueError: no backend has that name; the message lists those there are.
+        A ValueError: no backend has that name; the message lists the known ones.
     BackendNotInstalledError
         An ImportError: its library is missing; the message has the install command.
     BackendUnusableError
-        A RuntimeError: its library is there and does not work, a driver or a device is missing; the message has the
-        reason.
+        A RuntimeError: its library is installed but does not work, for instance without a driver or a device; the
+        message has the reason.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def get_backend(name: str | Backend | None = None) -> Backend:
 
 
 def check_backend_name(name: object) -> None:
-    """Raise an error unless it is a Backend or the name of one that is known; its library is not imported."""
+    """Raise an error unless name is a Backend or a known name; no library is imported."""
     if isinstance(name, Backend):
         return
     if not isinstance(name, str):
@@ -114,9 +114,9 @@ def check_backend_name(name: object) -> None:
 def use_backend(name: str | Backend) -> Choice:
     """Choose the backend for the rest of the program, or, as a context manager, for the block.
 
-    A call by itself holds in all threads that have not chosen with `with`, those that run already included; where its
-    value is kept, in those from when it is shown, or next used in its own thread. A block holds in its own thread, or
-    asyncio task, alone. A thread started inside a block begins without its choice: start it with
+    A plain call holds in all threads that are not in a block. If its result is kept in a variable, threads that run
+    already follow only when it is shown, or the backend is next used in the calling thread. A block holds only in its
+    own thread or asyncio task. A thread started inside a block does not take over its choice: start it with
     `contextvars.copy_context().run`, or give it `backend=`. Parameters and errors are those of `get_backend`.
 
     >>> with use_backend("numpy") as backend:
@@ -131,8 +131,8 @@ def use_backend(name: str | Backend) -> Choice:
 def use_precision(precision: str) -> Choice:
     """Choose how float32 matrix products are computed.
 
-    The choice holds for the rest of the program or, as a context manager, for the block, and in the same threads as
-    that of `use_backend`.
+    The choice holds for the rest of the program or, as a context manager, for the block, in the same threads as that of
+    `use_backend`.
 
     "highest" (the default; also the environment variable VECPROP_PRECISION): in float32 everywhere. "fast": in
     TensorFloat-32 on NVIDIA GPUs that have it, about 3 decimal digits, several times faster. No effect on a CPU or
@@ -180,7 +180,7 @@ def _load(name: str, source: str) -> Backend:
         ) from error
     except BackendError:
         raise
-    except Exception as error:  # a broken library raises what it likes; the reason is what the user needs
+    except Exception as error:  # a broken library may raise anything, and the user needs the reason
         raise BackendUnusableError(
             f"{source}backend {name!r} is installed but cannot be loaded: {type(error).__name__}: {error}"
         ) from error
@@ -202,7 +202,7 @@ def _auto() -> Backend:
 
 
 def backend_for(xp: Namespace) -> Backend:
-    """Return the backend that computes in a namespace: that of the arrays at hand, whichever backend is active."""
+    """Return the backend that computes in a namespace, whichever backend is active."""
     name = namespace_name(xp)
     if name in BUILT_IN:
         return get_backend(name)
@@ -214,7 +214,7 @@ def backend_for(xp: Namespace) -> Backend:
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """What `backends()` says of one: whether it can be used, whether it is active, and the details or the reason."""
+    """The status of a backend: whether it is usable and active, and details or the reason why not."""
 
     name: str
     usable: bool
@@ -263,7 +263,7 @@ def backends() -> BackendTable:
 
 
 def _after_fork() -> None:
-    """Make the lock anew: a thread that was not forked may hold it."""
+    """Replace the lock, which a thread that was not forked may hold."""
     global _loading
     _loading = threading.RLock()
 

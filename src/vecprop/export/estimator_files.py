@@ -1,4 +1,4 @@
-"""A fitted estimator as a header and tensors, and back: what a model file holds of it."""
+"""A fitted estimator as the header and tensors of a model file, and back."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ RECORD = (
     "history_",
     "stopped_",
 )
-# A model is to load wherever it goes: what decides there is the active backend, and its paths are of no use.
+# Not saved, as a model may be loaded elsewhere: there the active backend counts, and paths mean nothing.
 _LEFT_OUT = ("backend", "devices", "checkpoint", "resume")
 _LABEL_KINDS = "biufU"
 _WIDE = 1024
-# Pairs of functions are parameters that a file cannot hold; the network's specification has their places.
+# If these are pairs of functions, a file cannot hold them; the network's specification has their places.
 _IN_THE_NETWORK = ("activation", "out_activation")
 
 
 def to_parts(estimator: Any) -> tuple[dict[str, Any], Tensors]:
-    """Return the header and the tensors of a fitted estimator; a warning names what a file cannot hold."""
+    """Return the header and tensors of a fitted estimator; warn of what a file cannot hold."""
     check_is_fitted(estimator)
     if CLASSES.get(type(estimator).__name__) is not type(estimator):
         raise TypeError(
             f"model is a {type(estimator).__name__}, a class of your own, which `load` could not make again: save a "
             "MLPClassifier or MLPRegressor"
         )
-    check_parameters(estimator, estimator._more_checks)  # what would not be loaded is not saved
+    check_parameters(estimator, estimator._more_checks)  # parameters that `from_parts` would refuse are not saved
     parameters, lost = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -132,7 +132,7 @@ def _set_features(estimator: Any, net: Network, count: Any, names: Any) -> None:
 
 
 def _labels_of(net: Network, targets: Mapping[str, Any]) -> Labels:
-    """Return the labels of a classifier with this network."""
+    """Return the labels of a classifier, checked against its network."""
     values = from_json(targets["classes"])
     if not isinstance(targets["dtype"], str) or not isinstance(values, list) or not values:
         raise TypeError("its classes are no list with a dtype")
@@ -150,7 +150,7 @@ def _labels_of(net: Network, targets: Mapping[str, Any]) -> Labels:
 
 
 def _widest(values: list[Any]) -> int:
-    """Return the most characters that a label of an array of these may have: as many as one has, or what is little."""
+    """Return the most characters that the dtype of an array of these labels may provide for."""
     return max([_WIDE, *(len(value) for value in values if isinstance(value, str))])
 
 
@@ -164,7 +164,7 @@ def _set_targets(estimator: Any, net: Network, shape: Any, tensors: Tensors) -> 
 
 
 def _record_of(name: str, value: Any) -> Any:
-    """Return an entry of the record: a history, a curve, a word, or a number, a list of them for several networks."""
+    """Return an entry of the record, of the right type: history, curve, word, number or numbers."""
     if name == "history_":
         return history_from_json(value)
     entry = from_json(value)
@@ -189,9 +189,8 @@ def _targets_to_json(estimator: Any) -> dict[str, Any]:
             f"classes_ must be numbers or texts to be saved, got dtype {classes.dtype}: {classes[:3]!r}"
         )
     values, dtype = classes.tolist(), classes.dtype
-    if dtype.kind == "U" and dtype.itemsize > 4 * _widest(
-        values
-    ):  # much wider than its texts: a file would not be read
+    # `from_parts` refuses a dtype that is much wider than the texts
+    if dtype.kind == "U" and dtype.itemsize > 4 * _widest(values):
         dtype = np.array(values).dtype
     return {"classes": to_json(values), "dtype": str(dtype), "kind": kind, "sparse": bool(sparse)}
 

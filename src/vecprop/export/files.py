@@ -1,7 +1,7 @@
-"""`save` and `load`: a trained network or a fitted estimator as one file, which runs nothing when it is read.
+"""`save` and `load`: trained models as files, which are read without executing anything.
 
 A file is safetensors with a JSON header: the specification, classes, scaling, versions of the libraries, a checksum.
-It loads on any backend, whatever trained it.
+It loads on any backend, whichever trained the model.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError, one_line
 from vecprop.utils.random_streams import check_seed
 
-# The kinds of models that have a module of their own for their files, and the rooms of their classes.
+# The kinds of models whose files have a module of their own, and the packages of their classes.
 _ROOMS = {"estimator": "vecprop.estimators", "table": "vecprop.tabular"}
 
 
 def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
-    """Save a model as one file; an old file of that name is replaced when the new one is whole.
+    """Save a model as one file; an old file of that name is replaced once the new one is complete.
 
     Parameters
     ----------
     path : str or path
-        "model.safetensors" says what it is; any name will do.
+        Any name; "model.safetensors" tells the format.
     model : MLPClassifier, MLPRegressor, TableModel, FitResult, or Network
         A fitted estimator; a model of tables; the result of `fit`, whose parameters, history and seed are saved; or a
         network with `params`.
@@ -62,10 +62,10 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     sklearn.exceptions.NotFittedError
         For an estimator that was not fitted.
     OSError
-        If the file cannot be written: what was there before is there whole, or, if only the directory could not be
-        flushed, the new file is.
+        If the file cannot be written. The old file is unchanged, or, if only the directory could not be flushed, the
+        new file is complete.
     ValueError
-        For an estimator whose parameters were set to what `fit` would refuse, and for what no file can hold.
+        For an estimator with parameters that `fit` would refuse, and for values that no file can hold.
 
     Examples
     --------
@@ -92,25 +92,24 @@ def load(
     backend: str | Backend | None = None,
     custom: Pair | Sequence[Pair] = (),
 ) -> Any:
-    """Load what `save` saved: an estimator, or for a network a `FitResult`, which predicts by `forward`.
+    """Load a saved model: a network as a `FitResult`, which predicts by `forward`, others as saved.
 
     Parameters
     ----------
     path : str or path
     backend : str or Backend, optional
-        Where the parameters of a network are put, and the parameter `backend` of an estimator; the active one unless
-        given.
+        The backend of a network's parameters, and the parameter `backend` of an estimator; by default the active one.
     custom : pair (g, g′) or sequence of pairs, optional
-        The activations of the user's own that the model has, in the order of the layers: no file can hold functions.
+        The model's custom activations, in the order of the layers, as no file can hold functions.
 
     Raises
     ------
     ModelFileError
-        A ValueError: no model, truncated, altered, or of a newer format; the message says which.
+        A ValueError: the file is no model, truncated, altered, or of a newer format; the message says which.
     FileNotFoundError, OSError
-        If there is no such file, or it cannot be read; a device and a pipe are not.
+        If the file is missing, cannot be read, or is a device or a pipe.
     ImportError
-        For an estimator, without scikit-learn.
+        For an estimator or a model of tables, without scikit-learn.
     """
     source = f"the file {check_path(path)!r}"
     pairs: Any = [custom] if is_pair(custom) else custom
@@ -132,7 +131,7 @@ def load(
 
 
 def _to_parts(model: Any) -> tuple[dict[str, Any], Tensors]:
-    """Return the header and the tensors of a model, but for the versions."""
+    """Return the header, without versions, and the tensors of a model."""
     if isinstance(model, FitResult):
         return _result_to_parts(model)
     if (kind := _kind_of(model)) is not None:
@@ -144,7 +143,7 @@ def _to_parts(model: Any) -> tuple[dict[str, Any], Tensors]:
 
 
 def _check_made(header: dict[str, Any], tensors: Tensors, model: Any) -> None:
-    """Raise ValueError if a file says anything that the model made of it does not."""
+    """Raise ValueError unless the loaded model, saved again, has the same header and tensor names."""
     versions = header["versions"]
     if not isinstance(versions, dict) or not all(isinstance(version, str) for version in versions.values()):
         raise ValueError("its versions are no texts by their names")
@@ -157,13 +156,13 @@ def _check_made(header: dict[str, Any], tensors: Tensors, model: Any) -> None:
 
 
 def _kind_of(model: Any) -> str | None:
-    """Return the kind of a model that has a module of its own, without importing what it is of; None for others."""
+    """Return the kind of a model among `_ROOMS`, or None, without importing its class."""
     homes = [cls.__module__ for cls in type(model).__mro__]
     return next((kind for kind, room in _ROOMS.items() if any(home.startswith(f"{room}.") for home in homes)), None)
 
 
 def _module_of(kind: str) -> Any:
-    """Return the module that takes models of a kind apart and makes them."""
+    """Return the module with `to_parts` and `from_parts` for models of a kind."""
     from vecprop import estimators  # noqa: F401 - first, since it says what to install where scikit-learn is missing
 
     if kind == "table":
@@ -177,7 +176,7 @@ def _module_of(kind: str) -> Any:
 
 @contextmanager
 def _contents_of(source: str) -> Iterator[None]:
-    """Turn what contents raise that no `save` of this version wrote into a ModelFileError."""
+    """Raise ModelFileError for contents that `save` of this version would not have written."""
     try:
         yield
     except ModelFileError as error:
@@ -198,7 +197,7 @@ def _versions(header: dict[str, Any]) -> dict[str, str]:
 
 
 def _untrained(net: Network, params: Any) -> FitResult:
-    """Return the result of no training at all."""
+    """Return a result with these parameters and no training."""
     if params is None:
         raise TypeError("a Network is saved with its parameters: save(path, net, params)")
     checked = check_params(net, params)
@@ -231,7 +230,7 @@ def _result_from_parts(header: dict[str, Any], tensors: Tensors, backend: Backen
 
 
 def _seed_of(value: Any, params: Params) -> int | tuple[int, ...]:
-    """Return the seed, for a stack of networks one for each."""
+    """Return the seed, or for a stack of networks one for each."""
     if not isinstance(value, list):
         return check_seed(value)
     if params[0].W.ndim != 3 or len(value) != params[0].W.shape[0]:

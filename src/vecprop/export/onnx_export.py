@@ -1,8 +1,8 @@
 """Trained networks as ONNX files, which other programs run without vecprop and without Python.
 
-A file holds the whole way from the inputs to what `predict` and `predict_proba` give: the scaling of the inputs, the
-layers (batch normalization is a part of them), the mean over several networks, the scaling of the targets, the names
-of the classes. In ONNX examples stand in rows, as in scikit-learn, so a layer is A W + b with W (n_{l-1}, n_l).
+A file holds every step from the inputs to the results of `predict` and `predict_proba`: the scaling of the inputs, the
+layers (batch normalization is folded in), the mean over several networks, the scaling of the targets, the names of the
+classes. Here examples are in rows, as in scikit-learn, so a layer is A W + b with W (n_{l-1}, n_l).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from vecprop.utils.atomic import write_atomically
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# The version of the operator set that is written unless another is asked for: of 2022, so that what runs models has it.
+# The default version of the operator set, of 2022, old enough that programs which run models have it.
 OPSET = 17
-# From the first on the axes of Squeeze and ReduceSum are inputs; the last is the newest that was tested.
+# From opset 13 on, the axes of Squeeze and ReduceSum are inputs; 26 is the newest opset tested.
 _FIRST_OPSET, _LAST_OPSET = 13, 26
 _LITTLE = 1e-6  # of a deviation
 
@@ -59,34 +59,35 @@ def export_onnx(
 ) -> bytes:
     """Return a trained model in the ONNX format, and write it to a file if a path is given.
 
-    The input is "X" (n, n_features), one example per row whatever the model is; a model of tables has one input
-    (n, 1) for each of its columns instead, as `vecprop.export.onnx_tables` describes them. The outputs are
+    The input is "X" (n, n_features), one example per row for every kind of model; a model of tables instead has one
+    input (n, 1) for each column, described in `vecprop.export.onnx_tables`. The outputs are
 
-    - of a classifier "label" (n,), for multilabel targets 0 and 1 (n, n_labels), as `predict` gives them, and
-      "probabilities" (n, n_classes), as `predict_proba`;
-    - of a regressor "prediction", as `predict`: (n,), (n, n_targets), (n, n_quantiles), or with both;
-    - of any other model "A" (n, n_L), A_L with one example per row.
+    - for a classifier "label" (n,), or for multilabel targets 0 and 1 (n, n_labels), as from `predict`, and
+      "probabilities" (n, n_classes), as from `predict_proba`;
+    - for a regressor "prediction", as from `predict`: (n,), (n, n_targets), (n, n_quantiles), or
+      (n, n_targets, n_quantiles);
+    - for any other model "A" (n, n_L), A_L with one example per row.
 
     Labels have the type of the classes: int64, double for every floating type, bool, or string. Several networks
-    (`n_networks`, or a stack) become one model that gives the mean of their outputs, without those of a stack that
-    diverged. Estimators check X, the file does not: give it finite numbers.
+    (`n_networks`, or a stack) become one model that gives the mean of their outputs, without networks that diverged.
+    Estimators check X, the file does not: give it finite numbers.
 
     Parameters
     ----------
     model : fitted MLPClassifier or MLPRegressor, TableModel, FitResult, or pair (net, params)
         With a pair, params is a sequence of (W_l, b_l) as `Network.forward` takes it.
     path : str or path-like, optional
-        The file to write. It appears there whole or not at all; one that was there is replaced.
+        The file to write, atomically; an old one is replaced.
     opset : int, default 17
         The version of ONNX's standard operators, from 13 to 26, recorded in the model. Every version computes the same;
         a lower one is for a program too old for 17.
     name : str, optional
-        The name of the graph; that of the class of the estimator unless given, else "Network".
+        The name of the graph; by default the class of the estimator or model of tables, else "Network".
     dtype : "float32" (default) or "float64"
-        Of X, the outputs and all between them, whatever the model was trained in. float32 is what everything runs;
-        float64 is for inputs and predictions that float32 cannot tell apart, such as 1e8 and 1e8 + 3. Of a model of
-        tables it is the dtype of the network; what is before and after it is in float64, so that dates and numbers far
-        from 0 keep their digits.
+        The dtype of X, the outputs and all between, whatever the model was trained in. Every program runs float32;
+        float64 is for inputs and predictions that float32 cannot tell apart, such as 1e8 and 1e8 + 3. For a model of
+        tables it is the dtype of the network; all before and after is in float64, so that dates and numbers far from 0
+        keep their digits.
 
     Returns
     -------
@@ -100,8 +101,8 @@ def export_onnx(
     sklearn.exceptions.NotFittedError
         If the estimator has not been fitted.
     ValueError, TypeError
-        For anything else that is no model; for an activation of one's own, which ONNX has no operator for; for
-        parameters that are not finite in this dtype; for a wrong argument, which is named.
+        For anything but such a model; for a custom activation, as ONNX has no operator for it; for parameters that are
+        not finite in this dtype; for a wrong argument, which the message names.
     OSError
         If the file cannot be written; no part of it is left behind.
 
@@ -114,7 +115,7 @@ def export_onnx(
     >>> unit = vp.Network((2, 1), output="identity")
     >>> data = export_onnx((unit, [(np.array([[1.0, 2.0]]), np.array([[0.5]]))]))
 
-    `onnxruntime.InferenceSession(data).run(None, {"X": X})` computes with it, and, slowly, onnx itself:
+    `onnxruntime.InferenceSession(data).run(None, {"X": X})` runs it, and so, slowly, does onnx itself:
 
     >>> import onnx
     >>> from onnx.reference import ReferenceEvaluator
@@ -124,15 +125,15 @@ def export_onnx(
     """
     dtype, opset = dtype_name(dtype), _check_opset(opset)
     path = None if path is None else check_path(path)
-    tables: Any = sys.modules.get("vecprop.tabular")  # where there is a model of tables it has been imported
+    tables: Any = sys.modules.get("vecprop.tabular")  # imported, if the model is one of tables
     table = tables is not None and isinstance(model, tables.TableModel)
     net, params, estimator = _parts(model.estimator if table else model)
     name = _check_name(type(model).__name__ if estimator is not None else "Network", name)
     graph = OnnxGraph(_import_onnx(opset), dtype)
     inputs, X = [Port("X", "X", graph.dtype, (net.sizes[0],))], "X"
-    around = graph.dtype  # of all but the network
+    around = graph.dtype  # the dtype of all but the network
     if table:
-        from vecprop.export.onnx_tables import prepared  # with polars, which no other model needs
+        from vecprop.export.onnx_tables import prepared  # needs polars, as no other model does
 
         inputs, X = prepared(graph, model)
         around = np.dtype(np.float64)
@@ -150,7 +151,7 @@ def export_onnx(
     return data
 
 
-# --- what is given ------------------------------------------------------------------------------------------
+# --- checks of the arguments --------------------------------------------------------------------------------
 
 
 def _check_opset(given: int | None) -> int:
@@ -186,8 +187,8 @@ def _import_onnx(opset: int) -> Any:
 
 
 def _parts(model: Any) -> tuple[Network, Sequence[Any], Any]:
-    """Return the network, its layers (W, b), and the estimator that they are of, or None."""
-    if "vecprop.estimators.training" in sys.modules:  # where there is an estimator it has been imported
+    """Return a model's network, its layers (W, b), and the model if it is an estimator, or None."""
+    if "vecprop.estimators.training" in sys.modules:  # imported, if the model is an estimator
         from sklearn.utils.validation import check_is_fitted
 
         from vecprop.estimators import MLPClassifier, MLPRegressor
@@ -209,12 +210,12 @@ def _parts(model: Any) -> tuple[Network, Sequence[Any], Any]:
 
 
 def _scaled(graph: OnnxGraph, X: str, scaling: Any, dtype: np.dtype[Any]) -> str:
-    """Add (X - mean) / deviation in the dtype of X, feature by feature (E35), if there is a scaling."""
+    """Add (X - mean) / deviation (E35) in this dtype, if X is scaled, and a cast to the graph's."""
     if scaling is not None:
         mean, deviation = (to_host(a).reshape(-1).astype(np.float64) for a in scaling)
         X = graph.add("Sub", X, graph.real("X_mean", mean, dtype))
         rest = mean - graph.constants["X_mean"]
-        if (np.abs(rest) > _LITTLE * deviation).any():  # X - mean is exact, the mean far from 0 is not
+        if (np.abs(rest) > _LITTLE * deviation).any():  # the mean was rounded too much: subtract the rest of it
             X = graph.add("Sub", X, graph.real("X_mean_rest", rest, dtype))
         X = graph.add("Div", X, graph.real("X_deviation", deviation, dtype))
         if not graph.constants["X_deviation"].all():
@@ -223,7 +224,7 @@ def _scaled(graph: OnnxGraph, X: str, scaling: Any, dtype: np.dtype[Any]) -> str
 
 
 def _forward(graph: OnnxGraph, net: Network, params: Sequence[Any], X: str) -> str:
-    """Add the layers: Z_l = A_{l-1} W_l + b_l, A_l = g_l(Z_l); of several networks the mean of A_L."""
+    """Add the layers, Z_l = A_{l-1} W_l + b_l, A_l = g_l(Z_l), and the mean A_L of networks."""
     layers = _in_rows(params)
     stack = layers[0][0].shape[:-2]
     A = X
@@ -237,9 +238,9 @@ def _forward(graph: OnnxGraph, net: Network, params: Sequence[Any], X: str) -> s
 
 
 def _in_rows(params: Sequence[Any]) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Return the layers for examples in rows: W (n_{l-1}, n_l) and b (1, n_l), with K networks (K, …) before each.
+    """Return the layers for examples in rows, W (n_{l-1}, n_l) and b (1, n_l); (K, …) for K networks.
 
-    Of a stack the networks that are not finite are left out, unless none is.
+    Networks of a stack that are not finite are left out, unless no network is finite.
     """
     layers = [[np.swapaxes(to_host(a), -1, -2) for a in layer] for layer in params]
     if layers[0][0].ndim > 2:
@@ -251,8 +252,8 @@ def _in_rows(params: Sequence[Any]) -> list[tuple[npt.NDArray[Any], npt.NDArray[
 
 
 def _activated(graph: OnnxGraph, g: Activation, Z: str, shape: tuple[int, ...], place: str) -> str:
-    """Add A = g(Z); `shape` is that of Z as ONNX's Reshape reads it, 0 for a size that stays as it is."""
-    if type(g) not in _ACTIVATIONS:  # what is derived from one of ours may be another function
+    """Add A = g(Z); `shape` is that of Z for ONNX's Reshape, in which 0 keeps a size."""
+    if type(g) not in _ACTIVATIONS:  # not isinstance, as a subclass may be another function
         known = ", ".join(sorted(known.name for known in _ACTIVATIONS))
         raise ValueError(
             f"model: {place} has an activation of your own, {type(g).__name__}, which cannot be written as ONNX "
@@ -262,16 +263,16 @@ def _activated(graph: OnnxGraph, g: Activation, Z: str, shape: tuple[int, ...], 
 
 
 def _operator(operator: str, **attributes: Any) -> Callable[..., str]:
-    """Return the function that adds an activation which is one operator."""
+    """Return a function that adds an activation of one operator."""
     return lambda graph, Z, *_: graph.add(operator, Z, **attributes)
 
 
-# ONNX has operators for some of the following, too: but LeakyRelu and Elu keep their number in float32, onnxruntime
-# has Elu and Softplus in float32 only, Softplus as ONNX defines it overflows, and Gelu came with opset 20.
+# ONNX's own operators for some of the following are not used: LeakyRelu and Elu keep their number in float32,
+# onnxruntime has Elu and Softplus only in float32, ONNX's Softplus overflows, and Gelu came with opset 20.
 
 
 def _leaky_relu(graph: OnnxGraph, Z: str, g: LeakyReLU, *_: object) -> str:
-    """Add max(slope·z, z), slopes being below 1."""
+    """Add max(slope·z, z), as slopes are below 1."""
     return graph.add("Max", Z, graph.add("Mul", graph.number(g.slope), Z))
 
 
@@ -290,7 +291,8 @@ def _elu(graph: OnnxGraph, Z: str, g: ELU, *_: object) -> str:
 
 
 def _gelu(graph: OnnxGraph, Z: str, *_: object) -> str:
-    """Add ½ z (1 + tanh(u)), u = √(2/π) z (1 + 0.044715 z²) of z cut at ±10: there tanh(u) is ±1 to the last bit."""
+    """Add ½ z (1 + tanh(u)), u = √(2/π) z (1 + 0.044715 z²)."""
+    # u of z cut at ±10, where tanh(u) is ±1 to the last bit
     z = graph.add("Clip", Z, graph.number(-10.0), graph.number(10.0))
     curve = graph.add("Mul", graph.number(0.044715), graph.add("Mul", z, z))
     line = graph.add("Mul", graph.number(math.sqrt(2 / math.pi)), z)
@@ -301,7 +303,7 @@ def _gelu(graph: OnnxGraph, Z: str, *_: object) -> str:
 
 def _silu(graph: OnnxGraph, Z: str, *_: object) -> str:
     """Add z·σ(z), σ(z) being ½ (1 + tanh(z/2)), as the library computes it."""
-    # of Z · Sigmoid(Z) onnxruntime made, up to 1.20 at least, an operator that it does not have in float64
+    # onnxruntime, up to 1.20 at least, fuses Z · Sigmoid(Z) into an operator that it does not have in float64
     half = graph.add("Mul", graph.number(0.5), Z)
     return graph.add("Mul", half, graph.add("Add", graph.number(1.0), graph.add("Tanh", half)))
 
@@ -335,7 +337,7 @@ _ACTIVATIONS: dict[type[Activation], Callable[..., str]] = {
 }
 
 
-# --- from A_L to what the estimators give -----------------------------------------------------------------------
+# --- from A_L to the results of estimators ----------------------------------------------------------------------
 
 
 def _classified(graph: OnnxGraph, estimator: Any, A: str) -> list[Port]:
@@ -349,7 +351,7 @@ def _classified(graph: OnnxGraph, estimator: Any, A: str) -> list[Port]:
     if kind == "multilabel":
         label = graph.cast(graph.add("Greater", P, graph.number(0.5)), np.int64)
         found = Port("label", label, np.dtype(np.int64), (len(classes),))
-    else:  # argmax takes the first of two that are equal, and so class 0 for 0.5, as `predict` does
+    else:  # argmax takes the first of equal numbers, so class 0 for 0.5, as `predict` does
         values = _label_values(classes)
         number = graph.add("ArgMax", P, axis=1, keepdims=0)
         found = Port("label", graph.add("Gather", graph.constant("classes", values), number), values.dtype, ())
@@ -376,7 +378,7 @@ def _label_values(classes: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _predicted(graph: OnnxGraph, estimator: Any, A: str, dtype: np.dtype[Any]) -> list[Port]:
-    """Add the way from the outputs of the network to predictions in the units of y, in the shape of `predict`."""
+    """Add the predictions from outputs A, in the units of y and the shape of `predict`."""
     A = A if dtype == graph.dtype else graph.cast(A, dtype)
     count, levels, flat = estimator.network_.sizes[-1], len(estimator._quantile_levels()), not estimator._targets_shape
     if estimator.target_scaling_ is not None:

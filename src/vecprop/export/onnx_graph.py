@@ -1,4 +1,4 @@
-"""The graph of an ONNX model: operators in the order in which they compute, constants, inputs and outputs."""
+"""The graph of an ONNX model: operators in order of computation, constants, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vecprop._version import __version__
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# The number of examples, in shapes: a size that the file leaves open.
+# In shapes, the name of the number of examples, which the file leaves open.
 _ROWS = "n"
-# The operators that look texts up, and their version: that which fits opset 13, and all later ones.
+# The domain of the operators that look texts up, and its version, which fits opset 13 and all later ones.
 ML_DOMAIN, _ML_OPSET = "ai.onnx.ml", 2
 
 
 class Node(NamedTuple):
-    """An operator, the names of the values it takes, and that of the value it gives."""
+    """An operator, the names of its inputs and its output, and its attributes."""
 
     operator: str
     inputs: tuple[str, ...]
@@ -28,7 +28,7 @@ class Node(NamedTuple):
 
 
 class Port(NamedTuple):
-    """An input or output of the model: its name, the value it is, and type and shape of it without the examples."""
+    """An input or output: name, name of its value in the graph, dtype, shape without the examples."""
 
     name: str
     value: str
@@ -37,7 +37,7 @@ class Port(NamedTuple):
 
 
 class OnnxGraph:
-    """The operators of a model in the order in which they compute, and its constants. A value is known by its name."""
+    """The operators and constants of a model; each value is known by its name."""
 
     def __init__(self, onnx: Any, dtype: str) -> None:
         self.onnx, self.dtype = onnx, np.dtype(dtype)
@@ -51,16 +51,16 @@ class OnnxGraph:
         return name
 
     def constant(self, name: str, values: npt.NDArray[Any]) -> str:
-        """Return the name of a constant, kept once however often it is asked for."""
+        """Keep a constant, once for each name, and return the name."""
         self.constants.setdefault(name, values)
         return name
 
     def cast(self, value: str, dtype: npt.DTypeLike) -> str:
-        """Add the conversion to another dtype."""
+        """Add the conversion of a value to another dtype, and return its name."""
         return self.add("Cast", value, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def real(self, name: str, values: Any, dtype: npt.DTypeLike | None = None) -> str:
-        """Return the name of real numbers in the dtype of the model, or another; ValueError if it cannot hold them."""
+        """Keep a constant in the model's or another dtype; ValueError if it is not finite in it."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
         with np.errstate(over="ignore"):
             array = np.asarray(values).astype(dtype)
@@ -72,23 +72,23 @@ class OnnxGraph:
         return self.constant(name, array)
 
     def number(self, value: float) -> str:
-        """Return the name of one real number."""
+        """Keep a real number in the model's dtype, and return its name."""
         return self.real(f"number_{float(value)!r}", float(value))
 
     def integers(self, *values: int) -> str:
-        """Return the name of integers: axes, or a shape."""
+        """Keep integers, axes or a shape, and return their name."""
         return self.constant(f"integers_{'_'.join(map(str, values))}", np.array(values, dtype=np.int64))
 
     def serialize(
         self, name: str, opset: int, inputs: Sequence[Port], outputs: Sequence[Port], description: str
     ) -> bytes:
-        """Return the model."""
+        """Return the bytes of the model."""
         helper, from_array = self.onnx.helper, self.onnx.numpy_helper.from_array
         public = {given.value: given.name for given in (*inputs, *outputs)}
         taken = set(public.values())
 
         def named(value: str) -> str:
-            """Return a value's name in the file: one that an input has, a column of a table, is changed inside."""
+            """Return a value's name in the file, changed if an input, such as a column, has it."""
             return public.get(value, f"{value}/" if value in taken else value)
 
         graph = helper.make_graph(
@@ -114,7 +114,7 @@ class OnnxGraph:
         model = helper.make_model(
             graph,
             opset_imports=opsets,
-            ir_version=helper.find_min_ir_version_for(opsets),  # the newest is more than most programs can read
+            ir_version=helper.find_min_ir_version_for(opsets),  # most programs cannot read the newest version
             producer_name="vecprop",
             producer_version=__version__,
         )

@@ -1,11 +1,11 @@
 """The preparation of a table's columns as ONNX: one input for each column.
 
-A column of numbers is an input (n, 1) of float32, NaN where a value is missing, and of float64 where float32 would lose
-too many digits: part numbers, UNIX times; a column of categories one of text, "" where it is missing; a date one of
-float64, days since 1970-01-01, NaN where it is missing. Its name is the column's. The features, their scaling and the
-predictions of a regression are computed in float64, as `TableModel.predict` does; the network is in the model's dtype.
+Inputs (n, 1) have the names of their columns. Numbers are in the model's dtype, or in float64 if float32 would lose too
+many digits (part numbers, UNIX times), with NaN where missing; categories are text, "" where missing; dates are days
+since 1970-01-01 in float64, NaN where missing. Features, their scaling and the predictions of a regression are computed
+in float64, as in `TableModel.predict`; the network is in the model's dtype.
 
-A reader strips the blanks around a text, ONNX cannot: it has no operator for that before opset 20.
+Texts must come without blanks around them, which the reader of tables strips: ONNX cannot before opset 20.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from vecprop.tabular.encoders import DAYS_OF_A_YEAR, Category, Column, Date, Num
 from vecprop.tabular.model import TableModel
 
 _OWN_NAMES = ("label", "probabilities", "prediction")  # of the outputs
-# float32 rounds a number by up to 2^-24 of it. That is to be at most 1e-5 of the column's deviation.
+# The largest |mean| / deviation of float32 inputs: their rounding, up to 2^-24, is then at most 1e-5 of the deviation.
 _FARTHEST = 1e-5 * 2.0**24
 _SMALLEST, _LARGEST = 1e-30, 1e30  # deviations within float32
 
 
 def prepared(graph: OnnxGraph, model: TableModel) -> tuple[list[Port], str]:
-    """Add the preparation, and return the inputs and the name of the features X (n, n_x), which are float64.
+    """Add the preparation; return the inputs and the name of the features X (n, n_x) in float64.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def prepared(graph: OnnxGraph, model: TableModel) -> tuple[list[Port], str]:
 
 
 def described(model: TableModel, dtype: str = "float32") -> str:
-    """Return in words what the inputs and outputs are, of a model that is exported in this dtype."""
+    """Return a text about the inputs and outputs of a model exported in this dtype."""
     columns = list(_inputs(model, np.dtype(dtype)))
     width = max(len(column.name) for column, _ in columns)
     lines = [
@@ -59,7 +59,7 @@ def described(model: TableModel, dtype: str = "float32") -> str:
 
 
 def _inputs(model: TableModel, dtype: np.dtype[Any]) -> Iterator[tuple[Column, np.dtype[Any]]]:
-    """Yield each column with the dtype of its input: for numbers the model's, or float64 where it has to be."""
+    """Yield each column with its input's dtype: of numbers the model's, or float64 if needed."""
     scale, first = model.estimator.scaling_, 0
     for column in model.preparation.columns:
         wanted = _KINDS[type(column)][0]
@@ -84,7 +84,7 @@ def _constant(graph: OnnxGraph, name: str, number: float) -> str:
 
 
 def _number(graph: OnnxGraph, column: Number, value: str) -> str:
-    """Add the median where a value is missing, and 1 there in a second feature if there is one."""
+    """Add the numbers, with the median where missing, and with `flag` a feature that is 1 there."""
     number = _as_float(graph, value)
     missing = graph.add("IsNaN", number)
     filled = graph.add("Where", missing, _constant(graph, f"fill_of_{value}", column.fill), number)
@@ -92,7 +92,7 @@ def _number(graph: OnnxGraph, column: Number, value: str) -> str:
 
 
 def _category(graph: OnnxGraph, column: Category, value: str) -> str:
-    """Add the number of a text's feature, -1 for none, and 1 in that feature."""
+    """Add a feature for each category, 1 where the text belongs to it; unknown texts have none."""
     count = len(column.features)
     numbers = {category: k for k, category in enumerate(column.categories)}
     numbers |= dict.fromkeys(column.other, len(column.categories))
@@ -111,7 +111,7 @@ def _category(graph: OnnxGraph, column: Category, value: str) -> str:
 
 
 def _date(graph: OnnxGraph, column: Date, value: str) -> str:
-    """Add the year and the points on the circles."""
+    """Add the year, cosine and sine in each period, and with `flag` a mark of missing dates."""
 
     def real(name: str, number: float) -> str:
         return _constant(graph, f"{name}_of_{value}", number)
@@ -122,7 +122,7 @@ def _date(graph: OnnxGraph, column: Date, value: str) -> str:
     for k, period in enumerate(column.periods):
         turns = graph.add("Div", days, real(f"period{k}", period))
         angle = graph.add("Mul", graph.add("Sub", turns, graph.add("Floor", turns)), real("circle", 2 * np.pi))
-        # onnxruntime has sines in float64, and cosines in float32 only
+        # onnxruntime has sines in float64, but cosines only in float32
         cosine = graph.add("Sin", graph.add("Add", angle, real("quarter", np.pi / 2)))
         parts += [cosine, graph.add("Sin", angle)]
     if column.flag:
@@ -130,7 +130,7 @@ def _date(graph: OnnxGraph, column: Date, value: str) -> str:
     return _features(graph, parts)
 
 
-# Of each kind of column the dtype of its input, None for that of the model; what adds its features; what it is.
+# For each kind of column: its input's dtype, None for the model's; the function that adds its features; a description.
 _KINDS: dict[type[Column], tuple[Any, Callable[..., str], str]] = {
     Number: (None, _number, "numbers ({dtype}); NaN where missing"),
     Category: (object, _category, 'text; "" where missing, and no blanks around it'),

@@ -1,6 +1,6 @@
-"""Networks of PyTorch as ours, and ours as PyTorch's: an `nn.Sequential` of linear layers and activations.
+"""Conversion of networks from and to PyTorch: `nn.Sequential` of linear layers and activations.
 
-In PyTorch examples stand in rows, (n, n_0), here in columns; W (n_l, n_{l-1}) is the same in both.
+PyTorch has examples in rows, (n, n_0), vecprop in columns; W (n_l, n_{l-1}) is the same in both.
 """
 
 from __future__ import annotations
@@ -38,30 +38,29 @@ _SUPPORTED = (
     "Identity, and Sequential of these"
 )
 _DROPPED = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
-# PyTorch's softplus is z beyond its threshold, which leaves out e^-threshold: 2e-9 with its own, 4e-18 with this.
+# Beyond its threshold PyTorch's softplus is z, an error of e^-threshold: 2e-9 with its default, 4e-18 with ours.
 _TORCH_THRESHOLD, _EXACT_THRESHOLD = 20.0, 40.0
 
 
 def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
-    """Return a network of PyTorch as a `Network` and its parameters, NumPy arrays of the module's dtype.
+    """Return a PyTorch module as a `Network` and parameters, NumPy arrays of the module's dtype.
 
-    What it computes is what the module computes in eval mode: dropout is left out and batch normalization is a part of
-    the linear layer before it. The module is left as it is, and shares nothing with the parameters. X has an example
-    per column, so `net.forward(params, X)` is `module(X.T).T`.
+    The network computes what the module computes in eval mode: dropout is left out, and batch normalization is folded
+    into the linear layer before it. The module is not changed, and shares no memory with the parameters. X has an
+    example per column, so `net.forward(params, X)` is `module(X.T).T`.
 
     Parameters
     ----------
     module : nn.Sequential
-        Of `Linear`, each with an activation behind it or none; nested ones are flattened. On any device.
+        Of `Linear`, each followed by an activation or none; a nested `Sequential` is flattened. On any device.
     output : str, Activation or pair (g, g′), optional
-        The output's activation, where the module ends in a `Linear` that gives logits: "softmax" for one that was
-        trained with `nn.CrossEntropyLoss`, "sigmoid" with `nn.BCEWithLogitsLoss`. Unless given it is the module's, or
-        the identity.
+        The output's activation, if the module ends in a `Linear` that gives logits: "softmax" if it was trained with
+        `nn.CrossEntropyLoss`, "sigmoid" with `nn.BCEWithLogitsLoss`. By default the module's, or the identity.
 
     Returns
     -------
     net : Network
-        With the loss that follows its output.
+        With the default loss of its output.
     params : tuple of Layer
         W_l (n_l, n_{l-1}) and b_l (n_l, 1), zeros for a `Linear` without bias.
 
@@ -70,11 +69,10 @@ def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
     ImportError
         If PyTorch is not installed: pip install torch.
     TypeError
-        If it is no module.
+        If module is not an `nn.Module`.
     ValueError
-        For a module that has no counterpart here; the message has its place and its class. So for `GELU`, whose exact
-        form is up to 5e-4 from the one here, unless it has approximate="tanh". For other dtypes than float32 and
-        float64.
+        For a module without a counterpart here; the message has its place and its class. `GELU` needs
+        approximate="tanh", from which its exact form differs by up to 5e-4. For dtypes other than float32 and float64.
 
     Examples
     --------
@@ -101,21 +99,22 @@ def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
 
 
 def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
-    """Return a network as a PyTorch module, an `nn.Sequential` in eval mode on the CPU, in the dtype of the parameters.
+    """Return a network as a PyTorch `nn.Sequential` in eval mode, on the CPU.
 
-    It takes one example per row, (n, n_0), and gives A_L so, (n, n_L). Of a classifier these are the probabilities of
-    the classes, of two classes that of the second; of a regressor the predictions, with a column for each target.
+    The module has the dtype of the parameters, takes one example per row, (n, n_0), and returns A_L (n, n_L): of a
+    classifier the probabilities of the classes, for two classes only that of the second; of a regressor the
+    predictions, with a column for each target.
 
-    `scale` is a part of the first layer and `scale_target` of the last one. In float32 features whose mean is many
-    deviations from zero lose digits by that: the error is that of the dtype times |mean| / deviation.
+    `scale` is folded into the first layer, `scale_target` into the last one. In float32, features whose mean is many
+    deviations from zero lose digits by this: the rounding error is multiplied by |mean| / deviation.
 
     Parameters
     ----------
     model : Network, FitResult, or fitted MLPClassifier or MLPRegressor of vecprop.estimators
     params : sequence of (W_l, b_l)
-        With a `Network`, and only then.
+        Required with a `Network`, else not allowed.
     logits : bool, default False
-        Leave out the output's activation: what `nn.CrossEntropyLoss` and `nn.BCEWithLogitsLoss` go on training from.
+        Leave out the output's activation, for further training with `nn.CrossEntropyLoss` or `nn.BCEWithLogitsLoss`.
 
     Returns
     -------
@@ -127,12 +126,12 @@ def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
     ImportError
         If PyTorch is not installed: pip install torch.
     TypeError
-        If the model is something else, or params are missing or not wanted.
+        If the model is something else, or params are missing or not allowed.
     sklearn.exceptions.NotFittedError
         If the estimator was not fitted.
     ValueError
-        For a stack of networks, and for an activation that PyTorch has no module for: "exp", "ordered", a pair of your
-        own. As an output these can be left out by logits=True.
+        For a stack of networks, and for an activation that PyTorch has no module for: "exp", "ordered", a custom pair.
+        As an output it can be left out by logits=True.
 
     Examples
     --------
@@ -168,7 +167,7 @@ def _import_torch() -> Any:
 
 
 def _read(nn: Any, module: Any) -> tuple[tuple[Layer, ...], list[Activation | None]]:
-    """Return the layers of a module, and of each its activation, None if it has none."""
+    """Return the layers of a module, and the activation of each, None if it has none."""
     layers: list[Layer] = []
     activations: list[Activation | None] = []
     dtype = ""
@@ -196,7 +195,7 @@ def _read(nn: Any, module: Any) -> tuple[tuple[Layer, ...], list[Activation | No
 
 
 def _flattened(nn: Any, module: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Yield the modules in their order, each with its place as one would write it: "module[0][2]"."""
+    """Yield the modules in order, each with its place, such as "module[0][2]"."""
     if _class_name(nn, module) != "Sequential":
         yield place, module
         return
@@ -205,7 +204,7 @@ def _flattened(nn: Any, module: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def _class_name(nn: Any, module: Any) -> str:
-    """Return the name of the class of `torch.nn` whose forward pass the module has; "" for any other forward pass."""
+    """Return the name of the `torch.nn` class whose forward pass the module has, "" for others."""
     for name in ("Sequential", "Linear", "BatchNorm1d", *_ACTIVATIONS, *_DROPPED):
         known = getattr(nn, name)
         if isinstance(module, known) and type(module).forward is known.forward:
@@ -218,12 +217,12 @@ def _described(module: Any) -> str:
 
 
 def _host(tensor: Any) -> Any:
-    """Return a tensor as a NumPy array of its own, in float64."""
+    """Copy a tensor into a NumPy array of float64."""
     return np.array(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
 def _normalized(place: str, layer: Layer, norm: Any) -> Layer:
-    """Return the layer with the batch normalization behind it, by its running statistics (E34)."""
+    """Return the layer with a batch normalization after it folded in, by running statistics (E34)."""
     if norm.running_mean is None:
         raise ValueError(
             f"{place} is {_described(norm)}: without running statistics it depends on the batch, which no layer does "
@@ -239,7 +238,7 @@ def _normalized(place: str, layer: Layer, norm: Any) -> Layer:
 
 
 def _activation_of(place: str, name: str, module: Any) -> Activation:
-    """Return the activation that a module is."""
+    """Return the activation of a module with this class name."""
     if not name:
         raise ValueError(f"{place} is {_described(module)}, which has no counterpart here; supported are {_SUPPORTED}")
     try:
@@ -286,7 +285,7 @@ _ACTIVATIONS: dict[str, Callable[[Any], Activation]] = {
 
 
 def _parts(model: Any, params: Any) -> tuple[Network, Params]:
-    """Return the network and its layers as NumPy arrays."""
+    """Return the network of a model, and its layers as NumPy arrays."""
     if isinstance(model, Network):
         if params is None:
             raise TypeError("params must be given with a Network: to_torch(net, params)")
@@ -295,7 +294,7 @@ def _parts(model: Any, params: Any) -> tuple[Network, Params]:
         raise TypeError(f"params are those of a Network, and {type(model).__name__} has its own: leave params out")
     if isinstance(model, FitResult):
         return model.net, _host_layers(model.net, model.params)
-    if "vecprop.estimators.training" in sys.modules:  # where there is an estimator it has been imported
+    if "vecprop.estimators.training" in sys.modules:  # imported, if the model is an estimator
         from vecprop.estimators import MLPClassifier, MLPRegressor
         from vecprop.estimators.interchange import folded
 
@@ -320,7 +319,7 @@ def _host_layers(net: Network, params: Any) -> Params:
 
 
 def _linear(torch: Any, layer: Layer) -> Any:
-    """Return nn.Linear with these parameters; PyTorch's random numbers are not asked for."""
+    """Return an nn.Linear with these parameters, without drawing PyTorch's random numbers."""
     n, n_in = layer.W.shape
     linear = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n, dtype=getattr(torch, str(layer.W.dtype)))
     with torch.no_grad():
@@ -330,7 +329,7 @@ def _linear(torch: Any, layer: Layer) -> Any:
 
 
 def _module_of(nn: Any, g: Activation, place: str) -> Any:
-    """Return the module of an activation."""
+    """Return the PyTorch module of an activation."""
     makes: dict[type, Callable[[Any], Any]] = {
         Sigmoid: lambda _: nn.Sigmoid(),
         Tanh: lambda _: nn.Tanh(),

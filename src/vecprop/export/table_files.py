@@ -1,4 +1,4 @@
-"""A model of tables as a header and tensors, and back: what a model file holds of it."""
+"""A model of tables as the header and tensors of a model file, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vecprop.training.json_values import Pair
 
 
 def to_parts(model: TableModel) -> tuple[dict[str, Any], Tensors]:
-    """Return the header and the tensors of a model, for its file."""
+    """Return the header and tensors of a model."""
     estimator, tensors = estimator_files.to_parts(model.estimator)
     header = {
         "kind": "table",

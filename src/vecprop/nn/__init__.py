@@ -1,1 +1,1 @@
-"""What a network is made of: activations, losses, initializers, layers with their checks, metrics."""
+"""Parts of a network: activations, losses, initializers, layers and their checks, metrics."""

@@ -1,10 +1,10 @@
 """Activations g and their derivatives g′, side by side (E17-E21).
 
 Each is a frozen, hashable value. `function(xp, Z)` gives A = g(Z); `derivative(xp, Z, A)` gives g′(Z), from A where
-that saves work; `backward(xp, dA, Z, A)` gives dZ = dA ∘ g′(Z) (E15), which only softmax, whose Jacobian is not
-diagonal, computes in another way. `xp` is the array namespace, Z and A have shape (…, n, m).
+that saves work; `backward(xp, dA, Z, A)` gives dZ = dA ∘ g′(Z) (E15), or for `Softmax` and `Ordered`, whose Jacobians
+are not diagonal, the product of dA and the Jacobian. `xp` is the array namespace, Z and A have shape (…, n, m).
 
-Branches are chosen by the real part of Z: every function here can be differentiated by a complex step (E40).
+Functions branch on the real part of Z, so that they can be differentiated by a complex step (E40).
 """
 
 import math
@@ -18,14 +18,14 @@ from vecprop.utils.errors import unknown_name
 
 
 class Activation:
-    """What every activation is: a name, g, g′ and the step back through it."""
+    """The base class of activations: a name, g, g′ and the backward step."""
 
     name: ClassVar[str]
     open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
     elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
-    homogeneous: ClassVar[bool] = False  # ReLU and its kin, for which He initialization (E29) was derived
+    homogeneous: ClassVar[bool] = False  # ReLU and its like, which start from He's initialization (E29)
 
-    # Values: two without parameters are equal if they are of one class; those with parameters are data classes.
+    # Activations without parameters are equal if of the same class; those with parameters are data classes.
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
 
@@ -68,12 +68,12 @@ def sigmoid(xp: Namespace, Z: Array) -> Array:
 
 
 def log_softmax(xp: Namespace, Z: Array) -> Array:
-    """Return ln of the softmax over the rows: Z - max - ln Σ e^(Z - max), finite for every finite Z."""
+    """Return ln of the softmax, Z - max - ln Σ e^(Z - max), finite for every finite Z."""
     Z = Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True)
     if is_complex(xp, Z):
         return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
-    # The largest e^0 = 1 is left out of the sum, for ln(1 + rest): 1 + rest would lose a rest below the rounding of 1,
-    # and with it all of the loss of an example that is nearly certain.
+    # ln(1 + rest), with 1 = e^0 for one of the largest: in the sum 1 + rest a tiny rest would be rounded away, and with
+    # it the whole loss of an example predicted with near certainty.
     below = Z < 0
     others = xp.sum(xp.astype(below, Z.dtype), axis=-2, keepdims=True)
     rest = xp.sum(xp.where(below, xp.exp(Z), 0.0), axis=-2, keepdims=True) + (float(Z.shape[-2] - 1) - others)
@@ -123,7 +123,7 @@ class Tanh(Activation):
 
 @dataclass(frozen=True)
 class LeakyReLU(Activation):
-    """The leaky rectified linear unit (E20): g(z) = max(slope·z, z); g′ = slope for z < 0, 1 for z ≥ 0.
+    """The leaky ReLU (E20): g(z) = max(slope·z, z); g′ = slope for z < 0, 1 for z ≥ 0.
 
     At z = 0 the derivative is 1, as in the equations and in JAX; PyTorch uses `slope` there.
 
@@ -135,7 +135,7 @@ class LeakyReLU(Activation):
     Raises
     ------
     ValueError, TypeError
-        If the slope is no number in [0, 1), where max(slope·z, z) would be another function.
+        If the slope is not a number in [0, 1).
 
     Examples
     --------
@@ -212,10 +212,9 @@ class Identity(Activation):
 
 
 class Softmax(Activation):
-    """The softmax over the rows of each column (E21): a_k = e^z_k / Σ_j e^z_j, shifted by the column's maximum.
+    """The softmax of each column (E21): a_k = e^z_k / Σ_j e^z_j, shifted by the column's maximum.
 
-    Its Jacobian is not diagonal, so there is a step back and no elementwise derivative:
-    dz_k = a_k (da_k - Σ_j a_j da_j) (E25).
+    Its Jacobian is not diagonal, so it has no elementwise derivative: dz_k = a_k (da_k - Σ_j a_j da_j) (E25).
 
     >>> import numpy as np
     >>> Softmax().function(np, np.array([[1000.0], [1000.0]])).tolist()
@@ -270,12 +269,12 @@ class ELU(Activation):
     Parameters
     ----------
     alpha : float, default 1.0
-        Positive; -alpha is the value far below zero.
+        Positive; g(z) tends to -alpha far below zero.
 
     Raises
     ------
     ValueError, TypeError
-        If alpha is no positive finite number.
+        If alpha is not a positive finite number.
 
     Examples
     --------
@@ -294,7 +293,7 @@ class ELU(Activation):
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return Z where Z ≥ 0 and alpha (e^Z - 1) elsewhere."""
-        # e^Z is taken of min(Z, 0) only: the branch not chosen must not overflow either
+        # e^min(Z, 0), as the branch not chosen must not overflow either
         return xp.where(real_part(xp, Z) >= 0, Z, self.alpha * xp.expm1(-relu(xp, -Z)))
 
     def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
@@ -303,10 +302,10 @@ class ELU(Activation):
 
 
 class GELU(Activation):
-    """The Gaussian error linear unit in its tanh form: g(z) = ½ z (1 + tanh(u)), u = √(2/π) (z + 0.044715 z³).
+    """The GELU in its tanh form: g(z) = ½ z (1 + tanh(u)), u = √(2/π) (z + 0.044715 z³).
 
-    Source: Hendrycks and Gimpel, 2016. The standard that this library computes in has no error function, so this is the
-    tanh form, as `jax.nn.gelu` and `torch.nn.GELU(approximate="tanh")`; it is within 5e-4 of the exact one.
+    The Gaussian error linear unit of Hendrycks and Gimpel, 2016. The array API standard has no error function, so this
+    is the tanh form of `jax.nn.gelu` and `torch.nn.GELU(approximate="tanh")`, within 5e-4 of the exact function.
 
     >>> import numpy as np
     >>> g = GELU(); Z = np.array([[0.0, 20.0]]); A = g.function(np, Z)
@@ -320,7 +319,7 @@ class GELU(Activation):
     @staticmethod
     def _inner(xp: Namespace, Z: Array) -> tuple[Array, Array]:
         """Return u and du/dz."""
-        # Beyond |z| = 10 tanh(u) is 1 to the last bit and z³ may overflow: cut z there.
+        # Beyond |z| = 10 tanh(u) is ±1 to the last bit, and z³ may overflow.
         x = real_part(xp, Z)
         z = xp.where(x > 10.0, 10.0, xp.where(x < -10.0, -10.0, Z))
         c = math.sqrt(2 / math.pi)
@@ -364,7 +363,7 @@ class SiLU(Activation):
 
 
 class Exp(Activation):
-    """The exponential: g(z) = e^z = g′. Positive: the output of a regression of counts and rates (`losses.Poisson`).
+    """The exponential: g(z) = e^z = g′. An output for counts and rates (`losses.Poisson`).
 
     >>> import numpy as np
     >>> g = Exp(); Z = np.array([[0.0]]); A = g.function(np, Z)
@@ -385,14 +384,14 @@ class Exp(Activation):
 
 @dataclass(frozen=True)
 class Ordered(Activation):
-    """Outputs that do not decrease down the rows: a_1 = z_1, a_k = a_{k-1} + ln(1 + e^z_k). For quantiles.
+    """Outputs that do not decrease down the rows: a_1 = z_1, a_k = a_{k-1} + ln(1 + e^z_k).
 
-    The step back gathers from the rows below: dz_1 = Σ_j da_j, dz_k = σ(z_k) Σ_{j ≥ k} da_j.
+    For quantiles. Backward: dz_1 = Σ_j da_j, dz_k = σ(z_k) Σ_{j ≥ k} da_j.
 
     Parameters
     ----------
     groups : int, default 1
-        The rows are groups of equal size, one for each target, and each is ordered in itself.
+        The number of groups of equal size, one for each target, that the rows are divided into. Each group is ordered.
 
     Raises
     ------
@@ -431,7 +430,7 @@ class Ordered(Activation):
         return xp.reshape(xp.concat([below[..., :1, :], rest], axis=-2), Z.shape)
 
     def _grouped(self, xp: Namespace, V: Array) -> Array:
-        """Return (…, groups, rows of a group, m)."""
+        """Return V as (…, groups, rows of a group, m)."""
         n, m = V.shape[-2:]
         if n % self.groups:
             raise ValueError(f"output: ordered in {self.groups} groups needs a multiple of as many units, got {n}")
@@ -440,11 +439,11 @@ class Ordered(Activation):
 
 @dataclass(frozen=True)
 class Custom(Activation):
-    """A user's own pair of function and derivative, both elementwise and both of Z alone.
+    """A pair of a function and its derivative, both elementwise functions of Z alone.
 
-    Write them with operators, or with functions of the namespace of Z (`array_api_compat.array_namespace(Z)`), to
-    run on every backend; with `numpy.…` to run on NumPy. `vp.check_gradients` tells whether the pair fits together.
-    In place of this class a plain tuple (function, derivative) may be given to `Network`.
+    Written with operators, or with functions of the namespace of Z (`array_api_compat.array_namespace(Z)`), they run on
+    every backend; written with `numpy.…`, only on NumPy. `vp.check_gradients` tells whether the derivative is right.
+    `Network` also takes a plain tuple (function, derivative) instead.
 
     Parameters
     ----------
@@ -496,7 +495,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def is_pair(given: object) -> bool:
-    """Tell whether something is a tuple of two functions: a user's g and g′."""
+    """Tell whether an object is a tuple of two functions, g and g′."""
     return isinstance(given, tuple) and len(given) == 2 and all(callable(f) for f in given)
 
 
@@ -506,7 +505,7 @@ def get_activation(given: ActivationLike | Sequence[object], argument: str = "ac
     Raises
     ------
     ValueError
-        For an unknown name; the message has the nearest known one.
+        For an unknown name; the message suggests the nearest known one.
     TypeError
         For anything else; the message names the argument.
 

@@ -1,8 +1,7 @@
-"""What the public functions check of their input before the core computes with it, and what they convert.
+"""Checks and conversions of arrays given to public functions, before the core computes.
 
-The parameters decide: X, Y and sample_weight are brought to their dtype, and everything has to be in their
-namespace. Shapes and types are always checked; values only where they can be read, so not inside `jax.jit` or
-`jax.grad`.
+X, Y and sample_weight must be of the parameters' library, and are converted to the parameters' dtype. Shapes and types
+are always checked; values only where they can be read, so not inside `jax.jit` or `jax.grad`.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from vecprop.nn.losses import CrossEntropy, Loss
 from vecprop.propagation import Layer, Net, Params
 from vecprop.utils.arguments import check_number, check_positive_integer
 
-# The check of targets makes arrays as large as what it checks.
+# Columns of Y: checking makes arrays as large as the targets checked.
 _CHECKED_AT_ONCE = 1 << 16
 _EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
 
@@ -49,7 +48,7 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
     Traceback (most recent call last):
     ValueError: dtype must be float32 or float64, got 'float16'
     """
-    # NumPy would take what begins with an a for text, with a warning
+    # NumPy reads names that begin with "a" as types of text, with a warning
     if isinstance(dtype, bytes) or (isinstance(dtype, str) and dtype.startswith("a")):
         raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
     try:
@@ -62,13 +61,13 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
 
 
 def array_dtype(xp: Namespace, array: Array) -> str | None:
-    """Return "float32" or "float64", or None for any other type of array."""
+    """Return "float32" or "float64", or None for any other dtype."""
     return next((name for name in FLOATING if array.dtype == getattr(xp, name)), None)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Checked parameters, and what the data have to match."""
+    """Checked parameters, and their namespace, dtype, stack and backend, for checking data."""
 
     params: Params
     xp: Namespace
@@ -78,12 +77,12 @@ class Checked:
 
 
 def check_params(net: Sized, params: object, argument: str = "params") -> Checked:
-    """Check that params is (W_l, b_l) for each layer of the network, of one namespace, dtype and stack.
+    """Check that params is (W_l, b_l) for each layer, all of one namespace, dtype and stack.
 
     Raises
     ------
     TypeError
-        If it is no sequence of pairs of arrays, or mixes namespaces or dtypes.
+        If params is not a sequence of pairs of arrays, or mixes namespaces or dtypes.
     ValueError
         If the number of layers or a shape is wrong.
     """
@@ -112,8 +111,7 @@ def check_params(net: Sized, params: object, argument: str = "params") -> Checke
 def check_finite_params(checked: Checked, argument: str = "params") -> None:
     """Raise ValueError for parameters with NaN or infinity, where their values can be read.
 
-    Network's own methods do not ask: with such parameters they give what arithmetic gives, as for a member of a stack
-    that diverged.
+    The methods of Network accept such parameters and compute with them, as a member of a stack may have diverged.
     """
     for l, layer in enumerate(checked.params, start=1):
         for name, array in zip(Layer._fields, layer, strict=True):
@@ -132,7 +130,7 @@ def gradient_norms(grads: Sequence[tuple[Array, Array]]) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If it is no sequence of pairs of arrays.
+        If grads is not a sequence of pairs of arrays.
 
     Examples
     --------
@@ -188,7 +186,7 @@ def _one_namespace(arrays: dict[str, object]) -> Namespace:
 
 
 def check_inputs(net: Sized, checked: Checked, X: Any) -> Array:
-    """Return X, (…, n_0, m), in the dtype of the parameters, or raise an error that says what is wrong with it."""
+    """Check X (…, n_0, m), and return it in the dtype of the parameters."""
     array = _check_layout(checked, "X", X, net.sizes[0])
     _check_values(net, checked, {"X": (X, array)})
     return array
@@ -197,15 +195,15 @@ def check_inputs(net: Sized, checked: Checked, X: Any) -> Array:
 def check_examples(
     net: Sized, checked: Checked, X: Any, Y: Any, sample_weight: Any = None
 ) -> tuple[Array, Array, Array | None]:
-    """Return X, Y and sample_weight in the dtype of the parameters, checked against them and against each other.
+    """Check X, Y and sample_weight, and return them in the dtype of the parameters.
 
     Raises
     ------
     TypeError
-        Not an array, of another library than the parameters, or of a dtype that is not real.
+        For anything but an array of the parameters' library, with a real dtype.
     ValueError
-        Of the wrong rank or shape (a transposed array is recognised), empty, not finite; labels the loss is not defined
-        for; weights that are negative or all zero.
+        For a wrong rank or shape (a transposed array is recognised), an empty array, values that are not finite, labels
+        for which the loss is not defined, weights that are negative or all zero.
     """
     arrays = {"X": (X, _check_layout(checked, "X", X, net.sizes[0]))}
     arrays |= _target_layouts(net, checked, Y, sample_weight, arrays["X"][1].shape[-1])
@@ -214,7 +212,7 @@ def check_examples(
 
 
 def check_targets(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m: int) -> tuple[Array, Array | None]:
-    """Return Y and sample_weight as `check_examples` does, for m examples whose X is checked elsewhere."""
+    """Check Y and sample_weight as `check_examples` does, for m examples without their X."""
     arrays = _target_layouts(net, checked, Y, sample_weight, m)
     _check_values(net, checked, arrays)
     return arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
@@ -231,9 +229,9 @@ def _target_layouts(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m:
 def _check_layout(
     checked: Checked, name: str, value: object, rows: int, m: int | None = None, classes: bool = False
 ) -> Array:
-    """Return X or Y, (…, rows, m), in the dtype of the parameters: library, rank, shape and dtype are checked.
+    """Check all but the values of X or Y (…, rows, m), and return it in the parameters' dtype.
 
-    With `classes` each row is one, and labels are recognised.
+    With `classes` each row stands for a class, and the error for 1-d labels says how to convert them.
     """
     _one_namespace({"W1": checked.params[0].W, name: value})
     array: Array = value
@@ -266,7 +264,7 @@ def _check_layout(
 
 
 def _one_hot(xp: Namespace, name: str, labels: Array, rows: int) -> str:
-    """Return the expression that makes one row for each class, from their numbers 0, 1, … or from other labels."""
+    """Return, for an error message, the expression that makes one row for each class from labels."""
     numbered = False
     if is_concrete(labels) and _is_kind(xp, labels, "integral"):
         numbered = bool(xp.min(labels) >= 0) and bool(xp.max(labels) < rows)
@@ -275,7 +273,7 @@ def _one_hot(xp: Namespace, name: str, labels: Array, rows: int) -> str:
 
 
 def _check_weight_layout(checked: Checked, w: Any, m: int) -> Array:
-    """Return sample_weight, (m,) or (…, m), in the dtype of the parameters."""
+    """Return sample_weight (m,) or (…, m), in the dtype of the parameters."""
     _one_namespace({"W1": checked.params[0].W, "sample_weight": w})
     if tuple(w.shape) not in ((m,), (*checked.stack, m)):
         raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {tuple(w.shape)}")
@@ -283,14 +281,14 @@ def _check_weight_layout(checked: Checked, w: Any, m: int) -> Array:
 
 
 def _as_floating(checked: Checked, name: str, array: Array) -> Array:
-    """Convert integers, booleans and other real floating types, as far as that loses nothing but rounding."""
+    """Convert real numbers to the parameters' dtype; integers too large to be exact are refused."""
     xp, dtype = checked.xp, checked.dtype
     if array_dtype(xp, array) == dtype:
         return array
     kinds = [k for k in ("bool", "integral", "real floating") if _is_kind(xp, array, k)]
     if not kinds:
         raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {array.dtype}")
-    with checked.backend.scope("float64", "highest"):  # what is converted may be 64 bits wide
+    with checked.backend.scope("float64", "highest"):  # the given array may have 64 bits
         if kinds == ["integral"] and is_concrete(array):
             exact = _EXACT_INTEGERS[dtype]
             if int(xp.max(array)) > exact or int(xp.min(array)) < -exact:
@@ -304,14 +302,14 @@ def _as_floating(checked: Checked, name: str, array: Array) -> Array:
 def _is_kind(xp: Namespace, array: Array, kind: str) -> bool:
     try:
         return bool(xp.isdtype(array.dtype, kind))
-    except (TypeError, ValueError):  # a dtype the standard does not know, as object or text
+    except (TypeError, ValueError):  # a dtype that the standard does not know, such as object or text
         return False
 
 
 def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, Array]]) -> None:
-    """Raise ValueError if a value is wrong. `arrays`: name -> (as given, in the dtype of the parameters).
+    """Raise ValueError if a value is wrong; arrays: name -> (as given, in the parameters' dtype).
 
-    One compiled question answers for all of them, so that a device is asked once; only after a no are they looked at.
+    One compiled check of all arrays waits for a device only once; they are examined one by one only if it fails.
     """
     if not all(is_concrete(array) for _, array in arrays.values()):
         return
@@ -331,7 +329,7 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
 
 
 def _values_are_good(loss: Loss, X: Array | None, Y: Array | None, w: Array | None) -> Array:
-    """Finite inputs, targets the loss is defined for, weights ≥ 0 that are not all 0: a 0-d boolean array."""
+    """Return (0-d) whether X is finite, Y fits the loss, and w is finite, ≥ 0 and not all 0."""
     xp = array_namespace(X, Y, w)
     good = xp.asarray(True) if X is None else _all_finite(xp, X)
     if Y is not None:
@@ -342,12 +340,12 @@ def _values_are_good(loss: Loss, X: Array | None, Y: Array | None, w: Array | No
 
 
 def _all_finite(xp: Namespace, array: Array) -> Array:
-    """Return whether all is finite; a NaN is the minimum of what it is in, and no array of answers is made."""
+    """Return whether all values are finite; min and max propagate NaN and make no large array."""
     return xp.isfinite(xp.min(array)) & xp.isfinite(xp.max(array))
 
 
 def _has_wrong_targets(good: Callable[..., Any], loss: Loss, Y: Array) -> bool:
-    """Tell whether the loss is not defined for some column of Y, a part of the columns at a time."""
+    """Tell whether the loss is not defined for a column of Y, checking some columns at a time."""
     m = Y.shape[-1]
     starts = range(0, m, _CHECKED_AT_ONCE)
     parts = (Y[..., start : min(start + _CHECKED_AT_ONCE, m)] for start in starts)
@@ -369,12 +367,12 @@ def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype:
 
 
 def check_l2(l2: object) -> float | None:
-    """Return λ (E32), or None for 0, which spares the core the penalty."""
+    """Return λ (E32), or None for 0, so that no penalty is computed."""
     return check_number(l2, "l2") or None
 
 
 def check_block_size(block_size: object) -> int | str | None:
-    """Return block_size: a positive int, "auto" or None; else raise an error that says so."""
+    """Return block_size if it is a positive int, "auto" or None, else raise an error."""
     if block_size is None or (isinstance(block_size, str) and block_size == "auto"):
         return block_size
     if isinstance(block_size, str):

@@ -1,9 +1,9 @@
 """Batch normalization (E34) with its exact backward pass, and how it folds into W and b.
 
-A normalized layer computes A = g(γ ∘ Ẑ + β), Ẑ = (Z - μ) / √(σ² + ε), μ and σ² being the mean and the variance of Z
-over the batch, unit by unit. At prediction the running statistics stand in their place; then the normalization is a
-fixed linear map, and so a part of W and b: `fold` returns a plain layer that predicts the same. Z's own bias has no
-effect on Ẑ; it is kept so that a layer is always (W, b), and its gradient is 0.
+A normalized layer computes A = g(γ ∘ Ẑ + β), Ẑ = (Z - μ) / √(σ² + ε), with the mean μ and the variance σ² of each
+unit of Z over the batch. For predictions, running statistics replace μ and σ²; the normalization is then a fixed linear
+map, and `fold` returns a plain layer that predicts the same. The bias in Z has no effect on Ẑ; it is kept so that a
+layer is always (W, b), and its gradient is 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Scale(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Running statistics of a normalized layer, (…, n_l, 1), and the number of batches seen, shape (…, 1, 1)."""
+    """Running statistics of a normalized layer (…, n_l, 1), and the count of batches (…, 1, 1)."""
 
     mean: Array
     variance: Array
@@ -33,13 +33,13 @@ class Statistics(NamedTuple):
 
 
 class BatchNorm:
-    """The normalization of one layer in one pass: `forward`, then `backward`, which uses what forward computed.
+    """The normalization of one layer in one pass: first `forward`, then `backward`.
 
-    With weights w the statistics are weighted, so that an integer weight is that many copies of the column (E10); m
-    is their sum.
+    m is the number of columns, or with weights w their sum: an integer weight counts as that many copies of the column
+    (E10).
 
-    Source: Ioffe and Szegedy, 2015, algorithm 1. The variance is the batch's own, divided by m; PyTorch's running
-    variance is divided by m - 1 instead.
+    Source: Ioffe and Szegedy, 2015, algorithm 1. The variance is divided by m; PyTorch divides its running variance by
+    m - 1.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class BatchNorm:
     def backward(self, xp: Namespace, dU: Array) -> Array:
         """Return dZ from dU, U = γ ∘ Ẑ + β, and leave dγ = Σ dU ∘ Ẑ and dβ = Σ dU in `grads`.
 
-        μ and σ² depend on every column, so each column's dZ gathers from all of them:
+        As μ and σ² depend on every column, so does each column of dZ:
         dZ = γ/√(σ² + ε) ∘ (dU - (w/m) (dβ + Ẑ ∘ dγ)).
         """
         d_beta = xp.sum(dU, axis=-1, keepdims=True)
@@ -88,15 +88,15 @@ class BatchNorm:
 
 
 def initial(xp: Namespace, layer: Layer) -> tuple[Scale, Statistics]:
-    """Return γ = 1, β = 0, and statistics of no batch."""
+    """Return γ = 1, β = 0, and the statistics before the first batch."""
     one, zero = xp.ones_like(layer.b), xp.zeros_like(layer.b)
     return Scale(one, zero), Statistics(zero, one, zero[..., :1, :])
 
 
 def update_statistics(xp: Namespace, seen: Statistics, norm: BatchNorm) -> Statistics:
-    """Return the running statistics after one more batch: the mean of all batches at first, then of the latest.
+    """Return the running statistics S after one more batch: S + r (batch's - S).
 
-    S ← S + r (batch's - S), r = max(0.1, 1/t) for batch t.
+    r = max(0.1, 1/t) for batch t gives the mean of the first 10 batches, then an exponential average.
     """
     count = seen.count + 1.0
     rate = xp.maximum(1.0 / count, _FORGET * xp.ones_like(count))

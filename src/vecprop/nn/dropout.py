@@ -1,7 +1,7 @@
-"""Inverted dropout (E33), its masks from a counter-based generator that every backend computes alike.
+"""Inverted dropout (E33), with the same masks on every backend, from a counter-based generator.
 
-The mask of a step is a function of (seed, step, layer, unit, column) and of nothing else: no generator is carried
-along, no mask travels from the host to a device, and a batch may be computed in blocks of columns.
+A mask is a function of (seed, step, layer, unit, column) alone: no generator state is kept, no mask is copied from the
+host to a device, and a batch may be computed in blocks of columns.
 
 The generator is Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, 2011, "Parallel random numbers: as easy as
 1, 2, 3"): additions, rotations and exclusive ors of 32-bit words.
@@ -30,17 +30,15 @@ _LEVELS = 65536  # a mask entry is decided by 16 random bits
 
 
 def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
-    """Return the two words of Threefry-2x32-20 of a key and a counter: uint32 arrays that broadcast together.
+    """Return the two words of Threefry-2x32-20 for a key and a counter.
 
-    Or int64 arrays of such numbers.
-
-    The first of the published test vectors:
+    All are uint32 arrays, or int64 arrays of such numbers, that broadcast together. The first published test vector:
 
     >>> zero = np.zeros(1, dtype=np.uint32)
     >>> [hex(int(word[0])) for word in threefry(np, zero, zero, zero, zero)]
     ['0x6b200159', '0x99ba4efe']
     """
-    # Numbers beside words are plain: an array of one would come from the host, each time.
+    # Constants are plain numbers: arrays of them would be copied from the host each time.
     keys = (key0, key1, key0 ^ key1 ^ _PARITY)
     x0, x1 = _cut(xp, x0 + keys[0]), _cut(xp, x1 + keys[1])
     for group in range(5):
@@ -53,7 +51,7 @@ def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> t
 
 
 def _cut(xp: Namespace, x: Array) -> Array:
-    """Return a sum or a shifted word modulo 2³²: as it is, if words have 32 bits."""
+    """Return x modulo 2³², which uint32 arithmetic has already taken."""
     return x if x.dtype == xp.uint32 else x & _ALL_BITS
 
 
@@ -62,12 +60,12 @@ def _rotated(xp: Namespace, x: Array, bits: int) -> Array:
 
 
 def _words(xp: Namespace, x: Array) -> Array:
-    """Return words in the dtype they are computed in: PyTorch has no shifts of uint32, and takes int64."""
+    """Return words in the dtype for computing: int64 in PyTorch, which cannot shift uint32."""
     return xp.astype(x, xp.int64) if namespace_name(xp) == "torch" else x
 
 
 def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.uint32]:
-    """Return the keys of the masks of steps first … first + count - 1, (count, layers, 2), drawn on the host.
+    """Return the mask keys (count, layers, 2) of count steps from `first`, drawn on the host.
 
     >>> keys = step_keys(0, 2, 0, 5)
     >>> keys.shape, bool((keys[3:] == step_keys(0, 2, 3, 2)).all())
@@ -78,31 +76,31 @@ def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.
     with np.errstate(over="ignore"):
         layer = np.arange(layers, dtype=np.uint32)[None, :]
         purpose = np.full((1, 1), DROPOUT, dtype=np.uint32)
-        key0, key1 = threefry(np, low, high, layer, purpose)  # one key for each layer, from it one for each step
+        key0, key1 = threefry(np, low, high, layer, purpose)  # a key for each layer, and from it one for each step
         words = threefry(np, key0, key1, steps.astype(np.uint32), (steps >> np.uint64(32)).astype(np.uint32))
     return np.stack(words, axis=-1)
 
 
 def kept_share(rate: float) -> float:
-    """Return the probability with which an entry is kept: 1 - rate, to 16 bits, and neither 0 nor 1."""
+    """Return the probability of keeping an entry: 1 - rate to 16 bits, neither 0 nor 1."""
     return min(max(round((1.0 - rate) * _LEVELS), 1), _LEVELS - 1) / _LEVELS
 
 
 def mask(
     xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: Any, fuse: Fuse = lambda function: function
 ) -> Array:
-    """Return D / keep (…, n, m): 1/keep where a unit is kept in a column, 0 where it is dropped (E33).
+    """Return D / keep (…, n, m): 1/keep where a unit is kept, 0 where it is dropped (E33).
 
     Parameters
     ----------
     key : uint32 array (…, 2)
-        Of the step and the layer, one for each network of a stack.
+        The key of the step and the layer, one for each network of a stack.
     n : int
-        Units.
+        The number of units.
     columns : uint32 array (m,)
-        The places of the columns in the batch.
+        The positions of the columns in the batch.
     rate : float
-        The share that is dropped, in [0, 1); `kept_share` says how it is rounded.
+        The share of entries dropped, in [0, 1), rounded as in `kept_share`.
     fuse : function
         Makes one kernel of an elementwise function (`Backend.fuse`).
 
@@ -113,7 +111,7 @@ def mask(
     >>> D.shape, sorted(set(D.ravel().tolist())), round(float(D.mean()), 1)
     ((3, 1000), [0.0, 2.0], 1.0)
     """
-    quarter = -(-n // 4)  # two words, four halves: one call decides for four units
+    quarter = -(-n // 4)  # a call returns two words, and each half of a word decides for one unit
     key, columns = _words(xp, key), _words(xp, columns)
     unit = xp.reshape(xp.arange(quarter, dtype=columns.dtype, **device_of(columns)), (quarter, 1))
     key0, key1 = key[..., 0, None, None], key[..., 1, None, None]
@@ -123,7 +121,7 @@ def mask(
 
 @dataclass(frozen=True)
 class Kept:
-    """The mask entries of four units from one call of the generator, elementwise: equal if they decide the same."""
+    """An elementwise function, equal to others that compute the same: mask entries of four units."""
 
     xp: Namespace
     keep: float

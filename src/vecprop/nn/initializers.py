@@ -1,6 +1,6 @@
-"""Initial parameters (E27-E29), drawn on the host from the seed alone: the same numbers for every backend.
+"""Initial parameters (E27-E29), drawn on the host from the seed: the same for every backend.
 
-Each initializer is a scale, the standard deviation of a weight, and a distribution. Biases start at zero, but for
+An initializer is a scale, the standard deviation of a weight, and a distribution. Biases start at zero, except with
 "sklearn", which draws them like the weights.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Initializer:
-    """A distribution of initial weights: its standard deviation from (n_{l-1}, n_l), normal or uniform."""
+    """A normal or uniform distribution of weights; scale(n_{l-1}, n_l) is its standard deviation."""
 
     name: str
     scale: Callable[[int, int], float]
@@ -74,19 +74,19 @@ INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", _zeros)} |
     for name, scale in (("small", _small), ("he", _he), ("xavier", _xavier), ("glorot", _glorot))
     for suffix in ("", "_uniform")
 }
-# What scikit-learn's networks start from: uniform in ±√(6/(n_{l-1} + n_l)), ±√(2/(…)) for sigmoid.
+# scikit-learn's: uniform in ±√(6/(n_{l-1} + n_l)), for sigmoid ±√(2/(n_{l-1} + n_l)).
 _SKLEARN = Initializer("sklearn", _glorot, uniform=True, biases=True)
 _SKLEARN_SIGMOID = Initializer("sklearn", _glorot_of_sigmoid, uniform=True, biases=True)
 INITIALIZERS["sklearn"] = _SKLEARN
 
 
 def get_initializer(name: str, activation: Activation) -> Initializer:
-    """Return the initializer of a name; "auto" is He for ReLU and its kin and Xavier for the others (E29).
+    """Return the initializer of a name; "auto" is He for ReLU and its like, else Xavier (E29).
 
     Raises
     ------
     ValueError
-        For an unknown name; the message has the nearest known one.
+        For an unknown name; the message suggests the nearest known one.
 
     Examples
     --------
@@ -106,14 +106,14 @@ def get_initializer(name: str, activation: Activation) -> Initializer:
 def draw_layers(
     sizes: tuple[int, ...], activations: tuple[Activation, ...], init: str, seed: int
 ) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    """Return [(W_1, b_1), …, (W_L, b_L)] in float64, W_l (n_l, n_{l-1}) and b_l (n_l, 1), from one seed.
+    """Return W_l (n_l, n_{l-1}) and b_l (n_l, 1) for l = 1 … L, in float64, from one seed.
 
     >>> from vecprop.nn.activations import Tanh
     >>> [W.shape for W, b in draw_layers((2, 4, 1), (Tanh(), Tanh()), "xavier", seed=0)]
     [(4, 2), (1, 4)]
     """
     random = generator(seed, INITIAL_WEIGHTS)
-    if isinstance(init, str) and init == "sklearn":  # there the output layer is drawn by the hidden layers' activation
+    if isinstance(init, str) and init == "sklearn":  # draws the output layer by the hidden layers' activation
         activations = (*activations[:-1], *(activations[-2:-1] or (ReLU(),)))
     return [
         get_initializer(init, g).draw(random, n_in, n_out)

@@ -9,14 +9,14 @@ from vecprop.propagation import Layer
 
 
 class InputScale(NamedTuple):
-    """Mean and deviation of every feature of the training set (E35), (n_0, 1)."""
+    """Mean and deviation of every feature of the training set, each (n_0, 1) (E35)."""
 
     mean: Array
     deviation: Array
 
 
 def input_scale(xp: Namespace, X: Array, w: Array | None) -> InputScale:
-    """Return the weighted mean and deviation of every row of X (n_0, m); 1 for the deviation of a constant row."""
+    """Return the weighted mean and deviation (1 if constant) of each row of X (n_0, m)."""
     share = (xp.ones_like(X[:1, :]) if w is None else w[None, :]) / (float(X.shape[-1]) if w is None else xp.sum(w))
     counted = xp.where(share > 0, X, xp.nan * xp.ones_like(X)) if w is not None else X
     low = xp.min(xp.where(xp.isnan(counted), xp.inf, counted), axis=-1, keepdims=True)
@@ -33,7 +33,7 @@ def scaled(X: Array, scale: InputScale) -> Array:
 
 
 def fold_input(xp: Namespace, layer: Layer, scale: InputScale) -> Layer:
-    """Return (W′, b′) with W′X + b′ = W (X - mean)/deviation + b: the first layer for inputs as they come."""
+    """Return (W′, b′), the first layer for unscaled X: W′X + b′ = W (X - mean)/deviation + b."""
     W = layer.W / xp.matrix_transpose(scale.deviation)
     return Layer(W, layer.b - W @ scale.mean)
 

@@ -1,4 +1,4 @@
-"""`Network`: what a network is (sizes, activations, loss), and the core's functions as methods that check."""
+"""`Network`: sizes, activations and loss, with the functions of the core as checked methods."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -29,33 +29,33 @@ from vecprop.propagation import Layer, Params
 from vecprop.utils.arguments import check_instance, check_positive_integer, check_size, is_sequence
 from vecprop.utils.random_streams import check_seeds
 
-# So many numbers in one pass from which on blocks pay although they are made ready anew in each call.
+# A pass over fewer numbers than this is not worth blocks, which every call has to prepare.
 _WORTH_BLOCKS = 1 << 22
 
 
 @dataclass(frozen=True)
 class Network:
-    """A feed-forward network: a frozen, hashable specification. It holds no parameters; they are values of their own.
+    """A feed-forward network as a frozen, hashable specification, without its parameters.
 
     Parameters
     ----------
     sizes : sequence of int
-        The number of units (n0, n1, …, nL), n0 being the inputs. (n0, nL) has no hidden layer: logistic, softmax or
-        linear regression.
+        The number of units (n0, n1, …, nL), n0 being the number of inputs. (n0, nL) has no hidden layer: logistic,
+        softmax or linear regression.
     hidden : str, Activation, pair (g, g′), or a list with one of these per hidden layer; default "tanh"
         The activation of the hidden layers (E17-E21).
     output : str, Activation or pair (g, g′), default "sigmoid"
         The activation of the last layer.
     loss : str or Loss, optional
-        "binary_cross_entropy" (E22), "cross_entropy" (E23), "squared_error" (E24, half of it), "absolute_error",
-        "huber", "poisson", "quantile", or one of `vecprop.losses` with its parameters. Unless given it follows the
-        output: sigmoid, softmax, "exp" (Poisson), and the squared error for every other.
+        "binary_cross_entropy" (E22), "cross_entropy" (E23), "squared_error" (E24, with the factor ½), "absolute_error",
+        "huber", "poisson", "quantile", or one of `vecprop.losses` with its parameters. By default it follows from the
+        output: binary cross-entropy for sigmoid, cross-entropy for softmax, Poisson for "exp", else the squared error.
 
     Raises
     ------
     ValueError, TypeError
-        For sizes that are not positive integers, an unknown name, as many hidden activations as do not fit the
-        sizes, and a loss that the output cannot have.
+        For sizes that are not positive integers, an unknown name, a number of hidden activations that does not fit the
+        sizes, and a loss that is not defined for the output.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class Network:
 
     @property
     def numbers_per_example(self) -> int:
-        """How many numbers a pass makes for one example: X, and Z and A of every layer; n_0 + 2 Σ n_l.
+        """How many numbers X and all Z_l and A_l have for one example: n_0 + 2 Σ n_l.
 
         >>> Network((2, 4, 1)).numbers_per_example
         12
@@ -122,22 +122,21 @@ class Network:
         dtype: Any = "float32",
         backend: str | Backend | None = None,
     ) -> Params:
-        """Return initial parameters (E27-E29): weights from the seed, biases 0, the same numbers on every backend.
+        """Return initial parameters (E27-E29), the same numbers on every backend; biases are 0.
 
         Parameters
         ----------
         seed : int or sequence of int, default 0
-            With K seeds the parameters are a stack of K networks, W_l (K, n_l, n_{l-1}); network k is that of seed k.
+            K seeds give a stack of K networks, W_l (K, n_l, n_{l-1}); network k is that of the k-th seed.
         init : str, default "auto"
-            Standard deviation of a weight: "zeros" 0 (E27), "small" 0.01 (E28), "he" √(2/n_{l-1}), "xavier"
-            √(1/n_{l-1}),
-            "glorot" √(2/(n_{l-1} + n_l)) (E29), normal; each with "_uniform" for a uniform distribution of that
-            deviation. "auto": He for ReLU and its kin, Xavier for the others. "sklearn": what scikit-learn's networks
-            start from, "glorot_uniform" (for sigmoid narrower by √3), the biases too.
+            Normal weights of a standard deviation: "zeros" 0 (E27), "small" 0.01 (E28), "he" √(2/n_{l-1}), "xavier"
+            √(1/n_{l-1}), "glorot" √(2/(n_{l-1} + n_l)) (E29). All but "zeros" with "_uniform": uniform weights of that
+            deviation. "auto": He for ReLU and its like, Xavier for the others. "sklearn": as scikit-learn's networks,
+            "glorot_uniform" (for sigmoid narrower by √3), biases included.
         dtype : "float32" (default) or "float64"
-            Drawn in float64 and rounded.
+            The numbers are drawn in float64 and rounded.
         backend : str or Backend, optional
-            Where the arrays live; the active backend unless given.
+            The backend of the arrays; by default the active one.
 
         Returns
         -------
@@ -167,8 +166,8 @@ class Network:
     def forward(self, params: Iterable[tuple[Array, Array]], X: Array) -> Array:
         """Return A_L (…, n_L, m), the output for each column of X (n_0, m) (E14).
 
-        X is brought to the dtype of the parameters. Raises ValueError or TypeError that says which argument is wrong
-        and how, and OutOfMemoryError with the number of columns that fit.
+        X is converted to the dtype of the parameters. Raises ValueError or TypeError that names the wrong argument, and
+        OutOfMemoryError with the number of columns that fit.
         """
         checked = check_params(self, params)
         _require_memory(self, "forward", checked, columns_of(X))
@@ -188,9 +187,9 @@ class Network:
         sample_weight: Array | None = None,
         l2: float = 0.0,
     ) -> Array:
-        """Return J, a scalar, or (…) for a stack: E10 with the loss of this network, from Z_L, plus the penalty of E32.
+        """Return J (E10) with the penalty of E32, a scalar, or (…) for a stack.
 
-        The parameters are those of `gradients`.
+        The arguments are those of `gradients`.
         """
         checked = check_params(self, params)
         _require_memory(self, "cost", checked, columns_of(X))
@@ -216,7 +215,7 @@ class Network:
         l2: float = 0.0,
         block_size: int | str | None = "auto",
     ) -> tuple[Array, Params]:
-        """Return J and its gradients (E11, E15), hand-derived.
+        """Return J and its gradients (E11, E15).
 
         Parameters
         ----------
@@ -232,8 +231,8 @@ class Network:
         l2 : float, default 0
             λ of E32: J gains (λ/2m) Σ ‖W_l‖², biases excepted.
         block_size : int, "auto" (default) or None
-            Compute over blocks of this many columns and add up: memory for the activations of one block instead of m
-            examples. "auto" does so where it is faster, which it is for many examples; None computes all at once.
+            The number of columns computed at once: gradients are summed over blocks of columns, with the activations of
+            only one block in memory. "auto" uses blocks where they are faster (many examples); None uses none.
 
         Returns
         -------
@@ -244,9 +243,9 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            Naming the argument, what came and what is wanted.
+            The message names the argument, its value and the values allowed.
         OutOfMemoryError
-            With what was wanted, what there is, and the block size that fits.
+            The message tells the memory needed, the memory free, and the block size that fits.
         """
         checked = check_params(self, params)
         block_size = check_block_size(block_size)
@@ -331,7 +330,7 @@ def check_network(net: object, argument: str = "net") -> Network:
 
 
 def pass_demand(net: Network, name: str, dtype: str, networks: int, columns: int, argument: str, advice: str) -> Demand:
-    """State the memory that a pass forward and backward takes, of K networks together."""
+    """Return the memory that a forward and backward pass of K networks together takes."""
     itemsize = np.dtype(dtype).itemsize * networks
     return Demand(
         f"{name} of {net}",
@@ -339,18 +338,18 @@ def pass_demand(net: Network, name: str, dtype: str, networks: int, columns: int
         columns,
         argument,
         advice,
-        4 * net.parameter_count * itemsize,  # with gradients and what Adam remembers
+        4 * net.parameter_count * itemsize,  # parameters, gradients and the two moments of Adam
         "train fewer networks at once" if networks > 1 else "make the layers smaller",
     )
 
 
 def activation_bytes(net: Network, dtype: str, networks: int, columns: int) -> int:
-    """Return the bytes of the activations that a pass keeps for its way back."""
+    """Return the bytes of the activations that a forward pass keeps for the backward pass."""
     return sum(net.sizes[1:]) * columns * np.dtype(dtype).itemsize * networks
 
 
 def _require_memory(net: Network, name: str, checked: Checked, columns: int, begins: bool = False) -> None:
-    """Say what a method takes; where its pass begins, raise MemoryError if that cannot be had."""
+    """Register the memory a method takes; with `begins`, raise MemoryError if it is not free."""
     networks = math.prod(checked.stack)
     argument, advice = "X", f"Give {name} at most {{columns}} columns of X at a time."
     if name == "gradients":
@@ -361,7 +360,7 @@ def _require_memory(net: Network, name: str, checked: Checked, columns: int, beg
 
 
 def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:
-    """Return A_L of checked arguments, compiled, in blocks where all columns at once are slow."""
+    """Return A_L of checked arguments, compiled, in blocks of columns where that is faster."""
     block_size = _forward_block(backend, X)
     if block_size is None:
         return backend.compile(propagation.output, static=(0,))(net, params, X)
@@ -369,7 +368,7 @@ def compiled_output(net: Network, backend: Backend, params: Params, X: Array) ->
 
 
 def _forward_block(backend: Backend, X: Array) -> int | None:
-    """Return the size of the blocks in which X goes forward, or None for all at once."""
+    """Return the columns of X to compute in one forward pass, or None for all."""
     widest = backend.widest_pass
     return None if widest is None or X.shape[-1] <= widest else widest
 
@@ -405,7 +404,7 @@ def _blocked_gradients(
     w: Array | None,
     l2: float | None,
 ) -> tuple[Array, Params]:
-    """`propagation.gradients` as a sum over blocks of columns: the sum over the examples, taken in parts."""
+    """`propagation.gradients` as a sum over blocks of columns."""
     m = propagation.total_weight(X, w)
     J, grads = backend.sum_blocks(lambda X, Y, w: propagation.gradients(net, params, X, Y, w, m=m), block_size, X, Y, w)
     if l2 is None:

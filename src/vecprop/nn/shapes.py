@@ -2,7 +2,7 @@
 
 
 class ShapeTable(dict[str, tuple[int, ...]]):
-    """Shapes by the name of the quantity, in the order in which they are computed; printing it shows the table.
+    """The shape of each quantity by name, in order of computation; printing it shows a table.
 
     >>> table = shape_table((2, 4, 1), m=100)
     >>> table["W1"], table["dZ2"]

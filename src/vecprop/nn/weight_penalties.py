@@ -1,9 +1,9 @@
-"""Penalties on the weights beside the cost: L2 (E32) and L1, neither dependent on the batch size.
+"""Penalties on the weights added to the cost: L2 (E32) and L1.
 
     J + (λ₂/2m) Σ ‖W_l‖² + (λ₁/m) Σ |W_l|        dW_l gains (λ₂/m) W_l + (λ₁/m) sign(W_l)
 
-m is the total weight of the whole training set, never of a batch, so that the objective is one and the same for every
-batch size; scikit-learn divides by the batch's. Biases are not penalized. sign(0) = 0, a subgradient.
+m is the total weight of the whole training set, not of the batch as in scikit-learn, so that the objective does not
+depend on the batch size. Biases are not penalized. sign(0) = 0, a subgradient.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def penalties(layers: Params, l1: Array | float | None, l2: Array | float | None
 
 
 def add_penalties(grads: Any, layers: Params, l1: Array | float | None, l2: Array | float | None, m: Any) -> Any:
-    """Return the gradients with the penalties' share in those of the layers; what follows the layers stays as it is.
+    """Return grads, the layers' first, with the gradients of the penalties added to the layers'.
 
     >>> import numpy as np
     >>> layers = (Layer(np.array([[3.0, -4.0]]), np.array([[9.0]])),)

@@ -1,1 +1,1 @@
-"""What every room uses: errors, checks of arguments, random numbers, files that are whole or not there."""
+"""Tools for every other folder: errors, checks of arguments, random numbers, writing of files."""

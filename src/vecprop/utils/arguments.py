@@ -1,4 +1,4 @@
-"""Checks of plain arguments, numbers, names, paths: each returns the value or raises an error that names it."""
+"""Checks of plain arguments: each returns the value or raises an error that names the argument."""
 
 import math
 import operator
@@ -19,7 +19,7 @@ MOST_NUMBERS = 2**40
 def check_integer(value: object, argument: str, least: int, wanted: str = "") -> int:
     """Return the value as an int, at least `least`.
 
-    TypeError if it is no integer, ValueError if it is smaller.
+    Raises TypeError if it is not an integer, ValueError if it is smaller.
 
     >>> check_integer(3, "arms", least=2)
     3
@@ -49,7 +49,7 @@ def check_positive_integer(value: object, argument: str) -> int:
 def check_real(value: object, argument: str, wanted: str, holds: Callable[[float], bool]) -> float:
     """Return the value as a finite float for which `holds` is true.
 
-    TypeError if it is no number, ValueError if it is not finite or `holds` is false.
+    Raises TypeError if it is not a number, ValueError if it is not finite or `holds` is false.
 
     >>> check_real(1.5, "fraction", "in (0, 1)", lambda x: 0 < x < 1)
     Traceback (most recent call last):
@@ -107,7 +107,7 @@ def check_size(numbers: int, argument: str, value: object) -> None:
 
 
 def check_choice(value: object, argument: str, known: Collection[Name]) -> Name:
-    """Return the value if it is one of the known names, else raise ValueError with the nearest of them.
+    """Return the value if it is a known name, else raise ValueError that suggests the nearest one.
 
     >>> check_choice("kost", "monitor", ("cost", "metric"))
     Traceback (most recent call last):
@@ -145,7 +145,7 @@ def check_texts(values: object, argument: str, of: str = "names") -> tuple[str, 
 
 
 def is_sequence(value: object) -> bool:
-    """Tell whether a value holds several others in order: a list, a tuple, an array, …; neither text nor bytes.
+    """Tell whether a value can be iterated over, as a list or an array, but is not text or bytes.
 
     >>> is_sequence([1]), is_sequence(np.zeros(2)), is_sequence(np.zeros(())), is_sequence("ab"), is_sequence(b"ab")
     (True, True, False, False, False)
@@ -181,7 +181,7 @@ def check_function(value: Any, argument: str, of: str) -> Any:
 
 
 def check_instance(value: Any, kind: Any, argument: str, wanted: str) -> Any:
-    """Return the value if it is of a type, or of one of them, else raise TypeError.
+    """Return the value if it is an instance of `kind`, a type or a union, else raise TypeError.
 
     >>> check_instance(3, str, "table", "a Table; tabular.table_of makes one")
     Traceback (most recent call last):
@@ -193,6 +193,6 @@ def check_instance(value: Any, kind: Any, argument: str, wanted: str) -> Any:
 
 
 def _shown(value: object) -> str:
-    """Return a value as text, cut where it is long."""
+    """Return a value as text of at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:56]} ..."

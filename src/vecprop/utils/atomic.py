@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all: a temporary file beside it takes its place."""
+"""Atomic writing: a temporary file in the same directory replaces the old file."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _NO_DIRECTORY_FLUSH = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP, e
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, previous: Path | None = None) -> None:
-    """Write a file: a temporary one in the same directory, flushed to the disk, takes the place of the old one.
+    """Write a file atomically: a temporary file, flushed, replaces the old file.
 
     path : the file
-    data : what it holds then
-    previous : in the same directory; the file that is replaced gets this name, and is nowhere missing meanwhile
+    data : its new contents
+    previous : a path in the same directory, under which the replaced file is kept; `path` exists all the time
 
-    A reader sees the old file or the new one; after an error the old one is what it was, or the new one is there whole.
-    The mode of a file that is replaced is kept; a link is followed. A process that is killed meanwhile may leave its
-    temporary file, `.vecprop-….tmp`, behind.
+    Readers see the old file or the new one. After an error the old file is unchanged, or the new one is complete. The
+    mode of the replaced file is kept; a link is followed. If the process is killed, its temporary file,
+    `.vecprop-….tmp`, may remain.
 
     Raises
     ------
     OSError
-        If it cannot be written, with its number and this path: FileNotFoundError without the directory,
-        IsADirectoryError for a directory.
+        If the file cannot be written, with the error number and this path: FileNotFoundError if its directory is
+        missing, IsADirectoryError if the path is a directory.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, previous: Pat
 
 
 def _mode_to_keep(target: Path, name: str) -> int | None:
-    """Look up the mode of the file that is to be replaced, None if there is none."""
+    """Return the mode of the file to be replaced, None if there is none."""
     try:
         mode = _persistently(os.stat, target).st_mode
     except FileNotFoundError:
@@ -71,7 +71,7 @@ def _replace(target: Path, mode: int | None, data: bytes, previous: Path | None 
     """Write a temporary file, flush it, and put it in the place of the target."""
     temporary = _temporary(target)
     try:
-        # never readable by more than the target is, not even while it is empty
+        # created with the final mode, so that it is never readable by more users than the target
         descriptor = _persistently(os.open, temporary, _CREATE, 0o666 if mode is None else mode)
         try:
             if mode is not None:
@@ -99,7 +99,7 @@ def _keep(target: Path, mode: int, previous: Path) -> None:
     except OSError:
         _replace(previous, mode, target.read_bytes())
     finally:
-        _remove(spare)  # it is there still if both were names of one file already
+        _remove(spare)  # os.replace leaves it if both were already names of one file
 
 
 def _temporary(target: Path) -> Path:
@@ -112,7 +112,7 @@ def _remove(temporary: Path) -> None:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    """Write all of it: the system may take a part at a time."""
+    """Write all data; the system may accept a part at a time."""
     rest = memoryview(data)
     while rest:
         count = _persistently(os.write, descriptor, rest)
@@ -122,12 +122,12 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _close(descriptor: int) -> None:
-    with contextlib.suppress(InterruptedError):  # it is closed all the same
+    with contextlib.suppress(InterruptedError):  # it is closed nevertheless
         os.close(descriptor)
 
 
 def _sync_directory(folder: Path) -> None:
-    """Make the new name last through a power failure, where the system lets a directory be flushed."""
+    """Flush a directory, if the system can, so that the new name survives a power failure."""
     try:
         descriptor = _persistently(os.open, folder, os.O_RDONLY)
         try:
@@ -140,7 +140,7 @@ def _sync_directory(folder: Path) -> None:
 
 
 def _persistently(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Repeat a call that a signal interrupts; Python does not do so for every call on a network disk."""
+    """Repeat a call that a signal interrupts, as Python does not for every call on a network disk."""
     while True:
         try:
             return call(*arguments)

@@ -1,4 +1,4 @@
-"""Whether a folder is the user's own: programs are taken from no other."""
+"""Whether a folder is private to the user: compiled programs are loaded from no other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 def why_not_private(folder: str | os.PathLike[str]) -> str:
     """Return why others than the user and root can put files into a folder, or "" if they cannot.
 
-    A folder that is not there yet is judged by the one in which it would be made. Permissions for a group are the
-    group's own business. On Windows, where a user's folders are private, the answer is always "".
+    A missing folder is judged by the folders above it. Permissions of groups are ignored. On Windows, where a user's
+    folders are private, the answer is always "".
 
     >>> why_not_private("/")
     ''
@@ -28,7 +28,7 @@ def why_not_private(folder: str | os.PathLike[str]) -> str:
             return f"{place} cannot be looked at ({error.strerror})"
         if status.st_uid not in (0, os.getuid()):
             return f"{place} belongs to another user"
-        # in a folder with the sticky bit, as /tmp, others can add files but not touch those of the user
+        # in a folder with the sticky bit, such as /tmp, others can add files but not touch the user's
         sticky = place != path and status.st_mode & stat.S_ISVTX
         if status.st_mode & stat.S_IWOTH and not sticky:
             return f"everybody can write into {place}"

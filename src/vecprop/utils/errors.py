@@ -1,4 +1,4 @@
-"""The errors that have a type of their own, and the wording shared by all "unknown name" errors."""
+"""Error types of vecprop, and wording that error messages share."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ class VecpropError(Exception):
 
 
 class BackendError(VecpropError):
-    """A backend cannot be used; the subclasses tell why."""
+    """A backend cannot be used; the subclasses say why."""
 
 
 class UnknownBackendError(BackendError, ValueError):
@@ -19,11 +19,11 @@ class UnknownBackendError(BackendError, ValueError):
 
 
 class BackendNotInstalledError(BackendError, ImportError):
-    """The backend is known, its array library is not installed; the message has the install command."""
+    """A backend's array library is not installed; the message has the install command."""
 
 
 class BackendUnusableError(BackendError, RuntimeError):
-    """The array library is installed and does not work here; the message has the device's own words."""
+    """A backend's array library is installed but does not work; the message has the reason."""
 
 
 class DivergenceError(VecpropError, ArithmeticError):
@@ -36,14 +36,13 @@ class DivergenceError(VecpropError, ArithmeticError):
     layer : int
         The layer whose gradient was not finite, or the largest just before the cost was not.
     gradient_norm : float
-        The largest ‖dW_l‖ of all layers at the last step where all were finite, and at the step itself where there is
-        no such step.
+        The largest ‖dW_l‖ of all layers at the last step where all were finite, or at this step if there is none.
     params : tuple of Layer
-        The parameters of the last good epoch: finite, and good to go on from.
+        The parameters of the last good epoch, all finite.
     state : TrainingState
-        The state after that epoch; `fit(state=error.state)` goes on from it.
+        The state after that epoch; `fit(state=error.state)` continues from it.
     history : dict
-        The history of the epochs that were finished.
+        The history of the finished epochs.
     """
 
     def __init__(
@@ -69,19 +68,19 @@ class DivergenceError(VecpropError, ArithmeticError):
 
 
 class OutOfMemoryError(VecpropError, MemoryError):
-    """Memory has run out, on whatever backend; what the failed call had made is freed, and the next one can work.
+    """Memory has run out, on any backend; what the failed call had allocated is freed.
 
-    `fit(…, **{error.argument: error.columns})` is the call that fits, unless `argument` is "X" or "".
+    `fit(…, **{error.argument: error.columns})` fits into memory, unless `argument` is "X" or "".
 
     Attributes
     ----------
     wanted : int or None
-        Bytes that could not be had in one piece, where the library tells.
+        Bytes that could not be allocated in one piece, if the library tells.
     free : int or None
-        Bytes that are free now, where that is known.
+        Bytes that are free now, if known.
     argument : str
-        What to change: "block_size", which computes the same, "batch_size", or "X", of which this many columns can be
-        given at a time; "" if nothing of that would do.
+        The argument to change: "block_size", which computes the same; "batch_size"; "window"; "X", which may have
+        `columns` columns; "" if no change of an argument is enough.
     columns : int
         The value that fits, 0 if none does.
     """
@@ -95,16 +94,16 @@ class OutOfMemoryError(VecpropError, MemoryError):
 
 
 class ModelFileError(VecpropError, ValueError):
-    """A file that `load` cannot take: no model, truncated, altered, or of a newer format; the message says which."""
+    """`load` cannot read a file: it is no model, truncated, altered, or of a newer format."""
 
 
 class CallbackError(VecpropError, RuntimeError):
-    """A callback of `fit` raised; the cause is in `__cause__`, and the training so far is not lost.
+    """A callback of `fit` raised an error, which is `__cause__`; the training so far is kept.
 
     Attributes
     ----------
     state : TrainingState
-        After the epoch in which the callback was called; `fit(state=error.state)` goes on from it.
+        The state after the epoch in which the callback was called; `fit(state=error.state)` continues from it.
     history : dict
         The history up to that epoch.
     """
@@ -116,11 +115,11 @@ class CallbackError(VecpropError, RuntimeError):
 
 
 class ProcessLostError(VecpropError, RuntimeError):
-    """Another of the processes that train together has ended, or cannot be reached: they can only begin again."""
+    """A process of a joint training has ended or cannot be reached; all processes must restart."""
 
 
 def one_line(text: object, most: int = 300) -> str:
-    r"""Return a text from a stranger as a message can have it: one line of what can be printed, not too long.
+    r"""Return foreign text for a message: on one line, escaped where unprintable, not too long.
 
     >>> print(one_line("a\nb\x1b[31m"), one_line("x" * 9, most=3))
     a\nb\x1b[31m xxx…
@@ -130,7 +129,7 @@ def one_line(text: object, most: int = 300) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message has it: not too long.
+    """Return a value as text of at most 80 characters, for a message.
 
     >>> shown([1, 2]), len(shown(list(range(100))))
     ('[1, 2]', 80)
@@ -140,7 +139,7 @@ def shown(value: object) -> str:
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
-    """Return the message for a name that is not among the known ones, with the nearest of them.
+    """Return the error message for an unknown name, with the nearest known one.
 
     >>> unknown_name("activation", "relo", ["relu", "tanh"])
     "unknown activation 'relo': did you mean 'relu'? Known: relu, tanh"

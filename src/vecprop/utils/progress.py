@@ -1,6 +1,6 @@
-"""A progress bar for long runs: on a terminal, after the first second, if `rich` is installed; nothing otherwise.
+"""A progress bar for long runs: on a terminal, after the first second, if `rich` is installed.
 
-It shows the epoch, the cost, the validation cost and the metric where there are any, and the time left.
+It shows the epoch, the cost, the validation cost and the metric, if there are any, and the time left.
 """
 
 import sys
@@ -12,14 +12,14 @@ _DELAY = 1.0
 
 
 class Progress:
-    """Shows how far `fit` is.
+    """The progress bar of `fit`.
 
     Parameters
     ----------
     epochs : int
     enabled : bool, optional
-        True shows it even where the error stream is no terminal, and raises ImportError without `rich`; False never
-        shows it; None shows it on a terminal if `rich` is installed.
+        True shows it even if the error stream is no terminal, and raises ImportError without `rich`; False never shows
+        it; None shows it on a terminal if `rich` is installed.
     """
 
     def __init__(self, epochs: int, enabled: bool | None) -> None:
@@ -68,7 +68,7 @@ class Progress:
 
 
 def _number(value: Any) -> str:
-    """Return a number with four digits; for a stack the lowest and the highest."""
+    """Return a number with four digits, or for a list the lowest and the highest."""
     if isinstance(value, list):
         return f"{min(value):.4g} … {max(value):.4g}"
     return f"{value:.4g}"

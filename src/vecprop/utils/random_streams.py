@@ -1,7 +1,7 @@
-"""Random numbers: one counter-based generator on the host, keyed by the seed and by what the numbers are for.
+"""Random numbers of a counter-based generator on the host, keyed by seed and purpose.
 
-Nothing is drawn on a device, so one seed means one run on every backend; and since the generator is keyed, not
-carried along, the shuffle of any epoch can be drawn without drawing those before it.
+Nothing is drawn on a device, so a seed gives the same run on every backend. No state of a generator is kept: the
+shuffle of an epoch is drawn without those before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vecprop.utils.arguments import check_integer
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# One stream per purpose, so that drawing more for one never shifts the numbers of another.
+# One stream per purpose, so that drawing more for one does not change the numbers of another.
 INITIAL_WEIGHTS = 1
 SHUFFLES = 2
 CHECKED_ENTRIES = 3
@@ -29,7 +29,7 @@ _MOST_SEEDS = 2**24
 
 
 def check_seed(seed: object, argument: str = "seed") -> int:
-    """Return the seed as an int, or raise: TypeError if it is no integer, ValueError outside 0 … 2⁶⁴ - 1.
+    """Return the seed as an int; TypeError if it is no integer, ValueError outside 0 … 2⁶⁴ - 1.
 
     >>> check_seed(-1)
     Traceback (most recent call last):
@@ -43,7 +43,7 @@ def check_seed(seed: object, argument: str = "seed") -> int:
 
 
 def is_seed_sequence(seed: object) -> bool:
-    """Tell whether a seed argument is a list, tuple, range or rank-1 array of seeds: one network per seed."""
+    """Tell whether a seed argument is a sequence or 1-d array of seeds, one for each network."""
     return (isinstance(seed, Sequence) and not isinstance(seed, str)) or getattr(seed, "ndim", 0) == 1
 
 
@@ -66,7 +66,7 @@ def check_seeds(seed: Any) -> int | tuple[int, ...]:
 def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.random.Generator:
     """Return the generator of (seed, purpose, epoch, part of the epoch).
 
-    Philox-4x64, key (seed, purpose), counter starting at epoch·2¹⁹² + part·2¹²⁸.
+    It is Philox-4x64 with the key (seed, purpose) and a counter that starts at epoch·2¹⁹² + part·2¹²⁸.
 
     >>> generator(0, SHUFFLES, 3).random() == generator(0, SHUFFLES, 3).random() != generator(0, SHUFFLES, 4).random()
     True
@@ -76,9 +76,7 @@ def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.rand
 
 
 def shuffle(seed: int, epoch: int, m: int, part: int = 0) -> npt.NDArray[np.int64]:
-    """Return the order in which an epoch, counted from 0, visits the m examples (E30).
-
-    With `part`, the order in one part of the epoch.
+    """Return the order of the m examples of an epoch, or of a part of it, both from 0 (E30).
 
     >>> sorted(shuffle(0, 0, 4).tolist())
     [0, 1, 2, 3]

@@ -1,7 +1,7 @@
 """The format of model files: safetensors, with a JSON header and a checksum in its metadata.
 
-A file is data and nothing else: it is read without executing anything. Every bit of it counts: what was truncated or
-altered is refused, by one type of error.
+A file holds only data, and reading it executes nothing. A file that was truncated, or in which a single bit was
+altered, is refused with ModelFileError.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 Tensors = dict[str, "npt.NDArray[Any]"]
 
 FORMAT = 1
-# One entry, since safetensors keeps entries in no order: the format, the checksum and the header, with colons between.
+# The one entry of the metadata (safetensors keeps no order of several): format, checksum and header, joined by colons.
 _ENTRY = "vecprop"
 _DTYPES = ("float32", "float64")
-_LONGEST_HEADER = 100_000_000  # safetensors reads none that is longer
+_LONGEST_HEADER = 100_000_000  # the limit of safetensors
 _DEEPEST = 100  # levels of lists and objects in a header
 
 
@@ -40,7 +40,7 @@ def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
     text = json.dumps(header, allow_nan=False, sort_keys=True)
     _check_values(json.loads(text))
-    if len(text) > _LONGEST_HEADER // 2:  # it stands in another text, where its quotes are escaped
+    if len(text) > _LONGEST_HEADER // 2:  # as a string in another JSON text its quotes are escaped
         raise ValueError(
             f"the model has {len(text)} bytes beside its tensors, most likely history: too many for a file"
         )
@@ -51,12 +51,12 @@ def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
 def read(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a model file.
 
-    Only the beginning is read of a file that cannot be one.
+    If the first bytes show that it is none, the rest is not read.
 
     Raises
     ------
     OSError
-        If it cannot be read: a directory, a device, a pipe; none of them is waited for.
+        If it cannot be read, as a directory, a device or a pipe, which is not waited for.
     ModelFileError
         If the header would be longer than the file.
     """
@@ -64,14 +64,14 @@ def read(path: str | os.PathLike[str]) -> bytes:
     _check_regular(os.stat(path).st_mode, name)
     with open(path, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         status = os.fstat(file.fileno())
-        _check_regular(status.st_mode, name)  # it may be another by now
+        _check_regular(status.st_mode, name)  # another may have this name now
         _header_length(file.read(8), status.st_size, f"the file {name!r}")
         file.seek(0)
         return file.read(status.st_size)
 
 
 def kind(path: str | os.PathLike[str]) -> str | None:
-    """Return the kind in a model file's header, or None for any other or missing file."""
+    """Return the kind in a model file's header, or None if the file is another or missing."""
     source = f"the file {os.fspath(path)!r}"
     try:
         status = os.stat(path)
@@ -93,7 +93,7 @@ def _check_regular(mode: int, name: str) -> None:
 
 
 def decode(data: bytes, source: str = "the file") -> tuple[dict[str, Any], Tensors]:
-    """Return the header and the tensors, or raise ModelFileError that says what is wrong with the file."""
+    """Return the header and the tensors; ModelFileError says what is wrong with a file."""
     version, _, rest = _entry(data, source).partition(":")
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise ModelFileError(f"{source} is a safetensors file, but no model that vecprop saved")
@@ -106,7 +106,7 @@ def decode(data: bytes, source: str = "the file") -> tuple[dict[str, Any], Tenso
         tensors: Tensors = _safetensors().load(data)
     except ImportError:
         raise
-    except Exception as error:  # whatever the library raises for what is no safetensors file
+    except Exception as error:  # the library may raise anything for what is no safetensors file
         raise ModelFileError(f"{source} is damaged: {one_line(error)}") from error
     if any(array.dtype.name not in _DTYPES for array in tensors.values()):
         raise ModelFileError(f"{source} is damaged: it has tensors that are neither float32 nor float64")
@@ -116,7 +116,7 @@ def decode(data: bytes, source: str = "the file") -> tuple[dict[str, Any], Tenso
 
 
 def _checksum(version: str, text: str, tensors: Tensors) -> str:
-    """Return the SHA-256 of everything in a file that means something."""
+    """Return the SHA-256 of the format version, the header and the tensors."""
     digest = hashlib.sha256(f"{version}\0{text}".encode())
     for name, array in sorted(tensors.items()):
         digest.update(f"\0{name}\0{array.dtype.name}\0{array.shape}\0".encode())
@@ -125,7 +125,7 @@ def _checksum(version: str, text: str, tensors: Tensors) -> str:
 
 
 def _entry(data: bytes, source: str) -> str:
-    """Return our entry of a safetensors file's metadata: 8 bytes with the length of a JSON object, then that object."""
+    """Return our entry of the metadata, in the JSON object that follows its length in 8 bytes."""
     length = _header_length(data[:8], len(data), source)
     try:
         text = data[8 : 8 + length].decode()
@@ -145,7 +145,7 @@ def _header_length(beginning: bytes, size: int, source: str) -> int:
 
 
 def _object(text: str, source: str) -> dict[str, Any]:
-    """Return a JSON object of which no key stands twice."""
+    """Return the JSON object of a text, in which no key may stand twice."""
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse)
         _check_values(value)
@@ -157,7 +157,7 @@ def _object(text: str, source: str) -> dict[str, Any]:
 
 
 def _check_values(value: Any, depth: int = 0) -> None:
-    """Raise ValueError for invalid Unicode, infinite numbers or deep nesting: no saved header has them."""
+    """Raise ValueError for invalid Unicode, infinite numbers or deep nesting, which `encode` refuses."""
     if depth > _DEEPEST:
         raise ValueError(f"more than {_DEEPEST} levels of lists and objects in its header")
     if isinstance(value, str):

@@ -1,9 +1,9 @@
-"""Losses, each with its value from the pre-activation Z_L and its dZ_L, side by side (E2, E22-E25).
+"""Losses, each with its value and its derivative dZ_L (E2, E22-E25).
 
 `values(xp, output, Z, A, Y)` gives the loss of every output of every example, shape (…, n_L, m); the cost (E10) sums
-it over the outputs and averages it over the examples. `dZ(xp, output, Z, A, Y)` gives its derivative with respect to
-Z_L, of the same shape. Where the loss matches the output's activation dZ_L = A - Y; elsewhere dZ_L = dA_L ∘
-g_L′(Z_L) (E25), rearranged so that neither side overflows for any finite Z_L.
+the values over the outputs and averages over the examples. `dZ(xp, output, Z, A, Y)` gives the derivative with respect
+to Z_L, of the same shape: A - Y where the loss matches the output's activation, elsewhere dA_L ∘ g_L′(Z_L) (E25).
+For sigmoid and softmax the cross-entropies are computed from Z_L and overflow for no finite Z_L.
 """
 
 from vecprop.nn.activations import Activation
@@ -41,7 +41,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def get_loss(given: LossLike | None, output: Activation, n_out: int) -> Loss:
-    """Return the loss for a name or a `Loss`; None gives the one that matches the output, else half the squared error.
+    """Return the loss for a name or a `Loss`; None is the output's match, or "squared_error".
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every loss is: a value from the pre-activation Z_L and a dZ_L, side by side (E2, E22-E25)."""
+"""The base class of the losses, and a check that several of them share."""
 
 from typing import ClassVar, TypeAlias
 
@@ -7,12 +7,12 @@ from vecprop.nn.activations import Activation, Custom
 
 
 class Loss:
-    """What every loss is: a name, the output it matches, its values and its dZ_L, and the targets it accepts."""
+    """A loss: its name, the output it matches, its values and dZ_L, the targets it accepts."""
 
     name: ClassVar[str]
     matching_output: ClassVar[str] = ""  # the activation g_L for which dZ_L = A - Y, if there is one
 
-    # Values: two without parameters are equal if they are of one class; those with parameters are data classes.
+    # Losses without parameters are equal if of the same class; those with parameters are data classes.
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
 
@@ -34,11 +34,11 @@ class Loss:
         """Raise ValueError if the loss is not defined for this output layer."""
 
     def valid_targets(self, xp: Namespace, Y: Array) -> Array:
-        """Return whether the loss is defined for all the values of Y, as a 0-d boolean array."""
+        """Return whether the loss is defined for all values of Y, as a 0-d boolean array."""
         return xp.all(xp.isfinite(Y))
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:  # noqa: ARG002
-        """Return the words of the error for a finite Y for which `valid_targets` is false, and the remedy."""
+        """Return the error message, with the remedy, for a finite Y that `valid_targets` rejects."""
         return f"Y holds values {self.name} is not defined for"
 
 

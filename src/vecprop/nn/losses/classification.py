@@ -1,6 +1,6 @@
-"""Losses for classes: the cross-entropies (E2, E22, E23), from the pre-activation Z_L, with label smoothing.
+"""Losses for classes: the cross-entropies (E2, E22, E23), with label smoothing.
 
-Label smoothing trains towards (1 - s) y + s/K in place of y, K = 2 for labels 0 and 1: the network is not driven to
+Label smoothing replaces y by (1 - s) y + s/K, with K = 2 for labels 0 and 1, so that the network is not driven to
 certainty. Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, 2016, section 7.
 """
 
@@ -32,8 +32,8 @@ class Smoothing(Loss):
 class BinaryCrossEntropy(Smoothing):
     """L = -[y ln a + (1 - y) ln(1 - a)] (E2, E22); with a sigmoid output dZ = A - Y.
 
-    Evaluated from Z, so it is finite for every finite Z: with a sigmoid output it is
-    (1 - y) max(z, 0) + y max(-z, 0) + ln(1 + e^-|z|), a sum without cancellation.
+    Evaluated from Z, so finite for every finite Z; with a sigmoid output as the sum, without cancellation, of
+    (1 - y) max(z, 0) + y max(-z, 0) + ln(1 + e^-|z|).
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class BinaryCrossEntropy(Smoothing):
         return -(Y * xp.log(A) + (1.0 - Y) * xp.log(1.0 - A))
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return A - Y (E22), or what E25 gives for another output."""
+        """Return A - Y for a sigmoid output (E22), else the product of E25."""
         Y = self._smoothed(Y, 2)
         if output.name == self.matching_output:
             return A - Y
@@ -83,7 +83,7 @@ class BinaryCrossEntropy(Smoothing):
         return xp.all((Y == 0) | (Y == 1))
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:
-        """Return the range of the labels."""
+        """Return a message with the range of the labels."""
         return (
             f"Y must hold only the labels 0 and 1 for {self.name}, got values from {float(xp.min(Y)):g} to "
             f"{float(xp.max(Y)):g}; code the two classes as 0 and 1, or use loss='squared_error' for real targets"
@@ -91,10 +91,10 @@ class BinaryCrossEntropy(Smoothing):
 
 
 def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
-    """Return ln(1 - a_k) for a = softmax(Z), (…, n, m), and the softmax P_kj over the others j ≠ k, (…, n, n, m).
+    """Return ln(1 - a_k) (…, n, m) for a = softmax(Z), and the softmax P_kj over j ≠ k (…, n, n, m).
 
-    Where a_k is near 1, 1 - a_k itself would round to 0: it is the share of the others, summed over them. Where a_k is
-    small, that sum would round to 1.
+    For large a_k, 1 - a_k is the sum of the other outputs, as the difference could round to 0; for small a_k the sum
+    could round to 1, and log1p(-a_k) is taken.
     """
     n = Z.shape[-2]
     Z = Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True)
@@ -113,7 +113,7 @@ def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
 class CrossEntropy(Smoothing):
     """L = -Σ_k y_k ln a_k over the one-hot column y (E23); with a softmax output dZ = A - Y.
 
-    Evaluated from Z by log-sum-exp, so it is finite for every finite Z. Columns of Y are class probabilities that
+    Evaluated from Z by log-sum-exp, so finite for every finite Z. Each column of Y holds class probabilities, which
     sum to 1.
 
     Parameters
@@ -144,7 +144,7 @@ class CrossEntropy(Smoothing):
         return -Y * xp.log(A)
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return A - Y (E23), or what E25 gives for another output."""
+        """Return A - Y for a softmax output (E23), else the product of E25."""
         Y = self._smoothed(Y, Y.shape[-2])
         if output.name == self.matching_output:
             return A - Y
@@ -166,7 +166,7 @@ class CrossEntropy(Smoothing):
         return xp.all(Y >= 0) & xp.all(xp.abs(xp.sum(Y, axis=-2) - 1.0) <= 1e-5)
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:
-        """Return which of the two conditions fails, and by how much."""
+        """Return a message that says which condition fails, and by how much."""
         if xp.min(Y) < 0:
             return f"Y must be class probabilities for {self.name}, got a negative value: {float(xp.min(Y)):g}"
         off = float(xp.max(xp.abs(xp.sum(Y, axis=-2) - 1.0)))

@@ -1,4 +1,4 @@
-"""Losses for real targets: half the squared error (E24), and those for outliers, counts and quantiles.
+"""Losses for real targets: half the squared error (E24); others for outliers, counts, quantiles.
 
 Sources: Huber, 1964; McCullagh and Nelder, 1989, section 6.2, for the Poisson deviance; Koenker and Bassett, 1978, for
 quantiles.
@@ -17,7 +17,7 @@ from vecprop.utils.arguments import check_number, check_real
 class SquaredError(Loss):
     """L = ½ Σ_k (a_k - y_k)², half the squared error (E24); with an identity output dZ = A - Y.
 
-    scikit-learn's MLPRegressor averages it over the outputs instead, PyTorch's MSELoss averages and has no ½.
+    scikit-learn's MLPRegressor averages over the outputs instead of summing; so does PyTorch's MSELoss, without the ½.
 
     >>> import numpy as np
     >>> from vecprop.nn.activations import Identity
@@ -39,9 +39,9 @@ class SquaredError(Loss):
 
 
 class AbsoluteError(Loss):
-    """L = Σ_k |a_k - y_k|: its best constant is the median, and an outlier counts no more than its distance.
+    """L = Σ_k |a_k - y_k|, the absolute error: its best constant prediction is the median.
 
-    The derivative at a = y is taken to be 0.
+    An outlier counts no more than its distance. The derivative at a = y is taken to be 0.
 
     >>> import numpy as np
     >>> from vecprop.nn.activations import Identity
@@ -63,7 +63,7 @@ class AbsoluteError(Loss):
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """L = Σ_k h(a_k - y_k), h(r) = ½ r² for |r| ≤ δ and δ (|r| - ½ δ) beyond: squared near 0, absolute far away.
+    """L = Σ_k h(a_k - y_k), h(r) = ½ r² for |r| ≤ δ and δ (|r| - ½ δ) beyond.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Huber(Loss):
         """Return h(A - Y)."""
         far = _absolute(xp, A - Y)
         near = xp.where(real_part(xp, far) <= self.delta, far, self.delta)
-        return near * (far - 0.5 * near)  # both cases, and no square of what is far
+        return near * (far - 0.5 * near)  # both cases, squaring nothing above δ
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         """Return (A - Y, cut to [-δ, δ]) ∘ g′(Z) (E25)."""
@@ -102,10 +102,10 @@ class Huber(Loss):
 
 
 class Poisson(Loss):
-    """L = Σ_k y_k ln(y_k / a_k) - y_k + a_k, half the Poisson deviance, for counts and rates y ≥ 0 (0 ln 0 = 0).
+    """L = Σ_k y_k ln(y_k / a_k) - y_k + a_k, half the Poisson deviance (0 ln 0 = 0).
 
-    With the output a = e^z, the log link and the only one here, dZ = A - Y. Evaluated as y (e^u - 1 - u) with
-    u = z - ln y, which loses no digits where the prediction is good. As scikit-learn's "poisson".
+    For counts and rates y ≥ 0. The output must be a = e^z, the log link; dZ = A - Y. Evaluated as y (e^u - 1 - u) with
+    u = z - ln y, which loses no digits where the prediction is good. Equals scikit-learn's "poisson".
 
     >>> import numpy as np
     >>> from vecprop.nn.activations import Exp
@@ -118,7 +118,7 @@ class Poisson(Loss):
     matching_output: ClassVar[str] = "exp"
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
-        """Return Y (e^U - 1 - U), U = Z - ln Y; where Y is 0, A."""
+        """Return Y (e^U - 1 - U), U = Z - ln Y, or A where Y is 0."""
         some = Y > 0
         U = Z - xp.log(xp.where(some, Y, 1.0))
         return xp.where(some, Y * (xp.expm1(U) - U), A)
@@ -137,16 +137,16 @@ class Poisson(Loss):
         return xp.all(xp.isfinite(Y)) & xp.all(Y >= 0)
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:
-        """Return the least target."""
+        """Return a message with the least target."""
         return f"Y must be >= 0 for {self.name}, got values down to {float(xp.min(Y)):g}"
 
 
 @dataclass(frozen=True)
 class Quantile(Loss):
-    """L = Σ_k ρ_q(y_k - a_k), ρ_q(r) = q r for r ≥ 0 and (q - 1) r below: its best constant is the q-quantile.
+    """L = Σ_k ρ_q(y_k - a_k), ρ_q(r) = q r for r ≥ 0 and (q - 1) r below.
 
-    With several levels every target has as many outputs, one for each level in the order given; row k of Y is that
-    output's target, so a target's row is repeated. With the output `Ordered` quantiles do not cross.
+    The best constant prediction is the q-quantile. With several levels each target has one output for each level, in
+    the order given, and its row of Y is repeated for each of them. With the output `Ordered` quantiles do not cross.
 
     Parameters
     ----------
