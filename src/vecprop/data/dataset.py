@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecprop.data.splitting import divide
+from vecprop.nn.input_scaling import input_scale, scaled
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_choice, check_instance, check_real, check_text, check_texts
 
@@ -212,8 +213,5 @@ def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
             )
     if train.X.shape[1] == 0:
         raise ValueError(f"{train.name} has no examples to take a mean of")
-    # Rounding gives a constant 0.1 a tiny deviation, so compare the values themselves.
-    constant = (train.X[:, :1] == train.X).all(axis=1, keepdims=True)
-    mean = np.where(constant, train.X[:, :1], train.X.mean(axis=1, keepdims=True))
-    deviation = np.where(constant, 1.0, train.X.std(axis=1, keepdims=True))
-    return tuple(replace(data, X=(data.X - mean) / deviation) for data in (train, *others))
+    scale = input_scale(np, train.X, None)
+    return tuple(replace(data, X=scaled(data.X, scale)) for data in (train, *others))

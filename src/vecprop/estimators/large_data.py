@@ -11,7 +11,7 @@ from vecprop.backend.main_memory import map_of
 from vecprop.data.streaming import Rows, as_source, rows
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.sources import Chosen, Derived, Source
-from vecprop.data.streaming.statistics import Moments
+from vecprop.data.streaming.statistics import moments_of
 from vecprop.nn.input_scaling import InputScale
 
 if TYPE_CHECKING:
@@ -72,13 +72,15 @@ class LargeRows:
 
     def input_scale(self, w: npt.NDArray[np.float64] | None) -> InputScale:
         """Return mean and deviation of every feature, (n, 1), from one pass."""
-        moments = Moments(self._numbers)
-        with np.errstate(all="ignore"):
+
+        def parts() -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]]:
             for start, stop, block in self.blocks():
                 if not np.isfinite(block.sum()) and not np.isfinite(block).all():
                     raise ValueError(f"Input X contains NaN or infinity, in rows {start} to {stop - 1}")
-                moments.add(block.T.astype(np.float64), None if w is None else w[start:stop])
-        return InputScale(*moments.scale())
+                yield block.T.astype(np.float64), None if w is None else w[start:stop]
+
+        with np.errstate(all="ignore"):
+            return moments_of(parts()).scale(np)
 
     def skeleton(self) -> npt.NDArray[Any]:
         """Return an array of this shape that takes no memory, for checks that do not look at values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vecprop.backend.namespaces import Array, Namespace
 from vecprop.propagation import Layer
@@ -15,16 +15,52 @@ class InputScale(NamedTuple):
     deviation: Array
 
 
-def input_scale(xp: Namespace, X: Array, w: Array | None) -> InputScale:
-    """Return the weighted mean and deviation (1 if constant) of each row of X (n_0, m)."""
-    share = (xp.ones_like(X[:1, :]) if w is None else w[None, :]) / (float(X.shape[-1]) if w is None else xp.sum(w))
+class Moments(NamedTuple):
+    """Of some examples the total weight, and of each feature, (n_0, 1), mean, variance, least and greatest value."""
+
+    weight: Any
+    mean: Array
+    variance: Array
+    low: Array
+    high: Array
+
+    def add(self, xp: Namespace, other: Moments) -> Moments:
+        """Return the moments of the examples of both (Chan, Golub and LeVeque, 1983, equations 2.1).
+
+        On paper: 1, 3 and 5 have the mean 3 and the variance 8/3.
+
+        >>> import numpy as np
+        >>> both = moments(np, np.array([[1.0, 3.0]]), None).add(np, moments(np, np.array([[5.0]]), None))
+        >>> both.mean.tolist(), both.variance.round(6).tolist()
+        ([[3.0]], [[2.666667]])
+        """
+        total = self.weight + other.weight
+        ours, theirs = self.weight / total, other.weight / total
+        change = other.mean - self.mean
+        variance = self.variance * ours + other.variance * theirs + change * (change * (ours * theirs))
+        low, high = xp.minimum(self.low, other.low), xp.maximum(self.high, other.high)
+        return Moments(total, self.mean + change * theirs, variance, low, high)
+
+    def scale(self, xp: Namespace) -> InputScale:
+        """Return mean and deviation; 1 for the deviation of a constant feature."""
+        constant = self.low == self.high  # tested exactly, as the mean is rounded
+        return InputScale(xp.where(constant, self.low, self.mean), xp.where(constant, 1.0, xp.sqrt(self.variance)))
+
+
+def moments(xp: Namespace, X: Array, w: Array | None) -> Moments:
+    """Return the moments of the rows of X (n_0, m), with weights (m,) that are not all 0."""
+    weight = float(X.shape[-1]) if w is None else xp.sum(w)
+    share = (xp.ones_like(X[:1, :]) if w is None else w[None, :]) / weight
     counted = xp.where(share > 0, X, xp.nan * xp.ones_like(X)) if w is not None else X
     low = xp.min(xp.where(xp.isnan(counted), xp.inf, counted), axis=-1, keepdims=True)
     high = xp.max(xp.where(xp.isnan(counted), -xp.inf, counted), axis=-1, keepdims=True)
-    constant = low == high  # a constant 0.1 has a rounded mean and a tiny deviation: compare the values themselves
-    mean = xp.where(constant, low, xp.sum(X * share, axis=-1, keepdims=True))
-    variance = xp.sum((X - mean) ** 2 * share, axis=-1, keepdims=True)
-    return InputScale(mean, xp.where(constant, 1.0, xp.sqrt(variance)))
+    mean = xp.where(low == high, low, xp.sum(X * share, axis=-1, keepdims=True))
+    return Moments(weight, mean, xp.sum((X - mean) ** 2 * share, axis=-1, keepdims=True), low, high)
+
+
+def input_scale(xp: Namespace, X: Array, w: Array | None) -> InputScale:
+    """Return the weighted mean and deviation of every row of X (n_0, m); 1 for the deviation of a constant row."""
+    return moments(xp, X, w).scale(xp)
 
 
 def scaled(X: Array, scale: InputScale) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.sources import ArraySource, Source
 from vecprop.nn.array_checks import Checked, check_examples, check_targets
-from vecprop.nn.input_scaling import InputScale, input_scale, scaled
+from vecprop.nn.input_scaling import InputScale, Moments, input_scale, moments, scaled
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.network import Network
 from vecprop.training.epochs import Data
@@ -156,15 +157,13 @@ def _scale_of(checked: Checked, data: Data, team: Team) -> InputScale:
         return InputScale(*(checked.backend.asarray(a, checked.dtype) for a in statistics.input_scale(X)))
     if team.count == 1:
         return input_scale(checked.xp, X, w)
-    X, w = np.asarray(X, dtype=np.float64), np.ones(X.shape[-1]) if w is None else np.asarray(w, dtype=np.float64)
-    counted = X[:, w > 0]
-    low = np.min(team.joined(np.min(counted, axis=1, keepdims=True, initial=np.inf)), axis=1, keepdims=True)
-    high = np.max(team.joined(np.max(counted, axis=1, keepdims=True, initial=-np.inf)), axis=1, keepdims=True)
-    weight = team.total(np.sum(w))
-    mean = np.where(low == high, low, team.total(X @ w[:, None]) / weight)
-    variance = team.total((X - mean) ** 2 @ w[:, None]) / weight
-    deviation = np.where(low == high, 1.0, np.sqrt(variance))
-    return InputScale(mean.astype(checked.dtype), deviation.astype(checked.dtype))
+    own = np.zeros((X.shape[0], len(Moments._fields)))
+    if X.shape[-1] and (w is None or np.any(w)):
+        found = moments(np, np.asarray(X, dtype=np.float64), None if w is None else np.asarray(w, dtype=np.float64))
+        own = np.concatenate([np.broadcast_to(a, (X.shape[0], 1)) for a in found], axis=1)
+    parts = [Moments(*np.split(part, part.shape[1], axis=1)) for part in team.gather(own) if part[0, 0]]
+    scale = reduce(lambda a, b: a.add(np, b), parts).scale(np)
+    return InputScale(*(a.astype(checked.dtype) for a in scale))
 
 
 def _scaled(checked: Checked, data: Data, scale: InputScale) -> Data:
