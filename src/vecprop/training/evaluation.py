@@ -14,14 +14,12 @@ from vecprop.backend.blas import BLAS, SMALL_PRODUCT
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, array_namespace
 from vecprop.backend.pytrees import map_tree
-from vecprop.data.sparse import SparseColumns
-from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.windows import WindowPlace, read_windows
 from vecprop.nn.batch_norm import Statistics, fold
 from vecprop.nn.metrics import Metric
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
 from vecprop.training.results import TrainingState
+from vecprop.training.training_data import TrainingData
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -60,29 +58,24 @@ def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statis
     return tuple(layers)
 
 
-def judge(by: Judge, state: TrainingState, data: tuple[Any, Array, Array | None]) -> tuple[Any, Any]:
+def judge(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any]:
     """Return the cost (without penalties) and the metric of a set of examples.
 
     Both are floats, or (K,) for a stack; None if not judged.
     """
-    X, Y, w = data
     backend, metric = by.backend, by.metric
     if isinstance(metric, LayersMetric):
         J, _ = judge(by._replace(metric=None), state, data)
         layers = plain_layers(by.net, by.normalized, state.params, state.statistics)
         return J, metric.of_layers(map_tree(backend.to_numpy, layers))
-    if isinstance(X, StreamedExamples):
-        return _judge_windows(by, state, X)
-    if isinstance(X, SparseColumns):
-        J, value = _judge_parts(by, state, X, Y, w)
-        value = metric(backend.xp, value, Y, w) if isinstance(metric, Metric) else value
-    else:
-        with _few_threads(by, X):
-            J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data)
+    if not data.at_hand:
+        return _judge_parts(by, state, data)
+    with _few_threads(by, data.X):
+        J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data.arrays)
     if isinstance(metric, Metric):
         value = backend.to_numpy(value).astype(np.float64)
     elif metric is not None:
-        value = _users(metric, backend.unspread(Y), backend.unspread(value))
+        value = _users(metric, backend.unspread(data.Y), backend.unspread(value))
     return backend.to_numpy(J).astype(np.float64), value
 
 
@@ -97,47 +90,25 @@ def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
     return _BLAS.single() if by.backend.computes_in_main_memory and largest < SMALL_PRODUCT else nullcontext()
 
 
-def _judge_parts(by: Judge, state: TrainingState, X: SparseColumns, Y: Array, w: Array | None) -> tuple[Array, Any]:
-    """Return J and, for a metric, the outputs A, computed from sparse X a part at a time."""
-    backend, xp, m, size = by.backend, by.backend.xp, X.shape[1], X.part(1)
-    compiled = backend.compile(_judge, static=(0,))
-    asked = by._replace(metric=None if by.metric is None else _OUTPUTS)
-    costs, masses, outputs = [], [], []
-    for start in range(0, m, size):
-        part = slice(start, min(start + size, m))
-        weights = None if w is None else w[part]
-        mass = xp.sum(xp.ones_like(Y[0, part]) if weights is None else weights)
-        columns = (backend.asarray(X.take(part), X.dtype), Y[:, part], weights)
-        J, A = compiled(asked, state.params, state.statistics, columns)
-        costs.append(xp.where(mass > 0, J * mass, 0.0 * mass))
-        masses.append(mass)
-        outputs.append(A)
-    J = xp.sum(xp.stack(costs)) / xp.sum(xp.stack(masses))
-    return J, None if by.metric is None else xp.concat(outputs, axis=-1)
-
-
-def _judge_windows(by: Judge, state: TrainingState, examples: StreamedExamples) -> tuple[Any, Any]:
-    """Return the cost and the metric of streamed examples, read in the order of the file."""
+def _judge_parts(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any]:
+    """Return the cost and the metric of examples that come in parts."""
     backend, metric = by.backend, by.metric
     compiled = backend.compile(_judge, static=(0,))
     asked = by._replace(metric=None if metric is None else _OUTPUTS)
-    windows = examples.in_order()
-    places = (WindowPlace(0, number) for number in range(len(windows)))
     cost: Any = 0.0
     scored: Any = None
     total, outputs = 0.0, []
-    with read_windows(examples, backend, places, windows=windows, arranged=False) as found:
-        for _, data, _, _ in found:
-            J, A = compiled(asked, state.params, state.statistics, data)
-            mass = float(data[0].shape[-1]) if data[2] is None else _host(backend, data[2]).sum()
-            if mass > 0:
-                cost = cost + _host(backend, J) * mass
-                total += mass
-            if isinstance(metric, Metric) and mass > 0:
-                part = metric.of(np, *(None if a is None else _host(backend, a) for a in (A, *data[1:])))
-                scored = part if scored is None else metric.add(scored, part)
-            elif metric is not None:
-                outputs.append((backend.to_numpy(data[1]).copy(), backend.to_numpy(A).copy()))
+    for arrays in data.parts(backend):
+        J, A = compiled(asked, state.params, state.statistics, arrays)
+        mass = float(arrays[0].shape[-1]) if arrays[2] is None else _host(backend, arrays[2]).sum()
+        if mass > 0:
+            cost = cost + _host(backend, J) * mass
+            total += mass
+        if isinstance(metric, Metric) and mass > 0:
+            part = metric.of(np, *(None if a is None else _host(backend, a) for a in (A, *arrays[1:])))
+            scored = part if scored is None else metric.add(scored, part)
+        elif metric is not None:
+            outputs.append((backend.to_numpy(arrays[1]).copy(), backend.to_numpy(A).copy()))
     if isinstance(metric, Metric):
         return np.asarray(cost / total), metric.result(np, scored)
     if metric is None:

@@ -23,9 +23,8 @@ from vecprop.backend.processes import Team
 from vecprop.backend.pytrees import map_tree
 from vecprop.backend.selection import check_precision, get_backend, get_precision
 from vecprop.backend.transfer import floating_name
-from vecprop.data.columns import Columns
 from vecprop.data.sparse import is_sparse
-from vecprop.data.streaming.examples import StreamedExamples, check_window
+from vecprop.data.streaming.examples import check_window
 from vecprop.nn.array_checks import Checked, check_block_size, check_finite_params, check_params, dtype_name
 from vecprop.nn.batch_norm import initial
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
@@ -53,7 +52,7 @@ from vecprop.training.lbfgs import minimize
 from vecprop.training.loop import TrainingPlan
 from vecprop.training.optimizers import LBFGS, Elementwise, Optimizer, check_optimizer
 from vecprop.training.parameter_buffer import layout
-from vecprop.training.prepare import GivenData, PreparedData, prepare, require_one_device
+from vecprop.training.prepare import GivenData, PreparedData, prepare
 from vecprop.training.results import FitResult, TrainingState
 from vecprop.training.schedules import CONSTANT
 from vecprop.training.stopping import EarlyStopping
@@ -341,7 +340,8 @@ def _on_host(net: Network, checked: Checked) -> Checked:
 
 def _moved(examples: PreparedData, backend: Backend) -> PreparedData:
     """Return examples from the host with their shared values on the backend; data follow later."""
-    require_one_device(examples.data, examples.validation)
+    for part in filter(None, (examples.data, examples.validation)):
+        part.check_devices()
     scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
     return examples._replace(weight=float(examples.weight), scale=scale)
 
@@ -392,7 +392,7 @@ def _called_with(net: Network, checked: Checked, options: Options, given: GivenD
 
 def _asked(plan: TrainingPlan, options: Options, examples: PreparedData) -> dict[str, Any]:
     """Return, by name, the arguments of `fit` that must match those of a checkpoint."""
-    run, w = plan.run, examples.data[2]
+    run, w = plan.run, examples.data.w
     if isinstance(plan.optimizer, LBFGS):
         raise ValueError(
             "checkpoint and resume need an optimizer that goes step by step; LBFGS keeps its memory in SciPy"
@@ -405,7 +405,7 @@ def _asked(plan: TrainingPlan, options: Options, examples: PreparedData) -> dict
         **_settings(options),
         "batch_size": run.batch_size,
         "sample_weight": None if w is None else _digest_of_all(run.backend.team, [w]),
-        **_asked_of_reading(examples.data[0]),
+        **examples.data.described(),
         "the shape of X": [run.net.sizes[0], run.m],
         "the values of X and Y": _digest_of_all(run.backend.team, examples.sample),
     }
@@ -414,13 +414,6 @@ def _asked(plan: TrainingPlan, options: Options, examples: PreparedData) -> dict
 def _digest_of_all(team: Team, arrays: Iterable[Any]) -> str:
     """Return a fingerprint of the arrays of all processes."""
     return " ".join(part.decode() for part in team.gather_bytes(digest(arrays).encode()))
-
-
-def _asked_of_reading(X: Any) -> dict[str, Any]:
-    """Return the settings that decide the order of streamed examples; none for other data."""
-    if not isinstance(X, StreamedExamples):
-        return {"window": None}
-    return {"window": X.windows.width, "the blocks of the file": digest([X.windows.boundaries])}
 
 
 def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
@@ -516,8 +509,8 @@ def _demand(run: Run, options: Options, dtype: str, networks: int, examples: Pre
         advice += "; batch_size={columns} as well, in steps of its own"
     demand = pass_demand(run.net, "fit", dtype, networks, columns, argument, f"{advice}.")
     least = activation_bytes(run.net, dtype, networks, columns)
-    streamed = isinstance(examples.data[0], StreamedExamples)
-    return _with_data(demand._replace(least=least), run.net, dtype, run.m, options.window if streamed else None)
+    window = options.window if examples.data.in_windows else None
+    return _with_data(demand._replace(least=least), run.net, dtype, run.m, window)
 
 
 def _plan(net: Network, checked: Checked, options: Options, examples: PreparedData) -> TrainingPlan:
@@ -536,13 +529,9 @@ def _plan(net: Network, checked: Checked, options: Options, examples: PreparedDa
         block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
         place = backend.laid_out(counts)
         by = Judge(place, run.net, run.normalized, options.metric, block)
-        if not isinstance(judged[0], Columns):
-            judged = place.spread(judged, batches=False)  # type: ignore[assignment]
-    data = examples.data
-    if isinstance(data[0], StreamedExamples):
-        data[0].cut(run.batch_size, options.shuffled)
-    if not isinstance(data[0], Columns):
-        data = backend.spread(data, batches=run.batch_size < run.m)  # type: ignore[assignment]
+        judged = judged.spread(place, batches=False)
+    examples.data.cut(run.batch_size, options.shuffled)
+    data = examples.data.spread(backend, batches=run.batch_size < run.m)
     return TrainingPlan(
         run,
         options.optimizer,

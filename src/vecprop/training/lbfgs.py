@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from vecprop import propagation
 from vecprop.backend.blas import BLAS
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, array_namespace
-from vecprop.data.sparse import SparseColumns
 from vecprop.nn import weight_penalties
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
@@ -97,7 +95,7 @@ class _Search:
         self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
         self.history = new_history(plan)
         self._latest: dict[bytes, tuple[float, npt.NDArray[np.float64]]] = {}
-        bound = () if isinstance(plan.data[0], SparseColumns) else (5,)
+        bound = (5,) if plan.data.same_arrays else ()
         self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, static=(0, 1, 2, 3), bound=bound)
         self._begin = time.perf_counter()
         self._vector = self.start
@@ -113,26 +111,11 @@ class _Search:
         buffer = backend.asarray(vector[:, None], self.plan.dtype)
         return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
 
-    def _parts(self) -> Iterator[Data]:
-        """Yield the data at once, or for sparse X in parts that are made dense one by one."""
-        X, Y, w = self.plan.data
-        if not isinstance(X, SparseColumns):
-            yield self.plan.data
-            return
-        size = X.part(1)
-        for start in range(0, X.shape[1], size):
-            part = slice(start, min(start + size, X.shape[1]))
-            yield (
-                self.plan.run.backend.asarray(X.take(part), X.dtype),
-                Y[:, part],
-                None if w is None else w[part],
-            )
-
     def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         run, backend, penalties = self.plan.run, self.plan.run.backend, self.plan.penalties
         buffer = backend.argument(vector[:, None], self.plan.dtype)
         cost, gradient = 0.0, np.zeros_like(vector)
-        for data in self._parts():
+        for data in self.plan.data.parts(backend):
             J, flat = self._compiled(
                 backend, run.net, run.block_size, self.layout, buffer, data, self.plan.penalties.m, penalties
             )

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vecprop.backend.contract import Backend, take_columns
+from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import leaves_of
-from vecprop.data.columns import Columns
-from vecprop.data.sparse import SparseColumns
-from vecprop.data.streaming.epochs import StreamedEpochs
-from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.nn.dropout import step_keys
-from vecprop.training.epochs import Data, Penalties, Run, epoch
+from vecprop.training.epochs import Penalties, Run, epoch
 from vecprop.training.evaluation import Judge, judge
 from vecprop.training.optimizers import Optimizer
+from vecprop.training.pieces import Piece, Pieces
 from vecprop.training.results import History, Partial, Resumed, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.shuffling import Orders
 from vecprop.training.stopping import EarlyStopping, remember_best, watched
+from vecprop.training.training_data import TrainingData
 from vecprop.utils.errors import CallbackError, DivergenceError
 from vecprop.utils.progress import Progress
 
@@ -49,11 +46,11 @@ class TrainingPlan(NamedTuple):
     optimizer: Optimizer  # with learning rate and schedule, which `run` leaves out
     dtype: str
     networks: int | None
-    data: Data  # from `Backend.arrange` if there are mini-batches
+    data: TrainingData  # spread for mini-batches if there are any
     penalties: Penalties
     epochs: int
     judge: Judge | None  # of the validation set; for a metric without one, of the training set
-    judged: Data | None
+    judged: TrainingData | None
     validates: bool
     stopping: EarlyStopping | None
     callbacks: Sequence[Callback]
@@ -79,15 +76,15 @@ def train(
         saver.first = first
     # the slots may be overwritten if they are not needed again
     given_away = () if plan.callbacks or at_once > 1 or saver is not None else (2,)
-    bound = () if isinstance(plan.data[0], SparseColumns) else (4,)
+    bound = (4,) if plan.data.same_arrays else ()
 
     def compile_epoch() -> Callable[..., Any]:
         return plan.run.backend.compile_loop(epoch, static=(0,), bound=bound, donated=given_away)
 
     orders = Orders(plan.run, state.seed, plan.shuffled)
     begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
-    with Progress(plan.epochs, plan.progress) as bar, _reading(plan, state.seed, last, compile_epoch) as streamed:
-        compiled = streamed or compile_epoch()
+    pieces = plan.data.pieces(plan.run, orders, last, compile_epoch)
+    with Progress(plan.epochs, plan.progress) as bar, pieces:
         try:
             while state.epoch < last:
                 count = min(at_once, last - state.epoch, saver.epochs_until_due(state.epoch) if saver else last)
@@ -96,7 +93,7 @@ def train(
                     count = 1
                 for begin in begins:
                     begin(state.epoch)
-                later = _advance(plan, compiled, orders, state, count, last, history, partial)
+                later = _advance(plan, pieces, orders, state, count, last, history, partial)
                 partial = None
                 if later is None:
                     at_once = 1
@@ -126,17 +123,6 @@ def train(
     return state, history, "epochs"
 
 
-def _reading(
-    plan: TrainingPlan, seed: int | tuple[int, ...], last: int, compile_epoch: Callable[[], Callable[..., Any]]
-) -> AbstractContextManager[StreamedEpochs | None]:
-    """Return the reader of streamed examples for the run; an empty context for other data."""
-    examples = plan.data[0]
-    if not isinstance(examples, StreamedExamples):
-        return nullcontext()
-    one = seed[0] if isinstance(seed, tuple) else seed  # several seeds are accepted only without shuffling
-    return StreamedEpochs(examples, plan.run.backend, plan.run.batch_size, one, last, compile_epoch)
-
-
 def new_history(plan: TrainingPlan) -> History:
     """Return an empty history with the keys that this run fills."""
     history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
@@ -149,7 +135,7 @@ def new_history(plan: TrainingPlan) -> History:
 
 def _epochs_a_call(plan: TrainingPlan) -> int:
     """Return the number of epochs of one compiled call."""
-    if isinstance(plan.data[0], Columns):
+    if not plan.data.at_hand:
         return 1
     looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
     if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
@@ -186,7 +172,7 @@ def _epochs_before_a_stop(plan: TrainingPlan, state: TrainingState) -> float:
 
 def _advance(
     plan: TrainingPlan,
-    compiled: Callable[..., Any] | StreamedEpochs,
+    pieces: Pieces,
     orders: Orders,
     state: TrainingState,
     count: int,
@@ -205,21 +191,18 @@ def _advance(
     inputs = [backend.argument(rates, plan.dtype)]
     if any(run.dropout):
         inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
-    at_hand = not isinstance(plan.data[0], Columns)
     in_parts = partial is not None or (plan.saver is not None and plan.saver.parts > 1)
-    if isinstance(compiled, StreamedEpochs):
+    if in_parts or not plan.data.at_hand:
         first = 0 if partial is None else partial.position
-        result = _epoch_in_parts(plan, _windows(plan, compiled, state.epoch, first), state, inputs, history, partial)
-    elif in_parts or not at_hand:
-        pieces = _pieces(plan, compiled, orders.draw(state.epoch), 0 if partial is None else partial.position)
-        result = _epoch_in_parts(plan, pieces, state, inputs, history, partial)
+        some = pieces.of(state.epoch, first, _checkpoint_steps(plan))
+        result = _epoch_in_parts(plan, some, state, inputs, history, partial)
     else:
         order = orders.of(state.epoch, count)
         run = run._replace(epochs=count) if count > 1 else run
-        result = compiled(
-            run, state.params, state.slots, state.statistics, plan.data, order, tuple(inputs), plan.penalties
+        result = pieces.compiled(
+            run, state.params, state.slots, state.statistics, plan.data.arrays, order, tuple(inputs), plan.penalties
         )
-    if state.epoch + count < last and at_hand:  # while a device computes this epoch
+    if state.epoch + count < last and plan.data.at_hand:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
@@ -234,20 +217,9 @@ def _advance(
     )
 
 
-class _Piece(NamedTuple):
-    """Some steps of an epoch, begin … end - 1: their program, data and order."""
-
-    begin: int
-    end: int
-    compiled: Callable[..., Any]
-    run: Run
-    data: Data
-    order: Array | None
-
-
 def _epoch_in_parts(
     plan: TrainingPlan,
-    pieces: Iterable[_Piece],
+    pieces: Iterable[Piece],
     state: TrainingState,
     inputs: list[Array],
     history: History,
@@ -281,55 +253,6 @@ def _joined(outputs: list[tuple[Any, ...]]) -> tuple[npt.NDArray[Any], ...]:
 def _checkpoint_steps(plan: TrainingPlan) -> int:
     """Return the number of steps between two checkpoints inside an epoch."""
     return max(1, -(-plan.steps_an_epoch // plan.saver.parts)) if plan.saver is not None else plan.steps_an_epoch
-
-
-def _parts(plan: TrainingPlan, begin: int, end: int, size: int) -> list[tuple[int, int]]:
-    """Return the steps (begin, end) of parts; an epoch's last, smaller batch is never alone."""
-    begins = list(range(begin, end, size))
-    if len(begins) > 1 and begins[-1] == plan.steps_an_epoch - 1 and plan.run.m % plan.run.batch_size:
-        begins.pop()
-    return list(zip(begins, [*begins[1:], end], strict=True))
-
-
-def _pieces(
-    plan: TrainingPlan, compiled: Callable[..., Any], order: npt.NDArray[np.int64], first: int
-) -> Iterator[_Piece]:
-    """Yield the parts of an epoch from a step on; for sparse X parts that fit into memory."""
-    size, X = _checkpoint_steps(plan), plan.data[0]
-    if isinstance(X, SparseColumns):
-        size = min(size, X.part(plan.run.batch_size) // plan.run.batch_size)
-    for begin, end in _parts(plan, 0, plan.steps_an_epoch, size):
-        if end > first:
-            begin = max(begin, first)
-            places = order[..., begin * plan.run.batch_size : end * plan.run.batch_size]
-            yield _Piece(begin, end, compiled, *_columns(plan, places))
-
-
-def _windows(plan: TrainingPlan, streamed: StreamedEpochs, epoch: int, first: int) -> Iterator[_Piece]:
-    """Yield the windows of an epoch from a step on, cut where a checkpoint is due inside them."""
-    batch, size = plan.run.batch_size, _checkpoint_steps(plan)
-    for start, stop, window in streamed.windows(epoch, first):
-        pieces = -(-(stop - start) // size)
-        for begin, end in _parts(plan, start, stop, -(-(stop - start) // pieces)):
-            if end > first:
-                begin = max(begin, first)
-                places = window.order[(begin - start) * batch : (end - start) * batch]
-                order = plan.run.backend.argument(places, "int32")
-                yield _Piece(begin, end, streamed.program(window), plan.run, window.data, order)
-
-
-def _columns(plan: TrainingPlan, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
-    """Return run, data and order for some examples, with sparse X made dense."""
-    run, backend, xp = plan.run, plan.run.backend, plan.run.backend.xp
-    X, Y, w = plan.data
-    if not isinstance(X, SparseColumns):
-        return run, plan.data, None if run.batch_size >= run.m else backend.argument(backend.places(places), "int32")
-    on_device = backend.asarray(places, "int32")
-    data: Any = (backend.asarray(X.take(places), plan.dtype), take_columns(xp, Y, on_device))
-    data = (*data, None if w is None else take_columns(xp, w, on_device))
-    if run.batch_size < len(places):
-        data = tuple(None if a is None else backend.arrange(a) for a in data)
-    return run._replace(m=len(places)), data, None
 
 
 def _record(
@@ -436,8 +359,6 @@ def _divergence(
     earlier = np.asarray(history["gradient_norm"][-1]) if history["gradient_norm"] else norms[step]
     before = norms[step - 1] if step else earlier[0] if earlier.ndim > 1 else earlier
     layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
-    xp, X = plan.run.backend.xp, plan.data[0]
-    largest = X.largest if isinstance(X, Columns) else float(xp.max(xp.abs(X)))
     steps = plan.steps_an_epoch
     rate = _rates(plan, state, 1, state.epoch + 1)[0]
     number = state.epoch + step // steps + 1
@@ -445,9 +366,9 @@ def _divergence(
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
         f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before; the "
         f"largest of all layers was {np.max(before):g}). What to change: lower the learning rate (now "
-        f"{np.min(rate):g}); scale the inputs (the largest |X| is {largest:g}, near 1 is good; standardize=True does "
-        "it); start from smaller weights (init); clip the gradients (clip_norm=1.0). The parameters of the last good "
-        "epoch are in the error's `params`.",
+        f"{np.min(rate):g}); scale the inputs (the largest |X| is {plan.data.largest:g}, near 1 is good; "
+        "standardize=True does it); start from smaller weights (init); clip the gradients (clip_norm=1.0). The "
+        "parameters of the last good epoch are in the error's `params`.",
         epoch=number,
         step=step % steps + 1,
         layer=layer,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vecprop.backend.contract import take_columns, to_host
+from vecprop.backend.contract import to_host
 from vecprop.backend.main_memory import free_main_memory
 from vecprop.backend.namespaces import Array, is_array
 from vecprop.backend.processes import ALONE, Team
@@ -16,18 +16,18 @@ from vecprop.backend.transfer import to_backend
 from vecprop.data import sparse as sparse_data
 from vecprop.data.sparse import SparseColumns, is_sparse
 from vecprop.data.splitting import divide
-from vecprop.data.streaming import as_source, statistics
+from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.sources import ArraySource, Source
 from vecprop.nn.array_checks import Checked, check_examples, check_targets
-from vecprop.nn.input_scaling import InputScale, Moments, input_scale, moments, scaled
+from vecprop.nn.input_scaling import InputScale, Moments, moments
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.network import Network
-from vecprop.training.epochs import Data
 from vecprop.training.fit_arguments import AUTO_BATCH, Options
 from vecprop.training.optimizers import LBFGS
 from vecprop.training.results import Sample
+from vecprop.training.training_data import SparseData, StreamedData, TrainingData
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_number, check_real
 from vecprop.utils.random_streams import VALIDATION
@@ -35,15 +35,14 @@ from vecprop.utils.random_streams import VALIDATION
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_SAMPLE = 1000  # columns kept for `vp.diagnose`
 _COPIES = 3  # of data that are read as a whole: as they are read, in the order of the backend, of an epoch
 
 
 class PreparedData(NamedTuple):
     """The data for training; each process has its own."""
 
-    data: Data
-    validation: Data | None
+    data: TrainingData
+    validation: TrainingData | None
     counts: tuple[int, ...]  # of the training examples, and
     held_out: tuple[int, ...]  # of those of the validation set, in each process
     weight: Array | float  # the total weight of all training examples
@@ -92,96 +91,54 @@ def prepare(net: Network, checked: Checked, given: GivenData, options: Options, 
     validation, lbfgs, seeds = given.validation, isinstance(options.optimizer, LBFGS), options.seeds
     reading = Reading(options.window, options.batch_size, lbfgs, isinstance(seeds, tuple), options.shuffled)
 
-    def taken() -> tuple[Data, Data | None]:
+    def taken() -> tuple[TrainingData, TrainingData | None]:
         data, held_out = _on_backend(net, checked, given[:3], reading), None
         if isinstance(validation, tuple | list):
             held_out = _validation_on_backend(net, checked, validation, Reading(options.window, 1))
         if team.count > 1:
-            _require_in_memory(data, held_out)
+            for part in filter(None, (data, held_out)):
+                part.check_processes()
         return data, held_out
 
     data, held_out = team.together(taken)
     if held_out is not None:
-        _require_classes_seen(net, checked, data, held_out, team)
+        _require_classes_seen(net, data, held_out, team)
     elif validation is not None:
-        data, held_out = _split(net, checked, data, validation, team)
+        data, held_out = _split(net, data, validation, team)
     if given.class_weight is not None:
-        data = _with_class_weights(net, checked, data, given.class_weight, team)
-    sample = Sample(*_some(checked, data), *(_some(checked, held_out) if held_out is not None else (None, None)))
-    if options.standardize and isinstance(data[0], SparseColumns):
-        raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
+        data = _with_class_weights(net, data, given.class_weight, team)
+    sample = Sample(*data.sample(), *(held_out.sample() if held_out is not None else (None, None)))
     scale = _scale_of(checked, data, team) if options.standardize else None
     if scale is not None:
-        data = _scaled(checked, data, scale)
-        held_out = None if held_out is None else _scaled(checked, held_out, scale)
-    m, w = int(data[0].shape[-1]), data[2]
-    held = 0 if held_out is None else held_out[0].shape[-1]
-    if team.count > 1:
-        counts, judged = (tuple(map(int, row)) for row in team.joined(np.asarray([[m], [held]], dtype=np.int64)))
-        weight = float(team.total(m if w is None else np.sum(w)))
-        return PreparedData(data, held_out, counts, judged, weight, scale, sample)
-    if isinstance(data[0], StreamedExamples):
-        weight = statistics.total_weight(data[0])
-        if not weight > 0:
-            raise ValueError("sample_weight must not be all zero: no example would count")
-    else:
-        weight = float(m) if w is None else checked.xp.sum(w)
-    return PreparedData(data, held_out, (m,), (held,), weight, scale, sample)
-
-
-def require_one_device(*sets: Data | None) -> None:
-    """Raise ValueError for sparse X, which is made dense in parts only on one device."""
-    for data in sets:
-        if data is not None and isinstance(data[0], SparseColumns):
-            raise ValueError(
-                "devices: sparse X, made dense a part at a time, is trained on with one device; leave devices out, or "
-                "give an array"
-            )
-
-
-def _require_in_memory(*sets: Data | None) -> None:
-    """Raise ValueError for examples in files, as processes do not know each other's windows."""
-    require_one_device(*sets)
-    for data in sets:
-        if data is not None and isinstance(data[0], StreamedExamples):
-            raise ValueError(
-                "devices: examples in files are read by one process, and there are several; give each process its part "
-                "of them in memory, or train in one process on its devices"
-            )
-
-
-def _scale_of(checked: Checked, data: Data, team: Team) -> InputScale:
-    """Return the mean and the deviation of each feature over the examples of all processes."""
-    X, _, w = data
-    if isinstance(X, StreamedExamples):
-        return InputScale(*(checked.backend.asarray(a, checked.dtype) for a in statistics.input_scale(X)))
+        data, held_out = data.scaled(scale), None if held_out is None else held_out.scaled(scale)
+    held, weight = 0 if held_out is None else held_out.m, data.total_weight()
     if team.count == 1:
-        return input_scale(checked.xp, X, w)
-    own = np.zeros((X.shape[0], len(Moments._fields)))
-    if X.shape[-1] and (w is None or np.any(w)):
-        found = moments(np, np.asarray(X, dtype=np.float64), None if w is None else np.asarray(w, dtype=np.float64))
-        own = np.concatenate([np.broadcast_to(a, (X.shape[0], 1)) for a in found], axis=1)
+        return PreparedData(data, held_out, (data.m,), (held,), weight, scale, sample)
+    counts, judged = (tuple(map(int, row)) for row in team.joined(np.asarray([[data.m], [held]], dtype=np.int64)))
+    return PreparedData(data, held_out, counts, judged, float(team.total(weight)), scale, sample)
+
+
+def _scale_of(checked: Checked, data: TrainingData, team: Team) -> InputScale:
+    """Return the mean and the deviation of each feature over the examples of all processes."""
+    if team.count == 1:
+        return data.input_scale()
+    own, w = np.zeros((data.X.shape[0], len(Moments._fields))), data.weights()
+    if data.m and (w is None or np.any(w)):
+        found = moments(np, np.asarray(data.X, dtype=np.float64), None if w is None else w.astype(np.float64))
+        own = np.concatenate([np.broadcast_to(a, (len(own), 1)) for a in found], axis=1)
     parts = [Moments(*np.split(part, part.shape[1], axis=1)) for part in team.gather(own) if part[0, 0]]
     scale = reduce(lambda a, b: a.add(np, b), parts).scale(np)
     return InputScale(*(a.astype(checked.dtype) for a in scale))
 
 
-def _scaled(checked: Checked, data: Data, scale: InputScale) -> Data:
-    if not isinstance(data[0], StreamedExamples):
-        return (scaled(data[0], scale), *data[1:])
-    mean, deviation = (checked.backend.to_numpy(a) for a in scale)
-    data[0].scale = (mean, deviation)
-    return data
-
-
-def _on_backend(net: Network, checked: Checked, given: tuple[Any, Any, Any], reading: Reading) -> Data:
+def _on_backend(net: Network, checked: Checked, given: tuple[Any, Any, Any], reading: Reading) -> TrainingData:
     backend, (X, Y, w) = checked.backend, given
     sources = [_source(name, value) for name, value in zip(streamed.ARGUMENTS, given, strict=True)]
     if any(source is not None for source in sources):
         examples = _streamed(net, checked.dtype, given, sources)
         if not _is_read_whole(examples, sources, reading):
             _check_streamed(examples, reading)
-            return (examples, None, None)
+            return StreamedData(net, checked, examples)
         X, Y, w = (examples.whole(i) if sources[i] is not None else given[i] for i in range(3))
     Y = to_backend(backend, "Y", Y)
     w = None if w is None else to_backend(backend, "sample_weight", w)
@@ -196,7 +153,7 @@ def _on_backend(net: Network, checked: Checked, given: tuple[Any, Any, Any], rea
             raise ValueError(f"{name} must have rank 2, one example per column, got shape {tuple(array.shape)}")
     if w is not None and w.ndim > 1:
         raise ValueError(f"sample_weight must have shape (m,), one weight per example, got {tuple(w.shape)}")
-    return check_examples(net, checked, X, Y, w)
+    return TrainingData(net, checked, *check_examples(net, checked, X, Y, w))
 
 
 def _source(name: str, value: Any) -> Source | None:
@@ -254,7 +211,7 @@ def _check_streamed(examples: StreamedExamples, reading: Reading) -> None:
         )
 
 
-def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w: Any) -> Data:
+def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w: Any) -> SparseData:
     """Return data whose X stays sparse, with Y, the weights and the shapes checked."""
     if X.shape[0] != net.sizes[0]:
         hint = "; it seems to have the examples in rows: use X.T" if X.shape[1] == net.sizes[0] else ""
@@ -264,28 +221,25 @@ def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w
             f"sparse X of shape {X.shape} would take {X.dense_bytes / 2**30:.1f} GiB dense, which a stack of networks "
             "needs: train the networks one after the other, or take fewer features"
         )
-    return (X, *check_targets(net, checked, Y, w, X.shape[1]))
+    return SparseData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
 
 
-def _validation_on_backend(net: Network, checked: Checked, given: Any, reading: Reading) -> Data:
+def _validation_on_backend(net: Network, checked: Checked, given: Any, reading: Reading) -> TrainingData:
     """Return the given validation set, checked like the training set."""
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
         X, Y, w = given if len(given) == 3 else (*tuple(given), None)
-        data = _on_backend(net, checked, (X, Y, w), reading)
+        return _on_backend(net, checked, (X, Y, w), reading).named("validation: ")
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from None
-    if isinstance(data[0], StreamedExamples):
-        data[0].prefix = "validation: "
-    return data
 
 
-def _require_classes_seen(net: Network, checked: Checked, train: Data, held_out: Data, team: Team) -> None:
+def _require_classes_seen(net: Network, train: TrainingData, held_out: TrainingData, team: Team) -> None:
     """Raise ValueError for a validation set with classes that the training set lacks."""
     if not isinstance(net.loss, CrossEntropy):
         return
-    seen, asked = (team.total(_class_sums(checked, part)) > 0 for part in (train, held_out))
+    seen, asked = (team.total(part.class_sums()) > 0 for part in (train, held_out))
     unseen = np.flatnonzero(asked & ~seen)
     if len(unseen):
         raise ValueError(
@@ -294,14 +248,7 @@ def _require_classes_seen(net: Network, checked: Checked, train: Data, held_out:
         )
 
 
-def _class_sums(checked: Checked, data: Data) -> npt.NDArray[Any]:
-    """Return the sum of the targets of each class, (n_L,)."""
-    if isinstance(data[0], StreamedExamples):
-        return statistics.class_sums(data[0])
-    return checked.backend.to_numpy(checked.xp.sum(data[1], axis=-1))
-
-
-def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team) -> tuple[Data, Data]:
+def _split(net: Network, data: TrainingData, fraction: Any, team: Team) -> tuple[TrainingData, TrainingData]:
     """Return the training and the validation part, stratified by classes.
 
     The split does not depend on the seed of the run, so that runs from several seeds are judged by one set.
@@ -309,11 +256,9 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team
     fraction = check_real(
         fraction, "validation", "in (0, 1), or a tuple (X, Y): the share to split off", lambda x: 0 < x < 1
     )
-    labels = _labels(net, checked, data)
-    own = np.zeros(int(data[0].shape[-1]), dtype=np.int64) if labels is None else labels
-    parts_of = team.gather(own)
+    parts_of = team.gather(data.labels() if _has_classes(net) else np.zeros(data.m, dtype=np.int64))
     first_of_ours, groups = sum(len(part) for part in parts_of[: team.index]), np.concatenate(parts_of)
-    m, w = len(groups), _weights(checked, data)
+    m, w = len(groups), data.weights()
     w = None if w is None else np.concatenate(team.gather(w))
     try:
         parts = divide(groups, fraction, random_streams.generator(0, VALIDATION).permutation(m), w)
@@ -321,37 +266,9 @@ def _split(net: Network, checked: Checked, data: Data, fraction: Any, team: Team
         counted = "" if w is None else f", {np.count_nonzero(w)} of them with a weight,"
         raise ValueError(f"validation: m = {m} examples{counted} are too few to split") from None
     # keep the order of the examples, so that only their number changes
-    if isinstance(data[0], StreamedExamples):
-        train, held_out = (data[0].subset(np.sort(part)) for part in parts)
-        return (train, None, None), _in_memory_if_small(checked, held_out)
     ours = (np.sort(part) - first_of_ours for part in parts)
-    first, second = (checked.backend.asarray(part[(part >= 0) & (part < len(own))], "int32") for part in ours)
-    return tuple(  # type: ignore[return-value]
-        tuple(None if a is None else _columns_at(checked, a, part) for a in data) for part in (first, second)
-    )
-
-
-def _weights(checked: Checked, data: Data) -> npt.NDArray[Any] | None:
-    """Return the weight of each example, (m,), or None if all are equal."""
-    if isinstance(data[0], StreamedExamples):
-        return statistics.all_weights(data[0]) if data[0].weighted else None
-    return None if data[2] is None else checked.backend.to_numpy(data[2])
-
-
-def _in_memory_if_small(checked: Checked, examples: StreamedExamples) -> Data:
-    """Return examples scattered over a file, read into memory if they are small."""
-    if examples.m * examples.bytes_each > streamed.SMALL:
-        return (examples, None, None)
-    memory = examples.buffers(examples.m)
-    examples.fill(memory, [(0, examples.m)])
-    X, Y, w = (None if a is None else checked.backend.asarray(a, checked.dtype) for a in memory)
-    return X, Y, w
-
-
-def _columns_at(checked: Checked, array: Any, places: Array) -> Any:
-    if isinstance(array, SparseColumns):
-        return array.subset(checked.backend.to_numpy(places))
-    return take_columns(checked.xp, array, places)
+    train, held_out = (data.part(part[(part >= 0) & (part < data.m)]) for part in ours)
+    return train, held_out.in_memory_if_small()
 
 
 def _has_classes(net: Network) -> bool:
@@ -359,42 +276,18 @@ def _has_classes(net: Network) -> bool:
     return isinstance(net.loss, CrossEntropy) or (isinstance(net.loss, BinaryCrossEntropy) and net.sizes[-1] == 1)
 
 
-def _labels(net: Network, checked: Checked, data: Data) -> npt.NDArray[np.int64] | None:
-    """Return the class of each example, (m,), or None without exclusive classes."""
-    if not _has_classes(net):
-        return None
-    if isinstance(data[0], StreamedExamples):
-        return statistics.all_labels(data[0])
-    Y = data[1]
-    if isinstance(net.loss, CrossEntropy):
-        return np.asarray(np.argmax(checked.backend.to_numpy(Y), axis=0), dtype=np.int64)
-    return np.asarray(checked.backend.to_numpy(Y)[0] > 0.5, dtype=np.int64)
-
-
-def _with_class_weights(net: Network, checked: Checked, data: Data, given: Any, team: Team) -> Data:
+def _with_class_weights(net: Network, data: TrainingData, given: Any, team: Team) -> TrainingData:
     """Return the data with each example's weight, (m,), times the factor of its class."""
     if not _has_classes(net):
         raise ValueError(
             f"class_weight needs classes: one-hot Y with {CrossEntropy.name}, or one row of Y with "
             f"{BinaryCrossEntropy.name}; this network has {net.sizes[-1]} outputs and {net.loss.name}"
         )
-    classes = max(net.sizes[-1], 2)
-    if isinstance(data[0], StreamedExamples):
-        examples = data[0]
-        totals = statistics.class_totals(examples, classes)
-        examples.factors = _class_factors(totals, given)
-        left = float(totals @ examples.factors)
-    else:
-        labels = _labels(net, checked, data)
-        assert labels is not None
-        w = np.ones(len(labels)) if data[2] is None else checked.backend.to_numpy(data[2]).astype(np.float64)
-        factors = _class_factors(team.total(np.bincount(labels, weights=w, minlength=classes)), given)
-        weights = w * factors[labels]
-        left = float(team.total(weights.sum()))
-        data = (*data[:2], checked.backend.asarray(weights, checked.dtype))
-    if not left > 0:
+    totals = team.total(data.class_totals(max(net.sizes[-1], 2)))
+    factors = _class_factors(totals, given)
+    if not totals @ factors > 0:
         raise ValueError("class_weight leaves no example with a weight above 0")
-    return data
+    return data.reweighted(factors)
 
 
 def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[np.float64]:
@@ -413,19 +306,3 @@ def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[n
             raise ValueError(f"class_weight: there is no class {label!r}; the classes are 0 to {classes - 1}")
         factors[label] = check_number(factor, f"class_weight[{label!r}]")
     return factors
-
-
-def _some(checked: Checked, data: Data) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return some columns, evenly spread, on the host."""
-    X, Y, _ = data
-    if isinstance(X, StreamedExamples):
-        return X.sample()
-
-    def some(array: Any) -> npt.NDArray[Any]:
-        m = int(array.shape[-1])
-        every = max(1, -(-m // _SAMPLE))
-        if isinstance(array, SparseColumns):
-            return array.take(slice(None, None, max(every, array.dense_bytes // sparse_data.PART)))
-        return np.array(checked.backend.to_numpy(array[:, ::every] if every > 1 else array))
-
-    return some(X), some(Y)

@@ -28,6 +28,11 @@ class Orders:
         self._run, self._seed, self._shuffled = run, seed, shuffled
         self._ready: tuple[int, int, Array | None] = (-1, 0, None)
 
+    @property
+    def first_seed(self) -> int:
+        """The seed, or the first of several."""
+        return self._seed[0] if isinstance(self._seed, tuple) else self._seed
+
     def of(self, epoch: int, count: int) -> Array | None:
         """Return the order of an epoch, or with count > 1 the orders of consecutive epochs."""
         if self._ready[:2] != (epoch, count):

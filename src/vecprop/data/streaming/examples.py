@@ -234,7 +234,7 @@ class StreamedExamples(Columns):
                     raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(w.min()):g} {where}")
         if self.factors is not None:
             assert Y is not None
-            w[...] = w * self.factors[self.labels(Y)]
+            w[...] = w * self.factors[labels_of(self.net, Y)]
 
     def _read(self, which: int, start: int, stop: int, out: Host) -> None:
         source, name = self.sources[which], self.prefix + ARGUMENTS[which]
@@ -283,12 +283,6 @@ class StreamedExamples(Columns):
 
     # All examples
 
-    def labels(self, Y: Host) -> npt.NDArray[np.int64]:
-        """Return the class of each example of Y (n_L, k)."""
-        if isinstance(self.net.loss, CrossEntropy):
-            return np.asarray(np.argmax(Y, axis=0), dtype=np.int64)
-        return np.asarray(Y[0] > 0.5, dtype=np.int64)
-
     def blocks(self, X: bool = False, Y: bool = False, dtype: str | None = None) -> Iterator[tuple[Any, Any, Any]]:
         """Yield X, Y and the weights of all examples, a piece at a time, in the order of the file.
 
@@ -327,6 +321,13 @@ class StreamedExamples(Columns):
         self.fill((X, Y, None), ranges)
         self._largest = float(np.max(np.abs(X)))
         return X, Y
+
+
+def labels_of(net: Network, Y: Host) -> npt.NDArray[np.int64]:
+    """Return the class of each example of Y (n_L, k), for a network whose classes exclude each other."""
+    if isinstance(net.loss, CrossEntropy):
+        return np.asarray(np.argmax(Y, axis=0), dtype=np.int64)
+    return np.asarray(Y[0] > 0.5, dtype=np.int64)
 
 
 def check_window(window: Any) -> int | str:

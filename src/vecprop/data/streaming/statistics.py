@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.data.streaming.examples import StreamedExamples, labels_of
 from vecprop.nn.input_scaling import InputScale, Moments, moments
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def class_totals(examples: StreamedExamples, classes: int) -> npt.NDArray[np.flo
     """Return the total weight of the examples of each class, (classes,)."""
     totals = np.zeros(classes)
     for _, Y, w in examples.blocks(Y=True):
-        totals += np.bincount(examples.labels(Y), weights=w, minlength=classes)
+        totals += np.bincount(labels_of(examples.net, Y), weights=w, minlength=classes)
     return totals
 
 
@@ -45,7 +45,7 @@ def class_sums(examples: StreamedExamples) -> npt.NDArray[np.float64]:
 
 def all_labels(examples: StreamedExamples) -> npt.NDArray[np.int64]:
     """Return the class of each example, (m,)."""
-    return np.concatenate([examples.labels(Y) for _, Y, _ in examples.blocks(Y=True)])
+    return np.concatenate([labels_of(examples.net, Y) for _, Y, _ in examples.blocks(Y=True)])
 
 
 def all_weights(examples: StreamedExamples) -> npt.NDArray[np.float64]:

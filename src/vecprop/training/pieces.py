@@ -1,0 +1,131 @@
+"""The pieces of an epoch: some of its steps, with the examples that are at hand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from vecprop.backend.namespaces import Array
+from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.data.streaming.reading import ReadAhead
+from vecprop.data.streaming.windows import Window, WindowPlace, read_windows
+from vecprop.training.epochs import Data, Run
+from vecprop.training.shuffling import Orders
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Compiled = Callable[..., Any]
+
+
+class Piece(NamedTuple):
+    """Some steps of an epoch, begin … end - 1: their program, run, data and order."""
+
+    begin: int
+    end: int
+    compiled: Compiled
+    run: Run
+    data: Data
+    order: Array | None
+
+
+class Pieces:
+    """The epochs of a run in pieces; as a context it ends what reads ahead.
+
+    compiled : the epoch, compiled, for data in memory
+    """
+
+    compiled: Compiled
+
+    def __init__(self, run: Run, orders: Orders) -> None:
+        self._run, self._orders = run, orders
+
+    def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
+        """Yield the pieces of an epoch from step `first` on, of at most about `size` steps."""
+        raise NotImplementedError
+
+    def _ranges(self, begin: int, end: int, size: int, first: int) -> Iterator[tuple[int, int]]:
+        """Yield the steps (begin, end) of pieces; an epoch's last, smaller batch is never alone."""
+        run, begins = self._run, list(range(begin, end, size))
+        if len(begins) > 1 and begins[-1] == run.m // run.batch_size and run.m % run.batch_size:
+            begins.pop()
+        for start, stop in zip(begins, [*begins[1:], end], strict=True):
+            if stop > first:
+                yield max(start, first), stop
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class PiecesInMemory(Pieces):
+    """Pieces of data in memory; `columns` gives those of some examples, `widest` the most steps of a piece."""
+
+    def __init__(
+        self,
+        run: Run,
+        orders: Orders,
+        compiled: Compiled,
+        columns: Callable[[Run, npt.NDArray[np.int64]], tuple[Run, Data, Array | None]],
+        widest: Callable[[Run], int],
+    ) -> None:
+        super().__init__(run, orders)
+        self.compiled, self._columns, self._widest = compiled, columns, widest(run)
+
+    def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
+        """Yield the pieces of an epoch from step `first` on."""
+        run, order = self._run, self._orders.draw(epoch)
+        for begin, end in self._ranges(0, -(-run.m // run.batch_size), min(size, self._widest), first):
+            places = order[..., begin * run.batch_size : end * run.batch_size]
+            yield Piece(begin, end, self.compiled, *self._columns(run, places))
+
+
+class PiecesOfWindows(Pieces):
+    """Windows that are read ahead, from each epoch into the next, up to epoch `last`.
+
+    A program is compiled for each memory that windows are read into, as it may keep that memory.
+    """
+
+    def __init__(
+        self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], examples: StreamedExamples, last: int
+    ) -> None:
+        super().__init__(run, orders)
+        self._compile, self._examples, self._last = compile_epoch, examples, last
+        self._programs: dict[Any, Compiled] = {}
+        self._steps = [(b // run.batch_size, -(-e // run.batch_size)) for b, e in examples.windows.bounds]
+        self._reader: ReadAhead[WindowPlace, Window] | None = None
+
+    def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
+        """Yield the windows of an epoch from step `first` on, cut where a checkpoint is due inside them."""
+        run, batch = self._run, self._run.batch_size
+        begins_at = next(i for i, (_, end) in enumerate(self._steps) if end > first)
+        if self._reader is None:
+            places, whole = self._places(epoch, begins_at), epoch + (begins_at > 0)
+            seed = self._orders.first_seed
+            self._reader = read_windows(self._examples, run.backend, places, seed=seed, checked_with=whole)
+        for number in range(begins_at, len(self._steps)):
+            window, (start, stop) = next(self._reader), self._steps[number]
+            assert window.place == (epoch, number)
+            pieces = -(-(stop - start) // size)
+            for begin, end in self._ranges(start, stop, -(-(stop - start) // pieces), first):
+                order = run.backend.argument(window.order[(begin - start) * batch : (end - start) * batch], "int32")
+                yield Piece(begin, end, self._program(window), run, window.data, order)
+
+    def _program(self, window: Window) -> Compiled:
+        key = window.key if self._run.backend.computes_in_main_memory else None
+        if key not in self._programs:
+            self._programs[key] = self._compile()
+        return self._programs[key]
+
+    def _places(self, epoch: int, begin: int) -> Iterator[WindowPlace]:
+        while epoch < self._last:
+            yield from (WindowPlace(epoch, number) for number in range(begin, len(self._steps)))
+            epoch, begin = epoch + 1, 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None

@@ -1,0 +1,342 @@
+"""The examples of a run, in memory, sparse or in files; all kinds answer the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from vecprop.backend.contract import Backend, take_columns
+from vecprop.backend.namespaces import Array
+from vecprop.data import sparse
+from vecprop.data.sparse import SparseColumns
+from vecprop.data.streaming import examples as streamed
+from vecprop.data.streaming import statistics
+from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.data.streaming.windows import WindowPlace, read_windows
+from vecprop.nn.array_checks import Checked
+from vecprop.nn.input_scaling import InputScale, input_scale, scaled
+from vecprop.nn.network import Network
+from vecprop.training.checkpoint import digest
+from vecprop.training.epochs import Data, Run
+from vecprop.training.pieces import Pieces, PiecesInMemory, PiecesOfWindows
+from vecprop.training.shuffling import Orders
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Host = npt.NDArray[Any]
+
+_SAMPLE = 1000  # columns kept for `vp.diagnose`
+
+
+class TrainingData:
+    """Examples in memory, as arrays of the backend; the other kinds override what they do otherwise.
+
+    net : Network
+    checked : Checked
+        The parameters, with the backend and the dtype.
+    X, Y, w : arrays (n_0, m), (n_L, m) and (m,) or None
+    """
+
+    at_hand: ClassVar[bool] = True  # whether all of them are on the backend
+    same_arrays: ClassVar[bool] = True  # whether a compiled epoch gets the very same arrays in each call
+    in_windows: ClassVar[bool] = False  # whether a window of them is in memory at a time
+
+    def __init__(self, net: Network, checked: Checked, X: Any, Y: Any = None, w: Any = None) -> None:
+        self.net, self.checked, self.X, self.Y, self.w = net, checked, X, Y, w
+
+    def _of(self, X: Any, Y: Any, w: Any) -> Self:
+        return type(self)(self.net, self.checked, X, Y, w)
+
+    @property
+    def m(self) -> int:
+        """The number of examples, of this process."""
+        return int(self.X.shape[-1])
+
+    @property
+    def arrays(self) -> Data:
+        """X, Y and the weights, as an epoch takes them."""
+        return self.X, self.Y, self.w
+
+    @property
+    def largest(self) -> float:
+        """The largest |x|, or a lower bound of it."""
+        xp = self.checked.xp
+        return float(xp.max(xp.abs(self.X)))
+
+    def described(self) -> dict[str, Any]:
+        """Return what decides the order of the examples beside the seed; a checkpoint holds it."""
+        return {"window": None}
+
+    def check_devices(self) -> None:
+        """Raise ValueError if they cannot be spread over several devices."""
+
+    def check_processes(self) -> None:
+        """Raise ValueError if several processes cannot each have a part of them."""
+        self.check_devices()
+
+    def named(self, prefix: str) -> Self:  # noqa: ARG002
+        """Return them with a prefix for the messages of later reading."""
+        return self
+
+    # --- what they hold ---
+
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Return the class of each example, (m,), for a network whose classes exclude each other."""
+        return streamed.labels_of(self.net, self.checked.backend.to_numpy(self.Y))
+
+    def weights(self) -> Host | None:
+        """Return the weight of each example, (m,), or None if all are equal."""
+        return None if self.w is None else self.checked.backend.to_numpy(self.w)
+
+    def class_sums(self) -> Host:
+        """Return the sum of the targets of each class, (n_L,)."""
+        return self.checked.backend.to_numpy(self.checked.xp.sum(self.Y, axis=-1))
+
+    def class_totals(self, classes: int) -> npt.NDArray[np.float64]:
+        """Return the total weight of the examples of each class, (classes,)."""
+        w = self.weights()
+        weights = np.ones(self.m) if w is None else w.astype(np.float64)
+        return np.bincount(self.labels(), weights=weights, minlength=classes).astype(np.float64)
+
+    def total_weight(self) -> Array | float:
+        """Return the sum of the weights, on the backend."""
+        return float(self.m) if self.w is None else self.checked.xp.sum(self.w)
+
+    def input_scale(self) -> InputScale:
+        """Return the mean and the deviation of each feature (E35)."""
+        return input_scale(self.checked.xp, self.X, self.w)
+
+    def sample(self) -> tuple[Host, Host]:
+        """Return X and Y of some examples, evenly spread, on the host."""
+        return self._some(self.X), self._some(self.Y)
+
+    def _some(self, array: Any) -> Host:
+        every = self._every
+        return np.array(self.checked.backend.to_numpy(array[:, ::every] if every > 1 else array))
+
+    @property
+    def _every(self) -> int:
+        return max(1, -(-self.m // _SAMPLE))
+
+    # --- others made from them ---
+
+    def part(self, places: npt.NDArray[np.int64]) -> Self:
+        """Return the examples of these numbers."""
+        chosen = self.checked.backend.asarray(places, "int32")
+        return self._of(*(None if a is None else take_columns(self.checked.xp, a, chosen) for a in self.arrays))
+
+    def in_memory_if_small(self) -> TrainingData:
+        """Return them in memory if they are small."""
+        return self
+
+    def reweighted(self, factors: npt.NDArray[np.float64]) -> Self:
+        """Return them with the weight of each times the factor of its class."""
+        w = self.weights()
+        weights = (np.ones(self.m) if w is None else w.astype(np.float64)) * factors[self.labels()]
+        return self._of(self.X, self.Y, self.checked.backend.asarray(weights, self.checked.dtype))
+
+    def scaled(self, scale: InputScale) -> Self:
+        """Return them with every feature scaled (E35)."""
+        return self._of(scaled(self.X, scale), self.Y, self.w)
+
+    # --- how they are trained on, and judged ---
+
+    def spread(self, backend: Backend, *, batches: bool) -> Self:
+        """Return them where and as training wants them, for batches arranged."""
+        return self._of(*backend.spread(self.arrays, batches=batches))
+
+    def cut(self, batch_size: int, shuffled: bool) -> None:
+        """Choose what is read together, for epochs in batches of this size."""
+
+    def pieces(
+        self,
+        run: Run,
+        orders: Orders,
+        last: int,  # noqa: ARG002
+        compile_epoch: Callable[[], Callable[..., Any]],
+    ) -> Pieces:
+        """Return the pieces in which the epochs up to `last` are computed."""
+        return PiecesInMemory(run, orders, compile_epoch(), self.columns, self.widest)
+
+    def widest(self, run: Run) -> int:
+        """Return the most steps of an epoch whose examples are at hand together."""
+        return -(-run.m // run.batch_size)
+
+    def columns(self, run: Run, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
+        """Return run, data and order for steps on the examples of these numbers, in this order."""
+        order = None if run.batch_size >= run.m else run.backend.argument(run.backend.places(places), "int32")
+        return run, self.arrays, order
+
+    def parts(self, backend: Backend) -> Iterator[Data]:  # noqa: ARG002
+        """Yield all of them in their order, as arrays, in parts that fit into memory."""
+        yield self.arrays
+
+
+class SparseData(TrainingData):
+    """Sparse X (`SparseColumns`) that is made dense a part at a time, beside Y and weights in memory."""
+
+    X: SparseColumns
+    at_hand: ClassVar[bool] = False
+    same_arrays: ClassVar[bool] = False
+
+    @property
+    def largest(self) -> float:
+        """The largest |x|."""
+        return self.X.largest
+
+    def check_devices(self) -> None:
+        """Raise ValueError."""
+        raise ValueError(
+            "devices: sparse X, made dense a part at a time, is trained on with one device; leave devices out, or give "
+            "an array"
+        )
+
+    def input_scale(self) -> InputScale:
+        """Raise ValueError."""
+        raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
+
+    def sample(self) -> tuple[Host, Host]:
+        """Return X and Y of some examples, evenly spread, on the host."""
+        X = self.X.take(slice(None, None, max(self._every, self.X.dense_bytes // sparse.PART)))
+        return X, self._some(self.Y)
+
+    def part(self, places: npt.NDArray[np.int64]) -> Self:
+        """Return the examples of these numbers."""
+        beside = TrainingData(self.net, self.checked, self.Y, self.Y, self.w).part(places)
+        return self._of(self.X.subset(places), beside.Y, beside.w)
+
+    def spread(self, backend: Backend, *, batches: bool) -> Self:  # noqa: ARG002
+        """Return them as they are."""
+        return self
+
+    def widest(self, run: Run) -> int:
+        """Return the most steps of an epoch whose examples are dense together."""
+        return self.X.part(run.batch_size) // run.batch_size
+
+    def columns(self, run: Run, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
+        """Return run, data and order for steps on the examples of these numbers, made dense."""
+        backend, on_device = run.backend, run.backend.asarray(places, "int32")
+        Y, w = (None if a is None else take_columns(backend.xp, a, on_device) for a in (self.Y, self.w))
+        data = backend.asarray(self.X.take(places), self.X.dtype), Y, w
+        if run.batch_size < len(places):
+            data = backend.spread(data, batches=True)  # type: ignore[assignment]
+        return run._replace(m=len(places)), data, None
+
+    def parts(self, backend: Backend) -> Iterator[Data]:
+        """Yield all of them in their order, made dense a part at a time."""
+        size = self.X.part(1)
+        for start in range(0, self.m, size):
+            part = slice(start, min(start + size, self.m))
+            weights = None if self.w is None else self.w[part]
+            yield backend.asarray(self.X.take(part), self.X.dtype), self.Y[:, part], weights
+
+
+class StreamedData(TrainingData):
+    """X, Y and weights that are read from files a window at a time (`StreamedExamples`)."""
+
+    X: StreamedExamples
+    at_hand: ClassVar[bool] = False
+    in_windows: ClassVar[bool] = True
+
+    @property
+    def largest(self) -> float:
+        """The largest |x| of a sample of the examples."""
+        return self.X.largest
+
+    def described(self) -> dict[str, Any]:
+        """Return what decides the order of the examples beside the seed."""
+        windows = self.X.windows
+        return {"window": windows.width, "the blocks of the file": digest([windows.boundaries])}
+
+    def check_processes(self) -> None:
+        """Raise ValueError, as processes do not know each other's windows."""
+        raise ValueError(
+            "devices: examples in files are read by one process, and there are several; give each process its part of "
+            "them in memory, or train in one process on its devices"
+        )
+
+    def named(self, prefix: str) -> Self:
+        """Return them with a prefix for the messages of later reading."""
+        self.X.prefix = prefix
+        return self
+
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Return the class of each example, (m,)."""
+        return statistics.all_labels(self.X)
+
+    def weights(self) -> Host | None:
+        """Return the weight of each example, (m,), or None if all are equal."""
+        return statistics.all_weights(self.X) if self.X.weighted else None
+
+    def class_sums(self) -> Host:
+        """Return the sum of the targets of each class, (n_L,)."""
+        return statistics.class_sums(self.X)
+
+    def class_totals(self, classes: int) -> npt.NDArray[np.float64]:
+        """Return the total weight of the examples of each class, (classes,)."""
+        return statistics.class_totals(self.X, classes)
+
+    def total_weight(self) -> float:
+        """Return the sum of the weights."""
+        weight = statistics.total_weight(self.X)
+        if not weight > 0:
+            raise ValueError("sample_weight must not be all zero: no example would count")
+        return weight
+
+    def input_scale(self) -> InputScale:
+        """Return the mean and the deviation of each feature (E35), from one pass."""
+        backend, dtype = self.checked.backend, self.checked.dtype
+        return InputScale(*(backend.asarray(a, dtype) for a in statistics.input_scale(self.X)))
+
+    def sample(self) -> tuple[Host, Host]:
+        """Return X and Y of some examples, evenly spread."""
+        return self.X.sample()
+
+    def part(self, places: npt.NDArray[np.int64]) -> Self:
+        """Return the examples of these numbers."""
+        return self._of(self.X.subset(places), None, None)
+
+    def in_memory_if_small(self) -> TrainingData:
+        """Return examples scattered over a file, read into memory if they are small."""
+        examples = self.X
+        if self.m * examples.bytes_each > streamed.SMALL:
+            return self
+        memory = examples.buffers(self.m)
+        examples.fill(memory, [(0, self.m)])
+        backend, dtype = self.checked.backend, self.checked.dtype
+        arrays = (None if a is None else backend.asarray(a, dtype) for a in memory)
+        return TrainingData(self.net, self.checked, *arrays)
+
+    def reweighted(self, factors: npt.NDArray[np.float64]) -> Self:
+        """Return them with the weight of each times the factor of its class."""
+        self.X.factors = factors
+        return self
+
+    def scaled(self, scale: InputScale) -> Self:
+        """Return them with every feature scaled as it is read (E35)."""
+        mean, deviation = (self.checked.backend.to_numpy(a) for a in scale)
+        self.X.scale = (mean, deviation)
+        return self
+
+    def spread(self, backend: Backend, *, batches: bool) -> Self:  # noqa: ARG002
+        """Return them as they are: each window is spread when it has been read."""
+        return self
+
+    def cut(self, batch_size: int, shuffled: bool) -> None:
+        """Choose the windows, for epochs in batches of this size."""
+        self.X.cut(batch_size, shuffled)
+
+    def pieces(self, run: Run, orders: Orders, last: int, compile_epoch: Callable[[], Callable[..., Any]]) -> Pieces:
+        """Return the windows of the epochs up to `last`, read ahead."""
+        return PiecesOfWindows(run, orders, compile_epoch, self.X, last)
+
+    def parts(self, backend: Backend) -> Iterator[Data]:
+        """Yield all of them in the order of the file, a window at a time."""
+        windows = self.X.in_order()
+        places = (WindowPlace(0, number) for number in range(len(windows)))
+        with read_windows(self.X, backend, places, windows=windows, arranged=False) as found:
+            for window in found:
+                yield window.data
