@@ -21,7 +21,7 @@ def integers(text: str, option: str) -> list[int]:
 
 
 def network(text: str) -> Network:
-    """Return the network of some layer sizes, the benchmark's or one with tanh in hidden layers.
+    """Return the benchmark's network of some layer sizes, or else one with tanh in hidden layers.
 
     >>> str(network("2-4-1")), str(network("30-100-2"))
     ('network 2-4-1 (tanh, sigmoid; binary_cross_entropy)', 'network 30-100-2 (tanh, softmax; cross_entropy)')

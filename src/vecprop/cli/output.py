@@ -57,7 +57,7 @@ class Commands(TyperGroup):
 
 
 def _leave_at_once(code: int) -> None:
-    """End without disconnecting from the other processes, which would wait for them, or abort."""
+    """End without disconnecting, which would wait for the other processes, or abort this one."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -82,7 +82,7 @@ def note(message: str) -> None:
 
 
 def console() -> "Console":
-    """Return the console for results: colours only on a terminal, no line breaks, no markup."""
+    """Return the console for results: colours only on a terminal, no added line breaks, no markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -51,7 +51,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     {network}
     class_weight : dict, "balanced" or list of dict, default None
         Factors for the weights of the training examples by class, {class: factor}; "balanced" gives every class the
-        same total weight. For multilabel targets, a list of one dict for each label.
+        same total weight. For multilabel targets, a list with one dict for each label.
     label_smoothing : float, default 0.0
         s in [0, 1): the targets are (1 - s) y + s/K, for K classes; for multilabel y, K is 2.
     {shared}
@@ -105,7 +105,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         ----------
         X : array-like, sparse matrix or data frame (n_samples, n_features)
         y : array-like (n_samples,) or indicator matrix (n_samples, n_labels)
-            Classes of any kind that can be sorted; or a column of 0 and 1 for each of labels that may occur together.
+            Classes of any kind that can be sorted; for labels that may occur together, a column of 0 and 1 for each.
         sample_weight : array-like (n_samples,), optional
             An integer weight counts as that many copies of the example, 0 as absent.
         X_val, y_val, sample_weight_val : optional
@@ -160,7 +160,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
         """Return the probabilities (n_samples, n_classes), columns in the order of `classes_`.
 
-        Several networks give the mean of theirs, and with `return_std` also the standard deviation.
+        The mean over the networks if there are several; with `return_std` also the standard deviation over them.
         """
         return_std = check_flag(return_std, "return_std")
         P = self._probabilities(self._outputs(X, "predict_proba"))

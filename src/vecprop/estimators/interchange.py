@@ -91,7 +91,7 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
 def to_sklearn(estimator: Any) -> Any:
     """Return a fitted network of ours as scikit-learn's, which predicts the same.
 
-    `scale` is folded into the first layer and `scale_target` into the last. The whole network is then float64, since
+    `scale` is folded into the first layer and `scale_target` into the last. With either, all layers are float64, since
     features with means far from zero would lose digits in float32. What acts only in training (dropout, class weights,
     a loss such as Huber's, …) is left out. A `solver` or `learning_rate` that is an object becomes the default.
 

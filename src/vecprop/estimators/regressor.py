@@ -156,8 +156,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         """Return the predictions (n_samples,) or (n_samples, n_targets).
 
         Several quantiles give (n_samples, n_quantiles), or (n_samples, n_targets, n_quantiles) for several targets.
-        Several networks give the mean of theirs, and with `return_std` also the standard deviation. The dtype is the
-        network's, or float64 with `scale_target`.
+        The mean over the networks if there are several; with `return_std` also the standard deviation over them. The
+        dtype is the network's, or float64 with `scale_target`.
         """
         return_std = check_flag(return_std, "return_std")
         A = self._outputs(X, "predict")

@@ -376,7 +376,7 @@ class Training(Parameters):
 
         return [TheirCallbacks(self, context, given, attributes)]
 
-    # Going on
+    # Continuing
 
     def _state(self, backend: Backend, kind: tuple[Any, ...], monitor: str, seed: Any) -> TrainingState:
         """Return the state to continue from: the present layers, and slots if they still fit."""

@@ -22,7 +22,7 @@ _FEW = 10  # up to this many cells with unseen categories are no error
 
 
 class Found(NamedTuple):
-    """Counts of missing values, of each category unseen in training, and of numbers far outside it."""
+    """Counts of missing values, of categories unseen in training, and of numbers far from its range."""
 
     missing: int = 0
     unseen: dict[str, int] = {}  # noqa: RUF012 - never modified
@@ -82,7 +82,7 @@ class Number:
         return [*([] if self.is_constant else [self.name]), *([f"{self.name} is missing"] if self.flag else [])]
 
     def encode(self, table: Table) -> Encoded:
-        """Return the features (m, k), and counts of what was met."""
+        """Return the features (m, k), and counts of missing, unseen and far values."""
         if table.dtype(self.name).is_temporal():
             raise ValueError(
                 f"{table.source}, column {self.name!r} must hold numbers, as in training; it has "
@@ -167,7 +167,7 @@ class Category:
         return [f"{self.name}={category}" for category in (*self.categories, *more)]
 
     def encode(self, table: Table) -> Encoded:
-        """Return the features (m, k), and counts of what was met."""
+        """Return the features (m, k), and counts of missing, unseen and far values."""
         key = same_as((*self.categories, *self.other))
         places = {key(category): i for i, category in enumerate(self.categories)}
         places |= {key(category): len(self.categories) for category in self.other}
@@ -268,7 +268,7 @@ class Date:
         return (*((DAYS_OF_A_YEAR, 7.0) if self.day else ()), *((1.0,) if self.time else ()))
 
     def encode(self, table: Table) -> Encoded:
-        """Return the features (m, k), and counts of what was met."""
+        """Return the features (m, k), and counts of missing, unseen and far values."""
         pl = import_polars()
         dtype = table.dtype(self.name)
         if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):

@@ -232,7 +232,7 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
 
 
 class _Examples(NamedTuple):
-    """Features X (m, n_x), targets y (m,), and weights w (m,), None if all are equal."""
+    """Features X (m, n_x), targets y (m,), and weights w (m,) or None."""
 
     X: npt.NDArray[Any]
     y: npt.NDArray[Any]
@@ -299,7 +299,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
 
 
 def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
-    """Return the weight of each row, (m,), None if all are equal."""
+    """Return the weight of each row, (m,), None without a column of weights."""
     if plan.choices.weight is None:
         return None
     name = plan.table.find(plan.choices.weight, "--weight")

@@ -34,7 +34,7 @@ _HEAD = 100
 _MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
 _MANY = 20  # more different numbers than this are no categories
 _FEW = 5  # words that a message names; more among numbers make a column text, unless nearly all are numbers
-_KEPT = 1000  # cells of a block of which the different numbers are counted
+_KEPT = 1000  # cells of a block that are searched for different numbers
 _CELLS = 1 << 20  # cells that are examined together
 _GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # such as 5.000: five thousand if the comma is the decimal sign
 
