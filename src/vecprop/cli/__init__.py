@@ -1,6 +1,6 @@
-"""The command `vecprop`: demo, bench, check, backends, shapes.
+"""The command `vecprop`; `app` and `models` define its commands.
 
-Only `main` is here. It needs the extra `cli` (typer, rich), and says so in one line where that is missing.
+`main` needs the extra `cli` (typer, rich), and says so in one line if that is missing.
 """
 
 import sys
@@ -11,7 +11,7 @@ from vecprop.cli.exit_codes import BAD_INPUT, INTERRUPTED
 
 
 def main() -> None:
-    """Run the command line and exit with its code: 0, 1 (a check failed), 2 (wrong usage or input), 130 (Ctrl-C)."""
+    """Run the command line and exit with its code: 0, one of `exit_codes`, or 143 after SIGTERM."""
     _print_anywhere()
     try:
         try:
@@ -25,12 +25,12 @@ def main() -> None:
 
         imports.load_less()
         app(prog_name="vecprop")
-    except KeyboardInterrupt:  # while modules were imported; later `app` sees it
+    except KeyboardInterrupt:  # during imports; later `app` handles it
         sys.exit(INTERRUPTED)
 
 
 def _print_anywhere() -> None:
-    """Let a terminal that lacks λ or ‖ show a question mark instead of ending the run with an error."""
+    """Let a terminal that lacks λ or ‖ show a question mark instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             with suppress(ValueError):  # a closed stream

@@ -1,4 +1,4 @@
-"""The commands and their options. Each is thin: what it needs is imported when it runs, so that --help is quick."""
+"""The commands and their options; a command imports its code when it runs, so that --help is quick."""
 
 from pathlib import Path
 from typing import Annotated
@@ -139,7 +139,7 @@ def backends(json: JsonForTable = False) -> None:
         print_json({"active": active, "reason": reason(), "backends": statuses})
     else:
         typer.echo(f"{table}\n\nactive: {active or 'none'}, {reason()}")
-    selection.get_backend()  # where the environment names one that cannot be used, this says why
+    selection.get_backend()  # raises the error of an unusable backend that the environment names
 
 
 @app.command(short_help="Print the shape of every quantity (E16).")

@@ -1,4 +1,4 @@
-"""What the commands make of their arguments: numbers separated by commas, backends, networks."""
+"""Parses arguments of commands: integers separated by commas, backends, networks."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from vecprop.utils.errors import unknown_name
 
 
 def integers(text: str, option: str) -> list[int]:
-    """Return the integers of a text such as "1,10,100"; what they have to be is checked where they are used.
+    """Return the integers of a text such as "1,10,100"; their range is checked later.
 
     >>> integers("1,10, 1_000", "--sizes")
     [1, 10, 1000]
@@ -21,7 +21,7 @@ def integers(text: str, option: str) -> list[int]:
 
 
 def network(text: str) -> Network:
-    """Return a network of the benchmark by its layer sizes: a named one, or any other, with tanh in the hidden layers.
+    """Return the benchmark's network of some layer sizes, or else one with tanh in hidden layers.
 
     >>> str(network("2-4-1")), str(network("30-100-2"))
     ('network 2-4-1 (tanh, sigmoid; binary_cross_entropy)', 'network 30-100-2 (tanh, softmax; cross_entropy)')
@@ -43,7 +43,7 @@ def usable_backends() -> list[str]:
 
 
 def backend_names(given: Iterable[str] | None) -> list[str | None]:
-    """Return the backends of `--backend`, each once: "all" is every usable one, and without any the active one."""
+    """Return the backends of `--backend`, each once; "all" means the usable ones, None the active."""
     if not given:
         return [None]
     chosen: dict[str | None, None] = {}

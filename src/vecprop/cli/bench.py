@@ -1,4 +1,4 @@
-"""What `vecprop bench` measures and writes."""
+"""The measurement and the files of `vecprop bench`."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from vecprop.inspection.benchmark import Report
 
 
 def measure(options: Measured, folder: Path, force: bool) -> Report:
-    """Measure what the options ask for, telling on stderr how far it has got; `folder` is where it will be written."""
+    """Measure as the options say, with progress on stderr, after a check of `folder` for the files."""
     check_files(folder, ("bench.json", "speed-up.png"), (), holds_benchmark, force)
     return benchmark.measure(
         backends=[get_backend(name) for name in backend_names(options.backend)],
@@ -26,7 +26,7 @@ def measure(options: Measured, folder: Path, force: bool) -> Report:
 
 
 def write(report: Report, folder: Path) -> list[Path]:
-    """Write the figures, and the picture where there is a speed-up to show; return the paths."""
+    """Write the figures, and the picture if there is a speed-up to show; return the paths."""
     paths = report.save(folder)
     if any(row.speedup and (row.dtype, row.pass_name) == ("float32", "gradients") for row in report.rows):
         paths.append(report.plot(folder / "speed-up.png"))

@@ -1,4 +1,4 @@
-"""What `vecprop check` computes."""
+"""The gradient check of `vecprop check`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from vecprop.utils.arguments import check_positive_integer
 def gradients(
     sizes: str, parts: Parts, m: int, l2: float, backend: str | None, seed: int
 ) -> tuple[Network, GradientReport]:
-    """Return the network that was described, and the check of its gradients on m random examples."""
+    """Return the network of the options, and the check of its gradients on m random examples."""
     net = parts.network(integers(sizes, "--sizes"))
     target = get_backend(backend)
     params = net.init(seed, dtype="float64", backend=target)
@@ -23,7 +23,7 @@ def gradients(
 
 
 def as_json(net: Network, report: GradientReport) -> dict[str, Any]:
-    """Return the check as what JSON can hold."""
+    """Return the check as values for JSON."""
     return {
         "network": str(net),
         "method": report.method,

@@ -1,6 +1,6 @@
 """`vecprop demo`: every experiment of the demonstrations, and loops against the vectorized pass.
 
-Each section says what it shows, prints the numbers, and judges a claim by them; the demo fails if a claim does.
+Each section says what it shows, prints numbers, and checks claims by them; the demo fails if a claim does.
 """
 
 import textwrap
@@ -24,16 +24,16 @@ from vecprop.inspection import benchmark, plots
 from vecprop.utils.random_streams import check_seed
 
 _WIDTH = 100
-_HIDDEN_LAYER_GAIN = 0.1  # the accuracy that one hidden layer adds on the flower, at least
+_HIDDEN_LAYER_GAIN = 0.1  # the least accuracy that a hidden layer must add on the flower
 _FILES = (
     "cost-curve.png", "decision-boundary.png", "saturation.png", "vanishing-gradient.png", "speed-up.png", "bench.json",
 )  # fmt: skip
-_SPEED_UP = 10.0  # of the vectorized pass over the loop at the largest m, at least
+_SPEED_UP = 10.0  # the least speed-up of the vectorized pass over the loop at the largest m
 
 
 @dataclass
 class Demo:
-    """What the sections share: where they print and write, and what they have claimed so far."""
+    """The state that the sections share: where they print and write, and their claims so far."""
 
     out: Path
     seed: int
@@ -44,17 +44,17 @@ class Demo:
     sections: int = 0
 
     def heading(self, title: str, text: str) -> None:
-        """Begin a section: its title, and what it shows."""
+        """Begin a section with its title and a text on what it shows."""
         self.sections += 1
         self.screen.print(f"\n{self.sections}. {title}", style="bold")
         self.screen.print(textwrap.fill(text, _WIDTH) + "\n")
 
     def show(self, text: str) -> None:
-        """Print numbers."""
+        """Print an indented text."""
         self.screen.print("\n".join(f"   {line}".rstrip() for line in text.splitlines()))
 
     def claim(self, text: str, holds: bool) -> None:
-        """Judge a claim."""
+        """Record and print whether a claim holds."""
         self.claims.append((text, holds))
         self.screen.print(f"   {'ok' if holds else 'FAILED'}: {text}", style="green" if holds else "bold red")
 
@@ -80,7 +80,7 @@ def run(out: Path, seed: int, backend: str | None, quick: bool, force: bool) -> 
 
 
 def _check_extras() -> None:
-    """Raise ImportError at once, rather than after half of the demo, if a library it needs is not installed."""
+    """Raise ImportError at the start, not halfway, if a library that the demo needs is missing."""
     needed = {"sklearn": "scikit-learn for the digits", "matplotlib": "matplotlib for the pictures"}
     missing = [what for module, what in needed.items() if find_spec(module) is None]
     if missing:
@@ -102,7 +102,7 @@ def _percent(share: float) -> str:
 
 
 def _rows(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return rows of text as a table: the first column to the left, the others to the right."""
+    """Return rows of text as a table, with the first column aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join([r[0].ljust(widths[0]), *map(str.rjust, r[1:], widths[1:])]) for r in rows)
 

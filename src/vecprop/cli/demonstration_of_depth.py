@@ -1,4 +1,4 @@
-"""An experiment on depth: in a deep sigmoid network the gradient vanishes, and two ways to cure it.
+"""An experiment on depth: the vanishing gradient of a deep sigmoid network, and two cures.
 
 `vecprop demo` shows it, beside those of `vecprop.cli.demonstrations`.
 """
@@ -17,9 +17,9 @@ from vecprop.training.optimizers import Momentum
 from vecprop.training.results import FitResult
 from vecprop.utils.arguments import check_integer, check_positive_integer
 
-VANISHED = 1e-3  # ‖dW1‖ / ‖dW_L‖ below it: what one epoch teaches the last layer takes the first a thousand
-ALIVE = 0.1  # above it the first layer learns about as fast as the last
-LEARNED = 0.85  # the accuracy a network that learns passes here; one that does not stays near 0.1
+VANISHED = 1e-3  # ‖dW1‖ / ‖dW_L‖ below this: the first layer learns a thousand times slower than the last
+ALIVE = 0.1  # above this ratio the first layer learns about as fast as the last
+LEARNED = 0.85  # the least accuracy of a network that learns; others stay near 0.1
 
 _WAYS = (  # name, hidden activation, initialization, batch normalization
     ("sigmoid", "sigmoid", "xavier", False),
@@ -35,14 +35,14 @@ class DeepRun:
     Attributes
     ----------
     name : str
-        What is special about it.
+        What distinguishes the network.
     training : FitResult
     norms : float array (epochs, L)
         ‖dW_l‖ of each epoch (E36).
     ratio : float
         ‖dW1‖ / ‖dW_L‖, the median over the epochs.
     test_accuracy : float
-        On the test digits.
+        The accuracy on the test digits.
     """
 
     name: str
@@ -54,7 +54,7 @@ class DeepRun:
 
 @dataclass(frozen=True, eq=False)
 class DeepResult:
-    """What `deep_gradients` returns: the sigmoid network, then its two cures."""
+    """The result of `deep_gradients`: the sigmoid network, then its two cures."""
 
     sigmoid: DeepRun
     relu: DeepRun
@@ -62,17 +62,17 @@ class DeepResult:
 
     @property
     def runs(self) -> tuple[DeepRun, DeepRun, DeepRun]:
-        """All three."""
+        """All three runs."""
         return self.sigmoid, self.relu, self.batch_norm
 
     @property
     def vanished(self) -> bool:
-        """Whether the gradient of the sigmoid network is lost on its way to layer 1, and the network learns nothing."""
+        """Whether the sigmoid network's gradient vanishes before layer 1, and it learns nothing."""
         return self.sigmoid.ratio < VANISHED and self.sigmoid.test_accuracy < 0.5
 
     @property
     def cured(self) -> bool:
-        """Whether in both others it arrives, and they learn."""
+        """Whether the gradient arrives at layer 1 in both other networks, and they learn."""
         return all(run.ratio > ALIVE and run.test_accuracy > LEARNED for run in (self.relu, self.batch_norm))
 
 
@@ -84,9 +84,9 @@ def deep_gradients(
     learning_rate: float = 0.1,
     backend: str | Backend | None = None,
 ) -> DeepResult:
-    """Train a deep network on handwritten digits three times: with sigmoid units, and with each of two cures.
+    """Train a deep network on digits three times: with sigmoid units, and with each of two cures.
 
-    On its way from layer l to layer l - 1 the gradient gets a factor W_lᵀ and a factor g′ (E15). For the sigmoid
+    From layer l to layer l - 1 the gradient gets a factor W_lᵀ and a factor g′ (E15). For the sigmoid
     g′ ≤ 1/4 (E17), so each layer of Xavier's weights divides the norm by four or more (E36). ReLU's slope is 1 on the
     half of the units that are on, and He's weights make up for the other half (E19, E29). Batch normalization divides
     Z by its deviation, and the gradient with it, which undoes the loss whatever the activation (E34).
@@ -94,20 +94,20 @@ def deep_gradients(
     Parameters
     ----------
     seed : int, default 0
-        Of the split of the digits, the initial weights and the shuffles.
+        The seed of the split, the initial weights and the shuffles.
     depth : int, default 8
-        Hidden layers, 2 or more.
+        The number of hidden layers, at least 2.
     units : int, default 32
-        Units in each.
+        The units in each hidden layer.
     epochs, learning_rate
         As for `vecprop.fit`, by `Momentum`, in mini-batches of 64.
     backend : str or Backend, optional
-        The active backend unless given.
+        By default the active backend.
 
     Raises
     ------
     ImportError
-        Without scikit-learn.
+        If scikit-learn is missing.
     ValueError, TypeError
         For an argument out of range; the message names it.
     """

@@ -1,6 +1,6 @@
-"""The estimators at work: scikit-learn's network and ours on the same digits, intervals for house prices, a model file.
+"""Compares our estimators with scikit-learn's on digits, predicts intervals, saves a model file.
 
-One function, `drop_in`, returns what came out; `vecprop demo` shows it.
+`vecprop demo` shows the result of its function, `drop_in`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from vecprop.data import datasets
 from vecprop.export import files
 from vecprop.utils.random_streams import check_seed
 
-SAME_SCORE = 0.02  # the accuracies of two networks on some 360 digits differ by less
-COVERAGE = 0.1  # how far the share of prices inside the interval may be from the 80 % that it is for
+SAME_SCORE = 0.02  # two networks on some 360 test digits differ less in accuracy
+COVERAGE = 0.1  # the largest error of the share of prices inside the 80 % interval
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One estimator on the digits: the time of its fit, its epochs, its accuracy on the digits it has not seen."""
+    """One estimator on the digits: seconds and epochs of its fit, and accuracy on the test digits."""
 
     seconds: float
     epochs: int
@@ -32,16 +32,16 @@ class Fitted:
 
 @dataclass(frozen=True)
 class DropInResult:
-    """What `drop_in` returns.
+    """The result of `drop_in`.
 
     Attributes
     ----------
     theirs, ours : Fitted
         `sklearn.neural_network.MLPClassifier` and ours, with default settings.
     median_r2 : float
-        R² of the median of the house prices that were not seen.
+        R² of the predicted medians of the test house prices.
     inside : float
-        The share of them between the 10 % and the 90 % quantile.
+        The share of the test prices between the 10 % and the 90 % quantile.
     file_bytes : int
         The size of the classifier's model file.
     loaded_predicts_the_same : bool
@@ -56,12 +56,12 @@ class DropInResult:
 
     @property
     def same_score(self) -> bool:
-        """Whether the two accuracies are as near as two networks from different seeds are."""
+        """Whether the accuracies are as near as those of networks from different seeds."""
         return abs(self.theirs.accuracy - self.ours.accuracy) <= SAME_SCORE
 
     @property
     def covers(self) -> bool:
-        """Whether the interval holds about as many prices as it says."""
+        """Whether the interval holds about 80 % of the prices."""
         return abs(self.inside - 0.8) <= COVERAGE
 
 

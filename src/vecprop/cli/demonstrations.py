@@ -1,4 +1,4 @@
-"""Experiments that show what the equations say: each trains small networks and returns what came out.
+"""Experiments that show what the equations say: each trains small networks and returns its results.
 
     gradient_checks       hand-derived gradients against numeric ones (E40)
     digits                handwritten digits, learned on four fifths and tested on one (E23, E30)
@@ -6,8 +6,7 @@
     zero_initialization   weights that start at zero stay alike for ever (E27)
     saturation            large initial weights put tanh where it is flat, and learning slows down (E28)
 
-They print nothing and judge nothing but their own claim; `vecprop demo` shows them. All are deterministic: the same
-seed gives the same result on every backend, up to rounding.
+They print nothing; `vecprop demo` shows them. The same seed gives the same result on every backend, up to rounding.
 """
 
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ _TEST_SEED = 1_000_003  # added to the seed for points that no training has seen
 def accuracy(result: FitResult, data: Dataset) -> float:
     """Return the share of the examples of a data set that a trained network assigns to their class.
 
-    With one output the class is 1 where it exceeds ½, with several it is that of the largest.
+    A single output means class 1 above ½; of several outputs the largest one gives the class.
     """
     A = result.forward(data.X)
     predicted = A[0] > 0.5 if data.task == "binary" else A.argmax(axis=0)
@@ -60,7 +59,7 @@ class GradientCheck:
     Attributes
     ----------
     name : str
-        What is special about it.
+        What distinguishes the network.
     net : Network
     report : GradientReport
         The relative error of each parameter's gradient (E40).
@@ -71,7 +70,7 @@ class GradientCheck:
     report: GradientReport
 
 
-# Several have layers of the same sizes: a backend that compiles does so for each shape.
+# Layer sizes repeat, as some backends compile for each shape.
 _CHECKED = (
     ("logistic regression (E4)", Network((3, 1)), 0.0, False),
     ("one hidden layer (E11)", Network((3, 4, 1)), 0.0, False),
@@ -87,11 +86,11 @@ def gradient_checks(seed: int = 0, m: int = 7, backend: str | Backend | None = N
     Parameters
     ----------
     seed : int, default 0
-        Of the parameters and the data.
+        The seed of the parameters and the data.
     m : int, default 7
         The number of examples.
     backend : str or Backend, optional
-        The active backend unless given.
+        By default the active backend.
 
     Examples
     --------
@@ -112,7 +111,7 @@ def gradient_checks(seed: int = 0, m: int = 7, backend: str | Backend | None = N
 def wrong_gradient(seed: int = 0, factor: float = 1.01, backend: str | Backend | None = None) -> GradientReport:
     """Check a gradient that is wrong on purpose: dW1 of a 3-4-1 network, multiplied by `factor`.
 
-    A check that passes everything would be worth nothing; this one must name W1 and nothing else.
+    It shows that the check does not pass everything: it must name W1 and nothing else.
 
     >>> wrong_gradient().wrong
     ['W1']
@@ -130,18 +129,18 @@ def wrong_gradient(seed: int = 0, factor: float = 1.01, backend: str | Backend |
 
 @dataclass(frozen=True, eq=False)
 class DigitsResult:
-    """What `digits` returns.
+    """The result of `digits`.
 
     Attributes
     ----------
     network, regression : FitResult
-        The network with one hidden layer, and softmax regression: the same without it.
+        The network with one hidden layer, and softmax regression, which has none.
     train, test : Dataset
         Four fifths and one fifth of the digits, every class in the same share.
     train_accuracy, test_accuracy : float
-        Of the network.
+        The accuracies of the network.
     regression_accuracy, majority_accuracy : float
-        On the test fifth, of the regression, and of always guessing the class most common in training.
+        The test accuracies of the regression, and of always guessing the most common class of training.
     """
 
     network: FitResult
@@ -155,7 +154,7 @@ class DigitsResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the network is right on 96 % of the digits it has not seen."""
+        """Whether the network reads at least 96 % of the test digits."""
         return self.test_accuracy >= DIGITS_GOAL
 
 
@@ -168,26 +167,26 @@ def digits(
     l2: float = 0.3,
     backend: str | Backend | None = None,
 ) -> DigitsResult:
-    """Train a network 64-hidden-10 on handwritten digits (E23) by mini-batch gradient descent (E12, E30).
+    """Train a network 64-hidden-10 on digits (E23) by mini-batch gradient descent (E12, E30).
 
     The images are 1797 digits of 8 × 8 pixels that come with scikit-learn. The defaults were chosen on validation
-    data inside the training part, not on the test fifth; with them the seeds 1 to 200 gave 96.4 % to 99.4 % there.
+    data inside the training part, not on the test fifth, where the seeds 1 to 200 then gave 96.4 % to 99.4 %.
 
     Parameters
     ----------
     seed : int, default 0
-        Of the split, the initial weights and the shuffles.
+        The seed of the split, the initial weights and the shuffles.
     hidden : int, default 128
-        ReLU units in the hidden layer.
+        The number of ReLU units in the hidden layer.
     epochs, learning_rate, batch_size, l2
-        As for `vecprop.fit`; L2 (E32) shrinks the weights a little, which helps on digits not seen.
+        As for `vecprop.fit`; L2 (E32) shrinks the weights a little, which helps on unseen digits.
     backend : str or Backend, optional
-        The active backend unless given.
+        By default the active backend.
 
     Raises
     ------
     ImportError
-        Without scikit-learn.
+        If scikit-learn is missing.
     ValueError, TypeError
         For an argument out of range; the message names it.
     """
@@ -228,16 +227,16 @@ def digits(
 
 @dataclass(frozen=True, eq=False)
 class PlanarResult:
-    """What `planar` returns.
+    """The result of `planar`.
 
     Attributes
     ----------
     logistic, network : FitResult
         Logistic regression (2-1), and a network with one hidden layer.
     train, test : Dataset
-        The flower, and as many points of the same flower drawn anew.
+        The flower, and as many other points drawn from the same flower.
     logistic_accuracy, network_accuracy : float
-        On the test points.
+        The accuracies on the test points.
     """
 
     logistic: FitResult
@@ -249,7 +248,7 @@ class PlanarResult:
 
     @property
     def gain(self) -> float:
-        """How much larger the accuracy is with the hidden layer."""
+        """The accuracy that the hidden layer adds."""
         return self.network_accuracy - self.logistic_accuracy
 
 
@@ -261,22 +260,22 @@ def planar(
     m: int = 400,
     backend: str | Backend | None = None,
 ) -> PlanarResult:
-    """Learn the planar flower with logistic regression (E4), then with one hidden layer of tanh units (E9, E11).
+    """Learn the planar flower by logistic regression (E4), then with a hidden layer (E9, E11).
 
-    No line divides the petals, and a line is all that logistic regression can draw.
+    Logistic regression can only draw a line, and no line divides the petals.
 
     Parameters
     ----------
     seed : int, default 0
-        Of the data, the initial weights and the shuffles.
+        The seed of the data, the initial weights and the shuffles.
     units : int, default 6
-        tanh units in the hidden layer. Of 40 seeds, 4 units ended in a poor local optimum for 2, and 6 for none (E38).
+        tanh units in the hidden layer. 4 units ended in a poor local optimum for 2 of 40 seeds, 6 for none (E38).
     epochs, learning_rate
         As for `vecprop.fit`, in mini-batches of 50.
     m : int, default 400
         The number of training points, and of test points.
     backend : str or Backend, optional
-        The active backend unless given.
+        By default the active backend.
     """
     units = check_positive_integer(units, "units")
     train, test = datasets.flower(m, seed=seed), datasets.flower(m, seed=(seed + _TEST_SEED) % 2**64)
@@ -299,7 +298,7 @@ def _fit_planar(
 
 @dataclass(frozen=True, eq=False)
 class SymmetryResult:
-    """What `zero_initialization` returns.
+    """The result of `zero_initialization`.
 
     Attributes
     ----------
@@ -311,9 +310,9 @@ class SymmetryResult:
     largest_weight : float
         The largest |weight| in W1 after training from zeros.
     zeros_cost, random_cost : float
-        J after training.
+        The cost J after training.
     zeros_accuracy, random_accuracy : float
-        On the training points.
+        The accuracies on the training points.
     """
 
     zeros: FitResult
@@ -329,7 +328,7 @@ class SymmetryResult:
 
     @property
     def symmetric(self) -> bool:
-        """Whether the hidden units that started at zero are still all alike, up to rounding."""
+        """Whether the hidden units that started at zero are still equal, up to rounding."""
         return self.row_difference <= 1e-6 * self.largest_weight
 
 
@@ -341,28 +340,28 @@ def zero_initialization(
     learning_rate: float = 3.0,
     backend: str | Backend | None = None,
 ) -> SymmetryResult:
-    """Train one network on the flower twice, from zero weights and from random ones (E27), in float64.
+    """Train a network on the flower twice, from zero and from random weights (E27), in float64.
 
     With zero weights all hidden units compute the same, so the rows of dW1 are equal, and so are the rows of W1 after
-    the step: the layer is worth one unit, whatever its size. With hidden="tanh" even the weights never move: A1 = 0
+    the step: the layer can do no more than one unit. With hidden="tanh" even the weights never move: A1 = 0
     makes dW2 = 0, and W2 = 0 makes dW1 = 0; only b2 learns.
 
     Equality is exact as long as the matrix product rounds all rows alike. With 4 or 8 units it does, in NumPy and in
     JAX on a CPU. With 5, OpenBLAS computes the fifth row by another routine: its last bits differ, the difference
-    grows from step to step, and in the end rounding breaks the symmetry that mathematics never would.
+    grows from step to step, and rounding finally breaks the symmetry.
 
     Parameters
     ----------
     seed : int, default 0
-        Of the data, the random weights and the shuffles.
+        The seed of the data, the random weights and the shuffles.
     units : int, default 4
         Units in the hidden layer.
     hidden : str, default "sigmoid"
-        Their activation.
+        The activation of the hidden layer.
     epochs, learning_rate
         As for `vecprop.fit`, in mini-batches of 50.
     backend : str or Backend, optional
-        The active backend unless given.
+        By default the active backend.
     """
     data, net = datasets.flower(seed=seed), Network((2, units, 1), hidden=hidden)
     zeros, random = (
@@ -393,18 +392,18 @@ def _row_difference(W: npt.NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class SaturationRun:
-    """One start of `saturation`.
+    """One run of `saturation`.
 
     Attributes
     ----------
     scale : float
-        What the initial weights of the hidden layer were multiplied by.
+        The factor of the initial weights of the hidden layer.
     slope : float
         The mean of g1′(Z1) over units and examples, at the start.
     gradient_norm : float
         ‖dW1‖ over all examples, at the start (E36).
     cost, accuracy : float
-        After training.
+        The cost and the accuracy after training.
     training : FitResult
     """
 
@@ -418,14 +417,14 @@ class SaturationRun:
 
 @dataclass(frozen=True, eq=False)
 class SaturationResult:
-    """What `saturation` returns: one run for each scale, in the order given, and the data they learned."""
+    """The result of `saturation`: one run for each scale, in the order given, and the data."""
 
     runs: tuple[SaturationRun, ...]
     data: Dataset
 
     @property
     def slowed(self) -> bool:
-        """Whether the last start has a smaller slope and gradient than the first, and a larger cost after training."""
+        """Whether the last run starts with a smaller slope and gradient, and ends with a larger cost."""
         first, last = self.runs[0], self.runs[-1]
         return last.slope < first.slope and last.gradient_norm < first.gradient_norm and last.cost > first.cost
 
@@ -438,15 +437,15 @@ def saturation(
     learning_rate: float = 1.0,
     backend: str | Backend | None = None,
 ) -> SaturationResult:
-    """Train one network on two circles from the same weights, multiplied by each scale in the hidden layer (E28).
+    """Train a network on two circles from weights of the hidden layer times each scale (E28).
 
     tanh is flat for large |z|: g′(z) = 1 - tanh²(z) ≈ 4 e^(-2|z|) (E18), and dZ1 = W2ᵀ dZ2 ∘ g′(Z1) carries that
-    factor into dW1. All starts get the same data, learning rate and number of epochs.
+    factor into dW1. All runs have the same data, learning rate and number of epochs.
 
     Parameters
     ----------
     seed : int, default 0
-        Of the data, the initial weights and the shuffles.
+        The seed of the data, the initial weights and the shuffles.
     units : int, default 4
         tanh units in the hidden layer.
     scales : sequence of positive numbers, default (1, 10, 100)
@@ -454,7 +453,7 @@ def saturation(
     epochs, learning_rate
         As for `vecprop.fit`, in mini-batches of 50.
     backend : str or Backend, optional
-        The active backend unless given.
+        By default the active backend.
 
     Raises
     ------
@@ -476,7 +475,7 @@ def saturation(
 
 
 def _start_of(net: Network, params: tuple[Layer, ...], data: Dataset) -> tuple[float, float]:
-    """Return the mean slope of the hidden units and ‖dW1‖, for parameters in NumPy."""
+    """Return the mean slope of the hidden units and ‖dW1‖, for NumPy parameters."""
     Z1 = params[0].W @ data.X + params[0].b
     g = net.activations[0]
     slope = g.derivative(np, Z1, g.function(np, Z1))

@@ -1,6 +1,6 @@
-"""The commands that train a model on a table and use it, and their options; `app` registers them.
+"""The commands that train and use models of tables, and their options; `app` registers them.
 
-Each is thin: what it needs is imported when it runs, so that --help is quick.
+A command imports its code when it runs, so that --help is quick.
 """
 
 from dataclasses import replace

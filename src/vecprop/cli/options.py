@@ -1,6 +1,6 @@
-"""The options of the commands: types of single ones, and groups that several commands have or that belong together.
+"""The options of the commands: types of single options, and groups of related ones.
 
-typer reads the annotations when the program runs, and in Python 3.11 its older versions know no `str | None`.
+typer reads the annotations at run time, and its older versions do not know `str | None` in Python 3.11.
 """
 
 import functools
@@ -32,7 +32,7 @@ L2 = Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How a table is read."""
+    """The options for reading a table."""
 
     delimiter: Annotated[Text, typer.Option(metavar="CHARACTER", help="Of CSV; found out unless given.")] = None
     encoding: Annotated[Text, typer.Option(metavar="NAME", help="Of CSV, such as latin-1; UTF-8 unless given.")] = None
@@ -62,7 +62,7 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `predict` writes, and where."""
+    """The options for the output of `predict`."""
 
     out: Annotated[
         File,
@@ -77,7 +77,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Measured:
-    """What `bench` measures."""
+    """The options for what `bench` measures."""
 
     backend: Annotated[
         Names, typer.Option(metavar="NAME", help="A backend, or all (the usable ones); repeat it for several.")
@@ -98,7 +98,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a network is made of beside its sizes."""
+    """The options for the activations and the loss of a network."""
 
     hidden: Annotated[str, typer.Option(metavar="NAME,…", help="One activation, or one per hidden layer.")] = "tanh"
     output: Annotated[str, typer.Option(metavar="NAME", help="Activation of the output layer.")] = "sigmoid"
@@ -118,7 +118,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class PartsToExplain(Parts):
-    """The same for `explain`, which has a second name for --hidden."""
+    """The same options for `explain`, which has a second name for --hidden."""
 
     hidden: Annotated[
         str, typer.Option("--hidden", "--activation", metavar="NAME,…", help="One activation, or one per hidden layer.")
@@ -126,7 +126,7 @@ class PartsToExplain(Parts):
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command for typer, with the options of each group in place of the argument that is the group."""
+    """Return the command for typer, with the options of a group in place of its argument."""
     arguments = inspect.signature(command).parameters.values()
     groups: dict[str, Any] = {part.name: part.annotation for part in arguments if is_dataclass(part.annotation)}
     parts = {part.name: [part] for part in arguments}

@@ -1,4 +1,4 @@
-"""How the commands speak: results on stdout, errors as one message on stderr with an exit code, never a traceback."""
+"""The output of commands: results on stdout, errors as one message on stderr and an exit code."""
 
 import json
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
-    """A command was told to end, and has: with its exit code."""
+    """A command has ended because it was told to, with this exit code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class Commands(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # the reader has gone, as in `vecprop shapes … | head`; typer deals with it
+        except BrokenPipeError:  # the reader has closed, as in `vecprop shapes … | head`; typer handles it
             raise
         except KeyboardInterrupt:
             error("interrupted")
@@ -57,7 +57,7 @@ class Commands(TyperGroup):
 
 
 def _leave_at_once(code: int) -> None:
-    """End the process without taking leave of those that train with it: they would be waited for, or it would abort."""
+    """End without disconnecting, which would wait for the other processes, or abort this one."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -77,12 +77,12 @@ def error(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """Print a line that is no result, such as progress, where it does not mix with one."""
+    """Print a line that is no result, such as progress, to stderr."""
     typer.echo(message, err=True)
 
 
 def console() -> "Console":
-    """Return the console for results: colours only on a terminal, lines never broken, text never taken for markup."""
+    """Return the console for results: colours only on a terminal, no added line breaks, no markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -94,7 +94,7 @@ def print_json(value: Any) -> None:
 
 
 def reason(option: str | None = None) -> str:
-    """Return why the active backend is the one it is, for `--backend option`."""
+    """Return the reason for the choice of the active backend, given the value of `--backend`."""
     if option is not None:
         return "from --backend"
     if os.environ.get(BACKEND_VARIABLE):

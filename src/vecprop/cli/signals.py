@@ -1,4 +1,4 @@
-"""Ending on SIGTERM and SIGINT: in order, with a last checkpoint, and with an exit code that says which it was."""
+"""Ends a run on SIGTERM or SIGINT with a last checkpoint and the signal's exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import FrameType
 from vecprop.cli.exit_codes import INTERRUPTED
 from vecprop.training import checkpoint
 
-_GRACE = 3.0  # seconds for the main thread, which may be inside a compiled program that does not look at signals
+_GRACE = 3.0  # seconds for the main thread to end, which may be inside a compiled program that ignores signals
 _received: list[int] = []
 
 
@@ -23,9 +23,9 @@ def exit_code() -> int:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Let SIGTERM end what is within like Ctrl-C; where that takes too long, write the last checkpoints and exit."""
+    """Let SIGTERM act like Ctrl-C in the block; if ending takes too long, write checkpoints and exit."""
     _received.clear()
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread alone
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals only in the main thread
         yield
         return
     reader, writer = os.pipe()
@@ -54,7 +54,7 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 
 
 def _watch(reader: int, ended: threading.Event) -> None:
-    """Wait for the number of a signal, and then for the end of what is running."""
+    """Wait for a signal, then for the end of the block; after `_GRACE` write checkpoints and exit."""
     number = 0
     while number not in (signal.SIGTERM, signal.SIGINT):
         number = os.read(reader, 1)[0]

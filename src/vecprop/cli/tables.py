@@ -1,4 +1,4 @@
-"""What the commands on tables do: train, predict, evaluate, export, info."""
+"""The work of the commands on tables: train, predict, evaluate, export, info, sample."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 
 def speaker(json: bool, quiet: bool) -> Say:
-    """Return where a command says what it does: on stdout, beside JSON on stderr, or nowhere."""
+    """Return the function that prints messages: to stdout, to stderr with --json, or nowhere."""
     import typer
 
     if quiet:
@@ -64,10 +64,10 @@ def devices(given: str | None, several_processes: bool) -> str | int | None:
 
 
 def join() -> bool:
-    """Connect with the other processes, and tell whether this is the first, which prints and writes."""
+    """Connect with the other processes; tell whether this is the first, which prints and writes."""
     sys.stdout.flush()
     stdout = os.dup(1)
-    os.dup2(2, 1)  # Gloo says on stdout that it is connected
+    os.dup2(2, 1)  # Gloo reports its connection on stdout
     try:
         distributed.initialize()
         distributed.team().gather_bytes(b"")
@@ -78,7 +78,7 @@ def join() -> bool:
 
 
 def layers(text: str) -> tuple[int, ...]:
-    """Return the hidden layers of a text such as "64,32"; "" is none.
+    """Return the sizes of hidden layers from a text such as "64,32", or "" for none.
 
     >>> layers("64, 32"), layers("")
     ((64, 32), ())
@@ -108,7 +108,7 @@ def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str,
 
 
 def read(path: Path, file_format: FileFormat, expected: Sequence[str], stream: bool = False) -> Table:
-    r"""Read a table, or leave it in its file; "\t" on a command line is a tab."""
+    r"""Read a table, or with `stream` leave it in its file; the delimiter "\t" is a tab."""
     given = file_format
     spelling = Spelling(given.decimal, given.thousands, tuple(given.missing or ()), tuple(given.date_format or ()))
     if stream:
@@ -121,14 +121,14 @@ def read(path: Path, file_format: FileFormat, expected: Sequence[str], stream: b
 
 
 def check_training_files(folder: Path, checkpoint: Path | None, data: Path, force: bool) -> None:
-    """Raise an error where `train` must not write its files, or cannot: see `writing`."""
+    """Raise an error if `train` must not write its files, or cannot (`writing`)."""
     writing.check_files(folder, (MODEL, REPORT, *PICTURES), (data,), writing.holds_table_model, force)
     if checkpoint is not None:
         writing.check_checkpoint(checkpoint, (data,), force)
 
 
 def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choices) -> Plan:
-    """Return what is to be trained on: one target of a table."""
+    """Return the plan for the single target that `--target` must name."""
     if len(targets) > 1:
         raise ValueError(f"--target is one column, got {' and '.join(map(repr, targets))}")
     if not targets:
@@ -139,7 +139,7 @@ def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choice
 
 
 def train(plan: Plan, settings: Settings, folder: Path, say: Say, show_progress: bool, writes: bool) -> dict[str, Any]:
-    """Train, write the files, and return the report; `say` is told what was found and what came out."""
+    """Train, write the files if `writes`, and return the report; `say` prints messages."""
     say(described(plan))
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
         say(f"backend {get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
@@ -161,7 +161,7 @@ def train(plan: Plan, settings: Settings, folder: Path, say: Say, show_progress:
 
 
 def _missing(trained: Trained) -> list[str]:
-    """Return how many values were filled in, and what the test rows have that training did not."""
+    """Return lines on filled-in values, and on values of the test rows that training did not have."""
     counts = {name: found.missing + trained.test.found[name].missing for name, found in trained.training.found.items()}
     filled = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     unseen = [f"test rows, {line}" for line in trained.test.notes() if "training did not have" in line]
@@ -169,7 +169,7 @@ def _missing(trained: Trained) -> list[str]:
 
 
 def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]:
-    """Write the files, each whole or not at all, the model first, and return their paths."""
+    """Write the files, each completely or not at all, the model first; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     files.save(folder / MODEL, trained.model)
     text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
@@ -190,7 +190,7 @@ def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]
 
 def _png(ax: Any) -> bytes:
     buffer = io.BytesIO()
-    ax.figure.canvas.print_png(buffer)  # as `savefig`, which computes the layout twice
+    ax.figure.canvas.print_png(buffer)  # `savefig` would compute the layout twice
     return buffer.getvalue()
 
 
@@ -198,7 +198,7 @@ def _png(ax: Any) -> bytes:
 
 
 def model_file(path: Path) -> Path:
-    """Return the model file of a path: itself, or that in the folder of `vecprop train`."""
+    """Return the model file: the path itself, or the one in a folder of `vecprop train`."""
     if path.is_dir():
         if not (path / MODEL).exists():
             raise FileNotFoundError(f"the folder {path} has no {MODEL}, as `vecprop train` writes it")
@@ -209,12 +209,12 @@ def model_file(path: Path) -> Path:
 
 
 def load_any(path: Path, backend: str | None = None) -> Any:
-    """Return the model of a file, of whatever kind."""
+    """Return the model of any kind in a model file."""
     return files.load(model_file(path), backend)
 
 
 def load(path: Path, backend: str | None = None) -> TableModel:
-    """Return the model of tables of a file, or of the folder of `vecprop train`."""
+    """Return the model of tables in a file, or in a folder of `vecprop train`."""
     model = load_any(path, backend)
     if not isinstance(model, TableModel):
         raise ModelFileError(
@@ -225,7 +225,7 @@ def load(path: Path, backend: str | None = None) -> TableModel:
 
 
 def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) -> str | None:
-    """Write the predictions into a file, or return them as CSV; `say` is told what was met in the table."""
+    """Write the predictions to a file, or return them as CSV; `say` prints notes on the table."""
     if wanted.proba and not model.classes:
         raise ValueError(f"--proba is for classes, and {model.target.name!r} is a number; see --spread")
     if wanted.spread and model.estimator.n_networks == 1:
@@ -250,13 +250,13 @@ def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) ->
 
 
 def _not_finite(found: dict[str, Any]) -> list[str]:
-    """Return which columns of predictions have numbers that are not finite."""
+    """Return a line for each column of predictions with numbers that are not finite."""
     counts = {name: int((~np.isfinite(values)).sum()) for name, values in found.items() if values.dtype.kind == "f"}
     return [f"{name}: {count} of {len(found[name])} are not finite numbers" for name, count in counts.items() if count]
 
 
 def _predictions(model: TableModel, X: Any, proba: bool, spread: bool) -> dict[str, Any]:
-    """Return the columns of predictions by their names."""
+    """Return name -> column of predictions."""
     estimator: Any = model.estimator
     name = f"predicted_{model.target.name}"
     if not model.classes:
@@ -273,7 +273,7 @@ def _predictions(model: TableModel, X: Any, proba: bool, spread: bool) -> dict[s
 
 
 def frame_bytes(frame: pl.DataFrame, out: Path | None) -> bytes:
-    """Return a data frame as the file of a name would hold it: Parquet if it says so, CSV otherwise."""
+    """Return the bytes of a data frame as Parquet if the name of `out` ends so, else as CSV."""
     buffer = io.BytesIO()
     if out is not None and out.suffix.lower() in (".parquet", ".pq"):
         frame.write_parquet(buffer)
@@ -283,7 +283,7 @@ def frame_bytes(frame: pl.DataFrame, out: Path | None) -> bytes:
 
 
 def check_predictions_file(out: Path, model: Path, data: Path, force: bool) -> None:
-    """Raise an error where `predict` must not write a file, or cannot: see `writing`."""
+    """Raise an error if `predict` must not write its file, or cannot (`writing`)."""
     writing.check_table_ending(out)
     writing.check_file(out, (data, model_file(model)), writing.holds_predictions, force)
 
@@ -306,7 +306,7 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
 
 
 class _Training(NamedTuple):
-    """What `vecprop train` tells of a model's training."""
+    """The data about a model's training that `vecprop train` saved."""
 
     source: str
     rows: dict[str, int]
@@ -314,7 +314,7 @@ class _Training(NamedTuple):
 
 
 def _training_of(model: TableModel) -> _Training | None:
-    """Return the line about a model's training, or None: `about` is free, and may come from a stranger."""
+    """Return the data about a model's training; None if `about`, which may hold anything, lacks them."""
     about = model.about
     source, rows = about.get("source"), about.get("rows")
     scores = about["scores"].get("network") if isinstance(about.get("scores"), dict) else None
@@ -326,12 +326,12 @@ def _training_of(model: TableModel) -> _Training | None:
 
 
 def check_onnx_file(out: Path, model: Path, force: bool) -> None:
-    """Raise an error where `export` must not write a file, or cannot: see `writing`."""
+    """Raise an error if `export` must not write its file, or cannot (`writing`)."""
     writing.check_file(out, (model_file(model),), writing.is_onnx_of_ours, force)
 
 
 def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:
-    """Write a model as ONNX, and return what to feed it with."""
+    """Write a model as ONNX, and return a description of its inputs and outputs."""
     export_onnx(model, out, opset=opset, dtype=dtype)
     if not isinstance(model, TableModel):
         return f"wrote {out}"
@@ -369,7 +369,7 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def sample(out: Path, rows: int, seed: int, force: bool) -> str:
-    """Write the table of houses, and return what to do next."""
+    """Write the table of houses; return a message with the next command."""
     from vecprop.tabular.houses import houses
 
     writing.check_table_ending(out)

@@ -1,7 +1,7 @@
-"""What a command may write over: never what it reads, and only with --force what is no output of the same command.
+"""Checks which files a command may replace, before it does any work.
 
-All is checked before any work is done. A file counts as an output by what it holds, not by its name; an empty one
-holds nothing that could be lost.
+A command never replaces what it reads, and only with --force a file that is not its own output. Its contents decide
+what a file is, not its name; an empty one may always be replaced.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from vecprop.utils import tensor_file
 MODEL, REPORT = "model.safetensors", "report.json"
 PICTURES = ("cost-curve.png", "confusion-matrix.png", "predicted-against-true.png")
 _TABLES = (".csv", ".parquet", ".pq")
-_HEADER = 1 << 16  # bytes: more than the names of the columns of a table of predictions take
+_HEADER = 1 << 16  # bytes: more than the column names of a table of predictions need
 
 
 def check_folder(folder: Path) -> None:
-    """Raise OSError where a folder cannot be made or written to: at once, rather than after all the work."""
+    """Raise OSError if a folder cannot be made or written to."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
@@ -32,11 +32,11 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(out: Path, reads: Iterable[Path], ours: Callable[[Path], bool], force: bool) -> None:
-    """Raise OSError or ValueError where a command must not write a file, or cannot.
+    """Raise OSError or ValueError if a command must not write a file, or cannot.
 
     out : the file
-    reads : the files that the command reads, which --force does not give up either
-    ours : tells whether a file is an output of the same command
+    reads : the files that the command reads, which not even --force replaces
+    ours : function that tells whether a file is an output of the same command
     """
     if out.is_dir():
         raise IsADirectoryError(f"cannot write {out}: it is a directory; name a file in it")
@@ -49,21 +49,21 @@ def check_file(out: Path, reads: Iterable[Path], ours: Callable[[Path], bool], f
 def check_files(
     folder: Path, names: Iterable[str], reads: Iterable[Path], ours: Callable[[Path], bool], force: bool
 ) -> None:
-    """Do what `check_file` does for files of a folder that may be made; `ours` is asked about the folder."""
+    """Check files like `check_file`, in a folder that may not exist; `ours` gets the folder."""
     check_folder(folder)
     for name in names:
         _check_replaced(folder / name, reads, lambda _: ours(folder), force)
 
 
 def check_checkpoint(path: Path, reads: Iterable[Path], force: bool) -> None:
-    """Do what `check_file` does for a checkpoint, and for the one before, which is kept beside it."""
-    files = (path, previous_of(path.resolve()))  # where one of them is damaged, the other tells whose it is
+    """Check a checkpoint like `check_file`, and the previous one, which is kept beside it."""
+    files = (path, previous_of(path.resolve()))  # one may be damaged: the other shows whose they are
     for file in files:
         check_file(file, reads, lambda _: any(tensor_file.kind(file) == "checkpoint" for file in files), force)
 
 
 def check_table_ending(out: Path) -> None:
-    """Raise ValueError for a name that promises another format than is written: CSV, or Parquet if it says so."""
+    """Raise ValueError for a name that ends like another format than CSV or Parquet."""
     if out.suffix and out.suffix.lower() not in _TABLES:
         raise ValueError(f"FILE must end in .csv or .parquet, which tells the format, got {str(out)!r}")
 
@@ -82,7 +82,7 @@ def _check_replaced(out: Path, reads: Iterable[Path], ours: Callable[[Path], boo
         )
 
 
-# --- what the commands write ----------------------------------------------------------------------------------
+# --- what the commands wrote ----------------------------------------------------------------------------------
 
 
 def holds_table_model(folder: Path) -> bool:
@@ -91,7 +91,7 @@ def holds_table_model(folder: Path) -> bool:
 
 
 def holds_predictions(file: Path) -> bool:
-    """Tell whether a file is a table of `vecprop predict`, by the names of its columns."""
+    """Tell by the names of its columns whether a file is a table of `vecprop predict`."""
     with open(file, "rb") as stream:
         beginning = stream.read(_HEADER)
     try:
@@ -107,13 +107,13 @@ def holds_predictions(file: Path) -> bool:
 
 
 def is_onnx_of_ours(file: Path) -> bool:
-    """Tell whether a file begins as the ONNX models that vecprop writes: with the version, and who wrote it."""
+    """Tell whether a file begins as vecprop's ONNX models do, with a version and the producer."""
     with open(file, "rb") as stream:
         return stream.read(11)[2:] == b"\x12\x07vecprop"
 
 
 def holds_benchmark(folder: Path) -> bool:
-    """Tell whether a folder has what `vecprop bench` and `vecprop demo` write last."""
+    """Tell whether a folder has the file that `vecprop bench` and `vecprop demo` write last."""
     from vecprop.inspection.benchmark import Report
 
     try:

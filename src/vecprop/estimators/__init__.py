@@ -1,8 +1,8 @@
 """scikit-learn estimators on the training engine: `MLPClassifier` and `MLPRegressor`.
 
-They take the place of `sklearn.neural_network`'s, with its parameters, methods, attributes and defaults, and have
-what that lacks: other activations, losses, optimizers and schedules, dropout, batch normalization, class weights, a
-validation set of one's own, several networks at once, and the backends, a GPU among them.
+They replace those of `sklearn.neural_network`, with the same parameters, methods, attributes and defaults, and add
+activations, losses, optimizers, schedules, dropout, batch normalization, class weights, validation sets given by the
+user, several networks at once, and the backends, with GPUs among them.
 """
 
 from importlib import import_module
@@ -27,7 +27,7 @@ __all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "to_sklearn"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import scikit-learn, which takes a second, when one of them is first used: some modules here do without it."""
+    """Import a name at its first use: scikit-learn takes a second, and some modules do without it."""
     if name not in _HOMES:
         raise AttributeError(f"module 'vecprop.estimators' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"vecprop.estimators.{_HOMES[name]}"), name)

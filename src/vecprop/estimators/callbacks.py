@@ -1,4 +1,4 @@
-"""What looks on while an estimator trains: printed lines, scorers, scikit-learn's callbacks."""
+"""Functions called while an estimator trains: printing, scorers, scikit-learn's callbacks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ try:
 except ImportError:  # scikit-learn < 1.9
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing: this version of scikit-learn has no callbacks."""
+        """Empty, as this version of scikit-learn has no callbacks."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the method as it is."""
+        """Return the method unchanged."""
         return method
 
 
@@ -42,17 +42,17 @@ def print_epoch(_: TrainingState, history: History) -> None:
 
 
 def _number(value: Any, digits: int = 8) -> str:
-    """Return a number, or for a stack of networks the least and the greatest."""
+    """Return a number as text, or the least and the greatest of a stack of networks."""
     ends = (min(value), max(value)) if isinstance(value, list) else (value,)
     return " to ".join(f"{end:.{digits}f}" for end in ends)
 
 
 class ScorerMetric(LayersMetric):
-    """A scikit-learn scorer on the validation set, as a metric of the engine: a copy of the estimator is scored.
+    """A scikit-learn scorer as a metric of the engine: scores a copy of the estimator.
 
     Parameters
     ----------
-    estimator : estimator whose attributes but the layers are those of a fitted one
+    estimator : estimator with all attributes of a fitted one, except the layers
     scorer : function (estimator, X, y[, sample_weight]) -> float
     X, y, w : the validation set as rows; w may be None
     set_layers : function (estimator, layers) -> None
@@ -68,13 +68,13 @@ class ScorerMetric(LayersMetric):
         set_layers: Callable[[Any, Params], None],
     ) -> None:
         self.estimator = copy.copy(estimator)
-        # X has been checked, and is an array without names
+        # X was checked already, and is an array without names
         vars(self.estimator).pop("feature_names_in_", None)
         self.scorer, self.set_layers, self.data = scorer, set_layers, (X, y)
         self.weights = {} if w is None or not _takes_weights(scorer) else {"sample_weight": w}
 
     def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
-        """Return the score, for a stack that of each network by itself."""
+        """Return the score, or the score of each network of a stack."""
         if layers[0].W.ndim == 2:
             return self._score(layers)
         count = layers[0].W.shape[0]
@@ -88,7 +88,7 @@ class ScorerMetric(LayersMetric):
 
 
 def _takes_weights(scorer: Callable[..., float]) -> bool:
-    """Tell whether a scorer has the keyword sample_weight; scikit-learn's own have."""
+    """Tell whether a scorer has the keyword sample_weight; scikit-learn's own do."""
     parameters = inspect.signature(scorer).parameters.values()
     return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
@@ -122,7 +122,7 @@ class TheirCallbacks:
         self.task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def __call__(self, state: TrainingState, history: History) -> bool:
-        """Close it; True if a callback wants training to stop."""
+        """Close the task of an epoch; True if a callback stops training."""
         if self.task is None:  # L-BFGS does not say when an iteration begins
             self.begin(state.epoch)
         task, self.task = self.task, None

@@ -41,19 +41,19 @@ def _class_weight(value: Any, argument: str) -> Any:
 @documented
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction, Parameters, BaseEstimator):
-    """A neural network that classifies: two classes, K classes, or labels that do not exclude each other.
+    """A neural network that classifies: two classes, K classes, or labels that may occur together.
 
-    It takes the parameters, methods and attributes of scikit-learn's `MLPClassifier`, with its defaults, and more of
-    each. Without hidden layers, `hidden_layer_sizes=()`, it is logistic or softmax regression.
+    It has the parameters, methods, attributes and defaults of scikit-learn's `MLPClassifier`, and more of each. Without
+    hidden layers, `hidden_layer_sizes=()`, it is logistic or softmax regression.
 
     Parameters
     ----------
     {network}
     class_weight : dict, "balanced" or list of dict, default None
         Factors for the weights of the training examples by class, {class: factor}; "balanced" gives every class the
-        same total weight. For multilabel targets a list with one dict for each label.
+        same total weight. For multilabel targets, a list with one dict for each label.
     label_smoothing : float, default 0.0
-        s in [0, 1): the network is trained towards (1 - s) y + s/K in place of y, K classes, 2 for a single label.
+        s in [0, 1): the targets are (1 - s) y + s/K, for K classes; for multilabel y, K is 2.
     {shared}
 
     Attributes
@@ -105,30 +105,30 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         ----------
         X : array-like, sparse matrix or data frame (n_samples, n_features)
         y : array-like (n_samples,) or indicator matrix (n_samples, n_labels)
-            Classes of any kind that can be sorted; for labels that do not exclude each other 0 and 1 in a column each.
+            Classes of any kind that can be sorted; for labels that may occur together, a column of 0 and 1 for each.
         sample_weight : array-like (n_samples,), optional
             An integer weight counts as that many copies of the example, 0 as absent.
         X_val, y_val, sample_weight_val : optional
-            A validation set: its loss is in `validation_loss_curve_`, and with `early_stopping` it is what is watched,
-            in place of a share of the training examples.
+            A validation set. Its loss is in `validation_loss_curve_`; `early_stopping` watches it in place of a share
+            of the training examples.
 
         Returns
         -------
         MLPClassifier
-            Itself. A fit that fails leaves it as it was.
+            The estimator itself. A fit that fails leaves it as it was.
         """
         return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))  # type: ignore[no-any-return]
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
-        """Do one epoch over these examples, going on from where the last call ended, its optimizer included.
+        """Train for one epoch from where the last call ended, with the optimizer's memory.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `fit`; some of the classes may be missing.
         classes : array-like (n_classes,)
-            All the classes there will be: needed in the first call.
+            All the classes that there will be; needed in the first call.
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
@@ -143,13 +143,13 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
             del self._given_classes
 
     def predict(self, X: Any) -> Any:
-        """Return the classes (n_samples,), for multilabel targets 0 and 1 (n_samples, n_labels)."""
+        """Return the classes (n_samples,), or 0 and 1 (n_samples, n_labels) for multilabel targets."""
         A = self._outputs(X, "predict")
         return self._labels.decode(A if A.ndim == 2 else array_namespace(A).mean(A, axis=0))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of the examples whose class is right; for multilabel targets, all of whose labels are."""
-        from sklearn.metrics import accuracy_score  # half of scikit-learn, which training needs not
+        """Return the share of examples with the right class, or with all labels right if multilabel."""
+        from sklearn.metrics import accuracy_score  # half of scikit-learn: not for training
 
         predicted = self.predict(X)
         w = check_weights(sample_weight, int(predicted.shape[0]))
@@ -160,7 +160,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
         """Return the probabilities (n_samples, n_classes), columns in the order of `classes_`.
 
-        The mean of those of the networks, if there are several; with `return_std` also their standard deviation.
+        The mean over the networks if there are several; with `return_std` also the standard deviation over them.
         """
         return_std = check_flag(return_std, "return_std")
         P = self._probabilities(self._outputs(X, "predict_proba"))
@@ -186,14 +186,14 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         return L if L.ndim == 2 else _log_of_mean(xp, L)
 
     def _probabilities(self, A: Array) -> Array:
-        """Return A (…, outputs, n) as probabilities (…, n, n_classes); of the only class there is it is 1."""
+        """Return A (…, outputs, n) as probabilities (…, n, n_classes), 1 for a single class."""
         xp = array_namespace(A)
         if self._labels.kind != "binary":
             return xp.matrix_transpose(A)
         a = A[..., 0, :]
         return xp.stack([1.0 - a, a] if len(self.classes_) == 2 else [xp.ones_like(a)], axis=-1)
 
-    # What `Training` asks
+    # The methods that `Training` requires
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.int8]:
         self._find_labels(y, purpose)
@@ -241,7 +241,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         )
 
     def _groups(self, Y: Any) -> npt.NDArray[np.int64]:
-        """Return the number of each example's class, 0 for all where classes do not exclude each other."""
+        """Return the index of each example's class, (n,), or 0 for all if multilabel."""
         if isinstance(Y, LargeTargets):
             return np.concatenate([self._groups(block).astype(np.int32) for _, _, block in Y.column_blocks()])
         kind = self._labels.kind
@@ -260,7 +260,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         return weights
 
     def _baseline(self, examples: Examples) -> float:
-        """Return the entropy of the classes, of several labels the sum."""
+        """Return the entropy of the classes, or the sum over the labels if multilabel."""
         p = average(examples.Y, self._training_weights(examples))
         p = p if self._labels.kind == "multiclass" else np.concatenate([p, 1 - p])
         s = float(self.label_smoothing)
@@ -271,7 +271,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         return "subset_accuracy" if self._labels.kind == "multilabel" else "accuracy"
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn what data it takes."""
+        """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
@@ -280,6 +280,6 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
 
 def _log_of_mean(xp: Any, L: Array) -> Array:
-    """Return ln of the mean over the networks of e^L, L (K, n, n_classes)."""
+    """Return ln of the mean of e^L over the K networks, L (K, n, n_classes)."""
     top = xp.max(L, axis=0)
     return top + xp.log(xp.mean(xp.exp(L - top), axis=0))

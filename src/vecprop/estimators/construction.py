@@ -1,4 +1,4 @@
-"""From an estimator's parameters to the engine's arguments: the optimizer with its schedule, and when to stop."""
+"""Turns an estimator's parameters into the engine's optimizer, schedule and stopping rule."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from vecprop.training.stopping import EarlyStopping
 _ADAPTIVE_FACTOR, _ADAPTIVE_END = 0.2, 1e-6
 _LBFGS_RELATIVE_TOLERANCE = 1e7 * float(np.finfo(np.float64).eps)
 _FOR_EVER = 2**31 - 1
-# A network that learns nothing comes down to the baseline and not below.
+# Patience counts only below this multiple of the baseline, at which a network that learns nothing ends.
 _ABOVE_BASELINE = 1.05
 
 
 @dataclass(frozen=True)
 class InverseScalingOfExamples:
-    """scikit-learn's "invscaling": α₀ / (t + 1)^power, t being the examples seen before the epoch.
+    """scikit-learn's "invscaling": α₀ / (t + 1)^power, t examples seen before the epoch.
 
     Parameters
     ----------
     power : float
     m : int
-        Examples in an epoch.
+        The number of examples in an epoch.
     seen : int
-        Examples seen before the run, whose first step has the number `first`.
+        The number of examples seen before the run, whose first step has the number `first`.
 
     Examples
     --------
@@ -45,13 +45,13 @@ class InverseScalingOfExamples:
     first: int = 0
 
     def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return the rates by the epoch of each step."""
+        """Return the rate of each step, by its epoch."""
         epochs = np.floor_divide(np.arange(first - self.first, first - self.first + count, dtype=np.float64), per_epoch)
         return np.asarray(initial / (self.seen + epochs * self.m + 1.0) ** self.power)
 
 
 def optimizer_of(estimator: Parameters, m: int, monitor: str, seen: int, first: int) -> Optimizer:
-    """Return the optimizer for the next run, of m examples an epoch, after `seen` examples in `first` steps."""
+    """Return the optimizer of a run with m examples an epoch, after `seen` examples in `first` steps."""
     given, rate = estimator.solver, estimator.learning_rate
     own = None if isinstance(rate, str) else rate
     if not isinstance(given, str):
@@ -83,12 +83,12 @@ def optimizer_of(estimator: Parameters, m: int, monitor: str, seen: int, first: 
 
 
 def is_lbfgs(estimator: Any) -> bool:
-    """Tell whether the solver takes whole line searches over all the examples."""
+    """Tell whether the solver is L-BFGS, whose line searches take all the examples."""
     return estimator.solver == "lbfgs" or isinstance(estimator.solver, LBFGS)
 
 
 def is_stochastic(estimator: Any) -> bool:
-    """Return True, or raise AttributeError for the solver that has no single steps: for `available_if`."""
+    """Return True; for L-BFGS, which has no single steps, raise AttributeError for `available_if`."""
     if is_lbfgs(estimator):
         raise AttributeError(
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
@@ -97,19 +97,18 @@ def is_stochastic(estimator: Any) -> bool:
 
 
 def monitor_of(scoring: Any, stops_early: bool) -> str:
-    """Return the watched quantity: the training cost, or of a validation set the cost or the score."""
+    """Return the quantity to watch: the training cost, or the cost or score of a validation set."""
     if not stops_early:
         return "training_cost"
     return "cost" if isinstance(scoring, str) and scoring == "loss" else "metric"
 
 
 def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping | None:
-    """Return the rule by which training ends, which is scikit-learn's: `n_iter_no_change` epochs may fail by `tol`.
+    """Return scikit-learn's stopping rule: at most `n_iter_no_change` epochs without a gain of `tol`.
 
-    But not while the training cost is clearly above the `baseline`, that of the best constant prediction: a network
-    that is worse than none oscillates, on features that were not scaled for example, and has not converged. With an
-    adaptive
-    learning rate it is the schedule that ends training, when the rate has become too small.
+    It does not count epochs with a training cost clearly above `baseline`, the cost of the best constant prediction:
+    such a network oscillates, for example on unscaled features, and has not converged. With an adaptive learning rate
+    the schedule ends training, when the rate has become too small.
     """
     stops_early = monitor != "training_cost"
     if is_lbfgs(estimator) and not stops_early:

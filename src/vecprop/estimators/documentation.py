@@ -1,4 +1,4 @@
-"""The parts of the documentation that both estimators share, put into the docstrings of the classes."""
+"""The documentation that both estimators share, inserted into their docstrings."""
 
 from textwrap import indent
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""An estimator's data: one example per row, as scikit-learn has them, and the way to the core's columns and back."""
+"""Checks an estimator's data, one example per row, and turns them into the core's columns."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _AT_ONCE = 1 << 18
 
 
 class Examples(NamedTuple):
-    """Checked examples: X (n, n_0), dense, sparse, of another array library or in a file; y; weights (n,) or None.
+    """Checked examples: features X (n, n_0), targets y, and weights w (n,) or None.
 
-    Y has the targets as columns, (n_L, n), once they are coded. Of some of the rows of a file, y is that of all of
-    them, which are not copied, and `places` says which they are.
+    X is dense, sparse, of another array library or in a file. Y (n_L, n) are the coded targets. If X has only some rows
+    of a file, y has the targets of all its rows, to avoid a copy, and `places` are the numbers of those in X.
     """
 
     X: Any
@@ -59,7 +59,7 @@ class Examples(NamedTuple):
 
 
 def dispatches(X: Any) -> bool:
-    """Tell whether computation follows X: array API dispatch is on and X is an array of a library other than NumPy."""
+    """Tell whether to compute where X is: dispatch is on, and X is an array of another library."""
     if not get_config()["array_api_dispatch"] or not is_array(X):
         return False
     return namespace_name(array_namespace(X)) != "numpy"
@@ -68,7 +68,7 @@ def dispatches(X: Any) -> bool:
 def check_examples(
     estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, numeric: bool = False
 ) -> Examples:
-    """Return examples and targets as `fit` takes them, checked as scikit-learn's estimators check them."""
+    """Return the examples given to `fit`, checked as scikit-learn's estimators check them."""
     follows = dispatches(X)
     y = to_host(y) if follows and is_array(y) else y
     large = large_rows(X)
@@ -82,12 +82,12 @@ def check_examples(
 
 
 def _how(follows: bool) -> dict[str, Any]:
-    """Return how scikit-learn checks X."""
+    """Return the arguments of scikit-learn's check of X."""
     return {"accept_sparse": ("csr", "csc"), "dtype": "numeric" if follows else (np.float64, np.float32)}
 
 
 def _is_matrix(X: Any, how: dict[str, Any]) -> bool:
-    """Tell whether X alone is right."""
+    """Tell whether X alone passes the check."""
     try:
         check_array(X, **how)
     except (TypeError, ValueError):
@@ -97,7 +97,7 @@ def _is_matrix(X: Any, how: dict[str, Any]) -> bool:
 
 @contextmanager
 def named(argument: Callable[[], str]) -> Iterator[None]:
-    """Name the argument, found out by a function, in what scikit-learn raises without a name."""
+    """Add the argument's name, found by a function, to errors of scikit-learn that lack one."""
     try:
         with np.errstate(invalid="ignore"):
             yield
@@ -110,7 +110,7 @@ def named(argument: Callable[[], str]) -> Iterator[None]:
 
 
 def check_inputs(estimator: Any, X: Any, method: str) -> Any:
-    """Return X as the methods that predict take it; under array API dispatch it must be where `fit`'s X was."""
+    """Return checked X for a prediction; under array API dispatch it must be where `fit`'s X was."""
     follows, fitted_in = dispatches(X), estimator.coefs_[0]
     large = large_rows(X)
     if large is not None:
@@ -162,7 +162,7 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
 
 
 def backend_of(estimator: Any, X: Any) -> Backend:
-    """Return where to compute: the parameter `backend`, else where X is under dispatch, else the active backend."""
+    """Return the backend: the parameter's, else that of X under dispatch, else the active one."""
     if estimator.backend is None and dispatches(X):
         return backend_at(X)
     return get_backend(estimator.backend)
@@ -178,7 +178,7 @@ def backend_at(array: Array) -> Backend:
 
 
 def columns(X: Any) -> Any:
-    """Return X (n, n_0) with one example per column, a view where that can be; what is sparse becomes dense."""
+    """Return X (n, n_0) with one example per column, a view if possible; sparse X becomes dense."""
     if isinstance(X, LargeRows):
         return X.columns()
     if hasattr(X, "toarray"):
@@ -201,9 +201,9 @@ def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:
 def split(
     examples: Examples, groups: npt.NDArray[np.int64], fraction: float, random: np.random.RandomState
 ) -> tuple[Examples, Examples]:
-    """Return the training and the validation examples: divided at random, the same share of each group (n,).
+    """Return training and validation examples, divided at random, the same share of each group (n,).
 
-    Of the examples that count; those of weight 0 are training examples.
+    Examples of weight 0 are training examples and do not count in the shares.
     """
     n = examples.n
     counted = "" if examples.w is None or examples.w.all() else f", {np.count_nonzero(examples.w)} of them weighted"
@@ -223,7 +223,7 @@ def split(
 
 
 def places_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Return where a mask is true, in 4 bytes for each place where they fit.
+    """Return the indices at which a mask is true, in int32 if that is enough.
 
     >>> places_of(np.array([True, False, True])).tolist()
     [0, 2]
@@ -242,7 +242,7 @@ def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
             'scale="standard" subtracts the mean of every feature, which would make sparse X dense; leave scale out '
             "and put sklearn.preprocessing.MaxAbsScaler() before the estimator in a pipeline"
         )
-    if isinstance(X, np.ndarray):  # float32, too, is added up in float64
+    if isinstance(X, np.ndarray):  # sums in float64, also for float32
         return LargeRows(ArraySource(X, rows_first=True)).input_scale(w)
     xp = array_namespace(X)
     weights = None if w is None else xp.asarray(w, dtype=X.dtype, **device_of(X))
@@ -250,7 +250,7 @@ def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
 
 
 def scaled_rows(X: Any, scale: InputScale | None) -> Any:
-    """Return X (n, n_0) with every feature scaled, or as it is."""
+    """Return X (n, n_0) with every feature scaled, or X itself if the scale is None."""
     if scale is None:
         return X
     if isinstance(X, LargeRows):

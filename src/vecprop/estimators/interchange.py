@@ -1,7 +1,7 @@
-"""Fitted networks of scikit-learn as ours, and ours as scikit-learn's.
+"""Converts fitted networks of scikit-learn into ours, and ours into scikit-learn's.
 
-Of scikit-learn's estimators only what is public is read and written, but for the label binarizer of a classifier, with
-which it turns outputs into labels.
+Only public attributes of scikit-learn's estimators are read and written, except for the label binarizer, with which its
+classifier turns outputs into labels.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _UNKNOWN = float("nan")
 
 
 def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
-    """Return scikit-learn's fitted network as ours, with its parameters, its layers, and what its training wrote down.
+    """Return scikit-learn's fitted network as ours, with its parameters, layers and losses.
 
-    It predicts the same, and `fit` with `warm_start` and `partial_fit` go on from its layers, with an optimizer that
-    starts anew. The two share nothing: what trains one leaves the other as it is.
+    It predicts the same, and `fit` with `warm_start` and `partial_fit` continue from its layers with a new optimizer.
+    The two estimators share no data: training one does not change the other.
 
-    Losses are kept as scikit-learn computed them; ours, from then on, is summed over the targets of a regression where
-    scikit-learn's is averaged. What scikit-learn does not write down is NaN in `history_`, and `stopped_` is
-    "converted". Of a model that has seen one class only, `predict_proba` has one column, all 1; scikit-learn's has two.
+    Losses are kept as scikit-learn computed them. Later ones are ours, which are summed over the targets of a
+    regression, where scikit-learn's are averaged. What scikit-learn does not record is NaN in `history_`, and
+    `stopped_` is "converted". For a model of a single class, `predict_proba` has one column of 1, scikit-learn's two.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
     Raises
     ------
     TypeError
-        If it is something else; of a pipeline give the last step.
+        If the model is anything else; for a pipeline pass its last step.
     sklearn.exceptions.NotFittedError
         If it was not fitted.
     ValueError
-        If its layers do not fit its parameters, which were changed after it was fitted.
+        If its layers do not fit its parameters, because these were changed after fitting.
 
     Examples
     --------
@@ -91,15 +91,14 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
 def to_sklearn(estimator: Any) -> Any:
     """Return a fitted network of ours as scikit-learn's, which predicts the same.
 
-    `scale` becomes a part of the first layer and `scale_target` of the last one, in float64; then all of the network is
-    float64, since in float32 features with means far from zero would lose their digits. What acts in training only
-    (dropout, class weights, a loss such as Huber's, …) is left out; parameters that scikit-learn does not know have its
-    defaults, `solver` and `learning_rate` too where they are objects of ours.
+    `scale` is folded into the first layer and `scale_target` into the last. With either, all layers are float64, since
+    features with means far from zero would lose digits in float32. What acts only in training (dropout, class weights,
+    a loss such as Huber's, …) is left out. A `solver` or `learning_rate` that is an object becomes the default.
 
-    It predicts, and is not for `partial_fit` or `fit` with `warm_start`: scikit-learn's private state for these is not
-    there. Go on training with ours and convert again.
+    The result is for predictions, not for `partial_fit` or `fit` with `warm_start`: it lacks scikit-learn's private
+    state for these. Train our estimator further and convert it again.
 
-    Of a model that has seen one class only, scikit-learn's `predict_proba` has two columns, ours one.
+    For a model of a single class, scikit-learn's `predict_proba` has two columns, ours one.
 
     Parameters
     ----------
@@ -112,11 +111,11 @@ def to_sklearn(estimator: Any) -> Any:
     Raises
     ------
     TypeError
-        If it is something else.
+        If the estimator is anything else.
     sklearn.exceptions.NotFittedError
         If it was not fitted.
     ValueError
-        For what scikit-learn's networks cannot be: several networks (`n_networks`), other hidden activations than
+        For what scikit-learn does not have: several networks (`n_networks`), hidden activations other than
         "identity", "logistic", "tanh" and "relu" or several of these, several quantiles, an `out_activation`.
 
     Examples
@@ -148,16 +147,16 @@ def to_sklearn(estimator: Any) -> Any:
 
 
 def folded(estimator: Any, argument: str = "estimator") -> tuple[Network, Params]:
-    """Return the network of a fitted estimator for features as they come and targets in the units of y.
+    """Return the network and layers of a fitted estimator, for unscaled features and targets.
 
-    The layers are NumPy arrays, in float64 where a scaling became a part of them, else in the dtype they have.
+    The layers are NumPy arrays, in float64 if a scaling is folded into them, else in their own dtype.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         If it was not fitted.
     ValueError
-        If it has several networks, or ordered quantiles of scaled targets, which are no linear layer.
+        If it has several networks, or scaled targets and an output other than the identity, such as ordered quantiles.
     """
     check_is_fitted(estimator)
     layers = [Layer(*map(to_host, layer)) for layer in estimator.params_]
@@ -183,7 +182,7 @@ def folded(estimator: Any, argument: str = "estimator") -> tuple[Network, Params
 
 
 def _pair_of(value: Any, side: int, module: str) -> tuple[Any, Any]:
-    """Return scikit-learn's class and ours that belong together; `side` tells which of them the value is of."""
+    """Return scikit-learn's class and ours for a value, which is of the class at index `side`."""
     from sklearn import neural_network
 
     for pair in ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor)):
@@ -205,7 +204,7 @@ def _shared_parameters(theirs: Any, ours: Any) -> set[str]:
 
 
 def _labels_of(model: Any) -> Labels:
-    """Return the labels of scikit-learn's classifier; labels that do not exclude each other are at least two."""
+    """Return the labels of scikit-learn's classifier; multilabel ones have at least two outputs."""
     if model.n_outputs_ == 1:
         return Labels(model.classes_.copy(), "binary")
     if model.out_activation_ == "softmax":
@@ -217,7 +216,7 @@ def _labels_of(model: Any) -> Labels:
 
 
 def _take_layers(estimator: Any, model: Any) -> None:
-    """Set the network, its layers, and the state from which training goes on."""
+    """Set the network, its layers, and the state from which training continues."""
     layers = tuple(
         Layer(np.array(coef.T, order="C"), np.array(intercept)[:, None])
         for coef, intercept in zip(model.coefs_, model.intercepts_, strict=True)
@@ -234,9 +233,9 @@ def _take_layers(estimator: Any, model: Any) -> None:
             f"{estimator.out_activation_!r}: give it back the loss that it was fitted with"
         )
     best = None
-    if getattr(model, "validation_scores_", None) is not None:  # what is no better than this is not given back
+    if getattr(model, "validation_scores_", None) is not None:  # a network that is no better is not restored
         best = Best(-float(model.best_validation_score_), 0, params, (), 0)
-    # As at the start of a run: the schedule begins anew with the optimizer.
+    # As at the start of a run: the schedule starts again with the optimizer.
     seed = seeds_from(random_state_of(estimator.random_state), 1)
     estimator._progress = PastTraining(
         TrainingState(params, None, 0, seed, best=best), monitor="metric" if best else ""
@@ -244,7 +243,7 @@ def _take_layers(estimator: Any, model: Any) -> None:
 
 
 def _take_history(estimator: Any, model: Any) -> None:
-    """Set the curves, one entry for each epoch, and the figures that follow from them."""
+    """Set the curves, with one entry for each epoch, and the figures that follow from them."""
     curve, scores = getattr(model, "loss_curve_", []), getattr(model, "validation_scores_", None)
     unknown = [_UNKNOWN] * len(curve)
     history: History = {
@@ -257,7 +256,7 @@ def _take_history(estimator: Any, model: Any) -> None:
         history |= {"validation_cost": unknown.copy(), "metric": [float(score) for score in scores]}
     estimator._keep_history(history, stops_early=scores is not None, goes_on=False)
     estimator.loss_ = float(model.loss_)
-    if not curve:  # of "lbfgs" the last loss is known, which is the lowest
+    if not curve:  # "lbfgs" records only the last loss, which is its lowest
         estimator.best_loss_ = estimator.loss_
     if scores is not None:
         estimator.best_validation_score_ = float(model.best_validation_score_)
@@ -269,7 +268,7 @@ def _take_history(estimator: Any, model: Any) -> None:
 
 
 def _their_parameters(estimator: Any, theirs: Any, ours: Any, net: Network) -> dict[str, Any]:
-    """Return the parameters of scikit-learn's estimator, or raise an error that names what it cannot be."""
+    """Return the parameters of scikit-learn's estimator, or raise an error for what it lacks."""
     given = {name: deepcopy(getattr(estimator, name)) for name in _shared_parameters(theirs, ours)}
     given["activation"] = _their_activation(net, estimator.activation)
     for name in ("solver", "learning_rate"):
@@ -291,7 +290,7 @@ def _their_parameters(estimator: Any, theirs: Any, ours: Any, net: Network) -> d
 
 
 def _their_activation(net: Network, given: Any) -> str:
-    """Return scikit-learn's name of the activation of all the hidden layers; without any it is of no meaning."""
+    """Return scikit-learn's name of the hidden layers' activation, or any name if there are none."""
     known = list(_THEIR_ACTIVATIONS.values())
     if not net.hidden:
         return str(given) if isinstance(given, str) and given in known else "relu"
@@ -307,6 +306,6 @@ def _their_activation(net: Network, given: Any) -> str:
 def _label_binarizer(labels: Labels, outputs: int) -> Any:
     """Return scikit-learn's label binarizer, fitted to these labels."""
     if labels.kind != "multilabel":
-        return LabelBinarizer().fit(np.repeat(labels.classes, 2))  # twice, else it warns of a regression's targets
+        return LabelBinarizer().fit(np.repeat(labels.classes, 2))  # repeated, against a warning about regression
     indicators = np.repeat([[0], [1]], outputs, axis=1)
     return LabelBinarizer().fit(csr_matrix(indicators) if labels.sparse else indicators)

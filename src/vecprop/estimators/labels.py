@@ -1,4 +1,4 @@
-"""Class labels of any kind, coded as the columns the core trains on, and back."""
+"""Codes class labels of any kind as the columns that the core trains on, and decodes outputs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _AT_ONCE = 1 << 18
 
 
 class Labels(NamedTuple):
-    """The classes of a classifier, sorted, and how examples have them: one of two, one of K, or any of K.
+    """The sorted classes of a classifier, and whether an example has one of 2, one of K, or any of K.
 
-    `kind` is "binary", "multiclass" or "multilabel"; `sparse` tells whether labels came, and are given back, as a
-    sparse indicator matrix.
+    `kind` is "binary", "multiclass" or "multilabel" accordingly; `sparse` tells whether y is a sparse indicator matrix,
+    in targets and predictions.
     """
 
     classes: npt.NDArray[Any]
@@ -34,11 +34,11 @@ class Labels(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """The number of the network's outputs: one for two classes."""
+        """The number of the network's outputs, which is 1 for two classes."""
         return 1 if self.kind == "binary" else len(self.classes)
 
     def codes(self, y: Any) -> npt.NDArray[np.int64]:
-        """Return the number of each example's class, (n,); ValueError for a label that is no class."""
+        """Return the index of each example's class, (n,); ValueError for an unknown label."""
         y = column_or_1d(y)
         codes = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         if not np.array_equal(self.classes[codes], y):
@@ -49,7 +49,7 @@ class Labels(NamedTuple):
         return np.asarray(codes, dtype=np.int64)
 
     def encode(self, y: Any) -> npt.NDArray[np.int8]:
-        """Return the targets as columns, (outputs, n): a row of 0 and 1, one-hot, or one row for each label."""
+        """Return the targets (outputs, n): a row of 0 and 1, one-hot columns, or a row for each label."""
         if self.kind == "multilabel":
             y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
             if y.ndim != 2 or y.shape[1] != len(self.classes):
@@ -63,7 +63,7 @@ class Labels(NamedTuple):
         return Y
 
     def source(self, y: Any) -> Source:
-        """Return the targets as `encode` does, of one class of several made from its number as they are read."""
+        """Return the targets of `encode` as a source, which makes one-hot columns as they are read."""
         if self.kind == "multilabel":
             return ArraySource(self.encode(y), rows_first=False)
         y, kind = column_or_1d(y), np.min_scalar_type(len(self.classes))
@@ -72,9 +72,9 @@ class Labels(NamedTuple):
         return ArraySource(codes) if self.kind == "binary" else OneHot(codes, len(self.classes))
 
     def decode(self, A: Array) -> Any:
-        """Return the labels for the outputs A (outputs, n): (n,), or for multilabel an indicator matrix (n, K).
+        """Return the labels for outputs A (outputs, n): (n,), or (n, K) indicators if multilabel.
 
-        In the namespace of A, but for labels that are no numbers.
+        In the namespace of A, or of NumPy for labels that are not numbers.
         """
         xp = array_namespace(A)
         if self.kind == "multilabel":
@@ -90,7 +90,7 @@ class Labels(NamedTuple):
 
 
 def check_classes(classes: Any) -> None:
-    """Raise an error unless these are different labels of one kind, (n_classes,)."""
+    """Raise an error unless these are labels of one kind, (n_classes,)."""
     wanted = "classes must be a 1-d array of the labels there will be"
     try:
         found = np.unique(np.asarray(classes))
@@ -105,7 +105,7 @@ def check_classes(classes: Any) -> None:
 
 
 def labels_of(y: Any, classes: Any = None) -> Labels:
-    """Return the labels of targets that were checked to be such; `classes` are all there will be, for `partial_fit`.
+    """Return the labels of targets y; `classes`, for `partial_fit`, are all that there will be.
 
     >>> labels_of(np.array(["b", "a", "b"]))
     Labels(classes=array(['a', 'b'], dtype='<U1'), kind='binary', sparse=False)
@@ -125,5 +125,5 @@ def labels_of(y: Any, classes: Any = None) -> Labels:
 
 
 def name_classes(estimator: Any, names: npt.NDArray[Any]) -> None:
-    """Give the classes of a classifier that was fitted to their numbers 0, 1, … their labels (n_classes,), sorted."""
+    """Give a classifier that was fitted to the codes 0, 1, … the sorted labels (n_classes,)."""
     estimator._set_labels(estimator._labels._replace(classes=names))

@@ -1,4 +1,4 @@
-"""X that stays in its file: rows (m, n) of a memory map, or of `vp.rows`, which are read when they are needed."""
+"""X that stays in its file: rows (m, n) of a memory map or of `vp.rows`, read when needed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _AT_ONCE = 1 << 22  # bytes
 
 
 class LargeRows:
-    """Rows of a source, one example each, scaled as they are read where that is asked for.
+    """Rows of a source, one example each, scaled as they are read if there is a scale.
 
     shape : (m, n)
-    dtype : of the numbers
+    dtype : the dtype of the source
     """
 
     ndim = 2
@@ -40,7 +40,7 @@ class LargeRows:
 
     @property
     def at_once(self) -> int:
-        """How many rows are read at a time."""
+        """The number of rows to read at a time."""
         return max(1, _AT_ONCE // (self._numbers * 8))
 
     def block(self, start: int, stop: int) -> npt.NDArray[Any]:
@@ -51,7 +51,7 @@ class LargeRows:
         return values if self._scale is None else _scaled(values.T, self._scale).T
 
     def blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
-        """Yield all the rows a block at a time, with the number of the first and the one after the last."""
+        """Yield (start, stop, rows start … stop - 1) for consecutive blocks of all the rows."""
         m = self._m
         for start in range(0, m, self.at_once):
             stop = min(start + self.at_once, m)
@@ -59,7 +59,7 @@ class LargeRows:
         self._source.close()
 
     def take(self, places: npt.NDArray[Any]) -> Self:
-        """Return the rows of these numbers, in increasing order."""
+        """Return the rows with these numbers, which must increase."""
         return type(self)(Chosen(self._source, places, self.at_once), self._scale)
 
     def scaled(self, scale: InputScale) -> Self:
@@ -71,7 +71,7 @@ class LargeRows:
         return Rows(self._source if self._scale is None else _Scaled(self._source, self._scale))
 
     def input_scale(self, w: npt.NDArray[np.float64] | None) -> InputScale:
-        """Return mean and deviation of every feature, (n, 1), from one pass."""
+        """Return the mean and the deviation of every feature, (n, 1), from one pass."""
 
         def parts() -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]]:
             for start, stop, block in self.blocks():
@@ -83,19 +83,19 @@ class LargeRows:
             return moments_of(parts()).scale(np)
 
     def skeleton(self) -> npt.NDArray[Any]:
-        """Return an array of this shape that takes no memory, for checks that do not look at values."""
+        """Return an array of this shape that takes no memory, for checks that ignore values."""
         return np.broadcast_to(np.zeros((), np.float32), self.shape)
 
 
 class LargeTargets(LargeRows):
-    """Targets (n_L, m) of rows in a file, made from what is in memory as they are read."""
+    """Targets (n_L, m) for rows in a file, made as they are read from targets in memory."""
 
     def __init__(self, source: Source, scale: InputScale | None = None) -> None:
         super().__init__(source, scale)
         self.shape = source.shape
 
     def column_blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
-        """Yield all the targets, as columns (n_L, k), with the number of the first and the one after the last."""
+        """Yield (start, stop, columns start … stop - 1), (n_L, k), for blocks of all the targets."""
         for start, stop, block in self.blocks():
             yield start, stop, block.T
 
@@ -105,7 +105,7 @@ class LargeTargets(LargeRows):
 
 
 class OneHot(Source):
-    """Columns of 0 and one 1, from the numbers of classes (m,).
+    """One-hot columns, made from indices of classes (m,) as they are read.
 
     >>> OneHot(np.array([0, 2]), 3).raw(0, 2).tolist()
     [[1, 0], [0, 0], [0, 1]]
@@ -126,7 +126,7 @@ class OneHot(Source):
 def average(
     Y: Any, w: npt.NDArray[np.float64] | None, of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None
 ) -> npt.NDArray[np.float64]:
-    """Return the weighted mean of every row of Y (n, m), or of what a function makes of Y, block by block.
+    """Return the weighted mean of every row of Y (n, m), or of the function `of` of Y, in blocks.
 
     >>> average(np.array([[1, 2], [3, 5]]), None).tolist()
     [1.5, 4.0]
@@ -165,9 +165,9 @@ def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:
 
 
 def scaled(X: npt.NDArray[Any], mean: npt.NDArray[Any], deviation: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return (X - mean) / deviation in the dtype of X, computed in the more exact one of the three.
+    """Return (X - mean) / deviation in the dtype of X, computed in the most exact dtype of the three.
 
-    A mean of float32 would be half a unit off where X is far from 0: 16 000 000.5 is none of its numbers.
+    Far from 0 a float32 mean would be off by half a unit: float32 cannot hold 16 000 000.5.
 
     >>> X = np.array([16000000, 16000001], dtype=np.float32)
     >>> scaled(X, np.array([16000000.5]), np.array([0.5])).tolist()
@@ -179,9 +179,9 @@ def scaled(X: npt.NDArray[Any], mean: npt.NDArray[Any], deviation: npt.NDArray[A
 
 
 def large_rows(X: Any, smallest: int | None = None) -> LargeRows | None:
-    """Return rows that stay in their file: of `vp.rows`, and of a memory map of more bytes; None for others.
+    """Return the rows of `vp.rows`, or of a memory map of more than `smallest` bytes; else None.
 
-    `smallest` is 256 MiB unless given.
+    `smallest` is 256 MiB by default.
     """
     if isinstance(X, LargeRows):
         return X

@@ -1,7 +1,7 @@
-"""The parameters of the estimators: scikit-learn's, with its defaults, and ours; and the check of each.
+"""The parameters of the estimators, scikit-learn's with its defaults and our own, and their checks.
 
-They are fields of a data class, so that the constructor has every one of them by name, as scikit-learn wants it, and
-does nothing but store them. `check_parameters` looks at them when `fit` is called.
+They are fields of a data class, so that the constructor names each and only stores it, as scikit-learn requires.
+`check_parameters` checks them when `fit` is called.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ THEIR_NAMES = {"logistic": "sigmoid"}
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Parameters:
-    """What `MLPClassifier` and `MLPRegressor` share; the documentation is theirs."""
+    """The parameters that `MLPClassifier` and `MLPRegressor` share, documented there."""
 
     solver: Any = "adam"
     alpha: float = 0.0001
@@ -90,7 +90,7 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
 
 
 def activation_of(given: Any, argument: str = "activation") -> Activation:
-    """Return an activation by scikit-learn's name or ours, or as it is.
+    """Return the activation of scikit-learn's name or ours, or the given activation.
 
     >>> activation_of("logistic").name
     'sigmoid'
@@ -238,10 +238,10 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
 
 
 def check_parameters(estimator: Any, more: dict[str, Callable[[Any, str], Any]]) -> None:
-    """Raise ValueError or TypeError that names a parameter, what it was, and what is wanted.
+    """Check the parameters; ValueError or TypeError names the first wrong one and what is wanted.
 
-    `more` has the checks of the parameters that the estimators do not share. Those that need the network, dropout and
-    batch_norm, are checked with it; backend and random_state where they are used.
+    `more` are checks of parameters that the estimators do not share. Dropout and batch_norm are checked with the
+    network, backend and random_state where they are used.
     """
     hidden_activations(estimator.activation, len(hidden_sizes(estimator.hidden_layer_sizes)))
     for name, check in (CHECKS | more).items():

@@ -1,4 +1,4 @@
-"""How an estimator predicts: rows in, the outputs of its network, or of its K networks, out."""
+"""The outputs of an estimator's network, or of its K networks, for rows of X."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network, compiled_output
 from vecprop.propagation import Layer, Params
 
-# Rows of sparse X that are made dense at a time, and columns of one compiled forward pass.
+# Rows of sparse X made dense at a time, and columns of one compiled forward pass.
 _AT_ONCE = 8192
 
 
 class Prediction(Parameters):
-    """What `predict` and its kin have in common."""
+    """The computation of outputs that all methods of prediction share."""
 
     coefs_: list[Any]
     intercepts_: list[Any]
@@ -43,7 +43,7 @@ class Prediction(Parameters):
         return hasattr(self, "coefs_")
 
     def _outputs(self, X: Any, method: str, *, logits: bool = False) -> Array:
-        """Return A_L, or Z_L, (…, n_L, n), a NumPy array or, under dispatch, one where X is; networks come first."""
+        """Return A_L or the logits Z_L, ([K,] n_L, n), where X is under dispatch, else in NumPy."""
         check_is_fitted(self)
         X = check_inputs(self, X, method)
         net: Network = self.network_
@@ -63,7 +63,7 @@ class Prediction(Parameters):
         return A if array_namespace(A) is array_namespace(X) else backend_at(X).asarray(to_host(A))
 
     def _forward(self, net: Network, X: Any, backend: Backend) -> Array:
-        """Return the outputs on the backend that computes."""
+        """Return the outputs as an array of the backend."""
         params = self.params_
         dtype = str(params[0].W.dtype).rpartition(".")[2]
         inputs = columns(scaled_rows(X, self.scaling_))
@@ -82,7 +82,7 @@ def _at(backend: Backend, array: Array, dtype: str) -> Array:
 
 
 def _padded(inputs: Any) -> Any:
-    """Return columns (n_0, n) with columns of zeros behind them: fewer different shapes, and so fewer compilations.
+    """Return columns (n_0, n) padded with zeros: fewer shapes mean fewer compilations.
 
     >>> [_padded(np.ones((1, n))).shape[1] for n in (1, 5, 9000)]
     [1, 8, 16384]

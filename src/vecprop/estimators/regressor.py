@@ -49,27 +49,27 @@ def _loss(value: Any, argument: str) -> Any:
 class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, Parameters, BaseEstimator):
     """A neural network that predicts numbers: one or several, or quantiles of them.
 
-    It takes the parameters, methods and attributes of scikit-learn's `MLPRegressor`, with its defaults, and more of
-    each. Without hidden layers, `hidden_layer_sizes=()`, it is linear or Poisson regression.
+    It has the parameters, methods, attributes and defaults of scikit-learn's `MLPRegressor`, and more of each. Without
+    hidden layers, `hidden_layer_sizes=()`, it is linear or Poisson regression.
 
     Parameters
     ----------
     loss : str or vecprop.losses.Loss, default "squared_error"
-        "squared_error" (half of it), "absolute_error", "huber", "poisson" (for y >= 0, with an exponential as the
+        "squared_error" (half of the square), "absolute_error", "huber", "poisson" (for y >= 0, with an exponential
         output), or "quantile". Summed over the targets, averaged over the examples.
     {network}
     quantile : float or sequence of float, default 0.5
-        The level for loss="quantile", in (0, 1). With several levels, increasing, `predict` has one column for each,
+        The level for loss="quantile", in (0, 1), or several increasing levels: `predict` then has one column for each,
         and they do not cross.
     huber_delta : float, default 1.0
-        Up to this residual loss="huber" is squared, beyond it absolute; in the units of y, with `scale_target` in
-        standard deviations of y.
+        The residual up to which loss="huber" is squared, and beyond which it is absolute; in the units of y, or with
+        `scale_target` in standard deviations of y.
     scale_target : "standard" or None, default None
-        Train on targets of zero mean and unit variance; predictions are in the units of y, in float64 whatever the
-        network is in, losses are not. What targets such as prices in the hundred thousands need.
+        Train on targets of zero mean and unit variance, as targets such as prices in the hundred thousands need.
+        Predictions are in the units of y, in float64 whatever the network's dtype; losses are of the scaled targets.
     out_activation : str, Activation or pair, default None
-        The output's activation, the identity (for Poisson the exponential) unless given; "relu" or "softplus" for y
-        that is never negative.
+        The output's activation, by default the identity, for Poisson the exponential; "relu" or "softplus" for y that
+        is never negative.
     {shared}
 
     Attributes
@@ -134,19 +134,19 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         sample_weight : array-like (n_samples,), optional
             An integer weight counts as that many copies of the example, 0 as absent.
         X_val, y_val, sample_weight_val : optional
-            A validation set: its loss is in `validation_loss_curve_`, and with `early_stopping` it is what is watched,
-            in place of a share of the training examples.
+            A validation set. Its loss is in `validation_loss_curve_`; `early_stopping` watches it in place of a share
+            of the training examples.
 
         Returns
         -------
         MLPRegressor
-            Itself. A fit that fails leaves it as it was.
+            The estimator itself. A fit that fails leaves it as it was.
         """
         return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))  # type: ignore[no-any-return]
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Do one epoch over these examples, going on from where the last call ended, its optimizer included.
+        """Train for one epoch from where the last call ended, with the optimizer's memory.
 
         The parameters are those of `fit`.
         """
@@ -155,9 +155,9 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the predictions (n_samples,) or (n_samples, n_targets).
 
-        With several quantiles (n_samples, n_quantiles), for several targets (n_samples, n_targets, n_quantiles). The
-        mean of those of the networks, if there are several; with `return_std` also their standard deviation. In the
-        dtype of the network, with `scale_target` in float64.
+        Several quantiles give (n_samples, n_quantiles), or (n_samples, n_targets, n_quantiles) for several targets.
+        The mean over the networks if there are several; with `return_std` also the standard deviation over them. The
+        dtype is the network's, or float64 with `scale_target`.
         """
         return_std = check_flag(return_std, "return_std")
         A = self._outputs(X, "predict")
@@ -168,11 +168,11 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return (mean, self._shaped(xp, deviation * factor)) if return_std else mean
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R²; for several quantiles the mean over them of D², the share of the pinball loss explained.
+        """Return R², or for several quantiles the mean of D², the explained share of the pinball loss.
 
         D² is `sklearn.metrics.d2_pinball_score`, 1 for perfect predictions, 0 for the constant quantiles of y.
         """
-        from sklearn.metrics import d2_pinball_score, r2_score  # half of scikit-learn, which training needs not
+        from sklearn.metrics import d2_pinball_score, r2_score  # half of scikit-learn: not for training
 
         levels, predicted = self._quantile_levels(), self.predict(X)
         w = check_weights(sample_weight, int(predicted.shape[0]))
@@ -187,7 +187,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
             ]
             return float(np.mean(scores))
 
-    # What `Training` asks
+    # The methods that `Training` requires
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.float64]:
         if purpose == "first":
@@ -219,7 +219,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return makes[self.loss]()
 
     def _quantile_levels(self) -> tuple[float, ...]:
-        """Return the levels, one of no meaning for other losses."""
+        """Return the levels of the quantiles; other losses have one, which has no meaning."""
         loss = self._loss()
         return loss.levels if isinstance(loss, Quantile) else (0.5,)
 
@@ -246,7 +246,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
             self.target_scaling_ = None if self.scale_target is None else self._scaling_of(examples.Y, examples.w)
 
     def _scaling_of(self, Y: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
-        """Return mean and deviation of each target, (n_targets, 1)."""
+        """Return the mean and the deviation of each target, (n_targets, 1)."""
         levels = len(self._quantile_levels())
         if isinstance(Y, LargeTargets):
             mean, deviation = Y.input_scale(w)
@@ -264,7 +264,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
         """Return the shift of the outputs and the factor applied before it, (n_L, 1) or numbers.
 
-        In float64, whatever the network is in, where there is float64: float32 has no numbers between 1e8 and 1e8 + 8.
+        In float64 if the device has it: float32 has no numbers between 1e8 and 1e8 + 8.
         """
         if self.target_scaling_ is None:
             return 0.0, 1.0
@@ -276,7 +276,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return mean, deviation
 
     def _shaped(self, xp: Any, A: Array) -> Array:
-        """Return outputs (n_L, n) as `predict` gives them."""
+        """Return outputs (n_L, n) in the shape that `predict` returns."""
         levels, flat = len(self._quantile_levels()), not self._targets_shape
         if levels > 1 and not flat:
             return xp.permute_dims(xp.reshape(A, (-1, levels, A.shape[-1])), (2, 0, 1))
@@ -289,7 +289,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return examples.w
 
     def _baseline(self, examples: Examples) -> float:
-        """Return the cost of the mean, of the median for losses of the absolute error, or of the quantiles."""
+        """Return the cost of the mean, of the median for absolute and Huber losses, or of quantiles."""
         Y, w, loss = self._scaled_targets(examples.Y), examples.w, self._loss()
         if isinstance(loss, Quantile | AbsoluteError | Huber) and isinstance(Y, LargeTargets):
             Y = Y.whole()
@@ -309,13 +309,13 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         return "r2"
 
     def _scoring(self, validation: Examples | None) -> Any:
-        """Return "loss" unless R² means something: not for several quantiles, nor for targets that are all equal."""
+        """Return `scoring`, with "loss" as the default for several quantiles or equal targets."""
         if self.scoring is not None or not (len(self._quantile_levels()) > 1 or _all_equal(validation)):
             return self.scoring
         return "loss"
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn what data it takes."""
+        """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
@@ -324,7 +324,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
 
 
 def _all_equal(examples: Examples | None) -> bool:
-    """Tell whether there are targets, and those that count are the same for all examples."""
+    """Tell whether all examples with a weight have the same targets; False if there are none."""
     if examples is None:
         return False
     Y = examples.Y.whole() if isinstance(examples.Y, LargeTargets) else examples.Y

@@ -1,4 +1,4 @@
-"""How an estimator is fitted: rows become columns, the engine trains, the result becomes attributes."""
+"""Fits an estimator: turns rows into columns, trains with the engine, and sets the attributes."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _AUTO_BATCH = 200  # scikit-learn's
-_NOTHING = 1 - 1e-4  # of the loss of the best constant prediction: who learns nothing comes down to that
+_NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
 _MOST_SEED = int(np.iinfo(np.int32).max)
-_NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # of arguments, not quoted labels
+_NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
 _THEIR_OUTPUTS = {"sigmoid": "logistic"}  # scikit-learn's names of output activations, where ours differ
 
 
 class PastTraining(NamedTuple):
-    """What `warm_start` and `partial_fit` go on from; arrays on the host."""
+    """The state from which `warm_start` and `partial_fit` continue; arrays on the host."""
 
     state: TrainingState
-    kind: tuple[Any, ...] = ()  # of the slots: they are of use to a run of the same kind only
-    monitor: str = ""  # what the best so far is the best of
+    kind: tuple[Any, ...] = ()  # the slots are of use only to a run of the same kind
+    monitor: str = ""  # the quantity of which `state.best` is the best
 
 
 class NonFiniteParametersError(DivergenceError, ValueError):
-    """Training diverged: a ValueError too, which is what scikit-learn's networks raise."""
+    """Training diverged; also a ValueError, as scikit-learn's networks raise it."""
 
     @classmethod
     def of(cls, error: DivergenceError, words: str) -> NonFiniteParametersError:
-        """Return the error with all that another one knows, in the words for users of estimators."""
+        """Return the error with the data of another one, and words for users of estimators."""
         return cls(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
             f"preprocessed: {words}",
@@ -81,27 +81,27 @@ class NonFiniteParametersError(DivergenceError, ValueError):
 
 
 class Training(Parameters):
-    """`fit` and `partial_fit` of both estimators.
+    """The training behind `fit` and `partial_fit` of both estimators.
 
-    A subclass says what its targets are: what comes first here.
+    A subclass defines the first members and methods, which depend on the kind of targets.
     """
 
     _numeric_targets: ClassVar[bool]
     _more_checks: ClassVar[dict[str, Callable[[Any, str], Any]]]
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[Any]:
-        """Return the targets as columns (n_L, n): of the "first" fit, of one that fits "again", or of "more"."""
+        """Return the targets as columns (n_L, n); for `purpose` see `_examples`."""
         raise NotImplementedError
 
     def _large_targets(self, y: Any, purpose: str) -> LargeTargets:
-        """Encode as `_encode` does, but while reading: for X in a file."""
+        """Return the targets of `_encode` for X in a file, possibly made as they are read."""
         return LargeTargets(ArraySource(self._encode(y, purpose), rows_first=False))
 
     def _network_for(self, n_in: int, n_out: int) -> Network:
         raise NotImplementedError
 
     def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Return the groups (n,) that a split for validation keeps the shares of."""
+        """Return each example's group, (n,); the split for validation keeps the groups' shares."""
         raise NotImplementedError
 
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
@@ -127,7 +127,7 @@ class Training(Parameters):
     _progress: PastTraining | None
 
     def _train(self, X: Any, y: Any, sample_weight: Any, held_out: Sequence[Any], *, incremental: bool = False) -> Any:
-        """Fit to all the examples, or, incremental, do one epoch over them; if it fails, self is as it was before."""
+        """Fit to the examples, or do one epoch if incremental; a failure leaves self as it was."""
         before = dict(vars(self))
         try:
             check_parameters(self, self._more_checks)
@@ -147,14 +147,14 @@ class Training(Parameters):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state of a pickle: without result_, which has arrays of its backend and examples of the data."""
+        """Return the state for a pickle, without `result_`: it has arrays of the backend, and data."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         return {name: value for name, value in state.items() if name != "result_"}
 
     # The data
 
     def _examples(self, X: Any, y: Any, sample_weight: Any, purpose: str) -> Examples:
-        """Return checked examples, for a "first" fit, to fit "again" (`warm_start`), or "more" of them."""
+        """Return checked examples: of a "first" fit, to fit "again" (`warm_start`), or "more" of them."""
         examples = check_examples(self, X, y, sample_weight, reset=purpose == "first", numeric=self._numeric_targets)
         large = isinstance(examples.X, LargeRows)
         return examples._replace(Y=(self._large_targets if large else self._encode)(examples.y, purpose))
@@ -162,7 +162,7 @@ class Training(Parameters):
     def _divide(
         self, examples: Examples, held_out: Sequence[Any], random: np.random.RandomState, incremental: bool
     ) -> tuple[Examples, Examples | None]:
-        """Return the training and the validation examples: those given, or a share where training stops early."""
+        """Return training and validation examples, given ones or a share of all for early stopping."""
         X, y, w = held_out
         if (X is None) != (y is None):
             raise ValueError(f"X_val and y_val go together, got {'y_val' if X is None else 'X_val'} alone")
@@ -222,7 +222,7 @@ class Training(Parameters):
         )
         self._keep(result, examples, stops_early, goes_on)
         self._progress = PastTraining(_on_host(result.state), kind, monitor)
-        # the optimizer's memory is in _progress
+        # _progress has the optimizer's memory
         self.result_ = replace(result, state=result.state._replace(slots=None))
         for callback in callbacks:
             if isinstance(callback, TheirCallbacks):
@@ -231,7 +231,7 @@ class Training(Parameters):
             self._warn(result, baseline)
 
     def _run(self, examples: Examples, validation: Examples | None, backend: Backend, **arguments: Any) -> FitResult:
-        """Call the engine."""
+        """Train with the engine."""
         held_out: tuple[Any, ...] | None = None
         if validation is not None:
             weights = () if validation.w is None else (validation.w,)
@@ -268,7 +268,7 @@ class Training(Parameters):
             return self._best_before(error, backend, given_back=rule is not None and rule.restore_best)
 
     def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool) -> FitResult:
-        """Return the best network of a run that diverged, with a warning, or raise what its user is to know."""
+        """Return the best network of a diverged run, with a warning, or raise the error for users."""
         words = str(error)
         for ours, theirs in (("learning rate", "learning_rate_init"), ("standardize=True", 'scale="standard"')):
             words = words.replace(ours, theirs)
@@ -301,7 +301,7 @@ class Training(Parameters):
         self.out_activation_ = _THEIR_OUTPUTS.get(net.output.name, net.output.name)
 
     def _set_network(self, net: Network, layers: Params, scaling: InputScale | None) -> None:
-        """Set a network that was trained elsewhere; to go on from it the optimizer starts anew."""
+        """Set a network that was trained elsewhere; further training starts with a new optimizer."""
         self._set_specification(net)
         self.scaling_, self._progress = scaling, None
         set_layers(self, layers)
@@ -344,7 +344,7 @@ class Training(Parameters):
         return optimizer_of(self, m, monitor, self.t_ if goes_on else 0, first)
 
     def _metric(self, validation: Examples | None, scoring: Any) -> Any:
-        """Return the metric that early stopping watches, or None if that is the cost."""
+        """Return the metric that early stopping watches, or None if it watches the cost."""
         if scoring == "loss" or validation is None:
             return None
         if scoring is None:
@@ -362,7 +362,7 @@ class Training(Parameters):
         return [*([print_epoch] if self.verbose else []), *(c for c in given if c is not None)]
 
     def _their_callbacks(self, given: dict[str, Any]) -> list[TheirCallbacks]:
-        """Return scikit-learn's callbacks, if its version has them and any were set, as one of the engine's."""
+        """Return scikit-learn's callbacks as one of the engine, if this version has them and any are set."""
         if not hasattr(self, "_init_callback_context"):
             return []
         context = self._init_callback_context(max_subtasks=self.max_iter)
@@ -376,10 +376,10 @@ class Training(Parameters):
 
         return [TheirCallbacks(self, context, given, attributes)]
 
-    # Going on
+    # Continuing
 
     def _state(self, backend: Backend, kind: tuple[Any, ...], monitor: str, seed: Any) -> TrainingState:
-        """Return the state to go on from, on the backend: the layers as they are now, with slots if they still fit."""
+        """Return the state to continue from: the present layers, and slots if they still fit."""
         normalized = any(_flags(self.batch_norm, len(self.network_.hidden)))
         if self._progress is None and normalized:
             raise ValueError(
@@ -388,7 +388,7 @@ class Training(Parameters):
             )
         before = self._progress or PastTraining(TrainingState((), None, self.n_iter_, seed))
         state = before.state
-        if not normalized:  # so that coefficients which the user has changed count
+        if not normalized:  # the user may have changed coefficients
             layers = (
                 Layer(np.swapaxes(to_host(c), -1, -2), to_host(i)[..., None])
                 for c, i in zip(self.coefs_, self.intercepts_, strict=True)
@@ -413,7 +413,7 @@ class Training(Parameters):
     # The result
 
     def _keep(self, result: FitResult, examples: Examples, stops_early: bool, goes_on: bool) -> None:
-        """Make the result attributes."""
+        """Set the attributes of the result."""
         place = backend_at(examples.X) if dispatches(examples.X) else None
         set_layers(self, _without_diverged(result), place)
         self._keep_history(result.history, stops_early, goes_on)
@@ -422,7 +422,7 @@ class Training(Parameters):
         self.stopped_ = result.stopped
 
     def _keep_history(self, history: History, stops_early: bool, goes_on: bool) -> None:
-        """Set the curves, or lengthen them, and what follows from them."""
+        """Set or lengthen the curves, and set what follows from them."""
         before = self.history_ if goes_on else {}
         self.history_ = {key: [*before.get(key, []), *values] for key, values in history.items()}
         self.loss_curve_ = [float(np.mean(c)) for c in self.history_["cost"]]
@@ -440,12 +440,12 @@ class Training(Parameters):
             self.best_validation_score_ = max((s for s in self.validation_scores_ if s == s), default=float("nan"))
 
     def _has_own_schedule(self) -> bool:
-        """Tell whether the learning rate follows a plan of the user's own: then max_iter is the end of the plan."""
+        """Tell whether the user gave a schedule of the learning rate, which is to end at max_iter."""
         planned = self.learning_rate if isinstance(self.solver, str) else getattr(self.solver, "schedule", CONSTANT)
         return not isinstance(self.learning_rate, str) or (not isinstance(planned, str) and planned != CONSTANT)
 
     def _warn(self, result: FitResult, baseline: float) -> None:
-        """Warn where training ended before it had converged, or with nothing learned."""
+        """Warn if training ended before it converged, or learned nothing."""
         done = self.n_iter_
         if is_lbfgs(self) and result.stopped in ("epochs", "evaluations", "stalled"):
             reason = {
@@ -459,7 +459,7 @@ class Training(Parameters):
             )
         elif not is_lbfgs(self) and result.stopped == "epochs" and not self._has_own_schedule():
             if self.early_stopping and baseline <= np.finfo(float).eps:
-                return  # of targets that are all equal the loss falls towards 0 for ever, and nothing is to be learned
+                return  # all targets are equal: the loss falls towards 0 for ever
             message = (
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet."
@@ -477,7 +477,7 @@ class Training(Parameters):
     def _learned_nothing(self, result: FitResult, baseline: float) -> bool:
         """Tell whether no network's loss has come below that of the best constant prediction.
 
-        Of targets that are all equal that is 0; with dropout it is that of fewer units than predict.
+        False for equal targets, where that is 0, and with dropout, where the loss is not of the whole network.
         """
         costs = result.history["cost"]
         least = float(np.min(costs if self.early_stopping else costs[-1:], initial=np.inf))
@@ -493,13 +493,13 @@ def random_state_of(given: Any) -> np.random.RandomState:
 
 
 def seeds_from(random: np.random.RandomState, networks: int) -> int | tuple[int, ...]:
-    """Return the seed of the run, for K networks K of them, the first one being that of a single network."""
+    """Return the seed of a run, or K seeds for K networks, first the one of a single network."""
     seed = int(random.randint(_MOST_SEED))
     return seed if networks == 1 else tuple(seed + k for k in range(networks))
 
 
 def _share(X: Any, Y: Any, w: Any = None) -> tuple[Any, Any, Any]:
-    """Return this process's part of columns that every process has."""
+    """Return this process's share of columns that all processes hold."""
     part = distributed.team().share(X.shape[1])
     return X[:, part], Y[:, part], None if w is None else w[part]
 
@@ -510,9 +510,9 @@ def _flags(given: Any, count: int) -> tuple[bool, ...]:
 
 
 def _layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, Any]:
-    """Return coefs_ and intercepts_ as scikit-learn has them, (…, n_{l-1}, n_l) and (…, n_l).
+    """Return coefs_ and intercepts_ in scikit-learn's shapes, (…, n_{l-1}, n_l) and (…, n_l).
 
-    NumPy arrays, or arrays of the place where the data were.
+    They are NumPy arrays, or arrays of the backend `place`.
     """
 
     def bring(array: Any) -> Any:
@@ -535,7 +535,7 @@ def set_layers(estimator: Any, layers: Params, place: Backend | None = None) -> 
 
 
 def _on_host(state: TrainingState) -> TrainingState:
-    """Return a state of NumPy arrays; what was given back in place of the last network is gone on from, too."""
+    """Return a state of NumPy arrays, with the best network if it replaced the last one."""
     best = state.best
     if best is not None:
         best = best._replace(params=map_tree(to_host, best.params), statistics=map_tree(to_host, best.statistics))
@@ -546,7 +546,7 @@ def _on_host(state: TrainingState) -> TrainingState:
 
 
 def _without_diverged(result: FitResult) -> Params:
-    """Return the layers of the networks that are finite; of a stack some may have diverged, of one none."""
+    """Return the layers without the networks of a stack that have diverged."""
     if result.networks is None:
         return result.params
     finite = np.ones(result.networks, dtype=bool)

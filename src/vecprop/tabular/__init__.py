@@ -1,6 +1,6 @@
-"""Tables in, predictions out: columns of numbers, categories and dates, with missing values, as features of a network.
+"""Networks trained on tables with numbers, categories, dates and missing values.
 
-What `vecprop train` and `vecprop predict` do, as a library:
+The library behind `vecprop train` and `vecprop predict`:
 
 >>> import polars
 >>> from vecprop import tabular

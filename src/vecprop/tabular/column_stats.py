@@ -1,4 +1,4 @@
-"""What the rules ask of a column, found out part by part: beside a part, no more than 8 bytes a row are in memory."""
+"""Statistics of a column, read in parts: most need no more than 8 bytes of memory for each row."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 _AT_ONCE = 1 << 16
-_BEFORE_SORTING = 1 << 20  # this many more are gathered before the doubles among them go
+_BEFORE_SORTING = 1 << 20  # values that are gathered, at least, before duplicates are removed
 
 
 @dataclass
 class Numbers:
-    """A column of numbers, or of true and false as 1 and 0.
+    """Statistics of a column of numbers, or of booleans as 1 and 0.
 
-    finite, missing, infinite : how many cells are which
-    low, high, first, last : of the finite ones
-    whole : whether all of them are whole
-    counting : whether each is larger by 1 than the one before
+    finite, missing, infinite : the number of such cells
+    low, high, first, last : the lowest, highest, first and last finite number
+    whole : whether all finite numbers are whole
+    counting : whether they are whole and each is larger by 1 than the one before
     """
 
     finite: int = 0
@@ -40,7 +40,7 @@ class Numbers:
     counting: bool = True
 
     def add(self, values: npt.NDArray[np.float64]) -> None:
-        """Add a part, (m,), NaN where a value is missing."""
+        """Add a part of the column, (m,), NaN where a value is missing."""
         known = values[np.isfinite(values)]
         missing = len(values) - len(known) and int(np.isnan(values).sum())
         self.missing += missing
@@ -66,30 +66,30 @@ def as_numbers(table: Table, name: str) -> Numbers:
 
 
 def number_parts(table: Table, name: str) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield the numbers of a column, NaN where they are missing."""
+    """Yield the parts of a column of numbers, NaN where they are missing."""
     for series in table.parts(name):
         yield floats(series)
 
 
 def floats(series: pl.Series) -> npt.NDArray[np.float64]:
-    """Return numbers, or true and false, as floats (m,), NaN where they are missing."""
+    """Return numbers or booleans as floats (m,), NaN where they are missing."""
     values: npt.NDArray[np.float64] = series.cast(import_polars().Float64, strict=False).to_numpy()
     return values
 
 
 def known_cells(table: Table, name: str) -> Iterator[pl.Series]:
-    """Yield the cells of a column that are not missing."""
+    """Yield the parts of a column without the missing cells."""
     for series in table.parts(name):
         yield series.drop_nulls()
 
 
 def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.NDArray[Any]:
-    """Return the different ones among at most this many values, sorted: in memory are the values, and no copy of them.
+    """Return the different values of parts with at most `most` values, sorted, without a copy.
 
     >>> sorted_set([np.array([3.0, 1.0]), np.array([1.0, 2.0])], 4, np.float64).tolist()
     [1.0, 2.0, 3.0]
     """
-    kept = np.empty(most, dtype)  # takes memory as it is written to
+    kept = np.empty(most, dtype)  # takes up memory only as far as it is written
     found = end = 0
     for part in parts:
         kept[end : end + len(part)] = part
@@ -100,7 +100,7 @@ def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.
 
 
 def _without_doubles(values: npt.NDArray[Any]) -> int:
-    """Sort in place, the different ones first, and return how many they are."""
+    """Move the different values to the front, sorted, in place; return how many they are."""
     values.sort()
     found = 0
     for start in range(0, len(values), _AT_ONCE):
@@ -123,13 +123,13 @@ def different_numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
 def count_texts(table: Table, name: str) -> int:
     """Return how many different texts a column has, by their hashes: 8 bytes for each row.
 
-    Two texts have the same hash, and are counted once, in one of 3000 columns of 10⁸ different ones.
+    In one of 3000 columns of 10⁸ different texts, two have the same hash and are counted as one.
     """
     return len(sorted_set((part.hash(0).to_numpy() for part in known_cells(table, name)), len(table), np.uint64))
 
 
 def counts_of_labels(table: Table, name: str) -> dict[str, int]:
-    """Return how often a column has each label; in memory is every different one."""
+    """Return how often each label occurs in a column; every different label is in memory."""
     counted: dict[str, int] = {}
     for cells in known_cells(table, name):
         for value, count in cells.value_counts().iter_rows():
@@ -138,7 +138,7 @@ def counts_of_labels(table: Table, name: str) -> dict[str, int]:
 
 
 def days(table: Table, name: str) -> npt.NDArray[np.float64]:
-    """Return a column of dates as days since 1970, or of times as parts of a day, (m,); NaN where they are missing."""
+    """Return dates as days since 1970, or times as fractions of a day, (m,); NaN if missing."""
     pl = import_polars()
     found, start = np.empty(len(table)), 0
     for series in table.parts(name):
@@ -158,7 +158,7 @@ def has_fractions(values: npt.NDArray[np.float64]) -> bool:
 
 
 def median(values: npt.NDArray[np.float64]) -> float:
-    """Return the median of numbers (m,) in place, those that are no numbers left out; 0 if there are no others.
+    """Return the median of the values (m,) that are not NaN, 0 if there are none; overwrites them.
 
     >>> median(np.array([3.0, np.nan, 1.0, 2.0, 10.0]))
     2.5

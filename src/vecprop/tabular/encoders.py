@@ -1,4 +1,4 @@
-"""How a column becomes numbers: numbers, true and false, categories, dates. Learned once, kept with the model."""
+"""Encoders, which turn a column into features; learned in training and kept with the model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 MOST_CATEGORIES = 50
 DAYS_OF_A_YEAR = 365.2425
-_FEW = 10  # cells, all of them unseen, can happen
+_FEW = 10  # up to this many cells with unseen categories are no error
 
 
 class Found(NamedTuple):
-    """What encoding a column met: missing values, those that training did not have, and those far outside its range."""
+    """Counts of missing values, of categories unseen in training, and of numbers far from its range."""
 
     missing: int = 0
     unseen: dict[str, int] = {}  # noqa: RUF012 - never modified
@@ -39,10 +39,12 @@ Encoded = tuple["npt.NDArray[np.float64]", Found]
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric column: missing values get the training examples' median, and a second feature if there were any.
+    """The encoder of a column of numbers.
 
-    decimal, unit : how the training file wrote them
-    low, high : of the training examples; where they are equal, only whether a value is missing is used
+    fill : the median in training, for missing values
+    flag : whether training had missing values; then one more feature marks them
+    decimal, unit : how the training file writes the numbers
+    low, high : the range in training; if it is a single value, and values were missing, the mark is the only feature
     """
 
     name: str
@@ -57,7 +59,7 @@ class Number:
 
     @classmethod
     def learn(cls, table: Table, name: str) -> Number:
-        """Return the encoding for the values of a table."""
+        """Return the encoder learned from a table."""
         found, values = column_stats.Numbers(), np.empty(len(table))
         start = 0
         for part in column_stats.number_parts(table, name):
@@ -71,16 +73,16 @@ class Number:
 
     @property
     def is_constant(self) -> bool:
-        """Whether all values of the training examples were the same."""
+        """Whether the column had a single value in training, and missing ones."""
         return self.low is not None and self.low == self.high and self.flag
 
     @property
     def features(self) -> list[str]:
-        """The names of what it becomes."""
+        """The names of the features."""
         return [*([] if self.is_constant else [self.name]), *([f"{self.name} is missing"] if self.flag else [])]
 
     def encode(self, table: Table) -> Encoded:
-        """Return the features (m, k) and what was met."""
+        """Return the features (m, k), and counts of missing, unseen and far values."""
         if table.dtype(self.name).is_temporal():
             raise ValueError(
                 f"{table.source}, column {self.name!r} must hold numbers, as in training; it has "
@@ -110,7 +112,7 @@ class Number:
 
     @property
     def filling(self) -> str:
-        """What is done where a value is missing."""
+        """What is done with a missing value."""
         return "marked" if self.is_constant else f"filled in with the median {self.fill:g}"
 
     @property
@@ -122,7 +124,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Boolean(Number):
-    """A column of true and false, or of 1 and 0: a number, however it is written."""
+    """The encoder of a column of booleans, or of 1 and 0, however they are written."""
 
     kind: ClassVar[str] = "boolean"
     _what: ClassVar[str] = "true or false, as 1 and 0"
@@ -130,10 +132,10 @@ class Boolean(Number):
 
 @dataclass(frozen=True)
 class Category:
-    """A categorical column: one feature for each category, 1 for its examples.
+    """The encoder of a column of categories: one feature for each, 1 for its examples, else 0.
 
-    Rare ones share "(other)"; an unseen one has 0 in all features, and is counted. Where all categories are numbers, a
-    cell is compared as a number: 1, 1.0 and 01 are one category; so are True and true.
+    Rare categories share "(other)"; one unseen in training has 0 in all features, and is counted. If all are numbers,
+    cells are compared as numbers: 1, 1.0 and 01 are the same category. So are True and true among booleans.
     """
 
     name: str
@@ -145,7 +147,7 @@ class Category:
 
     @classmethod
     def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
-        """Return the encoding for the values of a table: the most frequent categories, by name where they tie."""
+        """Return the encoder learned from a table; its `most` most frequent categories get a feature."""
         counted = column_stats.counts_of_labels(table, name)
         missing = sum(counted.values()) < len(table)
         key = same_as(counted)
@@ -160,12 +162,12 @@ class Category:
 
     @property
     def features(self) -> list[str]:
-        """The names of what it becomes."""
+        """The names of the features."""
         more = [*(["(other)"] if self.other else []), *(["(missing)"] if self.flag else [])]
         return [f"{self.name}={category}" for category in (*self.categories, *more)]
 
     def encode(self, table: Table) -> Encoded:
-        """Return the features (m, k) and what was met."""
+        """Return the features (m, k), and counts of missing, unseen and far values."""
         key = same_as((*self.categories, *self.other))
         places = {key(category): i for i, category in enumerate(self.categories)}
         places |= {key(category): len(self.categories) for category in self.other}
@@ -197,7 +199,7 @@ class Category:
 
     @property
     def filling(self) -> str:
-        """What is done where a value is missing."""
+        """What is done with a missing value."""
         return "a category of its own" if self.flag else "as training had none: of no category"
 
     def __str__(self) -> str:
@@ -207,7 +209,7 @@ class Category:
 
 
 def same_as(categories: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that gives texts which mean the same category the same name.
+    """Return a function that gives texts of the same category the same name.
 
     >>> [same_as(["1", "2.0"])(text) for text in ("2", "01", "x")], same_as(["a"])("01")
     (['2', '1', 'x'], '01')
@@ -222,12 +224,12 @@ def same_as(categories: Iterable[str]) -> Callable[[str], str]:
 
 @dataclass(frozen=True)
 class Date:
-    """Dates: the year with its fraction, and where in the year and in the week they are, as points on circles.
+    """The encoder of dates: the year with its fraction; season and weekday as points on circles.
 
-    format : how the training file wrote them; None where it has a type for them
+    format : the date format of the training file; None if it has a type for dates
     fill : the median, in days since 1970
-    time : whether the time of the day is a circle, too
-    day : whether there is more than that
+    time : whether the time of the day is encoded, too, as one more circle
+    day : whether there are dates, not only times of the day
     """
 
     name: str
@@ -241,7 +243,7 @@ class Date:
 
     @classmethod
     def learn(cls, table: Table, name: str) -> Date:
-        """Return the encoding for the values of a table."""
+        """Return the encoder learned from a table."""
         days = column_stats.days(table, name)
         day = table.dtype(name) != import_polars().Time
         missing, time = bool(np.isnan(days).any()), not day or column_stats.has_fractions(days)
@@ -250,23 +252,23 @@ class Date:
 
     @property
     def features(self) -> list[str]:
-        """The names of what it becomes."""
+        """The names of the features."""
         circles = [*(["year", "week"] if self.day else []), *(["day"] if self.time else [])]
         parts = [*(["years"] if self.day else []), *(f"{part} in the {c}" for c in circles for part in ("cos", "sin"))]
         return [f"{self.name}: {part}" for part in [*parts, *(["is missing"] if self.flag else [])]]
 
     @property
     def filling(self) -> str:
-        """What is done where a value is missing."""
+        """What is done with a missing value."""
         return "filled in with the median"
 
     @property
     def periods(self) -> tuple[float, ...]:
-        """The circles, in days."""
+        """The periods of the circles, in days."""
         return (*((DAYS_OF_A_YEAR, 7.0) if self.day else ()), *((1.0,) if self.time else ()))
 
     def encode(self, table: Table) -> Encoded:
-        """Return the features (m, k) and what was met."""
+        """Return the features (m, k), and counts of missing, unseen and far values."""
         pl = import_polars()
         dtype = table.dtype(self.name)
         if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):
@@ -302,7 +304,7 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-# What the fields of encodings and targets hold, in a file: a list there is a tuple here.
+# Checks of the fields of encoders and targets in a file, where tuples may be lists.
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("name", "reason", "task", "unit"), _is_text),
     **dict.fromkeys(("flag", "time", "day", "whole", "truth"), _is_flag),
@@ -317,19 +319,19 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-_LATER = frozenset({"unit", "low", "high", "day", "truth"})  # fields that the first files do not have
+_LATER = frozenset({"unit", "low", "high", "day", "truth"})  # fields that the oldest files lack
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """Return the fields of an encoding or a target for a file; those that came later only where they say something."""
+    """Return the fields of an encoder or target for a file, newer ones only if not the default."""
     given = {f.name: (getattr(value, f.name), f.default) for f in fields(value)}
     return {name: entry for name, (entry, usual) in given.items() if name not in _LATER or entry != usual}
 
 
 def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a data class from a file; ValueError or KeyError if one is missing or of another kind.
+    """Return the fields of a data class, as read from a file.
 
-    A field that came later may lack: it has its default then.
+    ValueError or KeyError if one is missing or of another kind; a newer one may be missing and has its default then.
     """
     given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
     for name, entry in given.items():

@@ -1,4 +1,4 @@
-"""A table of houses as people have them: categories, dates, missing values, and prices; generated from a seed."""
+"""A generated table of house sales, with categories, dates, missing values and prices."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _FIRST_DAY, _DAYS = np.datetime64("2019-01-01"), 5 * 365
 
 
 def houses(m: int = 1000, seed: int = 0) -> polars.DataFrame:
-    """Return houses that were sold, one in each row.
+    """Return a table of houses that were sold, one in each row.
 
     price = area · rate(district) · condition(age) · factor(heating) · 1.04^(years since 2019) · e^(0.08 · normal)
-    + 150 · garden, with condition = 0.72 + 0.28 e^(-age/30). Half of the houses have no garden; of some the year, the
-    heating or the garden is not known.
+    + 150 · garden, with condition = 0.72 + 0.28 e^(-age/30). Half of the houses have no garden; for some the year,
+    the heating or the garden is unknown.
 
     Parameters
     ----------
     m : int, default 1000
-        Houses.
+        The number of houses.
     seed : int, default 0
 
     Returns

@@ -1,4 +1,4 @@
-"""What a column of a table is: numbers, true and false, categories, dates, or nothing to learn from."""
+"""The kind of a column of a table: numbers, booleans, categories, dates, or nothing to learn from."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from vecprop.data.spelling import import_polars
 from vecprop.data.tables import Table
 from vecprop.tabular import column_stats
 
-_SAFE_CATEGORIES = 20  # this many different texts are categories in a small table, too
-_ROWS_OF_A_CATEGORY = 4  # on average: with fewer, texts are names
-_FEWEST_NAMED = 20  # rows: in fewer numbers may well be all different and no identifier
-_LARGE = 10_000
+_SAFE_CATEGORIES = 20  # up to this many different texts are categories even in a small table
+_ROWS_OF_A_CATEGORY = 4  # on average; with fewer rows for each text, texts are names
+_FEWEST_NAMED = 20  # rows: up to this many, numbers may all differ and yet be no identifier
+_LARGE = 10_000  # numbers without gaps from here on are an identifier
 LARGEST = 1e150
 _IDENTIFIERS = frozenset(
     {"id", "ids", "uid", "uuid", "guid", "key", "index", "idx", "rowname", "rownames", "row", "nr", "rowid"}
@@ -20,19 +20,19 @@ _IDENTIFIERS = frozenset(
 
 
 class Kind(NamedTuple):
-    """What a column is: "number", "boolean", "category", "date" or "left out", and why."""
+    """The kind of a column: "number", "boolean", "category", "date", or "left out" for a reason."""
 
     kind: str
     reason: str = ""
 
     @classmethod
     def left_out(cls, reason: str) -> Kind:
-        """Return that of a column that is not used."""
+        """Return the kind of a column that is not used."""
         return cls("left out", reason)
 
 
 def find_kind(table: Table, name: str) -> Kind:
-    """Return the kind of a column whose texts are understood already."""
+    """Return the kind of a column whose texts are converted already (`understanding.understand`)."""
     pl = import_polars()
     dtype = table.dtype(name)
     if dtype.is_temporal():
@@ -54,7 +54,7 @@ def find_kind(table: Table, name: str) -> Kind:
 
 
 def _alike(table: Table, name: str) -> tuple[object, bool, int]:
-    """Return the first value, whether all that are known are the same, and how many are missing."""
+    """Return the first known value, whether all known ones are the same, and how many are missing."""
     first, alike, missing = None, True, 0
     for series in table.parts(name):
         missing += series.null_count()
@@ -81,7 +81,7 @@ def _of_numbers(table: Table, name: str) -> Kind:
         fills = found.high - found.low + 1 == found.finite and (found.low in (0, 1) or found.low >= _LARGE)
         unnamed = (
             table.kind == "csv" and table.header and re.fullmatch(r"column \d+", name)
-        )  # as pandas writes an index
+        )  # pandas writes an index without a name
         named = unnamed or is_identifier(name)
         if (fills or named) and len(column_stats.different_numbers(table, name)) == found.finite:
             return Kind.left_out("it numbers the rows" if fills else "its numbers are names of the examples")
@@ -91,7 +91,7 @@ def _of_numbers(table: Table, name: str) -> Kind:
 
 
 def is_identifier(name: str) -> bool:
-    """Tell whether a name is that of an identifier.
+    """Tell whether a column's name is that of an identifier.
 
     >>> [is_identifier(name) for name in ("id", "CustomerId", "SK_ID_CURR", "OrderNo", "paid", "identity")]
     [True, True, True, True, False, False]

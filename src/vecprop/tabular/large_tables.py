@@ -1,4 +1,4 @@
-"""Tables that stay in their Parquet file: parts of columns are read to learn from them, blocks of rows to encode."""
+"""Tables that stay in their Parquet file: parts of columns or blocks of rows are read as needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-# The most rows and the most cells of a block of all the columns; the rows of a part of one column, fewer of texts.
+# The most rows and cells of a block of all columns, and the rows of a part of a single column, or of one of texts.
 _ROWS = 50_000
 _CELLS = 1 << 21
 _PART, _PART_OF_TEXTS = 1 << 18, 1 << 15
@@ -27,12 +27,12 @@ _AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class LargeTable(Table):
-    """The columns of a Parquet file, of which a part at a time is in memory.
+    """The columns of a Parquet file, of which one part at a time is in memory.
 
-    frame : no rows, and the columns' names and types
-    rows : of the file
-    kept : which of them are rows of the table, (rows,); None for all
-    steps : what is done to each part that is read
+    frame : the columns' names and types, without rows
+    rows : the number of rows of the file
+    kept : which rows of the file belong to the table, (rows,); None for all
+    steps : functions applied in turn to each part that is read
     """
 
     rows: int = 0
@@ -43,7 +43,7 @@ class LargeTable(Table):
         return self.rows if self.kept is None else int(np.count_nonzero(self.kept))
 
     def column(self, name: str) -> pl.Series:
-        """Read a column as a whole."""
+        """Return a whole column."""
         parts = list(self.parts(name))
         series: pl.Series = import_polars().concat(parts)
         return series
@@ -55,15 +55,15 @@ class LargeTable(Table):
             yield block.column(name)
 
     def blocks(self) -> Iterator[Table]:
-        """Yield the rows in the order of the file, some in memory at a time."""
+        """Yield blocks of rows in the order of the file, one in memory at a time."""
         return self._blocks(self.names, max(1, min(_ROWS, _CELLS // len(self.names))))
 
     def mapped(self, step: Callable[[Table], Table]) -> LargeTable:
-        """Return the table with every part as `step` makes it."""
+        """Return the table with `step` applied to every part."""
         return replace(self, frame=step(Table(self.frame, self.source)).frame, steps=(*self.steps, step))
 
     def take(self, rows: npt.NDArray[Any]) -> LargeTable:
-        """Return the table of some rows, by their numbers or a mask (m,); they stay in the order of the file."""
+        """Return the table of some rows, given by numbers or a mask (m,), in the order of the file."""
         kept = np.zeros(self.rows, dtype=bool)
         if self.kept is None:
             kept[rows] = True
@@ -76,11 +76,11 @@ class LargeTable(Table):
         return replace(self, kept=kept)
 
     def place(self, row: int, name: str) -> str:
-        """Say where a cell stands."""
+        """Return the place of a cell for messages."""
         return super().place(row if self.kept is None else self._row(row), name)
 
     def _row(self, row: int) -> int:
-        """Return the row of the file that is a row of the table."""
+        """Return the row's number in the file."""
         assert self.kept is not None
         for start in range(0, self.rows, _AT_ONCE):
             places = np.flatnonzero(self.kept[start : start + _AT_ONCE])
@@ -98,7 +98,7 @@ class LargeTable(Table):
                 yield self._read(start, stop, names).take(self.kept[start:stop])
 
     def _read(self, start: int, stop: int, names: list[str]) -> Table:
-        """Return columns of rows start … stop - 1 in memory, tidied."""
+        """Read some columns of rows start … stop - 1 into memory, tidied and with all steps applied."""
         polars = import_polars()
         try:
             lazy = polars.scan_parquet(self.source)
@@ -117,7 +117,7 @@ class LargeTable(Table):
 
 
 def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
-    """Return the table of a Parquet file that stays there.
+    """Return the table of a Parquet file, whose rows stay in the file.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
 
 
 def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:
-    """Write the features of a table into a .npy file, in the order of the rows, and return them mapped."""
+    """Write a table's features to a .npy file, and return them as a memory map of it."""
     shape = (len(table), len(preparation.features))
     parts: list[Prepared] = []
     with open(path, "wb") as file:

@@ -1,4 +1,4 @@
-"""A trained model of tables: what its columns become, its target, and the network."""
+"""A trained model of tables: the preparation of columns, the target, and the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vecprop.estimators import MLPClassifier, MLPRegressor
 
-_FARTHEST = 1e30  # deviations: what a network computes from them in float32 stays finite
+_FARTHEST = 1e30  # standard deviations: up to here a network's float32 results stay finite
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class TableModel:
     preparation : Preparation
         What each column becomes.
     target : Target
-        The column it predicts.
+        The column to be predicted.
     estimator : MLPClassifier or MLPRegressor
-        The network, on prepared features.
+        The network, which takes prepared features.
     about : dict
-        Of the training: its file, the number of examples, the scores.
+        The training's file, numbers of examples, scores and settings.
     """
 
     preparation: Preparation
@@ -44,21 +44,21 @@ class TableModel:
 
     @property
     def classes(self) -> list[Any]:
-        """The classes, or [] of a regression."""
+        """The classes, or [] for a regression."""
         return self.estimator.classes_.tolist() if hasattr(self.estimator, "classes_") else []
 
     @property
     def names(self) -> list[str]:
-        """The names of the columns it uses, and of the target."""
+        """The names of the columns that are used, and of the target."""
         return [*self.preparation.names, self.target.name]
 
     def prepare(self, data: Any) -> Prepared:
-        """Return the features of a file, a data frame of pandas or polars, or a Table, and what was met in it.
+        """Return the features of a file, a pandas or polars data frame, or a Table, with counts.
 
         Raises
         ------
         ValueError
-            If a column is missing, or a cell does not hold what training had: the message has column and line.
+            If a column is missing, or a cell is not of the kind that training had; the message has column and line.
         TypeError
             For anything else.
         """
@@ -68,7 +68,7 @@ class TableModel:
         return prepared
 
     def _refuse_too_far(self, table: Table, X: npt.NDArray[Any]) -> None:
-        """Raise ValueError at a number so far from those of the training that the network would give no number."""
+        """Raise ValueError at a number so far outside training that the network could overflow."""
         if self.estimator.scaling_ is None or not len(X):
             return
         mean, deviation = (to_host(a)[:, 0].astype(np.float64) for a in self.estimator.scaling_)
@@ -84,24 +84,24 @@ class TableModel:
             )
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
-        """Return the predictions (m,): numbers in the units of the target, or labels. Arguments as in `prepare`."""
+        """Return predictions (m,): numbers in units of the target, or labels. Arguments as in `prepare`."""
         prediction: npt.NDArray[Any] = self.estimator.predict(self.prepare(data).X)
         return prediction
 
     def predict_proba(self, data: Any) -> npt.NDArray[Any]:
-        """Return the probability of each class, (m, classes), in the order of `classes`. Arguments as in `prepare`."""
+        """Return the probabilities (m, classes), ordered as `classes`. Arguments as in `prepare`."""
         if not hasattr(self.estimator, "classes_"):
             raise TypeError(f"the target {self.target.name!r} is a number: a regression has no probabilities")
         probabilities: npt.NDArray[Any] = self.estimator.predict_proba(self.prepare(data).X)
         return probabilities
 
     def evaluate(self, data: Any) -> dict[str, float]:
-        """Return the scores on data that have the target, by name."""
+        """Return name -> score on data that contain the target."""
         table = self.labelled(data)[0]
         return scores(self.estimator, self.prepare(table).X, self.target.values(table))
 
     def labelled(self, data: Any) -> tuple[Table, int]:
-        """Return the rows of data that have the target as a Table, and how many have not. Arguments as in `prepare`."""
+        """Return a Table of the rows with a target, and the number of others. Arguments as in `prepare`."""
         table = self.preparation.spelled(table_of(data))
         return without_unlabelled(table, self.target.name) if self.target.name in table.names else (table, 0)
 

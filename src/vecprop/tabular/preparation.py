@@ -1,4 +1,4 @@
-"""From a table to the features of a network: which column becomes what, learned once, kept with the model."""
+"""Turns a table into the features of a network, as learned in training and kept with the model."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _SHOWN = 20  # names of columns in a line
-_LINES = 60  # of the table of columns
+_LINES = 60  # lines of the list of columns
 _WIDE = 70
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Features (m, n_x), one example in each row, and for each column what was met."""
+    """Features X (m, n_x), one row for each example, and what encoding counted in each column."""
 
     X: npt.NDArray[np.float64]
     found: dict[str, Found]
@@ -45,12 +45,12 @@ class Prepared:
     remarks: tuple[str, ...] = ()
 
     def __add__(self, other: Prepared) -> Prepared:
-        """Return the counts of both together; X stays the first one's."""
+        """Return the sums of the counts, with X of the first."""
         found = {name: met + other.found[name] for name, met in self.found.items()}
         return replace(self, found=found, remarks=tuple(dict.fromkeys(self.remarks + other.remarks)))
 
     def notes(self) -> list[str]:
-        """Return in words what was filled in, what is unknown and what was not used."""
+        """Return notes on missing, unseen and far values, and on columns that were not used."""
         lines = [f"{name}: {f.missing} missing, {self.filled[name]}" for name, f in self.found.items() if f.missing]
         for name, f in self.found.items():
             if f.unseen:
@@ -75,11 +75,11 @@ def _values(count: int) -> str:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What each column becomes.
+    """What each column of a table becomes.
 
-    columns : encodings, in the order of the features
+    columns : encoders, in the order of the features
     left_out : column -> why it is not used
-    missing : what the user said of texts that stand for a missing value (`Spelling.missing`)
+    missing : the user's texts for missing values (`Spelling.missing`)
     """
 
     columns: tuple[Column, ...]
@@ -102,7 +102,7 @@ class Preparation:
         Raises
         ------
         ValueError
-            If a column is missing, or a cell does not hold what training had: the message has column and line.
+            If a column is missing, or a cell is not of the kind that training had; the message has column and line.
         """
         there = table.known
         missing = [name for name in self.names if name not in there]
@@ -126,7 +126,7 @@ class Preparation:
         return Prepared(np.concatenate(parts, axis=1), found, ignored, filled, tuple(remarks))
 
     def spelled(self, table: Table) -> Table:
-        """Return a table with what the user said in training of missing values, beside what is said of it itself."""
+        """Return the table with the texts for missing values of training added to its own."""
         said = dict.fromkeys((*self.missing, *table.spelling.missing))
         return replace(table, spelling=replace(table.spelling, missing=tuple(said)))
 
@@ -137,13 +137,13 @@ class Preparation:
         return signs.most_common(1)[0][0] if signs else "."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the preparation as what JSON can hold."""
+        """Return the preparation as values for JSON."""
         columns = [{"kind": c.kind, **fields_of(c)} for c in self.columns]
         return {"columns": columns, "left_out": self.left_out, "missing": list(self.missing)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preparation:
-        """Return the preparation that `to_json` described; ValueError or KeyError if none of this version did."""
+        """Return the preparation from values of `to_json`; ValueError or KeyError for any others."""
         left_out = {name: str(reason) for name, reason in value["left_out"].items()}
         preparation = cls(tuple(map(_column, value["columns"])), left_out, tuple(map(str, value["missing"])))
         if len({*preparation.names, *preparation.left_out}) < len(preparation.columns) + len(preparation.left_out):
@@ -151,7 +151,7 @@ class Preparation:
         return preparation
 
     def __str__(self) -> str:
-        """Say what each column is taken for, and the option that says otherwise."""
+        """Say what each column is taken for, and which option changes that."""
         rows = [(column.name, str(column), column.otherwise) for column in self.columns]
         rows += [(name, f"left out: {reason}", _otherwise(reason)) for name, reason in self.left_out.items()]
         rest = len(rows) - _LINES
@@ -163,7 +163,7 @@ class Preparation:
 
 
 def _otherwise(reason: str) -> str:
-    """Return the option that takes a column in that was left out."""
+    """Return the option that uses a column left out for this reason, "" if there is none."""
     options = {"names, no categories": "--categorical", "the rows": "--numeric", "names of the examples": "--numeric"}
     return next((option for words, option in options.items() if reason.endswith(words)), "")
 
@@ -175,7 +175,7 @@ def _column(value: Mapping[str, Any]) -> Column:
 
 
 def _wanted(column: Column) -> Wanted:
-    """Return the kind of values that a column has to hold, for a table that is not understood yet."""
+    """Return the kind of values that a column must hold, for `understand_as`."""
     if isinstance(column, Category):
         return Wanted(column.name, "category", (*column.categories, *column.other))
     if isinstance(column, Date):
@@ -184,7 +184,7 @@ def _wanted(column: Column) -> Wanted:
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:
-    """Return which columns of numbers have another unit than in training."""
+    """Return a remark for each column of numbers with another unit than in training."""
     lines = []
     for column in columns:
         form = (table.forms or {}).get(column.name)
@@ -195,13 +195,13 @@ def _units(table: Table, columns: Sequence[Column]) -> list[str]:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user has said about the columns; what is not said is found out.
+    """The user's choices for the columns; all else is found out.
 
     drop, categorical, numeric : names of columns
-    date_format : FORMAT of all columns of dates, or COLUMN=FORMAT, or several of them
-    missing : texts that stand for a missing value besides the usual ones, or COLUMN=TEXT; "" for an empty cell alone
-    most_categories : this many of a column are told apart
-    weight : the column that says how much each row counts
+    date_format : FORMAT for all columns of dates, COLUMN=FORMAT for one, or several of these
+    missing : further texts for a missing value, or COLUMN=TEXT; "" means that only an empty cell is missing
+    most_categories : how many categories of a column get a feature of their own
+    weight : the column with the weight of each row
     """
 
     drop: Sequence[str] = ()
@@ -224,7 +224,7 @@ class Choices:
 
 
 def spelled(table: Table, choices: Choices) -> Table:
-    """Return a table with what is said of its spelling."""
+    """Return the table with the choices for missing values and date formats added to its spelling."""
     formats = (choices.date_format,) if isinstance(choices.date_format, str) else tuple(choices.date_format or ())
     said = table.spelling
     missing, formats = (*said.missing, *choices.missing), (*said.date_format, *formats)
@@ -232,7 +232,7 @@ def spelled(table: Table, choices: Choices) -> Table:
 
 
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
-    """Return the kind that the user gave for columns: "left out", "category", "number"."""
+    """Return the kind that the user gave for columns: "left out", "category", "number", "weight"."""
     said: dict[str, str] = {}
     options = {"drop": "left out", "categorical": "category", "numeric": "number"}
     for option, kind in options.items():
@@ -251,7 +251,7 @@ def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
 
 
 def kinds_of(table: Table, target: str, said: Mapping[str, str]) -> dict[str, Kind]:
-    """Return the kind of each column but the target: the user's word, or the one found out."""
+    """Return the kind of each column but the target: the user's, or the one found out."""
     kinds = {}
     for name in table.names:
         if said.get(name) == "left out":

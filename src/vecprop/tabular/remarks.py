@@ -1,4 +1,4 @@
-"""What a user of a trained model has to know: classes that were hardly there, columns that give the target away."""
+"""Remarks on a trained model: classes that are rare, columns that give the target away."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
     from vecprop.tabular.preparation import Preparation
 
-_ROWS = 5000  # that are looked at for a column that gives the target away
-_NUMBERS = 1 << 22  # and at most this many numbers in all
+_ROWS = 5000  # examined for a column that gives the target away
+_NUMBERS = 1 << 22  # the most numbers examined
 _RARE_ROWS = 2
 _RARE = 0.02
 _SHOWN = 5
-_SAME = 0.99999  # a correlation of ranks that no honest measurement has
+_SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
 
 
 def about_classes(
     classes: npt.NDArray[Any], y: npt.NDArray[Any], y_test: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> list[str]:
-    """Return notes on the classes, from their numbers among the training rows, the test rows and the predictions.
+    """Return notes on rare, untested and never predicted classes; the arrays are indices of classes.
 
     >>> about_classes(np.array(["a", "b"]), np.array([0] * 99 + [1]), np.array([0, 0]), np.array([0, 0]))
     ["class 'b' has 1 row to learn from", "class 'b' is not among the test rows: no score says anything of it"]
@@ -58,9 +58,9 @@ def _named(
 
 
 def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> list[str]:
-    """Return which columns give the target away: numbers that rank as it does, or a category for each class.
+    """Return a note for each column that gives the target away: one with the same ranks or classes.
 
-    `X` (m, n_x) are features, of which some rows are looked at; `y` (m,) numbers, or those of classes.
+    Some rows of the features X (m, n_x) are examined; y (m,) are numbers, or indices of classes.
     """
     rows = np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64)
     rows = np.unique(rows)
@@ -80,21 +80,21 @@ def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any]
 
 
 def _ranks_alike(values: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
-    """Tell whether numbers have the order of the targets, or its reverse; ties may be broken by rounding."""
+    """Tell whether numbers have the order of the targets, or its reverse, but for rounding."""
     if not len(np.unique(values)) > min(20, len(np.unique(y)) // 2):
         return False
     return abs(float(np.corrcoef(_ranks(values), _ranks(y))[0, 1])) > _SAME
 
 
 def _ranks(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the rank of each value, the mean of their ranks for equal ones."""
+    """Return the rank of each value; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: npt.NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return ranks
 
 
 def _tells_classes(part: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
-    """Tell whether each row of features stands for one class, and hardly more of them than there are classes."""
+    """Tell whether each different row has one class, and there is at most one more row than classes."""
     _, place = (
         np.unique(part, axis=0, return_inverse=True) if part.shape[1] > 1 else np.unique(part, return_inverse=True)
     )

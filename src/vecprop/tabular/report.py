@@ -1,4 +1,4 @@
-"""What training on a table gave, in words for a terminal and as JSON."""
+"""The report of training on a table, in words for a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _delimiter(given: str | None) -> str:
 
 
 def concluded(trained: Trained) -> str:
-    """Return how good the model is, beside the two that are simpler, and what the diagnosis says."""
+    """Return the lines after training: the scores beside the two baselines, notes, the diagnosis."""
     history = trained.model.estimator.history_
     epochs, networks = len(history["cost"]), trained.model.estimator.n_networks
     ended = {
@@ -77,7 +77,7 @@ def concluded(trained: Trained) -> str:
 
 
 def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return a line that says so, where the linear model is better on the test rows.
+    """Return lines that recommend the linear model if it is better on the test rows, else none.
 
     >>> linear_is_better({"network": {"log_loss": 0.5}, "linear": {"log_loss": 0.4}})
     ['the linear model is better on the test rows (log loss 0.400 against 0.500): --linear delivers it', '']
@@ -123,7 +123,7 @@ def _number(name: str, value: float | None) -> str:
 
 
 def as_json(plan: Plan, trained: Trained) -> dict[str, Any]:
-    """Return everything as what JSON can hold."""
+    """Return the whole report as values for JSON."""
     table, target, estimator = plan.table, plan.target, trained.model.estimator
     preparation = trained.model.preparation
     report = {

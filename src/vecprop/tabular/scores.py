@@ -1,4 +1,4 @@
-"""How good predictions are, beside those of a model that knows nothing of the columns."""
+"""Scores of predictions of numbers and of classes, for data in memory or in files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _AT_ONCE = 1 << 18
-# What each score says, in the order in which they are shown.
+# What each score means, in the order in which they are shown.
 MEANINGS = {
     "r2": "R²: the share of the variance that is explained; 1 is perfect, 0 is the mean",
     "mean_absolute_error": "how far off on average, in the units of the target",
@@ -38,7 +38,7 @@ def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str
 
 
 def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the predictions of a fitted estimator, (m,); features in a file are read in blocks."""
+    """Return predictions (m,) of a fitted estimator; features in a file are read in blocks."""
     found = np.empty(0)
     for start, stop, block in _blocks(X):
         part = estimator.predict(block)
@@ -49,13 +49,13 @@ def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _blocks(X: npt.NDArray[Any]) -> Iterable[tuple[int, int, npt.NDArray[Any]]]:
-    """Return features a block at a time if they are in a file, else as they are, with the numbers of the rows."""
+    """Return (start, stop, features) of blocks if X is in a file, of all rows otherwise."""
     large = large_rows(X, smallest=0)
     return [(0, len(X), X)] if large is None else large.blocks()
 
 
 def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any], overwrite: bool = False) -> dict[str, float]:
-    """Return the scores of a regression; in memory is one more array (m,), unless that of predictions is overwritten.
+    """Return the scores of a regression; `overwrite` saves an array (m,) and may overwrite predictions.
 
     >>> {name: round(value, 3) for name, value in of_numbers(np.array([1.0, 3.0]), np.array([1.0, 2.0])).items()}
     {'r2': 0.5, 'mean_absolute_error': 0.5, 'median_absolute_error': 0.5, 'root_mean_squared_error': 0.707}
@@ -77,10 +77,10 @@ def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any], overwrite: bool
 
 
 def of_classes(y: npt.NDArray[Any], log_proba: npt.NDArray[Any], classes: npt.NDArray[Any]) -> dict[str, float]:
-    """Return the scores of a classification, from ln of the probabilities (m, classes), which are finite.
+    """Return the scores of a classification from finite log-probabilities (m, classes).
 
-    An example of a class that is not among them is an error of the accuracy, and left out of the other scores. The area
-    under the ROC curve is there for two classes only.
+    An example of a class not in `classes` counts as wrong in the accuracy, and not at all in the other scores. The area
+    under the ROC curve exists only for two classes.
 
     >>> P = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
     >>> found = of_classes(np.array(["a", "b", "b"]), np.log(P), np.array(["a", "b"]))
@@ -93,7 +93,7 @@ def of_classes(y: npt.NDArray[Any], log_proba: npt.NDArray[Any], classes: npt.ND
 
 
 class _Counts:
-    """What the scores of a classification need, added up block by block; of two classes also how examples rank."""
+    """Counts for the scores of a classification, block by block; for two classes also the ranking."""
 
     def __init__(self, classes: npt.NDArray[Any]) -> None:
         self.classes = classes
@@ -103,7 +103,7 @@ class _Counts:
         self.ranks: tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]] = ([], [])
 
     def add(self, y: npt.NDArray[Any], log_proba: npt.NDArray[Any]) -> None:
-        """Add examples."""
+        """Add a block of examples."""
         count = len(self.classes)
         codes = np.minimum(np.searchsorted(self.classes, y), count - 1)
         known = self.classes[codes] == y
@@ -121,7 +121,7 @@ class _Counts:
                 kept.append(ahead[codes == label])
 
     def scores(self) -> dict[str, float]:
-        """Return them."""
+        """Return the scores of all blocks."""
         m, there = self.true.sum(), self.true > 0
         if not m:
             raise ValueError("the target has only classes that training did not have")
@@ -138,7 +138,7 @@ class _Counts:
 
 
 def _share_of_pairs(negative: npt.NDArray[Any], positive: npt.NDArray[Any]) -> float:
-    """Return how often the positive one of a pair is ahead; ties count half.
+    """Return in what share of pairs the positive value is larger; ties count half.
 
     >>> _share_of_pairs(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
     0.875

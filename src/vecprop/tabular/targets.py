@@ -1,4 +1,4 @@
-"""The column that is to be predicted: numbers to be hit, or classes to be told apart."""
+"""The column to be predicted: numbers for a regression, labels for a classification."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     import polars as pl
 
 TASKS = ("regression", "classification")
-_WHOLE = r"^[-+]?(?:0|[1-9]\d{0,17})(?:\.0+)?$"  # a text that is a whole number and nothing else: 01 is not
+_WHOLE = r"^[-+]?(?:0|[1-9]\d{0,17})(?:\.0+)?$"  # a text that is a whole number, without leading zeros
 
 
 @dataclass(frozen=True)
 class Target:
     """The target of a model.
 
-    name : of its column
+    name : the name of its column
     task : "regression" or "classification"
-    reason : why that is its task
+    reason : why it has this task
     whole : whether its classes are whole numbers
-    decimal : the sign between whole and fraction in the training file
+    decimal : the decimal sign of the training file
     truth : whether its classes are true and false
     """
 
@@ -45,13 +45,13 @@ class Target:
     truth: bool = False
 
     def values(self, table: Table) -> npt.NDArray[Any]:
-        """Return the targets (m,): numbers or labels; ValueError at the first that is missing or of another kind."""
+        """Return the targets (m,), numbers or labels; ValueError at the first missing or unfit one."""
         return np.concatenate(list(self.parts(table)))
 
     def coded(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-        """Return the targets as numbers (m,), of a classification those of the classes, and the classes, sorted.
+        """Return numbers (m,) and None, or indices of classes (m,) and the sorted classes.
 
-        Errors as of `values`. A class takes 1 byte for each row, up to 4 where there are many.
+        Errors as in `values`. An index takes 1 byte, or up to 4 if there are many classes.
         """
         if self.task == "regression":
             return self.values(table), None
@@ -66,7 +66,7 @@ class Target:
         return codes, classes
 
     def parts(self, table: Table) -> Iterator[npt.NDArray[Any]]:
-        """Yield the numbers or the labels."""
+        """Yield the parts of the column as numbers or labels."""
         if self.name not in table.names:
             table.find(self.name, "target") if self.name in table.unusable else None
             raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
@@ -85,12 +85,12 @@ class Target:
                 yield np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the target as what JSON can hold."""
+        """Return the target as values for JSON."""
         return fields_of(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], classes: npt.NDArray[Any] | None) -> Target:
-        """Return the target that `to_json` described, of these classes, None for a regression; ValueError otherwise."""
+        """Return the target from values of `to_json`; ValueError if the network's classes do not fit."""
         target = cls(**check_fields(cls, value))
         if target.task != ("regression" if classes is None else "classification"):
             raise ValueError(f"task {target.task!r} for a network that does something else")
@@ -103,7 +103,7 @@ class Target:
 
 
 def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
-    """Return the table with a column as numbers or booleans, however its file writes them."""
+    """Return the table with a column as numbers or booleans, however the file writes them."""
     form = (table.forms or {}).get(name)
     if form is None:
         return understand_as(table, [Wanted(name, kind)], decimal)
@@ -111,7 +111,7 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
 
 
 def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
-    """Return labels that are whole numbers, with all their digits."""
+    """Return labels that are whole numbers, without rounding."""
     pl = import_polars()
     cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
     found = cells.cast(pl.Int64, strict=False)
@@ -124,12 +124,12 @@ def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
 
 
 def find_target(table: Table, name: str, task: str | None = None) -> Target:
-    """Return the target of this name (or index), its task found out unless given.
+    """Return the target of this name or index; its task is found out unless given.
 
     Raises
     ------
     ValueError
-        If there is no such column, a target is missing, all are alike, or they do not fit the task.
+        If there is no such column, or its values are missing, all alike, or unfit for the task.
     """
     if task is not None:
         check_choice(task, "task", TASKS)
@@ -152,7 +152,7 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
 
 
 def _is_truth(table: Table, name: str) -> bool:
-    """Tell whether texts are true and false, and no labels of somebody's own such as yes and no."""
+    """Tell whether texts are true and false or 1 and 0, not labels such as yes and no."""
     return {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
 
 
@@ -167,7 +167,7 @@ def _refuse_constant(table: Table, target: Target, different: int) -> None:
 
 def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
     if task == "regression":
-        as_kind(table, name, "number", form.decimal).column(name)  # says which cell is none
+        as_kind(table, name, "number", form.decimal).column(name)  # raises at the first cell that is no number
     m, count = len(table), column_stats.count_texts(table, name)
     if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
         head = next(column_stats.known_cells(table, name))
@@ -211,9 +211,9 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
             f"{table.source}: the target {name!r} has {len(distinct)} different numbers, too many for classes; say "
             "--task regression"
         )
-    labels = sorted(column_stats.counts_of_labels(table, name))  # with all their digits and leading zeros
+    labels = sorted(column_stats.counts_of_labels(table, name))  # texts, with all their digits and leading zeros
     pl = import_polars()
-    whole = bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())  # numbers written as such: 01 is not
+    whole = bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())
     if whole:
         labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
     target = Target(name, task, f"it has {len(labels)} classes: {first_rows(labels)}", whole)
@@ -222,7 +222,7 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
 
 
 def missing_targets(table: Table, name: str) -> Iterator[npt.NDArray[np.bool_]]:
-    """Yield part by part which targets are missing."""
+    """Yield a mask of the missing targets for each part."""
     markers = markers_of(table.spelling, name, table.known, target=True)
     for series in table.parts(name):
         missing = series.is_null()
@@ -242,7 +242,7 @@ def refuse_missing(table: Table, name: str) -> None:
 
 
 def without_unlabelled(table: Table, name: str) -> tuple[Table, int]:
-    """Return the table without the rows whose target is missing, and how many they were."""
+    """Return the table without the rows whose target is missing, and their number."""
     missing = np.concatenate(list(missing_targets(table, name)))
     if missing.all():
         raise ValueError(f"{table.source}: the target {name!r} is missing in all rows")

@@ -1,4 +1,4 @@
-"""Training on a table: split, prepare, train beside baselines, and judge on rows that training has not seen."""
+"""Training on a table: split, prepare, train, and score on test rows beside two baselines."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from vecprop.estimators import MLPClassifier, MLPRegressor
 
 _SPLIT = 301  # the stream of this module (`vecprop.utils.random_streams.generator`)
-FEWEST = 10  # examples: below, no part of the split says anything
-_WHOLE_BATCHES = 40  # as many updates in an epoch at least, unless batches would be smaller than
+FEWEST = 10  # examples: with fewer, no part of the split is of use
+_WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
-_LINEAR = 100_000  # examples of a large table that the linear model is fitted to, and
-_LINEAR_NUMBERS = 1 << 22  # features of them, both at most
+_LINEAR = 100_000  # the most examples of a large table for the linear model
+_LINEAR_NUMBERS = 1 << 22  # and the most numbers in their features
 _AT_ONCE = 1 << 18
 
 
@@ -62,21 +62,21 @@ _AT_ONCE = 1 << 18
 class Settings:
     """How to train.
 
-    hidden : units of each hidden layer, () for a linear model
-    activation : of the hidden layers
-    epochs : at most
-    patience : epochs without a better validation score after which training ends
-    learning_rate : of Adam
-    batch_size : None for one that fits the number of examples
-    l2, dropout : against overfitting
-    networks : how many, each from a seed of its own; their predictions are averaged
-    test_share, validation_share : of all examples, and of those that are left
-    class_weight : "balanced", or how much each example of a class counts, 1 where nothing is said
-    linear : the linear model that others are compared with is the model
-    seed : of the split and of the training
-    cache : the folder for the features of a table that stays in its file; that of the system's temporary files for None
-    checkpoint, checkpoint_every, resume : as for `vecprop.fit`; `resume` goes on from `checkpoint`, if there is one
-    backend : None for the active one
+    hidden : the units of each hidden layer, () for a linear model
+    activation : the activation of the hidden layers
+    epochs : the most epochs
+    patience : the number of epochs without a better validation score after which training ends
+    learning_rate : the learning rate of Adam
+    batch_size : examples in a batch; None to choose by the number of examples
+    l2, dropout : strengths of the remedies for overfitting
+    networks : how many networks are trained, each from its own seed; their predictions are averaged
+    test_share, validation_share : the share of all examples, and of those that remain
+    class_weight : "balanced", or class -> weight of its examples, 1 where not given
+    linear : whether the linear model that serves as a baseline becomes the model
+    seed : the seed of the split and of the training
+    cache : the folder for the features of a table that stays in its file; None for the system's temporary folder
+    checkpoint, checkpoint_every, resume : as for `vecprop.fit`; `resume` continues from `checkpoint`, if it exists
+    backend, devices : None for the active backend, and for one device
     """
 
     hidden: Sequence[int] = (64, 64)
@@ -140,17 +140,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training on a table gave.
+    """The result of training on a table.
 
-    model : TableModel
+    model : the trained model
     table : the table, as it was used
-    rows : the number of examples of the parts: "training", and among them "validation", which tell when to stop; "test"
-    train_found, test_found : what the preparation met in them
-    scores : of the test examples: "network", "linear", "constant"; and of the training examples: "training"
-    truth, predicted : of the test examples; labels or numbers
-    diagnosis : of the training run
-    seconds : it took
-    notes : what is worth knowing
+    rows : the number of examples in "training", in "validation" (part of training: tells when to stop), and in "test"
+    training, test : the prepared examples, with the counts of missing and unseen values
+    scores : of "network", "linear" and "constant" on the test examples; "training" are the network's in training
+    truth, predicted : labels or numbers of the test examples
+    diagnosis : the diagnosis of the training run
+    seconds : the duration
+    notes : remarks on the data and the model
     """
 
     model: TableModel
@@ -168,7 +168,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained on: the table without what cannot be used, its target, and what its columns hold."""
+    """What to train on: the table without unlabelled rows, its target, and its columns' kinds."""
 
     table: Table
     target: Target
@@ -180,14 +180,14 @@ class Plan:
 def plan(
     table: Table, target: str, task: str | None = None, choices: Choices | None = None, drop_unlabelled: bool = True
 ) -> Plan:
-    """Look at a table: its target, its task, and what each column holds.
+    """Find out the task of a target, and the kind of each other column of a table.
 
-    Rows whose target is missing are left out, unless `drop_unlabelled` is False: they are an error then.
+    Rows whose target is missing are left out, or an error if `drop_unlabelled` is False.
 
     Raises
     ------
     ValueError
-        For what cannot be trained on: see `find_target`, `understand`; fewer than 10 examples.
+        For fewer than 10 examples, and as `targets.find_target` and `understanding.understand`.
     """
     check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
     check_text(target, "target")
@@ -211,14 +211,14 @@ def plan(
 
 
 def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Callable[..., Any]] = ()) -> Trained:
-    """Train on what was planned, and judge on the test examples.
+    """Train as planned, and score the model on the test examples.
 
     Raises
     ------
     DivergenceError
         If the run diverges before its first good epoch.
     KeyboardInterrupt
-        On Ctrl-C; a checkpoint, if one was asked for, has what was reached.
+        On Ctrl-C; the state is in the checkpoint, if one was asked for.
     """
     check_instance(plan, Plan, "plan", "what tabular.plan returns")
     wanted = "tabular.Settings or None"
@@ -232,7 +232,7 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
 
 
 class _Examples(NamedTuple):
-    """Features (m, n_x), targets (m,), and how much each counts (m,), None for all alike."""
+    """Features X (m, n_x), targets y (m,), and weights w (m,) or None."""
 
     X: npt.NDArray[Any]
     y: npt.NDArray[Any]
@@ -240,7 +240,7 @@ class _Examples(NamedTuple):
 
 
 def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
-    from vecprop.estimators.labels import name_classes  # with scikit-learn, whose import is no part of the time
+    from vecprop.estimators.labels import name_classes  # imports scikit-learn, which the time leaves out
 
     begin = time.perf_counter()
     task = plan.target.task
@@ -283,14 +283,14 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         "training": scores(estimator, training.X, training.y),
     }
     predicted = predictions(estimator, X_test)
-    if classes is not None:  # it was fitted to their numbers
+    if classes is not None:  # the estimator was fitted to their indices
         remarks += about_classes(classes, y_known, y_test, predicted)
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)
         y_test, predicted = classes[y_test], classes[predicted]
     about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": _described(settings)}
     model = TableModel(preparation, plan.target, estimator, without_nan(about))
-    if folder is not None:  # the files go
+    if folder is not None:  # the files are deleted
         prepared, unknown = (replace(part, X=part.X[:0].copy()) for part in (prepared, unknown))
     seconds = time.perf_counter() - begin
     return Trained(
@@ -299,7 +299,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
 
 
 def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
-    """Return how much each row counts, (m,), None where all count alike."""
+    """Return the weight of each row, (m,), None without a column of weights."""
     if plan.choices.weight is None:
         return None
     name = plan.table.find(plan.choices.weight, "--weight")
@@ -311,7 +311,7 @@ def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
 
 
 def without_nan(value: Any) -> Any:
-    """Return a value as strict JSON has it: None for what is no number."""
+    """Return a value for strict JSON: None for NaN and infinity, plain Python types."""
     if isinstance(value, Mapping):
         return {str(key): without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -324,7 +324,7 @@ def without_nan(value: Any) -> Any:
 def _features(
     preparation: Preparation, plan: Plan, parts: Sequence[npt.NDArray[Any]], folder: Path | None
 ) -> tuple[Prepared, list[npt.NDArray[Any]]]:
-    """Return the counts of missing and unseen values of some parts of the rows, and the features of each part."""
+    """Return counts of missing and unseen values of parts of the rows, and each part's features."""
     table, target = plan.table, plan.target.name
     if folder is None or not isinstance(table, LargeTable):
         prepared = preparation.transform(table.take(np.concatenate(parts)), target)
@@ -338,7 +338,7 @@ def _features(
 
 
 def _some(part: _Examples, task: str) -> _Examples:
-    """Return all the examples, or of those in a file as many as a linear model needs, evenly spread, of every class."""
+    """Return the examples, or of those in a file enough for a linear model, of every class."""
     large = large_rows(part.X)
     if large is None:
         return part
@@ -351,7 +351,7 @@ def _some(part: _Examples, task: str) -> _Examples:
 
 
 def _first_of_each(y: npt.NDArray[Any]) -> list[int]:
-    """Return the number of the first example of each class.
+    """Return the index of the first example of each class.
 
     >>> _first_of_each(np.array([2, 2, 0, 1, 0]))
     [2, 3, 0]
@@ -364,7 +364,7 @@ def _first_of_each(y: npt.NDArray[Any]) -> list[int]:
 
 
 def _described(settings: Settings) -> dict[str, Any]:
-    """Return the settings that decide the result, for a report."""
+    """Return the settings that affect the result, for a report."""
     found = asdict(settings) | {"hidden": list(settings.hidden)}
     where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
     return {name: value for name, value in found.items() if name not in where}
@@ -373,9 +373,9 @@ def _described(settings: Settings) -> dict[str, Any]:
 def split(
     y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the rows that train, that tell when to stop, and that test, or masks (m,); the classes keep their shares.
+    """Return the rows for training, stopping and testing, or masks (m,); classes keep their shares.
 
-    `y` of a classification are the numbers of the classes.
+    `y` (m,) are numbers, or indices of classes.
     """
     groups = y if task == "classification" else None
     order = shuffled(len(y), random_streams.generator(settings.seed, _SPLIT))
@@ -449,7 +449,7 @@ def _estimator(
 
 
 def _fit(estimator: Any, training: _Examples, stopping: _Examples) -> list[str]:
-    """Fit to some examples, others telling when to stop, and return what the warnings say."""
+    """Fit to the training examples, and return the messages of the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         held_out = {"X_val": stopping.X, "y_val": stopping.y, "sample_weight_val": stopping.w}
@@ -458,7 +458,7 @@ def _fit(estimator: Any, training: _Examples, stopping: _Examples) -> list[str]:
 
 
 def _linear_model(task: str, settings: Settings, classes: npt.NDArray[Any] | None) -> Any:
-    """Return the model of the same features without hidden layers: linear, logistic or softmax regression."""
+    """Return the untrained baseline without hidden layers: linear or logistic regression."""
     shared: dict[str, Any] = {
         "hidden_layer_sizes": (),
         "solver": "lbfgs",
@@ -481,7 +481,7 @@ def _fit_linear(model: Any, parts: Sequence[_Examples]) -> Any:
 
 
 def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[str, float]:
-    """Return the scores of what does not look at the columns: the training examples' mean, or their shares of classes.
+    """Return the scores of always predicting the mean, or the shares of the classes, in training.
 
     >>> constant(np.array([1.0, 3.0]), np.array([2.0, 4.0]), "regression")["mean_absolute_error"]
     1.0

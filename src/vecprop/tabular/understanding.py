@@ -1,6 +1,6 @@
-"""Finds out how each column of a table is written, and turns its texts into numbers, booleans and dates.
+"""Finds out how columns are written, and turns their texts into numbers, booleans and dates.
 
-All columns of text are looked at together: one that shows a decimal comma decides what 5.000 is in another.
+All columns of text are examined together: a decimal comma in one decides what 5.000 means in another.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     import polars as pl
 
 _HEAD = 100
-_MOSTLY = 0.9  # where this share of the cells are numbers, the others are mistakes and no categories
+_MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
 _MANY = 20  # more different numbers than this are no categories
-_FEW = 5  # different words among numbers that can be asked about
-_KEPT = 1000  # different words of a column that are remembered
-_CELLS = 1 << 20  # that are looked at together
-_GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # a number with a dot, or a larger one where the comma is the decimal sign
+_FEW = 5  # words that a message names; more among numbers make a column text, unless nearly all are numbers
+_KEPT = 1000  # cells of a block that are searched for different numbers
+_CELLS = 1 << 20  # cells that are examined together
+_GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # such as 5.000: five thousand if the comma is the decimal sign
 
 
 @dataclass
 class ColumnEvidence:
-    """What the texts of a column show, found out part by part.
+    """What the texts of a column show, gathered block by block.
 
-    known : cells that stand for no missing value
-    fits : (decimal sign, unit) -> how many of them are numbers then
-    differ : cells that are two different numbers under the two signs
-    different : some of the numbers, up to `_MANY` and one more
-    truth : whether all are true or false
-    formats : format of dates -> how many cells have it; "" is a time of the day
+    known : the number of cells that are not missing
+    fits : (decimal sign, unit) -> how many cells are numbers when read with these
+    differ : how many cells are different numbers under the two signs
+    different : different numbers, gathered until there are more than `_MANY`
+    truth : whether all cells are true or false
+    formats : date format -> how many cells have it; "" is a time of the day
     """
 
     known: int = 0
@@ -59,18 +59,18 @@ class ColumnEvidence:
     formats: Counter[str] | None = None
 
     def count(self, decimal: str) -> int:
-        """Return how many cells are numbers with this sign and one unit, or none."""
+        """Return how many cells are numbers with this sign, and with no unit or the commonest."""
         unit = self.unit(decimal)
         return self.fits[decimal, ""] + (self.fits[decimal, unit] if unit else 0)
 
     def unit(self, decimal: str) -> str:
-        """Return the most frequent unit."""
+        """Return the most frequent unit with this decimal sign, "" if none has one."""
         units = {unit: count for (sign, unit), count in self.fits.items() if sign == decimal and unit}
         return max(units, key=lambda unit: (units[unit], unit), default="")
 
     @property
     def shown(self) -> str | None:
-        """The decimal sign that the column shows, if it is one of numbers and shows any."""
+        """The decimal sign that a column of numbers shows; None for others, or if it shows none."""
         dot, comma = self.count("."), self.count(",")
         if dot == comma or max(dot, comma) < _MOSTLY * self.known:
             return None
@@ -94,7 +94,7 @@ def gather(table: Table, target: str | None = None) -> dict[str, ColumnEvidence]
 
 
 def _together(names: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
-    """Yield some columns at a time: calls of polars on one small column after another would take most of the time."""
+    """Yield groups of columns: calling polars for each small column would take most of the time."""
     size = max(1, _CELLS // max(1, rows))
     for start in range(0, len(names), size):
         yield names[start : start + size]
@@ -103,7 +103,7 @@ def _together(names: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
 def _add(
     found: Sequence[ColumnEvidence], columns: Sequence[pl.Series], markers: Collection[str], said: str | None
 ) -> None:
-    """Add columns to what they show; `markers` stand for missing values, `said` is a format of dates to be tried."""
+    """Add a block of columns; `markers` mean missing values, `said` is the user's date format."""
     pl = import_polars()
     cells = _one_after_another(columns)
     owner = np.repeat(np.arange(len(found)), len(columns[0]))
@@ -131,7 +131,7 @@ def _add(
 
 
 def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], cells: pl.Series) -> None:
-    """Add cells that are more than a plain number, or none, each with the place of its column."""
+    """Add cells that are not plain numbers; `owner` (cells,) is the index of each cell's column."""
     pl = import_polars()
     for k in np.unique(owner[booleans(cells).is_null().to_numpy()]):
         found[k].truth = False
@@ -154,7 +154,7 @@ def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], ce
 
 
 def _add_dates(found: ColumnEvidence, cells: pl.Series, said: str | None) -> None:
-    """Count how many cells of a column have each format of dates; only those that one of its first cells has."""
+    """Count the cells of a column with the user's date format, or one that its first cells have."""
     if found.formats is None:
         said_first = {} if said is None else {said: 0}
         found.formats = Counter(said_first | dict.fromkeys(formats_of(cells.head(_HEAD).to_list()), 0))
@@ -163,18 +163,18 @@ def _add_dates(found: ColumnEvidence, cells: pl.Series, said: str | None) -> Non
 
 
 def _one_after_another(columns: Sequence[pl.Series]) -> pl.Series:
-    """Return columns of texts as one."""
+    """Return columns of texts joined into one."""
     together: pl.Series = import_polars().concat([column.alias("cells") for column in columns], rechunk=True)
     return together
 
 
 def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
-    """Tell which cells stand for a missing value."""
+    """Tell which cells are texts for a missing value."""
     return cells.str.to_lowercase().is_in(list(markers))
 
 
 def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence], otherwise: str | None = None) -> str | None:
-    """Return the decimal sign of a table: what is said, what its columns show, or else; None if they show both."""
+    """Return the user's decimal sign, the columns', or `otherwise`; None if they show both signs."""
     shown = {found.shown for found in evidence.values()} - {None}
     if table.spelling.sign or len(shown) > 1:
         return table.spelling.sign
@@ -191,24 +191,24 @@ def understand(
     target: str | None = None,
     classes: bool = False,
 ) -> Table:
-    """Return the table with what its columns of text hold: numbers, booleans, dates, or text.
+    """Return the table with its texts turned into numbers, booleans and dates where they are such.
 
     Parameters
     ----------
     table : Table
         As it was read.
     text, numeric : collection of str
-        Columns that are to be text, or numbers.
+        Columns to be read as text, or as numbers.
     target : str, optional
-        A column whose cells stay as they are, though it is found out how they are written.
+        A column whose cells stay as they are; only their form is found out.
     classes : bool
-        Whether words among the numbers of the target are classes.
+        Whether a target of numbers with words among them is one of classes.
 
     Raises
     ------
     ValueError
-        For columns of numbers with a few words among them, for dates with two meanings, or with a cell that is none:
-        all such columns in one message.
+        For columns of numbers with a few words among them, and of dates that have two readings or a cell that is no
+        date: one message for all such columns.
     """
     evidence = gather(table, target)
     sign = sign_of(table, evidence)
@@ -232,11 +232,11 @@ def understand(
 
 
 class Wanted(NamedTuple):
-    """What a model wants a column to hold.
+    """The values that a model expects in a column.
 
     kind : "number", "boolean", "category", "date" or "clock"
-    categories : texts that stand for themselves, and for no missing value
-    format : of the dates of the training file, which decides where two formats fit
+    categories : texts that are categories even where they usually mean a missing value
+    format : the date format of the training file, which decides where two formats fit
     """
 
     name: str
@@ -246,10 +246,10 @@ class Wanted(NamedTuple):
 
 
 def understand_as(table: Table, wanted: Collection[Wanted], decimal: str) -> Table:
-    """Return the table with columns of text as a model wants them, however this file writes them.
+    """Return the table with its texts turned into the values that a model expects.
 
-    `decimal` is the sign of the training file, for a table that shows none. ValueError names the first cell that is
-    something else.
+    `decimal` is the sign of the training file, for a table that shows none. ValueError names the first cell that does
+    not fit.
     """
     evidence = gather(table)
     sign = sign_of(table, evidence, decimal) or decimal
@@ -278,7 +278,7 @@ def _number_form(table: Table, found: ColumnEvidence, sign: str | None) -> Form:
 
 
 def _wanted_dates(table: Table, column: Wanted, found: ColumnEvidence) -> Form:
-    """Return the format of a column that holds dates: what is said, what fits, and of two that fit that of training."""
+    """Return the date format of a column: the user's, or one that fits, training's if several do."""
     said, _ = format_of(table.spelling, column.name, table.known)
     formats = found.formats or Counter()
     best = max(formats.values(), default=0)
@@ -291,7 +291,7 @@ def _wanted_dates(table: Table, column: Wanted, found: ColumnEvidence) -> Form:
 
 
 def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_target: bool) -> Form:
-    """Return how a column is written; `_Mixture` if that cannot be told."""
+    """Return how a column is written; raise `_Mixture` if that is unclear."""
     said, own = format_of(table.spelling, name, table.known)
     formats = found.formats or Counter()
     if said is not None and found.known and (own or formats[said] == found.known):
@@ -319,7 +319,7 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
 
 
 def _date_form(table: Table, name: str, found: ColumnEvidence) -> Form:
-    """Return the format of dates; `_Mixture` if some cell does not have it, or two formats fit."""
+    """Return the date format; raise `_Mixture` if a cell does not have it, or two formats fit."""
     formats = found.formats or Counter()
     best = max(formats.values())
     fitting = [form for form, count in formats.items() if count == best]
@@ -329,7 +329,7 @@ def _date_form(table: Table, name: str, found: ColumnEvidence) -> Form:
             f"{place}: {cell!r} is not a date such as {readable(fitting[0]) or 'hh:mm'}, as {best} of {found.known} "
             f"cells of this column are; correct it, or say what it is (--missing {cell!r}, --drop {name!r})"
         )
-    # what chrono reads in two ways that mean the same, such as May for %b and %B, is no question
+    # two formats that give the same dates, such as %b and %B for May, are no question
     first, *others = fitting
     head = next(table.parts(name)).drop_nulls().head(_HEAD)
     other = next((form for form in others if not dates(head, form).equals(dates(head, first))), None)
@@ -343,7 +343,7 @@ def _date_form(table: Table, name: str, found: ColumnEvidence) -> Form:
 
 
 class _Mixture(ValueError):  # noqa: N818 - it is told together with those of other columns
-    """A column whose cells are not of one kind."""
+    """The error for a column whose cells are not of one kind."""
 
     def __init__(self, message: str, options: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -351,7 +351,7 @@ class _Mixture(ValueError):  # noqa: N818 - it is told together with those of ot
 
 
 def _words_among(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> _Mixture:
-    """Return that of a column of numbers with some words among them."""
+    """Return the error for a column of numbers with words among them."""
     place, cell = next(wrong_cells(table, name, form))
     words = _words(table, name, form)[:_FEW]
     fits, bad = found.count(form.decimal), found.known - found.count(form.decimal)
@@ -366,7 +366,7 @@ def _words_among(table: Table, name: str, form: Form, found: ColumnEvidence, is_
 
 
 def _words(table: Table, name: str, form: Form) -> list[str]:
-    """Return the different cells that are not what a form says, up to some more than can be asked about."""
+    """Return the different cells that do not fit a form, up to `_FEW` and one more."""
     words: dict[str, None] = {}
     for _, cell in wrong_cells(table, name, form):
         words[cell] = None
@@ -376,7 +376,7 @@ def _words(table: Table, name: str, form: Form) -> list[str]:
 
 
 def _told(problems: list[_Mixture]) -> str:
-    """Return one message for all columns, with the options that settle those of words among numbers at once."""
+    """Return one message for all columns, with the options that declare all such words missing."""
     options = dict.fromkeys(option for problem in problems for option in problem.options)
     together = [f"all of them stand for missing values? {' '.join(options)}"] if len(problems) > 1 and options else []
     return "\n".join([*map(str, problems), *together])
@@ -386,12 +386,12 @@ def _told(problems: list[_Mixture]) -> str:
 
 
 def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection[str]] | None = None) -> Table:
-    """Return the table with columns of text as their forms say; texts in `kept` stand for no missing value.
+    """Return the table with its texts in their columns' forms; those in `kept` are not missing.
 
     Raises
     ------
     ValueError
-        At the first cell that does not fit. Of a table that stays in its file, when it is read.
+        At the first cell that does not fit; for a table that stays in its file, when it is read.
     """
 
     def block(part: Table) -> Table:
@@ -432,7 +432,7 @@ def _typed(table: Table, names: Sequence[str], form: Form, kept: Mapping[str, Co
 
 
 def not_of_kind(table: Table, name: str, row: int, cell: Any, count: int, form: Form) -> ValueError:
-    """Return the error for a cell, the first of some, that is not what its column holds."""
+    """Return the error for the first of `count` cells that do not fit their column's form."""
     wanted = {
         "boolean": "true or false, 1 or 0",
         "clock": "a time such as 14:30",
@@ -446,7 +446,7 @@ def not_of_kind(table: Table, name: str, row: int, cell: Any, count: int, form: 
 
 
 def values_of(cells: pl.Series, form: Form) -> pl.Series:
-    """Return texts as what a form says, null where they are something else."""
+    """Return texts converted to a form, null where they do not fit."""
     pl = import_polars()
     if form.kind == "number":
         values, units = numbers(cells, form.decimal)
@@ -462,7 +462,7 @@ def values_of(cells: pl.Series, form: Form) -> pl.Series:
 
 
 def wrong_cells(table: Table, name: str, form: Form) -> Iterator[tuple[str, Any]]:
-    """Yield place and text of each cell that is neither what a form says nor missing."""
+    """Yield the place and the text of each cell that neither fits a form nor is missing."""
     markers, start = markers_of(table.spelling, name, table.known), 0
     for cells in table.parts(name):
         bad = values_of(cells, form).is_null() & cells.is_not_null() & ~is_marker(cells, markers)
