@@ -50,7 +50,7 @@ def vecprop_command(
     """Vectorized forward and backward propagation, hand-derived, on NumPy, CuPy and JAX.
 
     Start with `vecprop demo`, or on a table of your own with `vecprop train data.csv --target COLUMN`.
-    Exit codes: 0, 1 a check failed, 2 wrong usage or input, 130 interrupted.
+    Exit codes: 0, 1 a check failed or training diverged, 2 wrong usage or input, 130 interrupted, 143 ended by SIGTERM.
     """
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.data.columns import Columns
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -25,7 +23,7 @@ def is_sparse(value: Any) -> bool:
     return hasattr(value, "tocsr") and hasattr(value, "nnz")
 
 
-class SparseColumns(Columns):
+class SparseColumns:
     """Sparse X (n_0, m), one example per column.
 
     Parameters

@@ -1,7 +1,7 @@
 """How a file spells its cells: numbers, true and false, dates, missing values.
 
 A spelling belongs to one file, and is inferred from it or given by the user. The meaning of a column belongs to the
-model (`columns`). `understand` turns the texts of a table into numbers, booleans and dates.
+model (`vecprop.tabular`). `understand` turns the texts of a table into numbers, booleans and dates.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ activation : str, Activation, pair (g, g′), or a list with one of these for ea
 
 _SHARED = """
 solver : str or optimizer, default "adam"
-    "adam", "sgd" (with `momentum`, `nesterovs_momentum` and the schedules of `learning_rate`), "lbfgs" for small
-    data, or an optimizer such as `vecprop.AdamW(1e-3, weight_decay=0.01)`.
+    "adam"; "sgd", with `momentum`, `nesterovs_momentum` and the schedules of `learning_rate`; "lbfgs" for small data;
+    or an optimizer such as `vecprop.AdamW(1e-3, weight_decay=0.01)`.
 alpha : float, default 0.0001
-    λ of the L2 penalty (λ/2m) Σ ‖W‖², m being the number of training examples whatever the batch size.
+    λ of the L2 penalty (λ/2m) Σ ‖W‖². m is the number of training examples, whatever the batch size.
 batch_size : int or "auto", default "auto"
     Examples for each update; "auto" is min(200, n_samples). "lbfgs" takes all of them.
 learning_rate : str or schedule, default "constant"
@@ -33,44 +33,44 @@ max_iter : int, default 200
 shuffle : bool, default True
     Whether the examples come in a new order in each epoch.
 random_state : int, RandomState or None, default None
-    Of the initial parameters, the order of the examples, dropout, and the split for early stopping.
+    Decides the initial parameters, the order of the examples, dropout, and the split for early stopping.
 tol : float, default 1e-4
-    Training ends when for more than `n_iter_no_change` epochs the loss, or with `early_stopping` the score, has not
-    improved by at least this. For "lbfgs" the largest entry of the gradient.
+    Training ends when the loss, or with `early_stopping` the score, has not improved by at least this for more than
+    `n_iter_no_change` epochs. "lbfgs" ends when no entry of the gradient is larger than this.
 verbose : bool or int, default False
     Print the loss of each epoch.
 warm_start : bool, default False
     Go on from the previous fit, its optimizer's memory included, with the same classes and layers.
 momentum, nesterovs_momentum : float in [0, 1], default 0.9, and bool, default True
-    Of "sgd".
+    The momentum of "sgd", and whether it is Nesterov's.
 early_stopping : bool, default False
-    Watch a validation set, a share of the training examples or the one given to `fit`, and give back the network of its
-    best epoch.
+    Watch a validation set, and return the network of the best epoch. The set is split off the training examples, or
+    given to `fit`.
 validation_fraction : float in [0, 1), default 0.1
-    That share.
+    The share of the training examples that `early_stopping` splits off.
 beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
-    Of "adam".
+    The decay rates of the two moments of "adam", and the number that keeps its division finite.
 n_iter_no_change : int or infinity, default 10
-    See `tol`.
+    The epochs without an improvement by `tol` that are allowed.
 max_fun : int, default 15000
-    Evaluations of the loss at most, for "lbfgs".
+    The most evaluations of the loss by "lbfgs".
 init : str, default "sklearn"
-    The initial parameters: "sklearn" draws them as scikit-learn does, "auto" He's or Xavier's by the activation; all
-    names are those of `vecprop.Network.init`.
+    How the initial parameters are drawn: "sklearn" as scikit-learn does, "auto" by He or Xavier, as the activation
+    needs. `vecprop.Network.init` lists all names.
 l1 : float, default 0.0
     λ₁ of the L1 penalty (λ₁/m) Σ |W|.
 dropout : float or sequence of float, default 0.0
-    The share of the hidden units that is dropped at each step, for all hidden layers or for each.
+    The share of hidden units dropped at each step, one for all hidden layers or one for each.
 batch_norm : bool or sequence of bool, default False
     Batch normalization of the hidden layers. It is folded into `coefs_` and `intercepts_`.
 clip_norm : float, default None
-    Scale gradients down to this norm where that of all of them together is greater.
+    Scale the gradients down to this norm when their joint norm is greater.
 scale : "standard" or None, default None
     Scale the features to zero mean and unit variance, with the statistics of the training examples, as a
     `StandardScaler` in a pipeline would. `coefs_` then act on scaled features.
 scoring : str, callable or None, default None
-    What early stopping watches: None for `score` (accuracy, R²; the loss where R² says nothing, as all validation
-    targets are equal), "loss" for the validation loss, or a scorer by scikit-learn's name or as a function
+    What early stopping watches. None: `score`, which is the accuracy or R² (the loss if all validation targets are
+    equal, when R² says nothing). "loss": the validation loss. Or a scorer, by scikit-learn's name or as a function
     (estimator, X, y). A score that is NaN is no improvement.
 n_networks : int, default 1
     K networks from K seeds, trained in one stack; predictions are means over them.
@@ -78,50 +78,51 @@ callbacks : function or sequence of functions, default None
     Called as (state, history) after each epoch; True ends the training. scikit-learn's own callbacks are set by
     `set_callbacks` (scikit-learn 1.9).
 checkpoint : str or path, default None
-    A file into which `fit` writes the whole state of its run, every `checkpoint_every` epochs (or that share of one).
+    A file into which `fit` writes the whole state of its run, every `checkpoint_every` epochs.
 checkpoint_every : int or float, default 1
-    See there.
+    A number of epochs, or a share of one: 0.25 writes four times in each epoch.
 resume : str, path or True, default None
-    Go on from a checkpoint, and end where that run would have ended; True from `checkpoint`, if there is one yet. With
-    the same data, parameters and `random_state`.
+    Go on from a checkpoint, and end where that run would have ended. Data, parameters and `random_state` must be the
+    same. True means `checkpoint`, if that file exists.
 block_size : int, "auto" or None, default "auto"
     Examples computed at once inside a batch, so that memory does not grow with it.
 dtype : "float32", "float64" or None, default None
-    None takes that of X, as scikit-learn does.
+    None: that of X, as in scikit-learn.
 precision : "highest", "fast" or None, default None
     "fast" allows TensorFloat-32 on a GPU.
 backend : str, Backend or None, default None
-    "numpy", "jax", "cupy" or "auto"; None takes the active one: `vecprop.use_backend`, the variable VECPROP_BACKEND, or
-    NumPy. Under scikit-learn's array API dispatch None computes where X is.
+    "numpy", "jax", "cupy" or "auto". None: the active one, set by `vecprop.use_backend` or the variable
+    VECPROP_BACKEND, else NumPy; under scikit-learn's array API dispatch, the library of X.
 devices : "all", int, jax.sharding.Mesh or None, default None
-    Train on several devices of JAX, as `vecprop.fit` does. In several processes each is given all the examples, and
-    trains on its share.
+    Train on several devices of JAX, as `vecprop.fit` does. With several processes, give each of them all the examples:
+    it trains on its share.
 """
 
 _ATTRIBUTES = """
 coefs_, intercepts_ : lists of arrays (n_in, n_out) and (n_out,)
     One for each layer; with several networks (n_networks, n_in, n_out) and (n_networks, n_out).
 loss_, best_loss_, loss_curve_ : float, float or None, list of float
-    The training loss of the last epoch, the lowest, and of each: the mean over its batches, penalties included.
+    The training loss: of the last epoch, the lowest, and of each epoch. It is the mean over the batches of an epoch,
+    penalties included.
 validation_loss_curve_, validation_scores_, best_validation_score_ : lists of float or None, float or None
-    Of each epoch, if there was a validation set; scores with early stopping only.
+    The validation loss and score of each epoch, if there was a validation set; scores with early stopping only.
 n_iter_, t_ : int
     Epochs of the last call, and examples seen in all of them.
 n_layers_, n_outputs_, out_activation_ : int, int, str
-    Layers with the input, outputs, and the output's activation.
+    The number of layers, counting the input; the number of outputs; the output's activation.
 n_features_in_, feature_names_in_ : int, array
     As in every estimator of scikit-learn.
 history_ : dict of lists
-    The engine's record of each epoch: cost, learning rate, gradient norm of each layer, seconds, and what else it has.
+    The engine's record of each epoch: cost, learning rate, gradient norm of each layer, seconds, and more.
 result_ : vecprop.FitResult
     What the engine returned for the last call: `vecprop.diagnose(result_)`, `vecprop.plots.history(result_)`. Not in
     pickles and files.
 stopped_ : str
-    Why training ended: "epochs" (max_iter), "patience" (tol), "callback", "interrupted" (Ctrl-C), "diverged" (with the
-    network of the best epoch given back); for "lbfgs" also "converged", "evaluations" (max_fun), "stalled". Of what
-    `from_sklearn` made "converted".
+    Why training ended: "epochs" (max_iter), "patience" (tol), "callback", "interrupted" (Ctrl-C) or "diverged" (the
+    network of the best epoch is kept); for "lbfgs" also "converged", "evaluations" (max_fun) or "stalled"; "converted"
+    if `from_sklearn` made the estimator.
 network_ : vecprop.Network
-    The specification of the network; `network_.gradients(params_, …)` and all else of vecprop work on it.
+    The specification of the network, for `network_.gradients(params_, …)` and everything else in vecprop.
 params_ : tuple of Layer
     The layers as vecprop takes them: W is the transpose of a `coefs_`.
 scaling_ : (mean, deviation) of the features with scale="standard", else None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.backend.namespaces import array_namespace
-from vecprop.data.columns import Columns
 from vecprop.data.streaming.order import Range, Windows, regular
 from vecprop.data.streaming.sources import Chosen, InexactError, Source
 from vecprop.nn.losses import CrossEntropy
@@ -33,7 +32,7 @@ _SAMPLES, _IN_A_SAMPLE = 16, 64
 ARGUMENTS = ("X", "Y", "sample_weight")
 
 
-class StreamedExamples(Columns):
+class StreamedExamples:
     """X (n_0, m), Y (n_L, m) and weights (m,), read from sources.
 
     Parameters
