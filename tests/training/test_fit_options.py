@@ -189,11 +189,11 @@ def test_balanced_classes_have_one_total():
 
 
 def test_auto_batch_follows_the_memory(backend, monkeypatch):
-    assert fit_arguments.auto_batch(backend, "auto", 10**6, 100) == 256
-    assert fit_arguments.auto_batch(backend, "auto", 40, 100) == 40
+    assert fit_arguments.auto_batch(backend, 10**6, 100) == 256
+    assert fit_arguments.auto_batch(backend, 40, 100) == 40
     monkeypatch.setattr(type(backend), "free_memory", lambda _: 8 * 100 * 64)
-    assert fit_arguments.auto_batch(backend, "auto", 10**6, 100) == 64
-    assert fit_arguments.auto_batch(backend, "auto", 10**6, 10**9) == 1
+    assert fit_arguments.auto_batch(backend, 10**6, 100) == 64
+    assert fit_arguments.auto_batch(backend, 10**6, 10**9) == 1
     vp.fit(NET, X, Y, batch_size="auto", epochs=1, backend="numpy")
 
 

@@ -23,7 +23,7 @@ from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import Team
 from vecprop.backend.pytrees import leaves_of, map_tree
-from vecprop.training.json_values import NotStorableError, from_json, to_json
+from vecprop.training.json_values import from_json, to_json
 from vecprop.training.results import Best, History, Partial, Resumed, TrainingState
 from vecprop.training.schedules import PlateauState
 from vecprop.utils import tensor_file
@@ -257,14 +257,6 @@ def _from_parts(
 
 
 # --- the arguments of a run ---------------------------------------------------------------------------------
-
-
-def described(value: Any) -> Any:
-    """Return a value as JSON has it, or in words if a file cannot hold it."""
-    try:
-        return to_json(value)
-    except NotStorableError:
-        return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def digest(arrays: Any) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array
-from vecprop.nn.array_checks import Checked, check_params
+from vecprop.nn.array_checks import check_params
 from vecprop.nn.network import Network
 from vecprop.training.optimizers import LBFGS, Optimizer
 from vecprop.training.results import TrainingState
@@ -16,30 +15,6 @@ from vecprop.utils.arguments import check_number, check_positive_integer, check_
 
 AUTO_BATCH = 256  # larger batches mean fewer updates, which costs more than faster steps gain
 _SHARE_OF_MEMORY = 8  # a batch may take one eighth of the free memory
-
-
-class Options(NamedTuple):
-    """How to train; checked, except for what needs the data or the backend ("as given")."""
-
-    optimizer: Optimizer
-    epochs: int
-    seeds: int | tuple[int, ...]
-    networks: int | None  # K of a stack
-    precision: str
-    batch_size: Any  # as given
-    block_size: Any  # as given
-    window: int | str
-    l1: Any  # as given
-    l2: Any  # as given
-    dropout: tuple[float, ...]  # for each hidden layer
-    normalized: tuple[bool, ...]  # for each hidden layer
-    standardize: bool
-    clip_norm: float | None
-    metric: Any
-    stopping: EarlyStopping | None
-    shuffled: bool
-    callbacks: tuple[Callable[..., Any], ...]
-    progress: bool | None
 
 
 def check_callbacks(callbacks: Any) -> tuple[Callable[..., Any], ...]:
@@ -87,22 +62,15 @@ def for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any
     return tuple(check(value, f"{argument}[{l}]") for l, value in enumerate(given))
 
 
-def check_batches(options: Options, m: int, size: int) -> None:
-    """Raise ValueError for batches that cannot be normalized or that the optimizer cannot use."""
-    last = m % size or size
-    if any(options.normalized) and min(size, last) < 2:
-        raise ValueError(
-            f"batch_norm needs batches of at least 2 examples: batch_size = {size} with m = {m} examples leaves a "
-            "batch of 1; choose another batch_size"
-        )
-    if isinstance(options.optimizer, LBFGS) and size < m:
-        raise ValueError(f"LBFGS needs all the examples at once: leave batch_size out, got {size} with m = {m}")
+def check_batch_size(given: Any) -> int | str | None:
+    """Return `batch_size`: a positive int, "auto" or None."""
+    if isinstance(given, str) and given != "auto":
+        raise ValueError(f'batch_size must be a positive integer, "auto" or None, got {given!r}')
+    return given if given is None or isinstance(given, str) else check_positive_integer(given, "batch_size")
 
 
-def auto_batch(backend: Backend, name: str, m: int, bytes_each: int) -> int:
+def auto_batch(backend: Backend, m: int, bytes_each: int) -> int:
     """Return the batch size for "auto": 256, or fewer if free memory is short."""
-    if name != "auto":
-        raise ValueError(f'batch_size must be a positive integer, "auto" or None, got {name!r}')
     free = backend.free_memory()
     fits = m if free is None else free // (_SHARE_OF_MEMORY * bytes_each)
     return max(1, min(m, AUTO_BATCH, int(fits)))
@@ -132,12 +100,11 @@ def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, 
     return count
 
 
-def check_penalty(checked: Checked, value: Any, argument: str) -> Array | float | None:
-    """Return λ, None for 0; for K of them an array (K,) on the backend."""
+def check_penalty(value: Any, argument: str) -> float | tuple[float, ...]:
+    """Return λ, or K of them."""
     if not _is_several(value):
-        return check_number(value, argument) or None
-    several = [check_number(v, f"{argument}[{k}]") for k, v in enumerate(value)]
-    return checked.backend.asarray(several, checked.dtype)
+        return check_number(value, argument)
+    return tuple(check_number(v, f"{argument}[{k}]") for k, v in enumerate(value))
 
 
 def given_state(net: Network, state: Any, params: Any, normalized: tuple[bool, ...]) -> Any:

@@ -28,17 +28,15 @@ from vecprop.data.streaming.examples import check_window
 from vecprop.nn.array_checks import Checked, check_block_size, check_finite_params, check_params, dtype_name
 from vecprop.nn.batch_norm import initial
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
-from vecprop.nn.metrics import Metric, get_metric
+from vecprop.nn.metrics import get_metric
 from vecprop.nn.network import Network, activation_bytes, check_network, pass_demand
 from vecprop.propagation import Layer, Params
 from vecprop.training import loop
-from vecprop.training.checkpoint import check_every, described, digest, open_checkpoints
+from vecprop.training.checkpoint import check_every, digest, open_checkpoints
 from vecprop.training.epochs import Penalties, Run
 from vecprop.training.evaluation import Judge, plain_layers
 from vecprop.training.fit_arguments import (
-    Options,
-    auto_batch,
-    check_batches,
+    check_batch_size,
     check_callbacks,
     check_penalty,
     check_rates,
@@ -50,11 +48,10 @@ from vecprop.training.fit_arguments import (
 from vecprop.training.json_values import network_to_json
 from vecprop.training.lbfgs import minimize
 from vecprop.training.loop import TrainingPlan
-from vecprop.training.optimizers import LBFGS, Elementwise, Optimizer, check_optimizer
-from vecprop.training.parameter_buffer import layout
+from vecprop.training.optimizers import LBFGS, Optimizer, check_optimizer
 from vecprop.training.prepare import GivenData, PreparedData, prepare
 from vecprop.training.results import FitResult, TrainingState
-from vecprop.training.schedules import CONSTANT
+from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
 from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
@@ -245,18 +242,21 @@ def fit(
     normalized = for_each_layer(net, batch_norm, "batch_norm", check_flag)
     if state is not None:
         params, seed = given_state(net, state, params, normalized), state.seed
-    seeds = check_seeds(seed)
-    options = Options(
+    seeds, callbacks = check_seeds(seed), check_callbacks(callbacks)
+    progress = None if progress is None else check_flag(progress, "progress")
+    spec = TrainingSpec(
+        net=net,
         optimizer=optimizer,
         epochs=check_positive_integer(epochs, "epochs"),
         seeds=seeds,
         networks=count_networks(seeds, optimizer, l1, l2, params),
+        dtype=_training_dtype(dtype, params, X),
         precision=get_precision() if precision is None else check_precision(precision),
-        batch_size=batch_size,
-        block_size=block_size,
+        batch_size=check_batch_size(batch_size),
+        block_size=check_block_size(block_size),
         window=check_window(window),
-        l1=l1,
-        l2=l2,
+        l1=check_penalty(l1, "l1"),
+        l2=check_penalty(l2, "l2"),
         dropout=check_rates(net, dropout),
         normalized=normalized,
         standardize=check_flag(standardize, "standardize"),
@@ -264,33 +264,27 @@ def fit(
         metric=get_metric(metric),
         stopping=check_stopping(optimizer, metric, patience, min_delta),
         shuffled=check_flag(shuffle, "shuffle"),
-        callbacks=check_callbacks(callbacks),
-        progress=None if progress is None else check_flag(progress, "progress"),
     )
-    if isinstance(optimizer, LBFGS) and (any(options.dropout) or any(normalized) or clip_norm is not None):
-        raise ValueError("LBFGS needs the same cost at every step: no dropout, batch_norm or clip_norm with it")
     checkpoint_every = check_every(checkpoint_every)
-    target = target if devices is None else target.over(devices, options.networks)
-    dtype = _training_dtype(dtype, params, X)
-    require_memory(target, _demand_of_data(net, dtype, options.networks or 1, X, options.window))
-    checked = _start(net, target, params, init, options, dtype)
-    with target.scope(checked.dtype, options.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    target = target if devices is None else target.over(devices, spec.networks)
+    require_memory(target, _demand_of_data(spec, X))
+    checked = _start(spec, target, params, init)
+    with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         given = GivenData(X, Y, sample_weight, class_weight, validation)
         if target.team.count > 1:
-            target.team.require_same(_called_with(net, checked, options, given) | {"init": init})
-        where = checked if devices is None else _on_host(net, checked)
-        examples = prepare(net, where, given, options, target.team)
+            target.team.require_same(_called_with(spec, checked, given) | {"init": init})
+        examples = prepare(spec, checked if devices is None else _on_host(net, checked), given, target.team)
         if devices is not None:
             target = target.laid_out(examples.counts)
             checked, examples = replace(checked, backend=target), _moved(examples, target)
-        plan = _plan(net, checked, options, examples)
-        begin = _begin(plan.run, options, state, checked, None if params is None else examples.scale)
+        plan = _plan(spec, checked, examples, callbacks, progress)
+        begin = _begin(plan, state, checked, None if params is None else examples.scale)
         resumed = None
         if checkpoint is not None or resume is not None:
-            asked = _asked(plan, options, examples)
+            asked = _asked(plan, examples)
             saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, target)
             plan, begin = plan._replace(saver=saver), begin if resumed is None else resumed.state
-        for callback in options.callbacks:
+        for callback in callbacks:
             if hasattr(callback, "start"):
                 callback.start(begin, lambda state: _plain(plan.run, state, examples.scale))
         with _errors_at_home(plan, examples.scale, checkpoint):
@@ -359,30 +353,10 @@ def _home_state(backend: Backend, state: TrainingState) -> TrainingState:
     return state._replace(params=params, slots=slots, statistics=statistics, best=best)
 
 
-def _settings(options: Options) -> dict[str, Any]:
-    """Return the options that define a run, by their names as arguments of `fit`."""
-    return {
-        "precision": options.precision,
-        "optimizer": described(options.optimizer),
-        "seed": list(options.seeds) if isinstance(options.seeds, tuple) else options.seeds,
-        "batch_size": described(options.batch_size),
-        "block_size": described(options.block_size),
-        "dropout": list(options.dropout),
-        "batch_norm": list(options.normalized),
-        "clip_norm": options.clip_norm,
-        "l1": described(list(options.l1) if isinstance(options.l1, Sequence) else options.l1),
-        "l2": described(list(options.l2) if isinstance(options.l2, Sequence) else options.l2),
-        "standardize": options.standardize,
-        "shuffle": options.shuffled,
-        "metric": options.metric.name if isinstance(options.metric, Metric) else described(options.metric),
-        "patience": described(options.stopping),
-    }
-
-
-def _called_with(net: Network, checked: Checked, options: Options, given: GivenData) -> dict[str, Any]:
+def _called_with(spec: TrainingSpec, checked: Checked, given: GivenData) -> dict[str, Any]:
     """Return, by name, the arguments that must be the same in all processes."""
     split = isinstance(given.validation, float)
-    return {"net": str(net), "dtype": checked.dtype, "epochs": options.epochs, **_settings(options)} | {
+    return {"net": str(spec.net), "epochs": spec.epochs, **spec.described()} | {
         "params": digest(checked.backend.to_numpy(a) for layer in checked.params for a in layer),
         "class_weight": repr(given.class_weight),
         "validation": given.validation if split else type(given.validation).__name__,
@@ -390,10 +364,10 @@ def _called_with(net: Network, checked: Checked, options: Options, given: GivenD
     }
 
 
-def _asked(plan: TrainingPlan, options: Options, examples: PreparedData) -> dict[str, Any]:
+def _asked(plan: TrainingPlan, examples: PreparedData) -> dict[str, Any]:
     """Return, by name, the arguments of `fit` that must match those of a checkpoint."""
     run, w = plan.run, examples.data.w
-    if isinstance(plan.optimizer, LBFGS):
+    if isinstance(plan.spec.optimizer, LBFGS):
         raise ValueError(
             "checkpoint and resume need an optimizer that goes step by step; LBFGS keeps its memory in SciPy"
         )
@@ -401,8 +375,7 @@ def _asked(plan: TrainingPlan, options: Options, examples: PreparedData) -> dict
         "net": network_to_json(run.net),
         "backend": run.backend.name,
         "devices": getattr(run.backend, "count", 1),
-        "dtype": plan.dtype,
-        **_settings(options),
+        **plan.spec.described(),
         "batch_size": run.batch_size,
         "sample_weight": None if w is None else _digest_of_all(run.backend.team, [w]),
         **examples.data.described(),
@@ -425,11 +398,9 @@ def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
     return floating_name(X)
 
 
-def _start(
-    net: Network, backend: Backend, params: Iterable[tuple[Any, Any]] | None, init: str, options: Options, dtype: str
-) -> Checked:
+def _start(spec: TrainingSpec, backend: Backend, params: Iterable[tuple[Any, Any]] | None, init: str) -> Checked:
     """Return the layers to start from, on the backend; a stack for K networks."""
-    seeds, networks = options.seeds, options.networks
+    net, seeds, networks, dtype = spec.net, spec.seeds, spec.networks, spec.dtype
     if params is None:
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
         return replace(check_params(net, net.init(one_seed_each, init, dtype, backend)), backend=backend)
@@ -442,85 +413,56 @@ def _start(
     return replace(check_params(net, moved), backend=backend)
 
 
-def _run(net: Network, checked: Checked, options: Options, m: int) -> Run:
-    """Return the settings that are the same in all epochs."""
-    optimizer, batch_size = options.optimizer, options.batch_size
-    backend, itemsize = checked.backend, np.dtype(checked.dtype).itemsize
-    units = net.numbers_per_example
-    if isinstance(batch_size, str):
-        size = auto_batch(backend, batch_size, m, units * itemsize * (checked.stack[0] if checked.stack else 1))
-    else:
-        size = m if batch_size is None else min(check_positive_integer(batch_size, "batch_size"), m)
-    check_batches(options, m, size)
-    block = check_block_size(options.block_size)
-    if any(options.normalized):
-        block = None  # mean and variance need the whole batch
-    elif block == "auto":
-        block = None if checked.stack else backend.auto_block(size, units, itemsize)
-    scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, options.normalized, strict=False) if n]
-    apart = getattr(optimizer, "decays_weights_alone", False)
-    plan = layout((*checked.params, *scales), apart) if backend.flat_parameters else None
-    if isinstance(optimizer, Elementwise):
-        # the rate is an input of each step, so optimizers that differ only in it share a compiled epoch
-        optimizer = replace(optimizer, learning_rate=1.0, schedule=CONSTANT)  # type: ignore[type-var]
-    return Run(
-        backend,
-        net,
-        optimizer,
-        m,
-        size,
-        int(block) if block is not None and int(block) < size else None,
-        plan,
-        options.normalized,
-        options.dropout,
-        options.clip_norm,
-    )
-
-
 def _is_in_memory(X: Any) -> bool:
     """Tell whether X is an array of numbers in memory, or lists of them."""
     return map_of(X) is None and (isinstance(X, list | tuple) or is_array(X) or is_sparse(X))
 
 
-def _demand_of_data(net: Network, dtype: str, networks: int, X: Any, window: int | str) -> Demand:
+def _demand_of_data(spec: TrainingSpec, X: Any) -> Demand:
     """Return the memory that is needed to bring parameters and data to the backend."""
     advice = "Give fit at most {columns} examples at a time, and go on with state=result.state."
     m = columns_of(X)
-    demand = pass_demand(net, "fit", dtype, networks, m, "X", advice)
-    return _with_data(demand, net, dtype, m, None if _is_in_memory(X) else window)
+    demand = pass_demand(spec.net, "fit", spec.dtype, spec.networks or 1, m, "X", advice)
+    return _with_data(demand, spec, m, None if _is_in_memory(X) else spec.window)
 
 
-def _with_data(demand: Demand, net: Network, dtype: str, m: int, window: int | str | None) -> Demand:
+def _with_data(demand: Demand, spec: TrainingSpec, m: int, window: int | str | None) -> Demand:
     """Add the memory of the data, or of a window if they are streamed."""
-    example = _COPIES * (net.sizes[0] + net.sizes[-1]) * np.dtype(dtype).itemsize
+    example = _COPIES * (spec.net.sizes[0] + spec.net.sizes[-1]) * np.dtype(spec.dtype).itemsize
     if window is None:
         return demand._replace(example=example, held=m)
     # a window of the library's own choice is small
     return demand._replace(example=example, held=0 if isinstance(window, str) else min(m, window), held_by="window")
 
 
-def _demand(run: Run, options: Options, dtype: str, networks: int, examples: PreparedData) -> Demand:
+def _demand(spec: TrainingSpec, run: Run, examples: PreparedData) -> Demand:
     """Return the memory that training needs, with the argument that reduces it."""
-    columns = run.block_size or run.batch_size
+    columns, networks = run.block_size or run.batch_size, spec.networks or 1
     argument, advice = "block_size", "block_size={columns} fits, and computes the same"
     if any(run.normalized):
         argument, advice = "batch_size", "batch_size={columns} fits"
-    elif not isinstance(options.optimizer, LBFGS):
+    elif not isinstance(spec.optimizer, LBFGS):
         advice += "; batch_size={columns} as well, in steps of its own"
-    demand = pass_demand(run.net, "fit", dtype, networks, columns, argument, f"{advice}.")
-    least = activation_bytes(run.net, dtype, networks, columns)
-    window = options.window if examples.data.in_windows else None
-    return _with_data(demand._replace(least=least), run.net, dtype, run.m, window)
+    demand = pass_demand(spec.net, "fit", spec.dtype, networks, columns, argument, f"{advice}.")
+    least = activation_bytes(spec.net, spec.dtype, networks, columns)
+    window = spec.window if examples.data.in_windows else None
+    return _with_data(demand._replace(least=least), spec, run.m, window)
 
 
-def _plan(net: Network, checked: Checked, options: Options, examples: PreparedData) -> TrainingPlan:
+def _plan(
+    spec: TrainingSpec,
+    checked: Checked,
+    examples: PreparedData,
+    callbacks: tuple[Callable[..., Any], ...],
+    progress: bool | None,
+) -> TrainingPlan:
     """Return the plan of the loop, with the data arranged for mini-batches if there are any."""
-    backend, dtype, networks = checked.backend, checked.dtype, options.networks
-    run = _run(net, checked, options, examples.m)
-    require_memory(backend, _demand(run, options, dtype, networks or 1, examples))
-    l1, l2 = (check_penalty(checked, value, name) for value, name in ((options.l1, "l1"), (options.l2, "l2")))
+    backend, dtype = checked.backend, spec.dtype
+    run = spec.run(checked, examples.m)
+    require_memory(backend, _demand(spec, run, examples))
+    l1, l2 = (backend.asarray(list(v), dtype) if isinstance(v, tuple) else v or None for v in (spec.l1, spec.l2))
     judged, validates = examples.validation, examples.validation is not None
-    if judged is None and options.metric is not None:
+    if judged is None and spec.metric is not None:
         judged = examples.data
     by = None
     if judged is not None:
@@ -528,40 +470,36 @@ def _plan(net: Network, checked: Checked, options: Options, examples: PreparedDa
         columns, itemsize = sum(counts), np.dtype(dtype).itemsize
         block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
         place = backend.laid_out(counts)
-        by = Judge(place, run.net, run.normalized, options.metric, block)
+        by = Judge(place, run.net, run.normalized, spec.metric, block)
         judged = judged.spread(place, batches=False)
-    examples.data.cut(run.batch_size, options.shuffled)
+    examples.data.cut(run.batch_size, spec.shuffled)
     data = examples.data.spread(backend, batches=run.batch_size < run.m)
     return TrainingPlan(
+        spec,
         run,
-        options.optimizer,
-        dtype,
-        networks,
         data,
         Penalties(l1, l2, examples.weight),
-        options.epochs,
         by,
         judged,
         validates,
-        options.stopping,
-        options.callbacks,
-        options.progress if backend.team.index == 0 else False,
-        options.shuffled,
+        callbacks,
+        progress if backend.team.index == 0 else False,
     )
 
 
 def _begin(
-    run: Run, options: Options, state: TrainingState | None, checked: Checked, scale: InputScale | None
+    plan: TrainingPlan, state: TrainingState | None, checked: Checked, scale: InputScale | None
 ) -> TrainingState:
     """Return the state before the first epoch: the given one, or one of initial parameters."""
+    run, spec = plan.run, plan.spec
     if state is None:
         xp, layers = run.backend.xp, checked.params
         if scale is not None:  # given parameters expect unscaled inputs
             layers = (unfold_input(xp, layers[0], scale), *layers[1:])
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
-        state = TrainingState(params, None, 0, options.seeds, 0, tuple(seen for _, seen in pairs))
-    elif options.stopping is None:  # an earlier run's best is not to be returned by this one
+        state = TrainingState(params, None, 0, spec.seeds, 0, tuple(seen for _, seen in pairs))
+    elif spec.stopping is None:  # an earlier run's best is not to be returned by this one
         state = state._replace(best=None)
     return state if state.slots is not None else state._replace(slots=run.initial_slots(state.params))
 

@@ -76,6 +76,14 @@ def to_json(value: Any) -> Any:
     raise NotStorableError(f"{value!r}")
 
 
+def described(value: Any) -> Any:
+    """Return a value as JSON has it, or in words if a file cannot hold it."""
+    try:
+        return to_json(value)
+    except NotStorableError:
+        return getattr(value, "__qualname__", type(value).__qualname__)
+
+
 def from_json(value: Any, custom: Sequence[Pair] = ()) -> Any:
     """Return the value from the output of `to_json`.
 

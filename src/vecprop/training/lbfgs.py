@@ -31,15 +31,15 @@ class _Stop(Exception):  # noqa: N818 - not an error
 
 
 def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tuple[TrainingState, History, str]:
-    """Return the state after at most `plan.epochs` iterations, the history, and why it ended."""
+    """Return the state after at most `plan.spec.epochs` iterations, the history, and why it ended."""
     try:
         from scipy.optimize import minimize as scipy_minimize
     except ImportError:
         raise ImportError('LBFGS needs SciPy: pip install "vecprop[sklearn]"') from None
     search = _Search(plan, state)
     options = {
-        "maxiter": plan.epochs,
-        "maxfun": optimizer.max_evaluations or 20 * plan.epochs,
+        "maxiter": plan.spec.epochs,
+        "maxfun": optimizer.max_evaluations or 20 * plan.spec.epochs,
         "maxcor": optimizer.memory,
         "gtol": optimizer.tolerance,
         "ftol": optimizer.relative_tolerance,
@@ -54,7 +54,7 @@ def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tupl
                 callback=search.iteration,
                 options=options,
             )
-        stopped = _reason(found, plan.epochs)
+        stopped = _reason(found, plan.spec.epochs)
     except _Stop as stop:
         stopped = str(stop)
     except KeyboardInterrupt:
@@ -100,7 +100,7 @@ class _Search:
         self._begin = time.perf_counter()
         self._vector = self.start
         # Whether the parameters are needed between iterations.
-        self._is_watched = plan.judge is not None or plan.stopping is not None or bool(plan.callbacks)
+        self._is_watched = plan.judge is not None or plan.spec.stopping is not None or bool(plan.callbacks)
 
     def final_state(self) -> TrainingState:
         """Return the state after the last iteration."""
@@ -108,12 +108,12 @@ class _Search:
 
     def _unpack(self, vector: npt.NDArray[np.float64]) -> Params:
         backend = self.plan.run.backend
-        buffer = backend.asarray(vector[:, None], self.plan.dtype)
+        buffer = backend.asarray(vector[:, None], self.plan.spec.dtype)
         return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
 
     def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         run, backend, penalties = self.plan.run, self.plan.run.backend, self.plan.penalties
-        buffer = backend.argument(vector[:, None], self.plan.dtype)
+        buffer = backend.argument(vector[:, None], self.plan.spec.dtype)
         cost, gradient = 0.0, np.zeros_like(vector)
         for data in self.plan.data.parts(backend):
             J, flat = self._compiled(

@@ -15,12 +15,12 @@ from vecprop.backend.pytrees import leaves_of
 from vecprop.nn.dropout import step_keys
 from vecprop.training.epochs import Penalties, Run, epoch
 from vecprop.training.evaluation import Judge, judge
-from vecprop.training.optimizers import Optimizer
 from vecprop.training.pieces import Piece, Pieces
 from vecprop.training.results import History, Partial, Resumed, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.shuffling import Orders
-from vecprop.training.stopping import EarlyStopping, remember_best, watched
+from vecprop.training.spec import TrainingSpec
+from vecprop.training.stopping import remember_best, watched
 from vecprop.training.training_data import TrainingData
 from vecprop.utils.errors import CallbackError, DivergenceError
 from vecprop.utils.progress import Progress
@@ -42,20 +42,15 @@ _MOST_WORK_A_CALL_ON_A_GPU = 5e11
 class TrainingPlan(NamedTuple):
     """Everything that the loop needs besides the state."""
 
+    spec: TrainingSpec
     run: Run
-    optimizer: Optimizer  # with learning rate and schedule, which `run` leaves out
-    dtype: str
-    networks: int | None
     data: TrainingData  # spread for mini-batches if there are any
     penalties: Penalties
-    epochs: int
     judge: Judge | None  # of the validation set; for a metric without one, of the training set
     judged: TrainingData | None
     validates: bool
-    stopping: EarlyStopping | None
     callbacks: Sequence[Callback]
     progress: bool | None
-    shuffled: bool = True
     saver: Saver | None = None
 
     @property
@@ -71,7 +66,7 @@ def train(
     history, partial, first = new_history(plan), None, state.epoch
     if resumed is not None:
         state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
-    saver, last, at_once = plan.saver, first + plan.epochs, _epochs_a_call(plan)
+    saver, last, at_once = plan.saver, first + plan.spec.epochs, _epochs_a_call(plan)
     if saver is not None:
         saver.first = first
     # the slots may be overwritten if they are not needed again
@@ -81,10 +76,10 @@ def train(
     def compile_epoch() -> Callable[..., Any]:
         return plan.run.backend.compile_loop(epoch, static=(0,), bound=bound, donated=given_away)
 
-    orders = Orders(plan.run, state.seed, plan.shuffled)
+    orders = Orders(plan.run, state.seed, plan.spec.shuffled)
     begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
     pieces = plan.data.pieces(plan.run, orders, last, compile_epoch)
-    with Progress(plan.epochs, plan.progress) as bar, pieces:
+    with Progress(plan.spec.epochs, plan.progress) as bar, pieces:
         try:
             while state.epoch < last:
                 count = min(at_once, last - state.epoch, saver.epochs_until_due(state.epoch) if saver else last)
@@ -112,8 +107,8 @@ def train(
                 state = state._replace(slots=plan.run.initial_slots(state.params))
             done = len(history["cost"])
             warnings.warn(
-                f"training was interrupted after {done} of {plan.epochs} epochs; the result has the parameters reached "
-                "so far",
+                f"training was interrupted after {done} of {plan.spec.epochs} epochs; the result has the parameters "
+                "reached so far",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -137,19 +132,20 @@ def _epochs_a_call(plan: TrainingPlan) -> int:
     """Return the number of epochs of one compiled call."""
     if not plan.data.at_hand:
         return 1
-    looks = plan.judge is not None or plan.callbacks or (plan.stopping is not None and plan.stopping.restore_best)
-    if looks or isinstance(plan.optimizer.schedule, ReduceOnPlateau):
+    stopping = plan.spec.stopping
+    looks = plan.judge is not None or plan.callbacks or (stopping is not None and stopping.restore_best)
+    if looks or isinstance(plan.spec.optimizer.schedule, ReduceOnPlateau):
         return 1
-    work = plan.run.m * plan.run.net.parameter_count * (plan.networks or 1)
+    work = plan.run.m * plan.run.net.parameter_count * (plan.spec.networks or 1)
     most = most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work)
-    if plan.stopping is not None and plan.stopping.patience is not None:
+    if stopping is not None and stopping.patience is not None:
         # Several epochs may be done while patience cannot run out, but not for a stack, whose networks each have their
         # own stop. Where compiling is slow, the program for one epoch, which the last ones need, serves for all.
-        several = not plan.run.backend.compiles_shapes and plan.networks is None
-        return min(plan.epochs, most, (plan.stopping.patience + 1) // 2) if several else 1
-    calls = -(-plan.epochs // most)
+        several = not plan.run.backend.compiles_shapes and plan.spec.networks is None
+        return min(plan.spec.epochs, most, (stopping.patience + 1) // 2) if several else 1
+    calls = -(-plan.spec.epochs // most)
     # even shares, so that at most two programs are needed
-    return -(-plan.epochs // calls)
+    return -(-plan.spec.epochs // calls)
 
 
 def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
@@ -165,9 +161,9 @@ def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
 
 def _epochs_before_a_stop(plan: TrainingPlan, state: TrainingState) -> float:
     """Return the number of epochs until early stopping can end the run."""
-    if plan.stopping is None or plan.stopping.patience is None:
+    if plan.spec.stopping is None or plan.spec.stopping.patience is None:
         return float("inf")
-    return plan.stopping.patience - (0 if state.best is None else state.epoch - int(state.best.improved))
+    return plan.spec.stopping.patience - (0 if state.best is None else state.epoch - int(state.best.improved))
 
 
 def _advance(
@@ -188,7 +184,7 @@ def _advance(
     begin = time.perf_counter()
     run, backend = plan.run, plan.run.backend
     rates = _rates(plan, state, count, last)
-    inputs = [backend.argument(rates, plan.dtype)]
+    inputs = [backend.argument(rates, plan.spec.dtype)]
     if any(run.dropout):
         inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
     in_parts = partial is not None or (plan.saver is not None and plan.saver.parts > 1)
@@ -278,8 +274,8 @@ def _record(
 
 def _rates(plan: TrainingPlan, state: TrainingState, count: int, last: int) -> npt.NDArray[np.float64]:
     """Return the learning rates of the next steps, (steps,) or, with K of them, (steps, K)."""
-    per_epoch, schedule = plan.steps_an_epoch, plan.optimizer.schedule
-    given = plan.optimizer.learning_rate
+    per_epoch, schedule = plan.steps_an_epoch, plan.spec.optimizer.schedule
+    given = plan.spec.optimizer.learning_rate
     initial = list(given) if isinstance(given, tuple) else [given]
     rates = np.stack(
         [schedule.rates(a, state.step, count * per_epoch, per_epoch, last * per_epoch) for a in initial], axis=-1
@@ -310,17 +306,17 @@ def call_back(plan: TrainingPlan, state: TrainingState, history: History, count:
         if "metric" in history:
             history["metric"].append(metric.tolist() if hasattr(metric, "tolist") else metric)
     metric = None if plan.judge is None else plan.judge.metric
-    schedule = plan.optimizer.schedule
+    schedule = plan.spec.optimizer.schedule
     if isinstance(schedule, ReduceOnPlateau):
         before, value = state.plateau, watched(history, schedule.monitor, metric)
         state = state._replace(plateau=schedule.observe(before, float(np.mean(value))))
         falls = state.plateau.scale < before.scale
         stop = "patience" if falls and np.min(history["learning_rate"][-1]) <= schedule.stop_at else ""
-    if plan.stopping is not None:
+    if plan.spec.stopping is not None:
         for last in range(count, 0, -1):
-            value = watched(history, plan.stopping.monitor, metric, last)
+            value = watched(history, plan.spec.stopping.monitor, metric, last)
             then = state._replace(epoch=state.epoch - last + 1)
-            best, out_of_patience = remember_best(state.best, then, value, plan.stopping)
+            best, out_of_patience = remember_best(state.best, then, value, plan.spec.stopping)
             state = state._replace(best=best)
             stop = "patience" if out_of_patience else stop
     for callback in plan.callbacks:

@@ -24,9 +24,10 @@ from vecprop.nn.array_checks import Checked, check_examples, check_targets
 from vecprop.nn.input_scaling import InputScale, Moments, moments
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.network import Network
-from vecprop.training.fit_arguments import AUTO_BATCH, Options
+from vecprop.training.fit_arguments import AUTO_BATCH
 from vecprop.training.optimizers import LBFGS
 from vecprop.training.results import Sample
+from vecprop.training.spec import TrainingSpec
 from vecprop.training.training_data import SparseData, StreamedData, TrainingData
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_number, check_real
@@ -86,15 +87,15 @@ class GivenData(NamedTuple):
     validation: Any
 
 
-def prepare(net: Network, checked: Checked, given: GivenData, options: Options, team: Team = ALONE) -> PreparedData:
+def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team = ALONE) -> PreparedData:
     """Return the data checked, weighted, split and scaled, as if all processes were one."""
-    validation, lbfgs, seeds = given.validation, isinstance(options.optimizer, LBFGS), options.seeds
-    reading = Reading(options.window, options.batch_size, lbfgs, isinstance(seeds, tuple), options.shuffled)
+    net, validation, lbfgs = spec.net, given.validation, isinstance(spec.optimizer, LBFGS)
+    reading = Reading(spec.window, spec.batch_size, lbfgs, isinstance(spec.seeds, tuple), spec.shuffled)
 
     def taken() -> tuple[TrainingData, TrainingData | None]:
         data, held_out = _on_backend(net, checked, given[:3], reading), None
         if isinstance(validation, tuple | list):
-            held_out = _validation_on_backend(net, checked, validation, Reading(options.window, 1))
+            held_out = _validation_on_backend(net, checked, validation, Reading(spec.window, 1))
         if team.count > 1:
             for part in filter(None, (data, held_out)):
                 part.check_processes()
@@ -108,7 +109,7 @@ def prepare(net: Network, checked: Checked, given: GivenData, options: Options, 
     if given.class_weight is not None:
         data = _with_class_weights(net, data, given.class_weight, team)
     sample = Sample(*data.sample(), *(held_out.sample() if held_out is not None else (None, None)))
-    scale = _scale_of(checked, data, team) if options.standardize else None
+    scale = _scale_of(checked, data, team) if spec.standardize else None
     if scale is not None:
         data, held_out = data.scaled(scale), None if held_out is None else held_out.scaled(scale)
     held, weight = 0 if held_out is None else held_out.m, data.total_weight()
