@@ -7,7 +7,6 @@ holds the arguments of the run, so that a run with other arguments is refused.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import threading
@@ -15,15 +14,16 @@ import warnings
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from vecprop.backend.contract import Backend, to_host
+from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import Team
 from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.training.json_values import from_json, to_json
+from vecprop.training.observers import Done, Observer
 from vecprop.training.results import Best, History, Partial, Resumed, TrainingState
 from vecprop.training.schedules import PlateauState
 from vecprop.utils import tensor_file
@@ -52,7 +52,7 @@ def flush_all() -> None:
 
 
 @dataclass(eq=False)
-class Saver:
+class Saver(Observer):
     """Writes checkpoints of one run.
 
     path : the file
@@ -60,6 +60,8 @@ class Saver:
     specification : the arguments of the run
     first : the epoch at which the run began
     """
+
+    keeps_state: ClassVar[bool] = True
 
     path: Path
     every: float
@@ -79,10 +81,15 @@ class Saver:
         """The number of parts of an epoch between checkpoints."""
         return 1 if self.every >= 1 else math.ceil(1 / self.every - 1e-9)
 
-    def epochs_until_due(self, epoch: int) -> int:
-        """Return the number of epochs until the next checkpoint is due."""
+    def allows(self, state: TrainingState, count: int) -> int:
+        """Return 1 if there are several checkpoints in an epoch, else the epochs until the next one is due."""
         every = max(1, int(self.every))
-        return every - (epoch - self.first) % every
+        return 1 if self.parts > 1 else min(count, every - (state.epoch - self.first) % every)
+
+    def after(self, done: Done) -> Done:
+        """Write the state if a checkpoint is due, or if the run ends."""
+        self.reached(done.state, done.history, stopped=done.stop)
+        return done
 
     def reached(
         self, state: TrainingState, history: History, partial: Partial | None = None, stopped: str = ""
@@ -257,22 +264,6 @@ def _from_parts(
 
 
 # --- the arguments of a run ---------------------------------------------------------------------------------
-
-
-def digest(arrays: Any) -> str:
-    """Return a fingerprint of arrays, some of which may be None.
-
-    >>> digest([np.zeros(2), None]) == digest([np.zeros(2), None]) != digest([np.ones(2), None])
-    True
-    """
-    found = hashlib.sha256()
-    for array in arrays:
-        if array is not None:
-            host = np.ascontiguousarray(to_host(array))
-            found.update(f"{host.dtype}{host.shape}".encode())
-            found.update(host.view(np.uint8).data if host.size else b"")
-        found.update(b"\0")
-    return found.hexdigest()
 
 
 def _require_place(path: Path) -> bytes:

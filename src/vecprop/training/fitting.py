@@ -32,7 +32,7 @@ from vecprop.nn.metrics import get_metric
 from vecprop.nn.network import Network, activation_bytes, check_network, pass_demand
 from vecprop.propagation import Layer, Params
 from vecprop.training import loop
-from vecprop.training.checkpoint import check_every, digest, open_checkpoints
+from vecprop.training.checkpoint import check_every, open_checkpoints
 from vecprop.training.epochs import Penalties, Run
 from vecprop.training.evaluation import Judge, plain_layers
 from vecprop.training.fit_arguments import (
@@ -45,12 +45,14 @@ from vecprop.training.fit_arguments import (
     for_each_layer,
     given_state,
 )
-from vecprop.training.json_values import network_to_json
+from vecprop.training.json_values import digest, network_to_json
 from vecprop.training.lbfgs import minimize
 from vecprop.training.loop import TrainingPlan
+from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, Stopping
 from vecprop.training.optimizers import LBFGS, Optimizer, check_optimizer
 from vecprop.training.prepare import GivenData, PreparedData, prepare
 from vecprop.training.results import FitResult, TrainingState
+from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
@@ -461,30 +463,36 @@ def _plan(
     run = spec.run(checked, examples.m)
     require_memory(backend, _demand(spec, run, examples))
     l1, l2 = (backend.asarray(list(v), dtype) if isinstance(v, tuple) else v or None for v in (spec.l1, spec.l2))
+    observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
+    examples.data.cut(run.batch_size, spec.shuffled)
+    data = examples.data.spread(backend, batches=run.batch_size < run.m)
+    bar = progress if backend.team.index == 0 else False
+    return TrainingPlan(spec, run, data, Penalties(l1, l2, examples.weight), observers, bar)
+
+
+def _observers(
+    spec: TrainingSpec, run: Run, examples: PreparedData, callbacks: tuple[Callable[..., Any], ...]
+) -> tuple[Observer, ...]:
+    """Return what looks at the run between its epochs, in the order in which it looks."""
+    backend, found = run.backend, list[Observer]()
     judged, validates = examples.validation, examples.validation is not None
     if judged is None and spec.metric is not None:
         judged = examples.data
-    by = None
     if judged is not None:
         counts = examples.held_out if validates else examples.counts
-        columns, itemsize = sum(counts), np.dtype(dtype).itemsize
+        columns, itemsize = sum(counts), np.dtype(spec.dtype).itemsize
         block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
         place = backend.laid_out(counts)
         by = Judge(place, run.net, run.normalized, spec.metric, block)
-        judged = judged.spread(place, batches=False)
-    examples.data.cut(run.batch_size, spec.shuffled)
-    data = examples.data.spread(backend, batches=run.batch_size < run.m)
-    return TrainingPlan(
-        spec,
-        run,
-        data,
-        Penalties(l1, l2, examples.weight),
-        by,
-        judged,
-        validates,
-        callbacks,
-        progress if backend.team.index == 0 else False,
-    )
+        found.append(Judging(by, judged.spread(place, batches=False), validates))
+    schedule, rule = spec.optimizer.schedule, spec.stopping
+    if isinstance(schedule, ReduceOnPlateau):
+        found.append(Plateau(schedule, spec.metric))
+    if rule is not None:
+        found.append(Stopping(rule, spec.metric, not backend.compiles_shapes and spec.networks is None))
+    if callbacks:
+        found.append(Callbacks(callbacks, backend.team))
+    return tuple(found)
 
 
 def _begin(

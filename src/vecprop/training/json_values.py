@@ -5,6 +5,7 @@ The table of classes is closed: names in a file are looked up in it, never impor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.nn.activations import ACTIVATIONS, Custom
 from vecprop.nn.losses import LOSSES
 from vecprop.nn.network import Network
@@ -82,6 +84,22 @@ def described(value: Any) -> Any:
         return to_json(value)
     except NotStorableError:
         return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def digest(arrays: Any) -> str:
+    """Return a fingerprint of arrays, some of which may be None.
+
+    >>> digest([np.zeros(2), None]) == digest([np.zeros(2), None]) != digest([np.ones(2), None])
+    True
+    """
+    found = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            host = np.ascontiguousarray(to_host(array))
+            found.update(f"{host.dtype}{host.shape}".encode())
+            found.update(host.view(np.uint8).data if host.size else b"")
+        found.update(b"\0")
+    return found.hexdigest()
 
 
 def from_json(value: Any, custom: Sequence[Pair] = ()) -> Any:

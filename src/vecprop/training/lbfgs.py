@@ -16,7 +16,8 @@ from vecprop.nn import weight_penalties
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
 from vecprop.training.epochs import Data, Penalties
-from vecprop.training.loop import TrainingPlan, call_back, new_history
+from vecprop.training.loop import TrainingPlan, new_history
+from vecprop.training.observers import Done, told
 from vecprop.training.optimizers import LBFGS
 from vecprop.training.parameter_buffer import Layout, layout
 from vecprop.training.results import History, TrainingState
@@ -99,8 +100,6 @@ class _Search:
         self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, static=(0, 1, 2, 3), bound=bound)
         self._begin = time.perf_counter()
         self._vector = self.start
-        # Whether the parameters are needed between iterations.
-        self._is_watched = plan.judge is not None or plan.spec.stopping is not None or bool(plan.callbacks)
 
     def final_state(self) -> TrainingState:
         """Return the state after the last iteration."""
@@ -152,9 +151,9 @@ class _Search:
         self._begin = now
         state = self.state._replace(epoch=self.state.epoch + 1, step=self.state.step + 1)
         self._vector = vector.copy()
-        if self._is_watched:
+        if self.plan.observers:  # they need the parameters
             state = state._replace(params=self._unpack(vector))
-        self.state, stop = call_back(self.plan, state, self.history)
+        self.state, _, _, stop = told(self.plan.observers, Done(state, self.history))
         if stop:
             raise _Stop(stop)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,23 +14,20 @@ from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import leaves_of
 from vecprop.nn.dropout import step_keys
 from vecprop.training.epochs import Penalties, Run, epoch
-from vecprop.training.evaluation import Judge, judge
+from vecprop.training.observers import Done, Observer, ProgressBar, allowed, told
 from vecprop.training.pieces import Piece, Pieces
 from vecprop.training.results import History, Partial, Resumed, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.shuffling import Orders
 from vecprop.training.spec import TrainingSpec
-from vecprop.training.stopping import remember_best, watched
 from vecprop.training.training_data import TrainingData
-from vecprop.utils.errors import CallbackError, DivergenceError
+from vecprop.utils.errors import DivergenceError
 from vecprop.utils.progress import Progress
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vecprop.training.checkpoint import Saver
-
-Callback = Callable[[TrainingState, History], Any]
 
 # One compiled call does several short epochs: enough to make the cost of the call small, and few enough that Ctrl-C and
 # the progress bar respond soon.
@@ -46,10 +43,7 @@ class TrainingPlan(NamedTuple):
     run: Run
     data: TrainingData  # spread for mini-batches if there are any
     penalties: Penalties
-    judge: Judge | None  # of the validation set; for a metric without one, of the training set
-    judged: TrainingData | None
-    validates: bool
-    callbacks: Sequence[Callback]
+    observers: tuple[Observer, ...]
     progress: bool | None
     saver: Saver | None = None
 
@@ -66,38 +60,32 @@ def train(
     history, partial, first = new_history(plan), None, state.epoch
     if resumed is not None:
         state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
-    saver, last, at_once = plan.saver, first + plan.spec.epochs, _epochs_a_call(plan)
-    if saver is not None:
-        saver.first = first
+    saver, last = plan.saver, first + plan.spec.epochs
+    observers = plan.observers if saver is None else (*plan.observers, saver)
+    at_once = allowed(observers, state, _epochs_a_call(plan))
     # the slots may be overwritten if they are not needed again
-    given_away = () if plan.callbacks or at_once > 1 or saver is not None else (2,)
+    given_away = () if at_once > 1 or any(observer.keeps_state for observer in observers) else (2,)
     bound = (4,) if plan.data.same_arrays else ()
 
     def compile_epoch() -> Callable[..., Any]:
         return plan.run.backend.compile_loop(epoch, static=(0,), bound=bound, donated=given_away)
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffled)
-    begins = [callback.begin for callback in plan.callbacks if hasattr(callback, "begin")]
     pieces = plan.data.pieces(plan.run, orders, last, compile_epoch)
     with Progress(plan.spec.epochs, plan.progress) as bar, pieces:
+        observers = (*plan.observers, ProgressBar(bar), *observers[len(plan.observers) :])
         try:
             while state.epoch < last:
-                count = min(at_once, last - state.epoch, saver.epochs_until_due(state.epoch) if saver else last)
-                in_parts = partial is not None or (saver is not None and saver.parts > 1)
-                if in_parts or (count > 1 and _epochs_before_a_stop(plan, state) < count):
-                    count = 1
-                for begin in begins:
-                    begin(state.epoch)
+                count = 1 if partial is not None else allowed(observers, state, min(at_once, last - state.epoch))
+                for observer in observers:
+                    observer.before(state.epoch)
                 later = _advance(plan, pieces, orders, state, count, last, history, partial)
                 partial = None
                 if later is None:
                     at_once = 1
                     continue
                 state = later
-                state, stop = call_back(plan, state, history, count)
-                bar.update(len(history["cost"]), history)
-                if saver is not None:
-                    saver.reached(state, history, stopped=stop)
+                state, _, _, stop = told(observers, Done(state, history, count))
                 if stop:
                     return state, history, stop
         except KeyboardInterrupt:
@@ -121,29 +109,15 @@ def train(
 def new_history(plan: TrainingPlan) -> History:
     """Return an empty history with the keys that this run fills."""
     history: History = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
-    if plan.validates:
-        history["validation_cost"] = []
-    if plan.judge is not None and plan.judge.metric is not None:
-        history["metric"] = []
-    return history
+    return history | {key: [] for observer in plan.observers for key in observer.keys}
 
 
 def _epochs_a_call(plan: TrainingPlan) -> int:
-    """Return the number of epochs of one compiled call."""
+    """Return the number of epochs of one compiled call, as far as the work in them allows."""
     if not plan.data.at_hand:
         return 1
-    stopping = plan.spec.stopping
-    looks = plan.judge is not None or plan.callbacks or (stopping is not None and stopping.restore_best)
-    if looks or isinstance(plan.spec.optimizer.schedule, ReduceOnPlateau):
-        return 1
     work = plan.run.m * plan.run.net.parameter_count * (plan.spec.networks or 1)
-    most = most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work)
-    if stopping is not None and stopping.patience is not None:
-        # Several epochs may be done while patience cannot run out, but not for a stack, whose networks each have their
-        # own stop. Where compiling is slow, the program for one epoch, which the last ones need, serves for all.
-        several = not plan.run.backend.compiles_shapes and plan.spec.networks is None
-        return min(plan.spec.epochs, most, (stopping.patience + 1) // 2) if several else 1
-    calls = -(-plan.spec.epochs // most)
+    calls = -(-plan.spec.epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work))
     # even shares, so that at most two programs are needed
     return -(-plan.spec.epochs // calls)
 
@@ -157,13 +131,6 @@ def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
     """
     most = _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
     return max(1, min(-(-_STEPS_A_CALL // steps), int(most / work)))
-
-
-def _epochs_before_a_stop(plan: TrainingPlan, state: TrainingState) -> float:
-    """Return the number of epochs until early stopping can end the run."""
-    if plan.spec.stopping is None or plan.spec.stopping.patience is None:
-        return float("inf")
-    return plan.spec.stopping.patience - (0 if state.best is None else state.epoch - int(state.best.improved))
 
 
 def _advance(
@@ -291,49 +258,6 @@ def _keys(plan: TrainingPlan, seed: int | tuple[int, ...], step: int, count: int
     if isinstance(seed, tuple):
         return np.stack([step_keys(s, layers, step, count) for s in seed], axis=1)
     return step_keys(seed, layers, step, count)
-
-
-def call_back(plan: TrainingPlan, state: TrainingState, history: History, count: int = 1) -> tuple[TrainingState, str]:
-    """Judge the network and call the callbacks after an epoch or several.
-
-    Returns the state and the reason to stop, or "".
-    """
-    stop = ""
-    if plan.judge is not None and plan.judged is not None:
-        cost, metric = judge(plan.judge, state, plan.judged)
-        if plan.validates:
-            history["validation_cost"].append(cost.tolist())
-        if "metric" in history:
-            history["metric"].append(metric.tolist() if hasattr(metric, "tolist") else metric)
-    metric = None if plan.judge is None else plan.judge.metric
-    schedule = plan.spec.optimizer.schedule
-    if isinstance(schedule, ReduceOnPlateau):
-        before, value = state.plateau, watched(history, schedule.monitor, metric)
-        state = state._replace(plateau=schedule.observe(before, float(np.mean(value))))
-        falls = state.plateau.scale < before.scale
-        stop = "patience" if falls and np.min(history["learning_rate"][-1]) <= schedule.stop_at else ""
-    if plan.spec.stopping is not None:
-        for last in range(count, 0, -1):
-            value = watched(history, plan.spec.stopping.monitor, metric, last)
-            then = state._replace(epoch=state.epoch - last + 1)
-            best, out_of_patience = remember_best(state.best, then, value, plan.spec.stopping)
-            state = state._replace(best=best)
-            stop = "patience" if out_of_patience else stop
-    for callback in plan.callbacks:
-        try:
-            wants_stop = callback(state, history)
-        except Exception as error:
-            raise CallbackError(
-                f"the callback {getattr(callback, '__name__', callback)!r} raised {type(error).__name__} after epoch "
-                f"{state.epoch}: {error}. The error's `state` and `history` have the training so far.",
-                state=state,
-                history=history,
-            ) from error
-        stop = "callback" if wants_stop is True else stop
-    if plan.callbacks:  # the first process decides for all
-        told = stop
-        stop = plan.run.backend.team.from_first(told.encode).decode()
-    return state, stop
 
 
 def _divergence(

@@ -18,8 +18,8 @@ from vecprop.data.streaming.windows import WindowPlace, read_windows
 from vecprop.nn.array_checks import Checked
 from vecprop.nn.input_scaling import InputScale, input_scale, scaled
 from vecprop.nn.network import Network
-from vecprop.training.checkpoint import digest
 from vecprop.training.epochs import Data, Run
+from vecprop.training.json_values import digest
 from vecprop.training.pieces import Pieces, PiecesInMemory, PiecesOfWindows
 from vecprop.training.shuffling import Orders
 

@@ -1,0 +1,175 @@
+"""What happens between the epochs of a run: judging, schedules, stopping, callbacks, the progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from vecprop.backend.processes import Team
+from vecprop.training.evaluation import Judge, judge
+from vecprop.training.results import History, TrainingState
+from vecprop.training.schedules import ReduceOnPlateau
+from vecprop.training.stopping import EarlyStopping, remember_best, watched
+from vecprop.training.training_data import TrainingData
+from vecprop.utils.errors import CallbackError
+from vecprop.utils.progress import Progress
+
+
+class Done(NamedTuple):
+    """Epochs that have just been computed.
+
+    epochs : how many
+    stop : why training is to end now, or ""
+    """
+
+    state: TrainingState
+    history: History
+    epochs: int = 1
+    stop: str = ""
+
+
+class Observer:
+    """One that is told of a run's epochs, and may end it; this one does nothing.
+
+    keys : of the history that it fills
+    keeps_state : whether it needs the optimizer's slots after the next epoch has begun
+    """
+
+    keys: tuple[str, ...] = ()
+    keeps_state: ClassVar[bool] = False
+
+    def allows(self, state: TrainingState, count: int) -> int:  # noqa: ARG002
+        """Return how many of the next `count` epochs may be done before it has to be told."""
+        return count
+
+    def before(self, epoch: int) -> None:
+        """Note that an epoch begins, after `epoch` others."""
+
+    def after(self, done: Done) -> Done:
+        """Note that epochs are done; return the state that training goes on from, or why it ends."""
+        return done
+
+
+class _EveryEpoch(Observer):
+    """An observer that must see every epoch."""
+
+    def allows(self, state: TrainingState, count: int) -> int:  # noqa: ARG002
+        """Return 1."""
+        return 1
+
+
+def allowed(observers: Sequence[Observer], state: TrainingState, count: int) -> int:
+    """Return how many of the next `count` epochs all observers allow to be done at once."""
+    return reduce(lambda count, observer: observer.allows(state, count), observers, count)
+
+
+def told(observers: Sequence[Observer], done: Done) -> Done:
+    """Tell all observers, one after the other, that epochs are done."""
+    return reduce(lambda done, observer: observer.after(done), observers, done)
+
+
+class Judging(_EveryEpoch):
+    """Writes the validation cost and the metric into the history."""
+
+    def __init__(self, by: Judge, data: TrainingData, validates: bool) -> None:
+        self.by, self.data, self.validates = by, data, validates
+        self.keys = ("validation_cost",) * validates + ("metric",) * (by.metric is not None)
+
+    def after(self, done: Done) -> Done:
+        """Judge the network."""
+        cost, metric = judge(self.by, done.state, self.data)
+        if self.validates:
+            done.history["validation_cost"].append(cost.tolist())
+        if self.by.metric is not None:
+            done.history["metric"].append(metric.tolist() if hasattr(metric, "tolist") else metric)
+        return done
+
+
+class Plateau(_EveryEpoch):
+    """Lowers the learning rate when the watched value stays where it is."""
+
+    def __init__(self, schedule: ReduceOnPlateau, metric: Any) -> None:
+        self.schedule, self.metric = schedule, metric
+
+    def after(self, done: Done) -> Done:
+        """Let the schedule see the watched value."""
+        before, value = done.state.plateau, watched(done.history, self.schedule.monitor, self.metric)
+        now = self.schedule.observe(before, float(np.mean(value)))
+        ends = now.scale < before.scale and np.min(done.history["learning_rate"][-1]) <= self.schedule.stop_at
+        return done._replace(state=done.state._replace(plateau=now), stop="patience" if ends else done.stop)
+
+
+class Stopping(Observer):
+    """Remembers the best network, and ends the run when patience has run out.
+
+    several : whether several epochs may be one call. Not for a stack, whose networks each have their own stop; nor
+        where compiling is slow: the program for one epoch, which the last ones need, then serves for all.
+    """
+
+    def __init__(self, rule: EarlyStopping, metric: Any, several: bool) -> None:
+        self.rule, self.metric, self.several = rule, metric, several
+
+    def allows(self, state: TrainingState, count: int) -> int:
+        """Return some of the epochs in which patience cannot run out."""
+        patience = self.rule.patience
+        if self.rule.restore_best or (patience is not None and not self.several):
+            return 1
+        if patience is None:
+            return count
+        count, waited = min(count, (patience + 1) // 2), 0 if state.best is None else state.epoch - state.best.improved
+        return count if patience - int(waited) >= count else 1
+
+    def after(self, done: Done) -> Done:
+        """Compare each of the epochs with the best so far."""
+        for last in range(done.epochs, 0, -1):
+            value, state = watched(done.history, self.rule.monitor, self.metric, last), done.state
+            then = state._replace(epoch=state.epoch - last + 1)
+            best, out_of_patience = remember_best(state.best, then, value, self.rule)
+            done = done._replace(state=state._replace(best=best), stop="patience" if out_of_patience else done.stop)
+        return done
+
+
+class Callbacks(_EveryEpoch):
+    """Calls the user's functions (state, history); of several processes, the first decides for all."""
+
+    keeps_state: ClassVar[bool] = True
+
+    def __init__(self, functions: Sequence[Callable[..., Any]], team: Team) -> None:
+        self.functions, self.team = functions, team
+
+    def before(self, epoch: int) -> None:
+        """Call the method `begin` of those that have one."""
+        for function in self.functions:
+            if hasattr(function, "begin"):
+                function.begin(epoch)
+
+    def after(self, done: Done) -> Done:
+        """Call all of them."""
+        state, history, stop = done.state, done.history, done.stop
+        for function in self.functions:
+            try:
+                wants_stop = function(state, history)
+            except Exception as error:
+                raise CallbackError(
+                    f"the callback {getattr(function, '__name__', function)!r} raised {type(error).__name__} after "
+                    f"epoch {state.epoch}: {error}. The error's `state` and `history` have the training so far.",
+                    state=state,
+                    history=history,
+                ) from error
+            stop = "callback" if wants_stop is True else stop
+        return done._replace(stop=self.team.from_first(stop.encode).decode())
+
+
+class ProgressBar(Observer):
+    """Shows how many epochs are done."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+
+    def after(self, done: Done) -> Done:
+        """Show the last entries of the history."""
+        self.bar.update(len(done.history["cost"]), done.history)
+        return done
