@@ -11,6 +11,7 @@ from helpers import assert_close, assert_same, backend_or_skip
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild
 from vecprop.nn.batch_norm import Scale
 from vecprop.training.optimizers import (
+    LBFGS,
     SGD,
     Adam,
     AdamW,
@@ -529,6 +530,11 @@ def test_clipping_one_flat_buffer():
 # --- values -------------------------------------------------------------------------------------------------
 
 EVERY = [GradientDescent, Momentum, SGD, RMSProp, Adam, AdamW]
+DECAYS = [
+    (Momentum, "beta"),
+    (RMSProp, "rho"),
+    *((kind, name) for kind in (Adam, AdamW) for name in ("beta1", "beta2")),
+]
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -559,6 +565,30 @@ def test_bounds_that_are_allowed():
     assert [SGD(momentum=value).momentum for value in (0, 1)] == [0.0, 1.0]
     assert Momentum(beta=0).beta == RMSProp(rho=0).rho == Adam(beta1=0, beta2=0).beta2 == 0.0
     assert AdamW(weight_decay=0).weight_decay == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wrong"),
+    [
+        *((kind, "learning_rate", rate) for kind in EVERY for rate in (0.0, [0.1, 0.0], [])),
+        *((kind, name, value) for kind, name in DECAYS for value in (-0.5, 1.0, 1.5)),
+        *((SGD, "momentum", value) for value in (-0.5, 1.5)),
+        *((kind, "epsilon", 0.0) for kind in (RMSProp, Adam, AdamW)),
+        (AdamW, "weight_decay", -0.1),
+        (LBFGS, "memory", 0),
+        (LBFGS, "tolerance", -1.0),
+        (LBFGS, "relative_tolerance", -1.0),
+        (LBFGS, "max_evaluations", 0),
+    ],
+)
+def test_bounds_that_are_not(kind, name, wrong):
+    with pytest.raises(ValueError, match=name):
+        kind(**{name: wrong})
+
+
+def test_lbfgs_has_the_documented_defaults():
+    assert LBFGS() == LBFGS(memory=10, tolerance=1e-5, relative_tolerance=0.0, max_evaluations=None)
+    assert LBFGS.learning_rate == 1.0
 
 
 def test_different_kinds_are_different():
