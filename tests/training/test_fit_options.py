@@ -351,3 +351,15 @@ test_bad_arguments = refusals(
     ({"state": STATE, "params": NET.init()}, "give state or params, not both"),
     ({"state": STATE, "batch_norm": True}, "state has 0 layers with batch normalization and batch_norm asks"),
 )
+
+
+def test_a_state_that_does_not_fit_is_refused_in_words(jax_backend):
+    net, data = vp.Network((2, 3, 1)), vp.datasets.xor(m=20)
+    ours = vp.fit(net, *data, optimizer=vp.Adam(), epochs=1, backend="numpy").state
+    theirs = vp.fit(net, *data, optimizer=vp.Adam(), epochs=1, backend=jax_backend).state
+    for state, backend in ((ours, "jax"), (theirs, "numpy")):
+        with pytest.raises(ValueError, match=f"state has arrays of .* the backend '{backend}': give the backend"):
+            vp.fit(net, *data, optimizer=vp.Adam(), state=state, backend=backend)
+    with pytest.raises(ValueError, match=r"state has not the memory that Momentum keeps, 1 arrays; it has 4: give"):
+        vp.fit(net, *data, optimizer=vp.Momentum(), state=ours)
+    vp.fit(net, *data, optimizer=vp.Momentum(), epochs=1, state=ours._replace(slots=None))

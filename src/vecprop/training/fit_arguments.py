@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import namespace_name
 from vecprop.nn.array_checks import check_params
 from vecprop.nn.network import Network
 from vecprop.training.optimizers import LBFGS, Optimizer
@@ -107,8 +108,8 @@ def check_penalty(value: Any, argument: str) -> float | tuple[float, ...]:
     return tuple(check_number(v, f"{argument}[{k}]") for k, v in enumerate(value))
 
 
-def given_state(net: Network, state: Any, params: Any, normalized: tuple[bool, ...]) -> Any:
-    """Return the layers of a given state; an error if it does not fit the network."""
+def given_state(net: Network, backend: Backend, state: Any, params: Any, normalized: tuple[bool, ...]) -> Any:
+    """Return the layers of a given state, or raise an error if it does not fit the network or the backend."""
     if not isinstance(state, TrainingState):
         raise TypeError(f"state must be the state of a result or an error of fit, got {type(state).__name__}")
     if params is not None:
@@ -119,5 +120,10 @@ def given_state(net: Network, state: Any, params: Any, normalized: tuple[bool, .
             f"{sum(normalized)}"
         )
     layers = tuple(state.params[: len(net.activations)])
-    check_params(net, layers, "state.params")
+    found = check_params(net, layers, "state.params").xp
+    if found is not backend.xp:
+        raise ValueError(
+            f"state has arrays of {namespace_name(found)}, and this run computes on the backend {backend.name!r}: give "
+            "the backend of the state, or params=result.params in its place, with which the optimizer starts anew"
+        )
     return layers

@@ -20,7 +20,7 @@ from vecprop.backend.main_memory import map_of
 from vecprop.backend.namespaces import is_array
 from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory
 from vecprop.backend.processes import Team
-from vecprop.backend.pytrees import map_tree
+from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.backend.selection import check_precision, get_backend, get_precision
 from vecprop.backend.transfer import floating_name
 from vecprop.data.sparse import is_sparse
@@ -169,8 +169,8 @@ def fit(
         with the number of epochs done; a method `start` once before the first, with the state and a function from a
         state to the predicting layers (W, b), everything folded in (see `vp.plots.Snapshots`).
     state : TrainingState, optional
-        Go on from the `state` of a result or an error, in place of `params`, for `epochs` more epochs. With None as its
-        slots the optimizer starts anew.
+        Go on from the `state` of a result or an error, in place of `params`, for `epochs` more epochs, on the same
+        backend with the same optimizer. With None as its slots the optimizer starts anew.
     checkpoint : str or path, optional
         A file for the state of the run, for `resume`. It is written whole or not at all, every `checkpoint_every`
         epochs, at the end, and on Ctrl-C; the previous one is kept beside it, with ".previous" added to its name. Needs
@@ -243,7 +243,7 @@ def fit(
         raise ValueError("give state or resume, not both: the checkpoint has the state")
     normalized = for_each_layer(net, batch_norm, "batch_norm", check_flag)
     if state is not None:
-        params, seed = given_state(net, state, params, normalized), state.seed
+        params, seed = given_state(net, target, state, params, normalized), state.seed
     seeds, callbacks = check_seeds(seed), check_callbacks(callbacks)
     progress = None if progress is None else check_flag(progress, "progress")
     spec = TrainingSpec(
@@ -509,7 +509,17 @@ def _begin(
         state = TrainingState(params, None, 0, spec.seeds, 0, tuple(seen for _, seen in pairs))
     elif spec.stopping is None:  # an earlier run's best is not to be returned by this one
         state = state._replace(best=None)
-    return state if state.slots is not None else state._replace(slots=run.initial_slots(state.params))
+    slots = run.initial_slots(state.params)
+    if state.slots is None:
+        return state._replace(slots=slots)
+    given, wanted = ([tuple(a.shape) for a in leaves_of(tree)] for tree in (state.slots, slots))
+    if given != wanted:
+        raise ValueError(
+            f"state has not the memory that {type(spec.optimizer).__name__} keeps, {len(wanted)} arrays; it has "
+            f"{len(given)}: give the optimizer it was made with, or state._replace(slots=None), with which the "
+            "optimizer starts anew"
+        )
+    return state
 
 
 def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:

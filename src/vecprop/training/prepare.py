@@ -56,27 +56,6 @@ class PreparedData(NamedTuple):
         return sum(self.counts)
 
 
-class Reading(NamedTuple):
-    """How to read examples that are not in memory.
-
-    window : number of examples that are read together, or "auto"
-    batch_size : as given
-    lbfgs : whether a step needs all examples, whatever the batch size
-    several_seeds, shuffled : of the run
-    """
-
-    window: int | str = "auto"
-    batch_size: Any = None
-    lbfgs: bool = False
-    several_seeds: bool = False
-    shuffled: bool = True
-
-    def takes_all(self, m: int) -> bool:
-        """Tell whether a step takes all m examples."""
-        size = AUTO_BATCH if self.batch_size == "auto" else self.batch_size
-        return self.lbfgs or size is None or (isinstance(size, int) and size >= m)
-
-
 class GivenData(NamedTuple):
     """The data as given to `fit`."""
 
@@ -89,13 +68,12 @@ class GivenData(NamedTuple):
 
 def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team = ALONE) -> PreparedData:
     """Return the data checked, weighted, split and scaled, as if all processes were one."""
-    net, validation, lbfgs = spec.net, given.validation, isinstance(spec.optimizer, LBFGS)
-    reading = Reading(spec.window, spec.batch_size, lbfgs, isinstance(spec.seeds, tuple), spec.shuffled)
+    net, validation = spec.net, given.validation
 
     def taken() -> tuple[TrainingData, TrainingData | None]:
-        data, held_out = _on_backend(net, checked, given[:3], reading), None
+        data, held_out = _on_backend(spec, checked, given[:3], trained_on=True), None
         if isinstance(validation, tuple | list):
-            held_out = _validation_on_backend(net, checked, validation, Reading(spec.window, 1))
+            held_out = _validation_on_backend(spec, checked, validation)
         if team.count > 1:
             for part in filter(None, (data, held_out)):
                 part.check_processes()
@@ -132,13 +110,14 @@ def _scale_of(checked: Checked, data: TrainingData, team: Team) -> InputScale:
     return InputScale(*(a.astype(checked.dtype) for a in scale))
 
 
-def _on_backend(net: Network, checked: Checked, given: tuple[Any, Any, Any], reading: Reading) -> TrainingData:
-    backend, (X, Y, w) = checked.backend, given
+def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any], *, trained_on: bool) -> TrainingData:
+    """Return examples checked, on the backend or in their files; `trained_on`, or to judge by."""
+    net, backend, (X, Y, w) = spec.net, checked.backend, given
     sources = [_source(name, value) for name, value in zip(streamed.ARGUMENTS, given, strict=True)]
     if any(source is not None for source in sources):
         examples = _streamed(net, checked.dtype, given, sources)
-        if not _is_read_whole(examples, sources, reading):
-            _check_streamed(examples, reading)
+        if not _is_read_whole(spec, examples, sources, trained_on):
+            _check_streamed(spec, examples, trained_on)
             return StreamedData(net, checked, examples)
         X, Y, w = (examples.whole(i) if sources[i] is not None else given[i] for i in range(3))
     Y = to_backend(backend, "Y", Y)
@@ -182,29 +161,32 @@ def _streamed(net: Network, dtype: str, given: tuple[Any, ...], sources: list[So
     return StreamedExamples(net, dtype, (X, Y, w))
 
 
-def _is_read_whole(examples: StreamedExamples, sources: list[Source | None], reading: Reading) -> bool:
+def _is_read_whole(
+    spec: TrainingSpec, examples: StreamedExamples, sources: list[Source | None], trained_on: bool
+) -> bool:
     """Tell whether to read all into memory: if small, in one window, or needed by each step."""
-    m, itemsize = examples.m, np.dtype(examples.dtype).itemsize
+    m, itemsize, lbfgs = examples.m, np.dtype(examples.dtype).itemsize, isinstance(spec.optimizer, LBFGS)
     size = sum(s.shape[0] * m * itemsize for s in sources if s is not None)
-    if size <= streamed.SMALL if isinstance(reading.window, str) else reading.window >= m:
+    if size <= streamed.SMALL if isinstance(spec.window, str) else spec.window >= m:
         return True
-    if not reading.takes_all(m):
+    batch_size = AUTO_BATCH if isinstance(spec.batch_size, str) else spec.batch_size
+    if not trained_on or not (lbfgs or batch_size is None or batch_size >= m):
         return False
     free = free_main_memory()
-    if isinstance(reading.window, str) and (free is None or _COPIES * size <= free):
+    if isinstance(spec.window, str) and (free is None or _COPIES * size <= free):
         return True
-    batch = "LBFGS needs" if reading.lbfgs else "batch_size takes"
-    remedy = "take another optimizer, with a batch_size" if reading.lbfgs else "give a batch_size, such as 256"
+    batch = "LBFGS needs" if lbfgs else "batch_size takes"
+    remedy = "take another optimizer, with a batch_size" if lbfgs else "give a batch_size, such as 256"
     raise ValueError(
         f"{batch} all m = {m} examples at once, {size / 2**30:.3g} GiB, and they are to be read in windows: {remedy}"
-        + ("" if isinstance(reading.window, str) else ", or leave window out")
+        + ("" if isinstance(spec.window, str) else ", or leave window out")
     )
 
 
-def _check_streamed(examples: StreamedExamples, reading: Reading) -> None:
+def _check_streamed(spec: TrainingSpec, examples: StreamedExamples, trained_on: bool) -> None:
     """Raise ValueError for options that streamed examples do not allow."""
-    examples.window = reading.window
-    if reading.several_seeds and reading.shuffled:
+    examples.window = spec.window
+    if trained_on and isinstance(spec.seeds, tuple) and spec.shuffled:
         raise ValueError(
             "seed has several seeds, each of which would read the file in an order of its own: train the networks one "
             "after the other, or set shuffle=False, or have one window cover all the examples "
@@ -225,13 +207,13 @@ def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w
     return SparseData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
 
 
-def _validation_on_backend(net: Network, checked: Checked, given: Any, reading: Reading) -> TrainingData:
+def _validation_on_backend(spec: TrainingSpec, checked: Checked, given: Any) -> TrainingData:
     """Return the given validation set, checked like the training set."""
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
         X, Y, w = given if len(given) == 3 else (*tuple(given), None)
-        return _on_backend(net, checked, (X, Y, w), reading).named("validation: ")
+        return _on_backend(spec, checked, (X, Y, w), trained_on=False).named("validation: ")
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from None
 
