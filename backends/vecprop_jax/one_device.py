@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from vecprop.backend.contract import Backend, Carry, Tree, add_trees, to_host
 from vecprop.backend.main_memory import room_below_the_limit
-from vecprop.backend.namespaces import Array, on_cuda
+from vecprop.backend.namespaces import Array, marked, on_cuda
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
 
@@ -37,15 +37,13 @@ COMPILER_MEMORY = 1 << 26
 
 
 @lru_cache(maxsize=256)
-def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()) -> Any:
+def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...]) -> Any:
     return jax.jit(function, static_argnums=static, donate_argnums=donated)
 
 
-def compiled(
-    function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...] = ()
-) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], *, donated: bool = False) -> Callable[..., Any]:
     """Return the function under `jax.jit`; programs are dropped when there are too many."""
-    jitted = _jit(function, static, donated)
+    jitted = _jit(function, marked(function, "Static"), marked(function, "Donated") if donated else ())
     if jitted._cache_size() >= MOST_PROGRAMS:
         jitted.clear_cache()
     return jitted  # type: ignore[no-any-return]
@@ -129,9 +127,9 @@ class JAXOnOneDevice(Backend):
         stack.enter_context(jax.default_matmul_precision(_MATMUL_PRECISION[precision]))
         return stack
 
-    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `jax.jit(function)`, the same object for the same function to compile it once."""
-        return compiled(function, static)
+        return compiled(function)
 
     def scan(
         self,
@@ -145,12 +143,12 @@ class JAXOnOneDevice(Backend):
     def compile_loop(
         self,
         function: Callable[..., Any],
-        static: tuple[int, ...] = (),
-        bound: tuple[int, ...] = (),  # noqa: ARG002
-        donated: tuple[int, ...] = (),
+        *,
+        bound: bool = True,  # noqa: ARG002
+        donated: bool = True,
     ) -> Callable[..., Any]:
         """Return `jax.jit(function)`, which may overwrite the donated arguments."""
-        return compiled(function, static, donated)
+        return compiled(function, donated=donated)
 
     def arrange(self, array: Array) -> Array:
         """Return the examples in rows, so that each is contiguous and gathered at once."""

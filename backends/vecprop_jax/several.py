@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vecprop.backend.contract import Backend, Tree, add_trees, to_host
-from vecprop.backend.namespaces import Array
+from vecprop.backend.namespaces import Array, marked
 from vecprop.backend.processes import ALONE, Team
 from vecprop.utils.arguments import check_positive_integer
 from vecprop_jax.one_device import JAXOnOneDevice, compiled
@@ -107,12 +107,16 @@ class _OverTheMesh:
 
     function: Callable[..., Any]
     backend: "JAXOnSeveralDevices"
-    static: tuple[int, ...]
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function, whose signature says how its arguments may be treated."""
+        return self.function
 
     def __call__(self, *arguments: Any) -> Any:
-        backend = self.backend
+        backend, static = self.backend, marked(self.function, "Static")
         placed = tuple(
-            a if i in self.static else backend.with_networks_spread(a, rest=False) for i, a in enumerate(arguments)
+            a if i in static else backend.with_networks_spread(a, rest=False) for i, a in enumerate(arguments)
         )
         return backend.with_networks_spread(self.function(*placed), rest=True)
 
@@ -301,19 +305,19 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
 
     # Compiled functions
 
-    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function under `jax.jit`, with its results on each device."""
-        return compiled(_OverTheMesh(function, self, static), static)
+        return compiled(_OverTheMesh(function, self))
 
     def compile_loop(
         self,
         function: Callable[..., Any],
-        static: tuple[int, ...] = (),
-        bound: tuple[int, ...] = (),  # noqa: ARG002
-        donated: tuple[int, ...] = (),
+        *,
+        bound: bool = True,  # noqa: ARG002
+        donated: bool = True,
     ) -> Callable[..., Any]:
         """Return the function under `jax.jit`, results on each device, arguments donated."""
-        return compiled(_OverTheMesh(function, self, static), static, donated)
+        return compiled(_OverTheMesh(function, self), donated=donated)
 
     def _gathers_each_batch(self, order: Array) -> bool:
         return self.networks is None or super()._gathers_each_batch(order)

@@ -10,7 +10,7 @@ import array_api_compat.numpy
 import numpy as np
 
 from vecprop.backend.contract import Backend, Carry, Tree
-from vecprop.backend.namespaces import Array
+from vecprop.backend.namespaces import Array, marked
 from vecprop_numpy.graph import Graph, Value
 from vecprop_numpy.programs import Compiled, run_once
 from vecprop_numpy.recording import record_batches, record_blocks, record_fused, record_scan
@@ -49,12 +49,12 @@ class NumPyBackend(Backend):
     def compile_loop(
         self,
         function: Callable[..., Any],
-        static: tuple[int, ...] = (),
-        bound: tuple[int, ...] = (),
-        donated: tuple[int, ...] = (),  # noqa: ARG002
+        *,
+        bound: bool = True,
+        donated: bool = True,  # noqa: ARG002
     ) -> Callable[..., Any]:
         """Return the function as a recorded program, replayed in its own memory."""
-        return Compiled(function, static, bound)
+        return Compiled(function, marked(function, "Static"), marked(function, "Bound") if bound else ())
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, recorded as one operation that runs in chunks of the arrays."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.namespaces import Array, Static, array_namespace
 
 
 class Layer(NamedTuple):
@@ -28,9 +28,10 @@ class Layer(NamedTuple):
 
 Params = tuple[Layer, ...]
 Given: TypeAlias = Array | float | None  # one number, or (K,) for a stack; None if not given
+Net: TypeAlias = "Static[NetLike]"
 
 
-class Net(Protocol):
+class NetLike(Protocol):
     """The attributes of a network that propagation uses."""
 
     @property

@@ -43,7 +43,7 @@ def per_example(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array,
     """Return J and the gradients: E6 and E7 for each example, then the mean (E8)."""
     with _single(net, params) as checked:
         X, Y, _ = check_examples(net, checked, X, Y)
-        step = checked.backend.compile(propagation.gradients, static=(0,))
+        step = checked.backend.compile(propagation.gradients)
         columns = ((X[:, i : i + 1], Y[:, i : i + 1]) for i in range(X.shape[-1]))
         return mean_of_examples(step(net, checked.params, x, y) for x, y in columns)
 
@@ -90,7 +90,7 @@ def forward_per_example(net: Network, params: Pairs, X: Array) -> Array:
     """Return A_L (n_L, m), one matrix-vector product for each layer and example (E6)."""
     with _single(net, params) as checked:
         X = check_inputs(net, checked, X)
-        step = checked.backend.compile(propagation.output, static=(0,))
+        step = checked.backend.compile(propagation.output)
         columns = [step(net, checked.params, X[:, i : i + 1]) for i in range(X.shape[-1])]
         return checked.xp.concat(columns, axis=-1)
 

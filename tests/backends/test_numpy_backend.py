@@ -13,7 +13,7 @@ from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, make_problem, make_targets, o
 from helpers.processes import ROOT
 from vecprop import propagation
 from vecprop.backend import Backend
-from vecprop.backend.namespaces import array_namespace
+from vecprop.backend.namespaces import Bound, Static, array_namespace
 from vecprop.propagation import Layer
 from vecprop_numpy import programs
 
@@ -289,7 +289,10 @@ def test_arguments_are_left_alone_and_results_are_new(numpy_backend):
 
 
 def test_shapes_dtypes_structures_and_numbers_each_have_a_program(numpy_backend):
-    compiled = numpy_backend.compile_loop(lambda n, x, s: (x[0] * s if isinstance(x, tuple) else x * s, n), static=(0,))
+    def scaled(n: Static[object], x, s):
+        return (x[0] * s if isinstance(x, tuple) else x * s, n)
+
+    compiled = numpy_backend.compile_loop(scaled)
     x = np.ones(3, np.float32)
     for args in [(1, x, 2.0), (2, x, 3.0), (1, (x, None), 2.0), (1, np.ones(5), 2.0), (1, x, np.float64(4))] * 2:
         assert_same(compiled(*args), compiled.function(*args))
@@ -298,7 +301,11 @@ def test_shapes_dtypes_structures_and_numbers_each_have_a_program(numpy_backend)
 
 def test_bound_arrays_are_used_where_they_are(numpy_backend):
     data = np.arange(6.0).reshape(2, 3)
-    compiled = numpy_backend.compile_loop(lambda p, data: p @ data[0], bound=(1,))
+
+    def product(p, data: Bound[tuple]):
+        return p @ data[0]
+
+    compiled = numpy_backend.compile_loop(product)
     p = np.ones((1, 2))
     assert compiled(p, (data,)).tolist() == [[3, 5, 7]]
     data *= 2  # not allowed, and shows that there is no copy
@@ -435,12 +442,12 @@ def test_epochs(numpy_backend, dtype, orders, batch_size, block, weighted):
     steps = -(-50 // batch_size)
     rates = np.linspace(0.01, 0.02, steps).astype(dtype)
 
-    def epoch(backend, carry, data, order, inputs):
+    def epoch(backend: Static[Backend], carry, data: Bound[tuple], order, inputs):
         step = make_step(backend, net, stack, block, weighted)
         return backend.scan_batches(step, carry, data, order, batch_size, inputs)
 
     args = (carry, (X, Y, w), order, (rates,))
-    got = recorded(numpy_backend, epoch, numpy_backend, *args, static=(0,), bound=(2,))
+    got = recorded(numpy_backend, epoch, numpy_backend, *args)
     assert_same(got, epoch(PLAIN, *args), scale=20)
 
 
@@ -467,11 +474,11 @@ def test_carried_values_that_trade_places(numpy_backend):
         a, b, (c, d) = carry
         return (b, a + inputs[0], (d * 1.0, c)), (a, b + c)
 
-    def run(backend, x, inputs):
+    def run(backend: Static[Backend], x, inputs):
         return backend.scan(step, (x, 2 * x, (x + 1, x)), inputs)
 
     x, inputs = np.arange(3.0), (np.arange(5.0),)
-    assert_same(recorded(numpy_backend, run, numpy_backend, x, inputs, static=(0,)), run(PLAIN, x, inputs))
+    assert_same(recorded(numpy_backend, run, numpy_backend, x, inputs), run(PLAIN, x, inputs))
 
 
 def test_a_step_that_carries_on_another_shape_runs_as_it_is(numpy_backend):

@@ -32,7 +32,7 @@ class Late(Backend):
         super().__init__(array_api_compat.numpy, "late")
         self.ready, self.waited, self.waits = 0.0, 0, waits
 
-    def compile(self, function, static=()):
+    def compile(self, function):
         def enqueue(*arguments):
             self.ready = max(self.ready, time.perf_counter()) + DELAY
             return function(*arguments)

@@ -8,6 +8,8 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_close, assert_same, backend_or_skip
+from vecprop.backend import Backend
+from vecprop.backend.namespaces import Static
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild
 from vecprop.nn.batch_norm import Scale
 from vecprop.training.optimizers import (
@@ -17,6 +19,7 @@ from vecprop.training.optimizers import (
     AdamW,
     GradientDescent,
     Momentum,
+    Optimizer,
     RMSProp,
     check_optimizer,
     clip_by_norm,
@@ -61,7 +64,7 @@ def move(backend, arrays, dtype="float64"):
     return [backend.asarray(a, dtype) for a in arrays]
 
 
-def run(optimizer, backend, params, grads):
+def run(optimizer: Static[Optimizer], backend: Static[Backend], params, grads):
     """The parameters after every step (STEPS, …), one array for each leaf."""
 
     def step(carry, g):
@@ -76,7 +79,7 @@ def run(optimizer, backend, params, grads):
 def compiled_run(optimizer, backend, dtype="float64"):
     with backend.scope(dtype, "highest"):
         params, grads = (move(backend, arrays, dtype) for arrays in problem(dtype))
-        return backend.compile(run, static=(0, 1))(optimizer, backend, params, grads)
+        return backend.compile(run)(optimizer, backend, params, grads)
 
 
 def single_steps(optimizer, params, grads):

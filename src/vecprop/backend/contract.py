@@ -90,16 +90,16 @@ class Backend:
         """Return the context for a dtype ("float32" or "float64") and a precision ("highest" or "fast")."""
         return nullcontext()
 
-    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:  # noqa: ARG002
-        """Compile the function, if the library can; `static`: positions of arguments other than arrays."""
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile the function, if the library can; the types of its arguments say which are `Static`."""
         return function
 
     def compile_loop(
         self,
         function: Callable[..., Any],
-        static: tuple[int, ...] = (),
-        bound: tuple[int, ...] = (),  # noqa: ARG002
-        donated: tuple[int, ...] = (),  # noqa: ARG002
+        *,
+        bound: bool = True,  # noqa: ARG002
+        donated: bool = True,  # noqa: ARG002
     ) -> Callable[..., Any]:
         """Compile a function that is called repeatedly with arrays of the same shapes.
 
@@ -108,15 +108,12 @@ class Backend:
         Parameters
         ----------
         function : callable
-            Pure; its arguments and results are arrays in nested tuples, and None.
-        static : tuple of int
-            Positions of arguments other than arrays.
-        bound : tuple of int
-            Positions of arguments that are the very same arrays in every call: the data.
-        donated : tuple of int
-            Positions of arguments whose arrays are not used again after the call, and whose memory may be.
+            Pure; its arguments and results are arrays in nested tuples, and None. The types of its arguments say which
+            are `Static`, `Bound` and `Donated` (`vecprop.backend.namespaces`).
+        bound, donated : bool, default True
+            False: those marked as `Bound` differ between calls, or those marked as `Donated` are used again.
         """
-        return self.compile(function, static)
+        return self.compile(function)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return an elementwise function of arrays as one kernel, if this library fuses.

@@ -5,9 +5,11 @@ here imports an array library: `array_api_compat` looks only at those already lo
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from inspect import signature, unwrap
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import array_api_compat
 
@@ -15,6 +17,30 @@ FLOATING = ("float32", "float64")  # the dtypes that are computed in
 
 Array: TypeAlias = Any
 Namespace: TypeAlias = Any
+
+# How a backend may treat an argument of a function that it compiles, said by the type in the function's signature
+T = TypeVar("T")
+Static = Annotated[T, "Static"]  # no array: a hashable value, for each of which the function is compiled
+Bound = Annotated[T, "Bound"]  # the very same arrays in every call: the data
+Donated = Annotated[T, "Donated"]  # not used again after the call, so that its memory may be
+
+
+@lru_cache(maxsize=256)
+def marked(function: Callable[..., Any], mark: str) -> tuple[int, ...]:
+    """Return the positions of a function's parameters whose type is marked as "Static", "Bound" or "Donated".
+
+    >>> def scaled(factor: Static[int], x: Array) -> Array: ...
+    >>> marked(scaled, "Static"), marked(scaled, "Bound")
+    ((0,), ())
+    """
+    names = getattr(unwrap(function), "__globals__", {})
+
+    def is_marked(kind: Any) -> bool:
+        kind = names.get(kind, kind) if isinstance(kind, str) else kind  # a string that is the name of a type
+        return kind.startswith(f"{mark}[") if isinstance(kind, str) else mark in getattr(kind, "__metadata__", ())
+
+    parameters = signature(function).parameters.values()
+    return tuple(i for i, parameter in enumerate(parameters) if is_marked(parameter.annotation))
 
 
 def array_namespace(*arrays: Array) -> Namespace:

@@ -33,7 +33,7 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend, add_trees
-from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.namespaces import Array, Static, array_namespace
 from vecprop.backend.selection import get_backend, get_precision
 from vecprop.inspection.benchmark_report import RUNGS, Report, Row, describe_environment, duration, with_speedups
 from vecprop.inspection.plots import group_digits
@@ -77,17 +77,19 @@ Columns = list[tuple[Array, Array]]
 # --- what is timed ------------------------------------------------------------------------------------------
 
 
-def _one_example(net: Network, params: Params, x: Array, y: Array, m: Array | float) -> tuple[Array, Params]:
+def _one_example(net: Static[Network], params: Params, x: Array, y: Array, m: Array | float) -> tuple[Array, Params]:
     """Return the share of one example of m in J and in the gradients (E8)."""
     return propagation.gradients(net, params, x, y, None, None, m)
 
 
-def _add_example(net: Network, params: Params, total: Any, x: Array, y: Array, m: Array | float) -> Any:
+def _add_example(net: Static[Network], params: Params, total: Any, x: Array, y: Array, m: Array | float) -> Any:
     """Return total + the share of one example: a step of the loop over the examples (E8)."""
     return add_trees(total, _one_example(net, params, x, y, m))
 
 
-def _scan_gradients(backend: Backend, net: Network, params: Params, X: Array, Y: Array) -> tuple[Array, Params]:
+def _scan_gradients(
+    backend: Static[Backend], net: Static[Network], params: Params, X: Array, Y: Array
+) -> tuple[Array, Params]:
     """Return J and the gradients by a loop over the columns that the backend can compile (E8)."""
     xp = array_namespace(X)
     zero = (xp.zeros((), dtype=X.dtype), tuple(Layer(xp.zeros_like(W), xp.zeros_like(b)) for W, b in params))
@@ -96,7 +98,7 @@ def _scan_gradients(backend: Backend, net: Network, params: Params, X: Array, Y:
     return backend.scan(lambda total, xy: (_add_example(net, params, total, xy[0], xy[1], m), ()), zero, columns)[0]
 
 
-def _scan_forward(backend: Backend, net: Network, params: Params, X: Array) -> Array:
+def _scan_forward(backend: Static[Backend], net: Static[Network], params: Params, X: Array) -> Array:
     """Return A_L (n_L, m) by a loop over the columns that the backend can compile (E6)."""
     xp = array_namespace(X)
     columns = (xp.matrix_transpose(X)[..., None],)
@@ -179,12 +181,12 @@ class Workload:
         (J, gradients).
         """
         if rung == "vectorized":
-            return self._program(_CORE[pass_name], (0,), self.net, self.params, *self._data(pass_name))
+            return self._program(_CORE[pass_name], self.net, self.params, *self._data(pass_name))
         m = self.m if m is None else m
         if rung == "per_example_compiled":
             data = [V[:, :m] for V in self._data(pass_name)]
             loop = _scan_forward if pass_name == "forward" else _scan_gradients
-            return self._program(loop, (0, 1), self.backend, self.net, self.params, *data)
+            return self._program(loop, self.backend, self.net, self.params, *data)
         loops: dict[tuple[str, str], Callable[[Columns], Any]] = {
             ("forward", "per_neuron"): self._forward_per_neuron,
             ("forward", "per_example"): self._forward_per_example,
@@ -197,11 +199,11 @@ class Workload:
         """Return the call that computes only the matrix products of a pass over all examples."""
         A = tuple(propagation.forward(self.net, self.params, self.X)[1][:-1])
         if pass_name == "forward":
-            return self._program(_forward_products, (), self.params, A)
+            return self._program(_forward_products, self.params, A)
         rng = np.random.default_rng(1)
         kind: Any = np.dtype(self.dtype).type
         dZ = tuple(self._on_device(rng.standard_normal((n, self.m), dtype=kind)) for n in self.net.sizes[1:])
-        return self._program(_gradient_products, (), self.params, A, dZ)
+        return self._program(_gradient_products, self.params, A, dZ)
 
     def _on_device(self, values: Any) -> Array:
         return self.backend.asarray(values, self.dtype)
@@ -216,12 +218,12 @@ class Workload:
             self._columns.append((self._on_device(X[:, i : i + 1]), self._on_device(Y[:, i : i + 1])))
         return self._columns[:m]
 
-    def _program(self, function: Callable[..., Any], static: tuple[int, ...], *arguments: Any) -> Call:
+    def _program(self, function: Callable[..., Any], *arguments: Any) -> Call:
         """Return a call of a function, compiled if the backend compiles, that waits for its result.
 
         The results of a compiled function are ready together: one is waited for. Otherwise each of them is.
         """
-        compiled, together = self.backend.compile(function, static), compiles(self.backend)
+        compiled, together = self.backend.compile(function), compiles(self.backend)
 
         def call() -> Any:
             result = compiled(*arguments)
@@ -248,12 +250,12 @@ class Workload:
         return mean_of_examples(example_per_neuron(self.net, self.backend.xp, self.params, x, y) for x, y in columns)
 
     def _forward_per_example(self, columns: Columns) -> list[Array]:
-        step = self.backend.compile(propagation.output, (0,))
+        step = self.backend.compile(propagation.output)
         return [step(self.net, self.params, x) for x, _ in columns]
 
     def _gradients_per_example(self, m: Array, columns: Columns) -> tuple[Array, Params]:
         """Add the shares inside the compiled step: adding outside would cost JAX more than the step."""
-        one, add = (self.backend.compile(f, (0,)) for f in (_one_example, _add_example))
+        one, add = (self.backend.compile(f) for f in (_one_example, _add_example))
         total = one(self.net, self.params, *columns[0], m)
         for x, y in columns[1:]:
             total = add(self.net, self.params, total, x, y, m)

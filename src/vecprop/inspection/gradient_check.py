@@ -149,7 +149,7 @@ def check_gradients(
         w: Array | None
         X, Y, w = check_examples(net, checked, X, Y, sample_weight)
         lam = check_l2(l2)
-        compiled = backend.compile(propagation.gradients, static=(0,))
+        compiled = backend.compile(propagation.gradients)
         J, analytic = compiled(net, checked.params, X, Y, w, lam)
         if grads is not None:
             analytic = _float64(xp, check_params(net, grads, "grads").params)
@@ -200,7 +200,7 @@ def _numeric(
 ) -> npt.NDArray[np.float64]:
     """Return the numeric gradient of J at the picked entries of one parameter."""
     X, Y, w, l2 = data
-    compiled = checked.backend.compile(propagation.cost, static=(0,))
+    compiled = checked.backend.compile(propagation.cost)
 
     def costs(params: Params) -> npt.NDArray[Any]:
         return checked.backend.to_numpy(compiled(net, params, X, Y, w, l2))

@@ -16,6 +16,7 @@ from vecprop.backend.namespaces import (
     FLOATING,
     Array,
     Namespace,
+    Static,
     array_namespace,
     is_array,
     is_concrete,
@@ -23,7 +24,7 @@ from vecprop.backend.namespaces import (
 )
 from vecprop.backend.selection import backend_for
 from vecprop.nn.losses import CrossEntropy, Loss
-from vecprop.propagation import Layer, Net, Params
+from vecprop.propagation import Layer, NetLike, Params
 from vecprop.utils.arguments import check_number, check_positive_integer
 
 # Columns of Y: checking makes arrays as large as the targets checked.
@@ -31,7 +32,7 @@ _CHECKED_AT_ONCE = 1 << 16
 _EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
 
 
-class Sized(Net, Protocol):
+class Sized(NetLike, Protocol):
     """A network whose layers have known sizes."""
 
     @property
@@ -315,7 +316,7 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
         return
     X, Y, w = (arrays[name][1] if name in arrays else None for name in ("X", "Y", "sample_weight"))
     many = Y is not None and Y.shape[-1] > _CHECKED_AT_ONCE
-    good = checked.backend.compile(_values_are_good, static=(0,))
+    good = checked.backend.compile(_values_are_good)
     if good(net.loss, X, None if many else Y, w) and not (many and _has_wrong_targets(good, net.loss, Y)):
         return
     xp = checked.xp
@@ -328,7 +329,7 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     raise ValueError("sample_weight must not be all zero: no example would count")
 
 
-def _values_are_good(loss: Loss, X: Array | None, Y: Array | None, w: Array | None) -> Array:
+def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Array | None) -> Array:
     """Return (0-d) whether X is finite, Y fits the loss, and w is finite, ≥ 0 and not all 0."""
     xp = array_namespace(X, Y, w)
     good = xp.asarray(True) if X is None else _all_finite(xp, X)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array
+from vecprop.backend.namespaces import Array, Static
 from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory, wait_if_large
 from vecprop.backend.selection import get_backend, get_precision
 from vecprop.nn.activations import Activation, get_activation, is_pair
@@ -197,9 +197,9 @@ class Network:
             data, lam = check_examples(self, checked, X, Y, sample_weight), check_l2(l2)
             block_size = _forward_block(checked.backend, data[0])
             if block_size is None:
-                J = checked.backend.compile(propagation.cost, static=(0,))(self, checked.params, *data, lam)
+                J = checked.backend.compile(propagation.cost)(self, checked.params, *data, lam)
             else:
-                blocked = checked.backend.compile(_blocked_cost, static=(0, 1, 2))
+                blocked = checked.backend.compile(_blocked_cost)
                 J = blocked(checked.backend, block_size, self, checked.params, *data, lam)
             wait_if_large(checked.backend, data[0].shape[-1] * self.numbers_per_example, J)
             return J
@@ -259,11 +259,11 @@ class Network:
                 block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
             if block_size is None or int(block_size) >= X.shape[-1]:
                 _require_memory(self, "gradients", checked, X.shape[-1], begins=True)
-                compiled = checked.backend.compile(propagation.gradients, static=(0,))
+                compiled = checked.backend.compile(propagation.gradients)
                 J, grads = compiled(self, checked.params, X, Y, w, lam)
             else:
                 _require_memory(self, "gradients", checked, int(block_size), begins=True)
-                blocked = checked.backend.compile(_blocked_gradients, static=(0, 1, 2))
+                blocked = checked.backend.compile(_blocked_gradients)
                 J, grads = blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)
             wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, J)
             return J, grads
@@ -363,8 +363,8 @@ def compiled_output(net: Network, backend: Backend, params: Params, X: Array) ->
     """Return A_L of checked arguments, compiled, in blocks of columns where that is faster."""
     block_size = _forward_block(backend, X)
     if block_size is None:
-        return backend.compile(propagation.output, static=(0,))(net, params, X)
-    return backend.compile(_blocked_output, static=(0, 1, 2))(backend, block_size, net, params, X)
+        return backend.compile(propagation.output)(net, params, X)
+    return backend.compile(_blocked_output)(backend, block_size, net, params, X)
 
 
 def _forward_block(backend: Backend, X: Array) -> int | None:
@@ -373,15 +373,17 @@ def _forward_block(backend: Backend, X: Array) -> int | None:
     return None if widest is None or X.shape[-1] <= widest else widest
 
 
-def _blocked_output(backend: Backend, block_size: int, net: Network, params: Params, X: Array) -> Array:
+def _blocked_output(
+    backend: Static[Backend], block_size: Static[int], net: Static[Network], params: Params, X: Array
+) -> Array:
     """`propagation.output`, block by block."""
     return backend.map_blocks(lambda X: propagation.output(net, params, X), block_size, X)
 
 
 def _blocked_cost(
-    backend: Backend,
-    block_size: int,
-    net: Network,
+    backend: Static[Backend],
+    block_size: Static[int],
+    net: Static[Network],
     params: Params,
     X: Array,
     Y: Array,
@@ -395,9 +397,9 @@ def _blocked_cost(
 
 
 def _blocked_gradients(
-    backend: Backend,
-    block_size: int,
-    net: Network,
+    backend: Static[Backend],
+    block_size: Static[int],
+    net: Static[Network],
     params: Params,
     X: Array,
     Y: Array,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Namespace, array_namespace
+from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace
 from vecprop.backend.pytrees import leaves_of, map_trees
 from vecprop.nn import weight_penalties
 from vecprop.nn.activations import Activation, Softmax
@@ -69,11 +69,11 @@ class Penalties(NamedTuple):
 
 
 def epoch(
-    run: Run,
+    run: Static[Run],
     params: Any,
-    slots: Slots,
+    slots: Donated[Slots],
     statistics: tuple[Statistics, ...],
-    data: Data,
+    data: Bound[Data],
     order: Array | None,
     inputs: tuple[Array, ...],
     penalties: Penalties,

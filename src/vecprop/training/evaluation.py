@@ -12,12 +12,13 @@ import numpy as np
 from vecprop import propagation
 from vecprop.backend.blas import BLAS, SMALL_PRODUCT
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.namespaces import Array, Static, array_namespace
 from vecprop.backend.pytrees import map_tree
 from vecprop.nn.batch_norm import Statistics, fold
 from vecprop.nn.metrics import Metric
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
+from vecprop.training.epochs import Data
 from vecprop.training.results import TrainingState
 from vecprop.training.training_data import TrainingData
 
@@ -71,7 +72,7 @@ def judge(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any
     if not data.at_hand:
         return _judge_parts(by, state, data)
     with _few_threads(by, data.X):
-        J, value = backend.compile(_judge, static=(0,))(by, state.params, state.statistics, data.arrays)
+        J, value = backend.compile(_judge)(by, state.params, state.statistics, data.arrays)
     if isinstance(metric, Metric):
         value = backend.to_numpy(value).astype(np.float64)
     elif metric is not None:
@@ -93,7 +94,7 @@ def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
 def _judge_parts(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any]:
     """Return the cost and the metric of examples that come in parts."""
     backend, metric = by.backend, by.metric
-    compiled = backend.compile(_judge, static=(0,))
+    compiled = backend.compile(_judge)
     asked = by._replace(metric=None if metric is None else _OUTPUTS)
     cost: Any = 0.0
     scored: Any = None
@@ -121,7 +122,7 @@ def _host(backend: Backend, array: Array) -> npt.NDArray[np.float64]:
     return backend.to_numpy(array).astype(np.float64)
 
 
-def _judge(by: Judge, params: Any, statistics: Any, data: tuple[Array, Array, Array | None]) -> tuple[Array, Any]:
+def _judge(by: Static[Judge], params: Any, statistics: Any, data: Data) -> tuple[Array, Any]:
     """Return J and the metric, or the outputs A for a user's own metric, or None."""
     X, Y, w = data
     xp = array_namespace(X)

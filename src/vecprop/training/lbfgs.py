@@ -11,7 +11,7 @@ import numpy as np
 from vecprop import propagation
 from vecprop.backend.blas import BLAS
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.namespaces import Array, Bound, Static, array_namespace
 from vecprop.nn import weight_penalties
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
@@ -96,8 +96,7 @@ class _Search:
         self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
         self.history = new_history(plan)
         self._latest: dict[bytes, tuple[float, npt.NDArray[np.float64]]] = {}
-        bound = (5,) if plan.data.same_arrays else ()
-        self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, static=(0, 1, 2, 3), bound=bound)
+        self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, bound=plan.data.same_arrays)
         self._begin = time.perf_counter()
         self._vector = self.start
 
@@ -159,12 +158,12 @@ class _Search:
 
 
 def _cost_and_gradient(
-    backend: Backend,
-    net: Network,
-    block_size: int | None,
-    plan: Layout,
+    backend: Static[Backend],
+    net: Static[Network],
+    block_size: Static[int | None],
+    plan: Static[Layout],
     buffer: Array,
-    data: Data,
+    data: Bound[Data],
     m: Array | float,
     penalties: Penalties,
 ) -> tuple[Array, Array]:

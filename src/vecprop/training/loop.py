@@ -64,11 +64,10 @@ def train(
     observers = plan.observers if saver is None else (*plan.observers, saver)
     at_once = allowed(observers, state, _epochs_a_call(plan))
     # the slots may be overwritten if they are not needed again
-    given_away = () if at_once > 1 or any(observer.keeps_state for observer in observers) else (2,)
-    bound = (4,) if plan.data.same_arrays else ()
+    given_away = at_once == 1 and not any(observer.keeps_state for observer in observers)
 
     def compile_epoch() -> Callable[..., Any]:
-        return plan.run.backend.compile_loop(epoch, static=(0,), bound=bound, donated=given_away)
+        return plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffled)
     pieces = plan.data.pieces(plan.run, orders, last, compile_epoch)
