@@ -265,7 +265,7 @@ def test_smoothing_of_labels():
     assert CrossEntropy(smoothing=0).smoothing == 0.0
     for kind in (CrossEntropy, BinaryCrossEntropy):
         for share in (-0.5, 1.0, 1.5):
-            with pytest.raises(ValueError, match=r"smoothing must be in \[0, 1\)"):
+            with pytest.raises(ValueError, match=r"smoothing must be a finite number in \[0, 1\)"):
                 kind(smoothing=share)
 
 
