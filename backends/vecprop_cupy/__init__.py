@@ -17,6 +17,7 @@ import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
 from vecprop.backend.contract import Backend
+from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import Array, on_cuda
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -30,11 +31,36 @@ __all__ = ["CuPyBackend"]
 _CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError, LookupError)
 
 
+class CuPyMemory(DeviceMemory):
+    """The memory of the GPU, with the pools that CuPy keeps of it."""
+
+    def free(self) -> int:
+        """Return the free bytes of the device and of CuPy's pool, up to the pool's limit."""
+        free, _ = cupy.cuda.runtime.memGetInfo()
+        pool = cupy.get_default_memory_pool()
+        free = int(free) + int(pool.free_bytes())
+        limit = int(pool.get_limit())  # 0 if there is none
+        return min(free, max(limit - int(pool.used_bytes()), 0)) if limit else free
+
+    def ran_out(self, error: BaseException) -> bool:
+        """Recognise CuPy's own error, and those of CUDA and cuBLAS when they allocate."""
+        return super().ran_out(error) or (
+            type(error).__name__ in ("CUDARuntimeError", "CUDADriverError", "CUBLASError")
+            and any(word in str(error) for word in ("ErrorMemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED"))
+        )
+
+    def release(self) -> None:
+        """Return the unused memory of CuPy's pools to the device."""
+        cupy.get_default_memory_pool().free_all_blocks()
+        cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+
 class CuPyBackend(Backend):
     """CuPy on the current CUDA device."""
 
     flat_parameters: ClassVar[bool] = True
     fuses: ClassVar[bool] = True
+    memory: DeviceMemory = CuPyMemory()
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
@@ -93,27 +119,7 @@ class CuPyBackend(Backend):
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
         """Return None for all columns, or the number that takes a quarter of the free memory."""
-        return self.fitting_block(m, units, itemsize)
-
-    def free_memory(self) -> int:
-        """Return the free memory of the device and of CuPy's pool, up to the pool's limit."""
-        free, _ = cupy.cuda.runtime.memGetInfo()
-        pool = cupy.get_default_memory_pool()
-        free = int(free) + int(pool.free_bytes())
-        limit = int(pool.get_limit())  # 0 if there is none
-        return min(free, max(limit - int(pool.used_bytes()), 0)) if limit else free
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Recognise CuPy's own error, and those of CUDA and cuBLAS when they allocate."""
-        return super().is_out_of_memory(error) or (
-            type(error).__name__ in ("CUDARuntimeError", "CUDADriverError", "CUBLASError")
-            and any(word in str(error) for word in ("ErrorMemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED"))
-        )
-
-    def release_memory(self) -> None:
-        """Return the unused memory of CuPy's pools to the device."""
-        cupy.get_default_memory_pool().free_all_blocks()
-        cupy.get_default_pinned_memory_pool().free_all_blocks()
+        return self.memory.fitting_block(m, units, itemsize)
 
     def synchronize(self, array: Array) -> None:
         """Wait for everything queued on the array's device."""

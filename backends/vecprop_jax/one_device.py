@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend.contract import Backend, Carry, Tree, add_trees, to_host
+from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
 from vecprop.backend.namespaces import Array, marked, on_cuda
 from vecprop.utils.directories import why_not_private
@@ -84,11 +85,30 @@ def _refuse_shared_cache() -> None:
         )
 
 
+class JAXMemory(DeviceMemory):
+    """The memory of JAX's first device; on a CPU main memory."""
+
+    least: ClassVar[int] = COMPILER_MEMORY
+
+    def free(self) -> int | None:
+        """Return the free bytes of the device, or None if unknown."""
+        told = jax.local_devices()[0].memory_stats()
+        if told and "bytes_limit" in told:
+            return int(told["bytes_limit"]) - int(told["bytes_in_use"])
+        return super().free()
+
+    def ran_out(self, error: BaseException) -> bool:
+        """Recognise it by XLA's message."""
+        return super().ran_out(error) or (
+            isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+        )
+
+
 class JAXOnOneDevice(Backend):
     """JAX on its default device."""
 
     compiles_shapes: ClassVar[bool] = True
-    least_memory: ClassVar[int] = COMPILER_MEMORY
+    memory: DeviceMemory = JAXMemory()
 
     def __init__(self) -> None:
         super().__init__(jnp, "jax")
@@ -254,22 +274,9 @@ class JAXOnOneDevice(Backend):
         the free memory.
         """
         if jax.default_backend() != "cpu":
-            return self.fitting_block(m, units, itemsize)
+            return self.memory.fitting_block(m, units, itemsize)
         block = 2048 if units >= 32 else 8192
         return None if m < 4 * block else block
-
-    def free_memory(self) -> int | None:
-        """Return the free memory of the device, or None if unknown; on a CPU main memory."""
-        told = jax.local_devices()[0].memory_stats()
-        if told and "bytes_limit" in told:
-            return int(told["bytes_limit"]) - int(told["bytes_in_use"])
-        return super().free_memory()
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Recognise it by XLA's message."""
-        return super().is_out_of_memory(error) or (
-            isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-        )
 
     @property
     def widest_pass(self) -> int | None:

@@ -231,7 +231,7 @@ def release(names: Iterable[str]) -> None:
     """Give the device's memory back that the libraries keep."""
     gc.collect()
     for name in {n.rpartition("-")[2] for n in names if n.startswith("vecprop-")}:
-        vp.get_backend(name).release_memory()
+        vp.get_backend(name).memory.release()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

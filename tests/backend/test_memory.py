@@ -124,7 +124,7 @@ def test_forward_cost_batch_norm_and_estimators():
 def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(backend, monkeypatch):
     """Linux promises more memory than there is: what is hopeless is not begun."""
     monkeypatch.setattr(out_of_memory, "free_swap", lambda: 0)
-    monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**27)
+    monkeypatch.setattr(type(backend.memory), "free", lambda _: 2**27)
     monkeypatch.setattr(type(backend), "has_gpu", False)
     net = vp.Network((2, 4096, 1))
     X, Y = vp.datasets.xor(m=16_000)
@@ -145,7 +145,7 @@ def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(ba
 def test_a_batch_that_is_normalized_counts_as_a_whole(backend, monkeypatch):
     """Its mean and variance are those of all its examples, so it does not go in blocks, whatever block_size says."""
     monkeypatch.setattr(out_of_memory, "free_swap", lambda: 0)
-    monkeypatch.setattr(type(backend), "free_memory", lambda _: 2**27)
+    monkeypatch.setattr(type(backend.memory), "free", lambda _: 2**27)
     monkeypatch.setattr(type(backend), "has_gpu", False)
     net = vp.Network((2, 512, 512, 1))
     X, Y = vp.datasets.xor(m=40_000)
@@ -164,7 +164,7 @@ def test_before_the_training_begins_fewer_examples_are_the_remedy(monkeypatch, w
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(type(vp.get_backend("numpy")), "free_memory", lambda _: 2**20)
+    monkeypatch.setattr(type(vp.get_backend("numpy").memory), "free", lambda _: 2**20)
     X, Y = vp.datasets.xor(m=64_000)
     with monkeypatch.context() as patch:
         patch.setattr(fitting, where, full)
@@ -187,7 +187,7 @@ def test_examples_in_files_count_a_window_at_a_time(monkeypatch, window):
 
     monkeypatch.setattr(StreamedExamples, "buffers", limited_buffers)
     monkeypatch.setattr("vecprop.data.streaming.examples.SMALL", 1)
-    monkeypatch.setattr(type(vp.get_backend("numpy")), "free_memory", lambda _: 10 * 2**20)
+    monkeypatch.setattr(type(vp.get_backend("numpy").memory), "free", lambda _: 10 * 2**20)
     x, y = (vp.rows(np.zeros((64_000, n), dtype=np.float32)) for n in (255, 1))
     net = vp.Network((255, 2, 1))
     with pytest.raises(vp.OutOfMemoryError) as caught:
@@ -271,7 +271,7 @@ import vecprop as vp
 backend = vp.get_backend("jax")
 assert backend.has_gpu
 net = vp.Network((32, 512, 512, 1), hidden="relu")
-m = int(backend.free_memory() // (2 * 32 * 4))
+m = int(backend.memory.free() // (2 * 32 * 4))
 m = min(m, 2_000_000)
 X, Y = np.ones((32, m), "float32"), np.ones((1, m), "float32")
 try:

@@ -191,14 +191,14 @@ def test_balanced_classes_have_one_total():
 def test_auto_batch_follows_the_memory(backend, monkeypatch):
     assert fit_arguments.auto_batch(backend, 10**6, 100) == 256
     assert fit_arguments.auto_batch(backend, 40, 100) == 40
-    monkeypatch.setattr(type(backend), "free_memory", lambda _: 8 * 100 * 64)
+    monkeypatch.setattr(type(backend.memory), "free", lambda _: 8 * 100 * 64)
     assert fit_arguments.auto_batch(backend, 10**6, 100) == 64
     assert fit_arguments.auto_batch(backend, 10**6, 10**9) == 1
     vp.fit(NET, X, Y, batch_size="auto", epochs=1, backend="numpy")
 
 
 def test_free_memory_is_a_plausible_number(backend):
-    free = backend.free_memory()
+    free = backend.memory.free()
     assert free is None or 2**20 < free < 2**50
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from vecprop.backend.main_memory import free_main_memory
+from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of, is_array, namespace_name
 from vecprop.backend.processes import ALONE, Team
 from vecprop.backend.pytrees import map_trees
@@ -61,8 +61,8 @@ class Backend:
     team: Team = ALONE
     # Whether the arrays are NumPy's, so that what has been read into memory need not be moved.
     computes_in_main_memory: ClassVar[bool] = False
-    # Bytes without which the library cannot do anything.
-    least_memory: ClassVar[int] = 0
+    # Where the arrays are.
+    memory: DeviceMemory = DeviceMemory()
 
     def __init__(self, xp: Namespace, name: str = "", device: Any = None) -> None:
         self.xp = xp
@@ -270,26 +270,9 @@ class Backend:
         """
         return None
 
-    def fitting_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return None if all m columns take no more than a quarter of the free memory, else how many do."""
-        free = self.free_memory()
-        fits = m if free is None else free // (4 * 2 * units * itemsize)  # every number and its gradient
-        return None if m <= fits else max(1024, fits)
-
-    def free_memory(self) -> int | None:
-        """Return the bytes that are free where the arrays are, or None if that is not known."""
-        return free_main_memory()
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Tell whether an error of the library says that memory has run out."""
-        return isinstance(error, MemoryError)
-
     def is_process_lost(self, error: BaseException) -> bool:  # noqa: ARG002
         """Tell whether an error of the library says that another process does not answer any more."""
         return False
-
-    def release_memory(self) -> None:
-        """Give back memory that the library keeps for later; called after it has run out."""
 
     @property
     def widest_pass(self) -> int | None:

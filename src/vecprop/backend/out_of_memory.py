@@ -63,7 +63,7 @@ def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
         except OutOfMemoryError:
             raise
         except Exception as error:
-            if not said or not said[-1][0].is_out_of_memory(error):
+            if not said or not said[-1][0].memory.ran_out(error):
                 raise
             failed: Exception = error
         finally:
@@ -83,7 +83,7 @@ def require_memory(backend: Backend, demand: Demand) -> None:
     _said.get().append((backend, demand))
     if demand.least < _WORTH_WAITING or backend.has_gpu:
         return
-    free = backend.free_memory()
+    free = backend.memory.free()
     if free is not None and demand.least > free + free_swap():
         raise MemoryError(f"allocating {demand.least} bytes for the activations")
 
@@ -111,7 +111,7 @@ def _release(error: BaseException | None, backend: Backend) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-    backend.release_memory()
+    backend.memory.release()
 
 
 def _wanted(error: BaseException) -> int | None:
@@ -125,7 +125,7 @@ def _wanted(error: BaseException) -> int | None:
 
 def _explained(demand: Demand, backend: Backend, wanted: int | None, error: Exception) -> OutOfMemoryError:
     """Return the error, which says what fits."""
-    free = backend.free_memory()
+    free = backend.memory.free()
     text = f"out of memory on {backend.name}: "
     if wanted is not None:
         text += f"{_size(wanted)} could not be had in one piece; "
@@ -133,7 +133,7 @@ def _explained(demand: Demand, backend: Backend, wanted: int | None, error: Exce
         text += f"{error}; "
     text += f"{demand.what} takes about {_size(demand.each * demand.columns)} for {demand.columns} examples at once; "
     text += "how much is free is not known. " if free is None else f"{_size(free)} is free now. "
-    argument, columns, advice = _advice(demand, free, backend.least_memory)
+    argument, columns, advice = _advice(demand, free, backend.memory.least)
     return OutOfMemoryError(text + advice, wanted=wanted, free=free, argument=argument, columns=columns)
 
 

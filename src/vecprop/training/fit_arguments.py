@@ -72,7 +72,7 @@ def check_batch_size(given: Any) -> int | str | None:
 
 def auto_batch(backend: Backend, m: int, bytes_each: int) -> int:
     """Return the batch size for "auto": 256, or fewer if free memory is short."""
-    free = backend.free_memory()
+    free = backend.memory.free()
     fits = m if free is None else free // (_SHARE_OF_MEMORY * bytes_each)
     return max(1, min(m, AUTO_BATCH, int(fits)))
 

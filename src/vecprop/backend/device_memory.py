@@ -1,0 +1,36 @@
+"""The memory in which a backend's arrays are: what is free, when it has run out, and giving it back."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from vecprop.backend.main_memory import free_main_memory
+
+
+class DeviceMemory:
+    """Main memory; a backend whose arrays are elsewhere has a subclass.
+
+    least : bytes without which the library cannot do anything
+    """
+
+    least: ClassVar[int] = 0
+
+    def free(self) -> int | None:
+        """Return the bytes that are free, or None if that is not known."""
+        return free_main_memory()
+
+    def ran_out(self, error: BaseException) -> bool:
+        """Tell whether an error of the library says that memory has run out."""
+        return isinstance(error, MemoryError)
+
+    def release(self) -> None:
+        """Give back memory that the library keeps for later; called after it has run out."""
+
+    def fitting_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return None if all m columns take no more than a quarter of the free memory, else how many do.
+
+        units : numbers that a forward and backward pass makes for one column, of `itemsize` bytes each
+        """
+        free = self.free()
+        fits = m if free is None else free // (4 * 2 * units * itemsize)  # every number and its gradient
+        return None if m <= fits else max(1024, fits)
