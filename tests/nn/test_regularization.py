@@ -326,6 +326,19 @@ def test_input_scale_on_paper(row, w, mean, variance):
     np.testing.assert_allclose(scale.deviation[:, 0], deviation, rtol=1e-15)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_moments_of_parts_are_those_of_all(weighted):
+    random = np.random.default_rng(0)
+    X = random.standard_normal((2, 9)) * [[1.0], [100.0]] + [[5.0], [-3.0]]
+    w = random.uniform(0.5, 3, 9) if weighted else None
+    parts = [slice(0, 2), slice(2, 8), slice(8, 9)]
+    first, *others = (input_scaling.moments(np, X[:, part], None if w is None else w[part]) for part in parts)
+    for other in others:
+        first = first.add(np, other)
+    for found, wanted in zip(first, input_scaling.moments(np, X, w), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
 def test_input_scale_folds_and_unfolds():
     random = np.random.default_rng(0)
     scale = input_scaling.InputScale(random.standard_normal((3, 1)), random.uniform(0.5, 3, (3, 1)))
