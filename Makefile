@@ -56,15 +56,16 @@ QUICK_JAX := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_ex
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
 test: lint
-	$(QUICK_JAX) $(BIN)/python -m pytest -m "not gpu and not alone and not reliability" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest tests -m "alone and not gpu and not reliability" -q
+	$(QUICK_JAX) $(BIN)/python -m pytest -m "not gpu and not alone and not reliability and not on_jax" -n $(JOBS) --dist worksteal -q
+	$(BIN)/python -m pytest tests -m "alone and not gpu and not reliability and not on_jax" -q
 	$(QUICK_JAX) $(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -n $(JOBS) -q
 
-# What `test` leaves out: faults and sudden ends, several processes and devices, scikit-learn's own checks, whole
-# demonstrations and notebooks, the benchmarks' harness; seven of eight cases on JAX, compiled as users compile them.
+# What `test` leaves out: eleven of twelve cases on JAX; faults and sudden ends, several processes and devices,
+# scikit-learn's own checks, whole demonstrations and notebooks, the benchmarks' harness, on JAX as users compile.
 test-all: env
+	$(QUICK_JAX) $(BIN)/python -m pytest -m "on_jax and not gpu and not alone and not reliability" -n $(JOBS) --dist worksteal -q
 	$(BIN)/python -m pytest -m "reliability and not gpu and not alone" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest tests -m "reliability and alone and not gpu" -q
+	$(BIN)/python -m pytest tests -m "(reliability or on_jax) and alone and not gpu" -q
 
 QUICK := tests/test_*.py tests/utils tests/backends tests/nn tests/training
 quick: env

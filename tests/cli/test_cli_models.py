@@ -266,6 +266,7 @@ def test_what_is_read_is_never_written_over(own, words, message, force):
     assert contents(own) == before
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize(
     "words",
     [

@@ -319,6 +319,7 @@ def test_vector_files_have_no_date(ending, tmp_path):
     assert b"Date" not in plots.save(plots.cost_curve(HISTORY), tmp_path / f"a.{ending}").read_bytes()
 
 
+@pytest.mark.reliability
 def test_nothing_global_is_touched(tmp_path):
     code = (
         "import sys; from vecprop import plots as p; assert not any(m.startswith('matplotlib') for m in sys.modules)\n"
