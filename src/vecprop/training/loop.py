@@ -61,10 +61,10 @@ def train(
     if resumed is not None:
         state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
     saver, last = plan.saver, first + plan.spec.epochs
-    observers = plan.observers if saver is None else (*plan.observers, saver)
-    at_once = allowed(observers, state, _epochs_a_call(plan))
+    savers = () if saver is None else (saver,)
+    at_once = allowed((*plan.observers, *savers), state, _epochs_a_call(plan))
     # the slots may be overwritten if they are not needed again
-    given_away = at_once == 1 and not any(observer.keeps_state for observer in observers)
+    given_away = at_once == 1 and not any(observer.keeps_state for observer in (*plan.observers, *savers))
 
     def compile_epoch() -> Callable[..., Any]:
         return plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
@@ -72,7 +72,7 @@ def train(
     orders = Orders(plan.run, state.seed, plan.spec.shuffled)
     pieces = plan.data.pieces(plan.run, orders, last, compile_epoch)
     with Progress(plan.spec.epochs, plan.progress) as bar, pieces:
-        observers = (*plan.observers, ProgressBar(bar), *observers[len(plan.observers) :])
+        observers = (*plan.observers, ProgressBar(bar), *savers)
         try:
             while state.epoch < last:
                 count = 1 if partial is not None else allowed(observers, state, min(at_once, last - state.epoch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -85,6 +86,10 @@ class TrainingData:
 
     def labels(self) -> npt.NDArray[np.int64]:
         """Return the class of each example, (m,), for a network whose classes exclude each other."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> npt.NDArray[np.int64]:  # class weights need them twice, and Y may be on a device
         return streamed.labels_of(self.net, self.checked.backend.to_numpy(self.Y))
 
     def weights(self) -> Host | None:
@@ -125,8 +130,11 @@ class TrainingData:
 
     def part(self, places: npt.NDArray[np.int64]) -> Self:
         """Return the examples of these numbers."""
+        return self._of(*self._chosen(places, *self.arrays))
+
+    def _chosen(self, places: npt.NDArray[np.int64], *arrays: Array | None) -> list[Array | None]:
         chosen = self.checked.backend.asarray(places, "int32")
-        return self._of(*(None if a is None else take_columns(self.checked.xp, a, chosen) for a in self.arrays))
+        return [None if a is None else take_columns(self.checked.xp, a, chosen) for a in arrays]
 
     def in_memory_if_small(self) -> TrainingData:
         """Return them in memory if they are small."""
@@ -205,8 +213,7 @@ class SparseData(TrainingData):
 
     def part(self, places: npt.NDArray[np.int64]) -> Self:
         """Return the examples of these numbers."""
-        beside = TrainingData(self.net, self.checked, self.Y, self.Y, self.w).part(places)
-        return self._of(self.X.subset(places), beside.Y, beside.w)
+        return self._of(self.X.subset(places), *self._chosen(places, self.Y, self.w))
 
     def spread(self, backend: Backend, *, batches: bool) -> Self:  # noqa: ARG002
         """Return them as they are."""
