@@ -186,6 +186,7 @@ SCHEDULE = Wrong(
     [3, 0.1, "cosine", vp.Cosine, THING, [], {}, lambda t: 0.1], "^{} must be a schedule such as Cosine.*, got {}$"
 )
 RATE = reals("> 0", 0, 0.0, -0.1, -1.0, [], [0.1, -1.0], [0.1, 0.0], [[0.1]], ["a"], np.ones((2, 2)), several=True)
+PENALTY = reals(">= 0", -1, -1e-9, [], [-0.1], ["a"], [None], [NAN], several=True)
 LEVELS = [0, 1, 1.5, -0.1, "half", None, [0.9, 0.1], [0.5, 0.5], [], NAN, {}, THING, [None], True, 1j]
 # More than fit into any memory is a message of its own.
 M = Wrong([1, 0, -5, *COUNT, HUGE],
@@ -213,7 +214,7 @@ CALLS: dict[str, Call] = {}
 # What parameters of these names refuse wherever nothing else is said.
 NAMED = {
     "learning_rate": RATE, "schedule": SCHEDULE, "beta": SHARE, "beta1": SHARE, "beta2": SHARE, "rho": SHARE,
-    "momentum": CLOSED_SHARE, "nesterov": FLAG, "epsilon": POSITIVE, "weight_decay": NOT_NEGATIVE, "memory": COUNT,
+    "momentum": CLOSED_SHARE, "nesterov": FLAG, "epsilon": POSITIVE, "weight_decay": PENALTY, "memory": COUNT,
     "tolerance": NOT_NEGATIVE, "relative_tolerance": NOT_NEGATIVE, "max_evaluations": optional(COUNT), "every": COUNT,
     "factor": FACTOR, "power": POSITIVE, "warmup": INDEX, "final": CLOSED_SHARE, "min_delta": NOT_NEGATIVE,
     "least": NOT_NEGATIVE, "monitor": NAME, "cumulative": FLAG, "stop_at": NOT_NEGATIVE, "smoothing": SHARE, "delta": POSITIVE,
@@ -263,7 +264,6 @@ call("Network.collapse", LINEAR.collapse, {"params": PARAMS}, params=PARAMETERS)
 
 OPTIMIZER = Wrong(["adam", 3, vp.Adam, vp.GradientDescent, THING, [], {}, True, [vp.Adam()]],
                   "^{} must be an optimizer such as GradientDescent.*, got {}$")  # fmt: skip
-PENALTY = reals(">= 0", -1, -1e-9, [], [-0.1], ["a"], [None], [NAN], several=True)
 VALIDATION = [0.0, 1.0, -0.5, 2, NAN, INF, "half", True, 1j, THING, [], (X,), (X, Y, WEIGHT, WEIGHT), {}, X, (X[:1], Y),
               (X, Y[:, :-1]), (spoiled(X, NAN), Y), (X, None), (None, Y), (X, Y, np.ones(3)), ("a", "b")]  # fmt: skip
 BIG = vp.fit(NET, X, Y, epochs=2, seed=0)

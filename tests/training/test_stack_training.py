@@ -58,6 +58,17 @@ def test_k_learning_rates_and_penalties(backend):
         assert stack.member(k).history["learning_rate"] == single.history["learning_rate"]
 
 
+def test_k_decays_of_adamw(backend):
+    rates, decays = (0.01, 0.1), (0.0, 3.0)
+    arguments = {"epochs": 5, "batch_size": 16, "dtype": "float64", "seed": (4, 5), "patience": vp.EarlyStopping(None)}
+    optimizer = vp.AdamW(rates, weight_decay=decays, schedule=vp.Cosine())
+    stack = vp.fit(NET, X, Y, optimizer=optimizer, backend=backend, **arguments)
+    for k, (rate, decay) in enumerate(zip(rates, decays, strict=True)):
+        single = vp.AdamW(rate, weight_decay=decay, schedule=vp.Cosine())
+        alone = vp.fit(NET, X, Y, optimizer=single, backend="numpy", **arguments | {"seed": 4 + k})
+        assert_grads_close(stack.member(k).params, alone.params, bound=1e-10, xp=backend.xp)
+
+
 def test_all_the_best_and_mean_and_spread():
     stack = vp.fit(
         NET, X, Y, seed=range(5), epochs=30, optimizer=vp.Adam(0.02), validation=(X_VALIDATION, Y_VALIDATION)
@@ -106,6 +117,7 @@ test_bad_stacks = refusals(
     lambda arguments: vp.fit(NET, X, Y, epochs=1, **arguments),
     ({"seed": []}, "seed must hold at least one seed"),
     ({"seed": [1, 2], "l2": [0.1, 0.2, 0.3]}, "needs K of each.*seed: 2.*l2: 3"),
+    ({"optimizer": vp.AdamW(weight_decay=(0.1, 0.2, 0.3)), "l2": [0.1, 0.2]}, "weight_decay: 3.*l2: 2"),
     ({"l2": ()}, "l2 must hold at least one value.*K = 0"),
     ({"seed": [1, -2]}, r"seed\[1\] must be"),
 )

@@ -61,11 +61,12 @@ class Carry(NamedTuple):
 
 
 class Penalties(NamedTuple):
-    """λ₁ and λ₂, each a number, (K,) for a stack or None; and the total weight as divisor."""
+    """λ₁ and λ₂, each a number, (K,) for a stack or None; the total weight as divisor; AdamW's δ if (K,)."""
 
     l1: Array | float | None
     l2: Array | float | None
     m: Array | float
+    decay: Array | None = None
 
 
 def epoch(
@@ -128,14 +129,15 @@ def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalti
     m = float(X.shape[-1]) if weight is None else xp.where(weight > 0, weight, xp.ones_like(weight))
     J, grads, norms = _batch_gradients(run, params, batch, inputs, m)
     if penalties.l1 is not None or penalties.l2 is not None:
-        J = J + weight_penalties.penalties(layers, *penalties)
-        grads = weight_penalties.add_penalties(grads, layers, *penalties)
+        J = J + weight_penalties.penalties(layers, *penalties[:3])
+        grads = weight_penalties.add_penalties(grads, layers, *penalties[:3])
     sizes = propagation.gradient_norms(grads[: len(layers)])
     if run.clip_norm is not None:
         grads = clip_by_norm(grads, run.clip_norm)
     if run.layout is not None:
         grads = run.layout.pack(xp, grads)
-    updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse)
+    decay = () if penalties.decay is None else (penalties.decay,)
+    updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse, *decay)
     seen = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
     new = Carry(updated, slots, seen)
     if weight is None:

@@ -12,7 +12,7 @@ from vecprop.nn.network import Network
 from vecprop.training.optimizers import LBFGS, Optimizer
 from vecprop.training.results import TrainingState
 from vecprop.training.stopping import EarlyStopping
-from vecprop.utils.arguments import check_number, check_positive_integer, check_real
+from vecprop.utils.arguments import check_number, check_positive_integer, check_real, is_several
 
 AUTO_BATCH = 256  # larger batches mean fewer updates, which costs more than faster steps gain
 _SHARE_OF_MEMORY = 8  # a batch may take one eighth of the free memory
@@ -77,15 +77,12 @@ def auto_batch(backend: Backend, m: int, bytes_each: int) -> int:
     return max(1, min(m, AUTO_BATCH, int(fits)))
 
 
-def _is_several(value: Any) -> bool:
-    return (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
-
-
 def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, l2: Any, params: Any) -> int | None:
     """Return K, the number of networks that the arguments ask for, or None for no stack."""
-    several = {"seed": seeds, "learning_rate": optimizer.learning_rate, "l1": l1, "l2": l2}
-    counts = {name: len(value) for name, value in several.items() if _is_several(value)}
-    W = params[0][0] if isinstance(params, tuple | list) and params and _is_several(params[0]) and params[0] else None
+    decay = getattr(optimizer, "weight_decay", None)
+    several = {"seed": seeds, "learning_rate": optimizer.learning_rate, "weight_decay": decay, "l1": l1, "l2": l2}
+    counts = {name: len(value) for name, value in several.items() if is_several(value)}
+    W = params[0][0] if isinstance(params, tuple | list) and params and is_several(params[0]) and params[0] else None
     if getattr(W, "ndim", 2) == 3:
         counts["params"] = W.shape[0]  # type: ignore[union-attr]
     if not counts:
@@ -99,13 +96,6 @@ def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, 
     if isinstance(optimizer, LBFGS):
         raise ValueError(f"LBFGS trains one network, got K = {count}; train them one after the other")
     return count
-
-
-def check_penalty(value: Any, argument: str) -> float | tuple[float, ...]:
-    """Return λ, or K of them."""
-    if not _is_several(value):
-        return check_number(value, argument)
-    return tuple(check_number(v, f"{argument}[{k}]") for k, v in enumerate(value))
 
 
 def given_state(net: Network, backend: Backend, state: Any, params: Any, normalized: tuple[bool, ...]) -> Any:

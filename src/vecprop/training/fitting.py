@@ -38,7 +38,6 @@ from vecprop.training.evaluation import Judge, plain_layers
 from vecprop.training.fit_arguments import (
     check_batch_size,
     check_callbacks,
-    check_penalty,
     check_rates,
     check_stopping,
     count_networks,
@@ -55,7 +54,7 @@ from vecprop.training.results import FitResult, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_several
 from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.utils.random_streams import check_seeds
 
@@ -114,7 +113,7 @@ def fit(
         One target per column, as for `Network.gradients`.
     optimizer : Optimizer, default GradientDescent(0.1)
         `GradientDescent`, `Momentum`, `RMSProp`, `Adam`, `AdamW`, each with a schedule, or `LBFGS`. With K learning
-        rates K networks are trained, one with each.
+        rates or weight decays K networks are trained, one with each.
     epochs : int, default 100
         Passes over all the examples; for `LBFGS` iterations.
     batch_size : int or "auto", optional
@@ -257,8 +256,8 @@ def fit(
         batch_size=check_batch_size(batch_size),
         block_size=check_block_size(block_size),
         window=check_window(window),
-        l1=check_penalty(l1, "l1"),
-        l2=check_penalty(l2, "l2"),
+        l1=check_several(l1, "l1"),
+        l2=check_several(l2, "l2"),
         dropout=check_rates(net, dropout),
         normalized=normalized,
         standardize=check_flag(standardize, "standardize"),
@@ -462,12 +461,14 @@ def _plan(
     backend, dtype = checked.backend, spec.dtype
     run = spec.run(checked, examples.m)
     require_memory(backend, _demand(spec, run, examples))
-    l1, l2 = (backend.asarray(list(v), dtype) if isinstance(v, tuple) else v or None for v in (spec.l1, spec.l2))
+    decay = getattr(spec.optimizer, "weight_decay", None)
+    given = (spec.l1 or None, spec.l2 or None, decay if isinstance(decay, tuple) else None)
+    l1, l2, decay = (backend.asarray(list(v), dtype) if isinstance(v, tuple) else v for v in given)
     observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
     examples.data.cut(run.batch_size, spec.shuffled)
     data = examples.data.spread(backend, batches=run.batch_size < run.m)
     bar = progress if backend.team.index == 0 else False
-    return TrainingPlan(spec, run, data, Penalties(l1, l2, examples.weight), observers, bar)
+    return TrainingPlan(spec, run, data, Penalties(l1, l2, examples.weight, decay), observers, bar)
 
 
 def _observers(

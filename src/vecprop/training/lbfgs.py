@@ -176,6 +176,6 @@ def _cost_and_gradient(
         return propagation.gradients(net, params, X, Y, w, m=m)
 
     J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
-    J = J + weight_penalties.penalties(params, *penalties)
-    grads = weight_penalties.add_penalties(grads, params, *penalties)
+    J = J + weight_penalties.penalties(params, *penalties[:3])
+    grads = weight_penalties.add_penalties(grads, params, *penalties[:3])
     return J, plan.pack(xp, grads)[0][:, 0]

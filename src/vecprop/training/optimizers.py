@@ -19,7 +19,7 @@ from vecprop.backend.namespaces import Array, Namespace, array_namespace, device
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
 from vecprop.propagation import Layer, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real, check_several
 
 Slots: TypeAlias = tuple[Any, ...]
 Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -62,7 +62,7 @@ class Elementwise:
     decays_weights_alone: ClassVar[bool] = False  # then W and b must not share a buffer
 
     def _check(self) -> None:
-        object.__setattr__(self, "learning_rate", check_rates(self.learning_rate))
+        object.__setattr__(self, "learning_rate", check_several(self.learning_rate, "learning_rate", zero=False))
         object.__setattr__(self, "schedule", check_schedule(self.schedule))
 
     def init(self, params: Any) -> Slots:
@@ -73,7 +73,7 @@ class Elementwise:
         self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = _unfused
     ) -> tuple[Any, Slots]:
         """Return parameters and slots after one step, of size `learning_rate` by default."""
-        rate = _default_rate(self.learning_rate) if rate is None else rate
+        rate = _single(self.learning_rate, "learning_rate", "rate") if rate is None else rate
         scalars, remembered = self.scalars(slots, rate, fuse)
         xp = array_namespace(next(leaves_of(params)))
 
@@ -408,8 +408,8 @@ class AdamW(Adam):
     ----------
     learning_rate, beta1, beta2, epsilon, schedule
         As for `Adam`.
-    weight_decay : float, default 0.01
-        δ, not negative.
+    weight_decay : float or sequence of float, default 0.01
+        δ, not negative. With K of them `fit` trains K networks in one stack, one with each.
 
     Examples
     --------
@@ -424,19 +424,26 @@ class AdamW(Adam):
     ([[0.95]], [[1.0]])
     """
 
-    weight_decay: float = 0.01
+    weight_decay: float | tuple[float, ...] = 0.01
     decays_weights_alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "weight_decay", check_number(self.weight_decay, "weight_decay"))
+        object.__setattr__(self, "weight_decay", check_several(self.weight_decay, "weight_decay"))
 
     def update(
-        self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = _unfused
+        self,
+        grads: Any,
+        slots: Slots,
+        params: Any,
+        rate: Array | float | None = None,
+        fuse: Fuse = _unfused,
+        decay: Array | float | None = None,
     ) -> tuple[Any, Slots]:
-        """Return the parameters, their weights decayed, and the slots after one step."""
-        rate = _default_rate(self.learning_rate) if rate is None else rate
-        shrink = per_column(1.0 - rate * self.weight_decay)
+        """Return the parameters, their weights decayed, and the slots after one step; decay (K,) if δ has K values."""
+        rate = _single(self.learning_rate, "learning_rate", "rate") if rate is None else rate
+        decay = _single(self.weight_decay, "weight_decay", "decay") if decay is None else decay
+        shrink = per_column(1.0 - rate * decay)
         decayed = tuple(Layer(p.W * shrink, p.b) if isinstance(p, Layer) else p for p in params)
         return super().update(grads, slots, decayed, rate, fuse)
 
@@ -469,20 +476,10 @@ def check_optimizer(optimizer: object) -> Optimizer:
     return optimizer  # type: ignore[return-value]
 
 
-def check_rates(rates: object) -> float | tuple[float, ...]:
-    """Return a learning rate as a float, several as a tuple, or raise an error."""
-    if isinstance(rates, list | tuple) or getattr(rates, "ndim", 0) == 1:
-        several = tuple(check_number(r, f"learning_rate[{k}]", zero=False) for k, r in enumerate(rates))  # type: ignore
-        if not several:
-            raise ValueError("learning_rate must hold at least one rate, got an empty sequence")
-        return several
-    return check_number(rates, "learning_rate", zero=False)
-
-
-def _default_rate(rate: float | tuple[float, ...]) -> float:
-    if isinstance(rate, tuple):
-        raise TypeError(f"rate must be given, an array (K,), when the optimizer has K = {len(rate)} learning rates")
-    return rate
+def _single(value: float | tuple[float, ...], field: str, argument: str) -> float:
+    if isinstance(value, tuple):
+        raise TypeError(f"{argument} must be given, an array (K,), when the optimizer's {field} has K = {len(value)}")
+    return value
 
 
 def _check_decay(optimizer: Any, name: str) -> None:

@@ -83,8 +83,10 @@ class TrainingSpec:
         buffers = layout((*checked.params, *scales), apart) if backend.flat_parameters else None
         optimizer = self.optimizer
         if isinstance(optimizer, Elementwise):
-            # the rate is an input of each step, so optimizers that differ only in it share a compiled epoch
+            # the rate and δ by network are inputs, so optimizers that differ only in them share a compiled epoch
             optimizer = replace(optimizer, learning_rate=1.0, schedule=CONSTANT)  # type: ignore[type-var]
+            if isinstance(getattr(optimizer, "weight_decay", None), tuple):
+                optimizer = replace(optimizer, weight_decay=0.0)  # type: ignore[type-var]
         return Run(
             backend,
             self.net,

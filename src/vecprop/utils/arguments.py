@@ -82,6 +82,24 @@ def check_number(value: object, argument: str, *, zero: bool = True) -> float:
     return check_real(value, argument, "> 0", lambda x: x > 0)
 
 
+def is_several(value: object) -> bool:
+    """Tell whether a value is a sequence of values, one for each network."""
+    return (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
+
+
+def check_several(given: Any, argument: str, *, zero: bool = True) -> float | tuple[float, ...]:
+    """Return a number as a float, or several, one for each network, as a tuple.
+
+    >>> check_several([1, 2.5], "l2")
+    (1.0, 2.5)
+    """
+    if not is_several(given):
+        return check_number(given, argument, zero=zero)
+    if len(given) == 0:
+        raise ValueError(f"{argument} must hold at least one value, got an empty sequence: K = 0 networks")
+    return tuple(check_number(value, f"{argument}[{k}]", zero=zero) for k, value in enumerate(given))
+
+
 def check_flag(value: object, argument: str) -> bool:
     """Return the value if it is True or False, else raise TypeError.
 
