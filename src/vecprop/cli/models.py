@@ -60,7 +60,15 @@ def train(
         str, typer.Option(metavar="N,N,…", help='Units of each hidden layer; "" for a linear model.')
     ] = "64,64",
     activation: Annotated[str, typer.Option(metavar="NAME", help="Of the hidden layers.")] = "silu",
-    networks: Annotated[int, typer.Option(metavar="K", help="Networks from as many seeds, averaged.")] = 4,
+    networks: Annotated[
+        Integer,
+        typer.Option(
+            metavar="K",
+            help="Networks of one kind from as many seeds, averaged.  [default: a pack of several kinds]",
+            show_default=False,
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Four networks of one kind in place of a pack.")] = False,
     epochs: Annotated[int, typer.Option(help="Passes over the training rows at most.")] = 300,
     patience: Annotated[int, typer.Option(help="Epochs without a better validation loss before the end.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.002,
@@ -99,7 +107,7 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network on a table, and judge it on rows it has not seen.
+    """Train networks on a table, and judge them on rows they have not seen.
 
     What each column holds is found out and printed: numbers, categories, dates; missing values are filled in. The
     folder gets the model, a report in JSON and two pictures. With --distributed the same command is started in every
@@ -114,7 +122,8 @@ def train(
     choices = Choices(tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), missing=missing, weight=weight)
     chosen = tables.devices(devices, distributed)
     settings = Settings(
-        tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout, networks,
+        tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout,
+        4 if quick and networks is None else networks,
         test_share, validation_share, tables.class_weights(class_weight, balance), linear, seed,
         checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
         backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache,

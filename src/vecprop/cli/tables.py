@@ -26,6 +26,7 @@ from vecprop.export import files
 from vecprop.export.onnx_export import export_onnx
 from vecprop.inspection import plots
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
+from vecprop.tabular.model import leading
 from vecprop.tabular.report import as_json, concluded, described, score_table
 from vecprop.tabular.training import Plan, constant, without_nan
 from vecprop.utils import tensor_file
@@ -174,7 +175,7 @@ def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]
     files.save(folder / MODEL, trained.model)
     text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(folder / REPORT, (text + "\n").encode())
-    pictures = {"cost-curve.png": plots.history(trained.model.estimator.result_)}
+    pictures = {"cost-curve.png": plots.history(leading(trained.model.estimator).result_)}
     if trained.model.classes:
         pictures["confusion-matrix.png"] = plots.confusion_matrix(trained.truth, trained.predicted)
     else:
@@ -346,7 +347,8 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
     model = files.load(file)
     header, tensors = tensor_file.decode(tensor_file.read(file), f"the file {os.fspath(file)!r}")
     kinds = {"table": "a model of tables", "estimator": f"a {header.get('class')}", "network": "a network"}
-    count = sum(tensor.size for name, tensor in tensors.items() if name[0] in "Wb")
+    layers = [tensor for name, tensor in tensors.items() if name.rpartition(".")[2][0] in "Wb" and ".map." not in name]
+    count = sum(tensor.size for tensor in layers)
     versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
     lines = [
         f"{file}: {kinds[header['kind']]}, {count} parameters, {file.stat().st_size} bytes",
@@ -356,13 +358,13 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
     if isinstance(model, TableModel):
         about = model.about
         found |= {"target": model.target.to_json(), "classes": model.classes, "features": model.preparation.features}
-        found |= {"columns": model.preparation.names, "network": str(model.estimator.network_), "about": about}
+        found |= {"columns": model.preparation.names, "network": str(leading(model.estimator).network_), "about": about}
         lines.append(str(model))
         if (training := _training_of(model)) is not None:
             tested = score_table(f"{training.rows['test']} test rows", {"network": training.scores})
             lines += [f"trained on {training.rows['training']} rows of {training.source}", "", tested]
     else:
-        net = model.net if hasattr(model, "net") else model.network_
+        net = model.net if hasattr(model, "net") else leading(model).network_
         found["network"] = str(net)
         lines.append(str(net))
     return "\n".join(lines), without_nan(found)

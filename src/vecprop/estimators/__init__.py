@@ -1,8 +1,9 @@
-"""scikit-learn estimators on the training engine: `MLPClassifier` and `MLPRegressor`.
+"""scikit-learn estimators on the training engine: `MLPClassifier` and `MLPRegressor`, and packs of networks.
 
-They replace those of `sklearn.neural_network`, with the same parameters, methods, attributes and defaults, and add
-activations, losses, optimizers, schedules, dropout, batch normalization, class weights, validation sets given by the
-user, several networks at once, and the backends, with GPUs among them.
+The first two replace those of `sklearn.neural_network`, with the same parameters, methods, attributes and defaults, and
+add activations, losses, optimizers, schedules, dropout, batch normalization, class weights, validation sets given by
+the user, several networks at once, and the backends, with GPUs among them. `PackClassifier` and `PackRegressor` train
+networks of several kinds at once and choose their best mixture.
 """
 
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vecprop.estimators.classifier import MLPClassifier
     from vecprop.estimators.interchange import from_sklearn, to_sklearn
+    from vecprop.estimators.pack import PackClassifier, PackRegressor
     from vecprop.estimators.regressor import MLPRegressor
 
 if find_spec("sklearn") is None:
@@ -20,10 +22,12 @@ if find_spec("sklearn") is None:
 _HOMES = {
     "MLPClassifier": "classifier",
     "MLPRegressor": "regressor",
+    "PackClassifier": "pack",
+    "PackRegressor": "pack",
     "from_sklearn": "interchange",
     "to_sklearn": "interchange",
 }
-__all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "to_sklearn"]
+__all__ = ["MLPClassifier", "MLPRegressor", "PackClassifier", "PackRegressor", "from_sklearn", "to_sklearn"]
 
 
 def __getattr__(name: str) -> Any:

@@ -172,6 +172,11 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of `predict_proba`, computed from the logits: finite for every finite X."""
+        L = self._log_probabilities(X)
+        return L if L.ndim == 2 else _log_of_mean(array_namespace(L), L)
+
+    def _log_probabilities(self, X: Any) -> Any:
+        """Return the log-probabilities of each network, ([K,] n, n_classes)."""
         Z = self._outputs(X, "predict_log_proba", logits=True)
         xp = array_namespace(Z)
         if self._labels.kind == "multiclass":
@@ -182,8 +187,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
             z = Z[..., 0, :]
             both = [-softplus(xp, z), -softplus(xp, -z)]
             L = xp.stack(both if len(self.classes_) == 2 else [0.0 * z], axis=-1)
-        L = xp.maximum(L, xp.finfo(L.dtype).min)
-        return L if L.ndim == 2 else _log_of_mean(xp, L)
+        return xp.maximum(L, xp.finfo(L.dtype).min)
 
     def _probabilities(self, A: Array) -> Array:
         """Return A (…, outputs, n) as probabilities (…, n, n_classes), 1 for a single class."""

@@ -11,6 +11,7 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ from vecprop.utils.errors import ModelFileError, one_line
 from vecprop.utils.random_streams import check_seed
 
 # The kinds of models whose files have a module of their own, and the packages of their classes.
-_ROOMS = {"estimator": "vecprop.estimators", "table": "vecprop.tabular"}
+_ROOMS = {"pack": "vecprop.estimators.pack", "estimator": "vecprop.estimators", "table": "vecprop.tabular"}
 
 
 def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
@@ -158,20 +159,16 @@ def _check_made(header: dict[str, Any], tensors: Tensors, model: Any) -> None:
 def _kind_of(model: Any) -> str | None:
     """Return the kind of a model among `_ROOMS`, or None, without importing its class."""
     homes = [cls.__module__ for cls in type(model).__mro__]
-    return next((kind for kind, room in _ROOMS.items() if any(home.startswith(f"{room}.") for home in homes)), None)
+    return next(
+        (kind for kind, room in _ROOMS.items() if any(f"{home}.".startswith(f"{room}.") for home in homes)), None
+    )
 
 
 def _module_of(kind: str) -> Any:
     """Return the module with `to_parts` and `from_parts` for models of a kind."""
     from vecprop import estimators  # noqa: F401 - first, since it says what to install where scikit-learn is missing
 
-    if kind == "table":
-        from vecprop.export import table_files
-
-        return table_files
-    from vecprop.export import estimator_files
-
-    return estimator_files
+    return import_module(f"vecprop.export.{kind}_files")
 
 
 @contextmanager

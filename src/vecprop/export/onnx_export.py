@@ -127,18 +127,24 @@ def export_onnx(
     path = None if path is None else check_path(path)
     tables: Any = sys.modules.get("vecprop.tabular")  # imported, if the model is one of tables
     table = tables is not None and isinstance(model, tables.TableModel)
-    net, params, estimator = _parts(model.estimator if table else model)
+    inner = model.estimator if table else model
+    groups = getattr(inner, "groups_", None)
+    net, params, estimator = _parts(inner if groups is None else inner.leading_)
     name = _check_name(type(model).__name__ if estimator is not None else "Network", name)
     graph = OnnxGraph(_import_onnx(opset), dtype)
-    inputs, X = [Port("X", "X", graph.dtype, (net.sizes[0],))], "X"
-    around = graph.dtype  # the dtype of all but the network
+    width = net.sizes[0] if groups is None else inner.n_features_in_
+    around = graph.dtype if groups is None else np.dtype(np.float64)  # the dtype of all but the network
+    inputs, X = [Port("X", "X", around, (width,))], "X"
     if table:
         from vecprop.export.onnx_tables import prepared  # needs polars, as no other model does
 
         inputs, X = prepared(graph, model)
         around = np.dtype(np.float64)
-    X = X if estimator is None else _scaled(graph, X, estimator.scaling_, around)
-    A = _forward(graph, net, params, X)
+    if groups is not None:
+        A = _mixture(graph, groups, X)
+    else:
+        X = X if estimator is None else _scaled(graph, X, estimator.scaling_, around)
+        A = _forward(graph, net, params, X)
     if estimator is None:
         outputs = [Port("A", A, graph.dtype, (net.sizes[-1],))]
     elif hasattr(estimator, "classes_"):
@@ -223,15 +229,34 @@ def _scaled(graph: OnnxGraph, X: str, scaling: Any, dtype: np.dtype[Any]) -> str
     return X if dtype == graph.dtype else graph.cast(X, graph.dtype)
 
 
-def _forward(graph: OnnxGraph, net: Network, params: Sequence[Any], X: str) -> str:
-    """Add the layers, Z_l = A_{l-1} W_l + b_l, A_l = g_l(Z_l), and the mean A_L of networks."""
+def _mixture(graph: OnnxGraph, groups: Sequence[Any], X: str) -> str:
+    """Add the groups of a pack, each behind its map of X in float64, and the weighted mean of their A_L.
+
+    The groups of a regression have the same scale of the targets, so that the mean can be taken before it.
+    """
+    from vecprop.export.onnx_maps import mapped
+
+    parts = []
+    for k, (view, estimator, weights) in enumerate(groups):
+        features = graph.cast(mapped(graph, view, X, f"map{k}"), graph.dtype)
+        parts.append(_forward(graph, estimator.network_, estimator.params_, features, f"group{k}_", weights))
+    return graph.add("Sum", *parts)
+
+
+def _forward(
+    graph: OnnxGraph, net: Network, params: Sequence[Any], X: str, prefix: str = "", weights: Any = None
+) -> str:
+    """Add the layers, Z_l = A_{l-1} W_l + b_l, A_l = g_l(Z_l), and the mean A_L of networks, or their weighted sum."""
     layers = _in_rows(params)
     stack = layers[0][0].shape[:-2]
     A = X
     for l, ((W, b), g) in enumerate(zip(layers, net.activations, strict=True), start=1):
-        product = graph.add("MatMul", A, graph.real(f"W{l}", W))
-        Z = graph.add("Add", product, graph.real(f"b{l}", b), name=f"Z{l}")
+        product = graph.add("MatMul", A, graph.real(f"{prefix}W{l}", W))
+        Z = graph.add("Add", product, graph.real(f"{prefix}b{l}", b), name=f"{prefix}Z{l}")
         A = _activated(graph, g, Z, (*(0 for _ in stack), 0, net.sizes[l]), f"layer {l} of {len(layers)}")
+    if weights is not None:
+        A = graph.add("Mul", A, graph.real(f"{prefix}weights", weights.reshape(-1, *[1] * (2 * bool(stack)))))
+        return graph.add("ReduceSum", A, graph.integers(0), keepdims=0) if stack else A
     if stack:
         A = graph.add("Div", graph.add("ReduceSum", A, graph.integers(0), keepdims=0), graph.number(stack[0]))
     return A

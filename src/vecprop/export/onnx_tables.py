@@ -60,9 +60,10 @@ def described(model: TableModel, dtype: str = "float32") -> str:
 
 def _inputs(model: TableModel, dtype: np.dtype[Any]) -> Iterator[tuple[Column, np.dtype[Any]]]:
     """Yield each column with its input's dtype: of numbers the model's, or float64 if needed."""
-    scale, first = model.estimator.scaling_, 0
+    pack, first = hasattr(model.estimator, "groups_"), 0  # its maps are computed in float64
+    scale = None if pack else model.estimator.scaling_
     for column in model.preparation.columns:
-        wanted = _KINDS[type(column)][0]
+        wanted = np.float64 if pack and isinstance(column, Number) else _KINDS[type(column)][0]
         if wanted is None and scale is not None:
             mean, deviation = (float(to_host(a)[first, 0]) for a in scale)
             held = abs(mean) <= _FARTHEST * deviation and _SMALLEST <= deviation <= _LARGEST

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vecprop.backend.contract import Backend
-from vecprop.export import estimator_files
+from vecprop.estimators.pack import Pack
+from vecprop.export import estimator_files, pack_files
 from vecprop.export.tensors import Tensors
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Preparation
@@ -16,7 +17,8 @@ from vecprop.training.json_values import Pair
 
 def to_parts(model: TableModel) -> tuple[dict[str, Any], Tensors]:
     """Return the header and tensors of a model."""
-    estimator, tensors = estimator_files.to_parts(model.estimator)
+    parts = pack_files if isinstance(model.estimator, Pack) else estimator_files
+    estimator, tensors = parts.to_parts(model.estimator)
     header = {
         "kind": "table",
         "preparation": model.preparation.to_json(),
@@ -31,7 +33,8 @@ def from_parts(
     header: Mapping[str, Any], tensors: Tensors, backend: str | Backend | None, custom: Sequence[Pair]
 ) -> TableModel:
     """Return the model of a header and tensors."""
-    estimator = estimator_files.from_parts(header["estimator"], tensors, backend, custom)
+    parts: Any = {"pack": pack_files, "estimator": estimator_files}[header["estimator"]["kind"]]
+    estimator = parts.from_parts(header["estimator"], tensors, backend, custom)
     preparation = Preparation.from_json(header["preparation"])
     if len(preparation.features) != estimator.n_features_in_:
         raise ValueError(f"{len(preparation.features)} features for a network of {estimator.n_features_in_}")

@@ -83,7 +83,8 @@ def diagnose(result: Any) -> Diagnosis:
     Parameters
     ----------
     result : FitResult, DivergenceError, or a fitted estimator
-        The result or error of `vp.fit`, or a fitted estimator of vecprop. Of a stack the best network is diagnosed.
+        The result or error of `vp.fit`, or a fitted estimator of vecprop. Of a stack the best network is diagnosed,
+        of a pack that of the group with the largest weight.
 
     Returns
     -------
@@ -122,6 +123,7 @@ def diagnose(result: Any) -> Diagnosis:
     >>> bool(diagnose(result))
     False
     """
+    result = getattr(result, "leading_", result)
     result = getattr(result, "result_", result)
     if isinstance(result, DivergenceError):
         evidence, title = evidence_of_error(result), "a training run that diverged"

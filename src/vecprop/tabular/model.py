@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vecprop.estimators import MLPClassifier, MLPRegressor
+    from vecprop.estimators.pack import PackClassifier, PackRegressor
 
 _FARTHEST = 1e30  # standard deviations: up to here a network's float32 results stay finite
 
@@ -31,15 +32,15 @@ class TableModel:
         What each column becomes.
     target : Target
         The column to be predicted.
-    estimator : MLPClassifier or MLPRegressor
-        The network, which takes prepared features.
+    estimator : MLPClassifier or MLPRegressor, PackClassifier or PackRegressor
+        The networks, which take prepared features.
     about : dict
         The training's file, numbers of examples, scores and settings.
     """
 
     preparation: Preparation
     target: Target
-    estimator: MLPClassifier | MLPRegressor
+    estimator: MLPClassifier | MLPRegressor | PackClassifier | PackRegressor
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -69,9 +70,10 @@ class TableModel:
 
     def _refuse_too_far(self, table: Table, X: npt.NDArray[Any]) -> None:
         """Raise ValueError at a number so far outside training that the network could overflow."""
-        if self.estimator.scaling_ is None or not len(X):
+        scale = getattr(self.estimator, "scaling_", None)  # the maps of a pack are bounded
+        if scale is None or not len(X):
             return
-        mean, deviation = (to_host(a)[:, 0].astype(np.float64) for a in self.estimator.scaling_)
+        mean, deviation = (to_host(a)[:, 0].astype(np.float64) for a in scale)
         with np.errstate(over="ignore"):
             far = np.maximum(X.max(axis=0) - mean, mean - X.min(axis=0)) > _FARTHEST * deviation
         if far.any():
@@ -109,8 +111,24 @@ class TableModel:
         lines = [
             f"{self.target.task} of {self.target.name!r} from {len(self.preparation.columns)} columns, "
             f"{len(self.preparation.features)} features",
-            str(self.estimator.network_),
+            *described(self.estimator),
         ]
         if self.classes:
             lines.append(f"classes: {', '.join(map(str, self.classes))}")
         return "\n".join([*lines, "columns:", str(self.preparation)])
+
+
+def leading(estimator: Any) -> Any:
+    """Return the networks of an estimator, of a pack the group with the largest weight."""
+    return getattr(estimator, "leading_", estimator)
+
+
+def described(estimator: Any) -> list[str]:
+    """Return lines on the networks of a model: one, or for a pack each kind and its weights."""
+    if not hasattr(estimator, "groups_"):
+        several = f"{estimator.n_networks} networks, averaged: each " if estimator.n_networks > 1 else ""
+        return [f"{several}{estimator.network_}"]
+    members = sum(len(group.weights) for group in estimator.groups_)
+    lines = [f"a pack: the weighted mean of {members} networks, chosen by the rows that told when to stop"]
+    width = max(len(name) for name, _ in estimator.found_)
+    return lines + [f"  {name.ljust(width)}  {'  '.join(f'{w:.2f}' for w in own)}" for name, own in estimator.found_]

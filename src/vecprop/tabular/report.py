@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.tabular.model import described as described_networks
+from vecprop.tabular.model import leading
 from vecprop.tabular.scores import MEANINGS
 from vecprop.tabular.training import Plan, Trained, without_nan
 
@@ -52,20 +54,19 @@ def _delimiter(given: str | None) -> str:
 
 def concluded(trained: Trained) -> str:
     """Return the lines after training: the scores beside the two baselines, notes, the diagnosis."""
-    history = trained.model.estimator.history_
-    epochs, networks = len(history["cost"]), trained.model.estimator.n_networks
+    estimator = trained.model.estimator
+    epochs = len(leading(estimator).history_["cost"])
     ended = {
         "patience": "no better validation loss for a while",
         "epochs": "as many as were allowed",
         "diverged": "it diverged; the best network before is kept",
         "interrupted": "interrupted",
-    }.get(trained.model.estimator.stopped_, trained.model.estimator.stopped_)
-    several = f"{networks} networks, averaged: each " if networks > 1 else ""
+    }.get(leading(estimator).stopped_, leading(estimator).stopped_)
     stops = trained.rows["validation"]
     learned = f"{trained.rows['training'] - stops} rows" + (f", and {stops} more told when to stop" if stops else "")
     lines = [
         *linear_is_better(trained.scores),
-        f"{several}{trained.model.estimator.network_}",
+        *described_networks(estimator),
         f"trained on {learned} in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
         "",
         score_table(f"{trained.rows['test']} test rows", {t: trained.scores[k] for k, t in _TITLES.items()}),
@@ -124,7 +125,7 @@ def _number(name: str, value: float | None) -> str:
 
 def as_json(plan: Plan, trained: Trained) -> dict[str, Any]:
     """Return the whole report as values for JSON."""
-    table, target, estimator = plan.table, plan.target, trained.model.estimator
+    table, target, estimator = plan.table, plan.target, leading(trained.model.estimator)
     preparation = trained.model.preparation
     report = {
         "data": {
@@ -145,6 +146,7 @@ def as_json(plan: Plan, trained: Trained) -> dict[str, Any]:
         },
         "rows": trained.rows,
         "network": str(estimator.network_),
+        "pack": getattr(trained.model.estimator, "found_", None),
         "settings": trained.model.about["settings"],
         "training": {
             "seconds": trained.seconds,

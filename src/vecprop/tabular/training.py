@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vecprop.estimators import MLPClassifier, MLPRegressor
+    from vecprop.estimators.pack import PackClassifier, PackRegressor
 
 _SPLIT = 301  # the stream of this module (`vecprop.utils.random_streams.generator`)
 FEWEST = 10  # examples: with fewer, no part of the split is of use
+_NETWORKS = 4  # of one kind
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
@@ -69,7 +71,9 @@ class Settings:
     learning_rate : the learning rate of Adam
     batch_size : examples in a batch; None to choose by the number of examples
     l2, dropout : strengths of the remedies for overfitting
-    networks : how many networks are trained, each from its own seed; their predictions are averaged
+    networks : how many networks of one kind are trained, each from its own seed; their predictions are averaged. None
+        for a pack of networks of several kinds (`vecprop.estimators.pack`); or, where one of the settings above, a
+        checkpoint or devices are given, for 4 of one kind, as for a table that stays in its file
     test_share, validation_share : the share of all examples, and of those that remain
     class_weight : "balanced", or class -> weight of its examples, 1 where not given
     linear : whether the linear model that serves as a baseline becomes the model
@@ -87,7 +91,7 @@ class Settings:
     batch_size: int | None = None
     l2: float = 1.0
     dropout: float = 0.0
-    networks: int = 4
+    networks: int | None = None
     test_share: float = 0.2
     validation_share: float = 0.15
     class_weight: str | Mapping[Any, float] | None = None
@@ -115,7 +119,8 @@ class Settings:
             check_backend_name(self.backend)
         check_positive_integer(self.epochs, "epochs")
         check_positive_integer(self.patience, "patience")
-        check_positive_integer(self.networks, "networks")
+        if self.networks is not None:
+            check_positive_integer(self.networks, "networks")
         for name in ("test_share", "validation_share"):
             check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
         if self.devices is not None and not (isinstance(self.devices, str) and self.devices == "all"):
@@ -136,6 +141,13 @@ class Settings:
             check_path(self.checkpoint, "checkpoint")
         if self.resume and self.checkpoint is None:
             raise ValueError("resume goes on from a checkpoint, and there is none: name its file (--checkpoint)")
+
+    @property
+    def of_one_kind(self) -> list[str]:
+        """The names of the settings given that speak of networks of one kind."""
+        names = ("hidden", "activation", "epochs", "patience", "learning_rate", "batch_size", "l2", "dropout")
+        usual = {f.name: f.default for f in fields(self)}
+        return [name for name in (*names, "networks", "checkpoint", "devices") if getattr(self, name) != usual[name]]
 
 
 @dataclass(frozen=True)
@@ -262,20 +274,27 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     remarks = disguised(preparation, some[0].X, some[0].y, task)
     linear = _fit_linear(_linear_model(task, settings, classes), some)
     del some
-    if settings.networks > 1 and large_rows(training.X) is not None:
+    if settings.networks != 1 and large_rows(training.X) is not None:
         settings = replace(settings, networks=1)
         remarks.append("one network: several would each read the file in an order of its own")
+    estimator: Any
     if settings.linear:
         estimator = linear
         rows["validation"] = 0
     else:
-        estimator = network(task, rows["training"], settings, classes)
+        one_kind = settings.of_one_kind
+        if settings.networks is None and one_kind:
+            settings = replace(settings, networks=_NETWORKS)
+            remarks.append(f"{_NETWORKS} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
+        own = (settings, classes)
+        estimator = network(task, rows["training"], *own) if one_kind else pack(task, *own)
         estimator.set_params(callbacks=list(callbacks) or None)
         remarks += _fit(estimator, training, stopping)
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    estimator.set_params(callbacks=None, checkpoint=None, resume=None, devices=None)
+    where = ("callbacks", "checkpoint", "resume", "devices")
+    estimator.set_params(**dict.fromkeys(where & estimator.get_params().keys()))
     found = {
         "network": scores(estimator, X_test, y_test),
         "linear": scores(linear, X_test, y_test),
@@ -411,7 +430,7 @@ def network(
         "batch_size": size,
         "alpha": settings.l2,
         "dropout": settings.dropout,
-        "n_networks": settings.networks,
+        "n_networks": settings.networks or _NETWORKS,
         "early_stopping": True,
         "scoring": "loss",
         "tol": 0.0,
@@ -429,23 +448,38 @@ def network(
     return _estimator(task, shared, settings, classes)
 
 
+def pack(task: str, settings: Settings, classes: npt.NDArray[Any] | None = None) -> PackClassifier | PackRegressor:
+    """Return the untrained pack."""
+    from vecprop.estimators.pack import PackClassifier, PackRegressor
+
+    weight = _class_weight(task, settings, classes)
+    shared: dict[str, Any] = {"random_state": settings.seed, "backend": settings.backend}
+    return PackRegressor(**shared) if task == "regression" else PackClassifier(**shared, class_weight=weight)
+
+
 def _estimator(
     task: str, shared: dict[str, Any], settings: Settings, classes: npt.NDArray[Any] | None
 ) -> MLPClassifier | MLPRegressor:
     from vecprop.estimators import MLPClassifier, MLPRegressor  # scikit-learn takes a while to import
 
+    weight = _class_weight(task, settings, classes)
     if task == "regression":
-        if settings.class_weight is not None:
-            raise ValueError("class_weight is for classes, and the target is a number")
         return MLPRegressor(**shared, scale_target="standard")
+    return MLPClassifier(**shared, class_weight=weight)
+
+
+def _class_weight(task: str, settings: Settings, classes: npt.NDArray[Any] | None) -> Any:
+    """Return the weights of the classes by their codes."""
     weight: Any = settings.class_weight
+    if task == "regression" and weight is not None:
+        raise ValueError("class_weight is for classes, and the target is a number")
     if isinstance(weight, Mapping) and classes is not None:
         known = {str(label): code for code, label in enumerate(classes.tolist())}
         unknown = [label for label in weight if str(label) not in known]
         if unknown:
             raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
         weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
-    return MLPClassifier(**shared, class_weight=weight)
+    return weight
 
 
 def _fit(estimator: Any, training: _Examples, stopping: _Examples) -> list[str]:

@@ -1,0 +1,384 @@
+"""Packs: groups of networks that see the data through different maps, and the best mixture of them.
+
+Each group is a stack of networks with a learning rate and a weight decay of their own, drawn at random. All are trained
+once; the weights of the networks in the mixture are chosen by their predictions for a validation set.
+
+Sources: a pack of networks with drawn hyperparameters as Gorishniy and others, 2026 (TabPack, arXiv 2607.05380);
+choosing with replacement as Caruana, Niculescu-Mizil, Crew and Ksikes, 2004.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from vecprop.data.splitting import in_second_part
+from vecprop.estimators.classifier import MLPClassifier
+from vecprop.estimators.ensemble_selection import Loss, half_greedy, log_loss, squared_error
+from vecprop.estimators.feature_maps import FeatureMap, learn
+from vecprop.estimators.labels import labels_of, name_classes
+from vecprop.estimators.regressor import MLPRegressor
+from vecprop.estimators.training import NonFiniteParametersError, random_state_of, set_layers
+from vecprop.propagation import Layer
+from vecprop.training.optimizers import Adam, AdamW, Optimizer
+from vecprop.training.schedules import Cosine
+from vecprop.utils.arguments import check_flag, check_positive_integer, check_real
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_AT_ONCE = 8192  # rows of one prediction
+_WHOLE_BATCHES = 34  # the fewest updates in an epoch, unless batches become too small
+_SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
+
+
+class Kind(NamedTuple):
+    """A kind of networks: the map of their inputs, their hidden layers, and where rates and decays are drawn from.
+
+    Without decays it is Adam with an L2 penalty, until patience runs out; else AdamW along a cosine. The linear model,
+    without hidden layers, has one optimum, which L-BFGS finds.
+    """
+
+    map: str
+    hidden: tuple[int, ...] = ()
+    rates: tuple[float, float] = (2e-3, 1e-2)
+    decays: tuple[float, float] | None = (1e-2, 2.0)
+
+    def parameters(self, rng: np.random.Generator, networks: int, m: int) -> dict[str, Any]:
+        """Return the parameters of an estimator of K networks of this kind, for m training examples."""
+        seed = int(rng.integers(np.iinfo(np.int32).max))
+        if not self.hidden:
+            linear = {"solver": "lbfgs", "alpha": 1.0, "max_iter": 1000, "dtype": "float64"}
+            return {"hidden_layer_sizes": (), "random_state": seed, **linear}
+        own: dict[str, Any] = {"alpha": 1.0, "max_iter": _MOST_EPOCHS, "n_iter_no_change": _PATIENCE}
+        rates = _drawn(rng, self.rates, networks)
+        optimizer: Optimizer = Adam(rates)
+        if self.decays is not None:
+            own = {"alpha": 0.0, "max_iter": _EPOCHS, "n_iter_no_change": math.inf}
+            optimizer = AdamW(rates, weight_decay=_drawn(rng, self.decays, networks), schedule=Cosine())
+        return own | {
+            "hidden_layer_sizes": self.hidden,
+            "activation": "silu",
+            "solver": optimizer,
+            "n_networks": networks,
+            "batch_size": min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), max(m // 2, 1)),
+            "early_stopping": True,
+            "scoring": "loss",
+            "tol": 0.0,
+            "init": "auto",
+            "dtype": "float32",
+            "random_state": seed,
+        }
+
+
+KINDS = (
+    Kind("standard", (64, 64), (2e-3, 5e-3), None),
+    Kind("bins", (64, 64)),
+    Kind("normal", (64, 64)),
+    Kind("cosines", (64, 64)),
+    Kind("standard"),
+)
+_EPOCHS, _MOST_EPOCHS, _PATIENCE = 30, 300, 20
+
+
+class Group(NamedTuple):
+    """Networks of one kind: their map, the fitted estimator, and each one's weight in the mixture, (K,)."""
+
+    map: FeatureMap
+    estimator: Any
+    weights: npt.NDArray[np.float64]
+
+
+class Examples(NamedTuple):
+    """Rows X (m, n), targets y (m,), and weights w (m,) or None."""
+
+    X: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+    w: npt.NDArray[Any] | None
+
+    def take(self, rows: npt.NDArray[Any]) -> Examples:
+        """Return some of the examples."""
+        return Examples(self.X[rows], self.y[rows], None if self.w is None else self.w[rows])
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Pack(BaseEstimator):
+    """The training of packs, and what both kinds share."""
+
+    n_networks: int = 2
+    validation_fraction: float = 0.15
+    random_state: Any = None
+    callbacks: Any = None
+    backend: Any = None
+
+    def _estimator(self, **parameters: Any) -> Any:
+        """Return an unfitted estimator of one group."""
+        raise NotImplementedError
+
+    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return what each of K networks predicts for features X: log-probabilities (K, m, classes), or (K, m)."""
+        raise NotImplementedError
+
+    def _loss(self, y: npt.NDArray[Any], w: npt.NDArray[Any] | None) -> Loss:
+        raise NotImplementedError
+
+    def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+        """Return the group of each example, whose shares a split keeps."""
+        raise NotImplementedError
+
+    def _mixed(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return what `_of_each` found in the form in which members are mixed."""
+        return found
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Any:
+        """Train the networks of all groups, and choose their mixture.
+
+        Parameters
+        ----------
+        X : array-like (n_samples, n_features)
+            Finite numbers. Columns with at most two values are taken for codes, others for numbers.
+        y : array-like (n_samples,)
+        sample_weight : array-like (n_samples,), optional
+        X_val, y_val, sample_weight_val : optional
+            A validation set, which ends the training and chooses the mixture; by default a share
+            `validation_fraction` of the examples, at random.
+
+        Returns
+        -------
+        The estimator itself.
+        """
+        check_positive_integer(self.n_networks, "n_networks")
+        random = random_state_of(self.random_state)
+        training, validation = self._parts((X, y, sample_weight), (X_val, y_val, sample_weight_val), random)
+        if not (training.X.min(axis=0) < training.X.max(axis=0)).any():
+            raise ValueError("X has no column with two different values, so that there is nothing to learn from")
+        rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
+        groups, found = [], []
+        for kind in KINDS:
+            group, stopped = self._trained(kind, training, validation, rng)
+            if group is not None:
+                groups.append(group)
+                found.append(self._mixed(self._of_each(group.estimator, group.map(validation.X))))
+            if stopped == "interrupted":
+                break
+        if not groups:
+            raise ValueError("the training of all networks diverged: X or y may contain extreme values")
+        self.stopped_ = stopped
+        self._choose(groups, half_greedy(np.concatenate(found), self._loss(validation.y, validation.w)))
+        return self
+
+    def _parts(self, given: Any, held_out: Any, random: np.random.RandomState) -> tuple[Examples, Examples]:
+        """Return the checked examples for training and for validation."""
+        examples = self._checked(*given, reset=True)
+        if (held_out[0] is None) != (held_out[1] is None):
+            raise ValueError("X_val and y_val go together, got one of them alone")
+        if held_out[0] is not None:
+            return examples, self._checked(*held_out, reset=False)
+        fraction = check_real(self.validation_fraction, "validation_fraction", "in (0, 1)", lambda x: 0 < x < 1)
+        order = random.permutation(len(examples.y))
+        try:
+            second = in_second_part(self._groups_of(examples.y), fraction, order, examples.w)
+        except ValueError:
+            raise ValueError(f"n_samples={len(examples.y)} are too few to split off a validation set") from None
+        return examples.take(~second), examples.take(second)
+
+    def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
+        X, y = validate_data(self, X, y, dtype=np.float64, reset=reset, y_numeric=isinstance(self, PackRegressor))
+        if reset and isinstance(self, PackClassifier):
+            self.classes_ = labels_of(y).classes
+        return Examples(X, y, None if w is None else _check_sample_weight(w, X, ensure_non_negative=True))
+
+    def _trained(
+        self, kind: Kind, training: Examples, validation: Examples, rng: np.random.Generator
+    ) -> tuple[Group | None, str]:
+        """Return a group of networks, None if all diverged, and why their training ended."""
+        view = learn(kind.map, training.X, rng)
+        own = kind.parameters(rng, self.n_networks, len(training.y))
+        estimator = self._estimator(**own, callbacks=self.callbacks, backend=self.backend)
+        held_out = {"X_val": view(validation.X), "y_val": validation.y, "sample_weight_val": validation.w}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                estimator.fit(view(training.X), training.y, training.w, **held_out)
+        except NonFiniteParametersError:
+            return None, "diverged"
+        estimator.set_params(callbacks=None)
+        return Group(view, estimator, np.empty(0)), estimator.stopped_
+
+    def _choose(self, groups: list[Group], weights: npt.NDArray[np.float64]) -> None:
+        """Keep the networks with a weight, and set the attributes."""
+        chosen, start = [], 0
+        self.found_ = []
+        for view, estimator, _ in groups:
+            layers = [[np.asarray(a) for a in layer] for layer in estimator.params_]
+            if layers[0][0].ndim == 2:
+                layers = [[a[None] for a in layer] for layer in layers]
+            own = weights[start : start + len(layers[0][0])]
+            start += len(own)
+            self.found_.append((f"{view.name} {'linear' if len(layers) == 1 else 'network'}", own.tolist()))
+            kept = np.flatnonzero(own)
+            if len(kept):
+                set_layers(estimator, tuple(Layer(*(a[kept] for a in layer)) for layer in layers))
+                chosen.append(Group(view, estimator, own[kept]))
+        self._set_groups(chosen)
+
+    def _set_groups(self, groups: list[Group]) -> None:
+        """Set the groups of the mixture, and what follows from them."""
+        self.groups_ = groups
+        self.leading_ = max(self.groups_, key=lambda group: float(group.weights.sum())).estimator
+
+    def _members(self, X: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return what each member predicts for rows X, (J, m, …) as `_of_each` does, and their weights (J,)."""
+        check_is_fitted(self, "groups_")
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        weights = np.concatenate([group.weights for group in self.groups_])
+        blocks = [
+            np.concatenate([self._of_each(g.estimator, g.map(X[a : a + _AT_ONCE])) for g in self.groups_])
+            for a in range(0, len(X), _AT_ONCE)
+        ]
+        return np.concatenate(blocks, axis=1), weights
+
+
+def _drawn(rng: np.random.Generator, ends: tuple[float, float], count: int) -> tuple[float, ...]:
+    """Return numbers between the ends whose logarithms are uniform."""
+    low, high = map(math.log, ends)
+    return tuple(np.exp(rng.uniform(low, high, count)).tolist())
+
+
+def _mean_and_deviation(P: npt.NDArray[Any], weights: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    mean = np.tensordot(weights, P, axes=1)
+    return mean, np.sqrt(np.tensordot(weights, (P - mean) ** 2, axes=1))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PackClassifier(ClassifierMixin, Pack):
+    """A pack of networks for classes: the mean of its members' probabilities, weighted.
+
+    Parameters
+    ----------
+    n_networks : int, default 2
+        The networks of each kind: standardized numbers, numbers beside bins, normal quantiles beside bins, cosines
+        (`vecprop.estimators.feature_maps`), and a linear model of standardized numbers.
+    validation_fraction : float, default 0.15
+        The share of examples split off to end the training and to choose the mixture.
+    class_weight : "balanced" or dict, optional
+        As for `MLPClassifier`.
+    random_state : int, RandomState or None
+    callbacks, backend : optional
+        As for `MLPClassifier`.
+
+    Attributes
+    ----------
+    classes_ : the labels, in order
+    groups_ : the groups that have a part in the mixture, each with its map, its estimator and its weights
+    found_ : for each kind of networks that were trained its name and their weights
+    leading_ : the estimator of the group with the largest weight
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(300, 2))
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
+    >>> pack = PackClassifier(random_state=0).fit(X, y)
+    >>> pack.score(X, y) > 0.9, sum(len(weights) for _, weights in pack.found_)
+    (True, 10)
+    """
+
+    class_weight: Any = None
+
+    def _estimator(self, **parameters: Any) -> MLPClassifier:
+        return MLPClassifier(**parameters, class_weight=self.class_weight)
+
+    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)
+        return L if L.ndim == 3 else L[None]
+
+    def _mixed(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.exp(found)
+
+    def _loss(self, y: npt.NDArray[Any], w: npt.NDArray[Any] | None) -> Loss:
+        return log_loss(np.searchsorted(self.classes_, y), w)
+
+    def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        return np.searchsorted(self.classes_, y)
+
+    def _set_groups(self, groups: list[Group]) -> None:
+        super()._set_groups(groups)
+        self._labels = self.leading_._labels
+        self.classes_ = self._labels.classes
+
+    def _set_labels(self, labels: Any) -> None:
+        """Set the labels of the pack and of its groups (`name_classes`)."""
+        self._labels, self.classes_ = labels, labels.classes
+        for group in self.groups_:
+            name_classes(group.estimator, labels.classes)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable label of each row, (n_samples,)."""
+        best = np.argmax(self.predict_log_proba(X), axis=1)
+        return np.asarray(self.classes_[best])
+
+    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+        """Return the probabilities (n_samples, n_classes); with `return_std` also the deviation over the members."""
+        L, weights = self._members(X)
+        mean, deviation = _mean_and_deviation(np.exp(L), weights)
+        return (mean, deviation) if check_flag(return_std, "return_std") else mean
+
+    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return the logarithms of `predict_proba`, finite for every finite X."""
+        L, weights = self._members(X)
+        top = L.max(axis=0)
+        return np.asarray(top + np.log(np.tensordot(weights, np.exp(L - top), axes=1)))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PackRegressor(RegressorMixin, Pack):
+    """A pack of networks for numbers: the mean of its members' predictions, weighted.
+
+    Parameters, attributes and methods are those of `PackClassifier`, but for classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).uniform(-3, 3, size=(300, 1))
+    >>> y = 1000 * np.sin(X[:, 0])
+    >>> pack = PackRegressor(random_state=0).fit(X, y)
+    >>> pack.score(X, y) > 0.98
+    True
+    >>> mean, deviation = pack.predict(X, return_std=True)
+    """
+
+    def _estimator(self, **parameters: Any) -> MLPRegressor:
+        return MLPRegressor(**parameters, scale_target="standard")
+
+    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        A = np.asarray(estimator._outputs(X, "predict"), dtype=np.float64)[..., 0, :]
+        mean, deviation = (float(np.asarray(a)[0, 0]) for a in estimator.target_scaling_)
+        return np.atleast_2d(A * deviation + mean)
+
+    def _loss(self, y: npt.NDArray[Any], w: npt.NDArray[Any] | None) -> Loss:
+        return squared_error(y, w)
+
+    def _groups_of(self, y: npt.NDArray[Any]) -> None:  # noqa: ARG002
+        return None
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return the predictions (n_samples,); with `return_std` also the deviation over the members."""
+        mean, deviation = _mean_and_deviation(*self._members(X))
+        return (mean, deviation) if check_flag(return_std, "return_std") else mean

@@ -1,0 +1,83 @@
+"""A fitted pack as the header and tensors of a model file, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from vecprop.backend.contract import Backend
+from vecprop.estimators.feature_maps import FeatureMap
+from vecprop.estimators.pack import Group, Pack, PackClassifier, PackRegressor
+from vecprop.export import estimator_files
+from vecprop.export.tensors import Tensors
+from vecprop.training.json_values import Pair, from_json, to_json
+from vecprop.utils.arguments import check_positive_integer, check_text
+
+CLASSES: dict[str, type[Any]] = {"PackClassifier": PackClassifier, "PackRegressor": PackRegressor}
+
+
+def to_parts(pack: Any) -> tuple[dict[str, Any], Tensors]:
+    """Return the header and tensors of a fitted pack."""
+    check_is_fitted(pack, "groups_")
+    if CLASSES.get(type(pack).__name__) is not type(pack):
+        raise TypeError(f"model is a {type(pack).__name__}, a class of your own, which `load` could not make again")
+    groups: list[dict[str, Any]] = []
+    tensors: Tensors = {}
+    for k, (view, estimator, weights) in enumerate(pack.groups_):
+        header, arrays = estimator_files.to_parts(estimator)
+        groups.append({"map": view.name, "estimator": header})
+        own = {f"map.{name}": array for name, array in view.to_tensors().items()}
+        tensors |= {f"{k}.{name}": array for name, array in {**arrays, **own, "weights": weights}.items()}
+    seed = pack.random_state
+    header = {
+        "kind": "pack",
+        "class": type(pack).__name__,
+        "parameters": {
+            "n_networks": pack.n_networks,
+            "validation_fraction": pack.validation_fraction,
+            "random_state": seed if isinstance(seed, int) else None,
+            **({"class_weight": to_json(pack.class_weight)} if isinstance(pack, PackClassifier) else {}),
+        },
+        "features": pack.n_features_in_,
+        "feature_names": to_json([str(name) for name in getattr(pack, "feature_names_in_", [])]),
+        "found": [[name, weights] for name, weights in pack.found_],
+        "stopped": pack.stopped_,
+        "groups": groups,
+    }
+    return header, tensors
+
+
+def from_parts(header: dict[str, Any], tensors: Tensors, backend: str | Backend | None, custom: Sequence[Pair]) -> Pack:
+    """Return the pack of a header and tensors."""
+    given = header["parameters"]
+    more = {"class_weight": from_json(given["class_weight"])} if "class_weight" in given else {}
+    pack = CLASSES[header["class"]](**{**given, **more, "backend": backend})
+    pack.n_features_in_ = check_positive_integer(header["features"], "features")
+    names = from_json(header["feature_names"])
+    if names:
+        pack.feature_names_in_ = np.array(names, dtype=object)
+    pack.found_ = [(check_text(name, "found"), list(map(float, weights))) for name, weights in header["found"]]
+    pack.stopped_ = check_text(header["stopped"], "stopped")
+    groups = []
+    for k, group in enumerate(header["groups"]):
+        own = {name.removeprefix(f"{k}."): array for name, array in tensors.items() if name.startswith(f"{k}.")}
+        estimator = estimator_files.from_parts(group["estimator"], own, backend, custom)
+        arrays = {name.removeprefix("map."): array for name, array in own.items() if name.startswith("map.")}
+        groups.append(
+            Group(FeatureMap.from_tensors(group["map"], arrays), estimator, _weights(own["weights"], estimator))
+        )
+        count = groups[-1].map(np.zeros((1, pack.n_features_in_))).shape[1]
+        if count != estimator.n_features_in_:
+            raise ValueError(f"its map has {count} features for a network of {estimator.n_features_in_}")
+    pack._set_groups(groups)
+    return pack  # type: ignore[no-any-return]
+
+
+def _weights(weights: Any, estimator: Any) -> Any:
+    """Return the weights of a group's networks, checked."""
+    if weights.shape != estimator.coefs_[0].shape[:1] or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(f"weights of shape {weights.shape} for {estimator.coefs_[0].shape[0]} networks")
+    return weights

@@ -1,0 +1,228 @@
+"""Packs: the mixture and its members, feature maps, ensemble selection, files, bad input."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import QuantileTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import vecprop as vp
+from helpers import refusals
+from vecprop.estimators import PackClassifier, PackRegressor, feature_maps
+from vecprop.estimators.ensemble_selection import greedy, half_greedy, log_loss, squared_error
+
+RNG = np.random.default_rng(5)
+X = np.concatenate([RNG.normal(size=(240, 2)), RNG.integers(0, 2, (240, 1)), RNG.lognormal(size=(240, 1))], axis=1)
+NUMBERS = 1e6 + 100 * X[:, 0] * X[:, 2] + RNG.normal(size=240)
+LABELS = np.array(["few", "many", "none"])[(X[:, 1] > 0).astype(int) + (X[:, 3] > 2)]
+EXTREME = np.where(RNG.random(X.shape) < 0.4, RNG.choice([1e300, -1e300, 1e30, 0.0], X.shape), X)
+
+
+@pytest.fixture(scope="module")
+def packs():
+    two = LABELS != "none"
+    return {
+        "numbers": (PackRegressor(random_state=0).fit(X, NUMBERS), NUMBERS),
+        "two classes": (PackClassifier(random_state=0, n_networks=1).fit(X, two), two),
+        "classes": (PackClassifier(random_state=0, class_weight="balanced").fit(X, LABELS), LABELS),
+    }
+
+
+KINDS = ("numbers", "two classes", "classes")
+
+
+def outputs(pack, X):
+    return pack.predict(X) if isinstance(pack, PackRegressor) else pack.predict_proba(X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mixture_is_the_weighted_mean_of_its_members(packs, kind):
+    pack, y = packs[kind]
+    total, squares, weights = 0.0, 0.0, 0.0
+    for view, estimator, own in pack.groups_:
+        for k, weight in enumerate(own):
+            alone = pickle.loads(pickle.dumps(estimator))
+            alone.coefs_, alone.intercepts_ = ([a[k] for a in arrays] for arrays in (alone.coefs_, alone.intercepts_))
+            member = outputs(pack, X) * 0 + (alone.predict if kind == "numbers" else alone.predict_proba)(view(X))
+            total, squares, weights = total + weight * member, squares + weight * member**2, weights + weight
+    assert weights == pytest.approx(1.0)
+    mean, deviation = (pack.predict if kind == "numbers" else pack.predict_proba)(X, return_std=True)
+    np.testing.assert_allclose(mean, total, rtol=1e-6, atol=1e-6)
+    shifted = squares - total**2  # loses digits where the mean is large
+    np.testing.assert_allclose(deviation**2, shifted, atol=1e-5 if kind != "numbers" else 1e12 * 1e-12)
+    assert pack.score(X, y) > 0.9
+    if kind != "numbers":
+        np.testing.assert_allclose(np.exp(pack.predict_log_proba(X)), mean, rtol=1e-9)
+
+
+def test_all_networks_are_reported_with_their_weights(packs):
+    pack, _ = packs["classes"]
+    names = [name for name, _ in pack.found_]
+    assert names == [*(f"{m} network" for m in ("standard", "bins", "normal", "cosines")), "standard linear"]
+    assert sum(sum(weights) for _, weights in pack.found_) == pytest.approx(1.0)
+    assert sum(sum(w > 0 for w in weights) for _, weights in pack.found_) == sum(len(g.weights) for g in pack.groups_)
+    heaviest = max(pack.groups_, key=lambda group: group.weights.sum())
+    assert pack.leading_ is heaviest.estimator
+
+
+def test_the_linear_model_can_be_chosen():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 8))
+    y = X @ np.arange(8.0) + rng.normal(size=60)
+    pack = PackRegressor(random_state=0, n_networks=1).fit(X, y)
+    name, (weight,) = pack.found_[-1]
+    assert name == "standard linear" and weight > 0.2
+    held = rng.normal(size=(500, 8))
+    error, best = (
+        np.mean((m.predict(held) - held @ np.arange(8.0)) ** 2) for m in (pack, LinearRegression().fit(X, y))
+    )
+    assert error < 20 * best < np.var(held @ np.arange(8.0)) / 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extreme_rows_have_finite_predictions(packs, kind):
+    pack, _ = packs[kind]
+    assert np.isfinite(outputs(pack, EXTREME)).all()
+    if kind != "numbers":
+        assert np.isfinite(pack.predict_log_proba(EXTREME)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_gives_the_same_pack(packs, kind, tmp_path):
+    pack, _ = packs[kind]
+    vp.save(tmp_path / "pack.safetensors", pack)
+    loaded = vp.load(tmp_path / "pack.safetensors")
+    assert type(loaded) is type(pack) and loaded.found_ == pack.found_ and loaded.get_params() == pack.get_params()
+    np.testing.assert_array_equal(outputs(loaded, X), outputs(pack, X))
+    with pytest.raises(TypeError, match="fitted in this program"):
+        vp.diagnose(loaded)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_onnx_computes_the_same(packs, kind):
+    pytest.importorskip("onnx")
+    session = pytest.importorskip("onnxruntime").InferenceSession(vp.export_onnx(packs[kind][0]))
+    for rows in (X, EXTREME):
+        found, wanted = session.run(None, {"X": rows})[-1], outputs(packs[kind][0], rows)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_the_same_seed_gives_the_same_pack(packs):
+    pack, y = packs["classes"]
+    again = PackClassifier(random_state=0, class_weight="balanced").fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), pack.predict_proba(X))
+    assert "of a stack" in str(vp.diagnose(pack))
+
+
+def test_a_given_validation_set_and_weights():
+    half = np.arange(len(X)) % 2 == 0
+    weights = np.where(NUMBERS > 1e6, 1.0, 0.0)
+    arguments = {"X_val": X[~half], "y_val": NUMBERS[~half], "sample_weight_val": weights[~half]}
+    pack = PackRegressor(random_state=1, n_networks=1).fit(X[half], NUMBERS[half], weights[half], **arguments)
+    wrong = np.where(weights[half] > 0, NUMBERS[half], 0.0)  # targets without a weight do not matter
+    other = PackRegressor(random_state=1, n_networks=1).fit(X[half], wrong, weights[half], **arguments)
+    np.testing.assert_array_equal(pack.predict(X), other.predict(X))
+
+
+test_refused = refusals(
+    lambda change, call: PackClassifier(**{"random_state": 0} | change).fit(*call(X, LABELS)),
+    ({"n_networks": 0}, lambda X, y: (X, y), "n_networks must be a positive integer, got 0"),
+    ({"validation_fraction": 1.0}, lambda X, y: (X, y), r"validation_fraction must be a finite number in \(0, 1\)"),
+    ({}, lambda X, y: (X[:, :1] * 0, y), "X has no column with two different values"),
+    ({}, lambda X, _: (X[:3], np.array(["a", "b", "c"])), "n_samples=3 are too few to split off"),
+    ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "Input X contains infinity"),
+    ({}, lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
+    ({}, lambda X, y: (X, y, -np.ones(len(X))), "[Nn]egative"),
+    ({"random_state": "seed"}, lambda X, y: (X, y), "random_state"),
+)
+
+
+def test_a_validation_set_alone_is_refused():
+    with pytest.raises(ValueError, match="X_val and y_val go together"):
+        PackRegressor().fit(X, NUMBERS, X_val=X)
+
+
+# --- feature maps -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["standard", "bins", "normal", "cosines"])
+def test_maps_are_bounded_and_pass_through_a_file(name):
+    view = feature_maps.learn(name, X, np.random.default_rng(0))
+    for rows in (X, EXTREME):
+        features = view(rows)
+        assert features.dtype == np.float32 and np.isfinite(features).all() and np.abs(features).max() <= 20
+    again = feature_maps.FeatureMap.from_tensors(name, view.to_tensors())
+    np.testing.assert_array_equal(again(EXTREME), view(EXTREME))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=60), st.integers(1, 9))
+def test_bins_count_the_quantiles_passed(values, count):
+    x = np.array(values)[:, None]
+    bins = feature_maps.Bins.learn(x, [0], count)
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, count + 1)))
+    assert len(bins.column) == len(edges) - 1
+    if len(edges) > 1:
+        at_edges = bins(edges[:, None]).sum(axis=1)
+        np.testing.assert_allclose(at_edges, np.arange(len(edges)), atol=1e-6)
+
+
+def test_normal_is_scikit_learns_quantile_transformation():
+    x = RNG.lognormal(size=(5000, 1))
+    ours = feature_maps.Normal.learn(x, [0], 500)(x)
+    theirs = QuantileTransformer(n_quantiles=501, output_distribution="normal", subsample=None).fit_transform(x)
+    inner = np.abs(theirs) < 2.9  # ours is cut there
+    assert np.abs(ours - theirs)[inner].max() < 0.02 and np.abs(ours).max() < 3.1
+
+
+def test_many_numbers_get_fewer_bins():
+    wide = RNG.normal(size=(100, 700))
+    for name in ("bins", "normal", "cosines"):
+        assert feature_maps.learn(name, wide, np.random.default_rng(0))(wide).shape[1] <= 700 + 2048
+
+
+# --- ensemble selection -------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 6), st.integers(1, 8), st.integers(0, 100))
+def test_weights_are_shares_and_no_worse_than_the_best_alone(members, m, seed):
+    rng = np.random.default_rng(seed)
+    P, y = rng.normal(size=(members, m)), rng.normal(size=m)
+    loss = squared_error(y, None)
+    for weights in (greedy(P, loss), half_greedy(P, loss)):
+        assert weights.sum() == pytest.approx(1.0) and (weights >= 0).all()
+    # a step adds the best alone at the least: convexity gives the bound
+    assert loss(np.tensordot(greedy(P, loss), P, 1)) <= min(map(loss, P)) + 1e-9
+
+
+def test_weighted_losses_ignore_examples_without_a_weight():
+    codes, P = np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.2, 0.8], [1.0, 0.0]])
+    assert log_loss(codes, np.array([1.0, 1.0, 0.0]))(P) == pytest.approx(log_loss(codes[:2], None)(P[:2]))
+    assert np.isfinite(log_loss(codes, None)(P))
+
+
+# --- scikit-learn's checks ------------------------------------------------------------------------------------
+
+ROUNDING = "networks compute in float32: the sum of a product depends on the rows beside it"
+EXPECTED = {
+    "check_methods_sample_order_invariance": ROUNDING,
+    "check_methods_subset_invariance": ROUNDING,
+    "check_sample_weight_equivalence_on_dense_data": "the validation set is drawn from the rows, weighted or repeated",
+}
+
+
+@pytest.mark.reliability
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(
+    [PackClassifier(n_networks=1), PackRegressor(n_networks=1)], expected_failed_checks=lambda _: EXPECTED
+)
+def test_scikit_learn_check(estimator, check):
+    if re.search("cupy|torch", repr(check)):
+        pytest.skip("packs take NumPy arrays")
+    check(estimator)
