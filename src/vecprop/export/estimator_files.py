@@ -14,7 +14,7 @@ from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.labels import Labels
 from vecprop.estimators.parameters import check_parameters
 from vecprop.estimators.regressor import MLPRegressor
-from vecprop.export.tensors import Tensors, layers_from_tensors, layers_to_tensors
+from vecprop.export.tensors import layers_from_tensors, layers_to_tensors
 from vecprop.nn.activations import Custom
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
@@ -28,6 +28,7 @@ from vecprop.training.json_values import (
     to_json,
 )
 from vecprop.utils.arguments import check_flag, check_positive_integer
+from vecprop.utils.tensor_file import Tensors
 
 Estimator = MLPClassifier | MLPRegressor
 CLASSES: dict[str, type[Any]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
