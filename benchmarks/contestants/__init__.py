@@ -28,15 +28,10 @@ from benchmarks.contestants.torch import (
 from benchmarks.harness.workloads import WORKLOADS
 
 TRAINERS = {
-    "sklearn": SklearnTrainer,
-    "torch": TorchTrainer,
-    "torch-fused": TorchFusedTrainer,
-    "torch-compile": TorchCompiledTrainer,
-    "torch-graph": TorchGraphTrainer,
-    "keras": KerasTrainer,
-    "optax-step": OptaxStepTrainer,
-    "optax-scan": OptaxScanTrainer,
-}
+    "sklearn": SklearnTrainer, "torch": TorchTrainer, "torch-fused": TorchFusedTrainer,
+    "torch-compile": TorchCompiledTrainer, "torch-graph": TorchGraphTrainer, "keras": KerasTrainer,
+    "optax-step": OptaxStepTrainer, "optax-scan": OptaxScanTrainer,
+}  # fmt: skip
 PRODUCTS = {"products-numpy": ours.ProductsTrainer, "products-jax": ours.ProductsJaxTrainer}
 PASSES = {"plain-numpy": ours.PlainNumpyPass, "torch": TorchPass, "jax": JaxPass}
 STACKS = {"vecprop": ours.StackTrainer, "shared": ours.SharedStackTrainer, "singles": ours.SinglesTrainer}

@@ -33,17 +33,9 @@ from vecprop.utils.tensor_file import Tensors
 Estimator = MLPClassifier | MLPRegressor
 CLASSES: dict[str, type[Any]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 RECORD = (
-    "n_iter_",
-    "t_",
-    "loss_",
-    "best_loss_",
-    "loss_curve_",
-    "validation_loss_curve_",
-    "validation_scores_",
-    "best_validation_score_",
-    "history_",
-    "stopped_",
-)
+    "n_iter_", "t_", "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
+    "best_validation_score_", "history_", "stopped_",
+)  # fmt: skip
 # Not saved, as a model may be loaded elsewhere: there the active backend counts, and paths mean nothing.
 _LEFT_OUT = ("backend", "devices", "checkpoint", "resume")
 _LABEL_KINDS = "biufU"

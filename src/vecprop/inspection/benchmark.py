@@ -45,18 +45,9 @@ from vecprop.utils.arguments import check_number, check_positive_integer
 from vecprop.utils.errors import UnknownBackendError, unknown_name
 
 __all__ = [
-    "DTYPES",
-    "NETWORKS",
-    "PASSES",
-    "RUNGS",
-    "SIZES",
-    "Report",
-    "Row",
-    "Workload",
-    "describe_environment",
-    "measure",
+    "DTYPES", "NETWORKS", "PASSES", "RUNGS", "SIZES", "Report", "Row", "Workload", "describe_environment", "measure",
     "measure_cell",
-]
+]  # fmt: skip
 
 NETWORKS = {
     "2-4-1": Network((2, 4, 1), hidden="tanh", output="sigmoid"),
