@@ -98,7 +98,7 @@ bench-peers: env
 	$(BIN)/python -m benchmarks --out benchmarks/results/peers.json --pictures vecprop-bench
 
 bench-estimators: env
-	$(BIN)/python benchmarks/estimators.py --out benchmarks/results/estimators.json
+	$(BIN)/python -m benchmarks --part estimators --rounds 6 --out benchmarks/results/estimators.json
 
 # As for `gpu`: the machine's Python. PyTorch and optax take part if they are there. BENCH_GPU="--part steps" measures a
 # part; BENCH_GPU="--backend numpy --backend jax --tiny" looks on any machine whether everything runs.

@@ -153,6 +153,8 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "networks": lambda run: run.compared("networks"),
     "gradient": lambda run: run.compared("gradient"),
     "accuracy": lambda run: run.compared("accuracy"),
+    "streaming": lambda run: run.compared("streaming"),
+    "estimators": lambda run: run.compared("estimators"),
     "growth": Run.growth,
     "loop": Run.loop,
     "memory": Run.memory,

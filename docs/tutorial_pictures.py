@@ -235,16 +235,7 @@ def vanishing():
 
 
 PICTURES = {
-    "neuron": neuron,
-    "shapes": shapes,
-    "moons": moons,
-    "one-neuron": one_neuron,
-    "linear-or-not": linear_or_not,
-    "activations": activations,
-    "stack": stack,
-    "rates": rates,
-    "saturation": starts,
-    "optimizers": optimizers,
-    "early-stopping": early_stopping,
-    "vanishing": vanishing,
-}
+    "neuron": neuron, "shapes": shapes, "moons": moons, "one-neuron": one_neuron, "linear-or-not": linear_or_not,
+    "activations": activations, "stack": stack, "rates": rates, "saturation": starts, "optimizers": optimizers,
+    "early-stopping": early_stopping, "vanishing": vanishing,
+}  # fmt: skip

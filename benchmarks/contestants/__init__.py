@@ -13,6 +13,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 from benchmarks.contestants import vecprop as ours
 from benchmarks.contestants.base import TimeToAccuracy
+from benchmarks.contestants.estimators import CrossValidated
+from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
 from benchmarks.contestants.keras import KerasTrainer
 from benchmarks.contestants.optax import JaxPass, OptaxScanTrainer, OptaxStepTrainer
 from benchmarks.contestants.sklearn import SklearnTrainer
@@ -26,15 +28,10 @@ from benchmarks.contestants.torch import (
 from benchmarks.harness.workloads import WORKLOADS
 
 TRAINERS = {
-    "sklearn": SklearnTrainer,
-    "torch": TorchTrainer,
-    "torch-fused": TorchFusedTrainer,
-    "torch-compile": TorchCompiledTrainer,
-    "torch-graph": TorchGraphTrainer,
-    "keras": KerasTrainer,
-    "optax-step": OptaxStepTrainer,
-    "optax-scan": OptaxScanTrainer,
-}
+    "sklearn": SklearnTrainer, "torch": TorchTrainer, "torch-fused": TorchFusedTrainer,
+    "torch-compile": TorchCompiledTrainer, "torch-graph": TorchGraphTrainer, "keras": KerasTrainer,
+    "optax-step": OptaxStepTrainer, "optax-scan": OptaxScanTrainer,
+}  # fmt: skip
 PRODUCTS = {"products-numpy": ours.ProductsTrainer, "products-jax": ours.ProductsJaxTrainer}
 PASSES = {"plain-numpy": ours.PlainNumpyPass, "torch": TorchPass, "jax": JaxPass}
 STACKS = {"vecprop": ours.StackTrainer, "shared": ours.SharedStackTrainer, "singles": ours.SinglesTrainer}
@@ -45,9 +42,9 @@ NOT_BY_DEFAULT = {
 }
 
 
-def on(backend: str, kind: type) -> type:
+def on(backend: str, kind: type, **more: str) -> type:
     """Return a contestant of vecprop on a backend."""
-    return type(f"{kind.__name__}{backend.title()}", (kind,), {"backend": backend})
+    return type(f"{kind.__name__}{backend.title()}", (kind,), {"backend": backend, **more})
 
 
 def contestants(work: Any, backends: Sequence[str]) -> dict[str, Callable[..., Any]]:
@@ -56,6 +53,14 @@ def contestants(work: Any, backends: Sequence[str]) -> dict[str, Callable[..., A
         return {f"{name}-{b}": on(b, kind) for b in backends for name, kind in STACKS.items()}
     if work.part == "gradient":
         return {f"vecprop-{b}": on(b, ours.VecpropPass) for b in backends} | PASSES
+    if work.part == "streaming":
+        files = {
+            f"{kind}-{b}": on(b, FileTrainer, ending=kind) for b in backends for kind in ("npy", "arrow", "parquet")
+        }
+        return {f"vecprop-{b}": on(b, WindowTrainer) for b in backends} | files | {"reading": Reading}
+    if work.part == "estimators":
+        own = {f"vecprop-{b}": partial(CrossValidated, "vecprop.estimators", {"backend": b}) for b in backends}
+        return own | {"sklearn": partial(CrossValidated, "sklearn.neural_network", {})}
     own = {f"vecprop-{b}": on(b, ours.VecpropTrainer) for b in backends}
     if work.part == "steps":
         return own | PRODUCTS | TRAINERS

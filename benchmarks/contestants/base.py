@@ -34,11 +34,14 @@ class Timed(NamedTuple):
         The same as the library itself has noted it.
     first : float or None
         What came before the steady state and is not in `seconds`, where the call itself contains it.
+    score : float or None
+        What the model reached on examples held out, where that is compared too.
     """
 
     seconds: float
     history: float | None = None
     first: float | None = None
+    score: float | None = None
 
 
 class Contestant:

@@ -17,6 +17,7 @@ import numpy as np
 import vecprop as vp
 from benchmarks.contestants import on
 from benchmarks.contestants.base import Pairs, TimeToAccuracy, UnavailableError, draw_start, products_in
+from benchmarks.contestants.files import WindowTrainer
 from benchmarks.contestants.vecprop import SharedStackTrainer, StackTrainer, VecpropPass, VecpropTrainer, stacked
 
 # How far a cost may be off, as a share of what the training has changed it by; TensorFloat-32 has 10 bits.
@@ -50,6 +51,8 @@ class Row:
         error of the worst array. None where it could not be checked.
     transfer : float or None
         Seconds in which its examples came to the device.
+    scores : list of float
+        What each round's model reached on examples held out, where that is compared.
     reason : str
         Why there are no times.
     """
@@ -62,6 +65,7 @@ class Row:
     first: float | None = None
     difference: float | None = None
     transfer: float | None = None
+    scores: list[float] = field(default_factory=list)
     reason: str = ""
 
     @property
@@ -127,6 +131,8 @@ def compare(
                 new[name].seconds.append(timed.seconds / work.steps)
                 if timed.history is not None:
                     new[name].history.append(timed.history / work.steps)
+                if timed.score is not None:
+                    new[name].scores.append(timed.score)
         save()
     ready.clear()
     release(kinds)
@@ -193,7 +199,7 @@ class Reference:
             m = min(self.work.m, _FULL_BATCH)
             small, data = replace(self.work, m=m, batch_size=m), data.first(m)
             return Reference(small)._of_training(type(contestant)(small, data), data)
-        kind: type = VecpropTrainer
+        kind: type = WindowTrainer if self.work.part == "streaming" else VecpropTrainer
         if self.work.part == "networks":
             kind = SharedStackTrainer if isinstance(contestant, SharedStackTrainer) else StackTrainer
         epochs = 3 if self.work.full_batch else 1

@@ -16,8 +16,10 @@ BEGIN, END = "<!-- gpu: begin -->\n", "<!-- gpu: end -->\n"
 _QUIET = 0.1  # cores that others may keep busy
 _BACKENDS = {"numpy": "NumPy", "cupy": "CuPy", "jax": "JAX"}
 _KINDS = {"vecprop": "vecprop", "products": "bare products", "singles": "one by one", "shared": "one order for all"}
+_KINDS |= {"npy": "from a .npy file", "arrow": "from an Arrow file", "parquet": "from a Parquet file"}
 NAMES = {
     **{f"{kind}-{b}": f"{word}, {name}" for kind, word in _KINDS.items() for b, name in _BACKENDS.items()},
+    "reading": "reading the .npy file",
     "plain-numpy": "plain NumPy",
     "sklearn": "scikit-learn",
     "torch": "PyTorch eager",
@@ -46,6 +48,12 @@ def percent(value: float | None) -> str:
 
 def _seconds(value: float | None) -> str:
     return "–" if value is None else duration(value)
+
+
+def _mean_and_error(scores: Sequence[float]) -> str:
+    """Return the mean and its standard error, each round taken as independent."""
+    error = statistics.stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0
+    return f"{statistics.mean(scores):.4f} ± {error:.4f}" if scores else ""
 
 
 def _mebibytes(count: int | None) -> str:
@@ -79,6 +87,7 @@ def rows_table(record: Record, workload: str) -> str:
             "": NAMES[row.peer],
             unit: duration(row.median),
             "lowest–highest": f"{duration(min(row.seconds))}–{duration(max(row.seconds))}",
+            "score": _mean_and_error(row.scores),
             "epoch": duration(row.median * row.steps) if row.steps > 1 else "",
             **{name: ratio or "–" for name, ratio in ratios.items()},
             "of the bound": percent(record.share(row, "bound")),

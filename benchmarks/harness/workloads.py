@@ -49,7 +49,7 @@ class Workload:
     m: int
     batch_size: int
     data: str = "normal"
-    part: Literal["steps", "networks", "gradient"] = "steps"
+    part: Literal["steps", "networks", "gradient", "streaming"] = "steps"
     networks: int = 1
     precision: str = "highest"
     resident: bool = False
@@ -130,6 +130,42 @@ class Accuracy:
         return Workload(self.name, (64, 128, 10), "relu", "softmax", len(train.rows), 32), train, test
 
 
+@dataclass(frozen=True)
+class CrossValidation:
+    """A small data set as it comes, for estimators with default settings: the time of a fit, and five folds' score."""
+
+    name: str
+    data: str
+    options: tuple[tuple[str, Any], ...] = ()
+    precision: str = "highest"
+    resident: bool = False
+    part = "estimators"
+    unit = "fit"
+    steps = networks = 1
+
+    @property
+    def regression(self) -> bool:
+        """Whether the targets are numbers."""
+        return self.data in ("diabetes", "house_prices")
+
+    def needs(self) -> None:
+        """Return nothing: how many epochs it takes is not known before."""
+
+    def tiny(self) -> CrossValidation:
+        """Return the same with hardly any training."""
+        return replace(self, options=(*self.options, ("max_iter", 2)))
+
+    def draw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return X and y."""
+        if self.data == "house_prices":
+            houses = vp.datasets.house_prices()
+            return np.ascontiguousarray(houses.X.T), houses.Y[0]
+        from sklearn import datasets
+
+        X, y = getattr(datasets, f"load_{self.data}")(return_X_y=True)
+        return X, y
+
+
 def _of_classes(X: np.ndarray, labels: np.ndarray, classes: int) -> Examples:
     rows = np.ascontiguousarray(X.T, dtype=np.float32)
     return Examples(rows, labels, np.ascontiguousarray(np.eye(classes, dtype=np.float32)[labels].T))
@@ -142,6 +178,13 @@ def _gradient(name: str, sizes: tuple[int, ...], m: int) -> Workload:
 def _classifier(sizes: tuple[int, ...], batch: int, m: int, precision: str = "highest") -> Workload:
     name = f"{'-'.join(map(str, sizes))} batch {batch}" + (" TF32" if precision == "fast" else "")
     return Workload(name, sizes, "relu", "softmax", m, batch, precision=precision)
+
+
+def _cross_validations(solver: str) -> list[CrossValidation]:
+    return [
+        CrossValidation(f"{data.replace('_', ' ')}, {solver}", data, (("solver", solver),))
+        for data in ("digits", "breast_cancer", "wine", "iris", "diabetes", "house_prices")
+    ]
 
 
 _MNIST, _LARGE = (784, 128, 10), (1024, 4096, 1000)
@@ -158,6 +201,11 @@ DEVICES: dict[str, tuple[Any, ...]] = {
         _gradient("gradient 2-4-1", (2, 4, 1), 1_000_000),
         Workload("64 × 30-16-1", (30, 16, 1), "tanh", "sigmoid", 2_048, 32, part="networks", networks=64),
         Accuracy(),
+        *(
+            Workload(f"file {'-'.join(map(str, s))}", s, "relu", "sigmoid", 1_000_000, 256, part="streaming")
+            for s in ((64, 16, 1), (64, 128, 1), (64, 256, 64, 1))
+        ),
+        *_cross_validations("adam"),
     ),
     "gpu": (
         Workload("2-4-1 batch 128", (2, 4, 1), "tanh", "sigmoid", 12_800, 128),
@@ -173,6 +221,7 @@ DEVICES: dict[str, tuple[Any, ...]] = {
     ),
 }
 WORKLOADS: dict[str, Any] = {work.name: work for works in DEVICES.values() for work in works}
+WORKLOADS |= {work.name: work for solver in ("lbfgs", "sgd") for work in _cross_validations(solver)}
 # whose memory is measured unless others are named
 HEAVY = {
     "cpu": ("784-128-10", "4-500-1", "gradient 64-256-1"),

@@ -159,6 +159,26 @@ def test_a_batch_that_is_normalized_counts_as_a_whole(backend, monkeypatch):
     assert np.isfinite(vp.fit(net, *few, epochs=1, backend=backend, **options).history["cost"][0])
 
 
+def test_only_gradients_take_memory_for_gradients(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("vecprop.nn.network.wait_if_large", full)
+    net = vp.Network((2, 512, 512, 1))
+    (X, Y), params = vp.datasets.xor(m=40_000), net.init()
+    X, Y = X.astype("float32"), Y.astype("float32")
+    calls = {"forward": (X,), "cost": (X, Y), "gradients": (X, Y)}
+    for free, sizes, words in (
+        (2**30, {"forward": 313, "cost": 313, "gradients": 626}, r"{} of .* takes about {} MiB for 40000 examples"),
+        (2**19, {"forward": "parameters", "cost": "parameters"}, r"{} of .* The {} alone take 1.01 MiB"),
+        (2**19, {"gradients": "parameters, their gradients"}, r"{} of .* The {} and the optimizer alone take 4.04 MiB"),
+    ):
+        monkeypatch.setattr(type(vp.get_backend("numpy").memory), "free", lambda _, free=free: free)
+        for name, size in sizes.items():
+            with pytest.raises(vp.OutOfMemoryError, match=words.format(name, size)):
+                getattr(net, name)(params, *calls[name])
+
+
 @pytest.mark.parametrize("where", ["_start", "prepare"])
 def test_before_the_training_begins_fewer_examples_are_the_remedy(monkeypatch, where):
     def full(*_):

@@ -174,7 +174,7 @@ def test_a_loop_within_the_budget_is_run_in_full():
 def test_the_data_are_no_zeros_and_fit_the_loss():
     counts = vp.Network((3, 2), output="exp", loss="poisson")
     for net in (*NETWORKS.values(), vp.Network((3, 2), output="identity"), counts):
-        X, Y = benchmark.draw_examples(net, 40, "float32")
+        X, Y = benchmark.random_examples(net, 40, "float32")
         assert X.dtype == Y.dtype == np.float32
         assert np.count_nonzero(X) == X.size and np.ptp(Y) > 0
         net.gradients(net.init(), X, Y)  # checks the targets

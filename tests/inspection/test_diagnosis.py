@@ -1,6 +1,7 @@
 """`diagnose`: each trouble, made on purpose, is found by its name, and nothing is found in healthy runs."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -221,66 +222,48 @@ def test_long_steps_that_kill_units(seed):
 # --- healthy runs -------------------------------------------------------------------------------------------
 
 
-def xor_tanh(seed):
-    return fit(Network((2, 8, 1)), *vp.datasets.xor(seed=seed), vp.Adam(0.05), 100, seed, validation=0.2)
-
-
-def xor_for_long(seed):
-    return fit(Network((2, 8, 1)), *vp.datasets.xor(seed=seed), vp.Adam(0.1), 1000, seed, batch_size=None)
-
-
-def xor_relu(seed):
-    return fit(Network((2, 16, 1), hidden="relu"), *vp.datasets.xor(seed=seed), Descent(0.5), 200, seed)
-
-
-def moons_sigmoid(seed):
-    net = Network((2, 16, 1), hidden="sigmoid")
-    return fit(net, *vp.datasets.moons(seed=seed), vp.Adam(0.05), 150, seed, validation=0.2)
-
-
-def moons_wide(seed):
-    net = Network((2, 128, 128, 1), hidden="relu")
-    return fit(net, *vp.datasets.moons(seed=seed), vp.Adam(0.003), 30, seed, validation=0.2)
-
-
-def regression_tanh(seed):
-    net = Network((4, 32, 1), output="identity")
-    return fit(net, *surface(800, seed), vp.Adam(0.02), 100, seed, validation=0.2, metric="r2")
-
-
-def regression_wide(seed):
-    net = Network((4, 256, 1), hidden="relu", output="identity")
-    return fit(net, *surface(1000, seed), vp.Adam(0.005), 40, seed, validation=0.2, patience=10)
-
-
-def regression_noisy(seed):
-    net = Network((4, 16, 1), output="identity")
-    return fit(net, *surface(800, seed, noise=1.0), vp.Adam(0.01), 150, seed, validation=0.2, patience=20)
-
-
-def regression_standardized(seed):
+def unlike_features(seed):
     X, Y = surface(800, seed)
-    net = Network((4, 32, 1), output="identity")
-    return fit(net, X * [[1], [100], [0.01], [5]] + 40, Y, vp.Adam(0.02), 100, seed, standardize=True)
+    return X * [[1], [100], [0.01], [5]] + 40, Y
 
 
-def imbalanced_classes(seed):
+def imbalanced(seed):
     Y = (np.arange(1000) < 50)[None].astype(float)
-    X = np.random.default_rng(seed).standard_normal((4, 1000)) + 2 * Y
-    options = {"class_weight": "balanced", "validation": 0.2}
-    return fit(Network((4, 8, 1)), X, Y, vp.Adam(0.02), 60, seed, **options)
+    return np.random.default_rng(seed).standard_normal((4, 1000)) + 2 * Y, Y
 
 
-HEALTHY = [
-    xor_tanh, xor_for_long, xor_relu, moons_sigmoid, moons_wide, regression_tanh, regression_wide, regression_noisy,
-    regression_standardized, imbalanced_classes,
-]  # fmt: skip
+# Network, data of a seed, optimizer, epochs, options.
+LINEAR = {"output": "identity"}
+HEALTHY = {
+    "xor_tanh": (Network((2, 8, 1)), vp.datasets.xor, vp.Adam(0.05), 100, {"validation": 0.2}),
+    "xor_for_long": (Network((2, 8, 1)), vp.datasets.xor, vp.Adam(0.1), 1000, {"batch_size": None}),
+    "xor_relu": (Network((2, 16, 1), "relu"), vp.datasets.xor, Descent(0.5), 200, {}),
+    "moons_sigmoid": (Network((2, 16, 1), "sigmoid"), vp.datasets.moons, vp.Adam(0.05), 150, {"validation": 0.2}),
+    "moons_wide": (Network((2, 128, 128, 1), "relu"), vp.datasets.moons, vp.Adam(0.003), 30, {"validation": 0.2}),
+    "regression_tanh": (
+        Network((4, 32, 1), **LINEAR), partial(surface, 800), vp.Adam(0.02), 100, {"validation": 0.2, "metric": "r2"}
+    ),
+    "regression_wide": (
+        Network((4, 256, 1), "relu", **LINEAR), partial(surface, 1000), vp.Adam(0.005), 40,
+        {"validation": 0.2, "patience": 10},
+    ),
+    "regression_noisy": (
+        Network((4, 16, 1), **LINEAR), partial(surface, 800, noise=1.0), vp.Adam(0.01), 150,
+        {"validation": 0.2, "patience": 20},
+    ),
+    "regression_standardized": (
+        Network((4, 32, 1), **LINEAR), unlike_features, vp.Adam(0.02), 100, {"standardize": True}
+    ),
+    "imbalanced_classes": (
+        Network((4, 8, 1)), imbalanced, vp.Adam(0.02), 60, {"class_weight": "balanced", "validation": 0.2}
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("healthy", HEALTHY)
-def test_nothing_is_found_in_a_healthy_run(healthy, seed):
-    diagnosis = diagnose(healthy(seed))
+@pytest.mark.parametrize(("net", "data", "optimizer", "epochs", "options"), HEALTHY.values(), ids=HEALTHY)
+def test_nothing_is_found_in_a_healthy_run(net, data, optimizer, epochs, options, seed):
+    diagnosis = diagnose(fit(net, *data(seed=seed), optimizer, epochs, seed, **options))
     assert not diagnosis and list(diagnosis) == [] and "high_bias" not in diagnosis, str(diagnosis)
     assert "nothing found" in str(diagnosis) and diagnosis.numbers
 
@@ -477,7 +460,8 @@ def test_the_text():
     text = str(diagnose(high_bias(0)))
     assert text.startswith("network 2-1 (sigmoid; binary_cross_entropy), 60 epochs: 1 finding\n  high_bias: ")
     assert "\n      → more units or layers" in text and max(map(len, text.splitlines())) <= 100
-    healthy = str(diagnose(xor_tanh(0)))
+    net, data, optimizer, epochs, options = HEALTHY["xor_tanh"]
+    healthy = str(diagnose(fit(net, *data(seed=0), optimizer, epochs, 0, **options)))
     assert "100 epochs: nothing found\n" in healthy and "\n  training cost  " in healthy
 
 

@@ -112,7 +112,7 @@ def test_import_loads_no_framework():
         ),
         (
             "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
-            {"pandas", "scipy.stats._stats_py", "sklearn.metrics"},
+            {"pandas", "rich.progress", "scipy.stats._stats_py", "sklearn.metrics"},
         ),
     ],
 )

@@ -259,6 +259,7 @@ def lines(head, row, m=M):
     return "\n".join([head, *(row(i) for i in range(m))]) + "\n"
 
 
+MARKS = ["-", "--", ".", "n.a.", "#N/A", "#DIV/0!", "<NA>", "\\N", "unknown", "NaT", "nil", "missing", "?"]
 NAMES = "left out: its numbers are names of the examples"
 X = [random.Random(i).gauss(0, 1) for i in range(M)]
 
@@ -282,21 +283,7 @@ X = [random.Random(i).gauss(0, 1) for i in range(M)]
         (lines("CustomerId,y", lambda i: f"{15600000 + 37 * i},{X[i]:.3f}"), "CustomerId", NAMES),
         *(
             (lines("v,y", lambda i, mark=mark: f"{mark if i % 5 == 0 else round(X[i], 3)},{i % 9}"), "v", "number")
-            for mark in (
-                "-",
-                "--",
-                ".",
-                "n.a.",
-                "#N/A",
-                "#DIV/0!",
-                "<NA>",
-                "\\N",
-                "unknown",
-                "NaT",
-                "nil",
-                "missing",
-                "?",
-            )
+            for mark in MARKS
         ),
         (lines("v,y", lambda i: f"{'-' if i % 5 == 0 else i % 4},{X[i]:.3f}"), "v", "number"),
         (lines("v,y", lambda i: f'"{X[i] * 1e4:,.2f}",{i % 9}'), "v", "number"),

@@ -25,7 +25,8 @@ _SHARE = 4
 _ALLOCATED = re.compile(r"llocat\w* ([\d,]+) ?(bytes|B\b)")
 # A pass over more numbers than this is waited for: a library that computes later would run out of memory later,
 # elsewhere.
-_WORTH_WAITING = 1 << 24
+_WORTH_WAITING = 1 << 24  # numbers
+_WORTH_ASKING = 1 << 24  # bytes: for a pass that takes less it is not asked what is free
 
 
 class Demand(NamedTuple):
@@ -42,6 +43,7 @@ class Demand(NamedTuple):
     example: int = 0  # bytes of one example, with all its copies
     held: int = 0  # examples in memory at once
     held_by: str = "X"  # "X": all examples; "window": those of one window
+    fixed_for: str = "parameters, their gradients and the optimizer"
 
 
 # What the innermost call of a decorated function has registered, with its backend.
@@ -81,7 +83,7 @@ def require_memory(backend: Backend, demand: Demand) -> None:
     A system that overcommits memory would not refuse it, but end the process.
     """
     _said.get().append((backend, demand))
-    if demand.least < _WORTH_WAITING or backend.has_gpu:
+    if demand.least < _WORTH_ASKING or backend.has_gpu:
         return
     free = backend.memory.free()
     if free is not None and demand.least > free + free_swap():
@@ -142,7 +144,7 @@ def _advice(demand: Demand, free: int | None, least: int) -> tuple[str, int, str
     if free is not None and free < least:
         return "", 0, f"It cannot work with less than {_size(least)}: free memory, raise the limit, or use NumPy."
     if free is not None and demand.fixed > free:
-        taken = f"The parameters, their gradients and the optimizer alone take {_size(demand.fixed)}"
+        taken = f"The {demand.fixed_for} alone take {_size(demand.fixed)}"
         return "", 0, f"{taken}: {demand.remedy}."
     if free is not None and demand.example * demand.held > free:
         columns, taken = _power_of_two(free // (_SHARE * demand.example)), _size(demand.example * demand.held)

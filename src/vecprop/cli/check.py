@@ -5,7 +5,7 @@ from typing import Any
 from vecprop.backend.selection import get_backend
 from vecprop.cli.arguments import integers
 from vecprop.cli.options import Parts
-from vecprop.inspection.benchmark import draw_examples
+from vecprop.inspection.benchmark import random_examples
 from vecprop.inspection.gradient_check import GradientReport, check_gradients
 from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_positive_integer
@@ -18,7 +18,7 @@ def gradients(
     net = parts.network(integers(sizes, "--sizes"))
     target = get_backend(backend)
     params = net.init(seed, dtype="float64", backend=target)
-    X, Y = (target.asarray(V) for V in draw_examples(net, check_positive_integer(m, "m"), "float64", seed))
+    X, Y = (target.asarray(V) for V in random_examples(net, check_positive_integer(m, "m"), "float64", seed))
     return net, check_gradients(net, params, X, Y, l2=l2, seed=seed)
 
 

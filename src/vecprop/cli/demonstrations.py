@@ -20,7 +20,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.selection import get_backend
 from vecprop.data import datasets
 from vecprop.data.dataset import Dataset
-from vecprop.inspection.benchmark import draw_examples
+from vecprop.inspection.benchmark import random_examples
 from vecprop.inspection.gradient_check import GradientReport, check_gradients
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, gradient_norms
@@ -100,7 +100,7 @@ def gradient_checks(seed: int = 0, m: int = 7, backend: str | Backend | None = N
     target = get_backend(backend)
     checks = []
     for name, net, l2, weighted in _CHECKED:
-        X, Y = (target.asarray(V) for V in draw_examples(net, m, "float64", seed))
+        X, Y = (target.asarray(V) for V in random_examples(net, m, "float64", seed))
         w = target.asarray(np.arange(1.0, m + 1)) if weighted else None
         params = net.init(seed, dtype="float64", backend=target)
         report = check_gradients(net, params, X, Y, l2=l2, sample_weight=w)
@@ -117,7 +117,7 @@ def wrong_gradient(seed: int = 0, factor: float = 1.01, backend: str | Backend |
     ['W1']
     """
     target, net = get_backend(backend), Network((3, 4, 1))
-    X, Y = (target.asarray(V) for V in draw_examples(net, 7, "float64", seed))
+    X, Y = (target.asarray(V) for V in random_examples(net, 7, "float64", seed))
     params = net.init(seed, dtype="float64", backend=target)
     _, (first, *others) = net.gradients(params, X, Y)
     dW1 = target.asarray(factor * target.to_numpy(first.W))

@@ -1,23 +1,28 @@
-"""Delays slow imports of scikit-learn until they are used: they take half of a command's time.
+"""Delays slow imports of other libraries until they are used, and the search for garbage: half of a command's time.
 
 Only for the process of the command line: a library must not change how its user's program imports.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-_LATER = ("numpy.f2py", "numpy.testing", "scipy.stats")
+_LATER = ("joblib", "numpy.f2py", "numpy.testing", "scipy.spatial", "scipy.special", "scipy.stats")
+# What is left out while the library that could use it is imported: it works without.
+_LEFT_OUT = {"pandas": "sklearn", "rich.progress": "sklearn.callback", "mpl_toolkits.mplot3d": "matplotlib.projections"}
 
 
 class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name == "pandas" and _is_being_imported("sklearn"):  # scikit-learn and the commands work without it
+        if name in _LEFT_OUT and _is_being_imported(_LEFT_OUT[name]):
             raise ModuleNotFoundError("left out by the command line of vecprop", name=name)
         spec = PathFinder.find_spec(name, path, target) if name in _LATER else None
         if spec is not None and spec.loader is not None:
@@ -31,5 +36,8 @@ def _is_being_imported(name: str) -> bool:
 
 
 def load_less() -> None:
-    """Delay or leave out these imports from now on."""
+    """Delay or leave out these imports from now on, and search for reference cycles less often."""
     sys.meta_path.insert(0, _Finder())
+    warnings.filterwarnings("ignore", "Unable to import Axes3D")
+    gc.set_threshold(100_000, 50, 1000)  # the default searches hundreds of times while modules are loaded
+    atexit.register(gc.freeze)  # else the interpreter searches all modules at its end

@@ -16,7 +16,7 @@ import numpy as np
 from vecprop import tabular
 from vecprop.backend import distributed
 from vecprop.backend.selection import get_backend, use_backend
-from vecprop.cli import signals, writing
+from vecprop.cli import pictures, signals, writing
 from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, note, reason
 from vecprop.cli.writing import MODEL, PICTURES, REPORT
@@ -24,7 +24,6 @@ from vecprop.data.spelling import import_polars
 from vecprop.data.tables import first_rows
 from vecprop.export import files
 from vecprop.export.onnx_export import export_onnx
-from vecprop.inspection import plots
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.model import leading
 from vecprop.tabular.report import as_json, concluded, described, score_table
@@ -142,23 +141,29 @@ def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choice
 def train(plan: Plan, settings: Settings, folder: Path, say: Say, show_progress: bool, writes: bool) -> dict[str, Any]:
     """Train, write the files if `writes`, and return the report; `say` prints messages."""
     say(described(plan))
+    with pictures.drawing(writes) as draw:
+        trained = _train(plan, settings, say, show_progress)
+        say(f"columns, and the option that says otherwise:\n{trained.model.preparation}")
+        say("\n".join(["", *_missing(trained), concluded(trained), ""]))
+        report = as_json(plan, trained)
+        if not writes:
+            return report
+        for path in _write(folder, trained, report, draw):
+            say(f"wrote {path}")
+    say(f"next: vecprop predict {folder} {plan.table.source} -o predictions.csv")
+    return report
+
+
+def _train(plan: Plan, settings: Settings, say: Say, show_progress: bool) -> Trained:
+    """Train on the backend of the settings, with a progress bar, until the end or a signal."""
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
         say(f"backend {get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
         try:
             with signals.handled(), Progress(settings.epochs, None if show_progress else False) as bar:
-                trained = tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
+                return tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
         except KeyboardInterrupt:
             saved = f"; the checkpoint {settings.checkpoint} has what was reached: go on from it with --resume"
             raise Interrupted(f"interrupted{saved if settings.checkpoint else ''}", signals.exit_code()) from None
-    say(f"columns, and the option that says otherwise:\n{trained.model.preparation}")
-    say("\n".join(["", *_missing(trained), concluded(trained), ""]))
-    report = as_json(plan, trained)
-    if not writes:
-        return report
-    for path in _write(folder, trained, report):
-        say(f"wrote {path}")
-    say(f"next: vecprop predict {folder} {plan.table.source} -o predictions.csv")
-    return report
 
 
 def _missing(trained: Trained) -> list[str]:
@@ -169,30 +174,16 @@ def _missing(trained: Trained) -> list[str]:
     return [f"missing values filled in: {filled or 'none'}", *unseen, ""]
 
 
-def _write(folder: Path, trained: Trained, report: dict[str, Any]) -> list[Path]:
+def _write(folder: Path, trained: Trained, report: dict[str, Any], draw: pictures.Draw) -> list[Path]:
     """Write the files, each completely or not at all, the model first; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     files.save(folder / MODEL, trained.model)
     text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(folder / REPORT, (text + "\n").encode())
-    pictures = {"cost-curve.png": plots.history(leading(trained.model.estimator).result_)}
-    if trained.model.classes:
-        pictures["confusion-matrix.png"] = plots.confusion_matrix(trained.truth, trained.predicted)
-    else:
-        axes, name = plots.panels(2), trained.model.target.name
-        plots.predicted_against_true(trained.truth, trained.predicted, axes[0], quantity=name)
-        pictures["predicted-against-true.png"] = plots.residuals(
-            trained.truth, trained.predicted, axes[1], quantity=name
-        )
-    for file, ax in pictures.items():
-        write_atomically(folder / file, _png(ax))
-    return [folder / file for file in (MODEL, REPORT, *pictures)]
-
-
-def _png(ax: Any) -> bytes:
-    buffer = io.BytesIO()
-    ax.figure.canvas.print_png(buffer)  # `savefig` would compute the layout twice
-    return buffer.getvalue()
+    drawn = draw(pictures.Run.of(trained))
+    for file, data in drawn.items():
+        write_atomically(folder / file, data)
+    return [folder / file for file in (MODEL, REPORT, *drawn)]
 
 
 # --- use ----------------------------------------------------------------------------------------------------

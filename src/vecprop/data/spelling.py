@@ -69,24 +69,11 @@ DATE_FORMATS = (
     *(f"%d. %{b} %Y" for b in "bB"),
 )  # fmt: skip
 _DIRECTIVES = {
-    "%Y": r"\d{4}",
-    "%y": r"\d{2}",
-    "%m": r"\d{1,2}",
-    "%d": r"\d{1,2}",
-    "%b": "[A-Za-z]{3}",
-    "%B": "[A-Za-z]{3,9}",
-}
+    "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}",
+}  # fmt: skip
 _READABLE = {
-    "%Y": "YYYY",
-    "%y": "YY",
-    "%m": "MM",
-    "%d": "DD",
-    "%b": "Mon",
-    "%B": "Month",
-    "%H": "hh",
-    "%M": "mm",
-    "%S": "ss",
-}
+    "%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%b": "Mon", "%B": "Month", "%H": "hh", "%M": "mm", "%S": "ss",
+}  # fmt: skip
 _DAY_MS = 86_400_000
 
 

@@ -14,7 +14,7 @@ from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.labels import Labels
 from vecprop.estimators.parameters import check_parameters
 from vecprop.estimators.regressor import MLPRegressor
-from vecprop.export.tensors import Tensors, layers_from_tensors, layers_to_tensors
+from vecprop.export.tensors import layers_from_tensors, layers_to_tensors
 from vecprop.nn.activations import Custom
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
@@ -28,21 +28,14 @@ from vecprop.training.json_values import (
     to_json,
 )
 from vecprop.utils.arguments import check_flag, check_positive_integer
+from vecprop.utils.tensor_file import Tensors
 
 Estimator = MLPClassifier | MLPRegressor
 CLASSES: dict[str, type[Any]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 RECORD = (
-    "n_iter_",
-    "t_",
-    "loss_",
-    "best_loss_",
-    "loss_curve_",
-    "validation_loss_curve_",
-    "validation_scores_",
-    "best_validation_score_",
-    "history_",
-    "stopped_",
-)
+    "n_iter_", "t_", "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
+    "best_validation_score_", "history_", "stopped_",
+)  # fmt: skip
 # Not saved, as a model may be loaded elsewhere: there the active backend counts, and paths mean nothing.
 _LEFT_OUT = ("backend", "devices", "checkpoint", "resume")
 _LABEL_KINDS = "biufU"

@@ -19,7 +19,7 @@ import numpy as np
 from vecprop._version import __version__
 from vecprop.backend.contract import Backend
 from vecprop.backend.selection import get_backend
-from vecprop.export.tensors import Tensors, layers_from_tensors, layers_to_tensors
+from vecprop.export.tensors import layers_from_tensors, layers_to_tensors
 from vecprop.nn.activations import is_pair
 from vecprop.nn.array_checks import check_params
 from vecprop.nn.network import Network
@@ -38,6 +38,7 @@ from vecprop.utils.arguments import check_integer, check_path
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError, one_line
 from vecprop.utils.random_streams import check_seed
+from vecprop.utils.tensor_file import Tensors
 
 # The kinds of models whose files have a module of their own, and the packages of their classes.
 _ROOMS = {"pack": "vecprop.estimators.pack", "estimator": "vecprop.estimators", "table": "vecprop.tabular"}

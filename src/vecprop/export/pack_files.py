@@ -12,9 +12,9 @@ from vecprop.backend.contract import Backend
 from vecprop.estimators.feature_maps import FeatureMap
 from vecprop.estimators.pack import Group, Pack, PackClassifier, PackRegressor
 from vecprop.export import estimator_files
-from vecprop.export.tensors import Tensors
 from vecprop.training.json_values import Pair, from_json, to_json
 from vecprop.utils.arguments import check_positive_integer, check_text
+from vecprop.utils.tensor_file import Tensors
 
 CLASSES: dict[str, type[Any]] = {"PackClassifier": PackClassifier, "PackRegressor": PackRegressor}
 

@@ -8,11 +8,11 @@ from typing import Any
 from vecprop.backend.contract import Backend
 from vecprop.estimators.pack import Pack
 from vecprop.export import estimator_files, pack_files
-from vecprop.export.tensors import Tensors
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Preparation
 from vecprop.tabular.targets import Target
 from vecprop.training.json_values import Pair
+from vecprop.utils.tensor_file import Tensors
 
 
 def to_parts(model: TableModel) -> tuple[dict[str, Any], Tensors]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from vecprop.backend.contract import to_host
 from vecprop.nn.array_checks import check_params
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-Tensors = dict[str, "npt.NDArray[Any]"]
+from vecprop.utils.tensor_file import Tensors
 
 
 def layers_to_tensors(params: Params) -> Tensors:

@@ -45,18 +45,9 @@ from vecprop.utils.arguments import check_number, check_positive_integer
 from vecprop.utils.errors import UnknownBackendError, unknown_name
 
 __all__ = [
-    "DTYPES",
-    "NETWORKS",
-    "PASSES",
-    "RUNGS",
-    "SIZES",
-    "Report",
-    "Row",
-    "Workload",
-    "describe_environment",
-    "measure",
+    "DTYPES", "NETWORKS", "PASSES", "RUNGS", "SIZES", "Report", "Row", "Workload", "describe_environment", "measure",
     "measure_cell",
-]
+]  # fmt: skip
 
 NETWORKS = {
     "2-4-1": Network((2, 4, 1), hidden="tanh", output="sigmoid"),
@@ -119,10 +110,10 @@ def _gradient_products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ..
     return (*_forward_products(params, A), *dW, *dA)
 
 
-def draw_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any, Any]:
+def random_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any, Any]:
     """Return NumPy arrays X (n0, m) and Y (n_L, m), standard normal; for classes Y is random labels.
 
-    >>> X, Y = draw_examples(NETWORKS["784-128-10"], m=3, dtype="float32")
+    >>> X, Y = random_examples(NETWORKS["784-128-10"], m=3, dtype="float32")
     >>> X.shape, Y.sum(axis=0).tolist()
     ((784, 3), [1.0, 1.0, 1.0])
     """
@@ -164,7 +155,7 @@ class Workload:
     def __init__(self, backend: str | Backend, net: Network, dtype: str, m: int) -> None:
         self.backend = get_backend(backend)
         self.net, self.dtype, self.m = net, dtype_name(dtype), check_positive_integer(m, "m")
-        self._host = draw_examples(net, m, dtype)
+        self._host = random_examples(net, m, dtype)
         self._columns: Columns = []
         with self.scope():
             self.params = net.init(seed=0, dtype=dtype, backend=self.backend)

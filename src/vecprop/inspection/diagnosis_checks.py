@@ -365,16 +365,9 @@ def _now(e: Evidence) -> str:
 
 # Findings that explain a high cost: neither the number of epochs nor the size of the network is then to blame.
 _OBSTACLES = {
-    "divergence",
-    "unscaled_inputs",
-    "unscaled_targets",
-    "identical_units",
-    "saturated_units",
-    "dead_relu",
-    "vanishing_gradients",
-    "exploding_gradients",
-    "learning_rate_too_high",
-}
+    "divergence", "unscaled_inputs", "unscaled_targets", "identical_units", "saturated_units", "dead_relu",
+    "vanishing_gradients", "exploding_gradients", "learning_rate_too_high",
+}  # fmt: skip
 
 
 def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
@@ -489,16 +482,6 @@ def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
 
 
 CHECKS: tuple[Callable[[Evidence, set[str]], Finding | None], ...] = (
-    _unscaled_inputs,
-    _unscaled_targets,
-    _different_data,
-    _identical_units,
-    _saturated_units,
-    _dead_relu,
-    _vanishing_gradients,
-    _exploding_gradients,
-    _learning_rate_too_high,
-    _still_falling,
-    _high_bias,
-    _high_variance,
-)
+    _unscaled_inputs, _unscaled_targets, _different_data, _identical_units, _saturated_units, _dead_relu,
+    _vanishing_gradients, _exploding_gradients, _learning_rate_too_high, _still_falling, _high_bias, _high_variance,
+)  # fmt: skip

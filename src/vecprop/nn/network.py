@@ -355,6 +355,8 @@ def _require_memory(net: Network, name: str, checked: Checked, columns: int, beg
     if name == "gradients":
         argument, advice = "block_size", "block_size={columns} fits, and computes the same."
     demand = pass_demand(net, name, checked.dtype, networks, columns, argument, advice)
+    if name != "gradients":  # a forward pass alone: no gradient of a number, no optimizer
+        demand = demand._replace(each=demand.each // 2, fixed=demand.fixed // 4, fixed_for="parameters")
     least = activation_bytes(net, checked.dtype, networks, columns) if begins else 0
     require_memory(checked.backend, demand._replace(least=least))
 

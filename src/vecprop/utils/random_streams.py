@@ -42,18 +42,13 @@ def check_seed(seed: object, argument: str = "seed") -> int:
     return value
 
 
-def is_seed_sequence(seed: object) -> bool:
-    """Tell whether a seed argument is a sequence or 1-d array of seeds, one for each network."""
-    return (isinstance(seed, Sequence) and not isinstance(seed, str)) or getattr(seed, "ndim", 0) == 1
-
-
 def check_seeds(seed: Any) -> int | tuple[int, ...]:
-    """Return a seed, or for a sequence of K seeds a tuple of them.
+    """Return a seed, or for a sequence or 1-d array of K seeds a tuple of them.
 
     >>> check_seeds(range(3))
     (0, 1, 2)
     """
-    if not is_seed_sequence(seed):
+    if (not isinstance(seed, Sequence) or isinstance(seed, str)) and getattr(seed, "ndim", 0) != 1:
         return check_seed(seed)
     if isinstance(seed, range) and seed and max(seed[0], seed[-1]) - min(seed[0], seed[-1]) >= _MOST_SEEDS:
         raise ValueError(f"seed must hold at most {_MOST_SEEDS} seeds, one for each network, got {seed!r}")

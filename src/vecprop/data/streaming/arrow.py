@@ -198,7 +198,8 @@ class ArrowSource(Source):
         for j, column in enumerate(self.columns):
             values = batch.column(batch.schema.get_field_index(column))
             if values.null_count:
-                first = self._row_in_file(part, at)
+                file, number = self._parts[part]
+                first = sum(file.rows[:number]) + at
                 where = first + int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
                 raise ValueError(
                     f"{path}: column {column!r} has {values.null_count} null value{'s'[: values.null_count > 1]} in "
@@ -207,11 +208,6 @@ class ArrowSource(Source):
                 )
             out[j] = values.to_numpy(zero_copy_only=False)
         return out
-
-    def _row_in_file(self, part: int, at: int) -> int:
-        """Return the number, in its file, of a row of a part."""
-        file, number = self._parts[part]
-        return sum(file.rows[:number]) + at
 
     def _batches(self, part: int) -> Iterator[Any]:
         """Yield the record batches of a row group."""

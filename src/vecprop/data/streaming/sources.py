@@ -78,11 +78,6 @@ class Source:
     def close(self) -> None:
         """Close the files that reading has opened; it opens them again if needed."""
 
-    def check_dtype(self) -> None:
-        """Raise TypeError unless the numbers are real."""
-        if self.dtype.kind not in "biuf":
-            raise TypeError(f"{self.described}must be real numbers, float32 or float64, got dtype {self.dtype}")
-
     @property
     def described(self) -> str:
         """The name with a colon, or nothing."""
@@ -117,7 +112,8 @@ class ArraySource(Source):
             wanted = "(m, n), one example per row" if rows_first else "(n, m), one example per column"
             raise ValueError(f"{self.described}must have rank 2, shape {wanted}, got shape {self._shape}")
         self.rows_first = self.in_rows
-        self.check_dtype()
+        if self.dtype.kind not in "biuf":
+            raise TypeError(f"{self.described}must be real numbers, float32 or float64, got dtype {self.dtype}")
         chunks = getattr(array, "chunks", None)
         if isinstance(chunks, tuple) and len(chunks) == len(self._shape):
             along = chunks[0] if self.in_rows else chunks[1]

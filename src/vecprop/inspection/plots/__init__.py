@@ -29,26 +29,8 @@ from vecprop.inspection.plots.speed import speedup
 from vecprop.inspection.plots.weights import first_layer_weights
 
 __all__ = [
-    "COLOURS",
-    "LINES",
-    "Snapshots",
-    "activation",
-    "activations",
-    "confusion_matrix",
-    "cost_curve",
-    "decision_boundary",
-    "decision_boundary_animation",
-    "decorate",
-    "first_layer_weights",
-    "gradient_norms",
-    "gradient_norms_by_layer",
-    "gradient_norms_of_layer",
-    "group_digits",
-    "history",
-    "network_diagram",
-    "panels",
-    "predicted_against_true",
-    "residuals",
-    "save",
-    "speedup",
-]
+    "COLOURS", "LINES", "Snapshots", "activation", "activations", "confusion_matrix", "cost_curve",
+    "decision_boundary", "decision_boundary_animation", "decorate", "first_layer_weights", "gradient_norms",
+    "gradient_norms_by_layer", "gradient_norms_of_layer", "group_digits", "history", "network_diagram", "panels",
+    "predicted_against_true", "residuals", "save", "speedup",
+]  # fmt: skip

@@ -72,7 +72,8 @@ def decision_boundary(
     ax = axes_of(ax)
     plane.draw_regions(ax, score)
     plane.draw_examples(ax)
-    ax.set_title(title_of(net))
+    activations = ", ".join(g.name for g in net.activations)
+    ax.set_title(f"Decision boundary of {'-'.join(map(str, net.sizes))} ({activations})")
     return ax
 
 
@@ -153,12 +154,6 @@ def scorer(net: Network, params: Any, argument: str = "params") -> Callable[[Flo
         return np.concatenate([1 - A, A]) if len(A) == 1 else A
 
     return scores
-
-
-def title_of(net: Network) -> str:
-    """Return a title with the sizes and activations of the network."""
-    names = ", ".join(g.name for g in net.activations)
-    return f"Decision boundary of {'-'.join(map(str, net.sizes))} ({names})"
 
 
 def _array(values: Any, argument: str) -> npt.NDArray[Any]:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.inspection.plots.figures import COLOURS, LINES, Floats, axes_of, check_axes, decorate, draw_legend, panels
-from vecprop.inspection.plots.histories import best_of, column, epoch_given_back, history_of, labelled_histories
+from vecprop.inspection.plots.histories import (
+    best_of,
+    column,
+    entries,
+    epoch_given_back,
+    history_of,
+    labelled_histories,
+)
 from vecprop.training.results import FitResult, History
 
 if TYPE_CHECKING:
@@ -78,9 +85,13 @@ def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
     TypeError, ValueError
         If it is not a history, or an empty one.
     """
-    given = history_of(result)
+    entries("result", history_of(result), "cost")
+    return draw_history(history_of(result), best_of(result), epoch_given_back(result), ax)
+
+
+def draw_history(given: Any, best: int, marked: int | None, ax: "Axes | None" = None) -> "Axes":
+    """Draw a history as `history` does: `best` is the index of the best network, `marked` the epoch given back."""
     costs = column("result", given, "cost")
-    best, marked = best_of(result), epoch_given_back(result)
     kept = {"training": costs}
     if "validation_cost" in given:
         kept["validation"] = column("result", given, "validation_cost")

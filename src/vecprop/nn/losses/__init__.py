@@ -13,18 +13,9 @@ from vecprop.nn.losses.regression import AbsoluteError, Huber, Poisson, Quantile
 from vecprop.utils.errors import unknown_name
 
 __all__ = [
-    "LOSSES",
-    "AbsoluteError",
-    "BinaryCrossEntropy",
-    "CrossEntropy",
-    "Huber",
-    "Loss",
-    "LossLike",
-    "Poisson",
-    "Quantile",
-    "SquaredError",
-    "get_loss",
-]
+    "LOSSES", "AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "Huber", "Loss", "LossLike", "Poisson",
+    "Quantile", "SquaredError", "get_loss",
+]  # fmt: skip
 
 LOSSES: dict[str, Loss] = {
     loss.name: loss
