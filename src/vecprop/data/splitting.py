@@ -88,6 +88,17 @@ def in_second_part(
     return second
 
 
+def places_of(mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the indices at which a mask is true, in int32 if that is enough.
+
+    >>> places_of(np.array([True, False, True])).tolist()
+    [0, 2]
+    """
+    dtype = np.int32 if len(mask) <= np.iinfo(np.int32).max else np.int64
+    starts = range(0, len(mask), _AT_ONCE)
+    return np.concatenate([(start + np.flatnonzero(mask[start : start + _AT_ONCE])).astype(dtype) for start in starts])
+
+
 def shuffled(m: int, random: np.random.Generator | np.random.RandomState) -> NDArray[Any]:
     """Return `random.permutation(m)`, as 4-byte integers where they suffice.
 

@@ -263,9 +263,9 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
             )
         return weights
 
-    def _baseline(self, examples: Examples) -> float:
+    def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
         """Return the entropy of the classes, or the sum over the labels if multilabel."""
-        p = average(examples.Y, self._training_weights(examples))
+        p = average(examples.Y, w)
         p = p if self._labels.kind == "multiclass" else np.concatenate([p, 1 - p])
         s = float(self.label_smoothing)
         p = (1 - s) * p + s / (len(p) if self._labels.kind == "multiclass" else 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,15 +14,13 @@ from sklearn.utils.validation import check_array, column_or_1d, validate_data
 from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array, namespace_name
 from vecprop.backend.selection import BUILT_IN, get_backend
-from vecprop.data.splitting import in_second_part, shuffled
+from vecprop.data.splitting import in_second_part, places_of, shuffled
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.large_data import LargeRows, LargeTargets, large_rows, scaled
 from vecprop.nn.input_scaling import InputScale, input_scale
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-_AT_ONCE = 1 << 18
 
 
 class Examples(NamedTuple):
@@ -205,32 +203,17 @@ def split(
 
     Examples of weight 0 are training examples and do not count in the shares.
     """
-    n = examples.n
-    counted = "" if examples.w is None or examples.w.all() else f", {np.count_nonzero(examples.w)} of them weighted"
-    too_small = (
-        "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-        f"validation_fraction={fraction!r} of {n} examples{counted}"
-    )
-    if fraction == 0:
-        raise ValueError(too_small)
-    try:
-        second = in_second_part(groups, fraction, shuffled(n, random), examples.w)
-    except ValueError:
-        raise ValueError(too_small) from None
+    n, w, second = examples.n, examples.w, np.zeros(examples.n, dtype=bool)
+    with suppress(ValueError):  # too few to split
+        if fraction:
+            second = in_second_part(groups, fraction, shuffled(n, random), w)
     if np.count_nonzero(second) < 2:
-        raise ValueError(too_small)
+        counted = "" if w is None or w.all() else f", {np.count_nonzero(w)} of them weighted"
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+            f"validation_fraction={fraction!r} of {n} examples{counted}"
+        )
     return examples.at(places_of(~second)), examples.at(places_of(second))
-
-
-def places_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Return the indices at which a mask is true, in int32 if that is enough.
-
-    >>> places_of(np.array([True, False, True])).tolist()
-    [0, 2]
-    """
-    dtype = np.int32 if len(mask) <= np.iinfo(np.int32).max else np.int64
-    starts = range(0, len(mask), _AT_ONCE)
-    return np.concatenate([(start + np.flatnonzero(mask[start : start + _AT_ONCE])).astype(dtype) for start in starts])
 
 
 def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
@@ -243,7 +226,7 @@ def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
             "and put sklearn.preprocessing.MaxAbsScaler() before the estimator in a pipeline"
         )
     if isinstance(X, np.ndarray):  # sums in float64, also for float32
-        return LargeRows(ArraySource(X, rows_first=True)).input_scale(w)
+        return LargeRows(ArraySource(X)).input_scale(w, checked=True)
     xp = array_namespace(X)
     weights = None if w is None else xp.asarray(w, dtype=X.dtype, **device_of(X))
     return input_scale(xp, columns(X), weights)

@@ -18,21 +18,17 @@ from sklearn.utils.validation import check_is_fitted
 from vecprop.backend.contract import to_host
 from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.labels import Labels
+from vecprop.estimators.parameters import activation_of
 from vecprop.estimators.regressor import MLPRegressor
 from vecprop.estimators.training import PastTraining, random_state_of, seeds_from
-from vecprop.nn.activations import Activation, Exp, Identity, ReLU, Sigmoid, Tanh
+from vecprop.nn.activations import Exp, Identity
 from vecprop.nn.array_checks import check_params
 from vecprop.nn.input_scaling import InputScale, fold_input
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.training.results import Best, History, TrainingState
 
-_THEIR_ACTIVATIONS: dict[Activation, str] = {
-    Identity(): "identity",
-    Sigmoid(): "logistic",
-    Tanh(): "tanh",
-    ReLU(): "relu",
-}
+_THEIR_ACTIVATIONS = {activation_of(name): name for name in ("identity", "logistic", "tanh", "relu")}
 _UNKNOWN = float("nan")
 
 

@@ -70,12 +70,12 @@ class LargeRows:
         """Return the source that `fit` takes."""
         return Rows(self._source if self._scale is None else _Scaled(self._source, self._scale))
 
-    def input_scale(self, w: npt.NDArray[np.float64] | None) -> InputScale:
-        """Return the mean and the deviation of every feature, (n, 1), from one pass."""
+    def input_scale(self, w: npt.NDArray[np.float64] | None, checked: bool = False) -> InputScale:
+        """Return the mean and the deviation of every feature, (n, 1), from one pass; `checked`, if they are finite."""
 
         def parts() -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]]:
             for start, stop, block in self.blocks():
-                if not np.isfinite(block.sum()) and not np.isfinite(block).all():
+                if not (checked or np.isfinite(block.sum())) and not np.isfinite(block).all():
                     raise ValueError(f"Input X contains NaN or infinity, in rows {start} to {stop - 1}")
                 yield block.T.astype(np.float64), None if w is None else w[start:stop]
 

@@ -288,9 +288,9 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         return examples.w
 
-    def _baseline(self, examples: Examples) -> float:
+    def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
         """Return the cost of the mean, of the median for absolute and Huber losses, or of quantiles."""
-        Y, w, loss = self._scaled_targets(examples.Y), examples.w, self._loss()
+        Y, loss = self._scaled_targets(examples.Y), self._loss()
         if isinstance(loss, Quantile | AbsoluteError | Huber) and isinstance(Y, LargeTargets):
             Y = Y.whole()
         if isinstance(loss, Quantile):

@@ -14,8 +14,7 @@ from sklearn.utils import check_random_state
 
 from vecprop.backend import distributed
 from vecprop.backend.contract import Backend, to_host
-from vecprop.backend.namespaces import array_namespace
-from vecprop.backend.pytrees import map_tree
+from vecprop.backend.namespaces import array_namespace, is_array
 from vecprop.backend.transfer import floating_name
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.callbacks import ScorerMetric, TheirCallbacks, print_epoch
@@ -32,7 +31,7 @@ from vecprop.estimators.inputs import (
     split,
 )
 from vecprop.estimators.large_data import LargeRows, LargeTargets
-from vecprop.estimators.parameters import Parameters, check_parameters
+from vecprop.estimators.parameters import THEIR_NAMES, Parameters, check_parameters
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
@@ -41,6 +40,7 @@ from vecprop.training.fitting import fit
 from vecprop.training.optimizers import Optimizer
 from vecprop.training.results import FitResult, History, TrainingState
 from vecprop.training.schedules import CONSTANT
+from vecprop.training.training_data import FiniteColumns
 from vecprop.utils.errors import DivergenceError
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
 _MOST_SEED = int(np.iinfo(np.int32).max)
 _NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
-_THEIR_OUTPUTS = {"sigmoid": "logistic"}  # scikit-learn's names of output activations, where ours differ
 
 
 class PastTraining(NamedTuple):
@@ -110,7 +109,7 @@ class Training(Parameters):
     def _default_metric(self) -> str:
         raise NotImplementedError
 
-    def _baseline(self, examples: Examples) -> float:
+    def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
         """Return the training cost of the best constant prediction, or a little more."""
         raise NotImplementedError
 
@@ -203,10 +202,12 @@ class Training(Parameters):
         kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
         seed = seeds_from(random, self.n_networks)
         state = self._state(backend, kind, monitor, seed) if goes_on else None
-        baseline = self._baseline(examples)
+        weights = self._training_weights(examples)
+        baseline = self._baseline(examples, weights)
         callbacks = [] if incremental else [*self._own_callbacks(), *self._their_callbacks(given)]
         result = self._run(
             examples,
+            weights,
             validation,
             backend,
             optimizer=optimizer,
@@ -230,16 +231,13 @@ class Training(Parameters):
         if not incremental:
             self._warn(result, baseline)
 
-    def _run(self, examples: Examples, validation: Examples | None, backend: Backend, **arguments: Any) -> FitResult:
+    def _run(
+        self, examples: Examples, weights: Any, validation: Examples | None, backend: Backend, **arguments: Any
+    ) -> FitResult:
         """Train with the engine."""
-        held_out: tuple[Any, ...] | None = None
-        if validation is not None:
-            weights = () if validation.w is None else (validation.w,)
-            held_out = (columns(self._scaled(validation.X)), self._target_columns_of(validation), *weights)
-        X, Y, w = columns(self._scaled(examples.X)), self._target_columns_of(examples), self._training_weights(examples)
-        if self.devices is not None and distributed.team().count > 1:
-            X, Y, w = _share(X, Y, w)
-            held_out = None if held_out is None else tuple(a for a in _share(*held_out) if a is not None)
+        dtype = self._dtype(examples.X)
+        held_out = None if validation is None else self._given(validation, validation.w, dtype)
+        X, Y, w = self._given(examples, weights, dtype)
         try:
             return fit(
                 self.network_,
@@ -256,7 +254,7 @@ class Training(Parameters):
                 validation=held_out,
                 shuffle=bool(self.shuffle),
                 block_size=self.block_size,
-                dtype=self._dtype(examples.X),
+                dtype=dtype,
                 backend=backend,
                 devices=self.devices,
                 precision=self.precision,
@@ -298,7 +296,8 @@ class Training(Parameters):
     def _set_specification(self, net: Network) -> None:
         self.network_ = net
         self.n_layers_, self.n_outputs_ = len(net.sizes), net.sizes[-1]
-        self.out_activation_ = _THEIR_OUTPUTS.get(net.output.name, net.output.name)
+        name = net.output.name
+        self.out_activation_ = next((theirs for theirs, ours in THEIR_NAMES.items() if ours == name), name)
 
     def _set_network(self, net: Network, layers: Params, scaling: InputScale | None) -> None:
         """Set a network that was trained elsewhere; further training starts with a new optimizer."""
@@ -306,8 +305,14 @@ class Training(Parameters):
         self.scaling_, self._progress = scaling, None
         set_layers(self, layers)
 
-    def _scaled(self, X: Any) -> Any:
-        return scaled_rows(X, self.scaling_)
+    def _given(self, examples: Examples, w: Any, dtype: str) -> tuple[Any, Any, Any]:
+        """Return this process's X, Y and weights as `fit` takes them, X marked if `fit` need not check its values."""
+        X, Y = columns(scaled_rows(examples.X, self.scaling_)), self._target_columns_of(examples)
+        if self.devices is not None and distributed.team().count > 1:
+            part = distributed.team().share(X.shape[1])
+            X, Y, w = X[:, part], Y[:, part], None if w is None else w[part]
+        checked = is_array(X) and self.scaling_ is None and str(X.dtype).rpartition(".")[2] == dtype
+        return FiniteColumns(X) if checked else X, Y, w
 
     def _scaled_targets(self, Y: Any) -> Any:
         return Y
@@ -399,16 +404,7 @@ class Training(Parameters):
         if monitor != before.monitor:
             state = state._replace(best=None)
         dtype = self._dtype(self.coefs_[0])
-
-        def move(tree: Any) -> Any:
-            return map_tree(lambda a: backend.asarray(a, dtype), tree)
-
-        best = state.best
-        if best is not None:
-            best = best._replace(params=move(best.params), statistics=move(best.statistics))
-        return state._replace(
-            params=move(state.params), slots=move(state.slots), statistics=move(state.statistics), best=best
-        )
+        return state.mapped(lambda a: backend.asarray(a, dtype))
 
     # The result
 
@@ -498,12 +494,6 @@ def seeds_from(random: np.random.RandomState, networks: int) -> int | tuple[int,
     return seed if networks == 1 else tuple(seed + k for k in range(networks))
 
 
-def _share(X: Any, Y: Any, w: Any = None) -> tuple[Any, Any, Any]:
-    """Return this process's share of columns that all processes hold."""
-    part = distributed.team().share(X.shape[1])
-    return X[:, part], Y[:, part], None if w is None else w[part]
-
-
 def _flags(given: Any, count: int) -> tuple[bool, ...]:
     """Return a flag for each hidden layer, from one for all or one for each."""
     return tuple(map(bool, given)) if isinstance(given, Sequence) else (bool(given),) * count
@@ -537,12 +527,9 @@ def set_layers(estimator: Any, layers: Params, place: Backend | None = None) -> 
 def _on_host(state: TrainingState) -> TrainingState:
     """Return a state of NumPy arrays, with the best network if it replaced the last one."""
     best = state.best
-    if best is not None:
-        best = best._replace(params=map_tree(to_host, best.params), statistics=map_tree(to_host, best.statistics))
-        if best.params:
-            return state._replace(params=best.params, statistics=best.statistics, slots=None, best=best)
-    params, slots, statistics = (map_tree(to_host, t) for t in (state.params, state.slots, state.statistics))
-    return state._replace(params=params, slots=slots, statistics=statistics, best=best)
+    if best is not None and best.params:
+        state = state._replace(params=best.params, statistics=best.statistics, slots=None)
+    return state.mapped(to_host)
 
 
 def _without_diverged(result: FitResult) -> Params:

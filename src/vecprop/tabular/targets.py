@@ -55,15 +55,11 @@ class Target:
         """
         if self.task == "regression":
             return self.values(table), None
-        found: set[Any] = set()
-        for part in self.parts(table):
-            found.update(np.unique(part).tolist())
-        classes = np.array(sorted(found), dtype=bool if self.truth else np.int64 if self.whole else str)
-        codes, start = np.empty(len(table), np.min_scalar_type(max(len(classes) - 1, 0))), 0
-        for part in self.parts(table):
-            codes[start : start + len(part)] = np.searchsorted(classes, part)
-            start += len(part)
-        return codes, classes
+        parts = [_numbered(part) for part in self.parts(table)]
+        found = sorted({value for values, _ in parts for value in values.tolist()})
+        classes = np.array(found, dtype=bool if self.truth else np.int64 if self.whole else str)
+        kind = np.min_scalar_type(max(len(classes) - 1, 0))
+        return np.concatenate([np.searchsorted(classes, v).astype(kind)[numbers] for v, numbers in parts]), classes
 
     def parts(self, table: Table) -> Iterator[npt.NDArray[Any]]:
         """Yield the parts of the column as numbers or labels."""
@@ -100,6 +96,12 @@ class Target:
                     f"classes of {None if classes is None else classes.dtype} for a target that is otherwise"
                 )
         return target
+
+
+def _numbered(part: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the sorted values, and the index of each cell's, in 1 byte if there are few."""
+    values, numbers = np.unique(part, return_inverse=True)
+    return values, numbers.astype(np.min_scalar_type(max(len(values) - 1, 0)))
 
 
 def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:

@@ -54,6 +54,7 @@ from vecprop.training.results import FitResult, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
+from vecprop.training.training_data import FiniteColumns
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_several
 from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.utils.random_streams import check_seeds
@@ -274,10 +275,11 @@ def fit(
         given = GivenData(X, Y, sample_weight, class_weight, validation)
         if target.team.count > 1:
             target.team.require_same(_called_with(spec, checked, given) | {"init": init})
-        examples = prepare(spec, checked if devices is None else _on_host(net, checked), given, target.team)
-        if devices is not None:
+        moved_later = devices is not None or _are_moved_once(spec, target, X)
+        examples = prepare(spec, _on_host(net, checked) if moved_later else checked, given, target.team)
+        if moved_later:
             target = target.laid_out(examples.counts)
-            checked, examples = replace(checked, backend=target), _moved(examples, target)
+            checked, examples = replace(checked, backend=target), _moved(examples, target, devices is not None)
         plan = _plan(spec, checked, examples, callbacks, progress)
         begin = _begin(plan, state, checked, None if params is None else examples.scale)
         resumed = None
@@ -295,7 +297,7 @@ def fit(
                 end, history, stopped = begin, resumed.history, resumed.stopped
             else:
                 end, history, stopped = loop.train(plan, begin, resumed)
-        plain, end = _home(target, _plain(plan.run, end, examples.scale)), _home_state(target, end)
+        plain, end = map_tree(target.home, _plain(plan.run, end, examples.scale)), end.mapped(target.home)
     return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)
 
 
@@ -306,8 +308,8 @@ def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: An
     try:
         yield
     except DivergenceError as error:
-        error.params = _home(backend, _plain(plan.run, error.state, scale))
-        error.state = _home_state(backend, error.state)
+        error.params = map_tree(backend.home, _plain(plan.run, error.state, scale))
+        error.state = error.state.mapped(backend.home)
         raise
     except Exception as error:
         if backend.is_process_lost(error):
@@ -327,31 +329,27 @@ def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostE
 
 
 def _on_host(net: Network, checked: Checked) -> Checked:
-    """Return the parameters on the host, where data for several devices are checked first."""
+    """Return the parameters on the host, where data that are moved later are checked first."""
     host = get_backend("numpy")
     layers = tuple(Layer(*(host.asarray(checked.backend.to_numpy(a)) for a in layer)) for layer in checked.params)
     return replace(check_params(net, layers), backend=host)
 
 
-def _moved(examples: PreparedData, backend: Backend) -> PreparedData:
+def _are_moved_once(spec: TrainingSpec, backend: Backend, X: Any) -> bool:
+    """Tell whether data are checked on the host, and moved in the order of steps; moments are the backend's."""
+    X = X.array if isinstance(X, FiniteColumns) else X
+    return backend.compiles_shapes and not spec.standardize and isinstance(X, np.ndarray) and map_of(X) is None
+
+
+def _moved(examples: PreparedData, backend: Backend, several: bool) -> PreparedData:
     """Return examples from the host with their shared values on the backend; data follow later."""
+    if not several:
+        w = examples.data.w
+        return examples if w is None else examples._replace(weight=backend.xp.sum(backend.asarray(w)))
     for part in filter(None, (examples.data, examples.validation)):
         part.check_devices()
     scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
     return examples._replace(weight=float(examples.weight), scale=scale)
-
-
-def _home(backend: Backend, tree: Any) -> Any:
-    return map_tree(backend.home, tree)
-
-
-def _home_state(backend: Backend, state: TrainingState) -> TrainingState:
-    """Return a state with its arrays on one device, which `fit` accepts anywhere."""
-    best = state.best
-    if best is not None:
-        best = best._replace(params=_home(backend, best.params), statistics=_home(backend, best.statistics))
-    params, slots, statistics = (_home(backend, tree) for tree in (state.params, state.slots, state.statistics))
-    return state._replace(params=params, slots=slots, statistics=statistics, best=best)
 
 
 def _called_with(spec: TrainingSpec, checked: Checked, given: GivenData) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from vecprop.backend.processes import ALONE, Team
 from vecprop.backend.transfer import to_backend
 from vecprop.data import sparse as sparse_data
 from vecprop.data.sparse import SparseColumns, is_sparse
-from vecprop.data.splitting import divide
+from vecprop.data.splitting import in_second_part, places_of
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
@@ -28,7 +28,7 @@ from vecprop.training.fit_arguments import AUTO_BATCH
 from vecprop.training.optimizers import LBFGS
 from vecprop.training.results import Sample
 from vecprop.training.spec import TrainingSpec
-from vecprop.training.training_data import SparseData, StreamedData, TrainingData
+from vecprop.training.training_data import FiniteColumns, SparseData, StreamedData, TrainingData
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_number, check_real
 from vecprop.utils.random_streams import VALIDATION
@@ -127,6 +127,9 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
         if sparse.dense_bytes > sparse_data.SMALL:
             return _beside_sparse(net, checked, sparse, Y, w)
         X = sparse.take(slice(None))
+    if isinstance(X, FiniteColumns):
+        X = to_backend(backend, "X", X.array)
+        return TrainingData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
     X = to_backend(backend, "X", X)
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim > 2:
@@ -244,14 +247,12 @@ def _split(net: Network, data: TrainingData, fraction: Any, team: Team) -> tuple
     m, w = len(groups), data.weights()
     w = None if w is None else np.concatenate(team.gather(w))
     try:
-        parts = divide(groups, fraction, random_streams.generator(0, VALIDATION).permutation(m), w)
+        second = in_second_part(groups, fraction, random_streams.generator(0, VALIDATION).permutation(m), w)
     except ValueError:
         counted = "" if w is None else f", {np.count_nonzero(w)} of them with a weight,"
         raise ValueError(f"validation: m = {m} examples{counted} are too few to split") from None
-    # keep the order of the examples, so that only their number changes
-    ours = (np.sort(part) - first_of_ours for part in parts)
-    train, held_out = (data.part(part[(part >= 0) & (part < data.m)]) for part in ours)
-    return train, held_out.in_memory_if_small()
+    ours = second[first_of_ours : first_of_ours + data.m]
+    return data.part(places_of(~ours)), data.part(places_of(ours)).in_memory_if_small()
 
 
 def _has_classes(net: Network) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import map_tree
 from vecprop.backend.transfer import to_backend
 from vecprop.nn.batch_norm import Statistics
@@ -64,6 +66,14 @@ class TrainingState(NamedTuple):
     def given_back(self) -> TrainingState | Best:
         """The holder of the params and statistics to return: the best if kept, else this state."""
         return self.best if self.best is not None and self.best.params else self
+
+    def mapped(self, function: Callable[[Array], Array]) -> TrainingState:
+        """Return the state with a function of each of its arrays, and of those of the best network, in their place."""
+        best = self.best
+        if best is not None:
+            best = best._replace(params=map_tree(function, best.params), statistics=map_tree(function, best.statistics))
+        params, slots, statistics = (map_tree(function, tree) for tree in (self.params, self.slots, self.statistics))
+        return self._replace(params=params, slots=slots, statistics=statistics, best=best)
 
 
 class Partial(NamedTuple):
@@ -191,15 +201,10 @@ class FitResult:
         }
         state = self.state
         seed = state.seed[k] if isinstance(state.seed, tuple) else state.seed
-        best = None
-        if state.best is not None:
-            own, seen = (map_tree(lambda a: a[k, ...], tree) for tree in (state.best.params, state.best.statistics))
-            best = Best(state.best.cost[k], state.best.epoch[k], own, seen, state.best.improved[k])
-        params_, slots, statistics = (
-            map_tree(lambda a: a[k, ...], t) for t in (state.params, state.slots, state.statistics)
-        )
-        state = state._replace(params=params_, slots=slots, statistics=statistics, seed=seed, best=best)
-        return replace(self, params=params, history=history, state=state)
+        state = state._replace(seed=seed).mapped(lambda a: a[k, ...])
+        if (best := state.best) is not None:
+            best = best._replace(cost=best.cost[k], epoch=best.epoch[k], improved=best.improved[k])
+        return replace(self, params=params, history=history, state=state._replace(best=best))
 
     def _require_stack(self, name: str) -> None:
         if self.networks is None:

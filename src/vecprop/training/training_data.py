@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from vecprop.backend.contract import Backend, take_columns
-from vecprop.backend.namespaces import Array
+from vecprop.backend.namespaces import Array, array_namespace
 from vecprop.data import sparse
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
     Host = npt.NDArray[Any]
 
 _SAMPLE = 1000  # columns kept for `vp.diagnose`
+
+
+class FiniteColumns(NamedTuple):
+    """X (n_0, m) that an estimator has checked: finite numbers in the dtype of the training, which `fit` takes as X."""
+
+    array: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (n_0, m)."""
+        return tuple(self.array.shape)
 
 
 class TrainingData:
@@ -154,7 +165,10 @@ class TrainingData:
 
     def spread(self, backend: Backend, *, batches: bool) -> Self:
         """Return them where and as training wants them, for batches arranged."""
-        return self._of(*backend.spread(self.arrays, batches=batches))
+        arrays, load = backend.spread(self.arrays, batches=batches), backend.load_columns  # if still on the host
+        return self._of(
+            *(a if a is None or array_namespace(a) is backend.xp else load(a, self.checked.dtype) for a in arrays)
+        )
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
         """Choose what is read together, for epochs in batches of this size."""
