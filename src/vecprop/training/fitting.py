@@ -268,16 +268,16 @@ def fit(
         shuffled=check_flag(shuffle, "shuffle"),
     )
     checkpoint_every = check_every(checkpoint_every)
-    target = target if devices is None else target.over(devices, spec.networks)
+    target = target if devices is None else target.placement.over(devices, spec.networks)
     require_memory(target, _demand_of_data(spec, X))
     checked = _start(spec, target, params, init)
     with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         given = GivenData(X, Y, sample_weight, class_weight, validation)
-        if target.team.count > 1:
-            target.team.require_same(_called_with(spec, checked, given) | {"init": init})
-        examples = prepare(spec, checked if devices is None else _on_host(net, checked), given, target.team)
+        if (team := target.placement.team).count > 1:
+            team.require_same(_called_with(spec, checked, given) | {"init": init})
+        examples = prepare(spec, checked if devices is None else _on_host(net, checked), given, team)
         if devices is not None:
-            target = target.laid_out(examples.counts)
+            target = target.placement.laid_out(examples.counts)
             checked, examples = replace(checked, backend=target), _moved(examples, target)
         plan = _plan(spec, checked, examples, callbacks, progress)
         begin = _begin(plan, state, checked, None if params is None else examples.scale)
@@ -311,8 +311,9 @@ def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: An
         error.state = _home_state(backend, error.state)
         raise
     except Exception as error:
-        if backend.is_process_lost(error):
-            raise _process_lost(backend.team, checkpoint, error) from error
+        team = backend.placement.team
+        if team.has_lost(error):
+            raise _process_lost(team, checkpoint, error) from error
         raise
 
 
@@ -343,7 +344,7 @@ def _moved(examples: PreparedData, backend: Backend) -> PreparedData:
 
 
 def _home(backend: Backend, tree: Any) -> Any:
-    return map_tree(backend.home, tree)
+    return map_tree(backend.placement.home, tree)
 
 
 def _home_state(backend: Backend, state: TrainingState) -> TrainingState:
@@ -376,13 +377,13 @@ def _asked(plan: TrainingPlan, examples: PreparedData) -> dict[str, Any]:
     return {
         "net": network_to_json(run.net),
         "backend": run.backend.name,
-        "devices": getattr(run.backend, "count", 1),
+        "devices": run.backend.placement.devices,
         **plan.spec.described(),
         "batch_size": run.batch_size,
-        "sample_weight": None if w is None else _digest_of_all(run.backend.team, [w]),
+        "sample_weight": None if w is None else _digest_of_all(run.backend.placement.team, [w]),
         **examples.data.described(),
         "the shape of X": [run.net.sizes[0], run.m],
-        "the values of X and Y": _digest_of_all(run.backend.team, examples.sample),
+        "the values of X and Y": _digest_of_all(run.backend.placement.team, examples.sample),
     }
 
 
@@ -466,7 +467,7 @@ def _plan(
     observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
     examples.data.cut(run.batch_size, spec.shuffled)
     data = examples.data.spread(backend, batches=run.batch_size < run.m)
-    bar = progress if backend.team.index == 0 else False
+    bar = progress if backend.placement.team.index == 0 else False
     return TrainingPlan(spec, run, data, Penalties(l1, l2, examples.weight), observers, bar)
 
 
@@ -481,17 +482,17 @@ def _observers(
     if judged is not None:
         counts = examples.held_out if validates else examples.counts
         columns, itemsize = sum(counts), np.dtype(spec.dtype).itemsize
-        block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
-        place = backend.laid_out(counts)
+        block = backend.memory.widest_pass or backend.memory.auto_block(columns, run.net.numbers_per_example, itemsize)
+        place = backend.placement.laid_out(counts)
         by = Judge(place, run.net, run.normalized, spec.metric, block)
         found.append(Judging(by, judged.spread(place, batches=False), validates))
     schedule, rule = spec.optimizer.schedule, spec.stopping
     if isinstance(schedule, ReduceOnPlateau):
         found.append(Plateau(schedule, spec.metric))
     if rule is not None:
-        found.append(Stopping(rule, spec.metric, not backend.compiles_shapes and spec.networks is None))
+        found.append(Stopping(rule, spec.metric, not backend.compiles and spec.networks is None))
     if callbacks:
-        found.append(Callbacks(callbacks, backend.team))
+        found.append(Callbacks(callbacks, backend.placement.team))
     return tuple(found)
 
 

@@ -154,7 +154,7 @@ class TrainingData:
 
     def spread(self, backend: Backend, *, batches: bool) -> Self:
         """Return them where and as training wants them, for batches arranged."""
-        return self._of(*backend.spread(self.arrays, batches=batches))
+        return self._of(*backend.placement.spread(self.arrays, batches=batches))
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
         """Choose what is read together, for epochs in batches of this size."""
@@ -175,7 +175,8 @@ class TrainingData:
 
     def columns(self, run: Run, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
         """Return run, data and order for steps on the examples of these numbers, in this order."""
-        order = None if run.batch_size >= run.m else run.backend.argument(run.backend.places(places), "int32")
+        place = run.backend.placement
+        order = None if run.batch_size >= run.m else place.argument(place.places(places), "int32")
         return run, self.arrays, order
 
     def parts(self, backend: Backend) -> Iterator[Data]:  # noqa: ARG002
@@ -229,7 +230,7 @@ class SparseData(TrainingData):
         Y, w = (None if a is None else take_columns(backend.xp, a, on_device) for a in (self.Y, self.w))
         data = backend.asarray(self.X.take(places), self.X.dtype), Y, w
         if run.batch_size < len(places):
-            data = backend.spread(data, batches=True)  # type: ignore[assignment]
+            data = backend.placement.spread(data, batches=True)  # type: ignore[assignment]
         return run._replace(m=len(places)), data, None
 
     def parts(self, backend: Backend) -> Iterator[Data]:

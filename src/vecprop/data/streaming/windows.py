@@ -69,9 +69,21 @@ class _Loader:
         ranges: list[Range] = self._windows.ranges(self._seed, place.epoch, place.number)
         checked = self._checked_with is not None and place.epoch > self._checked_with
         self._examples.fill(views, ranges, stopped, checked)
-        load = self._backend.load if self._arranged else self._backend.load_columns
-        X, Y, w = (None if a is None else load(a, self._examples.dtype) for a in views)
-        return Window(place, (X, Y, w), self._windows.order(self._seed, place.epoch, place.number), key)
+        return Window(place, self._moved(views), self._windows.order(self._seed, place.epoch, place.number), key)
+
+    def _moved(self, views: Data) -> Data:
+        """Return them on the backend; when this returns, they may be written over, unless it computes with them."""
+        backend, data = self._backend, tuple(views)
+        if not backend.computes_in_main_memory:  # a copy, as a backend on a CPU may keep the memory that it is given
+            data = tuple(None if a is None else a.copy(order="K") for a in views)
+        if self._arranged:
+            data = backend.placement.laid_out((views[0].shape[-1],)).placement.spread(data, batches=True)
+        else:
+            data = tuple(None if a is None else backend.asarray(a) for a in data)
+        for array in data:
+            if array is not None:
+                backend.synchronize(array)
+        return data
 
     def _memory_of(self, key: tuple[int, int]) -> tuple[Any, Any, Any]:
         """Return views of the memory, the same objects for windows of the same turn and width."""
@@ -107,7 +119,7 @@ def read_windows(
         By default those of the examples.
     seed : int
     arranged : bool, default True
-        Lay the data out in mini-batches with `Backend.arrange`; False leaves columns.
+        Lay the data out in mini-batches with `Placement.spread`; False leaves columns.
     checked_with : int, optional
         The epoch at whose end all examples have been read, and so checked.
     """
