@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Step, Tree, add_trees, to_host
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree, add_trees, to_host
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
 from vecprop.backend.namespaces import Array, marked, on_cuda
@@ -173,7 +173,7 @@ class JAXOnOneDevice(Backend):
         stack.enter_context(jax.default_matmul_precision(_MATMUL_PRECISION[precision]))
         return stack
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Function) -> Function:
         """Return `jax.jit(function)`, the same object for the same function to compile it once."""
         return compiled(function)
 
@@ -181,13 +181,7 @@ class JAXOnOneDevice(Backend):
         """Run the steps as one `lax.scan`."""
         return jax.lax.scan(step, carry, inputs)
 
-    def compile_loop(
-        self,
-        function: Callable[..., Any],
-        *,
-        bound: bool = True,  # noqa: ARG002
-        donated: bool = True,
-    ) -> Callable[..., Any]:
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return `jax.jit(function)`, which may overwrite the donated arguments."""
         return compiled(function, donated=donated)
 

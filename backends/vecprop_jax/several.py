@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from vecprop.backend.contract import Tree, add_trees, to_host
+from vecprop.backend.contract import Function, Tree, add_trees, to_host
 from vecprop.backend.namespaces import Array, marked
 from vecprop_jax.mesh import MeshPlacement, at
 from vecprop_jax.one_device import JAXOnOneDevice, compiled
@@ -66,17 +66,11 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
             return np.asarray(multihost_utils.process_allgather(array, tiled=True))
         return np.array(array)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Function) -> Function:
         """Return the function under `jax.jit`, with its results on each device."""
         return compiled(_OverTheMesh(function, self))
 
-    def compile_loop(
-        self,
-        function: Callable[..., Any],
-        *,
-        bound: bool = True,  # noqa: ARG002
-        donated: bool = True,
-    ) -> Callable[..., Any]:
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function under `jax.jit`, results on each device, arguments donated."""
         return compiled(_OverTheMesh(function, self), donated=donated)
 

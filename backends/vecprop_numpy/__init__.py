@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import array_api_compat.numpy
 import numpy as np
 
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Step, Tree
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import Array, marked
 from vecprop.backend.placement import Columns
@@ -68,17 +68,11 @@ class NumPyBackend(Backend):
     def __init__(self) -> None:
         super().__init__(array_api_compat.numpy, "numpy")
 
-    def compile_loop(
-        self,
-        function: Callable[..., Any],
-        *,
-        bound: bool = True,
-        donated: bool = True,  # noqa: ARG002
-    ) -> Callable[..., Any]:
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function as a recorded program, replayed in its own memory."""
         return Compiled(function, marked(function, "Static"), marked(function, "Bound") if bound else ())
 
-    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def fuse(self, function: Function) -> Function:
         """Return the function, recorded as one operation that runs in chunks of the arrays."""
 
         def fused(*arrays: Array) -> Any:

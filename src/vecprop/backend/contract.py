@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Carry = TypeVar("Carry")
 Tree = TypeVar("Tree")
+Function: TypeAlias = Callable[..., Any]
 Arrays: TypeAlias = tuple[Array, ...]
 Step: TypeAlias = Callable[[Carry, Any], tuple[Carry, Arrays]]
 BatchStep: TypeAlias = Callable[[Carry, Columns, Arrays], tuple[Carry, Arrays]]
@@ -81,17 +82,11 @@ class Backend:
         """Return the context for a dtype ("float32" or "float64") and a precision ("highest" or "fast")."""
         return nullcontext()
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Function) -> Function:
         """Compile the function, if the library can; the types of its arguments say which are `Static`."""
         return function
 
-    def compile_loop(
-        self,
-        function: Callable[..., Any],
-        *,
-        bound: bool = True,  # noqa: ARG002
-        donated: bool = True,  # noqa: ARG002
-    ) -> Callable[..., Any]:
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Compile a function that is called repeatedly with arrays of the same shapes.
 
         Nearly all that the library keeps for it, such as buffers, is freed with the returned function.
@@ -106,7 +101,7 @@ class Backend:
         """
         return self.compile(function)
 
-    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def fuse(self, function: Function) -> Function:
         """Return an elementwise function of arrays as one kernel, if this library fuses.
 
         The function is hashable, and equal to others that compute the same: a kernel is made once for all of them.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
+from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.order import Range, Windows
 from vecprop.data.streaming.reading import AHEAD, ReadAhead
@@ -71,18 +72,17 @@ class _Loader:
         self._examples.fill(views, ranges, stopped, checked)
         return Window(place, self._moved(views), self._windows.order(self._seed, place.epoch, place.number), key)
 
-    def _moved(self, views: Data) -> Data:
+    def _moved(self, views: Data) -> Any:
         """Return them on the backend; when this returns, they may be written over, unless it computes with them."""
-        backend, data = self._backend, tuple(views)
-        if not backend.computes_in_main_memory:  # a copy, as a backend on a CPU may keep the memory that it is given
-            data = tuple(None if a is None else a.copy(order="K") for a in views)
+        backend = self._backend
+        # a copy, as a backend on a CPU may keep the memory that it is given
+        data = views if backend.computes_in_main_memory else map_tree(lambda a: a.copy(order="K"), views)
         if self._arranged:
             data = backend.placement.laid_out((views[0].shape[-1],)).placement.spread(data, batches=True)
         else:
-            data = tuple(None if a is None else backend.asarray(a) for a in data)
-        for array in data:
-            if array is not None:
-                backend.synchronize(array)
+            data = map_tree(backend.asarray, data)
+        for array in leaves_of(data):
+            backend.synchronize(array)
         return data
 
     def _memory_of(self, key: tuple[int, int]) -> tuple[Any, Any, Any]:
