@@ -1,6 +1,6 @@
 """The CuPy backend: CUDA.
 
-CuPy can be imported on a machine without a GPU. The probe of `Backend`, a 1-element product, finds out, and its error
+CuPy can be imported on a machine without a GPU. The first use, a 1-element product, finds out, and its error
 quotes the driver.
 """
 
@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
-from vecprop.backend.contract import Backend
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, take_columns
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import Array, on_cuda
+from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
 from vecprop_cupy.products import float32_products
@@ -49,10 +50,27 @@ class CuPyMemory(DeviceMemory):
             and any(word in str(error) for word in ("ErrorMemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED"))
         )
 
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return None for all columns, or the number that takes a quarter of the free memory."""
+        return self.fitting_block(m, units, itemsize)
+
     def release(self) -> None:
         """Return the unused memory of CuPy's pools to the device."""
         cupy.get_default_memory_pool().free_all_blocks()
         cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+
+class CuPyPlacement(Placement):
+    """The current CUDA device."""
+
+    def spread(self, data: Columns, batches: bool) -> Columns:
+        """Return the data, for batches with the examples of X in rows of memory, so that a batch is contiguous.
+
+        CuPy would copy an operand of a product that is contiguous in neither order, such as some columns of an array.
+        Y is used in no product, and elementwise kernels read its rows.
+        """
+        X, *rest = super().spread(data, batches)
+        return (cupy.asfortranarray(X) if batches else X, *rest)
 
 
 class CuPyBackend(Backend):
@@ -64,6 +82,7 @@ class CuPyBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
+        self.placement = CuPyPlacement(self)
         _refuse_shared_cache()
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
@@ -97,29 +116,13 @@ class CuPyBackend(Backend):
         """Return the cross-entropy of each example and dZ, from one kernel."""
         return softmax_cross_entropy(Z, Y, smoothing)
 
-    def arrange(self, array: Array) -> Array:
-        """Return the examples in rows of memory, so that a batch is contiguous.
-
-        CuPy would copy an operand of a product that is contiguous in neither order, such as some columns of an array.
-        """
-        return cupy.asfortranarray(array)
-
-    def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:
-        """Return the data with X arranged for batches.
-
-        Y stays in columns: it is used in no product, and elementwise kernels read its rows.
-        """
-        return (self.arrange(data[0]), *data[1:]) if batches else data
-
-    def take_columns(self, array: Array, order: Array) -> Array:
-        """Return columns in an order, keeping the memory order, which `take` alone does not."""
-        if array.flags.c_contiguous:
-            return super().take_columns(array, order)
-        return cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
-
-    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return None for all columns, or the number that takes a quarter of the free memory."""
-        return self.memory.fitting_block(m, units, itemsize)
+    def scan_batches(
+        self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
+    ) -> tuple[Carry, Arrays]:
+        """Put the columns in order, keeping their memory order, which `take` alone does not, and run."""
+        if order is not None:
+            data, order = tuple(None if a is None else _columns_at(a, order) for a in data), None
+        return super().scan_batches(step, carry, data, order, batch_size, inputs)
 
     def synchronize(self, array: Array) -> None:
         """Wait for everything queued on the array's device."""
@@ -140,6 +143,13 @@ class CuPyBackend(Backend):
             "device": f"GPU ({device['name'].decode()})",
             "CUDA": f"{runtime // 1000}.{runtime % 1000 // 10} (driver {driver // 1000}.{driver % 1000 // 10})",
         }
+
+
+def _columns_at(array: Array, order: Array) -> Array:
+    """Return columns in an order (m,), or in K orders (K, m) as a stack, in the memory order of the array."""
+    if array.flags.c_contiguous:
+        return take_columns(array_api_compat.cupy, array, order)
+    return cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
 
 
 def _refuse_shared_cache() -> None:

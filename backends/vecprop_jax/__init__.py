@@ -6,21 +6,28 @@ Importing it imports JAX.
 from typing import Any
 
 from vecprop.backend.contract import Backend
-from vecprop_jax.one_device import JAXOnOneDevice, require_what_jax_needs
+from vecprop_jax.one_device import JAXOnOneDevice, JAXPlacement, require_what_jax_needs
 
 __all__ = ["JAXBackend"]
 
 
-class JAXBackend(JAXOnOneDevice):
-    """JAX on its default device, with `over` on several."""
-
+class _DefaultDevice(JAXPlacement):
     def over(self, devices: Any, networks: int | None) -> Backend:
         """Return JAX on several devices.
 
         The examples are spread over them, or the networks if there are at least as many as devices.
         """
-        from vecprop_jax.several import JAXOnSeveralDevices, mesh_of  # only needed for several devices
+        from vecprop_jax.mesh import mesh_of  # only needed for several devices
+        from vecprop_jax.several import JAXOnSeveralDevices
 
         require_what_jax_needs()
         mesh = mesh_of(devices)
         return JAXOnSeveralDevices(mesh, networks if networks is not None and networks >= mesh.devices.size else None)
+
+
+class JAXBackend(JAXOnOneDevice):
+    """JAX on its default device, with `placement.over` on several."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.placement = _DefaultDevice(self)

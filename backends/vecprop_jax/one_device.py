@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.backend.contract import Backend, Carry, Tree, add_trees, to_host
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree, add_trees, to_host
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
 from vecprop.backend.namespaces import Array, marked, on_cuda
+from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
 
@@ -86,9 +87,14 @@ def _refuse_shared_cache() -> None:
 
 
 class JAXMemory(DeviceMemory):
-    """The memory of JAX's first device; on a CPU main memory."""
+    """The memory of JAX's first device, on a CPU main memory; as many others have as much."""
 
     least: ClassVar[int] = COMPILER_MEMORY
+
+    def __init__(self, devices: int = 1) -> None:
+        self.devices = devices
+        if jax.default_backend() == "cpu":  # beyond it XLA fuses a product with its neighbours: 25 times slower
+            self.widest_pass = 8192 * devices
 
     def free(self) -> int | None:
         """Return the free bytes of the device, or None if unknown."""
@@ -103,17 +109,41 @@ class JAXMemory(DeviceMemory):
             isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
         )
 
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return the columns of one round of a compiled loop, on all devices.
+
+        On a CPU as many as fit into the cache with their numbers. On a GPU all (None), or as many as take a quarter of
+        the free memory.
+        """
+        m = -(-m // self.devices)
+        if jax.default_backend() != "cpu":
+            block = self.fitting_block(m, units, itemsize)
+        else:
+            block = 2048 if units >= 32 else 8192
+            block = None if m < 4 * block else block
+        return None if block is None else block * self.devices
+
+
+class JAXPlacement(Placement):
+    """JAX's default device."""
+
+    def spread(self, data: Columns, batches: bool) -> Columns:
+        """Return the data, for batches with the examples in rows, so that each is contiguous and gathered at once."""
+        return super().spread(tuple(a.T if batches and a is not None else a for a in data), batches)
+
+    def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
+        """Return the values as NumPy's: a compiled function moves them in a third of the time."""
+        return values.astype(dtype, copy=False)
+
 
 class JAXOnOneDevice(Backend):
     """JAX on its default device."""
 
-    compiles_shapes: ClassVar[bool] = True
-    memory: DeviceMemory = JAXMemory()
-
-    def __init__(self) -> None:
+    def __init__(self, devices: int = 1) -> None:
         super().__init__(jnp, "jax")
         require_what_jax_needs()
         _refuse_shared_cache()
+        self.memory, self.placement = JAXMemory(devices), JAXPlacement(self)
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as a JAX array; float64 stays float64, with the global flag untouched.
@@ -130,10 +160,6 @@ class JAXOnOneDevice(Backend):
         with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():
             return jnp.asarray(jnp.from_dlpack(values) if shared else values, dtype=wanted)
 
-    def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
-        """Return the values as NumPy's: a compiled function moves them in a third of the time."""
-        return values.astype(dtype, copy=False)
-
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return a copy on the host."""
         return np.array(array)
@@ -147,52 +173,21 @@ class JAXOnOneDevice(Backend):
         stack.enter_context(jax.default_matmul_precision(_MATMUL_PRECISION[precision]))
         return stack
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Function) -> Function:
         """Return `jax.jit(function)`, the same object for the same function to compile it once."""
         return compiled(function)
 
-    def scan(
-        self,
-        step: Callable[[Carry, Any], tuple[Carry, tuple[Array, ...]]],
-        carry: Carry,
-        inputs: tuple[Array, ...],
-    ) -> tuple[Carry, tuple[Array, ...]]:
+    def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run the steps as one `lax.scan`."""
         return jax.lax.scan(step, carry, inputs)
 
-    def compile_loop(
-        self,
-        function: Callable[..., Any],
-        *,
-        bound: bool = True,  # noqa: ARG002
-        donated: bool = True,
-    ) -> Callable[..., Any]:
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return `jax.jit(function)`, which may overwrite the donated arguments."""
         return compiled(function, donated=donated)
 
-    def arrange(self, array: Array) -> Array:
-        """Return the examples in rows, so that each is contiguous and gathered at once."""
-        return array.T if array.ndim == 2 else array
-
-    def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
-        """Return a copy on the device."""
-        require_what_jax_needs()
-        with jax.enable_x64(True) if dtype == "float64" else ExitStack():
-            return jax.block_until_ready(jnp.array(columns, dtype=dtype, copy=True))  # type: ignore[no-untyped-call]
-
-    def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
-        """Return the examples in rows, as they are in memory already."""
-        return self.load_columns(columns.T, dtype)
-
     def scan_batches(
-        self,
-        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
-        carry: Carry,
-        data: tuple[Array | None, ...],
-        order: Array | None,
-        batch_size: int,
-        inputs: tuple[Array, ...],
-    ) -> tuple[Carry, tuple[Array, ...]]:
+        self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
+    ) -> tuple[Carry, Arrays]:
         """Run over mini-batches, cut from examples put in order once, or gathered one by one."""
         m = next(a.shape[0] for a in data if a is not None) if order is None else order.shape[-1]
         whole, present = m // batch_size, [a is not None for a in data]
@@ -201,11 +196,11 @@ class JAXOnOneDevice(Backend):
         if order is not None and not gathers:
             rows = [jnp.take(a, order, axis=0) for a in rows]
 
-        def run(carry: Carry, batch: list[Array], x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
+        def run(carry: Carry, batch: list[Array], x: Arrays) -> tuple[Carry, Arrays]:
             columns = iter(batch)
             return step(carry, tuple(next(columns) if there else None for there in present), x)
 
-        def unpack(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
+        def unpack(carry: Carry, x: Arrays) -> tuple[Carry, Arrays]:
             if gathers:
                 return run(carry, [self._columns_at(a, x[0]) for a in rows], x[1:])
             return run(carry, [_in_columns(b, a) for a, b in zip(rows, x, strict=False)], x[len(rows) :])
@@ -266,25 +261,6 @@ class JAXOnOneDevice(Backend):
         if m % block_size:
             parts.append(function(array[..., whole * block_size :]))
         return jnp.concatenate(parts, axis=-1)
-
-    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the columns of one round of a compiled loop.
-
-        On a CPU as many as fit into the cache with their numbers. On a GPU all (None), or as many as take a quarter of
-        the free memory.
-        """
-        if jax.default_backend() != "cpu":
-            return self.memory.fitting_block(m, units, itemsize)
-        block = 2048 if units >= 32 else 8192
-        return None if m < 4 * block else block
-
-    @property
-    def widest_pass(self) -> int | None:
-        """On a CPU, the most columns with fast products.
-
-        Beyond it XLA fuses a product with its neighbours, which is 25 times slower.
-        """
-        return 8192 if jax.default_backend() == "cpu" else None
 
     def synchronize(self, array: Array) -> None:
         """Wait for the array."""

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import array_api_compat.numpy
 import numpy as np
 
-from vecprop.backend.contract import Backend, Carry, Tree
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree
+from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import Array, marked
+from vecprop.backend.placement import Columns
 from vecprop_numpy.graph import Graph, Value
 from vecprop_numpy.programs import Compiled, run_once
 from vecprop_numpy.recording import record_batches, record_blocks, record_fused, record_scan
@@ -37,26 +39,40 @@ def _graph(*trees: Any) -> Graph | None:
     return next((leaf.graph for leaf in leaves if isinstance(leaf, Value)), None)
 
 
+class NumPyMemory(DeviceMemory):
+    """Main memory and the caches of the CPU."""
+
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return the number of columns that a thread computes at once, to stay in its L2 cache.
+
+        None if there is less than a block for each thread, or too little work for threads to pay.
+        """
+        if m * units < SMALLEST_WORK:
+            return None
+        narrowest = NARROWEST_OF_MANY if m >= 8 * NARROWEST_OF_MANY else NARROWEST_BLOCK
+        block = max(CACHE // (units * itemsize), narrowest)
+        threads = usable_threads()
+        if m < 2 * block:
+            # One block for each thread shares the elementwise work and the update too, not only the products
+            return -(-m // threads) if threads > 1 else None
+        rounds = -(-m // (block * threads))  # blocks for each thread, all of one size
+        return -(-m // (rounds * threads))
+
+
 class NumPyBackend(Backend):
     """NumPy on the CPU."""
 
     flat_parameters: ClassVar[bool] = True
-    computes_in_main_memory: ClassVar[bool] = True
+    memory: DeviceMemory = NumPyMemory()
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.numpy, "numpy")
 
-    def compile_loop(
-        self,
-        function: Callable[..., Any],
-        *,
-        bound: bool = True,
-        donated: bool = True,  # noqa: ARG002
-    ) -> Callable[..., Any]:
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function as a recorded program, replayed in its own memory."""
         return Compiled(function, marked(function, "Static"), marked(function, "Bound") if bound else ())
 
-    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def fuse(self, function: Function) -> Function:
         """Return the function, recorded as one operation that runs in chunks of the arrays."""
 
         def fused(*arrays: Array) -> Any:
@@ -65,12 +81,7 @@ class NumPyBackend(Backend):
 
         return fused
 
-    def scan(
-        self,
-        step: Callable[[Carry, Any], tuple[Carry, tuple[Array, ...]]],
-        carry: Carry,
-        inputs: tuple[Array, ...],
-    ) -> tuple[Carry, tuple[Array, ...]]:
+    def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run the steps, or record one while a program is recorded."""
         graph = _graph(carry, inputs)
         if graph is None:
@@ -78,14 +89,8 @@ class NumPyBackend(Backend):
         return record_scan(graph, step, carry, inputs)  # type: ignore[no-any-return]
 
     def scan_batches(
-        self,
-        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
-        carry: Carry,
-        data: tuple[Array | None, ...],
-        order: Array | None,
-        batch_size: int,
-        inputs: tuple[Array, ...],
-    ) -> tuple[Carry, tuple[Array, ...]]:
+        self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
+    ) -> tuple[Carry, Arrays]:
         """Run the steps, or record one, which gathers one batch, while a program is recorded."""
         graph = _graph(carry, data, order, inputs)
         if graph is None:
@@ -103,22 +108,6 @@ class NumPyBackend(Backend):
             raise
         except Exception:  # noqa: BLE001 - if it is the function's own error, the function raises it now
             return super().sum_blocks(function, block_size, *arrays)
-
-    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the number of columns that a thread computes at once, to stay in its L2 cache.
-
-        None if there is less than a block for each thread, or too little work for threads to pay.
-        """
-        if m * units < SMALLEST_WORK:
-            return None
-        narrowest = NARROWEST_OF_MANY if m >= 8 * NARROWEST_OF_MANY else NARROWEST_BLOCK
-        block = max(CACHE // (units * itemsize), narrowest)
-        threads = usable_threads()
-        if m < 2 * block:
-            # One block for each thread shares the elementwise work and the update too, not only the products
-            return -(-m // threads) if threads > 1 else None
-        rounds = -(-m // (block * threads))  # blocks for each thread, all of one size
-        return -(-m // (rounds * threads))
 
     def describe(self) -> Mapping[str, str]:
         """Return NumPy's version and the BLAS that computes its matrix products."""

@@ -21,7 +21,6 @@ from vecprop.inspection.benchmark import (
     SIZES,
     Workload,
     cap_loop,
-    compiles,
     describe_environment,
     sample,
 )
@@ -57,7 +56,7 @@ def environment(backend: Backend) -> dict[str, str]:
 def test_rung(
     backend: Backend, benchmark: Any, budget: float, network: str, dtype: str, m: int, pass_name: str, rung: str
 ) -> None:
-    if rung == "per_example_compiled" and not compiles(backend):
+    if rung == "per_example_compiled" and not backend.compiles:
         pytest.skip(f"the {backend.name} backend does not compile")
     work = workload(backend, network, dtype, m)
     with work.scope():

@@ -133,7 +133,7 @@ def test_a_mask_is_one_kernel():
 def test_batches_are_operands_as_they_are():
     """In rows of memory a batch is contiguous; cut out of columns it is not, and each product would copy it."""
     n, m, size = 6, 50, 8
-    X = array((n, m), strides=(4, 4 * n))  # as `arrange` leaves it
+    X = array((n, m), strides=(4, 4 * n))  # as `spread` leaves it
     cut = cut_columns(xp, X, m // size, size)
     assert cut.shape == (m // size, n, size) and cut[2].flags.f_contiguous
     assert X[..., m - m % size :].flags.f_contiguous
@@ -144,10 +144,12 @@ def test_batches_are_operands_as_they_are():
 def test_only_what_is_multiplied_is_arranged():
     """X here is in rows of memory already, so that nothing has to be computed."""
     backend = object.__new__(vecprop_cupy.CuPyBackend)
+    backend.xp = vecprop_cupy.array_api_compat.cupy
+    placement = vecprop_cupy.CuPyPlacement(backend)
     X, Y = array((3, 4), strides=(4, 12)), array((2, 4))
-    arranged, same, none = backend.spread((X, Y, None), batches=True)
+    arranged, same, none = placement.spread((X, Y, None), batches=True)
     assert arranged.flags.f_contiguous and same is Y and none is None
-    assert backend.spread((X, Y, None), batches=False)[0] is X
+    assert placement.spread((X, Y, None), batches=False)[0] is X
 
 
 # --- kernels of our own, compiled for the CPU -------------------------------------------------------------------

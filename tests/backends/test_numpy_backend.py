@@ -608,7 +608,7 @@ def test_limits_of_the_blas_may_overlap():
 
 @pytest.mark.parametrize(("m", "units", "wanted"), [(400, 10, False), (200_000, 600, True), (1_000_000, 12, True)])
 def test_automatic_block(numpy_backend, m, units, wanted):
-    block = numpy_backend.auto_block(m, units, 4)
+    block = numpy_backend.memory.auto_block(m, units, 4)
     assert (block is not None) == wanted
     assert block is None or 256 <= block < m
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of, is_array, namespace_name
-from vecprop.backend.processes import ALONE, Team
+from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, namespace_name
+from vecprop.backend.placement import Columns, Placement
 from vecprop.backend.pytrees import map_trees
-from vecprop.utils.errors import BackendUnusableError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 Carry = TypeVar("Carry")
 Tree = TypeVar("Tree")
+Function: TypeAlias = Callable[..., Any]
+Arrays: TypeAlias = tuple[Array, ...]
+Step: TypeAlias = Callable[[Carry, Any], tuple[Carry, Arrays]]
+BatchStep: TypeAlias = Callable[[Carry, Columns, Arrays], tuple[Carry, Arrays]]
 
 
 class Backend:
@@ -47,27 +50,20 @@ class Backend:
     ('numpy', 'float32')
     """
 
-    # What to type when the library is missing; shown in the error.
-    install: ClassVar[str] = ""
     # Whether training keeps all parameters in one buffer, so that an update is one pass and not one for each array.
     flat_parameters: ClassVar[bool] = False
-    # Whether a function is compiled anew for arrays of other shapes, and that takes long.
-    compiles_shapes: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
     # (Z, Y, smoothing) -> the cross-entropy of the softmax of each example (…, 1, m) and dZ (E23), as one kernel.
     softmax_cross_entropy: Callable[[Array, Array, float], tuple[Array, Array]] | None = None
-    # The processes that compute together.
-    team: Team = ALONE
-    # Whether the arrays are NumPy's, so that what has been read into memory need not be moved.
-    computes_in_main_memory: ClassVar[bool] = False
-    # Where the arrays are.
+    # The memory in which the arrays are.
     memory: DeviceMemory = DeviceMemory()
 
     def __init__(self, xp: Namespace, name: str = "", device: Any = None) -> None:
         self.xp = xp
         self.name = name or namespace_name(xp)
         self.device = device
+        self.placement = Placement(self)  # where the arrays are
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as an array of this backend, on its device, as "float32", "float64" or their own type."""
@@ -78,10 +74,6 @@ class Backend:
         place = {} if self.device is None else {"device": self.device}
         return self.xp.asarray(values, dtype=None if dtype is None else getattr(self.xp, dtype), **place)
 
-    def argument(self, values: npt.NDArray[Any], dtype: str) -> Array:
-        """Return a small host array in a form in which `compile_loop`'s functions take it quickest."""
-        return self.asarray(values, dtype)
-
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return the array as a NumPy array on the host; this waits for it to be computed."""
         return to_host(array)
@@ -90,17 +82,11 @@ class Backend:
         """Return the context for a dtype ("float32" or "float64") and a precision ("highest" or "fast")."""
         return nullcontext()
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Function) -> Function:
         """Compile the function, if the library can; the types of its arguments say which are `Static`."""
         return function
 
-    def compile_loop(
-        self,
-        function: Callable[..., Any],
-        *,
-        bound: bool = True,  # noqa: ARG002
-        donated: bool = True,  # noqa: ARG002
-    ) -> Callable[..., Any]:
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Compile a function that is called repeatedly with arrays of the same shapes.
 
         Nearly all that the library keeps for it, such as buffers, is freed with the returned function.
@@ -115,19 +101,14 @@ class Backend:
         """
         return self.compile(function)
 
-    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def fuse(self, function: Function) -> Function:
         """Return an elementwise function of arrays as one kernel, if this library fuses.
 
         The function is hashable, and equal to others that compute the same: a kernel is made once for all of them.
         """
         return function
 
-    def scan(
-        self,
-        step: Callable[[Carry, Any], tuple[Carry, tuple[Array, ...]]],
-        carry: Carry,
-        inputs: tuple[Array, ...],
-    ) -> tuple[Carry, tuple[Array, ...]]:
+    def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run `carry, out = step(carry, inputs[i])` over the leading axis of the inputs, which is not empty.
 
         Returns the last carry, and for each array that a step puts out all of them, stacked along a new leading axis.
@@ -138,73 +119,14 @@ class Backend:
             outputs.append(out)
         return carry, tuple(self.xp.stack(list(column)) for column in zip(*outputs, strict=True))
 
-    def over(self, devices: Any, networks: int | None) -> Backend:  # noqa: ARG002
-        """Return the backend that computes on several devices, for K networks or for one (None)."""
-        raise ValueError(f"devices={devices!r}: the backend {self.name!r} computes on one device; use backend='jax'")
-
-    def laid_out(self, counts: tuple[int, ...]) -> Backend:  # noqa: ARG002
-        """Return the backend for a set of examples; `counts` says how many of them each process has."""
-        return self
-
-    def spread(self, data: tuple[Array | None, ...], batches: bool) -> tuple[Array | None, ...]:
-        """Return data in columns, X, Y and weights, where and as training wants them: for batches arranged."""
-        return tuple(None if a is None else self.arrange(a) for a in data) if batches else data
-
-    def unspread(self, array: Array) -> npt.NDArray[Any]:
-        """Return columns of examples (…, m) that were spread, on the host, in their own order."""
-        return self.to_numpy(array)
-
-    def places(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the positions of the examples of an order in the arrays that `spread` made."""
-        return order
-
-    def column_numbers(self, X: Array) -> Array:
-        """Return 0 … m - 1 (m,), the numbers by which masks tell the columns of X (…, n, m) apart."""
-        xp = array_namespace(X)
-        return xp.arange(X.shape[-1], dtype=xp.uint32, **device_of(X))
-
-    @property
-    def gathers_alone(self) -> bool:
-        """Whether `to_numpy` needs no other process."""
-        return True
-
-    def home(self, array: Array) -> Array:
-        """Return an array as it is used after training: on one device."""
-        return array
-
-    def arrange(self, array: Array) -> Array:
-        """Return data in columns, (n, m) or (m,), in the memory order from which `scan_batches` gathers fastest."""
-        return array
-
-    def load_columns(self, columns: npt.NDArray[Any], dtype: str) -> Array:
-        """Return data in columns, (n, m) or (m,), on the device; when it returns, they may be written over.
-
-        Where the backend computes in main memory they are returned as they are, and must not be written over.
-        """
-        if self.computes_in_main_memory:
-            return columns
-        array = self.asarray(columns.copy(order="K"), dtype)
-        self.synchronize(array)
-        return array
-
-    def load(self, columns: npt.NDArray[Any], dtype: str) -> Array:
-        """Return data as `load_columns` does, as `arrange` would leave them."""
-        return self.arrange(self.load_columns(columns, dtype))
-
     def scan_batches(
-        self,
-        step: Callable[[Carry, tuple[Array | None, ...], tuple[Array, ...]], tuple[Carry, tuple[Array, ...]]],
-        carry: Carry,
-        data: tuple[Array | None, ...],
-        order: Array | None,
-        batch_size: int,
-        inputs: tuple[Array, ...],
-    ) -> tuple[Carry, tuple[Array, ...]]:
+        self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
+    ) -> tuple[Carry, Arrays]:
         """Run `carry, out = step(carry, batch, input)` over mini-batches of the data's columns, the last one smaller.
 
         Parameters
         ----------
-        data : arrays (n, m) or (m,) as `arrange` left them, or None in place of one
+        data : arrays (n, m) or (m,) as `placement.spread` left them, or None in place of one
             A batch has the same structure, and one example per column.
         order : array (m,) or (K, m), optional
             The columns in the order in which they come, all or some of them; with K orders a batch is a stack
@@ -220,12 +142,12 @@ class Backend:
         """
         xp = self.xp
         if order is not None:
-            data = tuple(None if a is None else self.take_columns(a, order) for a in data)
+            data = tuple(None if a is None else take_columns(xp, a, order) for a in data)
         m = next(a.shape[-1] for a in data if a is not None)
         whole = m // batch_size
         present = [a is not None for a in data]
 
-        def unpack(carry: Carry, x: tuple[Array, ...]) -> tuple[Carry, tuple[Array, ...]]:
+        def unpack(carry: Carry, x: Arrays) -> tuple[Carry, Arrays]:
             arrays = iter(x)
             batch = tuple(next(arrays) if there else None for there in present)
             return step(carry, batch, tuple(arrays))
@@ -237,10 +159,6 @@ class Backend:
             carry, last = step(carry, rest, tuple(a[whole, ...] for a in inputs))
             outputs = tuple(xp.concat([o, a[None, ...]]) for o, a in zip(outputs, last, strict=True))
         return carry, outputs
-
-    def take_columns(self, array: Array, order: Array) -> Array:
-        """Return columns of data as `arrange` left them, in an order (m,), or in K orders (K, m) as a stack."""
-        return take_columns(self.xp, array, order)
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         """Return the sum of function(*blocks) over blocks of the arrays' last axis; the last block may be smaller.
@@ -262,23 +180,6 @@ class Backend:
         starts = range(0, m, block_size)
         return self.xp.concat([function(array[..., s : min(s + block_size, m)]) for s in starts], axis=-1)
 
-    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:  # noqa: ARG002
-        """Return how many columns of m `block_size="auto"` computes at once, or None for all.
-
-        `units` is the number of numbers that a forward and backward pass makes for one column, `itemsize` the bytes of
-        one.
-        """
-        return None
-
-    def is_process_lost(self, error: BaseException) -> bool:  # noqa: ARG002
-        """Tell whether an error of the library says that another process does not answer any more."""
-        return False
-
-    @property
-    def widest_pass(self) -> int | None:
-        """The most columns of one forward pass; more go through in blocks. None if any number does well."""
-        return None
-
     def synchronize(self, array: Array) -> None:
         """Wait until the array has been computed: a clock stopped before that measures nothing."""
 
@@ -291,17 +192,15 @@ class Backend:
         """Return the library's version and the device, for a status line and for the record of a benchmark."""
         return {"library": namespace_name(self.xp), "device": "CPU"}
 
-    def probe(self) -> None:
-        """Raise BackendUnusableError, with the device's own words, unless a real 1-element product comes out right."""
-        try:
-            one = self.asarray([[1.0]], dtype="float32")
-            product = float(self.to_numpy(one @ one)[0, 0])
-        except Exception as error:  # whatever the library raises is the reason we report
-            raise BackendUnusableError(
-                f"backend {self.name!r} is installed but unusable here: {type(error).__name__}: {error}"
-            ) from error
-        if product != 1.0:
-            raise BackendUnusableError(f"backend {self.name!r} computes 1 @ 1 = {product}: the device is broken")
+    @property
+    def compiles(self) -> bool:
+        """Whether `compile` does anything: a function is then compiled anew for arrays of other shapes."""
+        return self.compile(to_host) is not to_host
+
+    @property
+    def computes_in_main_memory(self) -> bool:
+        """Whether the arrays are NumPy's, so that what has been read into memory need not be moved."""
+        return namespace_name(self.xp) == "numpy"
 
     def __repr__(self) -> str:
         return f"<vecprop backend {self.name!r}>"

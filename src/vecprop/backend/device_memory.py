@@ -11,9 +11,11 @@ class DeviceMemory:
     """Main memory; a backend whose arrays are elsewhere has a subclass.
 
     least : bytes without which the library cannot do anything
+    widest_pass : the most columns of one forward pass; more go through in blocks. None if any number does well
     """
 
     least: ClassVar[int] = 0
+    widest_pass: int | None = None
 
     def free(self) -> int | None:
         """Return the bytes that are free, or None if that is not known."""
@@ -26,11 +28,15 @@ class DeviceMemory:
     def release(self) -> None:
         """Give back memory that the library keeps for later; called after it has run out."""
 
-    def fitting_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return None if all m columns take no more than a quarter of the free memory, else how many do.
+    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:  # noqa: ARG002
+        """Return how many columns of m `block_size="auto"` computes at once, or None for all.
 
         units : numbers that a forward and backward pass makes for one column, of `itemsize` bytes each
         """
+        return None
+
+    def fitting_block(self, m: int, units: int, itemsize: int) -> int | None:
+        """Return None if all m columns take no more than a quarter of the free memory, else how many do."""
         free = self.free()
         fits = m if free is None else free // (4 * 2 * units * itemsize)  # every number and its gradient
         return None if m <= fits else max(1024, fits)

@@ -144,7 +144,7 @@ def team() -> Team:
     jax: Any = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized() or jax.process_count() == 1:
         return ALONE
-    return get_backend("jax").over("all", None).team
+    return get_backend("jax").placement.over("all", None).placement.team  # type: ignore[no-any-return]
 
 
 def is_first() -> bool:

@@ -30,6 +30,10 @@ class Team:
     index: int = 0
     count: int = 1
 
+    def has_lost(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Tell whether an error of the library says that another process does not answer any more."""
+        return False
+
     def gather(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return every process's array, of the same dtype and of shapes that may differ along the last axis."""
         return [array]

@@ -186,8 +186,21 @@ def _load(name: str, source: str) -> Backend:
         ) from error
     if not isinstance(backend, Backend):
         raise BackendUnusableError(f"backend {name!r} is no vecprop.backend.Backend: {backend!r}")
-    backend.probe()
+    _require_products(backend)
     return backend
+
+
+def _require_products(backend: Backend) -> None:
+    """Raise BackendUnusableError, with the device's own words, unless a real 1-element product comes out right."""
+    try:
+        one = backend.asarray([[1.0]], dtype="float32")
+        product = float(backend.to_numpy(one @ one)[0, 0])
+    except Exception as error:  # whatever the library raises is the reason we report
+        raise BackendUnusableError(
+            f"backend {backend.name!r} is installed but unusable here: {type(error).__name__}: {error}"
+        ) from error
+    if product != 1.0:
+        raise BackendUnusableError(f"backend {backend.name!r} computes 1 @ 1 = {product}: the device is broken")
 
 
 def _auto() -> Backend:

@@ -67,7 +67,7 @@ class Prediction(Parameters):
         params = self.params_
         dtype = str(params[0].W.dtype).rpartition(".")[2]
         inputs = columns(scaled_rows(X, self.scaling_))
-        if backend.compiles_shapes:
+        if backend.compiles:
             inputs = _padded(to_host(inputs))
         precision = self.precision or get_precision()
         with backend.scope(dtype, precision), np.errstate(over="ignore", invalid="ignore"):

@@ -11,7 +11,6 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -169,7 +168,13 @@ def _module_of(kind: str) -> Any:
     """Return the module with `to_parts` and `from_parts` for models of a kind."""
     from vecprop import estimators  # noqa: F401 - first, since it says what to install where scikit-learn is missing
 
-    return import_module(f"vecprop.export.{kind}_files")
+    if kind == "table":
+        from vecprop.export import table_files
+
+        return table_files
+    from vecprop.export import estimator_files, pack_files
+
+    return pack_files if kind == "pack" else estimator_files
 
 
 @contextmanager

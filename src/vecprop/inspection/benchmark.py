@@ -214,7 +214,7 @@ class Workload:
 
         The results of a compiled function are ready together: one is waited for. Otherwise each of them is.
         """
-        compiled, together = self.backend.compile(function), compiles(self.backend)
+        compiled, together = self.backend.compile(function), self.backend.compiles
 
         def call() -> Any:
             result = compiled(*arguments)
@@ -254,15 +254,6 @@ class Workload:
 
 
 _CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradients": propagation.gradients}
-
-
-def compiles(backend: Backend) -> bool:
-    """Tell whether a backend compiles, as JAX does, or its `compile` returns the function itself.
-
-    >>> compiles(get_backend("numpy"))
-    False
-    """
-    return backend.compile(_forward_products) is not _forward_products
 
 
 def _leaves(tree: Any) -> list[Array]:
@@ -382,7 +373,7 @@ def measure_cell(work: Workload, pass_name: str, rung: str, budget: float) -> Ro
         extrapolated=timed.m < work.m,
         runs=len(timed.samples),
         matmul_share=timed.share,
-        compile_seconds=max(0.0, timed.compile_seconds) if compiles(work.backend) else None,
+        compile_seconds=max(0.0, timed.compile_seconds) if work.backend.compiles else None,
     )
 
 
@@ -448,7 +439,7 @@ def measure(
     for backend, net, dtype, m in product(spaces, nets, kinds, counts):
         work = Workload(backend, net, dtype, m)
         for name, rung in product(names, steps):
-            if rung == "per_example_compiled" and not compiles(backend):
+            if rung == "per_example_compiled" and not backend.compiles:
                 continue
             rows.append(measure_cell(work, name, rung, budget))
             if report is not None:

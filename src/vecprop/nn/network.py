@@ -254,9 +254,9 @@ class Network:
             X, Y, w = check_examples(self, checked, X, Y, sample_weight)
             lam = check_l2(l2)
             if block_size == "auto":
-                m, units = X.shape[-1], self.numbers_per_example
+                memory, m, units = checked.backend.memory, X.shape[-1], self.numbers_per_example
                 whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
-                block_size = None if whole else checked.backend.auto_block(m, units, np.dtype(checked.dtype).itemsize)
+                block_size = None if whole else memory.auto_block(m, units, np.dtype(checked.dtype).itemsize)
             if block_size is None or int(block_size) >= X.shape[-1]:
                 _require_memory(self, "gradients", checked, X.shape[-1], begins=True)
                 compiled = checked.backend.compile(propagation.gradients)
@@ -371,7 +371,7 @@ def compiled_output(net: Network, backend: Backend, params: Params, X: Array) ->
 
 def _forward_block(backend: Backend, X: Array) -> int | None:
     """Return the columns of X to compute in one forward pass, or None for all."""
-    widest = backend.widest_pass
+    widest = backend.memory.widest_pass
     return None if widest is None or X.shape[-1] <= widest else widest
 
 

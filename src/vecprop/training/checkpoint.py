@@ -47,7 +47,7 @@ _running: weakref.WeakSet[Saver] = weakref.WeakSet()
 def flush_all() -> None:
     """Write a checkpoint of every active run that has one; from any thread."""
     for saver in list(_running):
-        if saver.backend.gathers_alone:
+        if saver.backend.placement.gathers_alone:
             saver.flush()
 
 
@@ -113,7 +113,7 @@ class Saver(Observer):
             history = {key: values[:epochs] for key, values in self._history.items()}
             header, tensors = _to_parts(self.backend, state, partial, history)
             header |= {"specification": self.specification, "first": self.first, "stopped": stopped}
-            if self.backend.team.index == 0:  # the other processes only helped to collect it
+            if self.backend.placement.team.index == 0:  # the other processes only helped to collect it
                 data = tensor_file.encode(header, tensors)
                 write_atomically(self.path, data, previous=previous_of(self.path.resolve()))
             self._written = place
@@ -136,7 +136,7 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
     ValueError
         If a run with other arguments wrote it; the message names them.
     """
-    source, header, tensors = _read_by_first(path, backend.team)
+    source, header, tensors = _read_by_first(path, backend.placement.team)
     found = header.get("specification")
     if not isinstance(found, dict):
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
@@ -295,14 +295,14 @@ def open_checkpoints(
         if checkpoint is None:
             raise ValueError("resume=True goes on from `checkpoint`, and there is none: name the file")
         there = Path(checkpoint)
-        found = backend.team.from_first(
+        found = backend.placement.team.from_first(
             lambda: b"1" if there.exists() or previous_of(there.resolve()).exists() else b""
         )
         resume_from = there if found else None
     saver = None
     if checkpoint is not None:
         path = Path(checkpoint)
-        backend.team.from_first(lambda: _require_place(path))
+        backend.placement.team.from_first(lambda: _require_place(path))
         saver = Saver(path, every, specification, backend)
     resumed = None if resume_from is None else resume(Path(resume_from), specification, template, backend)
     return saver, resumed

@@ -86,7 +86,7 @@ def epoch(
     params : tuple
         As in `Carry`, but never buffers.
     data : arrays
-        From `Backend.arrange` if there is more than one batch.
+        From `Placement.spread` if there is more than one batch.
     order : int array (m,) or (K, m), or with several epochs (epochs, m) or (epochs, K, m); or None
         The order of the examples. None for a full batch: an epoch is then one step, and there are as many epochs as
         inputs.
@@ -151,7 +151,7 @@ def _batch_gradients(
     """Return J, the gradients, and the normalizations of the pass with the batch's statistics."""
     X, Y, w = batch
     xp = array_namespace(X)
-    columns = run.backend.column_numbers(X) if any(run.dropout) else None
+    columns = run.backend.placement.column_numbers(X) if any(run.dropout) else None
 
     def part(X: Array, Y: Array, w: Array | None, columns: Array | None) -> tuple[Array, Params]:
         stages, _ = _stages(run, params, inputs, w, m, columns, X)

@@ -76,7 +76,7 @@ def judge(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any
     if isinstance(metric, Metric):
         value = backend.to_numpy(value).astype(np.float64)
     elif metric is not None:
-        value = _users(metric, backend.unspread(data.Y), backend.unspread(value))
+        value = _users(metric, *map(backend.placement.unspread, (data.Y, value)))
     return backend.to_numpy(J).astype(np.float64), value
 
 

@@ -268,17 +268,17 @@ def fit(
         shuffled=check_flag(shuffle, "shuffle"),
     )
     checkpoint_every = check_every(checkpoint_every)
-    target = target if devices is None else target.over(devices, spec.networks)
+    target = target if devices is None else target.placement.over(devices, spec.networks)
     require_memory(target, _demand_of_data(spec, X))
     checked = _start(spec, target, params, init)
     with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         given = GivenData(X, Y, sample_weight, class_weight, validation)
-        if target.team.count > 1:
-            target.team.require_same(_called_with(spec, checked, given) | {"init": init})
+        if (team := target.placement.team).count > 1:
+            team.require_same(_called_with(spec, checked, given) | {"init": init})
         moved_later = devices is not None or _are_moved_once(spec, target, X)
-        examples = prepare(spec, _on_host(net, checked) if moved_later else checked, given, target.team)
+        examples = prepare(spec, _on_host(net, checked) if moved_later else checked, given, team)
         if moved_later:
-            target = target.laid_out(examples.counts)
+            target = target.placement.laid_out(examples.counts)
             checked, examples = replace(checked, backend=target), _moved(examples, target, devices is not None)
         plan = _plan(spec, checked, examples, callbacks, progress)
         begin = _begin(plan, state, checked, None if params is None else examples.scale)
@@ -297,7 +297,10 @@ def fit(
                 end, history, stopped = begin, resumed.history, resumed.stopped
             else:
                 end, history, stopped = loop.train(plan, begin, resumed)
-        plain, end = map_tree(target.home, _plain(plan.run, end, examples.scale)), end.mapped(target.home)
+        plain, end = (
+            map_tree(target.placement.home, _plain(plan.run, end, examples.scale)),
+            end.mapped(target.placement.home),
+        )
     return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)
 
 
@@ -308,12 +311,13 @@ def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: An
     try:
         yield
     except DivergenceError as error:
-        error.params = map_tree(backend.home, _plain(plan.run, error.state, scale))
-        error.state = error.state.mapped(backend.home)
+        error.params = map_tree(backend.placement.home, _plain(plan.run, error.state, scale))
+        error.state = error.state.mapped(backend.placement.home)
         raise
     except Exception as error:
-        if backend.is_process_lost(error):
-            raise _process_lost(backend.team, checkpoint, error) from error
+        team = backend.placement.team
+        if team.has_lost(error):
+            raise _process_lost(team, checkpoint, error) from error
         raise
 
 
@@ -338,7 +342,7 @@ def _on_host(net: Network, checked: Checked) -> Checked:
 def _are_moved_once(spec: TrainingSpec, backend: Backend, X: Any) -> bool:
     """Tell whether data are checked on the host, and moved in the order of steps; moments are the backend's."""
     X = X.array if isinstance(X, FiniteColumns) else X
-    return backend.compiles_shapes and not spec.standardize and isinstance(X, np.ndarray) and map_of(X) is None
+    return backend.compiles and not spec.standardize and isinstance(X, np.ndarray) and map_of(X) is None
 
 
 def _moved(examples: PreparedData, backend: Backend, several: bool) -> PreparedData:
@@ -373,13 +377,13 @@ def _asked(plan: TrainingPlan, examples: PreparedData) -> dict[str, Any]:
     return {
         "net": network_to_json(run.net),
         "backend": run.backend.name,
-        "devices": getattr(run.backend, "count", 1),
+        "devices": run.backend.placement.devices,
         **plan.spec.described(),
         "batch_size": run.batch_size,
-        "sample_weight": None if w is None else _digest_of_all(run.backend.team, [w]),
+        "sample_weight": None if w is None else _digest_of_all(run.backend.placement.team, [w]),
         **examples.data.described(),
         "the shape of X": [run.net.sizes[0], run.m],
-        "the values of X and Y": _digest_of_all(run.backend.team, examples.sample),
+        "the values of X and Y": _digest_of_all(run.backend.placement.team, examples.sample),
     }
 
 
@@ -465,7 +469,7 @@ def _plan(
     observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
     examples.data.cut(run.batch_size, spec.shuffled)
     data = examples.data.spread(backend, batches=run.batch_size < run.m)
-    bar = progress if backend.team.index == 0 else False
+    bar = progress if backend.placement.team.index == 0 else False
     return TrainingPlan(spec, run, data, Penalties(l1, l2, examples.weight, decay), observers, bar)
 
 
@@ -480,17 +484,17 @@ def _observers(
     if judged is not None:
         counts = examples.held_out if validates else examples.counts
         columns, itemsize = sum(counts), np.dtype(spec.dtype).itemsize
-        block = backend.widest_pass or backend.auto_block(columns, run.net.numbers_per_example, itemsize)
-        place = backend.laid_out(counts)
+        block = backend.memory.widest_pass or backend.memory.auto_block(columns, run.net.numbers_per_example, itemsize)
+        place = backend.placement.laid_out(counts)
         by = Judge(place, run.net, run.normalized, spec.metric, block)
         found.append(Judging(by, judged.spread(place, batches=False), validates))
     schedule, rule = spec.optimizer.schedule, spec.stopping
     if isinstance(schedule, ReduceOnPlateau):
         found.append(Plateau(schedule, spec.metric))
     if rule is not None:
-        found.append(Stopping(rule, spec.metric, not backend.compiles_shapes and spec.networks is None))
+        found.append(Stopping(rule, spec.metric, not backend.compiles and spec.networks is None))
     if callbacks:
-        found.append(Callbacks(callbacks, backend.team))
+        found.append(Callbacks(callbacks, backend.placement.team))
     return tuple(found)
 
 

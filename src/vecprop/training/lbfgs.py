@@ -111,7 +111,7 @@ class _Search:
 
     def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         run, backend, penalties = self.plan.run, self.plan.run.backend, self.plan.penalties
-        buffer = backend.argument(vector[:, None], self.plan.spec.dtype)
+        buffer = backend.placement.argument(vector[:, None], self.plan.spec.dtype)
         cost, gradient = 0.0, np.zeros_like(vector)
         for data in self.plan.data.parts(backend):
             J, flat = self._compiled(

@@ -150,9 +150,9 @@ def _advance(
     begin = time.perf_counter()
     run, backend = plan.run, plan.run.backend
     rates = _rates(plan, state, count, last)
-    inputs = [backend.argument(rates, plan.spec.dtype)]
+    inputs = [backend.placement.argument(rates, plan.spec.dtype)]
     if any(run.dropout):
-        inputs.append(backend.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
+        inputs.append(backend.placement.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
     in_parts = partial is not None or (plan.saver is not None and plan.saver.parts > 1)
     if in_parts or not plan.data.at_hand:
         first = 0 if partial is None else partial.position

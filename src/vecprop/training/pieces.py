@@ -111,7 +111,8 @@ class PiecesOfWindows(Pieces):
             assert window.place == (epoch, number)
             pieces = -(-(stop - start) // size)
             for begin, end in self._ranges(start, stop, -(-(stop - start) // pieces), first):
-                order = run.backend.argument(window.order[(begin - start) * batch : (end - start) * batch], "int32")
+                order = window.order[(begin - start) * batch : (end - start) * batch]
+                order = run.backend.placement.argument(order, "int32")
                 yield Piece(begin, end, self._program(window), run, window.data, order)
 
     def _program(self, window: Window) -> Compiled:

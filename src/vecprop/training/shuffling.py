@@ -41,13 +41,13 @@ class Orders:
 
     def prepare(self, epoch: int, count: int) -> None:
         """Draw the orders that will be needed next."""
-        run = self._run
+        run, place = self._run, self._run.backend.placement
         if run.batch_size >= run.m:
             self._ready = epoch, count, None  # for a full batch the order does not matter
             return
         orders = [self.draw(e) for e in range(epoch, epoch + count)]
         order = orders[0] if count == 1 else np.stack(orders)
-        self._ready = epoch, count, run.backend.argument(run.backend.places(order), "int32")
+        self._ready = epoch, count, place.argument(place.places(order), "int32")
 
     def draw(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the order of an epoch, drawn on the host."""

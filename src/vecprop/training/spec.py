@@ -77,7 +77,7 @@ class TrainingSpec:
         if any(self.normalized):
             block = None  # mean and variance need the whole batch
         elif block == "auto":
-            block = None if checked.stack else backend.auto_block(size, units, itemsize)
+            block = None if checked.stack else backend.memory.auto_block(size, units, itemsize)
         scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, self.normalized, strict=False) if n]
         apart = getattr(self.optimizer, "decays_weights_alone", False)
         buffers = layout((*checked.params, *scales), apart) if backend.flat_parameters else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from vecprop.backend.contract import Backend, take_columns
-from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.namespaces import Array
 from vecprop.data import sparse
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
@@ -165,10 +165,7 @@ class TrainingData:
 
     def spread(self, backend: Backend, *, batches: bool) -> Self:
         """Return them where and as training wants them, for batches arranged."""
-        arrays, load = backend.spread(self.arrays, batches=batches), backend.load_columns  # if still on the host
-        return self._of(
-            *(a if a is None or array_namespace(a) is backend.xp else load(a, self.checked.dtype) for a in arrays)
-        )
+        return self._of(*backend.placement.spread(self.arrays, batches=batches))
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
         """Choose what is read together, for epochs in batches of this size."""
@@ -189,7 +186,8 @@ class TrainingData:
 
     def columns(self, run: Run, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
         """Return run, data and order for steps on the examples of these numbers, in this order."""
-        order = None if run.batch_size >= run.m else run.backend.argument(run.backend.places(places), "int32")
+        place = run.backend.placement
+        order = None if run.batch_size >= run.m else place.argument(place.places(places), "int32")
         return run, self.arrays, order
 
     def parts(self, backend: Backend) -> Iterator[Data]:  # noqa: ARG002
@@ -243,7 +241,7 @@ class SparseData(TrainingData):
         Y, w = (None if a is None else take_columns(backend.xp, a, on_device) for a in (self.Y, self.w))
         data = backend.asarray(self.X.take(places), self.X.dtype), Y, w
         if run.batch_size < len(places):
-            data = backend.spread(data, batches=True)  # type: ignore[assignment]
+            data = backend.placement.spread(data, batches=True)  # type: ignore[assignment]
         return run._replace(m=len(places)), data, None
 
     def parts(self, backend: Backend) -> Iterator[Data]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
+from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.order import Range, Windows
 from vecprop.data.streaming.reading import AHEAD, ReadAhead
@@ -69,9 +70,20 @@ class _Loader:
         ranges: list[Range] = self._windows.ranges(self._seed, place.epoch, place.number)
         checked = self._checked_with is not None and place.epoch > self._checked_with
         self._examples.fill(views, ranges, stopped, checked)
-        load = self._backend.load if self._arranged else self._backend.load_columns
-        X, Y, w = (None if a is None else load(a, self._examples.dtype) for a in views)
-        return Window(place, (X, Y, w), self._windows.order(self._seed, place.epoch, place.number), key)
+        return Window(place, self._moved(views), self._windows.order(self._seed, place.epoch, place.number), key)
+
+    def _moved(self, views: Data) -> Any:
+        """Return them on the backend; when this returns, they may be written over, unless it computes with them."""
+        backend = self._backend
+        # a copy, as a backend on a CPU may keep the memory that it is given
+        data = views if backend.computes_in_main_memory else map_tree(lambda a: a.copy(order="K"), views)
+        if self._arranged:
+            data = backend.placement.laid_out((views[0].shape[-1],)).placement.spread(data, batches=True)
+        else:
+            data = map_tree(backend.asarray, data)
+        for array in leaves_of(data):
+            backend.synchronize(array)
+        return data
 
     def _memory_of(self, key: tuple[int, int]) -> tuple[Any, Any, Any]:
         """Return views of the memory, the same objects for windows of the same turn and width."""
@@ -107,7 +119,7 @@ def read_windows(
         By default those of the examples.
     seed : int
     arranged : bool, default True
-        Lay the data out in mini-batches with `Backend.arrange`; False leaves columns.
+        Lay the data out in mini-batches with `Placement.spread`; False leaves columns.
     checked_with : int, optional
         The epoch at whose end all examples have been read, and so checked.
     """
