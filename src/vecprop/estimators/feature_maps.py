@@ -33,6 +33,7 @@ _MOST_ENTRIES = 1 << 26  # of all training rows
 _FREQUENCY = 0.5  # the standard deviation of frequencies
 _FARTHEST = 1e6  # interquartile ranges: farther numbers are all the same
 _CUT = 20.0
+_ROUNDING = 1e-10  # of the range
 _TAIL = 1e-3
 
 
@@ -246,8 +247,17 @@ def learn(name: str, X: npt.NDArray[Any], rng: np.random.Generator) -> FeatureMa
 
 
 def _quantiles(values: npt.NDArray[Any], count: int) -> npt.NDArray[np.float64]:
-    """Return the different ones of count + 1 quantiles; a constant has one."""
-    return np.unique(np.quantile(values, np.linspace(0.0, 1.0, count + 1)))
+    """Return the different ones of count + 1 quantiles; a constant has one.
+
+    Values that differ by rounding alone are the same: a bin between them would turn rounding into a jump.
+    """
+    edges = np.quantile(values, np.linspace(0.0, 1.0, count + 1))
+    least = _ROUNDING * (edges[-1] - edges[0])
+    kept = [edges[0]]
+    for edge in edges[1:]:
+        if edge - kept[-1] > least:
+            kept.append(edge)
+    return np.array(kept)
 
 
 def _normal_quantile(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,100 @@
+"""The pack as the default model of tables: report, file, ONNX, settings of one kind, Ctrl-C."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pl = pytest.importorskip("polars")
+
+import vecprop as vp  # noqa: E402
+from vecprop import tabular  # noqa: E402
+from vecprop.estimators import PackClassifier, PackRegressor  # noqa: E402
+from vecprop.tabular import Settings  # noqa: E402
+from vecprop.tabular.houses import houses  # noqa: E402
+from vecprop.tabular.report import as_json, concluded  # noqa: E402
+
+HOUSES = houses(240, 3)
+CHEAP = HOUSES.with_columns(
+    kind=pl.when(pl.col("price") < 300_000).then(pl.lit("cheap")).otherwise(pl.lit("dear"))
+).drop("price")
+PLANS = {
+    "regression": tabular.plan(tabular.table_of(HOUSES), "price"),
+    "classification": tabular.plan(tabular.table_of(CHEAP), "kind"),
+}
+FRAMES = {"regression": HOUSES.drop("price"), "classification": CHEAP.drop("kind")}
+TASKS = tuple(PLANS)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    weights = {"cheap": 2.0}
+    return {
+        "regression": tabular.train(PLANS["regression"]),
+        "classification": tabular.train(PLANS["classification"], Settings(class_weight=weights)),
+    }
+
+
+def outputs(model, frame):
+    return model.predict_proba(frame) if model.classes else model.predict(frame)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_report_shows_each_kind_and_its_weights(trained, task):
+    found = trained[task].model.estimator.found_
+    assert isinstance(trained[task].model.estimator, PackRegressor if task == "regression" else PackClassifier)
+    text, report = concluded(trained[task]), as_json(PLANS[task], trained[task])
+    for name, weights in found:
+        assert f"  {name.ljust(16)}  {'  '.join(f'{w:.2f}' for w in weights)}" in text
+    assert report["pack"] == [(name, weights) for name, weights in found] or report["pack"] == [list(f) for f in found]
+    assert trained[task].scores["network"] != trained[task].scores["linear"]
+    assert trained[task].rows == {"training": 192, "validation": 29, "test": 48}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_file_predicts_the_same(trained, task, tmp_path):
+    model = trained[task].model
+    vp.save(tmp_path / "model.safetensors", model)
+    loaded = vp.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(outputs(loaded, FRAMES[task]), outputs(model, FRAMES[task]))
+    assert str(loaded) == str(model) and loaded.classes == (["cheap", "dear"] if task == "classification" else [])
+
+
+def test_rows_far_outside_are_predicted(trained):
+    far = FRAMES["regression"].with_columns(area=pl.lit(1e40), rooms=pl.lit(-1e40))
+    assert np.isfinite(trained["regression"].model.predict(far)).all()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_onnx_takes_the_columns_as_they_come(trained, task):
+    ort = pytest.importorskip("onnxruntime")
+    model, frame = trained[task].model, FRAMES[task]
+    session = ort.InferenceSession(vp.export_onnx(model))
+    inputs = {}
+    for port in session.get_inputs():
+        column = frame[port.name]
+        if port.type == "tensor(string)":
+            values = np.array([cell or "" for cell in column.to_list()], dtype=object)
+        elif column.dtype == pl.Date:
+            values = column.to_physical().cast(pl.Float64).to_numpy()
+        else:
+            assert port.type == "tensor(double)"
+            values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        inputs[port.name] = values[:, None]
+    wanted = outputs(model, frame)
+    np.testing.assert_allclose(session.run(None, inputs)[-1], wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_a_setting_of_one_kind_gives_networks_of_one_kind():
+    trained = tabular.train(PLANS["regression"], Settings(epochs=2))
+    assert trained.model.estimator.n_networks == 4
+    assert "4 networks of one kind, since epochs was given; else a pack is trained" in trained.notes
+    assert Settings(networks=2).of_one_kind == ["networks"] and Settings(class_weight="balanced").of_one_kind == []
+
+
+def test_ctrl_c_ends_the_pack():
+    def interrupts(state, _):
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tabular.train(PLANS["classification"], callbacks=[interrupts])
