@@ -226,7 +226,9 @@ EXPECTED = {
 @pytest.mark.reliability
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
-    [PackClassifier(n_networks=1), PackRegressor(n_networks=1)], expected_failed_checks=lambda _: EXPECTED
+    [PackClassifier(n_networks=1), PackRegressor(n_networks=1)],
+    expected_failed_checks=lambda _: EXPECTED,
+    xfail_strict=False,  # whether rounding shows depends on the processor
 )
 def test_scikit_learn_check(estimator, check):
     if re.search("cupy|torch", repr(check)):
