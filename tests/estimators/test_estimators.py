@@ -828,3 +828,14 @@ def test_x_is_checked_once_and_brought_to_the_backend_as_steps_take_it(name, mon
     MLPClassifier(**fitted, dtype="float32").fit(X, y)
     MLPClassifier(**fitted, scale="standard").fit(X, y)
     assert checked == [False, False, True, True]
+
+
+def test_more_examples_than_are_checked_at_once(monkeypatch):
+    """X has been checked by the estimator, and the targets are checked in parts."""
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    arguments = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "tol": 0.0, "n_iter_no_change": 5}
+    whole = MLPRegressor(**arguments).fit(X, X[:, 0])
+    monkeypatch.setattr(array_checks, "_CHECKED_AT_ONCE", 16)
+    np.testing.assert_array_equal(MLPRegressor(**arguments).fit(X, X[:, 0]).coefs_[0], whole.coefs_[0])
+    with pytest.raises(ValueError, match="y"):
+        MLPRegressor(**arguments).fit(X, np.where(np.arange(50) == 40, np.nan, X[:, 0]))

@@ -317,7 +317,9 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     X, Y, w = (arrays[name][1] if name in arrays else None for name in ("X", "Y", "sample_weight"))
     many = Y is not None and Y.shape[-1] > _CHECKED_AT_ONCE
     good = checked.backend.compile(_values_are_good)
-    if good(net.loss, X, None if many else Y, w) and not (many and _has_wrong_targets(good, net.loss, Y)):
+    together = (X, None if many else Y, w)
+    fine = all(array is None for array in together) or good(net.loss, *together)
+    if fine and not (many and _has_wrong_targets(good, net.loss, Y)):
         return
     xp = checked.xp
     for name, (given, array) in arrays.items():
