@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import vecprop as vp
 from helpers import refusals
 from vecprop.estimators import PackClassifier, PackRegressor, feature_maps
-from vecprop.estimators.ensemble_selection import greedy, half_greedy, log_loss, squared_error
+from vecprop.estimators.ensemble_selection import bagged_greedy, greedy, log_losses, squared_errors
 
 RNG = np.random.default_rng(5)
 X = np.concatenate([RNG.normal(size=(240, 2)), RNG.integers(0, 2, (240, 1)), RNG.lognormal(size=(240, 1))], axis=1)
@@ -30,7 +30,7 @@ def packs():
     two = LABELS != "none"
     return {
         "numbers": (PackRegressor(random_state=0).fit(X, NUMBERS), NUMBERS),
-        "two classes": (PackClassifier(random_state=0, n_networks=1).fit(X, two), two),
+        "two classes": (PackClassifier(random_state=0, n_networks=1, maps=("cosines", "bins")).fit(X, two), two),
         "classes": (PackClassifier(random_state=0, class_weight="balanced").fit(X, LABELS), LABELS),
     }
 
@@ -65,7 +65,7 @@ def test_the_mixture_is_the_weighted_mean_of_its_members(packs, kind):
 def test_all_networks_are_reported_with_their_weights(packs):
     pack, _ = packs["classes"]
     names = [name for name, _ in pack.found_]
-    assert names == [*(f"{m} network" for m in ("standard", "bins", "normal", "cosines")), "standard linear"]
+    assert names == [*(f"{m} network" for m in ("standard", "bins", "normal")), "standard linear"]
     assert sum(sum(weights) for _, weights in pack.found_) == pytest.approx(1.0)
     assert sum(sum(w > 0 for w in weights) for _, weights in pack.found_) == sum(len(g.weights) for g in pack.groups_)
     heaviest = max(pack.groups_, key=lambda group: group.weights.sum())
@@ -134,6 +134,8 @@ def test_a_given_validation_set_and_weights():
 test_refused = refusals(
     lambda change, call: PackClassifier(**{"random_state": 0} | change).fit(*call(X, LABELS)),
     ({"n_networks": 0}, lambda X, y: (X, y), "n_networks must be a positive integer, got 0"),
+    ({"maps": "bins"}, lambda X, y: (X, y), TypeError, "maps must be a sequence of names, got 'bins'"),
+    ({"maps": ["bin"]}, lambda X, y: (X, y), "map: unknown map .bin.: did you mean .bins."),
     ({"validation_fraction": 1.0}, lambda X, y: (X, y), r"validation_fraction must be a finite number in \(0, 1\)"),
     ({}, lambda X, y: (X[:, :1] * 0, y), "X has no column with two different values"),
     ({}, lambda X, _: (X[:3], np.array(["a", "b", "c"])), "n_samples=3 are too few to split off"),
@@ -199,18 +201,19 @@ def test_many_numbers_get_fewer_bins():
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(0, 100))
 def test_weights_are_shares_and_no_worse_than_the_best_alone(members, m, seed):
     rng = np.random.default_rng(seed)
-    P, y = rng.normal(size=(members, m)), rng.normal(size=m)
-    loss = squared_error(y, None)
-    for weights in (greedy(P, loss), half_greedy(P, loss)):
+    P, y, w = rng.normal(size=(members, m)), rng.normal(size=m), rng.uniform(0.1, 1, m)
+    losses = squared_errors(y)
+    for weights in (greedy(P, losses, w), bagged_greedy(P, losses, w, rng)):
         assert weights.sum() == pytest.approx(1.0) and (weights >= 0).all()
     # a step adds the best alone at the least: convexity gives the bound
-    assert loss(np.tensordot(greedy(P, loss), P, 1)) <= min(map(loss, P)) + 1e-9
+    assert losses(np.tensordot(greedy(P, losses, w), P, 1)) @ w <= min(losses(p) @ w for p in P) + 1e-9
 
 
-def test_weighted_losses_ignore_examples_without_a_weight():
-    codes, P = np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.2, 0.8], [1.0, 0.0]])
-    assert log_loss(codes, np.array([1.0, 1.0, 0.0]))(P) == pytest.approx(log_loss(codes[:2], None)(P[:2]))
-    assert np.isfinite(log_loss(codes, None)(P))
+def test_examples_without_a_weight_are_not_drawn():
+    codes, P = np.array([0, 1]), np.array([[[0.9, 0.1], [1.0, 0.0]], [[0.2, 0.8], [0.0, 1.0]]])
+    first = bagged_greedy(P, log_losses(codes), np.array([1.0, 0.0]), np.random.default_rng(0))
+    assert first.tolist() == [1.0, 0.0]
+    assert np.isfinite(log_losses(codes)(P[0])).all()
 
 
 # --- scikit-learn's checks ------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.selection import get_backend
 from vecprop.data.splitting import in_second_part
 from vecprop.estimators.classifier import MLPClassifier
-from vecprop.estimators.ensemble_selection import Loss, half_greedy, log_loss, squared_error
+from vecprop.estimators.ensemble_selection import Losses, bagged_greedy, log_losses, squared_errors
 from vecprop.estimators.feature_maps import FeatureMap, learn
 from vecprop.estimators.labels import labels_of, name_classes
 from vecprop.estimators.regressor import MLPRegressor
@@ -35,7 +35,7 @@ from vecprop.estimators.training import NonFiniteParametersError, random_state_o
 from vecprop.propagation import Layer
 from vecprop.training.optimizers import Adam, AdamW, Optimizer
 from vecprop.training.schedules import Cosine
-from vecprop.utils.arguments import check_flag, check_positive_integer, check_real
+from vecprop.utils.arguments import check_choice, check_flag, check_positive_integer, check_real, check_texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,14 +85,14 @@ class Kind(NamedTuple):
         }
 
 
-KINDS = (
-    Kind("standard", (64, 64), (2e-3, 5e-3), None),
-    Kind("bins", (64, 64)),
-    Kind("normal", (64, 64)),
-    Kind("cosines", (64, 64)),
-    Kind("standard"),
-)
-_EPOCHS, _MOST_EPOCHS, _PATIENCE = 30, 300, 20
+KINDS = {
+    "standard": Kind("standard", (64, 64), (2e-3, 5e-3), None),
+    "bins": Kind("bins", (64, 64)),
+    "normal": Kind("normal", (64, 64)),
+    "cosines": Kind("cosines", (64, 64)),
+}
+LINEAR = Kind("standard")
+_EPOCHS, _MOST_EPOCHS, _PATIENCE = 20, 300, 20
 
 
 class Group(NamedTuple):
@@ -120,6 +120,7 @@ class Pack(BaseEstimator):
     """The training of packs, and what both kinds share."""
 
     n_networks: int = 2
+    maps: Any = ("standard", "bins", "normal")
     validation_fraction: float = 0.15
     random_state: Any = None
     callbacks: Any = None
@@ -133,7 +134,7 @@ class Pack(BaseEstimator):
         """Return what each of K networks predicts for features X: log-probabilities (K, m, classes), or (K, m)."""
         raise NotImplementedError
 
-    def _loss(self, y: npt.NDArray[Any], w: npt.NDArray[Any] | None) -> Loss:
+    def _losses(self, y: npt.NDArray[Any]) -> Losses:
         raise NotImplementedError
 
     def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
@@ -171,6 +172,8 @@ class Pack(BaseEstimator):
         The estimator itself.
         """
         check_positive_integer(self.n_networks, "n_networks")
+        for name in check_texts(self.maps, "maps"):
+            check_choice(name, "map", KINDS)
         random = random_state_of(self.random_state)
         training, validation = self._parts((X, y, sample_weight), (X_val, y_val, sample_weight_val), random)
         if not (training.X.min(axis=0) < training.X.max(axis=0)).any():
@@ -180,7 +183,7 @@ class Pack(BaseEstimator):
         if not groups:
             raise ValueError("the training of all networks diverged: X or y may contain extreme values")
         found = [self._mixed(self._of_each(group.estimator, group.map(validation.X))) for group in groups]
-        self._choose(groups, half_greedy(np.concatenate(found), self._loss(validation.y, validation.w)))
+        self._choose(groups, bagged_greedy(np.concatenate(found), self._losses(validation.y), validation.w, rng))
         return self
 
     def _parts(self, given: Any, held_out: Any, random: np.random.RandomState) -> tuple[Examples, Examples]:
@@ -213,7 +216,7 @@ class Pack(BaseEstimator):
         ends = Event()
         callbacks = [lambda *_: ends.is_set(), *(function for function in given if function is not None)]
         groups = []
-        for kind in KINDS:  # all random numbers are drawn in this order
+        for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
             view = learn(kind.map, training.X, rng)
             own = kind.parameters(rng, self.n_networks, len(training.y))
             groups.append(Group(view, self._estimator(**own, callbacks=callbacks, backend=self.backend), np.empty(0)))
@@ -298,8 +301,10 @@ class PackClassifier(ClassifierMixin, Pack):
     Parameters
     ----------
     n_networks : int, default 2
-        The networks of each kind: standardized numbers, numbers beside bins, normal quantiles beside bins, cosines
-        (`vecprop.estimators.feature_maps`), and a linear model of standardized numbers.
+        The networks of each kind.
+    maps : sequence of str, default ("standard", "bins", "normal")
+        The kinds of networks, by what they see: "standard"ized numbers, numbers beside quantile "bins", "normal"
+        quantiles beside bins, "cosines" (`vecprop.estimators.feature_maps`). A linear model is always among them.
     validation_fraction : float, default 0.15
         The share of examples split off to end the training and to choose the mixture.
     class_weight : "balanced" or dict, optional
@@ -322,7 +327,7 @@ class PackClassifier(ClassifierMixin, Pack):
     >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
     >>> pack = PackClassifier(random_state=0).fit(X, y)
     >>> pack.score(X, y) > 0.9, sum(len(weights) for _, weights in pack.found_)
-    (True, 10)
+    (True, 7)
     """
 
     class_weight: Any = None
@@ -337,8 +342,8 @@ class PackClassifier(ClassifierMixin, Pack):
     def _mixed(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.exp(found)
 
-    def _loss(self, y: npt.NDArray[Any], w: npt.NDArray[Any] | None) -> Loss:
-        return log_loss(np.searchsorted(self.classes_, y), w)
+    def _losses(self, y: npt.NDArray[Any]) -> Losses:
+        return log_losses(np.searchsorted(self.classes_, y))
 
     def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         return np.searchsorted(self.classes_, y)
@@ -397,8 +402,8 @@ class PackRegressor(RegressorMixin, Pack):
         mean, deviation = (float(np.asarray(a)[0, 0]) for a in estimator.target_scaling_)
         return np.atleast_2d(A * deviation + mean)
 
-    def _loss(self, y: npt.NDArray[Any], w: npt.NDArray[Any] | None) -> Loss:
-        return squared_error(y, w)
+    def _losses(self, y: npt.NDArray[Any]) -> Losses:
+        return squared_errors(y)
 
     def _groups_of(self, y: npt.NDArray[Any]) -> None:  # noqa: ARG002
         return None

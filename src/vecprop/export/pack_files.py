@@ -37,6 +37,7 @@ def to_parts(pack: Any) -> tuple[dict[str, Any], Tensors]:
         "class": type(pack).__name__,
         "parameters": {
             "n_networks": pack.n_networks,
+            "maps": list(pack.maps),
             "validation_fraction": pack.validation_fraction,
             "random_state": seed if isinstance(seed, int) else None,
             **({"class_weight": to_json(pack.class_weight)} if isinstance(pack, PackClassifier) else {}),
@@ -54,7 +55,7 @@ def from_parts(header: dict[str, Any], tensors: Tensors, backend: str | Backend 
     """Return the pack of a header and tensors."""
     given = header["parameters"]
     more = {"class_weight": from_json(given["class_weight"])} if "class_weight" in given else {}
-    pack = CLASSES[header["class"]](**{**given, **more, "backend": backend})
+    pack = CLASSES[header["class"]](**{**given, **more, "maps": tuple(given["maps"]), "backend": backend})
     pack.n_features_in_ = check_positive_integer(header["features"], "features")
     names = from_json(header["feature_names"])
     if names:
