@@ -87,12 +87,12 @@ class Kind(NamedTuple):
 
 KINDS = {
     "standard": Kind("standard", (64, 64), (2e-3, 5e-3), None),
-    "bins": Kind("bins", (64, 64)),
-    "normal": Kind("normal", (64, 64)),
-    "cosines": Kind("cosines", (64, 64)),
+    "bins": Kind("bins", (64, 64, 64)),
+    "normal": Kind("normal", (64, 64, 64)),
+    "cosines": Kind("cosines", (64, 64, 64)),
 }
 LINEAR = Kind("standard")
-_EPOCHS, _MOST_EPOCHS, _PATIENCE = 20, 300, 20
+_EPOCHS, _MOST_EPOCHS, _PATIENCE = 30, 300, 20
 
 
 class Group(NamedTuple):
