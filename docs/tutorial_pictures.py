@@ -11,6 +11,7 @@ from vecprop.cli.demonstrations import saturation
 
 BLUE, ORANGE, GREEN, GREY = plots.COLOURS[0], plots.COLOURS[1], plots.COLOURS[2], "0.35"
 DPI = 80
+MAPS = ("standard", "bins", "normal", "cosines")
 
 
 def _figure(width: float, height: float):
@@ -183,6 +184,37 @@ def stack():
     return figure
 
 
+def pack():
+    """Draw the networks of packs, by their maps, beside their mixture and the mean of four networks of one kind."""
+    from sklearn.model_selection import train_test_split
+
+    from vecprop.estimators import MLPRegressor, PackRegressor
+
+    houses = vp.datasets.house_prices()
+    four = MLPRegressor(
+        hidden_layer_sizes=(64, 64), activation="silu", learning_rate_init=0.002, alpha=1.0, batch_size=16,
+        max_iter=300, early_stopping=True, n_iter_no_change=20, scoring="loss", scale="standard",
+        scale_target="standard", n_networks=4, random_state=0,
+    )  # fmt: skip
+    figure = _figure(7.6, 4.2)
+    ax = figure.add_subplot()
+    for split in range(6):
+        X, X_test, y, y_test = train_test_split(houses.X.T, houses.Y[0] / 1000, random_state=split)
+        mixture = PackRegressor(random_state=0).fit(X, y)
+        predicted = {"four of one kind": four.fit(X, y).predict(X_test), "the mixture": mixture.predict(X_test)}
+        P = mixture._members(X_test)[0]
+        names = [g.map.name if g.estimator.hidden_layer_sizes else "linear" for g in mixture.groups_ for _ in g.weights]
+        for name, colour, shift in zip(MAPS, plots.COLOURS, (-0.2, -0.1, 0.0, 0.1), strict=False):
+            errors = np.sqrt(((P[[n == name for n in names]] - y_test) ** 2).mean(axis=1))
+            ax.plot(np.full(len(errors), split + shift), errors, "o", color=colour, label="" if split else name)
+        for (name, found), line in zip(predicted.items(), (":", "-"), strict=True):
+            error = np.sqrt(((found - y_test) ** 2).mean())
+            ax.hlines(error, split - 0.35, split + 0.35, "black", line, linewidth=1.8, label="" if split else name)
+    ax.set(xlabel="split", ylabel="error on the test rows, 1000 €", title="Networks of a pack, and their mixture")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
 def rates():
     """Draw four learning rates."""
     data, net = vp.datasets.circles(m=400), vp.Network((2, 4, 1))
@@ -236,6 +268,6 @@ def vanishing():
 
 PICTURES = {
     "neuron": neuron, "shapes": shapes, "moons": moons, "one-neuron": one_neuron, "linear-or-not": linear_or_not,
-    "activations": activations, "stack": stack, "rates": rates, "saturation": starts, "optimizers": optimizers,
-    "early-stopping": early_stopping, "vanishing": vanishing,
+    "activations": activations, "stack": stack, "pack": pack, "rates": rates, "saturation": starts,
+    "optimizers": optimizers, "early-stopping": early_stopping, "vanishing": vanishing,
 }  # fmt: skip

@@ -141,14 +141,25 @@ test_refused = refusals(
     ({}, lambda X, _: (X[:3], np.array(["a", "b", "c"])), "n_samples=3 are too few to split off"),
     ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "Input X contains infinity"),
     ({}, lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
-    ({}, lambda X, y: (X, y, -np.ones(len(X))), "[Nn]egative"),
+    ({}, lambda X, y: (X, y, -np.ones(len(X))), "sample_weight must be >= 0, got -1"),
     ({"random_state": "seed"}, lambda X, y: (X, y), "random_state"),
 )
 
 
-def test_a_validation_set_alone_is_refused():
-    with pytest.raises(ValueError, match="X_val and y_val go together"):
-        PackRegressor().fit(X, NUMBERS, X_val=X)
+test_validation_sets = refusals(
+    lambda validation: PackRegressor(random_state=0).fit(X, NUMBERS, **validation),
+    ({"X_val": X}, "X_val and y_val go together, got X_val alone"),
+    ({"sample_weight_val": np.ones(240)}, "sample_weight_val goes with X_val and y_val"),
+    ({"X_val": X[:, :2], "y_val": NUMBERS}, "X_val has 2 features"),
+)
+
+
+def test_a_fit_that_fails_leaves_the_pack_as_it_was(packs):
+    pack, y = packs["two classes"]
+    before = dict(vars(pack))
+    with pytest.raises(ValueError, match="`y_val` has classes not in"):
+        pack.fit(X, LABELS, X_val=X, y_val=np.where(LABELS == "none", "extra", LABELS))
+    assert vars(pack) == before and set(pack.predict(X)) <= set(y)
 
 
 # --- feature maps -------------------------------------------------------------------------------------------

@@ -21,7 +21,15 @@ import sklearn.neural_network
 
 import vecprop as vp
 from vecprop import activations, losses, plots, rungs, tabular
-from vecprop.estimators import MLPClassifier, MLPRegressor, from_sklearn, parameters, to_sklearn
+from vecprop.estimators import (
+    MLPClassifier,
+    MLPRegressor,
+    PackClassifier,
+    PackRegressor,
+    from_sklearn,
+    parameters,
+    to_sklearn,
+)
 from vecprop.inspection.benchmark_report import Row, with_speedups
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
 
@@ -521,6 +529,8 @@ with warnings.catch_warnings():  # that two iterations are not enough
     THEIRS = sklearn.neural_network.MLPClassifier((2,), max_iter=1).fit(ROWS, LABELS)
     CLASSIFIER = MLPClassifier((2,), max_iter=2, random_state=0, tol=0, n_iter_no_change=2).fit(ROWS, LABELS)
     REGRESSOR = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=0).fit(ROWS, VALUES)
+SMALL = {"n_networks": 1, "random_state": 0}
+PACK_OF_CLASSES, PACK_OF_NUMBERS = PackClassifier(**SMALL).fit(ROWS, LABELS), PackRegressor(**SMALL).fit(ROWS, VALUES)
 ESTIMATOR_X = [None, "text", 3, THING, {}, ROWS[0], np.array(1.0), ROWS[None], ROWS[:0], ROWS[:, :0], spoiled(ROWS, NAN),
                spoiled(ROWS, INF), ROWS + 1j, [["a", "b"]] * 12, [[1.0, 2.0], [3.0]], [], [[None, 1.0]] * 12]  # fmt: skip
 OTHER_X = [*ESTIMATOR_X, ROWS[:, :1], np.hstack([ROWS, ROWS])]
@@ -529,18 +539,24 @@ REAL_Y = [None, "text", 3, THING, {}, VALUES[:-1], VALUES[:0], np.array(1.0), sp
           VALUES + 1j, ["a"] * 12]  # fmt: skip
 ESTIMATOR_WEIGHT = ["text", THING, {}, [], WEIGHT[:-1], np.ones((12, 2)), np.zeros(12), spoiled(WEIGHT, -1.0), spoiled(WEIGHT, NAN),
                     spoiled(WEIGHT, INF), WEIGHT + 1j, ["a"] * 12]  # fmt: skip
-for estimator, y, wrong in ((CLASSIFIER, LABELS, LABEL_Y), (REGRESSOR, VALUES, REAL_Y)):
+ONE_EPOCH = {"hidden_layer_sizes": (2,), "max_iter": 1, "random_state": 0}
+for estimator, y, wrong, how in (
+    (CLASSIFIER, LABELS, LABEL_Y, ONE_EPOCH), (REGRESSOR, VALUES, REAL_Y, ONE_EPOCH),
+    (PACK_OF_CLASSES, LABELS, LABEL_Y, SMALL), (PACK_OF_NUMBERS, VALUES, REAL_Y, SMALL),
+):  # fmt: skip
     kind = f"estimators.{type(estimator).__name__}"
-    new = lambda estimator=estimator: type(estimator)(hidden_layer_sizes=(2,), max_iter=1, random_state=0)
+    new = lambda estimator=estimator, how=how: type(estimator)(**how)
     given = {"X": ROWS, "y": y, "sample_weight": WEIGHT}
     refused = {"X": ESTIMATOR_X, "y": wrong, "sample_weight": ESTIMATOR_WEIGHT}
     own = {"X_val": OTHER_X[1:], "y_val": wrong[1:], "sample_weight_val": ESTIMATOR_WEIGHT}
     call(f"{kind}.fit", lambda *, new=new, **arguments: new().fit(**arguments),
          given | {"X_val": ROWS, "y_val": y, "sample_weight_val": WEIGHT}, **refused, **own)  # fmt: skip
+    call(f"{kind}.score", estimator.score, given, **(refused | {"X": OTHER_X}))
+    if how is SMALL:
+        continue
     part = {"classes": [3, "ab", [], [0, 1], THING, [[0], [1], [2]], [NAN, 1.0], {}]} if y is LABELS else {}
     call(f"{kind}.partial_fit", lambda *, new=new, **arguments: new().partial_fit(**arguments),
          given | ({"classes": [0, 1, 2]} if part else {}), **refused, **part)  # fmt: skip
-    call(f"{kind}.score", estimator.score, given, **(refused | {"X": OTHER_X}))
 # The kinds of the parameters are those of the checks that the estimators declare.
 CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, parameters._share: SHARE,
            parameters._positive: POSITIVE}  # fmt: skip
@@ -570,7 +586,7 @@ def fitted(kind, y, given):
     try:
         return model.fit(ROWS, y)
     except Exception:
-        assert not hasattr(model, "coefs_")
+        assert not [name for name in vars(model) if name.endswith("_")]
         raise
 
 
@@ -578,10 +594,17 @@ for kind, y in ((MLPClassifier, LABELS), (MLPRegressor, VALUES)):
     call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given),
          {"hidden_layer_sizes": (2,), "max_iter": 1, "random_state": 0, "early_stopping": True,
             "validation_fraction": 0.3} | ({"loss": "quantile"} if kind is MLPRegressor else {}), **SHARED, **OWN[kind])  # fmt: skip
-call("estimators.MLPClassifier.predict", CLASSIFIER.predict, {"X": ROWS}, X=OTHER_X)
-call("estimators.MLPClassifier.predict_log_proba", CLASSIFIER.predict_log_proba, {"X": ROWS}, X=OTHER_X)
-call("estimators.MLPClassifier.predict_proba", CLASSIFIER.predict_proba, {"X": ROWS}, X=OTHER_X)
-call("estimators.MLPRegressor.predict", REGRESSOR.predict, {"X": ROWS}, X=OTHER_X)
+OF_PACKS = {name: SHARED[name] for name in ("n_networks", "random_state", "callbacks", "backend")}
+for kind, y, more in (
+    (PackClassifier, LABELS, {"class_weight": OWN[MLPClassifier]["class_weight"]}),
+    (PackRegressor, VALUES, {}),
+):
+    call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given), SMALL,
+         **OF_PACKS, validation_fraction=OPEN_SHARE, **more)  # fmt: skip
+for estimator in (CLASSIFIER, REGRESSOR, PACK_OF_CLASSES, PACK_OF_NUMBERS):
+    for name in ("predict", "predict_log_proba", "predict_proba"):
+        if hasattr(estimator, name):
+            call(f"estimators.{type(estimator).__name__}.{name}", getattr(estimator, name), {"X": ROWS}, X=OTHER_X)
 call("estimators.from_sklearn", from_sklearn, {"model": THEIRS},
      model=[None, 3, "text", [], THING, NET, MLPClassifier()])  # fmt: skip
 call("estimators.to_sklearn", to_sklearn, {"estimator": CLASSIFIER}, estimator=[None, 3, "text", [], THING, NET])

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+_NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
+
+
 class Examples(NamedTuple):
     """Checked examples: features X (n, n_0), targets y, and weights w (n,) or None.
 
@@ -71,12 +74,17 @@ def check_examples(
     y = to_host(y) if follows and is_array(y) else y
     large = large_rows(X)
     X = X if large is None else large.skeleton()  # its values are checked as they are read
-    given, how = X, _how(follows) | ({} if large is None else {"ensure_all_finite": False})
-    with named(lambda: "y" if _is_matrix(given, how) else "X"):
-        X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=numeric, reset=reset, **how)
-        if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
-            y = column_or_1d(y, warn=True)
+    how = _how(follows) | ({} if large is None else {"ensure_all_finite": False})
+    X, y = check_pair(estimator, X, y, how, multi_output=True, y_numeric=numeric, reset=reset)
+    if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
+        y = column_or_1d(y, warn=True)
     return Examples(X if large is None else large, y, check_weights(sample_weight, int(X.shape[0])))
+
+
+def check_pair(estimator: Any, X: Any, y: Any, how: dict[str, Any], **more: Any) -> tuple[Any, Any]:
+    """Return X and y as scikit-learn checks them, X as `how` says; an error names the one that is wrong."""
+    with named(lambda: "y" if _is_matrix(X, how) else "X"):
+        return validate_data(estimator, X, y, **more, **how)  # type: ignore[no-any-return]
 
 
 def _how(follows: bool) -> dict[str, Any]:
@@ -105,6 +113,42 @@ def named(argument: Callable[[], str]) -> Iterator[None]:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         name = "X, y" if "inconsistent numbers of samples" in str(error) else argument()
         raise kind(f"{name}: {error}") from error
+
+
+def is_held_out(X: Any, y: Any, w: Any) -> bool:
+    """Tell whether a validation set is given; ValueError for a part of one.
+
+    >>> is_held_out(None, None, None), is_held_out([[1.0]], [1.0], None)
+    (False, True)
+    """
+    if (X is None) != (y is None):
+        raise ValueError(f"X_val and y_val go together, got {'y_val' if X is None else 'X_val'} alone")
+    if X is None and w is not None:
+        raise ValueError("sample_weight_val goes with X_val and y_val, got it alone")
+    return X is not None
+
+
+@contextmanager
+def named_as_validation() -> Iterator[None]:
+    """Name X_val, y_val and sample_weight_val in errors that name X, y and sample_weight."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        text, names = _NAMES.subn(r"\g<0>_val", str(error))
+        raise type(error)(text if names else f"X_val, y_val, sample_weight_val: {error}") from None
+
+
+@contextmanager
+def unchanged_if_it_fails(estimator: Any) -> Iterator[None]:
+    """Give an estimator the fitted attributes that it had before, if what is done meanwhile raises an error."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        for name in [name for name in vars(estimator) if name.endswith("_") or name == "_progress"]:
+            delattr(estimator, name)
+        vars(estimator).update(before)
+        raise
 
 
 def check_inputs(estimator: Any, X: Any, method: str) -> Any:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.selection import get_backend
@@ -29,6 +29,14 @@ from vecprop.data.splitting import in_second_part
 from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy, log_losses, squared_errors
 from vecprop.estimators.feature_maps import FeatureMap, learn
+from vecprop.estimators.inputs import (
+    check_pair,
+    check_weights,
+    is_held_out,
+    named,
+    named_as_validation,
+    unchanged_if_it_fails,
+)
 from vecprop.estimators.labels import labels_of, name_classes
 from vecprop.estimators.regressor import MLPRegressor
 from vecprop.estimators.training import NonFiniteParametersError, random_state_of, set_layers
@@ -171,11 +179,17 @@ class Pack(BaseEstimator):
         -------
         The estimator itself.
         """
+        with unchanged_if_it_fails(self):
+            return self._fit((X, y, sample_weight), (X_val, y_val, sample_weight_val))
+
+    def _fit(self, given: Any, held_out: Any) -> Any:
+        """Train on X, y and weights, with such a validation set or three times None."""
         check_positive_integer(self.n_networks, "n_networks")
         for name in check_texts(self.maps, "maps"):
             check_choice(name, "map", KINDS)
+        check_real(self.validation_fraction, "validation_fraction", "in (0, 1)", lambda x: 0 < x < 1)
         random = random_state_of(self.random_state)
-        training, validation = self._parts((X, y, sample_weight), (X_val, y_val, sample_weight_val), random)
+        training, validation = self._parts(given, held_out, random)
         if not (training.X.min(axis=0) < training.X.max(axis=0)).any():
             raise ValueError("X has no column with two different values, so that there is nothing to learn from")
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
@@ -189,23 +203,23 @@ class Pack(BaseEstimator):
     def _parts(self, given: Any, held_out: Any, random: np.random.RandomState) -> tuple[Examples, Examples]:
         """Return the checked examples for training and for validation."""
         examples = self._checked(*given, reset=True)
-        if (held_out[0] is None) != (held_out[1] is None):
-            raise ValueError("X_val and y_val go together, got one of them alone")
-        if held_out[0] is not None:
-            return examples, self._checked(*held_out, reset=False)
-        fraction = check_real(self.validation_fraction, "validation_fraction", "in (0, 1)", lambda x: 0 < x < 1)
+        if is_held_out(*held_out):
+            with named_as_validation():
+                return examples, self._checked(*held_out, reset=False)
         order = random.permutation(len(examples.y))
         try:
-            second = in_second_part(self._groups_of(examples.y), fraction, order, examples.w)
+            second = in_second_part(self._groups_of(examples.y), self.validation_fraction, order, examples.w)
         except ValueError:
             raise ValueError(f"n_samples={len(examples.y)} are too few to split off a validation set") from None
         return examples.take(~second), examples.take(second)
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
-        X, y = validate_data(self, X, y, dtype=np.float64, reset=reset, y_numeric=isinstance(self, PackRegressor))
+        numeric = isinstance(self, PackRegressor)
+        X, y = check_pair(self, X, y, {"dtype": np.float64}, reset=reset, y_numeric=numeric)
         if reset and isinstance(self, PackClassifier):
-            self.classes_ = labels_of(y).classes
-        return Examples(X, y, None if w is None else _check_sample_weight(w, X, ensure_non_negative=True))
+            with named(lambda: "y"):
+                self.classes_ = labels_of(y).classes
+        return Examples(X, y, check_weights(w, len(X)))
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> tuple[list[Group], str]:
         """Return the groups that have not diverged, and why training ended: each kind in a thread of its own.
@@ -262,7 +276,8 @@ class Pack(BaseEstimator):
     def _members(self, X: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return what each member predicts for rows X, (J, m, …) as `_of_each` does, and their weights (J,)."""
         check_is_fitted(self, "groups_")
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        with named(lambda: "X"):
+            X = validate_data(self, X, dtype=np.float64, reset=False)
         weights = np.concatenate([group.weights for group in self.groups_])
         blocks = [
             np.concatenate([self._of_each(g.estimator, g.map(X[a : a + _AT_ONCE])) for g in self.groups_])
@@ -364,6 +379,14 @@ class PackClassifier(ClassifierMixin, Pack):
         best = np.argmax(self.predict_log_proba(X), axis=1)
         return np.asarray(self.classes_[best])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of examples with the right label."""
+        from sklearn.metrics import accuracy_score  # half of scikit-learn: not for training
+
+        predicted = self.predict(X)
+        with named(lambda: "y"):
+            return float(accuracy_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))
+
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
         """Return the probabilities (n_samples, n_classes); with `return_std` also the deviation over the members."""
         L, weights = self._members(X)
@@ -412,3 +435,11 @@ class PackRegressor(RegressorMixin, Pack):
         """Return the predictions (n_samples,); with `return_std` also the deviation over the members."""
         mean, deviation = _mean_and_deviation(*self._members(X))
         return (mean, deviation) if check_flag(return_std, "return_std") else mean
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R²."""
+        from sklearn.metrics import r2_score  # half of scikit-learn: not for training
+
+        predicted = self.predict(X)
+        with named(lambda: "y"):
+            return float(r2_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))

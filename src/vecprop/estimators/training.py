@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,9 +25,12 @@ from vecprop.estimators.inputs import (
     check_examples,
     columns,
     dispatches,
+    is_held_out,
+    named_as_validation,
     scale_of,
     scaled_rows,
     split,
+    unchanged_if_it_fails,
 )
 from vecprop.estimators.large_data import LargeRows, LargeTargets
 from vecprop.estimators.parameters import THEIR_NAMES, Parameters, check_parameters
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
 _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
 _MOST_SEED = int(np.iinfo(np.int32).max)
-_NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
 
 
 class PastTraining(NamedTuple):
@@ -127,8 +128,7 @@ class Training(Parameters):
 
     def _train(self, X: Any, y: Any, sample_weight: Any, held_out: Sequence[Any], *, incremental: bool = False) -> Any:
         """Fit to the examples, or do one epoch if incremental; a failure leaves self as it was."""
-        before = dict(vars(self))
-        try:
+        with unchanged_if_it_fails(self):
             check_parameters(self, self._more_checks)
             if incremental and self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True")
@@ -138,11 +138,6 @@ class Training(Parameters):
             examples = self._examples(X, y, sample_weight, purpose)
             examples, validation = self._divide(examples, held_out, random, incremental)
             self._fit_examples(examples, validation, goes_on, incremental, random, {"X": X, "y": y})
-        except BaseException:
-            for name in [name for name in vars(self) if name.endswith("_") or name == "_progress"]:
-                delattr(self, name)
-            vars(self).update(before)
-            raise
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -163,16 +158,9 @@ class Training(Parameters):
     ) -> tuple[Examples, Examples | None]:
         """Return training and validation examples, given ones or a share of all for early stopping."""
         X, y, w = held_out
-        if (X is None) != (y is None):
-            raise ValueError(f"X_val and y_val go together, got {'y_val' if X is None else 'X_val'} alone")
-        if X is not None:
-            try:
+        if is_held_out(X, y, w):
+            with named_as_validation():
                 return examples, self._examples(X, y, w, "more")
-            except (ValueError, TypeError) as error:
-                text, names = _NAMES.subn(r"\g<0>_val", str(error))
-                raise type(error)(text if names else f"X_val, y_val, sample_weight_val: {error}") from None
-        if w is not None:
-            raise ValueError("sample_weight_val goes with X_val and y_val, got it alone")
         if self.early_stopping and not incremental and not is_lbfgs(self):
             return split(examples, self._groups(examples.Y), self.validation_fraction, random)
         return examples, None
