@@ -76,14 +76,14 @@ def test_the_linear_model_can_be_chosen():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 8))
     y = X @ np.arange(8.0) + rng.normal(size=60)
-    pack = PackRegressor(random_state=0, n_networks=1).fit(X, y)
+    pack = PackRegressor(random_state=0, n_networks=1, maps=["cosines"]).fit(X, y)
     name, (weight,) = pack.found_[-1]
-    assert name == "standard linear" and weight > 0.2
+    assert name == "standard linear" and weight > 0.8
     held = rng.normal(size=(500, 8))
     error, best = (
         np.mean((m.predict(held) - held @ np.arange(8.0)) ** 2) for m in (pack, LinearRegression().fit(X, y))
     )
-    assert error < 20 * best < np.var(held @ np.arange(8.0)) / 5
+    assert error < 2 * best < np.var(held @ np.arange(8.0)) / 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
