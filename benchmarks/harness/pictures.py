@@ -130,7 +130,9 @@ def draw_tables(record: Record, path: Path, dpi: float = 110) -> None:
         colour = COLOURS[0 if is_ours(peer) else 1]
         scatter.plot(standing.processor, standing.normalised, "o", color=colour)
         where = {"textcoords": "offset points", "fontsize": 8, "ha": "center"}
-        scatter.annotate(NAMES[peer], (standing.processor, standing.normalised), (0, 6), **where)
+        scatter.annotate(
+            NAMES[peer], (standing.processor, standing.normalised), (0, -13 if is_ours(peer) else 6), **where
+        )
         bars.barh(y, standing.rank, height=0.75, color=colour)
         bars.annotate(f"{standing.rank:.1f}", (standing.rank, y), (4, 0), va="center", **where | {"ha": "left"})
     scatter.set(xscale="log", xlabel="CPU seconds of a fit, mean", ylabel="normalised score, mean (1: best, 0: worst)")
