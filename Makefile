@@ -15,7 +15,7 @@ FROM_SOURCE := src:backends$(if $(PYTHONPATH),:$(PYTHONPATH))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-all quick lint format pictures notebooks bench bench-peers bench-estimators bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
+.PHONY: help env run test test-all quick lint format pictures notebooks bench bench-peers bench-estimators bench-tables bench-gpu reliability mutants coverage audit smoke docs docs-check gpu pyodide clean
 
 help:
 	@echo "make run     environment, then the demonstration: gradients checked, digits learned, pictures in $(OUT)/"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench   the benchmark suite; make smoke runs each benchmark once"
 	@echo "make bench-peers   against scikit-learn, PyTorch, Keras and JAX with optax, which it installs; half an hour"
 	@echo "make bench-estimators   scores and times of the estimators beside scikit-learn's; two minutes"
+	@echo "make bench-tables   public tables beside LightGBM, CatBoost, XGBoost, scikit-learn, in an environment of its own; fifteen minutes"
 	@echo "make bench-gpu   on a GPU: bounds, training, gradients, K networks, memory; from the source tree; eight minutes"
 	@echo "make reliability   the long tests of reliability, and the table of docs/reliability.md from what they measured"
 	@echo "make audit   known vulnerabilities of what is installed, by pip-audit; needs the network"
@@ -99,6 +100,13 @@ bench-peers: env
 
 bench-estimators: env
 	$(BIN)/python -m benchmarks --part estimators --rounds 6 --out benchmarks/results/estimators.json
+
+# The tables and the other libraries stay out of $(VENV). BENCH_TABLES="--tiny --rounds 1" looks whether everything runs.
+BENCH_TABLES ?= --rounds 3 --out benchmarks/results/tables.json --pictures vecprop-bench
+bench-tables:
+	$(PYTHON) -m venv build/tables
+	build/tables/bin/python -m pip install --quiet --editable ".[tables]"
+	OPENBLAS_NUM_THREADS=1 build/tables/bin/python -m benchmarks --part tables --backend numpy $(BENCH_TABLES)
 
 # As for `gpu`: the machine's Python. PyTorch and optax take part if they are there. BENCH_GPU="--part steps" measures a
 # part; BENCH_GPU="--backend numpy --backend jax --tiny" looks on any machine whether everything runs.

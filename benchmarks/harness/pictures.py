@@ -1,4 +1,4 @@
-"""Pictures of a record: ratios, shares of the bounds, the loop beside the vectorized pass, how the cost grows."""
+"""Pictures of a record: ratios, shares of the bounds, loops beside vectorized passes, growth, public tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.growth.sweeps import SWEEPS, TITLES
-from benchmarks.harness.report import OURS, Record
+from benchmarks.harness.report import OURS, Record, standings, tables_of
 from benchmarks.harness.rounds import ratio_of
 from benchmarks.harness.tables import NAMES, percent
 from vecprop.inspection.benchmark_report import duration
@@ -43,13 +43,13 @@ def _bars(groups: Groups, number: Callable[[float], str]) -> Any:
 
 def is_ours(peer: str) -> bool:
     """Tell whether a contestant is vecprop."""
-    return peer.startswith(("vecprop", "shared", "singles"))
+    return peer.startswith(("vecprop", "shared", "singles", "quick"))
 
 
 def draw_ratios(record: Record, path: Path, dpi: float = 110) -> None:
     """Draw for each workload the time of each other contestant over that of the quicker of our backends."""
     groups: Groups = {}
-    for name in record.workloads:
+    for name in (n for n in record.workloads if n not in tables_of(record)):
         ours = record.find(name, OURS)
         if ours is not None:
             rows = [r for r in record.rows_of(name) if r.seconds and r.peer not in OURS]
@@ -120,9 +120,34 @@ def draw_growth(rows: Sequence[dict[str, Any]], path: Path, dpi: float = 110) ->
     save(all_axes[0], path, dpi)
 
 
+def draw_tables(record: Record, path: Path, dpi: float = 110) -> None:
+    """Draw each contestant's mean normalised score over public tables, against seconds and beside its rank."""
+    found = standings(record)
+    if not found:
+        raise ValueError("nothing to draw: no contestant has every public table")
+    scatter, bars = panels(2, width=5.6, height=4.2)
+    for y, (peer, standing) in enumerate(found.items()):
+        colour = COLOURS[0 if is_ours(peer) else 1]
+        scatter.plot(standing.processor, standing.normalised, "o", color=colour)
+        where = {"textcoords": "offset points", "fontsize": 8, "ha": "center"}
+        scatter.annotate(
+            NAMES[peer], (standing.processor, standing.normalised), (0, -13 if is_ours(peer) else 6), **where
+        )
+        bars.barh(y, standing.rank, height=0.75, color=colour)
+        bars.annotate(f"{standing.rank:.1f}", (standing.rank, y), (4, 0), va="center", **where | {"ha": "left"})
+    scatter.set(xscale="log", xlabel="CPU seconds of a fit, mean", ylabel="normalised score, mean (1: best, 0: worst)")
+    scatter.margins(0.2)
+    scatter.grid(alpha=0.3)
+    bars.set_yticks(range(len(found)), [NAMES[peer] for peer in found], fontsize=8)
+    bars.invert_yaxis()
+    bars.set(xlabel="mean rank by log-loss or RMSE", xlim=(0, 1.1 * max(s.rank for s in found.values())))
+    scatter.set_title(f"{len(tables_of(record))} public tables; {record.environment.get('CPU', '')}", fontsize=9)
+    save(scatter, path, dpi)
+
+
 def draw_all(record: Record, folder: Path) -> list[Path]:
     """Draw what the record has the figures for; return the paths written."""
-    timed = [row.peer for row in record.rows if row.seconds]
+    timed = [row.peer for row in record.rows if row.seconds and not row.losses]
     wanted: dict[str, tuple[bool, Callable[[Path], object]]] = {
         "ratios": (
             any(peer in OURS for peer in timed) and any(not is_ours(peer) for peer in timed),
@@ -131,6 +156,7 @@ def draw_all(record: Record, folder: Path) -> list[Path]:
         "shares": (bool(timed and record.ceilings), lambda path: draw_shares(record, path)),
         "ladder": (bool(record.ladder), lambda path: draw_ladder(record, path)),
         "growth": (bool(record.growth), lambda path: draw_growth(record.growth, path)),
+        "tables": (bool(standings(record)), lambda path: draw_tables(record, path)),
     }
     paths = []
     for name, (there, draw) in wanted.items():

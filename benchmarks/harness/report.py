@@ -7,12 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from benchmarks.devices.bounds import Bound, Needs, Rates, bound
 from benchmarks.devices.ceilings import Ceiling, best
 from benchmarks.harness.rounds import Row, ratio_of
-from benchmarks.harness.workloads import DEVICES, TARGETS, Target
+from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, Target
 from vecprop.inspection.benchmark_report import Row as LadderRow
 
 FORMAT = "vecprop comparison 1"
@@ -148,6 +150,56 @@ class Record:
             content.get("neighbours", {}),
             content.get("tiny", False),
         )
+
+
+class Standing(NamedTuple):
+    """How a contestant stands among those that have all public tables; a table's figure is the mean of its splits.
+
+    Attributes
+    ----------
+    normalised : float
+        Mean over the tables of (worst - own) / (worst - best), by log-loss or root mean squared error.
+    rank, rank_by_score : float
+        Mean over the tables, by the same, and by accuracy or R².
+    wins : int or None
+        Tables with a lower loss than LightGBM's.
+    processor : float
+        Seconds of the processor for a fit, mean over the tables.
+    """
+
+    normalised: float
+    rank: float
+    rank_by_score: float
+    wins: int | None
+    processor: float
+
+
+def tables_of(record: Record) -> dict[str, dict[str, Row]]:
+    """Return for each public table the contestants that have figures."""
+    tables = [name for name in record.workloads if WORKLOADS[name].part == "tables"]
+    found = {name: {row.peer: row for row in record.rows_of(name) if row.losses} for name in tables}
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def standings(record: Record) -> dict[str, Standing]:
+    """Return how each contestant stands that has all tables, the best first."""
+    tables = list(tables_of(record).values())
+    peers = [peer for peer in (tables[0] if tables else ()) if all(peer in rows for rows in tables)]
+    if not peers:
+        return {}
+    losses, scores, seconds = (
+        np.array([[np.mean(getattr(rows[peer], name)) for peer in peers] for rows in tables])
+        for name in ("losses", "scores", "processor")
+    )
+    best, worst = losses.min(axis=1, keepdims=True), losses.max(axis=1, keepdims=True)
+    spread = np.where(worst > best, worst - best, 1.0)
+    normalised = np.mean((worst - losses) / spread, axis=0)
+    ranks = [1 + np.mean(np.sum(v[:, :, None] > v[:, None, :], axis=2), axis=0) for v in (losses, -scores)]
+    their = losses[:, [peers.index("lightgbm")]] if "lightgbm" in peers else None
+    wins = [None] * len(peers) if their is None else np.sum(losses < their, axis=0).tolist()
+    columns = zip(normalised.tolist(), *(r.tolist() for r in ranks), wins, seconds.mean(axis=0).tolist(), strict=True)
+    found = {peer: Standing(*values) for peer, values in zip(peers, columns, strict=True)}
+    return dict(sorted(found.items(), key=lambda item: item[1].rank))
 
 
 def overtakes(sizes: Sequence[int], theirs: Sequence[float], ours: Sequence[float]) -> float | None:

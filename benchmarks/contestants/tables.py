@@ -1,0 +1,119 @@
+"""Libraries with default settings on public tables: one thread, three splits, and what a fit takes of the processor."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.contestants.base import Timed, import_or_unavailable
+from vecprop import tabular
+from vecprop.tabular.scores import of_classes, of_numbers
+from vecprop.tabular.training import split
+
+
+class OnTables:
+    """A model of a table; run k has the split of `vecprop train --seed k`.
+
+    The time is that of preparing, training and predicting the test rows. Imports are not in it.
+    """
+
+    checked = ""
+    each_is_a_first = True
+    transfer = None
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, work: Any, frame: Any) -> None:
+        self.work, self.frame, self.seed = work, frame, 0
+        self.task = "regression" if work.regression else "classification"
+        self.library, *_ = [import_or_unavailable(name) for name in self.needs]
+        self.y, self.classes = (plan := self.plan()).target.coded(plan.table)
+        self.build()
+
+    def build(self) -> None:
+        """Bring the table into the form that users of the library have it in."""
+
+    def plan(self) -> Any:
+        """Return the plan of vecprop."""
+        return tabular.plan(tabular.table_of(self.frame), self.work.target, task=self.task)
+
+    def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Learn from the rows known, and return numbers (m,) or probabilities (m, classes) of the test rows."""
+        raise NotImplementedError
+
+    def train(self, runs: int) -> Timed:  # noqa: ARG002 - one run is one split
+        """Return what the next split takes and gives."""
+        *known, test = split(self.y, self.task, tabular.Settings(seed=self.seed))
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            begin, busy = time.perf_counter(), time.process_time()
+            found = self.predict(np.concatenate(known), test)
+            seconds, processor = time.perf_counter() - begin, time.process_time() - busy
+        self.seed += 1
+        if self.work.regression:
+            scores = of_numbers(self.y[test], found)
+            return Timed(seconds, None, None, scores["r2"], scores["root_mean_squared_error"], processor)
+        scores = of_classes(self.y[test], np.log(np.clip(found, 1e-12, 1)), np.arange(len(self.classes)))
+        return Timed(seconds, None, None, scores["accuracy"], scores["log_loss"], processor)
+
+
+class VecpropTables(OnTables):
+    """`vecprop.tabular` as it is: the pack. It also fits the linear model, and scores both."""
+
+    needs = ("vecprop.estimators.pack", "polars")
+    backend = "numpy"
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:  # noqa: ARG002 - it draws the same split
+        settings = tabular.Settings(seed=self.seed, backend=self.backend, **self.settings)
+        model = tabular.train(self.plan(), settings).model
+        rows = self.frame.iloc[test].drop(columns=self.work.target)
+        return model.predict(rows) if self.work.regression else model.predict_proba(rows)
+
+
+class VecpropQuick(VecpropTables):
+    """Four networks of one kind."""
+
+    settings: ClassVar = {"networks": 4}
+
+
+class VecpropLinear(VecpropTables):
+    """The linear model alone."""
+
+    settings: ClassVar = {"linear": True}
+
+
+class WithFrames(OnTables):
+    """A library with scikit-learn's interface; of its two kinds of models the first is for regression.
+
+    It gets texts as pandas' categories and dates as numbers.
+    """
+
+    kinds = ("", "")
+    options: ClassVar[dict[str, Any]] = {}
+
+    def build(self) -> None:
+        pandas = import_or_unavailable("pandas")
+        self.X = self.frame.drop(columns=self.work.target)
+        for name in self.X.select_dtypes(exclude=["number", "bool"]):
+            texts = self.X.pop(name)
+            if not texts.dropna().astype(str).head(50).str.match(r"\d{4}-\d\d-\d\d").all():
+                self.X[name] = texts.astype("category")
+                continue
+            dates = pandas.to_datetime(texts, utc=True).dt
+            self.X[f"{name}_days"] = dates.tz_localize(None).astype("datetime64[s]").astype("int64") / 86_400
+            self.X[f"{name}_month"], self.X[f"{name}_weekday"] = dates.month, dates.dayofweek
+            self.X[f"{name}_hour"] = dates.hour
+        self.X = self.X.loc[:, self.X.nunique(dropna=False) > 1]
+        self.categories = list(self.X.select_dtypes("category"))
+
+    def model(self) -> Any:
+        """Return an untrained model."""
+        return getattr(self.library, self.kinds[not self.work.regression])(random_state=self.seed, **self.options)
+
+    def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:
+        model = self.model().fit(self.X.iloc[known], self.y[known])
+        return (model.predict if self.work.regression else model.predict_proba)(self.X.iloc[test])
