@@ -11,7 +11,7 @@ from vecprop.cli.demonstrations import saturation
 
 BLUE, ORANGE, GREEN, GREY = plots.COLOURS[0], plots.COLOURS[1], plots.COLOURS[2], "0.35"
 DPI = 80
-MAPS = ("standard", "bins", "normal", "cosines")
+MAPS = ("standard", "bins", "normal")
 
 
 def _figure(width: float, height: float):
@@ -204,7 +204,7 @@ def pack():
         predicted = {"four of one kind": four.fit(X, y).predict(X_test), "the mixture": mixture.predict(X_test)}
         P = mixture._members(X_test)[0]
         names = [g.map.name if g.estimator.hidden_layer_sizes else "linear" for g in mixture.groups_ for _ in g.weights]
-        for name, colour, shift in zip(MAPS, plots.COLOURS, (-0.2, -0.1, 0.0, 0.1), strict=False):
+        for name, colour, shift in zip(MAPS, plots.COLOURS, (-0.1, 0.0, 0.1), strict=False):
             errors = np.sqrt(((P[[n == name for n in names]] - y_test) ** 2).mean(axis=1))
             ax.plot(np.full(len(errors), split + shift), errors, "o", color=colour, label="" if split else name)
         for (name, found), line in zip(predicted.items(), (":", "-"), strict=True):

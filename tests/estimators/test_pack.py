@@ -135,7 +135,7 @@ test_refused = refusals(
     lambda change, call: PackClassifier(**{"random_state": 0} | change).fit(*call(X, LABELS)),
     ({"n_networks": 0}, lambda X, y: (X, y), "n_networks must be a positive integer, got 0"),
     ({"maps": "bins"}, lambda X, y: (X, y), TypeError, "maps must be a sequence of names, got 'bins'"),
-    ({"maps": ["bin"]}, lambda X, y: (X, y), "map: unknown map .bin.: did you mean .bins."),
+    ({"maps": ["bin"]}, lambda X, y: (X, y), "maps: unknown map .bin.: did you mean .bins."),
     ({"validation_fraction": 1.0}, lambda X, y: (X, y), r"validation_fraction must be a finite number in \(0, 1\)"),
     ({}, lambda X, y: (X[:, :1] * 0, y), "X has no column with two different values"),
     ({}, lambda X, _: (X[:3], np.array(["a", "b", "c"])), "n_samples=3 are too few to split off"),

@@ -495,7 +495,7 @@ call("tabular.Spelling", tabular.Spelling, {}, decimal=SIGN, thousands=[*SIGN, "
 call("tabular.Settings", tabular.Settings, {},
      hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
      activation=["relo", 3, None, [], {}, THING], epochs=COUNT, patience=COUNT, learning_rate=POSITIVE,
-     batch_size=optional(COUNT), dropout=SHARE, networks=COUNT, test_share=OPEN_SHARE, validation_share=OPEN_SHARE,
+     batch_size=optional(COUNT), dropout=SHARE, networks=optional(COUNT), test_share=OPEN_SHARE, validation_share=OPEN_SHARE,
      class_weight=["equal", 3, THING, [1], {"a": -1}, {"a": "b"}], linear=FLAG, checkpoint=[3, True, 1.5, ["x"], THING],
      checkpoint_every=EVERY, resume=[*FLAG, True], devices=DEVICES, cache=[3, True, 1.5, ["x"], THING])  # fmt: skip
 
@@ -600,7 +600,7 @@ for kind, y, more in (
     (PackRegressor, VALUES, {}),
 ):
     call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given), SMALL,
-         **OF_PACKS, validation_fraction=OPEN_SHARE, **more)  # fmt: skip
+         **OF_PACKS, maps=["bins", 3, ["bin"], [None], THING, None], validation_fraction=OPEN_SHARE, **more)  # fmt: skip
 for estimator in (CLASSIFIER, REGRESSOR, PACK_OF_CLASSES, PACK_OF_NUMBERS):
     for name in ("predict", "predict_log_proba", "predict_proba"):
         if hasattr(estimator, name):

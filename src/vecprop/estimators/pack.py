@@ -43,7 +43,8 @@ from vecprop.estimators.training import NonFiniteParametersError, random_state_o
 from vecprop.propagation import Layer
 from vecprop.training.optimizers import Adam, AdamW, Optimizer
 from vecprop.training.schedules import Cosine
-from vecprop.utils.arguments import check_choice, check_flag, check_positive_integer, check_real, check_texts
+from vecprop.utils.arguments import check_flag, check_positive_integer, check_real, check_texts
+from vecprop.utils.errors import unknown_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -186,7 +187,8 @@ class Pack(BaseEstimator):
         """Train on X, y and weights, with such a validation set or three times None."""
         check_positive_integer(self.n_networks, "n_networks")
         for name in check_texts(self.maps, "maps"):
-            check_choice(name, "map", KINDS)
+            if name not in KINDS:
+                raise ValueError(f"maps: {unknown_name('map', name, KINDS)}")
         check_real(self.validation_fraction, "validation_fraction", "in (0, 1)", lambda x: 0 < x < 1)
         random = random_state_of(self.random_state)
         training, validation = self._parts(given, held_out, random)
@@ -228,7 +230,7 @@ class Pack(BaseEstimator):
         """
         given = self.callbacks if isinstance(self.callbacks, Sequence) else [self.callbacks]
         ends = Event()
-        callbacks = [lambda *_: ends.is_set(), *(function for function in given if function is not None)]
+        callbacks = [lambda *_: ends.is_set(), *([] if self.callbacks is None else given)]
         groups = []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
             view = learn(kind.map, training.X, rng)
