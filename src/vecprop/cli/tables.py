@@ -220,7 +220,7 @@ def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) ->
     """Write the predictions to a file, or return them as CSV; `say` prints notes on the table."""
     if wanted.proba and not model.classes:
         raise ValueError(f"--proba is for classes, and {model.target.name!r} is a number; see --spread")
-    if wanted.spread and model.estimator.n_networks == 1:
+    if wanted.spread and model.estimator.n_networks == 1 and not hasattr(model.estimator, "groups_"):
         raise ValueError("--spread needs a model of several networks: vecprop train … --networks 4")
     kept = {name: table.column(name) for name in (table.find(given, "--keep") for given in wanted.keep or ())}
     prepared = model.prepare(table)
