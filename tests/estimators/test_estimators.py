@@ -811,20 +811,22 @@ def test_targets_that_are_all_equal_give_no_warning():
 @pytest.mark.parametrize("name", ["numpy", "jax"])
 def test_x_is_checked_once_and_brought_to_the_backend_as_steps_take_it(name, monkeypatch):
     """scikit-learn's check is the only one, unless values are new; on JAX rows are moved as rows, not turned twice."""
-    backend, checked, arranged = backend_or_skip(name), [], []
-    good, arrange = array_checks._values_are_good, backend.arrange
+    backend, checked, spread = backend_or_skip(name), [], []
+    good, spreads = array_checks._values_are_good, backend.placement.spread
 
     def recorded(loss, X, Y, w):
         checked.append(X is not None and X.shape == (2, len(Y[0])))
         return good(loss, X, Y, w)
 
     monkeypatch.setattr(array_checks, "_values_are_good", recorded)
-    monkeypatch.setattr(backend, "arrange", lambda array: arranged.append(type(array)) or arrange(array))
+    monkeypatch.setattr(
+        backend.placement, "spread", lambda data, **how: spread.append(type(data[0])) or spreads(data, **how)
+    )
     X, y = np.random.default_rng(0).standard_normal((40, 2)), np.arange(40) % 3
     fitted = {"hidden_layer_sizes": (3,), "max_iter": 2, "batch_size": 8, "backend": backend, "random_state": 0}
     MLPClassifier(**fitted, early_stopping=True).fit(X, y)
     assert checked == [False, False]  # the targets of the training and of the validation set
-    assert set(arranged) == {np.ndarray}
+    assert set(spread) == {np.ndarray}
     MLPClassifier(**fitted, dtype="float32").fit(X, y)
     MLPClassifier(**fitted, scale="standard").fit(X, y)
     assert checked == [False, False, True, True]
