@@ -176,7 +176,7 @@ def test_only_gradients_take_memory_for_gradients(monkeypatch):
         monkeypatch.setattr(type(vp.get_backend("numpy").memory), "free", lambda _, free=free: free)
         for name, size in sizes.items():
             with pytest.raises(vp.OutOfMemoryError, match=words.format(name, size)):
-                getattr(net, name)(params, *calls[name])
+                getattr(net, name)(params, *calls[name], **({"block_size": None} if name == "gradients" else {}))
 
 
 @pytest.mark.parametrize("where", ["_start", "prepare"])

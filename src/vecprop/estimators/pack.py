@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, usable_cores
@@ -146,6 +147,10 @@ class Pack(BaseEstimator):
     def _losses(self, y: npt.NDArray[Any]) -> Losses:
         raise NotImplementedError
 
+    def _weighted(self, training: Examples, validation: Examples) -> tuple[Examples, Examples]:
+        """Return both parts with the weights that count in training, in its end and in the choice of the mixture."""
+        return training, validation
+
     def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
         """Return the group of each example, whose shares a split keeps."""
         raise NotImplementedError
@@ -191,7 +196,7 @@ class Pack(BaseEstimator):
                 raise ValueError(f"maps: {unknown_name('map', name, KINDS)}")
         check_real(self.validation_fraction, "validation_fraction", "in (0, 1)", lambda x: 0 < x < 1)
         random = random_state_of(self.random_state)
-        training, validation = self._parts(given, held_out, random)
+        training, validation = self._weighted(*self._parts(given, held_out, random))
         if not (training.X.min(axis=0) < training.X.max(axis=0)).any():
             raise ValueError("X has no column with two different values, so that there is nothing to learn from")
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
@@ -325,7 +330,7 @@ class PackClassifier(ClassifierMixin, Pack):
     validation_fraction : float, default 0.15
         The share of examples split off to end the training and to choose the mixture.
     class_weight : "balanced" or dict, optional
-        As for `MLPClassifier`.
+        As for `MLPClassifier`; it counts in the validation set, too.
     random_state : int, RandomState or None
     callbacks, backend : optional
         As for `MLPClassifier`.
@@ -350,7 +355,20 @@ class PackClassifier(ClassifierMixin, Pack):
     class_weight: Any = None
 
     def _estimator(self, **parameters: Any) -> MLPClassifier:
-        return MLPClassifier(**parameters, class_weight=self.class_weight)
+        return MLPClassifier(**parameters)
+
+    def _weighted(self, training: Examples, validation: Examples) -> tuple[Examples, Examples]:
+        if self.class_weight is None:
+            return training, validation
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=training.y)
+        if not (factors >= 0).all() or not factors.any():
+            raise ValueError(f"class_weight must be >= 0 for every class and not 0 for all, got {self.class_weight!r}")
+
+        def weighted(part: Examples) -> Examples:
+            own = factors[np.searchsorted(self.classes_, part.y).clip(max=len(factors) - 1)]
+            return part._replace(w=own if part.w is None else own * part.w)
+
+        return weighted(training), weighted(validation)
 
     def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)

@@ -4,8 +4,10 @@ X, Y and sample_weight must be of the parameters' library, and are converted to 
 are always checked; values only where they can be read, so not inside `jax.jit` or `jax.grad`.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -334,12 +336,12 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
 def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Array | None) -> Array:
     """Return (0-d) whether X is finite, Y fits the loss, and w is finite, ≥ 0 and not all 0."""
     xp = array_namespace(X, Y, w)
-    good = xp.asarray(True) if X is None else _all_finite(xp, X)
+    good = [] if X is None else [_all_finite(xp, X)]
     if Y is not None:
-        good = good & loss.valid_targets(xp, Y)
+        good.append(loss.valid_targets(xp, Y))
     if w is not None:
-        good = good & _all_finite(xp, w) & (xp.min(w) >= 0) & xp.all(xp.sum(w, axis=-1) > 0)
-    return good
+        good += [_all_finite(xp, w), xp.min(w) >= 0, xp.all(xp.sum(w, axis=-1) > 0)]
+    return reduce(operator.and_, good)
 
 
 def _all_finite(xp: Namespace, array: Array) -> Array:

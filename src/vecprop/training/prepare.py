@@ -115,6 +115,8 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
     net, backend, (X, Y, w) = spec.net, checked.backend, given
     sources = [_source(name, value) for name, value in zip(streamed.ARGUMENTS, given, strict=True)]
     if any(source is not None for source in sources):
+        if isinstance(X, FiniteColumns):
+            given = (X.array, Y, w)
         examples = _streamed(net, checked.dtype, given, sources)
         if not _is_read_whole(spec, examples, sources, trained_on):
             _check_streamed(spec, examples, trained_on)
