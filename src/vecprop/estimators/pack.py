@@ -26,11 +26,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.selection import get_backend
-from vecprop.data.splitting import in_second_part
+from vecprop.data.splitting import in_second_part, places_of
 from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy, log_losses, squared_errors
 from vecprop.estimators.feature_maps import FeatureMap, learn
 from vecprop.estimators.inputs import (
+    Examples,
     check_pair,
     check_weights,
     is_held_out,
@@ -111,18 +112,6 @@ class Group(NamedTuple):
     map: FeatureMap
     estimator: Any
     weights: npt.NDArray[np.float64]
-
-
-class Examples(NamedTuple):
-    """Rows X (m, n), targets y (m,), and weights w (m,) or None."""
-
-    X: npt.NDArray[Any]
-    y: npt.NDArray[Any]
-    w: npt.NDArray[Any] | None
-
-    def take(self, rows: npt.NDArray[Any]) -> Examples:
-        """Return some of the examples."""
-        return Examples(self.X[rows], self.y[rows], None if self.w is None else self.w[rows])
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -218,7 +207,7 @@ class Pack(BaseEstimator):
             second = in_second_part(self._groups_of(examples.y), self.validation_fraction, order, examples.w)
         except ValueError:
             raise ValueError(f"n_samples={len(examples.y)} are too few to split off a validation set") from None
-        return examples.take(~second), examples.take(second)
+        return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
         numeric = isinstance(self, PackRegressor)
