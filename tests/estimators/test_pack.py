@@ -131,6 +131,20 @@ def test_a_given_validation_set_and_weights():
     np.testing.assert_array_equal(pack.predict(X), other.predict(X))
 
 
+@pytest.mark.parametrize(("kind", "y"), [(PackClassifier, LABELS), (PackRegressor, NUMBERS)])
+def test_refit_learns_from_the_validation_examples(kind, y):
+    """The mixture is the same, each member has gone on, and without `refit` the first training is all there is."""
+    first, more = (kind(random_state=0, refit=refit).fit(X, y) for refit in (False, True))
+    assert first.found_ == more.found_
+    for before, after in zip(first.groups_, more.groups_, strict=True):
+        assert before.estimator.loss_curve_ == after.estimator.loss_curve_
+        assert all((a != b).any() for a, b in zip(before.estimator.coefs_, after.estimator.coefs_, strict=True))
+    assert more.score(X, y) > first.score(X, y)
+    held_out = {"X_val": X[::4], "y_val": y[::4]}
+    same, other = (kind(random_state=0, refit=refit).fit(X, y, **held_out) for refit in (False, True))
+    assert other.score(X[::4], y[::4]) >= same.score(X[::4], y[::4])
+
+
 test_refused = refusals(
     lambda change, call: PackClassifier(**{"random_state": 0} | change).fit(*call(X, LABELS)),
     ({"n_networks": 0}, lambda X, y: (X, y), "n_networks must be a positive integer, got 0"),
@@ -138,7 +152,11 @@ test_refused = refusals(
     ({"maps": ["bin"]}, lambda X, y: (X, y), "maps: unknown map .bin.: did you mean .bins."),
     ({"validation_fraction": 1.0}, lambda X, y: (X, y), r"validation_fraction must be a finite number in \(0, 1\)"),
     ({}, lambda X, y: (X[:, :1] * 0, y), "X has no column with two different values"),
-    ({}, lambda X, _: (X[:3], np.array(["a", "b", "c"])), "n_samples=3 are too few to split off"),
+    (
+        {},
+        lambda X, _: (X[:3], np.array(["a", "b", "c"])),
+        "The validation set is too small. Increase",
+    ),
     ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "Input X contains infinity"),
     ({}, lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
     ({}, lambda X, y: (X, y, -np.ones(len(X))), "sample_weight must be >= 0, got -1"),

@@ -600,7 +600,7 @@ for kind, y, more in (
     (PackRegressor, VALUES, {}),
 ):
     call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given), SMALL,
-         **OF_PACKS, maps=["bins", 3, ["bin"], [None], THING, None], validation_fraction=OPEN_SHARE, **more)  # fmt: skip
+         **OF_PACKS, maps=["bins", 3, ["bin"], [None], THING, None], validation_fraction=OPEN_SHARE, refit=FLAG, **more)  # fmt: skip
 for estimator in (CLASSIFIER, REGRESSOR, PACK_OF_CLASSES, PACK_OF_NUMBERS):
     for name in ("predict", "predict_log_proba", "predict_proba"):
         if hasattr(estimator, name):

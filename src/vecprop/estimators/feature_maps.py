@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Columns = Sequence[int] | npt.NDArray[np.int64]
 
-_BINS, _KNOTS, _WAVES = 32, 64, 16  # for each number, if there are few of them
+_BINS, _KNOTS, _WAVES = 16, 64, 16  # for each number, if there are few of them
 _MOST_FEATURES = 2048  # of all numbers together, and
 _MOST_ENTRIES = 1 << 26  # of all training rows
 _FREQUENCY = 0.5  # the standard deviation of frequencies

@@ -1,7 +1,8 @@
 """Packs: groups of networks that see the data through different maps, and the best mixture of them.
 
 Each group is a stack of networks with a learning rate and a weight decay of their own, drawn at random. All are trained
-once; the weights of the networks in the mixture are chosen by their predictions for a validation set.
+once; the weights of the networks in the mixture are chosen by their predictions for a validation set. Then the chosen
+ones go on for a few epochs, in which they learn from the validation set, too.
 
 Sources: a pack of networks with drawn hyperparameters as Gorishniy and others, 2026 (TabPack, arXiv 2607.05380);
 choosing with replacement as Caruana, Niculescu-Mizil, Crew and Ksikes, 2004.
@@ -11,10 +12,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +30,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.selection import get_backend
-from vecprop.data.splitting import in_second_part, places_of
 from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy, log_losses, squared_errors
 from vecprop.estimators.feature_maps import FeatureMap, learn
@@ -37,6 +40,7 @@ from vecprop.estimators.inputs import (
     is_held_out,
     named,
     named_as_validation,
+    split,
     unchanged_if_it_fails,
 )
 from vecprop.estimators.labels import labels_of, name_classes
@@ -103,7 +107,8 @@ KINDS = {
     "cosines": Kind("cosines", (64, 64, 64)),
 }
 LINEAR = Kind("standard")
-_EPOCHS, _MOST_EPOCHS, _PATIENCE = 30, 300, 20
+_EPOCHS, _MOST_EPOCHS, _PATIENCE = 20, 300, 20
+_MORE_EPOCHS, _LOWER = 6, 0.6  # of `refit`, and its rates as a share of those before
 
 
 class Group(NamedTuple):
@@ -111,7 +116,13 @@ class Group(NamedTuple):
 
     map: FeatureMap
     estimator: Any
-    weights: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64] = np.empty(0)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers as stacks, W (K, n_l, n_{l-1}), on the host."""
+        layers = [Layer(*map(np.asarray, layer)) for layer in self.estimator.params_]
+        return layers if layers[0].W.ndim == 3 else [Layer(*(a[None] for a in layer)) for layer in layers]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -121,6 +132,7 @@ class Pack(BaseEstimator):
     n_networks: int = 2
     maps: Any = ("standard", "bins", "normal")
     validation_fraction: float = 0.15
+    refit: bool = True
     random_state: Any = None
     callbacks: Any = None
     backend: Any = None
@@ -167,8 +179,8 @@ class Pack(BaseEstimator):
         y : array-like (n_samples,)
         sample_weight : array-like (n_samples,), optional
         X_val, y_val, sample_weight_val : optional
-            A validation set, which ends the training and chooses the mixture; by default a share
-            `validation_fraction` of the examples, at random.
+            A validation set, which ends the training and chooses the mixture, and from which the chosen networks
+            learn at last; by default a share `validation_fraction` of the examples, at random.
 
         Returns
         -------
@@ -184,16 +196,20 @@ class Pack(BaseEstimator):
             if name not in KINDS:
                 raise ValueError(f"maps: {unknown_name('map', name, KINDS)}")
         check_real(self.validation_fraction, "validation_fraction", "in (0, 1)", lambda x: 0 < x < 1)
+        check_flag(self.refit, "refit")
         random = random_state_of(self.random_state)
         training, validation = self._weighted(*self._parts(given, held_out, random))
         if not (training.X.min(axis=0) < training.X.max(axis=0)).any():
             raise ValueError("X has no column with two different values, so that there is nothing to learn from")
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
-        groups, self.stopped_ = self._trained(training, validation, rng)
-        if not groups:
-            raise ValueError("the training of all networks diverged: X or y may contain extreme values")
+        groups = self._trained(training, validation, rng)
         found = [self._mixed(self._of_each(group.estimator, group.map(validation.X))) for group in groups]
-        self._choose(groups, bagged_greedy(np.concatenate(found), self._losses(validation.y), validation.w, rng))
+        weights = bagged_greedy(np.concatenate(found), self._losses(validation.y), validation.w, rng)
+        groups = self._weighed(groups, weights)
+        if self.refit and self.stopped_ != "interrupted":
+            examples = _together(training, validation)
+            self._in_threads([partial(_go_on, group, examples) for group in groups])
+        self._choose(groups)
         return self
 
     def _parts(self, given: Any, held_out: Any, random: np.random.RandomState) -> tuple[Examples, Examples]:
@@ -202,12 +218,7 @@ class Pack(BaseEstimator):
         if is_held_out(*held_out):
             with named_as_validation():
                 return examples, self._checked(*held_out, reset=False)
-        order = random.permutation(len(examples.y))
-        try:
-            second = in_second_part(self._groups_of(examples.y), self.validation_fraction, order, examples.w)
-        except ValueError:
-            raise ValueError(f"n_samples={len(examples.y)} are too few to split off a validation set") from None
-        return examples.at(places_of(~second)), examples.at(places_of(second))
+        return split(examples, self._groups_of(examples.y), self.validation_fraction, random)
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
         numeric = isinstance(self, PackRegressor)
@@ -217,51 +228,62 @@ class Pack(BaseEstimator):
                 self.classes_ = labels_of(y).classes
         return Examples(X, y, check_weights(w, len(X)))
 
-    def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> tuple[list[Group], str]:
-        """Return the groups that have not diverged, and why training ended: each kind in a thread of its own.
-
-        One thread for each kind is faster than several in the products of one, which are small.
-        """
+    def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
+        """Return the groups that have not diverged."""
         given = self.callbacks if isinstance(self.callbacks, Sequence) else [self.callbacks]
-        ends = Event()
-        callbacks = [lambda *_: ends.is_set(), *([] if self.callbacks is None else given)]
+        own = [] if self.callbacks is None else list(given)
         groups = []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
             view = learn(kind.map, training.X, rng)
-            own = kind.parameters(rng, self.n_networks, len(training.y))
-            groups.append(Group(view, self._estimator(**own, callbacks=callbacks, backend=self.backend), np.empty(0)))
+            parameters = kind.parameters(rng, self.n_networks, len(training.y))
+            groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
+        fitted = self._in_threads([partial(_fit, group, training, validation, own) for group in groups])
+        kept = [group for group, found in zip(groups, fitted, strict=True) if found]
+        if not kept:
+            raise ValueError("the training of all networks diverged: X or y may contain extreme values")
+        if any(group.estimator.stopped_ == "interrupted" for group in kept):  # by a callback
+            self.stopped_ = "interrupted"
+        return kept
+
+    def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]]) -> list[Any]:
+        """Return what the jobs give, each with callbacks that end its training; set `stopped_`.
+
+        One thread for each kind is faster than several in the products of one, which are small.
+        """
+        ends = Event()
         threads = 1 if get_backend(self.backend).has_gpu else usable_cores()
-        interrupted = False
+        self.stopped_ = "epochs"
         with warnings.catch_warnings(), _BLAS.single(), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)
-            jobs = [pool.submit(copy_context().run, _fit, group, training, validation) for group in groups]
+            started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
             try:
-                for job in jobs:
+                for job in started:
                     job.result()
             except BaseException as error:
                 ends.set()  # after this epoch, for the groups that are still trained
                 if not isinstance(error, KeyboardInterrupt):
                     raise
-                interrupted = True
-        kept = [group for group, job in zip(groups, jobs, strict=True) if job.result()]
-        reasons = {group.estimator.stopped_ for group in kept}
-        return kept, "interrupted" if interrupted or "interrupted" in reasons else "epochs"
+                self.stopped_ = "interrupted"
+        return [job.result() for job in started]
 
-    def _choose(self, groups: list[Group], weights: npt.NDArray[np.float64]) -> None:
-        """Keep the networks with a weight, and set the attributes."""
-        chosen, start = [], 0
-        self.found_ = []
-        for view, estimator, _ in groups:
-            layers = [[np.asarray(a) for a in layer] for layer in estimator.params_]
-            if layers[0][0].ndim == 2:
-                layers = [[a[None] for a in layer] for layer in layers]
-            own = weights[start : start + len(layers[0][0])]
-            start += len(own)
-            self.found_.append((f"{view.name} {'linear' if len(layers) == 1 else 'network'}", own.tolist()))
-            kept = np.flatnonzero(own)
+    def _weighed(self, groups: list[Group], weights: npt.NDArray[np.float64]) -> list[Group]:
+        """Return the groups with their weights; `found_` gets them, too."""
+        counts = [len(group.layers[0].W) for group in groups]
+        parts = np.split(weights, np.cumsum(counts)[:-1])
+        self.found_ = [
+            (f"{group.map.name} {'linear' if len(group.layers) == 1 else 'network'}", own.tolist())
+            for group, own in zip(groups, parts, strict=True)
+        ]
+        return [group._replace(weights=own) for group, own in zip(groups, parts, strict=True)]
+
+    def _choose(self, groups: list[Group]) -> None:
+        """Keep the networks with a weight."""
+        chosen = []
+        for group in groups:
+            kept = np.flatnonzero(group.weights)
             if len(kept):
-                set_layers(estimator, tuple(Layer(*(a[kept] for a in layer)) for layer in layers))
-                chosen.append(Group(view, estimator, own[kept]))
+                set_layers(group.estimator, tuple(Layer(*(a[kept] for a in layer)) for layer in group.layers))
+                chosen.append(group._replace(weights=group.weights[kept]))
         self._set_groups(chosen)
 
     def _set_groups(self, groups: list[Group]) -> None:
@@ -282,16 +304,46 @@ class Pack(BaseEstimator):
         return np.concatenate(blocks, axis=1), weights
 
 
-def _fit(group: Group, training: Examples, validation: Examples) -> bool:
+def _fit(group: Group, training: Examples, validation: Examples, given: list[Any], callbacks: list[Any]) -> bool:
     """Fit a group, and tell whether a network of it has not diverged."""
-    view, estimator, _ = group
-    held_out = {"X_val": view(validation.X), "y_val": validation.y, "sample_weight_val": validation.w}
+    estimator = group.estimator.set_params(callbacks=[*callbacks, *given])
+    held_out = {"X_val": group.map(validation.X), "y_val": validation.y, "sample_weight_val": validation.w}
     try:
-        estimator.fit(view(training.X), training.y, training.w, **held_out)
+        estimator.fit(group.map(training.X), training.y, training.w, **held_out)
     except NonFiniteParametersError:
         return False
     estimator.set_params(callbacks=None)
     return True
+
+
+def _go_on(group: Group, examples: Examples, callbacks: list[Any]) -> None:
+    """Train the networks of a group some more if they have a part in the mixture; the linear model to its end.
+
+    If that fails or is interrupted, they stay as they are. `result_` and the curves remain those of the first training,
+    which had a validation set.
+    """
+    estimator, layers = group.estimator, group.layers
+    if not group.weights.any() or len(layers[0].W) != estimator.n_networks:
+        return
+    more = copy(estimator).set_params(callbacks=callbacks, warm_start=True)
+    if len(layers) > 1:
+        rates = tuple(_LOWER * rate for rate in estimator.solver.learning_rate)
+        optimizer = replace(estimator.solver, learning_rate=rates, schedule=Cosine())
+        shorter = {"max_iter": _MORE_EPOCHS, "n_iter_no_change": math.inf, "early_stopping": False, "scoring": None}
+        more.set_params(solver=optimizer, **shorter)
+    with suppress(NonFiniteParametersError):
+        more.fit(group.map(examples.X), examples.y, examples.w)
+        if more.stopped_ != "callback" and len(group._replace(estimator=more).layers[0].W) == len(layers[0].W):
+            set_layers(estimator, more.params_)
+
+
+def _together(first: Examples, second: Examples) -> Examples:
+    """Return both examples as one; weights that only one of them has are 1 for the other."""
+    parts = (first, second)
+    w = None
+    if first.w is not None or second.w is not None:
+        w = np.concatenate([np.ones(len(part.y)) if part.w is None else part.w for part in parts])
+    return Examples(np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts]), w)
 
 
 def _drawn(rng: np.random.Generator, ends: tuple[float, float], count: int) -> tuple[float, ...]:
@@ -318,6 +370,8 @@ class PackClassifier(ClassifierMixin, Pack):
         quantiles beside bins, "cosines" (`vecprop.estimators.feature_maps`). A linear model is always among them.
     validation_fraction : float, default 0.15
         The share of examples split off to end the training and to choose the mixture.
+    refit : bool, default True
+        Whether the chosen networks then learn from the validation examples, too, from X_val as well.
     class_weight : "balanced" or dict, optional
         As for `MLPClassifier`; it counts in the validation set, too.
     random_state : int, RandomState or None

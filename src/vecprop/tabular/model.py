@@ -129,6 +129,7 @@ def described(estimator: Any) -> list[str]:
         several = f"{estimator.n_networks} networks, averaged: each " if estimator.n_networks > 1 else ""
         return [f"{several}{estimator.network_}"]
     members = sum(len(group.weights) for group in estimator.groups_)
-    lines = [f"a pack: the weighted mean of {members} networks, chosen by the rows that told when to stop"]
+    chosen = "chosen by the rows that told when to stop, then trained on all"
+    lines = [f"a pack: the weighted mean of {members} networks, {chosen}"]
     width = max(len(name) for name, _ in estimator.found_)
     return lines + [f"  {name.ljust(width)}  {'  '.join(f'{w:.2f}' for w in own)}" for name, own in estimator.found_]
