@@ -18,7 +18,7 @@ from cupy._core import _routines_linalg as _linalg
 
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, take_columns
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, on_cuda
+from vecprop.backend.namespaces import Array, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -91,7 +91,7 @@ class CuPyBackend(Backend):
         An array of another library on the same GPU is not copied.
         """
         if not isinstance(values, cupy.ndarray):
-            values = cupy.from_dlpack(values) if on_cuda(values) else np.asarray(values)
+            values = share(values, cupy.from_dlpack) if on_cuda(values) else np.asarray(values)
         return cupy.asarray(values, dtype=dtype)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:

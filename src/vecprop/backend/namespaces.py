@@ -71,6 +71,28 @@ def on_cuda(value: Any) -> bool:
     return device is not None and int(device()[0]) == 2  # kDLCUDA
 
 
+def share(values: Array, from_dlpack: Callable[[Array], Array]) -> Array:
+    """Return an array of another library on the same device: not copied, unless it is cut or strided and may not be.
+
+    >>> import numpy as np
+    >>> share(np.arange(4)[::2], np.from_dlpack).tolist()
+    [0, 2]
+    """
+    if hasattr(values, "detach"):  # PyTorch hands over no tensor that requires a gradient
+        values = values.detach()
+    try:
+        return from_dlpack(values)
+    except RuntimeError as error:  # JAX, of memory with gaps
+        if "UNIMPLEMENTED" not in str(error):
+            raise
+    return from_dlpack(array_namespace(values).asarray(values, copy=True))
+
+
+def dtype_name(array: Array) -> str:
+    """Return the name of an array's dtype, "float32" in every library; "" if it has none."""
+    return str(getattr(array, "dtype", "")).rpartition(".")[2]
+
+
 def device_of(array: Array) -> dict[str, Any]:
     """Return {"device": …} for a function that makes an array beside this one; {} where there is no choice.
 
