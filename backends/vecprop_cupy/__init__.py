@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, take_columns
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, take_columns
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, on_cuda, share
+from vecprop.backend.namespaces import Array, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
-from vecprop_cupy.products import float32_products
+from vecprop_cupy.products import Operand, as_arrays, as_operands, float32_products
 from vecprop_cupy.softmax import softmax_cross_entropy
 
 __all__ = ["CuPyBackend"]
@@ -102,6 +102,20 @@ class CuPyBackend(Backend):
         """Return the context for float32 products: in float32, or TensorFloat-32 for "fast"."""
         return float32_products(_linalg.COMPUTE_TYPE_TF32 if precision == "fast" else _linalg.COMPUTE_TYPE_FP32)
 
+    def compile(self, function: Function) -> Function:
+        """Return the function with arrays whose products go to cuBLAS as they are."""
+        static = marked(function, "Static")
+
+        def run(*args: Any) -> Any:
+            return as_arrays(function(*(a if i in static else as_operands(a) for i, a in enumerate(args))))
+
+        return run
+
+    @property
+    def compiles(self) -> bool:
+        """False: a function takes arrays of all shapes."""
+        return False
+
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as one kernel, or unchanged if it cannot be traced.
 
@@ -148,8 +162,10 @@ class CuPyBackend(Backend):
 def _columns_at(array: Array, order: Array) -> Array:
     """Return columns in an order (m,), or in K orders (K, m) as a stack, in the memory order of the array."""
     if array.flags.c_contiguous:
-        return take_columns(array_api_compat.cupy, array, order)
-    return cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
+        taken = take_columns(array_api_compat.cupy, array, order)
+    else:
+        taken = cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
+    return taken.view(type(array))
 
 
 def _refuse_shared_cache() -> None:
@@ -172,7 +188,8 @@ def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal works
         if works:
             try:
-                return kernel(*arrays)
+                result = kernel(*arrays)
+                return as_operands(result) if any(isinstance(a, Operand) for a in arrays) else result
             except _CANNOT_FUSE:
                 works = False
         return function(*arrays)
