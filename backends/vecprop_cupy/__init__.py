@@ -16,18 +16,21 @@ import numpy as np
 import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, take_columns
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, take_columns
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import Array, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
+from vecprop_cupy.graphs import Captured, capturing
 from vecprop_cupy.products import Operand, as_arrays, as_operands, float32_products
 from vecprop_cupy.softmax import softmax_cross_entropy
 
 __all__ = ["CuPyBackend"]
 
 
+# Of one graph, for which the device keeps some hundred bytes a kernel.
+MOST_STEPS = 4096
 # Errors from functions that `cupy.fuse` cannot trace, such as a user's own activation.
 _CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError, LookupError)
 
@@ -116,6 +119,10 @@ class CuPyBackend(Backend):
         """False: a function takes arrays of all shapes."""
         return False
 
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
+        """Return the function captured as CUDA graphs, one for each shape."""
+        return Captured(function, marked(function, "Static"), marked(function, "Bound") if bound else (), self.memory)
+
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as one kernel, or unchanged if it cannot be traced.
 
@@ -129,6 +136,19 @@ class CuPyBackend(Backend):
     def softmax_cross_entropy(self, Z: Array, Y: Array, smoothing: float) -> tuple[Array, Array]:
         """Return the cross-entropy of each example and dZ, from one kernel."""
         return softmax_cross_entropy(Z, Y, smoothing)
+
+    def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
+        """Run the steps. Their outputs go to their places at once: joining them all needs addresses from the host."""
+        count = inputs[0].shape[0]
+        if count > MOST_STEPS and capturing():
+            raise ValueError(f"{count} steps are more than the {MOST_STEPS} of a graph")
+        outputs: Arrays = ()
+        for i in range(count):
+            carry, out = step(carry, tuple(a[i, ...] for a in inputs))
+            outputs = outputs or tuple(cupy.empty((count, *a.shape), a.dtype) for a in out)
+            for place, a in zip(outputs, out, strict=True):
+                place[i, ...] = a
+        return carry, outputs
 
     def scan_batches(
         self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays

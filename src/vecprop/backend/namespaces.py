@@ -119,3 +119,16 @@ def real_part(xp: Namespace, array: Array) -> Array:
     The functions with a kink choose their branch by it, so that a complex step differentiates the branch taken.
     """
     return xp.real(array) if is_complex(xp, array) else array
+
+
+def sign(xp: Namespace, array: Array) -> Array:
+    """Return -1, 0 or 1 by the sign of each entry, and NaN of NaN.
+
+    `xp.sign` of CuPy would wait for the device.
+
+    >>> import numpy as np
+    >>> sign(np, np.array([-2.0, -0.0, 0.0, 3.0, np.nan])).tolist()
+    [-1.0, 0.0, 0.0, 1.0, nan]
+    """
+    signs = xp.astype(array > 0, array.dtype) - xp.astype(array < 0, array.dtype)
+    return xp.where(xp.isnan(array), array, signs)

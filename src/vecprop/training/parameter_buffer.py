@@ -9,6 +9,8 @@ from vecprop.backend.namespaces import Array, Namespace
 from vecprop.backend.pytrees import leaves_of, map_trees, rebuild
 from vecprop.propagation import Layer
 
+_AT_ONCE = 8  # CuPy joins more arrays by a list of addresses, which it would have to bring to the device in each step
+
 
 class Layout(NamedTuple):
     """The places of a tree's arrays in the buffers; hashable, made by `layout`.
@@ -79,4 +81,6 @@ def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
 
 
 def _joined(xp: Namespace, parts: list[Array]) -> Array:
+    while len(parts) > _AT_ONCE:
+        parts = [xp.concat(parts[i : i + _AT_ONCE], axis=-2) for i in range(0, len(parts), _AT_ONCE)]
     return xp.concat(parts, axis=-2)
