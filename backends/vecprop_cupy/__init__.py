@@ -142,6 +142,7 @@ class CuPyBackend(Backend):
         count = inputs[0].shape[0]
         if count > MOST_STEPS and capturing():
             raise ValueError(f"{count} steps are more than the {MOST_STEPS} of a graph")
+        carry = as_operands(carry) if isinstance(inputs[0], Operand) else carry  # joined buffers are none
         outputs: Arrays = ()
         for i in range(count):
             carry, out = step(carry, tuple(a[i, ...] for a in inputs))

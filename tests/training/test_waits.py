@@ -6,6 +6,7 @@ import pytest
 
 import vecprop as vp
 from helpers import backend_or_skip, host
+from vecprop import losses
 from vecprop.backend.pytrees import leaves_of
 
 RNG = np.random.default_rng(0)
@@ -17,6 +18,7 @@ X, ONE_HOT, TARGETS, WEIGHTS = (
     RNG.random(M),
 )
 NET, LINE = vp.Network((6, 8, 5, 3), hidden="relu", output="softmax"), {"output": "identity", "hidden": "tanh"}
+NINE = losses.Quantile(tuple(k / 10 for k in range(1, 10)))
 KINDS = {
     "full batch": {},
     "batches": {"batch_size": 16},
@@ -31,6 +33,12 @@ KINDS = {
     "a schedule": {"batch_size": 16, "optimizer": vp.SGD(schedule=vp.Cosine())},
     "validation": {"batch_size": 16, "validation": 0.2, "metric": "accuracy", "patience": 50},
     "absolute error": {"batch_size": 16, "net": vp.Network((6, 8, 1), loss="absolute_error", **LINE), "Y": TARGETS},
+    "one quantile": {"batch_size": 16, "net": vp.Network((6, 8, 1), loss="quantile", **LINE), "Y": TARGETS},
+    "eleven layers, nine quantiles": {
+        "batch_size": 16,
+        "net": vp.Network((6, *[4] * 10, 9), hidden="tanh", output="ordered", loss=NINE),
+        "Y": TARGETS.repeat(9, axis=0),
+    },
     "Huber": {"batch_size": 16, "net": vp.Network((6, 8, 1), loss="huber", **LINE), "Y": TARGETS},
     "L-BFGS": {"optimizer": vp.LBFGS()},
 }

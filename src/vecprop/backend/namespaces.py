@@ -104,8 +104,21 @@ def device_of(array: Array) -> dict[str, Any]:
 
 
 def column_of(xp: Namespace, numbers: Sequence[float], like: Array) -> Array:
-    """Return numbers as a column (n, 1), in the dtype and on the device of an array."""
-    return xp.reshape(xp.asarray(list(numbers), dtype=like.dtype, **device_of(like)), (-1, 1))
+    """Return numbers as a column (n, 1), in the dtype and on the device of an array; made there, not brought there."""
+    place = device_of(like)
+    return joined(xp, [xp.full((1, 1), number, dtype=like.dtype, **place) for number in numbers], axis=0)
+
+
+def joined(xp: Namespace, parts: Sequence[Array], axis: int) -> Array:
+    """Return arrays joined along an axis, eight at once: CuPy would bring the addresses of more to the device.
+
+    >>> import numpy as np
+    >>> joined(np, [np.full(1, k) for k in range(20)], axis=0).tolist() == list(range(20))
+    True
+    """
+    while len(parts) > 8:
+        parts = [joined(xp, parts[i : i + 8], axis) for i in range(0, len(parts), 8)]
+    return parts[0] if len(parts) == 1 else xp.concat(list(parts), axis=axis)
 
 
 def is_complex(xp: Namespace, array: Array) -> bool:
