@@ -22,15 +22,13 @@ from vecprop.backend.namespaces import Array, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
-from vecprop_cupy.graphs import Captured, capturing
+from vecprop_cupy.graphs import Captured
 from vecprop_cupy.products import Operand, as_arrays, as_operands, float32_products
 from vecprop_cupy.softmax import softmax_cross_entropy
 
 __all__ = ["CuPyBackend"]
 
 
-# Of one graph, for which the device keeps some hundred bytes a kernel.
-MOST_STEPS = 4096
 # Errors from functions that `cupy.fuse` cannot trace, such as a user's own activation.
 _CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError, LookupError)
 
@@ -81,6 +79,7 @@ class CuPyBackend(Backend):
 
     flat_parameters: ClassVar[bool] = True
     fuses: ClassVar[bool] = True
+    most_steps: ClassVar[int] = 4096  # in one graph, in which each kernel takes some memory of the device
     memory: DeviceMemory = CuPyMemory()
 
     def __init__(self) -> None:
@@ -140,8 +139,6 @@ class CuPyBackend(Backend):
     def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run the steps. Their outputs go to their places at once: joining them all needs addresses from the host."""
         count = inputs[0].shape[0]
-        if count > MOST_STEPS and capturing():
-            raise ValueError(f"{count} steps are more than the {MOST_STEPS} of a graph")
         carry = as_operands(carry) if isinstance(inputs[0], Operand) else carry  # joined buffers are none
         outputs: Arrays = ()
         for i in range(count):
