@@ -47,7 +47,10 @@ def library() -> Any:
 
 
 class Operand(cupy.ndarray):  # type: ignore[misc]
-    """An array whose products go to cuBLAS as they are; what is computed from it is an `Operand`, too."""
+    """An array whose products go to cuBLAS as they are.
+
+    Its views and products are operands, too, and what elementwise functions make of it; sums and joined arrays are not.
+    """
 
     def __matmul__(self, other: Array) -> Array:
         return _product(self, other)
