@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, take_columns
+from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, take_columns
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, on_cuda
+from vecprop.backend.namespaces import Array, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
-from vecprop_cupy.products import float32_products
+from vecprop_cupy.graphs import Captured
+from vecprop_cupy.products import Operand, as_arrays, as_operands, float32_products
 from vecprop_cupy.softmax import softmax_cross_entropy
 
 __all__ = ["CuPyBackend"]
@@ -78,6 +79,7 @@ class CuPyBackend(Backend):
 
     flat_parameters: ClassVar[bool] = True
     fuses: ClassVar[bool] = True
+    most_steps: ClassVar[int] = 4096  # in one graph, in which each kernel takes some memory of the device
     memory: DeviceMemory = CuPyMemory()
 
     def __init__(self) -> None:
@@ -91,7 +93,7 @@ class CuPyBackend(Backend):
         An array of another library on the same GPU is not copied.
         """
         if not isinstance(values, cupy.ndarray):
-            values = cupy.from_dlpack(values) if on_cuda(values) else np.asarray(values)
+            values = share(values, cupy.from_dlpack) if on_cuda(values) else np.asarray(values)
         return cupy.asarray(values, dtype=dtype)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
@@ -101,6 +103,24 @@ class CuPyBackend(Backend):
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
         """Return the context for float32 products: in float32, or TensorFloat-32 for "fast"."""
         return float32_products(_linalg.COMPUTE_TYPE_TF32 if precision == "fast" else _linalg.COMPUTE_TYPE_FP32)
+
+    def compile(self, function: Function) -> Function:
+        """Return the function with arrays whose products go to cuBLAS as they are."""
+        static = marked(function, "Static")
+
+        def run(*args: Any) -> Any:
+            return as_arrays(function(*(a if i in static else as_operands(a) for i, a in enumerate(args))))
+
+        return run
+
+    @property
+    def compiles(self) -> bool:
+        """False: a function takes arrays of all shapes."""
+        return False
+
+    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
+        """Return the function captured as CUDA graphs, one for each shape."""
+        return Captured(function, marked(function, "Static"), marked(function, "Bound") if bound else (), self.memory)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as one kernel, or unchanged if it cannot be traced.
@@ -115,6 +135,18 @@ class CuPyBackend(Backend):
     def softmax_cross_entropy(self, Z: Array, Y: Array, smoothing: float) -> tuple[Array, Array]:
         """Return the cross-entropy of each example and dZ, from one kernel."""
         return softmax_cross_entropy(Z, Y, smoothing)
+
+    def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
+        """Run the steps. Their outputs go to their places at once: joining them all needs addresses from the host."""
+        count = inputs[0].shape[0]
+        carry = as_operands(carry) if isinstance(inputs[0], Operand) else carry  # joined buffers are none
+        outputs: Arrays = ()
+        for i in range(count):
+            carry, out = step(carry, tuple(a[i, ...] for a in inputs))
+            outputs = outputs or tuple(cupy.empty((count, *a.shape), a.dtype) for a in out)
+            for place, a in zip(outputs, out, strict=True):
+                place[i, ...] = a
+        return carry, outputs
 
     def scan_batches(
         self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
@@ -148,8 +180,10 @@ class CuPyBackend(Backend):
 def _columns_at(array: Array, order: Array) -> Array:
     """Return columns in an order (m,), or in K orders (K, m) as a stack, in the memory order of the array."""
     if array.flags.c_contiguous:
-        return take_columns(array_api_compat.cupy, array, order)
-    return cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
+        taken = take_columns(array_api_compat.cupy, array, order)
+    else:
+        taken = cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
+    return taken.view(type(array))
 
 
 def _refuse_shared_cache() -> None:
@@ -172,7 +206,8 @@ def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal works
         if works:
             try:
-                return kernel(*arrays)
+                result = kernel(*arrays)
+                return as_operands(result) if any(isinstance(a, Operand) for a in arrays) else result
             except _CANNOT_FUSE:
                 works = False
         return function(*arrays)

@@ -95,7 +95,7 @@ def arguments(Z: Array, Y: Array, smoothing: float) -> tuple[Any, ...]:
 def softmax_cross_entropy(Z: Array, Y: Array, smoothing: float) -> tuple[Array, Array]:
     """Return the loss of each example (…, 1, m) and dZ (…, n, m), for Z (n, m) or (K, n, m)."""
     Z, Y = cupy.ascontiguousarray(Z), Y.astype(Z.dtype, copy=False)
-    L, dZ = cupy.empty((*Z.shape[:-2], 1, Z.shape[-1]), Z.dtype), cupy.empty_like(Z)
+    L, dZ = cupy.empty((*Z.shape[:-2], 1, Z.shape[-1]), Z.dtype), cupy.empty_like(Z).view(type(Z))
     sizes = arguments(Z, Y, smoothing)
     _kernel(Z.dtype.name)((-(-sizes[2] // COLUMNS),), (COLUMNS, SLICES), (Z, Y, L, dZ, *sizes))
     return L, dZ

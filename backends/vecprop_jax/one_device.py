@@ -22,7 +22,7 @@ import numpy.typing as npt
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree, add_trees, to_host
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
-from vecprop.backend.namespaces import Array, marked, on_cuda
+from vecprop.backend.namespaces import Array, dtype_name, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -148,17 +148,17 @@ class JAXOnOneDevice(Backend):
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as a JAX array; float64 stays float64, with the global flag untouched.
 
-        An array of another library on the same GPU is not copied.
+        An array of another library on the same GPU is not copied, unless it is cut or strided.
         """
         require_what_jax_needs()
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)
         if foreign and not shared:
             values = to_host(values)
-        wanted = dtype or str(values.dtype)
+        own = dtype_name(values)
         # 64-bit arrays can only be made and read where x64 is enabled
-        with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():
-            return jnp.asarray(jnp.from_dlpack(values) if shared else values, dtype=wanted)
+        with jax.enable_x64(True) if _WIDE & {dtype, own} else ExitStack():
+            return jnp.asarray(share(values, jnp.from_dlpack) if shared else values, dtype=dtype or own)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return a copy on the host."""

@@ -1,5 +1,7 @@
 """Choosing a backend, what a backend does, and what it says when it cannot: selection, dtypes, precision."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -278,3 +280,49 @@ def test_arrays_of_two_libraries_on_one_gpu():
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_array_equal(cupy.to_numpy(cupy.asarray(jax.asarray(values))), values)
     np.testing.assert_array_equal(host(jax.asarray(cupy.asarray(values))), values)
+
+
+class Tensor:
+    """As PyTorch's: a dtype with the library's name, and no DLPack while it requires a gradient."""
+
+    def __init__(self, array, requires_grad=False):
+        self.array, self.requires_grad, self.ndim = array, requires_grad, array.ndim
+        self.dtype = f"torch.{array.dtype}"
+
+    def detach(self):
+        return Tensor(self.array)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, **options):
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self.array.__dlpack__(**options)
+
+    def __array_namespace__(self, api_version=None):
+        return SimpleNamespace(
+            __name__="tensors", asarray=lambda tensor, copy: Tensor(np.array(tensor.array, copy=copy, order="C"))
+        )
+
+
+CUT = {
+    "whole": lambda a: a,
+    "transposed": lambda a: a.T,
+    "strided": lambda a: a[:, ::2],
+    "columns": lambda a: a[:, 1:4],
+    "one row": lambda a: a[1],
+    "repeated": lambda a: np.lib.stride_tricks.as_strided(a, a.shape, (0, a.itemsize)),
+}
+
+
+@pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "bool"])
+def test_jax_takes_tensors_of_its_device_in_any_layout(jax_backend, monkeypatch, cut, dtype):
+    monkeypatch.setattr("vecprop_jax.one_device.on_cuda", lambda _: True)
+    values = cut((np.arange(24) % 7).reshape(4, 6).astype(dtype))
+    for requires_grad in (False, True):
+        taken = jax_backend.asarray(Tensor(values, requires_grad))
+        assert taken.dtype == dtype
+        np.testing.assert_array_equal(np.asarray(taken), values)
+    assert jax_backend.asarray(Tensor(values), "float64").dtype == "float64"

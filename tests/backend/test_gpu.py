@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import backend_or_skip, host
+from helpers import backend_or_skip, host, make_problem
 from vecprop.backend.transfer import to_backend
 
 pytestmark = pytest.mark.gpu
@@ -83,3 +83,18 @@ def test_two_backends_share_the_device():
     assert max(difference(backend) for backend in 2 * backends) < 1e-10
     with ThreadPoolExecutor(2) as pool:
         assert max(pool.map(difference, 3 * backends)) < 1e-10
+
+
+@pytest.mark.parametrize("seed", [0, (0, 1, 2)])
+def test_fast_products_of_cupy_are_those_of_stacks_too(seed):
+    net = vp.Network((64, 32, 10), output="softmax")
+    backend = gpu("cupy")
+    params = net.init(seed=seed, backend="cupy")
+    X, Y = (backend.asarray(a, "float32") for a in make_problem(net, 128)[1:3])
+    exact, fast = [], []
+    for precision, found in (("highest", exact), ("fast", fast)):
+        with vp.use_precision(precision):
+            found += [host(a) for layer in net.gradients(params, X, Y)[1] for a in layer]
+    assert not all(np.array_equal(a, b) for a, b in zip(exact, fast, strict=True))
+    for a, b in zip(exact, fast, strict=True):
+        assert np.linalg.norm(a - b) < 1e-2 * np.linalg.norm(a)

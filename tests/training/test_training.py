@@ -8,6 +8,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem
+from vecprop.backend.pytrees import leaves_of
 from vecprop.training import epochs
 from vecprop.utils import progress, random_streams
 
@@ -197,3 +198,30 @@ def test_progress_bar(monkeypatch):
     assert shown(True, progress=False) == "", "turned off"
     assert shown(True, delay=60.0) == "", "a short run shows none"
     assert "cost" in shown(False, progress=True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"dropout": 0.2, "l2": 0.1}, {"seed": range(3)}, {"sample_weight": np.arange(83.0)}]
+)
+def test_an_epoch_of_more_steps_than_a_call_takes_is_several_calls(backend, monkeypatch, arguments):
+    X, Y = vp.datasets.moons(m=83)
+    given = {"optimizer": vp.Adam(0.01), "batch_size": 8, "epochs": 6, "backend": backend, **arguments}
+    whole = vp.fit(vp.Network((2, 5, 1)), X, Y, **given)
+    calls, compile_loop = [], backend.compile_loop
+
+    def counting(*options, **more):
+        compiled = compile_loop(*options, **more)
+        return lambda *a: calls.append(len(a[6][0])) or compiled(*a)
+
+    monkeypatch.setattr(backend, "compile_loop", counting)
+    monkeypatch.setattr(type(backend), "most_steps", 4)
+    parts = vp.fit(vp.Network((2, 5, 1)), X, Y, **given)
+    assert calls == [4, 4, 3] * 6
+    for a, b in zip(leaves_of(whole.params), leaves_of(parts.params), strict=True):
+        np.testing.assert_array_equal(host(a), host(b))
+    for key in ("cost", "gradient_norm", "learning_rate"):
+        assert whole.history[key] == parts.history[key]
+    calls.clear()
+    monkeypatch.setattr(type(backend), "most_steps", 25)
+    vp.fit(vp.Network((2, 5, 1)), X, Y, **given)
+    assert calls == [22] * 3

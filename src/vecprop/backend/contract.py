@@ -54,6 +54,8 @@ class Backend:
     flat_parameters: ClassVar[bool] = False
     # Whether an activation is worth a kernel of its own: `fuse` in a library that runs each operation by itself.
     fuses: ClassVar[bool] = False
+    # The most steps of one call of a compiled epoch; a longer epoch is several calls.
+    most_steps: ClassVar[int] = 2**31
     # (Z, Y, smoothing) -> the cross-entropy of the softmax of each example (…, 1, m) and dZ (E23), as one kernel.
     softmax_cross_entropy: Callable[[Array, Array, float], tuple[Array, Array]] | None = None
     # The memory in which the arrays are.

@@ -71,6 +71,28 @@ def on_cuda(value: Any) -> bool:
     return device is not None and int(device()[0]) == 2  # kDLCUDA
 
 
+def share(values: Array, from_dlpack: Callable[[Array], Array]) -> Array:
+    """Return an array of another library on the same device: not copied, unless it is cut or strided and may not be.
+
+    >>> import numpy as np
+    >>> share(np.arange(4)[::2], np.from_dlpack).tolist()
+    [0, 2]
+    """
+    if hasattr(values, "detach"):  # PyTorch hands over no tensor that requires a gradient
+        values = values.detach()
+    try:
+        return from_dlpack(values)
+    except RuntimeError as error:  # JAX, of memory with gaps
+        if "UNIMPLEMENTED" not in str(error):
+            raise
+    return from_dlpack(array_namespace(values).asarray(values, copy=True))
+
+
+def dtype_name(array: Array) -> str:
+    """Return the name of an array's dtype, "float32" in every library; "" if it has none."""
+    return str(getattr(array, "dtype", "")).rpartition(".")[2]
+
+
 def device_of(array: Array) -> dict[str, Any]:
     """Return {"device": …} for a function that makes an array beside this one; {} where there is no choice.
 
@@ -82,8 +104,21 @@ def device_of(array: Array) -> dict[str, Any]:
 
 
 def column_of(xp: Namespace, numbers: Sequence[float], like: Array) -> Array:
-    """Return numbers as a column (n, 1), in the dtype and on the device of an array."""
-    return xp.reshape(xp.asarray(list(numbers), dtype=like.dtype, **device_of(like)), (-1, 1))
+    """Return numbers as a column (n, 1), in the dtype and on the device of an array; made there, not brought there."""
+    place = device_of(like)
+    return joined(xp, [xp.full((1, 1), number, dtype=like.dtype, **place) for number in numbers], axis=0)
+
+
+def joined(xp: Namespace, parts: Sequence[Array], axis: int) -> Array:
+    """Return arrays joined along an axis, eight at once: CuPy would bring the addresses of more to the device.
+
+    >>> import numpy as np
+    >>> joined(np, [np.full(1, k) for k in range(20)], axis=0).tolist() == list(range(20))
+    True
+    """
+    while len(parts) > 8:
+        parts = [joined(xp, parts[i : i + 8], axis) for i in range(0, len(parts), 8)]
+    return parts[0] if len(parts) == 1 else xp.concat(list(parts), axis=axis)
 
 
 def is_complex(xp: Namespace, array: Array) -> bool:
@@ -97,3 +132,16 @@ def real_part(xp: Namespace, array: Array) -> Array:
     The functions with a kink choose their branch by it, so that a complex step differentiates the branch taken.
     """
     return xp.real(array) if is_complex(xp, array) else array
+
+
+def sign(xp: Namespace, array: Array) -> Array:
+    """Return -1, 0 or 1 by the sign of each entry, and NaN of NaN.
+
+    `xp.sign` of CuPy would wait for the device.
+
+    >>> import numpy as np
+    >>> sign(np, np.array([-2.0, -0.0, 0.0, 3.0, np.nan])).tolist()
+    [-1.0, 0.0, 0.0, 1.0, nan]
+    """
+    signs = xp.astype(array > 0, array.dtype) - xp.astype(array < 0, array.dtype)
+    return xp.where(xp.isnan(array), array, signs)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import FLOATING, Array, array_namespace, is_array, on_cuda
+from vecprop.backend.namespaces import FLOATING, Array, array_namespace, dtype_name, is_array, on_cuda
 from vecprop.backend.selection import backend_for
 
 
@@ -27,5 +27,5 @@ def to_backend(backend: Backend, name: str, value: Any) -> Array:
 
 def floating_name(array: Any) -> str:
     """Return "float32" or "float64", the dtype of an array, and "float32" for an array of any other type."""
-    name = str(getattr(array, "dtype", "")).rpartition(".")[2]
+    name = dtype_name(array)
     return name if name in FLOATING else "float32"

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from vecprop.backend.contract import Backend, to_host
-from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.namespaces import Array, array_namespace, dtype_name
 from vecprop.backend.selection import get_precision
 from vecprop.backend.transfer import to_backend
 from vecprop.estimators.inputs import backend_at, backend_of, check_inputs, columns, dispatches, scaled_rows, take_rows
@@ -65,7 +65,7 @@ class Prediction(Parameters):
     def _forward(self, net: Network, X: Any, backend: Backend) -> Array:
         """Return the outputs as an array of the backend."""
         params = self.params_
-        dtype = str(params[0].W.dtype).rpartition(".")[2]
+        dtype = dtype_name(params[0].W)
         inputs = columns(scaled_rows(X, self.scaling_))
         if backend.compiles:
             inputs = _padded(to_host(inputs))

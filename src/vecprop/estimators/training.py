@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from vecprop.backend import distributed
 from vecprop.backend.contract import Backend, to_host
-from vecprop.backend.namespaces import array_namespace, is_array
+from vecprop.backend.namespaces import array_namespace, dtype_name, is_array
 from vecprop.backend.transfer import floating_name
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.callbacks import ScorerMetric, TheirCallbacks, print_epoch
@@ -299,7 +299,7 @@ class Training(Parameters):
         if self.devices is not None and distributed.team().count > 1:
             part = distributed.team().share(X.shape[1])
             X, Y, w = X[:, part], Y[:, part], None if w is None else w[part]
-        checked = is_array(X) and self.scaling_ is None and str(X.dtype).rpartition(".")[2] == dtype
+        checked = is_array(X) and self.scaling_ is None and dtype_name(X) == dtype
         return FiniteColumns(X) if checked else X, Y, w
 
     def _scaled_targets(self, Y: Any) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from vecprop import propagation
-from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.namespaces import Array, array_namespace, sign
 from vecprop.propagation import Layer, Params, per_column
 
 
@@ -47,5 +47,5 @@ def add_penalties(grads: Any, layers: Params, l1: Array | float | None, l2: Arra
     if l1 is not None:
         xp = array_namespace(layers[0].W)
         scale = per_column(l1 / m)
-        own = tuple(Layer(dW + scale * xp.sign(W), db) for (dW, db), (W, _) in zip(own, layers, strict=True))
+        own = tuple(Layer(dW + scale * sign(xp, W), db) for (dW, db), (W, _) in zip(own, layers, strict=True))
     return (*own, *rest)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace
+from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, joined
 from vecprop.backend.pytrees import leaves_of, map_trees
 from vecprop.nn import weight_penalties
 from vecprop.nn.activations import Activation, Softmax
@@ -131,7 +131,8 @@ def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalti
     if penalties.l1 is not None or penalties.l2 is not None:
         J = J + weight_penalties.penalties(layers, *penalties[:3])
         grads = weight_penalties.add_penalties(grads, layers, *penalties[:3])
-    sizes = propagation.gradient_norms(grads[: len(layers)])
+    eights = (grads[i : min(i + 8, len(layers))] for i in range(0, len(layers), 8))
+    sizes = joined(xp, [propagation.gradient_norms(some) for some in eights], axis=-1)
     if run.clip_norm is not None:
         grads = clip_by_norm(grads, run.clip_norm)
     if run.layout is not None:

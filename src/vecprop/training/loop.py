@@ -129,7 +129,7 @@ def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
     3
     """
     most = _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
-    return max(1, min(-(-_STEPS_A_CALL // steps), int(most / work)))
+    return max(1, min(-(-_STEPS_A_CALL // steps), int(most / work), backend.most_steps // steps))
 
 
 def _advance(
@@ -153,10 +153,11 @@ def _advance(
     inputs = [backend.placement.argument(rates, plan.spec.dtype)]
     if any(run.dropout):
         inputs.append(backend.placement.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
-    in_parts = partial is not None or (plan.saver is not None and plan.saver.parts > 1)
-    if in_parts or not plan.data.at_hand:
+    size = min(_checkpoint_steps(plan), backend.most_steps)
+    in_parts = partial is not None or size < plan.steps_an_epoch or not plan.data.at_hand
+    if in_parts:
         first = 0 if partial is None else partial.position
-        some = pieces.of(state.epoch, first, _checkpoint_steps(plan))
+        some = pieces.of(state.epoch, first, size)
         result = _epoch_in_parts(plan, some, state, inputs, history, partial)
     else:
         order = orders.of(state.epoch, count)
@@ -164,7 +165,7 @@ def _advance(
         result = pieces.compiled(
             run, state.params, state.slots, state.statistics, plan.data.arrays, order, tuple(inputs), plan.penalties
         )
-    if state.epoch + count < last and plan.data.at_hand:  # while a device computes this epoch
+    if state.epoch + count < last and not in_parts:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)

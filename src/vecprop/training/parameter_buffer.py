@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from vecprop.backend.namespaces import Array, Namespace
+from vecprop.backend.namespaces import Array, Namespace, joined
 from vecprop.backend.pytrees import leaves_of, map_trees, rebuild
 from vecprop.propagation import Layer
 
@@ -27,9 +27,9 @@ class Layout(NamedTuple):
             for a, leaf in zip(leaves_of(tree), leaves_of(self.model), strict=True)
         ]
         if not self.apart:
-            return (_joined(xp, [a for a, _ in leaves]),)
-        weights = [a for a, leaf in leaves if leaf.is_weight]
-        return (Layer(_joined(xp, weights), _joined(xp, [a for a, leaf in leaves if not leaf.is_weight])),)
+            return (joined(xp, [a for a, _ in leaves], axis=-2),)
+        weights, rest = ([a for a, leaf in leaves if leaf.is_weight is wanted] for wanted in (True, False))
+        return (Layer(joined(xp, weights, axis=-2), joined(xp, rest, axis=-2)),)
 
     def unpack(self, xp: Namespace, buffers: tuple[Any, ...]) -> Any:
         """Return the tree, with slices of the buffers as its arrays."""
@@ -76,7 +76,3 @@ def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
         ),
         apart,
     )
-
-
-def _joined(xp: Namespace, parts: list[Array]) -> Array:
-    return xp.concat(parts, axis=-2)

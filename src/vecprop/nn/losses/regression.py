@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from vecprop.backend.namespaces import Array, Namespace, column_of, real_part
+from vecprop.backend.namespaces import Array, Namespace, column_of, real_part, sign
 from vecprop.nn.activations import Activation
 from vecprop.nn.losses.base import Loss
 from vecprop.utils.arguments import check_number, check_real
@@ -58,7 +58,7 @@ class AbsoluteError(Loss):
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         """Return sign(A - Y) ∘ g′(Z) (E25)."""
-        return output.backward(xp, xp.sign(A - Y), Z, A)
+        return output.backward(xp, sign(xp, A - Y), Z, A)
 
 
 @dataclass(frozen=True)

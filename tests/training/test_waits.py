@@ -1,0 +1,108 @@
+"""An epoch waits for nothing: no value of an array is looked at on the host before the epoch has been queued."""
+
+import array_api_strict
+import numpy as np
+import pytest
+
+import vecprop as vp
+from helpers import backend_or_skip, host
+from vecprop import losses
+from vecprop.backend.pytrees import leaves_of
+
+RNG = np.random.default_rng(0)
+M = 83
+X, ONE_HOT, TARGETS, WEIGHTS = (
+    RNG.normal(size=(6, M)),
+    np.eye(3)[:, RNG.integers(3, size=M)],
+    RNG.normal(size=(1, M)),
+    RNG.random(M),
+)
+NET, LINE = vp.Network((6, 8, 5, 3), hidden="relu", output="softmax"), {"output": "identity", "hidden": "tanh"}
+NINE = losses.Quantile(tuple(k / 10 for k in range(1, 10)))
+KINDS = {
+    "full batch": {},
+    "batches": {"batch_size": 16},
+    "several epochs at once": {"batch_size": 16, "epochs": 120},
+    "blocks": {"block_size": 20},
+    "weights": {"batch_size": 16, "sample_weight": np.where(np.arange(M) < 16, 0.0, WEIGHTS)},
+    "dropout": {"batch_size": 16, "dropout": 0.2},
+    "batch normalization": {"batch_size": 16, "batch_norm": True, "dropout": 0.2},
+    "penalties and clipping": {"batch_size": 16, "l1": 0.1, "l2": 0.1, "clip_norm": 0.5},
+    "K seeds": {"batch_size": 16, "seed": range(3), "dropout": 0.2},
+    "K rates and decays": {"batch_size": 16, "optimizer": vp.AdamW([0.1, 0.01], weight_decay=[0.1, 0.2])},
+    "a schedule": {"batch_size": 16, "optimizer": vp.SGD(schedule=vp.Cosine())},
+    "validation": {"batch_size": 16, "validation": 0.2, "metric": "accuracy", "patience": 50},
+    "absolute error": {"batch_size": 16, "net": vp.Network((6, 8, 1), loss="absolute_error", **LINE), "Y": TARGETS},
+    "one quantile": {"batch_size": 16, "net": vp.Network((6, 8, 1), loss="quantile", **LINE), "Y": TARGETS},
+    "eleven layers, nine quantiles": {
+        "batch_size": 16,
+        "net": vp.Network((6, *[4] * 10, 9), hidden="tanh", output="ordered", loss=NINE),
+        "Y": TARGETS.repeat(9, axis=0),
+    },
+    "Huber": {"batch_size": 16, "net": vp.Network((6, 8, 1), loss="huber", **LINE), "Y": TARGETS},
+    "L-BFGS": {"optimizer": vp.LBFGS()},
+}
+
+
+def fitted(backend, net=NET, Y=ONE_HOT, **arguments):
+    given = {"optimizer": vp.Adam(0.01), "epochs": 5, "dtype": "float64", "progress": False} | arguments
+    return vp.fit(net, X, Y, backend=backend, **given)
+
+
+class Watched(vp.Backend):
+    """Arrays of the standard alone, whose values are asked for in vain while an epoch is computed."""
+
+    def __init__(self):
+        super().__init__(array_api_strict, "watched")
+        self.asked, self._computes, self.epochs = [], False, 0
+
+    def compile_loop(self, function, **_):
+        def watched(*arguments):
+            self._computes, self.epochs = True, self.epochs + 1
+            try:
+                return function(*arguments)
+            finally:
+                self._computes = False
+
+        return watched
+
+    def watch(self, monkeypatch, name):
+        own = getattr(type(array_api_strict.ones(1)), name)
+
+        def asked(array, *arguments, **options):
+            if self._computes:
+                self.asked.append(name)
+            return own(array, *arguments, **options)
+
+        monkeypatch.setattr(type(array_api_strict.ones(1)), name, asked)
+
+
+@pytest.mark.parametrize("arguments", KINDS.values(), ids=KINDS)
+def test_no_value_is_asked_for_within_an_epoch(monkeypatch, arguments):
+    backend = Watched()
+    for name in ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__", "__dlpack__"):
+        backend.watch(monkeypatch, name)
+    with array_api_strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False):
+        fitted(backend, **arguments)
+    assert backend.epochs and backend.asked == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("arguments", KINDS.values(), ids=KINDS)
+def test_an_epoch_of_cupy_is_captured_as_a_graph(monkeypatch, arguments):
+    """Which refuses to wait, and to take numbers from the host; the bits are those of the plain functions."""
+    backend = backend_or_skip("cupy")
+    from vecprop_cupy import graphs
+
+    made = []
+    original = backend.compile_loop
+    monkeypatch.setattr(backend, "compile_loop", lambda *a, **b: made.append(original(*a, **b)) or made[-1])
+    watched = {} if "patience" in arguments else {"callbacks": [lambda *_: None]}  # for epochs one by one
+    captured = fitted("cupy", **arguments, **watched)
+    assert [compiled.why_not for compiled in made] == [None]
+    assert any(graph is not None for graph in made[0]._graphs.values())
+    monkeypatch.setattr(graphs, "capturing", lambda: True)  # then it leaves the function as it is
+    plain = fitted("cupy", **arguments, **watched)
+    for a, b in zip(leaves_of(captured.params), leaves_of(plain.params), strict=True):
+        np.testing.assert_array_equal(host(a), host(b))
+    assert captured.history["cost"] == plain.history["cost"]
