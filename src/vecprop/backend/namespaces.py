@@ -24,6 +24,8 @@ Static = Annotated[T, "Static"]  # no array: a hashable value, for each of which
 Bound = Annotated[T, "Bound"]  # the very same arrays in every call: the data
 Donated = Annotated[T, "Donated"]  # not used again after the call, so that its memory may be
 
+_of_numpy: dict[type, Namespace] = {}  # the type of NumPy's arrays -> its namespace, found in a fifth of the time
+
 
 @lru_cache(maxsize=256)
 def marked(function: Callable[..., Any], mark: str) -> tuple[int, ...]:
@@ -45,7 +47,13 @@ def marked(function: Callable[..., Any], mark: str) -> tuple[int, ...]:
 
 def array_namespace(*arrays: Array) -> Namespace:
     """Return the one namespace all the arrays belong to; Python scalars and None are ignored."""
-    return array_api_compat.array_namespace(*arrays)
+    kind = type(arrays[0]) if len(arrays) == 1 else None
+    # a NumPy array of kind V is JAX's gradient with respect to integers
+    if kind is None or kind.__name__ != "ndarray" or kind.__module__ != "numpy" or arrays[0].dtype.kind == "V":
+        return array_api_compat.array_namespace(*arrays)
+    if kind not in _of_numpy:
+        _of_numpy[kind] = array_api_compat.array_namespace(*arrays)
+    return _of_numpy[kind]
 
 
 def is_array(value: object) -> bool:
