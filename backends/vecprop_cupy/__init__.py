@@ -18,7 +18,7 @@ from cupy._core import _routines_linalg as _linalg
 
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, take_columns
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, on_cuda
+from vecprop.backend.namespaces import NAMESPACES, Array, on_cuda
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -82,6 +82,7 @@ class CuPyBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
+        NAMESPACES[cupy.ndarray] = self.xp
         self.placement = CuPyPlacement(self)
         _refuse_shared_cache()
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree, add_trees, to_host
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
-from vecprop.backend.namespaces import Array, marked, on_cuda
+from vecprop.backend.namespaces import NAMESPACES, Array, marked, on_cuda
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -143,6 +143,7 @@ class JAXOnOneDevice(Backend):
         super().__init__(jnp, "jax")
         require_what_jax_needs()
         _refuse_shared_cache()
+        NAMESPACES[type(jax.device_put(np.zeros(0)))] = jnp
         self.memory, self.placement = JAXMemory(devices), JAXPlacement(self)
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
@@ -154,7 +155,9 @@ class JAXOnOneDevice(Backend):
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)
         if foreign and not shared:
-            values = to_host(values)
+            values = np.asarray(
+                to_host(values), dtype
+            )  # on the host: a program that converts is compiled for each shape
         wanted = dtype or str(values.dtype)
         # 64-bit arrays can only be made and read where x64 is enabled
         with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():
