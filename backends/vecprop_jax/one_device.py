@@ -155,9 +155,7 @@ class JAXOnOneDevice(Backend):
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)
         if foreign and not shared:
-            values = np.asarray(
-                to_host(values), dtype
-            )  # on the host: a program that converts is compiled for each shape
+            values = np.asarray(to_host(values), dtype)  # else a program that converts is compiled for each shape
         wanted = dtype or str(values.dtype)
         # 64-bit arrays can only be made and read where x64 is enabled
         with jax.enable_x64(True) if _WIDE & {wanted, str(values.dtype)} else ExitStack():
