@@ -156,6 +156,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "accuracy": lambda run: run.compared("accuracy"),
     "streaming": lambda run: run.compared("streaming"),
     "estimators": lambda run: run.compared("estimators"),
+    "predictions": lambda run: run.compared("predictions"),
     "tables": lambda run: run.compared("tables"),
     "growth": Run.growth,
     "loop": Run.loop,

@@ -18,7 +18,7 @@ from cupy._core import _routines_linalg as _linalg
 
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, take_columns
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, marked, on_cuda, share
+from vecprop.backend.namespaces import NAMESPACES, Array, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -84,6 +84,7 @@ class CuPyBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
+        NAMESPACES[cupy.ndarray] = self.xp
         self.placement = CuPyPlacement(self)
         _refuse_shared_cache()
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, marked
+from vecprop.backend.namespaces import NAMESPACES, Array, marked
 from vecprop.backend.placement import Columns
 from vecprop_numpy.graph import Graph, Value
 from vecprop_numpy.programs import Compiled, run_once
@@ -67,6 +67,7 @@ class NumPyBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.numpy, "numpy")
+        NAMESPACES[np.ndarray] = self.xp
 
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function as a recorded program, replayed in its own memory."""

@@ -18,15 +18,17 @@ from benchmarks.contestants.estimators import CrossValidated
 from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
 from benchmarks.contestants.keras import KerasTrainer
 from benchmarks.contestants.lightgbm import LightGBM
+from benchmarks.contestants.onnxruntime import OnnxPredictor
 from benchmarks.contestants.optax import JaxPass, OptaxScanTrainer, OptaxStepTrainer
 from benchmarks.contestants.pytabkit import RealMLP
-from benchmarks.contestants.sklearn import HistogramBoosting, MLPOnTables, SklearnTrainer
+from benchmarks.contestants.sklearn import HistogramBoosting, MLPOnTables, SklearnPredictor, SklearnTrainer
 from benchmarks.contestants.tables import VecpropLinear, VecpropQuick, VecpropTables
 from benchmarks.contestants.torch import (
     TorchCompiledTrainer,
     TorchFusedTrainer,
     TorchGraphTrainer,
     TorchPass,
+    TorchPredictor,
     TorchTrainer,
 )
 from benchmarks.contestants.xgboost import XGBoost
@@ -39,6 +41,7 @@ TRAINERS = {
 }  # fmt: skip
 PRODUCTS = {"products-numpy": ours.ProductsTrainer, "products-jax": ours.ProductsJaxTrainer}
 PASSES = {"plain-numpy": ours.PlainNumpyPass, "torch": TorchPass, "jax": JaxPass}
+PREDICTORS = {"sklearn": SklearnPredictor, "torch": TorchPredictor, "onnxruntime": OnnxPredictor}
 STACKS = {"vecprop": ours.StackTrainer, "shared": ours.SharedStackTrainer, "singles": ours.SinglesTrainer}
 ON_TABLES = {
     "linear": VecpropLinear, "sklearn": MLPOnTables, "histogram": HistogramBoosting,
@@ -62,6 +65,8 @@ def contestants(work: Any, backends: Sequence[str]) -> dict[str, Callable[..., A
         return {f"{name}-{b}": on(b, kind) for b in backends for name, kind in STACKS.items()}
     if work.part == "gradient":
         return {f"vecprop-{b}": on(b, ours.VecpropPass) for b in backends} | PASSES
+    if work.part == "predictions":
+        return {f"vecprop-{b}": on(b, ours.EstimatorPredictor) for b in backends} | PREDICTORS
     if work.part == "streaming":
         files = {
             f"{kind}-{b}": on(b, FileTrainer, ending=kind) for b in backends for kind in ("npy", "arrow", "parquet")

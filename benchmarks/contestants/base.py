@@ -147,6 +147,33 @@ class GradientPass(Contestant):
         """Leave the parameters as they are."""
 
 
+class Predictor:
+    """A classifier of a library with the layers of the workload's; an epoch is a call."""
+
+    checked = "probabilities"
+    each_is_a_first = False
+    transfer = None
+
+    def __init__(self, work: Any, data: tuple[Any, np.ndarray]) -> None:
+        self.work, (self.model, self.rows) = work, data
+        self.build()
+
+    def build(self) -> None:
+        """Make the library's own model."""
+        raise NotImplementedError
+
+    def predict(self) -> np.ndarray:
+        """Return the probabilities (m, classes) of the rows."""
+        raise NotImplementedError
+
+    def train(self, calls: int) -> Timed:
+        """Return the mean of the calls."""
+        begin = time.perf_counter()
+        for _ in range(calls):
+            self.predict()
+        return Timed((time.perf_counter() - begin) / calls)
+
+
 class TimeToAccuracy:
     """A run: make the model, compile, train; after each epoch judge on the test set, until the accuracy is reached.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants.base import Contestant, Pairs, Timed, import_or_unavailable
+from benchmarks.contestants.base import Contestant, Pairs, Predictor, Timed, import_or_unavailable
 from benchmarks.contestants.tables import WithFrames
 
 
@@ -73,6 +73,18 @@ class SklearnTrainer(Contestant):
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         return self.model.predict_proba(rows)
+
+
+class SklearnPredictor(Predictor):
+    """`MLPClassifier.predict_proba`."""
+
+    def build(self) -> None:
+        from vecprop.estimators import to_sklearn
+
+        self.model = to_sklearn(self.model)
+
+    def predict(self) -> np.ndarray:
+        return self.model.predict_proba(self.rows)
 
 
 class HistogramBoosting(WithFrames):

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+import vecprop as vp
 from benchmarks.contestants import base
-from benchmarks.contestants.base import Contestant, GradientPass, Pairs, UnavailableError
+from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Predictor, UnavailableError
 from vecprop.backend.blas import usable_cores
 
 
@@ -177,3 +178,16 @@ class TorchPass(TorchModel, GradientPass):
 
     def parameters(self) -> Pairs:
         return [(a.weight.grad.cpu().numpy(), a.bias.grad.cpu().numpy()[:, None]) for a in self.linear]
+
+
+class TorchPredictor(Predictor):
+    """A module in inference mode."""
+
+    def build(self) -> None:
+        self.torch, self.device = torch_and_device()
+        self.torch.set_num_threads(usable_cores())
+        self.module = vp.to_torch(self.model).to(self.device)
+
+    def predict(self) -> np.ndarray:
+        with self.torch.inference_mode():
+            return self.module(self.torch.from_numpy(self.rows).to(self.device)).cpu().numpy()

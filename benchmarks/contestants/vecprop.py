@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 import vecprop as vp
-from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Timed, backend_or_unavailable
+from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Predictor, Timed, backend_or_unavailable
 from benchmarks.harness.workloads import Examples
 from vecprop.training.loop import most_epochs_a_call
 from vecprop.training.optimizers import Adam
@@ -158,6 +159,19 @@ class PlainNumpyPass(GradientPass):
 
     def parameters(self) -> Pairs:
         return self.gradients
+
+
+class EstimatorPredictor(Predictor):
+    """`MLPClassifier.predict_proba`."""
+
+    backend = "numpy"
+
+    def build(self) -> None:
+        backend_or_unavailable(self.backend)
+        self.model = deepcopy(self.model).set_params(backend=self.backend)
+
+    def predict(self) -> np.ndarray:
+        return self.model.predict_proba(self.rows)
 
 
 class ProductsTrainer(Contestant):

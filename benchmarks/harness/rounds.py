@@ -23,6 +23,7 @@ from benchmarks.contestants.vecprop import SharedStackTrainer, StackTrainer, Vec
 # How far a cost may be off, as a share of what the training has changed it by; TensorFloat-32 has 10 bits.
 _TRAINING_BOUND = {"highest": 0.01, "fast": 0.05}
 _GRADIENT_BOUND = 1e-3
+_PROBABILITY_BOUND = 1e-5
 _JUDGED = 1024  # examples that the cost is computed of
 _FULL_BATCH = 256  # examples of the check of who shuffles as it likes
 
@@ -48,7 +49,7 @@ class Row:
         Seconds of the first call, compilation in it.
     difference : float or None
         How far its cost was off in the check, as a share of what training changes it by; of gradients the relative
-        error of the worst array. None where it could not be checked.
+        error of the worst array, of probabilities the largest error. None where it could not be checked.
     transfer : float or None
         Seconds in which its examples came to the device.
     scores : list of float
@@ -187,12 +188,17 @@ class Reference:
         """Return how far a contestant is off, None for one that cannot be compared, or raise DifferentError."""
         if not contestant.checked:
             return None
-        is_pass = self.work.part == "gradient"
-        found = self._of_pass(contestant, data) if is_pass else self._of_training(contestant, data)
-        bound = _GRADIENT_BOUND if is_pass else _TRAINING_BOUND[self.work.precision]
+        if self.work.part == "predictions":
+            model, rows = data
+            found, what = float(np.max(np.abs(contestant.predict() - model.predict_proba(rows)))), "probabilities are"
+            bound = _PROBABILITY_BOUND
+        elif self.work.part == "gradient":
+            found, bound, what = self._of_pass(contestant, data), _GRADIENT_BOUND, "gradients are"
+        else:
+            found, bound = self._of_training(contestant, data), _TRAINING_BOUND[self.work.precision]
+            what = "cost after training is"
         if not found <= bound:
-            what = "its gradients are" if is_pass else "its cost after training is"
-            raise DifferentError(f"not timed: {what} off by {found:.2g}, and {bound:g} is allowed")
+            raise DifferentError(f"not timed: its {what} off by {found:.2g}, and {bound:g} is allowed")
         return found
 
     def _of_pass(self, contestant: Any, data: Any) -> float:

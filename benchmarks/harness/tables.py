@@ -37,6 +37,7 @@ NAMES = {
     "catboost": "CatBoost",
     "xgboost": "XGBoost",
     "realmlp": "RealMLP",
+    "onnxruntime": "onnxruntime",
 }
 
 

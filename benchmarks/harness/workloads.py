@@ -105,6 +105,38 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """The probabilities of a classifier for m rows, from NumPy's array to NumPy's array."""
+
+    name: str
+    m: int
+    precision: str = "highest"
+    resident: bool = False
+    part = "predictions"
+    unit = "call"
+    steps = networks = 1
+
+    def needs(self) -> None:
+        """Return nothing: calls of small sizes are bound by Python."""
+
+    def tiny(self) -> Predictions:
+        """Return the same with fewer rows."""
+        return replace(self, m=min(self.m, 100))
+
+    def draw(self) -> tuple[Any, np.ndarray]:
+        """Return a fitted classifier 64-100-10 and the rows."""
+        from vecprop.estimators import MLPClassifier
+
+        rng = np.random.default_rng(0)
+        rows = rng.standard_normal((max(self.m, 1000), 64), dtype=np.float32)
+        model = MLPClassifier((100,), max_iter=1, random_state=0, backend="numpy")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one epoch is enough
+            model.fit(rows[:1000], np.arange(1000) % 10)
+        return model, rows[: self.m]
+
+
+@dataclass(frozen=True)
 class Accuracy:
     """Handwritten digits: seconds from nothing (no parameters, nothing compiled) to an accuracy on the test set."""
 
@@ -269,6 +301,7 @@ DEVICES: dict[str, tuple[Any, ...]] = {
             for s in ((64, 16, 1), (64, 128, 1), (64, 256, 64, 1))
         ),
         *_cross_validations("adam"),
+        *(Predictions(f"predictions, {m} rows", m) for m in (1, 32, 1_000, 100_000)),
         *TABLES,
     ),
     "gpu": (
@@ -333,6 +366,7 @@ _AGAINST = {
     "gradient 64-256-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH), (3.5, _NUMPY, ("plain-numpy",))),
     "gradient 16-64-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH)),
     "gradient 2-4-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH)),
+    **dict.fromkeys(("predictions, 1 rows", "predictions, 32 rows"), ((1.0, _NUMPY, _SKLEARN),)),
     "64 × 30-16-1": ((8.0, _NUMPY, ("singles-numpy",)),),
     "1000 × 2-16-1 batch 64": ((200.0, _CUPY, ("singles-cupy",)), (200.0, _JAX, ("singles-jax",))),
     **dict.fromkeys(_GPU_SINGLE, ((1.0, _CUPY, _TORCH), (1.0, _JAX, _TORCH))),

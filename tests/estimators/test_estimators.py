@@ -262,6 +262,34 @@ def test_network_and_params_are_those_of_the_core(backend):
     np.testing.assert_allclose(host(A).T, model.predict_proba(X), rtol=1e-10)
 
 
+def test_predictions_follow_layers_that_the_user_changes(backend):
+    """In place, by another array, by another list; the layers of an estimator that is unchanged are moved once."""
+    model = classifier(backend=backend.name).fit(X, NAMES)
+    model.intercepts_ = [intercept.copy() for intercept in model.intercepts_]  # JAX's cannot be written to
+    before = model.predict_proba(X)
+    assert model._layers_on(backend)[1] is model._layers_on(backend)[1]
+    model.intercepts_[-1][0] += 1.0
+    raised = model.predict_proba(X)
+    assert (raised[:, 0] > before[:, 0]).all()
+    model.intercepts_[-1] = model.intercepts_[-1] - np.array([1.0, 0.0, 0.0])
+    np.testing.assert_allclose(model.predict_proba(X), before, atol=1e-12)
+    model.coefs_ = [0.0 * coef for coef in model.coefs_]
+    np.testing.assert_allclose(np.ptp(model.predict_proba(X), axis=0), 0.0, atol=1e-15)
+
+
+def test_numbers_of_rows_share_compiled_programs():
+    jax = pytest.importorskip("jax")
+    model = classifier(backend="jax").fit(X, NAMES)
+    whole, compiled = model.predict_proba(X[:32]), []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    try:
+        for n in range(17, 33):
+            np.testing.assert_array_equal(model.predict_proba(X[:n]), whole[:n])
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not [name for name in compiled if "compile" in name or "trace" in name]
+
+
 def test_own_activations_and_no_hidden_layer():
     model = MLPRegressor(
         hidden_layer_sizes=(8, 8), activation=[(np.sin, np.cos), "silu"], solver="lbfgs", random_state=0, max_iter=300

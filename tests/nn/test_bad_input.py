@@ -199,3 +199,15 @@ def test_too_large_for_float32():
     params = on(vp.get_backend("numpy"), "float32", PARAMS)
     with np.errstate(over="ignore"), pytest.raises(ValueError, match="X holds values too large for float32"):
         NET.forward(params, put(X, 1e300))
+
+
+@pytest.mark.parametrize("kind", ["X", "sample_weight"])
+def test_numbers_are_finite_though_their_sum_is_not(kind):
+    params = [tuple(a.astype(np.float32) for a in layer) for layer in PARAMS]
+    given = {"X": X.astype(np.float32), "Y": Y.astype(np.float32), "sample_weight": np.ones(5, np.float32)}
+    given[kind] = np.full_like(given[kind], 3e38)
+    with np.errstate(all="ignore"):  # the computation overflows, but is not refused
+        assert NET.cost(params, **given).shape == ()
+    given[kind][..., 1] = np.inf
+    with pytest.raises(ValueError, match=f"{kind} must be finite, got"):
+        NET.cost(params, **given)

@@ -230,10 +230,11 @@ def test_no_part_is_begun_after_the_time_limit(capsys, monkeypatch):
 
 # torch.compile is left out: it compiles for a minute
 QUICK = ["vecprop-numpy", "products-numpy", "shared-numpy", "singles-numpy", "plain-numpy", "sklearn", "torch"]
-QUICK += ["npy-numpy", "arrow-numpy", "parquet-numpy", "reading"]
+QUICK += ["npy-numpy", "arrow-numpy", "parquet-numpy", "reading", "onnxruntime"]
 SLOW = ["vecprop-numpy", "vecprop-jax", "products-jax", "singles-jax", "jax", "keras", "optax-step", "optax-scan"]
 CELLS = [
     "30-100-2", "2-4-2", "4-500-1", "gradient 2-4-1", "64 × 30-16-1", "file 64-16-1", "iris, adam", "diabetes, sgd",
+    "predictions, 32 rows",
     "digits to 97 %",
 ]  # fmt: skip
 
@@ -252,7 +253,7 @@ def test_every_contestant_runs(asked, name, amount):
     if asked is SLOW and amount(True, False):
         pytest.skip("with --long: they compile")
     work = WORKLOADS[name].tiny()
-    if work.part in ("accuracy", "estimators"):
+    if work.part in ("accuracy", "estimators", "predictions"):
         pytest.importorskip("sklearn")
     known = {peer: kind for peer, kind in contestants.contestants(work, ("numpy", "jax")).items() if peer in asked}
     found = rows_of(work, known, count=2 if asked is QUICK else 1)
@@ -303,7 +304,7 @@ def test_every_part_runs_on_a_cpu(monkeypatch, tmp_path, capsys):
     assert names >= {"cpu-ratios.png", "cpu-shares.png", "cpu-growth.png"}
     content = json.loads(out.read_text(encoding="utf-8"))
     assert {"numpy", "precision", "cores"} <= set(content["environment"])
-    assert len(content["growth"]) == 6 and len(content["targets"]) == 27
+    assert len(content["growth"]) == 6 and len(content["targets"]) == 29
     assert all(row["transfer"] is None for row in content["rows"]), "fit is handed NumPy arrays"
 
 

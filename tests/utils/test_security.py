@@ -74,6 +74,21 @@ def test_jax_takes_no_programs_from_a_shared_folder(shared, tmp_path):
     assert load("jax", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own")).startswith("loaded")
 
 
+def test_commands_keep_compiled_programs_in_a_private_folder(shared, tmp_path):
+    pytest.importorskip("jax")
+    pytest.importorskip("typer")
+
+    def programs(home):
+        env = environment("JAX_COMPILATION_CACHE_DIR", XDG_CACHE_HOME=str(home))
+        python("-m", "vecprop", "check", "--backend", "jax", env=env)
+        return {path.name for path in home.rglob("*-cache")}
+
+    kept = programs(tmp_path)
+    assert kept, "the first command keeps what it compiles"
+    assert programs(tmp_path) == kept, "the second compiles nothing"
+    assert not programs(shared)
+
+
 def test_cupy_takes_no_kernels_from_a_shared_folder(shared):
     """Needs no GPU: it is refused before the device is asked."""
     pytest.importorskip("cupy")

@@ -39,15 +39,14 @@ class Demand(NamedTuple):
     advice: str  # how to set it; {columns} is the number that fits
     fixed: int  # bytes that do not depend on the columns
     remedy: str  # what to do if `fixed` is too much
-    least: int = 0  # bytes that a pass on a CPU must find free to begin
     example: int = 0  # bytes of one example, with all its copies
     held: int = 0  # examples in memory at once
     held_by: str = "X"  # "X": all examples; "window": those of one window
     fixed_for: str = "parameters, their gradients and the optimizer"
 
 
-# What the innermost call of a decorated function has registered, with its backend.
-_said: ContextVar[list[tuple[Backend, Demand]]] = ContextVar("vecprop_memory")
+# What the innermost call of a decorated function has registered, with its backend: worked out only for an error.
+_said: ContextVar[list[tuple[Backend, Callable[[], Demand]]]] = ContextVar("vecprop_memory")
 
 
 def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
@@ -58,7 +57,7 @@ def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        said: list[tuple[Backend, Demand]] = []
+        said: list[tuple[Backend, Callable[[], Demand]]] = []
         before = _said.set(said)
         try:
             return function(*args, **kwargs)
@@ -72,22 +71,22 @@ def reports_out_of_memory(function: Callable[P, R]) -> Callable[P, R]:
             _said.reset(before)
         wanted, (backend, demand) = _wanted(failed), said[-1]
         _release(failed, backend)
-        raise _explained(demand, backend, wanted, failed) from failed
+        raise _explained(demand(), backend, wanted, failed) from failed
 
     return call
 
 
-def require_memory(backend: Backend, demand: Demand) -> None:
-    """Register what the running call takes; on a CPU, raise MemoryError if its least is not free.
+def require_memory(backend: Backend, demand: Callable[[], Demand], least: int = 0) -> None:
+    """Register what the running call takes; on a CPU, raise MemoryError if the least bytes to begin are not free.
 
     A system that overcommits memory would not refuse it, but end the process.
     """
     _said.get().append((backend, demand))
-    if demand.least < _WORTH_ASKING or backend.has_gpu:
+    if least < _WORTH_ASKING or backend.has_gpu:
         return
     free = backend.memory.free()
-    if free is not None and demand.least > free + free_swap():
-        raise MemoryError(f"allocating {demand.least} bytes for the activations")
+    if free is not None and least > free + free_swap():
+        raise MemoryError(f"allocating {least} bytes for the activations")
 
 
 def wait_if_large(backend: Backend, numbers: int, array: Array) -> None:

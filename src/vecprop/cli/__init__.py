@@ -24,6 +24,7 @@ def main() -> None:
         from vecprop.cli.app import app
 
         imports.load_less()
+        imports.keep_compiled_programs()
         app(prog_name="vecprop")
     except KeyboardInterrupt:  # during imports; later `app` handles it
         sys.exit(INTERRUPTED)

@@ -1,19 +1,25 @@
 """Delays slow imports of other libraries until they are used, and the search for garbage: half of a command's time.
 
-Only for the process of the command line: a library must not change how its user's program imports.
+It also has JAX keep what it compiles. Only for the process of the command line: a library must not change how its
+user's program imports, or write into the user's folders.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import os
+import platform
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
+from pathlib import Path
 from types import ModuleType
+
+from vecprop.utils.directories import why_not_private
 
 _LATER = ("joblib", "numpy.f2py", "numpy.testing", "scipy.spatial", "scipy.special", "scipy.stats")
 # What is left out while the library that could use it is imported: it works without.
@@ -41,3 +47,13 @@ def load_less() -> None:
     warnings.filterwarnings("ignore", "Unable to import Axes3D")
     gc.set_threshold(100_000, 50, 1000)  # the default searches hundreds of times while modules are loaded
     atexit.register(gc.freeze)  # else the interpreter searches all modules at its end
+
+
+def keep_compiled_programs() -> None:
+    """Have JAX keep compiled programs in the user's cache, unless others can write there or JAX was told a folder."""
+    # one for each machine: a program for one processor may not run on another
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    folder = home / "vecprop" / f"jax-{platform.node()}"
+    if home.is_absolute() and "JAX_COMPILATION_CACHE_DIR" not in os.environ and not why_not_private(folder):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

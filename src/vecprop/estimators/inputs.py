@@ -12,6 +12,7 @@ from sklearn import get_config
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from vecprop.backend.contract import Backend, to_host
+from vecprop.backend.main_memory import map_of
 from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array, namespace_name
 from vecprop.backend.selection import BUILT_IN, get_backend
 from vecprop.data.splitting import in_second_part, places_of, shuffled
@@ -153,6 +154,8 @@ def unchanged_if_it_fails(estimator: Any) -> Iterator[None]:
 
 def check_inputs(estimator: Any, X: Any, method: str) -> Any:
     """Return checked X for a prediction; under array API dispatch it must be where `fit`'s X was."""
+    if _is_fine(estimator, X):
+        return X
     follows, fitted_in = dispatches(X), estimator.coefs_[0]
     large = large_rows(X)
     if large is not None:
@@ -169,6 +172,18 @@ def check_inputs(estimator: Any, X: Any, method: str) -> Any:
                 "estimator, which makes one that takes NumPy arrays"
             )
     return X
+
+
+def _is_fine(estimator: Any, X: Any) -> bool:
+    """Tell, in a fraction of the time of scikit-learn's checks, whether X would pass all of them as it is."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float32, np.float64) or not len(X):
+        return False
+    if X.shape[1] != getattr(estimator, "n_features_in_", None) or hasattr(estimator, "feature_names_in_"):
+        return False
+    if get_config()["array_api_dispatch"] or map_of(X) is not None:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
 
 
 def _place(array: Array) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted
@@ -20,6 +21,18 @@ from vecprop.propagation import Layer, Params
 
 # Rows of sparse X made dense at a time, and columns of one compiled forward pass.
 _AT_ONCE = 8192
+
+
+class _Kept(NamedTuple):
+    """The layers of an estimator where a backend wants them, and what they were made from."""
+
+    made_from: tuple[Backend, list[int], list[bytes]]  # and the arrays' identities; their contents if they were copied
+    given: list[Array]  # the arrays, so that no others get their identities
+    dtype: str
+    layers: Params
+
+
+_kept: WeakKeyDictionary[Any, _Kept] = WeakKeyDictionary()  # not attributes: a prediction leaves an estimator as it is
 
 
 class Prediction(Parameters):
@@ -44,7 +57,8 @@ class Prediction(Parameters):
 
     def _outputs(self, X: Any, method: str, *, logits: bool = False) -> Array:
         """Return A_L or the logits Z_L, ([K,] n_L, n), where X is under dispatch, else in NumPy."""
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)
         X = check_inputs(self, X, method)
         net: Network = self.network_
         if logits:
@@ -63,22 +77,35 @@ class Prediction(Parameters):
         return A if array_namespace(A) is array_namespace(X) else backend_at(X).asarray(to_host(A))
 
     def _forward(self, net: Network, X: Any, backend: Backend) -> Array:
-        """Return the outputs as an array of the backend."""
+        """Return the outputs, on the host if the backend compiles, else as an array of the backend."""
+        dtype, layers = self._layers_on(backend)
+        inputs = columns(scaled_rows(X, self.scaling_))
+        with backend.scope(dtype, self.precision or get_precision()), np.errstate(over="ignore", invalid="ignore"):
+            if backend.compiles:  # cut on the host, since a cut on the device is compiled for each number of rows
+                inputs = backend.placement.argument(_padded(to_host(inputs)), dtype)
+                return backend.to_numpy(compiled_output(net, backend, layers, inputs))[..., : X.shape[0]]
+            inputs = backend.xp.astype(to_backend(backend, "X", inputs), getattr(backend.xp, dtype), copy=False)
+            return compiled_output(net, backend, layers, inputs)
+
+    def _layers_on(self, backend: Backend) -> tuple[str, Params]:
+        """Return the dtype and the layers on the backend, kept until coefs_ or intercepts_ change, also in place."""
+        given, kept = [*self.coefs_, *self.intercepts_], _kept.get(self)
+        bits = _bits_of(given, backend)
+        made_from = (backend, list(map(id, given)), bits)
+        if kept is not None and kept.made_from == made_from:
+            return kept.dtype, kept.layers
         params = self.params_
         dtype = dtype_name(params[0].W)
-        inputs = columns(scaled_rows(X, self.scaling_))
-        if backend.compiles:
-            inputs = _padded(to_host(inputs))
-        precision = self.precision or get_precision()
-        with backend.scope(dtype, precision), np.errstate(over="ignore", invalid="ignore"):
-            moved = tuple(Layer(*(_at(backend, a, dtype) for a in layer)) for layer in params)
-            inputs = backend.xp.astype(to_backend(backend, "X", inputs), getattr(backend.xp, dtype), copy=False)
-            return compiled_output(net, backend, moved, inputs)[..., : X.shape[0]]
+        if bits:
+            with backend.scope(dtype, "highest"):
+                params = tuple(Layer(*(backend.asarray(to_host(a), dtype) for a in layer)) for layer in params)
+        _kept[self] = _Kept(made_from, given, dtype, params)
+        return dtype, params
 
 
-def _at(backend: Backend, array: Array, dtype: str) -> Array:
-    """Return an array on the backend."""
-    return array if array_namespace(array) is backend.xp else backend.asarray(to_host(array), dtype)
+def _bits_of(arrays: list[Array], backend: Backend) -> list[bytes]:
+    """Return the contents of arrays that are not the backend's own, which it computes with as they are."""
+    return [] if array_namespace(arrays[0]) is backend.xp else [to_host(a).tobytes("A") for a in arrays]
 
 
 def _padded(inputs: Any) -> Any:
@@ -89,4 +116,8 @@ def _padded(inputs: Any) -> Any:
     """
     n = inputs.shape[1]
     wide = 1 << max(n - 1, 0).bit_length() if n <= _AT_ONCE else -(-n // _AT_ONCE) * _AT_ONCE
-    return inputs if wide == n else np.pad(inputs, ((0, 0), (0, wide - n)))
+    if wide == n:
+        return inputs
+    padded = np.zeros_like(inputs, shape=(len(inputs), wide))  # in the same order of memory
+    padded[:, :n] = inputs
+    return padded

@@ -100,15 +100,34 @@ def check_params(net: Sized, params: object, argument: str = "params") -> Checke
         if not isinstance(layer, tuple | list) or len(layer) != 2:
             raise TypeError(f"{argument}: layer {l} must be a pair (W, b), got {type(layer).__name__}")
         layers.append(Layer(*layer))
-    xp = _one_namespace({f"{n}{l}": a for l, layer in enumerate(layers, 1) for n, a in layer._asdict().items()})
+    alike = _are_alike(net, layers)
+    if alike:
+        xp = array_namespace(layers[0].W)
+    else:
+        xp = _one_namespace({f"{n}{l}": a for l, layer in enumerate(layers, 1) for n, a in layer._asdict().items()})
     dtype = array_dtype(xp, layers[0].W)
     if dtype is None:
         raise TypeError(f"{argument}: W1 must be float32 or float64, got {layers[0].W.dtype}")
     stack = tuple(layers[0].W.shape[:-2])
-    for l, (W, b) in enumerate(layers, start=1):
+    for l, (W, b) in enumerate(() if alike else layers, start=1):
         _check_parameter(xp, argument, f"W{l}", W, (*stack, net.sizes[l], net.sizes[l - 1]), dtype)
         _check_parameter(xp, argument, f"b{l}", b, (*stack, net.sizes[l], 1), dtype)
     return Checked(tuple(layers), xp, dtype, stack, backend_for(xp))
+
+
+def _are_alike(net: Sized, layers: Sequence[Layer]) -> bool:
+    """Tell, in a tenth of the time of the other checks, whether arrays have one type and dtype and fit the sizes."""
+    first = layers[0].W
+    if not is_array(first):
+        return False
+    kind, dtype, stack, n_in = type(first), first.dtype, tuple(first.shape[:-2]), net.sizes[0]
+    for (W, b), n in zip(layers, net.sizes[1:], strict=True):
+        if not (type(W) is type(b) is kind and W.dtype == dtype == b.dtype):
+            return False
+        if W.shape != (*stack, n, n_in) or b.shape != (*stack, n, 1):
+            return False
+        n_in = n
+    return True
 
 
 def check_finite_params(checked: Checked, argument: str = "params") -> None:
@@ -236,7 +255,8 @@ def _check_layout(
 
     With `classes` each row stands for a class, and the error for 1-d labels says how to convert them.
     """
-    _one_namespace({"W1": checked.params[0].W, name: value})
+    if type(value) is not type(checked.params[0].W):
+        _one_namespace({"W1": checked.params[0].W, name: value})
     array: Array = value
     wanted = f"({rows}, {'m' if m is None else m})"
     shape = tuple(array.shape)
@@ -312,7 +332,8 @@ def _is_kind(xp: Namespace, array: Array, kind: str) -> bool:
 def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, Array]]) -> None:
     """Raise ValueError if a value is wrong; arrays: name -> (as given, in the parameters' dtype).
 
-    One compiled check of all arrays waits for a device only once; they are examined one by one only if it fails.
+    One compiled check of all arrays waits for a device only once; they are examined one by one only if it fails, as it
+    also does where the sum of finite numbers is too large.
     """
     if not all(is_concrete(array) for _, array in arrays.values()):
         return
@@ -320,7 +341,8 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     many = Y is not None and Y.shape[-1] > _CHECKED_AT_ONCE
     good = checked.backend.compile(_values_are_good)
     together = (X, None if many else Y, w)
-    fine = all(array is None for array in together) or good(net.loss, *together)
+    with np.errstate(over="ignore", invalid="ignore"):
+        fine = all(array is None for array in together) or good(net.loss, *together)
     if fine and not (many and _has_wrong_targets(good, net.loss, Y)):
         return
     xp = checked.xp
@@ -328,25 +350,21 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
         _require_finite(xp, name, given, array, checked.dtype)
     if Y is not None and not net.loss.valid_targets(xp, Y):
         raise ValueError(net.loss.describe_invalid(xp, Y))
-    if xp.min(w) < 0:
+    if w is not None and xp.min(w) < 0:
         raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
-    raise ValueError("sample_weight must not be all zero: no example would count")
+    if w is not None and not xp.all(xp.sum(w, axis=-1) > 0):
+        raise ValueError("sample_weight must not be all zero: no example would count")
 
 
 def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Array | None) -> Array:
-    """Return (0-d) whether X is finite, Y fits the loss, and w is finite, ≥ 0 and not all 0."""
-    xp = array_namespace(X, Y, w)
-    good = [] if X is None else [_all_finite(xp, X)]
+    """Return (0-d) whether X has a finite sum, Y fits the loss, and w has a finite sum, is ≥ 0 and not all 0."""
+    xp = array_namespace(next(a for a in (X, Y, w) if a is not None))
+    good = [] if X is None else [xp.isfinite(xp.sum(X))]  # one pass, and NaN or infinity stay in the sum
     if Y is not None:
         good.append(loss.valid_targets(xp, Y))
     if w is not None:
-        good += [_all_finite(xp, w), xp.min(w) >= 0, xp.all(xp.sum(w, axis=-1) > 0)]
+        good += [xp.isfinite(xp.sum(w)), xp.min(w) >= 0, xp.all(xp.sum(w, axis=-1) > 0)]
     return reduce(operator.and_, good)
-
-
-def _all_finite(xp: Namespace, array: Array) -> Array:
-    """Return whether all values are finite; min and max propagate NaN and make no large array."""
-    return xp.isfinite(xp.min(array)) & xp.isfinite(xp.max(array))
 
 
 def _has_wrong_targets(good: Callable[..., Any], loss: Loss, Y: Array) -> bool:

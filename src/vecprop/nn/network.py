@@ -350,15 +350,20 @@ def activation_bytes(net: Network, dtype: str, networks: int, columns: int) -> i
 
 def _require_memory(net: Network, name: str, checked: Checked, columns: int, begins: bool = False) -> None:
     """Register the memory a method takes; with `begins`, raise MemoryError if it is not free."""
-    networks = math.prod(checked.stack)
-    argument, advice = "X", f"Give {name} at most {{columns}} columns of X at a time."
+    dtype, networks = checked.dtype, math.prod(checked.stack)
+    least = activation_bytes(net, dtype, networks, columns) if begins else 0
+    require_memory(checked.backend, lambda: _demand(net, name, dtype, networks, columns), least)
+
+
+def _demand(net: Network, name: str, dtype: str, networks: int, columns: int) -> Demand:
+    """Return the memory that a method takes."""
     if name == "gradients":
-        argument, advice = "block_size", "block_size={columns} fits, and computes the same."
-    demand = pass_demand(net, name, checked.dtype, networks, columns, argument, advice)
-    if name != "gradients":  # a forward pass alone: no gradient of a number, no optimizer
-        demand = demand._replace(each=demand.each // 2, fixed=demand.fixed // 4, fixed_for="parameters")
-    least = activation_bytes(net, checked.dtype, networks, columns) if begins else 0
-    require_memory(checked.backend, demand._replace(least=least))
+        advice = "block_size={columns} fits, and computes the same."
+        return pass_demand(net, name, dtype, networks, columns, "block_size", advice)
+    advice = f"Give {name} at most {{columns}} columns of X at a time."
+    demand = pass_demand(net, name, dtype, networks, columns, "X", advice)
+    # a forward pass alone: no gradient of a number, no optimizer
+    return demand._replace(each=demand.each // 2, fixed=demand.fixed // 4, fixed_for="parameters")
 
 
 def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:

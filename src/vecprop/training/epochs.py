@@ -44,7 +44,11 @@ class Run(NamedTuple):
 
     def initial_slots(self, params: tuple[Any, ...]) -> Slots:
         """Return the optimizer's slots before its first step."""
-        return self.optimizer.init(params if self.layout is None else self.layout.pack(self.backend.xp, params))
+        return self.backend.compile(_initial_slots)(self, params)  # type: ignore[no-any-return]
+
+
+def _initial_slots(run: Static[Run], params: tuple[Any, ...]) -> Slots:
+    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend.xp, params))
 
 
 class Carry(NamedTuple):

@@ -269,7 +269,7 @@ def fit(
     )
     checkpoint_every = check_every(checkpoint_every)
     target = target if devices is None else target.placement.over(devices, spec.networks)
-    require_memory(target, _demand_of_data(spec, X))
+    require_memory(target, lambda: _demand_of_data(spec, X))
     checked = _start(spec, target, params, init)
     with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         given = GivenData(X, Y, sample_weight, class_weight, validation)
@@ -447,9 +447,8 @@ def _demand(spec: TrainingSpec, run: Run, examples: PreparedData) -> Demand:
     elif not isinstance(spec.optimizer, LBFGS):
         advice += "; batch_size={columns} as well, in steps of its own"
     demand = pass_demand(spec.net, "fit", spec.dtype, networks, columns, argument, f"{advice}.")
-    least = activation_bytes(spec.net, spec.dtype, networks, columns)
     window = spec.window if examples.data.in_windows else None
-    return _with_data(demand._replace(least=least), spec, run.m, window)
+    return _with_data(demand, spec, run.m, window)
 
 
 def _plan(
@@ -462,7 +461,9 @@ def _plan(
     """Return the plan of the loop, with the data arranged for mini-batches if there are any."""
     backend, dtype = checked.backend, spec.dtype
     run = spec.run(checked, examples.m)
-    require_memory(backend, _demand(spec, run, examples))
+    columns, networks = run.block_size or run.batch_size, spec.networks or 1
+    least = activation_bytes(spec.net, dtype, networks, columns)
+    require_memory(backend, lambda: _demand(spec, run, examples), least)
     decay = getattr(spec.optimizer, "weight_decay", None)
     given = (spec.l1 or None, spec.l2 or None, decay if isinstance(decay, tuple) else None)
     l1, l2, decay = (backend.asarray(list(v), dtype) if isinstance(v, tuple) else v for v in given)
