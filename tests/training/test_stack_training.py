@@ -69,6 +69,17 @@ def test_k_decays_of_adamw(backend):
         assert_grads_close(stack.member(k).params, alone.params, bound=1e-10, xp=backend.xp)
 
 
+@pytest.mark.parametrize("arguments", [{"seed": (4, 5, 6), "batch_norm": True}, {"seed": 4, "block_size": 7}])
+def test_k_rates_of_dropout(backend, arguments):
+    rates = (0.0, 0.2, 0.9)
+    arguments = {"epochs": 4, "batch_size": 16, "dtype": "float64", "optimizer": vp.Adam(0.01), **arguments}
+    stack = vp.fit(NET, X, Y, dropout=(0.3, rates), backend=backend, **arguments)
+    for k, rate in enumerate(rates):
+        seed = arguments["seed"][k] if isinstance(arguments["seed"], tuple) else arguments["seed"]
+        single = vp.fit(NET, X, Y, dropout=(0.3, rate), backend="numpy", **arguments | {"seed": seed})
+        assert_grads_close(stack.member(k).params, single.params, bound=1e-10, xp=backend.xp)
+
+
 def test_all_the_best_and_mean_and_spread():
     stack = vp.fit(
         NET, X, Y, seed=range(5), epochs=30, optimizer=vp.Adam(0.02), validation=(X_VALIDATION, Y_VALIDATION)
@@ -119,6 +130,10 @@ test_bad_stacks = refusals(
     ({"seed": [1, 2], "l2": [0.1, 0.2, 0.3]}, "needs K of each.*seed: 2.*l2: 3"),
     ({"optimizer": vp.AdamW(weight_decay=(0.1, 0.2, 0.3)), "l2": [0.1, 0.2]}, "weight_decay: 3.*l2: 2"),
     ({"l2": ()}, "l2 must hold at least one value.*K = 0"),
+    ({"dropout": (0.1, (0.1, 0.2)), "seed": [1, 2, 3]}, r"seed: 3.*dropout\[1\]: 2"),
+    ({"dropout": (0.1, ())}, r"dropout\[1\] must hold at least one value.*K = 0"),
+    ({"dropout": ((0.1, 1.0), 0.1)}, r"dropout\[0\]\[1\] must be a finite number in \[0, 1\).*got 1.0"),
+    ({"dropout": (0.1, 0.2, 0.3)}, "dropout must have one value for each of the 2 hidden layers, got 3"),
     ({"seed": [1, -2]}, r"seed\[1\] must be"),
 )
 

@@ -38,9 +38,14 @@ class Run(NamedTuple):
     block_size: int | None
     layout: Layout | None  # of the parameter buffers, on a backend that uses them
     normalized: tuple[bool, ...]  # by hidden layer, whether it has batch normalization
-    dropout: tuple[float, ...]  # by hidden layer, the share of units that is dropped
+    dropout: tuple[float | None, ...]  # by hidden layer, the share of units that is dropped; None: by network
     clip_norm: float | None
     epochs: int = 1  # done by one compiled call
+
+    @property
+    def drops(self) -> bool:
+        """Whether there are dropout masks."""
+        return any(rate != 0 for rate in self.dropout)
 
     def initial_slots(self, params: tuple[Any, ...]) -> Slots:
         """Return the optimizer's slots before its first step."""
@@ -60,13 +65,19 @@ class Carry(NamedTuple):
     statistics: tuple[Statistics, ...]
 
 
-class Penalties(NamedTuple):
-    """λ₁ and λ₂, each a number, (K,) for a stack or None; the total weight as divisor; AdamW's δ if (K,)."""
+class Regularization(NamedTuple):
+    """Strengths that are inputs of a compiled epoch; those that can differ by network are (K,) then.
+
+    l1, l2, m : λ₁ and λ₂, or None, and their divisor, the total weight
+    decay : δ of AdamW, if by network
+    kept : 1 - rate of dropout, of each layer where it is by network
+    """
 
     l1: Array | float | None
     l2: Array | float | None
     m: Array | float
     decay: Array | None = None
+    kept: tuple[Array, ...] = ()
 
 
 def epoch(
@@ -77,7 +88,7 @@ def epoch(
     data: Bound[Data],
     order: Array | None,
     inputs: tuple[Array, ...],
-    penalties: Penalties,
+    regularization: Regularization,
 ) -> tuple[Any, ...]:
     """Return (params, slots, statistics, finite, cost, norms[, weight]) after some epochs.
 
@@ -91,7 +102,7 @@ def epoch(
         The order of the examples. None for a full batch: an epoch is then one step, and there are as many epochs as
         inputs.
     inputs : arrays (steps, …)
-        The learning rate of each step, and its dropout keys if there is dropout.
+        The learning rate of each step, and its dropout keys if there is dropout; `step` then has the shares kept, too.
 
     `finite`, () or (K,), is true if all costs, norms and parameters are finite. The outputs after it have one entry for
     each step.
@@ -100,7 +111,7 @@ def epoch(
     packed = params if run.layout is None else run.layout.pack(xp, params)
 
     def one_step(carry: Carry, batch: Any, step_inputs: tuple[Array, ...]) -> tuple[Carry, Outputs]:
-        return step(run, carry, batch, step_inputs, penalties)
+        return step(run, carry, batch, (*step_inputs, *regularization.kept), regularization)
 
     start = Carry(packed, slots, statistics)
 
@@ -119,7 +130,9 @@ def epoch(
     return (params, carry.slots, carry.statistics, _finite(xp, carry.params, outputs), *outputs)
 
 
-def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalties: Penalties) -> tuple[Carry, Outputs]:
+def step(
+    run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], regularization: Regularization
+) -> tuple[Carry, Outputs]:
     """Return the carry after an update from one batch (E12), unchanged if all weights are 0."""
     X, _, w = batch
     xp = array_namespace(X)
@@ -128,15 +141,15 @@ def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalti
     weight = None if w is None else xp.sum(w, axis=-1)
     m = float(X.shape[-1]) if weight is None else xp.where(weight > 0, weight, xp.ones_like(weight))
     J, grads, norms = _batch_gradients(run, params, batch, inputs, m)
-    if penalties.l1 is not None or penalties.l2 is not None:
-        J = J + weight_penalties.penalties(layers, *penalties[:3])
-        grads = weight_penalties.add_penalties(grads, layers, *penalties[:3])
+    if regularization.l1 is not None or regularization.l2 is not None:
+        J = J + weight_penalties.penalties(layers, *regularization[:3])
+        grads = weight_penalties.add_penalties(grads, layers, *regularization[:3])
     sizes = propagation.gradient_norms(grads[: len(layers)])
     if run.clip_norm is not None:
         grads = clip_by_norm(grads, run.clip_norm)
     if run.layout is not None:
         grads = run.layout.pack(xp, grads)
-    decay = () if penalties.decay is None else (penalties.decay,)
+    decay = () if regularization.decay is None else (regularization.decay,)
     updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse, *decay)
     seen = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
     new = Carry(updated, slots, seen)
@@ -151,7 +164,7 @@ def _batch_gradients(
     """Return J, the gradients, and the normalizations of the pass with the batch's statistics."""
     X, Y, w = batch
     xp = array_namespace(X)
-    columns = run.backend.placement.column_numbers(X) if any(run.dropout) else None
+    columns = run.backend.placement.column_numbers(X) if run.drops else None
 
     def part(X: Array, Y: Array, w: Array | None, columns: Array | None) -> tuple[Array, Params]:
         stages, _ = _stages(run, params, inputs, w, m, columns, X)
@@ -183,7 +196,7 @@ def _stages(
 ) -> tuple[Pass, list[BatchNorm]]:
     """Return the network of one pass, with normalization and dropout around the activations."""
     xp, net = array_namespace(X), run.net
-    scales = iter(params[len(net.activations) :])
+    scales, kept = iter(params[len(net.activations) :]), iter(inputs[2:])
     activations: list[Any] = []
     norms: list[BatchNorm] = []
     for l, (g, normalized, rate) in enumerate(zip(net.hidden, run.normalized, run.dropout, strict=True)):
@@ -191,9 +204,10 @@ def _stages(
             g = Fused(g, run.backend.fuse)
         norm = BatchNorm(next(scales), w, m) if normalized else None
         dropped = None
-        if rate:
-            dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype, run.backend.fuse)
-        activations.append(Stage(g, norm, dropped) if normalized or rate else g)
+        if rate != 0:
+            share = next(kept) if rate is None else rate
+            dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, share, X.dtype, run.backend.fuse)
+        activations.append(Stage(g, norm, dropped) if normalized or rate != 0 else g)
         norms += [norm] if norm is not None else []
     last, loss = _last_stage(run.backend, net)
     return Pass((*activations, last), net.output, loss), norms

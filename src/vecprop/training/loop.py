@@ -13,7 +13,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import leaves_of
 from vecprop.nn.dropout import step_keys
-from vecprop.training.epochs import Penalties, Run, epoch
+from vecprop.training.epochs import Regularization, Run, epoch
 from vecprop.training.observers import Done, Observer, ProgressBar, allowed, told
 from vecprop.training.pieces import Piece, Pieces
 from vecprop.training.results import History, Partial, Resumed, TrainingState
@@ -42,7 +42,7 @@ class TrainingPlan(NamedTuple):
     spec: TrainingSpec
     run: Run
     data: TrainingData  # spread for mini-batches if there are any
-    penalties: Penalties
+    regularization: Regularization
     observers: tuple[Observer, ...]
     progress: bool | None
     saver: Saver | None = None
@@ -151,7 +151,7 @@ def _advance(
     run, backend = plan.run, plan.run.backend
     rates = _rates(plan, state, count, last)
     inputs = [backend.placement.argument(rates, plan.spec.dtype)]
-    if any(run.dropout):
+    if run.drops:
         inputs.append(backend.placement.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
     in_parts = partial is not None or (plan.saver is not None and plan.saver.parts > 1)
     if in_parts or not plan.data.at_hand:
@@ -162,7 +162,14 @@ def _advance(
         order = orders.of(state.epoch, count)
         run = run._replace(epochs=count) if count > 1 else run
         result = pieces.compiled(
-            run, state.params, state.slots, state.statistics, plan.data.arrays, order, tuple(inputs), plan.penalties
+            run,
+            state.params,
+            state.slots,
+            state.statistics,
+            plan.data.arrays,
+            order,
+            tuple(inputs),
+            plan.regularization,
         )
     if state.epoch + count < last and plan.data.at_hand:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
@@ -197,7 +204,7 @@ def _epoch_in_parts(
     for begin, end, compiled, run, data, order in pieces:
         params, slots, statistics, good, *out = compiled(
             run, state.params, state.slots, state.statistics, data, order,
-            tuple(a[begin:end, ...] for a in inputs), plan.penalties,
+            tuple(a[begin:end, ...] for a in inputs), plan.regularization,
         )  # fmt: skip
         finite = finite & backend.to_numpy(good)
         outputs.append(tuple(backend.to_numpy(a) for a in out))
