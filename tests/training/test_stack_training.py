@@ -7,6 +7,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, make_problem, refusals
+from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.training import shuffling
 from vecprop.utils import random_streams
 
@@ -78,6 +79,33 @@ def test_k_rates_of_dropout(backend, arguments):
         seed = arguments["seed"][k] if isinstance(arguments["seed"], tuple) else arguments["seed"]
         single = vp.fit(NET, X, Y, dropout=(0.3, rate), backend="numpy", **arguments | {"seed": seed})
         assert_grads_close(stack.member(k).params, single.params, bound=1e-10, xp=backend.xp)
+
+
+@pytest.mark.parametrize(
+    ("output", "loss"), [("softmax", CrossEntropy), ("sigmoid", BinaryCrossEntropy), ("sigmoid", CrossEntropy)]
+)
+def test_k_smoothings_of_the_labels(backend, output, loss):
+    shares = (0.0, 0.1, 0.5)
+    arguments = {"epochs": 4, "batch_size": 16, "dtype": "float64", "optimizer": vp.Adam(0.01), "patience": 9}
+    arguments |= {"seed": 4, "validation": (X_VALIDATION, Y_VALIDATION), "metric": "accuracy"}
+    nets = [vp.Network(NET.sizes, NET.hidden, output, loss(share)) for share in (shares, *shares)]
+    stack = vp.fit(nets[0], X, Y, backend=backend, **arguments)
+    for k, net in enumerate(nets[1:]):
+        single, member = vp.fit(net, X, Y, backend="numpy", **arguments), stack.member(k)
+        assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
+        assert member.net == net
+        for key in ("cost", "validation_cost", "metric"):
+            np.testing.assert_allclose(member.history[key], single.history[key], rtol=1e-9)
+
+
+def test_a_loss_of_k_networks_is_for_a_stack_of_k():
+    net = vp.Network((4, 3), output="softmax", loss=CrossEntropy((0.1, 0.2)))
+    assert net.cost(net.init(seed=(0, 1)), X, Y).shape == (2,)
+    for seed, stack in ((0, r"\(\)"), (range(3), r"\(3,\)")):
+        with pytest.raises(ValueError, match=f"params must be a stack of 2 networks.*smoothing.*got the stack {stack}"):
+            net.gradients(net.init(seed=seed), X, Y)
+    with pytest.raises(ValueError, match="seed: 3, smoothing: 2"):
+        vp.fit(net, X, Y, seed=range(3), epochs=1)
 
 
 def test_all_the_best_and_mean_and_spread():

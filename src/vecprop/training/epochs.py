@@ -6,7 +6,7 @@ compiled epoch serves the whole run.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
@@ -215,12 +215,12 @@ def _stages(
 
 def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
     """Return output and loss for one pass, in as few kernels as the backend allows."""
-    kernel = backend.softmax_cross_entropy
+    kernel, for_all = backend.softmax_cross_entropy, net.loss.networks is None  # kernels know one loss for all networks
     # exact types: a user's loss may inherit from ours but compute something else
-    if kernel is not None and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
-        return Deferred(), SoftmaxLoss(kernel, net.loss.smoothing)
+    if kernel is not None and for_all and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
+        return Deferred(), SoftmaxLoss(kernel, cast(float, net.loss.smoothing))
     ours = all(type(part).__module__.startswith("vecprop.") for part in (net.output, net.loss))
-    if backend.fuses and net.output.elementwise and ours:
+    if backend.fuses and for_all and net.output.elementwise and ours:
         return Fused(net.output, backend.fuse), FusedLoss(net.loss, backend.fuse)
     return net.output, net.loss
 

@@ -82,13 +82,15 @@ def auto_batch(backend: Backend, m: int, bytes_each: int) -> int:
 
 
 def count_networks(
-    seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, l2: Any, dropout: tuple[Any, ...], params: Any
+    net: Network, seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, l2: Any, dropout: Any, params: Any
 ) -> int | None:
     """Return K, the number of networks that the arguments ask for, or None for no stack."""
     decay = getattr(optimizer, "weight_decay", None)
     several = {"seed": seeds, "learning_rate": optimizer.learning_rate, "weight_decay": decay, "l1": l1, "l2": l2}
     several |= {f"dropout[{l}]": rate for l, rate in enumerate(dropout)}
     counts = {name: len(value) for name, value in several.items() if is_several(value)}
+    if net.loss.networks is not None:
+        counts["smoothing"] = net.loss.networks
     W = params[0][0] if isinstance(params, tuple | list) and params and is_several(params[0]) and params[0] else None
     if getattr(W, "ndim", 2) == 3:
         counts["params"] = W.shape[0]  # type: ignore[union-attr]

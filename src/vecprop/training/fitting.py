@@ -253,7 +253,7 @@ def fit(
         optimizer=optimizer,
         epochs=check_positive_integer(epochs, "epochs"),
         seeds=seeds,
-        networks=count_networks(seeds, optimizer, l1, l2, rates, params),
+        networks=count_networks(net, seeds, optimizer, l1, l2, rates, params),
         dtype=_training_dtype(dtype, params, X),
         precision=get_precision() if precision is None else check_precision(precision),
         batch_size=check_batch_size(batch_size),
