@@ -108,6 +108,35 @@ def test_a_loss_of_k_networks_is_for_a_stack_of_k():
         vp.fit(net, X, Y, seed=range(3), epochs=1)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"seed": (4, 5, 6), "batch_size": 16, "batch_norm": True, "validation": 0.3, "class_weight": "balanced"},
+        {"seed": 4, "batch_size": 16, "block_size": 7, "l2": (0.1, 0.2, 0.3), "dropout": 0.1},
+        {"seed": (4, 5, 6), "l1": 0.2, "metric": "accuracy"},
+    ],
+)
+def test_k_weights_of_the_examples(backend, arguments):
+    weights = np.stack([W, W[::-1], np.arange(50) % 7]) + 0.1  # an example of weight 0 would be in no validation set
+    arguments = {"epochs": 4, "dtype": "float64", "optimizer": vp.Adam(0.01), **arguments}
+    stack = vp.fit(NET, X, Y, sample_weight=weights, backend=backend, **arguments)
+    for k, w in enumerate(weights):
+        own = {name: v[k] for name, v in arguments.items() if isinstance(v, tuple)}
+        single, member = vp.fit(NET, X, Y, sample_weight=w, backend="numpy", **arguments | own), stack.member(k)
+        assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
+        for key in {"cost", "validation_cost", "metric"} & set(single.history):
+            np.testing.assert_allclose(member.history[key], single.history[key], rtol=1e-9)
+
+
+def test_a_network_without_an_example_in_a_batch_stays(backend):
+    weights = np.where(np.arange(50) < 25, 0.0, 1.0) * [[1.0], [0.5]]
+    arguments = {"epochs": 2, "dtype": "float64", "optimizer": vp.Adam(0.01), "batch_size": 5, "shuffle": False}
+    stack = vp.fit(NET, X, Y, sample_weight=weights, seed=(1, 2), backend=backend, **arguments)
+    for k, w in enumerate(weights):
+        single = vp.fit(NET, X, Y, sample_weight=w, seed=k + 1, backend="numpy", **arguments)
+        assert_grads_close(stack.member(k).params, single.params, bound=1e-10, xp=backend.xp)
+
+
 def test_all_the_best_and_mean_and_spread():
     stack = vp.fit(
         NET, X, Y, seed=range(5), epochs=30, optimizer=vp.Adam(0.02), validation=(X_VALIDATION, Y_VALIDATION)
@@ -157,6 +186,14 @@ test_bad_stacks = refusals(
     ({"seed": []}, "seed must hold at least one seed"),
     ({"seed": [1, 2], "l2": [0.1, 0.2, 0.3]}, "needs K of each.*seed: 2.*l2: 3"),
     ({"optimizer": vp.AdamW(weight_decay=(0.1, 0.2, 0.3)), "l2": [0.1, 0.2]}, "weight_decay: 3.*l2: 2"),
+    ({"sample_weight": np.ones((2, 50))}, r"sample_weight must have shape \(m,\).*got \(2, 50\)"),
+    ({"sample_weight": np.ones((2, 50)), "seed": [1, 2, 3]}, r"sample_weight must have shape \(50,\).*got \(2, 50\)"),
+    ({"sample_weight": np.ones((2, 50)) * [[1], [0]], "seed": [1, 2]}, "sample_weight must not be all zero"),
+    (
+        {"sample_weight": np.stack([W + 1, np.eye(50)[0]]), "seed": [1, 2], "validation": 0.2},
+        "validation: a network has no",
+    ),
+    ({"sample_weight": np.ones((2, 50)), "seed": [1, 2], "standardize": True}, "standardize=True needs sample_weight"),
     ({"l2": ()}, "l2 must hold at least one value.*K = 0"),
     ({"dropout": (0.1, (0.1, 0.2)), "seed": [1, 2, 3]}, r"seed: 3.*dropout\[1\]: 2"),
     ({"dropout": (0.1, ())}, r"dropout\[1\] must hold at least one value.*K = 0"),

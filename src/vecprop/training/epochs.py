@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace
+from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_trees
 from vecprop.nn import weight_penalties
 from vecprop.nn.activations import Activation, Softmax
@@ -65,12 +65,13 @@ class Carry(NamedTuple):
     statistics: tuple[Statistics, ...]
 
 
-class Regularization(NamedTuple):
-    """Strengths that are inputs of a compiled epoch; those that can differ by network are (K,) then.
+class ByNetwork(NamedTuple):
+    """What can differ by network, and is (K,) then; the inputs of a compiled epoch beside the data.
 
     l1, l2, m : λ₁ and λ₂, or None, and their divisor, the total weight
     decay : δ of AdamW, if by network
     kept : 1 - rate of dropout, of each layer where it is by network
+    weights : of the examples, (K, m), if by network; a batch has the numbers of its examples in their place
     """
 
     l1: Array | float | None
@@ -78,6 +79,7 @@ class Regularization(NamedTuple):
     m: Array | float
     decay: Array | None = None
     kept: tuple[Array, ...] = ()
+    weights: Array | None = None
 
 
 def epoch(
@@ -88,7 +90,7 @@ def epoch(
     data: Bound[Data],
     order: Array | None,
     inputs: tuple[Array, ...],
-    regularization: Regularization,
+    by_network: ByNetwork,
 ) -> tuple[Any, ...]:
     """Return (params, slots, statistics, finite, cost, norms[, weight]) after some epochs.
 
@@ -111,7 +113,7 @@ def epoch(
     packed = params if run.layout is None else run.layout.pack(xp, params)
 
     def one_step(carry: Carry, batch: Any, step_inputs: tuple[Array, ...]) -> tuple[Carry, Outputs]:
-        return step(run, carry, batch, (*step_inputs, *regularization.kept), regularization)
+        return step(run, carry, batch, (*step_inputs, *by_network.kept), by_network)
 
     start = Carry(packed, slots, statistics)
 
@@ -131,31 +133,41 @@ def epoch(
 
 
 def step(
-    run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], regularization: Regularization
+    run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], by_network: ByNetwork
 ) -> tuple[Carry, Outputs]:
     """Return the carry after an update from one batch (E12), unchanged if all weights are 0."""
-    X, _, w = batch
+    X, Y, w = batch
     xp = array_namespace(X)
+    if by_network.weights is not None:
+        w = _weights_at(xp, by_network.weights, w)
     params = carry.params if run.layout is None else run.layout.unpack(xp, carry.params)
     layers = params[: len(run.net.activations)]
     weight = None if w is None else xp.sum(w, axis=-1)
     m = float(X.shape[-1]) if weight is None else xp.where(weight > 0, weight, xp.ones_like(weight))
-    J, grads, norms = _batch_gradients(run, params, batch, inputs, m)
-    if regularization.l1 is not None or regularization.l2 is not None:
-        J = J + weight_penalties.penalties(layers, *regularization[:3])
-        grads = weight_penalties.add_penalties(grads, layers, *regularization[:3])
+    J, grads, norms = _batch_gradients(run, params, (X, Y, w), inputs, m)
+    if by_network.l1 is not None or by_network.l2 is not None:
+        J = J + weight_penalties.penalties(layers, *by_network[:3])
+        grads = weight_penalties.add_penalties(grads, layers, *by_network[:3])
     sizes = propagation.gradient_norms(grads[: len(layers)])
     if run.clip_norm is not None:
         grads = clip_by_norm(grads, run.clip_norm)
     if run.layout is not None:
         grads = run.layout.pack(xp, grads)
-    decay = () if regularization.decay is None else (regularization.decay,)
+    decay = () if by_network.decay is None else (by_network.decay,)
     updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse, *decay)
     seen = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
     new = Carry(updated, slots, seen)
     if weight is None:
         return new, (J, sizes)
     return _choose(xp, weight > 0, new, carry), (J, sizes, weight)
+
+
+def _weights_at(xp: Namespace, weights: Array, numbers: Array) -> Array:
+    """Return the weights (K, B) of the examples of a batch, with numbers (B,) or (K, B), from all, (K, m)."""
+    K, m = weights.shape
+    first = xp.arange(0, K * m, m, dtype=numbers.dtype, **device_of(numbers))
+    places = numbers + first[:, None]
+    return xp.reshape(xp.take(xp.reshape(weights, (-1,)), xp.reshape(places, (-1,))), places.shape)
 
 
 def _batch_gradients(

@@ -34,7 +34,7 @@ from vecprop.nn.network import Network, activation_bytes, check_network, pass_de
 from vecprop.propagation import Layer, Params
 from vecprop.training import loop
 from vecprop.training.checkpoint import check_every, open_checkpoints
-from vecprop.training.epochs import Regularization, Run
+from vecprop.training.epochs import ByNetwork, Run
 from vecprop.training.evaluation import Judge, plain_layers
 from vecprop.training.fit_arguments import (
     check_batch_size,
@@ -128,7 +128,7 @@ def fit(
         Parameters to start from, instead of `net.init(seed, init)`; they are not modified.
     init : str, default "auto"
         As for `Network.init`.
-    sample_weight : array-like (m,), optional
+    sample_weight : array-like (m,), or (K, m) for a stack of K networks, optional
         Weights of the examples (E10): an integer weight counts as that many copies, 0 means absent.
     class_weight : dict or "balanced", optional
         Factors for the weights of the examples, {class number: factor}; "balanced" gives every class the same total
@@ -351,7 +351,7 @@ def _moved(examples: PreparedData, backend: Backend, several: bool) -> PreparedD
     """Return examples from the host with their shared values on the backend; data follow later."""
     if not several:
         w = examples.data.w
-        return examples if w is None else examples._replace(weight=backend.xp.sum(backend.asarray(w)))
+        return examples if w is None else examples._replace(weight=backend.xp.sum(backend.asarray(w), axis=-1))
     for part in filter(None, (examples.data, examples.validation)):
         part.check_devices()
     scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
@@ -472,9 +472,12 @@ def _plan(
     kept = tuple(backend.asarray([kept_share(r) if r else 1.0 for r in rate], dtype) for rate in rates)
     observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
     examples.data.cut(run.batch_size, spec.shuffled)
-    data = examples.data.spread(backend, batches=run.batch_size < run.m)
+    data, weights = examples.data, None
+    if data.weighted_by_network and run.batch_size < run.m:
+        data, weights = data.numbered(), backend.asarray(data.w)
+    data = data.spread(backend, batches=run.batch_size < run.m)
     bar = progress if backend.placement.team.index == 0 else False
-    return TrainingPlan(spec, run, data, Regularization(l1, l2, examples.weight, decay, kept), observers, bar)
+    return TrainingPlan(spec, run, data, ByNetwork(l1, l2, examples.weight, decay, kept, weights), observers, bar)
 
 
 def _observers(

@@ -13,7 +13,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import leaves_of
 from vecprop.nn.dropout import step_keys
-from vecprop.training.epochs import Regularization, Run, epoch
+from vecprop.training.epochs import ByNetwork, Run, epoch
 from vecprop.training.observers import Done, Observer, ProgressBar, allowed, told
 from vecprop.training.pieces import Piece, Pieces
 from vecprop.training.results import History, Partial, Resumed, TrainingState
@@ -42,7 +42,7 @@ class TrainingPlan(NamedTuple):
     spec: TrainingSpec
     run: Run
     data: TrainingData  # spread for mini-batches if there are any
-    regularization: Regularization
+    by_network: ByNetwork
     observers: tuple[Observer, ...]
     progress: bool | None
     saver: Saver | None = None
@@ -169,7 +169,7 @@ def _advance(
             plan.data.arrays,
             order,
             tuple(inputs),
-            plan.regularization,
+            plan.by_network,
         )
     if state.epoch + count < last and plan.data.at_hand:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
@@ -204,7 +204,7 @@ def _epoch_in_parts(
     for begin, end, compiled, run, data, order in pieces:
         params, slots, statistics, good, *out = compiled(
             run, state.params, state.slots, state.statistics, data, order,
-            tuple(a[begin:end, ...] for a in inputs), plan.regularization,
+            tuple(a[begin:end, ...] for a in inputs), plan.by_network,
         )  # fmt: skip
         finite = finite & backend.to_numpy(good)
         outputs.append(tuple(backend.to_numpy(a) for a in out))
