@@ -217,3 +217,37 @@ def test_orders_drawn_on_threads_are_the_same(monkeypatch, starts):
 
 def refuse(_):
     raise RuntimeError("can't start new thread")
+
+
+STOPS = {"optimizer": vp.Adam((0.003, 0.03, 0.3, 0.1, 0.01, 0.2)), "seed": range(6), "dtype": "float64", "epochs": 40}
+STOPS |= {"validation": (X_VALIDATION, Y_VALIDATION), "patience": 3, "batch_size": 16, "metric": "accuracy"}
+
+
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_networks_that_have_stopped_leave_the_stack(backend, restore_best):
+    """The others go on as before; the left ones keep their parameters, and their last entries in the history."""
+    rule = vp.EarlyStopping(3, restore_best=restore_best)
+    weights = np.stack([W + 0.1 * k for k in range(1, 7)])
+    more = {"dropout": ((0.0, 0.1, 0.2, 0.0, 0.3, 0.1), 0.1), "l2": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), "patience": rule}
+    widths = []
+    stack = vp.fit(
+        NET, X, Y, backend=backend, sample_weight=weights, **STOPS | more,
+        callbacks=lambda state, history: widths.append((len(state.params[0].W), len(history["cost"][-1]), history)),
+    )  # fmt: skip
+    assert {width[:2] for width in widths} == {(6, 6)} and widths[0][2] is stack.history
+    assert all(
+        len(row) == 6 for key in ("cost", "validation_cost", "metric", "gradient_norm") for row in stack.history[key]
+    )
+    for k in range(6):
+        own = {"optimizer": vp.Adam(STOPS["optimizer"].learning_rate[k]), "seed": k, "sample_weight": weights[k]}
+        own |= {"dropout": (more["dropout"][0][k], 0.1), "l2": more["l2"][k]}
+        single, member = vp.fit(NET, X, Y, backend="numpy", **STOPS | more | own), stack.member(k)
+        assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
+        done = len(single.history["cost"])
+        for key in ("cost", "validation_cost", "metric"):
+            np.testing.assert_allclose(member.history[key][:done], single.history[key], rtol=1e-9)
+    ends = np.asarray(stack.state.best.improved) + 3
+    first = int(np.argmin(ends))
+    assert ends.max() > ends[first] + 5, "the case must have networks that stop early"
+    costs = stack.member(first).history["cost"]
+    assert costs[-1] == costs[-2] != costs[0], "it has left"

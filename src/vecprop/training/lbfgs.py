@@ -152,7 +152,7 @@ class _Search:
         self._vector = vector.copy()
         if self.plan.observers:  # they need the parameters
             state = state._replace(params=self._unpack(vector))
-        self.state, _, _, stop = told(self.plan.observers, Done(state, self.history))
+        self.state, _, _, stop, _ = told(self.plan.observers, Done(state, self.history))
         if stop:
             raise _Stop(stop)
 

@@ -172,6 +172,10 @@ class TrainingData:
         """Return them with their numbers (m,) in place of the weights."""
         return self._of(self.X, self.Y, self.checked.backend.asarray(np.arange(self.m), "int32"))
 
+    def of_networks(self, take: Callable[[Array], Array]) -> Self:
+        """Return them for some networks of a stack, which `take` takes out of an array."""
+        return self._of(self.X, self.Y, take(self.w)) if self.weighted_by_network else self
+
     def scaled(self, scale: InputScale) -> Self:
         """Return them with every feature scaled (E35)."""
         return self._of(scaled(self.X, scale), self.Y, self.w)

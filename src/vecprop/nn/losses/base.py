@@ -1,6 +1,6 @@
 """The base class of the losses, and a check that several of them share."""
 
-from typing import ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
 from vecprop.nn.activations import Activation, Custom
@@ -17,8 +17,8 @@ class Loss:
         """K, if the loss has parameters for each of K networks; None if it serves any number."""
         return None
 
-    def member(self, k: int) -> Self:  # noqa: ARG002
-        """Return the loss of network k of a stack."""
+    def member(self, k: Any) -> Self:  # noqa: ARG002
+        """Return the loss of network k of a stack, or of several."""
         return self
 
     # Losses without parameters are equal if of the same class; those with parameters are data classes.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from vecprop.backend.namespaces import Array, Namespace, device_of, real_part
 from vecprop.nn.activations import Activation, log_softmax, softplus
 from vecprop.nn.losses.base import Loss, check_probability
-from vecprop.utils.arguments import check_real, one_or_each
+from vecprop.utils.arguments import check_real, is_several, one_or_each
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,11 @@ class Smoothing(Loss):
         """K, if there is an s for each of K networks; None if one serves any number."""
         return len(self.smoothing) if isinstance(self.smoothing, tuple) else None
 
-    def member(self, k: int) -> Self:
-        """Return the loss of network k of a stack."""
-        return replace(self, smoothing=self.smoothing[k]) if isinstance(self.smoothing, tuple) else self
+    def member(self, k: Any) -> Self:
+        """Return the loss of network k of a stack, or of several."""
+        if not isinstance(self.smoothing, tuple):
+            return self
+        return replace(self, smoothing=tuple(self.smoothing[i] for i in k) if is_several(k) else self.smoothing[k])
 
     def _smoothed(self, xp: Namespace, Y: Array, classes: int) -> Array:
         """Return (1 - s) Y + s/K."""
