@@ -157,8 +157,8 @@ def fit(
         Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for
         this number of epochs, and return the parameters of the best epoch. An `EarlyStopping` can watch the metric
         instead, keep the last parameters, and more. In a stack each network has its own patience; when it has run out
-        for a quarter of them (with JAX for half), they are trained no further, and their last entries in the history
-        are repeated, unless there are several devices or a `ReduceOnPlateau`.
+        for a quarter of them (with JAX, in long runs, for half), they are trained no further, and their last entries in
+        the history are repeated, unless there are several devices or a `ReduceOnPlateau`.
     min_delta : float, default 0
         The cost must fall by more than this to count as an improvement.
     shuffle : bool, default True

@@ -39,6 +39,7 @@ _MOST_WORK_A_CALL = 2e9  # multiplications, a few hundredths of a second
 _MOST_WORK_A_CALL_ON_A_GPU = 5e11
 # Networks go on without the rest of their stack once they are at most this share; fewer where each size is compiled.
 _SHARE, _SHARE_COMPILED = 0.75, 0.5
+_CALLS_WORTH_COMPILING = 50  # there they stay together in a run of less work than such calls
 
 
 class TrainingPlan(NamedTuple):
@@ -54,6 +55,11 @@ class TrainingPlan(NamedTuple):
     networks: npt.NDArray[np.int64] | None = None  # those of the stack that are still trained, if others have left
     whole: Whole = as_they_are  # adds those
     others_are_finite: bool = False  # whether one of those has not diverged
+
+    @property
+    def work_an_epoch(self) -> int:
+        """The multiplications of an epoch, forward only."""
+        return self.run.m * self.run.net.parameter_count * (self.spec.networks or 1)
 
     @property
     def steps_an_epoch(self) -> int:
@@ -130,7 +136,10 @@ def _going_on(plan: TrainingPlan, state: TrainingState) -> npt.NDArray[np.int64]
         return None
     if isinstance(spec.optimizer.schedule, ReduceOnPlateau):  # it watches the whole stack
         return None
-    return leaving(best, state.epoch, patience, _SHARE_COMPILED if backend.compiles else _SHARE)
+    if not backend.compiles:
+        return leaving(best, state.epoch, patience, _SHARE)
+    worth = spec.epochs * plan.work_an_epoch >= _CALLS_WORTH_COMPILING * _most_work_a_call(backend)
+    return leaving(best, state.epoch, patience, _SHARE_COMPILED) if worth else None
 
 
 def _of_some(
@@ -186,8 +195,7 @@ def _epochs_a_call(plan: TrainingPlan) -> int:
     """Return the number of epochs of one compiled call, as far as the work in them allows."""
     if not plan.data.at_hand:
         return 1
-    work = plan.run.m * plan.run.net.parameter_count * (plan.spec.networks or 1)
-    calls = -(-plan.spec.epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work))
+    calls = -(-plan.spec.epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, plan.work_an_epoch))
     # even shares, so that at most two programs are needed
     return -(-plan.spec.epochs // calls)
 
@@ -199,8 +207,11 @@ def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
     >>> most_epochs_a_call(get_backend("numpy"), steps=100, work=1e6)
     3
     """
-    most = _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
-    return max(1, min(-(-_STEPS_A_CALL // steps), int(most / work)))
+    return max(1, min(-(-_STEPS_A_CALL // steps), int(_most_work_a_call(backend) / work)))
+
+
+def _most_work_a_call(backend: Backend) -> float:
+    return _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
 
 
 def _advance(
