@@ -257,7 +257,8 @@ SEEDS = Wrong(
     r"^{} must (be an integer from 0 to 2\*\*64 - 1|hold at most 16777216 seeds.*), got {}$", (int, range), several=True,
 )  # fmt: skip
 INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown initializer {}.*Known: auto, ", object)
-call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE))
+call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE),
+     widths=[3, [], (), "2", b"2", THING, {}, True, [2], [(2, 2)], [(0,)], [(-1,)], [(4,)], [(1.5,)], [("a",)], [None], [(True,)], [(NAN,)]])  # fmt: skip
 DATA = {"params": PARAMETERS, "X": data(X)}
 call("Network.forward", NET.forward, {"params": PARAMS, "X": X}, **DATA)
 L2 = NOT_NEGATIVE

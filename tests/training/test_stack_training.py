@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, make_problem, refusals
+from helpers import assert_grads_close, host, make_problem, refusals
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.training import loop, shuffling
 from vecprop.utils import random_streams
@@ -135,6 +135,37 @@ def test_a_network_without_an_example_in_a_batch_stays(backend):
     for k, w in enumerate(weights):
         single = vp.fit(NET, X, Y, sample_weight=w, seed=k + 1, backend="numpy", **arguments)
         assert_grads_close(stack.member(k).params, single.params, bound=1e-10, xp=backend.xp)
+
+
+@pytest.mark.parametrize("more", [{"batch_norm": True, "clip_norm": 0.3}, {"l1": 0.1, "dropout": (0.0, 0.0)}])
+def test_k_widths(backend, more):
+    """Units beyond a network's widths stay zero, bit for bit; the rest is the narrower network."""
+    widths = ((6, 5), (2, 5), (3, 1))
+    arguments = {"epochs": 5, "batch_size": 16, "optimizer": vp.AdamW(0.01), "backend": backend, **more}
+    params = NET.init(range(3), dtype="float64", backend=backend, widths=widths)
+    stack = vp.fit(NET, X, Y, seed=range(3), params=params, **arguments)
+    for k, own in enumerate(widths):
+        narrow = vp.Network((4, *own, 3), NET.hidden, NET.output)
+        single = vp.fit(narrow, X, Y, seed=k, dtype="float64", **arguments | {"backend": "numpy"})
+        kept = []
+        for (W, b), (n, p) in zip(stack.member(k).params, zip((*own, 3), (4, *own), strict=True), strict=True):
+            W, b = host(W), host(b)
+            assert not W[n:].any() and not W[:, p:].any() and not b[n:].any()
+            kept.append(vp.Layer(W[:n, :p], b[:n]))
+        assert_grads_close(kept, single.params, bound=1e-10)
+
+
+def test_bad_widths():
+    for widths, message in (
+        ([(6, 5)], "widths must have one entry for each of 2 seeds, got 1"),
+        ([(6,), (6, 5)], r"widths\[0\] must have 2 widths, from 1 to those of \(6, 5\), got \(6,\)"),
+        ([(6, 5), (6, 6)], r"widths\[1\] must have 2 widths, from 1 to those of \(6, 5\), got \(6, 6\)"),
+        ([(6, 5), (0, 5)], r"widths\[1\] must be a positive integer, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            NET.init((0, 1), widths=widths)
+    with pytest.raises(ValueError, match=r"widths need hidden activations with g\(0\) = 0, got sigmoid"):
+        vp.Network((4, 3, 1), hidden="sigmoid").init(widths=[(2,)])
 
 
 def test_all_the_best_and_mean_and_spread():
