@@ -86,6 +86,7 @@ NUMBER = reals("")
 POSITIVE = reals("(> 0|above 0)", 0, 0.0, -1, -1e-9)
 NOT_NEGATIVE = reals("(>= 0|of at least 0)", -1, -1e-9)
 SHARE = reals(r"in \[0, 1\)", -0.1, 1, 1.0, 1.5, 2)
+SHARES = reals(r"in \[0, 1\)", -0.1, 1, 1.0, 2, (), [], ["a"], [None], [1.0], several=True)
 OPEN_SHARE = reals(r"(in \(0, 1\)|above 0 and below 1)", 0, 1, -0.1, 0.0, 1.0, 1.5, 2)
 CLOSED_SHARE = reals(r"in \[0, 1\]", -0.1, 1.1, 1.5)
 FACTOR = reals(r"in \(0, 1\]", 0, 0.0, -1, -0.5, 1.1, 1.5, 2)
@@ -225,7 +226,7 @@ NAMED = {
     "momentum": CLOSED_SHARE, "nesterov": FLAG, "epsilon": POSITIVE, "weight_decay": PENALTY, "memory": COUNT,
     "tolerance": NOT_NEGATIVE, "relative_tolerance": NOT_NEGATIVE, "max_evaluations": optional(COUNT), "every": COUNT,
     "factor": FACTOR, "power": POSITIVE, "warmup": INDEX, "final": CLOSED_SHARE, "min_delta": NOT_NEGATIVE,
-    "least": NOT_NEGATIVE, "monitor": NAME, "cumulative": FLAG, "stop_at": NOT_NEGATIVE, "smoothing": SHARE, "delta": POSITIVE,
+    "least": NOT_NEGATIVE, "monitor": NAME, "cumulative": FLAG, "stop_at": NOT_NEGATIVE, "smoothing": SHARES, "delta": POSITIVE,
     "levels": LEVELS, "slope": SHARE, "alpha": POSITIVE, "groups": COUNT, "g": FUNCTION, "g_prime": FUNCTION, "m": M,
     "seed": SEED, "noise": NOT_NEGATIVE, "margin": POSITIVE, "turns": POSITIVE, "net": NETWORK, "method": NAME, "l2": NOT_NEGATIVE,
     "path": PATH, "task": optional(NAME), "delimiter": DELIMITER, "header": optional(FLAG), "backend": BACKEND, "ax": AXES,
@@ -256,7 +257,8 @@ SEEDS = Wrong(
     r"^{} must (be an integer from 0 to 2\*\*64 - 1|hold at most 16777216 seeds.*), got {}$", (int, range), several=True,
 )  # fmt: skip
 INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown initializer {}.*Known: auto, ", object)
-call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE))
+call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE),
+     widths=[3, [], (), "2", b"2", THING, {}, True, [2], [(2, 2)], [(0,)], [(-1,)], [(4,)], [(1.5,)], [("a",)], [None], [(True,)], [(NAN,)]])  # fmt: skip
 DATA = {"params": PARAMETERS, "X": data(X)}
 call("Network.forward", NET.forward, {"params": PARAMS, "X": X}, **DATA)
 L2 = NOT_NEGATIVE
@@ -276,14 +278,13 @@ VALIDATION = [0.0, 1.0, -0.5, 2, NAN, INF, "half", True, 1j, THING, [], (X,), (X
               (X, Y[:, :-1]), (spoiled(X, NAN), Y), (X, None), (None, Y), (X, Y, np.ones(3)), ("a", "b")]  # fmt: skip
 BIG = vp.fit(NET, X, Y, epochs=2, seed=0)
 STATES = [3, "state", {}, (), THING, [], True, BIG, vp.fit(vp.Network((2, 2, 1)), X, Y, epochs=1).state]
-DROPOUT = reals(r"in \[0, 1\)", -0.1, 1, 1.0, 2, (), [], ["a"], [None], [1.0], several=True)
 EVERY = reals("of whole epochs", 0, -1, 1.5)
 FIT = {
     "net": NETWORK, "X": data(X, lists=True), "Y": [*data(Y, lists=True), Y + 0.5], "optimizer": OPTIMIZER, "epochs": COUNT,
     "batch_size": BLOCK, "seed": SEEDS, "params": optional(FINITE), "init": INIT, "sample_weight": WEIGHTS,
     "class_weight": ["heavy", 3, [1, 2], np.ones(3), THING, {0: -1}, {0: "a"}, {0: NAN}, {7: 1.0}, {"a": 1.0}, {0: None}, True,
                      {0: INF}, {0: 10**400}, {1.5: 1.0}, {0: 0, 1: 0}],
-    "l1": PENALTY, "l2": PENALTY, "dropout": DROPOUT,
+    "l1": PENALTY, "l2": PENALTY, "dropout": SHARES,
     "batch_norm": Wrong([1, 0, "yes", None, 2.0, THING, NAN, (), [], [1], [None]], FLAG.says, several=True),
     "standardize": FLAG, "clip_norm": optional(POSITIVE), "validation": VALIDATION,
     "metric": Wrong(["accuracyy", 3, ["accuracy"], {}, THING, True, 1.5],
@@ -566,7 +567,7 @@ SHARED = {name: CHECKED[check] for name, check in parameters.CHECKS.items() if c
     "solver": ["newton", None, 3, vp.Adam, THING], "batch_size": Wrong([*BLOCK, None], BLOCK.says, int), "learning_rate": ["fast", 0.1, None, vp.Cosine],
     "random_state": ["seed", -1, 2.5, [1.5], THING], "verbose": ["yes", -1, None, 2.5], "momentum": CLOSED_SHARE,
     "n_iter_no_change": Wrong([0, -1, 2.5, NAN, *NOT_NUMBERS], "^{} must be an integer of at least 1, or infinity, got {}$", int), "init": ["HE", None, 3],
-    "dropout": [*DROPOUT, [0.1, 0.1]], "batch_norm": [*FIT["batch_norm"], (True, True)], "clip_norm": optional(POSITIVE),
+    "dropout": [*SHARES, [0.1, 0.1]], "batch_norm": [*FIT["batch_norm"], (True, True)], "clip_norm": optional(POSITIVE),
     "scale": ["minmax", True, 3], "scoring": ["accuracyy", 3, ["accuracy"]], "callbacks": [3, "print", [None], {}],
     "checkpoint": [3, True, b"x"], "checkpoint_every": EVERY, "resume": [3, False, ["c"], True], "block_size": BLOCK,
     "devices": [2, *DEVICES], "dtype": DTYPE, "precision": ["low", 3], "backend": [*BACKEND, "torch"],

@@ -73,6 +73,18 @@ RUNS = {
     "full batch": (2, 2, {"batch_size": None}),
     "everything": (0.3, 7, EVERYTHING),
     "a stack": (0.25, 6, {"seed": range(3), "dropout": 0.2, "batch_norm": True, "validation": 0.2, "patience": 3}),
+    "a stack that networks leave": (
+        0.25,
+        40,
+        {
+            "seed": range(5),
+            "validation": 0.2,
+            "patience": 2,
+            "epochs": 25,
+            "batch_size": 60,
+            "optimizer": vp.Adam((0.3, 0.001, 0.1, 0.2, 0.03)),
+        },
+    ),
     "learning rates": (1, 3, {"optimizer": vp.Momentum((0.1, 0.01), schedule=vp.Cosine())}),
     "a plateau": (1, 3, {"optimizer": vp.RMSProp(0.01, schedule=vp.ReduceOnPlateau()), "validation": 0.2}),
     "weights": (0.5, 4, {"sample_weight": np.arange(230) % 3, "optimizer": vp.AdamW(0.01)}),

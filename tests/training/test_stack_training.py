@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, make_problem, refusals
-from vecprop.training import shuffling
+from helpers import assert_grads_close, host, make_problem, refusals
+from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
+from vecprop.training import loop, shuffling
 from vecprop.utils import random_streams
 
 NET = vp.Network((4, 6, 5, 3), hidden=("tanh", "relu"), output="softmax")
@@ -69,6 +70,104 @@ def test_k_decays_of_adamw(backend):
         assert_grads_close(stack.member(k).params, alone.params, bound=1e-10, xp=backend.xp)
 
 
+@pytest.mark.parametrize("arguments", [{"seed": (4, 5, 6), "batch_norm": True}, {"seed": 4, "block_size": 7}])
+def test_k_rates_of_dropout(backend, arguments):
+    rates = (0.0, 0.2, 0.9)
+    arguments = {"epochs": 4, "batch_size": 16, "dtype": "float64", "optimizer": vp.Adam(0.01), **arguments}
+    stack = vp.fit(NET, X, Y, dropout=(0.3, rates), backend=backend, **arguments)
+    for k, rate in enumerate(rates):
+        seed = arguments["seed"][k] if isinstance(arguments["seed"], tuple) else arguments["seed"]
+        single = vp.fit(NET, X, Y, dropout=(0.3, rate), backend="numpy", **arguments | {"seed": seed})
+        assert_grads_close(stack.member(k).params, single.params, bound=1e-10, xp=backend.xp)
+
+
+@pytest.mark.parametrize(
+    ("output", "loss"), [("softmax", CrossEntropy), ("sigmoid", BinaryCrossEntropy), ("sigmoid", CrossEntropy)]
+)
+def test_k_smoothings_of_the_labels(backend, output, loss):
+    shares = (0.0, 0.1, 0.5)
+    arguments = {"epochs": 4, "batch_size": 16, "dtype": "float64", "optimizer": vp.Adam(0.01), "patience": 9}
+    arguments |= {"seed": 4, "validation": (X_VALIDATION, Y_VALIDATION), "metric": "accuracy"}
+    nets = [vp.Network(NET.sizes, NET.hidden, output, loss(share)) for share in (shares, *shares)]
+    stack = vp.fit(nets[0], X, Y, backend=backend, **arguments)
+    for k, net in enumerate(nets[1:]):
+        single, member = vp.fit(net, X, Y, backend="numpy", **arguments), stack.member(k)
+        assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
+        assert member.net == net
+        for key in ("cost", "validation_cost", "metric"):
+            np.testing.assert_allclose(member.history[key], single.history[key], rtol=1e-9)
+
+
+def test_a_loss_of_k_networks_is_for_a_stack_of_k():
+    net = vp.Network((4, 3), output="softmax", loss=CrossEntropy((0.1, 0.2)))
+    assert net.cost(net.init(seed=(0, 1)), X, Y).shape == (2,)
+    for seed, stack in ((0, r"\(\)"), (range(3), r"\(3,\)")):
+        with pytest.raises(ValueError, match=f"params must be a stack of 2 networks.*smoothing.*got the stack {stack}"):
+            net.gradients(net.init(seed=seed), X, Y)
+    with pytest.raises(ValueError, match="seed: 3, smoothing: 2"):
+        vp.fit(net, X, Y, seed=range(3), epochs=1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"seed": (4, 5, 6), "batch_size": 16, "batch_norm": True, "validation": 0.3, "class_weight": "balanced"},
+        {"seed": 4, "batch_size": 16, "block_size": 7, "l2": (0.1, 0.2, 0.3), "dropout": 0.1},
+        {"seed": (4, 5, 6), "l1": 0.2, "metric": "accuracy"},
+    ],
+)
+def test_k_weights_of_the_examples(backend, arguments):
+    weights = np.stack([W, W[::-1], np.arange(50) % 7]) + 0.1  # an example of weight 0 would be in no validation set
+    arguments = {"epochs": 4, "dtype": "float64", "optimizer": vp.Adam(0.01), **arguments}
+    stack = vp.fit(NET, X, Y, sample_weight=weights, backend=backend, **arguments)
+    for k, w in enumerate(weights):
+        own = {name: v[k] for name, v in arguments.items() if isinstance(v, tuple)}
+        single, member = vp.fit(NET, X, Y, sample_weight=w, backend="numpy", **arguments | own), stack.member(k)
+        assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
+        for key in {"cost", "validation_cost", "metric"} & set(single.history):
+            np.testing.assert_allclose(member.history[key], single.history[key], rtol=1e-9)
+
+
+def test_a_network_without_an_example_in_a_batch_stays(backend):
+    weights = np.where(np.arange(50) < 25, 0.0, 1.0) * [[1.0], [0.5]]
+    arguments = {"epochs": 2, "dtype": "float64", "optimizer": vp.Adam(0.01), "batch_size": 5, "shuffle": False}
+    stack = vp.fit(NET, X, Y, sample_weight=weights, seed=(1, 2), backend=backend, **arguments)
+    for k, w in enumerate(weights):
+        single = vp.fit(NET, X, Y, sample_weight=w, seed=k + 1, backend="numpy", **arguments)
+        assert_grads_close(stack.member(k).params, single.params, bound=1e-10, xp=backend.xp)
+
+
+@pytest.mark.parametrize("more", [{"batch_norm": True, "clip_norm": 0.3}, {"l1": 0.1, "dropout": (0.0, 0.0)}])
+def test_k_widths(backend, more):
+    """Units beyond a network's widths stay zero, bit for bit; the rest is the narrower network."""
+    widths = ((6, 5), (2, 5), (3, 1))
+    arguments = {"epochs": 5, "batch_size": 16, "optimizer": vp.AdamW(0.01), "backend": backend, **more}
+    params = NET.init(range(3), dtype="float64", backend=backend, widths=widths)
+    stack = vp.fit(NET, X, Y, seed=range(3), params=params, **arguments)
+    for k, own in enumerate(widths):
+        narrow = vp.Network((4, *own, 3), NET.hidden, NET.output)
+        single = vp.fit(narrow, X, Y, seed=k, dtype="float64", **arguments | {"backend": "numpy"})
+        kept = []
+        for (W, b), (n, p) in zip(stack.member(k).params, zip((*own, 3), (4, *own), strict=True), strict=True):
+            W, b = host(W), host(b)
+            assert not W[n:].any() and not W[:, p:].any() and not b[n:].any()
+            kept.append(vp.Layer(W[:n, :p], b[:n]))
+        assert_grads_close(kept, single.params, bound=1e-10)
+
+
+def test_bad_widths():
+    for widths, message in (
+        ([(6, 5)], "widths must have one entry for each of 2 seeds, got 1"),
+        ([(6,), (6, 5)], r"widths\[0\] must have 2 widths, from 1 to those of \(6, 5\), got \(6,\)"),
+        ([(6, 5), (6, 6)], r"widths\[1\] must have 2 widths, from 1 to those of \(6, 5\), got \(6, 6\)"),
+        ([(6, 5), (0, 5)], r"widths\[1\] must be a positive integer, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            NET.init((0, 1), widths=widths)
+    with pytest.raises(ValueError, match=r"widths need hidden activations with g\(0\) = 0, got sigmoid"):
+        vp.Network((4, 3, 1), hidden="sigmoid").init(widths=[(2,)])
+
+
 def test_all_the_best_and_mean_and_spread():
     stack = vp.fit(
         NET, X, Y, seed=range(5), epochs=30, optimizer=vp.Adam(0.02), validation=(X_VALIDATION, Y_VALIDATION)
@@ -118,7 +217,19 @@ test_bad_stacks = refusals(
     ({"seed": []}, "seed must hold at least one seed"),
     ({"seed": [1, 2], "l2": [0.1, 0.2, 0.3]}, "needs K of each.*seed: 2.*l2: 3"),
     ({"optimizer": vp.AdamW(weight_decay=(0.1, 0.2, 0.3)), "l2": [0.1, 0.2]}, "weight_decay: 3.*l2: 2"),
+    ({"sample_weight": np.ones((2, 50))}, r"sample_weight must have shape \(m,\).*got \(2, 50\)"),
+    ({"sample_weight": np.ones((2, 50)), "seed": [1, 2, 3]}, r"sample_weight must have shape \(50,\).*got \(2, 50\)"),
+    ({"sample_weight": np.ones((2, 50)) * [[1], [0]], "seed": [1, 2]}, "sample_weight must not be all zero"),
+    (
+        {"sample_weight": np.stack([W + 1, np.eye(50)[0]]), "seed": [1, 2], "validation": 0.2},
+        "validation: a network has no",
+    ),
+    ({"sample_weight": np.ones((2, 50)), "seed": [1, 2], "standardize": True}, "standardize=True needs sample_weight"),
     ({"l2": ()}, "l2 must hold at least one value.*K = 0"),
+    ({"dropout": (0.1, (0.1, 0.2)), "seed": [1, 2, 3]}, r"seed: 3.*dropout\[1\]: 2"),
+    ({"dropout": (0.1, ())}, r"dropout\[1\] must hold at least one value.*K = 0"),
+    ({"dropout": ((0.1, 1.0), 0.1)}, r"dropout\[0\]\[1\] must be a finite number in \[0, 1\).*got 1.0"),
+    ({"dropout": (0.1, 0.2, 0.3)}, "dropout must have one value for each of the 2 hidden layers, got 3"),
     ({"seed": [1, -2]}, r"seed\[1\] must be"),
 )
 
@@ -137,3 +248,38 @@ def test_orders_drawn_on_threads_are_the_same(monkeypatch, starts):
 
 def refuse(_):
     raise RuntimeError("can't start new thread")
+
+
+STOPS = {"optimizer": vp.Adam((0.003, 0.03, 0.3, 0.1, 0.01, 0.2)), "seed": range(6), "dtype": "float64", "epochs": 40}
+STOPS |= {"validation": (X_VALIDATION, Y_VALIDATION), "patience": 3, "batch_size": 16, "metric": "accuracy"}
+
+
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_networks_that_have_stopped_leave_the_stack(backend, restore_best, monkeypatch):
+    """The others go on as before; the left ones keep their parameters, and their last entries in the history."""
+    monkeypatch.setattr(loop, "_CALLS_WORTH_COMPILING", 0)
+    rule = vp.EarlyStopping(3, restore_best=restore_best)
+    weights = np.stack([W + 0.1 * k for k in range(1, 7)])
+    more = {"dropout": ((0.0, 0.1, 0.2, 0.0, 0.3, 0.1), 0.1), "l2": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), "patience": rule}
+    widths = []
+    stack = vp.fit(
+        NET, X, Y, backend=backend, sample_weight=weights, **STOPS | more,
+        callbacks=lambda state, history: widths.append((len(state.params[0].W), len(history["cost"][-1]), history)),
+    )  # fmt: skip
+    assert {width[:2] for width in widths} == {(6, 6)} and widths[0][2] is stack.history
+    assert all(
+        len(row) == 6 for key in ("cost", "validation_cost", "metric", "gradient_norm") for row in stack.history[key]
+    )
+    for k in range(6):
+        own = {"optimizer": vp.Adam(STOPS["optimizer"].learning_rate[k]), "seed": k, "sample_weight": weights[k]}
+        own |= {"dropout": (more["dropout"][0][k], 0.1), "l2": more["l2"][k]}
+        single, member = vp.fit(NET, X, Y, backend="numpy", **STOPS | more | own), stack.member(k)
+        assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
+        done = len(single.history["cost"])
+        for key in ("cost", "validation_cost", "metric"):
+            np.testing.assert_allclose(member.history[key][:done], single.history[key], rtol=1e-9)
+    ends = np.asarray(stack.state.best.improved) + 3
+    first = int(np.argmin(ends))
+    assert ends.max() > ends[first] + 5, "the case must have networks that stop early"
+    costs = stack.member(first).history["cost"]
+    assert costs[-1] == costs[-2] != costs[0], "it has left"

@@ -242,6 +242,11 @@ def check_targets(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m: i
 
 def _target_layouts(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m: int) -> dict[str, tuple[Array, Array]]:
     classes = isinstance(net.loss, CrossEntropy) and net.sizes[-1] > 1
+    if net.loss.networks is not None and checked.stack != (net.loss.networks,):
+        raise ValueError(
+            f"params must be a stack of {net.loss.networks} networks, as the loss is {net.loss}, got the stack "
+            f"{checked.stack}"
+        )
     arrays = {"Y": (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m, classes))}
     if sample_weight is not None:
         arrays["sample_weight"] = (sample_weight, _check_weight_layout(checked, sample_weight, m))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from vecprop.backend.namespaces import Array, Namespace, device_of, namespace_name
+from vecprop.propagation import per_column
 from vecprop.utils.random_streams import DROPOUT
 
 if TYPE_CHECKING:
@@ -87,7 +88,13 @@ def kept_share(rate: float) -> float:
 
 
 def mask(
-    xp: Namespace, key: Array, n: int, columns: Array, rate: float, dtype: Any, fuse: Fuse = lambda function: function
+    xp: Namespace,
+    key: Array,
+    n: int,
+    columns: Array,
+    rate: float | Array,
+    dtype: Any,
+    fuse: Fuse = lambda function: function,
 ) -> Array:
     """Return D / keep (…, n, m): 1/keep where a unit is kept, 0 where it is dropped (E33).
 
@@ -99,8 +106,9 @@ def mask(
         The number of units.
     columns : uint32 array (m,)
         The positions of the columns in the batch.
-    rate : float
-        The share of entries dropped, in [0, 1), rounded as in `kept_share`.
+    rate : float or array (K,)
+        The share of entries dropped, in [0, 1), rounded as in `kept_share`; or the share kept by each network, rounded
+        already, and 1 where nothing is dropped.
     fuse : function
         Makes one kernel of an elementwise function (`Backend.fuse`).
 
@@ -115,7 +123,12 @@ def mask(
     key, columns = _words(xp, key), _words(xp, columns)
     unit = xp.reshape(xp.arange(quarter, dtype=columns.dtype, **device_of(columns)), (quarter, 1))
     key0, key1 = key[..., 0, None, None], key[..., 1, None, None]
-    parts = fuse(Kept(xp, kept_share(rate), dtype))(key0, key1, unit, columns[None, :])
+    given = (key0, key1, unit, columns[None, :])
+    if isinstance(rate, float):
+        parts = fuse(Kept(xp, kept_share(rate), dtype))(*given)
+    else:
+        keep = per_column(rate)
+        parts = fuse(Kept(xp, None, dtype))(*given, xp.astype(keep * _LEVELS, columns.dtype), 1.0 / keep)
     return xp.concat(list(parts), axis=-2)[..., :n, :]
 
 
@@ -124,18 +137,15 @@ class Kept:
     """An elementwise function, equal to others that compute the same: mask entries of four units."""
 
     xp: Namespace
-    keep: float
+    keep: float | None  # None: by network, as an argument
     dtype: Any
 
-    def __call__(self, key0: Array, key1: Array, unit: Array, column: Array) -> tuple[Array, Array, Array, Array]:
-        """Return 1/keep or 0 for the lower and the upper half of both words."""
+    def __call__(
+        self, key0: Array, key1: Array, unit: Array, column: Array, *by_network: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Return 1/keep or 0 for the lower and the upper half of both words; by network from keep·2¹⁶ and 1/keep."""
         first, second = threefry(self.xp, key0, key1, unit, column)
-        return (
-            self._decided(first & 0xFFFF),
-            self._decided(first >> 16),
-            self._decided(second & 0xFFFF),
-            self._decided(second >> 16),
-        )
-
-    def _decided(self, draw: Array) -> Array:
-        return self.xp.astype(draw < round(self.keep * _LEVELS), self.dtype) * (1.0 / self.keep)
+        limit, scale = by_network if self.keep is None else (round(self.keep * _LEVELS), 1.0 / self.keep)
+        draws = (first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16)
+        a, b, c, d = (self.xp.astype(draw < limit, self.dtype) * scale for draw in draws)
+        return a, b, c, d

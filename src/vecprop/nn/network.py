@@ -121,6 +121,7 @@ class Network:
         init: str = "auto",
         dtype: Any = "float32",
         backend: str | Backend | None = None,
+        widths: Sequence[Sequence[int]] | None = None,
     ) -> Params:
         """Return initial parameters (E27-E29), the same numbers on every backend; biases are 0.
 
@@ -137,6 +138,10 @@ class Network:
             The numbers are drawn in float64 and rounded.
         backend : str or Backend, optional
             The backend of the arrays; by default the active one.
+        widths : K sequences of int, optional
+            For each network of a stack the sizes of its hidden layers, at most those of this network. It starts, and
+            trains, as a network of these sizes does. The units beyond them have the weights 0, which every optimizer
+            leaves as they are; so the hidden activations need g(0) = 0.
 
         Returns
         -------
@@ -148,19 +153,25 @@ class Network:
         >>> params = Network((2, 4, 1)).init(seed=0)
         >>> params[0].W.shape, params[0].b.shape
         ((4, 2), (4, 1))
+        >>> Network((2, 4, 1)).init(seed=(0, 0), widths=[(4,), (1,)])[1].W.astype(bool).tolist()
+        [[[True, True, True, True]], [[True, False, False, False]]]
         """
         dtype = dtype_name(dtype)
         checked = check_seeds(seed)
-        seeds = checked if isinstance(checked, tuple) else (checked,)
+        if widths is not None and (not is_sequence(widths) or len(widths) == 0):
+            raise TypeError(f"widths must be a sequence of widths, one for each network, got {widths!r}")
+        several = isinstance(checked, tuple) or widths is not None
+        seeds = checked if isinstance(checked, tuple) else (checked,) * (1 if widths is None else len(widths))
+        own_sizes = _sizes_of_each(self, widths, len(seeds))
         check_size(self.parameter_count, "sizes", self.sizes)
         check_size(self.parameter_count * len(seeds), "seed", seed)
-        draws = [draw_layers(self.sizes, self.activations, init, s) for s in seeds]
-        target = get_backend(backend)
-        params = []
-        for layers in zip(*draws, strict=True):
-            arrays = (np.stack(a) if isinstance(checked, tuple) else a[0] for a in zip(*layers, strict=True))
-            params.append(Layer(*(target.asarray(a, dtype) for a in arrays)))
-        return tuple(params)
+        target, params = get_backend(backend), []
+        for n_in, n in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+            params.append((np.zeros((len(seeds), n, n_in)), np.zeros((len(seeds), n, 1))))
+        for k, (sizes, s) in enumerate(zip(own_sizes, seeds, strict=True)):
+            for (W, b), (W_k, b_k) in zip(params, draw_layers(sizes, self.activations, init, s), strict=True):
+                W[k, : W_k.shape[0], : W_k.shape[1]], b[k, : len(b_k)] = W_k, b_k
+        return tuple(Layer(*(target.asarray(a if several else a[0], dtype) for a in layer)) for layer in params)
 
     @reports_out_of_memory
     def forward(self, params: Iterable[tuple[Array, Array]], X: Array) -> Array:
@@ -312,6 +323,27 @@ def _check_sizes(sizes: object) -> tuple[int, ...]:
     if len(given) < 2:
         raise ValueError(f"sizes must have at least 2 entries, the inputs and the outputs, got {given}")
     return tuple(check_positive_integer(n, f"sizes[{l}]") for l, n in enumerate(given))
+
+
+def _sizes_of_each(net: Network, widths: Any, networks: int) -> list[tuple[int, ...]]:
+    """Return the sizes (n_0, …, n_L) of each of K networks, from the widths of their hidden layers."""
+    if widths is None:
+        return [net.sizes] * networks
+    if len(widths) != networks:
+        raise ValueError(f"widths must have one entry for each of {networks} seeds, got {len(widths)}")
+    for g in net.hidden:
+        if np.any(g.function(np, np.zeros((1, 1)))):
+            raise ValueError(f"widths need hidden activations with g(0) = 0, got {g.name}")
+    found = []
+    for k, own in enumerate(widths):
+        wanted = f"widths[{k}] must have {len(net.hidden)} widths, from 1 to those of {net.sizes[1:-1]}, got {own!r}"
+        if not is_sequence(own) or len(own) != len(net.hidden):
+            raise ValueError(wanted)
+        sizes = tuple(check_positive_integer(n, f"widths[{k}]") for n in own)
+        if any(n > most for n, most in zip(sizes, net.sizes[1:-1], strict=True)):
+            raise ValueError(wanted)
+        found.append((net.sizes[0], *sizes, net.sizes[-1]))
+    return found
 
 
 def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:

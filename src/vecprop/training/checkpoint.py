@@ -88,7 +88,7 @@ class Saver(Observer):
 
     def after(self, done: Done) -> Done:
         """Write the state if a checkpoint is due, or if the run ends."""
-        self.reached(done.state, done.history, stopped=done.stop)
+        self.reached(*done.whole(done.state, done.history), stopped=done.stop)
         return done
 
     def reached(

@@ -6,11 +6,11 @@ compiled epoch serves the whole run.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, joined
+from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of, joined
 from vecprop.backend.pytrees import leaves_of, map_trees
 from vecprop.nn import weight_penalties
 from vecprop.nn.activations import Activation, Softmax
@@ -38,9 +38,14 @@ class Run(NamedTuple):
     block_size: int | None
     layout: Layout | None  # of the parameter buffers, on a backend that uses them
     normalized: tuple[bool, ...]  # by hidden layer, whether it has batch normalization
-    dropout: tuple[float, ...]  # by hidden layer, the share of units that is dropped
+    dropout: tuple[float | None, ...]  # by hidden layer, the share of units that is dropped; None: by network
     clip_norm: float | None
     epochs: int = 1  # done by one compiled call
+
+    @property
+    def drops(self) -> bool:
+        """Whether there are dropout masks."""
+        return any(rate != 0 for rate in self.dropout)
 
     def initial_slots(self, params: tuple[Any, ...]) -> Slots:
         """Return the optimizer's slots before its first step."""
@@ -64,13 +69,21 @@ class Carry(NamedTuple):
     statistics: tuple[Statistics, ...]
 
 
-class Penalties(NamedTuple):
-    """λ₁ and λ₂, each a number, (K,) for a stack or None; the total weight as divisor; AdamW's δ if (K,)."""
+class ByNetwork(NamedTuple):
+    """What can differ by network, and is (K,) then; the inputs of a compiled epoch beside the data.
+
+    l1, l2, m : λ₁ and λ₂, or None, and their divisor, the total weight
+    decay : δ of AdamW, if by network
+    kept : 1 - rate of dropout, of each layer where it is by network
+    weights : of the examples, (K, m), if by network; a batch has the numbers of its examples in their place
+    """
 
     l1: Array | float | None
     l2: Array | float | None
     m: Array | float
     decay: Array | None = None
+    kept: tuple[Array, ...] = ()
+    weights: Array | None = None
 
 
 def epoch(
@@ -81,7 +94,7 @@ def epoch(
     data: Bound[Data],
     order: Array | None,
     inputs: tuple[Array, ...],
-    penalties: Penalties,
+    by_network: ByNetwork,
 ) -> tuple[Any, ...]:
     """Return (params, slots, statistics, finite, cost, norms[, weight]) after some epochs.
 
@@ -95,7 +108,7 @@ def epoch(
         The order of the examples. None for a full batch: an epoch is then one step, and there are as many epochs as
         inputs.
     inputs : arrays (steps, …)
-        The learning rate of each step, and its dropout keys if there is dropout.
+        The learning rate of each step, and its dropout keys if there is dropout; `step` then has the shares kept, too.
 
     `finite`, () or (K,), is true if all costs, norms and parameters are finite. The outputs after it have one entry for
     each step.
@@ -104,7 +117,7 @@ def epoch(
     packed = params if run.layout is None else run.layout.pack(xp, params)
 
     def one_step(carry: Carry, batch: Any, step_inputs: tuple[Array, ...]) -> tuple[Carry, Outputs]:
-        return step(run, carry, batch, step_inputs, penalties)
+        return step(run, carry, batch, (*step_inputs, *by_network.kept), by_network)
 
     start = Carry(packed, slots, statistics)
 
@@ -123,25 +136,29 @@ def epoch(
     return (params, carry.slots, carry.statistics, _finite(xp, carry.params, outputs), *outputs)
 
 
-def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalties: Penalties) -> tuple[Carry, Outputs]:
+def step(
+    run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], by_network: ByNetwork
+) -> tuple[Carry, Outputs]:
     """Return the carry after an update from one batch (E12), unchanged if all weights are 0."""
-    X, _, w = batch
+    X, Y, w = batch
     xp = array_namespace(X)
+    if by_network.weights is not None:
+        w = _weights_at(xp, by_network.weights, w)
     params = carry.params if run.layout is None else run.layout.unpack(xp, carry.params)
     layers = params[: len(run.net.activations)]
     weight = None if w is None else xp.sum(w, axis=-1)
     m = float(X.shape[-1]) if weight is None else xp.where(weight > 0, weight, xp.ones_like(weight))
-    J, grads, norms = _batch_gradients(run, params, batch, inputs, m)
-    if penalties.l1 is not None or penalties.l2 is not None:
-        J = J + weight_penalties.penalties(layers, *penalties[:3])
-        grads = weight_penalties.add_penalties(grads, layers, *penalties[:3])
+    J, grads, norms = _batch_gradients(run, params, (X, Y, w), inputs, m)
+    if by_network.l1 is not None or by_network.l2 is not None:
+        J = J + weight_penalties.penalties(layers, *by_network[:3])
+        grads = weight_penalties.add_penalties(grads, layers, *by_network[:3])
     eights = (grads[i : min(i + 8, len(layers))] for i in range(0, len(layers), 8))
     sizes = joined(xp, [propagation.gradient_norms(some) for some in eights], axis=-1)
     if run.clip_norm is not None:
         grads = clip_by_norm(grads, run.clip_norm)
     if run.layout is not None:
         grads = run.layout.pack(xp, grads)
-    decay = () if penalties.decay is None else (penalties.decay,)
+    decay = () if by_network.decay is None else (by_network.decay,)
     updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse, *decay)
     seen = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
     new = Carry(updated, slots, seen)
@@ -150,13 +167,21 @@ def step(run: Run, carry: Carry, batch: Data, inputs: tuple[Array, ...], penalti
     return _choose(xp, weight > 0, new, carry), (J, sizes, weight)
 
 
+def _weights_at(xp: Namespace, weights: Array, numbers: Array) -> Array:
+    """Return the weights (K, B) of the examples of a batch, with numbers (B,) or (K, B), from all, (K, m)."""
+    K, m = weights.shape
+    first = xp.arange(0, K * m, m, dtype=numbers.dtype, **device_of(numbers))
+    places = numbers + first[:, None]
+    return xp.reshape(xp.take(xp.reshape(weights, (-1,)), xp.reshape(places, (-1,))), places.shape)
+
+
 def _batch_gradients(
     run: Run, params: Any, batch: Data, inputs: tuple[Array, ...], m: Array | float
 ) -> tuple[Array, Any, list[BatchNorm]]:
     """Return J, the gradients, and the normalizations of the pass with the batch's statistics."""
     X, Y, w = batch
     xp = array_namespace(X)
-    columns = run.backend.placement.column_numbers(X) if any(run.dropout) else None
+    columns = run.backend.placement.column_numbers(X) if run.drops else None
 
     def part(X: Array, Y: Array, w: Array | None, columns: Array | None) -> tuple[Array, Params]:
         stages, _ = _stages(run, params, inputs, w, m, columns, X)
@@ -188,7 +213,7 @@ def _stages(
 ) -> tuple[Pass, list[BatchNorm]]:
     """Return the network of one pass, with normalization and dropout around the activations."""
     xp, net = array_namespace(X), run.net
-    scales = iter(params[len(net.activations) :])
+    scales, kept = iter(params[len(net.activations) :]), iter(inputs[2:])
     activations: list[Any] = []
     norms: list[BatchNorm] = []
     for l, (g, normalized, rate) in enumerate(zip(net.hidden, run.normalized, run.dropout, strict=True)):
@@ -196,9 +221,10 @@ def _stages(
             g = Fused(g, run.backend.fuse)
         norm = BatchNorm(next(scales), w, m) if normalized else None
         dropped = None
-        if rate:
-            dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, rate, X.dtype, run.backend.fuse)
-        activations.append(Stage(g, norm, dropped) if normalized or rate else g)
+        if rate != 0:
+            share = next(kept) if rate is None else rate
+            dropped = mask(xp, inputs[1][..., l, :], net.sizes[l + 1], columns, share, X.dtype, run.backend.fuse)
+        activations.append(Stage(g, norm, dropped) if normalized or rate != 0 else g)
         norms += [norm] if norm is not None else []
     last, loss = _last_stage(run.backend, net)
     return Pass((*activations, last), net.output, loss), norms
@@ -206,12 +232,12 @@ def _stages(
 
 def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
     """Return output and loss for one pass, in as few kernels as the backend allows."""
-    kernel = backend.softmax_cross_entropy
+    kernel, for_all = backend.softmax_cross_entropy, net.loss.networks is None  # kernels know one loss for all networks
     # exact types: a user's loss may inherit from ours but compute something else
-    if kernel is not None and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
-        return Deferred(), SoftmaxLoss(kernel, net.loss.smoothing)
+    if kernel is not None and for_all and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
+        return Deferred(), SoftmaxLoss(kernel, cast(float, net.loss.smoothing))
     ours = all(type(part).__module__.startswith("vecprop.") for part in (net.output, net.loss))
-    if backend.fuses and net.output.elementwise and ours:
+    if backend.fuses and for_all and net.output.elementwise and ours:
         return Fused(net.output, backend.fuse), FusedLoss(net.loss, backend.fuse)
     return net.output, net.loss
 

@@ -12,7 +12,7 @@ from vecprop.nn.network import Network
 from vecprop.training.optimizers import LBFGS, Optimizer
 from vecprop.training.results import TrainingState
 from vecprop.training.stopping import EarlyStopping
-from vecprop.utils.arguments import check_number, check_positive_integer, check_real, is_several
+from vecprop.utils.arguments import check_number, check_positive_integer, check_real, is_several, one_or_each
 
 AUTO_BATCH = 256  # larger batches mean fewer updates, which costs more than faster steps gain
 _SHARE_OF_MEMORY = 8  # a batch may take one eighth of the free memory
@@ -42,11 +42,15 @@ def check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: 
     return rule
 
 
-def check_rates(net: Network, given: Any) -> tuple[float, ...]:
-    """Return the dropout rate of each hidden layer."""
-    wanted = "in [0, 1), the share that is dropped"
+def check_rates(net: Network, given: Any) -> tuple[float | tuple[float, ...], ...]:
+    """Return the dropout rate of each hidden layer, or its K rates, one for each network."""
+
+    def rate(value: Any, name: str) -> float:
+        return check_real(value, name, "in [0, 1), the share that is dropped", lambda x: 0 <= x < 1)
+
+    each_layer = isinstance(given, Sequence)
     return for_each_layer(
-        net, given, "dropout", lambda value, name: check_real(value, name, wanted, lambda x: 0 <= x < 1)
+        net, given, "dropout", lambda value, name: one_or_each(value, name, rate) if each_layer else rate(value, name)
     )
 
 
@@ -77,11 +81,16 @@ def auto_batch(backend: Backend, m: int, bytes_each: int) -> int:
     return max(1, min(m, AUTO_BATCH, int(fits)))
 
 
-def count_networks(seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, l2: Any, params: Any) -> int | None:
+def count_networks(
+    net: Network, seeds: int | tuple[int, ...], optimizer: Optimizer, l1: Any, l2: Any, dropout: Any, params: Any
+) -> int | None:
     """Return K, the number of networks that the arguments ask for, or None for no stack."""
     decay = getattr(optimizer, "weight_decay", None)
     several = {"seed": seeds, "learning_rate": optimizer.learning_rate, "weight_decay": decay, "l1": l1, "l2": l2}
+    several |= {f"dropout[{l}]": rate for l, rate in enumerate(dropout)}
     counts = {name: len(value) for name, value in several.items() if is_several(value)}
+    if net.loss.networks is not None:
+        counts["smoothing"] = net.loss.networks
     W = params[0][0] if isinstance(params, tuple | list) and params and is_several(params[0]) and params[0] else None
     if getattr(W, "ndim", 2) == 3:
         counts["params"] = W.shape[0]  # type: ignore[union-attr]

@@ -27,13 +27,14 @@ from vecprop.data.sparse import is_sparse
 from vecprop.data.streaming.examples import check_window
 from vecprop.nn.array_checks import Checked, check_block_size, check_finite_params, check_params, dtype_name
 from vecprop.nn.batch_norm import initial
+from vecprop.nn.dropout import kept_share
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
 from vecprop.nn.metrics import get_metric
 from vecprop.nn.network import Network, activation_bytes, check_network, pass_demand
 from vecprop.propagation import Layer, Params
 from vecprop.training import loop
 from vecprop.training.checkpoint import check_every, open_checkpoints
-from vecprop.training.epochs import Penalties, Run
+from vecprop.training.epochs import ByNetwork, Run
 from vecprop.training.evaluation import Judge, plain_layers
 from vecprop.training.fit_arguments import (
     check_batch_size,
@@ -127,7 +128,7 @@ def fit(
         Parameters to start from, instead of `net.init(seed, init)`; they are not modified.
     init : str, default "auto"
         As for `Network.init`.
-    sample_weight : array-like (m,), optional
+    sample_weight : array-like (m,), or (K, m) for a stack of K networks, optional
         Weights of the examples (E10): an integer weight counts as that many copies, 0 means absent.
     class_weight : dict or "balanced", optional
         Factors for the weights of the examples, {class number: factor}; "balanced" gives every class the same total
@@ -137,6 +138,7 @@ def fit(
         whatever the batch size. With K values K networks are trained, one with each.
     dropout : float or sequence of float, default 0
         The share of hidden units that is dropped at each step (E33), in [0, 1), one for each hidden layer or for all.
+        A layer can have a sequence of K shares, one for each network: [(0.1, 0.2, 0.3)] for one hidden layer.
     batch_norm : bool or sequence of bool, default False
         Batch normalization of the hidden layers' Z (E34), for each or for all. It is folded into the `params` of the
         result.
@@ -154,7 +156,9 @@ def fit(
     patience : int or EarlyStopping, optional
         Early stopping: end when the validation cost (without a validation set the training cost) has not fallen for
         this number of epochs, and return the parameters of the best epoch. An `EarlyStopping` can watch the metric
-        instead, keep the last parameters, and more.
+        instead, keep the last parameters, and more. In a stack each network has its own patience; when it has run out
+        for a quarter of them (with JAX, in long runs, for half), they are trained no further, and their last entries in
+        the history are repeated, unless there are several devices or a `ReduceOnPlateau`.
     min_delta : float, default 0
         The cost must fall by more than this to count as an improvement.
     shuffle : bool, default True
@@ -244,14 +248,14 @@ def fit(
     normalized = for_each_layer(net, batch_norm, "batch_norm", check_flag)
     if state is not None:
         params, seed = given_state(net, target, state, params, normalized), state.seed
-    seeds, callbacks = check_seeds(seed), check_callbacks(callbacks)
+    seeds, rates, callbacks = check_seeds(seed), check_rates(net, dropout), check_callbacks(callbacks)
     progress = None if progress is None else check_flag(progress, "progress")
     spec = TrainingSpec(
         net=net,
         optimizer=optimizer,
         epochs=check_positive_integer(epochs, "epochs"),
         seeds=seeds,
-        networks=count_networks(seeds, optimizer, l1, l2, params),
+        networks=count_networks(net, seeds, optimizer, l1, l2, rates, params),
         dtype=_training_dtype(dtype, params, X),
         precision=get_precision() if precision is None else check_precision(precision),
         batch_size=check_batch_size(batch_size),
@@ -259,7 +263,7 @@ def fit(
         window=check_window(window),
         l1=check_several(l1, "l1"),
         l2=check_several(l2, "l2"),
-        dropout=check_rates(net, dropout),
+        dropout=rates,
         normalized=normalized,
         standardize=check_flag(standardize, "standardize"),
         clip_norm=None if clip_norm is None else check_number(clip_norm, "clip_norm", zero=False),
@@ -349,7 +353,7 @@ def _moved(examples: PreparedData, backend: Backend, several: bool) -> PreparedD
     """Return examples from the host with their shared values on the backend; data follow later."""
     if not several:
         w = examples.data.w
-        return examples if w is None else examples._replace(weight=backend.xp.sum(backend.asarray(w)))
+        return examples if w is None else examples._replace(weight=backend.xp.sum(backend.asarray(w), axis=-1))
     for part in filter(None, (examples.data, examples.validation)):
         part.check_devices()
     scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
@@ -467,11 +471,16 @@ def _plan(
     decay = getattr(spec.optimizer, "weight_decay", None)
     given = (spec.l1 or None, spec.l2 or None, decay if isinstance(decay, tuple) else None)
     l1, l2, decay = (backend.asarray(list(v), dtype) if isinstance(v, tuple) else v for v in given)
+    rates = [rate for rate in spec.dropout if isinstance(rate, tuple)]
+    kept = tuple(backend.asarray([kept_share(r) if r else 1.0 for r in rate], dtype) for rate in rates)
     observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
     examples.data.cut(run.batch_size, spec.shuffled)
-    data = examples.data.spread(backend, batches=run.batch_size < run.m)
+    data, weights = examples.data, None
+    if data.weighted_by_network and run.batch_size < run.m:
+        data, weights = data.numbered(), backend.asarray(data.w)
+    data = data.spread(backend, batches=run.batch_size < run.m)
     bar = progress if backend.placement.team.index == 0 else False
-    return TrainingPlan(spec, run, data, Penalties(l1, l2, examples.weight, decay), observers, bar)
+    return TrainingPlan(spec, run, data, ByNetwork(l1, l2, examples.weight, decay, kept, weights), observers, bar)
 
 
 def _observers(

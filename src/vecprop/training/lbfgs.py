@@ -15,7 +15,7 @@ from vecprop.backend.namespaces import Array, Bound, Static, array_namespace
 from vecprop.nn import weight_penalties
 from vecprop.nn.network import Network
 from vecprop.propagation import Params
-from vecprop.training.epochs import Data, Penalties
+from vecprop.training.epochs import ByNetwork, Data
 from vecprop.training.loop import TrainingPlan, new_history
 from vecprop.training.observers import Done, told
 from vecprop.training.optimizers import LBFGS
@@ -110,15 +110,15 @@ class _Search:
         return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
 
     def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        run, backend, penalties = self.plan.run, self.plan.run.backend, self.plan.penalties
+        run, backend, by_network = self.plan.run, self.plan.run.backend, self.plan.by_network
         buffer = backend.placement.argument(vector[:, None], self.plan.spec.dtype)
         cost, gradient = 0.0, np.zeros_like(vector)
         for data in self.plan.data.parts(backend):
             J, flat = self._compiled(
-                backend, run.net, run.block_size, self.layout, buffer, data, self.plan.penalties.m, penalties
+                backend, run.net, run.block_size, self.layout, buffer, data, self.plan.by_network.m, by_network
             )
             cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
-            penalties = Penalties(None, None, penalties.m)  # the penalties count once
+            by_network = ByNetwork(None, None, by_network.m)  # the penalties count once
         if not np.isfinite(cost) and not self._latest:
             raise DivergenceError(
                 f"the cost of the initial parameters is {cost:g}; scale the inputs (standardize=True does it) or start "
@@ -152,7 +152,7 @@ class _Search:
         self._vector = vector.copy()
         if self.plan.observers:  # they need the parameters
             state = state._replace(params=self._unpack(vector))
-        self.state, _, _, stop = told(self.plan.observers, Done(state, self.history))
+        self.state, _, _, stop, _ = told(self.plan.observers, Done(state, self.history))
         if stop:
             raise _Stop(stop)
 
@@ -165,7 +165,7 @@ def _cost_and_gradient(
     buffer: Array,
     data: Bound[Data],
     m: Array | float,
-    penalties: Penalties,
+    by_network: ByNetwork,
 ) -> tuple[Array, Array]:
     """Return J and its gradient (P,) for a buffer (P, 1) of parameters and m examples in all."""
     X, Y, w = data
@@ -176,6 +176,6 @@ def _cost_and_gradient(
         return propagation.gradients(net, params, X, Y, w, m=m)
 
     J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
-    J = J + weight_penalties.penalties(params, *penalties[:3])
-    grads = weight_penalties.add_penalties(grads, params, *penalties[:3])
+    J = J + weight_penalties.penalties(params, *by_network[:3])
+    grads = weight_penalties.add_penalties(grads, params, *by_network[:3])
     return J, plan.pack(xp, grads)[0][:, 0]

@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array
-from vecprop.backend.pytrees import leaves_of
+from vecprop.backend.namespaces import Array, array_namespace
+from vecprop.backend.pytrees import leaves_of, map_tree, map_trees
 from vecprop.nn.dropout import step_keys
-from vecprop.training.epochs import Penalties, Run, epoch
-from vecprop.training.observers import Done, Observer, ProgressBar, allowed, told
+from vecprop.training.epochs import ByNetwork, Run, epoch
+from vecprop.training.observers import Done, Judging, Observer, ProgressBar, Whole, allowed, as_they_are, told
+from vecprop.training.parameter_buffer import layout
 from vecprop.training.pieces import Piece, Pieces
 from vecprop.training.results import History, Partial, Resumed, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.shuffling import Orders
 from vecprop.training.spec import TrainingSpec
+from vecprop.training.stopping import leaving
 from vecprop.training.training_data import TrainingData
 from vecprop.utils.errors import DivergenceError
 from vecprop.utils.progress import Progress
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 _STEPS_A_CALL = 256
 _MOST_WORK_A_CALL = 2e9  # multiplications, a few hundredths of a second
 _MOST_WORK_A_CALL_ON_A_GPU = 5e11
+# Networks go on without the rest of their stack once they are at most this share; fewer where each size is compiled.
+_SHARE, _SHARE_COMPILED = 0.75, 0.5
+_CALLS_WORTH_COMPILING = 50  # there they stay together in a run of less work than such calls
 
 
 class TrainingPlan(NamedTuple):
@@ -42,10 +48,18 @@ class TrainingPlan(NamedTuple):
     spec: TrainingSpec
     run: Run
     data: TrainingData  # spread for mini-batches if there are any
-    penalties: Penalties
+    by_network: ByNetwork
     observers: tuple[Observer, ...]
     progress: bool | None
     saver: Saver | None = None
+    networks: npt.NDArray[np.int64] | None = None  # those of the stack that are still trained, if others have left
+    whole: Whole = as_they_are  # adds those
+    others_are_finite: bool = False  # whether one of those has not diverged
+
+    @property
+    def work_an_epoch(self) -> int:
+        """The multiplications of an epoch, forward only."""
+        return self.run.m * self.run.net.parameter_count * (self.spec.networks or 1)
 
     @property
     def steps_an_epoch(self) -> int:
@@ -60,23 +74,41 @@ def train(
     history, partial, first = new_history(plan), None, state.epoch
     if resumed is not None:
         state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
-    saver, last = plan.saver, first + plan.spec.epochs
-    savers = () if saver is None else (saver,)
-    at_once = allowed((*plan.observers, *savers), state, _epochs_a_call(plan))
+    with Progress(plan.spec.epochs, plan.progress) as bar:
+        savers = () if plan.saver is None else (plan.saver,)
+        plan = plan._replace(observers=(*plan.observers, ProgressBar(bar), *savers))
+        state, history, stopped = _train(plan, state, history, partial, first + plan.spec.epochs)
+    if plan.saver is not None:
+        plan.saver.flush()
+    if stopped == "interrupted":
+        warnings.warn(
+            f"training was interrupted after {len(history['cost'])} of {plan.spec.epochs} epochs; the result has the "
+            "parameters reached so far",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return state, history, stopped
+
+
+def _train(
+    plan: TrainingPlan, state: TrainingState, history: History, partial: Partial | None, last: int
+) -> tuple[TrainingState, History, str]:
+    """Train up to epoch `last`; in a stack, once many networks have stopped, only the others."""
+    at_once, going_on = allowed(plan.observers, state, _epochs_a_call(plan)), None
     # the slots may be overwritten if they are not needed again
-    given_away = at_once == 1 and not any(observer.keeps_state for observer in (*plan.observers, *savers))
+    given_away = at_once == 1 and not any(observer.keeps_state for observer in plan.observers)
 
     def compile_epoch() -> Callable[..., Any]:
         return plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffled)
-    pieces = plan.data.pieces(plan.run, orders, last, compile_epoch)
-    with Progress(plan.spec.epochs, plan.progress) as bar, pieces:
-        observers = (*plan.observers, ProgressBar(bar), *savers)
-        try:
+    try:
+        with plan.data.pieces(plan.run, orders, last, compile_epoch) as pieces:
             while state.epoch < last:
-                count = 1 if partial is not None else allowed(observers, state, min(at_once, last - state.epoch))
-                for observer in observers:
+                if history["cost"] and (going_on := _going_on(plan, state)) is not None:
+                    break
+                count = 1 if partial is not None else allowed(plan.observers, state, min(at_once, last - state.epoch))
+                for observer in plan.observers:
                     observer.before(state.epoch)
                 later = _advance(plan, pieces, orders, state, count, last, history, partial)
                 partial = None
@@ -84,25 +116,73 @@ def train(
                     at_once = 1
                     continue
                 state = later
-                state, _, _, stop = told(observers, Done(state, history, count))
+                state, _, _, stop, _ = told(plan.observers, Done(state, history, count, "", plan.whole))
                 if stop:
-                    return state, history, stop
-        except KeyboardInterrupt:
-            if saver is not None:
-                saver.flush()
-            if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):  # overwritten by the call
-                state = state._replace(slots=plan.run.initial_slots(state.params))
-            done = len(history["cost"])
-            warnings.warn(
-                f"training was interrupted after {done} of {plan.spec.epochs} epochs; the result has the parameters "
-                "reached so far",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-            return state, history, "interrupted"
-    if saver is not None:
-        saver.flush()
-    return state, history, "epochs"
+                    return *plan.whole(state, history), stop
+        if going_on is not None:
+            return _train(*_of_some(plan, state, history, going_on), partial, last)
+    except KeyboardInterrupt:
+        if any(getattr(a, "is_deleted", bool)() for a in leaves_of(state.slots)):  # overwritten by the call
+            state = state._replace(slots=plan.run.initial_slots(state.params))
+        return *plan.whole(state, history), "interrupted"
+    return *plan.whole(state, history), "epochs"
+
+
+def _going_on(plan: TrainingPlan, state: TrainingState) -> npt.NDArray[np.int64] | None:
+    """Return the networks that go on without the rest of their stack, or None."""
+    spec, backend, best = plan.spec, plan.run.backend, state.best
+    patience = None if spec.stopping is None else spec.stopping.patience
+    if spec.networks is None or best is None or patience is None or backend.placement.devices > 1:
+        return None
+    if isinstance(spec.optimizer.schedule, ReduceOnPlateau):  # it watches the whole stack
+        return None
+    if not backend.compiles:
+        return leaving(best, state.epoch, patience, _SHARE)
+    worth = spec.epochs * plan.work_an_epoch >= _CALLS_WORTH_COMPILING * _most_work_a_call(backend)
+    return leaving(best, state.epoch, patience, _SHARE_COMPILED) if worth else None
+
+
+def _of_some(
+    plan: TrainingPlan, state: TrainingState, history: History, k: npt.NDArray[np.int64]
+) -> tuple[TrainingPlan, TrainingState, History]:
+    """Return plan, state and history of some networks of a stack; the others stay as they are."""
+    run, count = plan.run, len(history["cost"][-1])
+    there = np.arange(count)
+    there[k] = count + np.arange(len(k))  # where a network is found among all and then some
+
+    def at(places: npt.NDArray[np.int64], a: Any, *more: Any) -> Any:
+        if not getattr(a, "ndim", 0):
+            return (a, *more)[-1]
+        xp = array_namespace(a)
+        index = places if isinstance(a, np.ndarray) else run.backend.asarray(places, "int32")
+        return xp.take(xp.concat([a, *more]) if more else a, index, axis=0)
+
+    def take(a: Any) -> Any:
+        return at(k, a)
+
+    def whole(some: TrainingState, rows: History) -> tuple[TrainingState, History]:
+        for key, all_rows in history.items():
+            for row in rows[key][len(all_rows) :]:
+                both = [*all_rows[-1], *row] if isinstance(row, list) else row
+                all_rows.append([both[i] for i in there] if isinstance(row, list) else row)
+        joined = map_trees(lambda a, b: at(there, a, b), state._replace(seed=0), some._replace(seed=0))
+        return plan.whole(joined._replace(seed=state.seed), history)
+
+    seed = tuple(state.seed[i] for i in k) if isinstance(state.seed, tuple) else state.seed
+    part = map_tree(take, state._replace(seed=0))._replace(seed=seed)
+    net = replace(run.net, loss=run.net.loss.member(k))
+    buffers = None if run.layout is None else layout(part.params, run.layout.apart)
+    less = plan._replace(
+        run=run._replace(net=net, layout=buffers),
+        data=plan.data.of_networks(take),
+        by_network=map_tree(take, plan.by_network),
+        observers=tuple(o.of_networks(net, take) if isinstance(o, Judging) else o for o in plan.observers),
+        networks=np.arange(count)[k] if plan.networks is None else plan.networks[k],
+        whole=whole,
+        others_are_finite=plan.others_are_finite or bool(np.isfinite(np.delete(history["cost"][-1], k)).any()),
+    )
+    rows = {key: [[row[i] for i in k] if isinstance(row, list) else row for row in v] for key, v in history.items()}
+    return less, part, rows
 
 
 def new_history(plan: TrainingPlan) -> History:
@@ -115,8 +195,7 @@ def _epochs_a_call(plan: TrainingPlan) -> int:
     """Return the number of epochs of one compiled call, as far as the work in them allows."""
     if not plan.data.at_hand:
         return 1
-    work = plan.run.m * plan.run.net.parameter_count * (plan.spec.networks or 1)
-    calls = -(-plan.spec.epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, work))
+    calls = -(-plan.spec.epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, plan.work_an_epoch))
     # even shares, so that at most two programs are needed
     return -(-plan.spec.epochs // calls)
 
@@ -128,8 +207,12 @@ def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
     >>> most_epochs_a_call(get_backend("numpy"), steps=100, work=1e6)
     3
     """
-    most = _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
-    return max(1, min(-(-_STEPS_A_CALL // steps), int(most / work), backend.most_steps // steps))
+    most = int(_most_work_a_call(backend) / work)
+    return max(1, min(-(-_STEPS_A_CALL // steps), most, backend.most_steps // steps))
+
+
+def _most_work_a_call(backend: Backend) -> float:
+    return _MOST_WORK_A_CALL_ON_A_GPU if backend.has_gpu else _MOST_WORK_A_CALL
 
 
 def _advance(
@@ -151,7 +234,7 @@ def _advance(
     run, backend = plan.run, plan.run.backend
     rates = _rates(plan, state, count, last)
     inputs = [backend.placement.argument(rates, plan.spec.dtype)]
-    if any(run.dropout):
+    if run.drops:
         inputs.append(backend.placement.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
     size = min(_checkpoint_steps(plan), backend.most_steps)
     in_parts = partial is not None or size < plan.steps_an_epoch or not plan.data.at_hand
@@ -163,13 +246,20 @@ def _advance(
         order = orders.of(state.epoch, count)
         run = run._replace(epochs=count) if count > 1 else run
         result = pieces.compiled(
-            run, state.params, state.slots, state.statistics, plan.data.arrays, order, tuple(inputs), plan.penalties
+            run,
+            state.params,
+            state.slots,
+            state.statistics,
+            plan.data.arrays,
+            order,
+            tuple(inputs),
+            plan.by_network,
         )
     if state.epoch + count < last and not in_parts:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
     costs, norms, *weights = (backend.to_numpy(a).astype(np.float64) for a in outputs)
-    if not backend.to_numpy(finite).any():
+    if not plan.others_are_finite and not backend.to_numpy(finite).any():
         if count > 1:
             return None
         raise _divergence(plan, state, costs, norms, history)
@@ -198,14 +288,14 @@ def _epoch_in_parts(
     for begin, end, compiled, run, data, order in pieces:
         params, slots, statistics, good, *out = compiled(
             run, state.params, state.slots, state.statistics, data, order,
-            tuple(a[begin:end, ...] for a in inputs), plan.penalties,
+            tuple(a[begin:end, ...] for a in inputs), plan.by_network,
         )  # fmt: skip
         finite = finite & backend.to_numpy(good)
         outputs.append(tuple(backend.to_numpy(a) for a in out))
         state = state._replace(params=params, slots=slots, statistics=statistics)
         is_due = end // size > begin // size and end < plan.steps_an_epoch
-        if saver is not None and is_due and finite.any():
-            saver.reached(state, history, Partial(end, finite, _joined(outputs)))
+        if saver is not None and is_due and (plan.others_are_finite or finite.any()):
+            saver.reached(*plan.whole(state, history), Partial(end, finite, _joined(outputs)))
     return state.params, state.slots, state.statistics, finite, *_joined(outputs)
 
 
@@ -249,7 +339,9 @@ def _rates(plan: TrainingPlan, state: TrainingState, count: int, last: int) -> n
     )
     if isinstance(schedule, ReduceOnPlateau):
         rates = np.maximum(rates * state.plateau.scale, np.minimum(rates, schedule.least))
-    return rates if isinstance(given, tuple) else rates[:, 0]
+    if not isinstance(given, tuple):
+        return rates[:, 0]
+    return rates if plan.networks is None else rates[:, plan.networks]
 
 
 def _keys(plan: TrainingPlan, seed: int | tuple[int, ...], step: int, count: int) -> npt.NDArray[np.uint32]:
@@ -281,6 +373,7 @@ def _divergence(
     layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
     steps = plan.steps_an_epoch
     rate = _rates(plan, state, 1, state.epoch + 1)[0]
+    state, history = plan.whole(state, history)
     number = state.epoch + step // steps + 1
     return DivergenceError(
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "

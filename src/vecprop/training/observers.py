@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
+from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import Team
+from vecprop.nn.network import Network
 from vecprop.training.evaluation import Judge, judge
 from vecprop.training.results import History, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
@@ -17,18 +19,27 @@ from vecprop.training.training_data import TrainingData
 from vecprop.utils.errors import CallbackError
 from vecprop.utils.progress import Progress
 
+Whole: TypeAlias = Callable[[TrainingState, History], tuple[TrainingState, History]]
+
+
+def as_they_are(state: TrainingState, history: History) -> tuple[TrainingState, History]:
+    """Return both."""
+    return state, history
+
 
 class Done(NamedTuple):
     """Epochs that have just been computed.
 
     epochs : how many
     stop : why training is to end now, or ""
+    whole : from state and history to those of the whole stack, of which some networks may have left
     """
 
     state: TrainingState
     history: History
     epochs: int = 1
     stop: str = ""
+    whole: Whole = as_they_are
 
 
 class Observer:
@@ -77,6 +88,10 @@ class Judging(_EveryEpoch):
     def __init__(self, by: Judge, data: TrainingData, validates: bool) -> None:
         self.by, self.data, self.validates = by, data, validates
         self.keys = ("validation_cost",) * validates + ("metric",) * (by.metric is not None)
+
+    def of_networks(self, net: Network, take: Callable[[Array], Array]) -> Judging:
+        """Return one that judges some networks of the stack, which `take` takes out of an array."""
+        return Judging(self.by._replace(net=net), self.data.of_networks(take), self.validates)
 
     def after(self, done: Done) -> Done:
         """Judge the network."""
@@ -148,7 +163,7 @@ class Callbacks(_EveryEpoch):
 
     def after(self, done: Done) -> Done:
         """Call all of them."""
-        state, history, stop = done.state, done.history, done.stop
+        (state, history), stop = done.whole(done.state, done.history), done.stop
         for function in self.functions:
             try:
                 wants_stop = function(state, history)

@@ -136,7 +136,7 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim > 2:
             raise ValueError(f"{name} must have rank 2, one example per column, got shape {tuple(array.shape)}")
-    if w is not None and w.ndim > 1:
+    if w is not None and w.ndim > 1 + len(checked.stack):
         raise ValueError(f"sample_weight must have shape (m,), one weight per example, got {tuple(w.shape)}")
     return TrainingData(net, checked, *check_examples(net, checked, X, Y, w))
 
@@ -247,6 +247,8 @@ def _split(net: Network, data: TrainingData, fraction: Any, team: Team) -> tuple
     parts_of = team.gather(data.labels() if _has_classes(net) else np.zeros(data.m, dtype=np.int64))
     first_of_ours, groups = sum(len(part) for part in parts_of[: team.index]), np.concatenate(parts_of)
     m, w = len(groups), data.weights()
+    if data.weighted_by_network and w is not None:
+        w = w.max(axis=0)  # absent is an example that no network has
     w = None if w is None else np.concatenate(team.gather(w))
     try:
         second = in_second_part(groups, fraction, random_streams.generator(0, VALIDATION).permutation(m), w)
@@ -254,7 +256,11 @@ def _split(net: Network, data: TrainingData, fraction: Any, team: Team) -> tuple
         counted = "" if w is None else f", {np.count_nonzero(w)} of them with a weight,"
         raise ValueError(f"validation: m = {m} examples{counted} are too few to split") from None
     ours = second[first_of_ours : first_of_ours + data.m]
-    return data.part(places_of(~ours)), data.part(places_of(ours)).in_memory_if_small()
+    parts = data.part(places_of(~ours)), data.part(places_of(ours)).in_memory_if_small()
+    totals = (part.checked.backend.to_numpy(part.total_weight()) for part in parts) if data.weighted_by_network else ()
+    if not all(total.all() for total in totals):
+        raise ValueError("validation: a network has no example with a weight above 0 in one of the two parts")
+    return parts
 
 
 def _has_classes(net: Network) -> bool:
@@ -270,8 +276,8 @@ def _with_class_weights(net: Network, data: TrainingData, given: Any, team: Team
             f"{BinaryCrossEntropy.name}; this network has {net.sizes[-1]} outputs and {net.loss.name}"
         )
     totals = team.total(data.class_totals(max(net.sizes[-1], 2)))
-    factors = _class_factors(totals, given)
-    if not totals @ factors > 0:
+    factors = np.apply_along_axis(_class_factors, -1, totals, given)
+    if not ((totals * factors).sum(axis=-1) > 0).all():
         raise ValueError("class_weight leaves no example with a weight above 0")
     return data.reweighted(factors)
 

@@ -204,7 +204,8 @@ class FitResult:
         state = state._replace(seed=seed).mapped(lambda a: a[k, ...])
         if (best := state.best) is not None:
             best = best._replace(cost=best.cost[k], epoch=best.epoch[k], improved=best.improved[k])
-        return replace(self, params=params, history=history, state=state._replace(best=best))
+        net = replace(self.net, loss=self.net.loss.member(k))
+        return replace(self, net=net, params=params, history=history, state=state._replace(best=best))
 
     def _require_stack(self, name: str) -> None:
         if self.networks is None:

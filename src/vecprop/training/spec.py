@@ -36,7 +36,7 @@ class TrainingSpec:
     window: int | str
     l1: float | tuple[float, ...]
     l2: float | tuple[float, ...]
-    dropout: tuple[float, ...]  # for each hidden layer
+    dropout: tuple[float | tuple[float, ...], ...]  # for each hidden layer, by network or for all
     normalized: tuple[bool, ...]  # for each hidden layer
     standardize: bool
     clip_norm: float | None
@@ -58,7 +58,7 @@ class TrainingSpec:
             "seed": list(self.seeds) if isinstance(self.seeds, tuple) else self.seeds,
             "batch_size": self.batch_size,
             "block_size": self.block_size,
-            "dropout": list(self.dropout),
+            "dropout": [list(rate) if isinstance(rate, tuple) else rate for rate in self.dropout],
             "batch_norm": list(self.normalized),
             "clip_norm": self.clip_norm,
             "l1": list(self.l1) if isinstance(self.l1, tuple) else self.l1,
@@ -96,7 +96,7 @@ class TrainingSpec:
             int(block) if block is not None and int(block) < size else None,
             buffers,
             self.normalized,
-            self.dropout,
+            tuple(None if isinstance(rate, tuple) else rate for rate in self.dropout),
             self.clip_norm,
         )
 

@@ -125,6 +125,24 @@ def remember_best(
     return best, rule.patience is not None and bool((state.epoch - best.improved >= rule.patience).all())
 
 
+def leaving(best: Best, epoch: int, patience: int, share: float) -> npt.NDArray[np.int64] | None:
+    """Return the networks of a stack (K',) that go on alone, once they are no more than a share of it; else None.
+
+    They are those that had patience left when there were as few for the first time, also if `epoch` is later: a run
+    that is resumed takes the same ones.
+
+    >>> improved = np.array([3, 9, 2, 5])
+    >>> leaving(Best(None, None, (), (), improved), 9, 4, 0.5).tolist()
+    [1, 3]
+    """
+    ends = best.improved + patience
+    for end in np.unique(ends[ends <= epoch]):
+        going_on = np.flatnonzero(ends > end)
+        if 0 < len(going_on) <= share * len(ends):
+            return going_on
+    return None
+
+
 def _remember_one(best: Best | None, state: TrainingState, value: float, rule: EarlyStopping) -> tuple[Best, bool]:
     """`remember_best` for one network; the network of the last epoch is not kept."""
     kept = (state.params, state.statistics) if rule.restore_best else ((), ())

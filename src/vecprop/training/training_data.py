@@ -49,7 +49,7 @@ class TrainingData:
     net : Network
     checked : Checked
         The parameters, with the backend and the dtype.
-    X, Y, w : arrays (n_0, m), (n_L, m) and (m,) or None
+    X, Y, w : arrays (n_0, m), (n_L, m) and (m,), (K, m) for weights by network, or None
     """
 
     at_hand: ClassVar[bool] = True  # whether all of them are on the backend
@@ -82,8 +82,15 @@ class TrainingData:
         """Return what decides the order of the examples beside the seed; a checkpoint holds it."""
         return {"window": None}
 
+    @property
+    def weighted_by_network(self) -> bool:
+        """Whether each network of a stack has weights of its own."""
+        return getattr(self.w, "ndim", 1) == 2
+
     def check_devices(self) -> None:
         """Raise ValueError if they cannot be spread over several devices."""
+        if self.weighted_by_network:
+            raise ValueError("devices: sample_weight must have shape (m,) on several devices, one weight per example")
 
     def check_processes(self) -> None:
         """Raise ValueError if several processes cannot each have a part of them."""
@@ -104,7 +111,7 @@ class TrainingData:
         return streamed.labels_of(self.net, self.checked.backend.to_numpy(self.Y))
 
     def weights(self) -> Host | None:
-        """Return the weight of each example, (m,), or None if all are equal."""
+        """Return the weight of each example, (m,) or (K, m), or None if all are equal."""
         return None if self.w is None else self.checked.backend.to_numpy(self.w)
 
     def class_sums(self) -> Host:
@@ -112,17 +119,21 @@ class TrainingData:
         return self.checked.backend.to_numpy(self.checked.xp.sum(self.Y, axis=-1))
 
     def class_totals(self, classes: int) -> npt.NDArray[np.float64]:
-        """Return the total weight of the examples of each class, (classes,)."""
+        """Return the total weight of the examples of each class, (classes,) or (K, classes)."""
         w = self.weights()
         weights = np.ones(self.m) if w is None else w.astype(np.float64)
-        return np.bincount(self.labels(), weights=weights, minlength=classes).astype(np.float64)
+        return np.apply_along_axis(
+            lambda row: np.bincount(self.labels(), weights=row, minlength=classes).astype(np.float64), -1, weights
+        )
 
     def total_weight(self) -> Array | float:
-        """Return the sum of the weights, on the backend."""
-        return float(self.m) if self.w is None else self.checked.xp.sum(self.w)
+        """Return the sum of the weights, () or (K,), on the backend."""
+        return float(self.m) if self.w is None else self.checked.xp.sum(self.w, axis=-1)
 
     def input_scale(self) -> InputScale:
         """Return the mean and the deviation of each feature (E35)."""
+        if self.weighted_by_network:
+            raise ValueError("standardize=True needs sample_weight of shape (m,): one scaling of X serves all networks")
         return input_scale(self.checked.xp, self.X, self.w)
 
     def sample(self) -> tuple[Host, Host]:
@@ -154,8 +165,16 @@ class TrainingData:
     def reweighted(self, factors: npt.NDArray[np.float64]) -> Self:
         """Return them with the weight of each times the factor of its class."""
         w = self.weights()
-        weights = (np.ones(self.m) if w is None else w.astype(np.float64)) * factors[self.labels()]
+        weights = (np.ones(self.m) if w is None else w.astype(np.float64)) * factors[..., self.labels()]
         return self._of(self.X, self.Y, self.checked.backend.asarray(weights, self.checked.dtype))
+
+    def numbered(self) -> Self:
+        """Return them with their numbers (m,) in place of the weights."""
+        return self._of(self.X, self.Y, self.checked.backend.asarray(np.arange(self.m), "int32"))
+
+    def of_networks(self, take: Callable[[Array], Array]) -> Self:
+        """Return them for some networks of a stack, which `take` takes out of an array."""
+        return self._of(self.X, self.Y, take(self.w)) if self.weighted_by_network else self
 
     def scaled(self, scale: InputScale) -> Self:
         """Return them with every feature scaled (E35)."""

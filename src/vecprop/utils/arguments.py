@@ -93,11 +93,16 @@ def check_several(given: Any, argument: str, *, zero: bool = True) -> float | tu
     >>> check_several([1, 2.5], "l2")
     (1.0, 2.5)
     """
+    return one_or_each(given, argument, lambda value, name: check_number(value, name, zero=zero))
+
+
+def one_or_each(given: Any, argument: str, check: Callable[[Any, str], float]) -> float | tuple[float, ...]:
+    """Return the checked value, or of a sequence the tuple of checked values, one for each network."""
     if not is_several(given):
-        return check_number(given, argument, zero=zero)
+        return check(given, argument)
     if len(given) == 0:
         raise ValueError(f"{argument} must hold at least one value, got an empty sequence: K = 0 networks")
-    return tuple(check_number(value, f"{argument}[{k}]", zero=zero) for k, value in enumerate(given))
+    return tuple(check(value, f"{argument}[{k}]") for k, value in enumerate(given))
 
 
 def check_flag(value: object, argument: str) -> bool:

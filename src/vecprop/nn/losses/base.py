@@ -1,6 +1,6 @@
 """The base class of the losses, and a check that several of them share."""
 
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
 from vecprop.nn.activations import Activation, Custom
@@ -11,6 +11,15 @@ class Loss:
 
     name: ClassVar[str]
     matching_output: ClassVar[str] = ""  # the activation g_L for which dZ_L = A - Y, if there is one
+
+    @property
+    def networks(self) -> int | None:
+        """K, if the loss has parameters for each of K networks; None if it serves any number."""
+        return None
+
+    def member(self, k: Any) -> Self:  # noqa: ARG002
+        """Return the loss of network k of a stack, or of several."""
+        return self
 
     # Losses without parameters are equal if of the same class; those with parameters are data classes.
     def __eq__(self, other: object) -> bool:

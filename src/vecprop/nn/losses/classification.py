@@ -4,28 +4,46 @@ Label smoothing replaces y by (1 - s) y + s/K, with K = 2 for labels 0 and 1, so
 certainty. Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, 2016, section 7.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from vecprop.backend.namespaces import Array, Namespace, device_of, real_part
 from vecprop.nn.activations import Activation, log_softmax, softplus
 from vecprop.nn.losses.base import Loss, check_probability
-from vecprop.utils.arguments import check_real
+from vecprop.utils.arguments import check_real, is_several, one_or_each
 
 
 @dataclass(frozen=True)
 class Smoothing(Loss):
     """A loss with label smoothing."""
 
-    smoothing: float = 0.0
+    smoothing: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
-        value = check_real(self.smoothing, "smoothing", "in [0, 1)", lambda x: 0 <= x < 1)
-        object.__setattr__(self, "smoothing", value)
+        def check(value: object, name: str) -> float:
+            return check_real(value, name, "in [0, 1)", lambda x: 0 <= x < 1)
 
-    def _smoothed(self, Y: Array, classes: int) -> Array:
+        object.__setattr__(self, "smoothing", one_or_each(self.smoothing, "smoothing", check))
+
+    @property
+    def networks(self) -> int | None:
+        """K, if there is an s for each of K networks; None if one serves any number."""
+        return len(self.smoothing) if isinstance(self.smoothing, tuple) else None
+
+    def member(self, k: Any) -> Self:
+        """Return the loss of network k of a stack, or of several."""
+        if not isinstance(self.smoothing, tuple):
+            return self
+        return replace(self, smoothing=tuple(self.smoothing[i] for i in k) if is_several(k) else self.smoothing[k])
+
+    def _smoothed(self, xp: Namespace, Y: Array, classes: int) -> Array:
         """Return (1 - s) Y + s/K."""
-        return Y if self.smoothing == 0 else (1.0 - self.smoothing) * Y + self.smoothing / classes
+        if self.smoothing == 0:
+            return Y
+        s: Any = self.smoothing
+        if isinstance(s, tuple):
+            s = xp.asarray(s, dtype=Y.dtype, **device_of(Y))[:, None, None]
+        return (1.0 - s) * Y + s / classes
 
 
 @dataclass(frozen=True)
@@ -37,8 +55,8 @@ class BinaryCrossEntropy(Smoothing):
 
     Parameters
     ----------
-    smoothing : float, default 0.0
-        s of label smoothing, in [0, 1).
+    smoothing : float or sequence of float, default 0.0
+        s of label smoothing, in [0, 1). With K of them `fit` trains K networks in one stack, one with each.
 
     Examples
     --------
@@ -56,7 +74,7 @@ class BinaryCrossEntropy(Smoothing):
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return -[Y ln A + (1 - Y) ln(1 - A)], from Z."""
-        Y = self._smoothed(Y, 2)
+        Y = self._smoothed(xp, Y, 2)
         if output.name == "sigmoid":
             return Y * softplus(xp, -Z) + (1.0 - Y) * softplus(xp, Z)
         if output.name == "softmax":
@@ -66,7 +84,7 @@ class BinaryCrossEntropy(Smoothing):
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         """Return A - Y for a sigmoid output (E22), else the product of E25."""
-        Y = self._smoothed(Y, 2)
+        Y = self._smoothed(xp, Y, 2)
         if output.name == self.matching_output:
             return A - Y
         if output.name == "softmax":
@@ -118,8 +136,8 @@ class CrossEntropy(Smoothing):
 
     Parameters
     ----------
-    smoothing : float, default 0.0
-        s of label smoothing, in [0, 1).
+    smoothing : float or sequence of float, default 0.0
+        s of label smoothing, in [0, 1). With K of them `fit` trains K networks in one stack, one with each.
 
     Examples
     --------
@@ -136,7 +154,7 @@ class CrossEntropy(Smoothing):
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return -Y ln A, from Z."""
-        Y = self._smoothed(Y, Y.shape[-2])
+        Y = self._smoothed(xp, Y, Y.shape[-2])
         if output.name == "softmax":
             return -Y * log_softmax(xp, Z)
         if output.name == "sigmoid":
@@ -145,7 +163,7 @@ class CrossEntropy(Smoothing):
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         """Return A - Y for a softmax output (E23), else the product of E25."""
-        Y = self._smoothed(Y, Y.shape[-2])
+        Y = self._smoothed(xp, Y, Y.shape[-2])
         if output.name == self.matching_output:
             return A - Y
         if output.name == "sigmoid":
