@@ -164,7 +164,7 @@ def test_bad_widths():
     ):
         with pytest.raises(ValueError, match=message):
             NET.init((0, 1), widths=widths)
-    with pytest.raises(ValueError, match=r"widths need hidden activations with g\(0\) = 0, got sigmoid"):
+    with pytest.raises(ValueError, match=r"widths need elementwise hidden activations with g\(0\) = 0, got sigmoid"):
         vp.Network((4, 3, 1), hidden="sigmoid").init(widths=[(2,)])
 
 

@@ -140,8 +140,8 @@ class Network:
             The backend of the arrays; by default the active one.
         widths : K sequences of int, optional
             For each network of a stack the sizes of its hidden layers, at most those of this network. It starts, and
-            trains, as a network of these sizes does. The units beyond them have the weights 0, which every optimizer
-            leaves as they are; so the hidden activations need g(0) = 0.
+            trains, as a network of these sizes does, but for other masks of dropout. The units beyond them have the
+            weights 0, which training leaves as they are; so the hidden activations must be elementwise with g(0) = 0.
 
         Returns
         -------
@@ -332,8 +332,8 @@ def _sizes_of_each(net: Network, widths: Any, networks: int) -> list[tuple[int, 
     if len(widths) != networks:
         raise ValueError(f"widths must have one entry for each of {networks} seeds, got {len(widths)}")
     for g in net.hidden:
-        if np.any(g.function(np, np.zeros((1, 1)))):
-            raise ValueError(f"widths need hidden activations with g(0) = 0, got {g.name}")
+        if not g.elementwise or np.any(g.function(np, np.zeros((1, 1)))):
+            raise ValueError(f"widths need elementwise hidden activations with g(0) = 0, got {g.name}")
     found = []
     for k, own in enumerate(widths):
         wanted = f"widths[{k}] must have {len(net.hidden)} widths, from 1 to those of {net.sizes[1:-1]}, got {own!r}"
