@@ -172,6 +172,7 @@ class ArrowSource(Source):
                     found = next(batches, None)
                 if found is None:
                     self._close()
+                    self._require_unchanged(file)
                     raise OSError(f"{file.path} ends before its last row: it changed while it was read")
                 self._left = self._values(found, file.path, part, at)
             skipped = min(position - at, self._left.shape[1]) if at < position else 0
