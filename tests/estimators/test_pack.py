@@ -133,16 +133,15 @@ def test_a_given_validation_set_and_weights():
 
 @pytest.mark.parametrize(("kind", "y"), [(PackClassifier, LABELS), (PackRegressor, NUMBERS)])
 def test_refit_learns_from_the_validation_examples(kind, y):
-    """The mixture is the same, each member has gone on, and without `refit` the first training is all there is."""
-    first, more = (kind(random_state=0, refit=refit).fit(X, y) for refit in (False, True))
+    """The mixture is the same, each member has gone on, and its curves are those of the first training."""
+    arguments = {"random_state": 0, "n_networks": 1, "maps": ["bins"]}
+    held_out = {"X_val": X[::4], "y_val": y[::4]}
+    first, more = (kind(**arguments, refit=refit).fit(X[1::2], y[1::2], **held_out) for refit in (False, True))
     assert first.found_ == more.found_
     for before, after in zip(first.groups_, more.groups_, strict=True):
         assert before.estimator.loss_curve_ == after.estimator.loss_curve_
         assert all((a != b).any() for a, b in zip(before.estimator.coefs_, after.estimator.coefs_, strict=True))
-    assert more.score(X, y) > first.score(X, y)
-    held_out = {"X_val": X[::4], "y_val": y[::4]}
-    same, other = (kind(random_state=0, refit=refit).fit(X, y, **held_out) for refit in (False, True))
-    assert other.score(X[::4], y[::4]) >= same.score(X[::4], y[::4])
+    assert more.score(X[::4], y[::4]) > first.score(X[::4], y[::4])
 
 
 test_refused = refusals(

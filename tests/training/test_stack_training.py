@@ -70,7 +70,7 @@ def test_k_decays_of_adamw(backend):
         assert_grads_close(stack.member(k).params, alone.params, bound=1e-10, xp=backend.xp)
 
 
-@pytest.mark.parametrize("arguments", [{"seed": (4, 5, 6), "batch_norm": True}, {"seed": 4, "block_size": 7}])
+@pytest.mark.parametrize("arguments", [{"seed": (4, 5, 6), "batch_norm": True}, {"seed": 4, "block_size": 9}])
 def test_k_rates_of_dropout(backend, arguments):
     rates = (0.0, 0.2, 0.9)
     arguments = {"epochs": 4, "batch_size": 16, "dtype": "float64", "optimizer": vp.Adam(0.01), **arguments}
@@ -112,7 +112,7 @@ def test_a_loss_of_k_networks_is_for_a_stack_of_k():
     "arguments",
     [
         {"seed": (4, 5, 6), "batch_size": 16, "batch_norm": True, "validation": 0.3, "class_weight": "balanced"},
-        {"seed": 4, "batch_size": 16, "block_size": 7, "l2": (0.1, 0.2, 0.3), "dropout": 0.1},
+        {"seed": 4, "batch_size": 16, "block_size": 9, "l2": (0.1, 0.2, 0.3), "dropout": 0.1},
         {"seed": (4, 5, 6), "l1": 0.2, "metric": "accuracy"},
     ],
 )

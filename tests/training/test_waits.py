@@ -22,7 +22,7 @@ NINE = losses.Quantile(tuple(k / 10 for k in range(1, 10)))
 KINDS = {
     "full batch": {},
     "batches": {"batch_size": 16},
-    "several epochs at once": {"batch_size": 16, "epochs": 120},
+    "several epochs at once": {"batch_size": 16, "epochs": 66},
     "blocks": {"block_size": 20},
     "weights": {"batch_size": 16, "sample_weight": np.where(np.arange(M) < 16, 0.0, WEIGHTS)},
     "dropout": {"batch_size": 16, "dropout": 0.2},
