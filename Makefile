@@ -61,7 +61,7 @@ test: lint
 	$(BIN)/python -m pytest tests -m "alone and not gpu and not reliability and not on_jax" -q
 	$(QUICK_JAX) $(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -n $(JOBS) -q
 
-# What `test` leaves out: eleven of twelve cases on JAX; faults and sudden ends, several processes and devices,
+# What `test` leaves out: nineteen of twenty cases on JAX; faults and sudden ends, several processes and devices,
 # scikit-learn's own checks, whole demonstrations and notebooks, the benchmarks' harness, on JAX as users compile.
 test-all: env
 	$(QUICK_JAX) $(BIN)/python -m pytest -m "on_jax and not gpu and not alone and not reliability" -n $(JOBS) --dist worksteal -q
