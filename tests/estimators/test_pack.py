@@ -154,7 +154,7 @@ test_refused = refusals(
     (
         {},
         lambda X, _: (X[:3], np.array(["a", "b", "c"])),
-        "The validation set is too small. Increase",
+        "n_samples=3 are too few to split off",
     ),
     ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "Input X contains infinity"),
     ({}, lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),

@@ -548,7 +548,7 @@ def test_targets_against_other_libraries_are_judged():
     assert judged["30-100-2", best, ("torch",)] is None
     lines = tables.targets_table(on_a_cpu()).splitlines()
     assert "| 30-100-2, vecprop, NumPy, against scikit-learn | ≥ 3 × | 3.1 × | met |" in lines
-    assert len(lines) == 2 + 27
+    assert len(lines) == 2 + 29
 
 
 def test_targets_of_a_device_are_judged():

@@ -256,9 +256,9 @@ def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:
 
 
 def split(
-    examples: Examples, groups: npt.NDArray[np.int64] | None, fraction: float, random: np.random.RandomState
+    examples: Examples, groups: npt.NDArray[np.int64], fraction: float, random: np.random.RandomState
 ) -> tuple[Examples, Examples]:
-    """Return training and validation examples, divided at random, the same share of each group (n,) if given.
+    """Return training and validation examples, divided at random, the same share of each group (n,).
 
     Examples of weight 0 are training examples and do not count in the shares.
     """

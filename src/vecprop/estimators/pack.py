@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.selection import get_backend
+from vecprop.data.splitting import in_second_part, places_of
 from vecprop.estimators.classifier import MLPClassifier
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy, log_losses, squared_errors
 from vecprop.estimators.feature_maps import FeatureMap, learn
@@ -40,7 +41,6 @@ from vecprop.estimators.inputs import (
     is_held_out,
     named,
     named_as_validation,
-    split,
     unchanged_if_it_fails,
 )
 from vecprop.estimators.labels import labels_of, name_classes
@@ -218,7 +218,12 @@ class Pack(BaseEstimator):
         if is_held_out(*held_out):
             with named_as_validation():
                 return examples, self._checked(*held_out, reset=False)
-        return split(examples, self._groups_of(examples.y), self.validation_fraction, random)
+        order = random.permutation(len(examples.y))
+        try:
+            second = in_second_part(self._groups_of(examples.y), self.validation_fraction, order, examples.w)
+        except ValueError:
+            raise ValueError(f"n_samples={len(examples.y)} are too few to split off a validation set") from None
+        return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
         numeric = isinstance(self, PackRegressor)
