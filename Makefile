@@ -58,7 +58,7 @@ QUICK_JAX := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_ex
 
 test: lint
 	$(QUICK_JAX) $(BIN)/python -m pytest -m "not gpu and not alone and not reliability and not on_jax" -n $(JOBS) --dist worksteal -q
-	$(BIN)/python -m pytest tests -m "alone and not gpu and not reliability and not on_jax" -q
+	$(BIN)/python -m pytest $$(grep -rl mark.alone tests) -m "alone and not gpu and not reliability and not on_jax" -q
 	$(QUICK_JAX) $(BIN)/python -m pytest benchmarks -m smoke --benchmark-disable -n $(JOBS) -q
 
 # What `test` leaves out: nineteen of twenty cases on JAX; faults and sudden ends, several processes and devices,
