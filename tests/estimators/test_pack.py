@@ -9,13 +9,15 @@ import pytest
 pytest.importorskip("sklearn")
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import QuantileTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vecprop as vp
 from helpers import refusals
-from vecprop.estimators import PackClassifier, PackRegressor, feature_maps
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, feature_maps
 from vecprop.estimators.ensemble_selection import bagged_greedy, greedy, log_losses, squared_errors
 
 RNG = np.random.default_rng(5)
@@ -39,7 +41,7 @@ KINDS = ("numbers", "two classes", "classes")
 
 
 def outputs(pack, X):
-    return pack.predict(X) if isinstance(pack, PackRegressor) else pack.predict_proba(X)
+    return pack.predict_proba(X) if hasattr(pack, "classes_") else pack.predict(X)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -223,6 +225,49 @@ def test_many_numbers_get_fewer_bins():
         assert feature_maps.learn(name, wide, np.random.default_rng(0))(wide).shape[1] <= 700 + 2048
 
 
+# --- n_networks="auto" ----------------------------------------------------------------------------------------
+
+AUTO = {"numbers": (MLPRegressor, PackRegressor, NUMBERS), "classes": (MLPClassifier, PackClassifier, LABELS)}
+
+
+@pytest.mark.parametrize("kind", AUTO)
+def test_an_estimator_with_auto_is_a_pack(kind, tmp_path):
+    network, pack, y = AUTO[kind]
+    estimator = clone(network(n_networks="auto", random_state=3)).fit(X, y)
+    wanted = outputs(pack(random_state=3).fit(X, y), X)
+    np.testing.assert_array_equal(outputs(estimator, X), wanted)
+    assert estimator.score(X, y) > 0.9 and estimator.n_features_in_ == 4 and not hasattr(estimator, "coefs_")
+    if kind == "classes":
+        np.testing.assert_array_equal(estimator.predict(X), estimator.classes_[wanted.argmax(axis=1)])
+        np.testing.assert_allclose(np.exp(estimator.predict_log_proba(X)), wanted, atol=1e-12)
+    vp.save(tmp_path / "model", estimator)
+    np.testing.assert_array_equal(outputs(vp.load(tmp_path / "model"), X), wanted)
+    assert str(vp.diagnose(estimator)) == str(vp.diagnose(estimator.pack_))
+    pytest.importorskip("onnx")
+    assert vp.export_onnx(estimator, name="pack") == vp.export_onnx(estimator.pack_, name="pack")
+    with pytest.warns(ConvergenceWarning):
+        estimator.set_params(n_networks=1, max_iter=1, warm_start=True).fit(X, y)
+    assert not hasattr(estimator, "pack_") and len(estimator.coefs_) == 2
+    estimator.set_params(n_networks="auto", max_iter=200, warm_start=False).fit(X, y)
+    assert not hasattr(estimator, "coefs_")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"hidden_layer_sizes": (9,)}, "chooses hidden_layer_sizes itself, got (9,): leave it out, or give a number"),
+        ({"early_stopping": True}, "chooses early_stopping itself"),
+        ({"n_networks": "many"}, "n_networks must be a positive integer or \"auto\", got 'many'"),
+    ],
+)
+def test_auto_refuses_what_it_chooses_itself(parameters, words):
+    estimator = MLPClassifier(**{"n_networks": "auto"} | parameters)
+    with pytest.raises((TypeError, ValueError), match=re.escape(words)):
+        estimator.fit(X, LABELS)
+    with pytest.raises(ValueError, match='n_networks="auto" is trained by fit'):
+        MLPClassifier(n_networks="auto").partial_fit(X, LABELS, classes=np.unique(LABELS))
+
+
 # --- ensemble selection -------------------------------------------------------------------------------------
 
 
@@ -237,10 +282,19 @@ def test_weights_are_shares_and_no_worse_than_the_best_alone(members, m, seed):
     assert losses(np.tensordot(greedy(P, losses, w), P, 1)) @ w <= min(losses(p) @ w for p in P) + 1e-9
 
 
+def test_with_few_examples_members_that_err_more_keep_a_part():
+    y = np.ones(4)
+    P = np.stack([y + 0.1, y + 0.2, y + 10.0])  # losses 0.01, 0.04 and 100: the first alone is best for each sample
+    few, many = (bagged_greedy(np.repeat(P, n, 1), squared_errors(np.repeat(y, n)), None, RNG) for n in (1, 1000))
+    assert few.round(2).tolist() == [0.81, 0.19, 0.0]  # (4 + 50 · 0.8) / 54
+    assert many.tolist() == [1.0, 0.0, 0.0]
+
+
 def test_examples_without_a_weight_are_not_drawn():
     codes, P = np.array([0, 1]), np.array([[[0.9, 0.1], [1.0, 0.0]], [[0.2, 0.8], [0.0, 1.0]]])
     first = bagged_greedy(P, log_losses(codes), np.array([1.0, 0.0]), np.random.default_rng(0))
-    assert first.tolist() == [1.0, 0.0]
+    alone = bagged_greedy(P[:, :1], log_losses(codes[:1]), None, np.random.default_rng(0))
+    assert first.tolist() == alone.tolist() and first[0] > 0.5
     assert np.isfinite(log_losses(codes)(P[0])).all()
 
 

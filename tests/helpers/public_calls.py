@@ -564,7 +564,8 @@ CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag
 SHARED = {name: CHECKED[check] for name, check in parameters.CHECKS.items() if check in CHECKED} | {
     "hidden_layer_sizes": [0, (10, 0), (-1,), "100", 2.5, (2.5,), None, [True], 1j],
     "activation": ["relo", 3, None, ["relu", "relu"], [], (np.sin,), [None], "LOGISTIC"],
-    "solver": ["newton", None, 3, vp.Adam, THING], "batch_size": Wrong([*BLOCK, None], BLOCK.says, int), "learning_rate": ["fast", 0.1, None, vp.Cosine],
+    "solver": ["newton", None, 3, vp.Adam, THING], "batch_size": Wrong([*BLOCK, None], BLOCK.says, int), "n_networks": Wrong([*BLOCK, None], BLOCK.says, int),
+    "learning_rate": ["fast", 0.1, None, vp.Cosine],
     "random_state": ["seed", -1, 2.5, [1.5], THING], "verbose": ["yes", -1, None, 2.5], "momentum": CLOSED_SHARE,
     "n_iter_no_change": Wrong([0, -1, 2.5, NAN, *NOT_NUMBERS], "^{} must be an integer of at least 1, or infinity, got {}$", int), "init": ["HE", None, 3],
     "dropout": [*SHARES, [0.1, 0.1]], "batch_norm": [*FIT["batch_norm"], (True, True)], "clip_norm": optional(POSITIVE),
@@ -595,7 +596,7 @@ for kind, y in ((MLPClassifier, LABELS), (MLPRegressor, VALUES)):
     call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given),
          {"hidden_layer_sizes": (2,), "max_iter": 1, "random_state": 0, "early_stopping": True,
             "validation_fraction": 0.3} | ({"loss": "quantile"} if kind is MLPRegressor else {}), **SHARED, **OWN[kind])  # fmt: skip
-OF_PACKS = {name: SHARED[name] for name in ("n_networks", "random_state", "callbacks", "backend")}
+OF_PACKS = {"n_networks": COUNT} | {name: SHARED[name] for name in ("random_state", "callbacks", "backend")}
 for kind, y, more in (
     (PackClassifier, LABELS, {"class_weight": OWN[MLPClassifier]["class_weight"]}),
     (PackRegressor, VALUES, {}),

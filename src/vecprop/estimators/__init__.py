@@ -11,10 +11,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vecprop.estimators.classifier import MLPClassifier
+    from vecprop.estimators.classifier import MLPClassifier, PackClassifier
     from vecprop.estimators.interchange import from_sklearn, to_sklearn
-    from vecprop.estimators.pack import PackClassifier, PackRegressor
-    from vecprop.estimators.regressor import MLPRegressor
+    from vecprop.estimators.regressor import MLPRegressor, PackRegressor
 
 if find_spec("sklearn") is None:
     raise ImportError('vecprop.estimators needs scikit-learn. Install it: pip install "vecprop[sklearn]"')
@@ -22,8 +21,8 @@ if find_spec("sklearn") is None:
 _HOMES = {
     "MLPClassifier": "classifier",
     "MLPRegressor": "regressor",
-    "PackClassifier": "pack",
-    "PackRegressor": "pack",
+    "PackClassifier": "classifier",
+    "PackRegressor": "regressor",
     "from_sklearn": "interchange",
     "to_sklearn": "interchange",
 }

@@ -1,4 +1,4 @@
-"""`MLPClassifier`."""
+"""`MLPClassifier` and `PackClassifier`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
 from vecprop.backend.namespaces import Array, array_namespace
 from vecprop.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
+from vecprop.estimators.ensemble_selection import Losses, log_losses
 from vecprop.estimators.inputs import Examples, check_weights, named
-from vecprop.estimators.labels import Labels, check_classes, labels_of
+from vecprop.estimators.labels import Labels, check_classes, labels_of, name_classes
 from vecprop.estimators.large_data import LargeTargets, average
+from vecprop.estimators.pack import Group, Pack, mean_and_deviation
 from vecprop.estimators.parameters import Parameters, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
 from vecprop.estimators.training import Training
@@ -144,6 +146,8 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
     def predict(self, X: Any) -> Any:
         """Return the classes (n_samples,), or 0 and 1 (n_samples, n_labels) for multilabel targets."""
+        if hasattr(self, "pack_"):
+            return self.pack_.predict(X)
         A = self._outputs(X, "predict")
         return self._labels.decode(A if A.ndim == 2 else array_namespace(A).mean(A, axis=0))
 
@@ -163,6 +167,8 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         The mean over the networks if there are several; with `return_std` also the standard deviation over them.
         """
         return_std = check_flag(return_std, "return_std")
+        if hasattr(self, "pack_"):
+            return self.pack_.predict_proba(X, return_std)
         P = self._probabilities(self._outputs(X, "predict_proba"))
         xp = array_namespace(P)
         if P.ndim == 2:
@@ -172,6 +178,8 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of `predict_proba`, computed from the logits: finite for every finite X."""
+        if hasattr(self, "pack_"):
+            return self.pack_.predict_log_proba(X)
         L = self._log_probabilities(X)
         return L if L.ndim == 2 else _log_of_mean(array_namespace(L), L)
 
@@ -271,6 +279,9 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         p = (1 - s) * p + s / (len(p) if self._labels.kind == "multiclass" else 2)
         return float(-np.sum(p * np.log(np.where(p > 0, p, 1.0))))
 
+    def _pack(self, **parameters: Any) -> PackClassifier:
+        return PackClassifier(**parameters)
+
     def _default_metric(self) -> str:
         return "subset_accuracy" if self._labels.kind == "multilabel" else "accuracy"
 
@@ -287,3 +298,118 @@ def _log_of_mean(xp: Any, L: Array) -> Array:
     """Return ln of the mean of e^L over the K networks, L (K, n, n_classes)."""
     top = xp.max(L, axis=0)
     return top + xp.log(xp.mean(xp.exp(L - top), axis=0))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PackClassifier(ClassifierMixin, Pack):
+    """A pack of networks for classes: the mean of its members' probabilities, weighted.
+
+    Parameters
+    ----------
+    n_networks : int, default 2
+        The networks of each kind.
+    maps : sequence of str, default ("standard", "bins", "normal")
+        The kinds of networks, by what they see: "standard"ized numbers, numbers beside quantile "bins", "normal"
+        quantiles beside bins, "cosines" (`vecprop.estimators.feature_maps`). A linear model is always among them.
+    validation_fraction : float, default 0.15
+        The share of examples split off to end the training and to choose the mixture.
+    refit : bool, default True
+        Whether the chosen networks then learn from the validation examples, too, from X_val as well.
+    class_weight : "balanced" or dict, optional
+        As for `MLPClassifier`; it counts in the validation set, too.
+    random_state : int, RandomState or None
+    callbacks, backend : optional
+        As for `MLPClassifier`.
+
+    Attributes
+    ----------
+    classes_ : the labels, in order
+    groups_ : the groups that have a part in the mixture, each with its map, its estimator and its weights
+    found_ : for each kind of networks that were trained its name and their weights
+    leading_ : the estimator of the group with the largest weight
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(300, 2))
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
+    >>> pack = PackClassifier(random_state=0).fit(X, y)
+    >>> pack.score(X, y) > 0.9, sum(len(weights) for _, weights in pack.found_)
+    (True, 7)
+    """
+
+    class_weight: Any = None
+
+    _numeric_targets: ClassVar[bool] = False
+
+    def _estimator(self, **parameters: Any) -> MLPClassifier:
+        return MLPClassifier(**parameters)
+
+    def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
+        examples = super()._checked(X, y, w, reset=reset)
+        if reset:
+            with named(lambda: "y"):
+                self.classes_ = labels_of(examples.y).classes
+        return examples
+
+    def _weighted(self, training: Examples, validation: Examples) -> tuple[Examples, Examples]:
+        if self.class_weight is None:
+            return training, validation
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=training.y)
+        if not (factors >= 0).all() or not factors.any():
+            raise ValueError(f"class_weight must be >= 0 for every class and not 0 for all, got {self.class_weight!r}")
+
+        def weighted(part: Examples) -> Examples:
+            own = factors[np.searchsorted(self.classes_, part.y).clip(max=len(factors) - 1)]
+            return part._replace(w=own if part.w is None else own * part.w)
+
+        return weighted(training), weighted(validation)
+
+    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)
+        return L if L.ndim == 3 else L[None]
+
+    def _mixed(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.exp(found)
+
+    def _losses(self, y: npt.NDArray[Any]) -> Losses:
+        return log_losses(np.searchsorted(self.classes_, y))
+
+    def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        return np.searchsorted(self.classes_, y)
+
+    def _set_groups(self, groups: list[Group]) -> None:
+        super()._set_groups(groups)
+        self._labels = self.leading_._labels
+        self.classes_ = self._labels.classes
+
+    def _set_labels(self, labels: Any) -> None:
+        """Set the labels of the pack and of its groups (`name_classes`)."""
+        self._labels, self.classes_ = labels, labels.classes
+        for group in self.groups_:
+            name_classes(group.estimator, labels.classes)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable label of each row, (n_samples,)."""
+        best = np.argmax(self.predict_log_proba(X), axis=1)
+        return np.asarray(self.classes_[best])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of examples with the right label."""
+        from sklearn.metrics import accuracy_score  # half of scikit-learn: not for training
+
+        predicted = self.predict(X)
+        with named(lambda: "y"):
+            return float(accuracy_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))
+
+    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+        """Return the probabilities (n_samples, n_classes); with `return_std` also the deviation over the members."""
+        L, weights = self._members(X)
+        mean, deviation = mean_and_deviation(np.exp(L), weights)
+        return (mean, deviation) if check_flag(return_std, "return_std") else mean
+
+    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return the logarithms of `predict_proba`, finite for every finite X."""
+        L, weights = self._members(X)
+        top = L.max(axis=0)
+        return np.asarray(top + np.log(np.tensordot(weights, np.exp(L - top), axes=1)))

@@ -72,8 +72,10 @@ scoring : str, callable or None, default None
     What early stopping watches. None: `score`, which is the accuracy or R² (the loss if all validation targets are
     equal, when R² says nothing). "loss": the validation loss. Or a scorer, by scikit-learn's name or as a function
     (estimator, X, y). A score that is NaN is no improvement.
-n_networks : int, default 1
-    K networks from K seeds, trained in one stack; predictions are means over them.
+n_networks : int or "auto", default 1
+    K networks from K seeds, trained in one stack; predictions are means over them. "auto" trains a pack, as
+    `PackClassifier` and `PackRegressor` do: it chooses all but random_state, class_weight, callbacks and backend
+    itself, and is `pack_` afterwards, in place of `coefs_` and what describes one kind of networks.
 callbacks : function or sequence of functions, default None
     Called as (state, history) after each epoch; True ends the training. scikit-learn's own callbacks are set by
     `set_callbacks` (scikit-learn 1.9).

@@ -20,19 +20,17 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.selection import get_backend
 from vecprop.data.splitting import in_second_part, places_of
-from vecprop.estimators.classifier import MLPClassifier
-from vecprop.estimators.ensemble_selection import Losses, bagged_greedy, log_losses, squared_errors
+from vecprop.estimators.ensemble_selection import Losses, bagged_greedy
 from vecprop.estimators.feature_maps import FeatureMap, learn
 from vecprop.estimators.inputs import (
     Examples,
@@ -43,8 +41,6 @@ from vecprop.estimators.inputs import (
     named_as_validation,
     unchanged_if_it_fails,
 )
-from vecprop.estimators.labels import labels_of, name_classes
-from vecprop.estimators.regressor import MLPRegressor
 from vecprop.estimators.training import NonFiniteParametersError, random_state_of, set_layers
 from vecprop.propagation import Layer
 from vecprop.training.optimizers import Adam, AdamW, Optimizer
@@ -137,6 +133,8 @@ class Pack(BaseEstimator):
     callbacks: Any = None
     backend: Any = None
 
+    _numeric_targets: ClassVar[bool]
+
     def _estimator(self, **parameters: Any) -> Any:
         """Return an unfitted estimator of one group."""
         raise NotImplementedError
@@ -226,11 +224,7 @@ class Pack(BaseEstimator):
         return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
-        numeric = isinstance(self, PackRegressor)
-        X, y = check_pair(self, X, y, {"dtype": np.float64}, reset=reset, y_numeric=numeric)
-        if reset and isinstance(self, PackClassifier):
-            with named(lambda: "y"):
-                self.classes_ = labels_of(y).classes
+        X, y = check_pair(self, X, y, {"dtype": np.float64}, reset=reset, y_numeric=self._numeric_targets)
         return Examples(X, y, check_weights(w, len(X)))
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
@@ -357,157 +351,7 @@ def _drawn(rng: np.random.Generator, ends: tuple[float, float], count: int) -> t
     return tuple(np.exp(rng.uniform(low, high, count)).tolist())
 
 
-def _mean_and_deviation(P: npt.NDArray[Any], weights: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def mean_and_deviation(P: npt.NDArray[Any], weights: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the weighted mean of predictions P (J, …) and the deviation from it, (…)."""
     mean = np.tensordot(weights, P, axes=1)
     return mean, np.sqrt(np.tensordot(weights, (P - mean) ** 2, axes=1))
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class PackClassifier(ClassifierMixin, Pack):
-    """A pack of networks for classes: the mean of its members' probabilities, weighted.
-
-    Parameters
-    ----------
-    n_networks : int, default 2
-        The networks of each kind.
-    maps : sequence of str, default ("standard", "bins", "normal")
-        The kinds of networks, by what they see: "standard"ized numbers, numbers beside quantile "bins", "normal"
-        quantiles beside bins, "cosines" (`vecprop.estimators.feature_maps`). A linear model is always among them.
-    validation_fraction : float, default 0.15
-        The share of examples split off to end the training and to choose the mixture.
-    refit : bool, default True
-        Whether the chosen networks then learn from the validation examples, too, from X_val as well.
-    class_weight : "balanced" or dict, optional
-        As for `MLPClassifier`; it counts in the validation set, too.
-    random_state : int, RandomState or None
-    callbacks, backend : optional
-        As for `MLPClassifier`.
-
-    Attributes
-    ----------
-    classes_ : the labels, in order
-    groups_ : the groups that have a part in the mixture, each with its map, its estimator and its weights
-    found_ : for each kind of networks that were trained its name and their weights
-    leading_ : the estimator of the group with the largest weight
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.random.default_rng(0).normal(size=(300, 2))
-    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
-    >>> pack = PackClassifier(random_state=0).fit(X, y)
-    >>> pack.score(X, y) > 0.9, sum(len(weights) for _, weights in pack.found_)
-    (True, 7)
-    """
-
-    class_weight: Any = None
-
-    def _estimator(self, **parameters: Any) -> MLPClassifier:
-        return MLPClassifier(**parameters)
-
-    def _weighted(self, training: Examples, validation: Examples) -> tuple[Examples, Examples]:
-        if self.class_weight is None:
-            return training, validation
-        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=training.y)
-        if not (factors >= 0).all() or not factors.any():
-            raise ValueError(f"class_weight must be >= 0 for every class and not 0 for all, got {self.class_weight!r}")
-
-        def weighted(part: Examples) -> Examples:
-            own = factors[np.searchsorted(self.classes_, part.y).clip(max=len(factors) - 1)]
-            return part._replace(w=own if part.w is None else own * part.w)
-
-        return weighted(training), weighted(validation)
-
-    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)
-        return L if L.ndim == 3 else L[None]
-
-    def _mixed(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.exp(found)
-
-    def _losses(self, y: npt.NDArray[Any]) -> Losses:
-        return log_losses(np.searchsorted(self.classes_, y))
-
-    def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        return np.searchsorted(self.classes_, y)
-
-    def _set_groups(self, groups: list[Group]) -> None:
-        super()._set_groups(groups)
-        self._labels = self.leading_._labels
-        self.classes_ = self._labels.classes
-
-    def _set_labels(self, labels: Any) -> None:
-        """Set the labels of the pack and of its groups (`name_classes`)."""
-        self._labels, self.classes_ = labels, labels.classes
-        for group in self.groups_:
-            name_classes(group.estimator, labels.classes)
-
-    def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Return the most probable label of each row, (n_samples,)."""
-        best = np.argmax(self.predict_log_proba(X), axis=1)
-        return np.asarray(self.classes_[best])
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of examples with the right label."""
-        from sklearn.metrics import accuracy_score  # half of scikit-learn: not for training
-
-        predicted = self.predict(X)
-        with named(lambda: "y"):
-            return float(accuracy_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))
-
-    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
-        """Return the probabilities (n_samples, n_classes); with `return_std` also the deviation over the members."""
-        L, weights = self._members(X)
-        mean, deviation = _mean_and_deviation(np.exp(L), weights)
-        return (mean, deviation) if check_flag(return_std, "return_std") else mean
-
-    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the logarithms of `predict_proba`, finite for every finite X."""
-        L, weights = self._members(X)
-        top = L.max(axis=0)
-        return np.asarray(top + np.log(np.tensordot(weights, np.exp(L - top), axes=1)))
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class PackRegressor(RegressorMixin, Pack):
-    """A pack of networks for numbers: the mean of its members' predictions, weighted.
-
-    Parameters, attributes and methods are those of `PackClassifier`, but for classes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.random.default_rng(0).uniform(-3, 3, size=(300, 1))
-    >>> y = 1000 * np.sin(X[:, 0])
-    >>> pack = PackRegressor(random_state=0).fit(X, y)
-    >>> pack.score(X, y) > 0.98
-    True
-    >>> mean, deviation = pack.predict(X, return_std=True)
-    """
-
-    def _estimator(self, **parameters: Any) -> MLPRegressor:
-        return MLPRegressor(**parameters, scale_target="standard")
-
-    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        A = np.asarray(estimator._outputs(X, "predict"), dtype=np.float64)[..., 0, :]
-        mean, deviation = (float(np.asarray(a)[0, 0]) for a in estimator.target_scaling_)
-        return np.atleast_2d(A * deviation + mean)
-
-    def _losses(self, y: npt.NDArray[Any]) -> Losses:
-        return squared_errors(y)
-
-    def _groups_of(self, y: npt.NDArray[Any]) -> None:  # noqa: ARG002
-        return None
-
-    def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Return the predictions (n_samples,); with `return_std` also the deviation over the members."""
-        mean, deviation = _mean_and_deviation(*self._members(X))
-        return (mean, deviation) if check_flag(return_std, "return_std") else mean
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R²."""
-        from sklearn.metrics import r2_score  # half of scikit-learn: not for training
-
-        predicted = self.predict(X)
-        with named(lambda: "y"):
-            return float(r2_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))

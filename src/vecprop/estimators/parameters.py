@@ -64,7 +64,7 @@ class Parameters:
     clip_norm: float | None = None
     scale: str | None = None
     scoring: Any = None
-    n_networks: int = 1
+    n_networks: Any = 1
     callbacks: Any = None
     checkpoint: Any = None
     checkpoint_every: float = 1
@@ -141,7 +141,7 @@ def _at_least_one(value: Any, argument: str) -> Any:
     return check_integer(value, argument, 1, "an integer of at least 1, or infinity")
 
 
-def _batch_size(value: Any, argument: str) -> Any:
+def _count_or_auto(value: Any, argument: str) -> Any:
     if isinstance(value, str) and value == "auto":
         return value
     return check_integer(value, argument, 1, 'a positive integer or "auto"')
@@ -203,7 +203,7 @@ def _callbacks(value: Any, argument: str) -> Any:
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "solver": _solver,
     "alpha": check_number,
-    "batch_size": _batch_size,
+    "batch_size": _count_or_auto,
     "learning_rate": _learning_rate,
     "learning_rate_init": _positive,
     "power_t": check_number,
@@ -229,7 +229,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "resume": lambda value, argument: value if value is None or value is True else _path(value, argument),
     "scale": _optional(lambda value, argument: check_choice(value, argument, SCALES)),
     "scoring": _scoring,
-    "n_networks": check_positive_integer,
+    "n_networks": _count_or_auto,
     "callbacks": _callbacks,
     "block_size": lambda value, _: check_block_size(value),
     "dtype": _optional(dtype_name),

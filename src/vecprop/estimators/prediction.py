@@ -52,8 +52,8 @@ class Prediction(Parameters):
         )
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Tell scikit-learn whether there is a network."""
-        return hasattr(self, "coefs_")
+        """Tell scikit-learn whether there is a network, or a pack of them."""
+        return hasattr(self, "coefs_") or hasattr(self, "pack_")
 
     def _outputs(self, X: Any, method: str, *, logits: bool = False) -> Array:
         """Return A_L or the logits Z_L, ([K,] n_L, n), where X is under dispatch, else in NumPy."""

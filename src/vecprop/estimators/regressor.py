@@ -1,4 +1,4 @@
-"""`MLPRegressor`."""
+"""`MLPRegressor` and `PackRegressor`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from vecprop.backend.namespaces import Array, array_namespace, device_of, is_arr
 from vecprop.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
+from vecprop.estimators.ensemble_selection import Losses, squared_errors
 from vecprop.estimators.inputs import Examples, check_weights, named
 from vecprop.estimators.large_data import LargeTargets, average
+from vecprop.estimators.pack import Pack, mean_and_deviation
 from vecprop.estimators.parameters import Parameters, activation_of, check_choice, hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import Prediction
 from vecprop.estimators.training import Training
@@ -160,6 +162,8 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         dtype is the network's, or float64 with `scale_target`.
         """
         return_std = check_flag(return_std, "return_std")
+        if hasattr(self, "pack_"):
+            return self.pack_.predict(X, return_std)
         A = self._outputs(X, "predict")
         xp = array_namespace(A)
         mean, deviation = (A, xp.zeros_like(A)) if A.ndim == 2 else (xp.mean(A, axis=0), xp.std(A, axis=0))
@@ -305,6 +309,9 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
 
         return float(average(Y, w, costs)[0])
 
+    def _pack(self, **parameters: Any) -> PackRegressor:
+        return PackRegressor(**parameters)
+
     def _default_metric(self) -> str:
         return "r2"
 
@@ -337,3 +344,50 @@ def _levels(given: Any) -> tuple[float, ...]:
         return Quantile(given.tolist() if isinstance(given, np.ndarray) else given).levels
     except (ValueError, TypeError) as error:
         raise type(error)(str(error).replace("levels", "quantile")) from None
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PackRegressor(RegressorMixin, Pack):
+    """A pack of networks for numbers: the mean of its members' predictions, weighted.
+
+    Parameters, attributes and methods are those of `PackClassifier`, but for classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).uniform(-3, 3, size=(300, 1))
+    >>> y = 1000 * np.sin(X[:, 0])
+    >>> pack = PackRegressor(random_state=0).fit(X, y)
+    >>> pack.score(X, y) > 0.98
+    True
+    >>> mean, deviation = pack.predict(X, return_std=True)
+    """
+
+    _numeric_targets: ClassVar[bool] = True
+
+    def _estimator(self, **parameters: Any) -> MLPRegressor:
+        return MLPRegressor(**parameters, scale_target="standard")
+
+    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        A = np.asarray(estimator._outputs(X, "predict"), dtype=np.float64)[..., 0, :]
+        mean, deviation = (float(np.asarray(a)[0, 0]) for a in estimator.target_scaling_)
+        return np.atleast_2d(A * deviation + mean)
+
+    def _losses(self, y: npt.NDArray[Any]) -> Losses:
+        return squared_errors(y)
+
+    def _groups_of(self, y: npt.NDArray[Any]) -> None:  # noqa: ARG002
+        return None
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return the predictions (n_samples,); with `return_std` also the deviation over the members."""
+        mean, deviation = mean_and_deviation(*self._members(X))
+        return (mean, deviation) if check_flag(return_std, "return_std") else mean
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R²."""
+        from sklearn.metrics import r2_score  # half of scikit-learn: not for training
+
+        predicted = self.predict(X)
+        with named(lambda: "y"):
+            return float(r2_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
+_OF_PACKS = ("random_state", "class_weight", "callbacks", "backend")  # parameters that packs have, too
 _MOST_SEED = int(np.iinfo(np.int32).max)
 
 
@@ -110,6 +111,10 @@ class Training(Parameters):
     def _default_metric(self) -> str:
         raise NotImplementedError
 
+    def _pack(self, **parameters: Any) -> Any:
+        """Return the unfitted pack that `n_networks="auto"` asks for."""
+        raise NotImplementedError
+
     def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
         """Return the training cost of the best constant prediction, or a little more."""
         raise NotImplementedError
@@ -117,6 +122,7 @@ class Training(Parameters):
     # Attributes of a fitted estimator
     coefs_: list[Any]
     intercepts_: list[Any]
+    pack_: Any
     network_: Network
     scaling_: InputScale | None
     target_scaling_: InputScale | None
@@ -130,6 +136,10 @@ class Training(Parameters):
         """Fit to the examples, or do one epoch if incremental; a failure leaves self as it was."""
         with unchanged_if_it_fails(self):
             check_parameters(self, self._more_checks)
+            if self.n_networks == "auto":
+                self._train_pack(X, y, sample_weight, held_out, incremental)
+                return self
+            vars(self).pop("pack_", None)
             if incremental and self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True")
             goes_on = hasattr(self, "coefs_") and (incremental or self.warm_start)
@@ -139,6 +149,26 @@ class Training(Parameters):
             examples, validation = self._divide(examples, held_out, random, incremental)
             self._fit_examples(examples, validation, goes_on, incremental, random, {"X": X, "y": y})
         return self
+
+    def _train_pack(self, X: Any, y: Any, w: Any, held_out: Sequence[Any], incremental: bool) -> None:
+        """Set `pack_` and what it shares with this estimator; there are no `coefs_` then."""
+        if incremental:
+            raise ValueError('partial_fit needs a number of networks: n_networks="auto" is trained by fit')
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("n_networks", *_OF_PACKS) and repr(value) != repr(field.default):
+                raise ValueError(
+                    f'n_networks="auto" chooses {field.name} itself, got {value!r}: leave it out, or give a number of '
+                    "networks"
+                )
+        given = self.get_params(deep=False)  # type: ignore[attr-defined]
+        pack = self._pack(**{name: given[name] for name in _OF_PACKS if name in given})
+        pack.fit(X, y, w, **dict(zip(("X_val", "y_val", "sample_weight_val"), held_out, strict=True)))
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # of networks fitted before
+        self.pack_ = pack
+        shared = ("classes_", "n_features_in_", "feature_names_in_", "stopped_")
+        vars(self).update({name: value for name, value in vars(pack).items() if name in shared})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a pickle, without `result_`: it has arrays of the backend, and data."""

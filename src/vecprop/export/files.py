@@ -132,7 +132,8 @@ def load(
 
 
 def _to_parts(model: Any) -> tuple[dict[str, Any], Tensors]:
-    """Return the header, without versions, and the tensors of a model."""
+    """Return the header, without versions, and the tensors of a model; of `n_networks="auto"` those of its pack."""
+    model = getattr(model, "pack_", model)
     if isinstance(model, FitResult):
         return _result_to_parts(model)
     if (kind := _kind_of(model)) is not None:

@@ -127,7 +127,7 @@ def export_onnx(
     path = None if path is None else check_path(path)
     tables: Any = sys.modules.get("vecprop.tabular")  # imported, if the model is one of tables
     table = tables is not None and isinstance(model, tables.TableModel)
-    inner = model.estimator if table else model
+    inner = model.estimator if table else getattr(model, "pack_", model)
     groups = getattr(inner, "groups_", None)
     net, params, estimator = _parts(inner if groups is None else inner.leading_)
     name = _check_name(type(model).__name__ if estimator is not None else "Network", name)

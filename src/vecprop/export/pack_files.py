@@ -9,8 +9,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from vecprop.backend.contract import Backend
+from vecprop.estimators.classifier import PackClassifier
 from vecprop.estimators.feature_maps import FeatureMap
-from vecprop.estimators.pack import Group, Pack, PackClassifier, PackRegressor
+from vecprop.estimators.pack import Group, Pack
+from vecprop.estimators.regressor import PackRegressor
 from vecprop.export import estimator_files
 from vecprop.training.json_values import Pair, from_json, to_json
 from vecprop.utils.arguments import check_positive_integer, check_text
@@ -39,6 +41,7 @@ def to_parts(pack: Any) -> tuple[dict[str, Any], Tensors]:
             "n_networks": pack.n_networks,
             "maps": list(pack.maps),
             "validation_fraction": pack.validation_fraction,
+            **({} if pack.refit else {"refit": False}),  # files from before it have none
             "random_state": seed if isinstance(seed, int) else None,
             **({"class_weight": to_json(pack.class_weight)} if isinstance(pack, PackClassifier) else {}),
         },

@@ -123,8 +123,8 @@ def diagnose(result: Any) -> Diagnosis:
     >>> bool(diagnose(result))
     False
     """
-    result = getattr(result, "leading_", result)
-    result = getattr(result, "result_", result)
+    for name in ("pack_", "leading_", "result_"):  # of an estimator, the pack of one, its network that counts most
+        result = getattr(result, name, result)
     if isinstance(result, DivergenceError):
         evidence, title = evidence_of_error(result), "a training run that diverged"
         findings = [_divergence(result, evidence)]

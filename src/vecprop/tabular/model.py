@@ -16,8 +16,7 @@ from vecprop.tabular.targets import Target, without_unlabelled
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from vecprop.estimators import MLPClassifier, MLPRegressor
-    from vecprop.estimators.pack import PackClassifier, PackRegressor
+    from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor
 
 _FARTHEST = 1e30  # standard deviations: up to here a network's float32 results stay finite
 

@@ -46,8 +46,7 @@ from vecprop.utils.errors import unknown_name
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from vecprop.estimators import MLPClassifier, MLPRegressor
-    from vecprop.estimators.pack import PackClassifier, PackRegressor
+    from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor
 
 _SPLIT = 301  # the stream of this module (`vecprop.utils.random_streams.generator`)
 FEWEST = 10  # examples: with fewer, no part of the split is of use
@@ -450,7 +449,7 @@ def network(
 
 def pack(task: str, settings: Settings, classes: npt.NDArray[Any] | None = None) -> PackClassifier | PackRegressor:
     """Return the untrained pack."""
-    from vecprop.estimators.pack import PackClassifier, PackRegressor
+    from vecprop.estimators import PackClassifier, PackRegressor
 
     weight = _class_weight(task, settings, classes)
     shared: dict[str, Any] = {"random_state": settings.seed, "backend": settings.backend}
