@@ -80,8 +80,8 @@ def _as_float(graph: OnnxGraph, value: str) -> str:
     return graph.cast(value, np.float64)
 
 
-def _constant(graph: OnnxGraph, name: str, number: float) -> str:
-    return graph.real(name, number, np.float64)
+def _constant(graph: OnnxGraph, name: str, numbers: Any) -> str:
+    return graph.real(name, numbers, np.float64)
 
 
 def _number(graph: OnnxGraph, column: Number, value: str) -> str:
@@ -93,22 +93,22 @@ def _number(graph: OnnxGraph, column: Number, value: str) -> str:
 
 
 def _category(graph: OnnxGraph, column: Category, value: str) -> str:
-    """Add a feature for each category, 1 where the text belongs to it; unknown texts have none."""
-    count = len(column.features)
-    numbers = {category: k for k, category in enumerate(column.categories)}
-    numbers |= dict.fromkeys(column.other, len(column.categories))
-    if column.flag:
-        numbers[""] = count - 1
-    number = graph.add(
+    """Add a feature for each category, 1 where the text belongs to it, and its means; unknown texts have none."""
+    names = [*column.categories, *column.other, *([""] if column.flag else [])]
+    code = graph.add(
         "LabelEncoder",
         value,
         domain=ML_DOMAIN,
-        keys_strings=list(numbers),
-        values_int64s=list(numbers.values()),
-        default_int64=-1,
+        keys_strings=names,
+        values_int64s=list(range(len(names))),
+        default_int64=len(names),
     )
-    features = graph.constant(f"features_of_{value}", np.arange(count, dtype=np.int64)[np.newaxis])
-    return _as_float(graph, graph.add("Equal", number, features))
+    place = graph.add("Gather", graph.constant(f"places_of_{value}", np.array(column.places)), code)
+    shared = np.arange(len(column.features) - len(column.means), dtype=np.int64)[np.newaxis]
+    features = [_as_float(graph, graph.add("Equal", place, graph.constant(f"features_of_{value}", shared)))]
+    for k, row in enumerate(column.means):
+        features.append(graph.add("Gather", _constant(graph, f"means{k}_of_{value}", [*row, 0.0]), code))
+    return _features(graph, features)
 
 
 def _date(graph: OnnxGraph, column: Date, value: str) -> str:

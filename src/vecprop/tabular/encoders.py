@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -134,16 +134,24 @@ class Boolean(Number):
 class Category:
     """The encoder of a column of categories: one feature for each, 1 for its examples, else 0.
 
-    Rare categories share "(other)"; one unseen in training has 0 in all features, and is counted. If all are numbers,
-    cells are compared as numbers: 1, 1.0 and 01 are the same category. So are True and true among booleans.
+    Rare categories share "(other)", unless there are means; one unseen in training has 0 in all features, and is
+    counted. If all are numbers, cells are compared as numbers: 1, 1.0 and 01 are the same category. So are True and
+    true among booleans.
+
+    means : features of `target_encoding` instead of "(other)": for each one the values of all categories, by codes
     """
 
     name: str
     categories: tuple[str, ...]
     other: tuple[str, ...] = ()
     flag: bool = False
+    means: tuple[tuple[float, ...], ...] = ()
     kind: ClassVar[str] = "category"
     otherwise: ClassVar[str] = "--drop"
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.places) - 1 for row in self.means):
+            raise ValueError(f"means of {self.name!r} must be one for each of {len(self.places) - 1} categories")
 
     @classmethod
     def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
@@ -163,29 +171,46 @@ class Category:
     @property
     def features(self) -> list[str]:
         """The names of the features."""
-        more = [*(["(other)"] if self.other else []), *(["(missing)"] if self.flag else [])]
-        return [f"{self.name}={category}" for category in (*self.categories, *more)]
+        more = [*(["(other)"] if self._has_heap else []), *(["(missing)"] if self.flag else [])]
+        which = [f" {k + 1}" for k in range(len(self.means))] if len(self.means) > 1 else [""] * len(self.means)
+        zeros_and_ones = [f"{self.name}={category}" for category in (*self.categories, *more)]
+        return [*zeros_and_ones, *(f"{self.name}: mean target{k}" for k in which)]
+
+    @property
+    def _has_heap(self) -> bool:
+        return bool(self.other) and not self.means
+
+    @property
+    def places(self) -> list[int]:
+        """The 0/1 feature of each code, -1 for none, as for the last, which is code -1."""
+        count = len(self.categories)
+        missing = [count + self._has_heap] if self.flag else []
+        return [*range(count), *[count if self._has_heap else -1] * len(self.other), *missing, -1]
+
+    def codes(self, cells: Sequence[Any]) -> npt.NDArray[np.int64]:
+        """Return the index of each cell among categories, rare ones and "(missing)", -1 for others, (m,)."""
+        names = (*self.categories, *self.other)
+        key = same_as(names)
+        known = {key(category): code for code, category in enumerate(names)}
+        code = {cell: known.get(key(label(cell)), -1) for cell in set(cells) if cell is not None}
+        code[None] = len(names) if self.flag else -1
+        return np.array([code[cell] for cell in cells], dtype=np.int64)
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k), and counts of missing, unseen and far values."""
-        key = same_as((*self.categories, *self.other))
-        places = {key(category): i for i, category in enumerate(self.categories)}
-        places |= {key(category): len(self.categories) for category in self.other}
         cells = [cell for series in table.parts(self.name) for cell in series.to_list()]
-        different = {cell: "" if cell is None else label(cell) for cell in set(cells)}
-        place: dict[Any, int] = {
-            cell: places.get(key(text), -1) for cell, text in different.items() if cell is not None
-        }
-        place[None] = len(self.features) - 1 if self.flag else -1
-        column = np.array([place[cell] for cell in cells], dtype=np.int64)
+        codes = self.codes(cells)
+        column = np.array(self.places)[codes]
         encoded = np.zeros((len(cells), len(self.features)))
         known = np.flatnonzero(column >= 0)
         encoded[known, column[known]] = 1.0
+        for k, values in enumerate(self.means, start=encoded.shape[1] - len(self.means)):
+            encoded[:, k] = np.array((*values, 0.0))[codes]
         missing = cells.count(None)
         unseen: dict[str, int] = {}
-        for row in np.flatnonzero(column < 0):
-            if cells[row] is not None:
-                unseen[different[cells[row]]] = unseen.get(different[cells[row]], 0) + 1
+        for cell in (cells[row] for row in np.flatnonzero(codes < 0)):
+            if cell is not None:
+                unseen[label(cell)] = unseen.get(label(cell), 0) + 1
         self._check_known(table, sum(unseen.values()), len(cells) - missing, unseen)
         return encoded, Found(missing, unseen)
 
@@ -204,7 +229,8 @@ class Category:
 
     def __str__(self) -> str:
         count = len(self.categories)
-        rest = f", and {len(self.other)} rare ones as one more" if self.other else ""
+        how = ", all with their mean target" if self.means else " as one more"
+        rest = f", and {len(self.other)} rare ones{how}" if self.other else ""
         return f"{count} categor{'y' if count == 1 else 'ies'}{rest}: {first_rows(self.categories)}"
 
 
@@ -304,6 +330,10 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(x, float) and np.isfinite(x) for x in value)
+
+
 # Checks of the fields of encoders and targets in a file, where tuples may be lists.
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("name", "reason", "task", "unit"), _is_text),
@@ -315,11 +345,12 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("low", "high"), lambda value: value is None or isinstance(value, float)),
     "fill": lambda value: isinstance(value, float),
     "decimal": lambda value: value in (".", ","),
+    "means": lambda value: isinstance(value, list | tuple) and all(map(_are_numbers, value)),
     "format": lambda value: value is None or isinstance(value, str),
 }
 
 
-_LATER = frozenset({"unit", "low", "high", "day", "truth"})  # fields that the oldest files lack
+_LATER = frozenset({"unit", "low", "high", "day", "truth", "means"})  # fields that the oldest files lack
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -337,4 +368,8 @@ def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
     for name, entry in given.items():
         if not _FIELDS[name](entry):
             raise ValueError(f"{name} is {entry!r}")
-    return {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in given.items()}
+    return {name: _as_tuple(entry) for name, entry in given.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value

@@ -19,7 +19,7 @@ from vecprop.data.tables import Table
 from vecprop.estimators.large_data import large_rows
 from vecprop.inspection.diagnosis import Diagnosis, diagnose
 from vecprop.nn.activations import get_activation
-from vecprop.tabular import column_stats
+from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.kinds import Kind
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor
 
-_SPLIT = 301  # the stream of this module (`vecprop.utils.random_streams.generator`)
+_SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 FEWEST = 10  # examples: with fewer, no part of the split is of use
 _NETWORKS = 4  # of one kind
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
@@ -260,7 +260,10 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     parts = split(y, task, settings, masks=folder is not None)
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
     preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
+    preparation, out_of_fold = _with_means(preparation, plan, parts[0], (y, weights, classes), settings.seed)
     prepared, features = _features(preparation, plan, parts[:2], folder)
+    for column in out_of_fold:
+        column.write(features[0])
     unknown, [X_test] = _features(preparation, plan, parts[2:], folder)
     training, stopping = (
         _Examples(X, y[part], None if weights is None else weights[part])
@@ -314,6 +317,16 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     return Trained(
         model, plan.table, rows, prepared, unknown, found, y_test, predicted, diagnosis, seconds, tuple(remarks)
     )
+
+
+def _with_means(
+    preparation: Preparation, plan: Plan, part: npt.NDArray[Any], targets: Any, seed: int
+) -> tuple[Preparation, list[target_encoding.OutOfFold]]:
+    """Return what `target_encoding.learn` does, for the training rows."""
+    y, weights, classes = targets
+    own = y[part], None if weights is None else weights[part], 0 if classes is None else len(classes)
+    rng = random_streams.generator(seed, _FOLDS)
+    return target_encoding.learn(preparation, plan.table.take(part), *own, rng)
 
 
 def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:

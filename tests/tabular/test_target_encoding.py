@@ -1,0 +1,220 @@
+"""Target encoding of categories: its numbers by hand, no row sees its own target, and what is trained with it."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pl = pytest.importorskip("polars")
+
+import vecprop as vp  # noqa: E402
+from vecprop import tabular  # noqa: E402
+from vecprop.data.streaming import examples as streamed  # noqa: E402
+from vecprop.tabular import Settings, target_encoding  # noqa: E402
+from vecprop.tabular.encoders import Category  # noqa: E402
+from vecprop.tabular.preparation import Preparation  # noqa: E402
+
+QUICK = Settings(networks=1, epochs=3, hidden=(4,))
+TASKS = {"regression": 0, "binary": 2, "three classes": 3}
+
+
+def shops(m=900, shops=90, seed=0, task="regression"):
+    """Rows of shops with effects of their own; what y is depends on the task."""
+    random = np.random.default_rng(seed)
+    shop, x = random.integers(0, shops, m), random.standard_normal(m)
+    z = 2 * random.standard_normal(shops)[shop] + x + 0.1 * random.standard_normal(m)
+    y = z if task == "regression" else np.array(["a", "b", "c"])[np.digitize(z, [0.0, 1.0][: TASKS[task] - 1])]
+    return pl.DataFrame({"shop": [f"shop {k}" for k in shop], "x": x, "y": y})
+
+
+def learned(cells, y, classes=0, w=None, most=1, seed=0):
+    """The encoder of one column, and the features of its training rows."""
+    table = tabular.table_of(pl.DataFrame({"c": cells}))
+    column = Category.learn(table, "c", most)
+    random = np.random.default_rng(seed)
+    preparation, found = target_encoding.learn(Preparation((column,), {}), table, np.array(y), w, classes, random)
+    X = preparation.transform(table).X
+    for part in found:
+        part.write(X)
+    return preparation.columns[0], X, found
+
+
+def encoded(column, cells):
+    return column.encode(tabular.table_of(pl.DataFrame({"c": cells})))[0]
+
+
+def test_the_means_by_hand():
+    """Two a with 4, two b with 1, one missing with 10: their mean is 4; a = 10."""
+    column, _, _ = learned(["a", "a", "b", "b", None], [4.0, 4.0, 1.0, 1.0, 10.0])
+    assert column.features == ["c=a", "c=(missing)", "c: mean target"]
+    np.testing.assert_allclose(
+        encoded(column, ["b", "a", None, "new"]),
+        [[0, 0, -6 / 12], [1, 0, 0], [0, 1, 6 / 11], [0, 0, 0]],
+        rtol=1e-15,
+    )
+    assert str(column) == "1 category, and 1 rare ones, all with their mean target: 'a'"
+
+
+def test_the_means_of_classes_by_hand():
+    """One feature for each class but the first; shares 2/4 and 1/4 in all rows."""
+    column, _, _ = learned(["a", "a", "b", "c"], [0, 1, 1, 2], classes=3)
+    assert column.features[-2:] == ["c: mean target 1", "c: mean target 2"]
+    np.testing.assert_allclose(encoded(column, ["a"])[0, -2:], [0, -0.5 / 12], atol=1e-16)
+    np.testing.assert_allclose(encoded(column, ["c"])[0, -2:], [-0.5 / 11, 0.75 / 11], rtol=1e-15)
+
+
+def test_of_many_classes_the_frequent_ones_have_means():
+    y = np.repeat(np.arange(14), [9, 2, 5, 3, 5, 5, 5, 5, 5, 5, 5, 5, 5, 1])
+    column, _, _ = learned(["a"] * 64 + ["b"], y, classes=14)
+    assert len(column.means) == 10
+    rare = encoded(learned(["a"] * 64 + ["b"], (y == 13).astype(int), classes=2)[0], ["b"])[0, -1]
+    assert rare > 0 and not np.isclose(encoded(column, ["b"])[0, -10:], rare).any()
+
+
+def test_columns_without_rare_categories_stay_as_they_were():
+    column, X, found = learned(["a", "b"] * 5, np.arange(10.0), most=2)
+    assert column.means == () and not found and X.shape == (10, 2)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_training_row_has_the_means_of_the_other_folds(task):
+    frame = shops(300, 30, task=task)
+    y = frame["y"].to_numpy() if task == "regression" else frame["y"].rank("dense").to_numpy().astype(int) - 1
+    w = np.random.default_rng(1).random(300)
+    column, X, [found] = learned(frame["shop"].to_list(), y, TASKS[task], w, most=5)
+    assert len(np.unique(found.folds)) == 5
+    for k, values in enumerate([y] if task == "regression" else [y == c for c in range(1, TASKS[task])]):
+        for row in range(0, 300, 7):
+            others = found.folds != found.folds[row]
+            here = others & (frame["shop"] == frame["shop"][row]).to_numpy()
+            mean, share = np.average(values[others], weights=w[others]), w / w.mean()
+            expected = (share[here] * (values[here] - mean)).sum() / (share[here].sum() + 10)
+            assert X[row, len(column.features) - len(column.means) + k] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_row_sees_its_own_target(task):
+    """Another target in one row changes rows of its category in other folds, and not a bit of its own features."""
+    random = np.random.default_rng(2)
+    cells = [f"c{k}" for k in random.integers(0, 20, 200)]
+    y = random.standard_normal(200) if task == "regression" else random.integers(0, TASKS[task], 200)
+    _, before, [found] = learned(cells, y, TASKS[task])
+    for row in range(0, 200, 9):
+        changed = y.copy()
+        changed[row] = y[row] + 1000 if task == "regression" else (y[row] + 1) % TASKS[task]
+        after = learned(cells, changed, TASKS[task])[1]
+        np.testing.assert_array_equal(after[row], before[row])
+        siblings = np.array([c == cells[row] for c in cells]) & (found.folds != found.folds[row])
+        assert siblings.any() and (after[siblings] != before[siblings]).any(axis=1).all()
+
+
+def test_no_training_row_of_a_whole_run_sees_its_own_target():
+    """And rows for validation and the test have what the model gives them later."""
+    frame = shops(400, 70)
+    trained = tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK)
+    X, names = trained.training.X, trained.model.preparation.features
+    place, rows = names.index("shop: mean target"), trained.rows["training"] - trained.rows["validation"]
+    x = dict(zip(frame["x"].to_list(), range(400), strict=True))
+    order = [x[value] for value in X[:, names.index("x")]]
+    later = trained.model.prepare(frame[order]).X
+    np.testing.assert_array_equal(X[rows:], later[rows:])
+    np.testing.assert_array_equal(np.delete(X, place, axis=1), np.delete(later, place, axis=1))
+    assert (X[:rows, place] != later[:rows, place]).mean() > 0.9
+    for row in (0, 7, 100):
+        y = frame["y"].to_numpy().copy()
+        y[order[row]] += 50
+        other = tabular.train(tabular.plan(tabular.table_of(frame.with_columns(y=y)), "y"), QUICK)
+        assert other.training.X[row, place] == X[row, place]
+        assert other.model.preparation != trained.model.preparation
+    y = frame["y"].to_numpy().copy()
+    y[order[rows]] += 50  # for validation
+    other = tabular.train(tabular.plan(tabular.table_of(frame.with_columns(y=y)), "y"), QUICK)
+    assert other.model.preparation == trained.model.preparation
+
+
+def test_weights_count_as_rows_do():
+    random = np.random.default_rng(0)
+    cells, y = [f"c{k}" for k in random.integers(0, 9, 60)], random.standard_normal(60)
+    w = random.integers(0, 3, 60).astype(float)
+    column = learned(cells, y, w=w)[0]
+    assert learned(cells, y, w=2 * w)[0] == column
+    assert learned(cells, np.where(w == 0, 1e6, y), w=w)[0] == column
+    nothing = learned(cells, y, w=np.zeros(60))[0]
+    assert not np.any(nothing.means)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_rare_categories_carry_information(task):
+    """Shops alone explain four fifths; without their means nearly all of that would be lost."""
+    frame = shops(1500, 150, task=task)
+    trained = tabular.train(tabular.plan(tabular.table_of(frame), "y"))
+    if task == "regression":
+        assert trained.scores["network"]["r2"] > 0.85 and trained.scores["linear"]["r2"] > 0.8
+    else:
+        assert trained.scores["network"]["log_loss"] < 0.62 * trained.scores["constant"]["log_loss"]
+
+
+@pytest.mark.parametrize("networks", [None, 2])
+@pytest.mark.parametrize("task", TASKS)
+def test_file_and_onnx_give_the_same(task, networks, tmp_path):
+    ort = pytest.importorskip("onnxruntime")
+    frame = shops(400, 70, task=task)
+    frame = frame.with_columns(shop=pl.when(pl.col("x") > 1.5).then(None).otherwise(pl.col("shop")))
+    settings = Settings(networks=networks, epochs=3 if networks else 300)
+    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), settings).model
+    later = frame.with_columns(shop=pl.when(pl.col("x") < -1.5).then(pl.lit("new")).otherwise(pl.col("shop")))
+    wanted = model.predict_proba(later) if model.classes else model.predict(later)
+    vp.save(tmp_path / "m", model)
+    loaded = vp.load(tmp_path / "m")
+    assert loaded.preparation == model.preparation
+    np.testing.assert_array_equal(loaded.predict_proba(later) if model.classes else loaded.predict(later), wanted)
+    session = ort.InferenceSession(vp.export_onnx(model))
+    shop = np.array([cell or "" for cell in later["shop"]], dtype=object)
+    kinds = {port.name: np.float32 if port.type == "tensor(float)" else np.float64 for port in session.get_inputs()}
+    found = session.run(None, {"shop": shop[:, None], "x": later["x"].to_numpy().astype(kinds["x"])[:, None]})[-1]
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_preparations_of_files_without_means_load_as_they_were():
+    column = Category("c", ("a", "b"), ("c", "d"))
+    stored = json.loads(json.dumps(Preparation((column,), {}).to_json()))
+    assert "means" not in stored["columns"][0]
+    assert Preparation.from_json(stored).columns == (column,)
+    for wrong in ([[0.0, 1.0]], [[0.0, 1.0, 2.0, float("nan")]], [0.0], "m", [["a"] * 4]):
+        with pytest.raises(ValueError, match="means"):
+            Preparation.from_json({**stored, "columns": [{**stored["columns"][0], "means": wrong}]})
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_table_in_its_file_has_the_same_means(task, tmp_path, monkeypatch):
+    path, frame = tmp_path / "t.parquet", shops(400, 70, task=task)
+    frame.write_parquet(path)
+    whole = tabular.train(tabular.plan(tabular.read(path), "y"), QUICK).model.preparation
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    written = []
+    write = target_encoding.OutOfFold.write
+    monkeypatch.setattr(target_encoding.OutOfFold, "write", lambda self, X: (written.append((self, X)), write(self, X)))
+    in_parts = tabular.train(tabular.plan(tabular.scan(path), "y"), QUICK).model.preparation
+    for one, other in zip(whole.columns[0].means, in_parts.columns[0].means, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+    [(part, X)] = written
+    assert isinstance(X, np.memmap) and len(part.codes) == len(X) == 272
+
+
+def test_ten_thousand_categories_of_few_rows_do_no_harm():
+    """Most are seen once: their training rows have the value 0 exactly, and all values stay within the targets'."""
+    random = np.random.default_rng(0)
+    cells, y = [f"u{k}" for k in random.integers(0, 10_000, 8000)], random.standard_normal(8000)
+    column, X, _ = learned(cells, y, most=50)
+    once = np.array([cells.count(c) == 1 for c in cells[:500]])
+    assert once.sum() > 100 and not X[:500][once, -1].any()
+    assert np.abs(X[:, -1]).max() < np.abs(y).max() / 2 and np.isfinite(encoded(column, cells)).all()
+    assert len(column.means[0]) == len(set(cells))
+
+
+@pytest.mark.parametrize("y", [[5.0] * 30, [1e150, -1e150] * 15])
+def test_extreme_targets_stay_finite(y):
+    column, X, _ = learned([f"c{k % 7}" for k in range(30)], y)
+    assert np.isfinite(X).all() and np.isfinite(column.means).all()
+    assert np.abs(X[:, -1]).max() <= 2 * max(np.abs(y))
