@@ -1,5 +1,6 @@
 """Target encoding of categories: its numbers by hand, no row sees its own target, and what is trained with it."""
 
+import functools
 import json
 
 import numpy as np
@@ -11,6 +12,8 @@ pl = pytest.importorskip("polars")
 import vecprop as vp  # noqa: E402
 from vecprop import tabular  # noqa: E402
 from vecprop.data.streaming import examples as streamed  # noqa: E402
+from vecprop.export import onnx_tables  # noqa: E402
+from vecprop.export.onnx_graph import OnnxGraph, Port  # noqa: E402
 from vecprop.tabular import Settings, target_encoding  # noqa: E402
 from vecprop.tabular.encoders import Category  # noqa: E402
 from vecprop.tabular.preparation import Preparation  # noqa: E402
@@ -65,16 +68,20 @@ def test_the_means_of_classes_by_hand():
 
 
 def test_of_many_classes_the_frequent_ones_have_means():
+    """b holds all rows of four classes: one of the ten most frequent, and the three that are left out."""
     y = np.repeat(np.arange(14), [9, 2, 5, 3, 5, 5, 5, 5, 5, 5, 5, 5, 5, 1])
-    column, _, _ = learned(["a"] * 64 + ["b"], y, classes=14)
+    column, _, _ = learned(np.where(np.isin(y, [1, 2, 3, 13]), "b", "a").tolist(), y, classes=14)
     assert len(column.means) == 10
-    rare = encoded(learned(["a"] * 64 + ["b"], (y == 13).astype(int), classes=2)[0], ["b"])[0, -1]
-    assert rare > 0 and not np.isclose(encoded(column, ["b"])[0, -10:], rare).any()
+    assert (encoded(column, ["b"])[0, -10:] > 0).tolist() == [True] + [False] * 9
 
 
-def test_columns_without_rare_categories_stay_as_they_were():
+def test_columns_with_few_rare_rows_stay_as_they_were():
     column, X, found = learned(["a", "b"] * 5, np.arange(10.0), most=2)
     assert column.means == () and not found and X.shape == (10, 2)
+    for rare, has_means in ((9, False), (10, True)):
+        column, X, found = learned(["a"] * (90 - rare) + ["b"] * rare + [None] * 10, np.arange(100.0))
+        assert bool(column.means) is bool(found) is has_means and X.shape == (100, 3)
+        assert column.features[1] == ("c=(missing)" if has_means else "c=(other)")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -144,36 +151,56 @@ def test_weights_count_as_rows_do():
     assert not np.any(nothing.means)
 
 
+def with_gaps(task):
+    frame = shops(1000, 100, task=task)
+    return frame.with_columns(shop=pl.when(pl.col("x") > 1.8).then(None).otherwise(pl.col("shop")))
+
+
+@functools.cache
+def pack(task):
+    return tabular.train(tabular.plan(tabular.table_of(with_gaps(task)), "y"))
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_rare_categories_carry_information(task):
-    """Shops alone explain four fifths; without their means nearly all of that would be lost."""
-    frame = shops(1500, 150, task=task)
-    trained = tabular.train(tabular.plan(tabular.table_of(frame), "y"))
+    """Shops alone explain four fifths, and half of the rows are in rare ones."""
+    scores = pack(task).scores
     if task == "regression":
-        assert trained.scores["network"]["r2"] > 0.85 and trained.scores["linear"]["r2"] > 0.8
+        assert scores["network"]["r2"] > 0.8 and scores["linear"]["r2"] > 0.75
     else:
-        assert trained.scores["network"]["log_loss"] < 0.62 * trained.scores["constant"]["log_loss"]
+        assert max(scores[name]["log_loss"] for name in ("network", "linear")) < 0.65 * scores["constant"]["log_loss"]
 
 
-@pytest.mark.parametrize("networks", [None, 2])
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("task", TASKS)
-def test_file_and_onnx_give_the_same(task, networks, tmp_path):
+def test_file_and_onnx_give_the_same(task, packed, tmp_path):
     ort = pytest.importorskip("onnxruntime")
-    frame = shops(400, 70, task=task)
-    frame = frame.with_columns(shop=pl.when(pl.col("x") > 1.5).then(None).otherwise(pl.col("shop")))
-    settings = Settings(networks=networks, epochs=3 if networks else 300)
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), settings).model
+    frame = with_gaps(task)
+    model = (pack(task) if packed else tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK)).model
     later = frame.with_columns(shop=pl.when(pl.col("x") < -1.5).then(pl.lit("new")).otherwise(pl.col("shop")))
     wanted = model.predict_proba(later) if model.classes else model.predict(later)
     vp.save(tmp_path / "m", model)
     loaded = vp.load(tmp_path / "m")
-    assert loaded.preparation == model.preparation
+    assert loaded.preparation == model.preparation and loaded.preparation.columns[0].means
     np.testing.assert_array_equal(loaded.predict_proba(later) if model.classes else loaded.predict(later), wanted)
     session = ort.InferenceSession(vp.export_onnx(model))
     shop = np.array([cell or "" for cell in later["shop"]], dtype=object)
     kinds = {port.name: np.float32 if port.type == "tensor(float)" else np.float64 for port in session.get_inputs()}
     found = session.run(None, {"shop": shop[:, None], "x": later["x"].to_numpy().astype(kinds["x"])[:, None]})[-1]
     np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_the_features_in_onnx_are_those_of_the_encoder():
+    """Of categories, gaps and unseen ones, to the last bit: the export looks the same numbers up."""
+    onnx, ort = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    column = learned(["a", "b", "c", None] * 5, [1.0, 5.0, 2.0, 1 / 3] * 5)[0]
+    graph = OnnxGraph(onnx, "float32")
+    features = onnx_tables._category(graph, column, "c")
+    ports = [Port("cell", "c", np.dtype(object), (1,))], [Port("f", features, np.dtype(np.float64), (3,))]
+    session = ort.InferenceSession(graph.serialize("encoder", 13, *ports, ""))
+    cells = ["c", None, "a", "new", "b"]
+    [found] = session.run(None, {"cell": np.array([[cell or ""] for cell in cells], dtype=object)})
+    np.testing.assert_array_equal(found, encoded(column, cells))
 
 
 def test_preparations_of_files_without_means_load_as_they_were():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SMOOTHING = 10.0
+_RARE_ROWS = 0.1  # the share of training rows in rare categories from which on the means are worth a feature
 _FOLDS = 5
 _MOST_CLASSES = 10
 _AT_ONCE = 1 << 16
@@ -54,7 +55,7 @@ class OutOfFold(NamedTuple):
 def learn(
     preparation: Preparation, table: Table, y: npt.NDArray[Any], w: npt.NDArray[Any] | None, classes: int, rng: Any
 ) -> tuple[Preparation, list[OutOfFold]]:
-    """Return the preparation with means for categories of columns that have rare ones, and training rows' features.
+    """Return the preparation with means for columns with many rows of rare categories, and training rows' features.
 
     `table` has the training rows, y (m,) their targets, which are indices if there are classes (0 for a regression).
     """
@@ -64,9 +65,11 @@ def learn(
     for j, column in enumerate(columns):
         if isinstance(column, Category) and column.other:
             codes = np.concatenate([column.codes(part.to_list()).astype(np.int32) for part in table.parts(column.name)])
-            values = means(codes, folds, y, w, len(column.places) - 1, classes)
-            columns[j] = column = replace(column, means=tuple(map(tuple, values[-1].tolist())))
-            found.append(OutOfFold(first + len(column.features) - len(column.means), folds, codes, values[:-1]))
+            rare = np.bincount(codes)[len(column.categories) :][: len(column.other)].sum()
+            if rare >= _RARE_ROWS * len(codes):
+                values = means(codes, folds, y, w, len(column.places) - 1, classes)
+                columns[j] = column = replace(column, means=tuple(map(tuple, values[-1].tolist())))
+                found.append(OutOfFold(first + len(column.features) - len(column.means), folds, codes, values[:-1]))
         first += len(column.features)
     return replace(preparation, columns=tuple(columns)), found
 
