@@ -28,7 +28,8 @@ SMOOTHING = 10.0
 _RARE_ROWS = 0.1  # the share of training rows in rare categories from which on the means are worth a feature
 _FOLDS = 5
 _MOST_CLASSES = 10
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 18
+_TINY = np.finfo(np.float64).tiny
 
 
 class OutOfFold(NamedTuple):
@@ -65,8 +66,8 @@ def learn(
     for j, column in enumerate(columns):
         if isinstance(column, Category) and column.other:
             codes = np.concatenate([column.codes(part.to_list()).astype(np.int32) for part in table.parts(column.name)])
-            rare = np.bincount(codes)[len(column.categories) :][: len(column.other)].sum()
-            if rare >= _RARE_ROWS * len(codes):
+            rare = (codes >= len(column.categories)) & (codes < len(column.categories) + len(column.other))
+            if rare.sum() >= _RARE_ROWS * len(codes):
                 values = means(codes, folds, y, w, len(column.places) - 1, classes)
                 columns[j] = column = replace(column, means=tuple(map(tuple, values[-1].tolist())))
                 found.append(OutOfFold(first + len(column.features) - len(column.means), folds, codes, values[:-1]))
@@ -83,24 +84,25 @@ def means(
     >>> means(codes, np.zeros(3, dtype=int), y, None, 2, 0)[-1].round(4).tolist()  # 2 (4 - 3) / 12, (1 - 3) / 11
     [[0.1667, -0.1818]]
     """
-    cells, shape = folds.astype(np.int64) * categories + codes, (_FOLDS, categories)
-    w = np.ones(len(y)) if w is None else w / (w.mean() or 1.0)
-    n = np.bincount(cells, w, _FOLDS * categories).reshape(shape)
-    used = [*(np.arange(_FOLDS) != fold for fold in range(_FOLDS)), np.ones(_FOLDS, dtype=bool)]
+    chosen = _chosen(y, classes)
+    sums = np.zeros((1 + (len(chosen) if classes else 1), _FOLDS * categories))  # of the weights, and of each target
+    mean_weight = 1.0 if w is None else w.mean() or 1.0
+    for a in range(0, len(y), _AT_ONCE):
+        rows = slice(a, a + _AT_ONCE)
+        cells = folds[rows].astype(np.int64) * categories + codes[rows]
+        shares = np.ones(len(cells)) if w is None else w[rows] / mean_weight
+        targets = [y[rows] == k for k in chosen] if classes else [y[rows]]
+        for total, t in zip(sums, [1.0, *targets], strict=True):
+            total += np.bincount(cells, shares * t, len(total))
+    folded = sums.reshape(-1, _FOLDS, categories)
     found = []
-    for t in _targets(y, classes):
-        s = np.bincount(cells, w * t, _FOLDS * categories).reshape(shape)
-        for_folds = []
-        for others in used:  # sums without a fold, not of all less its own: those would see its targets by rounding
-            N, S = n[others].sum(axis=0), s[others].sum(axis=0)
-            for_folds.append((S - N * (S.sum() / max(N.sum(), 1e-300))) / (N + SMOOTHING))
-        found.append(for_folds)
-    return np.array(found).swapaxes(0, 1)
+    for fold in range(_FOLDS + 1):  # not the sums of all less those of a fold: its targets would show by their rounding
+        n, *s = folded[:, np.arange(_FOLDS) != fold].sum(axis=1)
+        found.append([(S - n * (S.sum() / max(n.sum(), _TINY))) / (n + SMOOTHING) for S in s])
+    return np.array(found)
 
 
-def _targets(y: npt.NDArray[Any], classes: int) -> list[npt.NDArray[Any]]:
-    """Return the numbers whose means are taken, each (m,)."""
-    if not classes:
-        return [y]
-    counts = np.bincount(y, minlength=classes)[1:]
-    return [y == k + 1 for k in np.sort(np.argsort(-counts, kind="stable")[:_MOST_CLASSES])]
+def _chosen(y: npt.NDArray[Any], classes: int) -> list[int]:
+    """Return the classes that have a feature each."""
+    counts = {k: np.count_nonzero(y == k) for k in range(1, classes)}
+    return sorted(sorted(counts, key=lambda k: -counts[k])[:_MOST_CLASSES])
