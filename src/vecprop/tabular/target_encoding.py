@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SMOOTHING = 10.0
-_RARE_ROWS = 0.1  # the share of training rows in rare categories from which on the means are worth a feature
+_RARE_ROWS = 0.05  # the share of training rows in rare categories from which on the means are worth a feature
 _FOLDS = 5
 _MOST_CLASSES = 10
 _AT_ONCE = 1 << 18
