@@ -43,10 +43,17 @@ def learned(cells, y, classes=0, w=None, most=1, seed=0):
     return preparation.columns[0], X, found
 
 
+@pytest.fixture
+def always(monkeypatch):
+    """Means of every column with rare categories, however few rows there are to learn from."""
+    monkeypatch.setattr(target_encoding, "_SIGNIFICANT", -np.inf)
+
+
 def encoded(column, cells):
     return column.encode(tabular.table_of(pl.DataFrame({"c": cells})))[0]
 
 
+@pytest.mark.usefixtures("always")
 def test_the_means_by_hand():
     """Two a with 4, two b with 1, one missing with 10: their mean is 4; a = 10."""
     column, _, _ = learned(["a", "a", "b", "b", None], [4.0, 4.0, 1.0, 1.0, 10.0])
@@ -59,6 +66,7 @@ def test_the_means_by_hand():
     assert str(column) == "1 category, and 1 rare ones, all with their mean target: 'a'"
 
 
+@pytest.mark.usefixtures("always")
 def test_the_means_of_classes_by_hand():
     """One feature for each class but the first; shares 2/4 and 1/4 in all rows."""
     column, _, _ = learned(["a", "a", "b", "c"], [0, 1, 1, 2], classes=3)
@@ -67,6 +75,7 @@ def test_the_means_of_classes_by_hand():
     np.testing.assert_allclose(encoded(column, ["c"])[0, -2:], [-0.5 / 11, 0.75 / 11], rtol=1e-15)
 
 
+@pytest.mark.usefixtures("always")
 def test_of_many_classes_the_frequent_ones_have_means():
     """b holds all rows of four classes: one of the ten most frequent, and the three that are left out."""
     y = np.repeat(np.arange(14), [9, 2, 5, 3, 5, 5, 5, 5, 5, 5, 5, 5, 5, 1])
@@ -75,6 +84,20 @@ def test_of_many_classes_the_frequent_ones_have_means():
     assert (encoded(column, ["b"])[0, -10:] > 0).tolist() == [True] + [False] * 9
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_columns_that_tell_nothing_stay_as_they_were(task):
+    """Of 20 columns drawn at random none is taken for one that tells the target; one that does is."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        shop, noise = random.integers(0, 300, 2000), random.standard_normal(2000)
+        for t, tells in ((noise, False), (noise + random.standard_normal(300)[shop], True)):
+            y = t if task == "regression" else np.digitize(t, [0.0, 1.0][: TASKS[task] - 1])
+            column, X, found = learned([f"c{k}" for k in shop], y, TASKS[task], most=50)
+            assert bool(column.means) is bool(found) is tells
+            assert X.shape[1] == (50 + max(TASKS[task] - 1, 1) if tells else 51)
+
+
+@pytest.mark.usefixtures("always")
 def test_columns_with_few_rare_rows_stay_as_they_were():
     column, X, found = learned(["a", "b"] * 5, np.arange(10.0), most=2)
     assert column.means == () and not found and X.shape == (10, 2)
@@ -100,6 +123,7 @@ def test_a_training_row_has_the_means_of_the_other_folds(task):
             assert X[row, len(column.features) - len(column.means) + k] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("task", TASKS)
 def test_no_row_sees_its_own_target(task):
     """Another target in one row changes rows of its category in other folds, and not a bit of its own features."""
@@ -140,6 +164,7 @@ def test_no_training_row_of_a_whole_run_sees_its_own_target():
     assert other.model.preparation == trained.model.preparation
 
 
+@pytest.mark.usefixtures("always")
 def test_weights_count_as_rows_do():
     random = np.random.default_rng(0)
     cells, y = [f"c{k}" for k in random.integers(0, 9, 60)], random.standard_normal(60)
@@ -190,6 +215,7 @@ def test_file_and_onnx_give_the_same(task, packed, tmp_path):
     np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
 
 
+@pytest.mark.usefixtures("always")
 def test_the_features_in_onnx_are_those_of_the_encoder():
     """Of categories, gaps and unseen ones, to the last bit: the export looks the same numbers up."""
     onnx, ort = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
@@ -229,6 +255,7 @@ def test_a_table_in_its_file_has_the_same_means(task, tmp_path, monkeypatch):
     assert isinstance(X, np.memmap) and len(part.codes) == len(X) == 272
 
 
+@pytest.mark.usefixtures("always")
 def test_ten_thousand_categories_of_few_rows_do_no_harm():
     """Most are seen once: their training rows have the value 0 exactly, and all values stay within the targets'."""
     random = np.random.default_rng(0)
@@ -240,6 +267,7 @@ def test_ten_thousand_categories_of_few_rows_do_no_harm():
     assert len(column.means[0]) == len(set(cells))
 
 
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("y", [[5.0] * 30, [1e150, -1e150] * 15])
 def test_extreme_targets_stay_finite(y):
     column, X, _ = learned([f"c{k % 7}" for k in range(30)], y)
