@@ -156,7 +156,8 @@ class Trained:
     model : the trained model
     table : the table, as it was used
     rows : the number of examples in "training", in "validation" (part of training: tells when to stop), and in "test"
-    training, test : the prepared examples, with the counts of missing and unseen values
+    training, test : the prepared examples, with the counts of missing and unseen values; mean targets of training rows
+        come from other folds (`target_encoding`)
     scores : of "network", "linear" and "constant" on the test examples; "training" are the network's in training
     truth, predicted : labels or numbers of the test examples
     diagnosis : the diagnosis of the training run
