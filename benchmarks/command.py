@@ -10,8 +10,6 @@ It needs NumPy and a backend; a library that is not installed is left out with t
 each measurement.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

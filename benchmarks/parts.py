@@ -1,7 +1,5 @@
 """The parts of a run: one for each question."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from dataclasses import replace

@@ -4,8 +4,6 @@ Everything is trained or read here and now, from fixed seeds on NumPy; times com
 and are not measured again. On one machine, with one set of versions, a second run writes the same bytes.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

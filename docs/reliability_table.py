@@ -1,7 +1,5 @@
 """Write the table of docs/reliability.md from the file of what `make reliability` measured."""
 
-from __future__ import annotations
-
 import json
 import platform
 import sys

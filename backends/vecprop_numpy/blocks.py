@@ -1,7 +1,5 @@
 """Sums over blocks of columns and elementwise kernels in chunks, shared among threads."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise

@@ -5,8 +5,6 @@ longer needed; the parts of a joined array are computed directly in it. Views co
 the program is built.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -111,7 +109,7 @@ class Frame:
     """The code and the arrays of one scope, built once or for each thread."""
 
     def __init__(
-        self, scope: Scope, results: Sequence[Value], pools: Sequence[Pool], parent: Frame | None = None
+        self, scope: Scope, results: Sequence[Value], pools: Sequence[Pool], parent: "Frame | None" = None
     ) -> None:
         self.pools = pools  # one for each thread that may work at the same time
         self.parent = parent
@@ -287,7 +285,7 @@ class Frame:
         """Add a copy to the code."""
         self.emit(np.copyto, target, source)
 
-    def build(self) -> Frame:
+    def build(self) -> "Frame":
         """Write the code of all operations, then bring the results to their places."""
         for position, op in enumerate(self.ops):
             self.position = position

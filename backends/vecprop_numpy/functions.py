@@ -3,8 +3,6 @@
 # The signatures are the standard's, also where a symbolic array has no use for an argument.
 # ruff: noqa: ARG002
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Values carried from round to round live in fixed arrays, which the body overwrit
 needed. Each batch is gathered into one array, so that an epoch is never copied as a whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Turns each kind of operation into the fastest NumPy calls for its shape and layout."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

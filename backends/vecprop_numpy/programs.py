@@ -1,7 +1,5 @@
 """Compiled functions: their programs, by the structure of the arguments, and the call."""
 
-from __future__ import annotations
-
 import operator
 import os
 import threading

@@ -3,8 +3,6 @@
 `NumPyBackend` calls these functions for its loops over symbolic arrays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """A table of shorter ways to the same result, tried in order when recording operations."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from vecprop_numpy.graph import Graph, Rewrites, Shape, Sum, Value

@@ -1,7 +1,5 @@
 """Worker threads, and their number."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Who takes part: one file for each library, which imports it when it is used."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """What is asked of every library: begin with given parameters, train epochs, tell how long they took."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Estimators with default settings: time of a fit and score of five folds."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from typing import Any

@@ -1,7 +1,5 @@
 """The same training from memory and from a file, a window at a time, and the reading of a file alone."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from pathlib import Path

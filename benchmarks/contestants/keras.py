@@ -1,7 +1,5 @@
 """Keras 3 on JAX."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from benchmarks.contestants.base import Contestant, Pairs, UnavailableError, import_or_unavailable

@@ -1,7 +1,5 @@
 """onnxruntime with the exported file, on as many threads as there are cores."""
 
-from __future__ import annotations
-
 import numpy as np
 
 import vecprop as vp

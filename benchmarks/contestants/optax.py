@@ -1,7 +1,5 @@
 """JAX's own derivatives with optax, compiled: a step at a time, an epoch at a time, and the gradients alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

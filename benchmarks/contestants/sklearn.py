@@ -1,7 +1,5 @@
 """scikit-learn's MLPClassifier and MLPRegressor, and on tables its histogram boosting."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from typing import Any

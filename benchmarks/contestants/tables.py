@@ -1,7 +1,5 @@
 """Libraries with default settings on public tables: one thread, three splits, and what a fit takes of the processor."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from typing import Any, ClassVar

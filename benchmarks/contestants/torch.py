@@ -1,7 +1,5 @@
 """PyTorch: eager, with the fused Adam, with `torch.compile`, and as a CUDA graph; on its GPU where it has one."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

@@ -1,7 +1,5 @@
 """vecprop itself through its public functions, the bare matrix products of its step, and plain NumPy."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from copy import deepcopy

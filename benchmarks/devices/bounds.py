@@ -17,8 +17,6 @@ sequence of kernels, each of which reads its inputs from memory and writes its r
 It is a model, no law: what a cache keeps is not read again, and a share above 1 says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple

@@ -8,8 +8,6 @@
 Each is the median of several samples, a sample being as many calls in a row as fill 20 ms, which are then waited for.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence

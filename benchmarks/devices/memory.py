@@ -4,8 +4,6 @@ On the GPU the library's own allocator is asked: allocators differ in what they 
 the peak cannot be set back. On the CPU it is the memory of the process.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -8,8 +8,6 @@ apart, in the same processes: an all-reduce of as many numbers as a step sends. 
 devices from that; it is compared with what was measured for two.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

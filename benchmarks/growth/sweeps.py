@@ -1,7 +1,5 @@
 """How the cost of vecprop's gradients grows with the examples m, the units n and the networks K."""
 
-from __future__ import annotations
-
 import math
 import statistics
 import time

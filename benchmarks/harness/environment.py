@@ -1,7 +1,5 @@
 """What times depend on: versions, devices, threads, and whether other processes kept the machine busy meanwhile."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Pictures of a record: ratios, shares of the bounds, loops beside vectorized passes, growth, public tables."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path

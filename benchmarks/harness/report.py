@@ -1,7 +1,5 @@
 """What was found: the record, its JSON, shares of the bounds, which targets are met."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -126,7 +124,7 @@ class Record:
         new.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> Record:
+    def load(cls, path: Path) -> "Record":
         """Read what `save` wrote, and the files of the harnesses before this one."""
         content = json.loads(path.read_text(encoding="utf-8"))
         found = content.get("format")

@@ -1,7 +1,5 @@
 """Contestants in turns, each checked before it is timed: who computes something else is not timed."""
 
-from __future__ import annotations
-
 import gc
 import math
 import statistics
@@ -151,7 +149,7 @@ def compare(
     release(kinds)
 
 
-def _prepared(contestant: Any, row: Row, check: Reference, data: Any, seconds: float) -> tuple[Any, int]:
+def _prepared(contestant: Any, row: Row, check: "Reference", data: Any, seconds: float) -> tuple[Any, int]:
     """Return a contestant that has compiled and has been checked, and how many epochs fill the seconds."""
     if contestant.each_is_a_first:
         return contestant, 1

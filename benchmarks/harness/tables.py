@@ -1,7 +1,5 @@
 """A record as tables, in Markdown."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path

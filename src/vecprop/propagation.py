@@ -11,8 +11,6 @@ The functions check nothing: the methods of `Network` do. They compute in the na
 and write in place (`Z += b`) only into an array they have just made.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 

@@ -4,8 +4,6 @@ A limit holds for all threads of the process. Limits may overlap: the last one t
 threads. Without threadpoolctl nothing is limited.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterator

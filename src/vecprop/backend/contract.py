@@ -5,22 +5,18 @@ better. No arithmetic (that is `xp`), no random numbers, no second copy of the m
 compiles, loops and waits.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, namespace_name
 from vecprop.backend.placement import Columns, Placement
 from vecprop.backend.pytrees import map_trees
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 Carry = TypeVar("Carry")
 Tree = TypeVar("Tree")

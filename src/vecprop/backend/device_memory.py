@@ -1,7 +1,5 @@
 """The memory in which a backend's arrays are: what is free, when it has run out, and giving it back."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from vecprop.backend.main_memory import free_main_memory

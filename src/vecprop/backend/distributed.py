@@ -4,8 +4,6 @@ JAX's runtime connects the processes and does the reductions. All processes call
 arguments, except the examples, of which each gives its own part. The first process prints, draws and saves.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import sys

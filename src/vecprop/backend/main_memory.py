@@ -1,7 +1,5 @@
 """The main memory that this process can still take, and which arrays are maps of files."""
 
-from __future__ import annotations
-
 import mmap
 import os
 from pathlib import Path

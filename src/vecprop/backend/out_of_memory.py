@@ -3,8 +3,6 @@
 A call registers beforehand the bytes it takes (`require_memory`), as it alone knows what they are for.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import traceback

@@ -1,15 +1,12 @@
 """Where a backend's arrays are: on one device, or on several of one process or more."""
 
-from __future__ import annotations
+from typing import Any, TypeAlias
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.namespaces import Array, array_namespace, device_of
 from vecprop.backend.processes import ALONE, Team
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 Backend: TypeAlias = Any  # `vecprop.backend.contract.Backend`, which has a placement
 Columns: TypeAlias = tuple[Array | None, ...]  # X, Y and weights, one example per column; None in place of one

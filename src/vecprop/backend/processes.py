@@ -3,19 +3,15 @@
 A collective is called by all of them, in the same order. One process alone is a team, too, for which nothing is sent.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.utils import errors
 from vecprop.utils.errors import shown
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 T = TypeVar("T")
 

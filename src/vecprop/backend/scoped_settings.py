@@ -6,8 +6,6 @@ started later; in threads that run already it counts when it is certain that no 
 `Choice` was dropped or shown, or the setting was used in its own thread.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import weakref
@@ -16,14 +14,14 @@ from types import TracebackType
 from typing import Any
 
 _lock = threading.Lock()
-_lasting: dict[str, tuple[_Made, ...]] = {}  # the last one counts
-_blocks: ContextVar[tuple[_Made, ...]] = ContextVar("vecprop_choices", default=())  # innermost last
+_lasting: "dict[str, tuple[_Made, ...]]" = {}  # the last one counts
+_blocks: "ContextVar[tuple[_Made, ...]]" = ContextVar("vecprop_choices", default=())  # innermost last
 
 
 class _Made:
     """A remembered choice: the setting, its value, its thread, and whether it ends with a block."""
 
-    def __init__(self, setting: str, value: Any, choice: Choice, ends: bool) -> None:
+    def __init__(self, setting: str, value: Any, choice: "Choice", ends: bool) -> None:
         self.setting, self.value, self.ends = setting, value, ends
         self.choice = weakref.ref(choice)
         self.maker = threading.get_ident()

@@ -3,8 +3,6 @@
 `vecprop demo` shows the result of its function, `drop_in`.
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 import warnings

@@ -4,8 +4,6 @@ It also has JAX keep what it compiles. Only for the process of the command line:
 user's program imports, or write into the user's folders.
 """
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os

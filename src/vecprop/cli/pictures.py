@@ -3,8 +3,6 @@
 The process, `python -m vecprop.cli.pictures`, reads a `Run` as JSON and prints the files as JSON.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -37,7 +35,7 @@ class Run(NamedTuple):
     quantity: str | None
 
     @classmethod
-    def of(cls, trained: Any) -> Run:
+    def of(cls, trained: Any) -> "Run":
         """Return the run of a `tabular.Trained`."""
         model, result = trained.model, leading(trained.model.estimator).result_
         quantity = None if model.classes else model.target.name

@@ -1,7 +1,5 @@
 """Ends a run on SIGTERM or SIGINT with a last checkpoint and the signal's exit code."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

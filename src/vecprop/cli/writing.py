@@ -4,8 +4,6 @@ A command never replaces what it reads, and only with --force a file that is not
 what a file is, not its name; an empty one may always be replaced.
 """
 
-from __future__ import annotations
-
 import csv
 import errno
 import io

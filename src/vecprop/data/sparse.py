@@ -4,14 +4,10 @@ Data that are small when dense are made dense at once. Larger data stay sparse, 
 parts of some whole batches dense, one after the other, with the same order and result.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+import numpy.typing as npt
 
 # Data of up to SMALL bytes are made dense at once, larger ones in parts of PART bytes.
 SMALL = 1 << 28
@@ -71,7 +67,7 @@ class SparseColumns:
         """Return some columns, by their numbers or a slice, as a dense array."""
         return np.asarray(self.rows[places].toarray().T, dtype=self.dtype)
 
-    def subset(self, places: npt.NDArray[np.int64]) -> SparseColumns:
+    def subset(self, places: npt.NDArray[np.int64]) -> "SparseColumns":
         """Return some columns, by their numbers, still sparse."""
         return SparseColumns(self.rows[places].T, self.dtype)
 

@@ -1,7 +1,5 @@
 """A fitted estimator as the header and tensors of a model file, and back."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ A file is safetensors with a JSON header: the specification, classes, scaling, v
 It loads on any backend, whichever trained the model.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -5,16 +5,15 @@ layers (batch normalization is folded in), the mean over several networks, the s
 classes. Here examples are in rows, as in scikit-learn, so a layer is A W + b with W (n_{l-1}, n_l).
 """
 
-from __future__ import annotations
-
 import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.contract import to_host
 from vecprop.export.onnx_graph import OnnxGraph, Port
@@ -38,9 +37,6 @@ from vecprop.nn.network import Network
 from vecprop.training.results import FitResult
 from vecprop.utils.arguments import check_integer, check_path
 from vecprop.utils.atomic import write_atomically
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 # The default version of the operator set, of 2022, old enough that programs which run models have it.
 OPSET = 17

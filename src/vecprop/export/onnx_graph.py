@@ -1,16 +1,12 @@
 """The graph of an ONNX model: operators in order of computation, constants, inputs and outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop._version import __version__
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 # In shapes, the name of the number of examples, which the file leaves open.
 _ROWS = "n"

@@ -1,7 +1,5 @@
 """Feature maps of packs as ONNX operators, in float64."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

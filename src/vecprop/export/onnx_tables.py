@@ -8,8 +8,6 @@ in float64, as in `TableModel.predict`; the network is in the model's dtype.
 Texts must come without blanks around them, which the reader of tables strips: ONNX cannot before opset 20.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A fitted pack as the header and tensors of a model file, and back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

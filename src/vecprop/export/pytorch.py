@@ -3,8 +3,6 @@
 PyTorch has examples in rows, (n, n_0), vecprop in columns; W (n_l, n_{l-1}) is the same in both.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module

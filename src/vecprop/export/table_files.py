@@ -1,7 +1,5 @@
 """A model of tables as the header and tensors of a model file, and back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

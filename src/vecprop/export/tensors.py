@@ -1,7 +1,5 @@
 """The layers of a network as the tensors of a file, and back."""
 
-from __future__ import annotations
-
 from vecprop.backend.contract import to_host
 from vecprop.nn.array_checks import check_params
 from vecprop.nn.network import Network

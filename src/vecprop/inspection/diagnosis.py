@@ -5,8 +5,6 @@ explain a cost that does not fall. Only if none of these is found is a high cost
 validation set are alike is the gap between them called variance (E37).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -3,8 +3,6 @@
 They run in the order of `CHECKS`, causes before effects, and each is given the names of the earlier findings.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass

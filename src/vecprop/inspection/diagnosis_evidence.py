@@ -1,7 +1,5 @@
 """The evidence for a diagnosis: the history, the parameters, and their results on some data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

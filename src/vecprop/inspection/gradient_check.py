@@ -5,13 +5,12 @@ function of differentiable branches that takes complex numbers, as all functions
 differences, (f(x + ε) - f(x - ε)) / 2ε, work for any function, to about nine digits.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, is_concrete
@@ -22,9 +21,6 @@ from vecprop.nn.network import Network, check_network
 from vecprop.propagation import Layer, Params
 from vecprop.utils.arguments import check_choice, check_function, check_number, check_positive_integer
 from vecprop.utils.random_streams import CHECKED_ENTRIES, check_seed, generator
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 COMPLEX_STEP = 1e-30
 CENTRAL_STEP = 1e-6

@@ -6,8 +6,6 @@ map, and `fold` returns a plain layer that predicts the same. The bias in Z has 
 layer is always (W, b), and its gradient is 0.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from vecprop.backend.namespaces import Array, Namespace

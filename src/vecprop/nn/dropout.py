@@ -7,20 +7,16 @@ The generator is Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, 20
 1, 2, 3"): additions, rotations and exclusive ors of 32-bit words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.namespaces import Array, Namespace, device_of, namespace_name
 from vecprop.propagation import per_column
 from vecprop.utils.random_streams import DROPOUT
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 

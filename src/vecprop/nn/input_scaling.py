@@ -1,7 +1,5 @@
 """Input scaling (E35), and how it folds into the W and b of the first layer."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from vecprop.backend.namespaces import Array, Namespace
@@ -24,7 +22,7 @@ class Moments(NamedTuple):
     low: Array
     high: Array
 
-    def add(self, xp: Namespace, other: Moments) -> Moments:
+    def add(self, xp: Namespace, other: "Moments") -> "Moments":
         """Return the moments of the examples of both (Chan, Golub and LeVeque, 1983, equations 2.1).
 
         On paper: 1, 3 and 5 have the mean 3 and the variance 8/3.

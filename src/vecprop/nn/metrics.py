@@ -3,8 +3,6 @@
 Each is a function `metric(xp, A, Y, w)`, with w (m,) or None, and gives one number for each network of a stack.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 

@@ -6,8 +6,6 @@ m is the total weight of the whole training set, not of the batch as in scikit-l
 depend on the batch size. Biases are not penalized. sign(0) = 0, a subgradient.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from vecprop import propagation

@@ -1,7 +1,5 @@
 """Atomic writing: a temporary file in the same directory replaces the old file."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """Whether a folder is private to the user: compiled programs are loaded from no other."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

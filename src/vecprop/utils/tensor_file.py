@@ -4,21 +4,17 @@ A file holds only data, and reading it executes nothing. A file that was truncat
 altered, is refused with ModelFileError.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.utils.errors import ModelFileError, one_line
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 Tensors = dict[str, "npt.NDArray[Any]"]
 

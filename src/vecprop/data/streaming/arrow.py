@@ -1,20 +1,16 @@
 """Parquet and Arrow files: columns by name, read in row groups and batches with pyarrow."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.streaming.sources import Source
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc"}
 _BATCH = 8192  # rows that are decoded at once

@@ -1,12 +1,11 @@
 """Streamed examples: X, Y and weights are read, checked and scaled a block at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.namespaces import array_namespace
 from vecprop.data.streaming.order import Range, Windows, regular
@@ -15,10 +14,7 @@ from vecprop.nn.losses import CrossEntropy
 from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_positive_integer
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Host = npt.NDArray[Any]
+Host = npt.NDArray[Any]
 
 # Data of up to SMALL bytes, in the dtype of the training, are read as a whole; larger ones in windows of WINDOW bytes.
 SMALL = 1 << 28
@@ -138,7 +134,7 @@ class StreamedExamples:
         unit = max(s.unit for s in self.sources if s is not None)
         return regular(self.sources[0].shape[1], -(-size // unit) * unit)
 
-    def subset(self, places: npt.NDArray[np.int64]) -> StreamedExamples:
+    def subset(self, places: npt.NDArray[np.int64]) -> "StreamedExamples":
         """Return some of the examples, by their numbers in increasing order."""
         at_once = max(1, 4 * READ // self.bytes_each)
         X, Y, w = (None if s is None else Chosen(s, places, at_once) for s in self.sources)

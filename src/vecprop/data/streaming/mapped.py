@@ -3,23 +3,18 @@
 The pages of a map would count as memory of the process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import mmap
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.main_memory import map_of
 from vecprop.data.streaming.sources import ArraySource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy.typing as npt
 
 
 class MappedSource(ArraySource):

@@ -1,7 +1,5 @@
 """Opens sources: `vp.rows`, and the arguments that `fit` recognises without it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,16 +4,10 @@ A block is a contiguous range of examples. Each epoch draws an order of the bloc
 examples. Consecutive parts of it, the windows, are read one after the other, and each is shuffled.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.utils.random_streams import BLOCKS, generator, shuffle
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 Range = tuple[int, int]
 

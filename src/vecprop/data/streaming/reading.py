@@ -1,7 +1,5 @@
 """Reads ahead: a thread prepares the next item while the current one is used."""
 
-from __future__ import annotations
-
 import contextvars
 import queue
 import threading
@@ -95,7 +93,7 @@ class ReadAhead(Generic[Item, Result]):
         self._thread.join()
         self._finish()
 
-    def __enter__(self) -> ReadAhead[Item, Result]:
+    def __enter__(self) -> "ReadAhead[Item, Result]":
         return self
 
     def __exit__(

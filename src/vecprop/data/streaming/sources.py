@@ -1,14 +1,10 @@
 """Sources of examples to read a part at a time: the interface, and arrays of any kind."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+import numpy.typing as npt
 
 _EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
 

@@ -1,18 +1,14 @@
 """Statistics from one pass over streamed examples: means, deviations, classes, weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.streaming.examples import StreamedExamples, labels_of
 from vecprop.nn.input_scaling import InputScale, Moments, moments
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 
 def moments_of(parts: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any] | None]]) -> Moments:

@@ -1,9 +1,9 @@
 """Windows of streamed examples on the backend: one is used while the next is read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
 
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
@@ -11,9 +11,6 @@ from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.order import Range, Windows
 from vecprop.data.streaming.reading import AHEAD, ReadAhead
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 Data = tuple[Array, Array, Array | None]
 

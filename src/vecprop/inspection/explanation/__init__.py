@@ -1,7 +1,5 @@
 """`explain`: the passes of a network step by step, with shapes, reasons and numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

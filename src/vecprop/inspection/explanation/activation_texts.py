@@ -1,7 +1,5 @@
 """Formulas of each activation and of the step back through it, on paper and in NumPy."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from vecprop.nn.activations import Activation, Custom

@@ -1,12 +1,9 @@
 """The formulas of each loss and of its dZ_L, on paper and in NumPy, with the reason."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from vecprop.nn.network import Network
+from vecprop.nn.network import Network
 
 
 @dataclass(frozen=True)

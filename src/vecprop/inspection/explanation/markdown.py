@@ -1,7 +1,5 @@
 """An explanation as Markdown, and as text for a terminal."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator, Sequence

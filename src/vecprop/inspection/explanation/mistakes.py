@@ -1,22 +1,17 @@
 """Common mistakes, each described by what NumPy did with it on arrays of these shapes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.inspection.explanation import activation_texts, loss_texts
 from vecprop.inspection.explanation.parts import Mistake
+from vecprop.nn.network import Network
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from vecprop.nn.network import Network
-
-    NDArray = npt.NDArray[Any]
+NDArray = npt.NDArray[Any]
 
 Arrays = Mapping[str, Any]
 _CLOSE = 1e-9  # relative tolerance for rounding

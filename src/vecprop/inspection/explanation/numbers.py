@@ -1,24 +1,19 @@
 """The numbers of an explanation: data with one decimal, and the library's results for them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.backend.selection import get_precision
 from vecprop.inspection.explanation import loss_texts
 from vecprop.inspection.gradient_check import check_gradients
 from vecprop.nn.activations import Identity
+from vecprop.nn.array_checks import Checked
+from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.utils.random_streams import EXPLANATION, generator
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from vecprop.nn.array_checks import Checked
-    from vecprop.nn.network import Network
 
 _MOST_CHECKED = 1000  # parameters; with more, the numeric check takes longer than reading the explanation
 

@@ -1,15 +1,12 @@
 """The parts of an explanation: given quantities, steps of the passes, common mistakes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+import numpy.typing as npt
 
-    from vecprop.nn.network import Network
+from vecprop.nn.network import Network
 
 MATRIX_PRODUCT = "matrix product"
 ELEMENTWISE = "elementwise"

@@ -1,10 +1,8 @@
 """The steps of the forward and the backward pass and their reasons (E9, E11, E14, E15)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vecprop.inspection.explanation import activation_texts, loss_texts
 from vecprop.inspection.explanation.numbers import number, plain, worked_product
@@ -21,9 +19,7 @@ from vecprop.inspection.explanation.parts import (
     Values,
 )
 from vecprop.inspection.explanation.words import count
-
-if TYPE_CHECKING:
-    from vecprop.nn.network import Network
+from vecprop.nn.network import Network
 
 _MOST_TERMS = 6  # of a sum that is written out
 

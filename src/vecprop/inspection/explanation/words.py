@@ -1,15 +1,12 @@
 """Texts of an explanation apart from its layout, such as the rules for reading it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+import numpy.typing as npt
 
-    from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Step
+from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Step
 
 RULES = (
     "A column is one example, a row is one unit: (n, m) is n units for m examples.",
