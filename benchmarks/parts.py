@@ -148,14 +148,7 @@ def say(line: str) -> None:
 
 PARTS: dict[str, Callable[[Run], None]] = {
     "ceilings": Run.ceilings,
-    "steps": lambda run: run.compared("steps"),
-    "networks": lambda run: run.compared("networks"),
-    "gradient": lambda run: run.compared("gradient"),
-    "accuracy": lambda run: run.compared("accuracy"),
-    "streaming": lambda run: run.compared("streaming"),
-    "estimators": lambda run: run.compared("estimators"),
-    "predictions": lambda run: run.compared("predictions"),
-    "tables": lambda run: run.compared("tables"),
+    **{part: partial(Run.compared, part=part) for part in dict.fromkeys(work.part for work in WORKLOADS.values())},
     "growth": Run.growth,
     "loop": Run.loop,
     "memory": Run.memory,

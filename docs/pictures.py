@@ -244,7 +244,7 @@ def peers(path: Path) -> None:
 @picture("peers-growth.png")
 def peers_growth(path: Path) -> None:
     """How the cost grows."""
-    draw_growth(Record.load(RESULTS / "cpu-2-cores-peers.json").growth, path, DPI)
+    draw_growth(Record.load(RESULTS / "cpu-2-cores-peers.json"), path, DPI)
     shrink(path)
 
 

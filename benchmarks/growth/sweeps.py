@@ -1,8 +1,6 @@
 """How the cost of vecprop's gradients grows with the examples m, the units n and the networks K."""
 
-import math
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +8,7 @@ import numpy as np
 
 import vecprop as vp
 from benchmarks.harness.workloads import Workload
+from vecprop.inspection.benchmark import sample
 
 SWEEPS: dict[str, tuple[int, ...]] = {
     "m": (10, 100, 1_000, 10_000, 100_000, 1_000_000),
@@ -53,19 +52,5 @@ def measure(
             for backend in backends:
                 one_pass = gradient_pass(backend, sweep, value)
                 one_pass()  # compiles
-                seconds = statistics.median(_sample(one_pass, budget))
+                seconds = statistics.median(sample([one_pass], budget, least_runs=3)[0])
                 yield {"sweep": sweep, "value": value, "backend": backend, "seconds": seconds}
-
-
-def _sample(one_pass: Callable[[], None], budget: float) -> list[float]:
-    """Return the seconds of a pass, each the mean over as many as fill 2 ms: 3 to 51 of them."""
-
-    def clock(times: int) -> float:
-        begin = time.perf_counter()
-        for _ in range(times):
-            one_pass()
-        return (time.perf_counter() - begin) / times
-
-    once = clock(1)
-    times = math.ceil(2e-3 / once)
-    return [clock(times) for _ in range(min(51, max(3, int(budget / (times * once)))))]

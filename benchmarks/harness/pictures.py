@@ -1,7 +1,8 @@
 """Pictures of a record: ratios, shares of the bounds, loops beside vectorized passes, growth, public tables."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ _ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # the line 
 Groups = dict[str, list[tuple[str, float]]]
 
 
+class NothingToDrawError(ValueError):
+    """A record without the figures of a picture."""
+
+
 def _bars(groups: Groups, number: Callable[[float], str]) -> Any:
     """Return the axes of one horizontal bar for each contestant, in groups with a title, and a line at 1."""
     groups = {title: values for title, values in groups.items() if values}
     if not groups:
-        raise ValueError("nothing to draw: no workload was measured with what it is compared with")
+        raise NothingToDrawError("nothing to draw: no workload was measured with what it is compared with")
     (axes,), y, ticks = panels(width=9.0, height=1 + 0.24 * sum(len(v) + 1 for v in groups.values())), 0, []
     style = {"ha": "left", "va": "bottom", "fontweight": "bold", "fontsize": 9, "bbox": _ON_WHITE}
     for title, values in groups.items():
@@ -80,7 +85,7 @@ def draw_ladder(record: Record, path: Path, dpi: float = 110) -> None:
     """Draw for each network the time of a pass against m: loops dashed, vectorized passes solid."""
     networks = list(dict.fromkeys(r.network for r in record.ladder))
     if not networks:
-        raise ValueError("nothing to draw: no loop and no vectorized pass was measured")
+        raise NothingToDrawError("nothing to draw: no loop and no vectorized pass was measured")
     backends = list(dict.fromkeys(r.backend for r in record.ladder))
     all_axes = panels(len(networks), width=5.2, height=4.4)
     for axes, network in zip(all_axes, networks, strict=True):
@@ -98,8 +103,11 @@ def draw_ladder(record: Record, path: Path, dpi: float = 110) -> None:
     save(all_axes[0], path, dpi)
 
 
-def draw_growth(rows: Sequence[dict[str, Any]], path: Path, dpi: float = 110) -> None:
+def draw_growth(record: Record, path: Path, dpi: float = 110) -> None:
     """Draw the three sweeps side by side, both axes logarithmic, with a line for growth in proportion."""
+    rows = record.growth
+    if not rows:
+        raise NothingToDrawError("nothing to draw: no growth was measured")
     backends = sorted({row["backend"] for row in rows}, reverse=True)
     sweeps = [sweep for sweep in SWEEPS if any(row["sweep"] == sweep for row in rows)]
     all_axes = panels(len(sweeps), width=4.0, height=4.2)
@@ -122,7 +130,7 @@ def draw_tables(record: Record, path: Path, dpi: float = 110) -> None:
     """Draw each contestant's mean normalised score over public tables, against seconds and beside its rank."""
     found = standings(record)
     if not found:
-        raise ValueError("nothing to draw: no contestant has every public table")
+        raise NothingToDrawError("nothing to draw: no contestant has every public table")
     scatter, bars = panels(2, width=5.6, height=4.2)
     for y, (peer, standing) in enumerate(found.items()):
         colour = COLOURS[0 if is_ours(peer) else 1]
@@ -145,20 +153,10 @@ def draw_tables(record: Record, path: Path, dpi: float = 110) -> None:
 
 def draw_all(record: Record, folder: Path) -> list[Path]:
     """Draw what the record has the figures for; return the paths written."""
-    timed = [row.peer for row in record.rows if row.seconds and not row.losses]
-    wanted: dict[str, tuple[bool, Callable[[Path], object]]] = {
-        "ratios": (
-            any(peer in OURS for peer in timed) and any(not is_ours(peer) for peer in timed),
-            lambda path: draw_ratios(record, path),
-        ),
-        "shares": (bool(timed and record.ceilings), lambda path: draw_shares(record, path)),
-        "ladder": (bool(record.ladder), lambda path: draw_ladder(record, path)),
-        "growth": (bool(record.growth), lambda path: draw_growth(record.growth, path)),
-        "tables": (bool(standings(record)), lambda path: draw_tables(record, path)),
-    }
     paths = []
-    for name, (there, draw) in wanted.items():
-        if there:
-            paths.append(folder / f"{record.device}-{name}.png")
-            draw(paths[-1])
+    for draw in (draw_ratios, draw_shares, draw_ladder, draw_growth, draw_tables):
+        path = folder / f"{record.device}-{draw.__name__.removeprefix('draw_')}.png"
+        with suppress(NothingToDrawError):
+            draw(record, path)
+            paths.append(path)
     return paths

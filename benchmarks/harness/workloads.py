@@ -104,20 +104,26 @@ class Workload:
         return Examples(rows, targets, np.ascontiguousarray(targets.T))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Unbounded:
+    """What is timed as a whole; how much work it is nobody knows before."""
+
+    precision: str = "highest"
+    resident: bool = False
+    steps = networks = 1
+
+    def needs(self) -> None:
+        """Return nothing."""
+
+
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(_Unbounded):
     """The probabilities of a classifier for m rows, from NumPy's array to NumPy's array."""
 
     name: str
     m: int
-    precision: str = "highest"
-    resident: bool = False
     part = "predictions"
     unit = "call"
-    steps = networks = 1
-
-    def needs(self) -> None:
-        """Return nothing: calls of small sizes are bound by Python."""
 
     def tiny(self) -> Predictions:
         """Return the same with fewer rows."""
@@ -137,20 +143,14 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(_Unbounded):
     """Handwritten digits: seconds from nothing (no parameters, nothing compiled) to an accuracy on the test set."""
 
     name: str = "digits to 97 %"
     wanted: float = 0.97
     most_epochs: int = 100
-    precision: str = "highest"
-    resident: bool = False
     part = "accuracy"
     unit = "run"
-    steps = networks = 1
-
-    def needs(self) -> None:
-        """Return nothing: how many epochs it takes is not known before."""
 
     def tiny(self) -> Accuracy:
         """Return the same with a test set that is easy to please."""
@@ -164,25 +164,19 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class CrossValidation:
+class CrossValidation(_Unbounded):
     """A small data set as it comes, for estimators with default settings: the time of a fit, and five folds' score."""
 
     name: str
     data: str
     options: tuple[tuple[str, Any], ...] = ()
-    precision: str = "highest"
-    resident: bool = False
     part = "estimators"
     unit = "fit"
-    steps = networks = 1
 
     @property
     def regression(self) -> bool:
         """Whether the targets are numbers."""
         return self.data in ("diabetes", "house_prices")
-
-    def needs(self) -> None:
-        """Return nothing: how many epochs it takes is not known before."""
 
     def tiny(self) -> CrossValidation:
         """Return the same with hardly any training."""
@@ -200,7 +194,7 @@ class CrossValidation:
 
 
 @dataclass(frozen=True)
-class PublicTable:
+class PublicTable(_Unbounded):
     """A public table that lies inside a package of the registry, for libraries with default settings.
 
     A round is a split. `tells` are columns that tell the target. Of more rows than `most`, so many are drawn.
@@ -213,14 +207,8 @@ class PublicTable:
     regression: bool = False
     tells: tuple[str, ...] = ()
     most: int | None = None
-    precision: str = "highest"
-    resident: bool = False
     part = "tables"
     unit = "fit"
-    steps = networks = 1
-
-    def needs(self) -> None:
-        """Return nothing: how many epochs or trees it takes is not known before."""
 
     def tiny(self) -> PublicTable:
         """Return the same with few rows."""

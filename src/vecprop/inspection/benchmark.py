@@ -184,7 +184,7 @@ class Workload:
             ("gradients", "per_neuron"): self._gradients_per_neuron,
             ("gradients", "per_example"): partial(self._gradients_per_example, self._on_device(m)),
         }
-        return self._waiting(loops[pass_name, rung], self._cut(m))
+        return self._waiting(partial(loops[pass_name, rung], self._cut(m)))
 
     def products(self, pass_name: str) -> Call:
         """Return the call that computes only the matrix products of a pass over all examples."""
@@ -214,20 +214,13 @@ class Workload:
 
         The results of a compiled function are ready together: one is waited for. Otherwise each of them is.
         """
-        compiled, together = self.backend.compile(function), self.backend.compiles
+        compiled = partial(self.backend.compile(function), *arguments)
+        return self._waiting(compiled, -1 if self.backend.compiles else 0)
 
+    def _waiting(self, compute: Call, first: int = 0) -> Call:
         def call() -> Any:
-            result = compiled(*arguments)
-            for leaf in _leaves(result)[-1 if together else 0 :]:
-                self.backend.synchronize(leaf)
-            return result
-
-        return call
-
-    def _waiting(self, loop: Callable[[Columns], Any], columns: Columns) -> Call:
-        def call() -> Any:
-            result = loop(columns)
-            for leaf in _leaves(result):
+            result = compute()
+            for leaf in _leaves(result)[first:]:
                 self.backend.synchronize(leaf)
             return result
 

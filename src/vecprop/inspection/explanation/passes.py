@@ -52,9 +52,12 @@ class Passes:
             return f"E4, {of_any}"  # logistic regression
         return f"{of_one_hidden_layer}, {of_any}" if self.last == 2 else of_any
 
-    def step(self, name: str, phase: str, layer: int, shape: Shape, **texts: Any) -> Step:
-        """Return a step, with its value if there is one."""
-        return Step(name=name, phase=phase, layer=layer, shape=shape, value=self.values.get(name), **texts)
+    def step(self, name: str, shape: Shape, *operations: Operation, **texts: Any) -> Step:
+        """Return a step, with its value if there is one; its name, such as dW2, says in which pass and layer."""
+        phase = "backward" if name[0] == "d" else "cost" if name in ("J", "Ys") else "forward"
+        layer = self.last if phase == "cost" else int(name.lstrip("dAWZb"))
+        texts = {"code": texts["formula"], "value": self.values.get(name)} | texts
+        return Step(name=name, phase=phase, layer=layer, shape=shape, operations=operations, **texts)
 
     # --- forward ----------------------------------------------------------------------------------------------
 
@@ -90,15 +93,11 @@ class Passes:
             example = f"{Z}[0, 0] = {worked_product(v[W], v[A])} + {bias} = {total}"
         return self.step(
             Z,
-            "forward",
-            l,
             (n, m),
+            Operation(f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}", MATRIX_PRODUCT),
+            Operation(f"{(n, m)} + {(n, 1)} -> {(n, m)}", BROADCAST),
             formula=f"{Z} = {W} {A} + {b}",
             code=f"{Z} = {W} @ {A} + {b}",
-            operations=(
-                Operation(f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}", MATRIX_PRODUCT),
-                Operation(f"{(n, m)} + {(n, 1)} -> {(n, m)}", BROADCAST),
-            ),
             equation=self.number_of("E9", "E14"),
             reason=(
                 f"Entry [j, i] of {W} @ {A} is row j of {W} (the weights into neuron j) times column i of {A} "
@@ -134,12 +133,10 @@ class Passes:
             example = f"A{l}[0, 0] = {g.name}({z}) = {a}"
         return self.step(
             f"A{l}",
-            "forward",
-            l,
             (n, m),
+            Operation(f"{g.name} of {(n, m)} -> {(n, m)}", kind),
             formula=f"A{l} = {text.formula}",
             code=text.code,
-            operations=(Operation(f"{g.name} of {(n, m)} -> {(n, m)}", kind),),
             equation=text.equation,
             reason=reason,
             role=f"A {g.name} {l == self.last}",
@@ -156,12 +153,10 @@ class Passes:
             share = f"{smoothing:g} / {2 if loss.name == 'binary_cross_entropy' else n}"
             yield self.step(
                 "Ys",
-                "cost",
-                L,
                 (n, m),
+                Operation(f"scaling of {(n, m)} -> {(n, m)}", ELEMENTWISE),
                 formula=f"Ys = {1 - smoothing:g} Y + {share}",
                 code=f"Ys = (1 - {smoothing:g}) * Y + {share}",
-                operations=(Operation(f"scaling of {(n, m)} -> {(n, m)}", ELEMENTWISE),),
                 equation="E23" if loss.name == "cross_entropy" else "E22",
                 reason="Label smoothing: the targets are moved a little away from 0 and 1.",
                 role="Ys",
@@ -174,12 +169,10 @@ class Passes:
         outputs = "" if n == 1 else f" over the {n} outputs of each example and"
         yield self.step(
             "J",
-            "cost",
-            L,
             (),
+            Operation(f"sum of {(n, m)} -> ()", OVER_EXAMPLES),
             formula=f"J = (1/m) Σ L{penalty}, L = {text.formula}",
             code="\n".join(lines),
-            operations=(Operation(f"sum of {(n, m)} -> ()", OVER_EXAMPLES),),
             equation=f"E10, {text.equation}" + (", E32" if self.l2 else ""),
             reason=(
                 f"{text.why} It is summed{outputs} over {count(m, 'example')}, and divided by m: J is the mean over "
@@ -209,12 +202,10 @@ class Passes:
             text = loss_texts.describe(net)
             yield self.step(
                 f"dA{L}",
-                "backward",
-                L,
                 (n, m),
+                Operation(f"slope of {(n, m)} -> {(n, m)}", ELEMENTWISE),
                 formula=f"dA{L} = {text.slope}",
                 code=f"dA{L} = {text.slope_code}",
-                operations=(Operation(f"slope of {(n, m)} -> {(n, m)}", ELEMENTWISE),),
                 equation="E25",
                 reason=(
                     f"The derivative of the loss with respect to the output. For {net.output.name} with "
@@ -231,12 +222,9 @@ class Passes:
             example = f"dZ{L}[0, 0] = {number(a)} - {number(y)} = {plain(d)}"
         yield self.step(
             f"dZ{L}",
-            "backward",
-            L,
             (n, m),
+            Operation(f"{(n, m)} - {(n, m)} -> {(n, m)}", ELEMENTWISE),
             formula=f"dZ{L} = A{L} - {Y}",
-            code=f"dZ{L} = A{L} - {Y}",
-            operations=(Operation(f"{(n, m)} - {(n, m)} -> {(n, m)}", ELEMENTWISE),),
             equation=self.number_of("E11", loss_texts.describe(net).equation),
             reason=f"{loss_texts.cancellation(net)} {convention}",
             role="dZ_L",
@@ -255,16 +243,12 @@ class Passes:
         more = (Operation(f"{(n, n_in)} + {(n, n_in)} -> {(n, n_in)}", ELEMENTWISE),) if self.l2 else ()
         return self.step(
             name,
-            "backward",
-            l,
             (n, n_in),
+            Operation(f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}", MATRIX_PRODUCT),
+            Operation(f"{(n, n_in)} / m -> {(n, n_in)}", ELEMENTWISE),
+            *more,
             formula=f"{name} = (1/m) {dZ} {A}ᵀ{decay[0]}",
             code=f"{name} = {dZ} @ {A}.T / m{decay[1]}",
-            operations=(
-                Operation(f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}", MATRIX_PRODUCT),
-                Operation(f"{(n, n_in)} / m -> {(n, n_in)}", ELEMENTWISE),
-                *more,
-            ),
             equation=self.number_of("E11", "E15") + (", E32" if self.l2 else ""),
             reason=(
                 f"The weight {W}[j, k] was used once for every example, in Z{l}[j, i] = … + {W}[j, k] {A}[k, i]. So "
@@ -285,15 +269,11 @@ class Passes:
             example = f"{name}[0, 0] = ({terms}) / {m} = {plain(self.values[name][0, 0])}"
         return self.step(
             name,
-            "backward",
-            l,
             (n, 1),
+            Operation(f"sum of {(n, m)} over axis 1, keepdims -> {(n, 1)}", OVER_EXAMPLES),
+            Operation(f"{(n, 1)} / m -> {(n, 1)}", ELEMENTWISE),
             formula=f"{name} = (1/m) Σ_columns {dZ}",
             code=f"{name} = np.sum({dZ}, axis=1, keepdims=True) / m",
-            operations=(
-                Operation(f"sum of {(n, m)} over axis 1, keepdims -> {(n, 1)}", OVER_EXAMPLES),
-                Operation(f"{(n, 1)} / m -> {(n, 1)}", ELEMENTWISE),
-            ),
             equation=self.number_of("E11", "E15"),
             reason=(
                 f"b{l} was added to every column, so what comes back is summed over the columns: that is axis 1. A "
@@ -312,12 +292,10 @@ class Passes:
             example = f"{dA}[0, 0] = {worked_product(v[W].T, v[dZ])} = {plain(v[dA][0, 0])}"
         return self.step(
             dA,
-            "backward",
-            l - 1,
             (n_in, m),
+            Operation(f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}", MATRIX_PRODUCT),
             formula=f"{dA} = {W}ᵀ {dZ}",
             code=f"{dA} = {W}.T @ {dZ}",
-            operations=(Operation(f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}", MATRIX_PRODUCT),),
             equation=self.number_of("E11", "E15"),
             reason=(
                 f"Unit k of layer {l - 1} went into every neuron j of layer {l} with the weight {W}[j, k]. So its "
@@ -349,12 +327,10 @@ class Passes:
         own = text.equation if text.equation != "E14" else ""
         return self.step(
             dZ,
-            "backward",
-            l,
             (n, m),
+            operation,
             formula=f"{dZ} = {text.back}",
             code=text.back_code,
-            operations=(operation,),
             equation=", ".join(dict.fromkeys(filter(None, (equation or "E15", own)))),
             reason=why + text.why + more,
             role=f"dZ {g.name}",
