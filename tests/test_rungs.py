@@ -27,12 +27,8 @@ def test_rungs_agree(net, dtype, backend):
         J_rung, grads_rung = rung(net, *moved)
         assert_close(J_rung, J)
         assert_grads_close(grads_rung, grads, xp=backend.xp)
-    for forward in (rungs.forward_per_neuron, rungs.forward_per_example, net_forward):
+    for forward in (rungs.forward_per_neuron, rungs.forward_per_example, vp.Network.forward):
         assert_close(forward(net, *moved[:2]), A, xp=backend.xp)
-
-
-def net_forward(net, params, X):
-    return net.forward(params, X)
 
 
 def test_networks_rung_equals_singles(backend, dtype):

@@ -22,30 +22,15 @@ class UnavailableError(Exception):
 
 
 class Timed(NamedTuple):
-    """What a call of `train` took.
+    """What a call of `train` took."""
 
-    Attributes
-    ----------
-    seconds : float
-        Of one epoch (or pass, or run), by the clock around the whole call.
-    history : float or None
-        The same as the library itself has noted it.
-    first : float or None
-        What came before the steady state and is not in `seconds`, where the call itself contains it.
-    score : float or None
-        What the model reached on examples held out, where that is compared too.
-    loss : float or None
-        The same as log-loss or root mean squared error.
-    processor : float or None
-        The seconds of all cores together.
-    """
-
-    seconds: float
-    history: float | None = None
+    seconds: float  # of one epoch (or pass, or run), by the clock around the whole call
+    history: float | None = None  # the same as the library itself has noted it
+    # what came before the steady state and is not in `seconds`, where the call itself contains it
     first: float | None = None
-    score: float | None = None
-    loss: float | None = None
-    processor: float | None = None
+    score: float | None = None  # what the model reached on examples held out, where that is compared too
+    loss: float | None = None  # the same as log-loss or root mean squared error
+    processor: float | None = None  # the seconds of all cores together
 
 
 class Contestant:

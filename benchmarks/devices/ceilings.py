@@ -28,22 +28,14 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What a library reached.
+    """What a library reached."""
 
-    Attributes
-    ----------
-    library, what : str
-        "float32", "TF32", "bfloat16", "copy", "launch", "launch in a graph" or "transfer".
-    value : float or None
-        Operations a second, bytes a second, or seconds of a launch; None if it could not be measured.
-    reason : str
-        Why not.
-    """
-
+    # "float32", "TF32", "bfloat16", "copy", "launch", "launch in a graph" or "transfer"
     library: str
     what: str
+    # operations a second, bytes a second, or seconds of a launch; None if it could not be measured
     value: float | None = None
-    reason: str = ""
+    reason: str = ""  # why not
 
 
 class Library:

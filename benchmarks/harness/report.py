@@ -23,37 +23,20 @@ _PRECISION = {"highest": "float32", "fast": "TF32"}
 
 @dataclass
 class Record:
-    """Everything that was measured.
-
-    Attributes
-    ----------
-    environment : dict
-    device : {"cpu", "gpu"}
-    ceilings : list of Ceiling
-    needs : dict
-        For each workload that has bounds (Needs, precision).
-    rows : list of Row
-    growth : list of dict
-        sweep, value, backend, seconds.
-    ladder : list of vecprop.inspection.benchmark_report.Row
-    memory : list of dict
-        workload, peer, before, peak (bytes or None), reason.
-    neighbours : dict
-        For each workload the cores that other processes kept busy.
-    tiny : bool
-        Whether it was a look whether everything runs; then no figure means anything.
-    """
+    """Everything that was measured."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    device: str = "cpu"
+    device: str = "cpu"  # {"cpu", "gpu"}
     ceilings: list[Ceiling] = field(default_factory=list)
+    # for each workload that has bounds (Needs, precision)
     needs: dict[str, tuple[Needs, str]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
-    growth: list[dict[str, Any]] = field(default_factory=list)
+    growth: list[dict[str, Any]] = field(default_factory=list)  # sweep, value, backend, seconds
     ladder: list[LadderRow] = field(default_factory=list)
-    memory: list[dict[str, Any]] = field(default_factory=list)
+    memory: list[dict[str, Any]] = field(default_factory=list)  # workload, peer, before, peak (bytes or None), reason
+    # for each workload the cores that other processes kept busy
     neighbours: dict[str, float | None] = field(default_factory=dict)
-    tiny: bool = False
+    tiny: bool = False  # whether it was a look whether everything runs; then no figure means anything
 
     @property
     def workloads(self) -> list[str]:
@@ -151,25 +134,14 @@ class Record:
 
 
 class Standing(NamedTuple):
-    """How a contestant stands among those that have all public tables; a table's figure is the mean of its splits.
+    """How a contestant stands among those that have all public tables; a table's figure is the mean of its splits."""
 
-    Attributes
-    ----------
-    normalised : float
-        Mean over the tables of (worst - own) / (worst - best), by log-loss or root mean squared error.
-    rank, rank_by_score : float
-        Mean over the tables, by the same, and by accuracy or R².
-    wins : int or None
-        Tables with a lower loss than LightGBM's.
-    processor : float
-        Seconds of the processor for a fit, mean over the tables.
-    """
-
-    normalised: float
+    normalised: float  # mean over the tables of (worst - own) / (worst - best), by log-loss or root mean squared error
+    # mean over the tables, by the same, and by accuracy or R²
     rank: float
     rank_by_score: float
-    wins: int | None
-    processor: float
+    wins: int | None  # tables with a lower loss than LightGBM's
+    processor: float  # seconds of the processor for a fit, mean over the tables
 
 
 def tables_of(record: Record) -> dict[str, dict[str, Row]]:

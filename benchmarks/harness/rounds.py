@@ -32,46 +32,26 @@ class DifferentError(Exception):
 
 @dataclass
 class Row:
-    """One contestant at one workload.
-
-    Attributes
-    ----------
-    workload, peer : str
-    steps : int
-        Steps in an epoch.
-    seconds : list of float
-        Of one step (pass, run) by the clock, one for each round; all rows of a workload have the same rounds.
-    history : list of float
-        The same as a library that keeps its own time has noted it: without checks, and without what lies between calls.
-    first : float or None
-        Seconds of the first call, compilation in it.
-    difference : float or None
-        How far its cost was off in the check, as a share of what training changes it by; of gradients the relative
-        error of the worst array, of probabilities the largest error. None where it could not be checked.
-    transfer : float or None
-        Seconds in which its examples came to the device.
-    scores : list of float
-        What each round's model reached on examples held out, where that is compared.
-    losses : list of float
-        The same as log-loss or root mean squared error.
-    processor : list of float
-        Seconds of all cores together, one for each round.
-    reason : str
-        Why there are no times.
-    """
+    """One contestant at one workload."""
 
     workload: str
     peer: str
-    steps: int = 1
+    steps: int = 1  # steps in an epoch
+    # of one step (pass, run) by the clock, one for each round; all rows of a workload have the same rounds
     seconds: list[float] = field(default_factory=list)
+    # the same as a library that keeps its own time has noted it: without checks, and without what lies between
+    # calls
     history: list[float] = field(default_factory=list)
-    first: float | None = None
+    first: float | None = None  # seconds of the first call, compilation in it
+    # how far its cost was off in the check, as a share of what training changes it by; of gradients the relative
+    # error of the worst array, of probabilities the largest error. None where it could not be checked.
     difference: float | None = None
-    transfer: float | None = None
+    transfer: float | None = None  # seconds in which its examples came to the device
+    # what each round's model reached on examples held out, where that is compared
     scores: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-    reason: str = ""
+    losses: list[float] = field(default_factory=list)  # the same as log-loss or root mean squared error
+    processor: list[float] = field(default_factory=list)  # seconds of all cores together, one for each round
+    reason: str = ""  # why there are no times
 
     @property
     def median(self) -> float:

@@ -13,21 +13,12 @@ from benchmarks.devices.bounds import Needs, pass_needs, step_needs
 
 
 class Examples(NamedTuple):
-    """The data of a workload in the two forms that libraries take, float32 and in memory of their own.
+    """The data of a workload in the two forms that libraries take, float32 and in memory of their own."""
 
-    Attributes
-    ----------
-    rows : array (m, n0)
-        One example per row; vecprop is handed `rows.T`, a view.
-    targets : array (m,) of class numbers, or (m, nL) of float32
-        The class numbers for softmax, else the values.
-    columns : array (nL, m)
-        The targets as vecprop takes them, one-hot for softmax.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # array (m, n0): One example per row; vecprop is handed `rows.T`, a view
+    # array (m,) of class numbers, or (m, nL) of float32: The class numbers for softmax, else the values
     targets: np.ndarray
-    columns: np.ndarray
+    columns: np.ndarray  # array (nL, m): The targets as vecprop takes them, one-hot for softmax
 
     def first(self, m: int) -> Examples:
         """Return the first m examples."""
@@ -315,25 +306,15 @@ HEAVY = {
 
 
 class Target(NamedTuple):
-    """What is wanted of the quickest of `ours` at one workload.
-
-    Attributes
-    ----------
-    workload : str
-    ours : tuple of str
-    measure : str
-        How many "times" as fast as the quickest of `theirs` it has to be at least, the "seconds" that a step may take
-        at most, or the share of the "products" rate or of the "bandwidth" that is wanted at least.
-    wanted : float
-    theirs : tuple of str
-        For "times".
-    """
+    """What is wanted of the quickest of `ours` at one workload."""
 
     workload: str
     ours: tuple[str, ...]
+    # how many "times" as fast as the quickest of `theirs` it has to be at least, the "seconds" that a step may
+    # take at most, or the share of the "products" rate or of the "bandwidth" that is wanted at least
     measure: Literal["seconds", "products", "bandwidth", "times"]
     wanted: float
-    theirs: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()  # for "times"
 
 
 _NUMPY, _JAX, _CUPY = ("vecprop-numpy",), ("vecprop-jax",), ("vecprop-cupy",)

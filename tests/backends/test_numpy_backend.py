@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, make_problem, make_targets, on
+from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, assert_near, flattened, make_problem, make_targets, on
 from helpers.processes import ROOT
 from vecprop import propagation
 from vecprop.backend import Backend
@@ -25,12 +25,6 @@ def numpy_backend():
     return vp.get_backend("numpy")
 
 
-def leaves(tree):
-    if isinstance(tree, tuple):
-        return [leaf for entry in tree for leaf in leaves(entry)]
-    return [] if tree is None else [np.asarray(tree)]
-
-
 def assert_same(actual, desired, scale=1):
     """Same structure, shapes and dtypes; every array equal, norm-wise, within `scale` times the bound of its dtype."""
 
@@ -38,7 +32,7 @@ def assert_same(actual, desired, scale=1):
         return (type(tree), [structure(entry) for entry in tree]) if isinstance(tree, tuple) else tree is None
 
     assert structure(actual) == structure(desired)
-    for a, d in zip(leaves(actual), leaves(desired), strict=True):
+    for a, d in zip(flattened(actual), flattened(desired), strict=True):
         assert (a.shape, a.dtype) == (d.shape, d.dtype)
         if a.dtype.kind != "f":
             assert np.array_equal(a, d)
@@ -221,8 +215,7 @@ def test_long_sums_are_accurate(numpy_backend):
         return xp.sum(x * x), xp.sum(x * x, axis=-1), xp.sum(xp.reshape(x * x, (2, 1, -1)), axis=(-2, -1))
 
     exact = (x.astype(np.float64) ** 2).sum(axis=1)
-    for got, wanted in zip(recorded(numpy_backend, function, x), (exact.sum(), exact, exact), strict=True):
-        assert np.allclose(got, wanted, rtol=1e-6, atol=0)
+    assert_near(recorded(numpy_backend, function, x), (exact.sum(), exact, exact), rtol=1e-6)
 
 
 def test_results_keep_the_dtype(numpy_backend):

@@ -330,18 +330,20 @@ def test_bench_without_a_speed_up_to_draw(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--sizes", "1,x"], "--sizes must be integers"),
-        (["--sizes", "0"], "sizes must be a positive integer, got 0"),
-        (["--network", "2-4-x"], "--network: unknown network '2-4-x': did you mean '2-4-1'?"),
-        (["--network", "0-1"], "sizes[0] must be a positive integer, got 0"),
-        (["--dtype", "float16"], "must be float32 or float64, got 'float16'"),
-        (["--pass", "backward"], "did you mean 'forward'?"),
-        (["--budget", 0], "budget must be a finite number > 0, got 0"),
-        (["--backend", "nunpy"], "did you mean 'numpy'?"),
+        (["bench", "--sizes", "1,x"], "--sizes must be integers"),
+        (["bench", "--sizes", "0"], "sizes must be a positive integer, got 0"),
+        (["bench", "--network", "2-4-x"], "--network: unknown network '2-4-x': did you mean '2-4-1'?"),
+        (["bench", "--network", "0-1"], "sizes[0] must be a positive integer, got 0"),
+        (["bench", "--dtype", "float16"], "must be float32 or float64, got 'float16'"),
+        (["bench", "--pass", "backward"], "did you mean 'forward'?"),
+        (["bench", "--budget", 0], "budget must be a finite number > 0, got 0"),
+        (["bench", "--backend", "nunpy"], "did you mean 'numpy'?"),
+        (["demo", "--seed", -3], "seed must be an integer from 0"),
+        (["demo", "--backend", "numpie"], "did you mean 'numpy'?"),
     ],
 )
-def test_a_bench_that_cannot_be(options, message, tmp_path):
-    assert message in refused("bench", "--out", tmp_path / "unused", *options)
+def test_a_bench_and_a_demo_that_cannot_be(options, message, tmp_path):
+    assert message in refused(*options, "--out", tmp_path / "unused")
     assert not (tmp_path / "unused").exists()
 
 
@@ -426,9 +428,14 @@ def test_a_claim_that_fails_ends_the_demo_with_1(monkeypatch, tmp_path):
 def test_every_section_judges_what_it_shows(monkeypatch, tmp_path, section, name, change, claim):
     real = getattr(demonstrations, name)
     monkeypatch.setattr(demonstrations, name, lambda *a, **k: replace(real(*a, epochs=3, **k), **change))
-    monkeypatch.setattr(demo, "_SECTIONS", (getattr(demo, section),))
-    out, _ = vecprop("demo", "--out", tmp_path, code=1)
-    assert any("FAILED: " in line and claim in line for line in out.splitlines()), out
+    fails(monkeypatch, tmp_path, getattr(demo, section), claim)
+
+
+def fails(monkeypatch, out, section, claim, verdict=""):
+    """A demo of this section alone fails for want of this claim."""
+    monkeypatch.setattr(demo, "_SECTIONS", (section,))
+    told, _ = vecprop("demo", "--out", out, code=1)
+    assert verdict in told and any("FAILED: " in line and claim in line for line in told.splitlines()), told
 
 
 @pytest.mark.reliability
@@ -443,9 +450,7 @@ def test_the_section_on_depth_judges_what_it_shows(monkeypatch, tmp_path, name, 
     real = demonstration_of_depth.deep_gradients(0)
     changed = replace(real, **{name: replace(getattr(real, name), **change)})
     monkeypatch.setattr(demonstration_of_depth, "deep_gradients", lambda seed: changed)  # noqa: ARG005
-    monkeypatch.setattr(demo, "_SECTIONS", (demo._depth,))
-    out, _ = vecprop("demo", "--out", tmp_path, code=1)
-    assert "1 of 2 claims hold" in out and any("FAILED: " in line and claim in line for line in out.splitlines()), out
+    fails(monkeypatch, tmp_path, demo._depth, claim, "1 of 2 claims hold")
 
 
 @pytest.mark.parametrize(
@@ -460,16 +465,13 @@ def test_the_section_on_the_estimators_judges_what_it_shows(monkeypatch, tmp_pat
     fitted = demonstration_of_estimators.Fitted(seconds=1.0, epochs=200, accuracy=0.97)
     result = replace(demonstration_of_estimators.DropInResult(fitted, fitted, 0.9, 0.8, 30_000, True), **change)
     monkeypatch.setattr(demonstration_of_estimators, "drop_in", lambda seed: result)  # noqa: ARG005
-    monkeypatch.setattr(demo, "_SECTIONS", (demo._estimators,))
-    out, _ = vecprop("demo", "--out", tmp_path, code=1)
-    assert "2 of 3 claims hold" in out and any("FAILED: " in line and claim in line for line in out.splitlines()), out
+    fails(monkeypatch, tmp_path, demo._estimators, claim, "2 of 3 claims hold")
 
 
 def test_a_check_that_finds_nothing_fails_the_demo(monkeypatch, tmp_path):
     right = demonstrations.wrong_gradient(0, factor=1.0)
     monkeypatch.setattr(demonstrations, "wrong_gradient", lambda _: right)
-    monkeypatch.setattr(demo, "_SECTIONS", (demo._gradients,))
-    assert "FAILED: the check finds it" in vecprop("demo", "--out", tmp_path, code=1)[0]
+    fails(monkeypatch, tmp_path, demo._gradients, "the check finds it")
 
 
 def test_a_demo_without_its_libraries_says_so_at_once(monkeypatch, tmp_path):
@@ -479,14 +481,6 @@ def test_a_demo_without_its_libraries_says_so_at_once(monkeypatch, tmp_path):
         'the demo needs scikit-learn for the digits and matplotlib for the pictures: pip install "vecprop[cli,sklearn]"'
     )
     assert not (tmp_path / "unused").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [(["--seed", -3], "seed must be an integer from 0"), (["--backend", "numpie"], "did you mean 'numpy'?")],
-)
-def test_a_demo_that_cannot_be(options, message, tmp_path):
-    assert message in refused("demo", "--out", tmp_path, *options)
 
 
 def test_the_columns_of_a_table_are_aligned():

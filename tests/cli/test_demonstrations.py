@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import refusals
+from helpers import assert_near, refusals
 from vecprop.cli import demonstrations
 from vecprop.cli.demonstration_of_depth import deep_gradients
 from vecprop.cli.demonstration_of_estimators import COVERAGE, SAME_SCORE, drop_in
@@ -109,8 +109,7 @@ def test_the_gradient_vanishes_in_a_deep_sigmoid_network_and_two_ways_cure_it(se
 def test_the_same_on_jax():
     ours, theirs = (demonstrations.planar(5, epochs=20, backend=name) for name in ("numpy", "jax"))
     assert theirs.network.backend.name == "jax"
-    for a, b in zip(ours.network.params, theirs.network.params, strict=True):
-        np.testing.assert_allclose(np.asarray(b.W), a.W, rtol=1e-3, atol=1e-4)
+    assert_near(theirs.network.params, ours.network.params, rtol=1e-3, atol=1e-4)
     result = demonstrations.zero_initialization(0, epochs=20, backend="jax")
     assert result.symmetric and result.largest_weight > 0 and str(result.zeros.params[0].W.dtype) == "float64"
 

@@ -122,10 +122,7 @@ def saved(tmp_path_factory):
 def forged(header, tensors):
     """The file of any header at all, its checksum right: that is no secret."""
     text = header if isinstance(header, str) else json.dumps(header, sort_keys=True)
-    return with_entry(f"1:{tensor_file._checksum('1', text, tensors)}:{text}", tensors)
-
-
-def with_entry(entry, tensors):
+    entry = f"1:{tensor_file._checksum('1', text, tensors)}:{text}"
     return safetensors.numpy.save(dict(tensors), metadata={"vecprop": entry})
 
 

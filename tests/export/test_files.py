@@ -124,29 +124,18 @@ def refused(path, data, match=None):
     assert str(path) in str(caught.value)
 
 
-def test_truncated_files(path, saved):
+def test_every_truncation_and_every_bit(path, saved):
+    """All bits of the header, and one of each byte of the numbers."""
     for length in range(len(saved)):
         refused(path, saved[:length])
     refused(path, saved + b"\0")
-
-
-def test_every_bit_of_the_header(saved):
     header = 8 + int.from_bytes(saved[:8], "little")
-    for place in range(header):
-        for bit in range(8):
+    for place in range(len(saved)):
+        for bit in range(8) if place < header else [place % 8]:
             data = bytearray(saved)
             data[place] ^= 1 << bit
-            with pytest.raises(vp.ModelFileError):
+            with pytest.raises(vp.ModelFileError, match="altered" if place >= header else None):
                 tensor_file.decode(bytes(data))
-
-
-def test_every_bit_of_the_numbers(saved):
-    header = 8 + int.from_bytes(saved[:8], "little")
-    for place in range(header, len(saved)):
-        data = bytearray(saved)
-        data[place] ^= 1 << place % 8
-        with pytest.raises(vp.ModelFileError, match="altered"):
-            tensor_file.decode(bytes(data))
 
 
 def file_with(header, tensors=None):

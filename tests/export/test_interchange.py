@@ -100,8 +100,7 @@ def test_classifiers_of_scikit_learn(kind, run, dtype):
     assert_same_model(to_sklearn(ours), model)
     ours.set_params(warm_start=True, max_iter=2).fit(x, y)
     assert any((a != b).any() for a, b in zip(ours.coefs_, before, strict=True)), "it goes on training"
-    for c, was in zip(model.coefs_, before, strict=True):
-        np.testing.assert_array_equal(c, was, err_msg="and the other does not")
+    assert_same(model.coefs_, before)  # and the other does not
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -293,14 +292,26 @@ REFUSED = [
     ({"loss": "quantile", "quantile": [0.1, 0.9], "scale_target": "standard"}, "scale_target='standard'"),
     ({"out_activation": "softplus"}, "its outputs are softplus (loss='squared_error', out_activation='softplus')"),
 ]
+NO_MODULE = [
+    ({"loss": "poisson"}, "layer 2 of 2 is exp, which PyTorch has no module for"),
+    ({"loss": "quantile", "quantile": [0.1, 0.9]}, "layer 2 of 2 is ordered"),
+    ({"activation": (np.sin, np.cos)}, "layer 1 of 2 is custom"),
+    ({"n_networks": 2}, "it has 2 networks"),
+    ({"loss": "quantile", "quantile": [0.1, 0.9], "scale_target": "standard"}, "scale_target='standard'"),
+]
 
 
-@pytest.mark.parametrize(("options", "words"), REFUSED)
-def test_what_scikit_learn_cannot_be(options, words):
-    ours = fitted(MLPRegressor, X, NUMBERS["one"], max_iter=1, **options)
-    with pytest.raises(ValueError) as error:
-        to_sklearn(ours)
-    assert str(error.value).startswith("estimator: ") and words in str(error.value)
+@pytest.mark.parametrize(
+    ("convert", "options", "words"),
+    [*((to_sklearn, *row) for row in REFUSED), *((to_torch, *row) for row in NO_MODULE)],
+)
+def test_what_others_cannot_be(convert, options, words):
+    if convert is to_torch:
+        pytest.importorskip("torch")
+    ours = fitted(MLPRegressor, X, np.abs(NUMBERS["one"]), max_iter=1, **options)
+    with pytest.raises(ValueError, match="^" + ("estimator: " if convert is to_sklearn else "model: ")) as error:
+        convert(ours)
+    assert words in str(error.value)
 
 
 test_something_else = refusals(
@@ -546,24 +557,6 @@ def test_a_regressor(targets, options, torch, dtype):
 def test_from_scikit_learn_to_pytorch(torch):
     model = fitted(theirs.MLPClassifier, X, CLASSES["multiclass"])
     assert_close(rows(torch, to_torch(from_sklearn(model)), X.T), model.predict_proba(X).T, 1e-12)
-
-
-@pytest.mark.usefixtures("torch")
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"loss": "poisson"}, "layer 2 of 2 is exp, which PyTorch has no module for"),
-        ({"loss": "quantile", "quantile": [0.1, 0.9]}, "layer 2 of 2 is ordered"),
-        ({"activation": (np.sin, np.cos)}, "layer 1 of 2 is custom"),
-        ({"n_networks": 2}, "model: it has 2 networks"),
-        ({"loss": "quantile", "quantile": [0.1, 0.9], "scale_target": "standard"}, "model: scale_target='standard'"),
-    ],
-)
-def test_estimators_that_pytorch_has_no_module_for(options, words):
-    ours = fitted(MLPRegressor, X, np.abs(NUMBERS["one"]), max_iter=1, **options)
-    with pytest.raises(ValueError) as error:
-        to_torch(ours)
-    assert words in str(error.value)
 
 
 @pytest.mark.usefixtures("torch")

@@ -83,6 +83,12 @@ def assert_same(actual, desired):
         np.testing.assert_array_equal(a, d)
 
 
+def assert_near(actual, desired, rtol=0.0, atol=0.0):
+    """Every array nearly the same, number by number."""
+    for a, d in zip(flattened(actual), flattened(desired), strict=True):
+        np.testing.assert_allclose(a, d, rtol=rtol, atol=atol)
+
+
 def assert_grads_close(actual, desired, bound=None, xp=None):
     """`assert_close` of the whole gradient as one vector, after structure, shapes and dtypes layer by layer.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host, make_problem
+from helpers import assert_grads_close, assert_near, assert_same, host, make_problem
 from vecprop import activations, losses
 from vecprop.nn import batch_norm, dropout, input_scaling
 from vecprop.nn.weight_penalties import add_penalties, penalties
@@ -223,9 +223,7 @@ def test_integer_weights_are_copies_for_batch_norm_too():
     repeated = [np.repeat(a, counts, axis=1) for a in (X, Y)]
     J_copies, copies, others = epochs._batch_gradients(run, tree, (*repeated, None), inputs, float(counts.sum()))
     assert pytest.approx(J_copies, rel=1e-13) == J
-    for a, b in zip(grads, copies, strict=True):
-        for x, y in zip(a, b, strict=True):
-            np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-14)
+    assert_near(grads, copies, rtol=1e-11, atol=1e-14)
     np.testing.assert_allclose(norms[0].variance, others[0].variance, rtol=1e-12)
 
 
@@ -247,19 +245,7 @@ def test_folded_batch_norm_predicts_as_the_running_statistics_do(backend):
     assert not host(result.state.params[0].b).any(), "the bias before a normalization has no effect and no gradient"
 
 
-def test_running_statistics_start_as_the_mean_of_the_batches():
-    one = np.ones((1, 1))
-    seen = batch_norm.Statistics(0 * one, one, 0 * one)
-    for t, value in enumerate([4.0, 8.0, 3.0], start=1):
-        norm = batch_norm.BatchNorm(batch_norm.Scale(one, 0 * one), None, 2.0)
-        norm.mean, norm.variance = value * one, 2 * value * one
-        seen = batch_norm.update_statistics(np, seen, norm)
-        assert seen.count == t
-    assert seen.mean == pytest.approx(5.0)
-    assert seen.variance == pytest.approx(10.0)
-
-
-def test_running_statistics_forget_after_ten_batches():
+def test_running_statistics_are_the_mean_of_the_batches_and_forget_after_ten():
     one = np.ones((1, 1))
     seen, mean, variance = batch_norm.Statistics(0 * one, one, 0 * one), 0.0, 1.0
     for t in range(1, 16):
@@ -268,6 +254,9 @@ def test_running_statistics_forget_after_ten_batches():
         seen = batch_norm.update_statistics(np, seen, norm)
         rate = max(0.1, 1 / t)
         mean, variance = (1 - rate) * mean + rate * t**2, (1 - rate) * variance + rate * t
+        assert seen.count == t
+        if t == 3:
+            assert seen.mean == pytest.approx((1 + 4 + 9) / 3) and seen.variance == pytest.approx(2.0)
     assert seen.mean.item() == pytest.approx(mean, rel=1e-14)
     assert seen.variance.item() == pytest.approx(variance, rel=1e-14)
 
@@ -335,8 +324,7 @@ def test_moments_of_parts_are_those_of_all(weighted):
     first, *others = (input_scaling.moments(np, X[:, part], None if w is None else w[part]) for part in parts)
     for other in others:
         first = first.add(np, other)
-    for found, wanted in zip(first, input_scaling.moments(np, X, w), strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-13)
+    assert_near(first, input_scaling.moments(np, X, w), rtol=1e-13)
 
 
 def test_input_scale_folds_and_unfolds():
@@ -347,8 +335,7 @@ def test_input_scale_folds_and_unfolds():
     np.testing.assert_allclose(input_scaling.scaled(X, scale), (X - scale.mean) / scale.deviation, rtol=1e-15)
     expected = layer.W @ input_scaling.scaled(X, scale) + layer.b
     np.testing.assert_allclose(folded.W @ X + folded.b, expected, rtol=1e-13)
-    for a, b in zip(input_scaling.unfold_input(np, folded, scale), layer, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-14)
+    assert_near(input_scaling.unfold_input(np, folded, scale), layer, rtol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from vecprop.cli.options import (
     PartsToExplain,
     grouped,
 )
-from vecprop.cli.output import Commands, console, error, note, print_json, reason
+from vecprop.cli.output import Commands, console, error, note, print_either, print_json, reason
 from vecprop.nn.network import Network
 
 app = typer.Typer(
@@ -115,10 +115,7 @@ def check(
     from vecprop.cli import check as checks
 
     net, report = checks.gradients(sizes, parts, m, l2, backend, seed)
-    if json:
-        print_json(checks.as_json(net, report))
-    else:
-        typer.echo(f"{net}, m = {m}, λ = {l2:g}\n{report}")
+    print_either(json, f"{net}, m = {m}, λ = {l2:g}\n{report}", checks.as_json(net, report))
     if not report.passed:
         error(f"the gradient of {', '.join(report.wrong)} is wrong")
         raise typer.Exit(FAILED)
@@ -132,13 +129,9 @@ def backends(json: JsonForTable = False) -> None:
     """
     table = selection.backends()
     active = next((status.name for status in table.values() if status.active), None)
-    if json:
-        statuses = [
-            {"name": s.name, "usable": s.usable, "active": s.active, "detail": s.detail} for s in table.values()
-        ]
-        print_json({"active": active, "reason": reason(), "backends": statuses})
-    else:
-        typer.echo(f"{table}\n\nactive: {active or 'none'}, {reason()}")
+    statuses = [{"name": s.name, "usable": s.usable, "active": s.active, "detail": s.detail} for s in table.values()]
+    found = {"active": active, "reason": reason(), "backends": statuses}
+    print_either(json, f"{table}\n\nactive: {active or 'none'}, {reason()}", found)
     selection.get_backend()  # raises the error of an unusable backend that the environment names
 
 
@@ -153,10 +146,7 @@ def shapes(
     Example: vecprop shapes 784 128 10 --m 100
     """
     table = Network(tuple(sizes)).shapes(m)
-    if json:
-        print_json(table)
-    else:
-        typer.echo(table)
+    print_either(json, table, table)
 
 
 @app.command(short_help="Explain the forward and the backward pass step by step.")

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend.contract import Backend
-from vecprop.cli.demonstrations import accuracy
+from vecprop.cli.demonstrations import accuracy, trained
 from vecprop.data import datasets
 from vecprop.nn.network import Network
-from vecprop.training.fitting import fit
 from vecprop.training.optimizers import Momentum
 from vecprop.training.results import FitResult
 from vecprop.utils.arguments import check_integer, check_positive_integer
@@ -30,26 +29,13 @@ _WAYS = (  # name, hidden activation, initialization, batch normalization
 
 @dataclass(frozen=True, eq=False)
 class DeepRun:
-    """One network of `deep_gradients`.
+    """One network of `deep_gradients`."""
 
-    Attributes
-    ----------
-    name : str
-        What distinguishes the network.
-    training : FitResult
-    norms : float array (epochs, L)
-        ‖dW_l‖ of each epoch (E36).
-    ratio : float
-        ‖dW1‖ / ‖dW_L‖, the median over the epochs.
-    test_accuracy : float
-        The accuracy on the test digits.
-    """
-
-    name: str
+    name: str  # what distinguishes the network
     training: FitResult
-    norms: npt.NDArray[np.float64]
-    ratio: float
-    test_accuracy: float
+    norms: npt.NDArray[np.float64]  # float array (epochs, L): ‖dW_l‖ of each epoch (E36)
+    ratio: float  # ‖dW1‖ / ‖dW_L‖, the median over the epochs
+    test_accuracy: float  # the accuracy on the test digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,44 +77,16 @@ def deep_gradients(
     half of the units that are on, and He's weights make up for the other half (E19, E29). Batch normalization divides
     Z by its deviation, and the gradient with it, which undoes the loss whatever the activation (E34).
 
-    Parameters
-    ----------
-    seed : int, default 0
-        The seed of the split, the initial weights and the shuffles.
-    depth : int, default 8
-        The number of hidden layers, at least 2.
-    units : int, default 32
-        The units in each hidden layer.
-    epochs, learning_rate
-        As for `vecprop.fit`, by `Momentum`, in mini-batches of 64.
-    backend : str or Backend, optional
-        By default the active backend.
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn is missing.
-    ValueError, TypeError
-        For an argument out of range; the message names it.
+    There are `depth` hidden layers, at least 2, of so many units each, trained by `Momentum` in mini-batches of 64; the
+    other arguments and the errors are those of the other demonstrations.
     """
     depth, units = check_integer(depth, "depth", 2), check_positive_integer(units, "units")
     train, test = datasets.digits().split(0.2, seed=seed)
 
     def run(name: str, hidden: str, init: str, batch_norm: bool) -> DeepRun:
-        training = fit(
-            Network((64, *(units,) * depth, 10), hidden=hidden, output="softmax"),
-            train.X,
-            train.Y,
-            optimizer=Momentum(learning_rate),
-            epochs=epochs,
-            batch_size=64,
-            seed=seed,
-            init=init,
-            batch_norm=batch_norm,
-            dtype="float32",
-            backend=backend,
-            progress=False,
-        )
+        net = Network((64, *(units,) * depth, 10), hidden=hidden, output="softmax")
+        options = {"epochs": epochs, "batch_size": 64, "seed": seed, "backend": backend, "progress": False}
+        training = trained(net, train, Momentum(learning_rate), init=init, batch_norm=batch_norm, **options)
         norms = np.asarray(training.history["gradient_norm"], dtype=np.float64)
         ratio = float(np.median(norms[:, 0] / norms[:, -1]))
         return DeepRun(name, training, norms, ratio, accuracy(training, test))

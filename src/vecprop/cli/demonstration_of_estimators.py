@@ -30,26 +30,14 @@ class Fitted:
 
 @dataclass(frozen=True)
 class DropInResult:
-    """The result of `drop_in`.
+    """The result of `drop_in`."""
 
-    Attributes
-    ----------
-    theirs, ours : Fitted
-        `sklearn.neural_network.MLPClassifier` and ours, with default settings.
-    median_r2 : float
-        R² of the predicted medians of the test house prices.
-    inside : float
-        The share of the test prices between the 10 % and the 90 % quantile.
-    file_bytes : int
-        The size of the classifier's model file.
-    loaded_predicts_the_same : bool
-    """
-
+    # `sklearn.neural_network.MLPClassifier` and ours, with default settings
     theirs: Fitted
     ours: Fitted
-    median_r2: float
-    inside: float
-    file_bytes: int
+    median_r2: float  # R² of the predicted medians of the test house prices
+    inside: float  # the share of the test prices between the 10 % and the 90 % quantile
+    file_bytes: int  # the size of the classifier's model file
     loaded_predicts_the_same: bool
 
     @property

@@ -6,7 +6,10 @@
     zero_initialization   weights that start at zero stay alike for ever (E27)
     saturation            large initial weights put tanh where it is flat, and learning slows down (E28)
 
-They print nothing; `vecprop demo` shows them. The same seed gives the same result on every backend, up to rounding.
+They print nothing; `vecprop demo` shows them. The seed is that of the data or their split, the initial weights and the
+shuffles; the same one gives the same result on every backend, up to rounding. `backend` is by default the active one;
+`epochs` and `learning_rate` are as for `vecprop.fit`, in mini-batches of 50 unless it is said otherwise. Arguments out
+of range raise ValueError or TypeError with their name.
 """
 
 from collections.abc import Sequence
@@ -25,12 +28,18 @@ from vecprop.inspection.gradient_check import GradientReport, check_gradients
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, gradient_norms
 from vecprop.training.fitting import fit
-from vecprop.training.optimizers import GradientDescent
+from vecprop.training.optimizers import GradientDescent, Optimizer
 from vecprop.training.results import FitResult
 from vecprop.utils.arguments import check_number, check_positive_integer
 
 DIGITS_GOAL = 0.96
 _TEST_SEED = 1_000_003  # added to the seed for points that no training has seen
+
+
+def trained(net: Network, data: Dataset, optimizer: Optimizer, **options: Any) -> FitResult:
+    """Train a network on a data set, in float32 and mini-batches of 50 unless the options say otherwise."""
+    given: dict[str, Any] = {"batch_size": 50, "dtype": "float32"} | options
+    return fit(net, data.X, data.Y, optimizer=optimizer, **given)
 
 
 def accuracy(result: FitResult, data: Dataset) -> float:
@@ -54,20 +63,11 @@ def cost(result: FitResult, data: Dataset) -> float:
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """One network whose gradients were checked.
+    """One network whose gradients were checked."""
 
-    Attributes
-    ----------
-    name : str
-        What distinguishes the network.
-    net : Network
-    report : GradientReport
-        The relative error of each parameter's gradient (E40).
-    """
-
-    name: str
+    name: str  # what distinguishes the network
     net: Network
-    report: GradientReport
+    report: GradientReport  # the relative error of each parameter's gradient (E40)
 
 
 # Layer sizes repeat, as some backends compile for each shape.
@@ -81,16 +81,7 @@ _CHECKED = (
 
 
 def gradient_checks(seed: int = 0, m: int = 7, backend: str | Backend | None = None) -> list[GradientCheck]:
-    """Check the hand-derived gradients of several kinds of networks on random data, in float64 (E40).
-
-    Parameters
-    ----------
-    seed : int, default 0
-        The seed of the parameters and the data.
-    m : int, default 7
-        The number of examples.
-    backend : str or Backend, optional
-        By default the active backend.
+    """Check the hand-derived gradients of several kinds of networks on m random examples, in float64 (E40).
 
     Examples
     --------
@@ -129,26 +120,18 @@ def wrong_gradient(seed: int = 0, factor: float = 1.01, backend: str | Backend |
 
 @dataclass(frozen=True, eq=False)
 class DigitsResult:
-    """The result of `digits`.
+    """The result of `digits`."""
 
-    Attributes
-    ----------
-    network, regression : FitResult
-        The network with one hidden layer, and softmax regression, which has none.
-    train, test : Dataset
-        Four fifths and one fifth of the digits, every class in the same share.
-    train_accuracy, test_accuracy : float
-        The accuracies of the network.
-    regression_accuracy, majority_accuracy : float
-        The test accuracies of the regression, and of always guessing the most common class of training.
-    """
-
+    # the network with one hidden layer, and softmax regression, which has none
     network: FitResult
     regression: FitResult
+    # four fifths and one fifth of the digits, every class in the same share
     train: Dataset
     test: Dataset
+    # the accuracies of the network
     train_accuracy: float
     test_accuracy: float
+    # the test accuracies of the regression, and of always guessing the most common class of training
     regression_accuracy: float
     majority_accuracy: float
 
@@ -172,43 +155,14 @@ def digits(
     The images are 1797 digits of 8 × 8 pixels that come with scikit-learn. The defaults were chosen on validation
     data inside the training part, not on the test fifth, where the seeds 1 to 200 then gave 96.4 % to 99.4 %.
 
-    Parameters
-    ----------
-    seed : int, default 0
-        The seed of the split, the initial weights and the shuffles.
-    hidden : int, default 128
-        The number of ReLU units in the hidden layer.
-    epochs, learning_rate, batch_size, l2
-        As for `vecprop.fit`; L2 (E32) shrinks the weights a little, which helps on unseen digits.
-    backend : str or Backend, optional
-        By default the active backend.
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn is missing.
-    ValueError, TypeError
-        For an argument out of range; the message names it.
+    `hidden` is the number of ReLU units; L2 (E32) shrinks the weights a little, which helps on unseen digits. Without
+    scikit-learn it raises ImportError.
     """
     hidden = check_positive_integer(hidden, "hidden")
     train, test = datasets.digits().split(0.2, seed=seed)
-
-    def trained(net: Network) -> FitResult:
-        return fit(
-            net,
-            train.X,
-            train.Y,
-            optimizer=GradientDescent(learning_rate),
-            epochs=epochs,
-            batch_size=batch_size,
-            seed=seed,
-            l2=l2,
-            dtype="float32",
-            backend=backend,
-        )
-
-    network = trained(Network((64, hidden, 10), hidden="relu", output="softmax"))
-    regression = trained(Network((64, 10), output="softmax"))
+    options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "l2": l2, "backend": backend}
+    nets = Network((64, hidden, 10), hidden="relu", output="softmax"), Network((64, 10), output="softmax")
+    network, regression = (trained(net, train, GradientDescent(learning_rate), **options) for net in nets)
     majority = int(np.bincount(train.labels).argmax())
     return DigitsResult(
         network=network,
@@ -227,22 +181,15 @@ def digits(
 
 @dataclass(frozen=True, eq=False)
 class PlanarResult:
-    """The result of `planar`.
+    """The result of `planar`."""
 
-    Attributes
-    ----------
-    logistic, network : FitResult
-        Logistic regression (2-1), and a network with one hidden layer.
-    train, test : Dataset
-        The flower, and as many other points drawn from the same flower.
-    logistic_accuracy, network_accuracy : float
-        The accuracies on the test points.
-    """
-
+    # logistic regression (2-1), and a network with one hidden layer
     logistic: FitResult
     network: FitResult
+    # the flower, and as many other points drawn from the same flower
     train: Dataset
     test: Dataset
+    # the accuracies on the test points
     logistic_accuracy: float
     network_accuracy: float
 
@@ -264,33 +211,16 @@ def planar(
 
     Logistic regression can only draw a line, and no line divides the petals.
 
-    Parameters
-    ----------
-    seed : int, default 0
-        The seed of the data, the initial weights and the shuffles.
-    units : int, default 6
-        tanh units in the hidden layer. 4 units ended in a poor local optimum for 2 of 40 seeds, 6 for none (E38).
-    epochs, learning_rate
-        As for `vecprop.fit`, in mini-batches of 50.
-    m : int, default 400
-        The number of training points, and of test points.
-    backend : str or Backend, optional
-        By default the active backend.
+    `units` are tanh units: 4 of them ended in a poor local optimum for 2 of 40 seeds, 6 for none (E38). There are m
+    training points, and m test points.
     """
     units = check_positive_integer(units, "units")
     train, test = datasets.flower(m, seed=seed), datasets.flower(m, seed=(seed + _TEST_SEED) % 2**64)
     logistic, network = (
-        _fit_planar(Network(sizes), train, learning_rate, seed=seed, epochs=epochs, backend=backend)
+        trained(Network(sizes), train, GradientDescent(learning_rate), seed=seed, epochs=epochs, backend=backend)
         for sizes in ((2, 1), (2, units, 1))
     )
     return PlanarResult(logistic, network, train, test, accuracy(logistic, test), accuracy(network, test))
-
-
-def _fit_planar(
-    net: Network, data: Dataset, learning_rate: float, *, dtype: str = "float32", **options: Any
-) -> FitResult:
-    optimizer = GradientDescent(learning_rate)
-    return fit(net, data.X, data.Y, optimizer=optimizer, batch_size=50, dtype=dtype, **options)
 
 
 # --- symmetry -----------------------------------------------------------------------------------------------
@@ -298,31 +228,20 @@ def _fit_planar(
 
 @dataclass(frozen=True, eq=False)
 class SymmetryResult:
-    """The result of `zero_initialization`.
+    """The result of `zero_initialization`."""
 
-    Attributes
-    ----------
-    zeros, random : FitResult
-        The network trained from zero weights, and from random ones.
-    data : Dataset
-    row_difference, random_row_difference : float
-        The largest difference between two rows of W1 after training, that is, between two hidden units.
-    largest_weight : float
-        The largest |weight| in W1 after training from zeros.
-    zeros_cost, random_cost : float
-        The cost J after training.
-    zeros_accuracy, random_accuracy : float
-        The accuracies on the training points.
-    """
-
+    # the network trained from zero weights, and from random ones
     zeros: FitResult
     random: FitResult
     data: Dataset
+    # the largest difference between two rows of W1 after training, that is, between two hidden units
     row_difference: float
     random_row_difference: float
-    largest_weight: float
+    largest_weight: float  # the largest |weight| in W1 after training from zeros
+    # the cost J after training
     zeros_cost: float
     random_cost: float
+    # the accuracies on the training points
     zeros_accuracy: float
     random_accuracy: float
 
@@ -350,24 +269,11 @@ def zero_initialization(
     JAX on a CPU. With 5, OpenBLAS computes the fifth row by another routine: its last bits differ, the difference
     grows from step to step, and rounding finally breaks the symmetry.
 
-    Parameters
-    ----------
-    seed : int, default 0
-        The seed of the data, the random weights and the shuffles.
-    units : int, default 4
-        Units in the hidden layer.
-    hidden : str, default "sigmoid"
-        The activation of the hidden layer.
-    epochs, learning_rate
-        As for `vecprop.fit`, in mini-batches of 50.
-    backend : str or Backend, optional
-        By default the active backend.
+    `units` and `hidden` are the units of the hidden layer and their activation.
     """
     data, net = datasets.flower(seed=seed), Network((2, units, 1), hidden=hidden)
-    zeros, random = (
-        _fit_planar(net, data, learning_rate, seed=seed, epochs=epochs, backend=backend, init=init, dtype="float64")
-        for init in ("zeros", "auto")
-    )
+    rule, options = GradientDescent(learning_rate), {"seed": seed, "epochs": epochs, "backend": backend}
+    zeros, random = (trained(net, data, rule, init=init, dtype="float64", **options) for init in ("zeros", "auto"))
     W1, W1_random = (result.backend.to_numpy(result.params[0].W) for result in (zeros, random))
     return SymmetryResult(
         zeros=zeros,
@@ -392,24 +298,12 @@ def _row_difference(W: npt.NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class SaturationRun:
-    """One run of `saturation`.
+    """One run of `saturation`."""
 
-    Attributes
-    ----------
-    scale : float
-        The factor of the initial weights of the hidden layer.
-    slope : float
-        The mean of g1′(Z1) over units and examples, at the start.
-    gradient_norm : float
-        ‖dW1‖ over all examples, at the start (E36).
-    cost, accuracy : float
-        The cost and the accuracy after training.
-    training : FitResult
-    """
-
-    scale: float
-    slope: float
-    gradient_norm: float
+    scale: float  # the factor of the initial weights of the hidden layer
+    slope: float  # the mean of g1′(Z1) over units and examples, at the start
+    gradient_norm: float  # ‖dW1‖ over all examples, at the start (E36)
+    # the cost and the accuracy after training
     cost: float
     accuracy: float
     training: FitResult
@@ -442,23 +336,7 @@ def saturation(
     tanh is flat for large |z|: g′(z) = 1 - tanh²(z) ≈ 4 e^(-2|z|) (E18), and dZ1 = W2ᵀ dZ2 ∘ g′(Z1) carries that
     factor into dW1. All runs have the same data, learning rate and number of epochs.
 
-    Parameters
-    ----------
-    seed : int, default 0
-        The seed of the data, the initial weights and the shuffles.
-    units : int, default 4
-        tanh units in the hidden layer.
-    scales : sequence of positive numbers, default (1, 10, 100)
-        1 is Xavier's initialization (E29).
-    epochs, learning_rate
-        As for `vecprop.fit`, in mini-batches of 50.
-    backend : str or Backend, optional
-        By default the active backend.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an argument out of range; the message names it.
+    The scale 1 is Xavier's initialization (E29).
     """
     factors = [check_number(scale, "scales", zero=False) for scale in scales]
     if not factors:
@@ -468,7 +346,8 @@ def saturation(
     runs = []
     for scale in factors:
         params = (Layer(first.W * np.float32(scale), first.b), last)
-        training = _fit_planar(net, data, learning_rate, seed=seed, epochs=epochs, backend=backend, params=params)
+        rule = GradientDescent(learning_rate)
+        training = trained(net, data, rule, seed=seed, epochs=epochs, backend=backend, params=params)
         slope, norm = _start_of(net, params, data)
         runs.append(SaturationRun(scale, slope, norm, cost(training, data), accuracy(training, data), training))
     return SaturationResult(tuple(runs), data)

@@ -22,7 +22,7 @@ from vecprop.cli.options import (
     Wanted,
     grouped,
 )
-from vecprop.cli.output import note, print_json
+from vecprop.cli.output import note, print_either, print_json
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, Parquet or .npy file.", show_default=False)]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, or the folder of `vecprop train`.")]
@@ -115,7 +115,7 @@ def train(
 
     Example: vecprop train houses.csv --target price
     """
-    from vecprop.cli import tables
+    from vecprop.cli import tables, writing
     from vecprop.tabular import Choices, Settings
 
     missing = file_format.missing or ()
@@ -129,12 +129,15 @@ def train(
         backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache,
     )  # fmt: skip
     folder = Path(f"{data.stem}-model") if out is None else out
-    tables.check_training_files(folder, checkpoint, data, force)
+    writing.check_files(folder, writing.OF_TRAINING, (data,), writing.holds_table_model, force)
+    if checkpoint is not None:
+        writing.check_checkpoint(checkpoint, (data,), force)
     first = not distributed or tables.join()
     quiet = quiet or not first
     table = tables.read(data, replace(file_format, missing=None), target or (), stream)
     plan = tables.plan(table, target or (), task, choices)
-    report = tables.train(plan, settings, folder, tables.speaker(json, quiet), not quiet, first)
+    say = (lambda _: None) if quiet else note if json else typer.echo
+    report = tables.train(plan, settings, folder, say, not quiet, first)
     if json and not quiet:
         print_json(report)
 
@@ -155,10 +158,11 @@ def predict(
 
     Example: vecprop predict houses-model houses.csv -o predictions.csv
     """
-    from vecprop.cli import tables
+    from vecprop.cli import tables, writing
 
     if wanted.out is not None:
-        tables.check_predictions_file(wanted.out, model, data, force)
+        writing.check_table_ending(wanted.out)
+        writing.check_file(wanted.out, (data, tables.model_file(model)), writing.holds_predictions, force)
     loaded = tables.load(model, backend)
     table = tables.read(data, file_format, loaded.names)
     text = tables.predict(loaded, table, wanted, note if not quiet else None)
@@ -182,11 +186,7 @@ def evaluate(
 
     loaded = tables.load(model, backend)
     table = tables.read(data, file_format, loaded.names)
-    text, found = tables.evaluate(loaded, table, note)
-    if json:
-        print_json(found)
-    else:
-        typer.echo(text)
+    print_either(json, *tables.evaluate(loaded, table, note))
 
 
 def export(
@@ -206,9 +206,9 @@ def export(
 
     Example: vecprop export houses-model houses.onnx
     """
-    from vecprop.cli import tables
+    from vecprop.cli import tables, writing
 
-    tables.check_onnx_file(out, model, force)
+    writing.check_file(out, (tables.model_file(model),), writing.is_onnx_of_ours, force)
     text = tables.export(tables.load_any(model), out, opset, dtype)
     if not quiet:
         typer.echo(text)
@@ -221,11 +221,7 @@ def info(model: Model, json: Json = False) -> None:
     """
     from vecprop.cli import tables
 
-    text, found = tables.info(model)
-    if json:
-        print_json(found)
-    else:
-        typer.echo(text)
+    print_either(json, *tables.info(model))
 
 
 def sample(

@@ -93,6 +93,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False))
 
 
+def print_either(as_json: bool, text: object, value: Any) -> None:
+    """Print a result as JSON or as text."""
+    print_json(value) if as_json else typer.echo(text)
+
+
 def reason(option: str | None = None) -> str:
     """Return the reason for the choice of the active backend, given the value of `--backend`."""
     if option is not None:

@@ -18,8 +18,8 @@ from vecprop.backend import distributed
 from vecprop.backend.selection import get_backend, use_backend
 from vecprop.cli import pictures, signals, writing
 from vecprop.cli.options import FileFormat, Wanted
-from vecprop.cli.output import Interrupted, note, reason
-from vecprop.cli.writing import MODEL, PICTURES, REPORT
+from vecprop.cli.output import Interrupted, reason
+from vecprop.cli.writing import MODEL, REPORT
 from vecprop.data.spelling import import_polars
 from vecprop.data.tables import first_rows
 from vecprop.export import files
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Say = Callable[[str], None]
-
-
-def speaker(json: bool, quiet: bool) -> Say:
-    """Return the function that prints messages: to stdout, to stderr with --json, or nowhere."""
-    import typer
-
-    if quiet:
-        return lambda _: None
-    return note if json else typer.echo
 
 
 def devices(given: str | None, several_processes: bool) -> str | int | None:
@@ -118,13 +109,6 @@ def read(path: Path, file_format: FileFormat, expected: Sequence[str], stream: b
 
 
 # --- train --------------------------------------------------------------------------------------------------
-
-
-def check_training_files(folder: Path, checkpoint: Path | None, data: Path, force: bool) -> None:
-    """Raise an error if `train` must not write its files, or cannot (`writing`)."""
-    writing.check_files(folder, (MODEL, REPORT, *PICTURES), (data,), writing.holds_table_model, force)
-    if checkpoint is not None:
-        writing.check_checkpoint(checkpoint, (data,), force)
 
 
 def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choices) -> Plan:
@@ -274,12 +258,6 @@ def frame_bytes(frame: pl.DataFrame, out: Path | None) -> bytes:
     return buffer.getvalue()
 
 
-def check_predictions_file(out: Path, model: Path, data: Path, force: bool) -> None:
-    """Raise an error if `predict` must not write its file, or cannot (`writing`)."""
-    writing.check_table_ending(out)
-    writing.check_file(out, (data, model_file(model)), writing.holds_predictions, force)
-
-
 def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, Any]]:
     """Return the scores on a table, in words and as a dict."""
     table, unlabelled = model.labelled(table)
@@ -315,11 +293,6 @@ def _training_of(model: TableModel) -> _Training | None:
     counts = all(type(rows.get(part)) is int for part in ("training", "test"))
     numbers = all(isinstance(score, int | float) or score is None for score in scores.values())
     return _Training(source, rows, scores) if counts and numbers else None
-
-
-def check_onnx_file(out: Path, model: Path, force: bool) -> None:
-    """Raise an error if `export` must not write its file, or cannot (`writing`)."""
-    writing.check_file(out, (model_file(model),), writing.is_onnx_of_ours, force)
 
 
 def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:

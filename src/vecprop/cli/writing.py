@@ -15,7 +15,7 @@ from vecprop.training.checkpoint import previous_of
 from vecprop.utils import tensor_file
 
 MODEL, REPORT = "model.safetensors", "report.json"
-PICTURES = ("cost-curve.png", "confusion-matrix.png", "predicted-against-true.png")
+OF_TRAINING = (MODEL, REPORT, "cost-curve.png", "confusion-matrix.png", "predicted-against-true.png")
 _TABLES = (".csv", ".parquet", ".pq")
 _HEADER = 1 << 16  # bytes: more than the column names of a table of predictions need
 

@@ -59,12 +59,14 @@ def _planar(
     labels: NDArray[np.int64],
     classes: tuple[str, ...],
     random: np.random.Generator,
+    noise: float | None = None,
 ) -> Dataset:
-    """Return the data set in random order, as mini-batches need classes to be mixed."""
+    """Return the data set with normal noise, in random order, as mini-batches need classes to be mixed."""
+    X = np.stack([x1, x2])
+    if noise is not None:
+        X += noise * random.standard_normal(X.shape)
     order = random.permutation(labels.size)
-    labels = labels[order]
-    X = np.stack([x1[order], x2[order]])
-    return _classified(name, X, labels, ("x1", "x2"), classes)
+    return _classified(name, X[:, order], labels[order], ("x1", "x2"), classes)
 
 
 def _classified(
@@ -129,8 +131,7 @@ def moons(m: int = 400, seed: int = 0, noise: float = 0.1) -> Dataset:
     noise, random = _check_noise(noise), random_streams.generator(seed, _MOONS)
     side = 1 - 2 * labels
     x1, x2 = labels + side * np.cos(np.pi * place), 0.5 * labels + side * np.sin(np.pi * place)
-    e1, e2 = noise * random.standard_normal((2, labels.size))
-    return _planar("moons", x1 + e1, x2 + e2, labels, ("upper", "lower"), random)
+    return _planar("moons", x1, x2, labels, ("upper", "lower"), random, noise)
 
 
 def circles(m: int = 400, seed: int = 0, noise: float = 0.05) -> Dataset:
@@ -148,15 +149,13 @@ def circles(m: int = 400, seed: int = 0, noise: float = 0.05) -> Dataset:
     noise, random = _check_noise(noise), random_streams.generator(seed, _CIRCLES)
     angle = 2 * np.pi * (np.arange(labels.size) // 2) / np.bincount(labels)[labels]
     radius = 1 - 0.5 * labels
-    e1, e2 = noise * random.standard_normal((2, labels.size))
-    x1, x2 = radius * np.cos(angle) + e1, radius * np.sin(angle) + e2
-    return _planar("circles", x1, x2, labels, ("outer", "inner"), random)
+    return _planar("circles", radius * np.cos(angle), radius * np.sin(angle), labels, ("outer", "inner"), random, noise)
 
 
 def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, turns: float = 1.0) -> Dataset:
     """Return K spirals that wind around each other, one for each class.
 
-    Arm k has r from 0.1 to 1 at angle 2π (turns·r + k/K).
+    Arm k has r from 0.1 to 1 at angle 2π (turns·r + k/K). Errors as in `flower`.
 
     Parameters
     ----------
@@ -168,11 +167,6 @@ def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, 
         The number K of spirals, each a class: 2 is a binary task with Y (1, m), more give a one-hot Y (K, m).
     turns : float, default 1.0
         How often an arm winds around the centre; more than 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an argument of the wrong kind, or outside its range.
 
     Examples
     --------
@@ -188,16 +182,15 @@ def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, 
     noise, random = _check_noise(noise), random_streams.generator(seed, _SPIRALS)
     radius = 0.1 + 0.9 * place
     angle = 2 * np.pi * (turns * radius + labels / arms)
-    e1, e2 = noise * random.standard_normal((2, labels.size))
-    x1, x2 = radius * np.cos(angle) + e1, radius * np.sin(angle) + e2
-    return _planar("spirals", x1, x2, labels, tuple(f"arm {k}" for k in range(arms)), random)
+    names = tuple(f"arm {k}" for k in range(arms))
+    return _planar("spirals", radius * np.cos(angle), radius * np.sin(angle), labels, names, random, noise)
 
 
 def linearly_separable(m: int = 400, seed: int = 0, *, margin: float = 0.2) -> Dataset:
     """Return two classes in the plane, on either side of a line.
 
     The line has a random direction and passes the origin at a distance of up to 0.5. Along it examples lie
-    within ±1; their distance from it is `margin` to `margin + 1`.
+    within ±1; their distance from it is `margin` to `margin + 1`. Errors as in `flower`.
 
     Parameters
     ----------
@@ -205,11 +198,6 @@ def linearly_separable(m: int = 400, seed: int = 0, *, margin: float = 0.2) -> D
         As in `flower`.
     margin : float, default 0.2
         More than 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an argument of the wrong kind, or outside its range.
 
     Examples
     --------
@@ -242,9 +230,7 @@ def xor(m: int = 400, seed: int = 0, noise: float = 0.3) -> Dataset:
     labels, _ = _places(m, 2)
     noise, random = _check_noise(noise), random_streams.generator(seed, _XOR)
     x2 = 1.0 - 2 * (np.arange(labels.size) // 2 % 2)
-    x1 = x2 * (1 - 2 * labels)
-    e1, e2 = noise * random.standard_normal((2, labels.size))
-    return _planar("xor", x1 + e1, x2 + e2, labels, ("equal", "different"), random)
+    return _planar("xor", x2 * (1 - 2 * labels), x2, labels, ("equal", "different"), random, noise)
 
 
 def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
@@ -256,7 +242,8 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
     - condition = 0.7 + 0.3 e^(-age/25), + 0.2 from 90 years of age on, - 0.0005 (energy - 100),
     - value = 40 + 260 e^(-distance/8) euros a square metre.
 
-    Bedrooms follow the area and add no information. Use `standardize`, and scale the prices as well.
+    Bedrooms follow the area and add no information. Use `standardize`, and scale the prices as well. Errors as in
+    `flower`.
 
     Parameters
     ----------
@@ -269,11 +256,6 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
     -------
     Dataset
         A regression: X (6, m), Y (1, m).
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an argument of the wrong kind, or outside its range.
 
     Examples
     --------

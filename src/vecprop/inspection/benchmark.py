@@ -178,10 +178,15 @@ class Workload:
             data = [V[:, :m] for V in self._data(pass_name)]
             loop = _scan_forward if pass_name == "forward" else _scan_gradients
             return self._program(loop, self.backend, self.net, self.params, *data)
+        net, params, xp, step = self.net, self.params, self.backend.xp, self.backend.compile(propagation.output)
         loops: dict[tuple[str, str], Callable[[Columns], Any]] = {
-            ("forward", "per_neuron"): self._forward_per_neuron,
-            ("forward", "per_example"): self._forward_per_example,
-            ("gradients", "per_neuron"): self._gradients_per_neuron,
+            ("forward", "per_neuron"): lambda columns: [
+                example_forward_per_neuron(net, xp, params, x)[1][-1] for x, _ in columns
+            ],
+            ("forward", "per_example"): lambda columns: [step(net, params, x) for x, _ in columns],
+            ("gradients", "per_neuron"): lambda columns: mean_of_examples(
+                example_per_neuron(net, xp, params, x, y) for x, y in columns
+            ),
             ("gradients", "per_example"): partial(self._gradients_per_example, self._on_device(m)),
         }
         return self._waiting(partial(loops[pass_name, rung], self._cut(m)))
@@ -225,17 +230,6 @@ class Workload:
             return result
 
         return call
-
-    def _forward_per_neuron(self, columns: Columns) -> list[Array]:
-        xp = self.backend.xp
-        return [example_forward_per_neuron(self.net, xp, self.params, x)[1][-1] for x, _ in columns]
-
-    def _gradients_per_neuron(self, columns: Columns) -> tuple[Array, Params]:
-        return mean_of_examples(example_per_neuron(self.net, self.backend.xp, self.params, x, y) for x, y in columns)
-
-    def _forward_per_example(self, columns: Columns) -> list[Array]:
-        step = self.backend.compile(propagation.output)
-        return [step(self.net, self.params, x) for x, _ in columns]
 
     def _gradients_per_example(self, m: Array, columns: Columns) -> tuple[Array, Params]:
         """Add the shares inside the compiled step: adding outside would cost JAX more than the step."""

@@ -25,42 +25,25 @@ RUNGS = ("per_neuron", "per_example", "per_example_compiled", "vectorized")
 
 @dataclass(frozen=True)
 class Row:
-    """One measured cell.
-
-    Attributes
-    ----------
-    backend, network, dtype, pass_name, rung : str
-    m : int
-        Examples in the pass.
-    seconds : float
-        Time of one pass over m examples, the median of `runs` samples.
-    measured_m : int
-        Examples that were in fact measured.
-    extrapolated : bool
-        Whether measured_m < m; `seconds` is then the measured time multiplied by m / measured_m.
-    runs : int
-    speedup : float or None
-        Time of the loop per example over this time, for the same backend, network, dtype, pass and m; None if that loop
-        was not measured.
-    matmul_share : float or None
-        Time of the bare matrix products over that of the vectorized pass; None for a loop.
-    compile_seconds : float or None
-        Time of the first call less that of a later one, on a backend that compiles; near 0 if the same program had been
-        compiled before.
-    """
+    """One measured cell."""
 
     backend: str
     network: str
     dtype: str
     pass_name: str
     rung: str
-    m: int
-    seconds: float
-    measured_m: int
-    extrapolated: bool
+    m: int  # examples in the pass
+    seconds: float  # time of one pass over m examples, the median of `runs` samples
+    measured_m: int  # examples that were in fact measured
+    extrapolated: bool  # whether measured_m < m; `seconds` is then the measured time multiplied by m / measured_m
     runs: int
+    # time of the loop per example over this time, for the same backend, network, dtype, pass and m; None if that
+    # loop was not measured
     speedup: float | None = None
+    # time of the bare matrix products over that of the vectorized pass; None for a loop
     matmul_share: float | None = None
+    # time of the first call less that of a later one, on a backend that compiles; near 0 if the same program had
+    # been compiled before
     compile_seconds: float | None = None
 
 
@@ -122,13 +105,7 @@ def _blas_threads() -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """The measured rows and their environment.
-
-    Attributes
-    ----------
-    rows : list of Row
-    environment : dict of str
-    """
+    """The measured rows and their environment."""
 
     rows: list[Row]
     environment: dict[str, str] = field(default_factory=dict)

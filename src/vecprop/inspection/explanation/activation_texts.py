@@ -7,31 +7,16 @@ from vecprop.nn.activations import Activation, Custom
 
 @dataclass(frozen=True)
 class ActivationText:
-    """The texts for an activation of layer l, in terms of A{l}, Z{l} and dA{l}.
+    """The texts for an activation of layer l, in terms of A{l}, Z{l} and dA{l}."""
 
-    Attributes
-    ----------
-    formula, code : str
-        The right side of A = g(Z), and the lines of code that compute A.
-    slope : str
-        g′(Z) on paper; empty if the derivative is not an elementwise factor.
-    back : str
-        The right side of dZ on paper.
-    back_code : str
-        The lines of code that compute dZ from dA.
-    why : str
-        The origin of g′, for the reason of the step.
-    equation : str
-        Its number, or "E14" if it has none of its own.
-    """
-
+    # the right side of A = g(Z), and the lines of code that compute A
     formula: str
     code: str
-    slope: str
-    back: str
-    back_code: str
-    why: str
-    equation: str = "E14"
+    slope: str  # g′(Z) on paper; empty if the derivative is not an elementwise factor
+    back: str  # the right side of dZ on paper
+    back_code: str  # the lines of code that compute dZ from dA
+    why: str  # the origin of g′, for the reason of the step
+    equation: str = "E14"  # its number, or "E14" if it has none of its own
 
 
 def describe(g: Activation, l: int) -> ActivationText:

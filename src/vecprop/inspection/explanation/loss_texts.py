@@ -8,29 +8,17 @@ from vecprop.nn.network import Network
 
 @dataclass(frozen=True)
 class LossText:
-    """The texts for the loss of a network of L layers.
+    """The texts for the loss of a network of L layers."""
 
-    Attributes
-    ----------
-    formula, code : str
-        The loss of each output of each example: an array shaped as A.
-    slope, slope_code : str
-        Its derivative with respect to A, dA_L.
-    equation : str
-        Its number.
-    why : str
-        A sentence on the loss.
-    before : str
-        A line of code that the others need.
-    """
-
+    # the loss of each output of each example: an array shaped as A
     formula: str
     code: str
+    # its derivative with respect to A, dA_L
     slope: str
     slope_code: str
-    equation: str
-    why: str
-    before: str = ""
+    equation: str  # its number
+    why: str  # A sentence on the loss
+    before: str = ""  # A line of code that the others need
 
 
 def describe(net: Network) -> LossText:
@@ -40,17 +28,68 @@ def describe(net: Network) -> LossText:
     >>> describe(Network((2, 1), output="identity")).slope_code
     'A1 - Y'
     """
-    A, Y, loss = f"A{len(net.sizes) - 1}", targets(net), net.loss
-    texts: dict[str, Any] = {
-        "binary_cross_entropy": _binary_cross_entropy,
-        "cross_entropy": _cross_entropy,
-        "squared_error": _squared_error,
-        "absolute_error": _absolute_error,
-        "huber": _huber,
-        "poisson": _poisson,
-        "quantile": _quantile,
-    }
-    return texts[loss.name](loss, A, Y)  # type: ignore[no-any-return]
+    A, Y = f"A{len(net.sizes) - 1}", targets(net)
+    loss: Any = net.loss
+    match loss.name:
+        case "binary_cross_entropy":
+            return LossText(
+                f"-[{Y} ∘ ln {A} + (1 - {Y}) ∘ ln(1 - {A})]",
+                f"-({Y} * np.log({A}) + (1 - {Y}) * np.log(1 - {A}))",
+                f"-{Y} / {A} + (1 - {Y}) / (1 - {A})",
+                f"-{Y} / {A} + (1 - {Y}) / (1 - {A})",
+                "E22",
+                "Binary cross-entropy. The library computes it from Z, so that it is finite where A is rounded to 0 or "
+                "1.",
+            )
+        case "cross_entropy":
+            return LossText(
+                f"-{Y} ∘ ln {A}",
+                f"-{Y} * np.log({A})",
+                f"-{Y} / {A}",
+                f"-{Y} / {A}",
+                "E23",
+                "Cross-entropy: a one-hot column of Y picks the logarithm of the right class. The library computes it "
+                "from Z, so that it is finite where A is rounded to 0.",
+            )
+        case "squared_error":
+            why = "Half the squared error; the ½ cancels the 2 of the derivative."
+            return LossText(f"½ ({A} - {Y})²", f"0.5 * ({A} - {Y})**2", f"{A} - {Y}", f"{A} - {Y}", "E24", why)
+        case "absolute_error":
+            why = "The absolute error."
+            return LossText(f"|{A} - {Y}|", f"np.abs({A} - {Y})", f"sign({A} - {Y})", f"np.sign({A} - {Y})", "E25", why)
+        case "huber":
+            d = f"{loss.delta:g}"
+            return LossText(
+                f"h(R), R = {A} - {Y}",
+                f"np.where(np.abs(R) <= {d}, 0.5 * R**2, {d} * (np.abs(R) - 0.5 * {d}))",
+                f"R, cut to [-{d}, {d}]",
+                f"np.clip(R, -{d}, {d})",
+                "E25",
+                f"Huber's loss: h(r) = ½ r² for |r| ≤ {d}, and {d} (|r| - ½·{d}) beyond, so that an outlier counts "
+                "less.",
+                f"R = {A} - {Y}",
+            )
+        case "poisson":
+            return LossText(
+                f"{Y} ∘ ln({Y} / {A}) - {Y} + {A}",
+                f"np.where({Y} > 0, {Y} * np.log(np.where({Y} > 0, {Y}, 1) / {A}), 0) - {Y} + {A}",
+                f"1 - {Y} / {A}",
+                f"1 - {Y} / {A}",
+                "E25",
+                "Half the Poisson deviance, for counts; 0 ln 0 is 0.",
+            )
+        case "quantile":
+            levels = ", ".join(f"{q:g}" for q in loss.levels)
+            return LossText(
+                f"q ({Y} - {A}) where {Y} ≥ {A}, (1 - q) ({A} - {Y}) elsewhere",
+                f"np.where({Y} >= {A}, q * ({Y} - {A}), (1 - q) * ({A} - {Y}))",
+                f"-q where {Y} ≥ {A}, 1 - q elsewhere",
+                f"np.where({Y} >= {A}, -q, 1 - q)",
+                "E25",
+                f"The quantile loss, for the levels q = {levels} in the rows.",
+                f"q = np.resize([{levels}], ({A}.shape[0], 1))",
+            )
+    raise ValueError(f"loss {loss.name!r} has no texts here")
 
 
 def targets(net: Network) -> str:
@@ -89,73 +128,3 @@ def rearranged(net: Network) -> str:
         ): " The library multiplies this out, Y ∘ (A - 1): no division by an A rounded to 0.",
         ("binary_cross_entropy", "softmax"): " The library rearranges this product, so that nothing overflows.",
     }.get((net.loss.name, net.output.name), "")
-
-
-def _binary_cross_entropy(_: Any, A: str, Y: str) -> LossText:
-    return LossText(
-        f"-[{Y} ∘ ln {A} + (1 - {Y}) ∘ ln(1 - {A})]",
-        f"-({Y} * np.log({A}) + (1 - {Y}) * np.log(1 - {A}))",
-        f"-{Y} / {A} + (1 - {Y}) / (1 - {A})",
-        f"-{Y} / {A} + (1 - {Y}) / (1 - {A})",
-        "E22",
-        "Binary cross-entropy. The library computes it from Z, so that it is finite where A is rounded to 0 or 1.",
-    )
-
-
-def _cross_entropy(_: Any, A: str, Y: str) -> LossText:
-    return LossText(
-        f"-{Y} ∘ ln {A}",
-        f"-{Y} * np.log({A})",
-        f"-{Y} / {A}",
-        f"-{Y} / {A}",
-        "E23",
-        "Cross-entropy: a one-hot column of Y picks the logarithm of the right class. The library computes it from Z, "
-        "so that it is finite where A is rounded to 0.",
-    )
-
-
-def _squared_error(_: Any, A: str, Y: str) -> LossText:
-    why = "Half the squared error; the ½ cancels the 2 of the derivative."
-    return LossText(f"½ ({A} - {Y})²", f"0.5 * ({A} - {Y})**2", f"{A} - {Y}", f"{A} - {Y}", "E24", why)
-
-
-def _absolute_error(_: Any, A: str, Y: str) -> LossText:
-    why = "The absolute error."
-    return LossText(f"|{A} - {Y}|", f"np.abs({A} - {Y})", f"sign({A} - {Y})", f"np.sign({A} - {Y})", "E25", why)
-
-
-def _huber(loss: Any, A: str, Y: str) -> LossText:
-    d = f"{loss.delta:g}"
-    return LossText(
-        f"h(R), R = {A} - {Y}",
-        f"np.where(np.abs(R) <= {d}, 0.5 * R**2, {d} * (np.abs(R) - 0.5 * {d}))",
-        f"R, cut to [-{d}, {d}]",
-        f"np.clip(R, -{d}, {d})",
-        "E25",
-        f"Huber's loss: h(r) = ½ r² for |r| ≤ {d}, and {d} (|r| - ½·{d}) beyond, so that an outlier counts less.",
-        f"R = {A} - {Y}",
-    )
-
-
-def _poisson(_: Any, A: str, Y: str) -> LossText:
-    return LossText(
-        f"{Y} ∘ ln({Y} / {A}) - {Y} + {A}",
-        f"np.where({Y} > 0, {Y} * np.log(np.where({Y} > 0, {Y}, 1) / {A}), 0) - {Y} + {A}",
-        f"1 - {Y} / {A}",
-        f"1 - {Y} / {A}",
-        "E25",
-        "Half the Poisson deviance, for counts; 0 ln 0 is 0.",
-    )
-
-
-def _quantile(loss: Any, A: str, Y: str) -> LossText:
-    levels = ", ".join(f"{q:g}" for q in loss.levels)
-    return LossText(
-        f"q ({Y} - {A}) where {Y} ≥ {A}, (1 - q) ({A} - {Y}) elsewhere",
-        f"np.where({Y} >= {A}, q * ({Y} - {A}), (1 - q) * ({A} - {Y}))",
-        f"-q where {Y} ≥ {A}, 1 - q elsewhere",
-        f"np.where({Y} >= {A}, -q, 1 - q)",
-        "E25",
-        f"The quantile loss, for the levels q = {levels} in the rows.",
-        f"q = np.resize([{levels}], ({A}.shape[0], 1))",
-    )

@@ -56,8 +56,9 @@ def _lines(explanation: Contents) -> Iterator[str]:
             yield f"  {_text(happens[mistake.wrong])}  "
             yield f"  {_text(mistake.reason)}"
     yield from ("", "## The whole as a program", "")
-    program = _block(explanation.program.splitlines(), "python")
-    yield from [words.no_program(explanation)] if words.is_deep(explanation) else program
+    program, most = explanation.program.splitlines(), words.MOST_FULL_LAYERS
+    told = f"It has {len(program)} lines: print explanation.program, or take a network of at most {most} layers."
+    yield from [told] if words.is_deep(explanation) else _block(program, "python")
     yield from ("", "The E-numbers are those of `docs/equations.md`.")
 
 
@@ -79,7 +80,8 @@ def _steps(explanation: Contents) -> Iterator[str]:
             shapes = [part.shapes for part in step.operations if "/ m" not in part.shapes]
             like_before += [f"# {i}. {', '.join(shapes)}", *step.code.splitlines()]
         elif not like_before or "…" not in like_before[-1]:
-            like_before.append(f"# {words.omission(explanation)}")
+            last = len(explanation.network.sizes) - 3
+            like_before.append(f"# … and so on: layers 3 to {last} repeat the same steps with their own sizes …")
     if like_before:
         yield from ("", *_block(like_before, "python"))
 

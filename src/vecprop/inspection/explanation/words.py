@@ -21,7 +21,7 @@ RULES = (
     "the layer before.",
 )
 _LARGEST_MATRIX = 6  # rows and columns printed, to fit 80 characters; a larger one has its middle left out
-_MOST_FULL_LAYERS = 6
+MOST_FULL_LAYERS = 6
 
 
 def heading(explanation: Contents) -> str:
@@ -43,7 +43,7 @@ def overview(explanation: Contents) -> list[str]:
     ['forward:  X → Z1 → A1 → Z2 → A2 → J', 'backward: dZ2 → dA1 → dZ1, and from every dZ its dW and db']
     """
     L = len(explanation.network.sizes) - 1
-    layers = range(1, L + 1) if L <= _MOST_FULL_LAYERS else (1, 2, 0, L)
+    layers = range(1, L + 1) if L <= MOST_FULL_LAYERS else (1, 2, 0, L)
     there = ["X", *(f"Z{l} → A{l}" if l else "…" for l in layers), "J"]
     back = [f"dZ{L}", *(f"dA{l} → dZ{l}" if l else "…" for l in reversed(layers) if l != L)]
     if explanation.network.loss.matching_output != explanation.network.output.name:
@@ -135,7 +135,7 @@ def shown_in_full(explanation: Contents) -> set[str]:
 
 def is_deep(explanation: Contents) -> bool:
     """Tell whether the text leaves out the middle layers, which repeat those beside them."""
-    return len(explanation.network.sizes) - 1 > _MOST_FULL_LAYERS and not explanation.has_numbers
+    return len(explanation.network.sizes) - 1 > MOST_FULL_LAYERS and not explanation.has_numbers
 
 
 def left_out(explanation: Contents, step: Step, full: set[str]) -> bool:
@@ -149,18 +149,6 @@ def given(explanation: Contents) -> Iterator[Given]:
     L = len(explanation.network.sizes) - 1
     middle = {f"{letter}{l}" for letter in "Wb" for l in range(3, L - 1)} if is_deep(explanation) else set()
     return (part for part in explanation.given if part.name not in middle)
-
-
-def no_program(explanation: Contents) -> str:
-    """Return the text that stands for a long program."""
-    lines = len(explanation.program.splitlines())
-    return f"It has {lines} lines: print explanation.program, or take a network of at most {_MOST_FULL_LAYERS} layers."
-
-
-def omission(explanation: Contents) -> str:
-    """Return the sentence for the layers that are left out."""
-    L = len(explanation.network.sizes) - 1
-    return f"… and so on: layers 3 to {L - 2} repeat the same steps with their own sizes …"
 
 
 def matrix_lines(value: npt.NDArray[Any]) -> list[str]:

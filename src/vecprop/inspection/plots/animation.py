@@ -114,16 +114,10 @@ def decision_boundary_animation(
         With 2 inputs, and a sigmoid or softmax output.
     snapshots : Snapshots, or dict of epoch -> params
         Filled by `vp.fit(…, callbacks=snapshots)`; or your own parameters, each as for `net.forward`.
-    X : array (2, m)
-        The examples, one per column; of any array library.
-    Y : array (1, m) of 0 and 1, or one-hot (K, m)
-        Their classes.
+    X, Y, ax, names
+        As for `decision_boundary`.
     path : str or Path, optional
         A GIF to write; it needs Pillow, which comes with matplotlib, and no other program.
-    ax : matplotlib Axes, optional
-        By default a new figure.
-    names : sequence of str, optional
-        Names of the classes, as `data.target_names`.
     fps : float, default 10
         Pictures a second.
     dpi : float, default 80
@@ -136,10 +130,8 @@ def decision_boundary_animation(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument that does not fit.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument that does not fit.
 
     Examples
     --------

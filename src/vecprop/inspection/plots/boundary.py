@@ -51,10 +51,8 @@ def decision_boundary(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument that does not fit.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument that does not fit.
 
     Examples
     --------

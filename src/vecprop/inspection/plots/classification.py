@@ -44,10 +44,8 @@ def confusion_matrix(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

@@ -39,10 +39,8 @@ def cost_curve(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    TypeError, ValueError
-        If it is not a history, or an empty one.
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------
@@ -80,10 +78,8 @@ def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    TypeError, ValueError
-        If it is not a history, or an empty one.
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
     """
     entries("result", history_of(result), "cost")
     return draw_history(history_of(result), best_of(result), epoch_given_back(result), ax)

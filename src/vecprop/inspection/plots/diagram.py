@@ -49,10 +49,8 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

@@ -35,10 +35,8 @@ def activation(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -77,10 +75,8 @@ def activations(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

@@ -32,10 +32,8 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    TypeError, ValueError
-        If it is not a history, or an empty one.
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------
@@ -69,10 +67,8 @@ def gradient_norms_of_layer(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    TypeError, ValueError
-        If it is not a history, or an empty one, or has no such layer.
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one, or has no such layer.
 
     Examples
     --------
@@ -104,17 +100,13 @@ def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], 
 
     Parameters
     ----------
-    histories : FitResult, history, or dict of label -> one of these
-        One run, or several to compare. Of a stack the best network is drawn.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    histories, ax
+        As for `gradient_norms_of_layer`.
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    TypeError, ValueError
-        If it is not a history, or an empty one.
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------

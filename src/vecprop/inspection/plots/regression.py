@@ -6,6 +6,7 @@ import numpy as np
 
 from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, decorate, three_digits, tick_text
 from vecprop.inspection.plots.values import check_numbers, check_pair
+from vecprop.utils.arguments import check_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +35,8 @@ def predicted_against_true(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -49,7 +48,7 @@ def predicted_against_true(
     ('R² = 0.75\nRMSE = 1 m', 'true length (m)')
     """
     true, predicted = _check(true, predicted)
-    name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
+    name, unit = check_text(quantity, "quantity"), check_text(units, "units")
     ax = axes_of(ax, width=5.8)
     _scatter(ax, true, predicted)
     both = np.concatenate([true, predicted])
@@ -79,21 +78,13 @@ def residuals(
 
     Parameters
     ----------
-    true, predicted : array-like (m,)
-        Numbers, as scikit-learn's `y_true` and `y_pred`.
-    ax : matplotlib Axes, optional
-        By default a new figure.
-    quantity : str, default "value"
-        The predicted quantity in the labels, such as "price".
-    units : str, optional
-        Its unit in the labels, such as "€".
+    true, predicted, ax, quantity, units
+        As for `predicted_against_true`.
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -104,7 +95,7 @@ def residuals(
     'Residuals: mean 0 m, standard deviation 1 m'
     """
     true, predicted = _check(true, predicted)
-    name, unit = _check_text(quantity, "quantity"), _check_text(units, "units")
+    name, unit = check_text(quantity, "quantity"), check_text(units, "units")
     errors = true - predicted
     ax = axes_of(ax)
     _scatter(ax, predicted, errors)
@@ -123,12 +114,6 @@ def _check(true: Any, predicted: Any) -> tuple[Floats, Floats]:
     pair = check_numbers(true, "true"), check_numbers(predicted, "predicted")
     check_pair(*pair)
     return pair
-
-
-def _check_text(value: Any, argument: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} must be text, got {value!r}")
-    return value
 
 
 def _with_unit(name: str, unit: str) -> str:

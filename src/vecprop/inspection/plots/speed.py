@@ -36,10 +36,8 @@ def speedup(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    TypeError, ValueError
-        If it is not a report, or no such speed-up was measured.
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a report, or if no such speed-up was measured.
 
     Examples
     --------

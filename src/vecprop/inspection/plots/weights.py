@@ -41,10 +41,8 @@ def first_layer_weights(
 
     Raises
     ------
-    ImportError
-        Without matplotlib.
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
