@@ -8,22 +8,12 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_close, assert_same, backend_or_skip
+from vecprop import LBFGS, SGD, Adam, AdamW, GradientDescent, Momentum, RMSProp
 from vecprop.backend import Backend
 from vecprop.backend.namespaces import Static
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild
 from vecprop.nn.batch_norm import Scale
-from vecprop.training.optimizers import (
-    LBFGS,
-    SGD,
-    Adam,
-    AdamW,
-    GradientDescent,
-    Momentum,
-    Optimizer,
-    RMSProp,
-    check_optimizer,
-    clip_by_norm,
-)
+from vecprop.training.optimizers import Optimizer, check_optimizer, clip_by_norm
 from vecprop.training.schedules import StepDecay
 
 STEPS = 60

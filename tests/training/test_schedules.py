@@ -7,17 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from vecprop.training.schedules import (
-    CONSTANT,
-    Constant,
-    Cosine,
-    ExponentialDecay,
-    InverseScaling,
-    PlateauState,
-    ReduceOnPlateau,
-    StepDecay,
-    check_schedule,
-)
+from vecprop import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
+from vecprop.training.schedules import CONSTANT, PlateauState, check_schedule
 
 INITIAL = 0.3
 EPOCHS, PER_EPOCH = 25, 4

@@ -17,21 +17,8 @@ import numpy.typing as npt
 
 from vecprop.backend.contract import to_host
 from vecprop.export.onnx_graph import OnnxGraph, Port
-from vecprop.nn.activations import (
-    ELU,
-    GELU,
-    Activation,
-    Exp,
-    Identity,
-    LeakyReLU,
-    Ordered,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from vecprop.nn import activations
+from vecprop.nn.activations import Activation
 from vecprop.nn.array_checks import check_params, dtype_name
 from vecprop.nn.network import Network
 from vecprop.training.results import FitResult
@@ -292,7 +279,7 @@ def _operator(operator: str, **attributes: Any) -> Callable[..., str]:
 # onnxruntime has Elu and Softplus only in float32, ONNX's Softplus overflows, and Gelu came with opset 20.
 
 
-def _leaky_relu(graph: OnnxGraph, Z: str, g: LeakyReLU, *_: object) -> str:
+def _leaky_relu(graph: OnnxGraph, Z: str, g: activations.LeakyReLU, *_: object) -> str:
     """Add max(slope·z, z), as slopes are below 1."""
     return graph.add("Max", Z, graph.add("Mul", graph.number(g.slope), Z))
 
@@ -304,7 +291,7 @@ def _softplus(graph: OnnxGraph, Z: str, *_: object) -> str:
     return graph.add("Add", graph.add("Relu", Z), logarithm)
 
 
-def _elu(graph: OnnxGraph, Z: str, g: ELU, *_: object) -> str:
+def _elu(graph: OnnxGraph, Z: str, g: activations.ELU, *_: object) -> str:
     """Add max(z, 0) + alpha (e^min(z, 0) - 1), of which one term is 0."""
     power = graph.add("Exp", graph.add("Min", Z, graph.number(0.0)))
     below = graph.add("Mul", graph.number(g.alpha), graph.add("Sub", power, graph.number(1.0)))
@@ -329,7 +316,7 @@ def _silu(graph: OnnxGraph, Z: str, *_: object) -> str:
     return graph.add("Mul", half, graph.add("Add", graph.number(1.0), graph.add("Tanh", half)))
 
 
-def _ordered(graph: OnnxGraph, Z: str, g: Ordered, shape: tuple[int, ...]) -> str:
+def _ordered(graph: OnnxGraph, Z: str, g: activations.Ordered, shape: tuple[int, ...]) -> str:
     """Add the running sums of z_1 and ln(1 + e^z_k) in each group."""
     *rest, n = shape
     if n % g.groups:
@@ -343,18 +330,18 @@ def _ordered(graph: OnnxGraph, Z: str, g: Ordered, shape: tuple[int, ...]) -> st
 
 
 _ACTIVATIONS: dict[type[Activation], Callable[..., str]] = {
-    Sigmoid: _operator("Sigmoid"),
-    Tanh: _operator("Tanh"),
-    ReLU: _operator("Relu"),
-    LeakyReLU: _leaky_relu,
-    Identity: lambda _, Z, *__: Z,
-    Softmax: _operator("Softmax", axis=-1),
-    Softplus: _softplus,
-    ELU: _elu,
-    GELU: _gelu,
-    SiLU: _silu,
-    Exp: _operator("Exp"),
-    Ordered: _ordered,
+    activations.Sigmoid: _operator("Sigmoid"),
+    activations.Tanh: _operator("Tanh"),
+    activations.ReLU: _operator("Relu"),
+    activations.LeakyReLU: _leaky_relu,
+    activations.Identity: lambda _, Z, *__: Z,
+    activations.Softmax: _operator("Softmax", axis=-1),
+    activations.Softplus: _softplus,
+    activations.ELU: _elu,
+    activations.GELU: _gelu,
+    activations.SiLU: _silu,
+    activations.Exp: _operator("Exp"),
+    activations.Ordered: _ordered,
 }
 
 
