@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import ELEMENTWISE, PAIRINGS, assert_close, assert_grads_close, make_problem
+from helpers import ELEMENTWISE, PAIRINGS, assert_pass_close, make_problem
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
@@ -27,10 +27,8 @@ def test_the_order_of_the_examples_does_not_matter(problem):
     net, m, seed = problem
     params, X, Y, w = make_problem(net, m, seed, weights=True)
     order = np.random.default_rng(seed).permutation(m)
-    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.1)
-    J_p, grads_p = net.gradients(params, X[:, order], Y[:, order], sample_weight=w[order], l2=0.1)
-    assert_close(J_p, J)
-    assert_grads_close(grads_p, grads)
+    found = net.gradients(params, X[:, order], Y[:, order], sample_weight=w[order], l2=0.1)
+    assert_pass_close(found, net.gradients(params, X, Y, sample_weight=w, l2=0.1))
 
 
 @settings
@@ -38,10 +36,7 @@ def test_the_order_of_the_examples_does_not_matter(problem):
 def test_the_mean_over_copies_is_the_mean(problem, copies):
     net, m, seed = problem
     params, X, Y, _ = make_problem(net, m, seed)
-    J, grads = net.gradients(params, X, Y)
-    J_c, grads_c = net.gradients(params, np.tile(X, copies), np.tile(Y, copies))
-    assert_close(J_c, J)
-    assert_grads_close(grads_c, grads)
+    assert_pass_close(net.gradients(params, np.tile(X, copies), np.tile(Y, copies)), net.gradients(params, X, Y))
 
 
 @settings
@@ -49,10 +44,8 @@ def test_the_mean_over_copies_is_the_mean(problem, copies):
 def test_weights_count_relative_to_each_other(problem, factor):
     net, m, seed = problem
     params, X, Y, w = make_problem(net, m, seed, weights=True)
-    J, grads = net.gradients(params, X, Y, sample_weight=w)
-    J_f, grads_f = net.gradients(params, X, Y, sample_weight=factor * w)
-    assert_close(J_f, J)
-    assert_grads_close(grads_f, grads)
+    found = net.gradients(params, X, Y, sample_weight=factor * w)
+    assert_pass_close(found, net.gradients(params, X, Y, sample_weight=w))
 
 
 @settings
@@ -60,10 +53,8 @@ def test_weights_count_relative_to_each_other(problem, factor):
 def test_blocks_add_up(problem, block_size):
     net, m, seed = problem
     params, X, Y, w = make_problem(net, m, seed, weights=True)
-    J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.2)
-    J_b, grads_b = net.gradients(params, X, Y, sample_weight=w, l2=0.2, block_size=block_size)
-    assert_close(J_b, J)
-    assert_grads_close(grads_b, grads)
+    found = net.gradients(params, X, Y, sample_weight=w, l2=0.2, block_size=block_size)
+    assert_pass_close(found, net.gradients(params, X, Y, sample_weight=w, l2=0.2))
 
 
 @settings

@@ -109,6 +109,12 @@ def assert_grads_close(actual, desired, bound=None, xp=None):
     assert error <= bound, f"norm-wise error {error:.3g}, bound {bound:g}"
 
 
+def assert_pass_close(actual, desired, xp=None):
+    """Two pairs (J, gradients) are close."""
+    assert_close(actual[0], desired[0], xp=xp)
+    assert_grads_close(actual[1], desired[1], xp=xp)
+
+
 def make_targets(random, net, m, stack=()):
     """Targets that the network's loss is defined for, as NumPy float64."""
     n = net.sizes[-1]

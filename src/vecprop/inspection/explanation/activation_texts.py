@@ -1,6 +1,8 @@
 """Formulas of each activation and of the step back through it, on paper and in NumPy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from vecprop.nn.activations import Activation, Custom
 
@@ -30,20 +32,7 @@ def describe(g: Activation, l: int) -> ActivationText:
         return _elementwise(
             l, f"g{l}(Z{l})", f"A{l} = g{l}(Z{l})", f"g{l}′(Z{l})", f"g{l}_prime(Z{l})", "g and g′ are your own."
         )
-    return {
-        "sigmoid": _sigmoid,
-        "tanh": _tanh,
-        "relu": _relu,
-        "leaky_relu": _leaky_relu,
-        "identity": _identity,
-        "softmax": _softmax,
-        "softplus": _softplus,
-        "elu": _elu,
-        "gelu": _gelu,
-        "silu": _silu,
-        "exp": _exp,
-        "ordered": _ordered,
-    }[g.name](g, l)
+    return _TEXTS[g.name](g, l, f"Z{l}", f"A{l}")
 
 
 def _elementwise(
@@ -77,8 +66,7 @@ def _closed(text: str) -> bool:
     return False
 
 
-def _sigmoid(_: Activation, l: int) -> ActivationText:
-    Z, A = f"Z{l}", f"A{l}"
+def _sigmoid(_: Any, l: int, Z: str, A: str) -> ActivationText:
     why = (
         f"For the sigmoid g′ = a (1 - a). It is computed from {A}, which the forward pass kept: no second exponential."
     )
@@ -86,36 +74,34 @@ def _sigmoid(_: Activation, l: int) -> ActivationText:
     return _elementwise(l, f"1 / (1 + e^-{Z})", code, f"{A} ∘ (1 - {A})", f"{A} * (1 - {A})", why, "E17")
 
 
-def _tanh(_: Activation, l: int) -> ActivationText:
-    A = f"A{l}"
+def _tanh(_: Any, l: int, Z: str, A: str) -> ActivationText:
     why = f"For tanh g′ = 1 - a². It is computed from {A}, which the forward pass kept: no second tanh."
-    return _elementwise(l, f"tanh(Z{l})", f"{A} = np.tanh(Z{l})", f"1 - {A} ∘ {A}", f"1 - {A} * {A}", why, "E18")
+    return _elementwise(l, f"tanh({Z})", f"{A} = np.tanh({Z})", f"1 - {A} ∘ {A}", f"1 - {A} * {A}", why, "E18")
 
 
-def _relu(_: Activation, l: int) -> ActivationText:
-    Z = f"Z{l}"
+def _relu(_: Any, l: int, Z: str, A: str) -> ActivationText:
     why = (
         f"For ReLU g′ is 1 where {Z} ≥ 0 and 0 elsewhere, computed from the sign of {Z}. A unit that was off for an "
         "example passes nothing back for it. At exactly 0 the value 1 is a choice; other libraries choose 0."
     )
-    return _elementwise(l, f"max(0, {Z})", f"A{l} = np.maximum(0, {Z})", f"[{Z} ≥ 0]", f"({Z} >= 0)", why, "E19")
+    return _elementwise(l, f"max(0, {Z})", f"{A} = np.maximum(0, {Z})", f"[{Z} ≥ 0]", f"({Z} >= 0)", why, "E19")
 
 
-def _leaky_relu(g: Activation, l: int) -> ActivationText:
-    Z, s = f"Z{l}", f"{g.slope:g}"  # type: ignore[attr-defined]
+def _leaky_relu(g: Any, l: int, Z: str, A: str) -> ActivationText:
+    s = f"{g.slope:g}"
     why = f"For the leaky ReLU g′ is 1 where {Z} ≥ 0 and {s} elsewhere, computed from the sign of {Z}."
-    code = f"A{l} = np.maximum({s} * {Z}, {Z})"
+    code = f"{A} = np.maximum({s} * {Z}, {Z})"
     slope = f"[1 where {Z} ≥ 0, {s} elsewhere]"
     return _elementwise(l, f"max({s} {Z}, {Z})", code, slope, f"np.where({Z} >= 0, 1, {s})", why, "E20")
 
 
-def _identity(_: Activation, l: int) -> ActivationText:
+def _identity(_: Any, l: int, Z: str, A: str) -> ActivationText:
     why = "For the identity g′ = 1: nothing is to be multiplied."
-    return ActivationText(f"Z{l}", f"A{l} = Z{l}", "1", f"dA{l}", f"dZ{l} = dA{l}", why, "E21")
+    return ActivationText(f"{Z}", f"{A} = {Z}", "1", f"dA{l}", f"dZ{l} = dA{l}", why, "E21")
 
 
-def _softmax(_: Activation, l: int) -> ActivationText:
-    Z, A, dA = f"Z{l}", f"A{l}", f"dA{l}"
+def _softmax(_: Any, l: int, Z: str, A: str) -> ActivationText:
+    dA = f"dA{l}"
     why = (
         f"Each entry of a column of {A} depends on all entries of that column of {Z}, so there is no elementwise g′: "
         f"the whole Jacobian is multiplied, dz_k = a_k (da_k - Σ_j a_j da_j). It is computed from {A}."
@@ -126,46 +112,45 @@ def _softmax(_: Activation, l: int) -> ActivationText:
     return ActivationText(f"e^{Z} / Σ_rows e^{Z}", code, "", back, back_code, why, "E21")
 
 
-def _softplus(_: Activation, l: int) -> ActivationText:
-    Z = f"Z{l}"
+def _softplus(_: Any, l: int, Z: str, A: str) -> ActivationText:
     why = f"For softplus g′ is the sigmoid of {Z}, computed from {Z}."
-    code, slope = f"A{l} = np.logaddexp(0, {Z})", f"1 / (1 + e^-{Z})"
+    code, slope = f"{A} = np.logaddexp(0, {Z})", f"1 / (1 + e^-{Z})"
     return _elementwise(l, f"ln(1 + e^{Z})", code, slope, f"1 / (1 + np.exp(-{Z}))", why)
 
 
-def _elu(g: Activation, l: int) -> ActivationText:
-    Z, a = f"Z{l}", f"{g.alpha:g}"  # type: ignore[attr-defined]
+def _elu(g: Any, l: int, Z: str, A: str) -> ActivationText:
+    a = f"{g.alpha:g}"
     why = f"For ELU g′ is 1 where {Z} ≥ 0 and {a} e^z elsewhere, computed from {Z}."
-    code = f"A{l} = np.where({Z} >= 0, {Z}, {a} * np.expm1(np.minimum({Z}, 0)))"
+    code = f"{A} = np.where({Z} >= 0, {Z}, {a} * np.expm1(np.minimum({Z}, 0)))"
     slope = f"[1 where {Z} ≥ 0, {a} e^{Z} elsewhere]"
     slope_code = f"np.where({Z} >= 0, 1, {a} * np.exp(np.minimum({Z}, 0)))"
     return _elementwise(l, f"[{Z} where {Z} ≥ 0, {a} (e^{Z} - 1) elsewhere]", code, slope, slope_code, why)
 
 
-def _gelu(_: Activation, l: int) -> ActivationText:
-    Z, T, c = f"Z{l}", f"T{l}", "np.sqrt(2 / np.pi)"
+def _gelu(_: Any, l: int, Z: str, A: str) -> ActivationText:
+    T, c = f"T{l}", "np.sqrt(2 / np.pi)"
     why = f"T{l} = tanh(u), u = √(2/π) (z + 0.044715 z³); g′ is the product rule, computed from {Z} and {T}."
-    code = f"{T} = np.tanh({c} * ({Z} + 0.044715 * {Z}**3))\nA{l} = 0.5 * {Z} * (1 + {T})"
+    code = f"{T} = np.tanh({c} * ({Z} + 0.044715 * {Z}**3))\n{A} = 0.5 * {Z} * (1 + {T})"
     slope = f"½ (1 + {T}) + ½ {Z} ∘ (1 - {T} ∘ {T}) ∘ u′"
     slope_code = f"U{l} = {c} * (1 + 0.134145 * {Z} * {Z})\n0.5 * (1 + {T}) + 0.5 * {Z} * (1 - {T} * {T}) * U{l}"
     return _elementwise(l, f"½ {Z} ∘ (1 + {T}), {T} = tanh(u)", code, slope, slope_code, why)
 
 
-def _silu(_: Activation, l: int) -> ActivationText:
-    Z, S = f"Z{l}", f"S{l}"
+def _silu(_: Any, l: int, Z: str, A: str) -> ActivationText:
+    S = f"S{l}"
     why = f"{S} is the sigmoid of {Z}; the product rule gives g′ = s (1 + z (1 - s)), computed from {Z} and {S}."
-    code = f"{S} = 1 / (1 + np.exp(-{Z}))\nA{l} = {Z} * {S}"
+    code = f"{S} = 1 / (1 + np.exp(-{Z}))\n{A} = {Z} * {S}"
     formula, slope = f"{Z} ∘ {S}, {S} = 1 / (1 + e^-{Z})", f"{S} ∘ (1 + {Z} ∘ (1 - {S}))"
     return _elementwise(l, formula, code, slope, f"{S} * (1 + {Z} * (1 - {S}))", why)
 
 
-def _exp(_: Activation, l: int) -> ActivationText:
-    why = f"For the exponential g′ = a: it is A{l} itself, which the forward pass kept."
-    return _elementwise(l, f"e^Z{l}", f"A{l} = np.exp(Z{l})", f"A{l}", f"A{l}", why)
+def _exp(_: Any, l: int, Z: str, A: str) -> ActivationText:
+    why = f"For the exponential g′ = a: it is {A} itself, which the forward pass kept."
+    return _elementwise(l, f"e^{Z}", f"{A} = np.exp({Z})", f"{A}", f"{A}", why)
 
 
-def _ordered(g: Activation, l: int) -> ActivationText:
-    Z, A, dA, V, groups = f"Z{l}", f"A{l}", f"dA{l}", f"V{l}", g.groups  # type: ignore[attr-defined]
+def _ordered(g: Any, l: int, Z: str, A: str) -> ActivationText:
+    dA, V, groups = f"dA{l}", f"V{l}", g.groups
     why = (
         f"Row k of {A} holds a running sum, so each z went into its own row and all rows below it. The derivative "
         "gathers from those rows, with the sigmoid of z as the derivative of ln(1 + e^z)."
@@ -183,3 +168,11 @@ def _ordered(g: Activation, l: int) -> ActivationText:
     )
     formula = "a_1 = z_1, a_k = a_(k-1) + ln(1 + e^z_k) down the rows"
     return ActivationText(formula, code, "", "σ(z_k) Σ_{j ≥ k} da_j", back_code, why)
+
+
+_TEXTS: dict[str, Callable[..., ActivationText]] = {
+    text.__name__[1:]: text
+    for text in (
+        _sigmoid, _tanh, _relu, _leaky_relu, _identity, _softmax, _softplus, _elu, _gelu, _silu, _exp, _ordered
+    )
+}  # fmt: skip
