@@ -426,21 +426,7 @@ call("explain", vp.explain, {"net_or_sizes": NET, "params": PARAMS, "X": X, "Y":
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
-HISTORY = [
-    None,
-    3,
-    "text",
-    [],
-    {},
-    THING,
-    NET,
-    {"cost": 3},
-    {"cost": []},
-    {"cost": ["a"]},
-    {"cost": [None]},
-    {"a": {}},
-    [1.0],
-]
+HISTORY = [None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, {"cost": ["a"]}, {"cost": [None]}, {"a": {}}, [1.0]]  # fmt: skip
 call("plots.activation", plots.activation, {"activation": "relu"}, activation=["relo", 3, None, [], {}, THING, (np.sin,), "softmax"])  # fmt: skip
 call("plots.activations", plots.activations, {"activations": ["relu"]},
      activations=["relo", 3, None, [], {}, THING, [3], ["relo"], ["softmax"]])  # fmt: skip
