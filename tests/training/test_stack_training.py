@@ -116,13 +116,19 @@ def test_a_loss_of_k_networks_is_for_a_stack_of_k():
         {"seed": (4, 5, 6), "l1": 0.2, "metric": "accuracy"},
     ],
 )
-def test_k_weights_of_the_examples(backend, arguments):
+@pytest.mark.parametrize("differ", ["weights", "inputs", "both"])
+def test_k_inputs_and_weights_of_the_examples(backend, arguments, differ):
     weights = np.stack([W, W[::-1], np.arange(50) % 7]) + 0.1  # an example of weight 0 would be in no validation set
+    inputs = np.stack([X, 0.5 * X, X[::-1] + 1]) if differ != "weights" else np.stack([X] * 3)
     arguments = {"epochs": 4, "dtype": "float64", "optimizer": vp.Adam(0.01), **arguments}
-    stack = vp.fit(NET, X, Y, sample_weight=weights, backend=backend, **arguments)
-    for k, w in enumerate(weights):
+    if differ == "inputs":
+        weights[1:] = weights[0]
+    given = {"weights": (X, weights), "inputs": (inputs, weights[0]), "both": (inputs, weights)}[differ]
+    stack = vp.fit(NET, given[0], Y, sample_weight=given[1], backend=backend, **arguments)
+    for k, (x, w) in enumerate(zip(inputs, weights, strict=True)):
         own = {name: v[k] for name, v in arguments.items() if isinstance(v, tuple)}
-        single, member = vp.fit(NET, X, Y, sample_weight=w, backend="numpy", **arguments | own), stack.member(k)
+        single, member = vp.fit(NET, x, Y, sample_weight=w, backend="numpy", **arguments | own), stack.member(k)
+        np.testing.assert_array_equal(member.sample.X, single.sample.X)
         assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
         for key in {"cost", "validation_cost", "metric"} & set(single.history):
             np.testing.assert_allclose(member.history[key], single.history[key], rtol=1e-9)
@@ -213,7 +219,7 @@ def test_a_stack_continues_from_its_state():
 
 
 test_bad_stacks = refusals(
-    lambda arguments: vp.fit(NET, X, Y, epochs=1, **arguments),
+    lambda arguments: vp.fit(NET, **{"X": X, "Y": Y, "epochs": 1} | arguments),
     ({"seed": []}, "seed must hold at least one seed"),
     ({"seed": [1, 2], "l2": [0.1, 0.2, 0.3]}, "needs K of each.*seed: 2.*l2: 3"),
     ({"optimizer": vp.AdamW(weight_decay=(0.1, 0.2, 0.3)), "l2": [0.1, 0.2]}, "weight_decay: 3.*l2: 2"),
@@ -225,6 +231,12 @@ test_bad_stacks = refusals(
         "validation: a network has no",
     ),
     ({"sample_weight": np.ones((2, 50)), "seed": [1, 2], "standardize": True}, "standardize=True needs sample_weight"),
+    ({"X": np.ones((2, *X.shape)), "seed": [1, 2], "standardize": True}, "standardize=True needs X of shape"),
+    ({"X": np.ones((2, *X.shape))}, "X must have rank 2, one example per column, got shape"),
+    (
+        {"X": np.ones((2, *X.shape)), "seed": [1, 2, 3]},
+        r"X must have shape .* or the stack of the parameters before it",
+    ),
     ({"l2": ()}, "l2 must hold at least one value.*K = 0"),
     ({"dropout": (0.1, (0.1, 0.2)), "seed": [1, 2, 3]}, r"seed: 3.*dropout\[1\]: 2"),
     ({"dropout": (0.1, ())}, r"dropout\[1\] must hold at least one value.*K = 0"),
@@ -259,11 +271,12 @@ def test_networks_that_have_stopped_leave_the_stack(backend, restore_best, monke
     """The others go on as before; the left ones keep their parameters, and their last entries in the history."""
     monkeypatch.setattr(loop, "_CALLS_WORTH_COMPILING", 0)
     rule = vp.EarlyStopping(3, restore_best=restore_best)
-    weights = np.stack([W + 0.1 * k for k in range(1, 7)])
+    weights, inputs = np.stack([W + 0.1 * k for k in range(1, 7)]), np.stack([X + 0.1 * k for k in range(6)])
+    judged = np.stack([X_VALIDATION + 0.1 * k for k in range(6)])
     more = {"dropout": ((0.0, 0.1, 0.2, 0.0, 0.3, 0.1), 0.1), "l2": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), "patience": rule}
     widths = []
     stack = vp.fit(
-        NET, X, Y, backend=backend, sample_weight=weights, **STOPS | more,
+        NET, inputs, Y, backend=backend, sample_weight=weights, **STOPS | more | {"validation": (judged, Y_VALIDATION)},
         callbacks=lambda state, history: widths.append((len(state.params[0].W), len(history["cost"][-1]), history)),
     )  # fmt: skip
     assert {width[:2] for width in widths} == {(6, 6)} and widths[0][2] is stack.history
@@ -272,8 +285,8 @@ def test_networks_that_have_stopped_leave_the_stack(backend, restore_best, monke
     )
     for k in range(6):
         own = {"optimizer": vp.Adam(STOPS["optimizer"].learning_rate[k]), "seed": k, "sample_weight": weights[k]}
-        own |= {"dropout": (more["dropout"][0][k], 0.1), "l2": more["l2"][k]}
-        single, member = vp.fit(NET, X, Y, backend="numpy", **STOPS | more | own), stack.member(k)
+        own |= {"dropout": (more["dropout"][0][k], 0.1), "l2": more["l2"][k], "validation": (judged[k], Y_VALIDATION)}
+        single, member = vp.fit(NET, inputs[k], Y, backend="numpy", **STOPS | more | own), stack.member(k)
         assert_grads_close(member.params, single.params, bound=1e-10, xp=backend.xp)
         done = len(single.history["cost"])
         for key in ("cost", "validation_cost", "metric"):

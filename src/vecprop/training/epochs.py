@@ -76,6 +76,7 @@ class ByNetwork(NamedTuple):
     decay : δ of AdamW, if by network
     kept : 1 - rate of dropout, of each layer where it is by network
     weights : of the examples, (K, m), if by network; a batch has the numbers of its examples in their place
+    rows : the inputs of the examples, (K, m, n_0), if by network; likewise
     """
 
     l1: Array | float | None
@@ -84,6 +85,7 @@ class ByNetwork(NamedTuple):
     decay: Array | None = None
     kept: tuple[Array, ...] = ()
     weights: Array | None = None
+    rows: Array | None = None
 
 
 def epoch(
@@ -142,8 +144,10 @@ def step(
     """Return the carry after an update from one batch (E12), unchanged if all weights are 0."""
     X, Y, w = batch
     xp = array_namespace(X)
+    if by_network.rows is not None:
+        X = xp.matrix_transpose(_of_examples(xp, by_network.rows, X[..., 0, :]))
     if by_network.weights is not None:
-        w = _weights_at(xp, by_network.weights, w)
+        w = _of_examples(xp, by_network.weights, w)
     params = carry.params if run.layout is None else run.layout.unpack(xp, carry.params)
     layers = params[: len(run.net.activations)]
     weight = None if w is None else xp.sum(w, axis=-1)
@@ -167,12 +171,13 @@ def step(
     return _choose(xp, weight > 0, new, carry), (J, sizes, weight)
 
 
-def _weights_at(xp: Namespace, weights: Array, numbers: Array) -> Array:
-    """Return the weights (K, B) of the examples of a batch, with numbers (B,) or (K, B), from all, (K, m)."""
-    K, m = weights.shape
+def _of_examples(xp: Namespace, all_of_them: Array, numbers: Array) -> Array:
+    """Return what the examples of a batch, with numbers (B,) or (K, B), have, (K, B, …), from all, (K, m, …)."""
+    K, m, *rest = all_of_them.shape
     first = xp.arange(0, K * m, m, dtype=numbers.dtype, **device_of(numbers))
     places = numbers + first[:, None]
-    return xp.reshape(xp.take(xp.reshape(weights, (-1,)), xp.reshape(places, (-1,))), places.shape)
+    taken = xp.take(xp.reshape(all_of_them, (K * m, *rest)), xp.reshape(places, (-1,)), axis=0)
+    return xp.reshape(taken, (*places.shape, *rest))
 
 
 def _batch_gradients(

@@ -106,11 +106,11 @@ def fit(
     Parameters
     ----------
     net : Network
-    X : array-like, SciPy sparse, or data in a file (n_0, m)
-        One example per column; moved to the backend once. A sparse X of more than 256 MiB when dense is made dense a
-        part at a time. Data in a file are read a window at a time, ahead of the training: a memory map
-        (`numpy.load(path, mmap_mode="r").T`), any object with shape, dtype and slicing, such as datasets of h5py and
-        arrays of Zarr, or `vp.rows` for files with examples in rows.
+    X : array-like, SciPy sparse, or data in a file (n_0, m); or array (K, n_0, m) for a stack of K networks
+        One example per column, for all networks or as each sees it; moved to the backend once. A sparse X of more than
+        256 MiB when dense is made dense a part at a time. Data in a file are read a window at a time, ahead of the
+        training: a memory map (`numpy.load(path, mmap_mode="r").T`), any object with shape, dtype and slicing, such as
+        datasets of h5py and arrays of Zarr, or `vp.rows` for files with examples in rows.
     Y : array-like or data in a file (n_L, m)
         One target per column, as for `Network.gradients`.
     optimizer : Optimizer, default GradientDescent(0.1)
@@ -475,12 +475,15 @@ def _plan(
     kept = tuple(backend.asarray([kept_share(r) if r else 1.0 for r in rate], dtype) for rate in rates)
     observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
     examples.data.cut(run.batch_size, spec.shuffled)
-    data, weights = examples.data, None
-    if data.weighted_by_network and run.batch_size < run.m:
-        data, weights = data.numbered(), backend.asarray(data.w)
+    data, weights, rows = examples.data, None, None
+    if run.batch_size < run.m:
+        weights = backend.asarray(data.w) if data.weighted_by_network else None
+        rows = checked.xp.matrix_transpose(data.X) if data.inputs_by_network else None
+        rows = rows if rows is None else backend.asarray(rows)
+        data = data.numbered() if weights is not None or rows is not None else data
     data = data.spread(backend, batches=run.batch_size < run.m)
     bar = progress if backend.placement.team.index == 0 else False
-    return TrainingPlan(spec, run, data, ByNetwork(l1, l2, examples.weight, decay, kept, weights), observers, bar)
+    return TrainingPlan(spec, run, data, ByNetwork(l1, l2, examples.weight, decay, kept, weights, rows), observers, bar)
 
 
 def _observers(

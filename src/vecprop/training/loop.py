@@ -323,6 +323,8 @@ def _record(
         weights = np.full((len(costs), *(1,) * (costs.ndim - 1)), float(plan.run.batch_size))
         if plan.run.m % plan.run.batch_size:
             weights[steps - 1 :: steps] = plan.run.m % plan.run.batch_size
+    if weights.ndim < costs.ndim:  # the same batches for all networks of a stack
+        weights = weights[:, None]
     costs, norms, weights = (a.reshape(count, steps, *a.shape[1:]) for a in (costs, norms, weights))
     history["cost"] += ((costs * weights).sum(axis=1) / weights.sum(axis=1)).tolist()
     history["gradient_norm"] += norms.mean(axis=1).tolist()

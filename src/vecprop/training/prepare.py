@@ -133,8 +133,8 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
         X = to_backend(backend, "X", X.array)
         return TrainingData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
     X = to_backend(backend, "X", X)
-    for name, array in (("X", X), ("Y", Y)):
-        if array.ndim > 2:
+    for name, array, most in (("X", X, 2 + len(checked.stack)), ("Y", Y, 2)):
+        if array.ndim > most:
             raise ValueError(f"{name} must have rank 2, one example per column, got shape {tuple(array.shape)}")
     if w is not None and w.ndim > 1 + len(checked.stack):
         raise ValueError(f"sample_weight must have shape (m,), one weight per example, got {tuple(w.shape)}")

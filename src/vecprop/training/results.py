@@ -99,7 +99,7 @@ class Resumed(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Some of the data for `vp.diagnose`: NumPy arrays with one example per column."""
+    """Some of the data for `vp.diagnose`: NumPy arrays with one example per column, X possibly by network."""
 
     X: npt.NDArray[Any]
     Y: npt.NDArray[Any]
@@ -204,8 +204,10 @@ class FitResult:
         state = state._replace(seed=seed).mapped(lambda a: a[k, ...])
         if (best := state.best) is not None:
             best = best._replace(cost=best.cost[k], epoch=best.epoch[k], improved=best.improved[k])
-        net = replace(self.net, loss=self.net.loss.member(k))
-        return replace(self, net=net, params=params, history=history, state=state._replace(best=best))
+        net, sample = replace(self.net, loss=self.net.loss.member(k)), self.sample
+        if sample is not None:
+            sample = Sample._make(a if a is None or a.ndim == 2 else a[k] for a in sample)
+        return replace(self, net=net, params=params, history=history, state=state._replace(best=best), sample=sample)
 
     def _require_stack(self, name: str) -> None:
         if self.networks is None:

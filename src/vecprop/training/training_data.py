@@ -49,7 +49,7 @@ class TrainingData:
     net : Network
     checked : Checked
         The parameters, with the backend and the dtype.
-    X, Y, w : arrays (n_0, m), (n_L, m) and (m,), (K, m) for weights by network, or None
+    X, Y, w : arrays (n_0, m), (n_L, m) and (m,) or None; (K, n_0, m) and (K, m) for inputs and weights by network
     """
 
     at_hand: ClassVar[bool] = True  # whether all of them are on the backend
@@ -83,12 +83,19 @@ class TrainingData:
         return {"window": None}
 
     @property
+    def inputs_by_network(self) -> bool:
+        """Whether each network of a stack has inputs of its own."""
+        return getattr(self.X, "ndim", 2) == 3
+
+    @property
     def weighted_by_network(self) -> bool:
         """Whether each network of a stack has weights of its own."""
         return getattr(self.w, "ndim", 1) == 2
 
     def check_devices(self) -> None:
         """Raise ValueError if they cannot be spread over several devices."""
+        if self.inputs_by_network:
+            raise ValueError(f"devices: X must have shape (n_0, m) on several devices, got {tuple(self.X.shape)}")
         if self.weighted_by_network:
             raise ValueError("devices: sample_weight must have shape (m,) on several devices, one weight per example")
 
@@ -132,6 +139,10 @@ class TrainingData:
 
     def input_scale(self) -> InputScale:
         """Return the mean and the deviation of each feature (E35)."""
+        if self.inputs_by_network:
+            raise ValueError(
+                f"standardize=True needs X of shape (n_0, m), got {tuple(self.X.shape)}: scale it yourself"
+            )
         if self.weighted_by_network:
             raise ValueError("standardize=True needs sample_weight of shape (m,): one scaling of X serves all networks")
         return input_scale(self.checked.xp, self.X, self.w)
@@ -142,7 +153,7 @@ class TrainingData:
 
     def _some(self, array: Any) -> Host:
         every = self._every
-        return np.array(self.checked.backend.to_numpy(array[:, ::every] if every > 1 else array))
+        return np.array(self.checked.backend.to_numpy(array[..., ::every] if every > 1 else array))
 
     @property
     def _every(self) -> int:
@@ -169,12 +180,15 @@ class TrainingData:
         return self._of(self.X, self.Y, self.checked.backend.asarray(weights, self.checked.dtype))
 
     def numbered(self) -> Self:
-        """Return them with their numbers (m,) in place of the weights."""
-        return self._of(self.X, self.Y, self.checked.backend.asarray(np.arange(self.m), "int32"))
+        """Return them with their numbers, (1, m) or (m,), in place of inputs and of weights by network."""
+        numbers = self.checked.backend.asarray(np.arange(self.m), "int32")
+        X = numbers[None, :] if self.inputs_by_network else self.X
+        return self._of(X, self.Y, numbers if self.weighted_by_network else self.w)
 
     def of_networks(self, take: Callable[[Array], Array]) -> Self:
         """Return them for some networks of a stack, which `take` takes out of an array."""
-        return self._of(self.X, self.Y, take(self.w)) if self.weighted_by_network else self
+        X = take(self.X) if self.inputs_by_network else self.X
+        return self._of(X, self.Y, take(self.w) if self.weighted_by_network else self.w)
 
     def scaled(self, scale: InputScale) -> Self:
         """Return them with every feature scaled (E35)."""
