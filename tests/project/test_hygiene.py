@@ -112,7 +112,11 @@ def test_import_loads_no_framework():
         ),
         (
             "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
-            {"pandas", "rich.progress", "scipy.stats._stats_py", "sklearn.metrics"},
+            {"pandas", "psutil", "rich.progress", "scipy.stats._stats_py", "sklearn.metrics"},
+        ),
+        (
+            "from vecprop.cli import imports; imports.load_less(); import sklearn.base, scipy.optimize",
+            {"asyncio.events", "scipy.fft", "scipy.linalg.interpolative", "scipy.special._ufuncs"},
         ),
     ],
 )
@@ -126,10 +130,11 @@ def test_what_the_command_line_leaves_out_is_there_when_it_is_used():
     pytest.importorskip("pandas")
     code = (
         "from vecprop.cli import imports\nimports.load_less()\n"
-        "import sklearn.base, scipy.stats, numpy.testing, pandas\n"
-        "print(scipy.stats.norm.cdf(0.0), len(pandas.DataFrame({'a': [1]})), numpy.testing.assert_equal(1, 1))"
+        "import sklearn.base, scipy.optimize, scipy.stats, numpy.testing, pandas\n"
+        "print(scipy.stats.norm.cdf(0.0), len(pandas.DataFrame({'a': [1]})), numpy.testing.assert_equal(1, 1))\n"
+        "print(scipy.optimize.linprog([1, 2], A_ub=[[-1, -1]], b_ub=[-1]).fun)"
     )
-    assert fresh_python(code).split() == ["0.5", "1", "None"]
+    assert fresh_python(code).split() == ["0.5", "1", "None", "1.0"]
 
 
 @pytest.mark.alone

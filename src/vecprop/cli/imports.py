@@ -10,28 +10,73 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from vecprop.utils.directories import why_not_private
 
-_LATER = ("joblib", "numpy.f2py", "numpy.testing", "scipy.spatial", "scipy.special", "scipy.stats")
+_LATER = (
+    "asyncio",
+    "numpy.ctypeslib",
+    "numpy.f2py",
+    "numpy.polynomial",
+    "numpy.testing",
+    "scipy.spatial",
+    "scipy.special",
+    "scipy.stats",
+)
 # What is left out while the library that could use it is imported: it works without.
-_LEFT_OUT = {"pandas": "sklearn", "rich.progress": "sklearn.callback", "mpl_toolkits.mplot3d": "matplotlib.projections"}
+_LEFT_OUT = {
+    "pandas": "sklearn",
+    "psutil": "sklearn",
+    "rich.progress": "sklearn.callback",
+    "mpl_toolkits.mplot3d": "matplotlib.projections",
+}
+# Methods that no command calls, of which `scipy.optimize` takes functions by name: with what they import, two thirds of
+# its time.
+_FUNCTIONS_LATER = {"scipy.optimize._dual_annealing", "scipy.optimize._linprog", "scipy.optimize._milp"}
 
 
 class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name in _FUNCTIONS_LATER:
+            return ModuleSpec(name, _FunctionsLater())
         if name in _LEFT_OUT and _is_being_imported(_LEFT_OUT[name]):
             raise ModuleNotFoundError("left out by the command line of vecprop", name=name)
         spec = PathFinder.find_spec(name, path, target) if name in _LATER else None
         if spec is not None and spec.loader is not None:
             spec.loader = LazyLoader(spec.loader)
         return spec
+
+
+class _FunctionsLater(Loader):
+    """Makes a module whose functions import the real one when they are called."""
+
+    def create_module(self, spec: ModuleSpec) -> None:  # noqa: ARG002 - the usual one
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module)["__getattr__"] = partial(_function_of, module.__name__)
+
+
+def _function_of(name: str, function: str) -> Callable[..., Any]:
+    if function.startswith("_"):
+        raise AttributeError(f"module {name!r} has no attribute {function!r}")
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if name in _FUNCTIONS_LATER:
+            _FUNCTIONS_LATER.remove(name)
+            del sys.modules[name]
+        return getattr(import_module(name), function)(*args, **kwargs)
+
+    return call
 
 
 def _is_being_imported(name: str) -> bool:
@@ -43,8 +88,16 @@ def load_less() -> None:
     """Delay or leave out these imports from now on, and search for reference cycles less often."""
     sys.meta_path.insert(0, _Finder())
     warnings.filterwarnings("ignore", "Unable to import Axes3D")
-    gc.set_threshold(100_000, 50, 1000)  # the default searches hundreds of times while modules are loaded
+    # The default searches hundreds of times while modules are loaded; a command makes 150 000 objects that stay.
+    gc.set_threshold(300_000, 50, 1000)
     atexit.register(gc.freeze)  # else the interpreter searches all modules at its end
+
+
+def leave_out_setters_texts() -> None:
+    """Have matplotlib's classes do without the lists of properties in the texts of `set`: a fifth of its import."""
+    import matplotlib.artist
+
+    matplotlib.artist.kwdoc = lambda _: ""  # type: ignore[assignment]
 
 
 def keep_compiled_programs() -> None:
