@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
+from helpers.processes import python
 from vecprop.cli import pictures
 
 pytest.importorskip("matplotlib")
@@ -31,5 +32,16 @@ def test_another_process_draws_the_same(run, command, monkeypatch):
         with monkeypatch.context() as before_matplotlib_is_imported:
             before_matplotlib_is_imported.delitem(sys.modules, "matplotlib")
             draw = stack.enter_context(pictures.drawing(True))
-        assert draw(run) == here
+        assert draw(run)() == here
     assert len(drawn_here) == (command != DRAWS)
+
+
+def test_what_a_copy_of_the_process_does_not_draw_is_drawn():
+    python(
+        "-c",
+        "import os; from vecprop.cli import pictures\n"
+        "run = pictures.Run({'cost': [1.0, 0.5]}, 0, None, ['a', 'b'], ['a', 'a'], None)\n"
+        "here, png, own = run.draw(), pictures.Run.png, os.getpid()\n"
+        "pictures.Run.png = lambda run, file: png(run, file) if os.getpid() == own else 1 / 0\n"
+        "assert pictures._drawn_at_once(run) == here",
+    )

@@ -115,7 +115,7 @@ def train(
 
     Example: vecprop train houses.csv --target price
     """
-    from vecprop.cli import tables, writing
+    from vecprop.cli import pictures, tables, writing
     from vecprop.tabular import Choices, Settings
 
     missing = file_format.missing or ()
@@ -134,10 +134,11 @@ def train(
         writing.check_checkpoint(checkpoint, (data,), force)
     first = not distributed or tables.join()
     quiet = quiet or not first
-    table = tables.read(data, replace(file_format, missing=None), target or (), stream)
-    plan = tables.plan(table, target or (), task, choices)
     say = (lambda _: None) if quiet else note if json else typer.echo
-    report = tables.train(plan, settings, folder, say, not quiet, first)
+    with pictures.drawing(first) as draw:
+        table = tables.read(data, replace(file_format, missing=None), target or (), stream)
+        plan = tables.plan(table, target or (), task, choices)
+        report = tables.train(plan, settings, folder, say, not quiet, draw if first else None)
     if json and not quiet:
         print_json(report)
 

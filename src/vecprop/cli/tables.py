@@ -122,18 +122,19 @@ def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choice
     return tabular.plan(table, targets[0], task, choices)
 
 
-def train(plan: Plan, settings: Settings, folder: Path, say: Say, show_progress: bool, writes: bool) -> dict[str, Any]:
-    """Train, write the files if `writes`, and return the report; `say` prints messages."""
+def train(
+    plan: Plan, settings: Settings, folder: Path, say: Say, show_progress: bool, draw: pictures.Draw | None
+) -> dict[str, Any]:
+    """Train, write the files unless `draw` is None, and return the report; `say` prints messages."""
     say(described(plan))
-    with pictures.drawing(writes) as draw:
-        trained = _train(plan, settings, say, show_progress)
-        say(f"columns, and the option that says otherwise:\n{trained.model.preparation}")
-        say("\n".join(["", *_missing(trained), concluded(trained), ""]))
-        report = as_json(plan, trained)
-        if not writes:
-            return report
-        for path in _write(folder, trained, report, draw):
-            say(f"wrote {path}")
+    trained = _train(plan, settings, say, show_progress)
+    say(f"columns, and the option that says otherwise:\n{trained.model.preparation}")
+    say("\n".join(["", *_missing(trained), concluded(trained), ""]))
+    report = as_json(plan, trained)
+    if draw is None:
+        return report
+    for path in _write(folder, trained, report, draw):
+        say(f"wrote {path}")
     say(f"next: vecprop predict {folder} {plan.table.source} -o predictions.csv")
     return report
 
@@ -160,14 +161,15 @@ def _missing(trained: Trained) -> list[str]:
 
 def _write(folder: Path, trained: Trained, report: dict[str, Any], draw: pictures.Draw) -> list[Path]:
     """Write the files, each completely or not at all, the model first; return their paths."""
+    drawn = draw(pictures.Run.of(trained))  # meanwhile the others are written
     folder.mkdir(parents=True, exist_ok=True)
     files.save(folder / MODEL, trained.model)
     text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(folder / REPORT, (text + "\n").encode())
-    drawn = draw(pictures.Run.of(trained))
-    for file, data in drawn.items():
+    images = drawn()
+    for file, data in images.items():
         write_atomically(folder / file, data)
-    return [folder / file for file in (MODEL, REPORT, *drawn)]
+    return [folder / file for file in (MODEL, REPORT, *images)]
 
 
 # --- use ----------------------------------------------------------------------------------------------------
