@@ -4,11 +4,8 @@ X, Y and sample_weight must be of the parameters' library, and are converted to 
 are always checked; values only where they can be read, so not inside `jax.jit` or `jax.grad`.
 """
 
-import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import reduce
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -32,6 +29,7 @@ from vecprop.utils.arguments import check_number, check_positive_integer
 # Columns of Y: checking makes arrays as large as the targets checked.
 _CHECKED_AT_ONCE = 1 << 16
 _EXACT_INTEGERS = {"float32": 2**24, "float64": 2**53}
+_NUMPYS_DTYPES = {np.dtype(name): name for name in FLOATING}  # CuPy and JAX have them, too
 
 
 class Sized(NetLike, Protocol):
@@ -65,11 +63,12 @@ def dtype_name(dtype: Any, argument: str = "dtype") -> str:
 
 def array_dtype(xp: Namespace, array: Array) -> str | None:
     """Return "float32" or "float64", or None for any other dtype."""
+    if isinstance(array.dtype, np.dtype):
+        return _NUMPYS_DTYPES.get(array.dtype)
     return next((name for name in FLOATING if array.dtype == getattr(xp, name)), None)
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """Checked parameters, and their namespace, dtype, stack and backend, for checking data."""
 
     params: Params
@@ -99,7 +98,7 @@ def check_params(net: Sized, params: object, argument: str = "params") -> Checke
     for l, layer in enumerate(params, start=1):
         if not isinstance(layer, tuple | list) or len(layer) != 2:
             raise TypeError(f"{argument}: layer {l} must be a pair (W, b), got {type(layer).__name__}")
-        layers.append(Layer(*layer))
+        layers.append(layer if type(layer) is Layer else Layer(*layer))
     alike = _are_alike(net, layers)
     if alike:
         xp = array_namespace(layers[0].W)
@@ -210,8 +209,18 @@ def _one_namespace(arrays: dict[str, object]) -> Namespace:
 def check_inputs(net: Sized, checked: Checked, X: Any) -> Array:
     """Check X (…, n_0, m), and return it in the dtype of the parameters."""
     array = _check_layout(checked, "X", X, net.sizes[0])
-    _check_values(net, checked, {"X": (X, array)})
+    if is_concrete(array):
+        with np.errstate(over="ignore", invalid="ignore"):
+            fine = checked.backend.compile(_has_finite_sum)(array)
+        if not fine:
+            _require_finite(checked.xp, "X", X, array, checked.dtype)
     return array
+
+
+def _has_finite_sum(array: Array) -> Array:
+    """Return (0-d) whether the sum is finite: one pass, and NaN or infinity stay in the sum."""
+    xp = array_namespace(array)
+    return xp.isfinite(xp.sum(array))
 
 
 def check_examples(
@@ -340,14 +349,14 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     One compiled check of all arrays waits for a device only once; they are examined one by one only if it fails, as it
     also does where the sum of finite numbers is too large.
     """
-    if not all(is_concrete(array) for _, array in arrays.values()):
+    found = {name: array for name, (_, array) in arrays.items()}
+    if not all(map(is_concrete, found.values())):
         return
-    X, Y, w = (arrays[name][1] if name in arrays else None for name in ("X", "Y", "sample_weight"))
+    X, Y, w = map(found.get, ("X", "Y", "sample_weight"))
     many = Y is not None and Y.shape[-1] > _CHECKED_AT_ONCE
     good = checked.backend.compile(_values_are_good)
-    together = (X, None if many else Y, w)
     with np.errstate(over="ignore", invalid="ignore"):
-        fine = all(array is None for array in together) or good(net.loss, *together)
+        fine = (many and X is None and w is None) or good(net.loss, X, None if many else Y, w)
     if fine and not (many and _has_wrong_targets(good, net.loss, Y)):
         return
     xp = checked.xp
@@ -364,12 +373,12 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
 def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Array | None) -> Array:
     """Return (0-d) whether X has a finite sum, Y fits the loss, and w has a finite sum, is ≥ 0 and not all 0."""
     xp = array_namespace(next(a for a in (X, Y, w) if a is not None))
-    good = [] if X is None else [xp.isfinite(xp.sum(X))]  # one pass, and NaN or infinity stay in the sum
+    good: Array = True if X is None else _has_finite_sum(X)
     if Y is not None:
-        good.append(loss.valid_targets(xp, Y))
+        good = loss.valid_targets(xp, Y) & good
     if w is not None:
-        good += [xp.isfinite(xp.sum(w)), xp.min(w) >= 0, xp.all(xp.sum(w, axis=-1) > 0)]
-    return reduce(operator.and_, good)
+        good = good & _has_finite_sum(w) & (xp.min(w) >= 0) & xp.all(xp.sum(w, axis=-1) > 0)
+    return good
 
 
 def _has_wrong_targets(good: Callable[..., Any], loss: Loss, Y: Array) -> bool:

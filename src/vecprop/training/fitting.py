@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -283,7 +282,7 @@ def fit(
         examples = prepare(spec, _on_host(net, checked) if moved_later else checked, given, team)
         if moved_later:
             target = target.placement.laid_out(examples.counts)
-            checked, examples = replace(checked, backend=target), _moved(examples, target, devices is not None)
+            checked, examples = checked._replace(backend=target), _moved(examples, target, devices is not None)
         plan = _plan(spec, checked, examples, callbacks, progress)
         begin = _begin(plan, state, checked, None if params is None else examples.scale)
         resumed = None
@@ -340,7 +339,7 @@ def _on_host(net: Network, checked: Checked) -> Checked:
     """Return the parameters on the host, where data that are moved later are checked first."""
     host = get_backend("numpy")
     layers = tuple(Layer(*(host.asarray(checked.backend.to_numpy(a)) for a in layer)) for layer in checked.params)
-    return replace(check_params(net, layers), backend=host)
+    return check_params(net, layers)._replace(backend=host)
 
 
 def _are_moved_once(spec: TrainingSpec, backend: Backend, X: Any) -> bool:
@@ -410,14 +409,14 @@ def _start(spec: TrainingSpec, backend: Backend, params: Iterable[tuple[Any, Any
     net, seeds, networks, dtype = spec.net, spec.seeds, spec.networks, spec.dtype
     if params is None:
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
-        return replace(check_params(net, net.init(one_seed_each, init, dtype, backend)), backend=backend)
+        return check_params(net, net.init(one_seed_each, init, dtype, backend))._replace(backend=backend)
     given = check_params(net, params)
     check_finite_params(given)
     host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
     if networks is not None and not given.stack:
         host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]
     moved = tuple(Layer(*(backend.asarray(a, dtype) for a in layer)) for layer in host)
-    return replace(check_params(net, moved), backend=backend)
+    return check_params(net, moved)._replace(backend=backend)
 
 
 def _is_in_memory(X: Any) -> bool:
