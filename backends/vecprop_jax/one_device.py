@@ -39,16 +39,23 @@ COMPILER_MEMORY = 1 << 26
 # Arrays are moved by way of NumPy from this many bytes on; XLA's arrays begin at multiples of so many.
 _LARGE = 1 << 22
 _ALIGNMENT = 64
+_LEVEL = "xla_backend_optimization_level"
 
 
 @lru_cache(maxsize=256)
-def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...]) -> Any:
-    return jax.jit(function, static_argnums=static, donate_argnums=donated)
+def _jit(function: Callable[..., Any], static: tuple[int, ...], donated: tuple[int, ...], quickly: bool) -> Any:
+    options = {_LEVEL: 1} if quickly else None
+    return jax.jit(function, static_argnums=static, donate_argnums=donated, compiler_options=options)
 
 
-def compiled(function: Callable[..., Any], *, donated: bool = False) -> Callable[..., Any]:
-    """Return the function under `jax.jit`; programs are dropped when there are too many."""
-    jitted = _jit(function, marked(function, "Static"), marked(function, "Donated") if donated else ())
+def compiled(function: Callable[..., Any], *, donated: bool = False, outermost: bool = False) -> Callable[..., Any]:
+    """Return the function under `jax.jit`; programs are dropped when there are too many.
+
+    outermost : whether it is never called within another: only then JAX takes options of the compiler. On a CPU level 1
+        compiles in two thirds of the time, and a step is as fast; a level in XLA_FLAGS counts before it.
+    """
+    quickly = outermost and jax.default_backend() == "cpu" and _LEVEL not in os.environ.get("XLA_FLAGS", "")
+    jitted = _jit(function, marked(function, "Static"), marked(function, "Donated") if donated else (), quickly)
     if jitted._cache_size() >= MOST_PROGRAMS:
         jitted.clear_cache()
     return jitted  # type: ignore[no-any-return]
@@ -203,7 +210,7 @@ class JAXOnOneDevice(Backend):
 
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return `jax.jit(function)`, which may overwrite the donated arguments."""
-        return compiled(function, donated=donated)
+        return compiled(function, donated=donated, outermost=True)
 
     def scan_batches(
         self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays

@@ -72,7 +72,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
 
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function under `jax.jit`, results on each device, arguments donated."""
-        return compiled(_OverTheMesh(function, self), donated=donated)
+        return compiled(_OverTheMesh(function, self), donated=donated, outermost=True)
 
     def _gathers_each_batch(self, order: Array) -> bool:
         return self.placement.networks is None or super()._gathers_each_batch(order)

@@ -326,3 +326,16 @@ def test_jax_takes_tensors_of_its_device_in_any_layout(jax_backend, monkeypatch,
         assert taken.dtype == dtype
         np.testing.assert_array_equal(np.asarray(taken), values)
     assert jax_backend.asarray(Tensor(values), "float64").dtype == "float64"
+
+
+@pytest.mark.parametrize(("flags", "level"), [("", "1"), ("--xla_backend_optimization_level=2 ", "2")])
+def test_epochs_on_a_cpu_are_compiled_at_level_1_unless_told_otherwise(tmp_path, flags, level):
+    pytest.importorskip("jax")
+    code = (
+        "import vecprop as vp; X, Y = vp.datasets.xor(m=8)\n"
+        "vp.fit(vp.Network((2, 3, 1)), X, Y, epochs=2, backend='jax')"
+    )
+    done = fresh(code, JAX_PLATFORMS="cpu", XLA_FLAGS=f"{flags}--xla_dump_to={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    (options,) = tmp_path.glob("*jit_epoch*.debug_options")
+    assert f"xla_backend_optimization_level: {level}\n" in options.read_text(encoding="utf-8") + "\n"
