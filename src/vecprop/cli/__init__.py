@@ -14,17 +14,18 @@ def main() -> None:
     """Run the command line and exit with its code: 0, one of `exit_codes`, or 143 after SIGTERM."""
     _print_anywhere()
     try:
+        from vecprop.cli import imports
+
+        imports.load_less()
+        imports.keep_compiled_programs()
         try:
             import rich  # noqa: F401 - only to see whether it is there
             import typer  # noqa: F401
         except ImportError as error:
             print(f'The command line needs {error.name}: pip install "vecprop[cli]"', file=sys.stderr)
             sys.exit(BAD_INPUT)
-        from vecprop.cli import imports
         from vecprop.cli.app import app
 
-        imports.load_less()
-        imports.keep_compiled_programs()
         app(prog_name="vecprop")
     except KeyboardInterrupt:  # during imports; later `app` handles it
         sys.exit(INTERRUPTED)
