@@ -1,7 +1,5 @@
 """Turns an estimator's parameters into the engine's optimizer, schedule and stopping rule."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Any

@@ -6,15 +6,11 @@ So the weights are the mean over bootstrap samples of the examples, and drawn to
 Source: Caruana, Niculescu-Mizil, Crew and Ksikes, 2004, "Ensemble selection from libraries of models".
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+import numpy.typing as npt
 
 # Of a mixture's predictions (m, …): the loss of each example, (m,).
 Losses: TypeAlias = "Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]"

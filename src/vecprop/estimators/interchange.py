@@ -4,8 +4,6 @@ Only public attributes of scikit-learn's estimators are read and written, except
 classifier turns outputs into labels.
 """
 
-from __future__ import annotations
-
 import warnings
 from copy import deepcopy
 from typing import Any

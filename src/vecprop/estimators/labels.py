@@ -1,10 +1,9 @@
 """Codes class labels of any kind as the columns that the core trains on, and decodes outputs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -13,10 +12,6 @@ from vecprop.backend.contract import to_host
 from vecprop.backend.namespaces import Array, array_namespace, device_of
 from vecprop.data.streaming.sources import ArraySource, Source
 from vecprop.estimators.large_data import OneHot
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 
 _AT_ONCE = 1 << 18
 

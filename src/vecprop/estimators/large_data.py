@@ -1,11 +1,10 @@
 """X that stays in its file: rows (m, n) of a memory map or of `vp.rows`, read when needed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.main_memory import map_of
 from vecprop.data.streaming import Rows, as_source, rows
@@ -13,9 +12,6 @@ from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.sources import Chosen, Derived, Source
 from vecprop.data.streaming.statistics import moments_of
 from vecprop.nn.input_scaling import InputScale
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _AT_ONCE = 1 << 22  # bytes
 

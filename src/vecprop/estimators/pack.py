@@ -8,8 +8,6 @@ Sources: a pack of networks with drawn hyperparameters as Gorishniy and others, 
 choosing with replacement as Caruana, Niculescu-Mizil, Crew and Ksikes, 2004.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,9 +18,10 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -47,9 +46,6 @@ from vecprop.training.optimizers import Adam, AdamW, Optimizer
 from vecprop.training.schedules import Cosine
 from vecprop.utils.arguments import check_flag, check_positive_integer, check_real, check_texts
 from vecprop.utils.errors import unknown_name
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _BLAS = BLAS()
 _AT_ONCE = 8192  # rows of one prediction

@@ -4,8 +4,6 @@ They are fields of a data class, so that the constructor names each and only sto
 `check_parameters` checks them when `fit` is called.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Sequence

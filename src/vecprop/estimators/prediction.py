@@ -1,7 +1,5 @@
 """The outputs of an estimator's network, or of its K networks, for rows of X."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 

@@ -1,7 +1,5 @@
 """The report of training on a table, in words for a terminal and as JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,16 +1,12 @@
 """Scores of predictions of numbers and of classes, for data in memory or in files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.estimators.large_data import large_rows
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _AT_ONCE = 1 << 18
 # What each score means, in the order in which they are shown.

@@ -13,19 +13,15 @@ A column keeps one feature for all rare categories if less than a twentieth of t
 of v (t - t̄) over all rows, v from other folds, is within 3 standard deviations of 0: noise as a feature costs 0.3 %.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.tables import Table
 from vecprop.tabular.encoders import Category
 from vecprop.tabular.preparation import Preparation
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 SMOOTHING = 10.0
 _RARE_ROWS, _SIGNIFICANT = 0.05, 3.0  # less than this, and a column has no such features
