@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 from vecprop.utils.arguments import check_integer
 
@@ -58,6 +59,17 @@ def check_seeds(seed: Any) -> int | tuple[int, ...]:
     return seeds
 
 
+class _Key(ISeedSequence):
+    """The key of a generator, which given as `key` would also draw an unused seed from the system: half of the time."""
+
+    def __init__(self, *words: int) -> None:
+        self._words = words
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> npt.NDArray[Any]:  # noqa: ARG002
+        """Return the key."""
+        return np.array(self._words, dtype=dtype)
+
+
 def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.random.Generator:
     """Return the generator of (seed, purpose, epoch, part of the epoch).
 
@@ -66,8 +78,9 @@ def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.rand
     >>> generator(0, SHUFFLES, 3).random() == generator(0, SHUFFLES, 3).random() != generator(0, SHUFFLES, 4).random()
     True
     """
-    key = np.array([check_seed(seed), purpose], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, part, epoch], dtype=np.uint64)))
+    counter = np.array([0, 0, part, epoch], dtype=np.uint64)
+    key: Any = _Key(check_seed(seed), purpose)  # NumPy takes any ISeedSequence; its types leave that out
+    return np.random.Generator(np.random.Philox(key, counter=counter))
 
 
 def shuffle(seed: int, epoch: int, m: int, part: int = 0) -> npt.NDArray[np.int64]:
