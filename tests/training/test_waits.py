@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_same, backend_or_skip
+from helpers import assert_near, assert_same, backend_or_skip
 from vecprop import losses
+from vecprop.backend.namespaces import array_namespace
 
 RNG = np.random.default_rng(0)
 M = 83
@@ -88,8 +89,8 @@ def test_no_value_is_asked_for_within_an_epoch(monkeypatch, arguments):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("arguments", KINDS.values(), ids=KINDS)
-def test_an_epoch_of_cupy_is_captured_as_a_graph(monkeypatch, arguments):
-    """Which refuses to wait, and to take numbers from the host; the bits are those of the plain functions."""
+def test_epochs_and_judging_on_cupy_are_captured_as_graphs(monkeypatch, arguments):
+    """Which refuse to wait, and to take numbers from the host; the bits are those of the plain functions."""
     backend = backend_or_skip("cupy")
     from vecprop_cupy import graphs
 
@@ -98,9 +99,32 @@ def test_an_epoch_of_cupy_is_captured_as_a_graph(monkeypatch, arguments):
     monkeypatch.setattr(backend, "compile_loop", lambda *a, **b: made.append(original(*a, **b)) or made[-1])
     watched = {} if "patience" in arguments else {"callbacks": [lambda *_: None]}  # for epochs one by one
     captured = fitted("cupy", **arguments, **watched)
-    assert [compiled.why_not for compiled in made] == [None]
-    assert any(graph is not None for graph in made[0]._graphs.values())
+    assert len(made) == 1 + ("validation" in arguments)
+    for compiled in made:
+        assert compiled.why_not is None and any(graph is not None for graph in compiled._graphs.values())
     monkeypatch.setattr(graphs, "capturing", lambda: True)  # then it leaves the function as it is
     plain = fitted("cupy", **arguments, **watched)
     assert_same(captured.params, plain.params)
-    assert captured.history["cost"] == plain.history["cost"]
+    assert captured.history | {"seconds": []} == plain.history | {"seconds": []}
+
+
+def looks(Z):
+    return Z * (1.0 if float(Z[..., 0, 0].sum()) < np.inf else 0.0)
+
+
+def brings(Z):
+    return Z * array_namespace(Z).asarray(np.ones((Z.shape[-2], 1)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("g", "why"), [(looks, "D2H"), (brings, "H2D")])
+def test_why_an_epoch_of_cupy_is_not_captured_is_said_once(caplog, g, why):
+    """Here for a user's activation that looks at a value, or brings numbers from the host; it trains as elsewhere."""
+    backend_or_skip("cupy")
+    net = vp.Network((6, 5, 3), hidden=(g, lambda Z: Z * 0.0 + 1.0), output="softmax")
+    with caplog.at_level("INFO"):
+        found = fitted("cupy", net=net, batch_size=16, callbacks=[lambda *_: None])
+    (message,) = caplog.messages
+    assert message.startswith("epoch is not captured as a CUDA graph: ") and why in message
+    expected = fitted("numpy", net=net, batch_size=16)
+    assert_near(found.params, expected.params, atol=1e-12)

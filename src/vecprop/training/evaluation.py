@@ -11,8 +11,8 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.backend.blas import BLAS, SMALL_PRODUCT
-from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Static, array_namespace
+from vecprop.backend.contract import Backend, Function
+from vecprop.backend.namespaces import Array, Bound, Static, array_namespace
 from vecprop.backend.pytrees import map_tree
 from vecprop.nn.batch_norm import Statistics, fold
 from vecprop.nn.metrics import Metric
@@ -59,20 +59,20 @@ def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statis
     return tuple(layers)
 
 
-def judge(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any]:
+def judge(by: Judge, compiled: Function, state: TrainingState, data: TrainingData) -> tuple[Any, Any]:
     """Return the cost (without penalties) and the metric of a set of examples.
 
-    Both are floats, or (K,) for a stack; None if not judged.
+    Both are floats, or (K,) for a stack; None if not judged. `compiled` is `cost_and_metric`, compiled for the run.
     """
     backend, metric = by.backend, by.metric
     if isinstance(metric, LayersMetric):
-        J, _ = judge(by._replace(metric=None), state, data)
+        J, _ = judge(by._replace(metric=None), compiled, state, data)
         layers = plain_layers(by.net, by.normalized, state.params, state.statistics)
         return J, metric.of_layers(map_tree(backend.to_numpy, layers))
     if not data.at_hand:
         return _judge_parts(by, state, data)
     with _few_threads(by, data.X):
-        J, value = backend.compile(_judge)(by, state.params, state.statistics, data.arrays)
+        J, value = compiled(by, state.params, state.statistics, data.arrays)
     if isinstance(metric, Metric):
         value = backend.to_numpy(value).astype(np.float64)
     elif metric is not None:
@@ -94,7 +94,7 @@ def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
 def _judge_parts(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any]:
     """Return the cost and the metric of examples that come in parts."""
     backend, metric = by.backend, by.metric
-    compiled = backend.compile(_judge)
+    compiled = backend.compile(cost_and_metric)
     asked = by._replace(metric=None if metric is None else _OUTPUTS)
     cost: Any = 0.0
     scored: Any = None
@@ -122,7 +122,7 @@ def _host(backend: Backend, array: Array) -> npt.NDArray[np.float64]:
     return backend.to_numpy(array).astype(np.float64)
 
 
-def _judge(by: Static[Judge], params: Any, statistics: Any, data: Data) -> tuple[Array, Any]:
+def cost_and_metric(by: Static[Judge], params: Any, statistics: Any, data: Bound[Data]) -> tuple[Array, Any]:
     """Return J and the metric, or the outputs A for a user's own metric, or None."""
     X, Y, w = data
     xp = array_namespace(X)

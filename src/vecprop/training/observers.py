@@ -11,7 +11,7 @@ import numpy as np
 from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import Team
 from vecprop.nn.network import Network
-from vecprop.training.evaluation import Judge, judge
+from vecprop.training.evaluation import Judge, cost_and_metric, judge
 from vecprop.training.results import History, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.stopping import EarlyStopping, remember_best, watched
@@ -87,6 +87,7 @@ class Judging(_EveryEpoch):
 
     def __init__(self, by: Judge, data: TrainingData, validates: bool) -> None:
         self.by, self.data, self.validates = by, data, validates
+        self._compiled = by.backend.compile_loop(cost_and_metric)
         self.keys = ("validation_cost",) * validates + ("metric",) * (by.metric is not None)
 
     def of_networks(self, net: Network, take: Callable[[Array], Array]) -> Judging:
@@ -95,7 +96,7 @@ class Judging(_EveryEpoch):
 
     def after(self, done: Done) -> Done:
         """Judge the network."""
-        cost, metric = judge(self.by, done.state, self.data)
+        cost, metric = judge(self.by, self._compiled, done.state, self.data)
         if self.validates:
             done.history["validation_cost"].append(cost.tolist())
         if self.by.metric is not None:
