@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,3 +99,20 @@ def test_fast_products_of_cupy_are_those_of_stacks_too(seed):
     assert not all(np.array_equal(a, b) for a, b in zip(exact, fast, strict=True))
     for a, b in zip(exact, fast, strict=True):
         assert np.linalg.norm(a - b) < 1e-2 * np.linalg.norm(a)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stack", [(), (3,)])
+@pytest.mark.parametrize("sizes", [(2, 1), (40, 130, 3), (5,) * 40])
+def test_gradients_of_cupy_are_joined_and_their_norms_taken(dtype, stack, sizes):
+    """More columns than a kernel takes, and matrices wider than a block of threads."""
+    backend, layers = gpu("cupy"), []
+    random = np.random.default_rng(0)
+    for n, p in pairwise(sizes):
+        layers.append(vp.Layer(*(random.normal(size=(*stack, n, k)).astype(dtype) for k in (p, 1))))
+    columns = [a.reshape(*stack, -1, 1) for layer in layers for a in layer]
+    found = backend.joined([backend.asarray(a) for a in columns])
+    np.testing.assert_array_equal(host(found), np.concatenate(columns, axis=-2))
+    norms = backend.gradient_norms(tuple(vp.Layer(*map(backend.asarray, layer)) for layer in layers))
+    expected = np.stack([np.linalg.norm(W, axis=(-2, -1)) for W, _ in layers], axis=-1)
+    np.testing.assert_allclose(host(norms), expected, rtol=4 * np.finfo(dtype).eps)

@@ -258,6 +258,32 @@ def test_the_softmax_kernel_of_nearly_certain_examples(on_a_cpu, n, row):
     np.testing.assert_allclose(L[0], np.log1p(2 * np.exp(-g.astype(np.float64))), rtol=4 * np.finfo(g.dtype).eps)
 
 
+JOIN = """
+extern "C" void join(const double* a0, const double* a1, const double* a2, long long n0, long long n1, long long n2,
+                     long long width, double* place, long long size) {
+    for (long long i = 0; i < size; ++i) { double out; OPERATION; place[i] = out; }
+}
+"""
+
+
+def test_the_kernel_that_joins(tmp_path):
+    from vecprop_cupy import gradients
+
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("there is no g++")
+    (tmp_path / "join.cpp").write_text(JOIN.replace("OPERATION", gradients.joining(3).operation))
+    words = [compiler, "-O1", "-shared", "-fPIC", "join.cpp", "-o", "join.so"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    join = ctypes.CDLL(str(tmp_path / "join.so")).join
+    join.argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_longlong] * 4, ctypes.c_void_p, ctypes.c_longlong]
+    for stack in (1, 4):
+        columns = [np.random.default_rng(n).random((stack, n, 1)) for n in (5, 1, 3)]
+        found = np.empty((stack, 9, 1))
+        join(*(a.ctypes.data for a in columns), 5, 1, 3, 9, found.ctypes.data, found.size)
+        np.testing.assert_array_equal(found, np.concatenate(columns, axis=1))
+
+
 def test_a_loss_of_ones_own_is_not_replaced():
     """Neither by the kernel nor by one that another of its class shares."""
 

@@ -8,6 +8,7 @@ from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
 from vecprop.nn.batch_norm import Scale
 from vecprop.training.parameter_buffer import Leaf, layout
 
+NUMPY = vp.get_backend("numpy")
 STACKS = [(), (1,), (4,), (2, 3)]
 
 
@@ -27,7 +28,7 @@ def make_tree(stack=()):
 def test_what_goes_in_comes_out(stack, apart):
     tree = make_tree(stack)
     plan = layout(tree, apart)
-    buffers = plan.pack(np, tree)
+    buffers = plan.pack(NUMPY, tree)
     back = plan.unpack(np, buffers)
     assert [type(part) for part in back] == [vp.Layer, vp.Layer, Scale]
     for a, b in zip(leaves_of(back), leaves_of(tree), strict=True):
@@ -38,7 +39,7 @@ def test_what_goes_in_comes_out(stack, apart):
 @pytest.mark.parametrize("stack", STACKS)
 def test_one_buffer_holds_all_in_order(stack):
     tree = make_tree(stack)
-    (buffer,) = layout(tree, apart=False).pack(np, tree)
+    (buffer,) = layout(tree, apart=False).pack(NUMPY, tree)
     rows = [a.reshape(*stack, -1) for a in leaves_of(tree)]
     np.testing.assert_array_equal(buffer, np.concatenate(rows, axis=-1)[..., None])
 
@@ -47,7 +48,7 @@ def test_one_buffer_holds_all_in_order(stack):
 def test_weights_apart_from_the_rest(stack):
     """Decay is for weights alone: W_1, W_2 in one buffer, b_1, b_2, γ, β in the other."""
     tree = make_tree(stack)
-    (buffers,) = layout(tree, apart=True).pack(np, tree)
+    (buffers,) = layout(tree, apart=True).pack(NUMPY, tree)
     assert type(buffers) is vp.Layer
     (W1, b1), (W2, b2), (gamma, beta) = map_tree(lambda a: a.reshape(*stack, -1), tree)
     np.testing.assert_array_equal(buffers.W, np.concatenate([W1, W2], axis=-1)[..., None])
@@ -57,7 +58,7 @@ def test_weights_apart_from_the_rest(stack):
 def test_an_update_of_the_buffer_is_an_update_of_every_array():
     tree = make_tree()
     plan = layout(tree, apart=False)
-    (buffer,) = plan.pack(np, tree)
+    (buffer,) = plan.pack(NUMPY, tree)
     for a, b in zip(leaves_of(plan.unpack(np, (2 * buffer + 1,))), leaves_of(tree), strict=True):
         np.testing.assert_array_equal(a, 2 * b + 1)
 

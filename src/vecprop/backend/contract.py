@@ -6,7 +6,7 @@ compiles, loops and waits.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, namespace_name
+from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, joined, namespace_name
 from vecprop.backend.placement import Columns, Placement
 from vecprop.backend.pytrees import map_trees
 
@@ -54,6 +54,8 @@ class Backend:
     most_steps: ClassVar[int] = 2**31
     # (Z, Y, smoothing) -> the cross-entropy of the softmax of each example (…, 1, m) and dZ (E23), as one kernel.
     softmax_cross_entropy: Callable[[Array, Array, float], tuple[Array, Array]] | None = None
+    # (dW_l, db_l), l = 1 … L -> ‖dW_l‖ (…, L) (E36), in fewer kernels than `propagation.gradient_norms`.
+    gradient_norms: Callable[[Any], Array] | None = None
     # The memory in which the arrays are.
     memory: DeviceMemory = DeviceMemory()
 
@@ -105,6 +107,10 @@ class Backend:
         The function is hashable, and equal to others that compute the same: a kernel is made once for all of them.
         """
         return function
+
+    def joined(self, columns: Sequence[Array]) -> Array:
+        """Return columns (…, p, 1), each below the one before, as one (…, P, 1)."""
+        return joined(array_namespace(columns[0]), columns, axis=-2)
 
     def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run `carry, out = step(carry, inputs[i])` over the leading axis of the inputs, which is not empty.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of, joined
+from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_trees
 from vecprop.nn import weight_penalties
 from vecprop.nn.activations import Activation, Softmax
@@ -53,7 +53,7 @@ class Run(NamedTuple):
 
 
 def _initial_slots(run: Static[Run], params: tuple[Any, ...]) -> Slots:
-    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend.xp, params))
+    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend, params))
 
 
 class Carry(NamedTuple):
@@ -116,7 +116,7 @@ def epoch(
     each step.
     """
     xp = array_namespace(inputs[0])
-    packed = params if run.layout is None else run.layout.pack(xp, params)
+    packed = params if run.layout is None else run.layout.pack(run.backend, params)
 
     def one_step(carry: Carry, batch: Any, step_inputs: tuple[Array, ...]) -> tuple[Carry, Outputs]:
         return step(run, carry, batch, (*step_inputs, *by_network.kept), by_network)
@@ -156,12 +156,11 @@ def step(
     if by_network.l1 is not None or by_network.l2 is not None:
         J = J + weight_penalties.penalties(layers, *by_network[:3])
         grads = weight_penalties.add_penalties(grads, layers, *by_network[:3])
-    eights = (grads[i : min(i + 8, len(layers))] for i in range(0, len(layers), 8))
-    sizes = joined(xp, [propagation.gradient_norms(some) for some in eights], axis=-1)
+    sizes = (run.backend.gradient_norms or propagation.gradient_norms)(grads[: len(layers)])
     if run.clip_norm is not None:
         grads = clip_by_norm(grads, run.clip_norm)
     if run.layout is not None:
-        grads = run.layout.pack(xp, grads)
+        grads = run.layout.pack(run.backend, grads)
     decay = () if by_network.decay is None else (by_network.decay,)
     updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse, *decay)
     seen = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))

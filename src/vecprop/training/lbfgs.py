@@ -92,11 +92,11 @@ class _Search:
     def __init__(self, plan: TrainingPlan, state: TrainingState) -> None:
         self.plan, self.state = plan, state
         self.layout: Layout = layout(state.params, apart=False)
-        xp = plan.run.backend.xp
-        self.start = plan.run.backend.to_numpy(self.layout.pack(xp, state.params)[0])[:, 0].astype(np.float64)
+        backend = plan.run.backend
+        self.start = backend.to_numpy(self.layout.pack(backend, state.params)[0])[:, 0].astype(np.float64)
         self.history = new_history(plan)
         self._latest: dict[bytes, tuple[float, npt.NDArray[np.float64]]] = {}
-        self._compiled = plan.run.backend.compile_loop(_cost_and_gradient, bound=plan.data.same_arrays)
+        self._compiled = backend.compile_loop(_cost_and_gradient, bound=plan.data.same_arrays)
         self._begin = time.perf_counter()
         self._vector = self.start
 
@@ -178,4 +178,4 @@ def _cost_and_gradient(
     J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
     J = J + weight_penalties.penalties(params, *by_network[:3])
     grads = weight_penalties.add_penalties(grads, params, *by_network[:3])
-    return J, plan.pack(xp, grads)[0][:, 0]
+    return J, plan.pack(backend, grads)[0][:, 0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from vecprop.backend.namespaces import Array, Namespace, joined
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Array, Namespace, array_namespace
 from vecprop.backend.pytrees import leaves_of, map_trees, rebuild
 from vecprop.propagation import Layer
 
@@ -20,16 +21,16 @@ class Layout(NamedTuple):
     model: Any  # the tree with shapes (tuples of int, wrapped in Leaf) in place of arrays
     apart: bool
 
-    def pack(self, xp: Namespace, tree: Any) -> tuple[Any, ...]:
+    def pack(self, backend: Backend, tree: Any) -> tuple[Any, ...]:
         """Return the tree's arrays in buffers: (all,), or (Layer(weights, the rest),)."""
         leaves = [
-            (xp.reshape(a, (*leaf.stack, math.prod(leaf.shape), 1)), leaf)
+            (array_namespace(a).reshape(a, (*leaf.stack, math.prod(leaf.shape), 1)), leaf)
             for a, leaf in zip(leaves_of(tree), leaves_of(self.model), strict=True)
         ]
         if not self.apart:
-            return (joined(xp, [a for a, _ in leaves], axis=-2),)
+            return (backend.joined([a for a, _ in leaves]),)
         weights, rest = ([a for a, leaf in leaves if leaf.is_weight is wanted] for wanted in (True, False))
-        return (Layer(joined(xp, weights, axis=-2), joined(xp, rest, axis=-2)),)
+        return (Layer(backend.joined(weights), backend.joined(rest)),)
 
     def unpack(self, xp: Namespace, buffers: tuple[Any, ...]) -> Any:
         """Return the tree, with slices of the buffers as its arrays."""
@@ -63,9 +64,10 @@ def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
     """Return the layout of a tuple of layers (and other named tuples) of arrays (…, n, p).
 
     >>> import numpy as np
+    >>> from vecprop.backend.selection import get_backend
     >>> tree = (Layer(np.array([[1.0, 2.0]]), np.array([[3.0]])),)
     >>> plan = layout(tree, apart=False)
-    >>> (buffer,) = plan.pack(np, tree)
+    >>> (buffer,) = plan.pack(get_backend("numpy"), tree)
     >>> buffer[:, 0].tolist(), plan.unpack(np, (buffer,))[0].W.tolist()
     ([1.0, 2.0, 3.0], [[1.0, 2.0]])
     """
