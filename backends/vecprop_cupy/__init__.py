@@ -31,6 +31,9 @@ from vecprop_cupy.softmax import softmax_cross_entropy
 __all__ = ["CuPyBackend"]
 
 
+_LARGE = 1 << 20  # bytes of a host array that is worth waiting for
+_FLOATING = (np.dtype("float32"), np.dtype("float64"))
+
 # Errors from functions that `cupy.fuse` cannot trace, such as a user's own activation.
 _CANNOT_FUSE = (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError, LookupError)
 
@@ -72,7 +75,8 @@ class CuPyPlacement(Placement):
         CuPy would copy an operand of a product that is contiguous in neither order, such as some columns of an array.
         Y is used in no product, and elementwise kernels read its rows.
         """
-        X, *rest = super().spread(data, batches)
+        # what is still on the host is a window, which comes while the one before is trained on
+        X, *rest = (cupy.asarray(a) if isinstance(a, np.ndarray) else a for a in data)
         return (cupy.asfortranarray(X) if batches else X, *rest)
 
 
@@ -97,6 +101,9 @@ class CuPyBackend(Backend):
         """
         if not isinstance(values, cupy.ndarray):
             values = share(values, cupy.from_dlpack) if on_cuda(values) else np.asarray(values)
+        on_host = isinstance(values, np.ndarray)
+        if on_host and values.nbytes >= _LARGE and values.flags.forc and values.dtype in _FLOATING:
+            return _brought(values.astype(dtype or values.dtype, copy=False))
         return cupy.asarray(values, dtype=dtype)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
@@ -186,6 +193,17 @@ class CuPyBackend(Backend):
             "device": f"GPU ({device['name'].decode()})",
             "CUDA": f"{runtime // 1000}.{runtime % 1000 // 10} (driver {driver // 1000}.{driver % 1000 // 10})",
         }
+
+
+def _brought(values: npt.NDArray[Any]) -> Array:
+    """Return a contiguous host array on the device once it is there; CuPy would first copy all of it to pinned memory.
+
+    That is right for what is needed during training: then the host waits for nothing.
+    """
+    array = cupy.empty(values.shape, values.dtype, order="C" if values.flags.c_contiguous else "F")
+    array.set(values)
+    cupy.cuda.get_current_stream().synchronize()  # the caller may change the values next
+    return array
 
 
 def _columns_at(array: Array, order: Array) -> Array:

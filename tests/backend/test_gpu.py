@@ -116,3 +116,22 @@ def test_gradients_of_cupy_are_joined_and_their_norms_taken(dtype, stack, sizes)
     norms = backend.gradient_norms(tuple(vp.Layer(*map(backend.asarray, layer)) for layer in layers))
     expected = np.stack([np.linalg.norm(W, axis=(-2, -1)) for W, _ in layers], axis=-1)
     np.testing.assert_allclose(host(norms), expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("given", ["float32", "float64"])
+@pytest.mark.parametrize("wanted", ["float32", "float64", None])
+@pytest.mark.parametrize("order", ["C", "F", "cut"])
+def test_large_arrays_come_to_cupy_without_a_copy_in_pinned_memory(given, wanted, order):
+    cupy, backend, asked = pytest.importorskip("cupy"), gpu("cupy"), []
+    values = np.random.default_rng(0).normal(size=(300, 2000)).astype(given, order="F" if order == "F" else "C")
+    values = values[:, ::2] if order == "cut" else values
+    pinned = cupy.cuda.PinnedMemoryPool()
+    cupy.cuda.set_pinned_memory_allocator(lambda size: asked.append(size) or pinned.malloc(size))
+    try:
+        array = backend.asarray(values, wanted)
+    finally:
+        cupy.cuda.set_pinned_memory_allocator(cupy.get_default_pinned_memory_pool().malloc)
+    assert (sum(asked) > 0) == (order == "cut") and array.flags.f_contiguous == (order == "F")
+    expected = values.astype(wanted or given)
+    values[...] = 0
+    np.testing.assert_array_equal(host(array), expected)
