@@ -29,6 +29,7 @@ KINDS = {
     "batch normalization": {"batch_size": 16, "batch_norm": True, "dropout": 0.2},
     "penalties and clipping": {"batch_size": 16, "l1": 0.1, "l2": 0.1, "clip_norm": 0.5},
     "K seeds": {"batch_size": 16, "seed": range(3), "dropout": 0.2},
+    "K inputs": {"batch_size": 16, "seed": range(3), "X": np.stack([X, X + 1, 2 * X])},
     "K rates and decays": {"batch_size": 16, "optimizer": vp.AdamW([0.1, 0.01], weight_decay=[0.1, 0.2])},
     "a schedule": {"batch_size": 16, "optimizer": vp.SGD(schedule=vp.Cosine())},
     "validation": {"batch_size": 16, "validation": 0.2, "metric": "accuracy", "patience": 50},
@@ -44,7 +45,7 @@ KINDS = {
 }
 
 
-def fitted(backend, net=NET, Y=ONE_HOT, **arguments):
+def fitted(backend, net=NET, X=X, Y=ONE_HOT, **arguments):
     given = {"optimizer": vp.Adam(0.01), "epochs": 5, "dtype": "float64", "progress": False} | arguments
     return vp.fit(net, X, Y, backend=backend, **given)
 

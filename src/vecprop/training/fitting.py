@@ -478,7 +478,8 @@ def _plan(
     if run.batch_size < run.m:
         weights = backend.asarray(data.w) if data.weighted_by_network else None
         rows = checked.xp.matrix_transpose(data.X) if data.inputs_by_network else None
-        rows = rows if rows is None else backend.asarray(rows)
+        if rows is not None:  # in memory, too: each step would copy all of them
+            rows = backend.asarray(checked.xp.reshape(checked.xp.reshape(rows, (-1, rows.shape[-1])), rows.shape))
         data = data.numbered() if weights is not None or rows is not None else data
     data = data.spread(backend, batches=run.batch_size < run.m)
     bar = progress if backend.placement.team.index == 0 else False
