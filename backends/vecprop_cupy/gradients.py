@@ -1,7 +1,5 @@
 """Gradients in one buffer, and their norms (E36): few kernels, where `concat`, `sum` and `stack` launch many."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any

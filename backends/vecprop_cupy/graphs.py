@@ -6,8 +6,6 @@ compiled, and replayed from then on. Arguments are copied to where the graph rea
 them; what it computes in between has memory of its own. Capturing takes the time of a call that is not captured.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable

@@ -4,8 +4,6 @@ CuPy copies transposed operands of a stack, has TensorFloat-32 for single matric
 CUDA graph is captured. `Operand` is an array whose products do none of this.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import threading

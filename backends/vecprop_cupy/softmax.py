@@ -1,7 +1,5 @@
 """Softmax cross-entropy and its dZ (E21, E23) in one kernel, not twenty array operations."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

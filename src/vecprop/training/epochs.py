@@ -4,8 +4,6 @@ These are pure functions of arrays. Everything that is constant during a run is 
 compiled epoch serves the whole run.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple, cast
 
 from vecprop import propagation

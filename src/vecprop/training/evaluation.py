@@ -1,13 +1,12 @@
 """Judges a network between epochs: the cost of a validation set, and a metric."""
 
-from __future__ import annotations
-
 import math
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.backend.blas import BLAS, SMALL_PRODUCT
@@ -21,9 +20,6 @@ from vecprop.propagation import Params
 from vecprop.training.epochs import Data
 from vecprop.training.results import TrainingState
 from vecprop.training.training_data import TrainingData
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 
 class Judge(NamedTuple):

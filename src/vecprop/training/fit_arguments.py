@@ -1,7 +1,5 @@
 """The arguments of `fit` that are neither data nor backend, checked."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

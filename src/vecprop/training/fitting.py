@@ -5,8 +5,6 @@ A run is a function of its state: parameters, optimizer slots, epoch, seed. Shuf
 and brings the data to the backend; `epochs` computes an epoch, and `loop` does the work between epochs.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

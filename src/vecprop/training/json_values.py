@@ -3,8 +3,6 @@
 The table of classes is closed: names in a file are looked up in it, never imported.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,12 +1,11 @@
 """L-BFGS for small data: SciPy drives it, the cost and its gradient come from the backend."""
 
-from __future__ import annotations
-
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.backend.blas import BLAS
@@ -22,9 +21,6 @@ from vecprop.training.optimizers import LBFGS
 from vecprop.training.parameter_buffer import Layout, layout
 from vecprop.training.results import History, TrainingState
 from vecprop.utils.errors import DivergenceError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 
 class _Stop(Exception):  # noqa: N818 - not an error

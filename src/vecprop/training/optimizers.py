@@ -9,8 +9,6 @@ layers of a network, or one buffer that holds them all.
 The `rule` of an optimizer is an elementwise function, which `update` applies to every array.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias

@@ -1,7 +1,5 @@
 """One buffer for all parameters, with each W and b a view: an update is then one pass."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

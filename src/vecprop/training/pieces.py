@@ -1,9 +1,10 @@
 """The pieces of an epoch: some of its steps, with the examples that are at hand for them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.namespaces import Array
 from vecprop.data.streaming.examples import StreamedExamples
@@ -11,10 +12,6 @@ from vecprop.data.streaming.reading import ReadAhead
 from vecprop.data.streaming.windows import Window, WindowPlace, read_windows
 from vecprop.training.epochs import Data, Run
 from vecprop.training.shuffling import Orders
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 Compiled = Callable[..., Any]
 

@@ -1,12 +1,11 @@
 """Prepares the data of a run: checks, weights, splits, scales, moves them to the backend."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.contract import to_host
 from vecprop.backend.main_memory import free_main_memory
@@ -32,9 +31,6 @@ from vecprop.training.training_data import FiniteColumns, SparseData, StreamedDa
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_number, check_real
 from vecprop.utils.random_streams import VALIDATION
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _COPIES = 3  # of data that are read as a whole: as they are read, in the order of the backend, of an epoch
 

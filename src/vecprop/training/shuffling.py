@@ -1,20 +1,15 @@
 """The order of the examples in each epoch (E30), drawn on the host while a device computes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.namespaces import Array
 from vecprop.training.epochs import Run
 from vecprop.utils.random_streams import shuffle
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 # The total number of entries from which orders are drawn on several threads, which NumPy lets run in parallel.
 _WORTH_THREADS = 1 << 21

@@ -1,7 +1,5 @@
 """What a training run is: one value, from which processes, checkpoints and compiled epochs take what they compare."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -1,12 +1,11 @@
 """Early stopping: the watched value, the end of a run, and the network it returns."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.namespaces import array_namespace, device_of
 from vecprop.backend.pytrees import map_trees
@@ -15,9 +14,6 @@ from vecprop.propagation import per_column
 from vecprop.training.results import Best, History, TrainingState
 from vecprop.training.schedules import check_monitor
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 
 @dataclass(frozen=True)

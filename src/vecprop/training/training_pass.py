@@ -4,8 +4,6 @@ A `Stage` takes the place of the activation in `propagation`, so that the same f
 propagation with and without it. It belongs to one pass: forward stores in it the values that backward needs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
