@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -192,6 +193,7 @@ def test_maps_are_bounded_and_pass_through_a_file(name):
         assert features.dtype == np.float32 and np.isfinite(features).all() and np.abs(features).max() <= 20
     again = feature_maps.FeatureMap.from_tensors(name, view.to_tensors())
     np.testing.assert_array_equal(again(EXTREME), view(EXTREME))
+    assert not any(part == other for part, other in zip(again.parts, view.parts, strict=True))  # nor an error
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=60), st.integers(1, 9))
@@ -219,10 +221,60 @@ def test_normal_is_scikit_learns_quantile_transformation():
     assert np.abs(ours - theirs)[inner].max() < 0.02 and np.abs(ours).max() < 3.1
 
 
-def test_many_numbers_get_fewer_bins():
-    wide = RNG.normal(size=(100, 700))
+@pytest.mark.parametrize(("numbers", "each"), [(1, 16), (128, 16), (683, 2), (1100, 2)])
+def test_many_numbers_get_fewer_bins(numbers, each):
+    """2048 features for all, 2 at the least; the sines are half of the waves, and their frequencies are drawn."""
+    wide = np.random.default_rng(1).normal(size=(50, numbers))
     for name in ("bins", "normal", "cosines"):
-        assert feature_maps.learn(name, wide, np.random.default_rng(0))(wide).shape[1] <= 700 + 2048
+        view = feature_maps.learn(name, wide, np.random.default_rng(0))
+        assert view(wide).shape == (50, numbers * (1 + each))
+    np.testing.assert_array_equal(view.parts[1].frequencies, np.random.default_rng(0).normal(0.0, 0.5, each // 2))
+
+
+def test_many_rows_get_fewer_bins():
+    """64 Mi entries: 65 537 rows get 1023 features, 15 for each of 64 numbers."""
+    x = np.random.default_rng(0).normal(size=(65_537, 1))
+    view = feature_maps.learn("bins", np.broadcast_to(x, (len(x), 64)), RNG)
+    assert len(view.parts[1].column) == 64 * 15
+
+
+def test_columns_with_a_third_value_are_numbers():
+    """One of them only beyond the first thousand rows; columns of two values are codes, 0 and 1."""
+    X = np.tile([[0.0, 5.0, 5.0], [1.0, 6.0, 5.0]], (600, 1))[[*range(1200), 0]]
+    X[-1, 0] = 2.0
+    view = feature_maps.learn("bins", X, RNG)
+    assert [part.column.tolist() for part in view.parts] == [[0], [0, 0], [1]]
+    assert view(X[:2])[:, -1].tolist() == [0.0, 1.0]
+
+
+def test_the_numbers_of_maps_by_hand():
+    """Half of a column equal: half its range, 2, is the width. Farther than a million ranges is all the same."""
+    robust = feature_maps.Robust.learn(np.array([[5.0, 1.0]] * 4 + [[9.0, -1.0]]), [0, 1])
+    assert robust.width.tolist() == [2.0, 1.0]
+    np.testing.assert_allclose(robust(np.array([[9.0, -1.0]])), [[2 / np.sqrt(1 + 4 / 9), -2 / np.sqrt(1 + 4 / 9)]])
+    assert feature_maps.Standard.__call__(robust, np.array([[1e300, -1e300]])).tolist() == [[1e6, -1e6]]
+    wave = feature_maps.Cosines(np.array([1, 0]), np.zeros(2), np.ones(2), np.array([0.25, 1 / 12]))
+    turns = np.array([[0.0, 0.75, 0.0, 0.25]])  # 0 and 3 robust, a quarter and a twelfth of them
+    expected = np.concatenate([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)
+    np.testing.assert_allclose(wave(np.array([[1e300, 0.0]])), expected[:, [0, 2, 1, 3, 4, 6, 5, 7]], atol=1e-9)
+
+
+def test_normal_by_hand():
+    """961 numbers: a share of 1 in 1922 lies below the first, which is cut at 1 in 1000."""
+    k = np.random.default_rng(0).permutation(961)
+    x = np.stack([k, np.minimum(k // 240, 3)], axis=1).astype(float)
+    normal = feature_maps.learn("normal", x, RNG).parts[0]
+    found = normal(np.array([[0.0, 0.0], [480.0, 1.0], [960.0, 9.0]]))
+    wanted = [[0.001, 0.5, 0.999], [120 / 961, 360 / 961, 840.5 / 961]]  # half of the equal ones are below
+    np.testing.assert_allclose(found.T, [[NormalDist().inv_cdf(p) for p in row] for row in wanted], atol=1e-9)
+    assert np.bincount(normal.column).tolist() == [64, 3]
+    np.testing.assert_allclose(feature_maps.Bins.__call__(normal, x) @ normal.sums + normal.start, normal(x), atol=1e-9)
+
+
+@pytest.mark.parametrize(("gap", "bins"), [(4e-10, 1), (6e-10, 2)])
+def test_numbers_apart_by_rounding_have_no_bin(gap, bins):
+    """A tenth of a billionth of the range, 4."""
+    assert len(feature_maps.Bins.learn(np.array([[-gap], [0.0], [4.0 - gap]]), [0], 2).column) == bins
 
 
 # --- n_networks="auto" ----------------------------------------------------------------------------------------
@@ -288,6 +340,29 @@ def test_with_few_examples_members_that_err_more_keep_a_part():
     few, many = (bagged_greedy(np.repeat(P, n, 1), squared_errors(np.repeat(y, n)), None, RNG) for n in (1, 1000))
     assert few.round(2).tolist() == [0.81, 0.19, 0.0]  # (4 + 50 · 0.8) / 54
     assert many.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_the_weights_of_members_by_hand():
+    """Each is right for one of two examples: 25 samples of two count as two examples, equal losses as 50."""
+    P, drawn = np.eye(2), np.random.default_rng(0).multinomial(2, [0.5, 0.5], size=25)
+    shares = drawn.sum(axis=0)[::-1] / 50
+    assert shares[0] not in (0.0, 0.5, 1.0)
+    weights = bagged_greedy(P, squared_errors(np.zeros(2)), None, np.random.default_rng(0))
+    np.testing.assert_allclose(weights, (2 * shares + 25) / 52, rtol=1e-14)
+    # twelve steps: 3 to 1 is 9 to 3
+    assert greedy(np.array([[0.0], [1.0]]), squared_errors(np.array([0.25])), np.ones(1)).tolist() == [0.75, 0.25]
+
+
+def test_a_share_below_one_percent_is_left_out():
+    """Losses 1 and 4: the second member has a fifth of 50 among m + 50."""
+    for m, wanted in ((950, [0.99, 0.01]), (951, [1.0, 0.0])):
+        P = np.repeat([[1.0], [2.0]], m, axis=1)
+        assert bagged_greedy(P, squared_errors(np.zeros(m)), None, RNG).tolist() == wanted
+
+
+def test_a_member_without_any_loss_has_all_the_weight():
+    P = np.array([[1.0, 1.0], [11.0, 11.0]])
+    assert bagged_greedy(P, squared_errors(np.ones(2)), None, RNG).tolist() == [1.0, 0.0]
 
 
 def test_examples_without_a_weight_are_not_drawn():
