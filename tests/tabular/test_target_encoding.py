@@ -15,7 +15,7 @@ from vecprop.data.streaming import examples as streamed  # noqa: E402
 from vecprop.export import onnx_tables  # noqa: E402
 from vecprop.export.onnx_graph import OnnxGraph, Port  # noqa: E402
 from vecprop.tabular import Settings, target_encoding  # noqa: E402
-from vecprop.tabular.encoders import Category  # noqa: E402
+from vecprop.tabular.encoders import Category, Number  # noqa: E402
 from vecprop.tabular.preparation import Preparation  # noqa: E402
 
 QUICK = Settings(networks=1, epochs=3, hidden=(4,))
@@ -82,6 +82,66 @@ def test_of_many_classes_the_frequent_ones_have_means():
     column, _, _ = learned(np.where(np.isin(y, [1, 2, 3, 13]), "b", "a").tolist(), y, classes=14)
     assert len(column.means) == 10
     assert (encoded(column, ["b"])[0, -10:] > 0).tolist() == [True] + [False] * 9
+
+
+FOLDS = np.array([0, 0, 0, 1, 1, 1])
+
+
+def test_the_significance_by_hand():
+    """Two folds of one 4 in a and two 1 in b, whose mean is 2; weights of a half for all change the units alone."""
+    codes, y = np.array([0, 1, 1] * 2), np.array([4.0, 1.0, 1.0] * 2)
+    expected = (4 / 11 + 4 / 12) / np.sqrt(2 * (4 / 11**2 + 2 / 6**2))  # v = 2/11 and -2/12
+    for weights in (None, np.full(6, 0.5)):
+        values, significance = target_encoding.means(codes, FOLDS, y, weights, 2, 0)
+        assert significance == pytest.approx(expected, rel=1e-14)
+        np.testing.assert_allclose(values[:, 0], [[2 / 11, -1 / 6]] * 2 + [[4 / 12, -4 / 14]] * 4, rtol=1e-14)
+
+
+def test_the_significance_of_classes_is_the_greatest():
+    """Of three classes, a third each: a has all of class 1, √3; class 2 is in another category in each fold."""
+    y = np.array([1, 0, 2, 1, 2, 0])
+    assert target_encoding.means(np.array([0, 1, 2] * 2), FOLDS, y, None, 3, 3)[1] == pytest.approx(3**0.5, rel=1e-14)
+
+
+def test_columns_have_means_from_three_deviations_on(monkeypatch):
+    """With effects of shops between none and large."""
+    random, y = np.random.default_rng(0), np.random.default_rng(1).standard_normal(600)
+    shop, effects = random.integers(0, 60, 600), random.standard_normal(60)
+    cells, found = [f"c{k:02}" for k in shop], []
+    for effect in np.linspace(0.0, 0.5, 21):
+        t = y + effect * effects[shop]
+        folds = np.random.default_rng(0).integers(5, size=600, dtype=np.uint8)
+        found.append(target_encoding.means(shop, folds, t, None, 60, 0)[1])
+        assert bool(learned(cells, t)[0].means) == (found[-1] > 3)
+    assert {2, 3, 5} <= set(np.floor(found))
+    monkeypatch.setattr(target_encoding, "_SIGNIFICANT", found[-1])
+    assert not learned(cells, t)[0].means
+    monkeypatch.setattr(target_encoding, "_SIGNIFICANT", np.nextafter(found[-1], 0.0))
+    assert learned(cells, t)[0].means
+
+
+@pytest.mark.usefixtures("always")
+def test_parts_of_the_rows_give_the_same_in_any_column(monkeypatch, tmp_path):
+    """Columns one after the other; rows seven at a time; and into a file, as a map of which X comes."""
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame({name: [f"{name}{k}" for k in random.integers(0, 9, 60)] for name in "cd"} | {"x": range(60)})
+    table, y, w = tabular.table_of(frame), random.integers(0, 9, 60).astype(float), np.repeat([0.5, 1.5], 30)
+    columns = (Number.learn(table, "x"), *(Category.learn(table, name, 3) for name in "cd"))
+    features = []
+    for rows in (1 << 18, 7):
+        monkeypatch.setattr(target_encoding, "_AT_ONCE", rows)
+        preparation, found = target_encoding.learn(Preparation(columns, {}), table, y, w, 0, np.random.default_rng(0))
+        later = preparation.transform(table).X
+        np.save(tmp_path / "X.npy", later)
+        for part in found:
+            part.write(np.load(tmp_path / "X.npy", mmap_mode="r"))
+        features.append(np.load(tmp_path / "X.npy"))
+        assert [part.first for part in found] == [4, 8] and features[0].shape == (60, 9)
+        np.testing.assert_array_equal(np.delete(features[-1], [4, 8], axis=1), np.delete(later, [4, 8], axis=1))
+        assert (features[-1][:, [4, 8]] != later[:, [4, 8]]).mean() > 0.9
+        for part in found:
+            np.testing.assert_array_equal(features[-1][:, part.first], part.values[part.folds, 0, part.codes])
+    np.testing.assert_array_equal(features[0], features[1])
 
 
 @pytest.mark.parametrize("task", TASKS)
