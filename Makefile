@@ -32,7 +32,7 @@ help:
 	@echo "make bench-gpu   on a GPU: bounds, training, gradients, K networks, memory; from the source tree; eight minutes"
 	@echo "make reliability   the long tests of reliability, and the table of docs/reliability.md from what they measured"
 	@echo "make audit   known vulnerabilities of what is installed, by pip-audit; needs the network"
-	@echo "make mutants   mistakes put into the mathematical core, one at a time: which of them no test notices; two hours"
+	@echo "make mutants   mistakes put into the mathematical core and the maps and choices of packs, one at a time: which of them no test notices; two and a half hours"
 	@echo "make coverage   the whole suite, and which lines and branches it does not reach"
 	@echo "make docs    the documentation site, into site/; warnings are errors"
 	@echo "make docs-check   build it, and look at every page in Chromium at the width of a phone"
