@@ -1,16 +1,20 @@
 """Functions called while an estimator trains: printing, scorers, scikit-learn's callbacks."""
 
+from __future__ import annotations
+
 import copy
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vecprop.propagation import Layer, Params
 from vecprop.training.evaluation import LayersMetric
 from vecprop.training.results import History, TrainingState
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
