@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vecprop as vp
 from helpers import refusals
-from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, feature_maps
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, feature_maps, to_sklearn
 from vecprop.estimators.ensemble_selection import bagged_greedy, greedy, log_losses, squared_errors
 
 RNG = np.random.default_rng(5)
@@ -295,6 +295,8 @@ def test_an_estimator_with_auto_is_a_pack(kind, tmp_path):
     vp.save(tmp_path / "model", estimator)
     np.testing.assert_array_equal(outputs(vp.load(tmp_path / "model"), X), wanted)
     assert str(vp.diagnose(estimator)) == str(vp.diagnose(estimator.pack_))
+    with pytest.raises(ValueError, match=r"estimator: it is a pack .n_networks=.auto"):
+        to_sklearn(estimator)
     pytest.importorskip("onnx")
     assert vp.export_onnx(estimator, name="pack") == vp.export_onnx(estimator.pack_, name="pack")
     with pytest.warns(ConvergenceWarning):

@@ -153,6 +153,8 @@ def folded(estimator: Any, argument: str = "estimator") -> tuple[Network, Params
         If it has several networks, or scaled targets and an output other than the identity, such as ordered quantiles.
     """
     check_is_fitted(estimator)
+    if hasattr(estimator, "pack_"):
+        raise ValueError(f'{argument}: it is a pack (n_networks="auto"), no single network: fit it with n_networks=1')
     layers = [Layer(*map(to_host, layer)) for layer in estimator.params_]
     if layers[0].W.ndim > 2:
         raise ValueError(
