@@ -161,8 +161,7 @@ class Training(Parameters):
                     f'n_networks="auto" chooses {field.name} itself, got {value!r}: leave it out, or give a number of '
                     "networks"
                 )
-        given = self.get_params(deep=False)  # type: ignore[attr-defined]
-        pack = self._pack(**{name: given[name] for name in _OF_PACKS if name in given})
+        pack = self._pack(**{name: getattr(self, name) for name in _OF_PACKS if hasattr(self, name)})
         pack.fit(X, y, w, **dict(zip(("X_val", "y_val", "sample_weight_val"), held_out, strict=True)))
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)  # of networks fitted before
