@@ -491,8 +491,11 @@ def modules(nn):
         (nn.Sequential(linear, nn.Softmax()), "dim=1 or dim=-1"),
         (nn.Sequential(linear, nn.Softplus(beta=2)), "beta=1 and threshold=20 or more"),
         (nn.Sequential(linear, nn.Softplus(threshold=5)), "beta=1 and threshold=20 or more"),
-        (nn.Sequential(linear, nn.LeakyReLU(1.5)), r"module\[1\] is LeakyReLU\(.*slope must be in \[0, 1\)"),
-        (nn.Sequential(linear, nn.ELU(-1.0)), "alpha must be positive"),
+        (
+            nn.Sequential(linear, nn.LeakyReLU(1.5)),
+            r"module\[1\] is LeakyReLU\(.*slope must be a finite number in \[0, 1\), got 1.5",
+        ),
+        (nn.Sequential(linear, nn.ELU(-1.0)), "alpha must be a finite number > 0, got -1.0"),
         (nn.Sequential(nn.Linear(2, 2)).half(), r"module\[0\].weight must be float32 or float64, got torch.float16"),
         (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double()), r"module\[1\].weight must be float32 as that"),
         (nn.Sequential(nn.Linear(2, 2), nn.Linear(3, 2)), r"W2 must have shape \(2, 2\), got \(2, 3\)"),
@@ -565,7 +568,7 @@ def test_other_input_of_to_torch():
     params = net.init()
     with pytest.raises(TypeError, match="params must be given with a Network"):
         to_torch(net)
-    with pytest.raises(TypeError, match="MLPRegressor has its own: leave params out"):
+    with pytest.raises(TypeError, match="got MLPRegressor: leave params out"):
         to_torch(MLPRegressor(), params)
     with pytest.raises(TypeError, match=r"model must be a Network with params, a FitResult.*got builtins.list"):
         to_torch([net])

@@ -150,7 +150,7 @@ def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
     for l, (layer, g) in enumerate(zip(layers, activations, strict=True), start=1):
         modules.append(_linear(torch, layer))
         if g != Identity():
-            modules.append(_module_of(torch.nn, g, f"layer {l} of {len(layers)}"))
+            modules.append(_module_of(torch.nn, g, f"model: layer {l} of {len(layers)}"))
     return torch.nn.Sequential(*modules).eval()
 
 
@@ -289,7 +289,10 @@ def _parts(model: Any, params: Any) -> tuple[Network, Params]:
             raise TypeError("params must be given with a Network: to_torch(net, params)")
         return model, _host_layers(model, params)
     if params is not None:
-        raise TypeError(f"params are those of a Network, and {type(model).__name__} has its own: leave params out")
+        name = type(model).__name__
+        raise TypeError(
+            f"model must be a Network where params are given, got {name}: leave params out if it has its own"
+        )
     if isinstance(model, FitResult):
         return model.net, _host_layers(model.net, model.params)
     if "vecprop.estimators.training" in sys.modules:  # imported, if the model is an estimator
