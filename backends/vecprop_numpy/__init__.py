@@ -29,6 +29,10 @@ NARROWEST_BLOCK = 256
 NARROWEST_OF_MANY = 2048
 # Computing fewer numbers than this is not worth a second thread.
 SMALLEST_WORK = 1 << 18
+# The same for the networks of a stack, whose calls are as many on each thread.
+SMALLEST_STACK = 1 << 19
+# A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
+LARGEST_GROUP = 1 << 22
 
 
 def _graph(*trees: Any) -> Graph | None:
@@ -57,6 +61,13 @@ class NumPyMemory(DeviceMemory):
             return -(-m // threads) if threads > 1 else None
         rounds = -(-m // (block * threads))  # blocks for each thread, all of one size
         return -(-m // (rounds * threads))
+
+    def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:
+        """Return the groups of a stack's networks and the threads that share them."""
+        if numbers < SMALLEST_STACK:
+            return 1, 1
+        threads = min(networks, usable_threads())
+        return min(networks, threads * -(-numbers // (threads * LARGEST_GROUP))), threads
 
 
 class NumPyBackend(Backend):

@@ -17,7 +17,7 @@ from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
 from benchmarks.contestants.keras import KerasTrainer
 from benchmarks.contestants.lightgbm import LightGBM
 from benchmarks.contestants.onnxruntime import OnnxPredictor
-from benchmarks.contestants.optax import JaxPass, OptaxScanTrainer, OptaxStepTrainer
+from benchmarks.contestants.optax import JaxPass, OptaxScanTrainer, OptaxStackTrainer, OptaxStepTrainer
 from benchmarks.contestants.pytabkit import RealMLP
 from benchmarks.contestants.sklearn import HistogramBoosting, MLPOnTables, SklearnPredictor, SklearnTrainer
 from benchmarks.contestants.tables import VecpropLinear, VecpropQuick, VecpropTables
@@ -60,7 +60,8 @@ def on(backend: str, kind: type, **more: str) -> type:
 def contestants(work: Any, backends: Sequence[str]) -> dict[str, Callable[..., Any]]:
     """Return who can take part in a workload, by name."""
     if work.part == "networks":
-        return {f"{name}-{b}": on(b, kind) for b in backends for name, kind in STACKS.items()}
+        own = {f"{name}-{b}": on(b, kind) for b in backends for name, kind in STACKS.items()}
+        return own | PRODUCTS | {"optax-vmap": OptaxStackTrainer}
     if work.part == "gradient":
         return {f"vecprop-{b}": on(b, ours.VecpropPass) for b in backends} | PASSES
     if work.part == "predictions":

@@ -48,12 +48,13 @@ class Contestant:
     """
 
     checked = "order"
+    one_order = False  # whether K networks share the order of the examples
     each_is_a_first = False  # whether every run makes its model anew, so that there is nothing to get ready
     transfer: float | None = None  # seconds in which the examples came to the device
 
     def __init__(self, work: Any, data: Examples, start: Pairs | None = None) -> None:
         self.work, self.data = work, data
-        self.start = draw_start(work.sizes) if start is None else start
+        self.start = draw_starts(work) if start is None else start
         self.order: Callable[[int], np.ndarray] | None = None
         self.rng = np.random.default_rng(0)
         self.build()
@@ -191,6 +192,18 @@ def draw_start(sizes: Sequence[int], seed: int = 0) -> Pairs:
         ((rng.standard_normal((n, n_in)) / np.sqrt(n_in)).astype(np.float32), np.zeros((n, 1), np.float32))
         for n_in, n in pairwise(sizes)
     ]
+
+
+def draw_starts(work: Any) -> Pairs:
+    """Return parameters to start from; for K networks a stack of K."""
+    if work.part != "networks":
+        return draw_start(work.sizes)
+    return stacked([draw_start(work.sizes, seed) for seed in range(work.networks)])
+
+
+def stacked(each: list[Pairs]) -> Pairs:
+    """Return the parameters of several networks as a stack."""
+    return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
 
 
 def import_or_unavailable(name: str) -> Any:

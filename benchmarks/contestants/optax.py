@@ -27,7 +27,7 @@ class JaxModel(Contestant):
 
     def moved(self, start: Pairs) -> Any:
         """Return parameters on the device, with weights (n_{l-1}, n_l)."""
-        return [(self.jax.numpy.asarray(W.T), self.jax.numpy.asarray(b[:, 0])) for W, b in start]
+        return [(self.jax.numpy.asarray(W.swapaxes(-1, -2)), self.jax.numpy.asarray(b[..., 0])) for W, b in start]
 
     def logits(self, params: Any, X: Any) -> Any:
         """Return the logits (m, n_L), one example per row."""
@@ -68,7 +68,7 @@ class OptaxTrainer(JaxModel):
         self.jax.block_until_ready(self.carry)
 
     def parameters(self) -> Pairs:
-        return [(np.array(W).T, np.array(b)[:, None]) for W, b in self.carry[0]]
+        return [(np.array(W).swapaxes(-1, -2), np.array(b)[..., None]) for W, b in self.carry[0]]
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(self.scores(self.carry[0], rows))
@@ -116,6 +116,32 @@ class OptaxScanTrainer(OptaxTrainer):
     def epoch(self, number: int) -> None:
         order = None if self.work.full_batch else self.shuffled(number)
         self.carry, self.last_cost = self.one_epoch(self.carry, self.X, self.T, order)
+
+
+class OptaxStackTrainer(OptaxScanTrainer):
+    """K networks by `jax.vmap` over parameters, learning rates and penalties; they share the order of the examples."""
+
+    one_order = True
+
+    def build(self) -> None:
+        super().build()
+        self.adam = self.optax.scale_by_adam()
+        self.rates, self.penalties = (self.jax.numpy.asarray(v) for v in (self.work.rates, self.work.penalties))
+
+    def begin(self, start: Pairs) -> None:
+        params = self.moved(start)
+        self.carry = self.jax.block_until_ready((params, self.jax.vmap(self.adam.init)(params)))
+
+    def step(self, carry: Any, X: Any, T: Any) -> Any:
+        def penalized(params: Any, penalty: Any) -> Any:
+            return self.cost_of(params, X, T) + penalty / (2 * self.work.m) * sum((W**2).sum() for W, _ in params)
+
+        def one(params: Any, slots: Any, rate: Any, penalty: Any) -> Any:
+            cost, grads = self.jax.value_and_grad(penalized)(params, penalty)
+            updates, slots = self.adam.update(grads, slots)
+            return (self.jax.tree.map(lambda P, update: P - rate * update, params, updates), slots), cost
+
+        return self.jax.vmap(one)(*carry, self.rates, self.penalties)
 
 
 class JaxPass(JaxModel, GradientPass):

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 import vecprop as vp
-from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Predictor, Timed, backend_or_unavailable
+from benchmarks.contestants.base import (
+    Contestant,
+    GradientPass,
+    Pairs,
+    Predictor,
+    Timed,
+    backend_or_unavailable,
+    stacked,
+)
 from benchmarks.harness.workloads import Examples
 from vecprop.training.loop import most_epochs_a_call
 from vecprop.training.optimizers import Adam
@@ -36,7 +44,11 @@ class VecpropTrainer(Contestant):
         """Train this many epochs."""
         given = {"optimizer": Adam(1e-3), "batch_size": self.work.batch_size, "seed": self.seed, "dtype": "float32"}
         given |= {"epochs": epochs, "backend": self.backend, "precision": self.work.precision, "progress": False}
-        return vp.fit(self.net, self.X, self.Y, **given | arguments)
+        return vp.fit(self.net, self.X, self.Y, **given | self.settings() | arguments)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what each of several networks has of its own."""
+        return {}
 
     def train(self, epochs: int) -> Timed:
         """Time whole compiled calls: the first, which compiles, tells its seconds, and is taken off the clock's."""
@@ -76,19 +88,35 @@ class StackTrainer(VecpropTrainer):
         super().build()
         self.seed = range(self.work.networks)
 
+    def settings(self) -> dict[str, Any]:
+        return self._by_network() if self.work.tuned else {}
 
-class SharedStackTrainer(VecpropTrainer):
+    def _by_network(self) -> dict[str, Any]:
+        penalties = {"l2": self.work.penalties} if self.work.tuned else {}
+        return {"optimizer": Adam(self.work.rates), **penalties}
+
+
+class SharedStackTrainer(StackTrainer):
     """K networks in one stack, from one seed with one order of the examples, each with its learning rate."""
 
-    def fit(self, epochs: int, **arguments: Any) -> vp.FitResult:
-        """Train with K learning rates, all 1e-3 so that the work is that of the others."""
-        return super().fit(epochs, **{"optimizer": Adam((1e-3,) * self.work.networks)} | arguments)
+    one_order = True
+
+    def build(self) -> None:
+        super().build()
+        self.seed = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Return K learning rates, all 1e-3 unless the workload says otherwise."""
+        return self._by_network()
 
 
 class SinglesTrainer(VecpropTrainer):
     """K networks one after the other, each with a `fit` of its own: some of them, multiplied up."""
 
     trained = 8
+
+    def settings(self) -> dict[str, Any]:
+        return {"optimizer": Adam(self.work.rates[self.seed]), "l2": self.work.penalties[self.seed]}
 
     def train(self, epochs: int) -> Timed:
         times = []
@@ -106,11 +134,6 @@ class SinglesTrainer(VecpropTrainer):
             self.seed = seed
             each.append(super().train_exactly(epochs, [(W[seed], b[seed]) for W, b in start]))
         return stacked(each)
-
-
-def stacked(each: list[Pairs]) -> Pairs:
-    """Return the parameters of several networks as a stack."""
-    return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
 
 
 class VecpropPass(GradientPass):
@@ -186,18 +209,19 @@ class ProductsTrainer(Contestant):
         self.batches = [(m // B, self.operands(B))] + ([(1, self.operands(m % B))] if m % B else [])
 
     def operands(self, size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return (left, right, out) for every product of a step."""
-        sizes = self.work.sizes
+        """Return (left, right, out) for every product of a step; K networks share X, so their first layers are one."""
+        sizes, K = self.work.sizes, self.work.networks
 
         def draw(*shape: int) -> np.ndarray:
             return self.rng.standard_normal(shape, dtype=np.float32)
 
-        A = [draw(size, sizes[0]).T if sizes[0] >= 8 else draw(sizes[0], size), *(draw(n, size) for n in sizes[1:])]
-        pairs = []
+        A, pairs = draw(size, sizes[0]).T if sizes[0] >= 8 else draw(sizes[0], size), []
         for l, (n_in, n) in enumerate(pairwise(sizes), start=1):
-            W, dZ = draw(n, n_in), draw(n, size)
-            pairs += [(W, A[l - 1]), (dZ, A[l - 1].T)] + ([(W.T, dZ)] if l > 1 else [])
-        return [(a, b, np.empty((a.shape[0], b.shape[1]), np.float32)) for a, b in pairs]
+            shape = (K * n,) if l == 1 else (K, n) if K > 1 else (n,)
+            W, dZ = draw(*shape, n_in), draw(*shape, size)
+            pairs += [(W, A), (dZ, A.swapaxes(-1, -2))] + ([(W.swapaxes(-1, -2), dZ)] if l > 1 else [])
+            A = draw(*((K, n) if K > 1 else (n,)), size)
+        return [(a, b, np.empty((*a.shape[:-1], b.shape[-1]), np.float32)) for a, b in pairs]
 
     def begin(self, start: Pairs) -> None:
         """Nothing is remembered."""

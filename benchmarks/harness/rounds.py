@@ -14,9 +14,9 @@ import numpy as np
 
 import vecprop as vp
 from benchmarks.contestants import on
-from benchmarks.contestants.base import Pairs, UnavailableError, draw_start, products_in
+from benchmarks.contestants.base import Pairs, UnavailableError, draw_starts, products_in
 from benchmarks.contestants.files import WindowTrainer
-from benchmarks.contestants.vecprop import SharedStackTrainer, StackTrainer, VecpropPass, VecpropTrainer, stacked
+from benchmarks.contestants.vecprop import SharedStackTrainer, StackTrainer, VecpropPass, VecpropTrainer
 
 # How far a cost may be off, as a share of what the training has changed it by; TensorFloat-32 has 10 bits.
 _TRAINING_BOUND = {"highest": 0.01, "fast": 0.05}
@@ -197,7 +197,7 @@ class Reference:
             return Reference(small)._of_training(type(contestant)(small, data), data)
         kind: type = WindowTrainer if self.work.part == "streaming" else VecpropTrainer
         if self.work.part == "networks":
-            kind = SharedStackTrainer if isinstance(contestant, SharedStackTrainer) else StackTrainer
+            kind = SharedStackTrainer if contestant.one_order else StackTrainer
         epochs = 3 if self.work.full_batch else 1
         start = draw_starts(self.work)
         if kind not in self._known:
@@ -214,13 +214,6 @@ class Reference:
         layers = [tuple(np.asarray(a, dtype=np.float64) for a in layer) for layer in params]
         X, Y = (np.asarray(a[:, some], dtype=np.float64) for a in (data.rows.T, data.columns))
         return np.atleast_1d(self.work.network().cost(layers, X, Y))
-
-
-def draw_starts(work: Any) -> Pairs:
-    """Return parameters to start from; for K networks a stack of K."""
-    if work.part != "networks":
-        return draw_start(work.sizes)
-    return stacked([draw_start(work.sizes, seed) for seed in range(work.networks)])
 
 
 def _arrays_of(contestant: Any) -> list[np.ndarray]:

@@ -28,6 +28,7 @@ NAMES = {
     "keras": "Keras on JAX",
     "optax-step": "JAX + optax, a step",
     "optax-scan": "JAX + optax, an epoch",
+    "optax-vmap": "JAX + optax, vmap",
     "jax": "jax.jit(value_and_grad)",
     "linear": "linear model",
     "histogram": "histogram boosting",

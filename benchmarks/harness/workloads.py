@@ -31,7 +31,7 @@ class Workload:
 
     Of K `networks` at once, each from its own seed, it is the time in which each makes one; of a "gradient" that of
     the cost and its gradients over all m examples. `precision` "fast" is TensorFloat-32. `resident` data are on the
-    device before the clock starts.
+    device before the clock starts. Of `tuned` networks each has a learning rate and an L2 penalty of its own.
     """
 
     name: str
@@ -43,8 +43,19 @@ class Workload:
     data: str = "normal"
     part: Literal["steps", "networks", "gradient", "streaming"] = "steps"
     networks: int = 1
+    tuned: bool = False
     precision: str = "highest"
     resident: bool = False
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rate of each network."""
+        return _spread(5e-4, 2e-3, self.networks) if self.tuned else (1e-3,) * self.networks
+
+    @property
+    def penalties(self) -> tuple[float, ...]:
+        """λ of each network's L2 penalty (E32)."""
+        return _spread(1e-2, 1e2, self.networks) if self.tuned else (0.0,) * self.networks
 
     @property
     def unit(self) -> str:
@@ -227,6 +238,10 @@ class PublicTable(_Unbounded):
         return frame.assign(**{self.target: frame[self.target].str.strip()})
 
 
+def _spread(low: float, high: float, count: int) -> tuple[float, ...]:
+    return tuple(np.geomspace(low, high, count).tolist())
+
+
 def _of_classes(X: np.ndarray, labels: np.ndarray, classes: int) -> Examples:
     rows = np.ascontiguousarray(X.T, dtype=np.float32)
     return Examples(rows, labels, np.ascontiguousarray(np.eye(classes, dtype=np.float32)[labels].T))
@@ -274,6 +289,20 @@ DEVICES: dict[str, tuple[Any, ...]] = {
         _gradient("gradient 16-64-1", (16, 64, 1), 400_000),
         _gradient("gradient 2-4-1", (2, 4, 1), 1_000_000),
         Workload("64 × 30-16-1", (30, 16, 1), "tanh", "sigmoid", 2_048, 32, part="networks", networks=64),
+        *(
+            Workload(
+                f"{K} × 30-64-64-1",
+                (30, 64, 64, 1),
+                "relu",
+                "sigmoid",
+                5_000,
+                256,
+                part="networks",
+                networks=K,
+                tuned=True,
+            )
+            for K in (1, 4, 16, 64, 256)
+        ),
         Accuracy(),
         *(
             Workload(f"file {'-'.join(map(str, s))}", s, "relu", "sigmoid", 1_000_000, 256, part="streaming")
@@ -337,6 +366,11 @@ _AGAINST = {
     "gradient 2-4-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH)),
     **dict.fromkeys(("predictions, 1 rows", "predictions, 32 rows"), ((1.0, _NUMPY, _SKLEARN),)),
     "64 × 30-16-1": ((8.0, _NUMPY, ("singles-numpy",)),),
+    "64 × 30-64-64-1": (
+        (4.0, ("vecprop-numpy", "shared-numpy"), ("singles-numpy",)),
+        (8.0, ("vecprop-jax", "shared-jax"), ("singles-jax",)),
+        (1.2, ("shared-jax",), ("optax-vmap",)),
+    ),
     "1000 × 2-16-1 batch 64": ((200.0, _CUPY, ("singles-cupy",)), (200.0, _JAX, ("singles-jax",))),
     **dict.fromkeys(_GPU_SINGLE, ((1.0, _CUPY, _TORCH), (1.0, _JAX, _TORCH))),
 }

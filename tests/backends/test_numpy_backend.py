@@ -578,6 +578,31 @@ def test_the_blas_has_its_threads_back_afterwards():
     assert BLAS.threads() == before
 
 
+def test_whichever_thread_ends_last_gives_the_blas_its_threads_back():
+    """threadpoolctl 3.8 obeys the first thread that sets a number alone, unless told otherwise."""
+    from vecprop_numpy.threads import BLAS
+
+    before = [library.get_num_threads() for library in BLAS._find()]
+    together, ends = threading.Barrier(3), [threading.Event(), threading.Event()]
+
+    def limit(k):
+        with BLAS.single():
+            together.wait()
+            ends[k].wait()
+        ends[1].set()
+        together.wait()  # whoever ends first is still there when the other one does
+
+    running = [threading.Thread(target=limit, args=(k,)) for k in range(2)]
+    for thread in running:
+        thread.start()
+    together.wait()
+    ends[0].set()
+    together.wait()
+    for thread in running:
+        thread.join()
+    assert [library.get_num_threads() for library in BLAS._find()] == before
+
+
 def test_limits_of_the_blas_may_overlap():
     """The first to begin may end first, and of two limits one may be for one library only."""
     from vecprop.backend import blas

@@ -8,7 +8,7 @@ import pytest
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem, refusals
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
-from vecprop.training import loop, shuffling
+from vecprop.training import loop, network_groups, shuffling
 from vecprop.utils import random_streams
 
 NET = vp.Network((4, 6, 5, 3), hidden=("tanh", "relu"), output="softmax")
@@ -27,6 +27,29 @@ CASES = {
         "metric": "accuracy",
     },
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch):
+    """On NumPy the networks are in groups, as those of larger stacks are."""
+    monkeypatch.setattr("vecprop_numpy.SMALLEST_STACK", 0)
+    monkeypatch.setattr("vecprop_numpy.usable_threads", lambda: 2)
+
+
+def test_groups_of_networks_are_trained_at_once(monkeypatch):
+    """Five networks on two threads; the tests of this file show that each is as it would be alone."""
+    groups = []
+
+    def in_turns(jobs, threads):
+        groups.extend((threads, job.args[1][0].W.shape[0]) for job in jobs)
+        return [job() for job in jobs]
+
+    monkeypatch.setattr(network_groups, "at_once", in_turns)
+    for largest, wanted in ((1 << 22, [(2, 2), (2, 3)]), (1, [(2, 1)] * 5)):
+        monkeypatch.setattr("vecprop_numpy.LARGEST_GROUP", largest)
+        vp.fit(NET, X, Y, seed=range(5), epochs=1, batch_size=16, backend="numpy")
+        assert groups == wanted
+        groups.clear()
 
 
 @pytest.mark.parametrize("case", CASES)

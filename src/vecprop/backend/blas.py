@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 # Multiplications in a product: below this, sharing the work with a second thread costs more than it saves.
@@ -26,12 +27,26 @@ _held: dict[str, _Held] = {}
 _left_over: list[_Held] = []  # held at a fork by threads that were not forked
 
 
+_sharers: ContextVar[int] = ContextVar("sharers", default=1)
+
+
 def usable_cores() -> int:
-    """Return the number of cores that this process may use, in a container perhaps not all."""
+    """Return the number of cores that may be used: in a container perhaps not all, inside `sharing_cores` a share."""
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    return max(1, cores // _sharers.get())
+
+
+@contextmanager
+def sharing_cores(count: int) -> Iterator[None]:
+    """Tell what runs inside, and is one of so many that run at once, to use its share of the cores alone."""
+    token = _sharers.set(_sharers.get() * count)
+    try:
+        yield
+    finally:
+        _sharers.reset(token)
 
 
 class BLAS:
@@ -77,7 +92,7 @@ class BLAS:
             for library in self._find():
                 if library.filepath not in _held:
                     _held[library.filepath] = _Held(library)
-                    library.set_num_threads(1)
+                    _set_threads(library, 1)
                 ours.append(_held[library.filepath])
                 ours[-1].count += 1
         try:
@@ -87,14 +102,24 @@ class BLAS:
                 for held in ours:
                     held.count -= 1
                     if not held.count and _held.get(held.library.filepath) is held:
-                        held.library.set_num_threads(held.threads)
+                        _set_threads(held.library, held.threads)
                         del _held[held.library.filepath]
+
+
+def _set_threads(library: Any, count: int) -> None:
+    """Set a library's number of threads, from any thread: of newer threadpoolctl, OpenBLAS only obeys the first one."""
+    everyone = getattr(library, "clear_controlling_thread", None)
+    if everyone is not None:
+        everyone(force=True)
+    library.set_num_threads(count)
+    if everyone is not None:
+        everyone(force=True)  # and those who limit it for themselves are obeyed, too
 
 
 def _free_left_over() -> None:
     while _left_over:
         held = _left_over.pop()
-        held.library.set_num_threads(held.threads)
+        _set_threads(held.library, held.threads)
 
 
 def _after_fork() -> None:

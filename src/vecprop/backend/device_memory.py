@@ -33,6 +33,13 @@ class DeviceMemory:
         """
         return None
 
+    def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:  # noqa: ARG002
+        """Return into how many groups the networks of a stack are divided for training, and on how many threads.
+
+        numbers : those that a step of all networks makes
+        """
+        return 1, 1
+
     def fitting_block(self, m: int, units: int, itemsize: int) -> int | None:
         """Return None if all m columns take no more than a quarter of the free memory, else how many do."""
         free = self.free()

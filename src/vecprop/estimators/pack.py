@@ -26,7 +26,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vecprop.backend.blas import BLAS, usable_cores
+from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
 from vecprop.backend.selection import get_backend
 from vecprop.data.splitting import in_second_part, places_of
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy
@@ -248,7 +248,7 @@ class Pack(BaseEstimator):
         ends = Event()
         threads = 1 if get_backend(self.backend).has_gpu else usable_cores()
         self.stopped_ = "epochs"
-        with warnings.catch_warnings(), _BLAS.single(), ThreadPoolExecutor(threads) as pool:
+        with warnings.catch_warnings(), _BLAS.single(), sharing_cores(threads), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
             try:

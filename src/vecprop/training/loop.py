@@ -15,6 +15,7 @@ from vecprop.backend.namespaces import Array, array_namespace
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees
 from vecprop.nn.dropout import step_keys
 from vecprop.training.epochs import ByNetwork, Run, epoch
+from vecprop.training.network_groups import in_groups
 from vecprop.training.observers import Done, Judging, Observer, ProgressBar, Whole, allowed, as_they_are, told
 from vecprop.training.parameter_buffer import layout
 from vecprop.training.pieces import Piece, Pieces
@@ -99,7 +100,9 @@ def _train(
     given_away = at_once == 1 and not any(observer.keeps_state for observer in plan.observers)
 
     def compile_epoch() -> Callable[..., Any]:
-        return plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
+        compiled = plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
+        groups, threads = _groups(plan, state)
+        return in_groups(compiled, groups, threads) if groups > 1 else compiled
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffled)
     try:
@@ -126,6 +129,14 @@ def _train(
             state = state._replace(slots=plan.run.initial_slots(state.params))
         return *plan.whole(state, history), "interrupted"
     return *plan.whole(state, history), "epochs"
+
+
+def _groups(plan: TrainingPlan, state: TrainingState) -> tuple[int, int]:
+    """Return into how many groups the networks of a stack are divided, and on how many threads."""
+    if plan.spec.networks is None:
+        return 1, 1
+    run, K = plan.run, state.params[0].W.shape[0]
+    return run.backend.memory.auto_groups(K, K * run.batch_size * run.net.numbers_per_example)
 
 
 def _going_on(plan: TrainingPlan, state: TrainingState) -> npt.NDArray[np.int64] | None:

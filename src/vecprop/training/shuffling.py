@@ -1,7 +1,7 @@
 """The order of the examples in each epoch (E30), drawn on the host while a device computes."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from vecprop.backend.blas import BLAS, usable_cores
 from vecprop.backend.namespaces import Array
 from vecprop.training.epochs import Run
 from vecprop.utils.random_streams import shuffle
+from vecprop.utils.threads import at_once
 
 # The total number of entries from which orders are drawn on several threads, which NumPy lets run in parallel.
 _WORTH_THREADS = 1 << 21
@@ -66,14 +67,7 @@ def shuffles(seeds: Sequence[int], epoch: int, m: int) -> npt.NDArray[np.int64]:
         for k in range(first, len(seeds), threads):
             orders[k] = shuffle(seeds[k], epoch, m)
 
-    if threads > 1:
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(draw, range(threads)))
-            return orders
-        except RuntimeError:  # no thread can be started
-            threads = 1
-    draw(0)
+    at_once([partial(draw, first) for first in range(threads)], threads)
     return orders
 
 
