@@ -14,7 +14,7 @@ from vecprop_numpy.threads import Code, Parallel
 CHUNK = 32768
 PARALLEL_CHUNK = 131072
 # An elementwise kernel over fewer numbers than this is not worth a second thread.
-SMALLEST_PARALLEL = 65536
+SMALLEST_PARALLEL = 131072
 
 
 @lowers("blocks")
@@ -47,7 +47,7 @@ def _lower_blocks(frame: Frame, op: Op) -> None:
 
 def _emit_sum(frame: Frame, out: NDArray, part: NDArray) -> None:
     """Write the code of out += part, on all threads if it is large."""
-    if out.size < 2 * SMALLEST_PARALLEL or len(out) < len(frame.pools) or len(frame.pools) == 1:
+    if not out.ndim or out.size < SMALLEST_PARALLEL or len(out) < len(frame.pools) or len(frame.pools) == 1:
         frame.emit(np.add, out, part, out)
         return
     threads = len(frame.pools)

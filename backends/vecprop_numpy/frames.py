@@ -124,6 +124,7 @@ class Frame:
         self.copies: set[Value] = set()
         self.scratch: list[NDArray] = []
         self.position = 0
+        self.ends: list[int] = []  # the length of the code after each operation
         self.ops = live_ops(scope, results)
         self.scope = scope
         self.last: dict[Value, int] = {}
@@ -291,9 +292,15 @@ class Frame:
             self.position = position
             LOWERING[op.kind](self, op)
             self._release()
+            self.ends.append(len(self.code))
         self.position = len(self.ops)
         self._deliver()
         return self
+
+    def code_after(self, values: Sequence[Value]) -> Code:
+        """Return the calls that come after the last use of any of the values."""
+        last = max((self.last.get(v, -1) for v in values), default=-1)
+        return self.code if last < 0 else self.code[self.ends[last] :] if last < len(self.ops) else []
 
     def _release(self) -> None:
         for value in [v for v, s in self.storages.items() if s.last <= self.position]:

@@ -5,15 +5,15 @@ needed. Each batch is gathered into one array, so that an epoch is never copied 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
 from vecprop_numpy.frames import Destination, Frame, buffer_like, free_values, lowers
 from vecprop_numpy.graph import NDArray, Op, Value
 from vecprop_numpy.recording import LoopPlan, Segment
-from vecprop_numpy.threads import Code, Parallel
+from vecprop_numpy.threads import Code, Parallel, execute
 
 # A batch of fewer bytes than this is not worth a second thread.
 SMALLEST_PARALLEL_GATHER = 1 << 19
@@ -21,23 +21,57 @@ SMALLEST_PARALLEL_GATHER = 1 << 19
 FEWEST_ROWS_TRANSPOSED = 32
 
 
-@dataclass
-class _Rounds:
-    """Some rounds of a loop, ready to run."""
+Feed: TypeAlias = Callable[[int], None]  # fills an array for the round given
 
-    segment: Segment
-    feeds: list[Callable[[int], None]]
-    code: Code
-    outputs: list[tuple[NDArray, NDArray]]
+
+class _Rounds:
+    """Some rounds of a loop, ready to run.
+
+    Parameters
+    ----------
+    segment : Segment
+    feeds, batches : list of Feed
+        What fills the arrays of a round, and those of its batch.
+    code : Code
+    rest : Code
+        The end of `code`, which no longer needs the batch, if a second thread is to gather the next batch meanwhile;
+        else nothing.
+    outputs : list of (NDArray, NDArray)
+        For each output that is collected, the rows and where a round leaves its row.
+    """
+
+    def __init__(
+        self,
+        segment: Segment,
+        feeds: list[Feed],
+        batches: list[Feed],
+        code: Code,
+        rest: Code,
+        outputs: list[tuple[NDArray, NDArray]],
+    ) -> None:
+        self.segment, self.feeds, self.batches, self.outputs = segment, feeds, batches, outputs
+        self.code, self.rest, self.next = code[: len(code) - len(rest)], rest, segment.first
+        self.both = Parallel([rest, [(self._gather, ())]]) if rest else None
+
+    def _gather(self) -> None:
+        for feed in self.batches:
+            feed(self.next)
 
     def __call__(self) -> None:
         """Run all rounds."""
-        code, feeds, outputs = self.code, self.feeds, self.outputs
-        for i in range(self.segment.first, self.segment.first + self.segment.count):
+        code, feeds, outputs, both = self.code, self.feeds, self.outputs, self.both
+        first, end = self.segment.first, self.segment.first + self.segment.count
+        for i in range(first, end):
             for feed in feeds:
                 feed(i)
+            if both is None or i == first:
+                self.next = i
+                self._gather()
             for function, arguments in code:
                 function(*arguments)
+            if both is not None:
+                self.next = i + 1
+                both() if i + 1 < end else execute(self.rest)
             for rows, row in outputs:
                 rows[i] = row
 
@@ -59,17 +93,18 @@ def _lower_loop(frame: Frame, op: Op) -> None:
     for region, segment in zip(op.regions, plan.segments, strict=True):
         body = Frame(region.scope, region.results, frame.pools, frame)
         leaves = iter(region.leaves)
-        feeds: list[Callable[[int], None]] = []
+        feeds: list[Feed] = []
         old = [next(leaves) for _ in carried]
         body.arrays.update(zip(old, carried, strict=True))
         for rows in arrays[: plan.inputs]:
             leaf = next(leaves)
             body.arrays[leaf] = body.temporary(leaf.shape, leaf.dtype)
             feeds.append(_row_feed(body.arrays[leaf], rows))
-        for source in sources:
-            leaf = next(leaves)
+        batches: list[Feed] = []
+        batch = [next(leaves) for _ in sources]
+        for leaf, source in zip(batch, sources, strict=True):
             body.arrays[leaf], feed = source.batch(body, plan, segment)
-            feeds.extend(feed)
+            batches.extend(feed)
         outs = region.results[plan.carried :]
         targets: list[Destination | None] = [Destination(c, leaf) for c, leaf in zip(carried, old, strict=True)]
         for v in outs:  # carried values are overwritten at the end of the round, so output a copy
@@ -81,7 +116,13 @@ def _lower_loop(frame: Frame, op: Op) -> None:
             (rows, body.array(v) if target is None else target.array)
             for rows, v, target in zip(collected, outs, targets[plan.carried :], strict=True)
         ]
-        frame.emit(_Rounds(segment, feeds, body.code, rows_of))
+        rest = body.code_after(batch)
+        busy = any(isinstance(function, Parallel) for function, _ in rest)
+        if rest and not busy and any(isinstance(feed, _ParallelGather) for feed in batches):
+            batches = [feed.alone if isinstance(feed, _ParallelGather) else feed for feed in batches]
+        else:
+            rest = []
+        frame.emit(_Rounds(segment, feeds, batches, body.code, rest, rows_of))
         body.close()
 
 
@@ -97,7 +138,7 @@ def _carry(frame: Frame, op: Op, index: int, init: Value) -> NDArray:
     return out
 
 
-def _row_feed(buffer: NDArray, rows: NDArray) -> Callable[[int], None]:
+def _row_feed(buffer: NDArray, rows: NDArray) -> Feed:
     def feed(i: int) -> None:
         buffer[...] = rows[i]
 
@@ -118,7 +159,7 @@ class _Source:
             self.rows = frame.temporary((array.shape[1], array.shape[0]), array.dtype)
             frame.copy(self.rows, array.T)
 
-    def batch(self, body: Frame, plan: LoopPlan, segment: Segment) -> tuple[NDArray, list[Callable[[int], None]]]:
+    def batch(self, body: Frame, plan: LoopPlan, segment: Segment) -> tuple[NDArray, list[Feed]]:
         """Return the array that holds a batch, and the functions that fill it."""
         size, columns = plan.batch_size, segment.columns
         if self.order is None:
@@ -138,7 +179,7 @@ class _Source:
         return np.moveaxis(taken, -2, 0), [_take_feed(taken, self.array, self.order, self.array.ndim - 1, size, 1)]
 
 
-def _slice_feed(buffer: NDArray, array: NDArray, size: int) -> Callable[[int], None]:
+def _slice_feed(buffer: NDArray, array: NDArray, size: int) -> Feed:
     columns = buffer.shape[-1]
 
     def feed(i: int) -> None:
@@ -147,9 +188,7 @@ def _slice_feed(buffer: NDArray, array: NDArray, size: int) -> Callable[[int], N
     return feed
 
 
-def _take_feed(
-    buffer: NDArray, array: NDArray, order: NDArray, axis: int, size: int, threads: int
-) -> Callable[[int], None]:
+def _take_feed(buffer: NDArray, array: NDArray, order: NDArray, axis: int, size: int, threads: int) -> Feed:
     take, columns = array.take, buffer.shape[axis] if order.ndim == 1 else 0
 
     def feed(i: int) -> None:
@@ -173,7 +212,7 @@ class _ParallelGather:
         self.size = size
         self.start = 0
         cuts = [len(buffer) * t // threads for t in range(threads + 1)]
-        self.take = array.take
+        self.take, self.buffer = array.take, buffer
         self.run = Parallel([[(self._part, (a, b, buffer[a:b]))] for a, b in pairwise(cuts)])
 
     def _part(self, first: int, last: int, rows: NDArray) -> None:
@@ -183,3 +222,8 @@ class _ParallelGather:
         """Gather batch i."""
         self.start = i * self.size
         self.run()
+
+    def alone(self, i: int) -> None:
+        """Gather batch i on this thread."""
+        self.start = i * self.size
+        self._part(0, len(self.buffer), self.buffer)

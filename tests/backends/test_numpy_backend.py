@@ -15,7 +15,7 @@ from vecprop import propagation
 from vecprop.backend import Backend
 from vecprop.backend.namespaces import Bound, Static, array_namespace
 from vecprop.propagation import Layer
-from vecprop_numpy import programs
+from vecprop_numpy import loops, programs
 
 PLAIN = Backend(np_compat, "numpy")
 
@@ -453,6 +453,33 @@ def test_epochs_on_any_number_of_threads(numpy_backend, monkeypatch, threads):
         monkeypatch.setattr(f"vecprop_numpy.{name}", value)
     test_epochs(numpy_backend, "float64", 1, 16, 4, True)
     test_epochs(numpy_backend, "float32", 0, 50, 7, False)
+
+
+@pytest.mark.parametrize("more", [{}, {"dropout": 0.2, "sample_weight": np.arange(50) % 7}])
+def test_a_batch_is_gathered_while_the_step_before_ends(monkeypatch, more):
+    """The last batch is smaller, and the first of it is gathered by itself."""
+    monkeypatch.setattr(programs, "usable_threads", lambda: 2)
+    monkeypatch.setattr(programs, "SMALL_PROGRAM", 0)  # each fit records its own
+    net, gathered = vp.Network((40, 6, 3), output="softmax"), []
+    _, X, Y = make_problem(net, 50)[:3]
+    gather = loops._ParallelGather.alone
+
+    def noted(self, i):
+        gathered.append((threading.current_thread() is threading.main_thread(), i))
+        gather(self, i)
+
+    monkeypatch.setattr(loops._ParallelGather, "alone", noted)
+
+    def fit():
+        result = vp.fit(net, X, Y, epochs=3, batch_size=16, block_size=8, backend="numpy", **more)
+        return [a.tobytes() for layer in result.params for a in layer], result.history["cost"]
+
+    before = fit()
+    assert not gathered
+    monkeypatch.setattr(loops, "SMALLEST_PARALLEL_GATHER", 1)
+    assert fit() == before
+    once = [(True, 0), (False, 1), (False, 2), (True, 3)]
+    assert gathered == 3 * once
 
 
 def test_compiled_functions_within_compiled_functions(numpy_backend):
