@@ -87,10 +87,12 @@ def uses(op: Op) -> list[Value]:
 
 def free_values(region: Region) -> list[Value]:
     """Return the values of outer scopes that a body uses."""
-    depth = region.scope.depth
-    ops = live_ops(region.scope, region.results)
-    used = [v for op in ops for v in uses(op)] + region.results
-    return [v for v in used if v.op.scope.depth < depth]
+    if region.free is None:
+        depth = region.scope.depth
+        ops = live_ops(region.scope, region.results)
+        used = [v for op in ops for v in uses(op)] + region.results
+        region.free = [v for v in used if v.op.scope.depth < depth]
+    return region.free
 
 
 def live_ops(scope: Scope, results: Iterable[Value]) -> list[Op]:

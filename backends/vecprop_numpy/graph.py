@@ -53,6 +53,7 @@ class Region:
         self.scope = scope
         self.leaves = leaves
         self.results: list[Value] = []
+        self.free: list[Value] | None = None  # the values of outer scopes that it uses, once somebody asks
 
 
 class Sum(NamedTuple):

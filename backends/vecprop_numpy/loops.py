@@ -4,6 +4,7 @@ Values carried from round to round live in fixed arrays, which the body overwrit
 needed. Each batch is gathered into one array, so that an epoch is never copied as a whole.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeAlias
@@ -11,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from vecprop_numpy.frames import Destination, Frame, buffer_like, free_values, lowers
-from vecprop_numpy.graph import NDArray, Op, Value
+from vecprop_numpy.graph import NDArray, Op
 from vecprop_numpy.recording import LoopPlan, Segment
 from vecprop_numpy.threads import Code, Parallel, execute
 
@@ -81,7 +82,8 @@ def _lower_loop(frame: Frame, op: Op) -> None:
     """Write the code of a loop."""
     plan: LoopPlan = op.attributes
     inits = op.inputs[: plan.carried]
-    carried = [_carry(frame, op, i, value) for i, value in enumerate(inits)]
+    needed = Counter(frame.root(v) for v in (*op.inputs, *(v for r in op.regions for v in free_values(r))))
+    carried = [_carry(frame, op, i, needed[frame.root(value)] > 1) for i, value in enumerate(inits)]
     collected = [frame.output(v) for v in op.outputs[plan.carried :]]
     arrays = [frame.array(v) for v in op.inputs[plan.carried :]]
     order = None
@@ -126,11 +128,9 @@ def _lower_loop(frame: Frame, op: Op) -> None:
         body.close()
 
 
-def _carry(frame: Frame, op: Op, index: int, init: Value) -> NDArray:
-    """Return the array of a carried value: that of its first value, if not needed elsewhere."""
-    value = op.outputs[index]
-    others = [*op.inputs[:index], *op.inputs[index + 1 :], *(v for r in op.regions for v in free_values(r))]
-    shared = any(frame.root(v) is frame.root(init) for v in others)
+def _carry(frame: Frame, op: Op, index: int, shared: bool) -> NDArray:
+    """Return the array of a carried value: that of its first value, if that is not shared."""
+    value, init = op.outputs[index], op.inputs[index]
     source = frame.array(init)
     out = frame.output(value, () if shared else (init,))
     if out.ctypes.data != source.ctypes.data or not np.may_share_memory(out, source):

@@ -206,9 +206,11 @@ def _epochs_a_call(plan: TrainingPlan) -> int:
     """Return the number of epochs of one compiled call, as far as the work in them allows."""
     if not plan.data.at_hand:
         return 1
-    calls = -(-plan.spec.epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, plan.work_an_epoch))
-    # even shares, so that at most two programs are needed
-    return -(-plan.spec.epochs // calls)
+    epochs = plan.spec.epochs
+    fewest = -(-epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, plan.work_an_epoch))
+    # one program where few more calls make all shares equal, else even shares and so two
+    calls = next((calls for calls in range(fewest, 2 * fewest) if epochs % calls == 0), fewest)
+    return -(-epochs // calls)
 
 
 def most_epochs_a_call(backend: Backend, steps: int, work: float) -> int:
