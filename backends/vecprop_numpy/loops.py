@@ -60,14 +60,14 @@ class _Rounds:
 
     def __call__(self) -> None:
         """Run all rounds."""
-        code, feeds, outputs, both = self.code, self.feeds, self.outputs, self.both
+        code, feeds, batches, outputs, both = self.code, self.feeds, self.batches, self.outputs, self.both
         first, end = self.segment.first, self.segment.first + self.segment.count
         for i in range(first, end):
             for feed in feeds:
                 feed(i)
             if both is None or i == first:
-                self.next = i
-                self._gather()
+                for feed in batches:
+                    feed(i)
             for function, arguments in code:
                 function(*arguments)
             if both is not None:
