@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from vecprop.utils.threads import EndedError, other_failed
 from vecprop_numpy.frames import Destination, Frame, buffer_like, free_values, lowers
 from vecprop_numpy.graph import NDArray, Op
 from vecprop_numpy.recording import LoopPlan, Segment
@@ -23,6 +24,18 @@ FEWEST_ROWS_TRANSPOSED = 32
 
 
 Feed: TypeAlias = Callable[[int], None]  # fills an array for the round given
+
+
+class _Gather:
+    """Fills the arrays of the batch of round `number`."""
+
+    def __init__(self, batches: list[Feed]) -> None:
+        self.batches, self.number = batches, 0
+
+    def __call__(self) -> None:
+        """Fill them."""
+        for feed in self.batches:
+            feed(self.number)
 
 
 class _Rounds:
@@ -51,28 +64,26 @@ class _Rounds:
         outputs: list[tuple[NDArray, NDArray]],
     ) -> None:
         self.segment, self.feeds, self.batches, self.outputs = segment, feeds, batches, outputs
-        self.code, self.rest, self.next = code[: len(code) - len(rest)], rest, segment.first
-        self.both = Parallel([rest, [(self._gather, ())]]) if rest else None
-
-    def _gather(self) -> None:
-        for feed in self.batches:
-            feed(self.next)
+        self.code, self.rest, self.gather = code[: len(code) - len(rest)], rest, _Gather(batches)
+        self.rest_beside_gathering = Parallel([rest, [(self.gather, ())]]) if rest else None
 
     def __call__(self) -> None:
         """Run all rounds."""
-        code, feeds, batches, outputs, both = self.code, self.feeds, self.batches, self.outputs, self.both
-        first, end = self.segment.first, self.segment.first + self.segment.count
+        code, feeds, batches, outputs, failed = self.code, self.feeds, self.batches, self.outputs, other_failed()
+        first, end, ahead = self.segment.first, self.segment.first + self.segment.count, self.rest_beside_gathering
         for i in range(first, end):
+            if failed is not None and failed.is_set():
+                raise EndedError
             for feed in feeds:
                 feed(i)
-            if both is None or i == first:
+            if ahead is None or i == first:
                 for feed in batches:
                     feed(i)
             for function, arguments in code:
                 function(*arguments)
-            if both is not None:
-                self.next = i + 1
-                both() if i + 1 < end else execute(self.rest)
+            if ahead is not None:
+                self.gather.number = i + 1
+                ahead() if i + 1 < end else execute(self.rest)
             for rows, row in outputs:
                 rows[i] = row
 
@@ -120,7 +131,7 @@ def _lower_loop(frame: Frame, op: Op) -> None:
         ]
         rest = body.code_after(batch)
         busy = any(isinstance(function, Parallel) for function, _ in rest)
-        if rest and not busy and any(isinstance(feed, _ParallelGather) for feed in batches):
+        if rest and not busy and segment.count > 1 and any(isinstance(feed, _ParallelGather) for feed in batches):
             batches = [feed.alone if isinstance(feed, _ParallelGather) else feed for feed in batches]
         else:
             rest = []

@@ -173,7 +173,8 @@ class Compiled:
             return self.function(*args)
         if programs is None:
             return self.function(*args)
-        program = SHELF.take((self.function, key)) if shared else None
+        shelf = (self.function, key, usable_threads()) if shared else None
+        program = SHELF.take(shelf) if shared else None
         try:
             program = program or programs.pop()  # atomic: no other thread gets this program
         except IndexError:
@@ -188,7 +189,7 @@ class Compiled:
         result = program(leaves)
         # not after an exception: another thread may still be using its memory
         if shared and program.bytes <= SMALL_PROGRAM:
-            SHELF.give((self.function, key), program)
+            SHELF.give(shelf, program)
         else:
             programs.append(program)
         return result

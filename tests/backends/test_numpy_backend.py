@@ -16,6 +16,7 @@ from vecprop.backend import Backend
 from vecprop.backend.namespaces import Bound, Static, array_namespace
 from vecprop.propagation import Layer
 from vecprop_numpy import loops, programs
+from vecprop_numpy.threads import execute
 
 PLAIN = Backend(np_compat, "numpy")
 
@@ -478,8 +479,20 @@ def test_a_batch_is_gathered_while_the_step_before_ends(monkeypatch, more):
     assert not gathered
     monkeypatch.setattr(loops, "SMALLEST_PARALLEL_GATHER", 1)
     assert fit() == before
-    once = [(True, 0), (False, 1), (False, 2), (True, 3)]
-    assert gathered == 3 * once
+    assert gathered == 3 * [(True, 0), (False, 1), (False, 2)]
+    monkeypatch.setattr(loops, "Parallel", LastFirst)  # the next batch is there before the rest of a step begins
+    assert fit() == before
+
+
+class LastFirst:
+    """In place of `Parallel`: the pieces one after the other, the last one first."""
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+
+    def __call__(self):
+        for code in reversed(self.pieces):
+            execute(code)
 
 
 def test_compiled_functions_within_compiled_functions(numpy_backend):
@@ -610,7 +623,7 @@ def test_whichever_thread_ends_last_gives_the_blas_its_threads_back():
     from vecprop_numpy.threads import BLAS
 
     before = [library.get_num_threads() for library in BLAS._find()]
-    together, ends = threading.Barrier(3), [threading.Event(), threading.Event()]
+    together, ends = threading.Barrier(3, timeout=60), [threading.Event(), threading.Event()]
 
     def limit(k):
         with BLAS.single():

@@ -41,7 +41,7 @@ def usable_cores() -> int:
 
 @contextmanager
 def sharing_cores(count: int) -> Iterator[None]:
-    """Tell what runs inside, and is one of so many that run at once, to use its share of the cores alone."""
+    """Let what runs inside use a `count`-th of the cores, as it is one of so many that run at once."""
     token = _sharers.set(_sharers.get() * count)
     try:
         yield
@@ -107,7 +107,10 @@ class BLAS:
 
 
 def _set_threads(library: Any, count: int) -> None:
-    """Set a library's number of threads, from any thread: of newer threadpoolctl, OpenBLAS only obeys the first one."""
+    """Set a library's number of threads, from any thread.
+
+    threadpoolctl 3.8 lets only the first thread that sets OpenBLAS's number set it again, unless that is cleared.
+    """
     everyone = getattr(library, "clear_controlling_thread", None)
     if everyone is not None:
         everyone(force=True)

@@ -15,7 +15,7 @@ from vecprop.backend.namespaces import Array, array_namespace
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees
 from vecprop.nn.dropout import step_keys
 from vecprop.training.epochs import ByNetwork, Run, epoch
-from vecprop.training.network_groups import in_groups
+from vecprop.training.network_groups import GroupedEpochs
 from vecprop.training.observers import Done, Judging, Observer, ProgressBar, Whole, allowed, as_they_are, told
 from vecprop.training.parameter_buffer import layout
 from vecprop.training.pieces import Piece, Pieces
@@ -100,9 +100,11 @@ def _train(
     given_away = at_once == 1 and not any(observer.keeps_state for observer in plan.observers)
 
     def compile_epoch() -> Callable[..., Any]:
-        compiled = plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
+        def compile_one() -> Callable[..., Any]:
+            return plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
+
         groups, threads = _groups(plan, state)
-        return in_groups(compiled, groups, threads) if groups > 1 else compiled
+        return GroupedEpochs(compile_one, groups, threads) if groups > 1 else compile_one()
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffled)
     try:
@@ -208,8 +210,9 @@ def _epochs_a_call(plan: TrainingPlan) -> int:
         return 1
     epochs = plan.spec.epochs
     fewest = -(-epochs // most_epochs_a_call(plan.run.backend, plan.steps_an_epoch, plan.work_an_epoch))
-    # one program where few more calls make all shares equal, else even shares and so two
-    calls = next((calls for calls in range(fewest, 2 * fewest) if epochs % calls == 0), fewest)
+    # one program where at most a quarter more calls, or one, make all shares equal; else even shares, and so two
+    more = max(1, fewest // 4)
+    calls = next((calls for calls in range(fewest, fewest + more + 1) if epochs % calls == 0), fewest)
     return -(-epochs // calls)
 
 

@@ -4,49 +4,78 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from operator import is_
 from typing import Any
 
 import numpy as np
 
+from vecprop.backend.blas import BLAS, sharing_cores
 from vecprop.backend.namespaces import array_namespace
 from vecprop.backend.pytrees import map_tree, map_trees
 from vecprop.training.epochs import ByNetwork, Data, Run
 from vecprop.training.parameter_buffer import layout
 from vecprop.utils.threads import at_once
 
-Compiled = Callable[..., Any]
+_BLAS = BLAS()
+# The first of the results of an epoch that has the steps before the networks: finite is (K,), cost (steps, K).
+_COST = 4
 
 
-def in_groups(compiled: Compiled, groups: int, threads: int) -> Compiled:
-    """Return the compiled `epochs.epoch` of a stack for groups of its networks, at most as many, on some threads."""
+class GroupedEpochs:
+    """Compiled epochs (`epochs.epoch`) of a stack, for groups of its networks.
 
-    def epoch(run: Run, params: Any, *rest: Any) -> tuple[Any, ...]:
-        K = params[0].W.shape[0]
-        cuts = [K * i // groups for i in range(groups + 1)]
-        jobs = [partial(compiled, *_group(slice(*pair), run, params, *rest)) for pair in pairwise(cuts)]
-        return tuple(
-            _joined(parts, axis=int(i > 3)) for i, parts in enumerate(zip(*at_once(jobs, threads), strict=True))
-        )
+    Parameters
+    ----------
+    compile_epoch : callable
+        Makes a compiled epoch; each group has its own, as it is bound to its own data.
+    groups, threads : int
+        At most as many as there are networks.
+    """
 
-    return epoch
+    def __init__(self, compile_epoch: Callable[[], Callable[..., Any]], groups: int, threads: int) -> None:
+        self._compiled = [compile_epoch() for _ in range(groups)]
+        self._threads = threads
+        self._data: Data | tuple[()] = ()
+        self._parts: list[Data] = []
+
+    def __call__(self, run: Run, params: Any, slots: Any, statistics: Any, data: Data, *rest: Any) -> tuple[Any, ...]:
+        """Return what an epoch of all networks does."""
+        count, K = len(self._compiled), params[0].W.shape[0]
+        places = [slice(*ends) for ends in pairwise(K * i // count for i in range(count + 1))]
+        if len(self._data) != len(data) or not all(map(is_, self._data, data)):  # programs are bound to the views
+            self._data, self._parts = data, [_examples(k, data) for k in places]
+        jobs = [
+            partial(compiled, *_group(k, run, params, slots, statistics, part, *rest))
+            for compiled, k, part in zip(self._compiled, places, self._parts, strict=True)
+        ]
+        with _BLAS.single(), sharing_cores(self._threads):
+            found = at_once(jobs, self._threads)
+        return tuple(_joined(parts, axis=int(i >= _COST)) for i, parts in enumerate(zip(*found, strict=True)))
+
+
+def _take(k: slice, a: Any) -> Any:
+    return a[k, ...] if getattr(a, "ndim", 0) else a
+
+
+def _examples(k: slice, data: Data) -> Data:
+    """Return X, Y and the weights for some networks: their own where these are (K, n, m), (K, n, m) and (K, m)."""
+    X, Y, w = (a if a is None or a.ndim < n else _take(k, a) for a, n in zip(data, (3, 3, 2), strict=True))
+    return X, Y, w
 
 
 def _group(
-    k: slice, run: Run, params: Any, slots: Any, statistics: Any, data: Data, order: Any, inputs: Any,
+    k: slice, run: Run, params: Any, slots: Any, statistics: Any, examples: Data, order: Any, inputs: Any,
     by_network: ByNetwork,
 ) -> tuple[Any, ...]:  # fmt: skip
     """Return the arguments of `epochs.epoch` for some networks."""
-
-    def take(a: Any) -> Any:
-        return a[k, ...] if getattr(a, "ndim", 0) else a
-
+    take = partial(_take, k)
     part = map_tree(take, params)
     net = replace(run.net, loss=run.net.loss.member(np.arange(k.start, k.stop)))
     buffers = None if run.layout is None else layout(part, run.layout.apart)
-    examples = tuple(a if a is None or a.ndim < n else take(a) for a, n in zip(data, (3, 3, 2), strict=True))
     if order is not None and order.ndim == (2 if run.epochs == 1 else 3):
         order = order[..., k, :]
-    steps = tuple(a[:, k, ...] if a.ndim == n else a for a, n in zip(inputs, (2, 4), strict=False))
+    rates, *keys = inputs  # (steps, K) and (steps, K, layers, 2), or for all networks without K
+    steps = (rates if rates.ndim == 1 else rates[:, k], *(a if a.ndim == 3 else a[:, k, ...] for a in keys))
     run = run._replace(net=net, layout=buffers)
     return run, part, *map_tree(take, (slots, statistics)), examples, order, steps, map_tree(take, by_network)
 

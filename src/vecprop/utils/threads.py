@@ -1,26 +1,66 @@
 """Several pieces of work at once."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+_failed: ContextVar[Event | None] = ContextVar("failed", default=None)
+
+
+class EndedError(Exception):
+    """A piece of work has ended because another one failed."""
+
+
+def other_failed() -> Event | None:
+    """Return the event that another piece of the same work has failed; None if this is no piece of any.
+
+    A long piece looks at it now and then, and raises EndedError.
+    """
+    return _failed.get()
 
 
 def at_once(jobs: Sequence[Callable[[], T]], threads: int) -> list[T]:
-    """Return what the jobs give, shared by so many threads, in the context of the caller.
+    """Return what the jobs give, each done once: by the calling thread, and by as many others as can be started.
 
-    Where no thread can be started, one after the other.
+    After an error in one of them, or Ctrl-C, no other job begins; it is raised as soon as the others have ended.
 
     >>> at_once([lambda: 1, lambda: 2, lambda: 3], threads=2)
     [1, 2, 3]
     """
-    if min(threads, len(jobs)) > 1:
+    waiting: SimpleQueue[int] = SimpleQueue()
+    for number in range(len(jobs)):
+        waiting.put(number)
+    results, errors, failed = dict[int, T](), list[BaseException](), Event()
+
+    def work() -> None:
+        _failed.set(failed)
         try:
-            with ThreadPoolExecutor(min(threads, len(jobs))) as pool:
-                return [job.result() for job in [pool.submit(copy_context().run, job) for job in jobs]]
-        except RuntimeError as error:
-            if "thread" not in str(error):
-                raise
-    return [job() for job in jobs]
+            while not failed.is_set():
+                number = waiting.get_nowait()
+                results[number] = jobs[number]()
+        except Empty:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
+            errors.append(error)
+            failed.set()
+
+    helpers = []
+    try:
+        for _ in range(min(threads, len(jobs)) - 1):
+            helpers.append(Thread(target=copy_context().run, args=(work,), name="vecprop", daemon=True))
+            helpers[-1].start()
+    except RuntimeError:  # the system starts no more threads, or the interpreter is about to end
+        helpers.pop()
+    copy_context().run(work)
+    try:
+        for helper in helpers:
+            helper.join()
+    except BaseException:  # Ctrl-C
+        failed.set()
+        raise
+    if errors:
+        raise errors[0]
+    return [results[number] for number in range(len(jobs))]
