@@ -99,8 +99,8 @@ KINDS = {
     "cosines": Kind("cosines", (64, 64, 64)),
 }
 LINEAR = Kind("standard")
-_EPOCHS, _MOST_EPOCHS, _PATIENCE = 15, 300, 20
-_MORE_EPOCHS, _LOWER = 4, 0.6  # of `refit`, and its rates as a share of those before
+_EPOCHS, _MOST_EPOCHS, _PATIENCE = 20, 300, 20
+_MORE_EPOCHS, _LOWER = 6, 0.6  # of `refit`, and its rates as a share of those before
 
 
 class Group(NamedTuple):
