@@ -38,19 +38,28 @@ class GroupedEpochs:
         self._data: Data | tuple[()] = ()
         self._parts: list[Data] = []
 
-    def __call__(self, run: Run, params: Any, slots: Any, statistics: Any, data: Data, *rest: Any) -> tuple[Any, ...]:
+    def __call__(
+        self, run: Run, params: Any, slots: Any, statistics: Any, data: Data, order: Any, *rest: Any
+    ) -> tuple[Any, ...]:
         """Return what an epoch of all networks does."""
         count, K = len(self._compiled), params[0].W.shape[0]
         places = [slice(*ends) for ends in pairwise(K * i // count for i in range(count + 1))]
         if len(self._data) != len(data) or not all(map(is_, self._data, data)):  # programs are bound to the views
-            self._data, self._parts = data, [_examples(k, data) for k in places]
+            laid = data if order is None else _in_rows(data)
+            self._data, self._parts = data, [_examples(k, laid) for k in places]
         jobs = [
-            partial(compiled, *_group(k, run, params, slots, statistics, part, *rest))
+            partial(compiled, *_group(k, run, params, slots, statistics, part, order, *rest))
             for compiled, k, part in zip(self._compiled, places, self._parts, strict=True)
         ]
         with _BLAS.single(), sharing_cores(self._threads):
             found = at_once(jobs, self._threads)
         return tuple(_joined(parts, axis=int(i >= _COST)) for i, parts in enumerate(zip(*found, strict=True)))
+
+
+def _in_rows(data: Data) -> Data:
+    """Return X and Y (n, m) with each example's numbers side by side, as each group would lay them out for itself."""
+    X, Y = (a if a.ndim > 2 or len(a) == 1 else np.ascontiguousarray(a.T).T for a in data[:2])
+    return X, Y, data[2]
 
 
 def _take(k: slice, a: Any) -> Any:
