@@ -123,7 +123,6 @@ def as_target(table, column, task, choices):
 def small_parts(monkeypatch):
     for module, name, size in (
         (large_tables, "_ROWS", 13), (large_tables, "_PART", 31), (large_tables, "_PART_OF_TEXTS", 37),
-        (large_tables, "_AT_ONCE", 9),
         (column_stats, "_AT_ONCE", 5), (column_stats, "_BEFORE_SORTING", 3), (splitting, "_AT_ONCE", 17),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, size)

@@ -22,19 +22,8 @@ _MARKS = frozenset({
     "", "?", "-", "--", ".", "na", "n/a", "n.a.", "nan", "nat", "<na>", r"\n", "#n/a", "#na", "#nv", "#div/0!",
     "#value!", "#ref!", "#name?", "#num!", "#null!",
 })  # fmt: skip
-_PAIRS = (
-    ("true", "false"),
-    ("t", "f"),
-    ("yes", "no"),
-    ("y", "n"),
-    ("ja", "nein"),
-    ("wahr", "falsch"),
-    ("oui", "non"),
-    ("vrai", "faux"),
-)
-TRUE = frozenset(pair[0] for pair in _PAIRS) | {"1", "1.0"}
-_FALSE = frozenset(pair[1] for pair in _PAIRS) | {"0", "0.0"}
-TRUTH = TRUE | _FALSE
+TRUE = frozenset({"true", "t", "yes", "y", "ja", "wahr", "oui", "vrai", "1", "1.0"})
+TRUTH = TRUE | {"false", "f", "no", "n", "nein", "falsch", "non", "faux", "0", "0.0"}
 
 _CURRENCY = r"[A-Z]{0,3}\p{Sc}|USD|EUR|GBP|CHF|JPY|CNY|INR|Rs\.?|kr\.?|±|~|≈"
 _UNIT = r"%|‰|° ?[CFK]?|[\p{L}\p{Sc}][\p{L}\p{Sc}/·.²³°^]{0,11}[23]?"
@@ -74,7 +63,6 @@ _DIRECTIVES = {
 _READABLE = {
     "%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%b": "Mon", "%B": "Month", "%H": "hh", "%M": "mm", "%S": "ss",
 }  # fmt: skip
-_DAY_MS = 86_400_000
 
 
 def readable(format: str) -> str:
@@ -135,14 +123,13 @@ def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), targe
 
 def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
     """Return the date format for a column or None, and whether it names this very column."""
-    own = [entry for entry in spelling.date_format if entry.startswith(f"{name}=")]
-    return next(reversed(_said(spelling.date_format, name, names)), None), bool(own)
+    own = any(entry.startswith(f"{name}=") for entry in spelling.date_format)
+    return next(reversed(_said(spelling.date_format, name, names)), None), own
 
 
 def check_spelling(value: Any) -> Spelling:
     """Return the spelling, an empty one for None; TypeError for anything else."""
-    checked = check_instance(value, Spelling | None, "spelling", "a tabular.Spelling or None")
-    return Spelling() if checked is None else checked
+    return check_instance(value, Spelling | None, "spelling", "a tabular.Spelling or None") or Spelling()
 
 
 def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
@@ -210,13 +197,13 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
         return values, None
     texts = cells.filter(open).str.replace_all("[−–]", "-").str.replace_all(r"[\u00a0\u202f\u2009]", " ")
     brackets = texts.str.contains(r"^\([^-]+\)$")
-    if brackets.any():
-        texts = texts.str.replace(r"^\(([^-]+)\)$", "$1")
+    texts = texts.str.replace(r"^\(([^-]+)\)$", "$1")
     negative = brackets | texts.str.contains(r"^[^\d.,]*-|-$")
-    plain = texts.str.extract(_NUMBER[decimal], 2).str.replace_all("[ '’,]" if decimal == "." else "[ '’.]", "")
+    currency, plain, unit = (texts.str.extract(_NUMBER[decimal], group) for group in (1, 2, 3))
+    plain = plain.str.replace_all("[ '’,]" if decimal == "." else "[ '’.]", "")
     found = plain.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     found = found.zip_with(~negative, -found)
-    unit = texts.str.extract(_NUMBER[decimal], 1).fill_null("") + texts.str.extract(_NUMBER[decimal], 3).fill_null("")
+    unit = currency.fill_null("") + unit.fill_null("")
     rows = open.arg_true()
     units = pl.select(pl.when(there).then(pl.lit(""))).to_series()
     return values.scatter(rows, found), units.scatter(rows, unit.zip_with(found.is_not_null(), units.clear(len(unit))))
@@ -251,11 +238,9 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
             return cells.str.to_date(format, strict=False).cast(pl.Datetime("ms"))
     pattern = _WHEN if format else _CLOCK
     if format:
-        day = cells.str.extract(pattern, 1)
-        day = (
-            _where(day.str.contains(f"^{_shape(format)}$"), day).str.to_date(format, strict=False).cast(pl.Int64)
-            * _DAY_MS
-        )
+        text = cells.str.extract(pattern, 1)
+        day = _where(text.str.contains(f"^{_shape(format)}$"), text).str.to_date(format, strict=False)
+        day = day.cast(pl.Int64) * 86_400_000
     else:
         day = _where(cells.str.contains(pattern), pl.zeros(len(cells), pl.Int64, eager=True))
     if cells.str.contains(":", literal=True).any():
@@ -275,9 +260,8 @@ def formats_of(texts: Sequence[str]) -> list[str]:
     (['%d/%m/%Y', '%m/%d/%Y'], [''], [])
     """
     days = {found[1] for found in map(re.compile(_WHEN).match, texts) if found}
-    clock = any(re.match(_CLOCK, text) for text in texts)
     found = [form for form in DATE_FORMATS if any(re.fullmatch(_shape(form), day) for day in days)]
-    return [*found, *([""] if clock else [])]
+    return [*found, ""] if any(re.match(_CLOCK, text) for text in texts) else found
 
 
 def may_be_dates(cells: pl.Series) -> pl.Series:
@@ -295,11 +279,8 @@ def _time(cells: pl.Series, pattern: str) -> pl.Series:
     half = cells.str.extract(pattern, 5).str.to_lowercase()
     hour = (hour % 12 + 12 * (half == "p").cast(pl.Float64)).zip_with(half.is_not_null(), hour)
     zone = cells.str.extract(pattern, 6)
-    offset = sum(
-        zone.str.extract(r"^[-+](\d{2}):?(\d{2})?", k).cast(pl.Int64).fill_null(0) * unit
-        for k, unit in ((1, 3600), (2, 60))
-    )
-    offset = offset * (1 - 2 * zone.str.starts_with("-").fill_null(False).cast(pl.Int64))
+    hours, minutes = (zone.str.extract(r"^[-+](\d{2}):?(\d{2})?", k).cast(pl.Int64).fill_null(0) for k in (1, 2))
+    offset = (hours * 3600 + minutes * 60) * (1 - 2 * zone.str.starts_with("-").fill_null(False).cast(pl.Int64))
     seconds = hour * 3600 + minute * 60 + second
     real = (hour < 24) & (minute < 60) & (second < 61)
     return _where(real, ((seconds - offset) * 1000).round().cast(pl.Int64))

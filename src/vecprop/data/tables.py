@@ -13,12 +13,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import dropwhile, islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
+AnyTable = TypeVar("AnyTable", bound="Table")
 _DELIMITERS = ",;\t|"
 _ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _KINDS = {".parquet": "parquet", ".pq": "parquet", ".npy": "npy"}
@@ -138,16 +140,15 @@ class Table:
         lower = {known.lower(): known for known in self.names}
         near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
         hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
-        shown = self.names if len(self.names) <= 30 else [*self.names[:30], "…"]
         if self.kind == "csv" and len(self.names) == 1 and re.search(r"\s", self.names[0]):
             hint = f"; if its columns are cut by blanks, say --delimiter ' '{hint}"
-        return f"{hint}It has: {', '.join(shown)}" if near else f"{hint}it has: {', '.join(shown)}"
+        return f"{hint}{'It' if near else 'it'} has: {first_rows(self.names, 30, str)}"
 
     @cached_property
     def _lines(self) -> list[int]:
         """The line of each row; read again from the file, as only errors need it."""
         lines, before = [], self.skip
-        text, _ = _text(Path(self.source).read_bytes(), self.source, self.encoding, self.skip, self.delimiter)
+        text = _text(Path(self.source).read_bytes(), self.source, self.encoding, self.skip, self.delimiter)
         for line, cells in _records(text, self.delimiter):
             if not _is_blank(cells):
                 lines.append(before + 1)
@@ -192,7 +193,8 @@ def read(
         For a file that is empty, has only a header, is not a table or is damaged; for two columns of one name.
     """
     source = check_path(path)
-    header = None if header is None else check_flag(header, "header")
+    if header is not None:
+        check_flag(header, "header")
     if delimiter is not None and (
         not isinstance(delimiter, str) or len(delimiter) != 1 or not "\0" < delimiter < "\x80" or delimiter in '"\r\n'
     ):
@@ -202,20 +204,21 @@ def read(
     check_integer(skip, "skip", 0, "an integer from 0 on")
     spelling = check_spelling(spelling)
     expected = check_texts(expected, "expected", "names of columns")
-    polars = import_polars()
-    kind = _kind_of(source)
-    if kind in ("parquet", "arrow"):
-        table = Table(_read_typed(polars, source, kind), source, kind)
+    pl = import_polars()
+    kind = kind_of(source)
+    if kind == "csv":
+        table = _read_csv(source, delimiter, encoding, header, skip, expected)
     elif kind == "npy":
-        table = Table(_read_npy(polars, source), source, kind)
+        table = Table(_read_npy(source), source, kind)
     else:
-        table = _read_csv(polars, source, delimiter, encoding, header, skip, expected)
+        with polars_reads(source, kind.title()):
+            table = Table(pl.read_parquet(source) if kind == "parquet" else pl.read_ipc(source), source, kind)
     if not len(table):
         raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
     return replace(tidied(table), spelling=spelling)
 
 
-def _kind_of(source: str) -> str:
+def kind_of(source: str) -> str:
     """Return "csv", "parquet", "arrow" or "npy"; an error unless the file is a table."""
     if Path(source).is_dir():
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
@@ -231,9 +234,13 @@ def _kind_of(source: str) -> str:
     return _MAGIC.get(start) or _KINDS.get(Path(source).suffix.lower(), "csv")
 
 
-def is_parquet(source: str) -> bool:
-    """Tell whether a file is Parquet; an error if it is missing or not a table."""
-    return _kind_of(source) == "parquet"
+@contextmanager
+def polars_reads(source: str, kind: str) -> Iterator[None]:
+    """Name the file and its kind in the errors of polars."""
+    try:
+        yield
+    except (import_polars().exceptions.PolarsError, OSError) as error:
+        raise ValueError(f"{source} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
 
 
 def table_of(given: Any, what: str = "data") -> Table:
@@ -243,36 +250,28 @@ def table_of(given: Any, what: str = "data") -> Table:
         return given
     if isinstance(given, str | os.PathLike):
         return read(given)
-    polars = import_polars()
-    if isinstance(given, polars.DataFrame):
-        return tidied(Table(given, what))
-    if hasattr(given, "columns") and hasattr(given, "to_dict"):  # pandas; `polars.from_pandas` would need pyarrow
-        columns = [_from_pandas(polars, given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
-        _check_names([column.name for column in columns], what)
-        return tidied(Table(polars.DataFrame(columns), what))
-    if hasattr(given, "__arrow_c_stream__"):
-        return tidied(Table(polars.DataFrame(given), what))
-    raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
+    pl = import_polars()
+    if hasattr(given, "columns") and hasattr(given, "to_dict") and not isinstance(given, pl.DataFrame):
+        # pandas; `polars.from_pandas` would need pyarrow
+        given = [_from_pandas(given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
+        _check_names([column.name for column in given], what)
+    elif not hasattr(given, "__arrow_c_stream__"):
+        raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
+    return tidied(Table(pl.DataFrame(given), what))
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------
 
 
 def _read_csv(
-    polars: Any,
-    source: str,
-    delimiter: str | None,
-    encoding: str | None,
-    header: bool | None,
-    skip: int,
-    expected: Collection[str],
+    source: str, delimiter: str | None, encoding: str | None, header: bool | None, skip: int, expected: Collection[str]
 ) -> Table:
+    pl = import_polars()
     data = Path(source).read_bytes()
     encoding = encoding or next((e for mark, e in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
-    text, skipped = _text(data, source, encoding, skip, delimiter)
-    said = re.match(r"sep=(.)\n", text)  # as Excel writes and reads it
-    if said:
-        text, skipped, delimiter = text[said.end() :], skipped + 1, delimiter or said[1]
+    text = _text(data, source, encoding, skip, delimiter)
+    if said := re.match(r"sep=(.)\n", text):  # as Excel writes and reads it
+        text, skip, delimiter = text[said.end() :], skip + 1, delimiter or said[1]
     if delimiter is None:
         delimiter = infer_delimiter(text)
     if re.search(rf'(?m)(?:^|{re.escape(delimiter)}) +"', text):
@@ -285,31 +284,30 @@ def _read_csv(
     names = [name.strip() or f"column {i}" for i, name in enumerate(head[0])] if header else None
     _check_names(names or (), source)
     try:
-        frame = polars.read_csv(
+        frame = pl.read_csv(
             io.BytesIO(re.sub(r"\A(?: *[\r\n])+", "", text).encode()),  # polars counts the columns of the first line
             separator=delimiter,
             has_header=header,
             new_columns=names or [f"column {i}" for i in range(width)],
             infer_schema=False,
         )
-    except polars.exceptions.NoDataError:
-        frame = polars.DataFrame(schema=dict.fromkeys(names or (), polars.String))
-    except polars.exceptions.PolarsError as error:
-        _check_widths(text, delimiter, source, width, skipped)
-        odd = next((k for k, line in enumerate(text.split("\n"), 1 + skipped) if line.count('"') % 2), None)
+    except pl.exceptions.NoDataError:
+        frame = pl.DataFrame(schema=dict.fromkeys(names or (), pl.String))
+    except pl.exceptions.PolarsError as error:
+        _check_widths(text, delimiter, source, width, skip)
+        odd = next((k for k, line in enumerate(text.split("\n"), 1 + skip) if line.count('"') % 2), None)
         if odd is not None:
-            raise ValueError(
-                f"{source}, line {odd}: not valid CSV: a quote that stands inside a cell, or is not closed"
-            ) from None
+            what = "not valid CSV: a quote that stands inside a cell, or is not closed"
+            raise ValueError(f"{source}, line {odd}: {what}") from None
         raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
     if frame.height and frame.get_columns()[-1].null_count():  # polars fills lines that are too short with nulls
-        _check_widths(text, delimiter, source, width, skipped)
-    kept = frame.filter(_examples(polars, frame, text, delimiter, header))
-    return Table(kept, source, "csv", delimiter, encoding, header, skipped, frame.height - kept.height)
+        _check_widths(text, delimiter, source, width, skip)
+    kept = frame.filter(_examples(frame, text, delimiter, header))
+    return Table(kept, source, "csv", delimiter, encoding, header, skip, frame.height - kept.height)
 
 
-def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> tuple[str, int]:
-    """Return the text of a CSV file below the skipped lines, and their number."""
+def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> str:
+    """Return the text of a CSV file below the skipped lines."""
     text = _decode(data, source, encoding).removeprefix("\ufeff")
     if "\0" in text:
         raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
@@ -322,7 +320,7 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
         text = "".join(text.splitlines(keepends=True)[skip:])
     if delimiter == " ":
         text = re.sub("[ \t]+", " ", re.sub("(?m)^[ \t]+|[ \t]+$", "", text))
-    return text, skip
+    return text
 
 
 def _without_blanks_before_quotes(text: str, delimiter: str) -> str:
@@ -345,12 +343,12 @@ def infer_delimiter(text: str) -> str:
     """
     best, best_score = ",", (0.0, 0.0)
     for delimiter in _DELIMITERS:
-        records = (cells for _, cells in _records(text, delimiter, skipinitialspace=True))
+        records = _records(text, delimiter, skipinitialspace=True)
         try:
-            rows = list(islice((cells for cells in records if not _is_blank(cells)), 50))
+            rows = list(islice((cells for _, cells in records if not _is_blank(cells)), 50))
         except ValueError:  # quotes in wrong places for this delimiter
             continue
-        widths = [len(cells) for cells in rows]
+        widths = list(map(len, rows))
         width = max(widths, key=widths.count, default=0)
         if width < 2:
             continue
@@ -382,9 +380,10 @@ def _is_blank(cells: Sequence[str]) -> bool:
     return len(cells) < 2 and not "".join(cells).strip()
 
 
-def _examples(polars: Any, frame: pl.DataFrame, text: str, delimiter: str, header: bool) -> npt.NDArray[np.bool_]:
+def _examples(frame: pl.DataFrame, text: str, delimiter: str, header: bool) -> npt.NDArray[np.bool_]:
     """Tell which rows are examples, not the empty rows that polars makes of blank lines."""
-    empty = frame.select(polars.all_horizontal(polars.all().str.strip_chars().fill_null("") == "")).to_series()
+    pl = import_polars()
+    empty = frame.select(pl.all_horizontal(pl.all().str.strip_chars().fill_null("") == "")).to_series()
     if not empty.any():
         return np.ones(frame.height, dtype=bool)
     records = dropwhile(_is_blank, (cells for _, cells in _records(text, delimiter)))
@@ -438,48 +437,43 @@ def _check_names(names: Sequence[str], source: str) -> None:
 # --- other files --------------------------------------------------------------------------------------------
 
 
-def _read_typed(polars: Any, source: str, kind: str) -> pl.DataFrame:
-    try:
-        frame: pl.DataFrame
-        frame = polars.read_parquet(source) if kind == "parquet" else polars.read_ipc(source)
-        return frame
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise ValueError(f"{source} cannot be read as {kind.title()}: {str(error).splitlines()[0]}") from None
-
-
-def _read_npy(polars: Any, source: str) -> pl.DataFrame:
+def _read_npy(source: str) -> pl.DataFrame:
     try:
         with open(source, "rb") as file:
             array: Any = np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{source} cannot be read as a .npy file, as np.save writes it: {error}") from None
     if array.dtype.names and array.ndim == 1:
-        return polars.DataFrame({name: array[name] for name in array.dtype.names})  # type: ignore[no-any-return]
-    if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "biufU":
+        columns = {name: array[name] for name in array.dtype.names}
+    elif array.ndim == 2 and array.shape[1] and array.dtype.kind in "biufU":
+        columns = {f"column {i}": column for i, column in enumerate(array.T)}
+    else:
         raise ValueError(
             f"{source} must hold an array (m, columns) of numbers or text, or one with named fields, got shape "
             f"{array.shape} of {array.dtype}"
         )
-    return polars.DataFrame({f"column {i}": array[:, i] for i in range(array.shape[1])})  # type: ignore[no-any-return]
+    frame: pl.DataFrame = import_polars().DataFrame(columns)
+    return frame
 
 
-def _from_pandas(polars: Any, series: Any) -> Any:
+def _from_pandas(series: Any) -> Any:
+    pl = import_polars()
     if series.dtype.kind == "M":
-        return polars.Series(series.to_numpy("datetime64[us]"))
+        return pl.Series(series.to_numpy("datetime64[us]"))
     values = series.to_numpy(dtype=object, na_value=None).tolist()
     if str(series.dtype) == "category":
         labels = [None if value is None else label(value) for value in values]
-        return polars.Series(labels, dtype=polars.String).cast(polars.Categorical)
+        return pl.Series(labels, dtype=pl.String).cast(pl.Categorical)
     try:
-        return polars.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
-    except (TypeError, polars.exceptions.PolarsError):  # a type that polars does not have
-        return polars.Series(values, dtype=polars.Object)
+        return pl.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
+    except (TypeError, pl.exceptions.PolarsError):  # a type that polars does not have
+        return pl.Series(values, dtype=pl.Object)
 
 
 # --- one form for all ---------------------------------------------------------------------------------------
 
 
-def tidied(table: Table) -> Table:
+def tidied(table: AnyTable) -> AnyTable:
     """Return a table of usable columns, with names and texts stripped, empty texts as null."""
     pl = import_polars()
     columns, categorical, unusable = {}, set(), {}
@@ -497,11 +491,9 @@ def tidied(table: Table) -> Table:
         elif dtype == pl.Null or name in categorical:
             column = column.cast(pl.String)
         columns[name] = column
-    frame = pl.DataFrame(columns).with_columns(
-        pl.col(pl.String).str.strip_chars()
-    )  # all at once: there may be thousands
-    empty = frame.select((pl.col(pl.String) == "").any())
-    blank = [column.name for column in empty.get_columns() if column[0]]
+    texts = pl.col(pl.String)  # all at once: there may be thousands
+    frame = pl.DataFrame(columns).with_columns(texts.str.strip_chars())
+    blank = [column.name for column in frame.select((texts == "").any()).get_columns() if column[0]]
     frame = frame.with_columns(pl.col(blank).replace("", None))
     return replace(table, frame=frame, categorical=frozenset(categorical), unusable=unusable)
 
@@ -513,11 +505,10 @@ def tidied_names(names: Sequence[str]) -> list[str]:
     return [old if new in twice or not new else new for old, new in zip(names, found, strict=True)]
 
 
-def first_rows(values: Sequence[Any], count: int = 3) -> str:
+def first_rows(values: Sequence[Any], count: int = 3, show: Callable[[Any], str] = repr) -> str:
     """Return the first values, for a message.
 
-    >>> first_rows(["a", "b", "c", "d"])
-    "'a', 'b', 'c', …"
+    >>> first_rows(["a", "b", "c", "d"]), first_rows(["a", "b"], 2, str)
+    ("'a', 'b', 'c', …", 'a, b')
     """
-    shown = ", ".join(repr(value) for value in islice(values, count))
-    return shown + (", …" if len(values) > count else "")
+    return ", ".join([*map(show, values[:count]), *(["…"] if len(values) > count else [])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.data.spelling import Spelling, check_spelling, import_polars
-from vecprop.data.tables import Table, is_parquet, tidied, tidied_names
+from vecprop.data.tables import Table, kind_of, polars_reads, tidied, tidied_names
 from vecprop.tabular.preparation import Preparation, Prepared
 from vecprop.utils.arguments import check_path
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _ROWS = 50_000
 _CELLS = 1 << 21
 _PART, _PART_OF_TEXTS = 1 << 18, 1 << 15
-_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class LargeTable(Table):
 
     def column(self, name: str) -> pl.Series:
         """Return a whole column."""
-        parts = list(self.parts(name))
-        series: pl.Series = import_polars().concat(parts)
+        series: pl.Series = import_polars().concat(list(self.parts(name)))
         return series
 
     def parts(self, name: str) -> Iterator[pl.Series]:
@@ -64,30 +63,20 @@ class LargeTable(Table):
 
     def take(self, rows: npt.NDArray[Any]) -> LargeTable:
         """Return the table of some rows, given by numbers or a mask (m,), in the order of the file."""
-        kept = np.zeros(self.rows, dtype=bool)
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[rows] = True
         if self.kept is None:
-            kept[rows] = True
-        elif rows.dtype == bool:
-            kept[self.kept] = rows
-        else:
-            mask = np.zeros(len(self), dtype=bool)
-            mask[rows] = True
-            kept[self.kept] = mask
+            return replace(self, kept=chosen)
+        kept = self.kept.copy()
+        kept[self.kept] = chosen
         return replace(self, kept=kept)
 
     def place(self, row: int, name: str) -> str:
         """Return the place of a cell for messages."""
-        return super().place(row if self.kept is None else self._row(row), name)
-
-    def _row(self, row: int) -> int:
-        """Return the row's number in the file."""
-        assert self.kept is not None
-        for start in range(0, self.rows, _AT_ONCE):
-            places = np.flatnonzero(self.kept[start : start + _AT_ONCE])
-            if row < len(places):
-                return start + int(places[row])
-            row -= len(places)
-        raise IndexError(f"the table has no such row: {row} more than it has")
+        if (kept := self.kept) is not None:
+            rows = range(self.rows)
+            row = rows[bisect_left(rows, row + 1, key=lambda last: int(np.count_nonzero(kept[: last + 1])))]
+        return super().place(row, name)
 
     def _blocks(self, names: list[str], size: int) -> Iterator[Table]:
         for start in range(0, self.rows, size):
@@ -99,18 +88,14 @@ class LargeTable(Table):
 
     def _read(self, start: int, stop: int, names: list[str]) -> Table:
         """Read some columns of rows start … stop - 1 into memory, tidied and with all steps applied."""
-        polars = import_polars()
-        try:
-            lazy = polars.scan_parquet(self.source)
+        with polars_reads(self.source, "Parquet"):
+            lazy = import_polars().scan_parquet(self.source)
             stored = lazy.collect_schema().names()
             wanted = [old for old, new in zip(stored, tidied_names(stored), strict=True) if new in set(names)]
             frame = lazy.select(wanted).slice(start, stop - start).collect()
-        except (polars.exceptions.PolarsError, OSError) as error:
-            raise ValueError(f"{self.source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
         if frame.height != stop - start:
             raise ValueError(f"{self.source} changed while it was read: row {start + frame.height} is not there")
-        part = Table(frame, self.source, self.kind, origin=np.arange(start, stop), spelling=self.spelling)
-        part = tidied(part)
+        part = tidied(Table(frame, self.source, self.kind, origin=np.arange(start, stop), spelling=self.spelling))
         for step in self.steps:
             part = step(part)
         return replace(part, forms=self.forms)
@@ -127,24 +112,18 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
         If it is no Parquet file, or has no rows.
     """
     source, spelling = check_path(path), check_spelling(spelling)
-    if not is_parquet(source):
+    if kind_of(source) != "parquet":
         raise ValueError(
             f"{source} is no Parquet file, which alone can be read in parts; make one of CSV, in little memory: "
             f"polars.scan_csv({source!r}).sink_parquet({str(Path(source).with_suffix('.parquet'))!r})"
         )
-    polars = import_polars()
-    try:
-        lazy = polars.scan_parquet(source)
-        schema, rows = lazy.collect_schema(), int(lazy.select(polars.len()).collect().item())
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise ValueError(f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    pl = import_polars()
+    with polars_reads(source, "Parquet"):
+        lazy = pl.scan_parquet(source)
+        schema, rows = lazy.collect_schema(), int(lazy.select(pl.len()).collect().item())
     if not rows:
         raise ValueError(f"{source} has only a header ({', '.join(schema.names())}) and no examples")
-    known = tidied(Table(polars.DataFrame(schema=schema), source))
-    return LargeTable(
-        known.frame, source, "parquet", spelling=spelling, categorical=known.categorical,
-        unusable=known.unusable, rows=rows,
-    )  # fmt: skip
+    return tidied(LargeTable(pl.DataFrame(schema=schema), source, "parquet", spelling=spelling, rows=rows))
 
 
 def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:
