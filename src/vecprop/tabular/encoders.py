@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -29,9 +30,8 @@ class Found(NamedTuple):
     far: int = 0
 
     def __add__(self, other: tuple[Any, ...]) -> Found:
-        missing, more, far = other
-        unseen = {value: self.unseen.get(value, 0) + more.get(value, 0) for value in {**self.unseen, **more}}
-        return Found(self.missing + missing, unseen, self.far + far)
+        missing, unseen, far = other
+        return Found(self.missing + missing, dict(Counter(self.unseen) + Counter(unseen)), self.far + far)
 
 
 Encoded = tuple["npt.NDArray[np.float64]", Found]
@@ -56,6 +56,7 @@ class Number:
     high: float | None = None
     kind: ClassVar[str] = "number"
     otherwise: ClassVar[str] = "--categorical"
+    _what: ClassVar[str] = "numbers"
 
     @classmethod
     def learn(cls, table: Table, name: str) -> Number:
@@ -83,43 +84,32 @@ class Number:
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k), and counts of missing, unseen and far values."""
-        if table.dtype(self.name).is_temporal():
-            raise ValueError(
-                f"{table.source}, column {self.name!r} must hold numbers, as in training; it has "
-                f"{table.dtype(self.name)}"
-            )
+        dtype = table.dtype(self.name)
+        if dtype.is_temporal():
+            raise ValueError(f"{table.source}, column {self.name!r} must hold numbers, as in training; it has {dtype}")
         values = np.concatenate(list(column_stats.number_parts(table, self.name)))
-        if np.isinf(values).any():
-            row = int(np.flatnonzero(np.isinf(values))[0])
+        for row in np.flatnonzero(np.isinf(values))[:1].tolist():
             raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
         missing = np.isnan(values)
         parts = [] if self.is_constant else [np.where(missing, self.fill, values)]
-        found = Found(int(missing.sum()), far=self._count_far(values))
-        return np.stack([*parts, *([missing] if self.flag else [])], axis=1, dtype=np.float64), found
-
-    def _count_far(self, values: npt.NDArray[np.float64]) -> int:
-        """Return how many values lie outside the range of training by more than its width."""
-        if self.low is None or self.high is None:
-            return 0
-        width = self.high - self.low
-        return int(((values > self.high + width) | (values < self.low - width)).sum())
-
-    def __str__(self) -> str:
-        form = str(Form("number", self.decimal, self.unit))
-        return f"{self._what}{' ' * bool(form)}{form}{self._filled}"
-
-    _what: ClassVar[str] = "numbers"
+        far = 0  # how many lie outside the range of training by more than its width
+        if self.low is not None and self.high is not None:
+            width = self.high - self.low
+            far = int(((values > self.high + width) | (values < self.low - width)).sum())
+        encoded = np.stack([*parts, *([missing] if self.flag else [])], axis=1, dtype=np.float64)
+        return encoded, Found(int(missing.sum()), far=far)
 
     @property
     def filling(self) -> str:
         """What is done with a missing value."""
         return "marked" if self.is_constant else f"filled in with the median {self.fill:g}"
 
-    @property
-    def _filled(self) -> str:
+    def __str__(self) -> str:
+        form = str(Form("number", self.decimal, self.unit))
+        filled = f", missing ones filled with the median {self.fill:g} and marked" if self.flag else ""
         if self.is_constant:
-            return f", all {self.low:g}: only the missing ones are marked"
-        return f", missing ones filled with the median {self.fill:g} and marked" if self.flag else ""
+            filled = f", all {self.low:g}: only the missing ones are marked"
+        return f"{self._what}{' ' * bool(form)}{form}{filled}"
 
 
 @dataclass(frozen=True)
@@ -160,10 +150,10 @@ class Category:
         missing = sum(counted.values()) < len(table)
         key = same_as(counted)
         spelled: dict[str, str] = {}
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for value in sorted(counted, key=lambda value: (-counted[value], value)):
             spelled.setdefault(key(value), value)
-            counts[key(value)] = counts.get(key(value), 0) + counted[value]
+            counts[key(value)] += counted[value]
         ranked = sorted(counts, key=lambda value: (-counts[value], spelled[value]))
         frequent, rare = (sorted(spelled[value] for value in part) for part in (ranked[:most], ranked[most:]))
         return cls(name, tuple(frequent), tuple(rare), missing)
@@ -172,8 +162,8 @@ class Category:
     def features(self) -> list[str]:
         """The names of the features."""
         more = [*(["(other)"] if self._has_heap else []), *(["(missing)"] if self.flag else [])]
-        which = [f" {k + 1}" for k in range(len(self.means))] if len(self.means) > 1 else [""] * len(self.means)
         zeros_and_ones = [f"{self.name}={category}" for category in (*self.categories, *more)]
+        which = [f" {k}" for k in range(1, len(self.means) + 1)] if len(self.means) > 1 else [""] * len(self.means)
         return [*zeros_and_ones, *(f"{self.name}: mean target{k}" for k in which)]
 
     @property
@@ -207,20 +197,15 @@ class Category:
         for k, values in enumerate(self.means, start=encoded.shape[1] - len(self.means)):
             encoded[:, k] = np.array((*values, 0.0))[codes]
         missing = cells.count(None)
-        unseen: dict[str, int] = {}
-        for cell in (cells[row] for row in np.flatnonzero(codes < 0)):
-            if cell is not None:
-                unseen[label(cell)] = unseen.get(label(cell), 0) + 1
-        self._check_known(table, sum(unseen.values()), len(cells) - missing, unseen)
-        return encoded, Found(missing, unseen)
-
-    def _check_known(self, table: Table, unseen: int, there: int, values: Mapping[str, int]) -> None:
-        if unseen > max(0.9 * there, _FEW):
+        unseen = Counter(label(cells[row]) for row in np.flatnonzero(codes < 0) if cells[row] is not None)
+        count, there = unseen.total(), len(cells) - missing
+        if count > max(0.9 * there, _FEW):
             raise ValueError(
-                f"{table.source}, column {self.name!r}: {unseen} of {there} cells are categories that training did not "
-                f"have, such as {first_rows(list(values), 2)}; it had {first_rows(self.categories)}: spell them "
+                f"{table.source}, column {self.name!r}: {count} of {there} cells are categories that training did not "
+                f"have, such as {first_rows(list(unseen), 2)}; it had {first_rows(self.categories)}: spell them "
                 "alike, or leave the cells empty"
             )
+        return encoded, Found(missing, dict(unseen))
 
     @property
     def filling(self) -> str:
@@ -322,34 +307,23 @@ Column = Number | Boolean | Category | Date
 KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Boolean, Category, Date)}
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(x, float) and np.isfinite(x) for x in value)
+def _several(value: Any, kind: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(entry, kind) for entry in value)
 
 
 # Checks of the fields of encoders and targets in a file, where tuples may be lists.
 _FIELDS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("name", "reason", "task", "unit"), _is_text),
-    **dict.fromkeys(("flag", "time", "day", "whole", "truth"), _is_flag),
-    **dict.fromkeys(
-        ("categories", "other"),
-        lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)) and len(set(value)) == len(value),
-    ),
-    **dict.fromkeys(("low", "high"), lambda value: value is None or isinstance(value, float)),
+    **dict.fromkeys(("name", "reason", "task", "unit"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("flag", "time", "day", "whole", "truth"), lambda value: isinstance(value, bool)),
+    **dict.fromkeys(("categories", "other"), lambda value: _several(value, str) and len(set(value)) == len(value)),
+    **dict.fromkeys(("low", "high"), lambda value: isinstance(value, float | None)),
     "fill": lambda value: isinstance(value, float),
     "decimal": lambda value: value in (".", ","),
-    "means": lambda value: isinstance(value, list | tuple) and all(map(_are_numbers, value)),
-    "format": lambda value: value is None or isinstance(value, str),
+    "means": lambda value: (
+        _several(value, list | tuple) and all(_several(row, float) and np.isfinite(row).all() for row in value)
+    ),
+    "format": lambda value: isinstance(value, str | None),
 }
-
-
 _LATER = frozenset({"unit", "low", "high", "day", "truth", "means"})  # fields that the oldest files lack
 
 

@@ -79,9 +79,8 @@ def _of_numbers(table: Table, name: str) -> Kind:
         return Kind.left_out("it counts the rows")
     if found.whole and found.finite > _FEWEST_NAMED:
         fills = found.high - found.low + 1 == found.finite and (found.low in (0, 1) or found.low >= _LARGE)
-        unnamed = (
-            table.kind == "csv" and table.header and re.fullmatch(r"column \d+", name)
-        )  # pandas writes an index without a name
+        # pandas writes an index without a name
+        unnamed = table.kind == "csv" and table.header and re.fullmatch(r"column \d+", name)
         named = unnamed or is_identifier(name)
         if (fills or named) and len(column_stats.different_numbers(table, name)) == found.finite:
             return Kind.left_out("it numbers the rows" if fills else "its numbers are names of the examples")

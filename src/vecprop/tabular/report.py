@@ -28,8 +28,9 @@ _OWN_UNITS = frozenset({"mean_absolute_error", "median_absolute_error", "root_me
 def described(plan: Plan) -> str:
     """Return the lines about the file and its columns, printed before anything is trained."""
     table, target = plan.table, plan.target
+    delimiter = "tabs" if table.delimiter == "\t" else repr(table.delimiter)
     how = {
-        "csv": f"CSV with {_delimiter(table.delimiter)}{'' if table.header else ', without a header'}",
+        "csv": f"CSV with {delimiter}{'' if table.header else ', without a header'}",
         "parquet": "Parquet",
         "arrow": "Arrow",
         "npy": "array",
@@ -39,27 +40,21 @@ def described(plan: Plan) -> str:
     if table.blank:
         lines.append(f"{table.blank} lines without any value left out")
     if plan.unlabelled:
-        rows = "1 row" if plan.unlabelled == 1 else f"{plan.unlabelled} rows"
-        lines.append(f"{rows} without a target left out")
+        lines.append(f"{plan.unlabelled} row{'s' * (plan.unlabelled > 1)} without a target left out")
     other = {"regression": "classification", "classification": "regression"}[target.task]
     otherwise = f" (--task {other} says otherwise)" if target.whole else ""
     return "\n".join([*lines, f"target {target.name}: {target.task}, since {target.reason}{otherwise}"])
 
 
-def _delimiter(given: str | None) -> str:
-    return "tabs" if given == "\t" else f"{given!r}"
-
-
 def concluded(trained: Trained) -> str:
     """Return the lines after training: the scores beside the two baselines, notes, the diagnosis."""
     estimator = trained.model.estimator
-    epochs = len(leading(estimator).history_["cost"])
+    epochs, stopped = len(leading(estimator).history_["cost"]), leading(estimator).stopped_
     ended = {
         "patience": "no better validation loss for a while",
         "epochs": "as many as were allowed",
         "diverged": "it diverged; the best network before is kept",
-        "interrupted": "interrupted",
-    }.get(leading(estimator).stopped_, leading(estimator).stopped_)
+    }.get(stopped, stopped)
     stops = trained.rows["validation"]
     learned = f"{trained.rows['training'] - stops} rows" + (f", and {stops} more told when to stop" if stops else "")
     lines = [

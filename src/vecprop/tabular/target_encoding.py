@@ -83,7 +83,8 @@ def means(
     >>> means(codes, np.zeros(3, dtype=int), y, None, 2, 0)[0][-1].round(4).tolist()  # 2 (4 - 3) / 12, (1 - 3) / 11
     [[0.1667, -0.1818]]
     """
-    chosen = _chosen(y, classes)
+    frequent = sorted(range(1, classes), key=lambda k: -np.count_nonzero(y == k))
+    chosen = sorted(frequent[:_MOST_CLASSES])  # have a feature each
     sums = np.zeros((1 + (len(chosen) if classes else 1), _FOLDS * categories))  # of the weights, and of each target
     mean_weight = 1.0 if w is None else w.mean() or 1.0
     for a in range(0, len(y), _AT_ONCE):
@@ -114,9 +115,3 @@ def _significance(v: npt.NDArray[Any], n: npt.NDArray[Any], s: npt.NDArray[Any],
     deviation = max(np.sqrt(mean * (1 - mean)) if y is None else np.std(y), _TINY)
     v, rest = v / deviation, (s - n * mean) / deviation
     return float((v * rest).sum() / max(np.sqrt(2 * (v**2 * n).sum()), _TINY))  # 2: a pair of folds counts twice
-
-
-def _chosen(y: npt.NDArray[Any], classes: int) -> list[int]:
-    """Return the classes that have a feature each."""
-    counts = {k: np.count_nonzero(y == k) for k in range(1, classes)}
-    return sorted(sorted(counts, key=lambda k: -counts[k])[:_MOST_CLASSES])

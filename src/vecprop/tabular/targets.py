@@ -55,7 +55,10 @@ class Target:
         """
         if self.task == "regression":
             return self.values(table), None
-        parts = [_numbered(part) for part in self.parts(table)]
+        parts = []  # of each part the sorted values, and the index of each cell's, in 1 byte if there are few
+        for part in self.parts(table):
+            values, numbers = np.unique(part, return_inverse=True)
+            parts.append((values, numbers.astype(np.min_scalar_type(max(len(values) - 1, 0)))))
         found = sorted({value for values, _ in parts for value in values.tolist()})
         classes = np.array(found, dtype=bool if self.truth else np.int64 if self.whole else str)
         kind = np.min_scalar_type(max(len(classes) - 1, 0))
@@ -92,16 +95,9 @@ class Target:
             raise ValueError(f"task {target.task!r} for a network that does something else")
         for given, kinds in ((target.whole, "iu"), (target.truth, "b")):
             if given != (classes is not None and classes.dtype.kind in kinds):
-                raise ValueError(
-                    f"classes of {None if classes is None else classes.dtype} for a target that is otherwise"
-                )
+                kind = None if classes is None else classes.dtype
+                raise ValueError(f"classes of {kind} for a target that is otherwise")
         return target
-
-
-def _numbered(part: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the sorted values, and the index of each cell's, in 1 byte if there are few."""
-    values, numbers = np.unique(part, return_inverse=True)
-    return values, numbers.astype(np.min_scalar_type(max(len(values) - 1, 0)))
 
 
 def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
@@ -146,9 +142,9 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
         )
     if table.dtype(name) == import_polars().Boolean or (form.kind == "boolean" and _is_truth(table, name)):
         found = Target(name, "classification", "it is true or false", truth=True)
-        counted = {str(value) for part in found.parts(table) for value in np.unique(part)}
-        _refuse_constant(table, found, len(counted))
-        return found
+        return _not_constant(
+            table, found, len({bool(value) for part in found.parts(table) for value in np.unique(part)})
+        )
     numeric = form.kind == "number" and name not in table.categorical
     return (_of_numbers if numeric else _of_text)(table, name, task, form)
 
@@ -158,13 +154,14 @@ def _is_truth(table: Table, name: str) -> bool:
     return {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
 
 
-def _refuse_constant(table: Table, target: Target, different: int) -> None:
+def _not_constant(table: Table, target: Target, different: int) -> Target:
     if different < 2:
         what = "class" if target.task == "classification" else "value"
         value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
         raise ValueError(
             f"{table.source}: the target {target.name!r} has only one {what}, {value!r}: there is nothing to learn"
         )
+    return target
 
 
 def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
@@ -180,8 +177,7 @@ def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
         )
     labels = sorted(column_stats.counts_of_labels(table, name))
     found = Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}")
-    _refuse_constant(table, found, len(labels))
-    return found
+    return _not_constant(table, found, len(labels))
 
 
 def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target:
@@ -204,10 +200,8 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
                 "say --task regression"
             )
     if task == "regression":
-        words = "whole numbers" if found.whole else "numbers"
-        target = Target(name, task, f"it has {len(distinct)} different {words}", decimal=form.decimal)
-        _refuse_constant(table, target, len(distinct))
-        return target
+        reason = f"it has {len(distinct)} different {'whole ' if found.whole else ''}numbers"
+        return _not_constant(table, Target(name, task, reason, decimal=form.decimal), len(distinct))
     if not found.whole and len(distinct) > MOST_INTEGER_CLASSES:
         raise ValueError(
             f"{table.source}: the target {name!r} has {len(distinct)} different numbers, too many for classes; say "
@@ -219,23 +213,24 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
     if whole:
         labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
     target = Target(name, task, f"it has {len(labels)} classes: {first_rows(labels)}", whole)
-    _refuse_constant(table, target, len(labels))
-    return target
+    return _not_constant(table, target, len(labels))
 
 
-def missing_targets(table: Table, name: str) -> Iterator[npt.NDArray[np.bool_]]:
-    """Yield a mask of the missing targets for each part."""
+def _missing(table: Table, name: str) -> npt.NDArray[np.bool_]:
+    """Return a mask of the rows without a target, (m,)."""
     markers = markers_of(table.spelling, name, table.known, target=True)
+    masks = []
     for series in table.parts(name):
         missing = series.is_null()
         if series.dtype == import_polars().String:
             missing = missing | is_marker(series, markers).fill_null(False)
-        yield missing.to_numpy()
+        masks.append(missing.to_numpy())
+    return np.concatenate(masks)
 
 
 def refuse_missing(table: Table, name: str) -> None:
     """Raise ValueError at the first target that is missing."""
-    rows = np.flatnonzero(np.concatenate(list(missing_targets(table, name))))
+    rows = np.flatnonzero(_missing(table, name))
     if len(rows):
         more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
         raise ValueError(
@@ -245,7 +240,7 @@ def refuse_missing(table: Table, name: str) -> None:
 
 def without_unlabelled(table: Table, name: str) -> tuple[Table, int]:
     """Return the table without the rows whose target is missing, and their number."""
-    missing = np.concatenate(list(missing_targets(table, name)))
+    missing = _missing(table, name)
     if missing.all():
         raise ValueError(f"{table.source}: the target {name!r} is missing in all rows")
     return (table.take(~missing), int(missing.sum())) if missing.any() else (table, 0)

@@ -80,17 +80,16 @@ class ColumnEvidence:
 def gather(table: Table, target: str | None = None) -> dict[str, ColumnEvidence]:
     """Return the evidence of each column of text."""
     pl = import_polars()
+    found = {name: ColumnEvidence() for name in table.names if table.dtype(name) == pl.String}
     groups: dict[tuple[frozenset[str], str | None], list[str]] = {}
-    for name in table.names:
-        if table.dtype(name) == pl.String:
-            said = format_of(table.spelling, name, table.known)[0]
-            groups.setdefault((markers_of(table.spelling, name, table.known, name == target), said), []).append(name)
-    found = {name: ColumnEvidence() for names in groups.values() for name in names}
+    for name in found:
+        markers = markers_of(table.spelling, name, table.known, name == target)
+        groups.setdefault((markers, format_of(table.spelling, name, table.known)[0]), []).append(name)
     for block in table.blocks() if groups else ():
         for (markers, said), names in groups.items():
             for some in _together(names, len(block)):
                 _add([found[name] for name in some], [block.column(name) for name in some], markers, said)
-    return {name: found[name] for name in table.names if name in found}
+    return found
 
 
 def _together(names: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
@@ -105,7 +104,7 @@ def _add(
 ) -> None:
     """Add a block of columns; `markers` mean missing values, `said` is the user's date format."""
     pl = import_polars()
-    cells = _one_after_another(columns)
+    cells = pl.concat(columns, rechunk=True)
     owner = np.repeat(np.arange(len(found)), len(columns[0]))
     values = cells.cast(pl.Float64, strict=False).to_numpy()
     plain = np.isfinite(values)
@@ -127,7 +126,12 @@ def _add(
     dated = plain | rest if said else rest & may_be_dates(cells).fill_null(False).to_numpy()
     for k in np.unique(owner[dated]):
         part = slice(k * len(columns[0]), (k + 1) * len(columns[0]))
-        _add_dates(found[k], columns[k].filter(pl.Series((plain | rest)[part] if said else rest[part])), said)
+        own = columns[k].filter(pl.Series((plain | rest)[part] if said else rest[part]))
+        if (formats := found[k].formats) is None:  # the user's, first, or those that the first cells have
+            first = [*([] if said is None else [said]), *formats_of(own.head(_HEAD).to_list())]
+            formats = found[k].formats = Counter(dict.fromkeys(first, 0))
+        for form in formats:
+            formats[form] += len(own) - dates(own, form).null_count()
 
 
 def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], cells: pl.Series) -> None:
@@ -151,21 +155,6 @@ def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], ce
         if len(found[k].different) <= _MANY:
             own = values[owner == k][:_KEPT]
             found[k].different.update(np.unique(own[np.isfinite(own)])[: _MANY + 1].tolist())
-
-
-def _add_dates(found: ColumnEvidence, cells: pl.Series, said: str | None) -> None:
-    """Count the cells of a column with the user's date format, or one that its first cells have."""
-    if found.formats is None:
-        said_first = {} if said is None else {said: 0}
-        found.formats = Counter(said_first | dict.fromkeys(formats_of(cells.head(_HEAD).to_list()), 0))
-    for form in found.formats:
-        found.formats[form] += len(cells) - dates(cells, form).null_count()
-
-
-def _one_after_another(columns: Sequence[pl.Series]) -> pl.Series:
-    """Return columns of texts joined into one."""
-    together: pl.Series = import_polars().concat([column.alias("cells") for column in columns], rechunk=True)
-    return together
 
 
 def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
@@ -226,8 +215,10 @@ def understand(
                 forms[name] = Form("text")
             else:
                 problems.append(mixture)
-    if problems:
-        raise ValueError(_told(problems))
+    if problems:  # one message, with the options that declare all such words missing
+        options = dict.fromkeys(option for problem in problems for option in problem.options)
+        together = f"\nall of them stand for missing values? {' '.join(options)}"
+        raise ValueError("\n".join(map(str, problems)) + (together if len(problems) > 1 and options else ""))
     return replace(typed(table, {name: form for name, form in forms.items() if name != target}), forms=forms)
 
 
@@ -255,9 +246,9 @@ def understand_as(table: Table, wanted: Collection[Wanted], decimal: str) -> Tab
     sign = sign_of(table, evidence, decimal) or decimal
     forms = {}
     for column in wanted:
-        if column.name not in evidence:
+        found = evidence.get(column.name)
+        if found is None:
             continue
-        found = evidence[column.name]
         if column.kind == "category":
             forms[column.name] = Form("text")
         elif column.kind == "date":
@@ -323,14 +314,15 @@ def _date_form(table: Table, name: str, found: ColumnEvidence) -> Form:
     formats = found.formats or Counter()
     best = max(formats.values())
     fitting = [form for form, count in formats.items() if count == best]
+    first, *others = fitting
     if best < found.known:
-        place, cell = next(wrong_cells(table, name, Form("date", format=fitting[0])))
+        row, cell = next(wrong_cells(table, name, Form("date", format=first)))
         raise _Mixture(
-            f"{place}: {cell!r} is not a date such as {readable(fitting[0]) or 'hh:mm'}, as {best} of {found.known} "
-            f"cells of this column are; correct it, or say what it is (--missing {cell!r}, --drop {name!r})"
+            f"{table.place(row, name)}: {cell!r} is not a date such as {readable(first) or 'hh:mm'}, as {best} of "
+            f"{found.known} cells of this column are; correct it, or say what it is (--missing {cell!r}, --drop "
+            f"{name!r})"
         )
     # two formats that give the same dates, such as %b and %B for May, are no question
-    first, *others = fitting
     head = next(table.parts(name)).drop_nulls().head(_HEAD)
     other = next((form for form in others if not dates(head, form).equals(dates(head, first))), None)
     if other is not None:
@@ -352,15 +344,15 @@ class _Mixture(ValueError):  # noqa: N818 - it is told together with those of ot
 
 def _words_among(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> _Mixture:
     """Return the error for a column of numbers with words among them."""
-    place, cell = next(wrong_cells(table, name, form))
+    row, cell = next(wrong_cells(table, name, form))
     words = _words(table, name, form)[:_FEW]
     fits, bad = found.count(form.decimal), found.known - found.count(form.decimal)
     alike = f" ({bad} are {cell!r})" if bad > 1 and len(words) == 1 else ""
     options = tuple(f"--missing {word!r}" for word in words)
     others = "--task classification" if is_target else f"--categorical {name!r}, --drop {name!r}"
     return _Mixture(
-        f"{place}: {cell!r} is not a number, and {fits} of {found.known} cells of this column are{alike}; correct it, "
-        f"or say what it is ({' '.join(options)}, {others})",
+        f"{table.place(row, name)}: {cell!r} is not a number, and {fits} of {found.known} cells of this column are"
+        f"{alike}; correct it, or say what it is ({' '.join(options)}, {others})",
         options,
     )
 
@@ -373,13 +365,6 @@ def _words(table: Table, name: str, form: Form) -> list[str]:
         if len(words) > _FEW:
             break
     return list(words)
-
-
-def _told(problems: list[_Mixture]) -> str:
-    """Return one message for all columns, with the options that declare all such words missing."""
-    options = dict.fromkeys(option for problem in problems for option in problem.options)
-    together = [f"all of them stand for missing values? {' '.join(options)}"] if len(problems) > 1 and options else []
-    return "\n".join([*map(str, problems), *together])
 
 
 # --- from texts to values -----------------------------------------------------------------------------------
@@ -410,7 +395,7 @@ def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection
 
 def _typed(table: Table, names: Sequence[str], form: Form, kept: Mapping[str, Collection[str]]) -> list[pl.Series]:
     columns = [table.column(name) for name in names]
-    together = _one_after_another(columns)
+    together = import_polars().concat(columns, rechunk=True)
     values = values_of(together, form)
     markers = markers_of(table.spelling, "", ())
     marked = is_marker(together, markers).fill_null(False).to_numpy() if form.kind == "text" else None
@@ -461,11 +446,11 @@ def values_of(cells: pl.Series, form: Form) -> pl.Series:
     return dates(cells, form.format) if form.kind == "date" else cells
 
 
-def wrong_cells(table: Table, name: str, form: Form) -> Iterator[tuple[str, Any]]:
-    """Yield the place and the text of each cell that neither fits a form nor is missing."""
+def wrong_cells(table: Table, name: str, form: Form) -> Iterator[tuple[int, str]]:
+    """Yield the row and the text of each cell that neither fits a form nor is missing."""
     markers, start = markers_of(table.spelling, name, table.known), 0
     for cells in table.parts(name):
         bad = values_of(cells, form).is_null() & cells.is_not_null() & ~is_marker(cells, markers)
         for row in bad.fill_null(False).arg_true():
-            yield table.place(start + row, name), cells[row]
+            yield start + row, cells[row]
         start += len(cells)
