@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.data.tables import Table
+from vecprop.data.tables import Table, first_rows
 from vecprop.tabular.column_stats import known_cells
 from vecprop.tabular.encoders import (
     KINDS,
@@ -55,18 +55,15 @@ class Prepared:
         for name, f in self.found.items():
             if f.unseen:
                 ranked = sorted(f.unseen.items(), key=lambda pair: (-pair[1], pair[0]))
-                shown = ", ".join(f"{value!r} ({count})" for value, count in ranked[:3]) + (
-                    ", …" if len(ranked) > 3 else ""
-                )
-                count = sum(f.unseen.values())
-                lines.append(f"{name}: {_values(count)} that training did not have: {shown}")
+                shown = first_rows([f"{value!r} ({count})" for value, count in ranked], show=str)
+                lines.append(f"{name}: {_values(sum(f.unseen.values()))} that training did not have: {shown}")
             if f.far:
                 lines.append(f"{name}: {_values(f.far)} far outside the range of training")
-        lines += self.remarks
-        if self.ignored:
-            shown = ", ".join(self.ignored[:_SHOWN]) + (", …" if len(self.ignored) > _SHOWN else "")
-            lines.append(f"not used: {shown}")
-        return lines
+        return [
+            *lines,
+            *self.remarks,
+            *([f"not used: {first_rows(self.ignored, _SHOWN, str)}"] if self.ignored else []),
+        ]
 
 
 def _values(count: int) -> str:
@@ -104,8 +101,7 @@ class Preparation:
         ValueError
             If a column is missing, or a cell is not of the kind that training had; the message has column and line.
         """
-        there = table.known
-        missing = [name for name in self.names if name not in there]
+        missing = [name for name in self.names if name not in table.known]
         if missing:
             for name in missing:
                 table.find(name, "column") if name in table.unusable else None
@@ -114,21 +110,18 @@ class Preparation:
             raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
         remarks = []
         if table.forms is None:
-            table = understand_as(self.spelled(table), [_wanted(column) for column in self.columns], self.decimal)
+            table = understand_as(self.spelled(table), list(map(_wanted, self.columns)), self.decimal)
             remarks = _units(table, self.columns)
-        parts, found = [], {}
-        for column in self.columns:
-            encoded, found[column.name] = column.encode(table)
-            parts.append(encoded)
+        parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
         known = {*self.names, *self.left_out, target}
         filled = {column.name: column.filling for column in self.columns}
         ignored = tuple(n for n in table.names if n not in known)
+        found = dict(zip(self.names, counts, strict=True))
         return Prepared(np.concatenate(parts, axis=1), found, ignored, filled, tuple(remarks))
 
     def spelled(self, table: Table) -> Table:
         """Return the table with the texts for missing values of training added to its own."""
-        said = dict.fromkeys((*self.missing, *table.spelling.missing))
-        return replace(table, spelling=replace(table.spelling, missing=tuple(said)))
+        return spelled(table, self.missing)
 
     @property
     def decimal(self) -> str:
@@ -144,8 +137,10 @@ class Preparation:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preparation:
         """Return the preparation from values of `to_json`; ValueError or KeyError for any others."""
+        kinds = [KINDS[column["kind"]] for column in value["columns"]]
+        columns = [kind(**check_fields(kind, c)) for kind, c in zip(kinds, value["columns"], strict=True)]
         left_out = {name: str(reason) for name, reason in value["left_out"].items()}
-        preparation = cls(tuple(map(_column, value["columns"])), left_out, tuple(map(str, value["missing"])))
+        preparation = cls(tuple(columns), left_out, tuple(map(str, value["missing"])))
         if len({*preparation.names, *preparation.left_out}) < len(preparation.columns) + len(preparation.left_out):
             raise ValueError("a column stands twice in its preparation")
         return preparation
@@ -166,12 +161,6 @@ def _otherwise(reason: str) -> str:
     """Return the option that uses a column left out for this reason, "" if there is none."""
     options = {"names, no categories": "--categorical", "the rows": "--numeric", "names of the examples": "--numeric"}
     return next((option for words, option in options.items() if reason.endswith(words)), "")
-
-
-def _column(value: Mapping[str, Any]) -> Column:
-    cls = KINDS[value["kind"]]
-    column: Column = cls(**check_fields(cls, value))
-    return column
 
 
 def _wanted(column: Column) -> Wanted:
@@ -223,19 +212,18 @@ class Choices:
             check_text(self.weight, "weight")
 
 
-def spelled(table: Table, choices: Choices) -> Table:
-    """Return the table with the choices for missing values and date formats added to its spelling."""
-    formats = (choices.date_format,) if isinstance(choices.date_format, str) else tuple(choices.date_format or ())
+def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:
+    """Return the table with texts for missing values and date formats added to its spelling."""
+    formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
     said = table.spelling
-    missing, formats = (*said.missing, *choices.missing), (*said.date_format, *formats)
+    missing, formats = (*said.missing, *missing), (*said.date_format, *formats)
     return replace(table, spelling=replace(said, missing=missing, date_format=formats))
 
 
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
     """Return the kind that the user gave for columns: "left out", "category", "number", "weight"."""
     said: dict[str, str] = {}
-    options = {"drop": "left out", "categorical": "category", "numeric": "number"}
-    for option, kind in options.items():
+    for option, kind in {"drop": "left out", "categorical": "category", "numeric": "number"}.items():
         for given in getattr(choices, option):
             if given in table.unusable and option == "drop":
                 continue

@@ -6,7 +6,8 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,8 +47,6 @@ from vecprop.utils.errors import unknown_name
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor
-
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 FEWEST = 10  # examples: with fewer, no part of the split is of use
 _NETWORKS = 4  # of one kind
@@ -57,6 +56,23 @@ _LARGEST_BATCH = 256
 _LINEAR = 100_000  # the most examples of a large table for the linear model
 _LINEAR_NUMBERS = 1 << 22  # and the most numbers in their features
 _AT_ONCE = 1 << 18
+# The checks of settings by themselves; where None is what is usual, it needs none.
+_CHECKS: dict[str, Callable[[Any, str], object]] = {
+    **dict.fromkeys(("epochs", "patience", "batch_size", "networks"), check_positive_integer),
+    **dict.fromkeys(
+        ("test_share", "validation_share"),
+        partial(check_real, wanted="above 0 and below 1", holds=lambda share: 0 < share < 1),
+    ),
+    **dict.fromkeys(("linear", "resume"), check_flag),
+    **dict.fromkeys(("checkpoint", "cache"), check_path),
+    "activation": lambda given, _: get_activation(given),
+    "learning_rate": partial(check_number, zero=False),
+    "l2": check_number,
+    "dropout": partial(check_real, wanted="in [0, 1)", holds=lambda share: 0 <= share < 1),
+    "backend": lambda given, _: check_backend_name(given),
+    "seed": random_streams.check_seed,
+    "checkpoint_every": lambda given, _: check_every(given),
+}
 
 
 @dataclass(frozen=True)
@@ -108,20 +124,9 @@ class Settings:
             raise TypeError(f"hidden must be a sequence of numbers of units, got {self.hidden!r}")
         for l, units in enumerate(self.hidden):
             check_positive_integer(units, f"hidden[{l}]")
-        get_activation(self.activation)
-        check_number(self.learning_rate, "learning_rate", zero=False)
-        if self.batch_size is not None:
-            check_positive_integer(self.batch_size, "batch_size")
-        check_number(self.l2, "l2")
-        check_real(self.dropout, "dropout", "in [0, 1)", lambda share: 0 <= share < 1)
-        if self.backend is not None:
-            check_backend_name(self.backend)
-        check_positive_integer(self.epochs, "epochs")
-        check_positive_integer(self.patience, "patience")
-        if self.networks is not None:
-            check_positive_integer(self.networks, "networks")
-        for name in ("test_share", "validation_share"):
-            check_real(getattr(self, name), name, "above 0 and below 1", lambda share: 0 < share < 1)
+        for name, check in _CHECKS.items():
+            if getattr(self, name) is not None or getattr(Settings, name) is not None:
+                check(getattr(self, name), name)
         if self.devices is not None and not (isinstance(self.devices, str) and self.devices == "all"):
             check_integer(self.devices, "devices", 1, 'a positive integer, "all" or None')
         if isinstance(self.class_weight, str):
@@ -130,14 +135,6 @@ class Settings:
             check_instance(self.class_weight, Mapping, "class_weight", '"balanced", a dict of classes, or None')
             for label, weight in self.class_weight.items():
                 check_number(weight, f"class_weight[{label!r}]")
-        check_flag(self.linear, "linear")
-        random_streams.check_seed(self.seed)
-        check_every(self.checkpoint_every)
-        check_flag(self.resume, "resume")
-        if self.cache is not None:
-            check_path(self.cache, "cache")
-        if self.checkpoint is not None:
-            check_path(self.checkpoint, "checkpoint")
         if self.resume and self.checkpoint is None:
             raise ValueError("resume goes on from a checkpoint, and there is none: name its file (--checkpoint)")
 
@@ -145,8 +142,8 @@ class Settings:
     def of_one_kind(self) -> list[str]:
         """The names of the settings given that speak of networks of one kind."""
         names = ("hidden", "activation", "epochs", "patience", "learning_rate", "batch_size", "l2", "dropout")
-        usual = {f.name: f.default for f in fields(self)}
-        return [name for name in (*names, "networks", "checkpoint", "devices") if getattr(self, name) != usual[name]]
+        others = ("networks", "checkpoint", "devices")
+        return [name for name in (*names, *others) if getattr(self, name) != getattr(Settings, name)]
 
 
 @dataclass(frozen=True)
@@ -205,7 +202,7 @@ def plan(
     check_text(target, "target")
     check_flag(drop_unlabelled, "drop_unlabelled")
     choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
-    table = spelled(table, choices)
+    table = spelled(table, choices.missing, choices.date_format)
     name = table.find(target, "target")
     said = said_of(table, name, choices)
     unlabelled = 0
@@ -260,22 +257,21 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     weights = _weights(plan)
     parts = split(y, task, settings, masks=folder is not None)
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
+    targets = [(y[part], None if weights is None else weights[part]) for part in parts[:2]]
     preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
-    preparation, out_of_fold = _with_means(preparation, plan, parts[0], (y, weights, classes), settings.seed)
+    own = *targets[0], 0 if classes is None else len(classes), random_streams.generator(settings.seed, _FOLDS)
+    preparation, out_of_fold = target_encoding.learn(preparation, plan.table.take(parts[0]), *own)
     prepared, features = _features(preparation, plan, parts[:2], folder)
     for column in out_of_fold:
         column.write(features[0])
     unknown, [X_test] = _features(preparation, plan, parts[2:], folder)
-    training, stopping = (
-        _Examples(X, y[part], None if weights is None else weights[part])
-        for X, part in zip(features, parts[:2], strict=True)
-    )
+    training, stopping = (_Examples(X, *own) for X, own in zip(features, targets, strict=True))
     y_known, y_test = y[known], y[parts[2]]
     del y, weights, known, parts, features
     rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
     some = [_some(part, task) for part in (training, stopping)]
     remarks = disguised(preparation, some[0].X, some[0].y, task)
-    linear = _fit_linear(_linear_model(task, settings, classes), some)
+    linear = _linear(task, settings, classes, some)
     del some
     if settings.networks != 1 and large_rows(training.X) is not None:
         settings = replace(settings, networks=1)
@@ -289,15 +285,21 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         if settings.networks is None and one_kind:
             settings = replace(settings, networks=_NETWORKS)
             remarks.append(f"{_NETWORKS} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
-        own = (settings, classes)
-        estimator = network(task, rows["training"], *own) if one_kind else pack(task, *own)
+        if one_kind:
+            estimator = _network(task, rows["training"], settings, classes)
+        else:
+            alike = {"random_state": settings.seed, "backend": settings.backend}
+            estimator = _untrained("pack", task, settings, classes, alike)
         estimator.set_params(callbacks=list(callbacks) or None)
-        remarks += _fit(estimator, training, stopping)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            estimator.fit(*training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
+        remarks += [str(warning.message) for warning in caught]
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    where = ("callbacks", "checkpoint", "resume", "devices")
-    estimator.set_params(**dict.fromkeys(where & estimator.get_params().keys()))
+    of_this_run = ("callbacks", "checkpoint", "resume", "devices")
+    estimator.set_params(**dict.fromkeys(of_this_run & estimator.get_params().keys()))
     found = {
         "network": scores(estimator, X_test, y_test),
         "linear": scores(linear, X_test, y_test),
@@ -310,7 +312,10 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)
         y_test, predicted = classes[y_test], classes[predicted]
-    about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": _described(settings)}
+    where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
+    used = {name: value for name, value in asdict(settings).items() if name not in where}
+    used["hidden"] = list(settings.hidden)
+    about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": used}
     model = TableModel(preparation, plan.target, estimator, without_nan(about))
     if folder is not None:  # the files are deleted
         prepared, unknown = (replace(part, X=part.X[:0].copy()) for part in (prepared, unknown))
@@ -318,16 +323,6 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     return Trained(
         model, plan.table, rows, prepared, unknown, found, y_test, predicted, diagnosis, seconds, tuple(remarks)
     )
-
-
-def _with_means(
-    preparation: Preparation, plan: Plan, part: npt.NDArray[Any], targets: Any, seed: int
-) -> tuple[Preparation, list[target_encoding.OutOfFold]]:
-    """Return what `target_encoding.learn` does, for the training rows."""
-    y, weights, classes = targets
-    own = y[part], None if weights is None else weights[part], 0 if classes is None else len(classes)
-    rng = random_streams.generator(seed, _FOLDS)
-    return target_encoding.learn(preparation, plan.table.take(part), *own, rng)
 
 
 def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
@@ -361,11 +356,8 @@ def _features(
     if folder is None or not isinstance(table, LargeTable):
         prepared = preparation.transform(table.take(np.concatenate(parts)), target)
         return prepared, np.split(prepared.X, np.cumsum([len(part) for part in parts])[:-1])
-    start = len(list(folder.iterdir()))
-    written = [
-        write_features(preparation, table.take(part), target, folder / f"{start + k}.npy")
-        for k, part in enumerate(parts)
-    ]
+    files = [folder / f"{k}.npy" for k, _ in enumerate(parts, start=len(list(folder.iterdir())))]
+    written = [write_features(preparation, table.take(part), target, f) for part, f in zip(parts, files, strict=True)]
     return sum(written[1:], start=written[0]), [part.X for part in written]
 
 
@@ -395,13 +387,6 @@ def _first_of_each(y: npt.NDArray[Any]) -> list[int]:
     return list(first.values())
 
 
-def _described(settings: Settings) -> dict[str, Any]:
-    """Return the settings that affect the result, for a report."""
-    found = asdict(settings) | {"hidden": list(settings.hidden)}
-    where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
-    return {name: value for name, value in found.items() if name not in where}
-
-
 def split(
     y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
@@ -429,20 +414,17 @@ def split(
     return ~test & ~validation, validation, test
 
 
-def network(
-    task: str, m: int, settings: Settings, classes: npt.NDArray[Any] | None = None
-) -> MLPClassifier | MLPRegressor:
-    """Return the untrained estimator for m training examples."""
-    size = settings.batch_size or min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
-    shared: dict[str, Any] = {
+def _network(task: str, m: int, settings: Settings, classes: npt.NDArray[Any] | None) -> Any:
+    """Return the untrained networks of one kind for m training examples."""
+    alike = ("activation", "dropout", "checkpoint", "checkpoint_every", "backend", "devices")
+    parameters = {name: getattr(settings, name) for name in alike} | {
         "hidden_layer_sizes": tuple(settings.hidden),
-        "activation": settings.activation,
         "learning_rate_init": settings.learning_rate,
         "max_iter": settings.epochs,
         "n_iter_no_change": settings.patience,
-        "batch_size": size,
+        "batch_size": settings.batch_size
+        or min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2),
         "alpha": settings.l2,
-        "dropout": settings.dropout,
         "n_networks": settings.networks or _NETWORKS,
         "early_stopping": True,
         "scoring": "loss",
@@ -452,61 +434,16 @@ def network(
         "init": "auto",
         "dtype": "float32",
         "random_state": settings.seed,
-        "checkpoint": settings.checkpoint,
-        "checkpoint_every": settings.checkpoint_every,
         "resume": True if settings.resume else None,
-        "backend": settings.backend,
-        "devices": settings.devices,
     }
-    return _estimator(task, shared, settings, classes)
+    return _untrained("network", task, settings, classes, parameters)
 
 
-def pack(task: str, settings: Settings, classes: npt.NDArray[Any] | None = None) -> PackClassifier | PackRegressor:
-    """Return the untrained pack."""
-    from vecprop.estimators import PackClassifier, PackRegressor
+def _linear(task: str, settings: Settings, classes: npt.NDArray[Any] | None, parts: Sequence[_Examples]) -> Any:
+    """Return the baseline, linear or logistic regression, fitted to all parts."""
+    from sklearn.exceptions import ConvergenceWarning
 
-    weight = _class_weight(task, settings, classes)
-    shared: dict[str, Any] = {"random_state": settings.seed, "backend": settings.backend}
-    return PackRegressor(**shared) if task == "regression" else PackClassifier(**shared, class_weight=weight)
-
-
-def _estimator(
-    task: str, shared: dict[str, Any], settings: Settings, classes: npt.NDArray[Any] | None
-) -> MLPClassifier | MLPRegressor:
-    from vecprop.estimators import MLPClassifier, MLPRegressor  # scikit-learn takes a while to import
-
-    weight = _class_weight(task, settings, classes)
-    if task == "regression":
-        return MLPRegressor(**shared, scale_target="standard")
-    return MLPClassifier(**shared, class_weight=weight)
-
-
-def _class_weight(task: str, settings: Settings, classes: npt.NDArray[Any] | None) -> Any:
-    """Return the weights of the classes by their codes."""
-    weight: Any = settings.class_weight
-    if task == "regression" and weight is not None:
-        raise ValueError("class_weight is for classes, and the target is a number")
-    if isinstance(weight, Mapping) and classes is not None:
-        known = {str(label): code for code, label in enumerate(classes.tolist())}
-        unknown = [label for label in weight if str(label) not in known]
-        if unknown:
-            raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
-        weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
-    return weight
-
-
-def _fit(estimator: Any, training: _Examples, stopping: _Examples) -> list[str]:
-    """Fit to the training examples, and return the messages of the warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        held_out = {"X_val": stopping.X, "y_val": stopping.y, "sample_weight_val": stopping.w}
-        estimator.fit(training.X, training.y, training.w, **held_out)
-    return [str(warning.message) for warning in caught]
-
-
-def _linear_model(task: str, settings: Settings, classes: npt.NDArray[Any] | None) -> Any:
-    """Return the untrained baseline without hidden layers: linear or logistic regression."""
-    shared: dict[str, Any] = {
+    parameters = {
         "hidden_layer_sizes": (),
         "solver": "lbfgs",
         "alpha": 1.0,
@@ -515,16 +452,34 @@ def _linear_model(task: str, settings: Settings, classes: npt.NDArray[Any] | Non
         "random_state": settings.seed,
         "backend": "numpy",
     }
-    return _estimator(task, shared, settings, classes)
-
-
-def _fit_linear(model: Any, parts: Sequence[_Examples]) -> Any:
-    from sklearn.exceptions import ConvergenceWarning
-
+    model = _untrained("network", task, settings, classes, parameters)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(*columns)
+
+
+def _untrained(
+    kind: str, task: str, settings: Settings, classes: npt.NDArray[Any] | None, parameters: dict[str, Any]
+) -> Any:
+    """Return the estimator of networks of one kind, or of a pack, with the weights of the classes by their codes."""
+    from vecprop import estimators  # scikit-learn takes a while to import
+
+    weight: Any = settings.class_weight
+    if task == "regression":
+        if weight is not None:
+            raise ValueError("class_weight is for classes, and the target is a number")
+        if kind == "pack":
+            return estimators.PackRegressor(**parameters)
+        return estimators.MLPRegressor(**parameters, scale_target="standard")
+    if isinstance(weight, Mapping) and classes is not None:
+        known = {str(label): code for code, label in enumerate(classes.tolist())}
+        unknown = [label for label in weight if str(label) not in known]
+        if unknown:
+            raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
+        weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
+    of = estimators.PackClassifier if kind == "pack" else estimators.MLPClassifier
+    return of(**parameters, class_weight=weight)
 
 
 def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[str, float]:
