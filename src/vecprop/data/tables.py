@@ -274,8 +274,11 @@ def _read_csv(
         text, skip, delimiter = text[said.end() :], skip + 1, delimiter or said[1]
     if delimiter is None:
         delimiter = infer_delimiter(text)
-    if re.search(rf'(?m)(?:^|{re.escape(delimiter)}) +"', text):
-        text = _without_blanks_before_quotes(text, delimiter)
+    if re.search(rf'(?m)(?:^|{re.escape(delimiter)}) +"', text):  # polars would miss quotes after blanks
+        written = io.StringIO()
+        records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+        csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows(records)
+        text = written.getvalue()
     head = [cells for _, cells in islice(_records(text, delimiter, source), 50) if any(map(str.strip, cells))]
     if not head:
         raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
@@ -307,8 +310,17 @@ def _read_csv(
 
 
 def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> str:
-    """Return the text of a CSV file below the skipped lines."""
-    text = _decode(data, source, encoding).removeprefix("\ufeff")
+    try:
+        text = data.decode(encoding).removeprefix("\ufeff")
+    except LookupError:
+        raise ValueError(f"encoding: Python knows no encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        other = "latin-1" if encoding.startswith("utf-8") else "utf-8"
+        raise ValueError(
+            f"{source}, line {line}: the byte {data[error.start]:#04x} is not {encoding} text; save the file as UTF-8, "
+            f"or name its encoding, such as {other} (--encoding {other})"
+        ) from None
     if "\0" in text:
         raise ValueError(f"{source} is no text: it has a zero byte; wanted is CSV, Parquet or .npy")
     for start, what in _NOT_CSV.items():
@@ -321,18 +333,6 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
     if delimiter == " ":
         text = re.sub("[ \t]+", " ", re.sub("(?m)^[ \t]+|[ \t]+$", "", text))
     return text
-
-
-def _without_blanks_before_quotes(text: str, delimiter: str) -> str:
-    r"""Return a CSV text without blanks before quotes, where polars would miss them.
-
-    >>> _without_blanks_before_quotes('1, "x, y"', ",")
-    '1,"x, y"\n'
-    """
-    written = io.StringIO()
-    records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows(records)
-    return written.getvalue()
 
 
 def infer_delimiter(text: str) -> str:
@@ -388,20 +388,6 @@ def _examples(frame: pl.DataFrame, text: str, delimiter: str, header: bool) -> n
         return np.ones(frame.height, dtype=bool)
     records = dropwhile(_is_blank, (cells for _, cells in _records(text, delimiter)))
     return np.array([not _is_blank(cells) for cells in islice(records, int(header), None)])
-
-
-def _decode(data: bytes, source: str, encoding: str) -> str:
-    try:
-        return data.decode(encoding)
-    except LookupError:
-        raise ValueError(f"encoding: Python knows no encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        other = "latin-1" if encoding.startswith("utf-8") else "utf-8"
-        raise ValueError(
-            f"{source}, line {line}: the byte {data[error.start]:#04x} is not {encoding} text; save the file as UTF-8, "
-            f"or name its encoding, such as {other} (--encoding {other})"
-        ) from None
 
 
 def _records(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,27 +60,15 @@ class Numbers:
 def as_numbers(table: Table, name: str) -> Numbers:
     """Return the statistics of a column of numbers."""
     found = Numbers()
-    for values in number_parts(table, name):
-        found.add(values)
-    return found
-
-
-def number_parts(table: Table, name: str) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield the parts of a column of numbers, NaN where they are missing."""
     for series in table.parts(name):
-        yield floats(series)
+        found.add(floats(series))
+    return found
 
 
 def floats(series: pl.Series) -> npt.NDArray[np.float64]:
     """Return numbers or booleans as floats (m,), NaN where they are missing."""
     values: npt.NDArray[np.float64] = series.cast(import_polars().Float64, strict=False).to_numpy()
     return values
-
-
-def known_cells(table: Table, name: str) -> Iterator[pl.Series]:
-    """Yield the parts of a column without the missing cells."""
-    for series in table.parts(name):
-        yield series.drop_nulls()
 
 
 def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.NDArray[Any]:
@@ -116,7 +104,7 @@ def _without_doubles(values: npt.NDArray[Any]) -> int:
 
 def different_numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
     """Return the different finite numbers of a column, sorted: 8 bytes for each row."""
-    parts = (values[np.isfinite(values)] for values in number_parts(table, name))
+    parts = (values[np.isfinite(values)] for values in map(floats, table.parts(name)))
     return sorted_set(parts, len(table), np.float64)
 
 
@@ -125,14 +113,15 @@ def count_texts(table: Table, name: str) -> int:
 
     In one of 3000 columns of 10⁸ different texts, two have the same hash and are counted as one.
     """
-    return len(sorted_set((part.hash(0).to_numpy() for part in known_cells(table, name)), len(table), np.uint64))
+    hashes = (series.drop_nulls().hash(0).to_numpy() for series in table.parts(name))
+    return len(sorted_set(hashes, len(table), np.uint64))
 
 
 def counts_of_labels(table: Table, name: str) -> dict[str, int]:
     """Return how often each label occurs in a column; every different label is in memory."""
     counted: dict[str, int] = {}
-    for cells in known_cells(table, name):
-        for value, count in cells.value_counts().iter_rows():
+    for series in table.parts(name):
+        for value, count in series.drop_nulls().value_counts().iter_rows():
             counted[label(value)] = counted.get(label(value), 0) + count
     return counted
 
@@ -163,10 +152,4 @@ def median(values: npt.NDArray[np.float64]) -> float:
     >>> median(np.array([3.0, np.nan, 1.0, 2.0, 10.0]))
     2.5
     """
-    end = 0
-    for start in range(0, len(values), _AT_ONCE):
-        part = values[start : start + _AT_ONCE]
-        part = part[~np.isnan(part)]
-        values[end : end + len(part)] = part
-        end += len(part)
-    return float(np.median(values[:end], overwrite_input=True)) if end else 0.0
+    return 0.0 if np.isnan(values).all() else float(np.nanmedian(values, overwrite_input=True))

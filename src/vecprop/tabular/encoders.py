@@ -63,7 +63,7 @@ class Number:
         """Return the encoder learned from a table."""
         found, values = column_stats.Numbers(), np.empty(len(table))
         start = 0
-        for part in column_stats.number_parts(table, name):
+        for part in map(column_stats.floats, table.parts(name)):
             found.add(part)
             values[start : start + len(part)] = part
             start += len(part)
@@ -87,7 +87,7 @@ class Number:
         dtype = table.dtype(self.name)
         if dtype.is_temporal():
             raise ValueError(f"{table.source}, column {self.name!r} must hold numbers, as in training; it has {dtype}")
-        values = np.concatenate(list(column_stats.number_parts(table, self.name)))
+        values = np.concatenate(list(map(column_stats.floats, table.parts(self.name))))
         for row in np.flatnonzero(np.isinf(values))[:1].tolist():
             raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
         missing = np.isnan(values)

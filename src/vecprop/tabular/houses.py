@@ -71,9 +71,8 @@ def houses(m: int = 1000, seed: int = 0) -> polars.DataFrame:
     rate = np.array([euros for euros, _ in _DISTRICTS.values()])[district]
     warm = np.array(list(_HEATING.values()))[heating]
     condition = 0.72 + 0.28 * np.exp(-age / 30)
-    price = (
-        area * rate * condition * warm * 1.04 ** (day / 365) * np.exp(0.08 * random.standard_normal(m)) + 150 * garden
-    )
+    price = area * rate * condition * warm * 1.04 ** (day / 365) * np.exp(0.08 * random.standard_normal(m))
+    price += 150 * garden
     sold = _FIRST_DAY + day
     built = sold.astype("datetime64[Y]").astype(np.int64) + 1970 - age.astype(np.int64)
     unknown = {"built": random.random(m) < 0.04, "heating": random.random(m) < 0.05, "garden": random.random(m) < 0.03}

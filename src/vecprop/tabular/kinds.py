@@ -35,15 +35,15 @@ def find_kind(table: Table, name: str) -> Kind:
     """Return the kind of a column whose texts are converted already (`understanding.understand`)."""
     pl = import_polars()
     dtype = table.dtype(name)
-    if dtype.is_temporal():
-        first, alike, missing = _alike(table, name)
-        if first is None:
-            return Kind.left_out("it has no values")
-        return Kind.left_out(f"all its values are {str(first)!r}") if alike and not missing else Kind("date")
-    if dtype != pl.String:
+    if dtype != pl.String and not dtype.is_temporal():
         return _of_numbers(table, name)
-    count, missing = column_stats.count_texts(table, name), sum(series.null_count() for series in table.parts(name))
-    m = len(table)
+    m, missing = len(table), sum(series.null_count() for series in table.parts(name))
+    if dtype.is_temporal():
+        bounds = {bound for part in table.parts(name) for bound in (part.min(), part.max())} - {None}
+        if len(bounds) == 1 and not missing:
+            return Kind.left_out(f"all its values are {str(bounds.pop())!r}")
+        return Kind("date") if bounds else Kind.left_out("it has no values")
+    count = column_stats.count_texts(table, name)
     if not count:
         return Kind.left_out("it has no values")
     if count == 1 and not missing:
@@ -51,18 +51,6 @@ def find_kind(table: Table, name: str) -> Kind:
     if count > max(_SAFE_CATEGORIES, m // _ROWS_OF_A_CATEGORY) and name not in table.categorical:
         return Kind.left_out(f"{count} different texts in {m} rows are names, no categories")
     return Kind("category")
-
-
-def _alike(table: Table, name: str) -> tuple[object, bool, int]:
-    """Return the first known value, whether all known ones are the same, and how many are missing."""
-    first, alike, missing = None, True, 0
-    for series in table.parts(name):
-        missing += series.null_count()
-        known = series.drop_nulls()
-        if len(known):
-            first = known[0] if first is None else first
-            alike = alike and bool((known == first).all())
-    return first, alike, missing
 
 
 def _of_numbers(table: Table, name: str) -> Kind:

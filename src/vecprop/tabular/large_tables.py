@@ -87,7 +87,6 @@ class LargeTable(Table):
                 yield self._read(start, stop, names).take(self.kept[start:stop])
 
     def _read(self, start: int, stop: int, names: list[str]) -> Table:
-        """Read some columns of rows start … stop - 1 into memory, tidied and with all steps applied."""
         with polars_reads(self.source, "Parquet"):
             lazy = import_polars().scan_parquet(self.source)
             stored = lazy.collect_schema().names()

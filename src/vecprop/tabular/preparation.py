@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.data.tables import Table, first_rows
-from vecprop.tabular.column_stats import known_cells
 from vecprop.tabular.encoders import (
     KINDS,
     MOST_CATEGORIES,
@@ -29,6 +28,7 @@ from vecprop.utils.arguments import check_positive_integer, check_text, check_te
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+WEIGHT = Kind.left_out("it says how much each row counts")
 _SHOWN = 20  # names of columns in a line
 _LINES = 60  # lines of the list of columns
 _WIDE = 70
@@ -54,20 +54,17 @@ class Prepared:
         lines = [f"{name}: {f.missing} missing, {self.filled[name]}" for name, f in self.found.items() if f.missing]
         for name, f in self.found.items():
             if f.unseen:
+                count = sum(f.unseen.values())
                 ranked = sorted(f.unseen.items(), key=lambda pair: (-pair[1], pair[0]))
                 shown = first_rows([f"{value!r} ({count})" for value, count in ranked], show=str)
-                lines.append(f"{name}: {_values(sum(f.unseen.values()))} that training did not have: {shown}")
+                lines.append(f"{name}: {count} value{'s' * (count > 1)} that training did not have: {shown}")
             if f.far:
-                lines.append(f"{name}: {_values(f.far)} far outside the range of training")
+                lines.append(f"{name}: {f.far} value{'s' * (f.far > 1)} far outside the range of training")
         return [
             *lines,
             *self.remarks,
             *([f"not used: {first_rows(self.ignored, _SHOWN, str)}"] if self.ignored else []),
         ]
-
-
-def _values(count: int) -> str:
-    return "1 value" if count == 1 else f"{count} values"
 
 
 @dataclass(frozen=True)
@@ -149,11 +146,9 @@ class Preparation:
         """Say what each column is taken for, and which option changes that."""
         rows = [(column.name, str(column), column.otherwise) for column in self.columns]
         rows += [(name, f"left out: {reason}", _otherwise(reason)) for name, reason in self.left_out.items()]
-        rest = len(rows) - _LINES
-        widths = [max((min(len(row[k]), _WIDE) for row in rows[:_LINES]), default=0) for k in (0, 1)]
-        lines = [
-            f"  {name.ljust(widths[0])}  {what.ljust(widths[1])}  {say}".rstrip() for name, what, say in rows[:_LINES]
-        ]
+        shown, rest = rows[:_LINES], len(rows) - _LINES
+        widths = [max((min(len(row[k]), _WIDE) for row in shown), default=0) for k in (0, 1)]
+        lines = [f"  {name.ljust(widths[0])}  {what.ljust(widths[1])}  {say}".rstrip() for name, what, say in shown]
         return "\n".join([*lines, *([f"  … and {rest} more, all of them in the report"] if rest > 0 else [])])
 
 
@@ -164,7 +159,6 @@ def _otherwise(reason: str) -> str:
 
 
 def _wanted(column: Column) -> Wanted:
-    """Return the kind of values that a column must hold, for `understand_as`."""
     if isinstance(column, Category):
         return Wanted(column.name, "category", (*column.categories, *column.other))
     if isinstance(column, Date):
@@ -173,7 +167,6 @@ def _wanted(column: Column) -> Wanted:
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:
-    """Return a remark for each column of numbers with another unit than in training."""
     lines = []
     for column in columns:
         form = (table.forms or {}).get(column.name)
@@ -220,10 +213,11 @@ def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[st
     return replace(table, spelling=replace(said, missing=missing, date_format=formats))
 
 
-def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
-    """Return the kind that the user gave for columns: "left out", "category", "number", "weight"."""
-    said: dict[str, str] = {}
-    for option, kind in {"drop": "left out", "categorical": "category", "numeric": "number"}.items():
+def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
+    """Return the kind that the user gave for columns."""
+    said: dict[str, Kind] = {}
+    kinds = {"drop": Kind.left_out("as asked for"), "categorical": Kind("category"), "numeric": Kind("number")}
+    for option, kind in kinds.items():
         for given in getattr(choices, option):
             if given in table.unusable and option == "drop":
                 continue
@@ -234,20 +228,13 @@ def said_of(table: Table, target: str, choices: Choices) -> dict[str, str]:
                 raise ValueError(f"--{option} {name!r}: the column is named twice, as two different things")
             said[name] = kind
     if choices.weight is not None:
-        said[table.find(choices.weight, "--weight")] = "weight"
+        said[table.find(choices.weight, "--weight")] = WEIGHT
     return said
 
 
-def kinds_of(table: Table, target: str, said: Mapping[str, str]) -> dict[str, Kind]:
+def kinds_of(table: Table, target: str, said: Mapping[str, Kind]) -> dict[str, Kind]:
     """Return the kind of each column but the target: the user's, or the one found out."""
-    kinds = {}
-    for name in table.names:
-        if said.get(name) == "left out":
-            kinds[name] = Kind.left_out("as asked for")
-        elif said.get(name) == "weight":
-            kinds[name] = Kind.left_out("it says how much each row counts")
-        elif name != target:
-            kinds[name] = Kind(said[name]) if name in said else find_kind(table, name)
+    kinds = {name: said.get(name) or find_kind(table, name) for name in table.names if name in said or name != target}
     return kinds | {name: Kind.left_out(reason) for name, reason in table.unusable.items()}
 
 
@@ -258,7 +245,7 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
     for name, (kind, reason) in kinds.items():
         if kind == "left out":
             left_out[name] = reason
-        elif not any(map(len, known_cells(table, name))):
+        elif all(series.null_count() == len(series) for series in table.parts(name)):
             left_out[name] = "it has no values among the training examples"
         elif kind == "category":
             columns.append(Category.learn(table, name, choices.most_categories))

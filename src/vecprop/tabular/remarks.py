@@ -29,9 +29,8 @@ def about_classes(
     """
     count = len(classes)
     known, test, found = (np.bincount(codes, minlength=count) for codes in (y, y_test, predicted))
-    lines = []
     few = known <= _RARE_ROWS
-    lines += [
+    lines = [
         f"{_named(classes, known == rows)} {rows} row{'s' * (rows != 1)} to learn from"
         for rows in sorted(set(known[few].tolist()))
     ]
@@ -62,8 +61,7 @@ def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any]
 
     Some rows of the features X (m, n_x) are examined; y (m,) are numbers, or indices of classes.
     """
-    rows = np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64)
-    rows = np.unique(rows)
+    rows = np.unique(np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64))
     X, y = np.asarray(X[rows]), np.asarray(y[rows])
     if len(rows) < 20 or (task == "classification" and len(np.unique(y)) < 2):
         return []
@@ -81,9 +79,8 @@ def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any]
 
 def _ranks_alike(values: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
     """Tell whether numbers have the order of the targets, or its reverse, but for rounding."""
-    if not len(np.unique(values)) > min(20, len(np.unique(y)) // 2):
-        return False
-    return abs(float(np.corrcoef(_ranks(values), _ranks(y))[0, 1])) > _SAME
+    several = len(np.unique(values)) > min(20, len(np.unique(y)) // 2)
+    return several and abs(float(np.corrcoef(_ranks(values), _ranks(y))[0, 1])) > _SAME
 
 
 def _ranks(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

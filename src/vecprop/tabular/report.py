@@ -29,13 +29,8 @@ def described(plan: Plan) -> str:
     """Return the lines about the file and its columns, printed before anything is trained."""
     table, target = plan.table, plan.target
     delimiter = "tabs" if table.delimiter == "\t" else repr(table.delimiter)
-    how = {
-        "csv": f"CSV with {delimiter}{'' if table.header else ', without a header'}",
-        "parquet": "Parquet",
-        "arrow": "Arrow",
-        "npy": "array",
-        "frame": "data frame",
-    }[table.kind]
+    csv = f"CSV with {delimiter}{'' if table.header else ', without a header'}"
+    how = {"parquet": "Parquet", "arrow": "Arrow", "npy": "array", "frame": "data frame"}.get(table.kind, csv)
     lines = [f"{table.source}: {how}, {len(table)} rows, {len(table.names)} columns"]
     if table.blank:
         lines.append(f"{table.blank} lines without any value left out")
@@ -57,6 +52,8 @@ def concluded(trained: Trained) -> str:
     }.get(stopped, stopped)
     stops = trained.rows["validation"]
     learned = f"{trained.rows['training'] - stops} rows" + (f", and {stops} more told when to stop" if stops else "")
+    undefined = [_NAMES[name] for name, value in trained.scores["network"].items() if not np.isfinite(value)]
+    why = f"{', '.join(undefined)} cannot be told: all test rows have one target, or too large ones"
     lines = [
         *linear_is_better(trained.scores),
         *described_networks(estimator),
@@ -64,7 +61,7 @@ def concluded(trained: Trained) -> str:
         "",
         score_table(f"{trained.rows['test']} test rows", {t: trained.scores[k] for k, t in _TITLES.items()}),
         "",
-        *(f"note: {note}" for note in [*trained.notes, *_undefined(trained.scores["network"])]),
+        *(f"note: {note}" for note in [*trained.notes, *([why] if undefined else [])]),
         str(trained.diagnosis) if trained.diagnosis else "diagnosis: nothing found",
     ]
     return "\n".join(lines)
@@ -84,11 +81,6 @@ def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [f"the linear model is better on the test rows ({shown}): --linear delivers it", ""]
 
 
-def _undefined(scores: Mapping[str, float]) -> list[str]:
-    names = [_NAMES[name] for name, value in scores.items() if not np.isfinite(value)]
-    return [f"{', '.join(names)} cannot be told: all test rows have one target, or too large ones"] if names else []
-
-
 def score_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:
     """Return scores side by side.
 
@@ -101,11 +93,8 @@ def score_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:
     known = [name for name in MEANINGS if any(name in scores for scores in columns.values())]
     cells += [[_NAMES[name], *(_number(name, scores.get(name)) for scores in columns.values())] for name in known]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rows = (
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in cells
-    )
-    return "\n".join(row.rstrip() for row in rows)
+    rows = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells]
+    return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
 def _number(name: str, value: float | None) -> str:

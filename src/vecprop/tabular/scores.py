@@ -94,8 +94,7 @@ class _Counts:
     def __init__(self, classes: npt.NDArray[Any]) -> None:
         self.classes = classes
         self.right, self.true, self.predicted = np.zeros((3, len(classes)), dtype=np.int64)
-        self.unknown = 0
-        self.loss = 0.0
+        self.unknown, self.loss = 0, 0.0
         self.ranks: tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]] = ([], [])
 
     def add(self, y: npt.NDArray[Any], log_proba: npt.NDArray[Any]) -> None:

@@ -109,7 +109,6 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
 
 
 def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
-    """Return labels that are whole numbers, without rounding."""
     pl = import_polars()
     cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
     found = cells.cast(pl.Int64, strict=False)
@@ -140,18 +139,16 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
         raise ValueError(
             f"{table.source}: the target {name!r} holds dates; name another target, or make numbers of it, such as days"
         )
-    if table.dtype(name) == import_polars().Boolean or (form.kind == "boolean" and _is_truth(table, name)):
+    truth = table.dtype(name) == import_polars().Boolean
+    if form.kind == "boolean":  # labels such as yes and no are classes of their own
+        truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
+    if truth:
         found = Target(name, "classification", "it is true or false", truth=True)
         return _not_constant(
             table, found, len({bool(value) for part in found.parts(table) for value in np.unique(part)})
         )
     numeric = form.kind == "number" and name not in table.categorical
     return (_of_numbers if numeric else _of_text)(table, name, task, form)
-
-
-def _is_truth(table: Table, name: str) -> bool:
-    """Tell whether texts are true and false or 1 and 0, not labels such as yes and no."""
-    return {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
 
 
 def _not_constant(table: Table, target: Target, different: int) -> Target:
@@ -169,11 +166,10 @@ def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
         as_kind(table, name, "number", form.decimal).column(name)  # raises at the first cell that is no number
     m, count = len(table), column_stats.count_texts(table, name)
     if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
-        head = next(column_stats.known_cells(table, name))
+        head = next(table.parts(name)).drop_nulls().head(3).to_list()
         raise ValueError(
             f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
-            f"{first_rows(head.head(3).to_list(), 2)}: these are no classes; name another target, or say "
-            "--task classification"
+            f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
         )
     labels = sorted(column_stats.counts_of_labels(table, name))
     found = Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}")
@@ -217,7 +213,6 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
 
 
 def _missing(table: Table, name: str) -> npt.NDArray[np.bool_]:
-    """Return a mask of the rows without a target, (m,)."""
     markers = markers_of(table.spelling, name, table.known, target=True)
     masks = []
     for series in table.parts(name):

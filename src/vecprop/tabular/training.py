@@ -24,7 +24,7 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.kinds import Kind
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import Choices, Preparation, Prepared, kinds_of, learn, said_of, spelled
+from vecprop.tabular.preparation import WEIGHT, Choices, Preparation, Prepared, kinds_of, learn, said_of, spelled
 from vecprop.tabular.remarks import about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.tabular.targets import Target, find_target, refuse_missing, without_unlabelled
@@ -55,7 +55,6 @@ _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
 _LINEAR = 100_000  # the most examples of a large table for the linear model
 _LINEAR_NUMBERS = 1 << 22  # and the most numbers in their features
-_AT_ONCE = 1 << 18
 # The checks of settings by themselves; where None is what is usual, it needs none.
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     **dict.fromkeys(("epochs", "patience", "batch_size", "networks"), check_positive_integer),
@@ -205,11 +204,9 @@ def plan(
     table = spelled(table, choices.missing, choices.date_format)
     name = table.find(target, "target")
     said = said_of(table, name, choices)
-    unlabelled = 0
-    if drop_unlabelled:
-        table, unlabelled = without_unlabelled(table, name)
+    table, unlabelled = without_unlabelled(table, name) if drop_unlabelled else (table, 0)
     refuse_missing(table, name)
-    numeric = [column for column, kind in said.items() if kind in ("number", "weight")]
+    numeric = [column for column, kind in said.items() if kind in (Kind("number"), WEIGHT)]
     text = [column for column in said if column not in numeric]
     table = understand(table, text, numeric, name, task == "classification")
     found = find_target(table, name, task)
@@ -285,11 +282,8 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         if settings.networks is None and one_kind:
             settings = replace(settings, networks=_NETWORKS)
             remarks.append(f"{_NETWORKS} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
-        if one_kind:
-            estimator = _network(task, rows["training"], settings, classes)
-        else:
-            alike = {"random_state": settings.seed, "backend": settings.backend}
-            estimator = _untrained("pack", task, settings, classes, alike)
+        parameters = _of_networks(rows["training"], settings) if one_kind else {"backend": settings.backend}
+        estimator = _untrained(task, settings, classes, parameters, as_pack=not one_kind)
         estimator.set_params(callbacks=list(callbacks) or None)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -319,18 +313,15 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     model = TableModel(preparation, plan.target, estimator, without_nan(about))
     if folder is not None:  # the files are deleted
         prepared, unknown = (replace(part, X=part.X[:0].copy()) for part in (prepared, unknown))
-    seconds = time.perf_counter() - begin
-    return Trained(
-        model, plan.table, rows, prepared, unknown, found, y_test, predicted, diagnosis, seconds, tuple(remarks)
-    )
+    seconds, notes = time.perf_counter() - begin, tuple(remarks)
+    return Trained(model, plan.table, rows, prepared, unknown, found, y_test, predicted, diagnosis, seconds, notes)
 
 
 def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
-    """Return the weight of each row, (m,), None without a column of weights."""
     if plan.choices.weight is None:
         return None
     name = plan.table.find(plan.choices.weight, "--weight")
-    weights = np.concatenate(list(column_stats.number_parts(plan.table, name)))
+    weights = np.concatenate(list(map(column_stats.floats, plan.table.parts(name))))
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
         raise ValueError(f"{plan.table.place(int(wrong[0]), name)}: a weight must be a number from 0 on")
@@ -369,22 +360,11 @@ def _some(part: _Examples, task: str) -> _Examples:
     count = min(len(part.X), _LINEAR, max(1000, _LINEAR_NUMBERS // part.X.shape[1]))
     places = np.linspace(0, len(part.X) - 1, count).astype(np.int64)
     if task == "classification":
-        places = np.union1d(places, _first_of_each(part.y))
+        first = np.zeros(int(part.y.max()) + 1, dtype=np.int64)  # the first example of each class
+        first[part.y[::-1]] = np.arange(len(part.y))[::-1]  # where an index comes several times, the last one counts
+        places = np.union1d(places, first)
     X = large.take(places).block(0, len(places))
     return _Examples(X, part.y[places], None if part.w is None else part.w[places])
-
-
-def _first_of_each(y: npt.NDArray[Any]) -> list[int]:
-    """Return the index of the first example of each class.
-
-    >>> _first_of_each(np.array([2, 2, 0, 1, 0]))
-    [2, 3, 0]
-    """
-    first: dict[Any, int] = {}
-    for start in range(0, len(y), _AT_ONCE):
-        for value, place in zip(*np.unique(y[start : start + _AT_ONCE], return_index=True), strict=True):
-            first.setdefault(value, start + int(place))
-    return list(first.values())
 
 
 def split(
@@ -399,9 +379,8 @@ def split(
     try:
         test = in_second_part(groups, settings.test_share, order)
         known = order[~test[order]]
-        stops = in_second_part(
-            None if groups is None else groups[known], settings.validation_share, np.arange(len(known))
-        )
+        own = None if groups is None else groups[known]
+        stops = in_second_part(own, settings.validation_share, np.arange(len(known)))
     except ValueError:
         raise ValueError(
             "target: no class has three rows or more; at least one has to: one row to learn from, one that tells when "
@@ -414,10 +393,10 @@ def split(
     return ~test & ~validation, validation, test
 
 
-def _network(task: str, m: int, settings: Settings, classes: npt.NDArray[Any] | None) -> Any:
-    """Return the untrained networks of one kind for m training examples."""
+def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
+    """Return the parameters of networks of one kind for m training examples."""
     alike = ("activation", "dropout", "checkpoint", "checkpoint_every", "backend", "devices")
-    parameters = {name: getattr(settings, name) for name in alike} | {
+    return {name: getattr(settings, name) for name in alike} | {
         "hidden_layer_sizes": tuple(settings.hidden),
         "learning_rate_init": settings.learning_rate,
         "max_iter": settings.epochs,
@@ -430,46 +409,34 @@ def _network(task: str, m: int, settings: Settings, classes: npt.NDArray[Any] | 
         "scoring": "loss",
         "tol": 0.0,
         "validation_fraction": settings.validation_share,
-        "scale": "standard",
         "init": "auto",
         "dtype": "float32",
-        "random_state": settings.seed,
         "resume": True if settings.resume else None,
     }
-    return _untrained("network", task, settings, classes, parameters)
 
 
 def _linear(task: str, settings: Settings, classes: npt.NDArray[Any] | None, parts: Sequence[_Examples]) -> Any:
     """Return the baseline, linear or logistic regression, fitted to all parts."""
     from sklearn.exceptions import ConvergenceWarning
 
-    parameters = {
-        "hidden_layer_sizes": (),
-        "solver": "lbfgs",
-        "alpha": 1.0,
-        "max_iter": 1000,
-        "scale": "standard",
-        "random_state": settings.seed,
-        "backend": "numpy",
-    }
-    model = _untrained("network", task, settings, classes, parameters)
+    parameters = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 1000, "backend": "numpy"}
+    model = _untrained(task, settings, classes, parameters)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(*columns)
 
 
-def _untrained(
-    kind: str, task: str, settings: Settings, classes: npt.NDArray[Any] | None, parameters: dict[str, Any]
-) -> Any:
-    """Return the estimator of networks of one kind, or of a pack, with the weights of the classes by their codes."""
+def _untrained(task: str, settings: Settings, classes: Any, parameters: dict[str, Any], as_pack: bool = False) -> Any:
+    """Return a pack, or networks of one kind; weights of classes are by their codes."""
     from vecprop import estimators  # scikit-learn takes a while to import
 
     weight: Any = settings.class_weight
+    parameters = {"random_state": settings.seed, **({} if as_pack else {"scale": "standard"}), **parameters}
     if task == "regression":
         if weight is not None:
             raise ValueError("class_weight is for classes, and the target is a number")
-        if kind == "pack":
+        if as_pack:
             return estimators.PackRegressor(**parameters)
         return estimators.MLPRegressor(**parameters, scale_target="standard")
     if isinstance(weight, Mapping) and classes is not None:
@@ -478,8 +445,8 @@ def _untrained(
         if unknown:
             raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
         weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
-    of = estimators.PackClassifier if kind == "pack" else estimators.MLPClassifier
-    return of(**parameters, class_weight=weight)
+    kind = estimators.PackClassifier if as_pack else estimators.MLPClassifier
+    return kind(**parameters, class_weight=weight)
 
 
 def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[str, float]:

@@ -343,7 +343,6 @@ class _Mixture(ValueError):  # noqa: N818 - it is told together with those of ot
 
 
 def _words_among(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> _Mixture:
-    """Return the error for a column of numbers with words among them."""
     row, cell = next(wrong_cells(table, name, form))
     words = _words(table, name, form)[:_FEW]
     fits, bad = found.count(form.decimal), found.known - found.count(form.decimal)
