@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from vecprop.cli import pictures, signals, writing
 from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, reason
 from vecprop.cli.writing import MODEL, REPORT
-from vecprop.data.spelling import import_polars
+from vecprop.data.spelling import pl
 from vecprop.data.tables import first_rows
 from vecprop.export import files
 from vecprop.export.onnx_export import export_onnx
@@ -32,9 +32,6 @@ from vecprop.utils import tensor_file
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError
 from vecprop.utils.progress import Progress
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Say = Callable[[str], None]
 
@@ -219,7 +216,7 @@ def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) ->
     say = say or (lambda _: None)
     for line in [*prepared.notes(), *_not_finite(found)]:
         say(line)
-    data = frame_bytes(import_polars().DataFrame(kept | found), wanted.out)
+    data = frame_bytes(pl.DataFrame(kept | found), wanted.out)
     if wanted.out is None:
         return data.decode()
     write_atomically(wanted.out, data)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vecprop.data.dataset import MOST_INTEGER_CLASSES, TASKS, PathLike, Task, is_number
 from vecprop.data.dataset import Dataset as Dataset
 from vecprop.data.dataset import standardize as standardize
-from vecprop.data.spelling import import_polars, label, markers_of
+from vecprop.data.spelling import label, markers_of, pl
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_choice, check_flag, check_integer, check_path, check_real, check_size
 from vecprop.utils.errors import unknown_name
@@ -410,7 +410,7 @@ def from_csv(
             "header=False"
         )
     features = [i for i in range(len(names)) if i not in targets]
-    X = rows[:, features].cast(import_polars().Float64, strict=False).to_numpy()  # NaN where a cell is not a number
+    X = rows[:, features].cast(pl.Float64, strict=False).to_numpy()  # NaN where a cell is not a number
     for row, k in np.argwhere(~np.isfinite(X))[:1].tolist():
         cell = rows[row, features[k]] or ""
         place = table.place(row + skipped, names[features[k]])

@@ -14,7 +14,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vecprop.utils.arguments import check_choice, check_instance, check_texts
 
 if TYPE_CHECKING:
-    import polars as pl
+    import polars
+
+    pl = polars
+else:
+
+    class _Polars:
+        """Polars, imported when something of it is first used; ImportError has the install command."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):  # as doctest and inspect ask of everything in a module
+                raise AttributeError(name)
+            try:
+                import polars
+            except ImportError:
+                raise ImportError('tables are read by polars: pip install "vecprop[cli]"') from None
+            return getattr(polars, name)
+
+    pl = _Polars()
 
 # Common marks of a missing value, in lower case. In a target these words may be classes.
 _WORDS = frozenset({"none", "null", "nil", "unknown", "missing"})
@@ -72,15 +89,6 @@ def readable(format: str) -> str:
     'DD.MM.YYYY'
     """
     return re.sub(r"%[A-Za-z]", lambda found: _READABLE.get(found[0], found[0]), format)
-
-
-def import_polars() -> Any:
-    """Return polars, or raise ImportError with the install command."""
-    try:
-        import polars
-    except ImportError:
-        raise ImportError('tables are read by polars: pip install "vecprop[cli]"') from None
-    return polars
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,6 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
     >>> values.to_list(), units.to_list()
     ([1234.5, -3.0, -2.0, None], ['', '%', '', None])
     """
-    pl = import_polars()
     values = cells.cast(pl.Float64, strict=False)
     if decimal == "." and values.null_count() == cells.null_count():
         return values, None
@@ -230,7 +237,6 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
     >>> dates(polars.Series(["28.02.2022 12:00", "01.03.2022", "2022-03-01"]), "%d.%m.%Y").dt.day().to_list()
     [28, 1, None]
     """
-    pl = import_polars()
     if format and format not in DATE_FORMATS:  # the user's own format
         try:
             return cells.str.to_datetime(format, strict=False).dt.replace_time_zone(None).cast(pl.Datetime("ms"))
@@ -271,7 +277,6 @@ def may_be_dates(cells: pl.Series) -> pl.Series:
 
 def _time(cells: pl.Series, pattern: str) -> pl.Series:
     """Return the time of the day in UTC, in milliseconds, null if there is no such time."""
-    pl = import_polars()
     hour, minute, second = (
         cells.str.extract(pattern, k).str.replace(",", ".", literal=True).cast(pl.Float64).fill_null(0)
         for k in (2, 3, 4)

@@ -19,17 +19,14 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import dropwhile, islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.dataset import PathLike, is_number
-from vecprop.data.spelling import Form, Spelling, check_spelling, import_polars, label
+from vecprop.data.spelling import Form, Spelling, check_spelling, label, pl
 from vecprop.utils.arguments import check_flag, check_integer, check_path, check_text, check_texts
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import polars as pl
 
 AnyTable = TypeVar("AnyTable", bound="Table")
 _DELIMITERS = ",;\t|"
@@ -193,8 +190,7 @@ def read(
         For a file that is empty, has only a header, is not a table or is damaged; for two columns of one name.
     """
     source = check_path(path)
-    if header is not None:
-        check_flag(header, "header")
+    header = None if header is None else check_flag(header, "header")
     if delimiter is not None and (
         not isinstance(delimiter, str) or len(delimiter) != 1 or not "\0" < delimiter < "\x80" or delimiter in '"\r\n'
     ):
@@ -204,7 +200,6 @@ def read(
     check_integer(skip, "skip", 0, "an integer from 0 on")
     spelling = check_spelling(spelling)
     expected = check_texts(expected, "expected", "names of columns")
-    pl = import_polars()
     kind = kind_of(source)
     if kind == "csv":
         table = _read_csv(source, delimiter, encoding, header, skip, expected)
@@ -239,7 +234,7 @@ def polars_reads(source: str, kind: str) -> Iterator[None]:
     """Name the file and its kind in the errors of polars."""
     try:
         yield
-    except (import_polars().exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(f"{source} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
 
 
@@ -250,8 +245,7 @@ def table_of(given: Any, what: str = "data") -> Table:
         return given
     if isinstance(given, str | os.PathLike):
         return read(given)
-    pl = import_polars()
-    if hasattr(given, "columns") and hasattr(given, "to_dict") and not isinstance(given, pl.DataFrame):
+    if not isinstance(given, pl.DataFrame) and hasattr(given, "columns") and hasattr(given, "to_dict"):
         # pandas; `polars.from_pandas` would need pyarrow
         given = [_from_pandas(given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
         _check_names([column.name for column in given], what)
@@ -266,7 +260,6 @@ def table_of(given: Any, what: str = "data") -> Table:
 def _read_csv(
     source: str, delimiter: str | None, encoding: str | None, header: bool | None, skip: int, expected: Collection[str]
 ) -> Table:
-    pl = import_polars()
     data = Path(source).read_bytes()
     encoding = encoding or next((e for mark, e in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
     text = _text(data, source, encoding, skip, delimiter)
@@ -382,7 +375,6 @@ def _is_blank(cells: Sequence[str]) -> bool:
 
 def _examples(frame: pl.DataFrame, text: str, delimiter: str, header: bool) -> npt.NDArray[np.bool_]:
     """Tell which rows are examples, not the empty rows that polars makes of blank lines."""
-    pl = import_polars()
     empty = frame.select(pl.all_horizontal(pl.all().str.strip_chars().fill_null("") == "")).to_series()
     if not empty.any():
         return np.ones(frame.height, dtype=bool)
@@ -438,12 +430,10 @@ def _read_npy(source: str) -> pl.DataFrame:
             f"{source} must hold an array (m, columns) of numbers or text, or one with named fields, got shape "
             f"{array.shape} of {array.dtype}"
         )
-    frame: pl.DataFrame = import_polars().DataFrame(columns)
-    return frame
+    return pl.DataFrame(columns)
 
 
 def _from_pandas(series: Any) -> Any:
-    pl = import_polars()
     if series.dtype.kind == "M":
         return pl.Series(series.to_numpy("datetime64[us]"))
     values = series.to_numpy(dtype=object, na_value=None).tolist()
@@ -461,7 +451,6 @@ def _from_pandas(series: Any) -> Any:
 
 def tidied(table: AnyTable) -> AnyTable:
     """Return a table of usable columns, with names and texts stripped, empty texts as null."""
-    pl = import_polars()
     columns, categorical, unusable = {}, set(), {}
     for name, column in zip(tidied_names(table.frame.columns), table.frame.get_columns(), strict=True):
         dtype = column.dtype

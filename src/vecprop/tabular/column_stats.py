@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from vecprop.data.spelling import import_polars, label
+from vecprop.data.spelling import label, pl
 from vecprop.data.tables import Table
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import polars as pl
 
 _AT_ONCE = 1 << 16
 _BEFORE_SORTING = 1 << 20  # values that are gathered, at least, before duplicates are removed
@@ -67,8 +64,7 @@ def as_numbers(table: Table, name: str) -> Numbers:
 
 def floats(series: pl.Series) -> npt.NDArray[np.float64]:
     """Return numbers or booleans as floats (m,), NaN where they are missing."""
-    values: npt.NDArray[np.float64] = series.cast(import_polars().Float64, strict=False).to_numpy()
-    return values
+    return series.cast(pl.Float64, strict=False).to_numpy()
 
 
 def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.NDArray[Any]:
@@ -128,7 +124,6 @@ def counts_of_labels(table: Table, name: str) -> dict[str, int]:
 
 def days(table: Table, name: str) -> npt.NDArray[np.float64]:
     """Return dates as days since 1970, or times as fractions of a day, (m,); NaN if missing."""
-    pl = import_polars()
     found, start = np.empty(len(table)), 0
     for series in table.parts(name):
         if series.dtype == pl.Time:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.dataset import is_number
-from vecprop.data.spelling import TRUE, TRUTH, Form, import_polars, label, readable
+from vecprop.data.spelling import TRUE, TRUTH, Form, label, pl, readable
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 MOST_CATEGORIES = 50
 DAYS_OF_A_YEAR = 365.2425
@@ -256,7 +254,7 @@ class Date:
     def learn(cls, table: Table, name: str) -> Date:
         """Return the encoder learned from a table."""
         days = column_stats.days(table, name)
-        day = table.dtype(name) != import_polars().Time
+        day = table.dtype(name) != pl.Time
         missing, time = bool(np.isnan(days).any()), not day or column_stats.has_fractions(days)
         form = (table.forms or {}).get(name)
         return cls(name, form.format if form else None, column_stats.median(days), time, missing, day)
@@ -280,7 +278,6 @@ class Date:
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k), and counts of missing, unseen and far values."""
-        pl = import_polars()
         dtype = table.dtype(self.name)
         if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):
             what = "dates" if self.day else "times of the day"

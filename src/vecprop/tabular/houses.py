@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from vecprop.data.spelling import import_polars
+from vecprop.data.spelling import pl
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_integer
-
-if TYPE_CHECKING:
-    import polars
 
 _HOUSES = 302  # the stream of this module (`vecprop.utils.random_streams.generator`)
 _DISTRICTS = {  # euros a square metre, and the share of the houses
@@ -26,7 +21,7 @@ _HEATING = {"gas": 1.0, "district heating": 1.02, "heat pump": 1.07, "oil": 0.95
 _FIRST_DAY, _DAYS = np.datetime64("2019-01-01"), 5 * 365
 
 
-def houses(m: int = 1000, seed: int = 0) -> polars.DataFrame:
+def houses(m: int = 1000, seed: int = 0) -> pl.DataFrame:
     """Return a table of houses that were sold, one in each row.
 
     price = area · rate(district) · condition(age) · factor(heating) · 1.04^(years since 2019) · e^(0.08 · normal)
@@ -59,7 +54,6 @@ def houses(m: int = 1000, seed: int = 0) -> polars.DataFrame:
     """
     m = check_integer(m, "m", 1)
     random = random_streams.generator(seed, _HOUSES)
-    pl = import_polars()
     names, shares = list(_DISTRICTS), np.array([share for _, share in _DISTRICTS.values()])
     district = random.choice(len(names), m, p=shares / shares.sum())
     area = np.clip(92 * np.exp(0.38 * random.standard_normal(m)), 28, 320).round(1)
@@ -76,7 +70,7 @@ def houses(m: int = 1000, seed: int = 0) -> polars.DataFrame:
     sold = _FIRST_DAY + day
     built = sold.astype("datetime64[Y]").astype(np.int64) + 1970 - age.astype(np.int64)
     unknown = {"built": random.random(m) < 0.04, "heating": random.random(m) < 0.05, "garden": random.random(m) < 0.03}
-    frame: polars.DataFrame = pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "district": [names[i] for i in district],
             "area": area,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from vecprop.data.spelling import import_polars
+from vecprop.data.spelling import pl
 from vecprop.data.tables import Table
 from vecprop.tabular import column_stats
 
@@ -33,7 +33,6 @@ class Kind(NamedTuple):
 
 def find_kind(table: Table, name: str) -> Kind:
     """Return the kind of a column whose texts are converted already (`understanding.understand`)."""
-    pl = import_polars()
     dtype = table.dtype(name)
     if dtype != pl.String and not dtype.is_temporal():
         return _of_numbers(table, name)
@@ -72,7 +71,7 @@ def _of_numbers(table: Table, name: str) -> Kind:
         named = unnamed or is_identifier(name)
         if (fills or named) and len(column_stats.different_numbers(table, name)) == found.finite:
             return Kind.left_out("it numbers the rows" if fills else "its numbers are names of the examples")
-    if table.dtype(name) == import_polars().Boolean or (found.whole and (found.low, found.high) == (0, 1)):
+    if table.dtype(name) == pl.Boolean or (found.whole and (found.low, found.high) == (0, 1)):
         return Kind("boolean")
     return Kind("number")
 

@@ -6,18 +6,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from vecprop.data.spelling import Spelling, check_spelling, import_polars
+from vecprop.data.spelling import Spelling, check_spelling, pl
 from vecprop.data.tables import Table, kind_of, polars_reads, tidied, tidied_names
 from vecprop.tabular.preparation import Preparation, Prepared
 from vecprop.utils.arguments import check_path
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import polars as pl
 
 # The most rows and cells of a block of all columns, and the rows of a part of a single column, or of one of texts.
 _ROWS = 50_000
@@ -44,12 +41,11 @@ class LargeTable(Table):
 
     def column(self, name: str) -> pl.Series:
         """Return a whole column."""
-        series: pl.Series = import_polars().concat(list(self.parts(name)))
-        return series
+        return pl.concat(list(self.parts(name)))
 
     def parts(self, name: str) -> Iterator[pl.Series]:
         """Yield a column in parts, in the order of the rows."""
-        size = _PART_OF_TEXTS if self.dtype(name) == import_polars().String else _PART
+        size = _PART_OF_TEXTS if self.dtype(name) == pl.String else _PART
         for block in self._blocks([name], size):
             yield block.column(name)
 
@@ -88,7 +84,7 @@ class LargeTable(Table):
 
     def _read(self, start: int, stop: int, names: list[str]) -> Table:
         with polars_reads(self.source, "Parquet"):
-            lazy = import_polars().scan_parquet(self.source)
+            lazy = pl.scan_parquet(self.source)
             stored = lazy.collect_schema().names()
             wanted = [old for old, new in zip(stored, tidied_names(stored), strict=True) if new in set(names)]
             frame = lazy.select(wanted).slice(start, stop - start).collect()
@@ -116,7 +112,6 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
             f"{source} is no Parquet file, which alone can be read in parts; make one of CSV, in little memory: "
             f"polars.scan_csv({source!r}).sink_parquet({str(Path(source).with_suffix('.parquet'))!r})"
         )
-    pl = import_polars()
     with polars_reads(source, "Parquet"):
         lazy = pl.scan_parquet(source)
         schema, rows = lazy.collect_schema(), int(lazy.select(pl.len()).collect().item())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.contract import to_host
 from vecprop.data.tables import Table, table_of
@@ -14,8 +15,6 @@ from vecprop.tabular.scores import scores
 from vecprop.tabular.targets import Target, without_unlabelled
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor
 
 _FARTHEST = 1e30  # standard deviations: up to here a network's float32 results stay finite

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular.encoders import (
@@ -24,9 +25,6 @@ from vecprop.tabular.encoders import (
 from vecprop.tabular.kinds import Kind, find_kind
 from vecprop.tabular.understanding import Wanted, understand_as
 from vecprop.utils.arguments import check_positive_integer, check_text, check_texts
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 WEIGHT = Kind.left_out("it says how much each row counts")
 _SHOWN = 20  # names of columns in a line

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from vecprop.tabular.preparation import Preparation
+from vecprop.tabular.preparation import Preparation
 
 _ROWS = 5000  # examined for a column that gives the target away
 _NUMBERS = 1 << 22  # the most numbers examined

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.dataset import MOST_INTEGER_CLASSES
-from vecprop.data.spelling import Form, import_polars, label, markers_of
+from vecprop.data.spelling import Form, label, markers_of, pl
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 from vecprop.tabular.encoders import check_fields, fields_of
 from vecprop.tabular.kinds import LARGEST, find_kind
 from vecprop.tabular.understanding import Wanted, is_marker, not_of_kind, typed, understand, understand_as
 from vecprop.utils.arguments import check_choice
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import polars as pl
 
 TASKS = ("regression", "classification")
 _WHOLE = r"^[-+]?(?:0|[1-9]\d{0,17})(?:\.0+)?$"  # a text that is a whole number, without leading zeros
@@ -109,15 +106,13 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
 
 
 def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
-    pl = import_polars()
     cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
     found = cells.cast(pl.Int64, strict=False)
     wrong = found.is_null() if series.dtype == pl.String else found.is_null() | (found != series)
     if wrong.any():
         row = int(wrong.arg_true()[0])
         raise not_of_kind(table, name, row, series[row], int(wrong.sum()), Form("number"))
-    values: npt.NDArray[np.int64] = found.to_numpy()
-    return values
+    return found.to_numpy()
 
 
 def find_target(table: Table, name: str, task: str | None = None) -> Target:
@@ -139,7 +134,7 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
         raise ValueError(
             f"{table.source}: the target {name!r} holds dates; name another target, or make numbers of it, such as days"
         )
-    truth = table.dtype(name) == import_polars().Boolean
+    truth = table.dtype(name) == pl.Boolean
     if form.kind == "boolean":  # labels such as yes and no are classes of their own
         truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
     if truth:
@@ -204,7 +199,6 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
             "--task regression"
         )
     labels = sorted(column_stats.counts_of_labels(table, name))  # texts, with all their digits and leading zeros
-    pl = import_polars()
     whole = bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())
     if whole:
         labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
@@ -217,7 +211,7 @@ def _missing(table: Table, name: str) -> npt.NDArray[np.bool_]:
     masks = []
     for series in table.parts(name):
         missing = series.is_null()
-        if series.dtype == import_polars().String:
+        if series.dtype == pl.String:
             missing = missing | is_marker(series, markers).fill_null(False)
         masks.append(missing.to_numpy())
     return np.concatenate(masks)

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.selection import check_backend_name
 from vecprop.data.splitting import in_second_part, shuffled
@@ -44,9 +45,6 @@ from vecprop.utils.arguments import (
 )
 from vecprop.utils.errors import unknown_name
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 FEWEST = 10  # examples: with fewer, no part of the split is of use
 _NETWORKS = 4  # of one kind
@@ -55,7 +53,7 @@ _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
 _LINEAR = 100_000  # the most examples of a large table for the linear model
 _LINEAR_NUMBERS = 1 << 22  # and the most numbers in their features
-# The checks of settings by themselves; where None is what is usual, it needs none.
+# The check of each setting by itself; None needs none where it is the default.
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     **dict.fromkeys(("epochs", "patience", "batch_size", "networks"), check_positive_integer),
     **dict.fromkeys(
@@ -256,8 +254,8 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
     targets = [(y[part], None if weights is None else weights[part]) for part in parts[:2]]
     preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
-    own = *targets[0], 0 if classes is None else len(classes), random_streams.generator(settings.seed, _FOLDS)
-    preparation, out_of_fold = target_encoding.learn(preparation, plan.table.take(parts[0]), *own)
+    count, rng = 0 if classes is None else len(classes), random_streams.generator(settings.seed, _FOLDS)
+    preparation, out_of_fold = target_encoding.learn(preparation, plan.table.take(parts[0]), *targets[0], count, rng)
     prepared, features = _features(preparation, plan, parts[:2], folder)
     for column in out_of_fold:
         column.write(features[0])
@@ -396,13 +394,13 @@ def split(
 def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     """Return the parameters of networks of one kind for m training examples."""
     alike = ("activation", "dropout", "checkpoint", "checkpoint_every", "backend", "devices")
+    size = min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
     return {name: getattr(settings, name) for name in alike} | {
         "hidden_layer_sizes": tuple(settings.hidden),
         "learning_rate_init": settings.learning_rate,
         "max_iter": settings.epochs,
         "n_iter_no_change": settings.patience,
-        "batch_size": settings.batch_size
-        or min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2),
+        "batch_size": settings.batch_size or size,
         "alpha": settings.l2,
         "n_networks": settings.networks or _NETWORKS,
         "early_stopping": True,

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.data.spelling import (
     Form,
@@ -18,17 +19,13 @@ from vecprop.data.spelling import (
     dates,
     format_of,
     formats_of,
-    import_polars,
     markers_of,
     may_be_dates,
     numbers,
+    pl,
     readable,
 )
 from vecprop.data.tables import Table
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import polars as pl
 
 _HEAD = 100
 _MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
@@ -79,7 +76,6 @@ class ColumnEvidence:
 
 def gather(table: Table, target: str | None = None) -> dict[str, ColumnEvidence]:
     """Return the evidence of each column of text."""
-    pl = import_polars()
     found = {name: ColumnEvidence() for name in table.names if table.dtype(name) == pl.String}
     groups: dict[tuple[frozenset[str], str | None], list[str]] = {}
     for name in found:
@@ -103,7 +99,6 @@ def _add(
     found: Sequence[ColumnEvidence], columns: Sequence[pl.Series], markers: Collection[str], said: str | None
 ) -> None:
     """Add a block of columns; `markers` mean missing values, `said` is the user's date format."""
-    pl = import_polars()
     cells = pl.concat(columns, rechunk=True)
     owner = np.repeat(np.arange(len(found)), len(columns[0]))
     values = cells.cast(pl.Float64, strict=False).to_numpy()
@@ -136,7 +131,6 @@ def _add(
 
 def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], cells: pl.Series) -> None:
     """Add cells that are not plain numbers; `owner` (cells,) is the index of each cell's column."""
-    pl = import_polars()
     for k in np.unique(owner[booleans(cells).is_null().to_numpy()]):
         found[k].truth = False
     digits = cells.str.contains(r"\d").to_numpy()
@@ -394,7 +388,7 @@ def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection
 
 def _typed(table: Table, names: Sequence[str], form: Form, kept: Mapping[str, Collection[str]]) -> list[pl.Series]:
     columns = [table.column(name) for name in names]
-    together = import_polars().concat(columns, rechunk=True)
+    together = pl.concat(columns, rechunk=True)
     values = values_of(together, form)
     markers = markers_of(table.spelling, "", ())
     marked = is_marker(together, markers).fill_null(False).to_numpy() if form.kind == "text" else None
@@ -431,7 +425,6 @@ def not_of_kind(table: Table, name: str, row: int, cell: Any, count: int, form: 
 
 def values_of(cells: pl.Series, form: Form) -> pl.Series:
     """Return texts converted to a form, null where they do not fit."""
-    pl = import_polars()
     if form.kind == "number":
         values, units = numbers(cells, form.decimal)
         if units is not None:
