@@ -24,6 +24,11 @@ def test_each_is_done_once(monkeypatch, threads, starts):
     assert sorted(done) == list(range(5))
 
 
+def test_as_many_at_once_as_wanted():
+    together = threading.Barrier(3, timeout=60)
+    assert sorted(at_once([together.wait] * 3, threads=3)) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("caller", [True, False])
 @pytest.mark.parametrize("error", [RuntimeError("can't be a thread"), KeyboardInterrupt()])
 def test_an_error_ends_the_others(error, caller):
