@@ -30,7 +30,7 @@ NARROWEST_OF_MANY = 2048
 # Computing fewer numbers than this is not worth a second thread.
 SMALLEST_WORK = 1 << 18
 # A step of a stack that makes fewer numbers is not divided among threads, as each thread has to make all the calls.
-SMALLEST_STACK = 1 << 19
+SMALLEST_STACK = 1 << 20
 # A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
 LARGEST_GROUP = 1 << 22
 
