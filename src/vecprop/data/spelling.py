@@ -204,7 +204,8 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
         return values, None
     texts = cells.filter(open).str.replace_all("[−–]", "-").str.replace_all(r"[\u00a0\u202f\u2009]", " ")
     brackets = texts.str.contains(r"^\([^-]+\)$")
-    texts = texts.str.replace(r"^\(([^-]+)\)$", "$1")
+    if brackets.any():
+        texts = texts.str.replace(r"^\(([^-]+)\)$", "$1")
     negative = brackets | texts.str.contains(r"^[^\d.,]*-|-$")
     currency, plain, unit = (texts.str.extract(_NUMBER[decimal], group) for group in (1, 2, 3))
     plain = plain.str.replace_all("[ '’,]" if decimal == "." else "[ '’.]", "")

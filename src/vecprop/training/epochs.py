@@ -4,7 +4,11 @@ These are pure functions of arrays. Everything that is constant during a run is 
 compiled epoch serves the whole run.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
@@ -18,7 +22,7 @@ from vecprop.nn.losses import CrossEntropy, Loss
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params, per_column
 from vecprop.training.optimizers import Optimizer, Slots, clip_by_norm
-from vecprop.training.parameter_buffer import Layout
+from vecprop.training.parameter_buffer import Layout, layout
 from vecprop.training.training_pass import Deferred, Fused, FusedLoss, Pass, SoftmaxLoss, Stage
 
 Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
@@ -44,6 +48,11 @@ class Run(NamedTuple):
     def drops(self) -> bool:
         """Whether there are dropout masks."""
         return any(rate != 0 for rate in self.dropout)
+
+    def of_networks(self, k: npt.NDArray[np.int64], params: tuple[Any, ...]) -> "Run":
+        """Return the settings for networks k of a stack, which have these parameters."""
+        net = replace(self.net, loss=self.net.loss.member(k))
+        return self._replace(net=net, layout=None if self.layout is None else layout(params, self.layout.apart))
 
     def initial_slots(self, params: tuple[Any, ...]) -> Slots:
         """Return the optimizer's slots before its first step."""

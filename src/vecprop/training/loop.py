@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,6 @@ from vecprop.nn.dropout import step_keys
 from vecprop.training.epochs import ByNetwork, Run, epoch
 from vecprop.training.network_groups import GroupedEpochs
 from vecprop.training.observers import Done, Judging, Observer, ProgressBar, Whole, allowed, as_they_are, told
-from vecprop.training.parameter_buffer import layout
 from vecprop.training.pieces import Piece, Pieces
 from vecprop.training.results import History, Partial, Resumed, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
@@ -183,13 +181,12 @@ def _of_some(
 
     seed = tuple(state.seed[i] for i in k) if isinstance(state.seed, tuple) else state.seed
     part = map_tree(take, state._replace(seed=0))._replace(seed=seed)
-    net = replace(run.net, loss=run.net.loss.member(k))
-    buffers = None if run.layout is None else layout(part.params, run.layout.apart)
+    own = run.of_networks(k, part.params)
     less = plan._replace(
-        run=run._replace(net=net, layout=buffers),
+        run=own,
         data=plan.data.of_networks(take),
         by_network=map_tree(take, plan.by_network),
-        observers=tuple(o.of_networks(net, take) if isinstance(o, Judging) else o for o in plan.observers),
+        observers=tuple(o.of_networks(own.net, take) if isinstance(o, Judging) else o for o in plan.observers),
         networks=np.arange(count)[k] if plan.networks is None else plan.networks[k],
         whole=whole,
         others_are_finite=plan.others_are_finite or bool(np.isfinite(np.delete(history["cost"][-1], k)).any()),

@@ -1,7 +1,6 @@
 """The networks of a stack in groups, each trained by a thread of its own."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from operator import is_
@@ -13,7 +12,6 @@ from vecprop.backend.blas import BLAS, sharing_cores
 from vecprop.backend.namespaces import array_namespace
 from vecprop.backend.pytrees import map_tree, map_trees
 from vecprop.training.epochs import ByNetwork, Data, Run
-from vecprop.training.parameter_buffer import layout
 from vecprop.utils.threads import at_once
 
 _BLAS = BLAS()
@@ -79,13 +77,11 @@ def _group(
     """Return the arguments of `epochs.epoch` for some networks."""
     take = partial(_take, k)
     part = map_tree(take, params)
-    net = replace(run.net, loss=run.net.loss.member(np.arange(k.start, k.stop)))
-    buffers = None if run.layout is None else layout(part, run.layout.apart)
     if order is not None and order.ndim == (2 if run.epochs == 1 else 3):
         order = order[..., k, :]
     rates, *keys = inputs  # (steps, K) and (steps, K, layers, 2), or for all networks without K
     steps = (rates if rates.ndim == 1 else rates[:, k], *(a if a.ndim == 3 else a[:, k, ...] for a in keys))
-    run = run._replace(net=net, layout=buffers)
+    run = run.of_networks(np.arange(k.start, k.stop), part)
     return run, part, *map_tree(take, (slots, statistics)), examples, order, steps, map_tree(take, by_network)
 
 
