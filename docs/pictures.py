@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +31,6 @@ FOLDER = ROOT / "docs" / "images"
 RESULTS = ROOT / "benchmarks" / "results"
 DPI = 110
 
-PICTURES: dict[str, Callable[[Path], object]] = {}
-
-
-def picture(name: str) -> Callable[[Callable[[Path], object]], Callable[[Path], object]]:
-    """Enter a function that draws into a path under the name of its file."""
-
-    def enter(draw: Callable[[Path], object]) -> Callable[[Path], object]:
-        PICTURES[name] = draw
-        return draw
-
-    return enter
-
-
-def save(ax: Any, path: Path) -> Path:
-    """Write the figure of these axes; 256 colours are enough for it, and make a third of the file."""
-    plots.save(ax, path, DPI)
-    return shrink(path)
-
-
-def shrink(path: Path) -> Path:
-    """Write a PNG again, with a palette."""
-    with Image.open(path) as image:
-        few = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    few.save(path, optimize=True)
-    return path
-
 
 # --- what is trained ----------------------------------------------------------------------------------------
 
@@ -65,10 +39,11 @@ def shrink(path: Path) -> Path:
 def digits() -> tuple[FitResult, datasets.Dataset]:
     """Return a network that reads digits, and the images it has not seen."""
     train, test = datasets.digits().split(0.2, seed=0)
-    net = vp.Network((64, 32, 10), output="softmax")
-    optimizer = vp.Adam(3e-3, schedule=vp.Cosine())
-    options: dict[str, Any] = {"epochs": 60, "batch_size": 32, "validation": 0.15, "metric": "accuracy"}
-    return vp.fit(net, train.X, train.Y, optimizer=optimizer, l2=2.0, dropout=0.1, seed=0, **options), test
+    result = vp.fit(
+        vp.Network((64, 32, 10), output="softmax"), train.X, train.Y, optimizer=vp.Adam(3e-3, schedule=vp.Cosine()),
+        epochs=60, batch_size=32, l2=2.0, dropout=0.1, seed=0, validation=0.15, metric="accuracy",
+    )  # fmt: skip
+    return result, test
 
 
 @cache
@@ -78,70 +53,40 @@ def houses() -> tuple[np.ndarray, np.ndarray]:
     return trained.truth, trained.predicted
 
 
-@cache
-def saturation() -> dict[str, FitResult]:
-    """Return runs from larger and larger initial weights."""
-    return {f"W1 × {r.scale:g}": r.training for r in demonstrations.saturation(0, backend="numpy").runs}
+# --- pictures that are more than one call -------------------------------------------------------------------
 
 
-# --- training -----------------------------------------------------------------------------------------------
-
-
-@picture("cost-curve.png")
-def cost_curve(path: Path) -> None:
+def cost_curve() -> Any:
     """Three optimizers on two moons."""
-    data = datasets.moons(m=400, seed=0)
-    optimizers = {
-        "gradient descent": vp.GradientDescent(0.1),
-        "RMSProp": vp.RMSProp(0.01),
-        "Adam": vp.Adam(0.01),
-    }
-    options: dict[str, Any] = {"epochs": 100, "batch_size": 50, "seed": 0}
+    data, net = datasets.moons(m=400, seed=0), vp.Network((2, 16, 1))
+    optimizers = {"gradient descent": vp.GradientDescent(0.1), "RMSProp": vp.RMSProp(0.01), "Adam": vp.Adam(0.01)}
     runs = {
-        name: vp.fit(vp.Network((2, 16, 1)), data.X, data.Y, optimizer=optimizer, **options)
+        name: vp.fit(net, data.X, data.Y, optimizer=optimizer, epochs=100, batch_size=50, seed=0)
         for name, optimizer in optimizers.items()
     }
     ax = plots.cost_curve(runs, log=True)
     ax.set_title("Two moons, 2-16-1: cost over the epochs")
-    save(ax, path)
+    return ax
 
 
-@picture("history.png")
-def history(path: Path) -> None:
-    """All that a run on the digits wrote down."""
-    save(plots.history(digits()[0]), path)
-
-
-@picture("gradient-norms.png")
-def gradient_norms(path: Path) -> None:
-    """Draw the gradients of the same run, by layer."""
-    save(plots.gradient_norms(digits()[0]), path)
-
-
-@picture("saturation.png")
-def saturated(path: Path) -> None:
+def saturation() -> Any:
     """Large initial weights: tanh is flat, its gradient small, learning slow."""
+    runs = {f"W1 × {r.scale:g}": r.training for r in demonstrations.saturation(0, backend="numpy").runs}
     left, right = plots.panels(2, width=5.2, height=4.4)
-    plots.cost_curve(saturation(), left, log=True).set_title("Two circles: cost for larger initial weights")
-    plots.gradient_norms_of_layer(saturation(), right)
-    save(left, path)
+    plots.cost_curve(runs, left, log=True).set_title("Two circles: cost for larger initial weights")
+    return plots.gradient_norms_of_layer(runs, right)
 
 
-@picture("vanishing-gradient.png")
-def vanishing(path: Path) -> None:
+def vanishing() -> Any:
     """Eight hidden layers of sigmoids, and two cures."""
     runs = {r.name: r.training for r in demonstration_of_depth.deep_gradients(0, backend="numpy").runs}
     left, right = plots.panels(2, width=5.2, height=4.4)
     plots.gradient_norms_by_layer(runs, left)
     plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")
-    save(left, path)
+    return right
 
 
-# --- the plane ----------------------------------------------------------------------------------------------
-
-
-@picture("decision-boundary.png")
-def decision_boundary(path: Path) -> None:
+def decision_boundary() -> Any:
     """Draw the flower, without and with a hidden layer."""
     result = demonstrations.planar(0, backend="numpy")
     axes = plots.panels(2, width=4.8, height=5.0)
@@ -149,123 +94,86 @@ def decision_boundary(path: Path) -> None:
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
         plots.decision_boundary(run.net, run.params, *result.train, ax)
         ax.set_title(f"{name}: {100 * demonstrations.accuracy(run, result.test):.0f} % of unseen points right")
-    save(axes[0], path)
+    return ax
 
 
-@picture("decision-boundary.gif")
 def decision_boundary_animation(path: Path) -> None:
-    """Two spirals, over the epochs."""
+    """Write a film of two spirals, over the epochs."""
     data = datasets.spirals(m=240, seed=0)
     net = vp.Network((2, 16, 16, 1))
     snapshots = plots.Snapshots(at=sorted({round(x) for x in [0, *np.geomspace(1, 100, 24)]}))
-    options: dict[str, Any] = {"epochs": 100, "batch_size": 40, "standardize": True, "seed": 0}
-    vp.fit(net, data.X, data.Y, optimizer=vp.Adam(0.01), callbacks=snapshots, **options)
+    vp.fit(
+        net, data.X, data.Y, optimizer=vp.Adam(0.01), epochs=100, batch_size=40, standardize=True, seed=0,
+        callbacks=snapshots,
+    )  # fmt: skip
     ax = plots.panels(width=4.5, height=4.7)[0]
     plots.decision_boundary_animation(net, snapshots, data.X, data.Y, path, ax, fps=8, dpi=72, names=data.target_names)
 
 
-# --- networks -----------------------------------------------------------------------------------------------
-
-
-@picture("network-diagram.png")
-def network_diagram(path: Path) -> None:
-    """Draw a network as it is specified."""
-    save(plots.network_diagram(vp.Network((784, 128, 10), hidden="relu", output="softmax")), path)
-
-
-@picture("network-weights.png")
-def network_weights(path: Path) -> None:
+def network_weights() -> Any:
     """Draw a small network with the weights it has learned."""
     data = datasets.moons(m=400, seed=0)
     net = vp.Network((2, 5, 3, 1))
     result = vp.fit(net, data.X, data.Y, optimizer=vp.Adam(0.02), epochs=150, batch_size=50, l2=0.1, seed=0)
-    save(plots.network_diagram(net, result.params), path)
+    return plots.network_diagram(net, result.params)
 
 
-@picture("first-layer-weights.png")
-def first_layer_weights(path: Path) -> None:
-    """Draw what each hidden unit looks at in an image of a digit."""
-    save(plots.first_layer_weights(digits()[0].params, (8, 8), columns=8), path)
-
-
-@picture("activation.png")
-def activation(path: Path) -> None:
-    """One activation and its derivative."""
+def activation() -> Any:
+    """Two activations and their derivatives."""
     left, right = plots.panels(2, width=4.6, height=4.0)
     plots.activation("tanh", left)
-    plots.activation("leaky_relu", right)
-    save(left, path)
+    return plots.activation("leaky_relu", right)
 
 
-@picture("activations.png")
-def activations(path: Path) -> None:
-    """All the usual ones, and their derivatives."""
-    save(plots.activations(), path)
-
-
-# --- predictions --------------------------------------------------------------------------------------------
-
-
-@picture("confusion-matrix.png")
-def confusion_matrix(path: Path) -> None:
+def confusion_matrix() -> Any:
     """Draw the digits that were not seen."""
     result, test = digits()
-    save(plots.confusion_matrix(test.labels, result.forward(test.X).argmax(axis=0), names=test.target_names), path)
+    return plots.confusion_matrix(test.labels, result.forward(test.X).argmax(axis=0), names=test.target_names)
 
 
-@picture("predicted-against-true.png")
-def predicted_against_true(path: Path) -> None:
-    """Prices of houses that were not seen."""
-    save(plots.predicted_against_true(*houses(), quantity="price", units="€"), path)
+# --- all of them --------------------------------------------------------------------------------------------
 
 
-@picture("residuals.png")
-def residuals(path: Path) -> None:
-    """Their residuals."""
-    save(plots.residuals(*houses(), quantity="price", units="€"), path)
+def measured(name: str) -> Record:
+    """Return what a benchmark has found."""
+    return Record.load(RESULTS / f"cpu-2-cores-{name}.json")
 
 
-# --- speed --------------------------------------------------------------------------------------------------
+ANIMATION = "decision-boundary.gif"
+# What draws each, and returns axes of it; the animation is written by itself.
+PICTURES: dict[str, Callable[..., Any]] = {
+    "cost-curve.png": cost_curve,
+    "history.png": lambda: plots.history(digits()[0]),
+    "gradient-norms.png": lambda: plots.gradient_norms(digits()[0]),
+    "saturation.png": saturation,
+    "vanishing-gradient.png": vanishing,
+    "decision-boundary.png": decision_boundary,
+    ANIMATION: decision_boundary_animation,
+    "network-diagram.png": lambda: plots.network_diagram(vp.Network((784, 128, 10), hidden="relu", output="softmax")),
+    "network-weights.png": network_weights,
+    "first-layer-weights.png": lambda: plots.first_layer_weights(digits()[0].params, (8, 8), columns=8),
+    "activation.png": activation,
+    "activations.png": lambda: plots.activations(),
+    "confusion-matrix.png": confusion_matrix,
+    "predicted-against-true.png": lambda: plots.predicted_against_true(*houses(), quantity="price", units="€"),
+    "residuals.png": lambda: plots.residuals(*houses(), quantity="price", units="€"),
+    "speedup.png": lambda: plots.speedup(Report.load(RESULTS / "cpu-2-cores-ladder.json")),
+    "peers.png": lambda: draw_ratios(measured("peers")),
+    "peers-growth.png": lambda: draw_growth(measured("peers")),
+    "tables.png": lambda: draw_tables(measured("tables")),
+    **{f"tutorial/{name}.png": draw for name, draw in tutorial_pictures.PICTURES.items()},
+}
 
 
-@picture("speedup.png")
-def speedup(path: Path) -> None:
-    """Draw the loop against the vectorized pass."""
-    save(plots.speedup(Report.load(RESULTS / "cpu-2-cores-ladder.json")), path)
-
-
-@picture("peers.png")
-def peers(path: Path) -> None:
-    """Other libraries."""
-    draw_ratios(Record.load(RESULTS / "cpu-2-cores-peers.json"), path, DPI)
-    shrink(path)
-
-
-@picture("peers-growth.png")
-def peers_growth(path: Path) -> None:
-    """How the cost grows."""
-    draw_growth(Record.load(RESULTS / "cpu-2-cores-peers.json"), path, DPI)
-    shrink(path)
-
-
-@picture("tables.png")
-def public_tables(path: Path) -> None:
-    """Public tables."""
-    draw_tables(Record.load(RESULTS / "cpu-2-cores-tables.json"), path, DPI)
-    shrink(path)
-
-
-# --- the tutorial -------------------------------------------------------------------------------------------
-
-
-def draw_tutorial(name: str, path: Path) -> None:
-    """Draw a picture of the tutorial."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tutorial_pictures.PICTURES[name]().savefig(path, dpi=tutorial_pictures.DPI, metadata={"Software": None})
-    shrink(path)
-
-
-PICTURES |= {f"tutorial/{name}.png": partial(draw_tutorial, name) for name in tutorial_pictures.PICTURES}
+def write(name: str, path: Path) -> None:
+    """Draw a picture; 256 colours are enough for a PNG, and make a third of the file."""
+    if name == ANIMATION:
+        decision_boundary_animation(path)
+        return
+    plots.save(PICTURES[name](), path, tutorial_pictures.DPI if name.startswith("tutorial/") else DPI)
+    with Image.open(path) as image:
+        few = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -279,7 +187,7 @@ def main(given: Sequence[str] | None = None) -> None:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(PICTURES)}")
     for name in arguments.names or PICTURES:
         begin, path = time.perf_counter(), arguments.out / name
-        PICTURES[name](path)
+        write(name, path)
         print(f"{name:28}{path.stat().st_size / 1000:6.0f} kB {time.perf_counter() - begin:6.1f} s", flush=True)
 
 

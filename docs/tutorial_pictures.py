@@ -1,4 +1,4 @@
-"""The pictures of the tutorial, as figures by their names; docs/pictures.py writes them into docs/images/tutorial.
+"""The pictures of the tutorial, as axes by their names; docs/pictures.py writes them into docs/images/tutorial.
 
 Each is drawn from a run with a fixed seed, so the same versions give the same pictures.
 """
@@ -14,26 +14,15 @@ DPI = 80
 MAPS = ("standard", "bins", "normal")
 
 
-def _figure(width: float, height: float):
-    """Return a figure without a window."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 # --- drawings ---------------------------------------------------------------------------------------------------
 
 
 def _blank(width: float, height: float):
     """Return axes on which one unit is an inch, with nothing drawn."""
-    figure = _figure(width, height)
-    ax = figure.add_subplot()
+    (ax,) = plots.panels(width=width, height=height)
     ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     ax.axis("off")
-    return figure, ax
+    return ax
 
 
 def _circle(ax, x: float, y: float, text: str, colour: str, radius: float = 0.42) -> None:
@@ -51,7 +40,7 @@ def _arrow(ax, start: tuple[float, float], end: tuple[float, float], text: str =
 
 def neuron():
     """Draw one neuron: inputs, weights, bias, sum, sigmoid."""
-    figure, ax = _blank(8.0, 3.2)
+    ax = _blank(8.0, 3.2)
     _arrow(ax, (1.35, 2.35), (3.1, 1.85), "$w_1$", 0.05)
     _arrow(ax, (1.35, 0.85), (3.1, 1.35), "$w_2$", -0.08)
     _arrow(ax, (3.5, 2.75), (3.5, 2.06), "")
@@ -64,14 +53,14 @@ def neuron():
     ax.text(3.5, 2.82, "$b$", ha="center", va="bottom", fontsize=15, color=GREY)
     ax.text(3.5, 0.95, "$z = w_1 x_1 + w_2 x_2 + b$", ha="center", va="top", fontsize=13)
     ax.text(6.0, 0.95, "$a = \\sigma(z)$", ha="center", va="top", fontsize=13)
-    return figure
+    return ax
 
 
 def shapes():
     """Draw Z1 = W1 X + b1 as rectangles, one column of X and Z1 marked."""
     from matplotlib.patches import Rectangle
 
-    figure, ax = _blank(8.6, 2.9)
+    ax = _blank(8.6, 2.9)
     cell = 0.36
 
     def matrix(x, rows, columns, colour, name, size, column=None):
@@ -96,12 +85,11 @@ def shapes():
     sign(5.3, "=")
     matrix(5.75, 4, 7, ORANGE, "$Z_1$", "(4, m)", column=2)
     ax.text(7.0, 2.6, "one column is one example", ha="center", va="bottom", fontsize=12, color=GREY)
-    return figure
+    return ax
 
 
 def activations():
     """Draw four activations, and below each its derivative."""
-    figure = _figure(9.6, 4.4)
     z = np.linspace(-4, 4, 401)
     s, t = 1 / (1 + np.exp(-z)), np.tanh(z)
     kinked = np.where(z < 0, 0.01, 1.0)
@@ -111,6 +99,8 @@ def activations():
         "ReLU": (np.maximum(z, 0), (z >= 0).astype(float)),
         "leaky ReLU (0.01)": (kinked * z, kinked),
     }
+    figure = plots.panels(width=9.6, height=4.4)[0].figure
+    figure.clear()
     axes = figure.subplots(2, 4, sharex=True)
     for column, (name, (value, slope)) in zip(axes.T, curves.items(), strict=True):
         for ax, curve, colour in zip(column, (value, slope), (BLUE, ORANGE), strict=True):
@@ -122,7 +112,7 @@ def activations():
         column[1].set(xlabel="z", ylim=(-0.1, 1.2))
     axes[0, 0].set_ylabel("g(z)")
     axes[1, 0].set_ylabel("g′(z)")
-    return figure
+    return axes[0, 0]
 
 
 # --- the plane --------------------------------------------------------------------------------------------------
@@ -130,14 +120,13 @@ def activations():
 
 def _boundaries(cases) -> object:
     """Draw what networks have learned, side by side: (title, network, data, epochs)."""
-    figure = _figure(4.4 * len(cases), 4.2)
-    for ax, (title, net, data, epochs) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases, strict=True):
+    for ax, (title, net, data, epochs) in zip(plots.panels(len(cases), 4.4, 4.2), cases, strict=True):
         result = vp.fit(net, data.X, data.Y, optimizer=vp.GradientDescent(1.0), epochs=epochs)
         plots.decision_boundary(net, result.params, data.X, data.Y, ax=ax)
         right = ((result.forward(data.X) > 0.5) == data.Y).mean()
         ax.set_title(f"{title}: {right:.0%} right", fontsize=12)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False)
-    return figure
+    return ax
 
 
 def moons():
@@ -168,20 +157,18 @@ def linear_or_not():
 
 def _costs(histories, title: str, **options):
     """Draw the costs of several runs."""
-    figure = _figure(6.4, 3.9)
-    ax = plots.cost_curve(histories, figure.add_subplot(), **options)
+    ax = plots.cost_curve(histories, *plots.panels(height=3.9), **options)
     ax.set_title(title, fontsize=12)
-    return figure
+    return ax
 
 
 def stack():
     """Draw sixteen networks from sixteen seeds."""
     data = vp.datasets.circles(m=400)
     result = vp.fit(vp.Network((2, 4, 1)), *data, optimizer=vp.GradientDescent(1.0), epochs=300, seed=range(16))
-    figure = _figure(6.4, 3.9)
-    ax = plots.history(result, figure.add_subplot())
+    ax = plots.history(result, *plots.panels(height=3.9))
     ax.set_title("16 networks 2-4-1 from 16 seeds", fontsize=12)
-    return figure
+    return ax
 
 
 def pack():
@@ -196,8 +183,7 @@ def pack():
         max_iter=300, early_stopping=True, n_iter_no_change=20, scoring="loss", scale="standard",
         scale_target="standard", n_networks=4, random_state=0,
     )  # fmt: skip
-    figure = _figure(7.6, 4.2)
-    ax = figure.add_subplot()
+    (ax,) = plots.panels(width=7.6, height=4.2)
     for split in range(6):
         X, X_test, y, y_test = train_test_split(houses.X.T, houses.Y[0] / 1000, random_state=split)
         mixture = PackRegressor(random_state=0).fit(X, y)
@@ -212,7 +198,7 @@ def pack():
             ax.hlines(error, split - 0.35, split + 0.35, "black", line, linewidth=1.8, label="" if split else name)
     ax.set(xlabel="split", ylabel="error on the test rows, 1000 €", title="Networks of a pack, and their mixture")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return figure
+    return ax
 
 
 def rates():
@@ -249,10 +235,9 @@ def early_stopping():
     net = vp.Network((2, 64, 64, 1), hidden="relu")
     stopping = vp.EarlyStopping(150)
     result = vp.fit(net, *few, optimizer=vp.Adam(0.01), epochs=200, validation=0.3, patience=stopping)
-    figure = _figure(6.4, 3.9)
-    ax = plots.history(result, figure.add_subplot())
+    ax = plots.history(result, *plots.panels(height=3.9))
     ax.set_title("140 examples, 4417 parameters", fontsize=12)
-    return figure
+    return ax
 
 
 def vanishing():
@@ -260,10 +245,9 @@ def vanishing():
     data = vp.datasets.moons(m=300)
     net = vp.Network((2, *[8] * 8, 1), hidden="sigmoid")
     result = vp.fit(net, *data, optimizer=vp.GradientDescent(0.5), epochs=60, batch_size=50)
-    figure = _figure(7.2, 4.2)
-    ax = plots.gradient_norms(result, figure.add_subplot())
+    ax = plots.gradient_norms(result, *plots.panels(width=7.2, height=4.2))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return figure
+    return ax
 
 
 PICTURES = {

@@ -49,7 +49,7 @@ def is_ours(peer: str) -> bool:
     return peer.startswith(("vecprop", "shared", "singles", "quick"))
 
 
-def draw_ratios(record: Record, path: Path, dpi: float = 110) -> None:
+def draw_ratios(record: Record) -> Any:
     """Draw for each workload the time of each other contestant over that of the quicker of our backends."""
     groups: Groups = {}
     for name in (n for n in record.workloads if n not in tables_of(record)):
@@ -63,10 +63,10 @@ def draw_ratios(record: Record, path: Path, dpi: float = 110) -> None:
     axes.set_xlim(min(0.5, *(0.8 * r for r in ratios)), 3 * max(ratios))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}×")
     axes.set_title("Time of the same computation, float32; " + record.environment.get("CPU", ""), fontsize=9)
-    save(axes, path, dpi)
+    return axes
 
 
-def draw_shares(record: Record, path: Path, dpi: float = 110) -> None:
+def draw_shares(record: Record) -> Any:
     """Draw for each workload and contestant the share of the least time that it reaches."""
     groups: Groups = {}
     for name in record.workloads:
@@ -78,10 +78,10 @@ def draw_shares(record: Record, path: Path, dpi: float = 110) -> None:
     axes = _bars(groups, percent)
     axes.set_xlim(0, 1.12 * max(1.0, *(share for shares in groups.values() for _, share in shares)))
     axes.set_xlabel("least time / measured time" + ("; a tiny run, its figures mean nothing" if record.tiny else ""))
-    save(axes, path, dpi)
+    return axes
 
 
-def draw_ladder(record: Record, path: Path, dpi: float = 110) -> None:
+def draw_ladder(record: Record) -> Any:
     """Draw for each network the time of a pass against m: loops dashed, vectorized passes solid."""
     networks = list(dict.fromkeys(r.network for r in record.ladder))
     if not networks:
@@ -100,10 +100,10 @@ def draw_ladder(record: Record, path: Path, dpi: float = 110) -> None:
         axes.grid(alpha=0.3)
     all_axes[0].set_ylabel("cost and gradients, time of a pass")
     all_axes[-1].legend(fontsize=8)
-    save(all_axes[0], path, dpi)
+    return all_axes[0]
 
 
-def draw_growth(record: Record, path: Path, dpi: float = 110) -> None:
+def draw_growth(record: Record) -> Any:
     """Draw the three sweeps side by side, both axes logarithmic, with a line for growth in proportion."""
     rows = record.growth
     if not rows:
@@ -123,10 +123,10 @@ def draw_growth(record: Record, path: Path, dpi: float = 110) -> None:
         axes.grid(visible=True, color="0.9")
     all_axes[0].set_ylabel("seconds of a pass (cost and gradients), float32")
     all_axes[0].legend(frameon=False)
-    save(all_axes[0], path, dpi)
+    return all_axes[0]
 
 
-def draw_tables(record: Record, path: Path, dpi: float = 110) -> None:
+def draw_tables(record: Record) -> Any:
     """Draw each contestant's mean normalised score over public tables, against seconds and beside its rank."""
     found = standings(record)
     if not found:
@@ -148,7 +148,7 @@ def draw_tables(record: Record, path: Path, dpi: float = 110) -> None:
     bars.invert_yaxis()
     bars.set(xlabel="mean rank by log-loss or RMSE", xlim=(0, 1.1 * max(s.rank for s in found.values())))
     scatter.set_title(f"{len(tables_of(record))} public tables; {record.environment.get('CPU', '')}", fontsize=9)
-    save(scatter, path, dpi)
+    return scatter
 
 
 def draw_all(record: Record, folder: Path) -> list[Path]:
@@ -157,6 +157,5 @@ def draw_all(record: Record, folder: Path) -> list[Path]:
     for draw in (draw_ratios, draw_shares, draw_ladder, draw_growth, draw_tables):
         path = folder / f"{record.device}-{draw.__name__.removeprefix('draw_')}.png"
         with suppress(NothingToDrawError):
-            draw(record, path)
-            paths.append(path)
+            paths.append(save(draw(record), path, 110))
     return paths
