@@ -20,16 +20,8 @@ import polars
 import sklearn.neural_network
 
 import vecprop as vp
-from vecprop import activations, losses, plots, rungs, tabular
-from vecprop.estimators import (
-    MLPClassifier,
-    MLPRegressor,
-    PackClassifier,
-    PackRegressor,
-    from_sklearn,
-    parameters,
-    to_sklearn,
-)
+from vecprop import losses, plots, tabular
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, parameters
 from vecprop.inspection.benchmark_report import Row, with_speedups
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
 
@@ -204,6 +196,16 @@ DELIMITER = Wrong(["", "ab", ", ", 3, True, THING, ["x"], "\n", "\r", '"'], "^{}
 LIMITS = [None, 3, "ab", (1,), (1, 1), (2, 1), (NAN, 1), (0, INF), ("a", "b"), (0, 1, 2), THING, (1j, 2), (None, 1)]
 AXES = [3, "ax", [], THING, 1.5]
 NAMES = ["ab", 3, [1, 2], THING, [None, None], ["one"]]
+INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown initializer {}.*Known: auto, ", object)
+BLOCK = Wrong([0, -1, -5, "big", "all", "", 2.5, NAN, INF, 1j, [2], THING, True],
+              "^{} must be a positive integer.*, got {}$", (int, str))  # fmt: skip
+EVERY = reals("of whole epochs", 0, -1, 1.5)
+SPELLING = [3, ",", {}, THING, tabular.Spelling]
+TABLES = [None, 3, THING, [], {}, X]
+MODELS = [None, 3, "text", [], {}, (), THING, (NET,), X, vp.fit]
+HISTORY = [
+    None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, {"cost": ["a"]}, {"cost": [None]}, {"a": {}}, [1.0],
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -213,14 +215,14 @@ class Call:
     function: Callable[..., Any]
     valid: Callable[[pathlib.Path], dict[str, Any]]
     refused: dict[str, list[Any]]
-    target: str  # what is public: its name
     variadic: str = ""  # the parameter that is *this or **this: each of its values is given alone
 
 
 CALLS: dict[str, Call] = {}
-
-
-# What parameters of these names refuse wherever nothing else is said.
+OWNERS: dict[str, object] = {"Network": NET}  # whose methods are called
+# What a parameter of these names is given where it has no default and nothing else is said
+GIVEN = {"net": NET, "params": PARAMS, "X": X, "Y": Y, "true": VALUES, "predicted": VALUES}
+# and what it refuses.
 NAMED = {
     "learning_rate": RATE, "schedule": SCHEDULE, "beta": SHARE, "beta1": SHARE, "beta2": SHARE, "rho": SHARE,
     "momentum": CLOSED_SHARE, "nesterov": FLAG, "epsilon": POSITIVE, "weight_decay": PENALTY, "memory": COUNT,
@@ -230,16 +232,25 @@ NAMED = {
     "levels": LEVELS, "slope": SHARE, "alpha": POSITIVE, "groups": COUNT, "g": FUNCTION, "g_prime": FUNCTION, "m": M,
     "seed": SEED, "noise": NOT_NEGATIVE, "margin": POSITIVE, "turns": POSITIVE, "net": NETWORK, "method": NAME, "l2": NOT_NEGATIVE,
     "path": PATH, "task": optional(NAME), "delimiter": DELIMITER, "header": optional(FLAG), "backend": BACKEND, "ax": AXES,
-    "limits": LIMITS, "names": NAMES, "log": FLAG, "return_std": FLAG,
+    "limits": LIMITS, "names": NAMES, "log": FLAG, "return_std": FLAG, "params": PARAMETERS, "X": data(X),
+    "Y": [*data(Y), Y + 0.5, 2 * Y - 1], "sample_weight": [*WEIGHTS, [1.0] * 12], "result": HISTORY, "histories": HISTORY,
+    "patience": optional(COUNT), "max_entries": COUNT, "model": MODELS, "spelling": SPELLING, "data": TABLES, "quantity": TEXT,
+    "units": TEXT, "what": TEXT, "expected": STRINGS, "devices": DEVICES, "checkpoint_every": EVERY, "epochs": COUNT,
+    "precision": optional(NAME), "dtype": DTYPE, "block_size": BLOCK, "init": INIT, "settings": [3, "s", THING, {}, tabular.Settings],
+    "class_weight": ["equal", 3, THING, [1], {"a": -1}, {"a": "b"}], "fps": at_most(POSITIVE), "dpi": at_most(POSITIVE),
 }  # fmt: skip
 
 
-def call(target, function, valid, /, variadic="", **refused):
-    """Register a call; `valid` is a dict, or a function of a folder that makes one."""
-    make = valid if callable(valid) else lambda folder: dict(valid)
-    parameters = inspect.signature(functools.reduce(getattr, target.split("."), vp)).parameters
+def call(target, given=(), function=None, /, variadic="", **refused):
+    """Register a call; `given` is a dict, or a function of a folder that makes one."""
+    owner, _, name = target.rpartition(".")
+    public = functools.reduce(getattr, target.split("."), vp)
+    parameters = inspect.signature(public).parameters
+    needed = {name: GIVEN[name] for name, p in parameters.items() if name in GIVEN and p.default is p.empty}
     refused = {name: NAMED[name] for name in parameters if name in NAMED} | refused
-    CALLS[target] = Call(function, make, refused, target, variadic)
+    function = function or (getattr(OWNERS[owner], name) if owner in OWNERS else public)
+    valid = lambda folder: needed | dict(given(folder) if callable(given) else given)
+    CALLS[target] = Call(function, valid, refused, variadic)
 
 
 # --- networks and training ---------------------------------------------------------------------------------------
@@ -247,30 +258,23 @@ def call(target, function, valid, /, variadic="", **refused):
 HIDDEN = [
     "relo", 3, None, ["relu", "relu"], [3], [None], {}, THING, (np.sin,), [["relu"]], np.tanh, [], np.array([1.0]),
 ]  # fmt: skip
-call("Network", vp.Network, {"sizes": (2, 3, 1)},
+call("Network", {"sizes": (2, 3, 1)}, hidden=HIDDEN,
      sizes=[(), (3,), (3, 0, 1), (3, -1, 1), (2, 2.5, 1), (True, 1), 3, "3-4-1", None, {}, THING, (2, "a", 1), (2, None,
-        1), ((2, 3), 1), (2, NAN, 1), np.ones((2, 2)), [2, 1j, 1]], hidden=HIDDEN,
+        1), ((2, 3), 1), (2, NAN, 1), np.ones((2, 2)), [2, 1j, 1]],
      output=["relo", 3, None, [], {}, THING, (np.sin,), "softmax", True],
      loss=["squared", 3, [], {}, THING, True, "cross_entropy", losses.SquaredError, np.array([1])])  # fmt: skip
 SEEDS = Wrong(
     [-1, 2**64, 0.5, "1", None, 1j, THING, [], [1, 2.5], [-1], ["a"], [None], NAN, True, [[1, 2]], range(HUGE), {}],
     r"^{} must (be an integer from 0 to 2\*\*64 - 1|hold at most 16777216 seeds.*), got {}$", (int, range), several=True,
 )  # fmt: skip
-INIT = Wrong(["hee", "", 3, None, ["he"], {}, THING, 1.5, True], "^{}: unknown initializer {}.*Known: auto, ", object)
-call("Network.init", NET.init, {}, seed=SEEDS, init=INIT, dtype=optional(DTYPE),
+call("Network.init", seed=SEEDS, dtype=optional(DTYPE),
      widths=[3, [], (), "2", b"2", THING, {}, True, [2], [(2, 2)], [(0,)], [(-1,)], [(4,)], [(1.5,)], [("a",)], [None], [(True,)], [(NAN,)]])  # fmt: skip
-DATA = {"params": PARAMETERS, "X": data(X)}
-call("Network.forward", NET.forward, {"params": PARAMS, "X": X}, **DATA)
-L2 = NOT_NEGATIVE
-GRADIENTS = {**DATA, "Y": [*data(Y), Y + 0.5, 2 * Y - 1], "sample_weight": [*WEIGHTS, [1.0] * 12], "l2": L2}
-FULL = {"params": PARAMS, "X": X, "Y": Y, "sample_weight": WEIGHT, "l2": 0.1}
-BLOCK = Wrong([0, -1, -5, "big", "all", "", 2.5, NAN, INF, 1j, [2], THING, True],
-              "^{} must be a positive integer.*, got {}$", (int, str))  # fmt: skip
-call("Network.cost", NET.cost, FULL, **GRADIENTS)
-call("Network.gradients", NET.gradients, FULL, **GRADIENTS, block_size=BLOCK)
-call("Network.shapes", NET.shapes, {"m": 4}, m=COUNT)
-LINEAR = vp.Network((2, 3, 1), hidden="identity", output="identity")
-call("Network.collapse", LINEAR.collapse, {"params": PARAMS}, params=PARAMETERS)
+call("Network.forward")
+FULL = {"sample_weight": WEIGHT, "l2": 0.1}
+call("Network.cost", FULL)
+call("Network.gradients", FULL)
+call("Network.shapes", {"m": 4}, m=COUNT)
+call("Network.collapse", {}, vp.Network((2, 3, 1), hidden="identity", output="identity").collapse)
 
 OPTIMIZER = Wrong(["adam", 3, vp.Adam, vp.GradientDescent, THING, [], {}, True, [vp.Adam()]],
                   "^{} must be an optimizer such as GradientDescent.*, got {}$")  # fmt: skip
@@ -278,10 +282,9 @@ VALIDATION = [0.0, 1.0, -0.5, 2, NAN, INF, "half", True, 1j, THING, [], (X,), (X
               (X, Y[:, :-1]), (spoiled(X, NAN), Y), (X, None), (None, Y), (X, Y, np.ones(3)), ("a", "b")]  # fmt: skip
 BIG = vp.fit(NET, X, Y, epochs=2, seed=0)
 STATES = [3, "state", {}, (), THING, [], True, BIG, vp.fit(vp.Network((2, 2, 1)), X, Y, epochs=1).state]
-EVERY = reals("of whole epochs", 0, -1, 1.5)
 FIT = {
-    "net": NETWORK, "X": data(X, lists=True), "Y": [*data(Y, lists=True), Y + 0.5], "optimizer": OPTIMIZER, "epochs": COUNT,
-    "batch_size": BLOCK, "seed": SEEDS, "params": optional(FINITE), "init": INIT, "sample_weight": WEIGHTS,
+    "X": data(X, lists=True), "Y": [*data(Y, lists=True), Y + 0.5], "optimizer": OPTIMIZER, "batch_size": BLOCK, "seed": SEEDS,
+    "params": optional(FINITE), "sample_weight": WEIGHTS,
     "class_weight": ["heavy", 3, [1, 2], np.ones(3), THING, {0: -1}, {0: "a"}, {0: NAN}, {7: 1.0}, {"a": 1.0}, {0: None}, True,
                      {0: INF}, {0: 10**400}, {1.5: 1.0}, {0: 0, 1: 0}],
     "l1": PENALTY, "l2": PENALTY, "dropout": SHARES,
@@ -289,42 +292,36 @@ FIT = {
     "standardize": FLAG, "clip_norm": optional(POSITIVE), "validation": VALIDATION,
     "metric": Wrong(["accuracyy", 3, ["accuracy"], {}, THING, True, 1.5],
                     "^{}(: unknown metric| must be a name or a function of .Y, A., got) {}", str),
-    "patience": optional(COUNT), "min_delta": NOT_NEGATIVE, "shuffle": FLAG,
+    "shuffle": FLAG,
     "window": Wrong([*BLOCK, None], BLOCK.says, BLOCK.types),
     "callbacks": Wrong([3, "print", [None], [print, None], {}, [3], None, THING, 1.5], "^{} must be functions .state, history., got "),
     "state": STATES,
     "checkpoint": Wrong([3, True, 1.5, ["x"], b"x", THING], "^{} must be a path, got {}$"),
-    "checkpoint_every": EVERY,
     "resume": Wrong([3, 1.5, ["x"], b"x", THING], "^{} must be a path or True, got {}$"),
-    "block_size": BLOCK, "dtype": DTYPE, "backend": BACKEND, "devices": DEVICES, "precision": optional(NAME),
     "progress": optional(FLAG),
 }  # fmt: skip
-call("rows", vp.rows, {"source": ROWS},
+call("rows", {"source": ROWS},
      source=[None, 3, THING, {}, b"bytes", [], [[1.0, 2.0]], 1.5, X[None], np.array(1.0), ROWS + 1j, ROWS.astype(str)],
      columns=["a", [], ["a", "a"], 3, [1, 2], THING])  # fmt: skip
-call("fit", vp.fit, {"net": NET, "X": X, "Y": Y, "epochs": 1, "sample_weight": WEIGHT}, **FIT)
-call("FitResult.forward", BIG.forward, {"X": X}, X=data(X, lists=True))
+call("fit", {"epochs": 1, "sample_weight": WEIGHT}, **FIT)
 STACK = vp.fit(NET, X, Y, epochs=1, seed=[0, 1])
-call("FitResult.member", STACK.member, {"k": 1}, k=integers("an integer from 0 to 1", 2, -3, HUGE))
-call("FitResult.mean_and_deviation", STACK.mean_and_deviation, {"X": X}, X=data(X, lists=True))
-call("EarlyStopping", vp.EarlyStopping, {}, patience=optional(COUNT), restore_best=FLAG, baseline=optional(NUMBER))
-call("check_gradients", vp.check_gradients, FULL | {"net": NET, "grads": PARAMS}, **GRADIENTS | {"params": FINITE},
-     grads=optional(PARAMETERS), tolerance=optional(POSITIVE), max_entries=COUNT)  # fmt: skip
-call("numeric_gradient", vp.numeric_gradient, {"function": lambda x: np.tanh(x).sum(), "x": VALUES},
+OWNERS["FitResult"] = STACK
+call("FitResult.forward", {}, BIG.forward, X=data(X, lists=True))
+call("FitResult.member", {"k": 1}, k=integers("an integer from 0 to 1", 2, -3, HUGE))
+call("FitResult.mean_and_deviation", X=data(X, lists=True))
+call("EarlyStopping", restore_best=FLAG, baseline=optional(NUMBER))
+call("check_gradients", FULL | {"grads": PARAMS}, params=FINITE, grads=optional(PARAMETERS),
+     tolerance=optional(POSITIVE))  # fmt: skip
+call("numeric_gradient", {"function": lambda x: np.tanh(x).sum(), "x": VALUES},
      function=[*FUNCTION, lambda x: "text", lambda x: x, lambda x: None],
      x=[None, 3, "text", [1.0], THING, {}, VALUES.astype(int), VALUES + 1j, VALUES.astype(object), VALUES[:0],
         VALUES.astype(str), spoiled(VALUES, NAN), spoiled(VALUES, INF)])  # fmt: skip
-GRADS = [None, 3, "text", [], {}, (), THING, [3], [(W1,)], [(W1, None)], [("a", "b")], [(W1.tolist(), B1)], (W1, B1)]
-call("gradient_norms", vp.gradient_norms, {"grads": PARAMS}, grads=GRADS)
-call("diagnose", vp.diagnose, {"result": BIG},
-     result=[None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, vp.fit])  # fmt: skip
-for name in ("per_neuron", "per_example", "vectorized"):
-    call(f"rungs.{name}", getattr(rungs, name), {"net": NET, "params": PARAMS, "X": X, "Y": Y}, **DATA,
-         Y=GRADIENTS["Y"])  # fmt: skip
-call("rungs.networks", rungs.networks, {"net": NET, "params": NET.init([0, 1], dtype="float64"), "X": X, "Y": Y},
-     params=PARAMETERS, X=DATA["X"], Y=GRADIENTS["Y"])  # fmt: skip
-for name in ("forward_per_neuron", "forward_per_example"):
-    call(f"rungs.{name}", getattr(rungs, name), {"net": NET, "params": PARAMS, "X": X}, **DATA)
+call("gradient_norms", {"grads": PARAMS},
+     grads=[None, 3, "text", [], {}, (), THING, [3], [(W1,)], [(W1, None)], [("a", "b")], [(W1.tolist(), B1)], (W1, B1)])  # fmt: skip
+call("diagnose", {"result": BIG}, result=[None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, vp.fit])
+for name in ("per_neuron", "per_example", "vectorized", "forward_per_neuron", "forward_per_example"):
+    call(f"rungs.{name}")
+call("rungs.networks", {"params": NET.init([0, 1], dtype="float64")})
 
 # --- optimizers, schedules, losses, activations ------------------------------------------------------------------
 
@@ -337,25 +334,22 @@ activations.Exp datasets.flower datasets.moons datasets.circles datasets.xor dat
 datasets.breast_cancer datasets.diabetes datasets.digits datasets.iris datasets.wine datasets.names backends get_precision
 """
 for name in OF_FIELDS.split():
-    call(name, functools.reduce(getattr, name.split("."), vp), {})
-call("ReduceOnPlateau", vp.ReduceOnPlateau, {}, factor=OPEN_SHARE, patience=INDEX)
-call("activations.Custom", activations.Custom, {"g": np.sin, "g_prime": np.cos})
+    call(name)
+call("ReduceOnPlateau", factor=OPEN_SHARE, patience=INDEX)
+call("activations.Custom", {"g": np.sin, "g_prime": np.cos})
 
 # --- data sets -----------------------------------------------------------------------------------------------------
 
 ds = vp.datasets
-call("datasets.house_prices", ds.house_prices, {}, m=without(M, 1))
-call("datasets.spirals", ds.spirals, {}, arms=integers("an integer of at least 2", 1, 0, -1))
-call("datasets.load", ds.load, {"name": "xor", "m": 10}, name=NAME, arguments=[{"m": 0}, {"n": 3}, {"seed": -1}],
-     variadic="arguments")  # fmt: skip
-DATASET = ds.moons(12)
-call("datasets.Dataset.split", DATASET.split, {}, fraction=OPEN_SHARE, stratify=optional(FLAG))
-call("datasets.standardize", ds.standardize, {"train": DATASET}, train=[None, 3, "text", X, THING, (X, Y)],
+call("datasets.house_prices", m=without(M, 1))
+call("datasets.spirals", arms=integers("an integer of at least 2", 1, 0, -1))
+call("datasets.load", {"name": "xor", "m": 10}, variadic="arguments", name=NAME,
+     arguments=[{"m": 0}, {"n": 3}, {"seed": -1}])  # fmt: skip
+OWNERS["datasets.Dataset"] = DATASET = ds.moons(12)
+call("datasets.Dataset.split", fraction=OPEN_SHARE, stratify=optional(FLAG))
+call("datasets.standardize", {"train": DATASET}, train=[None, 3, "text", X, THING, (X, Y)],
      others=[[3], [None], [X], [THING], [ds.spirals(12), ds.iris()]], variadic="others")  # fmt: skip
-DATASET_FIELDS = {
-    "X": X, "Y": Y, "name": "n", "feature_names": ("a", "b"), "target_names": ("c", "d"), "task": "binary",
-}  # fmt: skip
-call("datasets.Dataset", ds.Dataset, DATASET_FIELDS,
+call("datasets.Dataset", {"name": "n", "feature_names": ("a", "b"), "target_names": ("c", "d"), "task": "binary"},
      X=[None, "text", 3, THING, {}, X[0], X + 1j, X.astype(str), X[:, :0], X[None]],
      Y=[None, "text", 3, THING, {}, Y[0], Y + 1j, Y.astype(str), Y[:, :-1], spoiled(Y, NAN)], name=TEXT,
      feature_names=["ab", 3, [1, 2], THING, ("a",), None], target_names=["cd", 3, [1, 2], THING, None], task=NAME)  # fmt: skip
@@ -374,10 +368,10 @@ def npy(folder, name="x.npy", array=ROWS):
     return folder / name
 
 
-call("datasets.from_csv", ds.from_csv, lambda folder: {"path": csv(folder), "header": True},
+call("datasets.from_csv", lambda folder: {"path": csv(folder), "header": True},
      target=[9, -9, HUGE, "no such column", 1.5, None, True, [], [0, 0], THING, [None], {}, NAN],
      classes=["ab", 3, [], THING, [None], ["a", "b"], [0, 0], [[1], [2]]])  # fmt: skip
-call("datasets.from_npy", ds.from_npy, lambda folder: {"x_path": npy(folder)}, x_path=PATH, y_path=optional(PATH),
+call("datasets.from_npy", lambda folder: {"x_path": npy(folder)}, x_path=PATH, y_path=optional(PATH),
      target=[9, -9, HUGE, "column", 1.5, None, True, [], THING, [None], {}, NAN], examples=NAME,
      classes=["ab", 3, [], THING, [None], ["a", "b"], [[1], [2]]])  # fmt: skip
 
@@ -392,81 +386,73 @@ def saved(folder):
     return path
 
 
-MODELS = [None, 3, "text", [], {}, (), THING, (NET,), X, vp.fit]
-call("save", vp.save, lambda folder: {"path": folder / "saved.npz", "model": NET, "params": PARAMS}, model=MODELS,
-     params=optional(PARAMETERS))  # fmt: skip
-call("load", vp.load, lambda folder: {"path": saved(folder)}, custom=[3, "text", [3], [None], THING, (np.sin,), {}, None, [(np.sin, 3)]])  # fmt: skip
-call("export_onnx", vp.export_onnx, lambda folder: {"model": BIG, "path": folder / "model.onnx"}, model=MODELS,
-     path=optional(PATH), opset=optional(integers("an integer from 13 to 26", 0, -1, 12, 27, HUGE)),
-     name=optional(TEXT), dtype=DTYPE)  # fmt: skip
+call("save", lambda folder: {"path": folder / "saved.npz", "model": NET, "params": PARAMS}, params=optional(PARAMETERS))
+call("load", lambda folder: {"path": saved(folder)}, custom=[3, "text", [3], [None], THING, (np.sin,), {}, None, [(np.sin, 3)]])  # fmt: skip
+call("export_onnx", lambda folder: {"model": BIG, "path": folder / "model.onnx"}, path=optional(PATH), name=optional(TEXT),
+     opset=optional(integers("an integer from 13 to 26", 0, -1, 12, 27, HUGE)))  # fmt: skip
 
 if importlib.util.find_spec("torch"):
-    call("to_torch", vp.to_torch, {"model": NET, "params": PARAMS}, model=MODELS, params=optional(PARAMETERS),
-         logits=FLAG)  # fmt: skip
+    call("to_torch", {"model": NET, "params": PARAMS}, params=optional(PARAMETERS), logits=FLAG)
     import torch
 
     MODULE = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1), torch.nn.Sigmoid())
-    call("from_torch", vp.from_torch, {"module": MODULE}, module=[None, 3, "text", [], {}, THING, NET],
+    call("from_torch", {"module": MODULE}, module=[None, 3, "text", [], {}, THING, NET],
          output=["relo", 3, [], {}, THING])  # fmt: skip
 
 # --- choices --------------------------------------------------------------------------------------------------------
 
 # the parameter is `name`, the message says "backend", which is what it names
-call("use_backend", vp.use_backend, {"name": "numpy"},
+call("use_backend", {"name": "numpy"},
      name=Wrong([*BACKEND, None], f"({BACKEND.says}|^name must be the name of a backend or a Backend, got None)", str))  # fmt: skip
-call("get_backend", vp.get_backend, {}, name=BACKEND)
-call("use_precision", vp.use_precision, {"precision": "fast"}, precision=NAME)
+call("get_backend", name=BACKEND)
+call("use_precision", {"precision": "fast"}, precision=NAME)
 
 # --- explaining -------------------------------------------------------------------------------------------------------
 
-call("explain", vp.explain, {"net_or_sizes": NET, "params": PARAMS, "X": X, "Y": Y},
+call("explain", {"net_or_sizes": NET, "params": PARAMS, "X": X, "Y": Y},
      net_or_sizes=[None, 3, "2-3-1", (), (3,), (3, 0), (2, 2.5), (2, "a"), THING, {}, (10**400, 1)], m=optional(COUNT),
-     params=optional(FINITE), X=optional(data(X)), Y=optional(GRADIENTS["Y"]),
+     params=optional(FINITE), X=optional(data(X)), Y=optional(NAMED["Y"]),
      numbers=Wrong(FLAG, r"^{} must be (True or False|True, False or \"auto\"), got {}$", str))  # fmt: skip
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
-HISTORY = [None, 3, "text", [], {}, THING, NET, {"cost": 3}, {"cost": []}, {"cost": ["a"]}, {"cost": [None]}, {"a": {}}, [1.0]]  # fmt: skip
-call("plots.activation", plots.activation, {"activation": "relu"}, activation=["relo", 3, None, [], {}, THING, (np.sin,), "softmax"])  # fmt: skip
-call("plots.activations", plots.activations, {"activations": ["relu"]},
+call("plots.activation", {"activation": "relu"}, activation=["relo", 3, None, [], {}, THING, (np.sin,), "softmax"])  # fmt: skip
+call("plots.activations", {"activations": ["relu"]},
      activations=["relo", 3, None, [], {}, THING, [3], ["relo"], ["softmax"]])  # fmt: skip
-call("plots.confusion_matrix", plots.confusion_matrix, {"true": LABELS, "predicted": LABELS},
+call("plots.confusion_matrix", {"true": LABELS, "predicted": LABELS},
      true=[*LABEL_LISTS, "text"], predicted=[*LABEL_LISTS, "text"],
      labels=[3, "ab", [], [0, 0, 1, 2], THING, [[0], [1], [2]], {}], normalize=FLAG)  # fmt: skip
-call("plots.cost_curve", plots.cost_curve, {"histories": BIG}, histories=HISTORY)
-call("plots.history", plots.history, {"result": BIG}, result=HISTORY)
-call("plots.gradient_norms", plots.gradient_norms, {"result": BIG}, result=HISTORY)
-call("plots.gradient_norms_by_layer", plots.gradient_norms_by_layer, {"histories": BIG}, histories=HISTORY)
-call("plots.gradient_norms_of_layer", plots.gradient_norms_of_layer, {"histories": BIG}, histories=HISTORY, layer=Wrong([*COUNT, 3, HUGE], r"^{} must be (a positive integer|from 1 to 2), got {}$", int))  # fmt: skip
+for name in ("cost_curve", "gradient_norms_by_layer"):
+    call(f"plots.{name}", {"histories": BIG})
+for name in ("history", "gradient_norms"):
+    call(f"plots.{name}", {"result": BIG})
+call("plots.gradient_norms_of_layer", {"histories": BIG}, layer=Wrong([*COUNT, 3, HUGE], r"^{} must be (a positive integer|from 1 to 2), got {}$", int))  # fmt: skip
 PLANE = {
-    "net": [*NETWORK, vp.Network((3, 2, 1))], "X": data(X, lists=True), "Y": data(Y, lists=True), "ax": AXES,
-    "names": without(NAMES, [1, 2]),
+    "net": [*NETWORK, vp.Network((3, 2, 1))], "X": data(X, lists=True), "Y": data(Y, lists=True), "names": without(NAMES, [1, 2]),
 }  # fmt: skip
-call("plots.decision_boundary", plots.decision_boundary, {"net": NET, "params": PARAMS, "X": X, "Y": Y}, **PLANE,
-     params=FINITE)  # fmt: skip
-call("plots.decision_boundary_animation", plots.decision_boundary_animation,
-     lambda folder: {"net": NET, "snapshots": {0: PARAMS}, "X": X, "Y": Y, "path": folder / "a.gif", "dpi": 10, "fps": 1}, **PLANE,
+call("plots.decision_boundary", **PLANE, params=FINITE)
+call("plots.decision_boundary_animation",
+     lambda folder: {"snapshots": {0: PARAMS}, "path": folder / "a.gif", "dpi": 10, "fps": 1}, **PLANE,
      snapshots=[None, 3, "text", [], {}, THING, PARAMS, {0: 3}, {0: None}, {"a": PARAMS}, {0: PARAMS[:1]}],
-     path=[*optional(PATH), "picture.txt", "picture"], fps=at_most(POSITIVE), dpi=at_most(POSITIVE))  # fmt: skip
-call("plots.Snapshots", plots.Snapshots, {}, at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])
-call("plots.first_layer_weights", plots.first_layer_weights, {"params": PARAMS, "image_shape": (1, 2)},
+     path=[*optional(PATH), "picture.txt", "picture"])  # fmt: skip
+call("plots.Snapshots", at=[3, "ab", [1.5], ["a"], [None], [-1], THING, [NAN]])
+call("plots.first_layer_weights", {"image_shape": (1, 2)},
      params=[p for p in PARAMETERS[:11] if p is not SHORT], image_shape=[3, "ab", (1,), (0, 2), (-1, -2), (1.0, 2), (2, 2), (HUGE, 1), THING, (None, 2), (1, 2, 1)],
      columns=optional(COUNT))  # fmt: skip
-call("plots.network_diagram", plots.network_diagram, {"net": NET, "params": PARAMS}, params=optional(FINITE),
+call("plots.network_diagram", {"params": PARAMS}, params=optional(FINITE),
      most=integers("an integer of at least 3", 0, -1, 1, 2))  # fmt: skip
-REGRESSION = {"true": REAL_LISTS, "predicted": REAL_LISTS, "ax": AXES, "quantity": TEXT, "units": TEXT}
 for name in ("predicted_against_true", "residuals"):
-    call(f"plots.{name}", getattr(plots, name), {"true": VALUES, "predicted": VALUES}, **REGRESSION)
-call("plots.panels", plots.panels, {}, columns=at_most(COUNT), width=at_most(POSITIVE), height=at_most(POSITIVE))
-call("plots.save", plots.save, lambda folder: {"ax": plots.panels()[0], "path": folder / "p.png"}, ax=[None, *AXES],
+    call(f"plots.{name}", true=REAL_LISTS, predicted=REAL_LISTS)
+call("plots.panels", columns=at_most(COUNT), width=at_most(POSITIVE), height=at_most(POSITIVE))
+call("plots.save", lambda folder: {"ax": plots.panels()[0], "path": folder / "p.png"}, ax=[None, *AXES],
      path=[*PATH, "picture.no"], dpi=at_most(optional(POSITIVE)))  # fmt: skip
-call("plots.decorate", plots.decorate, lambda folder: {"ax": plots.panels()[0], "x": "x", "y": "y", "title": "t"},
+call("plots.decorate", lambda folder: {"ax": plots.panels()[0], "x": "x", "y": "y", "title": "t"},
      ax=[None, *AXES], x=TEXT, y=TEXT, title=TEXT, grid=FLAG)  # fmt: skip
-call("plots.group_digits", plots.group_digits, {"m": 1000}, m=INDEX)
+call("plots.group_digits", {"m": 1000}, m=INDEX)
 CELL = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients", "m": 100,
         "measured_m": 100, "extrapolated": False, "runs": 5}  # fmt: skip
 MEASURED = with_speedups([Row(rung=r, seconds=s, **CELL) for r, s in (("per_example", 1e-2), ("vectorized", 1e-4))])
-call("plots.speedup", plots.speedup, {"report": MEASURED}, report=[None, 3, "text", [], {}, THING, [3], [{}]], dtype=[3, None, "float16", THING, []], pass_name=[3, None, "sideways", THING, []])  # fmt: skip
+call("plots.speedup", {"report": MEASURED}, report=[None, 3, "text", [], {}, THING, [3], [{}]], dtype=[3, None, "float16", THING, []], pass_name=[3, None, "sideways", THING, []])  # fmt: skip
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
@@ -474,17 +460,16 @@ FRAME = polars.DataFrame({"area": range(40, 100), "town": ["Ulm", "Bonn"] * 30, 
 TABLE = tabular.table_of(FRAME)
 PLAN = tabular.plan(TABLE, "price")
 SETTINGS = tabular.Settings(hidden=(2,), epochs=1, networks=1)
-call("tabular.Choices", tabular.Choices, {}, drop=STRINGS, categorical=STRINGS, numeric=STRINGS,
+call("tabular.Choices", drop=STRINGS, categorical=STRINGS, numeric=STRINGS,
      date_format=[3, b"%Y", [3], THING, True], missing=STRINGS, most_categories=COUNT, weight=TEXT[:1] + TEXT[2:])  # fmt: skip
 SIGN = [*without(NAME, "x", None), ";"]
-call("tabular.Spelling", tabular.Spelling, {}, decimal=SIGN, thousands=[*SIGN, "_"], missing=STRINGS,
+call("tabular.Spelling", decimal=SIGN, thousands=[*SIGN, "_"], missing=STRINGS,
      date_format=STRINGS)  # fmt: skip
-call("tabular.Settings", tabular.Settings, {},
-     hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
-     activation=["relo", 3, None, [], {}, THING], epochs=COUNT, patience=COUNT, learning_rate=POSITIVE,
+call("tabular.Settings", hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
+     activation=["relo", 3, None, [], {}, THING], patience=COUNT, learning_rate=POSITIVE,
      batch_size=optional(COUNT), dropout=SHARE, networks=optional(COUNT), test_share=OPEN_SHARE, validation_share=OPEN_SHARE,
-     class_weight=["equal", 3, THING, [1], {"a": -1}, {"a": "b"}], linear=FLAG, checkpoint=[3, True, 1.5, ["x"], THING],
-     checkpoint_every=EVERY, resume=[*FLAG, True], devices=DEVICES, cache=[3, True, 1.5, ["x"], THING])  # fmt: skip
+     linear=FLAG, checkpoint=[3, True, 1.5, ["x"], THING],
+     resume=[*FLAG, True], cache=[3, True, 1.5, ["x"], THING])  # fmt: skip
 
 
 def parquet(folder):
@@ -492,22 +477,20 @@ def parquet(folder):
     return folder / "t.parquet"
 
 
-SPELLING = [3, ",", {}, THING, tabular.Spelling]
-call("tabular.scan", tabular.scan, lambda folder: {"path": parquet(folder)}, spelling=SPELLING)
-call("tabular.table_of", tabular.table_of, {"given": FRAME}, given=[None, 3, THING, [], {}, X], what=TEXT)
-call("tabular.read", tabular.read, lambda folder: {"path": csv(folder)},
-     encoding=["no such encoding", "", 3, True, THING, ["x"]], skip=INDEX, spelling=SPELLING, expected=STRINGS)  # fmt: skip
-call("tabular.plan", tabular.plan, {"table": TABLE, "target": "price"}, table=[None, 3, "t", THING, FRAME, {}],
+call("tabular.scan", lambda folder: {"path": parquet(folder)})
+call("tabular.table_of", {"given": FRAME}, given=TABLES)
+call("tabular.read", lambda folder: {"path": csv(folder)},
+     encoding=["no such encoding", "", 3, True, THING, ["x"]], skip=INDEX)  # fmt: skip
+call("tabular.plan", {"table": TABLE, "target": "price"}, table=[None, 3, "t", THING, FRAME, {}],
      target=["no such column", "", 3, None, THING, ["price"], {}], choices=[3, "c", THING, {}, tabular.Choices],
      drop_unlabelled=FLAG)  # fmt: skip
-call("tabular.train", tabular.train, {"plan": PLAN, "settings": SETTINGS}, plan=[None, 3, "p", THING, TABLE, {}],
-     settings=[3, "s", THING, {}, tabular.Settings], callbacks=[3, "print", [None], {}, [3], THING])  # fmt: skip
-MODEL = tabular.train(PLAN, SETTINGS).model
-TABLES = [None, 3, THING, [], {}, X]
+call("tabular.train", {"plan": PLAN, "settings": SETTINGS}, plan=[None, 3, "p", THING, TABLE, {}],
+     callbacks=[3, "print", [None], {}, [3], THING])  # fmt: skip
+OWNERS["tabular.TableModel"] = tabular.train(PLAN, SETTINGS).model
 for name in ("evaluate", "predict", "prepare"):
-    call(f"tabular.TableModel.{name}", getattr(MODEL, name), {"data": FRAME}, data=TABLES)
+    call(f"tabular.TableModel.{name}", {"data": FRAME})
 CLASSES = tabular.train(tabular.plan(TABLE, "town"), SETTINGS).model
-call("tabular.TableModel.predict_proba", CLASSES.predict_proba, {"data": FRAME}, data=TABLES)
+call("tabular.TableModel.predict_proba", {"data": FRAME}, CLASSES.predict_proba)
 
 # --- estimators -------------------------------------------------------------------------------------------------------
 
@@ -536,14 +519,14 @@ for estimator, y, wrong, how in (
     given = {"X": ROWS, "y": y, "sample_weight": WEIGHT}
     refused = {"X": ESTIMATOR_X, "y": wrong, "sample_weight": ESTIMATOR_WEIGHT}
     own = {"X_val": OTHER_X[1:], "y_val": wrong[1:], "sample_weight_val": ESTIMATOR_WEIGHT}
-    call(f"{kind}.fit", lambda *, new=new, **arguments: new().fit(**arguments),
-         given | {"X_val": ROWS, "y_val": y, "sample_weight_val": WEIGHT}, **refused, **own)  # fmt: skip
-    call(f"{kind}.score", estimator.score, given, **(refused | {"X": OTHER_X}))
+    call(f"{kind}.fit", given | {"X_val": ROWS, "y_val": y, "sample_weight_val": WEIGHT},
+         lambda *, new=new, **arguments: new().fit(**arguments), **refused, **own)  # fmt: skip
+    call(f"{kind}.score", given, estimator.score, **(refused | {"X": OTHER_X}))
     if how is SMALL:
         continue
     part = {"classes": [3, "ab", [], [0, 1], THING, [[0], [1], [2]], [NAN, 1.0], {}]} if y is LABELS else {}
-    call(f"{kind}.partial_fit", lambda *, new=new, **arguments: new().partial_fit(**arguments),
-         given | ({"classes": [0, 1, 2]} if part else {}), **refused, **part)  # fmt: skip
+    call(f"{kind}.partial_fit", given | ({"classes": [0, 1, 2]} if part else {}),
+         lambda *, new=new, **arguments: new().partial_fit(**arguments), **refused, **part)  # fmt: skip
 # The kinds of the parameters are those of the checks that the estimators declare.
 CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, parameters._share: SHARE,
            parameters._positive: POSITIVE}  # fmt: skip
@@ -559,16 +542,24 @@ SHARED = {name: CHECKED[check] for name, check in parameters.CHECKS.items() if c
     "checkpoint": [3, True, b"x"], "checkpoint_every": EVERY, "resume": [3, False, ["c"], True], "block_size": BLOCK,
     "devices": [2, *DEVICES], "dtype": DTYPE, "precision": ["low", 3], "backend": [*BACKEND, "torch"],
 }  # fmt: skip
-OWN = {
-    MLPClassifier: {"class_weight": ["heavy", 3, [1, 2], np.ones(3)], "label_smoothing": SHARE},
-    MLPRegressor: {
+WEIGHTS_OF_CLASSES = ["heavy", 3, [1, 2], np.ones(3)]
+OF_PACKS = {"n_networks": COUNT} | {name: SHARED[name] for name in ("random_state", "callbacks", "backend")} | {
+    "maps": ["bins", 3, ["bin"], [None], THING, None], "validation_fraction": OPEN_SHARE, "refit": FLAG,
+}  # fmt: skip
+STOPPED = ONE_EPOCH | {"early_stopping": True, "validation_fraction": 0.3}
+# targets, parameters that are right, and what is refused
+KINDS = {
+    MLPClassifier: (LABELS, STOPPED, SHARED | {"class_weight": WEIGHTS_OF_CLASSES, "label_smoothing": SHARE}),
+    MLPRegressor: (VALUES, STOPPED | {"loss": "quantile"}, SHARED | {
         "loss": ["squared", None, 3, losses.CrossEntropy(), losses.SquaredError], "quantile": LEVELS,
         "huber_delta": POSITIVE, "scale_target": ["minmax", True, 3], "out_activation": ["relo", 3],
-    },
+    }),
+    PackClassifier: (LABELS, SMALL, OF_PACKS | {"class_weight": WEIGHTS_OF_CLASSES}),
+    PackRegressor: (VALUES, SMALL, OF_PACKS),
 }  # fmt: skip
 
 
-def fitted(kind, y, given):
+def fitted(kind, y, **given):
     """An estimator with these parameters, fitted; one that refuses them has learned nothing."""
     model = kind(**given)
     try:
@@ -578,24 +569,14 @@ def fitted(kind, y, given):
         raise
 
 
-for kind, y in ((MLPClassifier, LABELS), (MLPRegressor, VALUES)):
-    call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given),
-         {"hidden_layer_sizes": (2,), "max_iter": 1, "random_state": 0, "early_stopping": True,
-            "validation_fraction": 0.3} | ({"loss": "quantile"} if kind is MLPRegressor else {}), **SHARED, **OWN[kind])  # fmt: skip
-OF_PACKS = {"n_networks": COUNT} | {name: SHARED[name] for name in ("random_state", "callbacks", "backend")}
-for kind, y, more in (
-    (PackClassifier, LABELS, {"class_weight": OWN[MLPClassifier]["class_weight"]}),
-    (PackRegressor, VALUES, {}),
-):
-    call(f"estimators.{kind.__name__}", lambda kind=kind, y=y, **given: fitted(kind, y, given), SMALL,
-         **OF_PACKS, maps=["bins", 3, ["bin"], [None], THING, None], validation_fraction=OPEN_SHARE, refit=FLAG, **more)  # fmt: skip
+for kind, (y, given, refused) in KINDS.items():
+    call(f"estimators.{kind.__name__}", given, functools.partial(fitted, kind, y), **refused)
 for estimator in (CLASSIFIER, REGRESSOR, PACK_OF_CLASSES, PACK_OF_NUMBERS):
     for name in ("predict", "predict_log_proba", "predict_proba"):
         if hasattr(estimator, name):
-            call(f"estimators.{type(estimator).__name__}.{name}", getattr(estimator, name), {"X": ROWS}, X=OTHER_X)
-call("estimators.from_sklearn", from_sklearn, {"model": THEIRS},
-     model=[None, 3, "text", [], THING, NET, MLPClassifier()])  # fmt: skip
-call("estimators.to_sklearn", to_sklearn, {"estimator": CLASSIFIER}, estimator=[None, 3, "text", [], THING, NET])
+            call(f"estimators.{type(estimator).__name__}.{name}", {"X": ROWS}, getattr(estimator, name), X=OTHER_X)
+call("estimators.from_sklearn", {"model": THEIRS}, model=[None, 3, "text", [], THING, NET, MLPClassifier()])
+call("estimators.to_sklearn", {"estimator": CLASSIFIER}, estimator=[None, 3, "text", [], THING, NET])
 
 # --- what is not here, and why -------------------------------------------------------------------------------------------
 

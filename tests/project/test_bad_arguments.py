@@ -48,13 +48,9 @@ def is_named(parameter, message):
 def arrays_in(value):
     """All the arrays in nested arguments."""
     if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from arrays_in(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from arrays_in(part)
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return [array for part in parts for array in arrays_in(part)]
 
 
 def answer(call, arguments, parameter, wanted=None):
@@ -117,7 +113,7 @@ def test_right_arguments_are_not_changed(name, tmp_path):
     """Read-only arrays are taken, as those of the table are, and arrays that could be written stay as they were."""
     call = CALLS[name]
     call.function(**call.valid(tmp_path))
-    arguments = {k: copy.deepcopy(v) if list(arrays_in(v)) else v for k, v in call.valid(tmp_path).items()}
+    arguments = {k: copy.deepcopy(v) if arrays_in(v) else v for k, v in call.valid(tmp_path).items()}
     before = [a.tobytes() for a in arrays_in(arguments)]
     assert all(a.flags.writeable for a in arrays_in(arguments))
     call.function(**arguments)
