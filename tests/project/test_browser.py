@@ -5,6 +5,8 @@ What can be known without a browser is tested here, in processes of their own; `
 
 import doctest
 import json
+import tomllib
+from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 import vecprop as vp
 from helpers import assert_near
 from helpers.processes import ROOT, environment, python
+from vecprop_numpy import threads
 
 pytestmark = pytest.mark.reliability
 CLASSROOM = Path(__file__).parent / "browser" / "classroom.py"
@@ -35,15 +38,16 @@ os.fork = os.posix_spawn = refuse_process
 """
 
 
-def run(code, cores=None, **more):
-    """Run code in a process of its own and return what it prints, as JSON; with so many cores if given."""
+def run(code="", value="classroom.core()", cores=None, **more):
+    """Run code in a process of its own, with so many cores if given, and return a value there, by way of JSON."""
     given = f"import os; os.sched_getaffinity = lambda pid: set(range({cores}))\n" if cores else ""
-    done = python("-W", "ignore", "-c", given + code, env=environment(path=CLASSROOM.parent, **more))
+    code = f"{given}{code}\nimport json, classroom; print(json.dumps({value}))"
+    done = python("-W", "ignore", "-c", code, env=environment(path=CLASSROOM.parent, **more))
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_a_lesson_where_no_thread_starts_and_no_process_either():
-    found = run(f"{NO_THREADS}{NO_PROCESSES}\nimport json, classroom; print(json.dumps(classroom.lesson()))")
+    found = run(NO_THREADS + NO_PROCESSES, "classroom.lesson()")
     assert found["error of the gradients"] < 1e-12
     for library, part in {"matplotlib": "pictures", "sklearn": "estimators", "safetensors": "model_files"}.items():
         assert (found[part] == f"{library} is not installed") == (find_spec(library) is None)
@@ -51,43 +55,47 @@ def test_a_lesson_where_no_thread_starts_and_no_process_either():
 
 @pytest.mark.parametrize("missing", [("threadpoolctl",), ("threadpoolctl", "safetensors")])
 def test_the_core_without_threadpoolctl_and_safetensors(missing):
-    code = "import sys, json\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in missing)
-    code += f"{NO_THREADS}\nimport classroom; print(json.dumps(classroom.core()))"
-    one = run("import json, classroom; print(json.dumps(classroom.core()))", cores=1)
-    assert run(code) == one, "the same numbers as on one thread, to the last bit"
+    code = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in missing)
+    assert run(code + NO_THREADS) == run(cores=1), "the same numbers as on one thread, to the last bit"
 
 
 def test_the_numbers_do_not_depend_on_whether_threads_start():
     """What would be shared among two threads is done by one, in the same pieces."""
-    lesson = "import json, classroom; print(json.dumps(classroom.core()))"
-    pinned = {"OPENBLAS_NUM_THREADS": "2"}
-    shared = run(lesson, cores=2, **pinned)
-    refused = run(NO_THREADS + lesson, cores=2, **pinned)
+    shared, refused = (run(code, cores=2, OPENBLAS_NUM_THREADS="2") for code in ("", NO_THREADS))
     assert refused["accuracy"] == shared["accuracy"]
     np.testing.assert_allclose(refused["costs"], shared["costs"], rtol=1e-5)
     np.testing.assert_allclose(refused["gradient"], shared["gradient"], rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture
-def no_thread_starts(monkeypatch):
+def threads_that_start(monkeypatch):
+    """A function of how many threads start at most; it returns the list of those that were tried."""
+
+    def limit(most):
+        attempts, start = [], threads.threading.Thread.start
+
+        def start_or_refuse(thread):
+            attempts.append(thread)
+            if len(attempts) > most:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threads, "_queues", [])
+        monkeypatch.setattr(threads, "_no_more", False)
+        monkeypatch.setattr(threads.threading.Thread, "start", start_or_refuse)
+        return attempts
+
+    return limit
+
+
+@pytest.fixture
+def no_thread_starts(monkeypatch, threads_that_start):
     """Two cores and no thread: as after a limit of the system, or in a browser that counts its cores."""
-    from vecprop_numpy import threads
-
-    def refuse(thread):
-        attempts.append(thread)
-        raise RuntimeError("can't start new thread")
-
-    attempts = []
-    monkeypatch.setattr(threads, "_queues", [])
-    monkeypatch.setattr(threads, "_no_more", False)
-    monkeypatch.setattr(threads.threading.Thread, "start", refuse)
     monkeypatch.setattr("vecprop_numpy.programs.usable_threads", lambda: 3)
-    return attempts
+    return threads_that_start(0)
 
 
 def test_pieces_of_a_program_without_workers(no_thread_starts):
-    from vecprop_numpy import threads
-
     done = []
     parallel = threads.Parallel([[(done.append, (i,))] for i in range(3)])
     parallel()
@@ -97,7 +105,6 @@ def test_pieces_of_a_program_without_workers(no_thread_starts):
 
 
 def test_blocks_without_workers(no_thread_starts):
-    backend = vp.get_backend("numpy")
     random = np.random.default_rng(0)
     X, Y = random.standard_normal((3, 5003)), random.standard_normal((2, 5003))
     net = vp.Network((3, 7, 2), output="identity")
@@ -107,32 +114,16 @@ def test_blocks_without_workers(no_thread_starts):
     assert no_thread_starts, "workers were asked for"
     np.testing.assert_allclose(J_blocks, J, rtol=1e-13)
     assert_near(in_blocks, grads, rtol=1e-11)
-    assert backend.name == "numpy"
 
 
-def test_a_pool_that_is_smaller_than_asked_for(monkeypatch):
-    from vecprop_numpy import threads
-
-    start = threads.threading.Thread.start
-    started = []
-
-    def one_only(self):
-        if started:
-            raise RuntimeError("can't start new thread")
-        started.append(self)
-        start(self)
-
-    monkeypatch.setattr(threads, "_queues", [])
-    monkeypatch.setattr(threads, "_no_more", False)
-    monkeypatch.setattr(threads.threading.Thread, "start", one_only)
-    done = []
+def test_a_pool_that_is_smaller_than_asked_for(threads_that_start):
+    attempts, done = threads_that_start(1), []
     threads.Parallel([[(done.append, (i,))] for i in range(4)])()
-    assert sorted(done) == [0, 1, 2, 3] and len(started) == 1
+    assert sorted(done) == [0, 1, 2, 3] and len(attempts) == 2
 
 
 def test_an_error_of_the_calling_thread_waits_for_the_workers():
     """Otherwise the next run would take what these left behind for its own."""
-    from vecprop_numpy import threads
 
     def fail():
         raise FloatingPointError("overflow")
@@ -151,26 +142,16 @@ def test_an_error_of_the_calling_thread_waits_for_the_workers():
 
 def test_only_modules_that_pyodide_has():
     """Of the import, of a fit, and of its picture."""
-    code = (
-        "import json, sys\nbefore = set(sys.modules)\nimport classroom\nclassroom.core()\n"
-        "if classroom.is_there('matplotlib'): classroom.pictures()\n"
-        "print(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    loaded = run(code)
+    before, new = "import json, sys\nbefore = set(sys.modules)\n", "sorted(set(sys.modules) - before)"
+    picture = "if classroom.is_there('matplotlib'): classroom.pictures()"
+    loaded = run(f"{before}import classroom; classroom.core()\n{picture}", new)
     missing = NOT_IN_PYODIDE & {name.split(".")[0] for name in loaded}
     # Matplotlib and the standard library ask for these and do without them
     assert missing <= {"pwd", "grp"}, missing
-    core = run(
-        "import json, sys\nbefore = set(sys.modules)\nimport vecprop as vp\n"
-        "vp.fit(vp.Network((2, 3, 1)), *vp.datasets.xor(m=8), epochs=2)\n"
-        "print(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    assert not {"multiprocessing", "concurrent.futures.process", "ctypes", "ssl"} & set(core) - _numpys_own()
-
-
-def _numpys_own():
-    """The modules that NumPy imports itself; Pyodide has a NumPy for which they are there."""
-    return set(run("import json, sys, numpy; print(json.dumps(list(sys.modules)))"))
+    fit = "import vecprop as vp\nvp.fit(vp.Network((2, 3, 1)), *vp.datasets.xor(m=8), epochs=2)"
+    core = run(before + fit, new)
+    numpys_own = run("import sys, numpy", "list(sys.modules)")  # Pyodide has a NumPy for which they are there
+    assert not {"multiprocessing", "concurrent.futures.process", "ctypes", "ssl"} & set(core) - set(numpys_own)
 
 
 def test_the_lesson_of_the_page():
@@ -181,9 +162,6 @@ def test_the_lesson_of_the_page():
 
 def test_what_it_depends_on_is_pure_python_or_in_pyodide():
     """NumPy, safetensors and threadpoolctl are in Pyodide's own list; the rest has to be a wheel for any platform."""
-    tomllib = pytest.importorskip("tomllib")
-    from importlib.metadata import distribution
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {line.split(">")[0].split("=")[0] for line in project["dependencies"]}
     for name in names - {"numpy", "safetensors", "threadpoolctl"}:
