@@ -140,31 +140,22 @@ def make_problem(net, m, seed=0, weights=False, params_scale=1.0):
     return params, X, make_targets(random, net, m), w
 
 
+def mapped(function, value):
+    """What a function makes of an array, or of each array of parameters; None stays."""
+    if isinstance(value, tuple):
+        return tuple(vp.Layer(function(W), function(b)) for W, b in value)
+    return None if value is None else function(value)
+
+
 def on(backend, dtype, *values):
     """Values (arrays, parameters, None) on a backend in a dtype."""
-
-    def move(value):
-        if value is None:
-            return None
-        if isinstance(value, tuple):
-            return tuple(vp.Layer(move(W), move(b)) for W, b in value)
-        return backend.asarray(value, dtype)
-
-    moved = tuple(move(v) for v in values)
+    moved = tuple(mapped(lambda a: backend.asarray(a, dtype), v) for v in values)
     return moved[0] if len(moved) == 1 else moved
 
 
 def round_to(dtype, *values):
     """The float64 values of what `on` makes: rounded once, so that an oracle sees the same input."""
-
-    def rounded(value):
-        if value is None:
-            return None
-        if isinstance(value, tuple):
-            return tuple(vp.Layer(rounded(W), rounded(b)) for W, b in value)
-        return np.asarray(value, dtype=dtype).astype(np.float64)
-
-    return tuple(rounded(v) for v in values)
+    return tuple(mapped(lambda a: np.asarray(a, dtype=dtype).astype(np.float64), v) for v in values)
 
 
 def refusals(call, *rows, error=ValueError, literal=None):

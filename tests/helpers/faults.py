@@ -10,6 +10,8 @@ import os
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from unittest import mock
 
 from vecprop.utils import atomic
@@ -37,49 +39,37 @@ class Fault:
         return f"{self.effect} {'after' if self.after else 'at'} {self.call} {self.n}"
 
 
-class _Calls:
-    """Stands for a module: counts the calls of the functions above, and lets the fault happen."""
-
-    def __init__(self, module, seen, fault, exits):
-        self._module, self._seen, self._fault, self._exits = module, seen, fault, exits
-
-    def __getattr__(self, name):
-        value = getattr(self._module, name)
-        return self._watched(name, value) if name in CALLS else value
-
-    def _watched(self, name, call):
-        def watched(*arguments):
-            self._seen.append(name)
-            fault = self._fault
-            if fault is None or (fault.call, fault.n) != (name, self._seen.count(name)):
-                return call(*arguments)
-            if fault.effect == "short":
-                descriptor, data = arguments
-                return call(descriptor, data[: max(1, len(data) // 3)])
-            result = None
-            if fault.after:
-                with contextlib.suppress(OSError):  # what the system itself says is no hindrance
-                    result = call(*arguments)
-            return self._happen(fault, result)
-
-        return watched
-
-    def _happen(self, fault, result):
-        if fault.effect == "exit":
-            self._exits(EXIT_CODE)
-        if fault.call == "open" and fault.after:
-            os.close(result)  # nobody has got its number
-        if fault.effect == "interrupt":
-            raise KeyboardInterrupt
-        number = getattr(errno, fault.effect)
-        raise OSError(number, os.strerror(number))
+def happen(fault, exits, call, *arguments):
+    """Let a fault happen at a call."""
+    if fault.effect == "short":
+        descriptor, data = arguments
+        return call(descriptor, data[: max(1, len(data) // 3)])
+    result = None
+    if fault.after:
+        with contextlib.suppress(OSError):  # what the system itself says is no hindrance
+            result = call(*arguments)
+    if fault.effect == "exit":
+        exits(EXIT_CODE)
+    if fault.call == "open" and fault.after:
+        os.close(result)  # nobody has got its number
+    if fault.effect == "interrupt":
+        raise KeyboardInterrupt
+    number = getattr(errno, fault.effect)
+    raise OSError(number, os.strerror(number))
 
 
 @contextlib.contextmanager
 def injected(fault=None, exits=os._exit):
     """Let a fault happen in whatever `write_atomically` writes meanwhile; gives the list of the calls as they come."""
     seen = []
-    with mock.patch.object(atomic, "os", _Calls(os, seen, fault, exits)):
+
+    def watched(name, *arguments):
+        seen.append(name)
+        now = fault is not None and (fault.call, fault.n) == (name, seen.count(name))
+        return happen(fault, exits, getattr(os, name), *arguments) if now else getattr(os, name)(*arguments)
+
+    system = SimpleNamespace(**vars(os) | {name: partial(watched, name) for name in CALLS})
+    with mock.patch.object(atomic, "os", system):
         yield seen
 
 
