@@ -12,13 +12,14 @@ import argparse
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 WORKLOADS = {"784-128-10": ((784, 128, 10), 4096), "30-100-2": ((30, 100, 2), 16384)}
@@ -54,29 +55,28 @@ def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, 
 # --- a process ------------------------------------------------------------------------------------------------
 
 
-def worker(port, count, number):
-    """Time what the lines of stdin ask for."""
-    import vecprop as vp
+def begin(programs, *place):
+    """Take one thread, keep compiled programs in a folder, and join the other processes, if there are any."""
+    threads = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ |= {"XLA_FLAGS": threads, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": programs, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    if place:
+        import vecprop as vp
 
-    if count > 1:
-        vp.distributed.initialize(f"127.0.0.1:{port}", count, number)
-    for line in sys.stdin:
-        asked = json.loads(line)
-        seconds = all_reduce(asked["numbers"]) if "numbers" in asked else fit(asked, count, number)
-        print(json.dumps({"seconds": seconds}), flush=True)
+        vp.distributed.initialize(*place)
 
 
-def fit(asked, count, number):
+def fit(sizes, m, batch):
     """Return the seconds of a step: of the quickest epoch, over its steps."""
     import numpy as np
 
     import vecprop as vp
 
-    sizes, m, batch = asked["sizes"], asked["m"], asked["batch"]
     random = np.random.default_rng(0)
     X = random.standard_normal((sizes[0], m), dtype=np.float32)
     Y = np.eye(sizes[-1], dtype=np.float32)[:, random.integers(0, sizes[-1], m)]
-    part = slice(m * number // count, m * (number + 1) // count)
+    team = vp.distributed.team()
+    part = slice(m * team.index // team.count, m * (team.index + 1) // team.count)
     net = vp.Network(sizes, hidden="relu", output="softmax")
     result = vp.fit(
         net, X[:, part], Y[:, part], optimizer=vp.Adam(1e-3), batch_size=batch, epochs=EPOCHS, backend="jax",
@@ -117,45 +117,20 @@ def all_reduce(numbers):
 # --- the processes together -----------------------------------------------------------------------------------
 
 
-class Team:
-    """Processes that are asked for figures; the first one answers."""
+def team(count, programs):
+    """Return processes that compute the same at the same time."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    places = [(address, count, number) for number in range(count)] if count > 1 else [()]
+    spawn = multiprocessing.get_context("spawn")
+    return [ProcessPoolExecutor(1, spawn, begin, (programs, *place)) for place in places]
 
-    def __init__(self, count, programs):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        threads = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        environment = os.environ | {"XLA_FLAGS": threads, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
-        environment |= {"JAX_COMPILATION_CACHE_DIR": programs, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-        words = [sys.executable, __file__, "--worker", str(port), str(count)]
-        self.processes = [
-            subprocess.Popen(
-                [*words, str(n)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            for n in range(count)
-        ]
 
-    def ask(self, **asked):
-        """Return the seconds that the slowest process answers."""
-        for process in self.processes:
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-        answers = [self._answer(process) for process in self.processes]
-        return max(answers)
-
-    @staticmethod
-    def _answer(process):
-        for line in process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)["seconds"]
-        raise RuntimeError("a process has ended")
-
-    def end(self):
-        """Let them end."""
-        for process in self.processes:
-            process.stdin.close()
-        for process in self.processes:
-            process.wait()
+def ask(team, function, *arguments):
+    """Return the seconds that the slowest process answers."""
+    answers = [process.submit(function, *arguments) for process in team]
+    return max(answer.result() for answer in answers)
 
 
 def parameters_of(sizes):
@@ -163,38 +138,36 @@ def parameters_of(sizes):
 
 
 def measure(rounds, programs):
-    """Return the figures of every workload and batch: seconds of a step on one and on two processes."""
-    one, two = Team(1, programs), Team(2, programs)
+    """Return the figures of every workload and batch: seconds of a step on one and on two processes.
+
+    With the speed-up of two processes, the efficiency with twice the work, and the share of communication.
+    """
+    one, two = team(1, programs), team(2, programs)
     found = []
     for name, (sizes, m) in WORKLOADS.items():
         for batch in BATCHES:
-            ask = {"sizes": sizes, "m": m, "batch": batch}
-            wide = ask | {"batch": 2 * batch, "m": 2 * m}
             numbers = parameters_of(sizes) + batch * (sizes[0] + sizes[-1])
-            taken = {"one": [], "two": [], "two, twice the batch": [], "half": [], "all-reduce": []}
-            for _ in range(rounds):
-                taken["one"].append(one.ask(**ask))
-                taken["two"].append(two.ask(**ask))
-                taken["two, twice the batch"].append(two.ask(**wide))
-                taken["half"].append(one.ask(**(ask | {"batch": batch // 2})))
-                taken["all-reduce"].append(two.ask(numbers=numbers))
-            seconds = {key: statistics.median(values) for key, values in taken.items()}
-            found.append({"network": name, "batch": batch, "seconds": seconds} | figures(seconds))
+            asked = {
+                "one": (one, fit, sizes, m, batch),
+                "two": (two, fit, sizes, m, batch),
+                "two, twice the batch": (two, fit, sizes, 2 * m, 2 * batch),
+                "half": (one, fit, sizes, m, batch // 2),
+                "all-reduce": (two, all_reduce, numbers),
+            }
+            rows = [[ask(*what) for what in asked.values()] for _ in range(rounds)]
+            seconds = dict(zip(asked, map(statistics.median, zip(*rows, strict=True)), strict=True))
+            ratios = {
+                "strong": seconds["one"] / seconds["two"],
+                "weak": seconds["one"] / seconds["two, twice the batch"],
+                "compute": seconds["half"],
+                "communication": seconds["two"] - seconds["half"],
+            }
+            found.append({"network": name, "batch": batch, "seconds": seconds} | ratios)
             print(json.dumps(found[-1]), file=sys.stderr, flush=True)
-    small, large = (statistics.median(two.ask(numbers=n) for _ in range(rounds)) for n in (16, 4_000_000))
-    one.end()
-    two.end()
+    small, large = (statistics.median(ask(two, all_reduce, n) for _ in range(rounds)) for n in (16, 4_000_000))
+    with ThreadPoolExecutor() as at_once:  # the processes of a team wait for each other when they end
+        at_once.map(ProcessPoolExecutor.shutdown, (*one, *two))
     return found, {"latency": small / 2, "bandwidth": 4 * 4_000_000 / (large - small)}
-
-
-def figures(seconds):
-    """Return the ratios: speed-up of two processes, efficiency with twice the work, the share of communication."""
-    return {
-        "strong": seconds["one"] / seconds["two"],
-        "weak": seconds["one"] / seconds["two, twice the batch"],
-        "compute": seconds["half"],
-        "communication": seconds["two"] - seconds["half"],
-    }
 
 
 def modelled(found, link):
@@ -241,14 +214,10 @@ def extended():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worker", nargs=3, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--model", action="store_true", help="print what the model says of 8, 64 and 512 GPUs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     given = parser.parse_args()
-    if given.worker:
-        worker(*given.worker)
-        return
     if given.model:
         extended()
         return
