@@ -155,9 +155,9 @@ def linear_or_not():
 # --- runs -------------------------------------------------------------------------------------------------------
 
 
-def _costs(histories, title: str, **options):
-    """Draw the costs of several runs."""
-    ax = plots.cost_curve(histories, *plots.panels(height=3.9), **options)
+def _titled(draw, runs, title: str, **options):
+    """Draw runs with a function of plots on axes of the usual size."""
+    ax = draw(runs, *plots.panels(height=3.9), **options)
     ax.set_title(title, fontsize=12)
     return ax
 
@@ -166,9 +166,7 @@ def stack():
     """Draw sixteen networks from sixteen seeds."""
     data = vp.datasets.circles(m=400)
     result = vp.fit(vp.Network((2, 4, 1)), *data, optimizer=vp.GradientDescent(1.0), epochs=300, seed=range(16))
-    ax = plots.history(result, *plots.panels(height=3.9))
-    ax.set_title("16 networks 2-4-1 from 16 seeds", fontsize=12)
-    return ax
+    return _titled(plots.history, result, "16 networks 2-4-1 from 16 seeds")
 
 
 def pack():
@@ -208,13 +206,13 @@ def rates():
         f"α = {rate:g}": vp.fit(net, *data, optimizer=vp.GradientDescent(rate), epochs=300).history
         for rate in (0.1, 1.0, 3.0, 30.0)
     }
-    return _costs(runs, "Gradient descent with four learning rates", log=True)
+    return _titled(plots.cost_curve, runs, "Gradient descent with four learning rates", log=True)
 
 
 def starts():
     """Draw weights of the right size, and ten and a hundred times as large."""
     runs = {f"weights × {run.scale:g}": run.training.history for run in saturation().runs}
-    return _costs(runs, "The same start, with larger weights", log=True)
+    return _titled(plots.cost_curve, runs, "The same start, with larger weights", log=True)
 
 
 def optimizers():
@@ -226,18 +224,14 @@ def optimizers():
         ).history
         for o in (vp.GradientDescent(0.1), vp.GradientDescent(1.0), vp.Momentum(1.0), vp.Adam(0.01))
     }
-    return _costs(runs, "Two spirals, 2-16-16-1, batches of 32", log=True)
+    return _titled(plots.cost_curve, runs, "Two spirals, 2-16-16-1, batches of 32", log=True)
 
 
 def early_stopping():
     """Draw a network that learns its examples by heart, stopped before."""
-    few = vp.datasets.moons(m=200, noise=0.4)
-    net = vp.Network((2, 64, 64, 1), hidden="relu")
-    stopping = vp.EarlyStopping(150)
-    result = vp.fit(net, *few, optimizer=vp.Adam(0.01), epochs=200, validation=0.3, patience=stopping)
-    ax = plots.history(result, *plots.panels(height=3.9))
-    ax.set_title("140 examples, 4417 parameters", fontsize=12)
-    return ax
+    few, net = vp.datasets.moons(m=200, noise=0.4), vp.Network((2, 64, 64, 1), hidden="relu")
+    result = vp.fit(net, *few, optimizer=vp.Adam(0.01), epochs=200, validation=0.3, patience=vp.EarlyStopping(150))
+    return _titled(plots.history, result, "140 examples, 4417 parameters")
 
 
 def vanishing():
