@@ -15,7 +15,7 @@ from vecprop.backend.namespaces import NAMESPACES, Array, marked
 from vecprop.backend.placement import Columns
 from vecprop_numpy.graph import Graph, Value
 from vecprop_numpy.programs import Compiled, run_once
-from vecprop_numpy.recording import record_batches, record_blocks, record_fused, record_scan
+from vecprop_numpy.recording import record_batches, record_blocks, record_fused
 from vecprop_numpy.threads import usable_threads
 from vecprop_numpy.trees import flatten
 
@@ -98,7 +98,7 @@ class NumPyBackend(Backend):
         graph = _graph(carry, inputs)
         if graph is None:
             return super().scan(step, carry, inputs)
-        return record_scan(graph, step, carry, inputs)  # type: ignore[no-any-return]
+        return record_batches(graph, lambda c, _, x: step(c, x), carry, (), None, 1, inputs)  # type: ignore[no-any-return]
 
     def scan_batches(
         self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from vecprop_numpy.frames import Destination, Frame, buffer_like, lowers, uses
 from vecprop_numpy.graph import NDArray, Op, Region, Shape
-from vecprop_numpy.threads import Code, Parallel
+from vecprop_numpy.threads import Code, Parallel, shares
 
 # Numbers of each array that an elementwise kernel handles at a time, so that a few arrays stay in the L1 and L2.
 CHUNK = 32768
@@ -27,8 +26,7 @@ def _lower_blocks(frame: Frame, op: Op) -> None:
     pieces: list[Code] = []
     totals: list[list[NDArray]] = []
     frames: list[Frame] = []
-    for t in range(threads):
-        first, last = whole * t // threads, whole * (t + 1) // threads
+    for t, (first, last) in enumerate(shares(whole, threads)):
         worker = Frame(op.scope, (), [frame.pools[t]], frame)
         sums = outs if t == 0 else [worker.temporary(v.shape, v.dtype) for v in op.outputs]
         _sum_blocks(worker, op.regions[0], arrays, sums, range(first * size, last * size, size), False)
@@ -50,9 +48,8 @@ def _emit_sum(frame: Frame, out: NDArray, part: NDArray) -> None:
     if not out.ndim or out.size < SMALLEST_PARALLEL or len(out) < len(frame.pools) or len(frame.pools) == 1:
         frame.emit(np.add, out, part, out)
         return
-    threads = len(frame.pools)
-    cuts = [len(out) * t // threads for t in range(threads + 1)]
-    frame.emit(Parallel([[(np.add, (out[a:b], part[a:b], out[a:b]))] for a, b in pairwise(cuts)]))
+    parts = shares(len(out), len(frame.pools))
+    frame.emit(Parallel([[(np.add, (out[a:b], part[a:b], out[a:b]))] for a, b in parts]))
 
 
 def _sum_blocks(

@@ -166,7 +166,7 @@ class Frame:
                 continue
             (join,) = op.outputs
             for index, value in enumerate(op.inputs):
-                while value.op.kind == "view" and value.op.attributes[0] in ("reshape", "expand"):
+                while value.op.kind == "view" and value.op.attributes[0] in ("reshape", "expand_dims"):
                     value = value.op.inputs[0]
                 fits = value.op.scope is self.scope and value.dtype == join.dtype
                 if value.op.kind in _PRODUCERS and fits and value not in self.places:

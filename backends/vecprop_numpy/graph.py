@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 NDArray = npt.NDArray[Any]
 Shape = tuple[int, ...]
+WEAK = (int, float, complex, bool)  # numbers that take the dtype of the arrays beside them
 
 
 class TraceError(TypeError):
@@ -117,6 +118,10 @@ class Graph:
             return operand
         return self.constant(operand)
 
+    def _operand(self, operand: Any, dtype: Any) -> Value:
+        """Return an operand as a value, a number of Python's in the given dtype."""
+        return self.constant(operand, dtype) if type(operand) in WEAK else self.value(operand)
+
     def record(
         self, kind: str, inputs: tuple[Value, ...], key: Any, attributes: Any, shape: Shape, dtype: Any
     ) -> Value:
@@ -137,7 +142,7 @@ class Graph:
         attributes: Any,
         regions: list[Region],
         outputs: Sequence[tuple[Shape, Any]],
-    ) -> list[Value]:
+    ) -> Iterator[Value]:
         """Return the results of an operation with bodies, recorded in the current scope."""
         scope = self.scopes[-1]
         op = Op(kind, inputs, attributes, scope)
@@ -145,7 +150,7 @@ class Graph:
         scope.ops.append(op)
         for shape, dtype in outputs:
             self._new(op, shape, dtype)
-        return op.outputs
+        return iter(op.outputs)
 
     def scope_of(self, inputs: Sequence[Value]) -> Scope:
         """Return the innermost scope of the inputs."""
@@ -167,15 +172,9 @@ class Graph:
             return self.matmul(*operands)
         if function.nout != 1 or function.signature is not None or len(operands) != function.nin:
             raise TraceError(f"numpy.{function.__name__} is not recorded")
-        weak = [type(x) if type(x) in (int, float, complex, bool) else None for x in operands]
-        dtypes = [
-            np.dtype(bool) if kind is bool else kind or getattr(x, "dtype", None) or np.asarray(x).dtype
-            for x, kind in zip(operands, weak, strict=True)
-        ]
+        dtypes = [np.dtype(bool) if type(x) is bool else type(x) if type(x) in WEAK else _dtype(x) for x in operands]
         *loop, dtype = function.resolve_dtypes((*dtypes, None))
-        values = tuple(
-            self.constant(x, d) if w else self.value(x) for x, w, d in zip(operands, weak, loop, strict=True)
-        )
+        values = tuple(map(self._operand, operands, loop))
         shape = np.broadcast_shapes(*(v.shape for v in values))
         splats = [v.splat for v in values]
         if all(s is not None for s in splats):
@@ -196,7 +195,9 @@ class Graph:
         shape = (*stack, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
         return self.record("matmul", (a, b), None, None, shape, np.result_type(a.dtype, b.dtype))
 
-    def reduce(self, function: np.ufunc, operand: Any, axis: Any, keepdims: bool, dtype: Any = None) -> Value:
+    def reduce(
+        self, function: np.ufunc, operand: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None
+    ) -> Value:
         """Return function.reduce over one axis, several, or all (None)."""
         x = self.value(operand)
         given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
@@ -218,11 +219,11 @@ class Graph:
         seen = function(np.broadcast_to(np.zeros((), x.dtype), x.shape))
         if x.splat is not None:
             return self.constant(x.splat, x.dtype, seen.shape)
-        if seen.shape == x.shape and key[0] in ("reshape", "broadcast"):
+        if seen.shape == x.shape and key[0] in ("reshape", "broadcast_to"):
             return x
         return self.record("view", (x,), key, (key[0], function), seen.shape, x.dtype)
 
-    def reshape(self, operand: Any, shape: Sequence[int] | int) -> Value:
+    def reshape(self, operand: Any, shape: Sequence[int] | int, *, copy: bool | None = None) -> Value:  # noqa: ARG002
         """Return the same numbers in another shape, in C order."""
         x = self.value(operand)
         shape = (shape,) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
@@ -236,18 +237,14 @@ class Graph:
     def where(self, condition: Any, a: Any, b: Any) -> Value:
         """Return a where the condition holds and b elsewhere."""
         c = self.value(condition)
-        weak = [x if type(x) in (int, float, complex, bool) else self.value(x).dtype for x in (a, b)]
-        dtype = np.result_type(*weak)
-        values = (
-            c,
-            *(self.constant(x, dtype) if type(x) in (int, float, complex, bool) else self.value(x) for x in (a, b)),
-        )
+        dtype = np.result_type(*(x if type(x) in WEAK else _dtype(x) for x in (a, b)))
+        values = (c, self._operand(a, dtype), self._operand(b, dtype))
         shape = np.broadcast_shapes(*(v.shape for v in values))
         if c.dtype != bool:
             raise TraceError("where with a condition that is not boolean")
         return self.record("where", values, None, None, shape, dtype)
 
-    def cast(self, operand: Any, dtype: Any) -> Value:
+    def astype(self, operand: Any, dtype: Any, *, copy: bool = True, device: Any = None) -> Value:  # noqa: ARG002
         """Return the operand in another dtype."""
         x, dtype = self.value(operand), np.dtype(dtype)
         if x.dtype == dtype:
@@ -263,7 +260,7 @@ class Graph:
             axis %= values[0].ndim + 1
             if any(v.shape != values[0].shape for v in values):
                 raise ValueError("stack: shapes differ")
-            values = [self.view(v, ("expand", axis), lambda a: np.expand_dims(a, axis)) for v in values]
+            values = [self.view(v, ("expand_dims", axis), lambda a: np.expand_dims(a, axis)) for v in values]
         axis %= values[0].ndim
         rest = {(*v.shape[:axis], *v.shape[axis + 1 :]) for v in values}
         if len(rest) != 1:
@@ -273,7 +270,7 @@ class Graph:
         dtype = np.result_type(*(v.dtype for v in values))
         return self.record("join", tuple(values), axis, axis, shape, dtype)
 
-    def take(self, operand: Any, indices: Any, axis: int | None) -> Value:
+    def take(self, operand: Any, indices: Any, axis: int | None = None) -> Value:
         """Return the entries at the indices along an axis."""
         x, i = self.value(operand), self.value(indices)
         if axis is None:
@@ -290,6 +287,10 @@ class Graph:
         sample = np.asarray(function(*(np.zeros(v.shape, v.dtype) for v in values), **options))
         key = (function, tuple(sorted(options.items())))
         return self.record("call", values, key, (function, options), sample.shape, sample.dtype)
+
+
+def _dtype(operand: Any) -> np.dtype[Any]:
+    return getattr(operand, "dtype", None) or np.asarray(operand).dtype
 
 
 def _first(found: Iterable[Value | None]) -> Value | None:
@@ -310,6 +311,10 @@ def _binary(function: np.ufunc) -> Callable[[Value, Any], Value]:
 
 def _reflected(function: np.ufunc) -> Callable[[Value, Any], Value]:
     return lambda self, other: self.graph.ufunc(function, other, self)
+
+
+def _reduction(function: np.ufunc) -> Callable[..., Value]:
+    return lambda self, axis=None, keepdims=False: self.graph.reduce(function, self, axis, keepdims)
 
 
 def _unary(function: np.ufunc) -> Callable[[Value], Value]:
@@ -373,23 +378,13 @@ class Value:
 
     def astype(self, dtype: Any, copy: bool = True) -> Value:  # noqa: ARG002
         """Return the array in another dtype."""
-        return self.graph.cast(self, dtype)
+        return self.graph.astype(self, dtype)
 
     def reshape(self, *shape: Any) -> Value:
         """Return the numbers in another shape."""
         return self.graph.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Value:
-        """Return the sum."""
-        return self.graph.reduce(np.add, self, axis, keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Value:
-        """Return the largest entry."""
-        return self.graph.reduce(np.maximum, self, axis, keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Value:
-        """Return the smallest entry."""
-        return self.graph.reduce(np.minimum, self, axis, keepdims)
+    sum, max, min = map(_reduction, (np.add, np.maximum, np.minimum))
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Value:
         """Return the mean."""

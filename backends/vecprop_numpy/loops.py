@@ -6,7 +6,6 @@ needed. Each batch is gathered into one array, so that an epoch is never copied 
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +14,7 @@ from vecprop.utils.threads import EndedError, other_failed
 from vecprop_numpy.frames import Destination, Frame, buffer_like, free_values, lowers
 from vecprop_numpy.graph import NDArray, Op
 from vecprop_numpy.recording import LoopPlan, Segment
-from vecprop_numpy.threads import Code, Parallel, execute
+from vecprop_numpy.threads import Code, Parallel, execute, shares
 
 # A batch of fewer bytes than this is not worth a second thread.
 SMALLEST_PARALLEL_GATHER = 1 << 19
@@ -24,18 +23,6 @@ FEWEST_ROWS_TRANSPOSED = 32
 
 
 Feed: TypeAlias = Callable[[int], None]  # fills an array for the round given
-
-
-class _Gather:
-    """Fills the arrays of the batch of round `number`."""
-
-    def __init__(self, batches: list[Feed]) -> None:
-        self.batches, self.number = batches, 0
-
-    def __call__(self) -> None:
-        """Fill them."""
-        for feed in self.batches:
-            feed(self.number)
 
 
 class _Rounds:
@@ -64,8 +51,12 @@ class _Rounds:
         outputs: list[tuple[NDArray, NDArray]],
     ) -> None:
         self.segment, self.feeds, self.batches, self.outputs = segment, feeds, batches, outputs
-        self.code, self.rest, self.gather = code[: len(code) - len(rest)], rest, _Gather(batches)
-        self.rest_beside_gathering = Parallel([rest, [(self.gather, ())]]) if rest else None
+        self.code, self.rest, self.next = code[: len(code) - len(rest)], rest, 0
+        self.rest_beside_gathering = Parallel([rest, [(self._gather_next, ())]]) if rest else None
+
+    def _gather_next(self) -> None:
+        for feed in self.batches:
+            feed(self.next)
 
     def __call__(self) -> None:
         """Run all rounds."""
@@ -82,7 +73,7 @@ class _Rounds:
             for function, arguments in code:
                 function(*arguments)
             if ahead is not None:
-                self.gather.number = i + 1
+                self.next = i + 1
                 ahead() if i + 1 < end else execute(self.rest)
             for rows, row in outputs:
                 rows[i] = row
@@ -182,12 +173,12 @@ class _Source:
         stack = self.order.shape[:-1]
         if self.rows is not None:
             rows = body.temporary((*stack, columns, self.rows.shape[1]), self.array.dtype)
-            return np.swapaxes(rows, -1, -2), [_take_feed(rows, self.rows, self.order, 0, size, len(body.pools))]
-        if not stack or self.array.ndim == 1:
-            buffer = body.temporary((*stack, *self.array.shape[:-1], columns), self.array.dtype)
-            return buffer, [_take_feed(buffer, self.array, self.order, self.array.ndim - 1, size, 1)]
+            if not stack and len(body.pools) > 1 and rows.nbytes >= SMALLEST_PARALLEL_GATHER:
+                return rows.T, [_ParallelGather(rows, self.rows, self.order, size, len(body.pools))]
+            return np.swapaxes(rows, -1, -2), [_take_feed(rows, self.rows, self.order, 0, size, columns)]
         taken = body.temporary((*self.array.shape[:-1], *stack, columns), self.array.dtype)
-        return np.moveaxis(taken, -2, 0), [_take_feed(taken, self.array, self.order, self.array.ndim - 1, size, 1)]
+        feed = _take_feed(taken, self.array, self.order, self.array.ndim - 1, size, columns)
+        return np.moveaxis(taken, -2, 0) if stack else taken, [feed]
 
 
 def _slice_feed(buffer: NDArray, array: NDArray, size: int) -> Feed:
@@ -199,32 +190,21 @@ def _slice_feed(buffer: NDArray, array: NDArray, size: int) -> Feed:
     return feed
 
 
-def _take_feed(buffer: NDArray, array: NDArray, order: NDArray, axis: int, size: int, threads: int) -> Feed:
-    take, columns = array.take, buffer.shape[axis] if order.ndim == 1 else 0
+def _take_feed(buffer: NDArray, array: NDArray, order: NDArray, axis: int, size: int, columns: int) -> Feed:
+    take = array.take
 
     def feed(i: int) -> None:
-        take(order[i * size : i * size + columns], axis, buffer, "clip")
+        take(order[..., i * size : i * size + columns], axis, buffer, "clip")
 
-    def feed_stack(i: int) -> None:
-        take(order[:, i * size : (i + 1) * size], axis, buffer, "clip")
-
-    if order.ndim == 2:
-        return feed_stack
-    if axis or threads == 1 or buffer.nbytes < SMALLEST_PARALLEL_GATHER:
-        return feed
-    return _ParallelGather(buffer, array, order, size, threads)
+    return feed
 
 
 class _ParallelGather:
     """Gathers the rows of a batch on several threads."""
 
     def __init__(self, buffer: NDArray, array: NDArray, order: NDArray, size: int, threads: int) -> None:
-        self.order = order
-        self.size = size
-        self.start = 0
-        cuts = [len(buffer) * t // threads for t in range(threads + 1)]
-        self.take, self.buffer = array.take, buffer
-        self.run = Parallel([[(self._part, (a, b, buffer[a:b]))] for a, b in pairwise(cuts)])
+        self.take, self.buffer, self.order, self.size, self.start = array.take, buffer, order, size, 0
+        self.run = Parallel([[(self._part, (a, b, buffer[a:b]))] for a, b in shares(len(buffer), threads)])
 
     def _part(self, first: int, last: int, rows: NDArray) -> None:
         self.take(self.order[self.start + first : self.start + last], 0, rows, "clip")

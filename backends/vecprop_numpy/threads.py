@@ -18,6 +18,15 @@ def execute(code: Code) -> None:
         function(*arguments)
 
 
+def shares(count: int, threads: int) -> list[tuple[int, int]]:
+    """Return the first and the last but one of the things that each thread does, of `count`.
+
+    >>> shares(5, 2)
+    [(0, 2), (2, 5)]
+    """
+    return [(count * t // threads, count * (t + 1) // threads) for t in range(threads)]
+
+
 class _Job:
     """A piece of a program for another thread, reused by one caller at a time."""
 
