@@ -105,17 +105,12 @@ def test_read_only_arrays(net):
     vp.check_gradients(net, params, X, Y)
 
 
-@pytest.mark.parametrize("order", ["rows", "fortran", "strided"])
-def test_any_memory_layout(order):
+@pytest.mark.parametrize("laid", [np.asfortranarray, lambda a: np.repeat(a, 2, 1)[:, ::2]], ids=["fortran", "strided"])
+def test_any_memory_layout(laid):
     net = vp.Network((3, 4, 2), output="softmax")
     params, X, Y, _ = make_problem(net, 8)
     expected = net.gradients(params, X, Y)
-    layouts = {
-        "rows": lambda a: a.T.copy().T,
-        "fortran": np.asfortranarray,
-        "strided": lambda a: np.repeat(a, 2, 1)[:, ::2],
-    }
-    assert_pass_close(net.gradients(params, layouts[order](X), layouts[order](Y)), expected)
+    assert_pass_close(net.gradients(params, laid(X), laid(Y)), expected)
 
 
 def test_forward_keeps_what_the_backward_pass_needs():

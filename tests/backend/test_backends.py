@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_close, assert_grads_close, host, make_problem, on
+from helpers import assert_close, assert_grads_close, backend_or_skip, host, make_problem, on
 from helpers.processes import TESTS, environment, python
 from vecprop.backend import scoped_settings, selection
 
@@ -124,25 +124,27 @@ def test_third_party_backend(tmp_path):
     assert "did you mean 'strict'?" in out.stdout
 
 
-def test_broken_library_is_unusable_not_missing(monkeypatch):
-    def explode():
-        raise OSError("libcudart.so.12: cannot open shared object file")
+def explode():
+    raise OSError("libcudart.so.12: cannot open shared object file")
 
-    monkeypatch.setitem(selection.BUILT_IN, "broken", ("helpers:explode", "pip install broken"))
-    monkeypatch.setattr("helpers.explode", explode, raising=False)
-    with pytest.raises(vp.BackendUnusableError, match=r"installed but cannot be loaded: OSError: libcudart"):
+
+class Wrong(vp.Backend):
+    def __init__(self):
+        super().__init__(np, "wrong")
+
+    def to_numpy(self, array):
+        return np.zeros_like(array)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(explode, "installed but cannot be loaded: OSError: libcudart"), (Wrong, "computes 1 @ 1 = 0")],
+)
+def test_a_library_that_is_broken_is_unusable_not_missing(monkeypatch, make, message):
+    monkeypatch.setitem(selection.BUILT_IN, "broken", ("helpers:make", "pip install broken"))
+    monkeypatch.setattr("helpers.make", make, raising=False)
+    with pytest.raises(vp.BackendUnusableError, match=message):
         vp.get_backend("broken")
-
-
-def test_backend_that_computes_wrongly_is_refused(monkeypatch):
-    class Wrong(vp.Backend):
-        def to_numpy(self, array):
-            return np.zeros_like(array)
-
-    monkeypatch.setitem(selection.BUILT_IN, "wrong", ("helpers:make_wrong", ""))
-    monkeypatch.setattr("helpers.make_wrong", lambda: Wrong(np, "wrong"), raising=False)
-    with pytest.raises(vp.BackendUnusableError, match="1 @ 1 = 0"):
-        vp.get_backend("wrong")
 
 
 def test_asarray_and_back(backend, dtype):
@@ -172,50 +174,49 @@ def test_fused_function_is_the_function(backend):
     assert_close(fused(backend.asarray(z, "float32")), np.tanh(z) * 2 + z)
 
 
-@pytest.mark.reliability
-def test_float64_on_jax_leaves_the_global_flag_alone():
-    """float64 in, float64 out, and `jax_enable_x64` the same before, during an error, and after."""
-    pytest.importorskip("jax")
-    code = (
-        "import warnings; warnings.simplefilter('error')\n"
-        "import jax, numpy as np, vecprop as vp\n"
-        "net = vp.Network((2, 3, 1)); X, Y = vp.datasets.xor(m=8)\n"
-        "vp.use_backend('jax'); b = vp.get_backend()\n"
-        "params = net.init(dtype='float64'); X, Y = b.asarray(X), b.asarray(Y)\n"
-        "J, grads = net.gradients(params, X, Y, l2=0.1, block_size=3)\n"
-        "print(params[0].W.dtype, X.dtype, net.forward(params, X).dtype, J.dtype, grads[0].W.dtype)\n"
-        "run = vp.fit(net, X, Y, epochs=2, batch_size=3)\n"
-        "print(run.params[1].b.dtype, vp.check_gradients(net, params, X, Y).passed)\n"
-        "try: net.forward(params, X.T)\n"
-        "except ValueError: pass\n"
-        "J, grads = net.gradients(net.init(), X, Y); print(J.dtype, grads[0].W.dtype)\n"
-        "print(jax.config.jax_enable_x64, jax.numpy.ones(1).dtype)"
-    )
-    out = fresh(code)
-    expected = ["float64 " * 4 + "float64", "float64 True", "float32 float32", "False float32"]
-    assert out.stdout.splitlines() == expected, out
+FLOAT64 = """
+import warnings; warnings.simplefilter("error")
+import jax, numpy as np, vecprop as vp
+net = vp.Network((2, 3, 1)); X, Y = vp.datasets.xor(m=8)
+vp.use_backend("jax"); b = vp.get_backend()
+params = net.init(dtype="float64"); X, Y = b.asarray(X), b.asarray(Y)
+J, grads = net.gradients(params, X, Y, l2=0.1, block_size=3)
+print(params[0].W.dtype, X.dtype, net.forward(params, X).dtype, J.dtype, grads[0].W.dtype)
+run = vp.fit(net, X, Y, epochs=2, batch_size=3)
+print(run.params[1].b.dtype, vp.check_gradients(net, params, X, Y).passed)
+try: net.forward(params, X.T)
+except ValueError: pass
+J, grads = net.gradients(net.init(), X, Y); print(J.dtype, grads[0].W.dtype)
+print(jax.config.jax_enable_x64, jax.numpy.ones(1).dtype)
+"""
+X64_ON = """
+import vecprop as vp; vp.use_backend("jax"); net = vp.Network((2, 3, 1), hidden="gelu")
+X, Y = vp.datasets.xor(m=8); run = vp.fit(net, X.astype("float32"), Y, epochs=2, batch_size=3, l2=0.1)
+b = vp.get_backend(); J, g = net.gradients(run.params, b.asarray(X, "float32"), b.asarray(Y, "float32"))
+print(run.params[0].W.dtype, J.dtype, g[1].b.dtype)
+"""
+MEMORY = "import os, vecprop; vecprop.get_backend('jax'); print(os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE'))"
 
 
 @pytest.mark.reliability
-def test_jax_with_x64_on_keeps_float32():
+@pytest.mark.parametrize(
+    ("code", "variables", "printed"),
+    [
+        (FLOAT64, {}, [*["float64"] * 6, "True", "float32", "float32", "False", "float32"]),
+        (X64_ON, {"JAX_ENABLE_X64": "1"}, ["float32"] * 3),
+        (MEMORY, {}, ["false"]),
+        (MEMORY, {"XLA_PYTHON_CLIENT_PREALLOCATE": "true"}, ["true"]),
+        ("import jax; " + MEMORY, {}, ["None"]),
+    ],
+    ids=[
+        "float64 leaves the global flag alone, also after an error", "x64 on keeps float32",
+        "memory is not preallocated", "unless the user says so", "or has imported JAX already",
+    ],
+)  # fmt: skip
+def test_what_jax_keeps_as_it_was(code, variables, printed):
     pytest.importorskip("jax")
-    code = (
-        "import vecprop as vp; vp.use_backend('jax'); net = vp.Network((2, 3, 1), hidden='gelu')\n"
-        "X, Y = vp.datasets.xor(m=8); run = vp.fit(net, X.astype('float32'), Y, epochs=2, batch_size=3, l2=0.1)\n"
-        "b = vp.get_backend(); J, g = net.gradients(run.params, b.asarray(X, 'float32'), b.asarray(Y, 'float32'))\n"
-        "print(run.params[0].W.dtype, J.dtype, g[1].b.dtype)"
-    )
-    out = fresh(code, JAX_ENABLE_X64="1")
-    assert out.stdout.split() == ["float32"] * 3, out
-
-
-@pytest.mark.reliability
-def test_jax_memory_is_not_preallocated_unless_the_user_says_so():
-    pytest.importorskip("jax")
-    code = "import os, vecprop; vecprop.get_backend('jax'); print(os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE'))"
-    assert fresh(code).stdout.strip() == "false"
-    assert fresh(code, XLA_PYTHON_CLIENT_PREALLOCATE="true").stdout.strip() == "true"
-    assert fresh("import jax; " + code).stdout.strip() == "None", "too late once JAX has been imported"
+    out = fresh(code, **variables)
+    assert out.stdout.split() == printed, out
 
 
 def test_precision_switch(monkeypatch):
@@ -258,8 +259,6 @@ def test_fast_precision_is_near_the_highest(backend):
 
 @pytest.mark.gpu
 def test_cupy_precision_is_restored():
-    from helpers import backend_or_skip
-
     backend = backend_or_skip("cupy")
     from cupy._core import get_compute_type
 
@@ -272,8 +271,6 @@ def test_cupy_precision_is_restored():
 @pytest.mark.gpu
 def test_arrays_of_two_libraries_on_one_gpu():
     """CuPy takes a JAX array on the GPU, and the other way round."""
-    from helpers import backend_or_skip
-
     cupy, jax = backend_or_skip("cupy"), backend_or_skip("jax")
     if not jax.has_gpu:
         pytest.skip("JAX has no GPU here")

@@ -13,6 +13,7 @@ from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.training import fitting
 
 pytestmark = pytest.mark.reliability
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS, /proc")
 
 # A network whose pass over all examples takes 0.6 GiB, a process that may take 200 MiB more than it has, and the error.
 LIMITED = """
@@ -75,7 +76,7 @@ caught(lambda: net.gradients(params, *moved, block_size=None))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS, /proc")
+@on_linux
 @pytest.mark.parametrize("backend", ["numpy", "jax"])
 def test_a_process_that_runs_out_of_memory_goes_on(backend, amount, figure):
     calls = [FIT, PASS]
@@ -114,49 +115,52 @@ caught(estimate)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS, /proc")
+@on_linux
 def test_forward_cost_batch_norm_and_estimators():
     pytest.importorskip("sklearn")
     lines = limited("numpy", FORWARD)
     assert [line.split()[0] for line in lines] == ["X", "X", "batch_size", "block_size"], lines
 
 
-def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(backend, monkeypatch):
-    """Linux promises more memory than there is: what is hopeless is not begun."""
+@pytest.fixture
+def small(backend, monkeypatch):
+    """A backend that seems to have 128 MiB of main memory."""
     monkeypatch.setattr(out_of_memory, "free_swap", lambda: 0)
     monkeypatch.setattr(type(backend.memory), "free", lambda _: 2**27)
     monkeypatch.setattr(type(backend), "has_gpu", False)
+    return backend
+
+
+def test_a_pass_that_cannot_fit_is_refused_before_the_system_ends_the_process(small):
+    """Linux promises more memory than there is: what is hopeless is not begun."""
     net = vp.Network((2, 4096, 1))
     X, Y = vp.datasets.xor(m=16_000)
     for call in (
-        lambda: vp.fit(net, X, Y, epochs=1, block_size=None, backend=backend, dtype="float32"),
-        lambda: net.gradients(net.init(backend=backend), backend.asarray(X), backend.asarray(Y), block_size=None),
+        lambda: vp.fit(net, X, Y, epochs=1, block_size=None, backend=small, dtype="float32"),
+        lambda: net.gradients(net.init(backend=small), small.asarray(X), small.asarray(Y), block_size=None),
     ):
         with pytest.raises(vp.OutOfMemoryError, match="block_size=256 fits") as caught:
             call()
         assert caught.value.wanted == 4 * 4097 * 16_000
         assert caught.value.free == 2**27
-    vp.fit(net, X, Y, epochs=1, block_size=256, backend=backend, dtype="float32")
+    vp.fit(net, X, Y, epochs=1, block_size=256, backend=small, dtype="float32")
     K = vp.Network((2, 512, 512, 1))
     with pytest.raises(vp.OutOfMemoryError, match=r"alone take .*: train fewer networks at once"):
-        vp.fit(K, X, Y, epochs=1, seed=range(64), backend=backend, dtype="float32")
+        vp.fit(K, X, Y, epochs=1, seed=range(64), backend=small, dtype="float32")
 
 
-def test_a_batch_that_is_normalized_counts_as_a_whole(backend, monkeypatch):
+def test_a_batch_that_is_normalized_counts_as_a_whole(small):
     """Its mean and variance are those of all its examples, so it does not go in blocks, whatever block_size says."""
-    monkeypatch.setattr(out_of_memory, "free_swap", lambda: 0)
-    monkeypatch.setattr(type(backend.memory), "free", lambda _: 2**27)
-    monkeypatch.setattr(type(backend), "has_gpu", False)
     net = vp.Network((2, 512, 512, 1))
     X, Y = vp.datasets.xor(m=40_000)
     for block_size in ("auto", 256):
         with pytest.raises(
             vp.OutOfMemoryError, match=r"takes about 626 MiB for 40000 examples.*batch_size=\d+ fits\.$"
         ) as e:
-            vp.fit(net, X, Y, epochs=1, backend=backend, dtype="float32", batch_norm=True, block_size=block_size)
+            vp.fit(net, X, Y, epochs=1, backend=small, dtype="float32", batch_norm=True, block_size=block_size)
         assert e.value.argument == "batch_size" and e.value.wanted == 4 * 1025 * 40_000
     few, options = (X[:, :4096], Y[:, :4096]), {"batch_norm": True, "batch_size": e.value.columns}
-    assert np.isfinite(vp.fit(net, *few, epochs=1, backend=backend, **options).history["cost"][0])
+    assert np.isfinite(vp.fit(net, *few, epochs=1, backend=small, **options).history["cost"][0])
 
 
 def test_only_gradients_take_memory_for_gradients(monkeypatch):

@@ -13,30 +13,10 @@ import pytest
 
 import vecprop as vp
 from helpers.processes import python
+from helpers.threads import in_threads
 from vecprop.backend import blas, scoped_settings
 
 pytestmark = pytest.mark.reliability
-
-
-def in_threads(count, work):
-    """work(k) in so many threads that start together; raises what they raise, and returns what they return."""
-    results, errors, together = [None] * count, [], threading.Barrier(count)
-
-    def run(k):
-        try:
-            together.wait()
-            results[k] = work(k)
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread of the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(k,)) for k in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
 
 
 def name():

@@ -24,6 +24,7 @@ cupy = pytest.importorskip("cupy")
 xp = pytest.importorskip("array_api_compat.cupy")
 vecprop_cupy = pytest.importorskip("vecprop_cupy")
 fusion = pytest.importorskip("cupy._core.fusion")
+from vecprop_cupy import gradients, softmax  # noqa: E402
 
 
 def array(shape, dtype="float32", strides=None):
@@ -61,15 +62,11 @@ class Recorder:
 ELEMENTWISE = [
     kind()
     for kind in vars(activations).values()
-    if isinstance(kind, type)
-    and issubclass(kind, activations.Activation)
-    and kind is not activations.Activation
-    and kind is not activations.Custom
-    and kind.elementwise
+    if isinstance(kind, type) and issubclass(kind, activations.Activation)
+    if kind not in (activations.Activation, activations.Custom) and kind.elementwise
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("g", ELEMENTWISE, ids=lambda g: g.name)
 def test_an_activation_is_one_kernel_each_way(g, dtype):
     record, Z = Recorder(), array((3, 4), dtype)
@@ -79,7 +76,6 @@ def test_an_activation_is_one_kernel_each_way(g, dtype):
     assert record.dtypes == [[dtype], [dtype]]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("loss", "output"),
     [
@@ -100,7 +96,6 @@ def test_a_loss_is_one_kernel_each_way(loss, output, dtype):
     assert record.dtypes == [[dtype], [dtype]]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -184,19 +179,22 @@ extern "C" void launch(int blocks, const T* Z, const T* Y, T* L, T* dZ, long lon
 """
 
 
-@pytest.fixture(scope="module", params=["float32", "float64"])
-def on_a_cpu(request, tmp_path_factory):
-    """The kernel of a dtype as a function (Z, Y, smoothing) of NumPy arrays."""
-    from vecprop_cupy import softmax
-
+def compiled(folder, source, name):
+    """A function of C++ source, compiled for the CPU."""
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("there is no g++")
-    folder, dtype = tmp_path_factory.mktemp("kernel"), request.param
-    (folder / "kernel.cpp").write_text(ON_A_CPU + softmax.source(dtype) + LAUNCH)
+    (folder / "kernel.cpp").write_text(source)
     words = [compiler, "-std=c++20", "-O1", "-shared", "-fPIC", "-pthread", "kernel.cpp", "-o", "kernel.so"]
     subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=120)
-    launch = ctypes.CDLL(str(folder / "kernel.so")).launch
+    return getattr(ctypes.CDLL(str(folder / "kernel.so")), name)
+
+
+@pytest.fixture(scope="module", params=["float32", "float64"])
+def on_a_cpu(request, tmp_path_factory):
+    """The kernel of a dtype as a function (Z, Y, smoothing) of NumPy arrays."""
+    dtype = request.param
+    launch = compiled(tmp_path_factory.mktemp("kernel"), ON_A_CPU + softmax.source(dtype) + LAUNCH, "launch")
     real = ctypes.c_float if dtype == "float32" else ctypes.c_double
     launch.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 4, *[ctypes.c_longlong] * 6, real, real]
 
@@ -267,15 +265,7 @@ extern "C" void join(const double* a0, const double* a1, const double* a2, long 
 
 
 def test_the_kernel_that_joins(tmp_path):
-    from vecprop_cupy import gradients
-
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("there is no g++")
-    (tmp_path / "join.cpp").write_text(JOIN.replace("OPERATION", gradients.joining(3).operation))
-    words = [compiler, "-O1", "-shared", "-fPIC", "join.cpp", "-o", "join.so"]
-    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    join = ctypes.CDLL(str(tmp_path / "join.so")).join
+    join = compiled(tmp_path, JOIN.replace("OPERATION", gradients.joining(3).operation), "join")
     join.argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_longlong] * 4, ctypes.c_void_p, ctypes.c_longlong]
     for stack in (1, 4):
         columns = [np.random.default_rng(n).random((stack, n, 1)) for n in (5, 1, 3)]

@@ -11,12 +11,15 @@ import pytest
 import vecprop as vp
 from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, assert_near, flattened, make_problem, make_targets, on
 from helpers.processes import ROOT
+from helpers.threads import in_threads
 from vecprop import propagation
-from vecprop.backend import Backend
+from vecprop.backend import Backend, blas
 from vecprop.backend.namespaces import Bound, Static, array_namespace
 from vecprop.propagation import Layer
+from vecprop.training.epochs import ByNetwork, Run, epoch
+from vecprop.training.parameter_buffer import layout
 from vecprop_numpy import loops, programs
-from vecprop_numpy.threads import execute
+from vecprop_numpy.threads import BLAS, execute
 
 PLAIN = Backend(np_compat, "numpy")
 
@@ -184,27 +187,31 @@ def many_operations(xp, a, b, i):
     )
 
 
-def test_operations(numpy_backend, dtype):
-    a, b = (rng(seed).standard_normal((3, 4)).astype(dtype) for seed in (0, 1))
-    i = np.array([2, 0, 0])
-    check(numpy_backend, lambda a, b, i: many_operations(array_namespace(a), a, b, i), a, b, i, scale=4)
+def selections(xp, a, b, _):
+    return (
+        xp.where(a >= 0, a, 0.01 * a),
+        xp.where(a > b, xp.matrix_transpose(xp.reshape(b, (90, 70))), b),
+        xp.where(a > b, 1.0, xp.broadcast_to(b[:1, :], (70, 90))),
+        xp.maximum(a, 0.0),
+        xp.minimum(0.5, b[:, 1:]),
+    )
 
 
-def test_large_selections(numpy_backend, dtype):
-    a, b = (rng(seed).standard_normal((70, 90)).astype(dtype) for seed in (0, 1))
-    a[0, :3] = np.nan, np.inf, -0.0
+def functions_of_numpy_itself(_, x, *__):
+    scaled = np.multiply(np.ones(4, x.dtype), np.sin(x)) + np.float32(1) * x
+    return scaled, np.where(x > 0, x, 0.0), np.sum(x, axis=0), np.maximum(0.0, x).sum(), np.concatenate([x, x])
 
-    def function(a, b):
-        xp = array_namespace(a)
-        return (
-            xp.where(a >= 0, a, 0.01 * a),
-            xp.where(a > b, xp.matrix_transpose(xp.reshape(b, (90, 70))), b),
-            xp.where(a > b, 1.0, xp.broadcast_to(b[:1, :], (70, 90))),
-            xp.maximum(a, 0.0),
-            xp.minimum(0.5, b[:, 1:]),
-        )
 
-    check(numpy_backend, function, a, b)
+@pytest.mark.parametrize(
+    ("function", "shape"), [(many_operations, (3, 4)), (selections, (70, 90)), (functions_of_numpy_itself, (3, 4))]
+)
+def test_operations(numpy_backend, dtype, function, shape):
+    a, b = (rng(seed).standard_normal(shape).astype(dtype) for seed in (0, 1))
+    if function is selections:
+        a[0, :3] = np.nan, np.inf, -0.0
+    scale = 1 if function is selections else 4
+    args = a, b, np.array([2, 0, 0])
+    check(numpy_backend, lambda *args: function(array_namespace(args[0]), *args), *args, scale=scale)
 
 
 def test_long_sums_are_accurate(numpy_backend):
@@ -246,16 +253,6 @@ def test_integers_wrap_around(numpy_backend):
         return x0, x1, xp.astype(x0 >> 8, xp.float32) * 2.0**-24 < 0.5
 
     check(numpy_backend, function, *keys, counters)
-
-
-def test_functions_of_numpy_itself(numpy_backend, dtype):
-    x = rng().standard_normal((4, 5)).astype(dtype)
-
-    def function(x):
-        scaled = np.multiply(np.ones(5, x.dtype), np.sin(x)) + np.float32(1) * x
-        return scaled, np.where(x > 0, x, 0.0), np.sum(x, axis=0), np.maximum(0.0, x).sum(), np.concatenate([x, x])
-
-    check(numpy_backend, function, x, scale=4)
 
 
 # What a compiled function promises
@@ -350,21 +347,12 @@ def test_custom_activations(numpy_backend, dtype):
 
 def test_threads_do_not_share_a_program(numpy_backend):
     compiled = numpy_backend.compile_loop(lambda x: (x @ x + x) * 2)
-    matrices = [rng(k).standard_normal((60, 60)) for k in range(4)]
-    wrong = []
 
-    def work(x):
-        expected = (x @ x + x) * 2
-        for _ in range(50):
-            if not np.allclose(compiled(x), expected):
-                wrong.extend([x])
+    def work(k):
+        x = rng(k).standard_normal((60, 60))
+        return all(np.allclose(compiled(x), (x @ x + x) * 2) for _ in range(50))
 
-    threads = [threading.Thread(target=work, args=(x,)) for x in matrices]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert in_threads(4, work) == [True] * 4
 
 
 # Loops
@@ -377,45 +365,6 @@ def adam_rule(p, g, M, V, a, e):
     return p - a * M / (xp.sqrt(V) + e), M, V
 
 
-def make_step(backend, net, stack, block, weighted):
-    """One step of Adam with parameters in one array, as training has it."""
-
-    def step(carry, batch, inputs):
-        flat, (M, V, c) = carry
-        X, Y, w = batch
-        (rate,) = inputs
-        xp = array_namespace(flat)
-        starts = np.cumsum([0] + [n * (n_in + 1) for n_in, n in zip(net.sizes[:-1], net.sizes[1:], strict=True)])
-        params = tuple(
-            Layer(
-                xp.reshape(flat[..., at : at + n * n_in], (*stack, n, n_in)),
-                xp.reshape(flat[..., at + n * n_in : at + n * (n_in + 1)], (*stack, n, 1)),
-            )
-            for at, n_in, n in zip(starts[:-1], net.sizes[:-1], net.sizes[1:], strict=True)
-        )
-        m = float(X.shape[-1])
-        if block is None:
-            J, grads = propagation.gradients(net, params, X, Y, w, 0.1, m=m, m_l2=m)
-        else:
-            J, grads = backend.sum_blocks(
-                lambda X, Y, w: propagation.gradients(net, params, X, Y, w, m=m), block, X, Y, w
-            )
-        g = xp.concat([xp.reshape(a, (*stack, -1)) for layer in grads for a in layer], axis=-1)
-        c2 = 0.9 * c + 0.1
-        new = backend.fuse(adam_rule)(flat, g, M, V, rate / c2, 1e-3 * c2)
-        new = (new[0], (new[1], new[2], c2))
-        if weighted:
-            weight = xp.sum(w) > 2
-            old = (flat, (M, V, c))
-            new = (
-                xp.where(weight, new[0], old[0]),
-                tuple(xp.where(weight, a, b) for a, b in zip(new[1], old[1], strict=True)),
-            )
-        return new, (J, propagation.gradient_norms(grads))
-
-    return step
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("block", [None, 8])
 @pytest.mark.parametrize("batch_size", [10, 16, 50])
@@ -423,26 +372,14 @@ def make_step(backend, net, stack, block, weighted):
 def test_epochs(numpy_backend, dtype, orders, batch_size, block, weighted):
     """Training as the core does it, with ragged last batches, weights, blocks, and K orders for K networks."""
     net = vp.Network((9, 7, 2), hidden="relu")
-    params, X, Y, w = on(numpy_backend, dtype, *make_problem(net, 50, weights=weighted))
-    stack = (orders,) if orders > 1 else ()
-    flat = np.concatenate([a.reshape(-1) for layer in params for a in layer])
-    flat = np.broadcast_to(flat, (*stack, flat.size))
-    c = np.zeros((*stack, 1) if stack else (), dtype)
-    carry = (flat, (np.zeros_like(flat), np.zeros_like(flat), c))
-    order = None
-    if orders:
-        order = np.stack([rng(k).permutation(50) for k in range(orders)]).astype(np.int32)
-        order = order if stack else order[0]
-    steps = -(-50 // batch_size)
-    rates = np.linspace(0.01, 0.02, steps).astype(dtype)
-
-    def epoch(backend: Static[Backend], carry, data: Bound[tuple], order, inputs):
-        step = make_step(backend, net, stack, block, weighted)
-        return backend.scan_batches(step, carry, data, order, batch_size, inputs)
-
-    args = (carry, (X, Y, w), order, (rates,))
-    got = recorded(numpy_backend, epoch, numpy_backend, *args)
-    assert_same(got, epoch(PLAIN, *args), scale=20)
+    params, X, Y, w = make_problem(net, 50, weights=weighted)
+    params, *data = on(numpy_backend, dtype, stacked(params, orders) if orders > 1 else params, X, Y, w)
+    order = np.stack([rng(k).permutation(50) for k in range(orders or 1)]).astype(np.int32)
+    order = None if orders == 0 else order if orders > 1 else order[0]
+    rates = np.linspace(0.01, 0.02, -(-50 // batch_size)).astype(dtype)
+    run = Run(numpy_backend, net, vp.Adam(), 50, batch_size, block, layout(params, orders > 1), (False,), (0.0,), None)
+    args = (params, run.initial_slots(params), (), tuple(data), order, (rates,), ByNetwork(None, None, 1.0))
+    assert_same(recorded(numpy_backend, epoch, run, *args), epoch(run._replace(backend=PLAIN), *args), scale=20)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -610,8 +547,6 @@ def test_errors_in_blocks_are_the_functions_own(numpy_backend):
 
 
 def test_the_blas_has_its_threads_back_afterwards():
-    from vecprop_numpy.threads import BLAS
-
     before = BLAS.threads()
     with BLAS.single(), BLAS.single():
         assert BLAS.threads() == before, "what it may use again later"
@@ -620,34 +555,22 @@ def test_the_blas_has_its_threads_back_afterwards():
 
 def test_whichever_thread_ends_last_gives_the_blas_its_threads_back():
     """threadpoolctl 3.8 obeys the first thread that sets a number alone, unless told otherwise."""
-    from vecprop_numpy.threads import BLAS
-
     before = [library.get_num_threads() for library in BLAS._find()]
-    together, ends = threading.Barrier(3, timeout=60), [threading.Event(), threading.Event()]
+    limited, first_ended = threading.Barrier(2, timeout=60), threading.Event()
 
     def limit(k):
         with BLAS.single():
-            together.wait()
-            ends[k].wait()
-        ends[1].set()
-        together.wait()  # whoever ends first is still there when the other one does
+            limited.wait()
+            assert k == 0 or first_ended.wait(60)
+        first_ended.set()
+        limited.wait()  # whoever ends first is still there when the other one does
 
-    running = [threading.Thread(target=limit, args=(k,)) for k in range(2)]
-    for thread in running:
-        thread.start()
-    together.wait()
-    ends[0].set()
-    together.wait()
-    for thread in running:
-        thread.join()
+    in_threads(2, limit)
     assert [library.get_num_threads() for library in BLAS._find()] == before
 
 
 def test_limits_of_the_blas_may_overlap():
     """The first to begin may end first, and of two limits one may be for one library only."""
-    from vecprop.backend import blas
-    from vecprop_numpy.threads import BLAS
-
     libraries = BLAS._find()
     if not libraries:
         pytest.skip("no BLAS whose threads can be set")

@@ -142,7 +142,7 @@ def test_recorded_programs_are_bounded(amount, figure):
     assert len(kept) == SHELF.count
     assert sum(p.bytes for p in kept) == SHELF.bytes
     assert all(SHELF.programs.values())
-    assert len(trees._known_statics) <= trees._MOST_STATICS
+    assert trees.static.cache_info().maxsize == 256
     figure(f"{fits} fits of different shapes, NumPy: programs kept", f"{len(kept)}", f"≤ {MOST_PROGRAMS}")
 
 

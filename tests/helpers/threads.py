@@ -1,0 +1,16 @@
+"""Work in several threads at once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+
+def in_threads(count, work):
+    """work(k) in so many threads that start together; raises what they raise, and returns what they return."""
+    together = threading.Barrier(count)
+
+    def run(k):
+        together.wait()
+        return work(k)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
