@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from vecprop.backend.contract import Function, Tree, add_trees, to_host
 from vecprop.backend.namespaces import Array, marked
 from vecprop_jax.mesh import MeshPlacement, at
-from vecprop_jax.one_device import JAXOnOneDevice, compiled
+from vecprop_jax.one_device import JAXOnOneDevice, compiled, map_over, sum_over
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,40 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         if self.placement.networks is not None:
             return super().sum_blocks(function, block_size, *arrays)
         m = next(a.shape[-1] for a in arrays if a is not None)
-        each, rest = divmod(m, self.placement.devices)
-        local = max(1, min(block_size // self.placement.devices, each))
+        each, rest, local = self._shares(m, block_size)
         total: Tree | None = None
         if each:
-            parts = tuple(None if a is None else self._parts(a, each) for a in arrays)
-            total = self._sum_parts(function, parts, local, each)
+            parts = [None if a is None else self._parts(a, each) for a in arrays]
+            total = sum_over(lambda *at: function(*(self._block(p, *at) for p in parts)), local, each)
         if rest:
             last = function(*(None if a is None else a[..., m - rest :] for a in arrays))
             total = last if total is None else add_trees(total, last)
         assert total is not None
         return total
+
+    def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
+        """Map over blocks of columns, each device working on its own."""
+        if self.placement.networks is not None:
+            return super().map_blocks(function, block_size, array)
+        each, rest, local = self._shares(array.shape[-1], block_size)
+        done = []
+        if each:
+            part, devices = self._parts(array, each), self.placement.devices
+
+            def block(start: Any, size: int) -> Array:
+                mapped = function(self._block(part, start, size))
+                return mapped.reshape(*mapped.shape[:-1], devices, size)
+
+            mapped = map_over(block, local, each)
+            done.append(mapped.reshape(*mapped.shape[:-2], devices * each))
+        if rest:
+            done.append(function(array[..., array.shape[-1] - rest :]))
+        return jnp.concatenate(done, axis=-1)
+
+    def _shares(self, m: int, block_size: int) -> tuple[int, int, int]:
+        """Return the columns of each device, the columns left over, and each device's columns of a block."""
+        each, rest = divmod(m, self.placement.devices)
+        return each, rest, max(1, min(block_size // self.placement.devices, each))
 
     def _parts(self, array: Array, each: int) -> Array:
         """Return the columns of each device, (…, devices, each)."""
@@ -111,47 +134,8 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         return at(cut, self.placement.along(cut.ndim, cut.ndim - 2))
 
     def _block(self, part: Array | None, start: Any, size: int) -> Array | None:
-        """Return `size` columns of every device from `start` on, (…, devices · size).
-
-        The part is (…, devices, each).
-        """
+        """Return `size` columns of every device from `start` on, (…, devices · size), of (…, devices, each)."""
         if part is None:
             return None
         taken = jax.lax.dynamic_slice_in_dim(part, start, size, axis=-1)
         return self.placement.columns_spread(taken.reshape(*part.shape[:-2], self.placement.devices * size))
-
-    def _sum_parts(self, function: Callable[..., Tree], parts: tuple[Array | None, ...], local: int, each: int) -> Tree:
-        total = function(*(self._block(p, 0, local) for p in parts))
-        whole = each // local
-        if whole > 1:
-
-            def add(sums: Tree, i: Any) -> tuple[Tree, None]:
-                return add_trees(sums, function(*(self._block(p, i * local, local) for p in parts))), None
-
-            total, _ = jax.lax.scan(add, total, jnp.arange(1, whole))
-        if each % local:
-            total = add_trees(total, function(*(self._block(p, whole * local, each % local) for p in parts)))
-        return total
-
-    def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
-        """Map over blocks of columns, each device working on its own."""
-        if self.placement.networks is not None:
-            return super().map_blocks(function, block_size, array)
-        devices = self.placement.devices
-        each, rest = divmod(array.shape[-1], devices)
-        local = max(1, min(block_size // devices, each))
-        done = []
-        if each:
-            part = self._parts(array, each)
-            starts = [*range(0, each - local + 1, local)]
-            blocks = jax.lax.map(lambda s: function(self._block(part, s, local)), jnp.asarray(starts))
-            blocks = blocks.reshape(*blocks.shape[:-1], devices, local)
-            blocks = jnp.moveaxis(blocks, 0, -2)  # (…, devices, blocks, local)
-            mapped = blocks.reshape(*blocks.shape[:-2], len(starts) * local)
-            if each % local:
-                more = function(self._block(part, len(starts) * local, each % local))
-                mapped = jnp.concatenate([mapped, more.reshape(*more.shape[:-1], devices, each % local)], axis=-1)
-            done.append(mapped.reshape(*mapped.shape[:-2], devices * each))
-        if rest:
-            done.append(function(array[..., array.shape[-1] - rest :]))
-        return jnp.concatenate(done, axis=-1)

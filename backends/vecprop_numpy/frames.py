@@ -40,33 +40,12 @@ class Pool:
         start = -memory.ctypes.data % ALIGNMENT
         return memory[start : start + size]
 
-    def give(self, memory: NDArray) -> None:
-        """Take back memory for the next use."""
-        self.free.append(memory)
-
-
-class Storage:
-    """The memory of a value and all its views, and the operation after which it is free."""
-
-    __slots__ = ("last", "memory")
-
-    def __init__(self, memory: NDArray, last: int) -> None:
-        self.memory = memory
-        self.last = last
-
 
 class Destination(NamedTuple):
     """The final place of a result; `leaf` is the value in that memory until then."""
 
     array: NDArray
     leaf: Value | None
-
-
-class JoinPlace(NamedTuple):
-    """The place of a value that is an entry of a join."""
-
-    join: Value
-    entry: int
 
 
 def lowers(kind: str) -> Callable[[Lowering], Lowering]:
@@ -119,10 +98,10 @@ class Frame:
         self.chunked = False
         self.code: Code = []
         self.arrays: dict[Value, NDArray] = {}
-        self.storages: dict[Value, Storage] = {}
+        self.memory: dict[Value, NDArray] = {}  # of values and all their views, until their last use
         self.targets: dict[Value, Destination] = {}
         self.deliveries: list[tuple[Value, Destination]] = []
-        self.places: dict[Value, JoinPlace] = {}
+        self.places: dict[Value, tuple[Value, int]] = {}  # the join that a value is an entry of, and which one
         self.copies: set[Value] = set()
         self.scratch: list[NDArray] = []
         self.position = 0
@@ -170,7 +149,7 @@ class Frame:
                     value = value.op.inputs[0]
                 fits = value.op.scope is self.scope and value.dtype == join.dtype
                 if value.op.kind in _PRODUCERS and fits and value not in self.places:
-                    self.places[value] = JoinPlace(join, index)
+                    self.places[value] = join, index
                     self._needed(join, self.last[value])
 
     def root(self, value: Value) -> Value:
@@ -211,15 +190,15 @@ class Frame:
             return target.array
         array = self._placed(value)
         if array is None:
-            array = self._reused(value, over, shape)
-        if array is None:
-            array = self._allocate(value, shape)
+            claimed = (self._claim(operand, shape, value.dtype) for operand in over)
+            array = self._allocate(value, shape, next((memory for memory in claimed if memory is not None), None))
         self.arrays[value] = array
         return array
 
-    def _allocate(self, value: Value, shape: Shape) -> NDArray:
-        memory = self.pool.take(math.prod(shape) * value.dtype.itemsize)
-        self.storages[value] = Storage(memory, self.last.get(value, self.position))
+    def _allocate(self, value: Value, shape: Shape, memory: NDArray | None = None) -> NDArray:
+        if memory is None:
+            memory = self.pool.take(math.prod(shape) * value.dtype.itemsize)
+        self.memory[value] = memory
         return shaped(memory, shape, value.dtype)
 
     def _free(self, value: Value, target: Destination) -> bool:
@@ -235,17 +214,15 @@ class Frame:
         return op.kind in _ELEMENTWISE and all(x is target.leaf for x in sharing)
 
     def _placed(self, value: Value) -> NDArray | None:
-        """Return the part of a concat or stack for a value, or None if it is not contiguous."""
-        place = self.places.get(value)
-        if place is None:
+        """Return the part of a concat or stack for a value, or None if its operation cannot write there."""
+        if value not in self.places:
             return None
-        part = join_part(self.join(place.join), place.join.op, place.entry)
-        if part.flags.c_contiguous:
-            return part.reshape(value.shape)
-        if value.op.kind in ("ufunc", "reduce"):
-            strided = part.reshape(value.shape)
-            if np.may_share_memory(strided, part):
-                return strided
+        join, entry = self.places[value]
+        part = join_part(self.join(join), join.op, entry)
+        array: NDArray = part.reshape(value.shape)
+        strided = value.op.kind in ("ufunc", "reduce") and np.may_share_memory(array, part)
+        if part.flags.c_contiguous or strided:
+            return array
         del self.places[value]
         return None
 
@@ -255,28 +232,16 @@ class Frame:
             self.arrays[value] = self._allocate(value, value.shape)
         return self.arrays[value]
 
-    def _reused(self, value: Value, over: Sequence[Value], shape: Shape) -> NDArray | None:
-        """Return the array of an operand last used here, of the same shape and contiguous."""
-        for operand in over:
-            memory = self.claim(operand, shape, value.dtype)
-            if memory is not None:
-                self.storages[value] = Storage(memory, self.last.get(value, self.position))
-                return shaped(memory, shape, value.dtype)
-        return None
-
-    def claim(self, value: Value, shape: Shape, dtype: Any) -> NDArray | None:
-        """Return the memory of a value last used here, now the caller's; None if not possible."""
-        root = self.root(value)
-        storage = self.storages.get(root)
-        if storage is None or storage.last != self.position or root.op.kind == "join":
+    def _claim(self, value: Value, shape: Shape, dtype: Any) -> NDArray | None:
+        """Return the memory of a value last used here, of this shape and contiguous, now another's; else None."""
+        root, array = self.root(value), self.arrays.get(value)
+        if root not in self.memory or self.last[root] != self.position or root.op.kind == "join":
             return None
-        array = self.arrays[value]
-        if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+        if array is None or array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
             return None
-        if array.ctypes.data != storage.memory.ctypes.data or root.size != value.size:
+        if array.ctypes.data != self.memory[root].ctypes.data or root.size != value.size:
             return None
-        del self.storages[root]
-        return storage.memory
+        return self.memory.pop(root)
 
     # Building
 
@@ -305,8 +270,8 @@ class Frame:
         return self.code if last < 0 else self.code[self.ends[last] :] if last < len(self.ops) else []
 
     def _release(self) -> None:
-        for value in [v for v, s in self.storages.items() if s.last <= self.position]:
-            self.pool.give(self.storages.pop(value).memory)
+        for value in [v for v in self.memory if self.last.get(v, -1) <= self.position]:
+            self.pool.free.append(self.memory.pop(value))
 
     def _deliver(self) -> None:
         """Copy results that were not computed in place.
@@ -329,11 +294,8 @@ class Frame:
 
     def close(self) -> None:
         """Give all memory back to the pool; this code still uses it, at other times than others."""
-        for storage in self.storages.values():
-            self.pool.give(storage.memory)
-        self.storages.clear()
-        for memory in self.scratch:
-            self.pool.give(memory)
+        self.pool.free += [*self.memory.values(), *self.scratch]
+        self.memory.clear()
         self.scratch.clear()
 
 

@@ -119,20 +119,15 @@ def _lower_reduce(frame: Frame, op: Op) -> None:
     (x,) = op.inputs
     function, axes, keepdims = op.attributes
     source, value = frame.array(x), op.outputs[0]
-    if function is np.add and axes == (x.ndim - 1,) and _sums_rows(source, value):
-        out = frame.output(value)
-        if out.flags.c_contiguous:
-            # A sum over the columns is several times faster as a matrix-vector product of the BLAS
-            ones = np.ones(source.shape[-1], source.dtype)
-            frame.emit(np.dot, source.reshape(-1, source.shape[-1]), ones, out.reshape(-1))
-        else:
-            frame.emit(function.reduce, source, axes[0], value.dtype, out, keepdims)
-        return
-    if not axes:
-        frame.copy(frame.output(value), source)
-        return
     out = frame.output(value)
-    frame.emit(function.reduce, source, axes if len(axes) > 1 else axes[0], value.dtype, out, keepdims)
+    if not axes:
+        frame.copy(out, source)
+    elif function is np.add and axes == (x.ndim - 1,) and _sums_rows(source, value) and out.flags.c_contiguous:
+        # A sum over the columns is several times faster as a matrix-vector product of the BLAS
+        ones = np.ones(source.shape[-1], source.dtype)
+        frame.emit(np.dot, source.reshape(-1, source.shape[-1]), ones, out.reshape(-1))
+    else:
+        frame.emit(function.reduce, source, axes if len(axes) > 1 else axes[0], value.dtype, out, keepdims)
 
 
 def _sums_rows(source: NDArray, value: Value) -> bool:

@@ -1,6 +1,7 @@
 """Takes nested tuples of arrays apart into leaves and structure, and rebuilds them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from vecprop_numpy.graph import Value
 # A structure is LEAF, (Fixed, value) for a value that is not an array, or (type of the tuple, structures of entries).
 LEAF = "leaf"
 Structure = Any
-
 
 _ARRAYS = (np.ndarray, Value, np.generic)
 _TUPLES = (tuple, list)
@@ -44,20 +44,14 @@ class Static:
         return self.value is other.value or (type(self.value) is type(other.value) and bool(self.value == other.value))
 
 
-_known_statics: dict[Static, Static] = {}
-_MOST_STATICS = 256
-
-
+@lru_cache(maxsize=256, typed=True)
 def static(value: Any) -> Static:
     """Return a value as a structure, the same object for equal values to compare them fast.
 
     >>> static((1, 2)) is static((1, 2))
     True
     """
-    if len(_known_statics) >= _MOST_STATICS:
-        _known_statics.clear()
-    new = Static(value)
-    return _known_statics.setdefault(new, new)
+    return Static(value)
 
 
 def flatten(tree: Any, leaves: list[Any]) -> Structure:
@@ -90,10 +84,3 @@ def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
     kind, entries = structure
     built = [unflatten(entry, leaves) for entry in entries]
     return kind(*built) if hasattr(kind, "_fields") else kind(built)
-
-
-def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Return the tree with each of its arrays replaced by function(array)."""
-    leaves: list[Any] = []
-    structure = flatten(tree, leaves)
-    return unflatten(structure, iter([function(leaf) for leaf in leaves]))

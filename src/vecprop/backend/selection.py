@@ -6,9 +6,9 @@ library is imported when the backend is first used.
 
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 from vecprop.backend import scoped_settings
@@ -163,10 +163,7 @@ def _load(name: str, source: str) -> Backend:
     """Import, make and probe a backend."""
     if name in BUILT_IN:
         target, install = BUILT_IN[name]
-        module, _, attribute = target.partition(":")
-
-        def make() -> Callable[[], Backend]:
-            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        make = partial(resolve_name, target)
     else:
         third_party = _third_party()
         if name not in third_party:
