@@ -86,11 +86,14 @@ def source_of(kind, folder):
     if kind == "dataset":
         dataset = pytest.importorskip("pyarrow.dataset")
         return vp.rows(dataset.dataset(write_parquet(folder / "parquet", [X[:40], X[40:]])))
-    if kind == "feather":
+    if kind in ("feather", "arrow dataset"):
         feather, pyarrow = pytest.importorskip("pyarrow.feather"), pytest.importorskip("pyarrow")
         table = pyarrow.table(dict(zip(COLUMNS, X.T, strict=True)))
         feather.write_feather(table, str(folder / "X.feather"), chunksize=33)
-        return vp.rows(folder / "X.feather", COLUMNS)
+        if kind == "feather":
+            return vp.rows(folder / "X.feather", COLUMNS)
+        dataset = pytest.importorskip("pyarrow.dataset")
+        return vp.rows(dataset.dataset(folder / "X.feather", format="arrow"), COLUMNS)
     if kind.startswith("hdf5"):
         h5py = pytest.importorskip("h5py")
         file = h5py.File(folder / "X.h5", "w")
@@ -103,7 +106,7 @@ def source_of(kind, folder):
 
 KINDS = [
     "npy", "memory map", "memory map in columns", "part of a memory map", "private memory map", "parquet", "dataset",
-    "feather", "hdf5", "hdf5 in columns", "zarr",
+    "feather", "arrow dataset", "hdf5", "hdf5 in columns", "zarr",
 ]  # fmt: skip
 
 
@@ -233,7 +236,7 @@ def test_the_next_is_prepared_while_one_is_used_and_no_more():
             if item < 4:
                 assert begun[item + 1].wait(30), "nothing is read while this one is used"
             assert all(not event.is_set() for event in begun[item + 2 :]), "it reads too far ahead"
-    assert names == {"vecprop-reader"}
+    assert names == {"vecprop-reader_0"}
 
 
 class Watched:
@@ -252,7 +255,7 @@ class Watched:
 
 
 def readers():
-    return [thread for thread in threading.enumerate() if thread.name == "vecprop-reader"]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("vecprop-reader")]
 
 
 def stops(error):
@@ -285,7 +288,7 @@ def test_no_thread_and_no_file_is_left(files):
     watched.fails_at = 40
     with pytest.raises(OSError, match=r"X: rows \d+ to \d+ cannot be read: RuntimeError: the disk is gone"):
         fit(vp.rows(watched), y, window=20)
-    assert readers() == [] and "vecprop-reader" in watched.threads
+    assert readers() == [] and "vecprop-reader_0" in watched.threads
     vp.fit(NET, x, y, window=20, batch_size=7, epochs=1, validation=(x, y), metric="accuracy")
     assert readers() == []
 
@@ -485,8 +488,10 @@ def test_arrow_columns_that_hold_no_numbers_are_named(tmp_path):
         vp.rows(path)
     with pytest.raises(ValueError, match=r"t.parquet has no column 'd'; its columns are 'a', 'b', 'c'"):
         vp.rows(path, columns=["a", "d"])
-    with pytest.raises(ValueError, match=r"column 'c' has 1 null value in rows 0 to 29, first in row 25"):
-        vp.rows(path, columns="c").source.raw(0, 30)
+    source = vp.rows(path, columns="c").source
+    for _ in range(2):  # what comes after an error is not read from behind it
+        with pytest.raises(ValueError, match=r"column 'c' has 1 null value in rows 0 to 29, first in row 25"):
+            source.raw(0, 30)
     assert vp.rows(path, columns="a").shape == (1, 30)
     parquet.write_table(pyarrow.table({"a": pyarrow.array([], "float64")}), path)
     with pytest.raises(ValueError, match=r"t.parquet has no rows"):

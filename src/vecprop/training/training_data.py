@@ -379,7 +379,7 @@ class StreamedData(TrainingData):
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
         """Choose the windows, for epochs in batches of this size."""
-        self.X.cut(batch_size, shuffled)
+        self.X.windows = self.X.cut(batch_size, shuffled)
 
     def pieces(self, run: Run, orders: Orders, last: int, compile_epoch: Callable[[], Callable[..., Any]]) -> Pieces:
         """Return the windows of the epochs up to `last`, read ahead."""
@@ -387,7 +387,7 @@ class StreamedData(TrainingData):
 
     def parts(self, backend: Backend) -> Iterator[Data]:
         """Yield all of them in the order of the file, a window at a time."""
-        windows = self.X.in_order()
+        windows = self.X.cut()
         places = (WindowPlace(0, number) for number in range(len(windows)))
         with read_windows(self.X, backend, places, windows=windows, arranged=False) as found:
             for window in found:

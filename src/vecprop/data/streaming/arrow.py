@@ -1,9 +1,8 @@
 """Parquet and Arrow files: columns by name, read in row groups and batches with pyarrow."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from vecprop.data.streaming.sources import Source
 
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc"}
 _BATCH = 8192  # rows that are decoded at once
+_NOTHING = np.empty((0, 0))
 
 
 def import_arrow() -> Any:
@@ -51,6 +51,8 @@ class ArrowSource(Source):
         By default the local one.
     """
 
+    watched = True  # the size and time of a file are checked at the start of each part
+
     def __init__(
         self, paths: Sequence[str], kinds: Sequence[str], columns: Sequence[str] | None, filesystem: Any = None
     ) -> None:
@@ -73,9 +75,10 @@ class ArrowSource(Source):
         self.shape = (len(self.columns), m)
         self.dtype = np.result_type(*(_numpy_type(t) for t in self._types))
         self._alike = self.dtype.kind == "f" and len(set(self._types)) == 1
-        self._open: tuple[int, int, Iterator[Any]] | None = None  # part, position, iterator over the rest
-        self._left: npt.NDArray[Any] | None = None
         self._lock = threading.Lock()
+        # a part, its batches that have not been read, and what has been read and not used, with its place
+        self._open: tuple[int, Generator[Any, None, None]] | None = None
+        self._at, self._left = 0, _NOTHING
 
     # The files
 
@@ -97,7 +100,6 @@ class ArrowSource(Source):
             self._files.append(_File(path, kind, self._stamp(path), rows, places))
 
     def _check_schema(self, path: str, schema: Any) -> None:
-        first = not self._types
         for j, column in enumerate(self.columns):
             places = schema.get_all_field_indices(column)
             if len(places) != 1:
@@ -109,7 +111,7 @@ class ArrowSource(Source):
                     f"{path}: column {column!r} must hold numbers, got {found}; leave it out (columns=[...]), or make "
                     "numbers of it first"
                 )
-            if first:
+            if len(self._types) == j:  # the first file
                 self._types.append(found)
             elif found != self._types[j]:
                 raise ValueError(
@@ -122,11 +124,6 @@ class ArrowSource(Source):
         return found.size, found.mtime_ns
 
     # Reading
-
-    @property
-    def watched(self) -> bool:
-        """True: the size and time of a file are checked at the start of each part."""
-        return True
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
@@ -142,48 +139,52 @@ class ArrowSource(Source):
         self._read(start, stop, out)
 
     def _read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
-        assert self.boundaries is not None
-        at, begin = start, start
+        at = start
         with self._lock:
-            while at < stop:
-                part = int(np.searchsorted(self.boundaries, at, side="right")) - 1
-                end = min(stop, int(self.boundaries[part + 1]))
-                for values in self._rows_of(part, at - int(self.boundaries[part]), end - at):
-                    np.copyto(out[:, at - begin : at - begin + values.shape[1]], values, casting="unsafe")
+            try:
+                while at < stop:
+                    values = self._some(at, stop)
+                    np.copyto(out[:, at - start : at - start + values.shape[1]], values, casting="unsafe")
                     at += values.shape[1]
+            except BaseException:
+                self._close()  # the batch that could not be used is behind
+                raise
 
-    def _rows_of(self, part: int, position: int, count: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield `count` rows of a part from a position on, (n, k) at a time.
+    def _some(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return the columns (n, k) of some examples from `start` on, before `stop`.
 
         If the last call ended there, the reading goes on without a new start.
         """
-        if self._open is None or self._open[0] != part or self._open[1] > position:
-            self._close()
-            self._open, self._left = (part, 0, self._batches(part)), None
-        _, at, batches = self._open
-        while count:
-            if self._left is None or not self._left.shape[1]:
-                file = self._parts[part][0]
-                with self._failing(file.path, partial(self._require_unchanged, file)):
-                    found = next(batches, None)
-                if found is None:
-                    self._close()
-                    self._require_unchanged(file)
-                    raise OSError(f"{file.path} ends before its last row: it changed while it was read")
-                self._left = self._values(found, file.path, part, at)
-            skipped = min(position - at, self._left.shape[1]) if at < position else 0
-            taken = 0 if at + skipped < position else min(count, self._left.shape[1] - skipped)
-            if taken:
-                yield self._left[:, skipped : skipped + taken]
-            self._left = self._left[:, skipped + taken :]
-            at, position, count = at + skipped + taken, max(position, at + skipped + taken), count - taken
-            self._open = (part, at, batches)
         assert self.boundaries is not None
-        if at == int(self.boundaries[part + 1] - self.boundaries[part]):
+        part = int(np.searchsorted(self.boundaries, start, side="right")) - 1
+        end = int(self.boundaries[part + 1])
+        if self._open is None or self._open[0] != part or self._at > start:
             self._close()
+            self._open, self._at = (part, self._batches(part)), int(self.boundaries[part])
+        while self._at + self._left.shape[1] <= start:
+            self._at += self._left.shape[1]
+            self._left = self._decoded(*self._open)
+        skipped = start - self._at
+        values = self._left[:, skipped : skipped + min(stop, end) - start]
+        self._left = self._left[:, skipped + values.shape[1] :]
+        self._at = start + values.shape[1]
+        if self._at == end:
+            self._close()
+        return values
 
-    def _values(self, batch: Any, path: str, part: int, at: int) -> npt.NDArray[Any]:
-        """Return the columns of a record batch (n, k).
+    def _decoded(self, part: int, batches: Iterator[Any]) -> npt.NDArray[Any]:
+        """Return the columns (n, k) of the next batch of a part."""
+        file, number = self._parts[part]
+        with self._failing(file.path, file):
+            found = next(batches, None)
+        if found is None:
+            self._require_unchanged(file)
+            raise OSError(f"{file.path} ends before its last row: it changed while it was read")
+        assert self.boundaries is not None
+        return self._values(found, file.path, self._at - int(self.boundaries[part - number]))
+
+    def _values(self, batch: Any, path: str, first: int) -> npt.NDArray[Any]:
+        """Return the columns (n, k) of a record batch that begins in row `first` of a file.
 
         Nulls raise an error that names file, column and rows.
         """
@@ -195,8 +196,6 @@ class ArrowSource(Source):
         for j, column in enumerate(self.columns):
             values = batch.column(batch.schema.get_field_index(column))
             if values.null_count:
-                file, number = self._parts[part]
-                first = sum(file.rows[:number]) + at
                 where = first + int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
                 raise ValueError(
                     f"{path}: column {column!r} has {values.null_count} null value{'s'[: values.null_count > 1]} in "
@@ -206,7 +205,7 @@ class ArrowSource(Source):
             out[j] = values.to_numpy(zero_copy_only=False)
         return out
 
-    def _batches(self, part: int) -> Iterator[Any]:
+    def _batches(self, part: int) -> Generator[Any, None, None]:
         """Yield the record batches of a row group."""
         file, number = self._parts[part]
         self._require_unchanged(file)
@@ -226,59 +225,35 @@ class ArrowSource(Source):
     def _close(self) -> None:
         """Close the file that is being read."""
         if self._open is not None:
-            self._open[2].close()  # type: ignore[attr-defined]
-        self._open, self._left = None, None
+            self._open[1].close()
+        self._open, self._left = None, _NOTHING
 
     def close(self) -> None:
         """Close the file that is being read."""
         with self._lock:
             self._close()
 
-    def _reader(self, path: str, kind: str, places: list[int] | None = None) -> Any:
-        return _Reader(self._arrow, self._fs, path, kind, places)
+    @contextmanager
+    def _reader(self, path: str, kind: str, places: list[int] | None = None) -> Iterator[Any]:
+        """Open a file; of Arrow's own format also some columns only."""
+        with self._fs.open_input_file(path) as file:
+            if kind == "parquet":
+                yield self._arrow.parquet.ParquetFile(file, pre_buffer=False)
+            else:
+                options = self._arrow.ipc.IpcReadOptions(included_fields=places, use_threads=False)
+                yield self._arrow.ipc.open_file(file, options=options)
 
-    def _failing(self, path: str, first: Callable[[], None] = lambda: None) -> Any:
-        return _Failing(self._arrow, path, first)
-
-
-class _Reader:
-    """Opens a file, as a context that closes it; of Arrow's own format also some columns only."""
-
-    def __init__(self, arrow: Any, filesystem: Any, path: str, kind: str, places: list[int] | None) -> None:
-        self._arrow, self._fs, self._path, self._kind, self._places = arrow, filesystem, path, kind, places
-        self._file: Any = None
-
-    def __enter__(self) -> Any:
-        self._file = self._fs.open_input_file(self._path)
+    @contextmanager
+    def _failing(self, path: str, file: _File | None = None) -> Iterator[None]:
+        """Add the path to pyarrow's errors, unless the file has changed, which is a better reason."""
         try:
-            if self._kind == "parquet":
-                return self._arrow.parquet.ParquetFile(self._file, pre_buffer=False)
-            options = self._arrow.ipc.IpcReadOptions(included_fields=self._places, use_threads=False)
-            return self._arrow.ipc.open_file(self._file, options=options)
-        except BaseException:
-            self._file.close()
+            yield
+        except (self._arrow.ArrowException, OSError) as error:
+            if file is not None:
+                self._require_unchanged(file)
+            if isinstance(error, self._arrow.ArrowException) or path not in str(error):
+                raise OSError(f"{path} cannot be read: {error}") from error
             raise
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-class _Failing:
-    """Adds the file's name to pyarrow's errors, unless `first` raises a better reason."""
-
-    def __init__(self, arrow: Any, path: str, first: Callable[[], None]) -> None:
-        self._arrow, self._path, self._first = arrow, path, first
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, self._arrow.ArrowException | OSError):
-            self._first()
-        if isinstance(error, self._arrow.ArrowException) or (
-            isinstance(error, OSError) and self._path not in str(error)
-        ):
-            raise OSError(f"{self._path} cannot be read: {error}") from error
 
 
 def _numpy_type(arrow_type: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,8 @@ class StreamedExamples:
     ----------
     scale : (mean, deviation) (n_0, 1) by which X is scaled as it is read, or None
     factors : (classes,) by which the weights are multiplied, or None
+    windows : those of an epoch
+    largest : the largest |x| of `sample`
 
     Raises
     ------
@@ -56,18 +59,18 @@ class StreamedExamples:
         self,
         net: Network,
         dtype: str,
-        sources: tuple[Source, Source, Source | None],
+        sources: Iterable[Source | None],
         window: int | str = "auto",
         prefix: str = "",
     ) -> None:
-        self.net, self.dtype, self.sources, self.window = net, dtype, sources, window
-        self.prefix = prefix
+        self.net, self.dtype, self.window, self.prefix = net, dtype, window, prefix
+        self.sources = tuple(source for source in sources if source is not None)
         self.scale: tuple[Host, Host] | None = None
         self.factors: npt.NDArray[np.float64] | None = None
         self._check_shapes()
-        self.shape = sources[0].shape
-        self.windows = self.in_order()
-        self._largest = 0.0
+        self.shape = self.sources[0].shape
+        self.windows = self.cut()
+        self.largest = 0.0
 
     @property
     def m(self) -> int:
@@ -77,20 +80,15 @@ class StreamedExamples:
     @property
     def weighted(self) -> bool:
         """Whether the examples have weights."""
-        return self.sources[2] is not None or self.factors is not None
+        return len(self.sources) > 2 or self.factors is not None
 
     @property
     def bytes_each(self) -> int:
         """The bytes of an example as it is computed with."""
         return (self.net.sizes[0] + self.net.sizes[-1] + 1) * np.dtype(self.dtype).itemsize
 
-    @property
-    def largest(self) -> float:
-        """The largest |x| of a sample of the examples."""
-        return self._largest
-
     def _check_shapes(self) -> None:
-        X, Y, w = self.sources
+        X, Y, *weights = self.sources
         for name, source, n in (("X", X, self.net.sizes[0]), ("Y", Y, self.net.sizes[-1])):
             m = None if source is X else X.shape[1]
             if 0 in source.shape:
@@ -101,20 +99,14 @@ class StreamedExamples:
             hint = f"; it seems to have the examples in rows: use vp.rows({name})" if flipped else ""
             wanted = f"({n}, {'m' if m is None else m})"
             raise ValueError(f"{name} must have shape {wanted}, one example per column, got {source.shape}{hint}")
-        if w is not None and w.shape != (1, X.shape[1]):
-            raise ValueError(f"sample_weight must have shape ({X.shape[1]},), one weight per example, got {w.shape}")
+        if any(w.shape != (1, X.shape[1]) for w in weights):
+            got = weights[0].shape
+            raise ValueError(f"sample_weight must have shape ({X.shape[1]},), one weight per example, got {got}")
 
     # Windows
 
-    def cut(self, batch_size: int, shuffled: bool) -> None:
-        """Set `windows` for an epoch in batches of this size."""
-        self.windows = self._windows(batch_size, shuffled)
-
-    def in_order(self) -> Windows:
-        """Return windows of the examples in the order of the file."""
-        return self._windows(1, shuffled=False)
-
-    def _windows(self, batch_size: int, shuffled: bool) -> Windows:
+    def cut(self, batch_size: int = 1, shuffled: bool = False) -> Windows:
+        """Return the windows of an epoch in batches of this size, by default in the order of the file."""
         width = max(1, WINDOW // self.bytes_each) if isinstance(self.window, str) else self.window
         width = -(-width // batch_size) * batch_size
         return Windows(self._boundaries(width), batch_size, width, shuffled)
@@ -124,22 +116,24 @@ class StreamedExamples:
 
         A block is a part of a file, a chunk, or the examples that are read at once.
         """
-        given = [s.boundaries for s in self.sources if s is not None and s.boundaries is not None]
-        if given:
-            return given[0]
+        for source in self.sources:
+            if source.boundaries is not None:
+                return source.boundaries
+        size = min(self._at_once, max(1, width // BLOCKS))
+        unit = max(source.unit for source in self.sources)
+        return regular(self.m, -(-size // unit) * unit)
+
+    @property
+    def _at_once(self) -> int:
+        """The number of examples to read at once, where the sources prefer no other."""
         size = max(1, READ // self.bytes_each)
-        if not self.sources[0].rows_first:
-            size = max(size, _LONG_READ)
-        size = min(size, max(1, width // BLOCKS))
-        unit = max(s.unit for s in self.sources if s is not None)
-        return regular(self.sources[0].shape[1], -(-size // unit) * unit)
+        return size if self.sources[0].rows_first else max(size, _LONG_READ)
 
     def subset(self, places: npt.NDArray[np.int64]) -> "StreamedExamples":
         """Return some of the examples, by their numbers in increasing order."""
         at_once = max(1, 4 * READ // self.bytes_each)
-        X, Y, w = (None if s is None else Chosen(s, places, at_once) for s in self.sources)
-        assert X is not None and Y is not None
-        return StreamedExamples(self.net, self.dtype, (X, Y, w), self.window, self.prefix)
+        chosen = (Chosen(source, places, at_once) for source in self.sources)
+        return StreamedExamples(self.net, self.dtype, chosen, self.window, self.prefix)
 
     # Reading
 
@@ -164,8 +158,7 @@ class StreamedExamples:
         at = 0
         with ExitStack() as opened:
             for source in self.sources:
-                if source is not None:
-                    opened.enter_context(source.held())
+                opened.enter_context(source.held())
             for start, stop in ranges:
                 for begin, end in self.pieces(start, stop):
                     if stopped():
@@ -176,14 +169,9 @@ class StreamedExamples:
 
     def pieces(self, start: int, stop: int) -> Iterator[Range]:
         """Yield the pieces of a range that are each read and checked at once."""
-        size = max(1, READ // self.bytes_each)
-        if not self.sources[0].rows_first:
-            size = max(size, _LONG_READ)
-        size = max(size, *(s.unit for s in self.sources if s is not None), 1)
-        while start < stop:
-            end = min(start + size, stop)
-            yield start, end
-            start = end
+        size = max(self._at_once, *(source.unit for source in self.sources))
+        for begin in range(start, stop, size):
+            yield begin, min(begin + size, stop)
 
     def read(
         self, start: int, stop: int, X: Host | None, Y: Host | None, w: Host | None, checked: bool = False
@@ -192,7 +180,7 @@ class StreamedExamples:
         with np.errstate(all="ignore"):
             if X is not None:
                 self._read(0, start, stop, X)
-                if self._is_to_check(0, checked):
+                if not (checked and self.sources[0].watched):
                     self._require_finite(0, start, stop, X)
                 if self.scale is not None:
                     np.subtract(X, self.scale[0], out=X)
@@ -201,14 +189,10 @@ class StreamedExamples:
                 Y = np.empty((stop - start, self.net.sizes[-1]), self.dtype).T
             if Y is not None:
                 self._read(1, start, stop, Y)
-                if self._is_to_check(1, checked):
+                if not (checked and self.sources[1].watched):
                     self._check_targets(start, stop, Y)
             if w is not None:
                 self._read_weights(start, stop, w, Y, checked)
-
-    def _is_to_check(self, which: int, checked: bool) -> bool:
-        source = self.sources[which]
-        return not (checked and source is not None and source.watched)
 
     def _check_targets(self, start: int, stop: int, Y: Host) -> None:
         self._require_finite(1, start, stop, Y)
@@ -218,11 +202,11 @@ class StreamedExamples:
             raise ValueError(f"{self.prefix}{self.net.loss.describe_invalid(xp, Y)}; found {where}")
 
     def _read_weights(self, start: int, stop: int, w: Host, Y: Host | None, checked: bool) -> None:
-        if self.sources[2] is None:
+        if len(self.sources) < 3:
             w[...] = 1
         else:
             self._read(2, start, stop, w[None, :])
-            if self._is_to_check(2, checked):
+            if not (checked and self.sources[2].watched):
                 self._require_finite(2, start, stop, w[None, :])
                 if w.min() < 0:
                     where = self._where(2, start, stop)
@@ -232,10 +216,9 @@ class StreamedExamples:
             w[...] = w * self.factors[labels_of(self.net, Y)]
 
     def _read(self, which: int, start: int, stop: int, out: Host) -> None:
-        source, name = self.sources[which], self.prefix + ARGUMENTS[which]
-        assert source is not None
+        name = self.prefix + ARGUMENTS[which]
         try:
-            source.read(start, stop, out)
+            self.sources[which].read(start, stop, out)
         except InexactError as error:
             raise ValueError(f"{name}: {error}, {self._where(which, start, stop)}; use dtype='float64'") from None
         except (OSError, ValueError) as error:
@@ -247,7 +230,6 @@ class StreamedExamples:
         if np.isfinite(values.sum()) or np.isfinite(values).all():
             return
         source, name, where = self.sources[which], self.prefix + ARGUMENTS[which], self._where(which, start, stop)
-        assert source is not None
         given = source.raw(start, stop)
         if np.isfinite(given).all():
             raise ValueError(f"{name} holds values too large for {self.dtype} {where}; use dtype='float64'")
@@ -264,7 +246,6 @@ class StreamedExamples:
     def _where(self, which: int, start: int, stop: int) -> str:
         """Return the place of a range of examples, for messages."""
         source = self.sources[which]
-        assert source is not None
         block = int(np.searchsorted(self.windows.boundaries, start, side="right")) - 1
         of = f" of {source.name}" if source.name else ""
         words = "rows" if source.in_rows else "columns"
@@ -273,8 +254,7 @@ class StreamedExamples:
     def close(self) -> None:
         """Close what reading has opened."""
         for source in self.sources:
-            if source is not None:
-                source.close()
+            source.close()
 
     # All examples
 
@@ -294,10 +274,8 @@ class StreamedExamples:
 
     def whole(self, which: int) -> Host:
         """Return all of X or Y (n, m) or the weights (m,), in the memory order of the file."""
-        source = self.sources[which]
-        assert source is not None
-        n, m = source.shape
-        out = np.empty((m, n), self.dtype).T if source.rows_first else np.empty((n, m), self.dtype)
+        n, m = self.sources[which].shape
+        out = np.empty((m, n), self.dtype).T if self.sources[which].rows_first else np.empty((n, m), self.dtype)
         for start, stop in self.pieces(0, m):
             with np.errstate(all="ignore"):
                 self._read(which, start, stop, out[:, start:stop])
@@ -308,13 +286,11 @@ class StreamedExamples:
         """Return X and Y of some examples, evenly spread."""
         count = min(self.m, _SAMPLES)
         each = max(1, min(_IN_A_SAMPLE, WINDOW // (count * self.bytes_each)))
-        ranges = []
-        for i in range(count):
-            start, end = self.m * i // count, self.m * (i + 1) // count
-            ranges.append((start, min(start + each, end)))
+        starts = [self.m * i // count for i in range(count + 1)]
+        ranges = [(start, min(start + each, end)) for start, end in pairwise(starts)]
         X, Y, _ = self.buffers(sum(stop - start for start, stop in ranges))
         self.fill((X, Y, None), ranges)
-        self._largest = float(np.max(np.abs(X)))
+        self.largest = float(np.max(np.abs(X)))
         return X, Y
 
 
@@ -327,8 +303,6 @@ def labels_of(net: Network, Y: Host) -> npt.NDArray[np.int64]:
 
 def check_window(window: Any) -> int | str:
     """Return `window`: a positive int or "auto"."""
-    if isinstance(window, str):
-        if window != "auto":
-            raise ValueError(f'window must be a positive integer or "auto", got {window!r}')
-        return window
-    return check_positive_integer(window, "window")
+    if isinstance(window, str) and window != "auto":
+        raise ValueError(f'window must be a positive integer or "auto", got {window!r}')
+    return window if isinstance(window, str) else check_positive_integer(window, "window")

@@ -27,34 +27,24 @@ class MappedSource(ArraySource):
     def __init__(self, array: npt.NDArray[Any], rows_first: bool = True) -> None:
         root = map_of(array)
         assert root is not None
-        path = root.filename
-        super().__init__(array, rows_first, str(path) if path is not None else "")
+        super().__init__(array, rows_first, str(root.filename or ""))
         if root.mode in ("r+", "w+"):
             root.flush()
-        self._root, self._path = root, None if path is None else os.fspath(path)
+        self._root = root
         strides = array.strides if rows_first or array.ndim == 1 else array.strides[::-1]
         self._step = strides[0]  # in bytes, from one example to the next
         self._inner = strides[1] if array.ndim == 2 else array.itemsize
-        offset = getattr(root, "offset", 0) + array.ctypes.data - root.ctypes.data
-        self._offset = int(offset)
-        self._stamp = self._stat() if root.mode != "c" and min(self._step, self._inner) > 0 else None
+        self._offset = int(root.offset + array.ctypes.data - root.ctypes.data)
+        self._stamp: tuple[int, int] | None = None
+        if root.mode != "c" and min(self._step, self._inner) > 0:
+            with contextlib.suppress(OSError):
+                found = os.stat(self.name)
+                self._stamp = found.st_size, found.st_mtime_ns
+        self.watched = self._stamp is not None
         self._file: Any = None
         self._holders = 0
         self._lock = threading.Lock()
-        n = self.shape[0]
-        self.rows_first = self._step >= self._inner or n == 1
-
-    def _stat(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path) if self._path is not None else None
-        except OSError:
-            return None
-        return None if found is None else (found.st_size, found.st_mtime_ns)
-
-    @property
-    def watched(self) -> bool:
-        """Whether a change of the file is noticed."""
-        return self._stamp is not None
+        self.rows_first = self._step >= self._inner or self.shape[0] == 1
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
@@ -115,10 +105,9 @@ class MappedSource(ArraySource):
 
     def _fill(self, offset: int, view: memoryview) -> None:
         """Read into the view from an offset in the file; OSError if the file has changed."""
-        assert self._path is not None
         with self._lock:  # two sets of examples may share one file
             if self._file is None:
-                self._file = open(self._path, "rb", buffering=0)  # noqa: SIM115 - may be held
+                self._file = open(self.name, "rb", buffering=0)  # noqa: SIM115 - may be held
             try:
                 self._require_unchanged()
                 self._file.seek(self._offset + offset)

@@ -162,9 +162,7 @@ def _of_dataset(dataset: Any, columns: list[str] | None) -> Source:
         raise ValueError("source: the dataset has no files")
     kinds = []
     for fragment in fragments:
-        kind = {"parquet": "parquet", "ipc": "ipc", "feather": "ipc"}.get(
-            getattr(getattr(fragment, "format", None), "default_extname", "")
-        )
+        kind = SUFFIXES.get("." + getattr(getattr(fragment, "format", None), "default_extname", ""))
         if kind is None or not getattr(fragment, "path", None):
             raise TypeError(
                 "source must be a dataset of Parquet or Arrow files, which can be read from any row on, got "

@@ -1,5 +1,6 @@
 """Sources of examples to read a part at a time: the interface, and arrays of any kind."""
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -33,11 +34,7 @@ class Source:
     in_rows: bool = True
     unit: int = 1
     boundaries: npt.NDArray[np.int64] | None = None
-
-    @property
-    def watched(self) -> bool:
-        """Whether a change of the file is noticed."""
-        return False
+    watched: bool = False
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1, (n, stop - start), in their own dtype."""
@@ -74,11 +71,6 @@ class Source:
     def close(self) -> None:
         """Close the files that reading has opened; it opens them again if needed."""
 
-    @property
-    def described(self) -> str:
-        """The name with a colon, or nothing."""
-        return f"{self.name}: " if self.name else ""
-
 
 class ArraySource(Source):
     """An object with shape, dtype and slicing: an array of NumPy or Zarr, a dataset of h5py, ….
@@ -98,6 +90,7 @@ class ArraySource(Source):
     def __init__(self, array: Any, rows_first: bool = True, name: str = "") -> None:
         self.array, self.in_rows = array, rows_first or len(array.shape) == 1
         self.name = name or _name_of(array)
+        self._said = f"{self.name}: " if self.name else ""  # the beginning of a message
         self._shape = tuple(int(n) for n in array.shape)
         self.dtype = np.dtype(array.dtype)
         if len(self._shape) == 1:
@@ -106,10 +99,10 @@ class ArraySource(Source):
             self.shape = self._shape[::-1] if rows_first else self._shape
         else:
             wanted = "(m, n), one example per row" if rows_first else "(n, m), one example per column"
-            raise ValueError(f"{self.described}must have rank 2, shape {wanted}, got shape {self._shape}")
+            raise ValueError(f"{self._said}must have rank 2, shape {wanted}, got shape {self._shape}")
         self.rows_first = self.in_rows
         if self.dtype.kind not in "biuf":
-            raise TypeError(f"{self.described}must be real numbers, float32 or float64, got dtype {self.dtype}")
+            raise TypeError(f"{self._said}must be real numbers, float32 or float64, got dtype {self.dtype}")
         chunks = getattr(array, "chunks", None)
         if isinstance(chunks, tuple) and len(chunks) == len(self._shape):
             along = chunks[0] if self.in_rows else chunks[1]
@@ -118,14 +111,14 @@ class ArraySource(Source):
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
         if tuple(self.array.shape) != self._shape:
-            raise OSError(f"{self.described}it had the shape {self._shape} and now has {tuple(self.array.shape)}")
+            raise OSError(f"{self._said}it had the shape {self._shape} and now has {tuple(self.array.shape)}")
         try:
             found = np.asarray(self.array[start:stop] if self.in_rows else self.array[:, start:stop])
         except MemoryError:
             raise
         except Exception as error:  # other libraries may raise any exception
             which = f"{'rows' if self.in_rows else 'columns'} {start} to {stop - 1}"
-            raise OSError(f"{self.described}{which} cannot be read: {type(error).__name__}: {error}") from error
+            raise OSError(f"{self._said}{which} cannot be read: {type(error).__name__}: {error}") from error
         return found.reshape(found.shape[0], -1).T if self.in_rows else found
 
 
@@ -133,13 +126,8 @@ class Derived(Source):
     """Examples made from those of another source, which is opened, watched and closed with it."""
 
     def __init__(self, source: Source) -> None:
-        self.source, self.dtype = source, source.dtype
-        self.name, self.rows_first, self.in_rows = source.name, source.rows_first, source.in_rows
-
-    @property
-    def watched(self) -> bool:
-        """Whether a change of the file is noticed."""
-        return self.source.watched
+        self.source, self.dtype, self.name, self.watched = source, source.dtype, source.name, source.watched
+        self.rows_first, self.in_rows = source.rows_first, source.in_rows
 
     def place(self, index: int) -> int:
         """Return the number of an example in the file."""
@@ -168,25 +156,25 @@ class Chosen(Derived):
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
         out = np.empty((stop - start, self.shape[0]), self.dtype).T
-        for begin, end, places in self._parts(start, stop):
-            first = int(places[0])
-            out[:, begin - start : end - start] = self.source.raw(first, int(places[-1]) + 1)[:, places - first]
+        for part, values in self._parts(start, stop):
+            out[:, part] = values
         return out
 
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
         """Write examples start … stop - 1 into out."""
-        for begin, end, places in self._parts(start, stop):
-            first = int(places[0])
-            values = self.source.raw(first, int(places[-1]) + 1)[:, places - first]
-            self.convert(values, out[:, begin - start : end - start])
+        for part, values in self._parts(start, stop):
+            self.convert(values, out[:, part])
 
-    def _parts(self, start: int, stop: int) -> Any:
-        """Yield ranges of nearby examples to read at once, each with the examples' numbers."""
-        while start < stop:
-            first = int(self.places[start])
-            end = start + int(np.searchsorted(self.places[start:stop], first + self._at_once))
-            yield start, end, self.places[start:end]
-            start = end
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        """Yield nearby examples, which are read at once, each time with their part of the range."""
+        begin = start
+        while begin < stop:
+            first = int(self.places[begin])
+            end = begin + int(np.searchsorted(self.places[begin:stop], first + self._at_once))
+            places = self.places[begin:end]
+            values = self.source.raw(first, int(places[-1]) + 1)[:, places - first]
+            yield slice(begin - start, end - start), values
+            begin = end
 
     def place(self, index: int) -> int:
         """Return the number of an example in the file."""
