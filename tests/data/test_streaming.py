@@ -14,7 +14,7 @@ from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.order import Windows, regular
 from vecprop.data.streaming.reading import ReadAhead
-from vecprop.data.streaming.statistics import input_scale
+from vecprop.data.streaming.statistics import moments_of
 from vecprop.training import prepare as examples_module
 
 # Of the process alone: what getrusage says begins with the peak of the process that started it.
@@ -195,7 +195,8 @@ def test_means_and_deviations_of_one_pass(files):
     for size in (1, 1 << 9, 1 << 20):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(streamed, "READ", size)
-            mean, deviation = input_scale(data)
+            parts = ((part, w) for part, _, w in data.blocks(X=True))
+            mean, deviation = moments_of(parts).scale(np)
         np.testing.assert_allclose(mean[:, 0], far.mean(axis=0), rtol=1e-12)
         wanted = np.where(np.arange(5) == 3, 1.0, far.std(axis=0))
         np.testing.assert_allclose(deviation[:, 0], wanted, rtol=1e-12)

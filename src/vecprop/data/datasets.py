@@ -490,7 +490,7 @@ def from_npy(
         return f"{place}, example {row}"
 
     columns = [
-        _text_column(name, [str(cell).strip() for cell in values], where)
+        _text_column(name, np.strings.strip(values).tolist(), where)
         if Y.dtype.kind == "U"
         else _Column(name, values, where)
         for name, values in zip(target_names, Y.T, strict=True)
@@ -582,11 +582,9 @@ def _text_column(name: str, texts: list[str], place: Callable[[int], str]) -> _C
 
     'none' and '?' are not missing: they may be classes.
     """
-    missing = next((i for i, text in enumerate(texts) if text.lower() in ("", "nan")), None)
-    if missing is not None:
-        raise ValueError(
-            f"{place(missing)}: the target is missing ({texts[missing]!r}); fill it in, or leave out the example"
-        )
+    for i, text in enumerate(texts):
+        if text.lower() in ("", "nan"):
+            raise ValueError(f"{place(i)}: the target is missing ({text!r}); fill it in, or leave out the example")
     return _Column(name, np.array(texts, dtype=np.float64) if all(map(is_number, texts)) else texts, place)
 
 
@@ -603,7 +601,7 @@ def _encoded(
     ):
         raise TypeError(f"classes must be a list of labels, each a text or a number, got {classes!r}")
     if len(columns) == 1:
-        task = task or _inferred(columns[0], classes)
+        task = task or _inferred(columns[0].values, classes)
         if task != "regression":
             return _encoded_classes(columns[0], task, classes)
     if classes is not None:
@@ -625,17 +623,13 @@ def _numbers(column: _Column) -> NDArray[np.float64]:
     )
 
 
-def _inferred(column: _Column, classes: Sequence[str | float] | None) -> Task:
+def _inferred(values: NDArray[np.float64] | list[str], classes: Sequence[str | float] | None) -> Task:
     """Return the task of one target column; a text among many numbers is taken for an error."""
-    values = column.values
     count = len(set(values) if classes is None else classes)
-    if classes is None:
-        if isinstance(values, list):
-            regression = count > MOST_INTEGER_CLASSES and any(map(is_number, values))
-        else:
-            regression = count > MOST_INTEGER_CLASSES or bool((values % 1 != 0).any())
-        if regression:
-            return "regression"
+    many = count > MOST_INTEGER_CLASSES
+    of_numbers = many and any(map(is_number, values)) if isinstance(values, list) else many or (values % 1 != 0).any()
+    if classes is None and of_numbers:
+        return "regression"
     return "binary" if count == 2 else "classification"
 
 
@@ -643,11 +637,10 @@ def _encoded_classes(
     column: _Column, task: Task, classes: Sequence[str | float] | None
 ) -> tuple[NDArray[np.float64], tuple[str, ...], Task]:
     """Return Y, one row of 0 and 1 (binary) or one-hot, the labels in order, and the task."""
-    numeric = not isinstance(column.values, list)
-    values: list[Any] = list(column.values) if isinstance(column.values, list) else column.values.tolist()
+    values: list[Any] = column.values if isinstance(column.values, list) else column.values.tolist()
     if classes is None:
         known = sorted(set(values))
-    elif numeric:
+    elif isinstance(values[0], float):
         known = [given if isinstance(given, str) and not is_number(given) else float(given) for given in classes]
     else:
         known = [str(given) for given in classes]
@@ -660,10 +653,10 @@ def _encoded_classes(
             "name all with classes=, or pass another task="
         )
     index = {value: i for i, value in enumerate(known)}
-    unknown = next((i for i, value in enumerate(values) if value not in index), None)
-    if unknown is not None:
-        message = unknown_name("class", label(values[unknown]), names)
-        raise ValueError(f"{column.place(unknown)}: {message}; name all with classes=")
+    for i, value in enumerate(values):
+        if value not in index:
+            message = unknown_name("class", label(value), names)
+            raise ValueError(f"{column.place(i)}: {message}; name all with classes=")
     coded = np.array([index[value] for value in values])
     return coded[np.newaxis] if task == "binary" else np.eye(count)[:, coded], names, task
 

@@ -334,22 +334,21 @@ def infer_delimiter(text: str) -> str:
     Of equals, the one that gives the most numbers. csv.Sniffer counts characters, and is easily misled by text or by a
     short table.
     """
-    best, best_score = ",", (0.0, 0.0)
-    for delimiter in _DELIMITERS:
+
+    def score(delimiter: str) -> tuple[float, float]:
         records = _records(text, delimiter, skipinitialspace=True)
         try:
             rows = list(islice((cells for _, cells in records if not _is_blank(cells)), 50))
         except ValueError:  # quotes in wrong places for this delimiter
-            continue
+            return 0, 0
         widths = list(map(len, rows))
         width = max(widths, key=widths.count, default=0)
         if width < 2:
-            continue
+            return 0, 0
         numbers = [is_number(cell) for cells in rows for cell in cells]
-        score = widths.count(width) / len(rows), sum(numbers) / len(numbers)
-        if score > best_score:
-            best, best_score = delimiter, score
-    return best
+        return widths.count(width) / len(rows), sum(numbers) / len(numbers)
+
+    return max(_DELIMITERS, key=score)
 
 
 def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool:
@@ -451,26 +450,23 @@ def _from_pandas(series: Any) -> Any:
 
 def tidied(table: AnyTable) -> AnyTable:
     """Return a table of usable columns, with names and texts stripped, empty texts as null."""
-    columns, categorical, unusable = {}, set(), {}
-    for name, column in zip(tidied_names(table.frame.columns), table.frame.get_columns(), strict=True):
-        dtype = column.dtype
-        if isinstance(dtype, pl.Categorical | pl.Enum):
-            categorical.add(name)
-        elif not (dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Null, pl.Date, pl.Datetime, pl.Time)):
-            unusable[name] = f"{dtype} is not used; wanted are numbers, texts, true and false, or dates"
-            continue
-        if isinstance(dtype, pl.Datetime) and dtype.time_zone:
-            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        elif dtype.is_float():
-            column = column.fill_nan(None)
-        elif dtype == pl.Null or name in categorical:
-            column = column.cast(pl.String)
-        columns[name] = column
-    texts = pl.col(pl.String)  # all at once: there may be thousands
-    frame = pl.DataFrame(columns).with_columns(texts.str.strip_chars())
-    blank = [column.name for column in frame.select((texts == "").any()).get_columns() if column[0]]
-    frame = frame.with_columns(pl.col(blank).replace("", None))
-    return replace(table, frame=frame, categorical=frozenset(categorical), unusable=unusable)
+    names, kinds = table.frame.columns, pl.selectors
+    frame = table.frame.rename(dict(zip(names, tidied_names(names), strict=True)))
+    categorical = kinds.by_dtype(pl.Categorical, pl.Enum)
+    untyped = kinds.by_dtype(pl.Null)
+    dates = kinds.temporal() - kinds.duration()
+    usable = kinds.numeric() | kinds.string() | kinds.boolean() | dates | categorical | untyped
+    unusable = {
+        name: f"{dtype} is not used; wanted are numbers, texts, true and false, or dates"
+        for name, dtype in frame.select(~usable).schema.items()
+    }
+    tidy = frame.select(usable).with_columns(
+        kinds.float().fill_nan(None),
+        kinds.datetime(time_zone="*").dt.convert_time_zone("UTC").dt.replace_time_zone(None),
+        (categorical | untyped).cast(pl.String),
+    )
+    tidy = tidy.with_columns(kinds.string().str.strip_chars().replace("", None))
+    return replace(table, frame=tidy, categorical=frozenset(frame.select(categorical).columns), unusable=unusable)
 
 
 def tidied_names(names: Sequence[str]) -> list[str]:

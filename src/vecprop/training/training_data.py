@@ -13,8 +13,8 @@ from vecprop.backend.namespaces import Array
 from vecprop.data import sparse
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
-from vecprop.data.streaming import statistics
 from vecprop.data.streaming.examples import StreamedExamples
+from vecprop.data.streaming.statistics import moments_of
 from vecprop.data.streaming.windows import WindowPlace, read_windows
 from vecprop.nn.array_checks import Checked
 from vecprop.nn.input_scaling import InputScale, input_scale, scaled
@@ -317,23 +317,29 @@ class StreamedData(TrainingData):
 
     def labels(self) -> npt.NDArray[np.int64]:
         """Return the class of each example, (m,)."""
-        return statistics.all_labels(self.X)
+        return np.concatenate([streamed.labels_of(self.net, Y) for _, Y, _ in self.X.blocks(Y=True)])
 
     def weights(self) -> Host | None:
         """Return the weight of each example, (m,), or None if all are equal."""
-        return statistics.all_weights(self.X) if self.X.weighted else None
+        return np.concatenate([w.astype(np.float64) for _, _, w in self.X.blocks()]) if self.X.weighted else None
 
     def class_sums(self) -> Host:
         """Return the sum of the targets of each class, (n_L,)."""
-        return statistics.class_sums(self.X)
+        sums = (Y.sum(axis=1, dtype=np.float64) for _, Y, _ in self.X.blocks(Y=True))
+        return sum(sums, np.zeros(self.net.sizes[-1]))
 
     def class_totals(self, classes: int) -> npt.NDArray[np.float64]:
         """Return the total weight of the examples of each class, (classes,)."""
-        return statistics.class_totals(self.X, classes)
+        totals = np.zeros(classes)
+        for _, Y, w in self.X.blocks(Y=True):
+            totals += np.bincount(streamed.labels_of(self.net, Y), weights=w, minlength=classes)
+        return totals
 
     def total_weight(self) -> float:
         """Return the sum of the weights."""
-        weight = statistics.total_weight(self.X)
+        if not self.X.weighted:
+            return float(self.m)
+        weight = float(sum(w.sum(dtype=np.float64) for _, _, w in self.X.blocks()))
         if not weight > 0:
             raise ValueError("sample_weight must not be all zero: no example would count")
         return weight
@@ -341,7 +347,8 @@ class StreamedData(TrainingData):
     def input_scale(self) -> InputScale:
         """Return the mean and the deviation of each feature (E35), from one pass."""
         backend, dtype = self.checked.backend, self.checked.dtype
-        return InputScale(*(backend.asarray(a, dtype) for a in statistics.input_scale(self.X)))
+        parts = ((X, w) for X, _, w in self.X.blocks(X=True, dtype="float64"))
+        return InputScale(*(backend.asarray(a, dtype) for a in moments_of(parts).scale(np)))
 
     def sample(self) -> tuple[Host, Host]:
         """Return X and Y of some examples, evenly spread."""
