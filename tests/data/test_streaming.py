@@ -44,9 +44,7 @@ def fit(x, y, **arguments):
 
 def same_bits(one, other):
     assert_same(one.params, other.params)
-    assert {k: v for k, v in one.history.items() if k != "seconds"} == {
-        k: v for k, v in other.history.items() if k != "seconds"
-    }
+    assert one.history | {"seconds": 0} == other.history | {"seconds": 0}
 
 
 def close(one, other, bound=1e-12):
@@ -65,59 +63,54 @@ def write_parquet(folder, parts, names=COLUMNS, group=19):
     return folder
 
 
-def source_of(kind, folder):
-    """X in a source of some kind."""
-    if kind == "npy":
-        return vp.rows(folder / "X.npy")
-    if kind == "memory map":
-        return np.load(folder / "X.npy", mmap_mode="r").T
-    if kind == "memory map in columns":
-        np.save(folder / "XT.npy", np.ascontiguousarray(X.T))
-        return np.load(folder / "XT.npy", mmap_mode="r")
-    if kind == "part of a memory map":
-        wide = np.zeros((M, 10))
-        wide[:, ::2] = X
-        np.save(folder / "wide.npy", wide)
-        return np.load(folder / "wide.npy", mmap_mode="r")[:, ::2].T
-    if kind == "private memory map":
-        return np.load(folder / "X.npy", mmap_mode="c").T
-    if kind == "parquet":
-        return vp.rows(write_parquet(folder / "parquet", [X[:40], X[40:40], X[40:]]), columns=COLUMNS)
-    if kind == "dataset":
-        dataset = pytest.importorskip("pyarrow.dataset")
-        return vp.rows(dataset.dataset(write_parquet(folder / "parquet", [X[:40], X[40:]])))
-    if kind in ("feather", "arrow dataset"):
-        feather, pyarrow = pytest.importorskip("pyarrow.feather"), pytest.importorskip("pyarrow")
-        table = pyarrow.table(dict(zip(COLUMNS, X.T, strict=True)))
-        feather.write_feather(table, str(folder / "X.feather"), chunksize=33)
-        if kind == "feather":
-            return vp.rows(folder / "X.feather", COLUMNS)
-        dataset = pytest.importorskip("pyarrow.dataset")
-        return vp.rows(dataset.dataset(folder / "X.feather", format="arrow"), COLUMNS)
-    if kind.startswith("hdf5"):
-        h5py = pytest.importorskip("h5py")
-        file = h5py.File(folder / "X.h5", "w")
-        if kind == "hdf5 in columns":
-            return file.create_dataset("X", data=X.T, chunks=(5, 13))
-        return vp.rows(file.create_dataset("X", data=X, chunks=(13, 5)))
-    zarr = pytest.importorskip("zarr")
-    return vp.rows(zarr.create_array(store=str(folder / "X.zarr"), data=X, chunks=(13, 5)))
+def write_feather(folder):
+    feather, pyarrow = pytest.importorskip("pyarrow.feather"), pytest.importorskip("pyarrow")
+    feather.write_feather(pyarrow.table(dict(zip(COLUMNS, X.T, strict=True))), folder / "X.feather", chunksize=33)
+    return folder / "X.feather"
 
 
-KINDS = [
-    "npy", "memory map", "memory map in columns", "part of a memory map", "private memory map", "parquet", "dataset",
-    "feather", "arrow dataset", "hdf5", "hdf5 in columns", "zarr",
-]  # fmt: skip
+def dataset_of(path, **options):
+    return vp.rows(pytest.importorskip("pyarrow.dataset").dataset(path, **options))
+
+
+def hdf5(folder, data, chunks):
+    return pytest.importorskip("h5py").File(folder / "X.h5", "w").create_dataset("X", data=data, chunks=chunks)
+
+
+def zarr(folder):
+    return pytest.importorskip("zarr").create_array(store=str(folder / "X.zarr"), data=X, chunks=(13, 5))
+
+
+def mapped(folder, array, mode="r"):
+    np.save(folder / "map.npy", array)
+    return np.load(folder / "map.npy", mmap_mode=mode)
+
+
+# X in sources of every kind
+SOURCES = {
+    "npy": lambda folder: vp.rows(folder / "X.npy"),
+    "memory map": lambda folder: mapped(folder, X).T,
+    "memory map in columns": lambda folder: mapped(folder, np.ascontiguousarray(X.T)),
+    "part of a memory map": lambda folder: mapped(folder, np.repeat(X, 2, axis=1))[:, ::2].T,
+    "private memory map": lambda folder: mapped(folder, X, "c").T,
+    "parquet": lambda folder: vp.rows(write_parquet(folder / "parquet", [X[:40], X[40:40], X[40:]]), columns=COLUMNS),
+    "dataset": lambda folder: dataset_of(write_parquet(folder / "parquet", [X[:40], X[40:]])),
+    "feather": lambda folder: vp.rows(write_feather(folder), COLUMNS),
+    "arrow dataset": lambda folder: dataset_of(write_feather(folder), format="arrow"),
+    "hdf5": lambda folder: vp.rows(hdf5(folder, X, (13, 5))),
+    "hdf5 in columns": lambda folder: hdf5(folder, X.T, (5, 13)),
+    "zarr": lambda folder: vp.rows(zarr(folder)),
+}
 
 
 # --- the same run -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.filterwarnings("ignore:.*zarr.*")
 def test_every_source_gives_the_run_in_memory(kind, files):
     """With one window; with many of them where the order is that of the file."""
-    x, y = source_of(kind, files), vp.rows(files / "Y.npy")
+    x, y = SOURCES[kind](files), vp.rows(files / "Y.npy")
     assert x.shape == (5, M)
     in_memory = X if kind != "memory map in columns" else np.asfortranarray(X)
     for window in ("auto", M, 1000):
@@ -127,10 +120,9 @@ def test_every_source_gives_the_run_in_memory(kind, files):
 
 def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):
     x, y = vp.rows(files / "X.npy"), vp.rows(files / "Y.npy")
-    for arguments in ({"window": M}, {"window": 21, "shuffle": False}):
-        shuffled = arguments.get("shuffle", True)
-        ours = fit(x, y, backend=backend, **arguments)
-        close(ours, fit(X.T, Y.T, backend=backend, shuffle=shuffled))
+    for window, shuffle in ((M, True), (21, False)):
+        both = {"backend": backend, "shuffle": shuffle}
+        close(fit(x, y, window=window, **both), fit(X.T, Y.T, **both))
 
 
 def test_windows_are_trained_on_in_the_documented_order(files, backend):
@@ -177,7 +169,7 @@ def test_a_large_share_for_validation_is_streamed(files, monkeypatch):
     arguments = {"validation": 0.3, "metric": "accuracy", "shuffle": False}
     theirs = fit(X.T, Y.T, **arguments)
     monkeypatch.setattr(streamed, "SMALL", 0)
-    close(fit(source_of("parquet", files), Y.T, window=20, **arguments), theirs)
+    close(fit(SOURCES["parquet"](files), Y.T, window=20, **arguments), theirs)
 
 
 def test_either_of_x_and_y_may_be_in_memory(files):
@@ -272,7 +264,7 @@ def test_no_thread_and_no_file_is_left(files):
     def handles():
         return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
 
-    x, y = source_of("parquet", files), vp.rows(files / "Y.npy")
+    x, y = SOURCES["parquet"](files), vp.rows(files / "Y.npy")
     fit(x, y, window=20)  # what is opened once, by pyarrow too
     before = handles()
     fit(x, y, window=20)
@@ -425,7 +417,7 @@ def test_the_block_is_named_whichever_it_is(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["npy", "parquet", "object"])
 def test_what_would_be_seen_to_change_is_checked_until_all_has_been_read(files, monkeypatch, kind):
-    x = vp.rows(Watched(X)) if kind == "object" else source_of(kind, files)
+    x = vp.rows(Watched(X)) if kind == "object" else SOURCES[kind](files)
     checks = []
     check = streamed.StreamedExamples._require_finite
 
@@ -440,8 +432,7 @@ def test_what_would_be_seen_to_change_is_checked_until_all_has_been_read(files, 
         fit(x, vp.rows(files / "Y.npy"), window=20, epochs=epochs)
         counts.append([sum(n for which, n in checks if which == i) for i in (0, 1)])
     (once, of_y), *later = counts
-    assert once >= M
-    assert of_y >= M
+    assert min(once, of_y) >= M
     assert later == [[once + (epochs - 1) * M * (kind == "object"), of_y] for epochs in (2, 4)]
 
 
