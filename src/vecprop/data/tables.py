@@ -277,18 +277,18 @@ def _read_csv(
         raise ValueError(f"{source} is empty; wanted is a table with a header and one example on each line")
     width = len(head[0])
     header = _has_names(head, expected) if header is None else header
-    names = [name.strip() or f"column {i}" for i, name in enumerate(head[0])] if header else None
-    _check_names(names or (), source)
+    names = [(header and name.strip()) or f"column {i}" for i, name in enumerate(head[0])]
+    _check_names(names, source)
     try:
         frame = pl.read_csv(
             io.BytesIO(re.sub(r"\A(?: *[\r\n])+", "", text).encode()),  # polars counts the columns of the first line
             separator=delimiter,
             has_header=header,
-            new_columns=names or [f"column {i}" for i in range(width)],
+            new_columns=names,
             infer_schema=False,
         )
     except pl.exceptions.NoDataError:
-        frame = pl.DataFrame(schema=dict.fromkeys(names or (), pl.String))
+        frame = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
     except pl.exceptions.PolarsError as error:
         _check_widths(text, delimiter, source, width, skip)
         odd = next((k for k, line in enumerate(text.split("\n"), 1 + skip) if line.count('"') % 2), None)

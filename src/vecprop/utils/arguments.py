@@ -126,7 +126,9 @@ def check_size(numbers: int, argument: str, value: object) -> None:
     """
     if numbers > MOST_NUMBERS:
         count = f"{numbers:.3g}" if numbers < 10**300 else "more than 1e+300"
-        raise ValueError(f"{argument} is too large: {count} numbers do not fit into any memory, got {_shown(value)}")
+        text = repr(value)
+        text = text if len(text) <= 60 else f"{text[:56]} ..."
+        raise ValueError(f"{argument} is too large: {count} numbers do not fit into any memory, got {text}")
 
 
 def check_choice(value: object, argument: str, known: Collection[Name]) -> Name:
@@ -213,9 +215,3 @@ def check_instance(value: Any, kind: Any, argument: str, wanted: str) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
     return value
-
-
-def _shown(value: object) -> str:
-    """Return a value as text of at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:56]} ..."

@@ -9,7 +9,9 @@ import json
 import math
 import os
 import stat
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -56,29 +58,31 @@ def read(path: str | os.PathLike[str]) -> bytes:
     ModelFileError
         If the header would be longer than the file.
     """
+    with _opened(path) as (file, size, _):
+        return file.read(size)
+
+
+def kind(path: str | os.PathLike[str]) -> str | None:
+    """Return the kind in a model file's header, or None if the file is another or missing."""
+    try:
+        with _opened(path) as (file, _, header):
+            found = _object(_entry(file.read(8 + header), "").split(":", 2)[-1], "").get("kind")
+    except (OSError, ModelFileError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int, int]]:
+    """Open a regular file; with it come its size and the length of its header."""
     name = os.fspath(path)
     _check_regular(os.stat(path).st_mode, name)
     with open(path, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         status = os.fstat(file.fileno())
         _check_regular(status.st_mode, name)  # another may have this name now
-        _header_length(file.read(8), status.st_size, f"the file {name!r}")
+        header = _header_length(file.read(8), status.st_size, f"the file {name!r}")
         file.seek(0)
-        return file.read(status.st_size)
-
-
-def kind(path: str | os.PathLike[str]) -> str | None:
-    """Return the kind in a model file's header, or None if the file is another or missing."""
-    source = f"the file {os.fspath(path)!r}"
-    try:
-        status = os.stat(path)
-        _check_regular(status.st_mode, os.fspath(path))
-        with open(path, "rb") as file:
-            beginning = file.read(8)
-            data = beginning + file.read(_header_length(beginning, status.st_size, source))
-        found = _object(_entry(data, source).split(":", 2)[-1], source).get("kind")
-    except (OSError, ModelFileError):
-        return None
-    return found if isinstance(found, str) else None
+        yield file, status.st_size, header
 
 
 def _check_regular(mode: int, name: str) -> None:

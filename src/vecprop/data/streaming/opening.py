@@ -12,7 +12,7 @@ from vecprop.backend.namespaces import is_array
 from vecprop.data.sparse import is_sparse
 from vecprop.data.streaming.arrow import SUFFIXES, ArrowSource
 from vecprop.data.streaming.mapped import MappedSource
-from vecprop.data.streaming.sources import ArraySource, Source, is_sliceable
+from vecprop.data.streaming.sources import ArraySource, Source
 from vecprop.utils.arguments import check_path
 
 
@@ -98,11 +98,11 @@ def as_source(value: Any) -> Source | None:
     """Return the source of `Rows` or of columns (n, m) to stream; None for anything else."""
     if isinstance(value, Rows):
         return value.source
-    if map_of(value) is not None:
-        return _of_array(value, rows_first=False) if value.ndim == 2 else None
-    if is_array(value) or is_sparse(value) or not is_sliceable(value) or not hasattr(value.dtype, "kind"):
+    shape, kind = getattr(value, "shape", None), getattr(getattr(value, "dtype", None), "kind", None)
+    if not (isinstance(shape, tuple) and len(shape) == 2 and kind and hasattr(value, "__getitem__")):
         return None
-    return _of_array(value, rows_first=False)
+    in_memory = is_sparse(value) or (is_array(value) and map_of(value) is None)
+    return None if in_memory else _of_array(value, rows_first=False)
 
 
 def _names(columns: Any) -> list[str] | None:

@@ -181,16 +181,6 @@ class Chosen(Derived):
         return self.source.place(int(self.places[index]))
 
 
-def is_sliceable(value: Any) -> bool:
-    """Tell whether a value has two axes, a dtype and slicing.
-
-    >>> is_sliceable(np.ones((2, 2))), is_sliceable([[1.0]]), is_sliceable(np.ones(2))
-    (True, False, False)
-    """
-    shape = getattr(value, "shape", None)
-    return isinstance(shape, tuple) and len(shape) == 2 and hasattr(value, "dtype") and hasattr(value, "__getitem__")
-
-
 def _name_of(array: Any) -> str:
     """Return the name of an array if it has one; for h5py with the file."""
     name, file = getattr(array, "name", None), getattr(array, "file", None)
