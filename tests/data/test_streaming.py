@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from unittest.mock import DEFAULT, patch
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.order import Windows, regular
 from vecprop.data.streaming.reading import ReadAhead
 from vecprop.data.streaming.statistics import moments_of
+from vecprop.training import checkpoint
 from vecprop.training import prepare as examples_module
 
 # Of the process alone: what getrusage says begins with the peak of the process that started it.
@@ -36,6 +38,10 @@ def files(tmp_path):
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "Y.npy", Y)
     return tmp_path
+
+
+def rows_of(files):
+    return vp.rows(files / "X.npy"), vp.rows(files / "Y.npy")
 
 
 def fit(x, y, **arguments):
@@ -119,7 +125,7 @@ def test_every_source_gives_the_run_in_memory(kind, files):
 
 
 def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):
-    x, y = vp.rows(files / "X.npy"), vp.rows(files / "Y.npy")
+    x, y = rows_of(files)
     for window, shuffle in ((M, True), (21, False)):
         both = {"backend": backend, "shuffle": shuffle}
         close(fit(x, y, window=window, **both), fit(X.T, Y.T, **both))
@@ -127,7 +133,7 @@ def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):
 
 def test_windows_are_trained_on_in_the_documented_order(files, backend):
     """An epoch in windows is the epoch over the examples put into that order beforehand."""
-    x, y = vp.rows(files / "X.npy"), vp.rows(files / "Y.npy")
+    x, y = rows_of(files)
     order = epoch_order(Windows(regular(M, 21 // streamed.BLOCKS), 7, 21), 5, 0)
     arguments = {"epochs": 1, "seed": 5, "backend": backend, "dropout": 0.2}
     ours, theirs = fit(x, y, window=20, **arguments), fit(X[order].T, Y[order].T, shuffle=False, **arguments)
@@ -162,7 +168,7 @@ def test_options_are_those_of_data_in_memory(case, files):
     if isinstance(arguments.get("validation"), tuple):
         np.save(files / "held.npy", X[:50])
         arguments["validation"] = (vp.rows(files / "held.npy"), *arguments["validation"][1:])
-    close(fit(vp.rows(files / "X.npy"), vp.rows(files / "Y.npy"), window=20, **arguments), theirs)
+    close(fit(*rows_of(files), window=20, **arguments), theirs)
 
 
 def test_a_large_share_for_validation_is_streamed(files, monkeypatch):
@@ -328,24 +334,13 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize(("window", "every"), [(20, 0.2), (42, 0.1), (20, 0.5), (20, 1)])
-def test_a_run_goes_on_in_the_middle_of_an_epoch(files, tmp_path, monkeypatch, window, every):
+def test_a_run_goes_on_in_the_middle_of_an_epoch(files, tmp_path, window, every):
     x, y, path = vp.rows(Watched(X)), vp.rows(files / "Y.npy"), tmp_path / "run.ckpt"
     arguments = {"window": window, "checkpoint_every": every, "validation": (X[:9].T, Y[:9].T)}
     whole = fit(x, y, window=window, validation=arguments["validation"])
-    from vecprop.training import checkpoint
-
-    write, count = checkpoint.write_atomically, []
-
-    def once_too_often(*given, **named):
-        write(*given, **named)
-        count.append(1)
-        if len(count) == 2:
-            raise KilledError
-
-    monkeypatch.setattr(checkpoint, "write_atomically", once_too_often)
-    with pytest.raises(KilledError):
+    twice = {"wraps": checkpoint.write_atomically, "side_effect": [DEFAULT, DEFAULT, KilledError]}
+    with patch.object(checkpoint, "write_atomically", **twice), pytest.raises(KilledError):
         fit(x, y, checkpoint=path, **arguments)
-    monkeypatch.setattr(checkpoint, "write_atomically", write)
     x.source.array.reads.clear()
     same_bits(fit(x, y, checkpoint=path, resume=True, **arguments), whole)
     if every < 1:
@@ -356,10 +351,10 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(files, tmp_path, monkeypatch, w
 
 def test_other_data_are_not_resumed(files, tmp_path):
     path = tmp_path / "run.ckpt"
-    fit(vp.rows(files / "X.npy"), vp.rows(files / "Y.npy"), window=20, checkpoint=path)
+    fit(*rows_of(files), window=20, checkpoint=path)
     np.save(files / "X.npy", X + 1)
     with pytest.raises(ValueError, match="the values of X and Y"):
-        fit(vp.rows(files / "X.npy"), vp.rows(files / "Y.npy"), window=20, resume=path)
+        fit(*rows_of(files), window=20, resume=path)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------
@@ -390,13 +385,13 @@ def test_wrong_values_are_named_with_their_place(files, x, y, message, window):
     np.save(files / "X.npy", x)
     np.save(files / "Y.npy", y)
     with pytest.raises((ValueError, TypeError), match=message):
-        fit(vp.rows(files / "X.npy"), vp.rows(files / "Y.npy"), dtype="float32", window=window)
+        fit(*rows_of(files), dtype="float32", window=window)
 
 
 def test_targets_are_checked_as_they_are_read(files):
     np.save(files / "Y.npy", changed(Y, (70, 0), 7.0))
     with pytest.raises(ValueError, match=r"Y must have columns that sum to 1 .*; found in rows \d+ to \d+ \(block"):
-        fit(vp.rows(files / "X.npy"), vp.rows(files / "Y.npy"), window=20)
+        fit(*rows_of(files), window=20)
     np.save(files / "W.npy", changed(W, 70, -1.0))
     with pytest.raises(ValueError, match=r"sample_weight must be >= 0, got -1 in rows"):
         fit(vp.rows(files / "X.npy"), Y.T, window=20, sample_weight=vp.rows(files / "W.npy"))
@@ -520,7 +515,7 @@ def test_wrong_files(tmp_path):
 
 
 def test_what_needs_all_the_examples_says_so(files, monkeypatch):
-    x, y = vp.rows(files / "X.npy"), vp.rows(files / "Y.npy")
+    x, y = rows_of(files)
     same_bits(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
     with pytest.raises(ValueError, match=r"batch_size takes all m = 103 .* give a batch_size.* or leave window out"):
         fit(x, y, batch_size=None, window=20)
