@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecprop.data.splitting import divide
+from vecprop.data.splitting import in_second_part
 from vecprop.nn.input_scaling import input_scale, scaled
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_choice, check_instance, check_real, check_text, check_texts
@@ -157,17 +157,14 @@ class Dataset:
         if stratify and self.task == "regression":
             raise ValueError(f"{self.name} is a regression and has no class labels: stratify must be False or None")
         m = self.X.shape[1]
-        groups = self.labels if stratify else np.zeros(m, dtype=np.int64)
         order = random_streams.generator(seed, _SPLIT).permutation(m)
         try:
-            first, second = divide(groups, fraction, order)
+            second = in_second_part(self.labels if stratify else None, fraction, order)[order]
         except ValueError:
             some = " of some class" * stratify
             raise ValueError(f"split needs two examples or more{some}, {self.name} has m = {m}") from None
-        return self._take(first), self._take(second)
-
-    def _take(self, examples: NDArray[np.int64]) -> "Dataset":
-        return replace(self, X=self.X[:, examples], Y=self.Y[:, examples])
+        train, test = (replace(self, X=self.X[:, part], Y=self.Y[:, part]) for part in (order[~second], order[second]))
+        return train, test
 
 
 def _real(values: object, argument: str) -> NDArray[np.float64]:

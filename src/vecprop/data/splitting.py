@@ -26,33 +26,14 @@ def share_of_groups(counts: NDArray[np.int64], fraction: float) -> list[int]:
     return [int(count) for count in share]
 
 
-def divide(
-    groups: NDArray[Any], fraction: float, order: NDArray[Any], w: NDArray[Any] | None = None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the numbers of the examples in the first and the second part, in the given order.
-
-    Raises
-    ------
-    ValueError
-        If no group has two examples.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in divide(np.array([0, 0, 1, 1]), 0.5, np.array([3, 2, 1, 0]))]
-    [[2, 0], [3, 1]]
-    """
-    second = in_second_part(groups, fraction, order, w)[order]
-    return order[~second], order[second]
-
-
 def in_second_part(
     groups: NDArray[Any] | None, fraction: float, order: NDArray[Any], w: NDArray[Any] | None = None
 ) -> NDArray[np.bool_]:
     """Tell which examples are in the second part, (m,): the first ones of each group.
 
     `groups` (m,) are the numbers of the groups; None means one group. "First" is meant in the given order. An example
-    of weight 0 counts as absent: it stays in the first part, and in no share. Errors as in `divide`. Beside the
-    arguments it takes 1 byte of memory for each example.
+    of weight 0 counts as absent: it stays in the first part, and in no share. Beside the arguments it takes 1 byte of
+    memory for each example. ValueError if no group has two examples.
 
     >>> in_second_part(np.array([0, 0, 1, 1]), 0.5, np.array([3, 2, 1, 0])).tolist()
     [False, True, False, True]
