@@ -179,41 +179,35 @@ class StreamedExamples:
         """Read one range, as `fill` does."""
         with np.errstate(all="ignore"):
             if X is not None:
-                self._read(0, start, stop, X)
-                if not (checked and self.sources[0].watched):
-                    self._require_finite(0, start, stop, X)
+                self._read_checked(0, start, stop, X, checked)
                 if self.scale is not None:
                     np.subtract(X, self.scale[0], out=X)
                     np.divide(X, self.scale[1], out=X)
             if Y is None and w is not None and self.factors is not None:
                 Y = np.empty((stop - start, self.net.sizes[-1]), self.dtype).T
             if Y is not None:
-                self._read(1, start, stop, Y)
-                if not (checked and self.sources[1].watched):
-                    self._check_targets(start, stop, Y)
+                self._read_checked(1, start, stop, Y, checked)
             if w is not None:
-                self._read_weights(start, stop, w, Y, checked)
+                if len(self.sources) > 2:
+                    self._read_checked(2, start, stop, w[None, :], checked)
+                else:
+                    w[...] = 1
+                if self.factors is not None:
+                    assert Y is not None
+                    w[...] = w * self.factors[labels_of(self.net, Y)]
 
-    def _check_targets(self, start: int, stop: int, Y: Host) -> None:
-        self._require_finite(1, start, stop, Y)
-        xp = array_namespace(Y)
-        if not self.net.loss.valid_targets(xp, Y):
+    def _read_checked(self, which: int, start: int, stop: int, out: Host, checked: bool) -> None:
+        self._read(which, start, stop, out)
+        if checked and self.sources[which].watched:
+            return
+        self._require_finite(which, start, stop, out)
+        loss, xp = self.net.loss, array_namespace(out)
+        if which == 1 and not loss.valid_targets(xp, out):
             where = self._where(1, start, stop)
-            raise ValueError(f"{self.prefix}{self.net.loss.describe_invalid(xp, Y)}; found {where}")
-
-    def _read_weights(self, start: int, stop: int, w: Host, Y: Host | None, checked: bool) -> None:
-        if len(self.sources) < 3:
-            w[...] = 1
-        else:
-            self._read(2, start, stop, w[None, :])
-            if not (checked and self.sources[2].watched):
-                self._require_finite(2, start, stop, w[None, :])
-                if w.min() < 0:
-                    where = self._where(2, start, stop)
-                    raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(w.min()):g} {where}")
-        if self.factors is not None:
-            assert Y is not None
-            w[...] = w * self.factors[labels_of(self.net, Y)]
+            raise ValueError(f"{self.prefix}{loss.describe_invalid(xp, out)}; found {where}")
+        if which == 2 and out.min() < 0:
+            where = self._where(2, start, stop)
+            raise ValueError(f"{self.prefix}sample_weight must be >= 0, got {float(out.min()):g} {where}")
 
     def _read(self, which: int, start: int, stop: int, out: Host) -> None:
         name = self.prefix + ARGUMENTS[which]
