@@ -11,20 +11,8 @@ from typing import Any
 import numpy as np
 
 from vecprop.backend.contract import to_host
-from vecprop.nn.activations import (
-    ELU,
-    GELU,
-    Activation,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-    get_activation,
-)
+from vecprop.nn import activations
+from vecprop.nn.activations import Activation, Identity, get_activation
 from vecprop.nn.array_checks import check_params, dtype_name
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
@@ -38,6 +26,19 @@ _SUPPORTED = (
 _DROPPED = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
 # Beyond its threshold PyTorch's softplus is z, an error of e^-threshold: 2e-9 with its default, 4e-18 with ours.
 _TORCH_THRESHOLD, _EXACT_THRESHOLD = 20.0, 40.0
+# The activations that PyTorch has, under the same names, each with the arguments of its module.
+_ARGUMENTS: dict[type[Activation], Callable[[Any], dict[str, Any]]] = {
+    activations.Sigmoid: lambda _: {},
+    activations.Tanh: lambda _: {},
+    activations.ReLU: lambda _: {},
+    activations.LeakyReLU: lambda g: {"negative_slope": g.slope},
+    activations.Softmax: lambda _: {"dim": -1},
+    activations.Softplus: lambda _: {"threshold": _EXACT_THRESHOLD},
+    activations.ELU: lambda g: {"alpha": g.alpha},
+    activations.GELU: lambda _: {"approximate": "tanh"},
+    activations.SiLU: lambda _: {},
+}
+_ACTIVATIONS = {kind.__name__: kind for kind in _ARGUMENTS}
 
 
 def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
@@ -83,15 +84,15 @@ def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
     nn = _import_torch().nn
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Sequential, got {type(module).__name__}")
-    layers, activations = _read(nn, module)
+    layers, chosen = _read(nn, module)
     if output is not None:
-        if activations[-1] is not None:
+        if chosen[-1] is not None:
             raise ValueError(
-                f"output is for a module that ends in a Linear, and this one ends in {activations[-1].name}: leave "
+                f"output is for a module that ends in a Linear, and this one ends in {chosen[-1].name}: leave "
                 "output out"
             )
-        activations[-1] = get_activation(output, "output")
-    *hidden, last = (Identity() if g is None else g for g in activations)
+        chosen[-1] = get_activation(output, "output")
+    *hidden, last = (Identity() if g is None else g for g in chosen)
     net = Network((layers[0].W.shape[1], *(W.shape[0] for W, _ in layers)), hidden, last)
     return net, check_params(net, layers, "module").params
 
@@ -145,9 +146,9 @@ def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
     """
     torch = _import_torch()
     net, layers = _parts(model, params)
-    activations = [*net.hidden, Identity() if check_flag(logits, "logits") else net.output]
+    chosen = [*net.hidden, Identity() if check_flag(logits, "logits") else net.output]
     modules = []
-    for l, (layer, g) in enumerate(zip(layers, activations, strict=True), start=1):
+    for l, (layer, g) in enumerate(zip(layers, chosen, strict=True), start=1):
         modules.append(_linear(torch, layer))
         if g != Identity():
             modules.append(_module_of(torch.nn, g, f"model: layer {l} of {len(layers)}"))
@@ -167,7 +168,7 @@ def _import_torch() -> Any:
 def _read(nn: Any, module: Any) -> tuple[tuple[Layer, ...], list[Activation | None]]:
     """Return the layers of a module, and the activation of each, None if it has none."""
     layers: list[Layer] = []
-    activations: list[Activation | None] = []
+    chosen: list[Activation | None] = []
     dtype = ""
     for place, child in _flattened(nn, module, "module"):
         name = _class_name(nn, child)
@@ -179,17 +180,17 @@ def _read(nn: Any, module: Any) -> tuple[tuple[Layer, ...], list[Activation | No
                 raise ValueError(f"{place}.weight must be {dtype} as that of the first Linear is, got {found}")
             W = _host(child.weight)
             layers.append(Layer(W, np.zeros((len(W), 1)) if child.bias is None else _host(child.bias)[:, None]))
-            activations.append(None)
-        elif not layers or activations[-1] is not None:
+            chosen.append(None)
+        elif not layers or chosen[-1] is not None:
             where = "behind an activation" if layers else "before the first Linear"
             raise ValueError(f"{place} is {_described(child)}, {where}: it can only follow a Linear")
         elif name == "BatchNorm1d":
             layers[-1] = _normalized(place, layers[-1], child)
         else:
-            activations[-1] = _activation_of(place, name, child)
+            chosen[-1] = _activation_of(place, name, child)
     if not layers:
         raise ValueError("module must have at least one Linear, got none")
-    return tuple(Layer(*(a.astype(dtype) for a in layer)) for layer in layers), activations
+    return tuple(Layer(*(a.astype(dtype) for a in layer)) for layer in layers), chosen
 
 
 def _flattened(nn: Any, module: Any, place: str) -> Iterator[tuple[str, Any]]:
@@ -240,43 +241,23 @@ def _activation_of(place: str, name: str, module: Any) -> Activation:
     if not name:
         raise ValueError(f"{place} is {_described(module)}, which has no counterpart here; supported are {_SUPPORTED}")
     try:
-        return _ACTIVATIONS[name](module)
+        match name:
+            case "LeakyReLU":
+                return activations.LeakyReLU(float(module.negative_slope))
+            case "ELU":
+                return activations.ELU(float(module.alpha))
+            case "Softmax" if module.dim not in (1, -1):
+                raise ValueError("softmax is over the outputs of each example here: dim=1 or dim=-1")
+            case "Softplus" if module.beta != 1 or module.threshold < _TORCH_THRESHOLD:
+                raise ValueError(f"softplus is ln(1 + e^z) here: beta=1 and threshold={_TORCH_THRESHOLD:g} or more")
+            case "GELU" if module.approximate != "tanh":
+                raise ValueError(
+                    "gelu is the tanh form here, which is up to 5e-4 from the exact one: set "
+                    'approximate="tanh", or train with it, if that is near enough'
+                )
+        return _ACTIVATIONS[name]()
     except ValueError as error:
         raise ValueError(f"{place} is {_described(module)}: {error}") from None
-
-
-def _softmax(module: Any) -> Activation:
-    if module.dim not in (1, -1):
-        raise ValueError("softmax is over the outputs of each example here: dim=1 or dim=-1")
-    return Softmax()
-
-
-def _softplus(module: Any) -> Activation:
-    if module.beta != 1 or module.threshold < _TORCH_THRESHOLD:
-        raise ValueError(f"softplus is ln(1 + e^z) here: beta=1 and threshold={_TORCH_THRESHOLD:g} or more")
-    return Softplus()
-
-
-def _gelu(module: Any) -> Activation:
-    if module.approximate != "tanh":
-        raise ValueError(
-            'gelu is the tanh form here, which is up to 5e-4 from the exact one: set approximate="tanh", or train with '
-            "it, if that is near enough"
-        )
-    return GELU()
-
-
-_ACTIVATIONS: dict[str, Callable[[Any], Activation]] = {
-    "Sigmoid": lambda _: Sigmoid(),
-    "Tanh": lambda _: Tanh(),
-    "ReLU": lambda _: ReLU(),
-    "LeakyReLU": lambda module: LeakyReLU(float(module.negative_slope)),
-    "Softmax": _softmax,
-    "Softplus": _softplus,
-    "ELU": lambda module: ELU(float(module.alpha)),
-    "GELU": _gelu,
-    "SiLU": lambda _: SiLU(),
-}
 
 
 # To PyTorch
@@ -331,21 +312,10 @@ def _linear(torch: Any, layer: Layer) -> Any:
 
 def _module_of(nn: Any, g: Activation, place: str) -> Any:
     """Return the PyTorch module of an activation."""
-    makes: dict[type, Callable[[Any], Any]] = {
-        Sigmoid: lambda _: nn.Sigmoid(),
-        Tanh: lambda _: nn.Tanh(),
-        ReLU: lambda _: nn.ReLU(),
-        LeakyReLU: lambda g: nn.LeakyReLU(g.slope),
-        Softmax: lambda _: nn.Softmax(dim=-1),
-        Softplus: lambda _: nn.Softplus(threshold=_EXACT_THRESHOLD),
-        ELU: lambda g: nn.ELU(g.alpha),
-        GELU: lambda _: nn.GELU(approximate="tanh"),
-        SiLU: lambda _: nn.SiLU(),
-    }
-    if type(g) not in makes:
-        known = ", ".join(sorted(cls.name for cls in (*makes, Identity)))  # type: ignore[attr-defined]
+    if type(g) not in _ARGUMENTS:
+        known = ", ".join(sorted([Identity.name, *(kind.name for kind in _ARGUMENTS)]))
         raise ValueError(
             f"{place} is {g.name}, which PyTorch has no module for; it has: {known}. An output can be left out: "
             "logits=True"
         )
-    return makes[type(g)](g)
+    return getattr(nn, type(g).__name__)(**_ARGUMENTS[type(g)](g))

@@ -93,11 +93,9 @@ class Sigmoid(Activation):
     open_unit_interval: ClassVar[bool] = True
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return 1 / (1 + e^-Z)."""
         return sigmoid(xp, Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return A (1 - A)."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return A * (1.0 - A)
 
 
@@ -113,11 +111,9 @@ class Tanh(Activation):
     name: ClassVar[str] = "tanh"
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return tanh(Z)."""
         return xp.tanh(Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return 1 - A²."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return 1.0 - A * A
 
 
@@ -153,15 +149,12 @@ class LeakyReLU(Activation):
         object.__setattr__(self, "slope", check_real(self.slope, "slope", "in [0, 1)", lambda x: 0 <= x < 1))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return max(slope·Z, Z)."""
         return xp.where(real_part(xp, Z) >= 0, Z, self.slope * Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return slope where Z < 0 and 1 elsewhere."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return xp.where(real_part(xp, Z) >= 0, xp.ones_like(Z), self.slope)
 
-    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return dA ∘ g′(Z), without an array of g′."""
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
         return xp.where(Z >= 0, dA, self.slope * dA)
 
 
@@ -180,11 +173,9 @@ class ReLU(Activation):
     homogeneous: ClassVar[bool] = True
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return max(0, Z)."""
         return relu(xp, Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return 0 where Z < 0 and 1 elsewhere."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return xp.astype(real_part(xp, Z) >= 0, Z.dtype)
 
 
@@ -198,16 +189,13 @@ class Identity(Activation):
 
     name: ClassVar[str] = "identity"
 
-    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
-        """Return Z."""
+    def function(self, xp: Namespace, Z: Array) -> Array:
         return Z
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return 1 everywhere."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return xp.ones_like(Z)
 
-    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return dZ = dA."""
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
         return dA
 
 
@@ -226,16 +214,13 @@ class Softmax(Activation):
     elementwise: ClassVar[bool] = False
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return e^Z / Σ e^Z over the rows."""
         E = xp.exp(Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True))
         return E / xp.sum(E, axis=-2, keepdims=True)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Raise: the derivative of softmax is a full matrix for each column."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         raise TypeError("softmax has no elementwise derivative; use backward(xp, dA, Z, A)")
 
-    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return the Jacobian product A ∘ (dA - Σ A ∘ dA)."""
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
         return A * (dA - xp.sum(A * dA, axis=-2, keepdims=True))
 
 
@@ -252,11 +237,9 @@ class Softplus(Activation):
     homogeneous: ClassVar[bool] = True
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return ln(1 + e^Z)."""
         return softplus(xp, Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return sigmoid(Z)."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return sigmoid(xp, Z)
 
 
@@ -292,12 +275,10 @@ class ELU(Activation):
         object.__setattr__(self, "alpha", check_number(self.alpha, "alpha", zero=False))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return Z where Z ≥ 0 and alpha (e^Z - 1) elsewhere."""
         # e^min(Z, 0), as the branch not chosen must not overflow either
         return xp.where(real_part(xp, Z) >= 0, Z, self.alpha * xp.expm1(-relu(xp, -Z)))
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return 1 where Z ≥ 0 and alpha e^Z elsewhere."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return xp.where(real_part(xp, Z) >= 0, 1.0, self.alpha * xp.exp(-relu(xp, -Z)))
 
 
@@ -326,12 +307,10 @@ class GELU(Activation):
         return c * z * (1.0 + 0.044715 * z * z), c * (1.0 + 3 * 0.044715 * z * z)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return ½ Z (1 + tanh(u))."""
         u, _ = self._inner(xp, Z)
         return 0.5 * Z * (1.0 + xp.tanh(u))
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return ½ (1 + tanh(u)) + ½ Z (1 - tanh²(u)) du/dz."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         u, du = self._inner(xp, Z)
         # 1 - tanh²(u) = 4s / (1 + s)² with s = e^(-2|u|): the subtraction would leave an error of |z|·du/dz roundings
         s = xp.exp(-2.0 * xp.abs(u))
@@ -353,11 +332,9 @@ class SiLU(Activation):
     homogeneous: ClassVar[bool] = True
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return Z·σ(Z)."""
         return Z * sigmoid(xp, Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return σ (1 + Z (1 - σ))."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         S = sigmoid(xp, Z)
         return S * (1.0 + Z * (1.0 - S))
 
@@ -374,11 +351,9 @@ class Exp(Activation):
     name: ClassVar[str] = "exp"
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return e^Z."""
         return xp.exp(Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return A."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return A
 
 
@@ -414,17 +389,14 @@ class Ordered(Activation):
         object.__setattr__(self, "groups", check_positive_integer(self.groups, "groups"))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return the running sums of z_1 and ln(1 + e^z_k) in each group."""
         steps = self._grouped(xp, Z)
         steps = xp.concat([steps[..., :1, :], softplus(xp, steps[..., 1:, :])], axis=-2)
         return xp.reshape(xp.cumulative_sum(steps, axis=-2), Z.shape)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Raise: each output depends on the rows above it."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         raise TypeError("ordered outputs have no elementwise derivative; use backward(xp, dA, Z, A)")
 
-    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return σ(z_k) Σ_{j ≥ k} da_j, without the factor in the first row of a group."""
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
         below = xp.flip(xp.cumulative_sum(xp.flip(self._grouped(xp, dA), axis=-2), axis=-2), axis=-2)
         rest = sigmoid(xp, self._grouped(xp, Z)[..., 1:, :]) * below[..., 1:, :]
         return xp.reshape(xp.concat([below[..., :1, :], rest], axis=-2), Z.shape)
@@ -466,31 +438,16 @@ class Custom(Activation):
         for argument, value in (("g", self.g), ("g_prime", self.g_prime)):
             check_function(value, argument, "Z")
 
-    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
-        """Return g(Z)."""
+    def function(self, xp: Namespace, Z: Array) -> Array:
         return self.g(Z)
 
-    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:  # noqa: ARG002
-        """Return g′(Z)."""
+    def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
         return self.g_prime(Z)
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    g.name: g
-    for g in (
-        Sigmoid(),
-        Tanh(),
-        ReLU(),
-        LeakyReLU(),
-        Identity(),
-        Softmax(),
-        Softplus(),
-        ELU(),
-        GELU(),
-        SiLU(),
-        Exp(),
-        Ordered(),
-    )
+    kind.name: kind()
+    for kind in (Sigmoid, Tanh, ReLU, LeakyReLU, Identity, Softmax, Softplus, ELU, GELU, SiLU, Exp, Ordered)
 }
 
 

@@ -4,21 +4,19 @@ An initializer is a scale, the standard deviation of a weight, and a distributio
 "sklearn", which draws them like the weights.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.nn.activations import Activation, ReLU
 from vecprop.utils.errors import unknown_name
 from vecprop.utils.random_streams import INITIAL_WEIGHTS, generator
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Numbers: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -30,54 +28,35 @@ class Initializer:
     uniform: bool = False
     biases: bool = False  # whether biases are drawn too
 
-    def draw(
-        self, random: np.random.Generator, n_in: int, n_out: int
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def draw(self, random: np.random.Generator, n_in: int, n_out: int) -> tuple[Numbers, Numbers]:
         """Return W (n_out, n_in) and b (n_out, 1) in float64."""
         std = self.scale(n_in, n_out)
         W = self._numbers(random, (n_out, n_in), std)
         return W, self._numbers(random, (n_out, 1), std) if self.biases else np.zeros((n_out, 1))
 
-    def _numbers(self, random: np.random.Generator, shape: tuple[int, int], std: float) -> npt.NDArray[np.float64]:
+    def _numbers(self, random: np.random.Generator, shape: tuple[int, int], std: float) -> Numbers:
         if self.uniform:
             # U(-a, a) has the standard deviation a / √3
             return (2 * random.random(shape) - 1) * (math.sqrt(3) * std)
         return random.standard_normal(shape) * std
 
 
-def _small(n_in: int, n_out: int) -> float:  # noqa: ARG001
-    return 0.01
-
-
-def _he(n_in: int, n_out: int) -> float:  # noqa: ARG001
-    return math.sqrt(2 / n_in)
-
-
-def _xavier(n_in: int, n_out: int) -> float:  # noqa: ARG001
-    return math.sqrt(1 / n_in)
-
-
-def _glorot(n_in: int, n_out: int) -> float:
-    return math.sqrt(2 / (n_in + n_out))
-
-
-def _glorot_of_sigmoid(n_in: int, n_out: int) -> float:
-    return math.sqrt(2 / 3 / (n_in + n_out))
-
-
-def _zeros(n_in: int, n_out: int) -> float:  # noqa: ARG001
-    return 0.0
-
-
-INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", _zeros)} | {
+_SCALES: dict[str, Callable[[int, int], float]] = {
+    "small": lambda *_: 0.01,
+    "he": lambda n_in, _: math.sqrt(2 / n_in),
+    "xavier": lambda n_in, _: math.sqrt(1 / n_in),
+    "glorot": lambda n_in, n_out: math.sqrt(2 / (n_in + n_out)),
+}
+INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", lambda *_: 0.0)} | {
     name + suffix: Initializer(name + suffix, scale, uniform=bool(suffix))
-    for name, scale in (("small", _small), ("he", _he), ("xavier", _xavier), ("glorot", _glorot))
+    for name, scale in _SCALES.items()
     for suffix in ("", "_uniform")
 }
 # scikit-learn's: uniform in ±√(6/(n_{l-1} + n_l)), for sigmoid ±√(2/(n_{l-1} + n_l)).
-_SKLEARN = Initializer("sklearn", _glorot, uniform=True, biases=True)
-_SKLEARN_SIGMOID = Initializer("sklearn", _glorot_of_sigmoid, uniform=True, biases=True)
-INITIALIZERS["sklearn"] = _SKLEARN
+INITIALIZERS["sklearn"] = Initializer("sklearn", _SCALES["glorot"], uniform=True, biases=True)
+_SKLEARN_SIGMOID = Initializer(
+    "sklearn", lambda n_in, n_out: math.sqrt(2 / 3 / (n_in + n_out)), uniform=True, biases=True
+)
 
 
 def get_initializer(name: str, activation: Activation) -> Initializer:
@@ -105,7 +84,7 @@ def get_initializer(name: str, activation: Activation) -> Initializer:
 
 def draw_layers(
     sizes: tuple[int, ...], activations: tuple[Activation, ...], init: str, seed: int
-) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+) -> list[tuple[Numbers, Numbers]]:
     """Return W_l (n_l, n_{l-1}) and b_l (n_l, 1) for l = 1 … L, in float64, from one seed.
 
     >>> from vecprop.nn.activations import Tanh

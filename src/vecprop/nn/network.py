@@ -211,7 +211,7 @@ class Network:
                 J = checked.backend.compile(propagation.cost)(self, checked.params, *data, lam)
             else:
                 blocked = checked.backend.compile(_blocked_cost)
-                J = blocked(checked.backend, block_size, self, checked.params, *data, lam)
+                J = blocked(checked.backend, block_size, self, checked.params, data, lam)
             wait_if_large(checked.backend, data[0].shape[-1] * self.numbers_per_example, J)
             return J
 
@@ -275,7 +275,7 @@ class Network:
             else:
                 _require_memory(self, "gradients", checked, int(block_size), begins=True)
                 blocked = checked.backend.compile(_blocked_gradients)
-                J, grads = blocked(checked.backend, block_size, self, checked.params, X, Y, w, lam)
+                J, grads = blocked(checked.backend, block_size, self, checked.params, (X, Y, w), lam)
             wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, J)
             return J, grads
 
@@ -420,34 +420,22 @@ def _blocked_output(
 
 
 def _blocked_cost(
-    backend: Static[Backend],
-    block_size: Static[int],
-    net: Static[Network],
-    params: Params,
-    X: Array,
-    Y: Array,
-    w: Array | None,
-    l2: float | None,
+    backend: Static[Backend], block_size: Static[int], net: Static[Network], params: Params, examples: Any, l2: Any
 ) -> Array:
-    """`propagation.cost` as a sum over blocks of columns."""
-    m = propagation.total_weight(X, w)
-    J = backend.sum_blocks(lambda X, Y, w: propagation.cost(net, params, X, Y, w, m=m), block_size, X, Y, w)
+    """`propagation.cost` of examples (X, Y, w) as a sum over blocks of columns."""
+    m = propagation.total_weight(examples[0], examples[2])
+    J = backend.sum_blocks(lambda X, Y, w: propagation.cost(net, params, X, Y, w, m=m), block_size, *examples)
     return J if l2 is None else J + propagation.penalty(params, l2, m)
 
 
 def _blocked_gradients(
-    backend: Static[Backend],
-    block_size: Static[int],
-    net: Static[Network],
-    params: Params,
-    X: Array,
-    Y: Array,
-    w: Array | None,
-    l2: float | None,
+    backend: Static[Backend], block_size: Static[int], net: Static[Network], params: Params, examples: Any, l2: Any
 ) -> tuple[Array, Params]:
-    """`propagation.gradients` as a sum over blocks of columns."""
-    m = propagation.total_weight(X, w)
-    J, grads = backend.sum_blocks(lambda X, Y, w: propagation.gradients(net, params, X, Y, w, m=m), block_size, X, Y, w)
+    """`propagation.gradients` of examples (X, Y, w) as a sum over blocks of columns."""
+    m = propagation.total_weight(examples[0], examples[2])
+    J, grads = backend.sum_blocks(
+        lambda X, Y, w: propagation.gradients(net, params, X, Y, w, m=m), block_size, *examples
+    )
     if l2 is None:
         return J, grads
     return J + propagation.penalty(params, l2, m), propagation.add_decay(grads, params, l2, m)

@@ -18,16 +18,8 @@ __all__ = [
 ]  # fmt: skip
 
 LOSSES: dict[str, Loss] = {
-    loss.name: loss
-    for loss in (
-        BinaryCrossEntropy(),
-        CrossEntropy(),
-        SquaredError(),
-        AbsoluteError(),
-        Huber(),
-        Poisson(),
-        Quantile(),
-    )
+    kind.name: kind()
+    for kind in (BinaryCrossEntropy, CrossEntropy, SquaredError, AbsoluteError, Huber, Poisson, Quantile)
 }
 
 

@@ -1,9 +1,9 @@
-"""The base class of the losses, and a check that several of them share."""
+"""The base class of the losses."""
 
 from typing import Any, ClassVar, Self, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
-from vecprop.nn.activations import Activation, Custom
+from vecprop.nn.activations import Activation
 
 
 class Loss:
@@ -17,7 +17,7 @@ class Loss:
         """K, if the loss has parameters for each of K networks; None if it serves any number."""
         return None
 
-    def member(self, k: Any) -> Self:  # noqa: ARG002
+    def member(self, k: Any) -> Self:
         """Return the loss of network k of a stack, or of several."""
         return self
 
@@ -35,7 +35,7 @@ class Loss:
         """Return the loss of each output of each example, shape (…, n_L, m)."""
         raise NotImplementedError
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return ∂(loss)/∂Z_L, shape (…, n_L, m)."""
         raise NotImplementedError
 
@@ -46,18 +46,9 @@ class Loss:
         """Return whether the loss is defined for all values of Y, as a 0-d boolean array."""
         return xp.all(xp.isfinite(Y))
 
-    def describe_invalid(self, xp: Namespace, Y: Array) -> str:  # noqa: ARG002
+    def describe_invalid(self, xp: Namespace, Y: Array) -> str:
         """Return the error message, with the remedy, for a finite Y that `valid_targets` rejects."""
         return f"Y holds values {self.name} is not defined for"
 
 
 LossLike: TypeAlias = str | Loss
-
-
-def check_probability(loss: Loss, output: Activation) -> None:
-    """Raise ValueError unless the output lies in (0, 1)."""
-    if not (output.open_unit_interval or isinstance(output, Custom)):
-        raise ValueError(
-            f"loss: {loss.name} needs outputs in (0, 1), that is output='sigmoid' or output='softmax', "
-            f"got output={output.name!r}; for outputs of any size use loss='squared_error'"
-        )

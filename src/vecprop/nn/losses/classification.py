@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from vecprop.backend.namespaces import Array, Namespace, device_of, real_part
-from vecprop.nn.activations import Activation, log_softmax, softplus
-from vecprop.nn.losses.base import Loss, check_probability
+from vecprop.nn.activations import Activation, Custom, log_softmax, softplus
+from vecprop.nn.losses.base import Loss
 from vecprop.utils.arguments import check_real, is_several, one_or_each
 
 
 @dataclass(frozen=True)
 class Smoothing(Loss):
-    """A loss with label smoothing."""
+    """A loss with label smoothing, of outputs in (0, 1)."""
 
     smoothing: float | tuple[float, ...] = 0.0
 
@@ -27,14 +27,19 @@ class Smoothing(Loss):
 
     @property
     def networks(self) -> int | None:
-        """K, if there is an s for each of K networks; None if one serves any number."""
         return len(self.smoothing) if isinstance(self.smoothing, tuple) else None
 
     def member(self, k: Any) -> Self:
-        """Return the loss of network k of a stack, or of several."""
         if not isinstance(self.smoothing, tuple):
             return self
         return replace(self, smoothing=tuple(self.smoothing[i] for i in k) if is_several(k) else self.smoothing[k])
+
+    def check_output(self, output: Activation, n_out: int) -> None:
+        if not (output.open_unit_interval or isinstance(output, Custom)):
+            raise ValueError(
+                f"loss: {self.name} needs outputs in (0, 1), that is output='sigmoid' or output='softmax', "
+                f"got output={output.name!r}; for outputs of any size use loss='squared_error'"
+            )
 
     def _smoothed(self, xp: Namespace, Y: Array, classes: int) -> Array:
         """Return (1 - s) Y + s/K."""
@@ -73,7 +78,6 @@ class BinaryCrossEntropy(Smoothing):
     matching_output: ClassVar[str] = "sigmoid"
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
-        """Return -[Y ln A + (1 - Y) ln(1 - A)], from Z."""
         Y = self._smoothed(xp, Y, 2)
         if output.name == "sigmoid":
             return Y * softplus(xp, -Z) + (1.0 - Y) * softplus(xp, Z)
@@ -82,8 +86,7 @@ class BinaryCrossEntropy(Smoothing):
             return -Y * log_softmax(xp, Z) - (1.0 - Y) * log_rest
         return -(Y * xp.log(A) + (1.0 - Y) * xp.log(1.0 - A))
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return A - Y for a sigmoid output (E22), else the product of E25."""
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         Y = self._smoothed(xp, Y, 2)
         if output.name == self.matching_output:
             return A - Y
@@ -92,16 +95,10 @@ class BinaryCrossEntropy(Smoothing):
             return float(Z.shape[-2]) * A - Y - xp.sum((1.0 - Y)[..., :, None, :] * P, axis=-3)
         return output.backward(xp, -Y / A + (1.0 - Y) / (1.0 - A), Z, A)
 
-    def check_output(self, output: Activation, n_out: int) -> None:  # noqa: ARG002
-        """Raise ValueError unless the output lies in (0, 1)."""
-        check_probability(self, output)
-
     def valid_targets(self, xp: Namespace, Y: Array) -> Array:
-        """Return whether every label is 0 or 1."""
         return xp.all((Y == 0) | (Y == 1))
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:
-        """Return a message with the range of the labels."""
         return (
             f"Y must hold only the labels 0 and 1 for {self.name}, got values from {float(xp.min(Y)):g} to "
             f"{float(xp.max(Y)):g}; code the two classes as 0 and 1, or use loss='squared_error' for real targets"
@@ -153,7 +150,6 @@ class CrossEntropy(Smoothing):
     matching_output: ClassVar[str] = "softmax"
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
-        """Return -Y ln A, from Z."""
         Y = self._smoothed(xp, Y, Y.shape[-2])
         if output.name == "softmax":
             return -Y * log_softmax(xp, Z)
@@ -161,8 +157,7 @@ class CrossEntropy(Smoothing):
             return Y * softplus(xp, -Z)
         return -Y * xp.log(A)
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return A - Y for a softmax output (E23), else the product of E25."""
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         Y = self._smoothed(xp, Y, Y.shape[-2])
         if output.name == self.matching_output:
             return A - Y
@@ -171,8 +166,7 @@ class CrossEntropy(Smoothing):
         return output.backward(xp, -Y / A, Z, A)
 
     def check_output(self, output: Activation, n_out: int) -> None:
-        """Raise ValueError unless the output lies in (0, 1) and has at least two units."""
-        check_probability(self, output)
+        super().check_output(output, n_out)
         if n_out < 2:
             raise ValueError(
                 f"loss: {self.name} needs one output unit per class, at least 2, got {n_out}; "
@@ -180,11 +174,9 @@ class CrossEntropy(Smoothing):
             )
 
     def valid_targets(self, xp: Namespace, Y: Array) -> Array:
-        """Return whether every column is a probability distribution."""
         return xp.all(Y >= 0) & xp.all(xp.abs(xp.sum(Y, axis=-2) - 1.0) <= 1e-5)
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:
-        """Return a message that says which condition fails, and by how much."""
         if xp.min(Y) < 0:
             return f"Y must be class probabilities for {self.name}, got a negative value: {float(xp.min(Y)):g}"
         off = float(xp.max(xp.abs(xp.sum(Y, axis=-2) - 1.0)))

@@ -29,12 +29,10 @@ class SquaredError(Loss):
     name: ClassVar[str] = "squared_error"
     matching_output: ClassVar[str] = "identity"
 
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
-        """Return ½ (A - Y)²."""
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         return 0.5 * (A - Y) ** 2
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return (A - Y) ∘ g′(Z) (E24, E25)."""
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         return output.backward(xp, A - Y, Z, A)
 
 
@@ -52,12 +50,10 @@ class AbsoluteError(Loss):
 
     name: ClassVar[str] = "absolute_error"
 
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
-        """Return |A - Y|."""
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         return _absolute(xp, A - Y)
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return sign(A - Y) ∘ g′(Z) (E25)."""
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         return output.backward(xp, sign(xp, A - Y), Z, A)
 
 
@@ -90,14 +86,12 @@ class Huber(Loss):
     def __post_init__(self) -> None:
         object.__setattr__(self, "delta", check_number(self.delta, "delta", zero=False))
 
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
-        """Return h(A - Y)."""
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         far = _absolute(xp, A - Y)
         near = xp.where(real_part(xp, far) <= self.delta, far, self.delta)
         return near * (far - 0.5 * near)  # both cases, squaring nothing above δ
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return (A - Y, cut to [-δ, δ]) ∘ g′(Z) (E25)."""
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         return output.backward(xp, xp.maximum(xp.minimum(A - Y, self.delta), -self.delta), Z, A)
 
 
@@ -117,27 +111,22 @@ class Poisson(Loss):
     name: ClassVar[str] = "poisson"
     matching_output: ClassVar[str] = "exp"
 
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
-        """Return Y (e^U - 1 - U), U = Z - ln Y, or A where Y is 0."""
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         some = Y > 0
         U = Z - xp.log(xp.where(some, Y, 1.0))
         return xp.where(some, Y * (xp.expm1(U) - U), A)
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802, ARG002
-        """Return A - Y."""
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         return A - Y
 
-    def check_output(self, output: Activation, n_out: int) -> None:  # noqa: ARG002
-        """Raise ValueError unless the output is e^z."""
+    def check_output(self, output: Activation, n_out: int) -> None:
         if output.name != self.matching_output:
             raise ValueError(f"loss: {self.name} needs output='exp', the log link, got output={output.name!r}")
 
     def valid_targets(self, xp: Namespace, Y: Array) -> Array:
-        """Return whether all targets are finite and not negative."""
         return xp.all(xp.isfinite(Y)) & xp.all(Y >= 0)
 
     def describe_invalid(self, xp: Namespace, Y: Array) -> str:
-        """Return a message with the least target."""
         return f"Y must be >= 0 for {self.name}, got values down to {float(xp.min(Y)):g}"
 
 
@@ -145,8 +134,9 @@ class Poisson(Loss):
 class Quantile(Loss):
     """L = Σ_k ρ_q(y_k - a_k), ρ_q(r) = q r for r ≥ 0 and (q - 1) r below.
 
-    The best constant prediction is the q-quantile. With several levels each target has one output for each level, in
-    the order given, and its row of Y is repeated for each of them. With the output `Ordered` quantiles do not cross.
+    The best constant prediction is the q-quantile. The derivative at a = y is taken to be -q. With several levels each
+    target has one output for each level, in the order given, and its row of Y is repeated for each of them. With the
+    output `Ordered` quantiles do not cross.
 
     Parameters
     ----------
@@ -179,13 +169,11 @@ class Quantile(Loss):
             raise ValueError(f"levels must be one number in (0, 1) or an increasing sequence of them, got {given!r}")
         object.__setattr__(self, "levels", levels)
 
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
-        """Return ρ_q(Y - A)."""
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         R, q = Y - A, self._column(xp, Y)
         return xp.where(real_part(xp, R) >= 0, q * R, (q - 1.0) * R)
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return (-q where Y ≥ A, 1 - q elsewhere) ∘ g′(Z) (E25)."""
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         q = self._column(xp, Y)
         return output.backward(xp, xp.where(Y >= A, -q, 1.0 - q), Z, A)
 
@@ -193,8 +181,7 @@ class Quantile(Loss):
         """Return the level of each output, (n_L, 1)."""
         return column_of(xp, self.levels * (Y.shape[-2] // len(self.levels)), like=Y)
 
-    def check_output(self, output: Activation, n_out: int) -> None:  # noqa: ARG002
-        """Raise ValueError unless there is an output for each level of each target."""
+    def check_output(self, output: Activation, n_out: int) -> None:
         if n_out % len(self.levels):
             raise ValueError(
                 f"loss: {self.name} with {len(self.levels)} levels needs as many outputs for each target, that is a "
