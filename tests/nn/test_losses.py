@@ -10,6 +10,7 @@ from vecprop.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Q
 
 mpmath = pytest.importorskip("mpmath")
 
+OWN_SIGMOID = (lambda Z: 1 / (1 + np.exp(-Z)), lambda Z: np.exp(-Z) / (1 + np.exp(-Z)) ** 2)
 LOGITS = [0.0, 0.3, -2.0, 30.0, -30.0, 88.8, -88.8, 710.0, -710.0, 1e4, -1e4]
 
 
@@ -87,9 +88,8 @@ def test_cross_entropy_needs_a_probability(output, loss):
 
 def test_cross_entropy_of_an_own_output():
     """E25 with a pair of the user's own, which is sigmoid by another name."""
-    pair = (lambda Z: 1 / (1 + np.exp(-Z)), lambda Z: np.exp(-Z) / (1 + np.exp(-Z)) ** 2)
     X, Y = np.random.default_rng(0).standard_normal((2, 6)), np.array([[0.0, 1, 1, 0, 1, 0]])
-    own, builtin = vp.Network((2, 3, 1), output=pair, loss="binary_cross_entropy"), vp.Network((2, 3, 1))
+    own, builtin = vp.Network((2, 3, 1), output=OWN_SIGMOID, loss="binary_cross_entropy"), vp.Network((2, 3, 1))
     params = builtin.init(seed=0, dtype="float64")
     (J, grads), (J_ref, grads_ref) = own.gradients(params, X, Y), builtin.gradients(params, X, Y)
     assert pytest.approx(J_ref, rel=1e-13) == J
@@ -99,8 +99,7 @@ def test_cross_entropy_of_an_own_output():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_of_classes_with_an_own_output(smoothing):
     """E25 again: -Σ y ln a, and -y/a back through the user's own derivative."""
-    pair = (lambda Z: 1 / (1 + np.exp(-Z)), lambda Z: np.exp(-Z) / (1 + np.exp(-Z)) ** 2)
-    g, loss = vp.Network((2, 3), output=pair, loss="squared_error").output, CrossEntropy(smoothing)
+    g, loss = vp.Network((2, 3), output=OWN_SIGMOID, loss="squared_error").output, CrossEntropy(smoothing)
     Z, Y = np.random.default_rng(0).standard_normal((3, 5)), np.eye(3)[:, [0, 2, 1, 1, 0]]
     A, soft = 1 / (1 + np.exp(-Z)), (1 - smoothing) * Y + smoothing / 3
     np.testing.assert_allclose(loss.values(np, g, Z, A, Y), -soft * np.log(A), rtol=1e-14)
@@ -179,14 +178,20 @@ def test_quantile_levels_of_several_targets():
     assert (np.diff(groups, axis=1) >= 0).all(), "quantiles do not cross"
 
 
-def test_label_smoothing_is_soft_targets():
+@pytest.mark.parametrize(
+    ("loss", "output", "share", "rtol"),
+    [(CrossEntropy, "softmax", 0.2 / 4, 1e-15), (BinaryCrossEntropy, "sigmoid", 0.2 / 2, 1e-14)],
+)
+def test_label_smoothing_is_soft_targets(loss, output, share, rtol):
+    """(1 - s) y + s/K, K = 2 for labels 0 and 1, whatever the number of outputs."""
     random = np.random.default_rng(0)
-    Z, Y, g = random.standard_normal((4, 6)), np.eye(4)[:, random.integers(0, 4, 6)], get_activation("softmax")
-    A, plain, smooth = g.function(np, Z), CrossEntropy(), CrossEntropy(smoothing=0.2)
-    soft = 0.8 * Y + 0.2 / 4
-    np.testing.assert_allclose(smooth.values(np, g, Z, A, Y), plain.values(np, g, Z, A, soft), rtol=1e-15)
-    np.testing.assert_allclose(smooth.dZ(np, g, Z, A, Y), A - soft, rtol=1e-15)
+    Z, Y, g = random.standard_normal((4, 6)), np.eye(4)[:, random.integers(0, 4, 6)], get_activation(output)
+    A, plain, smooth, soft = g.function(np, Z), loss(), loss(smoothing=0.2), 0.8 * Y + share
+    np.testing.assert_allclose(smooth.values(np, g, Z, A, Y), plain.values(np, g, Z, A, soft), rtol=rtol)
+    np.testing.assert_allclose(smooth.dZ(np, g, Z, A, Y), A - soft, rtol=rtol)
 
+
+EXP = vp.Network((1, 1), output="exp")
 
 test_bad_arguments = refusals(
     lambda call: call(),
@@ -197,6 +202,11 @@ test_bad_arguments = refusals(
     (lambda: Quantile((0.2, 0.5, 0.4)), "increasing sequence"),
     (lambda: vp.Network((2, 3), output="identity", loss="poisson"), "needs output='exp'"),
     (lambda: vp.Network((2, 3), output="identity", loss=Quantile((0.2, 0.4))), "multiple of 2, got 3"),
+    (lambda: vp.Network((2, 1), loss="cross_entropy"), "at least 2, got 1"),
+    (
+        lambda: EXP.cost(EXP.init(), np.ones((1, 2), "f4"), np.array([[-1.0, 2.0]])),
+        "Y must be >= 0 for poisson, got .* -1",
+    ),
     error=(ValueError, TypeError),
 )
 
@@ -205,7 +215,9 @@ def test_defaults():
     assert Huber() == Huber(1.0)
     assert Quantile() == Quantile(0.5)
     assert Quantile([0.1, 0.9]) == Quantile((0.1, 0.9))
-    assert CrossEntropy() == CrossEntropy(smoothing=0.0)
+    assert CrossEntropy() == CrossEntropy(smoothing=0.0) and CrossEntropy(smoothing=0).smoothing == 0.0
+    assert get_loss(None, get_activation("softmax"), 2).name == "cross_entropy"
+    assert get_loss(None, get_activation("relu"), 1).name == "squared_error"
 
 
 @pytest.mark.parametrize(
@@ -255,22 +267,6 @@ def test_labels_and_class_probabilities():
     assert "a column whose sum is off by 0.5" in classes.describe_invalid(np, np.array([[0.0, 0.5], [0.5, 0.5]]))
 
 
-def test_smoothing_of_labels():
-    """(1 - s) y + s/K, K = 2 for labels 0 and 1, whatever the number of outputs."""
-    g, Z, Y = get_activation("sigmoid"), np.array([[0.3], [-1.0], [2.0]]), np.array([[1.0], [0.0], [1.0]])
-    A, soft = g.function(np, Z), np.array([[0.9], [0.1], [0.9]])
-    smooth, plain = BinaryCrossEntropy(smoothing=0.2), BinaryCrossEntropy()
-    np.testing.assert_allclose(smooth.values(np, g, Z, A, Y), plain.values(np, g, Z, A, soft), rtol=1e-14)
-    np.testing.assert_allclose(smooth.dZ(np, g, Z, A, Y), A - soft, rtol=1e-14)
-    assert CrossEntropy(smoothing=0).smoothing == 0.0
-
-
-def test_cross_entropy_needs_two_units():
-    assert vp.Network((2, 2), output="softmax").loss.name == "cross_entropy"
-    with pytest.raises(ValueError, match="at least 2, got 1"):
-        vp.Network((2, 1), output="sigmoid", loss="cross_entropy")
-
-
 def test_targets_that_are_not_finite_are_not_valid():
     good = np.array([[0.0, 2.0]])
     for loss in ("poisson", "squared_error"):
@@ -278,14 +274,3 @@ def test_targets_that_are_not_finite_are_not_valid():
         for wrong in (np.inf, np.nan):
             assert not LOSSES[loss].valid_targets(np, np.array([[0.0, wrong]]))
     assert not LOSSES["poisson"].valid_targets(np, np.array([[0.0, -1.0]]))
-
-
-def test_poisson_refuses_negative_targets():
-    net = vp.Network((1, 1), output="exp")
-    assert net.loss.name == "poisson"
-    with pytest.raises(ValueError, match="Y must be >= 0 for poisson, got values down to -1"):
-        net.cost(net.init(), np.ones((1, 2), np.float32), np.array([[-1.0, 2.0]]))
-
-
-def test_default_loss_of_other_outputs_is_the_squared_error():
-    assert get_loss(None, get_activation("relu"), 1).name == "squared_error"

@@ -25,11 +25,15 @@ THREEFRY = [
 ]
 
 
+def words(*values):
+    """Numbers as arrays of one word."""
+    return [np.array([value], dtype=np.uint32) for value in values]
+
+
 @pytest.mark.parametrize(("counter", "key", "expected"), THREEFRY)
 def test_threefry_gives_the_published_answers(counter, key, expected, backend):
     with np.errstate(over="ignore"):
-        words = [backend.asarray(np.array([word], dtype=np.uint32)) for word in (*key, *counter)]
-        result = dropout.threefry(backend.xp, *words)
+        result = dropout.threefry(backend.xp, *map(backend.asarray, words(*key, *counter)))
     assert [int(host(word)[0]) for word in result] == list(expected)
 
 
@@ -45,35 +49,21 @@ def test_masks_are_the_same_on_every_backend_and_in_blocks(backend):
     np.testing.assert_array_equal(block, expected[:, 20:])
 
 
-def threefry_by_the_book(key, counter):
-    """Threefry-2x32-20 as its authors write it, in Python's integers."""
-    size, rotations = 2**32, (13, 15, 26, 6, 17, 29, 16, 24)
-    keys = (*key, key[0] ^ key[1] ^ 0x1BD11BDA)
-    x0, x1 = (counter[0] + keys[0]) % size, (counter[1] + keys[1]) % size
-    for turn in range(20):
-        x0 = (x0 + x1) % size
-        bits = rotations[turn % 8]
-        x1 = (x1 * 2**bits % size + x1 // 2 ** (32 - bits)) ^ x0
-        if turn % 4 == 3:
-            group = turn // 4 + 1
-            x0, x1 = (x0 + keys[group % 3]) % size, (x1 + keys[(group + 1) % 3] + group) % size
-    return x0, x1
-
-
 @pytest.mark.parametrize("n", [1, 4, 5, 11])
 @pytest.mark.parametrize(("seed", "step", "layer"), [(0, 0, 0), (3, 7, 1), (2**63 + 5, 2**33 + 1, 2)])
 def test_masks_are_what_they_always_were(seed, step, layer, n):
     """A run that goes on from a checkpoint needs the masks of before: key, counter and halves, written out again."""
     key = dropout.step_keys(seed, 3, step - step % 2, 2)[step % 2, layer]
-    layers_key = threefry_by_the_book((seed % 2**32, seed // 2**32), (layer, DROPOUT))
-    assert tuple(key.tolist()) == threefry_by_the_book(layers_key, (step % 2**32, step // 2**32))
+    layers_key = dropout.threefry(xp, *words(seed % 2**32, seed // 2**32, layer, DROPOUT))
+    expected = dropout.threefry(xp, *layers_key, *words(step % 2**32, step // 2**32))
+    assert key.tolist() == np.concatenate(expected).tolist()
     columns = np.array([0, 1, 5, 40], dtype=np.uint32)
     D = dropout.mask(xp, key, n, columns, 0.3, xp.float64)
     quarter, keep = math.ceil(n / 4), 45875 / 65536
     for unit in range(n):
         for place, column in enumerate(columns.tolist()):
-            words = threefry_by_the_book(tuple(key.tolist()), (unit % quarter, column))
-            draw = [part for word in words for part in (word % 65536, word // 65536)][unit // quarter]
+            drawn = dropout.threefry(xp, *words(*key.tolist(), unit % quarter, column))
+            draw = [int(part[0]) for word in drawn for part in (word % 65536, word // 65536)][unit // quarter]
             assert D[unit, place] == (1 / keep if draw < 45875 else 0)
 
 
@@ -82,8 +72,8 @@ def test_a_draw_is_compared_with_all_its_bits():
     key, columns = dropout.step_keys(3, 1, 0, 1)[0, 0], np.arange(100_000, dtype=np.uint32)
     threshold = 40_001
     D = dropout.mask(np, key, 4, columns, 1 - threshold / 65_536, np.float64)
-    words = np.stack(dropout.threefry(np, *key, np.zeros_like(columns), columns))
-    draws = np.concatenate([[word % 65_536, word // 65_536] for word in words])
+    drawn = dropout.threefry(np, *key, np.zeros_like(columns), columns)
+    draws = np.concatenate([[word % 65_536, word // 65_536] for word in drawn])
     assert (draws == threshold).any() and (draws == threshold - 1).any()
     np.testing.assert_array_equal(D > 0, draws < threshold)
 
@@ -95,10 +85,8 @@ def test_which_stages_are_the_same():
     assert stage == stage and stage != training_pass.Stage(tanh)
     fused = training_pass.Fused(tanh, len)
     assert fused == training_pass.Fused(activations.Tanh(), len) and fused not in (training_pass.Fused(relu, len), tanh)
-    loss = training_pass.FusedLoss(losses.Huber(2.0), len)
-    assert loss == training_pass.FusedLoss(losses.Huber(2.0), len) and hash(loss) == hash(
-        training_pass.FusedLoss(loss.loss, len)
-    )
+    loss, again = (training_pass.FusedLoss(losses.Huber(2.0), len) for _ in range(2))
+    assert loss == again and hash(loss) == hash(again)
     assert loss not in (training_pass.FusedLoss(losses.Huber(1.0), len), losses.Huber(2.0))
 
 
@@ -154,12 +142,11 @@ def test_masks_drop_the_share_that_was_asked_for(rate):
     assert np.abs(rows).max() < 0.1, "and so are units"
 
 
-def make_run(net, m, dropout_rates=0.0, normalized=False, block_size=None):
+def make_run(net, m, rate, normalized):
     hidden = len(net.hidden)
     return epochs.Run(
-        PLAIN, net, vp.GradientDescent(), m, m, block_size, None, (normalized,) * hidden, (dropout_rates,) * hidden,
-        None,
-    )  # fmt: skip
+        PLAIN, net, vp.GradientDescent(), m, m, None, None, (normalized,) * hidden, (rate,) * hidden, None
+    )
 
 
 def trained_parameters(net, params, normalized, random):
