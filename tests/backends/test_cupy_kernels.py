@@ -18,7 +18,7 @@ from vecprop.backend.contract import cut_columns
 from vecprop.nn import dropout
 from vecprop.training import optimizers
 from vecprop.training.epochs import _last_stage
-from vecprop.training.training_pass import Fused, FusedLoss, Pass, SoftmaxLoss
+from vecprop.training.training_pass import BoundMethod, Fused, FusedLoss, Pass, SoftmaxLoss
 
 cupy = pytest.importorskip("cupy")
 xp = pytest.importorskip("array_api_compat.cupy")
@@ -108,14 +108,14 @@ def test_an_update_is_one_kernel(optimizer, dtype):
     """Of one buffer for all parameters; the rates are 0-d arrays."""
     P, rate = array((10, 1), dtype), array((), dtype)
     numbers = [rate] * (2 if isinstance(optimizer, optimizers.Adam) else 1)
-    outputs = traced(optimizers.Rule(optimizer, xp), P, P, *[P] * optimizer.slot_count, *numbers)
+    outputs = traced(BoundMethod(optimizer, "rule", xp), P, P, *[P] * optimizer.slot_count, *numbers)
     assert outputs == [dtype] * (1 + optimizer.slot_count)
 
 
 @pytest.mark.parametrize("shape", [(), (5,)])
 def test_the_correction_of_adam_is_one_kernel(shape):
     number = array(shape)
-    assert traced(optimizers.Correction(optimizers.Adam(), xp), number, number, number) == ["float32"] * 4
+    assert traced(BoundMethod(optimizers.Adam(), "correction", xp), number, number, number) == ["float32"] * 4
 
 
 def test_a_mask_is_one_kernel():

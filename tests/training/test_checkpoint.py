@@ -31,17 +31,25 @@ class Broken(BaseException):
     """The end of a run, right after a checkpoint was written."""
 
 
-def break_off(monkeypatch, after):
-    """Let a run end after so many checkpoints."""
-    real, count = checkpoint.Saver.flush, [0]
+@pytest.fixture
+def broken_off(monkeypatch):
+    """Make a run that ends after so many checkpoints."""
 
-    def flush(self):
-        real(self)
-        count[0] += 1
-        if count[0] == after:
-            raise Broken
+    def broken_off(after, run, *arguments, **options):
+        real, count = checkpoint.Saver.flush, [0]
 
-    monkeypatch.setattr(checkpoint.Saver, "flush", flush)
+        def flush(self):
+            real(self)
+            count[0] += 1
+            if count[0] == after:
+                raise Broken
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint.Saver, "flush", flush)
+            with pytest.raises(Broken):
+                run(*arguments, **options)
+
+    return broken_off
 
 
 def fit(backend, **arguments):
@@ -59,6 +67,10 @@ def same(one, two):
 
 # --- bits -----------------------------------------------------------------------------------------------------
 
+LEAVING = {
+    "seed": range(5), "validation": 0.2, "patience": 2, "epochs": 25, "batch_size": 60,
+    "optimizer": vp.Adam((0.3, 0.001, 0.1, 0.2, 0.03)),
+}  # fmt: skip
 RUNS = {
     "epochs": (1, 2, {}),
     "every second": (2, 2, {}),
@@ -67,18 +79,7 @@ RUNS = {
     "full batch": (2, 2, {"batch_size": None}),
     "everything": (0.3, 7, EVERYTHING),
     "a stack": (0.25, 6, {"seed": range(3), "dropout": 0.2, "batch_norm": True, "validation": 0.2, "patience": 3}),
-    "a stack that networks leave": (
-        0.25,
-        40,
-        {
-            "seed": range(5),
-            "validation": 0.2,
-            "patience": 2,
-            "epochs": 25,
-            "batch_size": 60,
-            "optimizer": vp.Adam((0.3, 0.001, 0.1, 0.2, 0.03)),
-        },
-    ),
+    "a stack that networks leave": (0.25, 40, LEAVING),
     "learning rates": (1, 3, {"optimizer": vp.Momentum((0.1, 0.01), schedule=vp.Cosine())}),
     "a plateau": (1, 3, {"optimizer": vp.RMSProp(0.01, schedule=vp.ReduceOnPlateau()), "validation": 0.2}),
     "weights": (0.5, 4, {"sample_weight": np.arange(230) % 3, "optimizer": vp.AdamW(0.01)}),
@@ -87,17 +88,14 @@ RUNS = {
 
 @pytest.mark.parametrize("name", ["numpy", "jax", pytest.param("cupy", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("case", RUNS)
-def test_it_ends_where_it_would_have_ended(name, case, tmp_path, monkeypatch, amount):
+def test_it_ends_where_it_would_have_ended(name, case, tmp_path, broken_off, amount):
     backend = backend_or_skip(name)
     if name == "jax" and case not in amount(("everything",), ("in an epoch", "everything", "a stack")):
         pytest.skip("a compilation less")
     every, after, arguments = RUNS[case]
     arguments = {**arguments, "checkpoint_every": every}
     whole = fit(backend, checkpoint=tmp_path / "whole", **arguments)
-    with monkeypatch.context() as patch:
-        break_off(patch, after)
-        with pytest.raises(Broken):
-            fit(backend, checkpoint=tmp_path / "c", **arguments)
+    broken_off(after, fit, backend, checkpoint=tmp_path / "c", **arguments)
     for path in (tmp_path / "c", checkpoint.previous_of(tmp_path / "c")):
         assert same(fit(backend, resume=path, **arguments), whole)
     assert same(fit(backend, checkpoint=tmp_path / "c", resume=True, **arguments), whole)
@@ -105,7 +103,7 @@ def test_it_ends_where_it_would_have_ended(name, case, tmp_path, monkeypatch, am
         assert same(fit(backend, **arguments), whole), "checkpoints change nothing"
 
 
-def test_sparse_x(tmp_path, monkeypatch):
+def test_sparse_x(tmp_path, monkeypatch, broken_off):
     sparse = pytest.importorskip("scipy.sparse")
     X = sparse.random(30, 90, 0.2, format="csc", random_state=0)
     Y = (np.asarray(X.sum(axis=0)) > X.sum() / 90).astype(float)
@@ -113,10 +111,7 @@ def test_sparse_x(tmp_path, monkeypatch):
     monkeypatch.setattr("vecprop.data.sparse.PART", 1000)
     net = vp.Network((30, 4, 1))
     whole = vp.fit(net, X, Y, checkpoint=tmp_path / "whole", **arguments)
-    with monkeypatch.context() as patch:
-        break_off(patch, 4)
-        with pytest.raises(Broken):
-            vp.fit(net, X, Y, checkpoint=tmp_path / "c", **arguments)
+    broken_off(4, vp.fit, net, X, Y, checkpoint=tmp_path / "c", **arguments)
     assert same(vp.fit(net, X, Y, resume=tmp_path / "c", **arguments), whole)
 
 
@@ -141,9 +136,8 @@ def test_a_run_that_ended_is_given_back(tmp_path):
     assert calls == []
     done = fit("numpy", checkpoint=tmp_path / "d")
     assert same(fit("numpy", resume=tmp_path / "d"), done)
-    assert same(fit("numpy", resume=tmp_path / "d", epochs=8), fit("numpy", epochs=8)), (
-        "and more epochs may be asked for"
-    )
+    more = fit("numpy", resume=tmp_path / "d", epochs=8)
+    assert same(more, fit("numpy", epochs=8)), "and more epochs may be asked for"
 
 
 # --- files ----------------------------------------------------------------------------------------------------
@@ -203,17 +197,14 @@ def test_a_checkpoint_is_no_model(tmp_path):
 
 def test_a_checkpoint_with_parts_missing_is_damaged(tmp_path):
     fit("numpy", checkpoint=tmp_path / "c")
-    header, tensors = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
+    parts = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
     (tmp_path / "c.previous").unlink()
-    for name in ("specification", "epoch", "first", "stopped", "plateau", "history", "best"):
-        rest = {key: value for key, value in header.items() if key != name}
-        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(rest, tensors))
+    needed = ("specification", "epoch", "first", "stopped", "plateau", "history", "best")
+    for which, name in (*((0, name) for name in needed), *((1, name) for name in parts[1])):
+        rest = [dict(part) for part in parts]
+        del rest[which][name]
+        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(*rest))
         with pytest.raises(vp.ModelFileError, match="holds no checkpoint that this version of vecprop knows"):
-            fit("numpy", resume=tmp_path / "c")
-    for name in tensors:
-        rest = {key: value for key, value in tensors.items() if key != name}
-        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(header, rest))
-        with pytest.raises(vp.ModelFileError, match="holds no checkpoint"):
             fit("numpy", resume=tmp_path / "c")
 
 
@@ -265,11 +256,7 @@ def test_another_run_is_refused_by_name(change, named, tmp_path):
         ({"resume": "none"}, FileNotFoundError, "resume: there is no checkpoint 'none'"),
         ({"resume": True}, ValueError, "resume=True goes on from `checkpoint`, and there is none"),
         ({"checkpoint": "a\0b"}, ValueError, "checkpoint must have no zero character"),
-        (
-            {"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None},
-            ValueError,
-            "LBFGS keeps its memory in SciPy",
-        ),
+        ({"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None}, ValueError, "LBFGS keeps its memory"),
         ({"resume": "c", "state": TrainingState((), None, 0, 0)}, ValueError, "state or resume, not both"),
     ],
 )
@@ -296,23 +283,20 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
         fit("numpy", checkpoint=tmp_path / "c")
     monkeypatch.undo()
     assert same(fit("numpy", checkpoint=tmp_path / "c", resume=True), whole)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] == ".") == []
+    assert not [path.name for path in tmp_path.iterdir() if path.name[0] == "."]
 
 
 # --- estimators and the command line --------------------------------------------------------------------------
 
 
-def test_estimators(tmp_path, monkeypatch):
+def test_estimators(tmp_path, broken_off):
     pytest.importorskip("sklearn")
     X, y = MOONS.X.T, MOONS.Y[0].astype(int)
     arguments = {"hidden_layer_sizes": (8,), "max_iter": 8, "random_state": 0, "early_stopping": True, "tol": 0.0}
     arguments |= {"n_iter_no_change": 20, "learning_rate": vp.Cosine(), "learning_rate_init": 0.01}
     whole = vp.estimators.MLPClassifier(**arguments).fit(X, y)
     path = tmp_path / "c"
-    with monkeypatch.context() as patch:
-        break_off(patch, 3)
-        with pytest.raises(Broken):
-            vp.estimators.MLPClassifier(**arguments, checkpoint=path).fit(X, y)
+    broken_off(3, vp.estimators.MLPClassifier(**arguments, checkpoint=path).fit, X, y)
     resumed = vp.estimators.MLPClassifier(**arguments, checkpoint=path, resume=True).fit(X, y)
     np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
     assert resumed.loss_curve_ == whole.loss_curve_ and resumed.n_iter_ == whole.n_iter_ == 8
@@ -344,11 +328,8 @@ def test_signals_write_a_last_checkpoint(number, code, tmp_path, figure):
     assert err == "Error: interrupted; the checkpoint c has what was reached: go on from it with --resume\n"
     header, _ = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
     assert header["epoch"] > 1000 and not (tmp_path / "h-model").exists()
-    figure(
-        f"{signal.Signals(number).name} to `vecprop train`",
-        f"last checkpoint, exit code {code}, after {seconds:.1f} s",
-        "5 s",
-    )
+    done = f"last checkpoint, exit code {code}, after {seconds:.1f} s"
+    figure(f"{signal.Signals(number).name} to `vecprop train`", done, "5 s")
     assert seconds < 5
 
 

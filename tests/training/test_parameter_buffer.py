@@ -37,22 +37,14 @@ def test_what_goes_in_comes_out(stack, apart):
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_one_buffer_holds_all_in_order(stack):
+def test_what_a_buffer_holds_in_which_order(stack):
+    """Everything; or for decay, which is of weights alone, W_1, W_2 in one buffer and b_1, b_2, γ, β in the other."""
     tree = make_tree(stack)
-    (buffer,) = layout(tree, apart=False).pack(NUMPY, tree)
-    rows = [a.reshape(*stack, -1) for a in leaves_of(tree)]
-    np.testing.assert_array_equal(buffer, np.concatenate(rows, axis=-1)[..., None])
-
-
-@pytest.mark.parametrize("stack", STACKS)
-def test_weights_apart_from_the_rest(stack):
-    """Decay is for weights alone: W_1, W_2 in one buffer, b_1, b_2, γ, β in the other."""
-    tree = make_tree(stack)
-    (buffers,) = layout(tree, apart=True).pack(NUMPY, tree)
+    W1, b1, W2, b2, gamma, beta = rows = [a.reshape(*stack, -1) for a in leaves_of(tree)]
+    (buffer,), (buffers,) = (layout(tree, apart).pack(NUMPY, tree) for apart in (False, True))
     assert type(buffers) is vp.Layer
-    (W1, b1), (W2, b2), (gamma, beta) = map_tree(lambda a: a.reshape(*stack, -1), tree)
-    np.testing.assert_array_equal(buffers.W, np.concatenate([W1, W2], axis=-1)[..., None])
-    np.testing.assert_array_equal(buffers.b, np.concatenate([b1, b2, gamma, beta], axis=-1)[..., None])
+    for found, held in ((buffer, rows), (buffers.W, [W1, W2]), (buffers.b, [b1, b2, gamma, beta])):
+        np.testing.assert_array_equal(found, np.concatenate(held, axis=-1)[..., None])
 
 
 def test_an_update_of_the_buffer_is_an_update_of_every_array():

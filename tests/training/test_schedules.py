@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vecprop import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
-from vecprop.training.schedules import CONSTANT, PlateauState, check_schedule
+from vecprop.training.schedules import CONSTANT, SCHEDULES, PlateauState, check_schedule
 
 INITIAL = 0.3
 EPOCHS, PER_EPOCH = 25, 4
@@ -49,33 +49,16 @@ BY_HAND = {
 }
 
 
-@pytest.mark.parametrize("case", BY_HAND)
-def test_every_step_by_hand(case):
-    schedule, rate = BY_HAND[case]
-    assert_rates(rates_of(schedule), [rate(t) for t in range(TOTAL)], rtol=1e-13)
-
-
-@pytest.mark.parametrize("case", BY_HAND)
-def test_a_resumed_run_finds_its_place(case):
-    """The rates from step k on are the tail of all, bit for bit, wherever an epoch is cut."""
-    schedule, _ = BY_HAND[case]
+@pytest.mark.parametrize(("schedule", "rate"), BY_HAND.values(), ids=BY_HAND)
+def test_every_step_by_hand(schedule, rate):
+    """The rates from step k on are the tail of all, bit for bit, wherever an epoch is cut; all scale with the first."""
     whole = rates_of(schedule)
+    assert_rates(whole, [rate(t) for t in range(TOTAL)], rtol=1e-13)
     for k in (1, PER_EPOCH, 4 * PER_EPOCH + 3, TOTAL - 1):
         np.testing.assert_array_equal(rates_of(schedule, first=k, count=TOTAL - k), whole[k:])
         np.testing.assert_array_equal(rates_of(schedule, first=k, count=1), whole[k : k + 1])
     assert rates_of(schedule, first=3, count=0).shape == (0,)
-
-
-@pytest.mark.parametrize("case", BY_HAND)
-def test_rates_scale_with_the_initial_rate(case):
-    schedule, _ = BY_HAND[case]
-    np.testing.assert_allclose(
-        schedule.rates(1.0, 0, TOTAL, PER_EPOCH, TOTAL) * INITIAL, rates_of(schedule), rtol=1e-15
-    )
-
-
-def test_one_step_an_epoch():
-    assert_rates(StepDecay(2, 0.5).rates(1.0, 0, 5, 1, 5), [1, 1, 0.5, 0.5, 0.25])
+    np.testing.assert_allclose(schedule.rates(1.0, 0, TOTAL, PER_EPOCH, TOTAL) * INITIAL, whole, rtol=1e-15)
 
 
 def test_cosine_at_its_ends():
@@ -103,17 +86,16 @@ def by_torch(name, steps, **options):
 
 
 # Theirs that go by epochs stand still within one.
-TORCH_EPOCHS = {
-    "StepLR": (StepDecay(every=3, factor=0.1), {"step_size": 3, "gamma": 0.1}),
-    "ExponentialLR": (ExponentialDecay(0.9), {"gamma": 0.9}),
-    "ConstantLR": (Constant(), {"factor": 1.0}),
-    "LambdaLR": (InverseScaling(0.7), {"lr_lambda": lambda epoch: (1 + epoch) ** -0.7}),
-}
+TORCH_EPOCHS = [
+    ("StepLR", StepDecay(every=3, factor=0.1), {"step_size": 3, "gamma": 0.1}),
+    ("ExponentialLR", ExponentialDecay(0.9), {"gamma": 0.9}),
+    ("ConstantLR", Constant(), {"factor": 1.0}),
+    ("LambdaLR", InverseScaling(0.7), {"lr_lambda": lambda epoch: (1 + epoch) ** -0.7}),
+]
 
 
-@pytest.mark.parametrize("name", TORCH_EPOCHS)
-def test_epochs_of_torch(name):
-    schedule, options = TORCH_EPOCHS[name]
+@pytest.mark.parametrize(("name", "schedule", "options"), TORCH_EPOCHS)
+def test_epochs_of_torch(name, schedule, options):
     assert_rates(rates_of(schedule), np.repeat(by_torch(name, EPOCHS, **options), PER_EPOCH), rtol=1e-13)
 
 
@@ -121,12 +103,6 @@ def test_cosine_of_torch():
     """Theirs follows from the rate before, so that its roundings add up."""
     theirs = by_torch("CosineAnnealingLR", TOTAL, T_max=TOTAL, eta_min=0.1 * INITIAL)
     assert_rates(rates_of(Cosine(final=0.1)), theirs, rtol=1e-12)
-
-
-def by_optax(make):
-    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
-    with jax.enable_x64(True):
-        return np.asarray(jax.jit(jax.vmap(make(optax)))(jax.numpy.arange(TOTAL)))
 
 
 def optax_cosine(optax, warmup, final):
@@ -137,25 +113,24 @@ def optax_cosine(optax, warmup, final):
     return optax.join_schedules([rise, fall], [warmup])
 
 
+def optax_decay(optax, epochs, factor):
+    return optax.exponential_decay(INITIAL, epochs * PER_EPOCH, factor, staircase=True)
+
+
 OPTAX = {
     "constant": (Constant(), lambda optax: optax.constant_schedule(INITIAL)),
-    "steps": (
-        StepDecay(every=3, factor=0.1),
-        lambda optax: optax.exponential_decay(INITIAL, 3 * PER_EPOCH, 0.1, staircase=True),
-    ),
-    "exponential": (
-        ExponentialDecay(0.9),
-        lambda optax: optax.exponential_decay(INITIAL, PER_EPOCH, 0.9, staircase=True),
-    ),
+    "steps": (StepDecay(every=3, factor=0.1), partial(optax_decay, epochs=3, factor=0.1)),
+    "exponential": (ExponentialDecay(0.9), partial(optax_decay, epochs=1, factor=0.9)),
     "cosine": (Cosine(final=0.1), partial(optax_cosine, warmup=0, final=0.1)),
     "cosine, warm": (Cosine(warmup=7), partial(optax_cosine, warmup=7, final=0.0)),
 }
 
 
-@pytest.mark.parametrize("case", OPTAX)
-def test_steps_of_optax(case):
-    schedule, make = OPTAX[case]
-    theirs = by_optax(make)
+@pytest.mark.parametrize(("schedule", "make"), OPTAX.values(), ids=OPTAX)
+def test_steps_of_optax(schedule, make):
+    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        theirs = np.asarray(jax.jit(jax.vmap(make(optax)))(jax.numpy.arange(TOTAL)))
     # near the end of a cosine to 0 the sum 1 + cos cancels: the error is one of the initial rate
     np.testing.assert_allclose(rates_of(schedule), np.broadcast_to(theirs, TOTAL), rtol=1e-13, atol=1e-15 * INITIAL)
 
@@ -211,7 +186,7 @@ def test_plateau_is_resumed_from_its_state():
 
 def test_plateau_by_hand():
     """Patience 2: after the best, two epochs are let pass and the third lowers the rate; so again and again."""
-    states = observed(ReduceOnPlateau(factor=0.1, patience=2, min_delta=0.0), [1, 1, 1, 1, 1, 1, 1, 0.5, 0.5])
+    states = observed(ReduceOnPlateau(factor=0.1, patience=2, min_delta=0.0), [1] * 7 + [0.5] * 2)
     np.testing.assert_allclose([s.scale for s in states], [1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01], rtol=1e-15)
     assert [s.waited for s in states] == [0, 1, 2, 0, 1, 2, 0, 0, 1]
     assert PlateauState() == (1.0, math.inf, 0)
@@ -225,13 +200,11 @@ def test_a_fall_of_min_delta_is_no_improvement():
 
 # --- values -------------------------------------------------------------------------------------------------
 
-EVERY = [Constant, StepDecay, ExponentialDecay, InverseScaling, Cosine, ReduceOnPlateau]
 
-
-@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("kind", SCHEDULES)
 def test_schedules_are_values(kind):
     assert kind() == kind() and hash(kind()) == hash(kind())
-    assert len({kind() for kind in EVERY}) == len(EVERY)
+    assert len({kind() for kind in SCHEDULES}) == len(SCHEDULES) == 6
     with pytest.raises((FrozenInstanceError, AttributeError)):
         kind().factor = 2.0
 

@@ -194,16 +194,16 @@ def _batch_gradients(
     xp = array_namespace(X)
     columns = run.backend.placement.column_numbers(X) if run.drops else None
 
-    def part(X: Array, Y: Array, w: Array | None, columns: Array | None) -> tuple[Array, Params]:
-        stages, _ = _stages(run, params, inputs, w, m, columns, X)
-        return propagation.gradients(stages, params[: len(run.net.activations)], X, Y, w, m=m)
+    layers = params[: len(run.net.activations)]
+
+    def part(X: Array, Y: Array, w: Array | None, columns: Array | None) -> tuple[Array, Params, list[BatchNorm]]:
+        stages, norms = _stages(run, params, inputs, w, m, columns, X)
+        return *propagation.gradients(stages, layers, X, Y, w, m=m), norms
 
     if run.block_size is not None:
-        J, grads = run.backend.sum_blocks(part, run.block_size, X, Y, w, columns)
+        J, grads = run.backend.sum_blocks(lambda *block: part(*block)[:2], run.block_size, X, Y, w, columns)
         return J, grads, []
-    stages, norms = _stages(run, params, inputs, w, m, columns, X)
-    layers = params[: len(run.net.activations)]
-    J, grads = propagation.gradients(stages, layers, X, Y, w, m=m)
+    J, grads, norms = part(X, Y, w, columns)
     # A bias before a normalization has no effect: its gradient is 0 up to rounding, which Adam would turn into steps
     grads = tuple(
         Layer(dW, xp.zeros_like(db)) if normalized else Layer(dW, db)

@@ -107,11 +107,10 @@ def _judge_parts(by: Judge, state: TrainingState, data: TrainingData) -> tuple[A
         elif metric is not None:
             outputs.append((backend.to_numpy(arrays[1]).copy(), backend.to_numpy(A).copy()))
     if isinstance(metric, Metric):
-        return np.asarray(cost / total), metric.result(np, scored)
-    if metric is None:
-        return np.asarray(cost / total), None
-    Y, A = (np.concatenate(parts, axis=-1) for parts in zip(*outputs, strict=True))
-    return np.asarray(cost / total), _users(metric, Y, A)
+        scored = metric.result(np, scored)
+    elif metric is not None:
+        scored = _users(metric, *(np.concatenate(parts, axis=-1) for parts in zip(*outputs, strict=True)))
+    return np.asarray(cost / total), scored
 
 
 def _host(backend: Backend, array: Array) -> npt.NDArray[np.float64]:

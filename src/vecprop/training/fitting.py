@@ -249,24 +249,24 @@ def fit(
     progress = None if progress is None else check_flag(progress, "progress")
     spec = TrainingSpec(
         net=net,
-        optimizer=optimizer,
         epochs=check_positive_integer(epochs, "epochs"),
-        seeds=seeds,
         networks=count_networks(net, seeds, optimizer, l1, l2, rates, params),
         dtype=_training_dtype(dtype, params, X),
         precision=get_precision() if precision is None else check_precision(precision),
+        optimizer=optimizer,
+        seed=seeds,
         batch_size=check_batch_size(batch_size),
         block_size=check_block_size(block_size),
         window=check_window(window),
         l1=check_several(l1, "l1"),
         l2=check_several(l2, "l2"),
         dropout=rates,
-        normalized=normalized,
+        batch_norm=normalized,
         standardize=check_flag(standardize, "standardize"),
         clip_norm=None if clip_norm is None else check_number(clip_norm, "clip_norm", zero=False),
         metric=get_metric(metric),
-        stopping=check_stopping(optimizer, metric, patience, min_delta),
-        shuffled=check_flag(shuffle, "shuffle"),
+        patience=check_stopping(optimizer, metric, patience, min_delta),
+        shuffle=check_flag(shuffle, "shuffle"),
     )
     checkpoint_every = check_every(checkpoint_every)
     target = target if devices is None else target.placement.over(devices, spec.networks)
@@ -298,10 +298,8 @@ def fit(
                 end, history, stopped = begin, resumed.history, resumed.stopped
             else:
                 end, history, stopped = loop.train(plan, begin, resumed)
-        plain, end = (
-            map_tree(target.placement.home, _plain(plan.run, end, examples.scale)),
-            end.mapped(target.placement.home),
-        )
+        home = target.placement.home
+        plain, end = map_tree(home, _plain(plan.run, end, examples.scale)), end.mapped(home)
     return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)
 
 
@@ -317,20 +315,15 @@ def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: An
         raise
     except Exception as error:
         team = backend.placement.team
-        if team.has_lost(error):
-            raise _process_lost(team, checkpoint, error) from error
-        raise
-
-
-def _process_lost(team: Team, checkpoint: Any, error: Exception) -> ProcessLostError:
-    """Return the error that replaces a library's own when another process is lost."""
-    again = "start all of them again"
-    if checkpoint is not None:
-        again += f"; with resume=True they go on from the checkpoint {os.fspath(checkpoint)!r}"
-    return ProcessLostError(
-        f"process {team.index} of {team.count} cannot go on: another one has ended or cannot be reached; {again} "
-        f"({one_line(error)})"
-    )
+        if not team.has_lost(error):
+            raise
+        again = "start all of them again"
+        if checkpoint is not None:
+            again += f"; with resume=True they go on from the checkpoint {os.fspath(checkpoint)!r}"
+        raise ProcessLostError(
+            f"process {team.index} of {team.count} cannot go on: another one has ended or cannot be reached; {again} "
+            f"({one_line(error)})"
+        ) from error
 
 
 def _on_host(net: Network, checked: Checked) -> Checked:
@@ -404,7 +397,7 @@ def _training_dtype(dtype: Any, params: Any, X: Any) -> str:
 
 def _start(spec: TrainingSpec, backend: Backend, params: Iterable[tuple[Any, Any]] | None, init: str) -> Checked:
     """Return the layers to start from, on the backend; a stack for K networks."""
-    net, seeds, networks, dtype = spec.net, spec.seeds, spec.networks, spec.dtype
+    net, seeds, networks, dtype = spec.net, spec.seed, spec.networks, spec.dtype
     if params is None:
         one_seed_each = seeds if networks is None or isinstance(seeds, tuple) else (seeds,) * networks
         return check_params(net, net.init(one_seed_each, init, dtype, backend))._replace(backend=backend)
@@ -471,7 +464,7 @@ def _plan(
     rates = [rate for rate in spec.dropout if isinstance(rate, tuple)]
     kept = tuple(backend.asarray([kept_share(r) if r else 1.0 for r in rate], dtype) for rate in rates)
     observers = _observers(spec, run, examples, callbacks)  # before the data are spread for batches
-    examples.data.cut(run.batch_size, spec.shuffled)
+    examples.data.cut(run.batch_size, spec.shuffle)
     data, weights, rows = examples.data, None, None
     if run.batch_size < run.m:
         weights = backend.asarray(data.w) if data.weighted_by_network else None
@@ -499,7 +492,7 @@ def _observers(
         place = backend.placement.laid_out(counts)
         by = Judge(place, run.net, run.normalized, spec.metric, block)
         found.append(Judging(by, judged.spread(place, batches=False), validates))
-    schedule, rule = spec.optimizer.schedule, spec.stopping
+    schedule, rule = spec.optimizer.schedule, spec.patience
     if isinstance(schedule, ReduceOnPlateau):
         found.append(Plateau(schedule, spec.metric))
     if rule is not None:
@@ -520,8 +513,8 @@ def _begin(
             layers = (unfold_input(xp, layers[0], scale), *layers[1:])
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
-        state = TrainingState(params, None, 0, spec.seeds, 0, tuple(seen for _, seen in pairs))
-    elif spec.stopping is None:  # an earlier run's best is not to be returned by this one
+        state = TrainingState(params, None, 0, spec.seed, 0, tuple(seen for _, seen in pairs))
+    elif spec.patience is None:  # an earlier run's best is not to be returned by this one
         state = state._replace(best=None)
     slots = run.initial_slots(state.params)
     if state.slots is None:

@@ -6,8 +6,8 @@ The table of classes is closed: names in a file are looked up in it, never impor
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -16,31 +16,16 @@ from vecprop.backend.contract import to_host
 from vecprop.nn.activations import ACTIVATIONS, Custom
 from vecprop.nn.losses import LOSSES
 from vecprop.nn.network import Network
-from vecprop.training import optimizers, schedules, stopping
+from vecprop.training.optimizers import OPTIMIZERS
+from vecprop.training.schedules import SCHEDULES
+from vecprop.training.stopping import EarlyStopping
 from vecprop.utils.errors import ModelFileError, one_line
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
-    for cls in (
-        *(type(g) for g in ACTIVATIONS.values()),
-        *(type(loss) for loss in LOSSES.values()),
-        optimizers.GradientDescent,
-        optimizers.Momentum,
-        optimizers.SGD,
-        optimizers.RMSProp,
-        optimizers.Adam,
-        optimizers.AdamW,
-        optimizers.LBFGS,
-        schedules.Constant,
-        schedules.StepDecay,
-        schedules.ExponentialDecay,
-        schedules.InverseScaling,
-        schedules.Cosine,
-        schedules.ReduceOnPlateau,
-        stopping.EarlyStopping,
-    )
+    for cls in (*map(type, (*ACTIVATIONS.values(), *LOSSES.values())), *OPTIMIZERS, *SCHEDULES, EarlyStopping)
 }
 
 
@@ -72,7 +57,8 @@ def to_json(value: Any) -> Any:
         return {"custom": [value.g.__qualname__, value.g_prime.__qualname__]}
     name = type(value).__name__
     if _CLASSES.get(name) is type(value):
-        return {"class": name, "fields": {f: to_json(getattr(value, f)) for f in _fields(type(value))}}
+        names = [f.name for f in fields(value) if f.init] if is_dataclass(value) else []
+        return {"class": name, "fields": {f: to_json(getattr(value, f)) for f in names}}
     raise NotStorableError(f"{value!r}")
 
 
@@ -100,47 +86,43 @@ def digest(arrays: Any) -> str:
     return found.hexdigest()
 
 
-def from_json(value: Any, custom: Sequence[Pair] = ()) -> Any:
+def from_json(value: Any, custom: Iterable[Pair] = ()) -> Any:
     """Return the value from the output of `to_json`.
 
-    `custom` are the user's own activations, in the order of the file.
+    `custom` are the user's own activations, in the order of the file; of an iterator those that are needed are taken.
     """
-    return _Reader(custom).read(value)
+    own = iter(custom)
 
-
-class _Reader:
-    """Reads JSON values and hands out the user's own activations one after the other."""
-
-    def __init__(self, custom: Sequence[Pair]) -> None:
-        self.custom = list(custom)
-
-    def read(self, value: Any) -> Any:
+    def read(value: Any) -> Any:
         if isinstance(value, list):
-            return [self.read(entry) for entry in value]
+            return [read(entry) for entry in value]
         if not isinstance(value, dict):
             return value
         if set(value) == {"class", "fields"} and value["class"] in _CLASSES and isinstance(value["fields"], dict):
-            return _CLASSES[value["class"]](**{name: self.read(entry) for name, entry in value["fields"].items()})
+            return _CLASSES[value["class"]](**{name: read(entry) for name, entry in value["fields"].items()})
         if len(value) == 1:
             ((kind, entry),) = value.items()
             if kind == "float" and entry in ("nan", "inf", "-inf"):
                 return float(entry)
             if kind == "tuple" and isinstance(entry, list):
-                return tuple(self.read(e) for e in entry)
+                return tuple(read(e) for e in entry)
             if kind == "dict" and isinstance(entry, list):
-                return {self.read(key): self.read(e) for key, e in entry}
+                return {read(key): read(e) for key, e in entry}
             if kind == "custom":
-                return self._own(entry)
+                return _own(next(own, None), entry)
         raise ValueError(f"unknown value {value!r}")
 
-    def _own(self, names: Any) -> Custom:
-        if not self.custom:
-            raise ModelFileError(
-                f"the model has an activation of its user's own, the functions {one_line(names)}, which no file can "
-                "hold: give them again, load(path, custom=(g, g_prime)), with several in a list in the order of the "
-                "layers"
-            )
-        return Custom(*self.custom.pop(0))
+    return read(value)
+
+
+def _own(functions: Pair | None, names: Any) -> Custom:
+    if functions is None:
+        raise ModelFileError(
+            f"the model has an activation of its user's own, the functions {one_line(names)}, which no file can "
+            "hold: give them again, load(path, custom=(g, g_prime)), with several in a list in the order of the "
+            "layers"
+        )
+    return Custom(*functions)
 
 
 def difference(given: Any, made: Any, place: str = "") -> str | None:
@@ -191,10 +173,6 @@ def history_from_json(value: Any) -> dict[str, list[Any]]:
     return history
 
 
-def _fields(cls: type) -> list[str]:
-    return [f.name for f in fields(cls) if f.init] if hasattr(cls, "__dataclass_fields__") else []
-
-
 def network_to_json(net: Network) -> dict[str, Any]:
     """Return a network's specification.
 
@@ -209,8 +187,8 @@ def network_to_json(net: Network) -> dict[str, Any]:
     }
 
 
-def network_from_json(value: dict[str, Any], custom: Sequence[Pair] = ()) -> Network:
+def network_from_json(value: dict[str, Any], custom: Iterable[Pair] = ()) -> Network:
     """Return the network of a specification."""
-    reader = _Reader(custom)
-    hidden, output, loss = (reader.read(value[key]) for key in ("hidden", "output", "loss"))
+    own = iter(custom)
+    hidden, output, loss = (from_json(value[key], own) for key in ("hidden", "output", "loss"))
     return Network(value["sizes"], hidden, output, loss)

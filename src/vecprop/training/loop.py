@@ -104,7 +104,7 @@ def _train(
         groups, threads = _groups(plan, state)
         return GroupedEpochs(compile_one, groups, threads) if groups > 1 else compile_one()
 
-    orders = Orders(plan.run, state.seed, plan.spec.shuffled)
+    orders = Orders(plan.run, state.seed, plan.spec.shuffle)
     try:
         with plan.data.pieces(plan.run, orders, last, compile_epoch) as pieces:
             while state.epoch < last:
@@ -142,7 +142,7 @@ def _groups(plan: TrainingPlan, state: TrainingState) -> tuple[int, int]:
 def _going_on(plan: TrainingPlan, state: TrainingState) -> npt.NDArray[np.int64] | None:
     """Return the networks that go on without the rest of their stack, or None."""
     spec, backend, best = plan.spec, plan.run.backend, state.best
-    patience = None if spec.stopping is None else spec.stopping.patience
+    patience = None if spec.patience is None else spec.patience.patience
     if spec.networks is None or best is None or patience is None or backend.placement.devices > 1:
         return None
     if isinstance(spec.optimizer.schedule, ReduceOnPlateau):  # it watches the whole stack
@@ -252,22 +252,12 @@ def _advance(
     size = min(_checkpoint_steps(plan), backend.most_steps)
     in_parts = partial is not None or size < plan.steps_an_epoch or not plan.data.at_hand
     if in_parts:
-        first = 0 if partial is None else partial.position
-        some = pieces.of(state.epoch, first, size)
+        some = pieces.of(state.epoch, 0 if partial is None else partial.position, size)
         result = _epoch_in_parts(plan, some, state, inputs, history, partial)
     else:
-        order = orders.of(state.epoch, count)
-        run = run._replace(epochs=count) if count > 1 else run
-        result = pieces.compiled(
-            run,
-            state.params,
-            state.slots,
-            state.statistics,
-            plan.data.arrays,
-            order,
-            tuple(inputs),
-            plan.by_network,
-        )
+        order, run = orders.of(state.epoch, count), run._replace(epochs=count) if count > 1 else run
+        carried = (state.params, state.slots, state.statistics)
+        result = pieces.compiled(run, *carried, plan.data.arrays, order, tuple(inputs), plan.by_network)
     if state.epoch + count < last and not in_parts:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
@@ -299,10 +289,8 @@ def _epoch_in_parts(
     finite = np.asarray(True) if partial is None else partial.finite
     outputs = [] if partial is None else [partial.outputs]
     for begin, end, compiled, run, data, order in pieces:
-        params, slots, statistics, good, *out = compiled(
-            run, state.params, state.slots, state.statistics, data, order,
-            tuple(a[begin:end, ...] for a in inputs), plan.by_network,
-        )  # fmt: skip
+        carried, steps = (state.params, state.slots, state.statistics), tuple(a[begin:end, ...] for a in inputs)
+        params, slots, statistics, good, *out = compiled(run, *carried, data, order, steps, plan.by_network)
         finite = finite & backend.to_numpy(good)
         outputs.append(tuple(backend.to_numpy(a) for a in out))
         state = state._replace(params=params, slots=slots, statistics=statistics)

@@ -11,16 +11,17 @@ The `rule` of an optimizer is an elementwise function, which `update` applies to
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
 from vecprop.propagation import Layer, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
+from vecprop.training.training_pass import BoundMethod, Fuse
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real, check_several
 
 Slots: TypeAlias = tuple[Any, ...]
-Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Optimizer(Protocol):
@@ -58,10 +59,13 @@ class Elementwise:
     schedule: Schedule
     slot_count: ClassVar[int] = 0
     decays_weights_alone: ClassVar[bool] = False  # then W and b must not share a buffer
+    # (xp, P, G, *slots, *scalars) -> (P, *slots) after one step, elementwise
+    rule: Callable[..., tuple[Array, ...]]
 
-    def _check(self) -> None:
-        object.__setattr__(self, "learning_rate", check_several(self.learning_rate, "learning_rate", zero=False))
-        object.__setattr__(self, "schedule", check_schedule(self.schedule))
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            if hasattr(self, name):
+                object.__setattr__(self, name, check(getattr(self, name), name))
 
     def init(self, params: Any) -> Slots:
         """Return slots of zeros, each with the structure of the parameters."""
@@ -75,7 +79,7 @@ class Elementwise:
         scalars, remembered = self.scalars(slots, rate, fuse)
         xp = array_namespace(next(leaves_of(params)))
 
-        fused = fuse(Rule(self, xp))
+        fused = fuse(BoundMethod(self, "rule", xp))
         columns = tuple(per_column(s) for s in scalars)
         moved = map_trees(lambda *leaves: fused(*leaves, *columns), params, grads, *slots[: self.slot_count])
         params, *trees = unzip_trees(moved, 1 + self.slot_count, params)
@@ -90,25 +94,21 @@ class Elementwise:
         """Return the rule's numbers, the same for all parameters, and the slots that are numbers."""
         return (rate,), ()
 
-    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
-        """Return (P, *slots) after one step, elementwise."""
-        raise NotImplementedError
+
+def _check_share(value: Any, name: str) -> float:
+    return check_real(value, name, "in [0, 1)", lambda x: 0 <= x < 1)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """An optimizer's rule as a function (P, G, *slots, *scalars) of arrays.
-
-    Two of them are equal if they compute the same.
-    """
-
-    optimizer: Elementwise
-    xp: Namespace
-
-    def __call__(self, P: Array, G: Array, *rest: Array) -> tuple[Array, ...]:
-        """Return (P, *slots) after one step."""
-        count = self.optimizer.slot_count
-        return self.optimizer.rule(self.xp, P, G, rest[:count], *rest[count:])
+# How the parameters of elementwise optimizers are checked, by their names.
+_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "learning_rate": partial(check_several, zero=False),
+    "schedule": lambda value, _: check_schedule(value),
+    **dict.fromkeys(("beta", "rho", "beta1", "beta2"), _check_share),
+    "momentum": lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1),
+    "nesterov": check_flag,
+    "epsilon": partial(check_number, zero=False),
+    "weight_decay": check_several,
+}
 
 
 def _zeros(a: Array) -> Array:
@@ -151,12 +151,8 @@ class GradientDescent(Elementwise):
     learning_rate: float | tuple[float, ...] = 0.1
     schedule: Schedule = CONSTANT
 
-    def __post_init__(self) -> None:
-        self._check()
-
-    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
         """Return P - α G."""
-        (alpha,) = scalars
         return (P - alpha * G,)
 
 
@@ -199,14 +195,8 @@ class Momentum(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        self._check()
-        _check_decay(self, "beta")
-        check_flag(self.nesterov, "nesterov")
-
-    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
         """Return P - αV and V."""
-        (alpha,), (V,) = scalars, slots
         V = self.beta * V + (1.0 - self.beta) * G
         direction = self.beta * V + (1.0 - self.beta) * G if self.nesterov else V
         return P - alpha * direction, V
@@ -250,15 +240,8 @@ class SGD(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        self._check()
-        momentum = check_real(self.momentum, "momentum", "in [0, 1]", lambda x: 0 <= x <= 1)
-        object.__setattr__(self, "momentum", momentum)
-        check_flag(self.nesterov, "nesterov")
-
-    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
         """Return P + V and V."""
-        (alpha,), (V,) = scalars, slots
         step = alpha * G
         V = self.momentum * V - step
         return P + (self.momentum * V - step if self.nesterov else V), V
@@ -301,14 +284,8 @@ class RMSProp(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        self._check()
-        _check_decay(self, "rho")
-        object.__setattr__(self, "epsilon", check_number(self.epsilon, "epsilon", zero=False))
-
-    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
+    def rule(self, xp: Namespace, P: Array, G: Array, S: Array, alpha: Array | float) -> tuple[Array, ...]:
         """Return P - αG / (√S + ε) and S."""
-        (alpha,), (S,) = scalars, slots
         S = self.rho * S + (1.0 - self.rho) * (G * G)
         return P - alpha * G / (xp.sqrt(S) + self.epsilon), S
 
@@ -354,45 +331,28 @@ class Adam(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 2
 
-    def __post_init__(self) -> None:
-        self._check()
-        _check_decay(self, "beta1")
-        _check_decay(self, "beta2")
-        object.__setattr__(self, "epsilon", check_number(self.epsilon, "epsilon", zero=False))
-
     def init(self, params: Any) -> Slots:
         """Return (M, S, c₁, c₂), all zero."""
         return (*super().init(params), _scalar_zero(params), _scalar_zero(params))
 
     def scalars(self, slots: Slots, rate: Array | float, fuse: Fuse) -> tuple[tuple[Array | float, ...], Slots]:
         """Return α√c₂/c₁ and ε√c₂, so that the rule divides by neither c, and the new (c₁, c₂)."""
-        step, epsilon, c1, c2 = fuse(Correction(self, array_namespace(slots[2])))(rate, *slots[2:])
+        step, epsilon, c1, c2 = fuse(BoundMethod(self, "correction", array_namespace(slots[2])))(rate, *slots[2:])
         return (step, epsilon), (c1, c2)
 
-    def rule(self, xp: Namespace, P: Array, G: Array, slots: Slots, *scalars: Array | float) -> tuple[Array, ...]:
+    def correction(self, xp: Namespace, rate: Array | float, c1: Array, c2: Array) -> tuple[Array, ...]:
+        """Return α√c₂/c₁, ε√c₂ and the new c₁ and c₂."""
+        c1, c2 = self.beta1 * c1 + (1.0 - self.beta1), self.beta2 * c2 + (1.0 - self.beta2)
+        root = xp.sqrt(c2)
+        return rate * root / c1, self.epsilon * root, c1, c2
+
+    def rule(
+        self, xp: Namespace, P: Array, G: Array, M: Array, S: Array, step: Array | float, epsilon: Array | float
+    ) -> tuple[Array, ...]:
         """Return P - (α√c₂/c₁) M / (√S + ε√c₂), M and S."""
-        (step, epsilon), (M, S) = scalars, slots
         M = self.beta1 * M + (1.0 - self.beta1) * G
         S = self.beta2 * S + (1.0 - self.beta2) * (G * G)
         return P - step * M / (xp.sqrt(S) + epsilon), M, S
-
-
-@dataclass(frozen=True)
-class Correction:
-    """Adam's correction for its start at zero, as a function (α, c₁, c₂) of arrays.
-
-    Two of them are equal if they compute the same.
-    """
-
-    optimizer: Adam
-    xp: Namespace
-
-    def __call__(self, rate: Array | float, c1: Array, c2: Array) -> tuple[Array, ...]:
-        """Return α√c₂/c₁, ε√c₂ and the new c₁ and c₂."""
-        beta1, beta2 = self.optimizer.beta1, self.optimizer.beta2
-        c1, c2 = beta1 * c1 + (1.0 - beta1), beta2 * c2 + (1.0 - beta2)
-        root = self.xp.sqrt(c2)
-        return rate * root / c1, self.optimizer.epsilon * root, c1, c2
 
 
 @dataclass(frozen=True)
@@ -424,10 +384,6 @@ class AdamW(Adam):
 
     weight_decay: float | tuple[float, ...] = 0.01
     decays_weights_alone: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "weight_decay", check_several(self.weight_decay, "weight_decay"))
 
     def update(
         self,
@@ -480,11 +436,6 @@ def _single(value: float | tuple[float, ...], field: str, argument: str) -> floa
     return value
 
 
-def _check_decay(optimizer: Any, name: str) -> None:
-    value = check_real(getattr(optimizer, name), name, "in [0, 1)", lambda x: 0 <= x < 1)
-    object.__setattr__(optimizer, name, value)
-
-
 @dataclass(frozen=True)
 class LBFGS:
     """Limited-memory BFGS: line searches with a curvature estimate from the last gradients.
@@ -528,3 +479,6 @@ class LBFGS:
     def update(self, *arguments: object) -> Any:  # noqa: ARG002
         """Raise: L-BFGS takes whole line searches, not single steps."""
         raise TypeError("LBFGS has no single step; give it to vp.fit(net, X, Y, optimizer=vp.LBFGS())")
+
+
+OPTIMIZERS: tuple[type, ...] = (GradientDescent, Momentum, SGD, RMSProp, Adam, AdamW, LBFGS)

@@ -116,6 +116,7 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
         examples = _streamed(net, checked.dtype, given, sources)
         if not _is_read_whole(spec, examples, sources, trained_on):
             _check_streamed(spec, examples, trained_on)
+            examples.prefix = "" if trained_on else "validation: "  # for what is read later
             return StreamedData(net, checked, examples)
         X, Y, w = (examples.whole(i) if sources[i] is not None else given[i] for i in range(3))
     Y = to_backend(backend, "Y", Y)
@@ -187,7 +188,7 @@ def _is_read_whole(
 def _check_streamed(spec: TrainingSpec, examples: StreamedExamples, trained_on: bool) -> None:
     """Raise ValueError for options that streamed examples do not allow."""
     examples.window = spec.window
-    if trained_on and isinstance(spec.seeds, tuple) and spec.shuffled:
+    if trained_on and isinstance(spec.seed, tuple) and spec.shuffle:
         raise ValueError(
             "seed has several seeds, each of which would read the file in an order of its own: train the networks one "
             "after the other, or set shuffle=False, or have one window cover all the examples "
@@ -214,7 +215,7 @@ def _validation_on_backend(spec: TrainingSpec, checked: Checked, given: Any) -> 
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
     try:
         X, Y, w = given if len(given) == 3 else (*tuple(given), None)
-        return _on_backend(spec, checked, (X, Y, w), trained_on=False).named("validation: ")
+        return _on_backend(spec, checked, (X, Y, w), trained_on=False)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from None
 

@@ -210,6 +210,9 @@ class PlateauState(NamedTuple):
     waited: int = 0
 
 
+SCHEDULES: tuple[type, ...] = (Constant, StepDecay, ExponentialDecay, InverseScaling, Cosine, ReduceOnPlateau)
+
+
 def check_monitor(monitor: object) -> None:
     """Raise ValueError unless it is "cost", "training_cost" or "metric"."""
     check_choice(monitor, "monitor", MONITORS)

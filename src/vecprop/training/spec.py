@@ -1,6 +1,6 @@
 """What a training run is: one value, from which processes, checkpoints and compiled epochs take what they compare."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,60 +23,47 @@ class TrainingSpec:
     """Everything that defines a run but its data and the parameters it starts from; checked, hashable."""
 
     net: Network
-    optimizer: Optimizer
     epochs: int
-    seeds: int | tuple[int, ...]
     networks: int | None  # K of a stack
-    dtype: str
+    window: int | str
+    # what processes and checkpoints compare, in the order in which messages name the first difference
     precision: str
+    dtype: str
+    optimizer: Optimizer
+    seed: int | tuple[int, ...]
     batch_size: int | str | None
     block_size: int | str | None
-    window: int | str
+    dropout: tuple[float | tuple[float, ...], ...]  # for each hidden layer, by network or for all
+    batch_norm: tuple[bool, ...]  # for each hidden layer
+    clip_norm: float | None
     l1: float | tuple[float, ...]
     l2: float | tuple[float, ...]
-    dropout: tuple[float | tuple[float, ...], ...]  # for each hidden layer, by network or for all
-    normalized: tuple[bool, ...]  # for each hidden layer
     standardize: bool
-    clip_norm: float | None
+    shuffle: bool
     metric: Any
-    stopping: EarlyStopping | None
-    shuffled: bool
+    patience: EarlyStopping | None
 
     def __post_init__(self) -> None:
-        same_cost = not any(self.dropout) and not any(self.normalized) and self.clip_norm is None
+        same_cost = not any(self.dropout) and not any(self.batch_norm) and self.clip_norm is None
         if isinstance(self.optimizer, LBFGS) and not same_cost:
             raise ValueError("LBFGS needs the same cost at every step: no dropout, batch_norm or clip_norm with it")
 
     def described(self) -> dict[str, Any]:
         """Return, by their names as arguments of `fit` and as JSON has them, what processes and checkpoints compare."""
-        return {
-            "precision": self.precision,
-            "dtype": self.dtype,
-            "optimizer": described(self.optimizer),
-            "seed": list(self.seeds) if isinstance(self.seeds, tuple) else self.seeds,
-            "batch_size": self.batch_size,
-            "block_size": self.block_size,
-            "dropout": [list(rate) if isinstance(rate, tuple) else rate for rate in self.dropout],
-            "batch_norm": list(self.normalized),
-            "clip_norm": self.clip_norm,
-            "l1": list(self.l1) if isinstance(self.l1, tuple) else self.l1,
-            "l2": list(self.l2) if isinstance(self.l2, tuple) else self.l2,
-            "standardize": self.standardize,
-            "shuffle": self.shuffled,
-            "metric": self.metric.name if isinstance(self.metric, Metric) else described(self.metric),
-            "patience": described(self.stopping),
-        }
+        compared = [field.name for field in fields(self)]
+        compared = compared[compared.index("precision") :]
+        return {name: _as_json(getattr(self, name)) for name in compared}
 
     def run(self, checked: Checked, m: int) -> Run:
         """Return what compiled epochs are keyed by, for m examples and parameters on their backend."""
         backend, itemsize, units = checked.backend, np.dtype(self.dtype).itemsize, self.net.numbers_per_example
         size = self._batch(checked, m, units * itemsize)
         block = self.block_size
-        if any(self.normalized):
+        if any(self.batch_norm):
             block = None  # mean and variance need the whole batch
         elif block == "auto":
             block = None if checked.stack else backend.memory.auto_block(size, units, itemsize)
-        scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, self.normalized, strict=False) if n]
+        scales = [initial(backend.xp, layer)[0] for layer, n in zip(checked.params, self.batch_norm, strict=False) if n]
         apart = getattr(self.optimizer, "decays_weights_alone", False)
         buffers = layout((*checked.params, *scales), apart) if backend.flat_parameters else None
         optimizer = self.optimizer
@@ -93,7 +80,7 @@ class TrainingSpec:
             size,
             int(block) if block is not None and int(block) < size else None,
             buffers,
-            self.normalized,
+            self.batch_norm,
             tuple(None if isinstance(rate, tuple) else rate for rate in self.dropout),
             self.clip_norm,
         )
@@ -105,7 +92,7 @@ class TrainingSpec:
         else:
             size = m if self.batch_size is None else min(self.batch_size, m)
         last = m % size or size
-        if any(self.normalized) and min(size, last) < 2:
+        if any(self.batch_norm) and min(size, last) < 2:
             raise ValueError(
                 f"batch_norm needs batches of at least 2 examples: batch_size = {size} with m = {m} examples leaves a "
                 "batch of 1; choose another batch_size"
@@ -113,3 +100,9 @@ class TrainingSpec:
         if isinstance(self.optimizer, LBFGS) and size < m:
             raise ValueError(f"LBFGS needs all the examples at once: leave batch_size out, got {size} with m = {m}")
         return size
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_as_json(entry) for entry in value]
+    return value.name if isinstance(value, Metric) else described(value)

@@ -74,9 +74,9 @@ class TrainingData:
 
     @property
     def largest(self) -> float:
-        """The largest |x|, or a lower bound of it."""
+        """The largest |x|, or of examples in files that of a sample."""
         xp = self.checked.xp
-        return float(xp.max(xp.abs(self.X)))
+        return float(xp.max(xp.abs(self.X)) if self.at_hand else self.X.largest)
 
     def described(self) -> dict[str, Any]:
         """Return what decides the order of the examples beside the seed; a checkpoint holds it."""
@@ -102,10 +102,6 @@ class TrainingData:
     def check_processes(self) -> None:
         """Raise ValueError if several processes cannot each have a part of them."""
         self.check_devices()
-
-    def named(self, prefix: str) -> Self:  # noqa: ARG002
-        """Return them with a prefix for the messages of later reading."""
-        return self
 
     # --- what they hold ---
 
@@ -152,8 +148,7 @@ class TrainingData:
         return self._some(self.X), self._some(self.Y)
 
     def _some(self, array: Any) -> Host:
-        every = self._every
-        return np.array(self.checked.backend.to_numpy(array[..., ::every] if every > 1 else array))
+        return np.array(self.checked.backend.to_numpy(array[..., :: self._every] if self._every > 1 else array))
 
     @property
     def _every(self) -> int:
@@ -197,8 +192,8 @@ class TrainingData:
     # --- how they are trained on, and judged ---
 
     def spread(self, backend: Backend, *, batches: bool) -> Self:
-        """Return them where and as training wants them, for batches arranged."""
-        return self._of(*backend.placement.spread(self.arrays, batches=batches))
+        """Return them where and as training wants them, for batches arranged; what is not at hand is spread later."""
+        return self._of(*backend.placement.spread(self.arrays, batches=batches)) if self.at_hand else self
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
         """Choose what is read together, for epochs in batches of this size."""
@@ -235,11 +230,6 @@ class SparseData(TrainingData):
     at_hand: ClassVar[bool] = False
     same_arrays: ClassVar[bool] = False
 
-    @property
-    def largest(self) -> float:
-        """The largest |x|."""
-        return self.X.largest
-
     def check_devices(self) -> None:
         """Raise ValueError."""
         raise ValueError(
@@ -259,10 +249,6 @@ class SparseData(TrainingData):
     def part(self, places: npt.NDArray[np.int64]) -> Self:
         """Return the examples of these numbers."""
         return self._of(self.X.subset(places), *self._chosen(places, self.Y, self.w))
-
-    def spread(self, backend: Backend, *, batches: bool) -> Self:  # noqa: ARG002
-        """Return them as they are."""
-        return self
 
     def widest(self, run: Run) -> int:
         """Return the most steps of an epoch whose examples are dense together."""
@@ -293,11 +279,6 @@ class StreamedData(TrainingData):
     at_hand: ClassVar[bool] = False
     in_windows: ClassVar[bool] = True
 
-    @property
-    def largest(self) -> float:
-        """The largest |x| of a sample of the examples."""
-        return self.X.largest
-
     def described(self) -> dict[str, Any]:
         """Return what decides the order of the examples beside the seed."""
         windows = self.X.windows
@@ -309,11 +290,6 @@ class StreamedData(TrainingData):
             "devices: examples in files are read by one process, and there are several; give each process its part of "
             "them in memory, or train in one process on its devices"
         )
-
-    def named(self, prefix: str) -> Self:
-        """Return them with a prefix for the messages of later reading."""
-        self.X.prefix = prefix
-        return self
 
     def labels(self) -> npt.NDArray[np.int64]:
         """Return the class of each example, (m,)."""
@@ -378,10 +354,6 @@ class StreamedData(TrainingData):
         """Return them with every feature scaled as it is read (E35)."""
         mean, deviation = (self.checked.backend.to_numpy(a) for a in scale)
         self.X.scale = (mean, deviation)
-        return self
-
-    def spread(self, backend: Backend, *, batches: bool) -> Self:  # noqa: ARG002
-        """Return them as they are: each window is spread when it has been read."""
         return self
 
     def cut(self, batch_size: int, shuffled: bool) -> None:

@@ -5,13 +5,15 @@ propagation with and without it. It belongs to one pass: forward stores in it th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
 from vecprop.nn.activations import Activation
 from vecprop.nn.batch_norm import BatchNorm
 from vecprop.nn.losses import Loss
+
+Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Stage(Activation):
@@ -20,11 +22,7 @@ class Stage(Activation):
     def __init__(self, g: Activation, norm: BatchNorm | None = None, mask: Array | None = None) -> None:
         self.g, self.norm, self.mask = g, norm, mask
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return A (…, n, m)."""
@@ -39,46 +37,36 @@ class Stage(Activation):
         return dU if self.norm is None else self.norm.backward(xp, dU)
 
 
+@dataclass(frozen=True)
 class Fused(Activation):
     """An elementwise activation with one kernel each for g and backward (`Backend.fuse`)."""
 
-    def __init__(self, g: Activation, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        self.g, self._fuse = g, fuse
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fused) and self.g == other.g
-
-    def __hash__(self) -> int:
-        return hash((Fused, self.g))
+    g: Activation
+    fuse: Fuse = field(compare=False)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return g(Z)."""
-        return self._fuse(_Bound(self.g, "function", xp))(Z)
+        return self.fuse(BoundMethod(self.g, "function", xp))(Z)
 
     def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
         """Return dA ∘ g′(Z)."""
-        return self._fuse(_Bound(self.g, "backward", xp))(dA, Z, A)
+        return self.fuse(BoundMethod(self.g, "backward", xp))(dA, Z, A)
 
 
+@dataclass(frozen=True)
 class FusedLoss(Loss):
     """A loss with one kernel each for values and dZ, for an elementwise output."""
 
-    def __init__(self, loss: Loss, fuse: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        self.loss, self._fuse = loss, fuse
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FusedLoss) and self.loss == other.loss
-
-    def __hash__(self) -> int:
-        return hash((FusedLoss, self.loss))
+    loss: Loss
+    fuse: Fuse = field(compare=False)
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return the loss of each output of each example."""
-        return self._fuse(_Bound(self.loss, "values", xp, (output,)))(Z, A, Y)
+        return self.fuse(BoundMethod(self.loss, "values", xp, (output,)))(Z, A, Y)
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         """Return ∂(loss)/∂Z_L."""
-        return self._fuse(_Bound(self.loss, "dZ", xp, (output,)))(Z, A, Y)
+        return self.fuse(BoundMethod(self.loss, "dZ", xp, (output,)))(Z, A, Y)
 
 
 class Deferred(Activation):
@@ -109,15 +97,15 @@ class SoftmaxLoss(Loss):
 
 
 @dataclass(frozen=True)
-class _Bound:
-    """A method bound to its arguments that are not arrays; equal if it computes the same."""
+class BoundMethod:
+    """A method of a value, bound to its arguments that are not arrays; equal if it computes the same."""
 
-    of: Activation | Loss
+    of: Any
     method: str
     xp: Namespace
     others: tuple[Activation, ...] = ()
 
-    def __call__(self, *arrays: Array) -> Array:
+    def __call__(self, *arrays: Array | float) -> Any:
         """Return the method's result."""
         return getattr(self.of, self.method)(self.xp, *self.others, *arrays)
 
