@@ -1,6 +1,5 @@
 """The gradient, against every oracle: complex step, central differences, automatic differentiation, scikit-learn."""
 
-import itertools
 import tracemalloc
 
 import numpy as np
@@ -14,6 +13,7 @@ from helpers import (
     assert_grads_close,
     assert_pass_close,
     assert_same,
+    flattened,
     host,
     make_problem,
     on,
@@ -38,8 +38,7 @@ def test_against_complex_step(sizes, hidden, output, loss, weights, l2):
     net = vp.Network(sizes, hidden=hidden, output=output, loss=loss)
     params, X, Y, w = make_problem(net, m=6, seed=len(sizes), weights=weights)
     report = vp.check_gradients(net, params, X, Y, sample_weight=w, l2=l2)
-    assert report.method == "complex"
-    assert max(report.values()) <= 1e-12, report
+    assert report.method == "complex" and max(report.values()) <= 1e-12, report
 
 
 @pytest.mark.parametrize(("sizes", "hidden", "output", "loss"), GRID[::5])
@@ -47,8 +46,7 @@ def test_against_central_differences(sizes, hidden, output, loss):
     net = vp.Network(sizes, hidden=hidden, output=output, loss=loss)
     params, X, Y, w = make_problem(net, m=6, weights=True)
     report = vp.check_gradients(net, params, X, Y, sample_weight=w, l2=0.3, method="central")
-    assert report.method == "central"
-    assert max(report.values()) <= 1e-7, report
+    assert report.method == "central" and max(report.values()) <= 1e-7, report
 
 
 @pytest.mark.parametrize(
@@ -98,10 +96,9 @@ def test_logistic_regression(backend, dtype):
     params, X, Y, _ = round_to(dtype, *make_problem(net, 20))
     A = 1 / (1 + np.exp(-(params[0].W @ X + params[0].b)))
     dZ = A - Y
-    params_b, X_b, Y_b = on(backend, dtype, params, X, Y)
-    J, grads = net.gradients(params_b, X_b, Y_b)
-    assert_close(J, -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A)))
-    assert_grads_close(grads, [((X @ dZ.T).T / 20, dZ.mean(axis=1, keepdims=True))])
+    J = -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A))
+    expected = J, [((X @ dZ.T).T / 20, dZ.mean(axis=1, keepdims=True))]
+    assert_pass_close(net.gradients(*on(backend, dtype, params, X, Y)), expected)
 
 
 def test_softmax_regression(backend, dtype):
@@ -109,10 +106,8 @@ def test_softmax_regression(backend, dtype):
     params, X, Y, _ = round_to(dtype, *make_problem(net, 20))
     E = np.exp(params[0].W @ X + params[0].b)
     A = E / E.sum(axis=0)
-    params_b, X_b, Y_b = on(backend, dtype, params, X, Y)
-    J, grads = net.gradients(params_b, X_b, Y_b)
-    assert_close(J, -np.sum(Y * np.log(A)) / 20)
-    assert_grads_close(grads, [((A - Y) @ X.T / 20, (A - Y).mean(axis=1, keepdims=True))])
+    expected = -np.sum(Y * np.log(A)) / 20, [((A - Y) @ X.T / 20, (A - Y).mean(axis=1, keepdims=True))]
+    assert_pass_close(net.gradients(*on(backend, dtype, params, X, Y)), expected)
 
 
 @pytest.mark.parametrize(("output", "loss"), PAIRINGS[:4])
@@ -165,6 +160,14 @@ def test_forward_in_blocks(m, backend, monkeypatch):
     assert_close(blocked, host(net.forward(stack, X)))
 
 
+def stacked(layers):
+    return tuple(vp.Layer(*map(np.stack, zip(*alike, strict=True))) for alike in zip(*layers, strict=True))
+
+
+def member(layers, k):
+    return tuple(vp.Layer(W[k, ...], b[k, ...]) for W, b in layers)
+
+
 @pytest.mark.parametrize("own_data", [False, True])
 @pytest.mark.parametrize(("output", "loss"), PAIRINGS[:3])
 def test_stacked_equals_one_by_one(output, loss, own_data, backend, dtype):
@@ -175,30 +178,22 @@ def test_stacked_equals_one_by_one(output, loss, own_data, backend, dtype):
     expected = [
         net.gradients(p, X, Y, sample_weight=w, l2=0.2) for (p, *_), (X, Y, w) in zip(singles, data, strict=True)
     ]
-    stack = tuple(
-        vp.Layer(np.stack([s[0][l].W for s in singles]), np.stack([s[0][l].b for s in singles])) for l in range(3)
-    )
-    X, Y, w = (np.stack(a) for a in zip(*data, strict=True)) if own_data else data[0]
-    stack, X, Y, w = on(backend, dtype, stack, X, Y, w)
+    X, Y, w = map(np.stack, zip(*data, strict=True)) if own_data else data[0]
+    stack, X, Y, w = on(backend, dtype, stacked([s[0] for s in singles]), X, Y, w)
     J, grads = net.gradients(stack, X, Y, sample_weight=w, l2=0.2)
     assert_close(J, np.array([e[0] for e in expected]), xp=backend.xp)
     for k in range(K):
-        member = tuple(vp.Layer(W[k, ...], b[k, ...]) for W, b in grads)
-        assert_grads_close(member, expected[k][1], xp=backend.xp)
+        assert_grads_close(member(grads, k), expected[k][1], xp=backend.xp)
 
 
 def test_data_of_its_own_without_weights():
     """Each network divides by the number of its examples, which is not that of its features."""
     net = vp.Network((3, 4, 2))
     singles = [make_problem(net, 9, seed=k)[:3] for k in range(2)]
-    stack = tuple(
-        vp.Layer(*(np.stack(both) for both in zip(*(s[0][l] for s in singles), strict=True))) for l in range(2)
-    )
-    X, Y = (np.stack([s[i] for s in singles]) for i in (1, 2))
-    J, grads = net.gradients(stack, X, Y)
-    for k, (params, X_k, Y_k) in enumerate(singles):
-        member = [vp.Layer(W[k], b[k]) for W, b in grads]
-        assert_pass_close((J[k], member), net.gradients(params, X_k, Y_k))
+    params, X, Y = zip(*singles, strict=True)
+    J, grads = net.gradients(stacked(params), np.stack(X), np.stack(Y))
+    for k, single in enumerate(singles):
+        assert_pass_close((J[k], member(grads, k)), net.gradients(*single))
 
 
 def test_a_batch_is_penalised_by_the_whole_training_set():
@@ -212,12 +207,11 @@ def test_a_batch_is_penalised_by_the_whole_training_set():
     assert_grads_close(
         grads_l2, [vp.Layer(dW + 0.6 / 40 * W, db) for (dW, db), (W, _) in zip(grads, params, strict=True)]
     )
-    stack = tuple(vp.Layer(np.stack([W, W]), np.stack([b, b])) for W, b in params)
     m, m_l2 = np.array([5.0, 10.0]), np.array([40.0, 20.0])
-    J_s, grads_s = vp.propagation.gradients(net, stack, X, Y, w, 0.6, m, m_l2)
+    J_s, grads_s = vp.propagation.gradients(net, stacked([params, params]), X, Y, w, 0.6, m, m_l2)
     for k in range(2):
         expected = vp.propagation.gradients(net, params, X, Y, w, 0.6, float(m[k]), float(m_l2[k]))
-        assert_pass_close((J_s[k], [vp.Layer(W[k], b[k]) for W, b in grads_s]), expected)
+        assert_pass_close((J_s[k], member(grads_s, k)), expected)
 
 
 def test_wrong_by_one_percent_fails_the_helper():
@@ -276,12 +270,11 @@ def test_gradient_inside_the_users_own_jax_transformations(jax_backend):
 def test_inputs_are_not_modified(backend, dtype):
     net = vp.Network((3, 4, 4, 2), hidden=["relu", "identity"], output="identity")
     params, X, Y, w = make_problem(net, 8, weights=True)
-    moved = on(backend, dtype, params, X, Y, w)
-    before = [host(a).copy() for a in (*itertools.chain(*moved[0]), *moved[1:])]
-    net.gradients(moved[0], moved[1], moved[2], sample_weight=moved[3], l2=0.1)
-    net.forward(*moved[:2])
-    after = [host(a) for a in (*itertools.chain(*moved[0]), *moved[1:])]
-    assert_same(before, after)
+    moved = params, X, Y, w = on(backend, dtype, params, X, Y, w)
+    before = [a.copy() for a in flattened(moved)]
+    net.gradients(params, X, Y, sample_weight=w, l2=0.1)
+    net.forward(params, X)
+    assert_same(before, moved)
 
 
 def test_memory_of_a_gradient_does_not_grow_with_the_examples():

@@ -20,6 +20,7 @@ from vecprop.nn.activations import Sigmoid, Softmax, Tanh
 from vecprop.nn.losses import CrossEntropy, SquaredError
 
 PAGE = ROOT / "docs" / "equations.md"
+TEXT = PAGE.read_text(encoding="utf-8")
 EQUATIONS = list(range(1, 41))
 
 # --- a 2-2-1 network, ReLU and identity, half the squared error, two examples -------------------------------
@@ -101,11 +102,12 @@ def test_each_example_equals_the_paper():
             assert named(grads)[f"db_{l}"] == np.array(PAPER[f"dZ_{l}"])[:, i : i + 1].tolist()
 
 
-@pytest.mark.parametrize("rung", ["per_neuron", "per_example", "vectorized"])
-def test_rungs_equal_the_paper(rung):
-    J, grads = getattr(vp.rungs, rung)(NET, PARAMS, X, Y)
-    assert float(J) == PAPER["J"]
-    assert named(grads) == exact(PAPER)
+def test_rungs_equal_the_paper():
+    for rung in (vp.rungs.per_neuron, vp.rungs.per_example, vp.rungs.vectorized):
+        J, grads = rung(NET, PARAMS, X, Y)
+        assert float(J) == PAPER["J"] and named(grads) == exact(PAPER)
+    for forward in (vp.rungs.forward_per_neuron, vp.rungs.forward_per_example):
+        assert forward(NET, PARAMS, X).tolist() == PAPER["A_2"]
 
 
 def test_networks_rung_equals_the_paper():
@@ -116,11 +118,6 @@ def test_networks_rung_equals_the_paper():
     assert named([(dW[0], db[0]) for dW, db in grads]) == exact(PAPER)
     turned = {name: (-np.array(PAPER[name])).tolist() for name in ("dW_2", "db_2")}
     assert named([(dW[1], db[1]) for dW, db in grads]) == exact(PAPER) | turned
-
-
-@pytest.mark.parametrize("forward", [vp.rungs.forward_per_neuron, vp.rungs.forward_per_example])
-def test_forward_rungs_equal_the_paper(forward):
-    assert forward(NET, PARAMS, X).tolist() == PAPER["A_2"]
 
 
 def test_one_step_of_gradient_descent():
@@ -236,7 +233,7 @@ def test_activations_on_paper():
 def sections():
     """Return the text of each numbered equation of the page, by its number."""
     found = {}
-    for part in re.split(r"^#{2,3} ", PAGE.read_text(encoding="utf-8"), flags=re.M):
+    for part in re.split(r"^#{2,3} ", TEXT, flags=re.M):
         if number := re.match(r"E(\d+) ", part):
             assert int(number[1]) not in found, f"E{number[1]} stands twice"
             found[int(number[1])] = part
@@ -245,9 +242,9 @@ def sections():
 
 def display_rows(heading):
     """Return name -> value for the rows `name &= … value` in the displays of one section: a matrix or a number."""
-    text = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     rows = {}
-    for block in re.findall(r"^```math\n(.*?)^```$", text, flags=re.M | re.S):
+    for block in re.findall(r"^```math\n(.*?)^```$", section, flags=re.M | re.S):
         for name, right in re.findall(r"^(\S+) &= (.*)$", block, flags=re.M):
             matrices = re.findall(r"\\begin\{bmatrix\}(.*?)\\end\{bmatrix\}", right)
             if matrices:
@@ -278,7 +275,7 @@ def test_page_has_every_equation():
 
 def citations(pattern):
     """Return the (text, target) of every link of the page whose text is code that matches the pattern."""
-    return sorted(set(re.findall(rf"\[`({pattern})`\]\(([^)\s]+)\)", PAGE.read_text(encoding="utf-8"))))
+    return sorted(set(re.findall(rf"\[`({pattern})`\]\(([^)\s]+)\)", TEXT)))
 
 
 def test_functions_that_the_page_names_exist():
@@ -289,8 +286,7 @@ def test_functions_that_the_page_names_exist():
         source = inspect.getsourcefile(inspect.unwrap(getattr(value, "fget", value)))
         assert (PAGE.parent / target).resolve() == Path(source), f"{name} is not in {target}"
     # nothing is named without its link
-    text = PAGE.read_text(encoding="utf-8")
-    assert set(re.findall(r"`(vecprop\.[\w.]+)`", text)) == {name for name, _ in links}
+    assert set(re.findall(r"`(vecprop\.[\w.]+)`", TEXT)) == {name for name, _ in links}
 
 
 def test_tests_that_the_page_names_exist():
@@ -300,8 +296,7 @@ def test_tests_that_the_page_names_exist():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }
-    text = PAGE.read_text(encoding="utf-8")
-    named_tests = set(re.findall(r"tests/[\w/]+\.py::test_\w+", text))
+    named_tests = set(re.findall(r"tests/[\w/]+\.py::test_\w+", TEXT))
     assert len(named_tests) > 20
     assert sorted(named_tests - known) == []
     for name, target in citations(r"tests/[\w/]+\.py::test_\w+"):
@@ -309,7 +304,6 @@ def test_tests_that_the_page_names_exist():
 
 
 def test_links_inside_the_page_lead_somewhere():
-    text = PAGE.read_text(encoding="utf-8")
-    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), flags=re.M)
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.M | re.S), flags=re.M)
     anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors

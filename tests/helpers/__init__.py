@@ -115,6 +115,11 @@ def assert_pass_close(actual, desired, xp=None):
     assert_grads_close(actual[1], desired[1], xp=xp)
 
 
+def stepped(params, grads, rate):
+    """The parameters after a step of gradient descent (E12)."""
+    return tuple(vp.Layer(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(params, grads, strict=True))
+
+
 def make_targets(random, net, m, stack=()):
     """Targets that the network's loss is defined for, as NumPy float64."""
     n = net.sizes[-1]

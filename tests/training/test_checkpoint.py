@@ -208,28 +208,24 @@ def test_a_checkpoint_with_parts_missing_is_damaged(tmp_path):
             fit("numpy", resume=tmp_path / "c")
 
 
+OTHERS = {
+    "optimizer": vp.Adam(0.03), "l1": 0.1, "dropout": 0.1, "batch_norm": True, "standardize": True, "shuffle": False,
+    "metric": "accuracy", "patience": 3, "precision": "fast", "block_size": 10, "sample_weight": np.ones(230),
+    "net": vp.Network((2, 9, 1)),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"seed": 1}, "seed = 0, and this fit has seed = 1"),
         ({"batch_size": 30}, "batch_size = 20, and this fit has batch_size = 30"),
-        ({"optimizer": vp.Adam(0.03)}, "optimizer = "),
         ({"optimizer": vp.GradientDescent(0.02)}, "optimizer = "),
         ({"l2": 0.1}, "l2 = 0.0, and this fit has l2 = 0.1"),
-        ({"l1": 0.1}, "l1 = "),
-        ({"dropout": 0.1}, "dropout = "),
-        ({"batch_norm": True}, "batch_norm = "),
+        *(({name: value}, f"{name} = ") for name, value in OTHERS.items()),
         ({"clip_norm": 1.0}, "clip_norm = None, and this fit has clip_norm = 1.0"),
-        ({"standardize": True}, "standardize = "),
-        ({"shuffle": False}, "shuffle = "),
-        ({"metric": "accuracy"}, "metric = "),
-        ({"patience": 3}, "patience = "),
         ({"dtype": "float32"}, "dtype = 'float64', and this fit has dtype = 'float32'"),
-        ({"precision": "fast"}, "precision = "),
-        ({"block_size": 10}, "block_size = "),
-        ({"sample_weight": np.ones(230)}, "sample_weight = "),
         ({"backend": "jax"}, "backend = 'numpy', and this fit has backend = 'jax'"),
-        ({"net": vp.Network((2, 9, 1))}, "net = "),
         ({"net": vp.Network((2, 8, 1), hidden="relu")}, "net = "),
         ({"X": MOONS.X[:, :200], "Y": MOONS.Y[:, :200]}, r"the shape of X = \[2, 230\], and this fit has"),
         ({"X": MOONS.X + 1e-9}, "the values of X and Y = "),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import backend_or_skip
+from helpers import backend_or_skip, refusals
 from helpers.processes import TESTS, environment, python
 from helpers.several_devices import RUNS, M, counts_of
 
@@ -62,9 +62,8 @@ def check_what_is_sent(batches, networks):
 
 @pytest.mark.reliability
 def test_one_device_of_a_mesh():
-    jax = pytest.importorskip("jax")
     backend_or_skip("jax")
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("x",))
+    mesh = mesh_of(1, "x")
     arguments = {"epochs": 3, "batch_size": 6, "backend": "jax", "dtype": "float64"}
     one, same = vp.fit(NET, X, Y, **arguments), vp.fit(NET, X, Y, devices=mesh, **arguments)
     np.testing.assert_allclose(same.params[0].W, one.params[0].W, rtol=1e-12)
@@ -72,30 +71,27 @@ def test_one_device_of_a_mesh():
     assert again.state.epoch == 6 and again.backend.name == "jax", "it goes on anywhere"
 
 
-@pytest.mark.parametrize(
-    ("devices", "error", "message"),
-    [
-        (2, ValueError, r"devices=2, and JAX has 1 \(cpu\): give at most as many; JAX_NUM_CPU_DEVICES=2"),
-        (0, ValueError, "devices must be a positive integer, got 0"),
-        ("some", ValueError, "devices must be \"all\", a number or a jax.sharding.Mesh, got 'some'"),
-        (2.0, TypeError, "devices must be .*got 2.0"),
-        (True, TypeError, "devices must be .*got True"),
-        (["cpu"], TypeError, "devices must be .*got"),
-    ],
-)
-def test_what_is_refused(devices, error, message):
+def mesh_of(shape, *names):
+    jax = pytest.importorskip("jax")
+    return jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(shape), names)
+
+
+def fit_on(devices):
     if backend_or_skip("jax").has_gpu and devices == 2:
         pytest.skip("there may be two")
-    with pytest.raises(error, match=message):
-        vp.fit(NET, X, Y, backend="jax", devices=devices)
+    vp.fit(NET, X, Y, backend="jax", devices=devices() if callable(devices) else devices)
 
 
-def test_meshes_that_are_refused():
-    jax = pytest.importorskip("jax")
-    backend_or_skip("jax")
-    two_axes = jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("data", "model"))
-    with pytest.raises(ValueError, match=r"a mesh with one axis, got the axes \('data', 'model'\)"):
-        vp.fit(NET, X, Y, backend="jax", devices=two_axes)
+test_what_is_refused = refusals(
+    fit_on,
+    (2, r"devices=2, and JAX has 1 \(cpu\): give at most as many; JAX_NUM_CPU_DEVICES=2"),
+    (0, "devices must be a positive integer, got 0"),
+    ("some", "devices must be \"all\", a number or a jax.sharding.Mesh, got 'some'"),
+    (2.0, TypeError, "devices must be .*got 2.0"),
+    (True, TypeError, "devices must be .*got True"),
+    (["cpu"], TypeError, "devices must be .*got"),
+    (lambda: mesh_of((1, 1), "data", "model"), r"a mesh with one axis, got the axes \('data', 'model'\)"),
+)
 
 
 def test_other_backends_have_one_device():

@@ -1,12 +1,10 @@
 """What surrounds the steps of `fit`: validation, stopping, schedules, class weights, callbacks, Ctrl-C, L-BFGS."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host, make_problem, refusals
+from helpers import assert_grads_close, assert_same, host, make_problem, refusals, stepped
 from vecprop.training import fit_arguments, loop
 
 NET = vp.Network((4, 6, 3), output="softmax")
@@ -30,26 +28,10 @@ def test_validation_cost_and_metric_are_those_of_the_network(backend):
     assert {len(values) for values in result.history.values()} == {3}
 
 
-def test_early_stopping_gives_back_the_best_epoch(backend):
-    """It overfits 60 random labels; the parameters are those of the epoch with the lowest validation cost."""
-    arguments = {"optimizer": vp.Adam(0.05), "batch_size": 16, "validation": VALIDATION, "dtype": "float64"}
-    result = vp.fit(NET, X, Y, epochs=200, patience=5, backend=backend, **arguments)
-    costs = result.history["validation_cost"]
-    best = int(np.argmin(costs))
-    assert result.stopped == "patience"
-    assert len(costs) == best + 1 + 5
-    assert result.state.best.epoch == best + 1
-    until_best = vp.fit(NET, X, Y, epochs=best + 1, backend="numpy", **arguments)
-    assert_grads_close(result.params, until_best.params, bound=1e-9, xp=backend.xp)
-
-
 def test_min_delta_is_what_counts_as_an_improvement():
-    costs = []
-    result = vp.fit(
-        NET, X, Y, epochs=300, patience=3, min_delta=0.01, callbacks=lambda _, h: costs.append(h["cost"][-1]) or None
-    )
+    result = vp.fit(NET, X, Y, epochs=300, patience=3, min_delta=0.01)
     assert result.stopped == "patience"
-    best, waited = np.inf, 0
+    best, waited, costs = np.inf, 0, result.history["cost"]
     for epoch, cost in enumerate(costs, start=1):
         best, waited = (cost, 0) if cost < best - 0.01 else (best, waited + 1)
         assert (waited == 3) == (epoch == len(costs))
@@ -132,26 +114,18 @@ def test_each_step_has_the_rate_of_the_schedule(schedule, backend):
     rates = schedule.rates(0.5, 0, 6, 1, 6)
     for rate in rates:
         _, grads = NET.gradients(params, X, Y)
-        params = tuple(vp.Layer(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(params, grads, strict=True))
+        params = stepped(params, grads, rate)
     assert_grads_close(result.params, params, bound=1e-12)
     assert result.history["learning_rate"] == pytest.approx(rates.tolist())
 
 
-def test_reduce_on_plateau_lowers_the_rate_when_the_cost_stays():
-    schedule = vp.ReduceOnPlateau(factor=0.1, patience=2, min_delta=10.0)  # nothing counts as an improvement
-    result = vp.fit(NET, X, Y, optimizer=vp.GradientDescent(0.1, schedule=schedule), epochs=8)
-    assert result.history["learning_rate"] == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
-
-
-def test_training_goes_on_from_a_state(backend):
+@pytest.mark.parametrize("more", [{"dropout": 0.3, "batch_norm": True}, {"seed": (1, 2)}])
+def test_training_goes_on_from_a_state(more, backend):
     """Bit for bit: slots, epoch, schedule and dropout masks included."""
-    arguments = {
-        "optimizer": vp.Adam(0.01, schedule=vp.StepDecay(2, 0.5)), "batch_size": 16, "dropout": 0.3, "batch_norm": True,
-        "backend": backend,
-    }  # fmt: skip
-    whole = vp.fit(NET, X, Y, epochs=5, **arguments)
-    first = vp.fit(NET, X, Y, epochs=2, **arguments)
-    rest = vp.fit(NET, X, Y, epochs=3, state=first.state, **arguments)
+    arguments = {"optimizer": vp.Adam(0.01, schedule=vp.StepDecay(2, 0.5)), "batch_size": 16, "backend": backend}
+    whole = vp.fit(NET, X, Y, epochs=5, **arguments, **more)
+    first = vp.fit(NET, X, Y, epochs=2, **arguments, **more)
+    rest = vp.fit(NET, X, Y, epochs=3, state=first.state, **arguments, **more)
     assert_same(rest.params, whole.params)
     assert rest.state.epoch == 5
 
@@ -159,12 +133,12 @@ def test_training_goes_on_from_a_state(backend):
 @pytest.mark.parametrize("batch_size", [None, 17])
 def test_several_epochs_in_one_call_are_the_same_epochs(batch_size, backend, monkeypatch):
     arguments = {"epochs": 7, "dtype": "float64", "dropout": 0.2, "optimizer": vp.Adam(0.01, schedule=vp.Cosine())}
-    arguments["batch_size"] = batch_size
-    at_once = vp.fit(NET, X, Y, backend=backend, **arguments)
+    arguments |= {"batch_size": batch_size, "backend": backend}
+    at_once = vp.fit(NET, X, Y, **arguments)
     monkeypatch.setattr(loop, "_STEPS_A_CALL", 1)
-    one_by_one = vp.fit(NET, X, Y, backend=backend, **arguments)
+    one_by_one = vp.fit(NET, X, Y, **arguments)
     np.testing.assert_allclose(at_once.history["cost"], one_by_one.history["cost"], rtol=1e-12)
-    assert_grads_close(at_once.params, tuple(vp.Layer(*map(host, layer)) for layer in one_by_one.params), bound=1e-12)
+    assert_grads_close(at_once.params, one_by_one.params, bound=1e-12)
 
 
 # --- weights by class, batches -------------------------------------------------------------------------------
@@ -189,6 +163,8 @@ def test_balanced_classes_have_one_total():
 
 
 def test_auto_batch_follows_the_memory(backend, monkeypatch):
+    free = backend.memory.free()
+    assert free is None or 2**20 < free < 2**50
     assert fit_arguments.auto_batch(backend, 10**6, 100) == 256
     assert fit_arguments.auto_batch(backend, 40, 100) == 40
     monkeypatch.setattr(type(backend.memory), "free", lambda _: 8 * 100 * 64)
@@ -197,27 +173,15 @@ def test_auto_batch_follows_the_memory(backend, monkeypatch):
     vp.fit(NET, X, Y, batch_size="auto", epochs=1, backend="numpy")
 
 
-def test_free_memory_is_a_plausible_number(backend):
-    free = backend.memory.free()
-    assert free is None or 2**20 < free < 2**50
-
-
 # --- callbacks, Ctrl-C ---------------------------------------------------------------------------------------
 
 
 def test_callbacks_see_the_state_and_can_stop(backend):
     seen = []
-
-    def watch(state, history):
-        seen.append((state.epoch, len(history["cost"])))
-
-    def stop(state, _):
-        return state.epoch == 3
-
-    result = vp.fit(NET, X, Y, epochs=10, callbacks=[watch, stop], backend=backend)
+    calls = [lambda state, history: seen.append((state.epoch, len(history["cost"]))), lambda state, _: state.epoch == 3]
+    result = vp.fit(NET, X, Y, epochs=10, callbacks=calls, backend=backend)
     assert seen == [(1, 1), (2, 2), (3, 3)]
-    assert result.stopped == "callback"
-    assert len(result.history["cost"]) == 3
+    assert (result.stopped, len(result.history["cost"])) == ("callback", 3)
 
 
 def test_states_kept_by_a_callback_stay_usable(backend):
@@ -287,8 +251,7 @@ def test_lbfgs_finds_the_optimum_of_a_convex_cost(backend):
     )  # fmt: skip
     assert result.stopped == "converged"
     assert max(result.history["gradient_norm"][-1]) < 1e-7
-    costs = result.history["cost"]
-    assert all(a >= b for a, b in pairwise(costs))
+    assert (np.diff(result.history["cost"]) <= 0).all()
     reference = linear_model.LogisticRegression(C=1.0, tol=1e-12, max_iter=1000).fit(X.T, y, sample_weight=W)
     np.testing.assert_allclose(host(result.params[0].W), reference.coef_, rtol=1e-5)
 
@@ -306,10 +269,11 @@ def test_lbfgs_stops_early_and_takes_callbacks():
 def test_lbfgs_says_why_it_ended():
     few = vp.fit(NET, X, Y, optimizer=vp.LBFGS(max_evaluations=5), epochs=200)
     assert (few.stopped, len(few.history["cost"]) <= 5) == ("evaluations", True)
-    rough = vp.fit(NET, X, Y, optimizer=vp.LBFGS(tolerance=0.0, relative_tolerance=1e-3), epochs=2000, dtype="float64")
-    assert rough.stopped == "converged"
-    fine = vp.fit(NET, X, Y, optimizer=vp.LBFGS(tolerance=0.0, relative_tolerance=1e-9), epochs=2000, dtype="float64")
-    assert len(rough.history["cost"]) < len(fine.history["cost"])
+    rough, fine = (
+        vp.fit(NET, X, Y, optimizer=vp.LBFGS(tolerance=0.0, relative_tolerance=r), epochs=2000, dtype="float64")
+        for r in (1e-3, 1e-9)
+    )
+    assert rough.stopped == "converged" and len(rough.history["cost"]) < len(fine.history["cost"])
 
 
 # --- bad input -----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
+from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild, unzip_trees
 from vecprop.nn.batch_norm import Scale
 from vecprop.training.parameter_buffer import Leaf, layout
 
@@ -70,9 +70,12 @@ def test_a_layout_is_a_value():
     assert len({hash(leaf), *(hash(other) for other in others)}) == 5
 
 
-def test_trees_with_nothing_in_them():
-    assert list(leaves_of(None)) == []
-    assert map_trees(max, (), ()) == ()
+def test_trees_of_named_tuples_and_of_nothing():
+    assert list(leaves_of(None)) == [] and map_trees(max, (), ()) == ()
+    assert map_tree(lambda a: 10 * a, (vp.Layer(1, 2), None, ())) == (vp.Layer(10, 20), None, ())
+    assert type(rebuild(vp.Layer(1, 2), [3, 4])) is vp.Layer
     assert unzip_trees((), 3, ()) == [(), (), ()]
     layer, nothing = unzip_trees(((vp.Layer((1, 2), (3, 4)),), ()), 2, ((vp.Layer(0, 0),), ()))
     assert layer == ((vp.Layer(1, 3),), ()) and nothing == ((vp.Layer(2, 4),), ())
+    with pytest.raises(ValueError, match="zip"):
+        map_trees(lambda a, b: a + b, (1, 2), (1,))

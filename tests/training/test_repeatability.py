@@ -139,9 +139,7 @@ def test_recorded_programs_are_bounded(amount, figure):
         vp.fit(vp.Network((2, 3 + i % 50, 3 + i // 50, 1)), X, Y, epochs=1, batch_size=16)
         assert SHELF.count <= MOST_PROGRAMS and SHELF.bytes <= ALL_PROGRAMS
     kept = [p for programs in SHELF.programs.values() for p in programs]
-    assert len(kept) == SHELF.count
-    assert sum(p.bytes for p in kept) == SHELF.bytes
-    assert all(SHELF.programs.values())
+    assert (len(kept), sum(p.bytes for p in kept)) == (SHELF.count, SHELF.bytes) and all(SHELF.programs.values())
     assert trees.static.cache_info().maxsize == 256
     figure(f"{fits} fits of different shapes, NumPy: programs kept", f"{len(kept)}", f"≤ {MOST_PROGRAMS}")
 

@@ -184,14 +184,6 @@ def test_plateau_is_resumed_from_its_state():
         assert observed(schedule, costs[k:], whole[k - 1]) == whole[k:]
 
 
-def test_plateau_by_hand():
-    """Patience 2: after the best, two epochs are let pass and the third lowers the rate; so again and again."""
-    states = observed(ReduceOnPlateau(factor=0.1, patience=2, min_delta=0.0), [1] * 7 + [0.5] * 2)
-    np.testing.assert_allclose([s.scale for s in states], [1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01], rtol=1e-15)
-    assert [s.waited for s in states] == [0, 1, 2, 0, 1, 2, 0, 0, 1]
-    assert PlateauState() == (1.0, math.inf, 0)
-
-
 def test_a_fall_of_min_delta_is_no_improvement():
     state = observed(ReduceOnPlateau(min_delta=0.25), [1.0, 0.75])[-1]
     assert state == (1.0, 1.0, 1)

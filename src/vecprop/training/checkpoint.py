@@ -24,7 +24,7 @@ from vecprop.backend.processes import Team
 from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.training.json_values import from_json, to_json
 from vecprop.training.observers import Done, Observer
-from vecprop.training.results import Best, History, Partial, Resumed, TrainingState
+from vecprop.training.results import Best, History, Partial, Start, TrainingState
 from vecprop.training.schedules import PlateauState
 from vecprop.utils import tensor_file
 from vecprop.utils.arguments import check_path, check_real
@@ -32,6 +32,7 @@ from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError, shown
 
 _TREES = ("params", "slots", "statistics")
+_NUMBERS = ("cost", "epoch", "improved")  # of the best network
 
 
 def check_every(given: Any) -> float:
@@ -124,7 +125,7 @@ def previous_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
-def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Resumed:
+def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Start:
     """Return the contents of a checkpoint, on the backend.
 
     Raises
@@ -148,7 +149,7 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
             )
     try:
         state, partial, history = _from_parts(header, tensors, template, backend)
-        return Resumed(state, partial, history, int(header["first"]), str(header["stopped"]))
+        return Start(state, partial, history, int(header["first"]), str(header["stopped"]))
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: {error}") from error
 
@@ -213,8 +214,8 @@ def _to_parts(
     if state.best is not None:
         keep("best.params", state.best.params)
         keep("best.statistics", state.best.statistics)
-        numbers = {name: np.asarray(getattr(state.best, name)).tolist() for name in ("cost", "epoch", "improved")}
-        header["best"] = {**{k: to_json(v) for k, v in numbers.items()}, "kept": bool(state.best.params)}
+        numbers = {name: to_json(np.asarray(getattr(state.best, name)).tolist()) for name in _NUMBERS}
+        header["best"] = numbers | {"kept": bool(state.best.params)}
     if partial is not None:
         keep("partial", partial.outputs)
         header["partial"] = {
@@ -250,11 +251,11 @@ def _from_parts(
     )
     best = header["best"]
     if best is not None:
-        cost, epoch, improved = (from_json(best[name]) for name in ("cost", "epoch", "improved"))
-        cost, epoch, improved = (np.asarray(v) if isinstance(v, list) else v for v in (cost, epoch, improved))
-        params = fill("best.params", template.params) if best["kept"] else ()
-        statistics = fill("best.statistics", template.statistics) if best["kept"] else ()
-        state = state._replace(best=Best(cost, epoch, params, statistics, improved))
+        found: dict[str, Any] = {name: from_json(best[name]) for name in _NUMBERS}
+        found = {name: np.asarray(value) if isinstance(value, list) else value for name, value in found.items()}
+        for name in ("params", "statistics"):
+            found[name] = fill(f"best.{name}", getattr(template, name)) if best["kept"] else ()
+        state = state._replace(best=Best(**found))
     partial = header["partial"]
     if partial is not None:
         outputs = tuple(tensors[f"partial.{i}"] for i in range(int(partial["count"])))
@@ -282,15 +283,13 @@ def open_checkpoints(
     specification: dict[str, Any],
     template: TrainingState,
     backend: Backend,
-) -> tuple[Saver | None, Resumed | None]:
+) -> tuple[Saver | None, Start | None]:
     """Return the writer of checkpoints and the contents to resume from, each None if unused."""
-    for name, given in (("checkpoint", checkpoint), ("resume", resume_from)):
-        if given is not None and given is not True and not isinstance(given, str | os.PathLike):
-            raise TypeError(f"{name} must be a path{' or True' if name == 'resume' else ''}, got {given!r}")
+    for name, given, wanted in (("checkpoint", checkpoint, "a path"), ("resume", resume_from, "a path or True")):
         if isinstance(given, str | os.PathLike):
             check_path(given, name)
-    if checkpoint is True:
-        raise TypeError("checkpoint must be a path, got True")
+        elif given is not None and (given is not True or name == "checkpoint"):
+            raise TypeError(f"{name} must be {wanted}, got {given!r}")
     if resume_from is True:
         if checkpoint is None:
             raise ValueError("resume=True goes on from `checkpoint`, and there is none: name the file")

@@ -174,7 +174,7 @@ def step(
     new = Carry(updated, slots, seen)
     if weight is None:
         return new, (J, sizes)
-    return _choose(xp, weight > 0, new, carry), (J, sizes, weight)
+    return choose(xp, weight > 0, new, carry), (J, sizes, weight)
 
 
 def _of_examples(xp: Namespace, all_of_them: Array, numbers: Array) -> Array:
@@ -253,7 +253,7 @@ def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
     return net.output, net.loss
 
 
-def _choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
+def choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
     """Return `new` where the condition, () or (K,), holds, else `old`; both are nested tuples."""
 
     def chosen(a: Array, b: Array) -> Array:

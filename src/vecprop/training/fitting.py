@@ -48,7 +48,7 @@ from vecprop.training.loop import TrainingPlan
 from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, Stopping
 from vecprop.training.optimizers import LBFGS, Optimizer, check_optimizer
 from vecprop.training.prepare import GivenData, PreparedData, prepare
-from vecprop.training.results import FitResult, TrainingState
+from vecprop.training.results import FitResult, Start, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
@@ -283,21 +283,21 @@ def fit(
             checked, examples = checked._replace(backend=target), _moved(examples, target, devices is not None)
         plan = _plan(spec, checked, examples, callbacks, progress)
         begin = _begin(plan, state, checked, None if params is None else examples.scale)
-        resumed = None
+        start = Start(begin, None, loop.new_history(plan), begin.epoch)
         if checkpoint is not None or resume is not None:
             asked = _asked(plan, examples)
             saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, target)
-            plan, begin = plan._replace(saver=saver), begin if resumed is None else resumed.state
+            plan, start = plan._replace(saver=saver), resumed or start
         for callback in callbacks:
             if hasattr(callback, "start"):
-                callback.start(begin, lambda state: _plain(plan.run, state, examples.scale))
+                callback.start(start.state, lambda state: _plain(plan.run, state, examples.scale))
         with _errors_at_home(plan, examples.scale, checkpoint):
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, begin)
-            elif resumed is not None and resumed.stopped:
-                end, history, stopped = begin, resumed.history, resumed.stopped
+            elif start.stopped:
+                end, _, history, _, stopped = start
             else:
-                end, history, stopped = loop.train(plan, begin, resumed)
+                end, history, stopped = loop.train(plan, start)
         home = target.placement.home
         plain, end = map_tree(home, _plain(plan.run, end, examples.scale)), end.mapped(home)
     return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)

@@ -56,7 +56,7 @@ def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tupl
         stopped = str(stop)
     except KeyboardInterrupt:
         stopped = "interrupted"
-    return search.final_state(), search.history, stopped
+    return search.state._replace(params=search.unpacked(search.vector)), search.history, stopped
 
 
 def _others_than_numpys(libraries: list[Any]) -> list[Any]:
@@ -94,13 +94,9 @@ class _Search:
         self._latest: dict[bytes, tuple[float, npt.NDArray[np.float64]]] = {}
         self._compiled = backend.compile_loop(_cost_and_gradient, bound=plan.data.same_arrays)
         self._begin = time.perf_counter()
-        self._vector = self.start
+        self.vector = self.start
 
-    def final_state(self) -> TrainingState:
-        """Return the state after the last iteration."""
-        return self.state._replace(params=self._unpack(self._vector))
-
-    def _unpack(self, vector: npt.NDArray[np.float64]) -> Params:
+    def unpacked(self, vector: npt.NDArray[np.float64]) -> Params:
         backend = self.plan.run.backend
         buffer = backend.asarray(vector[:, None], self.plan.spec.dtype)
         return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
@@ -110,9 +106,7 @@ class _Search:
         buffer = backend.placement.argument(vector[:, None], self.plan.spec.dtype)
         cost, gradient = 0.0, np.zeros_like(vector)
         for data in self.plan.data.parts(backend):
-            J, flat = self._compiled(
-                backend, run.net, run.block_size, self.layout, buffer, data, self.plan.by_network.m, by_network
-            )
+            J, flat = self._compiled(backend, run.net, run.block_size, self.layout, buffer, data, by_network)
             cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
             by_network = ByNetwork(None, None, by_network.m)  # the penalties count once
         if not np.isfinite(cost) and not self._latest:
@@ -136,18 +130,14 @@ class _Search:
         self._latest = {b"": (cost, gradient)}
         norms = [math.sqrt(float(np.vdot(dW, dW))) for dW, _ in self.layout.unpack(np, (gradient[:, None],))]
         now = time.perf_counter()
-        for key, value in (
-            ("cost", cost),
-            ("gradient_norm", norms),
-            ("learning_rate", 1.0),
-            ("seconds", now - self._begin),
-        ):
+        entries = {"cost": cost, "gradient_norm": norms, "learning_rate": 1.0, "seconds": now - self._begin}
+        for key, value in entries.items():
             self.history[key].append(value)
         self._begin = now
         state = self.state._replace(epoch=self.state.epoch + 1, step=self.state.step + 1)
-        self._vector = vector.copy()
+        self.vector = vector.copy()
         if self.plan.observers:  # they need the parameters
-            state = state._replace(params=self._unpack(vector))
+            state = state._replace(params=self.unpacked(vector))
         self.state, _, _, stop, _ = told(self.plan.observers, Done(state, self.history))
         if stop:
             raise _Stop(stop)
@@ -160,16 +150,15 @@ def _cost_and_gradient(
     plan: Static[Layout],
     buffer: Array,
     data: Bound[Data],
-    m: Array | float,
     by_network: ByNetwork,
 ) -> tuple[Array, Array]:
-    """Return J and its gradient (P,) for a buffer (P, 1) of parameters and m examples in all."""
+    """Return J and its gradient (P,) for a buffer (P, 1) of parameters and `by_network.m` examples in all."""
     X, Y, w = data
     xp = array_namespace(X)
     params: Params = plan.unpack(xp, (buffer,))
 
     def part(X: Array, Y: Array, w: Array | None) -> tuple[Array, Params]:
-        return propagation.gradients(net, params, X, Y, w, m=m)
+        return propagation.gradients(net, params, X, Y, w, m=by_network.m)
 
     J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
     J = J + weight_penalties.penalties(params, *by_network[:3])

@@ -1,23 +1,23 @@
 """The loop over the epochs: the host's work between the epochs that the backend computes."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, array_namespace
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees
 from vecprop.nn.dropout import step_keys
+from vecprop.training.checkpoint import Saver
 from vecprop.training.epochs import ByNetwork, Run, epoch
 from vecprop.training.network_groups import GroupedEpochs
 from vecprop.training.observers import Done, Judging, Observer, ProgressBar, Whole, allowed, as_they_are, told
 from vecprop.training.pieces import Piece, Pieces
-from vecprop.training.results import History, Partial, Resumed, TrainingState
+from vecprop.training.results import History, Partial, Start, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.shuffling import Orders
 from vecprop.training.spec import TrainingSpec
@@ -25,11 +25,6 @@ from vecprop.training.stopping import leaving
 from vecprop.training.training_data import TrainingData
 from vecprop.utils.errors import DivergenceError
 from vecprop.utils.progress import Progress
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from vecprop.training.checkpoint import Saver
 
 # One compiled call does several short epochs: enough to make the cost of the call small, and few enough that Ctrl-C and
 # the progress bar respond soon.
@@ -66,13 +61,9 @@ class TrainingPlan(NamedTuple):
         return -(-self.run.m // self.run.batch_size)
 
 
-def train(
-    plan: TrainingPlan, state: TrainingState, resumed: Resumed | None = None
-) -> tuple[TrainingState, History, str]:
-    """Return the last state, the history and why training ended; starts at `resumed` if given."""
-    history, partial, first = new_history(plan), None, state.epoch
-    if resumed is not None:
-        state, partial, history, first = resumed.state, resumed.partial, resumed.history, resumed.first
+def train(plan: TrainingPlan, start: Start) -> tuple[TrainingState, History, str]:
+    """Return the last state, the history and why training ended."""
+    state, partial, history, first, _ = start
     with Progress(plan.spec.epochs, plan.progress) as bar:
         savers = () if plan.saver is None else (plan.saver,)
         plan = plan._replace(observers=(*plan.observers, ProgressBar(bar), *savers))

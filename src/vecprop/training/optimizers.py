@@ -414,8 +414,7 @@ def clip_by_norm(grads: Any, most: float) -> Any:
     """
     leaves = list(leaves_of(grads))
     xp = array_namespace(leaves[0])
-    # a buffer (P,) has one axis
-    norm = xp.sqrt(sum(xp.sum(g * g, axis=(-1,) if g.ndim == 1 else (-2, -1)) for g in leaves))
+    norm = xp.sqrt(sum(xp.sum(g * g, axis=(-2, -1)) for g in leaves))
     # never 0/0: a norm of 0 gives most/most = 1
     scale = per_column(most / xp.maximum(norm, most * xp.ones_like(norm)))
     return map_tree(lambda g: g * scale, grads)

@@ -1,6 +1,7 @@
 """Prepares the data of a run: checks, weights, splits, scales, moves them to the backend."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -109,7 +110,10 @@ def _scale_of(checked: Checked, data: TrainingData, team: Team) -> InputScale:
 def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any], *, trained_on: bool) -> TrainingData:
     """Return examples checked, on the backend or in their files; `trained_on`, or to judge by."""
     net, backend, (X, Y, w) = spec.net, checked.backend, given
-    sources = [_source(name, value) for name, value in zip(streamed.ARGUMENTS, given, strict=True)]
+    sources: list[Source | None] = []
+    for name, value in zip(streamed.ARGUMENTS, given, strict=True):
+        with _named(name):
+            sources.append(as_source(value))
     if any(source is not None for source in sources):
         if isinstance(X, FiniteColumns):
             given = (X.array, Y, w)
@@ -138,11 +142,13 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
     return TrainingData(net, checked, *check_examples(net, checked, X, Y, w))
 
 
-def _source(name: str, value: Any) -> Source | None:
+@contextmanager
+def _named(argument: str) -> Iterator[None]:
+    """Put the name of an argument before the messages of errors."""
     try:
-        return as_source(value)
+        yield
     except (ValueError, TypeError) as error:
-        raise type(error)(f"{name}: {error}") from None
+        raise type(error)(f"{argument}: {error}") from error
 
 
 def _streamed(net: Network, dtype: str, given: tuple[Any, ...], sources: list[Source | None]) -> StreamedExamples:
@@ -153,10 +159,8 @@ def _streamed(net: Network, dtype: str, given: tuple[Any, ...], sources: list[So
     def source_of(name: str, value: Any, found: Source | None) -> Source:
         if found is not None:
             return found
-        try:
+        with _named(name):
             return ArraySource(to_host(value) if is_array(value) else np.asarray(value), rows_first=False)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"{name}: {error}") from None
 
     X, Y = (source_of(name, *pair) for name, *pair in zip("XY", given, sources, strict=False))
     w = None if given[2] is None else source_of("sample_weight", given[2], sources[2])
@@ -213,11 +217,9 @@ def _validation_on_backend(spec: TrainingSpec, checked: Checked, given: Any) -> 
     """Return the given validation set, checked like the training set."""
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
-    try:
-        X, Y, w = given if len(given) == 3 else (*tuple(given), None)
+    X, Y, w = given if len(given) == 3 else (*given, None)
+    with _named("validation"):
         return _on_backend(spec, checked, (X, Y, w), trained_on=False)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"validation: {error}") from None
 
 
 def _require_classes_seen(net: Network, train: TrainingData, held_out: TrainingData, team: Team) -> None:

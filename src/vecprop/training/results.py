@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
@@ -18,9 +19,6 @@ from vecprop.propagation import Layer, Params
 from vecprop.training.optimizers import Slots
 from vecprop.training.schedules import PlateauState
 from vecprop.utils.arguments import check_integer
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 History = dict[str, list[Any]]
 
@@ -84,8 +82,8 @@ class Partial(NamedTuple):
     outputs: tuple[npt.NDArray[Any], ...]
 
 
-class Resumed(NamedTuple):
-    """The contents of a checkpoint.
+class Start(NamedTuple):
+    """Where a run starts: with a new state, or with the contents of a checkpoint.
 
     first : the epoch at which the run began
     stopped : why the run had ended, "" if it had not
@@ -95,7 +93,7 @@ class Resumed(NamedTuple):
     partial: Partial | None
     history: History
     first: int
-    stopped: str
+    stopped: str = ""
 
 
 class Sample(NamedTuple):

@@ -185,7 +185,7 @@ class ReduceOnPlateau:
         check_integer(self.patience, "patience", 0)
         for name in ("min_delta", "least", "stop_at"):
             check_number(getattr(self, name), name)
-        check_monitor(self.monitor)
+        check_choice(self.monitor, "monitor", MONITORS)
         check_flag(self.cumulative, "cumulative")
 
     def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
@@ -211,11 +211,6 @@ class PlateauState(NamedTuple):
 
 
 SCHEDULES: tuple[type, ...] = (Constant, StepDecay, ExponentialDecay, InverseScaling, Cosine, ReduceOnPlateau)
-
-
-def check_monitor(monitor: object) -> None:
-    """Raise ValueError unless it is "cost", "training_cost" or "metric"."""
-    check_choice(monitor, "monitor", MONITORS)
 
 
 def check_schedule(schedule: object) -> Schedule:

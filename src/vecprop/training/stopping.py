@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend.namespaces import array_namespace, device_of
-from vecprop.backend.pytrees import map_trees
 from vecprop.nn.metrics import greater_is_better
-from vecprop.propagation import per_column
+from vecprop.training.epochs import choose
 from vecprop.training.results import Best, History, TrainingState
-from vecprop.training.schedules import check_monitor
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real
+from vecprop.training.schedules import MONITORS
+from vecprop.utils.arguments import check_choice, check_flag, check_number, check_positive_integer, check_real
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class EarlyStopping:
         if self.patience is not None:
             check_positive_integer(self.patience, "patience")
         object.__setattr__(self, "min_delta", check_number(self.min_delta, "min_delta"))
-        check_monitor(self.monitor)
+        check_choice(self.monitor, "monitor", MONITORS)
         check_flag(self.restore_best, "restore_best")
         check_flag(self.cumulative, "cumulative")
         if self.baseline is not None:
@@ -115,7 +114,9 @@ def remember_best(
         better = improved if rule.cumulative else waiting & (value < best.cost)
     taken = better if rule.restore_best else waiting  # without restore_best, the last one before patience ran out
     if not taken.all():
-        kept = _choose(taken, kept, (best.params, best.statistics)) if taken.any() else (best.params, best.statistics)
+        before, W = (best.params, best.statistics), state.params[0].W
+        xp = array_namespace(W)
+        kept = choose(xp, xp.asarray(taken, **device_of(W)), kept, before) if taken.any() else before
     cost, epoch = np.where(better, value, best.cost), np.where(better, state.epoch, best.epoch)
     best = Best(cost, epoch, *kept, np.where(improved | (cost > rule.limit), state.epoch, best.improved))
     return best, rule.patience is not None and bool((state.epoch - best.improved >= rule.patience).all())
@@ -152,11 +153,3 @@ def _remember_one(best: Best | None, state: TrainingState, value: float, rule: E
     if best.cost > rule.limit:
         best = best._replace(improved=state.epoch)
     return best, rule.patience is not None and state.epoch - best.improved >= rule.patience
-
-
-def _choose(better: npt.NDArray[np.bool_], new: Any, old: Any) -> Any:
-    """Return the arrays of a stack, from `new` for networks that are better, else from `old`."""
-    W = new[0][0].W
-    xp = array_namespace(W)
-    where = per_column(xp.asarray(better, **device_of(W)))
-    return map_trees(lambda a, b: xp.where(where, a, b), new, old)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from vecprop.backend.contract import Backend, take_columns
 from vecprop.backend.namespaces import Array
@@ -24,10 +25,7 @@ from vecprop.training.json_values import digest
 from vecprop.training.pieces import Pieces, PiecesInMemory, PiecesOfWindows
 from vecprop.training.shuffling import Orders
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Host = npt.NDArray[Any]
+Host = npt.NDArray[Any]
 
 _SAMPLE = 1000  # columns kept for `vp.diagnose`
 
