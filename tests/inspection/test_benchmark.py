@@ -4,7 +4,6 @@ import getpass
 import json
 import platform
 import re
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,10 @@ import pytest
 
 import vecprop as vp
 from helpers import refusals
+from helpers.pictures import a_row
 from vecprop.backend import Backend
 from vecprop.inspection import benchmark
-from vecprop.inspection.benchmark import NETWORKS, PASSES, RUNGS, Report, Row, Workload, cap_loop, measure
+from vecprop.inspection.benchmark import NETWORKS, PASSES, RUNGS, Report, Workload, cap_loop, measure
 from vecprop.propagation import Layer
 
 pytestmark = pytest.mark.alone
@@ -64,12 +64,6 @@ def small():
     lines = []
     report = measure(networks=["2-4-1"], sizes=[1, 60], dtypes=["float32"], budget=0.02, report=lines.append)
     return report, lines
-
-
-def a_row(**fields):
-    usual = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients", "m": 100}
-    rest = {"rung": "vectorized", "seconds": 1e-3, "measured_m": 100, "extrapolated": False, "runs": 5}
-    return Row(**{**usual, **rest, **fields})
 
 
 def test_one_row_for_every_cell(small):
@@ -241,15 +235,6 @@ def test_plot_writes_a_png(tmp_path):
     rows += [a_row(rung="per_example", m=1), a_row(rung="per_example", m=100, extrapolated=True)]
     path = Report(rows, {"CPU": "a processor", "cores": "2"}).plot(tmp_path / "pictures" / "speedup.png")
     assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_plot_says_what_is_missing(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="nothing to plot"):
-        Report([a_row(dtype="float64")]).plot(tmp_path / "a.png")
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    rows = [a_row(speedup=2.0), a_row(rung="per_example")]
-    with pytest.raises(ImportError, match=r'pip install "vecprop\[cli\]"'):
-        Report(rows).plot(tmp_path / "a.png")
 
 
 test_bad_arguments_are_named = refusals(

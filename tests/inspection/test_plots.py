@@ -8,24 +8,13 @@ import pytest
 from matplotlib.image import imread
 
 import vecprop as vp
+from helpers import refusals
+from helpers.pictures import a_row, legend, lines
 from helpers.processes import environment, python
 from vecprop import plots
-from vecprop.inspection.benchmark_report import Row
 
 HISTORY = {"cost": [1.0, 0.5, 0.25], "gradient_norm": [[0.1, 1.0], [0.01, 0.5], [0.001, 0.2]], "seconds": [1, 1, 1]}
-
-
-def a_row(rung, seconds, speedup=None):
-    what = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients", "m": 10}
-    return Row(rung=rung, seconds=seconds, measured_m=10, extrapolated=False, runs=3, speedup=speedup, **what)
-
-
-def lines(ax):
-    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.get_lines()}
-
-
-def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+NET, DATA = vp.Network((2, 3, 1)), vp.datasets.xor(m=20)
 
 
 def half_planes(w, b, dtype="float32"):
@@ -44,7 +33,7 @@ def boundaries(ax):
 
 def test_a_cost_curve():
     ax = plots.cost_curve(HISTORY)
-    assert list(lines(ax).values()) == [([1, 2, 3], [1.0, 0.5, 0.25])]
+    assert list(lines(ax).values()) == [([1, 2, 3], HISTORY["cost"])]
     assert ax.get_xlabel() == "epoch" and "cost" in ax.get_ylabel() and ax.get_title()
     assert ax.get_legend() is None and ax.get_yscale() == "linear"
 
@@ -158,13 +147,6 @@ def test_what_is_no_history(draw, given, error, message):
         draw(given)
 
 
-def test_a_history_among_several_that_is_none():
-    with pytest.raises(TypeError, match=r"histories\['b'\] must be a history"):
-        plots.cost_curve({"a": HISTORY, "b": [1.0]})
-    with pytest.raises(ValueError, match=r"histories\['b'\] .*no 'cost', only \['seconds'\]"):
-        plots.cost_curve({"a": HISTORY, "b": {"seconds": [1]}})
-
-
 # --- the plane ----------------------------------------------------------------------------------------------
 
 
@@ -207,42 +189,25 @@ def test_a_class_that_wins_everywhere_has_no_boundary(tmp_path):
 
 
 def test_arrays_of_another_library(jax_backend):
-    data = vp.datasets.xor(m=20)
-    net, jax = vp.Network((2, 3, 1)), jax_backend
-    ours, theirs = net.init(seed=0), net.init(seed=0, backend="jax")
+    theirs = (NET.init(seed=0, backend="jax"), *map(jax_backend.asarray, DATA))
     pictures = [
-        np.asarray(plots.decision_boundary(net, params, X, Y).images[0].get_array())
-        for params, X, Y in ((ours, data.X, data.Y), (theirs, jax.asarray(data.X), jax.asarray(data.Y)))
+        np.asarray(plots.decision_boundary(NET, *given).images[0].get_array())
+        for given in ((NET.init(seed=0), *DATA), theirs)
     ]
     np.testing.assert_allclose(*pictures, atol=1e-5)
 
 
-def test_inputs_are_not_modified():
-    net, params = half_planes([1.0, 1.0], 0.0)
-    X, Y = np.array([[0.0, 1.0], [0.0, 2.0]]), np.array([[0.0, 1.0]])
-    for array in (X, Y, *params[0]):
-        array.flags.writeable = False
-    plots.decision_boundary(net, params, X, Y)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"net": vp.Network((3, 1))}, ValueError, "net must have 2 inputs for a picture of the plane, got 3"),
-        ({"net": vp.Network((2, 1), output="identity")}, ValueError, "net must have a sigmoid or softmax output"),
-        ({"params": vp.Network((2, 1)).init(seed=[0, 1])}, ValueError, "params must be one network, got a stack"),
-        ({"params": vp.Network((2, 4, 1)).init()}, ValueError, "params must have one"),
-        ({"X": np.zeros((4, 2))}, ValueError, "X must have shape"),
-        ({"X": np.full((2, 4), np.nan)}, ValueError, "X must be finite"),
-        ({"Y": np.zeros((1, 3))}, ValueError, "Y must have shape"),
-        ({"Y": np.full((1, 4), 2.0)}, ValueError, "Y must hold only the labels 0 and 1"),
-    ],
+test_what_cannot_be_drawn_is_named = refusals(
+    lambda change: plots.decision_boundary(**{"net": NET, "params": NET.init(), "X": DATA.X, "Y": DATA.Y} | change),
+    ({"net": vp.Network((3, 1))}, "net must have 2 inputs for a picture of the plane, got 3"),
+    ({"net": vp.Network((2, 1), output="identity")}, "net must have a sigmoid or softmax output"),
+    ({"params": NET.init(seed=[0, 1])}, "params must be one network, got a stack"),
+    ({"params": vp.Network((2, 1)).init()}, "params must have one"),
+    ({"X": np.zeros((4, 2))}, "X must have shape"),
+    ({"X": np.full((2, 20), np.nan)}, "X must be finite"),
+    ({"Y": np.zeros((1, 3))}, "Y must have shape"),
+    ({"Y": np.full((1, 20), 2.0)}, "Y must hold only the labels 0 and 1"),
 )
-def test_what_cannot_be_drawn_is_named(change, error, message):
-    net, params = half_planes([1.0, 0.0], 0.0)
-    given = {"net": net, "params": params, "X": np.zeros((2, 4)), "Y": np.zeros((1, 4))} | change
-    with pytest.raises(error, match=message):
-        plots.decision_boundary(**given)
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -252,6 +217,7 @@ def test_a_file_is_written_into_a_new_folder(tmp_path):
     path = plots.save(plots.cost_curve(HISTORY), tmp_path / "a" / "b" / "curve.png")
     image = imread(path)
     assert image.shape[:2] == (600, 768) and image[..., :3].std() > 0.01
+    assert imread(plots.save(plots.cost_curve(HISTORY), tmp_path / "a.png", dpi=50)).shape[:2] == (250, 320)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
@@ -261,13 +227,12 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
 
 
 # Every function that draws on axes, with what it is given.
-NET = vp.Network((2, 3, 1))
 DRAWN = {
     "activation": ("tanh",),
     "activations": (["tanh", "relu"],),
     "confusion_matrix": ([0, 1, 1], [0, 1, 0]),
     "cost_curve": (HISTORY,),
-    "decision_boundary": (NET, NET.init(), np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0, 1]])),
+    "decision_boundary": (NET, NET.init(), *DATA),
     "first_layer_weights": (NET.init(),),
     "gradient_norms": (HISTORY,),
     "gradient_norms_by_layer": (HISTORY,),
@@ -276,7 +241,7 @@ DRAWN = {
     "network_diagram": (NET, NET.init()),
     "predicted_against_true": ([1.0, 2.0], [1.0, 3.0]),
     "residuals": ([1.0, 2.0], [1.0, 3.0]),
-    "speedup": ([a_row("per_example", 2.0), a_row("vectorized", 1.0, speedup=2.0)],),
+    "speedup": ([a_row(rung="per_example"), a_row(speedup=2.0)],),
 }
 NOT_DRAWN = {
     "COLOURS", "LINES", "Snapshots", "decision_boundary_animation", "decorate", "group_digits", "panels", "save",
@@ -308,10 +273,6 @@ def test_the_same_picture_is_the_same_file(name, tmp_path):
     panels = (getattr(plots, name)(*DRAWN[name]) for _ in range(2))
     first, second = (plots.save(panel, tmp_path / "own.png", dpi=60).read_bytes() for panel in panels)
     assert first == second and b"matplotlib" not in first.lower()
-
-
-def test_dots_per_inch(tmp_path):
-    assert imread(plots.save(plots.cost_curve(HISTORY), tmp_path / "a.png", dpi=50)).shape[:2] == (250, 320)
 
 
 @pytest.mark.parametrize("ending", ["svg", "pdf"])

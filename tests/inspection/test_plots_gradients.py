@@ -5,18 +5,12 @@ import pytest
 
 import vecprop as vp
 from helpers import refusals
-from helpers.processes import ROOT
+from helpers.pictures import a_row, legend, lines, texts
 from vecprop import plots
-from vecprop.inspection.benchmark_report import Report, Row, with_speedups
+from vecprop.inspection.benchmark_report import Report, with_speedups
 
 RUN = {"gradient_norm": [[0.1, 1.0], [0.3, 3.0], [0.2, 8.0]]}
 OTHER = {"gradient_norm": [[0.0, 4.0], [0.0, 5.0]], "cost": [1.0, 0.5]}
-
-
-def lines(ax):
-    return {
-        line.get_label(): tuple(np.asarray(values).tolist() for values in line.get_data()) for line in ax.get_lines()
-    }
 
 
 # --- gradients ----------------------------------------------------------------------------------------------
@@ -26,7 +20,7 @@ def test_one_layer_in_several_runs():
     ax = plots.gradient_norms_of_layer({"a": RUN, "b": OTHER}, layer=2)
     assert lines(ax) == {"a": ([1, 2, 3], [1.0, 3.0, 8.0]), "b": ([1, 2], [4.0, 5.0])}
     assert "dW2" in ax.get_ylabel() and "layer 2" in ax.get_title() and ax.get_yscale() == "log"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert legend(ax) == ["a", "b"]
 
 
 def test_a_layer_without_gradient_is_said_to_be_so():
@@ -79,24 +73,20 @@ def test_a_layer_that_is_not_there():
 # --- speed --------------------------------------------------------------------------------------------------
 
 
-def cell(rung, m, seconds, extrapolated=False, **fields):
-    what = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients"} | fields
-    return Row(rung=rung, m=m, seconds=seconds, measured_m=m, extrapolated=extrapolated, runs=3, **what)
+def pair(loop, **fields):
+    """The rows of the vectorized pass, which takes 0.01 s, and of its loop."""
+    return [a_row(seconds=0.01, **fields), a_row(rung="per_example", seconds=loop, **fields)]
 
 
 ROWS = with_speedups(
     [
-        cell("vectorized", 100, 0.01),
-        cell("per_example", 100, 0.9, extrapolated=True),
-        cell("per_example", 1, 0.02),
-        cell("vectorized", 1, 0.01),
-        cell("vectorized", 10, 0.01),  # without its loop
-        cell("per_example", 10, 0.5, pass_name="forward"),
-        cell("vectorized", 10, 0.01, pass_name="forward"),
-        cell("per_example", 10, 0.7, dtype="float64"),
-        cell("vectorized", 10, 0.01, dtype="float64"),
-        cell("per_example", 10, 0.3, backend="jax"),
-        cell("vectorized", 10, 0.01, backend="jax"),
+        a_row(m=100, seconds=0.01),
+        a_row(rung="per_example", m=100, seconds=0.9, extrapolated=True),
+        *pair(0.02, m=1),
+        a_row(m=10, seconds=0.01),  # without its loop
+        *pair(0.5, m=10, pass_name="forward"),
+        *pair(0.7, m=10, dtype="float64"),
+        *pair(0.3, m=10, backend="jax"),
     ]
 )
 
@@ -112,29 +102,17 @@ def test_the_speed_up_by_rising_m(given):
 
 def test_what_the_picture_says():
     ax = plots.speedup(Report(ROWS, {"CPU": "a processor", "cores": "2"}))
-    assert ax.texts[0].get_text() == "forward and backward, float32; a processor, 2 cores"
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["jax, 2-4-1", "numpy, 2-4-1", "loop extrapolated"]
+    assert texts(ax) == ["forward and backward, float32; a processor, 2 cores"]
+    assert legend(ax) == ["jax, 2-4-1", "numpy, 2-4-1", "loop extrapolated"]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    assert plots.speedup(ROWS).texts[0].get_text() == "forward and backward, float32"
-
-
-def test_it_draws_the_recorded_report():
-    report = Report.load(ROOT / "benchmarks" / "results" / "cpu-2-cores-ladder.json")
-    m, factors = lines(plots.speedup(report))["numpy, 784-128-10"]
-    rows = [report.find(backend="numpy", network="784-128-10", dtype="float32", pass_name="gradients", m=k,
-                        rung="vectorized") for k in m]  # fmt: skip
-    assert m == sorted(m) and factors == [row.speedup for row in rows]
+    assert texts(plots.speedup(ROWS)) == ["forward and backward, float32"]
 
 
 test_what_is_no_report = refusals(
-    lambda given: plots.speedup(given),
+    plots.speedup,
     (3, TypeError, "report must be a Report of vecprop.inspection.benchmark or its rows, got int"),
     ("rows", TypeError, "report must be a Report"),
     ([{"m": 1}], TypeError, "report: row 0 must be a Row of vecprop.inspection.benchmark, got dict"),
-    (
-        [],
-        "nothing to plot for dtype='float32', .*: measure float32 gradients on the rungs",
-    ),
+    ([], "nothing to plot for dtype='float32', .*: measure float32 gradients on the rungs"),
     (ROWS[:1], "nothing to plot"),
 )

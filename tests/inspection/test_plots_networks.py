@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgb
 
 import vecprop as vp
 from helpers import refusals
+from helpers.pictures import legend, texts, ticks
 from vecprop import plots
 
 BLUE, RED = (to_rgb(colour) for colour in plots.COLOURS[:2])
@@ -14,10 +15,6 @@ PARAMS = (
     (np.array([[3.0, -1.5, 0.75]]), np.zeros((1, 1))),
 )
 NET = vp.Network((2, 3, 1))
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
 
 
 # --- diagrams -----------------------------------------------------------------------------------------------
@@ -60,7 +57,7 @@ def test_colour_and_width_are_sign_and_size_of_the_weights(name, request):
             assert tuple(right) == tuple(same_layer[place[0]])
             assert left[1] == [c.center[1] for c in ax.patches if c.center[0] == left[0]][place[1]]
     assert "|w| ≤ 4" in texts(ax)[-2] and "|w| ≤ 3" in texts(ax)[-1]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["w > 0", "w < 0"]
+    assert legend(ax) == ["w > 0", "w < 0"]
 
 
 def test_a_large_layer_has_dots(tmp_path):
@@ -81,10 +78,10 @@ def test_a_diagram_of_weights_that_are_all_zero(tmp_path):
 
 
 test_what_no_diagram_can_show = refusals(
-    lambda arguments: plots.network_diagram(*arguments),
-    ((NET, vp.Network((2, 4, 1)).init()), r"W1 must have shape \(3, 2\)"),
-    ((NET, NET.init(seed=[0, 1])), "params must be one network, got a stack"),
-    ((NET, [(np.full_like(W, np.inf), b) for W, b in PARAMS]), "params: W1 must be finite"),
+    plots.network_diagram,
+    (NET, vp.Network((2, 4, 1)).init(), r"W1 must have shape \(3, 2\)"),
+    (NET, NET.init(seed=[0, 1]), "params must be one network, got a stack"),
+    (NET, [(np.full_like(W, np.inf), b) for W, b in PARAMS], "params: W1 must be finite"),
 )
 
 
@@ -113,10 +110,10 @@ def test_weights_as_a_heat_map(jax_backend, tmp_path):
     ax = plots.first_layer_weights(params, names=["area", "age", "distance"])
     np.testing.assert_array_equal(ax.images[0].get_array(), [[1, -2, 0.5]])
     assert ax.images[0].get_clim() == (-2, 2)
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["area", "age", "distance"]
+    assert ticks(ax.xaxis) == ["area", "age", "distance"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input", "unit")
     plots.save(ax, tmp_path / "map.png")
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["1"]
+    assert ticks(ax.yaxis) == ["1"]
 
 
 def test_the_sign_of_a_weight_is_its_colour():
@@ -150,7 +147,7 @@ def test_an_activation_and_its_derivative():
     assert (z[0], z[-1], z[500]) == (-2, 2, 0)
     np.testing.assert_allclose(g.get_ydata(), np.tanh(z))
     np.testing.assert_allclose(slope.get_ydata(), 1 - np.tanh(z) ** 2, atol=1e-15)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["g(z)", "g′(z)"] and ax.get_title() == "tanh"
+    assert legend(ax) == ["g(z)", "g′(z)"] and ax.get_title() == "tanh"
 
 
 @pytest.mark.parametrize("name", sorted(vp.activations.ACTIVATIONS))
@@ -179,7 +176,7 @@ def test_several_activations_and_their_derivatives():
     ax = plots.activations(["sigmoid", vp.activations.LeakyReLU(0.1)], limits=(-1, 1))
     left, right = ax.figure.axes
     assert ax is left
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["sigmoid", "leaky_relu(slope=0.1)"]
+    assert legend(left) == ["sigmoid", "leaky_relu(slope=0.1)"]
     assert [line.get_ydata()[-1] for line in right.get_lines()[:2]] == pytest.approx([0.19661193, 1])
     assert [line.get_ydata()[0] for line in left.get_lines()[:2]] == pytest.approx([0.26894142, -0.1])
     styles = {(line.get_color(), line.get_linestyle()) for line in plots.activations().get_lines()}
@@ -197,11 +194,7 @@ test_what_is_no_activation = refusals(
     (plots.activation, {"activation": 3}, TypeError, "activation must be a name"),
     (plots.activation, {"activation": "tanh", "limits": (1, 1)}, "limits must be two finite numbers"),
     (plots.activation, {"activation": "tanh", "limits": 5}, TypeError, "limits must be two numbers"),
-    (
-        plots.activation,
-        {"activation": (np.sum, np.cos)},
-        r"activation: g\(Z\) must have the shape of Z",
-    ),
+    (plots.activation, {"activation": (np.sum, np.cos)}, r"activation: g\(Z\) must have the shape of Z"),
     (plots.activations, {"activations": "tanh"}, TypeError, "activations must be a sequence"),
     (plots.activations, {"activations": []}, "activations must have at least one"),
     (plots.activations, {"activations": ["tanh", "softmax"]}, r"activations\[1\] must be elementwise"),

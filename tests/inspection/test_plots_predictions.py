@@ -5,6 +5,7 @@ import pytest
 
 import vecprop as vp
 from helpers import refusals
+from helpers.pictures import texts, ticks
 from vecprop import plots
 
 TRUE, PREDICTED = ["cat", "cat", "dog", "emu", "emu", "emu"], ["cat", "dog", "dog", "emu", "emu", "cat"]
@@ -15,10 +16,6 @@ def matrix(ax):
     return ax.images[0].get_array().tolist()
 
 
-def ticks(axis):
-    return [label.get_text() for label in axis.get_ticklabels()]
-
-
 # --- classes ------------------------------------------------------------------------------------------------
 
 
@@ -26,7 +23,7 @@ def ticks(axis):
 def test_a_confusion_matrix_of_text(kind):
     ax = plots.confusion_matrix(kind(TRUE), kind(PREDICTED))
     assert matrix(ax) == COUNTS
-    assert [text.get_text() for text in ax.texts] == [str(count) for row in COUNTS for count in row]
+    assert texts(ax) == [str(count) for row in COUNTS for count in row]
     for text in ax.texts:  # each number stands in its cell
         column, row = text.get_position()
         assert text.get_text() == str(COUNTS[row][column])
@@ -47,7 +44,7 @@ def test_it_is_scikit_learns():
 def test_shares_of_the_true_class():
     ax = plots.confusion_matrix(TRUE, PREDICTED, ["cat", "dog", "emu", "yak"], normalize=True)
     np.testing.assert_allclose(matrix(ax), [[0.5, 0.5, 0, 0], [0, 1, 0, 0], [1 / 3, 0, 2 / 3, 0], [0, 0, 0, 0]])
-    assert [text.get_text() for text in ax.texts][8:12] == ["0.33", "0.00", "0.67", "0.00"]
+    assert texts(ax)[8:12] == ["0.33", "0.00", "0.67", "0.00"]
     assert ax.images[0].get_clim() == (0, 1)
 
 
@@ -105,7 +102,7 @@ def test_predicted_against_true():
     (equal,) = ax.get_lines()
     assert list(equal.get_xdata()) == list(equal.get_ydata()) == list(ax.get_xlim()) == list(ax.get_ylim())
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("true price (€)", "predicted price (€)")
-    assert ax.texts[0].get_text() == "R² = 0.857\nRMSE = 0.816 €"  # 1 - 2/14 and √(2/3)
+    assert texts(ax)[0] == "R² = 0.857\nRMSE = 0.816 €"  # 1 - 2/14 and √(2/3)
 
 
 def test_r_squared_is_scikit_learns():
@@ -119,7 +116,7 @@ def test_r_squared_is_scikit_learns():
 
 def test_a_constant_has_no_r_squared(tmp_path):
     ax = plots.predicted_against_true([2.0, 2.0], [2.0, 2.0])
-    assert ax.texts[0].get_text() == "RMSE = 0"
+    assert texts(ax) == ["RMSE = 0"]
     plots.save(ax, tmp_path / "constant.png")
     plots.save(plots.residuals([2.0], [2.0]), tmp_path / "one.png")
 

@@ -27,7 +27,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -97,17 +97,16 @@ def _scan_forward(backend: Static[Backend], net: Static[Network], params: Params
     return xp.matrix_transpose(A[..., 0])
 
 
-def _forward_products(params: Params, A: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return W_l A_{l-1} for l = 1 … L; A = (A_0, …, A_{L-1})."""
-    return tuple(W @ A_in for (W, _), A_in in zip(params, A, strict=True))
+def _products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...] = ()) -> tuple[Array, ...]:
+    """Return W_l A_{l-1} for l = 1 … L; with dZ also dZ_l A_{l-1}ᵀ, and W_lᵀ dZ_l for l = 2 … L.
 
-
-def _gradient_products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return W_l A_{l-1} and dZ_l A_{l-1}ᵀ for l = 1 … L, and W_lᵀ dZ_l for l = 2 … L."""
+    A is (A_0, …, A_{L-1}), dZ is (dZ_1, …, dZ_L).
+    """
     xp = array_namespace(A[0])
-    dW = tuple(dZ_l @ xp.matrix_transpose(A_in) for dZ_l, A_in in zip(dZ, A, strict=True))
-    dA = tuple(xp.matrix_transpose(W) @ dZ_l for (W, _), dZ_l in zip(params[1:], dZ[1:], strict=True))
-    return (*_forward_products(params, A), *dW, *dA)
+    Z = tuple(W @ A_in for (W, _), A_in in zip(params, A, strict=True))
+    dW = tuple(dZ_l @ xp.matrix_transpose(A_in) for dZ_l, A_in in zip(dZ, A, strict=False))
+    dA = tuple(xp.matrix_transpose(W) @ dZ_l for (W, _), dZ_l in zip(params[1:], dZ[1:], strict=False))
+    return (*Z, *dW, *dA)
 
 
 def random_examples(net: Network, m: int, dtype: str, seed: int = 0) -> tuple[Any, Any]:
@@ -195,11 +194,11 @@ class Workload:
         """Return the call that computes only the matrix products of a pass over all examples."""
         A = tuple(propagation.forward(self.net, self.params, self.X)[1][:-1])
         if pass_name == "forward":
-            return self._program(_forward_products, self.params, A)
+            return self._program(_products, self.params, A)
         rng = np.random.default_rng(1)
         kind: Any = np.dtype(self.dtype).type
         dZ = tuple(self._on_device(rng.standard_normal((n, self.m), dtype=kind)) for n in self.net.sizes[1:])
-        return self._program(_gradient_products, self.params, A, dZ)
+        return self._program(_products, self.params, A, dZ)
 
     def _on_device(self, values: Any) -> Array:
         return self.backend.asarray(values, self.dtype)
@@ -314,53 +313,34 @@ def _two_digits(value: float) -> int:
     return int(max(1, value // unit * unit))
 
 
-class _Timed(NamedTuple):
-    """Samples in seconds of a pass over m examples, compile time, and share of the products."""
-
-    m: int
-    samples: list[float]
-    compile_seconds: float
-    share: float | None
-
-
-def _time_vectorized(work: Workload, pass_name: str, budget: float) -> _Timed:
-    calls = [work.call(pass_name, "vectorized"), work.products(pass_name)]
-    first, _ = [_clock(call) for call in calls]
-    samples, products = sample(calls, budget, _LEAST_RUNS)
-    share = statistics.median(p / s for p, s in zip(products, samples, strict=True))
-    return _Timed(work.m, samples, first - statistics.median(samples), share)
-
-
-def _time_loop(work: Workload, pass_name: str, rung: str, budget: float) -> _Timed:
-    cap = cap_loop(work, pass_name, rung, budget)
-    call = work.call(pass_name, rung, cap.m)
-    if rung != "per_example_compiled":
-        return _Timed(cap.m, sample([call], budget)[0], cap.compile_seconds, None)
-    first = _clock(call)  # compiles: the loop is one program for each m
-    (samples,) = sample([call], budget)
-    return _Timed(cap.m, samples, first - statistics.median(samples), None)
-
-
 def measure_cell(work: Workload, pass_name: str, rung: str, budget: float) -> Row:
     """Measure one pass on one rung; `measure` adds the speed-up, which needs the other rows."""
     with work.scope():
         if rung == "vectorized":
-            timed = _time_vectorized(work, pass_name, budget)
+            m, calls = work.m, [work.call(pass_name, rung), work.products(pass_name)]
+            first, _ = [_clock(call) for call in calls]
         else:
-            timed = _time_loop(work, pass_name, rung, budget)
+            cap = cap_loop(work, pass_name, rung, budget)
+            m, calls = cap.m, [work.call(pass_name, rung, cap.m)]
+            # a compiled loop is one program for each m
+            first = _clock(calls[0]) if rung == "per_example_compiled" else math.nan
+        samples, *products = sample(calls, budget, _LEAST_RUNS if len(calls) > 1 else 1)
+    seconds = statistics.median(samples)
+    share = statistics.median(p / s for p, s in zip(products[0], samples, strict=True)) if products else None
+    compile_seconds = cap.compile_seconds if math.isnan(first) else max(0.0, first - seconds)
     return Row(
         backend=work.backend.name,
-        network=network_label(work.net),
+        network="-".join(map(str, work.net.sizes)),
         dtype=work.dtype,
         pass_name=pass_name,
         rung=rung,
         m=work.m,
-        seconds=statistics.median(timed.samples) * work.m / timed.m,
-        measured_m=timed.m,
-        extrapolated=timed.m < work.m,
-        runs=len(timed.samples),
-        matmul_share=timed.share,
-        compile_seconds=max(0.0, timed.compile_seconds) if work.backend.compiles else None,
+        seconds=seconds * work.m / m,
+        measured_m=m,
+        extrapolated=m < work.m,
+        runs=len(samples),
+        matmul_share=share,
+        compile_seconds=compile_seconds if work.backend.compiles else None,
     )
 
 
@@ -464,12 +444,3 @@ def _known(given: Any, known: tuple[str, ...], argument: str, kind: str) -> str:
     if given not in known:
         raise ValueError(f"{argument}: {unknown_name(kind, given, known)}")
     return str(given)
-
-
-def network_label(net: Network) -> str:
-    """Return the layer sizes as the tables name them.
-
-    >>> network_label(Network((2, 4, 1)))
-    '2-4-1'
-    """
-    return "-".join(map(str, net.sizes))

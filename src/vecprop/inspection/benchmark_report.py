@@ -130,10 +130,8 @@ class Report:
         blocks = [_block(f"{b}, network {n}, {d}", rows) for (b, n, d), rows in groups.items()]
         if not blocks:
             return "nothing was measured"
-        about = (
-            [_wrapped("", (f"{key} {value}" for key, value in self.environment.items()))] if self.environment else []
-        )
-        return "\n\n".join([*blocks, _LEGEND, *about])
+        about = _wrapped("", (f"{key} {value}" for key, value in self.environment.items()))
+        return "\n\n".join(filter(None, [*blocks, _LEGEND, about]))
 
     def to_json(self) -> str:
         """Return everything as JSON; `Report.load` reads it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, decorate
+from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, colour_map, decorate, tick_style
 from vecprop.inspection.plots.values import check_names, check_pair, check_vector
 from vecprop.utils.arguments import check_flag
 
@@ -62,19 +62,15 @@ def confusion_matrix(
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # a class without examples is a row of zeros
     values = counts / totals if shares else counts.astype(np.float64)
     ax = axes_of(ax, width=5.8)
-    from matplotlib.colors import LinearSegmentedColormap
-
-    blues = LinearSegmentedColormap.from_list("counts", ["white", COLOURS[0]])
     top = 1.0 if shares else max(float(values.max()), 1.0)
-    image = ax.imshow(values, cmap=blues, vmin=0, vmax=top, aspect="equal", origin="upper")
+    image = ax.imshow(
+        values, cmap=colour_map("counts", "white", COLOURS[0]), vmin=0, vmax=top, aspect="equal", origin="upper"
+    )
     if K <= _MOST_WITH_TEXT:
         _write(ax, values, image.to_rgba(values)[..., :3], shares)
     right = np.trace(counts) / max(counts.sum(), 1)
     decorate(ax, "predicted class", "true class", f"Confusion matrix: {100 * right:.1f} % right", grid=False)
-    slanted: dict[str, Any] = (
-        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, texts)) * K > 40 else {}
-    )
-    ax.set_xticks(range(K), texts, **slanted)
+    ax.set_xticks(range(K), texts, **tick_style(max(map(len, texts)) * K > 40))
     ax.set_yticks(range(K), texts)
     label = "share of the true class" if shares else "examples"
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
@@ -120,9 +116,11 @@ def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
 
 
 def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
-    """Write the numbers into the cells, white on colours (K, K, 3) that contrast with it by 4:1."""
+    """Write the numbers into the cells, white on sRGB colours (K, K, 3) that contrast with it by 4:1."""
     K = len(values)
-    white = 1.05 / (_luminance(colours) + 0.05) >= _CONTRAST  # else black contrasts by more than 21 / 4
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])  # relative, by WCAG 2
+    white = 1.05 / (luminance + 0.05) >= _CONTRAST  # else black contrasts by more than 21 / 4
     digits = 4 if shares else len(str(int(values.max())))
     size = min(11.0, 230.0 / (K * max(1.5, 0.62 * digits)))  # as wide as a cell of a new figure
     for i in range(K):
@@ -131,9 +129,3 @@ def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
             text = f"{value:.2f}" if shares else f"{int(value)}"
             colour = "0.5" if value == 0 else "white" if white[i, j] else "black"
             ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
-
-
-def _luminance(colours: Floats) -> Floats:
-    """Return the relative luminance of sRGB colours (…, 3) by WCAG 2, for the contrast of text."""
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722]), dtype=np.float64)

@@ -1,12 +1,21 @@
 """Curves over the epochs: the cost of one or several runs, and the whole history of one."""
 
 from collections.abc import Mapping
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import COLOURS, LINES, Floats, axes_of, check_axes, decorate, draw_legend, panels
+from vecprop.inspection.plots.figures import (
+    COLOURS,
+    LINES,
+    Floats,
+    axes_of,
+    check_axes,
+    decorate,
+    draw_curves,
+    draw_legend,
+    panels,
+)
 from vecprop.inspection.plots.histories import (
     best_of,
     column,
@@ -49,16 +58,15 @@ def cost_curve(
     [('slow', [1.0, 0.9]), ('quick', [1.0, 0.2])]
     """
     runs = labelled_histories(histories)
-    ax = axes_of(ax)
-    for (label, run), colour, line in zip(runs.items(), cycle(COLOURS), cycle(LINES), strict=False):
+    curves = []
+    for label, run in runs.items():
         costs = column("histories", history_of(run), "cost")
         K = costs.shape[1]
         name = label if K == 1 else f"{label}, the best of {K}".removeprefix(", ")
-        epochs = np.arange(1, len(costs) + 1)
-        ax.plot(epochs, costs[:, best_of(run)], color=colour, linestyle=line, linewidth=1.8, label=name)
+        curves.append((name, costs[:, best_of(run)]))
+    ax = axes_of(ax)
+    draw_curves(ax, curves, legend=list(runs) != [""])
     decorate(ax, "epoch", "cost J (mean loss per example)", "Cost over the epochs", log=log)
-    if list(runs) != [""]:
-        draw_legend(ax)
     return ax
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import COLOURS, Floats, check_axes, panels, three_digits
+from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, three_digits
 from vecprop.inspection.plots.values import check_one_network, to_host
 from vecprop.nn.network import Network, check_network
 from vecprop.utils.arguments import check_integer
@@ -66,10 +66,8 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
     columns = [_column(l, n, slots) for l, n in enumerate(net.sizes)]
     low = -max(len(c.units) + (c.ellipsis is not None) for c in columns) / 2
     bottom = low - 0.4 - (4 if weights is None else 5) * _LINE
-    if ax is None:
-        span = columns[-1].x + 2 * _MARGIN
-        ax = panels(width=_INCHES * span + 0.2, height=_INCHES * (-low + 0.1 - bottom) + 0.5)[0]
-    check_axes(ax)
+    span = columns[-1].x + 2 * _MARGIN
+    ax = axes_of(ax, width=_INCHES * span + 0.2, height=_INCHES * (-low + 0.1 - bottom) + 0.5)
     for l, (left, right) in enumerate(pairwise(columns), start=1):
         _draw_weights(ax, left, right, None if weights is None else weights[l - 1])
     for l, column in enumerate(columns):

@@ -1,6 +1,8 @@
 """Common parts of the pictures: figures without a window, files, colours, labels, ticks."""
 
 import math
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,16 +126,38 @@ def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid:
         ax.set_axisbelow(True)
 
 
+def draw_curves(
+    ax: "Axes",
+    curves: Iterable[tuple[str, Floats]],
+    x: Floats | None = None,
+    *,
+    width: float = 1.8,
+    markers: bool = False,
+    legend: bool = True,
+) -> None:
+    """Draw labelled values over x, or over 1, 2, …, each in a colour and a style of its own."""
+    for (label, y), colour, line, marker in zip(curves, cycle(COLOURS), cycle(LINES), cycle(MARKERS), strict=False):
+        style: dict[str, Any] = {"color": colour, "linestyle": line, "linewidth": width, "label": label}
+        ax.plot(np.arange(1, len(y) + 1) if x is None else x, y, marker=marker if markers else None, **style)
+    if legend:
+        draw_legend(ax)
+
+
 def draw_legend(ax: "Axes") -> None:
     """Draw a legend where it hides least."""
     ax.legend(framealpha=0.85, edgecolor="none")
 
 
-def signed_colours() -> "LinearSegmentedColormap":
-    """Return the colours from vermilion (negative) through white (0) to blue (positive)."""
+def colour_map(name: str, *colours: str) -> "LinearSegmentedColormap":
+    """Return the colours between these."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("signed", [COLOURS[1], "white", COLOURS[0]])
+    return LinearSegmentedColormap.from_list(name, colours)
+
+
+def tick_style(slanted: bool) -> dict[str, Any]:
+    """Return the style of the labels under an axis, slanted if they are too long to stand side by side."""
+    return {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
 
 
 def group_digits(m: int) -> str:

@@ -1,12 +1,11 @@
 """Activations as functions of z: g and its derivative g′ (E17-E21)."""
 
 from collections.abc import Sequence
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import COLOURS, LINES, Floats, axes_of, check_axes, decorate, draw_legend, panels
+from vecprop.inspection.plots.figures import Floats, axes_of, check_axes, decorate, draw_curves, panels
 from vecprop.inspection.plots.values import to_host
 from vecprop.nn.activations import Activation, ActivationLike, get_activation, is_pair
 from vecprop.utils.arguments import is_sequence
@@ -47,11 +46,9 @@ def activation(
     g, z = _check_activation(activation, "activation"), _check_limits(limits)
     values, slopes = _evaluate(g, z, "activation")
     ax = axes_of(ax)
-    for y, label, colour, line in zip((values, _gapped(slopes)), ("g(z)", "g′(z)"), COLOURS, LINES, strict=False):
-        ax.plot(z, y, color=colour, linestyle=line, linewidth=2, label=label)
+    draw_curves(ax, [("g(z)", values), ("g′(z)", _gapped(slopes))], z, width=2)
     _cross(ax)
     decorate(ax, "z", "g(z), g′(z)", _label(g))
-    draw_legend(ax)
     return ax
 
 
@@ -91,16 +88,14 @@ def activations(
         raise ValueError("activations must have at least one, got none")
     checked = {argument: _check_activation(g, argument) for argument, g in known.items()}
     z = _check_limits(limits)
-    curves = [_evaluate(g, z, argument) for argument, g in checked.items()]
+    curves = [(_label(g), *_evaluate(g, z, argument)) for argument, g in checked.items()]
     axes = panels(2, width=5.0) if ax is None else [check_axes(ax)]
-    sides = zip(axes, ("g(z)", "g′(z)"), ("Activations", "Their derivatives"), strict=False)
-    for side, (panel, y, title) in enumerate(sides):
-        for g, curve, colour, line in zip(checked.values(), curves, cycle(COLOURS), cycle(LINES)):
-            drawn = _gapped(curve[1]) if side else curve[0]
-            panel.plot(z, drawn, color=colour, linestyle=line, linewidth=1.8, label=_label(g))
+    values, slopes = [(label, y) for label, y, _ in curves], [(label, _gapped(slope)) for label, _, slope in curves]
+    sides = (("g(z)", "Activations", values), ("g′(z)", "Their derivatives", slopes))
+    for panel, (y, title, drawn) in zip(axes, sides, strict=False):
+        draw_curves(panel, drawn, z, legend=panel is axes[0])
         _cross(panel)
         decorate(panel, "z", y, title)
-    draw_legend(axes[0])
     return axes[0]
 
 

@@ -1,12 +1,11 @@
 """Pictures of gradient norms (E36): over the epochs, of one layer, and over the layers."""
 
 from collections.abc import Mapping
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import COLOURS, LINES, MARKERS, Floats, axes_of, decorate, draw_legend
+from vecprop.inspection.plots.figures import Floats, axes_of, decorate, draw_curves
 from vecprop.inspection.plots.histories import best_of, entries, history_of, labelled_histories
 from vecprop.training.results import FitResult, History
 from vecprop.utils.arguments import check_positive_integer
@@ -43,11 +42,8 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
     """
     norms = _norms("result", result)
     ax = axes_of(ax)
-    epochs = np.arange(1, len(norms) + 1)
-    for l, (column, colour, line) in enumerate(zip(_drawn(norms).T, cycle(COLOURS), cycle(LINES)), start=1):
-        ax.plot(epochs, column, color=colour, linestyle=line, linewidth=1.8, label=f"layer {l}{_zero(column)}")
+    draw_curves(ax, [_curve(f"layer {l}", column) for l, column in enumerate(norms.T, start=1)])
     decorate(ax, "epoch", _NORM, "Norm of the gradient, by layer", log=True)
-    draw_legend(ax)
     return ax
 
 
@@ -83,13 +79,8 @@ def gradient_norms_of_layer(
             where = f" in {label!r}" if label else ""
             raise ValueError(f"layer must be from 1 to {norms.shape[1]}{where}, got {l}")
     ax = axes_of(ax)
-    for (label, norms), colour, line in zip(runs.items(), cycle(COLOURS), cycle(LINES)):
-        column = _drawn(norms)[:, l - 1]
-        name = f"{label}{_zero(column)}"
-        ax.plot(np.arange(1, len(column) + 1), column, color=colour, linestyle=line, linewidth=1.8, label=name)
+    draw_curves(ax, [_curve(label, norms[:, l - 1]) for label, norms in runs.items()], legend=list(runs) != [""])
     decorate(ax, "epoch", _NORM.replace("dW", f"dW{l}"), f"Norm of the gradient of layer {l}", log=True)
-    if list(runs) != [""]:
-        draw_legend(ax)
     return ax
 
 
@@ -116,14 +107,9 @@ def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], 
     """
     runs = _runs(histories)
     ax = axes_of(ax)
-    styles = zip(cycle(COLOURS), cycle(LINES), cycle(MARKERS))
-    for (label, norms), (colour, line, marker) in zip(runs.items(), styles, strict=False):
-        column = _drawn(np.median(norms, axis=0, keepdims=True))[0]
-        style: dict[str, Any] = {"color": colour, "linestyle": line, "linewidth": 1.8, "marker": marker}
-        ax.plot(np.arange(1, len(column) + 1), column, label=f"{label}{_zero(column)}", **style)
+    curves = [_curve(label, np.median(norms, axis=0)) for label, norms in runs.items()]
+    draw_curves(ax, curves, markers=True, legend=list(runs) != [""])
     decorate(ax, "layer", "‖dW‖, median over the epochs", "Norm of the gradient, by layer", log=True)
-    if list(runs) != [""]:
-        draw_legend(ax)
     return ax
 
 
@@ -141,10 +127,7 @@ def _norms(argument: str, result: Any) -> Floats:
     return norms[:, best_of(result)] if norms.ndim == 3 else norms
 
 
-def _drawn(norms: Floats) -> Floats:
-    """Return the norms with NaN for 0, which a logarithmic axis cannot show."""
-    return np.where(norms > 0, norms, np.nan)
-
-
-def _zero(column: Floats) -> str:
-    return " (all 0)" if np.isnan(column).all() else ""
+def _curve(label: str, norms: Floats) -> tuple[str, Floats]:
+    """Return a label and the norms to draw, NaN for 0, which a logarithmic axis cannot show."""
+    drawn = np.where(norms > 0, norms, np.nan)
+    return f"{label} (all 0)" if np.isnan(drawn).all() else label, drawn

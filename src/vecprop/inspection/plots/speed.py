@@ -65,7 +65,10 @@ def speedup(
     ax.axhline(1, color="0.6", linewidth=1, linestyle="--", zorder=0, label="_one")
     ax.set(xscale="log", yscale="log", xlabel="examples m", ylabel="time of the loop / time of the vectorized pass")
     ax.set_title("Speed-up of the vectorized pass over a loop over the examples", pad=22)
-    about = "; ".join(filter(None, [f"{_PASSES.get(pass_name, pass_name)}, {dtype}", _machine(report)]))
+    about = f"{_PASSES.get(pass_name, pass_name)}, {dtype}"
+    environment = getattr(report, "environment", {})
+    if environment.get("CPU") and environment.get("cores"):
+        about += f"; {environment['CPU']}, {environment['cores']} cores"
     ax.text(0.5, 1.015, about, transform=ax.transAxes, ha="center", va="bottom", fontsize=9, color="0.3")
     ax.xaxis.set_major_formatter(lambda x, _: group_digits(round(x)))
     ax.yaxis.set_major_formatter(lambda y, _: f"{group_digits(round(y))}×" if y >= 1 else f"{y:g}×")
@@ -107,10 +110,3 @@ def _draw_line(ax: "Axes", label: str, points: list[tuple[int, float, bool]], co
     masked = [(x, y) for x, y, h in zip(m, factors, hollow, strict=True) if h]
     if masked:
         ax.plot(*zip(*masked, strict=True), linestyle="none", mfc="white", label="_extrapolated", **style)
-
-
-def _machine(report: Any) -> str:
-    """Return the processor and its cores, if the report has both."""
-    environment = getattr(report, "environment", {})
-    known = [environment.get(key, "") for key in ("CPU", "cores")]
-    return f"{known[0]}, {known[1]} cores" if all(known) else ""

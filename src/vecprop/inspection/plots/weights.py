@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import Floats, check_axes, decorate, panels, signed_colours
+from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, colour_map, decorate, tick_style
 from vecprop.inspection.plots.values import check_names, to_host
 from vecprop.utils.arguments import check_positive_integer
 
@@ -64,11 +64,9 @@ def first_layer_weights(
         height, width = _check_image_shape(image_shape, n0)
         across = min(n1, check_positive_integer(columns, "columns") if columns is not None else -int(-(n1**0.5) // 1))
         picture, title = _tiles(W.reshape(n1, height, width), across), "Incoming weights of each unit of layer 1"
-    if ax is None:
-        tall = 5.0 if image_shape is None else min(8.0, 5.2 * picture.shape[0] / picture.shape[1] + 0.4)
-        ax = panels(height=tall)[0]
-    check_axes(ax)
-    colours = signed_colours().with_extremes(bad="0.25")  # between the images
+    tall = 5.0 if image_shape is None else min(8.0, 5.2 * picture.shape[0] / picture.shape[1] + 0.4)
+    ax = axes_of(ax, height=tall)
+    colours = colour_map("signed", COLOURS[1], "white", COLOURS[0]).with_extremes(bad="0.25")  # between the images
     largest = float(np.abs(W).max()) or 1.0
     style: dict[str, Any] = {"cmap": colours, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
     style["aspect"] = "auto" if image_shape is None else "equal"
@@ -131,7 +129,4 @@ def _label_units(ax: "Axes", n1: int, n0: int, names: tuple[str, ...] | None) ->
         if n <= 12:
             axis.set_ticks(range(n))
     if names is not None:
-        slanted: dict[str, Any] = (
-            {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, names)) > 50 else {}
-        )
-        ax.set_xticks(range(n0), names, **slanted)
+        ax.set_xticks(range(n0), names, **tick_style(sum(map(len, names)) > 50))
