@@ -6,7 +6,8 @@ differences, (f(x + ε) - f(x - ε)) / 2ε, work for any function, to about nine
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,9 @@ def check_gradients(
         if grads is not None:
             analytic = _float64(xp, check_params(net, grads, "grads").params)
         analytic_norm = math.sqrt(sum(float(xp.sum(g * g)) for layer in analytic for g in layer))
-        floor = _rounding(method, float(J), analytic_norm)
+        # the difference that rounding explains: of the gradient's sums, and of costs that are subtracted
+        eps = float(np.finfo(np.float64).eps)
+        floor = 8 * eps * analytic_norm + (0.0 if method == "complex" else 8 * eps * abs(float(J)) / CENTRAL_STEP)
         errors, entries = {}, {}
         for l, layer in enumerate(analytic, start=1):
             for field, grad in zip(Layer._fields, layer, strict=True):
@@ -164,12 +167,6 @@ def check_gradients(
 
 def _float64(xp: Namespace, params: Params) -> Params:
     return tuple(Layer(xp.astype(W, xp.float64), xp.astype(b, xp.float64)) for W, b in params)
-
-
-def _rounding(method: str, J: float, norm: float) -> float:
-    """Return the difference that rounding explains, of the gradient's sums and subtracted costs."""
-    eps = float(np.finfo(np.float64).eps)
-    return 8 * eps * norm + (0.0 if method == "complex" else 8 * eps * abs(J) / CENTRAL_STEP)
 
 
 def _relative_error(numeric: npt.NDArray[Any], analytic: npt.NDArray[Any], floor: float) -> float:
@@ -196,29 +193,24 @@ def _numeric(
 ) -> npt.NDArray[np.float64]:
     """Return the numeric gradient of J at the picked entries of one parameter."""
     X, Y, w, l2 = data
-    compiled = checked.backend.compile(propagation.cost)
+    backend = checked.backend
+    compiled = backend.compile(propagation.cost)
+    host = [Layer(*(backend.to_numpy(a) for a in layer)) for layer in checked.params]
 
-    def costs(params: Params) -> npt.NDArray[Any]:
-        return checked.backend.to_numpy(compiled(net, params, X, Y, w, l2))
+    def costs(entries: npt.NDArray[np.int64], step: complex) -> npt.NDArray[Any]:
+        return backend.to_numpy(compiled(net, _perturbed(checked.xp, host, which, entries, step), X, Y, w, l2))
 
-    host = [Layer(*(checked.backend.to_numpy(a) for a in layer)) for layer in checked.params]
-    parts = []
-    for chunk in _chunks(net, X.shape[-1], picked):
-        if method == "complex":
-            parts.append(costs(_perturbed(checked.xp, host, which, chunk, 1j * COMPLEX_STEP)).imag / COMPLEX_STEP)
-        else:
-            above = costs(_perturbed(checked.xp, host, which, chunk, CENTRAL_STEP))
-            below = costs(_perturbed(checked.xp, host, which, chunk, -CENTRAL_STEP))
-            parts.append((above - below) / (2 * CENTRAL_STEP))
-    return np.concatenate(parts)
+    # in chunks, so that a stack of one network per entry stays small
+    size = max(1, _CHUNK_BYTES // (16 * (max(net.sizes) * X.shape[-1] * 3 + net.parameter_count)))
+    chunks = (picked[start : start + size] for start in range(0, len(picked), size))
+    return np.concatenate([_derivative(np, partial(costs, chunk), method) for chunk in chunks])
 
 
-def _chunks(net: Network, m: int, picked: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """Cut the entries into chunks, so that a stack of one network per entry stays small."""
-    per_network = 16 * (max(net.sizes) * m * 3 + net.parameter_count)
-    size = max(1, _CHUNK_BYTES // per_network)
-    for start in range(0, len(picked), size):
-        yield picked[start : start + size]
+def _derivative(xp: Namespace, value: Callable[[complex], Array], method: str) -> Array:
+    """Return the derivative of value(step) at step 0 (E40)."""
+    if method == "complex":
+        return xp.imag(value(1j * COMPLEX_STEP)) / COMPLEX_STEP
+    return (value(CENTRAL_STEP) - value(-CENTRAL_STEP)) / (2 * CENTRAL_STEP)
 
 
 def _perturbed(
@@ -268,8 +260,8 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     xp = _check_point(x)
     size = math.prod(x.shape)
 
-    def value(at: Array) -> Array:
-        result = function(at)
+    def value(unit: Array, step: complex) -> Array:
+        result = function(x + step * unit)
         array = (
             result if is_array(result) else xp.asarray(result) if isinstance(result, complex | float | int) else None
         )
@@ -281,10 +273,7 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     values = []
     for k in range(size):
         unit = xp.reshape(xp.astype(xp.arange(size) == k, x.dtype), x.shape)
-        if method == "complex":
-            values.append(xp.imag(value(x + 1j * COMPLEX_STEP * unit)) / COMPLEX_STEP)
-        else:
-            values.append((value(x + CENTRAL_STEP * unit) - value(x - CENTRAL_STEP * unit)) / (2 * CENTRAL_STEP))
+        values.append(_derivative(xp, partial(value, unit), method))
     return xp.reshape(xp.stack(values), x.shape)
 
 
