@@ -12,7 +12,7 @@ import pathlib
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -528,9 +528,10 @@ for estimator, y, wrong, how in (
     call(f"{kind}.partial_fit", given | ({"classes": [0, 1, 2]} if part else {}),
          lambda *, new=new, **arguments: new().partial_fit(**arguments), **refused, **part)  # fmt: skip
 # The kinds of the parameters are those of the checks that the estimators declare.
-CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, parameters._share: SHARE,
-           parameters._positive: POSITIVE}  # fmt: skip
-SHARED = {name: CHECKED[check] for name, check in parameters.CHECKS.items() if check in CHECKED} | {
+CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, parameters.share: SHARE,
+           parameters.positive: POSITIVE}  # fmt: skip
+DECLARED = {field.name: field.metadata.get("check") for field in fields(parameters.Parameters)}
+SHARED = {name: CHECKED[check] for name, check in DECLARED.items() if check in CHECKED} | {
     "hidden_layer_sizes": [0, (10, 0), (-1,), "100", 2.5, (2.5,), None, [True], 1j],
     "activation": ["relo", 3, None, ["relu", "relu"], [], (np.sin,), [None], "LOGISTIC"],
     "solver": ["newton", None, 3, vp.Adam, THING], "batch_size": Wrong([*BLOCK, None], BLOCK.says, int), "n_networks": Wrong([*BLOCK, None], BLOCK.says, int),

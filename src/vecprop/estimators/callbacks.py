@@ -1,20 +1,17 @@
 """Functions called while an estimator trains: printing, scorers, scikit-learn's callbacks."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from vecprop.estimators.prediction import layer_attributes, set_layers
 from vecprop.propagation import Layer, Params
-from vecprop.training.evaluation import LayersMetric
+from vecprop.training.evaluation import LayersMetric, plain_layers
 from vecprop.training.results import History, TrainingState
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -55,22 +52,15 @@ class ScorerMetric(LayersMetric):
     estimator : estimator with all attributes of a fitted one, except the layers
     scorer : function (estimator, X, y[, sample_weight]) -> float
     X, y, w : the validation set as rows; w may be None
-    set_layers : function (estimator, layers) -> None
     """
 
     def __init__(
-        self,
-        estimator: Any,
-        scorer: Callable[..., float],
-        X: Any,
-        y: Any,
-        w: npt.NDArray[np.float64] | None,
-        set_layers: Callable[[Any, Params], None],
+        self, estimator: Any, scorer: Callable[..., float], X: Any, y: Any, w: npt.NDArray[np.float64] | None
     ) -> None:
         self.estimator = copy.copy(estimator)
         # X was checked already, and is an array without names
         vars(self.estimator).pop("feature_names_in_", None)
-        self.scorer, self.set_layers, self.data = scorer, set_layers, (X, y)
+        self.scorer, self.data = scorer, (X, y)
         self.weights = {} if w is None or not _takes_weights(scorer) else {"sample_weight": w}
 
     def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
@@ -83,7 +73,7 @@ class ScorerMetric(LayersMetric):
     def _score(self, layers: Params) -> float:
         if not all(np.isfinite(a).all() for layer in layers for a in layer):
             return float("nan")
-        self.set_layers(self.estimator, layers)
+        set_layers(self.estimator, layers)
         return float(self.scorer(self.estimator, *self.data, **self.weights))
 
 
@@ -101,19 +91,11 @@ class TheirCallbacks:
     estimator : the estimator being fitted
     context : what its `_init_callback_context` returned
     data : dict of X, y and metadata, as the hooks get them
-    attributes : function (state, history) -> dict of the attributes of an estimator fitted so far
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        context: Any,
-        data: dict[str, Any],
-        attributes: Callable[[TrainingState, History], dict[str, Any]],
-    ) -> None:
-        self.estimator, self.context, self.data, self.attributes = estimator, context, data, attributes
+    def __init__(self, estimator: Any, context: Any, data: dict[str, Any]) -> None:
+        self.estimator, self.context, self.data = estimator, context, data
         self.task: Any = None
-
         context.call_on_fit_task_begin(estimator=estimator, **data)
 
     def begin(self, _: int) -> None:
@@ -126,13 +108,14 @@ class TheirCallbacks:
         if self.task is None:  # L-BFGS does not say when an iteration begins
             self.begin(state.epoch)
         task, self.task = self.task, None
-        return bool(
-            task.call_on_fit_task_end(
-                estimator=self.estimator,
-                reconstruction_attributes=lambda: self.attributes(state, history),
-                **self.data,
-            )
-        )
+
+        def attributes() -> dict[str, Any]:
+            net, normalized = self.estimator.network_, self.estimator._normalized()
+            layers = plain_layers(net, normalized, state.params, state.statistics)
+            return layer_attributes(layers) | {"n_iter_": len(history["cost"]), "loss_": history["cost"][-1]}
+
+        how = {"estimator": self.estimator, "reconstruction_attributes": attributes}
+        return bool(task.call_on_fit_task_end(**how, **self.data))
 
     def end(self) -> None:
         """Close the task of the whole fit."""

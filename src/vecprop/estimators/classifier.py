@@ -1,48 +1,43 @@
 """`MLPClassifier` and `PackClassifier`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+import numpy.typing as npt
+from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
 from vecprop.backend.namespaces import Array, array_namespace
-from vecprop.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.ensemble_selection import Losses, log_losses
-from vecprop.estimators.inputs import Examples, check_weights, named
+from vecprop.estimators.inputs import Examples, named
 from vecprop.estimators.labels import Labels, check_classes, labels_of, name_classes
 from vecprop.estimators.large_data import LargeTargets, average
-from vecprop.estimators.pack import Group, Pack, mean_and_deviation
-from vecprop.estimators.parameters import Parameters, hidden_activations, hidden_sizes
-from vecprop.estimators.prediction import Prediction
+from vecprop.estimators.pack import Group, Pack
+from vecprop.estimators.parameters import checked, hidden_activations, hidden_sizes, share
+from vecprop.estimators.prediction import scored
 from vecprop.estimators.training import Training
 from vecprop.nn.activations import log_softmax, softplus
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.network import Network
-from vecprop.utils.arguments import check_flag, check_real
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from vecprop.utils.arguments import check_flag
 
 
-def _class_weight(value: Any, argument: str) -> Any:
+def _class_weight(value: Any, argument: str) -> None:
     dicts = value if isinstance(value, list) else [value]
-    if value is None or (isinstance(value, str) and value == "balanced") or all(isinstance(d, Mapping) for d in dicts):
-        return value
-    wanted = 'a dict {class: weight}, "balanced", or for multilabel targets a list of dicts'
-    raise (ValueError if isinstance(value, str) else TypeError)(f"{argument} must be {wanted}, got {value!r}")
+    is_name = isinstance(value, str)
+    if value is not None and not (is_name and value == "balanced") and not all(isinstance(d, Mapping) for d in dicts):
+        wanted = 'a dict {class: weight}, "balanced", or for multilabel targets a list of dicts'
+        raise (ValueError if is_name else TypeError)(f"{argument} must be {wanted}, got {value!r}")
 
 
 @documented
 @dataclass(eq=False, repr=False)
-class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction, Parameters, BaseEstimator):
+class MLPClassifier(ClassifierMixin, Training):
     """A neural network that classifies: two classes, K classes, or labels that may occur together.
 
     It has the parameters, methods, attributes and defaults of scikit-learn's `MLPClassifier`, and more of each. Without
@@ -81,48 +76,13 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     hidden_layer_sizes: Any = (100,)
     activation: Any = "relu"
     _: KW_ONLY
-    class_weight: Any = None
-    label_smoothing: float = 0.0
+    class_weight: Any = checked(None, _class_weight)
+    label_smoothing: float = checked(0.0, share)
 
     _numeric_targets: ClassVar[bool] = False
-    _more_checks: ClassVar[dict[str, Callable[[Any, str], Any]]] = {
-        "class_weight": _class_weight,
-        "label_smoothing": lambda value, name: check_real(value, name, "in [0, 1)", lambda x: 0 <= x < 1),
-    }
-
-    @with_callbacks
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> MLPClassifier:
-        """Train on examples X (n_samples, n_features) with classes y.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame (n_samples, n_features)
-        y : array-like (n_samples,) or indicator matrix (n_samples, n_labels)
-            Classes of any kind that can be sorted; for labels that may occur together, a column of 0 and 1 for each.
-        sample_weight : array-like (n_samples,), optional
-            An integer weight counts as that many copies of the example, 0 as absent.
-        X_val, y_val, sample_weight_val : optional
-            A validation set. Its loss is in `validation_loss_curve_`; `early_stopping` watches it in place of a share
-            of the training examples.
-
-        Returns
-        -------
-        MLPClassifier
-            The estimator itself. A fit that fails leaves it as it was.
-        """
-        return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))  # type: ignore[no-any-return]
 
     @available_if(is_stochastic)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch from where the last call ended, with the optimizer's memory.
 
         Parameters
@@ -140,7 +100,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         self._check_given_classes(classes)
         self._given_classes = classes
         try:
-            return self._train(X, y, sample_weight, (None, None, None), incremental=True)  # type: ignore[no-any-return]
+            return self._train(X, y, sample_weight, (None, None, None), incremental=True)
         finally:
             del self._given_classes
 
@@ -155,11 +115,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         """Return the share of examples with the right class, or with all labels right if multilabel."""
         from sklearn.metrics import accuracy_score  # half of scikit-learn: not for training
 
-        predicted = self.predict(X)
-        w = check_weights(sample_weight, int(predicted.shape[0]))
-        sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight
-        with named(lambda: "y"):
-            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return scored(self, accuracy_score, X, y, sample_weight)
 
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
         """Return the probabilities (n_samples, n_classes), columns in the order of `classes_`.
@@ -216,17 +172,17 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         return LargeTargets(self._labels.source(y))
 
     def _find_labels(self, y: Any, purpose: str) -> None:
+        if purpose == "more":
+            return
+        with named(lambda: "y"):
+            found = labels_of(y, getattr(self, "_given_classes", None))
         if purpose == "first":
-            with named(lambda: "y"):
-                self._set_labels(labels_of(y, getattr(self, "_given_classes", None)))
-        elif purpose == "again":
-            with named(lambda: "y"):
-                found = labels_of(y)
-            if found.kind != self._labels.kind or not np.array_equal(found.classes, self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {found.classes}"
-                )
+            self._set_labels(found)
+        elif found.kind != self._labels.kind or not np.array_equal(found.classes, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {found.classes}"
+            )
 
     def _set_labels(self, labels: Labels) -> None:
         self._labels, self.classes_ = labels, labels.classes
@@ -279,7 +235,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
         p = (1 - s) * p + s / (len(p) if self._labels.kind == "multiclass" else 2)
         return float(-np.sum(p * np.log(np.where(p > 0, p, 1.0))))
 
-    def _pack(self, **parameters: Any) -> PackClassifier:
+    def _pack(self, **parameters: Any) -> Any:
         return PackClassifier(**parameters)
 
     def _default_metric(self) -> str:
@@ -288,9 +244,7 @@ class MLPClassifier(ClassifierMixin, CallbackSupportMixin, Training, Prediction,
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
-        tags.array_api_support = True
         return tags
 
 
@@ -341,9 +295,7 @@ class PackClassifier(ClassifierMixin, Pack):
     class_weight: Any = None
 
     _numeric_targets: ClassVar[bool] = False
-
-    def _estimator(self, **parameters: Any) -> MLPClassifier:
-        return MLPClassifier(**parameters)
+    _estimator: ClassVar[Callable[..., Any]] = MLPClassifier
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
         examples = super()._checked(X, y, w, reset=reset)
@@ -366,14 +318,14 @@ class PackClassifier(ClassifierMixin, Pack):
         return weighted(training), weighted(validation)
 
     def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        return np.asarray(np.exp(self._logs_of_each(estimator, X)))
+
+    def _logs_of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)
         return L if L.ndim == 3 else L[None]
 
-    def _mixed(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.exp(found)
-
     def _losses(self, y: npt.NDArray[Any]) -> Losses:
-        return log_losses(np.searchsorted(self.classes_, y))
+        return log_losses(self._groups_of(y))
 
     def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         return np.searchsorted(self.classes_, y)
@@ -398,18 +350,14 @@ class PackClassifier(ClassifierMixin, Pack):
         """Return the share of examples with the right label."""
         from sklearn.metrics import accuracy_score  # half of scikit-learn: not for training
 
-        predicted = self.predict(X)
-        with named(lambda: "y"):
-            return float(accuracy_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))
+        return scored(self, accuracy_score, X, y, sample_weight)
 
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
         """Return the probabilities (n_samples, n_classes); with `return_std` also the deviation over the members."""
-        L, weights = self._members(X)
-        mean, deviation = mean_and_deviation(np.exp(L), weights)
-        return (mean, deviation) if check_flag(return_std, "return_std") else mean
+        return self._mixture(X, return_std)
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the logarithms of `predict_proba`, finite for every finite X."""
-        L, weights = self._members(X)
+        L, weights = self._members(X, self._logs_of_each)
         top = L.max(axis=0)
         return np.asarray(top + np.log(np.tensordot(weights, np.exp(L - top), axes=1)))

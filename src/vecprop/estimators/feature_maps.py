@@ -156,13 +156,15 @@ class Normal(Bins):
     @classmethod
     def learn(cls, X: npt.NDArray[Any], columns: Columns, count: int) -> Normal:
         """Return the map of these columns of X (m, n), with at most `count` bins each."""
+        from scipy.special import ndtri
+
         bins = Bins.learn(X, columns, count)
         start, rise = [], []
         for j in columns:
             mine = bins.column == j
             edges, values = np.append(bins.low[mine], bins.high[mine][-1]), np.sort(X[:, j])
             below = np.searchsorted(values, edges, "left") + np.searchsorted(values, edges, "right")
-            heights = _normal_quantile(np.clip(below / (2 * len(values)), _TAIL, 1 - _TAIL))
+            heights = ndtri(np.clip(below / (2 * len(values)), _TAIL, 1 - _TAIL))
             start.append(heights[0])
             rise += np.diff(heights).tolist()
         return cls(bins.column, bins.low, bins.high, np.array(start), np.array(rise))
@@ -258,9 +260,3 @@ def _quantiles(values: npt.NDArray[Any], count: int) -> npt.NDArray[np.float64]:
         if edge - kept[-1] > least:
             kept.append(edge)
     return np.array(kept)
-
-
-def _normal_quantile(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    from scipy.special import ndtri
-
-    return np.asarray(ndtri(share))

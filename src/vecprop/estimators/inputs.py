@@ -1,13 +1,12 @@
 """Checks an estimator's data, one example per row, and turns them into the core's columns."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 from sklearn import get_config
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
@@ -19,10 +18,6 @@ from vecprop.data.splitting import in_second_part, places_of, shuffled
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.large_data import LargeRows, LargeTargets, large_rows, scaled
 from vecprop.nn.input_scaling import InputScale, input_scale
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 
 _NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
 
@@ -50,14 +45,14 @@ class Examples(NamedTuple):
         """The targets of these examples, as they were given."""
         return self.y if self.places is None else self.y[self.places]
 
-    def at(self, places: npt.NDArray[np.int64]) -> Examples:
+    def at(self, places: npt.NDArray[np.int64]) -> Self:
         """Return the examples at these places."""
         w = None if self.w is None else self.w[places]
         if isinstance(self.Y, LargeTargets):
             of_all = places if self.places is None else self.places[places]
-            return Examples(self.X.take(places), self.y, w, self.Y.take(places), of_all)
+            return self._replace(X=self.X.take(places), w=w, Y=self.Y.take(places), places=of_all)
         Y = None if self.Y is None else self.Y[:, places]
-        return Examples(take_rows(self.X, places), self.y[places], w, Y)
+        return self._replace(X=take_rows(self.X, places), y=self.y[places], w=w, Y=Y)
 
 
 def dispatches(X: Any) -> bool:
@@ -84,22 +79,21 @@ def check_examples(
 
 def check_pair(estimator: Any, X: Any, y: Any, how: dict[str, Any], **more: Any) -> tuple[Any, Any]:
     """Return X and y as scikit-learn checks them, X as `how` says; an error names the one that is wrong."""
-    with named(lambda: "y" if _is_matrix(X, how) else "X"):
+
+    def wrong_one() -> str:
+        try:
+            check_array(X, **how)
+        except (TypeError, ValueError):
+            return "X"
+        return "y"
+
+    with named(wrong_one):
         return validate_data(estimator, X, y, **more, **how)  # type: ignore[no-any-return]
 
 
 def _how(follows: bool) -> dict[str, Any]:
     """Return the arguments of scikit-learn's check of X."""
     return {"accept_sparse": ("csr", "csc"), "dtype": "numeric" if follows else (np.float64, np.float32)}
-
-
-def _is_matrix(X: Any, how: dict[str, Any]) -> bool:
-    """Tell whether X alone passes the check."""
-    try:
-        check_array(X, **how)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _AT_ONCE = 1 << 22  # bytes
 
 
 class LargeRows:
-    """Rows of a source, one example each, scaled as they are read if there is a scale.
+    """Rows of a source, one example each.
 
     shape : (m, n)
     dtype : the dtype of the source
@@ -25,11 +25,9 @@ class LargeRows:
 
     ndim = 2
 
-    def __init__(self, source: Source, scale: InputScale | None = None) -> None:
-        self._source, self._scale = source, scale
-        self.shape = source.shape[::-1]
+    def __init__(self, source: Source) -> None:
+        self._source, self.dtype, self.shape = source, source.dtype, source.shape[::-1]
         self._numbers, self._m = source.shape
-        self.dtype = source.dtype
 
     def __len__(self) -> int:
         return self._m
@@ -41,30 +39,26 @@ class LargeRows:
 
     def block(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return rows start … stop - 1 in memory, as floating-point numbers."""
-        values = self._source.raw(start, stop).T
-        if values.dtype not in (np.float32, np.float64):
-            values = values.astype(np.float64)
-        return values if self._scale is None else _scaled(values.T, self._scale).T
+        return self._source.raw(start, stop).T.astype(_floating(self.dtype), copy=False)
 
     def blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
         """Yield (start, stop, rows start … stop - 1) for consecutive blocks of all the rows."""
-        m = self._m
-        for start in range(0, m, self.at_once):
-            stop = min(start + self.at_once, m)
+        for start in range(0, self._m, self.at_once):
+            stop = min(start + self.at_once, self._m)
             yield start, stop, self.block(start, stop)
         self._source.close()
 
     def take(self, places: npt.NDArray[Any]) -> Self:
         """Return the rows with these numbers, which must increase."""
-        return type(self)(Chosen(self._source, places, self.at_once), self._scale)
+        return type(self)(Chosen(self._source, places, self.at_once))
 
     def scaled(self, scale: InputScale) -> Self:
-        """Return the rows with every feature scaled."""
-        return type(self)(self._source, scale)
+        """Return the rows with every feature scaled as they are read."""
+        return type(self)(_Scaled(self._source, scale))
 
     def columns(self) -> Rows:
         """Return the source that `fit` takes."""
-        return Rows(self._source if self._scale is None else _Scaled(self._source, self._scale))
+        return Rows(self._source)
 
     def input_scale(self, w: npt.NDArray[np.float64] | None, checked: bool = False) -> InputScale:
         """Return the mean and the deviation of every feature, (n, 1), from one pass; `checked`, if they are finite."""
@@ -86,8 +80,8 @@ class LargeRows:
 class LargeTargets(LargeRows):
     """Targets (n_L, m) for rows in a file, made as they are read from targets in memory."""
 
-    def __init__(self, source: Source, scale: InputScale | None = None) -> None:
-        super().__init__(source, scale)
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
         self.shape = source.shape
 
     def column_blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
@@ -145,19 +139,17 @@ class _Scaled(Derived):
 
     def __init__(self, source: Source, scale: InputScale) -> None:
         super().__init__(source)
-        self._scale = scale
+        self._scale, self.dtype = scale, _floating(source.dtype)
         self.shape, self.unit, self.boundaries = source.shape, source.unit, source.boundaries
-        if source.dtype not in (np.float32, np.float64):
-            self.dtype = np.dtype(np.float64)
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
-        return _scaled(self.source.raw(start, stop).astype(self.dtype, copy=False), self._scale)
+        with np.errstate(all="ignore"):
+            return scaled(self.source.raw(start, stop).astype(self.dtype, copy=False), *self._scale)
 
 
-def _scaled(columns: npt.NDArray[Any], scale: InputScale) -> npt.NDArray[Any]:
-    with np.errstate(all="ignore"):
-        return scaled(columns, *scale)
+def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
 
 
 def scaled(X: npt.NDArray[Any], mean: npt.NDArray[Any], deviation: npt.NDArray[Any]) -> npt.NDArray[Any]:

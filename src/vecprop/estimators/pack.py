@@ -40,7 +40,9 @@ from vecprop.estimators.inputs import (
     named_as_validation,
     unchanged_if_it_fails,
 )
-from vecprop.estimators.training import NonFiniteParametersError, random_state_of, set_layers
+from vecprop.estimators.parameters import callbacks_of
+from vecprop.estimators.prediction import set_layers
+from vecprop.estimators.training import NonFiniteParametersError, random_state_of
 from vecprop.propagation import Layer
 from vecprop.training.optimizers import Adam, AdamW, Optimizer
 from vecprop.training.schedules import Cosine
@@ -130,13 +132,10 @@ class Pack(BaseEstimator):
     backend: Any = None
 
     _numeric_targets: ClassVar[bool]
-
-    def _estimator(self, **parameters: Any) -> Any:
-        """Return an unfitted estimator of one group."""
-        raise NotImplementedError
+    _estimator: ClassVar[Callable[..., Any]]  # makes that of a group
 
     def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Return what each of K networks predicts for features X: log-probabilities (K, m, classes), or (K, m)."""
+        """Return what each of K networks predicts for features X: probabilities (K, m, classes), or (K, m)."""
         raise NotImplementedError
 
     def _losses(self, y: npt.NDArray[Any]) -> Losses:
@@ -146,13 +145,9 @@ class Pack(BaseEstimator):
         """Return both parts with the weights that count in training, in its end and in the choice of the mixture."""
         return training, validation
 
-    def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+    def _groups_of(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:  # noqa: ARG002
         """Return the group of each example, whose shares a split keeps."""
-        raise NotImplementedError
-
-    def _mixed(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return what `_of_each` found in the form in which members are mixed."""
-        return found
+        return None
 
     def fit(
         self,
@@ -197,7 +192,7 @@ class Pack(BaseEstimator):
             raise ValueError("X has no column with two different values, so that there is nothing to learn from")
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
         groups = self._trained(training, validation, rng)
-        found = [self._mixed(self._of_each(group.estimator, group.map(validation.X))) for group in groups]
+        found = [self._of_each(group.estimator, group.map(validation.X)) for group in groups]
         weights = bagged_greedy(np.concatenate(found), self._losses(validation.y), validation.w, rng)
         groups = self._weighed(groups, weights)
         if self.refit and self.stopped_ != "interrupted":
@@ -225,14 +220,14 @@ class Pack(BaseEstimator):
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
         """Return the groups that have not diverged."""
-        given = self.callbacks if isinstance(self.callbacks, Sequence) else [self.callbacks]
-        own = [] if self.callbacks is None else list(given)
         groups = []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
             view = learn(kind.map, training.X, rng)
             parameters = kind.parameters(rng, self.n_networks, len(training.y))
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
-        fitted = self._in_threads([partial(_fit, group, training, validation, own) for group in groups])
+        fitted = self._in_threads(
+            [partial(_fit, group, training, validation, callbacks_of(self.callbacks)) for group in groups]
+        )
         kept = [group for group, found in zip(groups, fitted, strict=True) if found]
         if not kept:
             raise ValueError("the training of all networks diverged: X or y may contain extreme values")
@@ -286,17 +281,27 @@ class Pack(BaseEstimator):
         self.groups_ = groups
         self.leading_ = max(self.groups_, key=lambda group: float(group.weights.sum())).estimator
 
-    def _members(self, X: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return what each member predicts for rows X, (J, m, …) as `_of_each` does, and their weights (J,)."""
+    def _members(
+        self, X: Any, of_each: Callable[[Any, npt.NDArray[Any]], npt.NDArray[np.float64]]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return what each member predicts for rows X by such a function, (J, m, …), and their weights (J,)."""
         check_is_fitted(self, "groups_")
         with named(lambda: "X"):
             X = validate_data(self, X, dtype=np.float64, reset=False)
         weights = np.concatenate([group.weights for group in self.groups_])
         blocks = [
-            np.concatenate([self._of_each(g.estimator, g.map(X[a : a + _AT_ONCE])) for g in self.groups_])
+            np.concatenate([of_each(g.estimator, g.map(X[a : a + _AT_ONCE])) for g in self.groups_])
             for a in range(0, len(X), _AT_ONCE)
         ]
         return np.concatenate(blocks, axis=1), weights
+
+    def _mixture(self, X: Any, return_std: bool) -> Any:
+        """Return the weighted mean of the members' predictions; with `return_std` also the deviation from it."""
+        P, weights = self._members(X, self._of_each)
+        mean = np.tensordot(weights, P, axes=1)
+        if not check_flag(return_std, "return_std"):
+            return mean
+        return mean, np.sqrt(np.tensordot(weights, (P - mean) ** 2, axes=1))
 
 
 def _fit(group: Group, training: Examples, validation: Examples, given: list[Any], callbacks: list[Any]) -> bool:
@@ -345,9 +350,3 @@ def _drawn(rng: np.random.Generator, ends: tuple[float, float], count: int) -> t
     """Return numbers between the ends whose logarithms are uniform."""
     low, high = map(math.log, ends)
     return tuple(np.exp(rng.uniform(low, high, count)).tolist())
-
-
-def mean_and_deviation(P: npt.NDArray[Any], weights: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the weighted mean of predictions P (J, …) and the deviation from it, (…)."""
-    mean = np.tensordot(weights, P, axes=1)
-    return mean, np.sqrt(np.tensordot(weights, (P - mean) ** 2, axes=1))

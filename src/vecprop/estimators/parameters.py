@@ -7,8 +7,8 @@ They are fields of a data class, so that the constructor names each and only sto
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -28,50 +28,8 @@ SCALES = ("standard",)
 # scikit-learn's names for activations, where ours differ
 THEIR_NAMES = {"logistic": "sigmoid"}
 
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class Parameters:
-    """The parameters that `MLPClassifier` and `MLPRegressor` share, documented there."""
-
-    solver: Any = "adam"
-    alpha: float = 0.0001
-    batch_size: int | str = "auto"
-    learning_rate: Any = "constant"
-    learning_rate_init: float = 0.001
-    power_t: float = 0.5
-    max_iter: int = 200
-    shuffle: bool = True
-    random_state: Any = None
-    tol: float = 1e-4
-    verbose: bool | int = False
-    warm_start: bool = False
-    momentum: float = 0.9
-    nesterovs_momentum: bool = True
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    n_iter_no_change: float = 10
-    max_fun: int = 15000
-    # Beyond scikit-learn's
-    init: str = "sklearn"
-    l1: float = 0.0
-    dropout: Any = 0.0
-    batch_norm: Any = False
-    clip_norm: float | None = None
-    scale: str | None = None
-    scoring: Any = None
-    n_networks: Any = 1
-    callbacks: Any = None
-    checkpoint: Any = None
-    checkpoint_every: float = 1
-    resume: Any = None
-    block_size: int | str | None = "auto"
-    dtype: Any = None
-    precision: str | None = None
-    backend: Any = None
-    devices: Any = None
+# Of a parameter's value and its name: raises ValueError or TypeError unless the value can be used.
+Check: TypeAlias = Callable[[Any, str], object]
 
 
 def hidden_sizes(given: Any) -> tuple[int, ...]:
@@ -121,126 +79,149 @@ def check_choice(value: Any, argument: str, known: Sequence[str]) -> str:
     return value
 
 
-def _optional(check: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+def callbacks_of(given: Any) -> list[Any]:
+    """Return the callbacks of one function, of a sequence of them, or of None."""
+    return [] if given is None else list(given) if isinstance(given, Sequence) else [given]
+
+
+def checked(default: Any, check: Check) -> Any:
+    """Return the field of a parameter: its default, and the check of its values."""
+    return field(default=default, metadata={"check": check})
+
+
+def check_parameters(estimator: Any) -> None:
+    """Check the parameters; ValueError or TypeError names the first wrong one and what is wanted.
+
+    Dropout and batch_norm are checked with the network, backend and random_state where they are used.
+    """
+    hidden_activations(estimator.activation, len(hidden_sizes(estimator.hidden_layer_sizes)))
+    for parameter in fields(estimator):
+        if "check" in parameter.metadata:
+            parameter.metadata["check"](getattr(estimator, parameter.name), parameter.name)
+
+
+def optional(check: Check) -> Check:
+    """Return a check that lets None pass."""
     return lambda value, argument: None if value is None else check(value, argument)
 
 
-def _share(value: Any, argument: str) -> float:
+def one_of(known: Sequence[str]) -> Check:
+    """Return a check for these names."""
+    return lambda value, argument: check_choice(value, argument, known)
+
+
+def share(value: Any, argument: str) -> float:
+    """Return the value if it is in [0, 1)."""
     return check_real(value, argument, "in [0, 1)", lambda x: 0 <= x < 1)
 
 
-def _positive(value: Any, argument: str) -> float:
+def positive(value: Any, argument: str) -> float:
+    """Return the value if it is a positive number."""
     return check_number(value, argument, zero=False)
 
 
-def _at_least_one(value: Any, argument: str) -> Any:
-    if isinstance(value, float | np.floating) and value == math.inf:
-        return value
-    return check_integer(value, argument, 1, "an integer of at least 1, or infinity")
+def _name_or_object(known: Sequence[str], check: Callable[[Any], Any], otherwise: str, hint: str = "") -> Check:
+    """Return the check of a name, or of an object of the engine."""
+
+    def check_either(value: Any, argument: str) -> None:
+        try:
+            if isinstance(value, str):
+                check_choice(value, argument, known)
+            else:
+                check(() if value is None else value)
+        except TypeError:
+            names = ", ".join(map(repr, known))
+            raise TypeError(f"{argument} must be one of {names} or {otherwise}, got {value!r}{hint}") from None
+
+    return check_either
 
 
-def _count_or_auto(value: Any, argument: str) -> Any:
-    if isinstance(value, str) and value == "auto":
-        return value
-    return check_integer(value, argument, 1, 'a positive integer or "auto"')
+def _at_least_one(value: Any, argument: str) -> None:
+    if not (isinstance(value, float | np.floating) and value == math.inf):
+        check_integer(value, argument, 1, "an integer of at least 1, or infinity")
 
 
-def _verbose(value: Any, argument: str) -> Any:
-    return value if isinstance(value, bool | np.bool_) else check_integer(value, argument, 0, "True, False or a level")
+def _count_or_auto(value: Any, argument: str) -> None:
+    if not (isinstance(value, str) and value == "auto"):
+        check_integer(value, argument, 1, 'a positive integer or "auto"')
 
 
-def _solver(value: Any, argument: str) -> Any:
+def _verbose(value: Any, argument: str) -> None:
+    if not isinstance(value, bool | np.bool_):
+        check_integer(value, argument, 0, "True, False or a level")
+
+
+def _scoring(value: Any, argument: str) -> None:
     if isinstance(value, str):
-        return check_choice(value, argument, SOLVERS)
-    try:
-        return check_optimizer(value if value is not None else ())
-    except TypeError:
-        raise TypeError(
-            f"{argument} must be one of {', '.join(map(repr, SOLVERS))} or an optimizer such as vecprop.AdamW(0.001), "
-            f"got {value!r}"
-        ) from None
+        if value != "loss":
+            from sklearn.metrics import get_scorer_names  # half of scikit-learn
+
+            check_choice(value, argument, ["loss", *get_scorer_names()])
+    elif value is not None and not callable(value):
+        raise TypeError(f'{argument} must be None, "loss", the name of a scorer or a function, got {value!r}')
 
 
-def _learning_rate(value: Any, argument: str) -> Any:
-    if isinstance(value, str):
-        return check_choice(value, argument, LEARNING_RATES)
-    try:
-        return check_schedule(value if value is not None else ())
-    except TypeError:
-        raise TypeError(
-            f"{argument} must be one of {', '.join(map(repr, LEARNING_RATES))} or a schedule such as vecprop.Cosine(), "
-            f"got {value!r}; the initial rate is learning_rate_init"
-        ) from None
+def _path(value: Any, argument: str) -> None:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{argument} must be a path or None, got {value!r}")
 
 
-def _scoring(value: Any, argument: str) -> Any:
-    if value is None or callable(value):
-        return value
-    if isinstance(value, str):
-        if value == "loss":
-            return value
-        from sklearn.metrics import get_scorer_names  # half of scikit-learn
-
-        return check_choice(value, argument, ["loss", *get_scorer_names()])
-    raise TypeError(f'{argument} must be None, "loss", the name of a scorer or a function, got {value!r}')
-
-
-def _path(value: Any, argument: str) -> Any:
-    if isinstance(value, str | os.PathLike):
-        return value
-    raise TypeError(f"{argument} must be a path or None, got {value!r}")
-
-
-def _callbacks(value: Any, argument: str) -> Any:
-    for callback in () if value is None else value if isinstance(value, Sequence) else (value,):
+def _callbacks(value: Any, argument: str) -> None:
+    for callback in callbacks_of(value):
         if not callable(callback):
             raise TypeError(f"{argument} must be functions (state, history), got {callback!r}")
-    return value
 
 
-CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "solver": _solver,
-    "alpha": check_number,
-    "batch_size": _count_or_auto,
-    "learning_rate": _learning_rate,
-    "learning_rate_init": _positive,
-    "power_t": check_number,
-    "max_iter": check_positive_integer,
-    "shuffle": check_flag,
-    "tol": check_number,
-    "verbose": _verbose,
-    "warm_start": check_flag,
-    "momentum": lambda value, argument: check_real(value, argument, "in [0, 1]", lambda x: 0 <= x <= 1),
-    "nesterovs_momentum": check_flag,
-    "early_stopping": check_flag,
-    "validation_fraction": _share,
-    "beta_1": _share,
-    "beta_2": _share,
-    "epsilon": _positive,
-    "n_iter_no_change": _at_least_one,
-    "max_fun": check_positive_integer,
-    "init": lambda value, argument: check_choice(value, argument, ["auto", *INITIALIZERS]),
-    "l1": check_number,
-    "clip_norm": _optional(_positive),
-    "checkpoint": _optional(_path),
-    "checkpoint_every": lambda value, _: check_every(value),
-    "resume": lambda value, argument: value if value is None or value is True else _path(value, argument),
-    "scale": _optional(lambda value, argument: check_choice(value, argument, SCALES)),
-    "scoring": _scoring,
-    "n_networks": _count_or_auto,
-    "callbacks": _callbacks,
-    "block_size": lambda value, _: check_block_size(value),
-    "dtype": _optional(dtype_name),
-    "precision": _optional(check_precision),
-}
+@dataclass(eq=False, repr=False, kw_only=True)
+class Parameters:
+    """The parameters that `MLPClassifier` and `MLPRegressor` share, documented there."""
 
-
-def check_parameters(estimator: Any, more: dict[str, Callable[[Any, str], Any]]) -> None:
-    """Check the parameters; ValueError or TypeError names the first wrong one and what is wanted.
-
-    `more` are checks of parameters that the estimators do not share. Dropout and batch_norm are checked with the
-    network, backend and random_state where they are used.
-    """
-    hidden_activations(estimator.activation, len(hidden_sizes(estimator.hidden_layer_sizes)))
-    for name, check in (CHECKS | more).items():
-        check(getattr(estimator, name), name)
+    solver: Any = checked(
+        "adam", _name_or_object(SOLVERS, check_optimizer, "an optimizer such as vecprop.AdamW(0.001)")
+    )
+    alpha: float = checked(0.0001, check_number)
+    batch_size: int | str = checked("auto", _count_or_auto)
+    learning_rate: Any = checked(
+        "constant",
+        _name_or_object(
+            LEARNING_RATES,
+            check_schedule,
+            "a schedule such as vecprop.Cosine()",
+            "; the initial rate is learning_rate_init",
+        ),
+    )
+    learning_rate_init: float = checked(0.001, positive)
+    power_t: float = checked(0.5, check_number)
+    max_iter: int = checked(200, check_positive_integer)
+    shuffle: bool = checked(True, check_flag)
+    random_state: Any = None
+    tol: float = checked(1e-4, check_number)
+    verbose: bool | int = checked(False, _verbose)
+    warm_start: bool = checked(False, check_flag)
+    momentum: float = checked(0.9, lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1))
+    nesterovs_momentum: bool = checked(True, check_flag)
+    early_stopping: bool = checked(False, check_flag)
+    validation_fraction: float = checked(0.1, share)
+    beta_1: float = checked(0.9, share)
+    beta_2: float = checked(0.999, share)
+    epsilon: float = checked(1e-8, positive)
+    n_iter_no_change: float = checked(10, _at_least_one)
+    max_fun: int = checked(15000, check_positive_integer)
+    # Beyond scikit-learn's
+    init: str = checked("sklearn", one_of(["auto", *INITIALIZERS]))
+    l1: float = checked(0.0, check_number)
+    dropout: Any = 0.0
+    batch_norm: Any = False
+    clip_norm: float | None = checked(None, optional(positive))
+    scale: str | None = checked(None, optional(one_of(SCALES)))
+    scoring: Any = checked(None, _scoring)
+    n_networks: Any = checked(1, _count_or_auto)
+    callbacks: Any = checked(None, _callbacks)
+    checkpoint: Any = checked(None, optional(_path))
+    checkpoint_every: float = checked(1, lambda value, _: check_every(value))
+    resume: Any = checked(None, lambda value, name: value if value is None or value is True else _path(value, name))
+    block_size: int | str | None = checked("auto", lambda value, _: check_block_size(value))
+    dtype: Any = checked(None, optional(dtype_name))
+    precision: str | None = checked(None, optional(check_precision))
+    backend: Any = None
+    devices: Any = None

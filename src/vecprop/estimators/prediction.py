@@ -1,5 +1,6 @@
 """The outputs of an estimator's network, or of its K networks, for rows of X."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -10,7 +11,16 @@ from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.namespaces import Array, array_namespace, dtype_name
 from vecprop.backend.selection import get_precision
 from vecprop.backend.transfer import to_backend
-from vecprop.estimators.inputs import backend_at, backend_of, check_inputs, columns, dispatches, scaled_rows, take_rows
+from vecprop.estimators.inputs import (
+    backend_at,
+    backend_of,
+    check_inputs,
+    check_weights,
+    columns,
+    dispatches,
+    named,
+    scaled_rows,
+)
 from vecprop.estimators.large_data import LargeRows
 from vecprop.estimators.parameters import Parameters
 from vecprop.nn.input_scaling import InputScale
@@ -62,12 +72,12 @@ class Prediction(Parameters):
         if logits:
             net = Network(net.sizes, net.hidden, "identity")
         backend = backend_of(self, X)
+        parts: Iterable[Any] | None = None
         if isinstance(X, LargeRows):
-            found = (self._forward(net, check_array(block), backend) for _, _, block in X.blocks())
-            return np.concatenate([backend.to_numpy(A) for A in found], axis=-1)
-        if hasattr(X, "toarray") and X.shape[0] > _AT_ONCE:
-            starts = range(0, X.shape[0], _AT_ONCE)
-            parts = [take_rows(X, np.arange(s, min(s + _AT_ONCE, X.shape[0]))) for s in starts]
+            parts = (check_array(block) for _, _, block in X.blocks())
+        elif hasattr(X, "toarray") and X.shape[0] > _AT_ONCE:
+            parts = (X[start : start + _AT_ONCE] for start in range(0, X.shape[0], _AT_ONCE))
+        if parts is not None:
             return np.concatenate([backend.to_numpy(self._forward(net, part, backend)) for part in parts], axis=-1)
         A = self._forward(net, X, backend)
         if not dispatches(X):
@@ -99,6 +109,38 @@ class Prediction(Parameters):
                 params = tuple(Layer(*(backend.asarray(to_host(a), dtype) for a in layer)) for layer in params)
         _kept[self] = _Kept(made_from, given, dtype, params)
         return dtype, params
+
+
+def layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, Any]:
+    """Return coefs_ and intercepts_ in scikit-learn's shapes, (…, n_{l-1}, n_l) and (…, n_l).
+
+    They are NumPy arrays, or arrays of the backend `place`.
+    """
+
+    def bring(array: Any) -> Any:
+        if place is None:
+            return to_host(array)
+        return array if array_namespace(array) is place.xp else place.asarray(to_host(array))
+
+    coefs, intercepts = [], []
+    for W, b in layers:
+        W, b = bring(W), bring(b)
+        coefs.append(array_namespace(W).matrix_transpose(W))
+        intercepts.append(b[..., 0])
+    return {"coefs_": coefs, "intercepts_": intercepts}
+
+
+def set_layers(estimator: Any, layers: Params, place: Backend | None = None) -> None:
+    """Set coefs_ and intercepts_."""
+    vars(estimator).update(layer_attributes(layers, place))
+
+
+def scored(estimator: Any, metric: Callable[..., Any], X: Any, y: Any, sample_weight: Any) -> float:
+    """Return a metric of scikit-learn's of the predictions for X."""
+    predicted = estimator.predict(X)
+    w = check_weights(sample_weight, int(predicted.shape[0]))
+    with named(lambda: "y"):
+        return float(metric(y, predicted, sample_weight=w if np.ndim(sample_weight) == 0 else sample_weight))
 
 
 def _bits_of(arrays: list[Array], backend: Backend) -> list[bytes]:

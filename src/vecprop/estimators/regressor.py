@@ -1,54 +1,60 @@
 """`MLPRegressor` and `PackRegressor`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+import numpy.typing as npt
+from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from vecprop.backend.contract import to_host
 from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array
-from vecprop.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.ensemble_selection import Losses, squared_errors
-from vecprop.estimators.inputs import Examples, check_weights, named
+from vecprop.estimators.inputs import Examples, named
 from vecprop.estimators.large_data import LargeTargets, average
-from vecprop.estimators.pack import Pack, mean_and_deviation
-from vecprop.estimators.parameters import Parameters, activation_of, check_choice, hidden_activations, hidden_sizes
-from vecprop.estimators.prediction import Prediction
+from vecprop.estimators.pack import Pack
+from vecprop.estimators.parameters import (
+    SCALES,
+    activation_of,
+    check_choice,
+    checked,
+    hidden_activations,
+    hidden_sizes,
+    one_of,
+    optional,
+    positive,
+)
+from vecprop.estimators.prediction import scored
 from vecprop.estimators.training import Training
+from vecprop.nn import losses
 from vecprop.nn.activations import Ordered
 from vecprop.nn.input_scaling import InputScale, input_scale
-from vecprop.nn.losses import AbsoluteError, Huber, Loss, Poisson, Quantile, SquaredError
+from vecprop.nn.losses import AbsoluteError, Huber, Loss, Poisson, Quantile
 from vecprop.nn.losses.classification import Smoothing
 from vecprop.nn.network import Network
-from vecprop.utils.arguments import check_flag, check_number
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from vecprop.utils.arguments import check_flag
 
 LOSSES = ("absolute_error", "huber", "poisson", "quantile", "squared_error")
 
 
-def _loss(value: Any, argument: str) -> Any:
-    if isinstance(value, Loss) and not isinstance(value, Smoothing):
-        return value
+def _loss(value: Any, argument: str) -> None:
     if isinstance(value, int | tuple | list):
         raise TypeError(
             f"{argument} comes first, as in scikit-learn from 1.7 on, and {value!r} is none: give the layers by name, "
             f"hidden_layer_sizes={value!r}"
         )
-    return check_choice(value, argument, LOSSES)
+    if not isinstance(value, Loss) or isinstance(value, Smoothing):
+        check_choice(value, argument, LOSSES)
 
 
 @documented
 @dataclass(eq=False, repr=False)
-class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, Parameters, BaseEstimator):
+class MLPRegressor(RegressorMixin, Training):
     """A neural network that predicts numbers: one or several, or quantiles of them.
 
     It has the parameters, methods, attributes and defaults of scikit-learn's `MLPRegressor`, and more of each. Without
@@ -98,61 +104,24 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     True
     """
 
-    loss: Any = "squared_error"
+    loss: Any = checked("squared_error", _loss)
     hidden_layer_sizes: Any = (100,)
     activation: Any = "relu"
     _: KW_ONLY
-    quantile: Any = 0.5
-    huber_delta: float = 1.0
-    scale_target: str | None = None
-    out_activation: Any = None
+    quantile: Any = checked(0.5, lambda value, _: _levels(value))
+    huber_delta: float = checked(1.0, positive)
+    scale_target: str | None = checked(None, optional(one_of(SCALES)))
+    out_activation: Any = checked(None, optional(activation_of))
 
     _numeric_targets: ClassVar[bool] = True
-    _more_checks: ClassVar[dict[str, Callable[[Any, str], Any]]] = {
-        "loss": _loss,
-        "quantile": lambda value, _: _levels(value),
-        "huber_delta": lambda value, name: check_number(value, name, zero=False),
-        "scale_target": lambda value, name: None if value is None else check_choice(value, name, ("standard",)),
-        "out_activation": lambda value, name: None if value is None else activation_of(value, name),
-    }
-
-    @with_callbacks
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> MLPRegressor:
-        """Train on examples X (n_samples, n_features) with targets y.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame (n_samples, n_features)
-        y : array-like (n_samples,) or (n_samples, n_targets)
-        sample_weight : array-like (n_samples,), optional
-            An integer weight counts as that many copies of the example, 0 as absent.
-        X_val, y_val, sample_weight_val : optional
-            A validation set. Its loss is in `validation_loss_curve_`; `early_stopping` watches it in place of a share
-            of the training examples.
-
-        Returns
-        -------
-        MLPRegressor
-            The estimator itself. A fit that fails leaves it as it was.
-        """
-        return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))  # type: ignore[no-any-return]
 
     @available_if(is_stochastic)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch from where the last call ended, with the optimizer's memory.
 
         The parameters are those of `fit`.
         """
-        return self._train(X, y, sample_weight, (None, None, None), incremental=True)  # type: ignore[no-any-return]
+        return self._train(X, y, sample_weight, (None, None, None), incremental=True)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the predictions (n_samples,) or (n_samples, n_targets).
@@ -178,18 +147,13 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
         """
         from sklearn.metrics import d2_pinball_score, r2_score  # half of scikit-learn: not for training
 
-        levels, predicted = self._quantile_levels(), self.predict(X)
-        w = check_weights(sample_weight, int(predicted.shape[0]))
-        sample_weight = w if np.ndim(sample_weight) == 0 else sample_weight
-        with named(lambda: "y"):
-            if len(levels) == 1:
-                return float(r2_score(y, predicted, sample_weight=sample_weight))
+        levels = self._quantile_levels()
+
+        def mean_d2(y: Any, predicted: Any, **weight: Any) -> Any:
             predicted, y = to_host(predicted), to_host(y) if is_array(y) else y
-            scores = [
-                d2_pinball_score(y, predicted[..., k], alpha=q, sample_weight=sample_weight)
-                for k, q in enumerate(levels)
-            ]
-            return float(np.mean(scores))
+            return np.mean([d2_pinball_score(y, predicted[..., k], alpha=q, **weight) for k, q in enumerate(levels)])
+
+        return scored(self, r2_score if len(levels) == 1 else mean_d2, X, y, sample_weight)
 
     # The methods that `Training` requires
 
@@ -213,14 +177,11 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def _loss(self) -> Loss:
         if isinstance(self.loss, Loss):
             return self.loss
-        makes: dict[str, Callable[[], Loss]] = {
-            "absolute_error": AbsoluteError,
-            "huber": lambda: Huber(self.huber_delta),
-            "poisson": Poisson,
-            "quantile": lambda: Quantile(_levels(self.quantile)),
-            "squared_error": SquaredError,
-        }
-        return makes[self.loss]()
+        if self.loss == "huber":
+            return Huber(self.huber_delta)
+        if self.loss == "quantile":
+            return Quantile(_levels(self.quantile))
+        return losses.LOSSES[self.loss]
 
     def _quantile_levels(self) -> tuple[float, ...]:
         """Return the levels of the quantiles; other losses have one, which has no meaning."""
@@ -286,12 +247,6 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
             return xp.permute_dims(xp.reshape(A, (-1, levels, A.shape[-1])), (2, 0, 1))
         return A[0, ...] if flat and levels == 1 else xp.matrix_transpose(A)
 
-    def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        return np.broadcast_to(np.int64(0), Y.shape[1])
-
-    def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
-        return examples.w
-
     def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
         """Return the cost of the mean, of the median for absolute and Huber losses, or of quantiles."""
         Y, loss = self._scaled_targets(examples.Y), self._loss()
@@ -309,7 +264,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
 
         return float(average(Y, w, costs)[0])
 
-    def _pack(self, **parameters: Any) -> PackRegressor:
+    def _pack(self, **parameters: Any) -> Any:
         return PackRegressor(**parameters)
 
     def _default_metric(self) -> str:
@@ -324,9 +279,7 @@ class MLPRegressor(RegressorMixin, CallbackSupportMixin, Training, Prediction, P
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
-        tags.array_api_support = True
         return tags
 
 
@@ -364,9 +317,7 @@ class PackRegressor(RegressorMixin, Pack):
     """
 
     _numeric_targets: ClassVar[bool] = True
-
-    def _estimator(self, **parameters: Any) -> MLPRegressor:
-        return MLPRegressor(**parameters, scale_target="standard")
+    _estimator: ClassVar[Callable[..., Any]] = staticmethod(partial(MLPRegressor, scale_target="standard"))
 
     def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         A = np.asarray(estimator._outputs(X, "predict"), dtype=np.float64)[..., 0, :]
@@ -376,18 +327,12 @@ class PackRegressor(RegressorMixin, Pack):
     def _losses(self, y: npt.NDArray[Any]) -> Losses:
         return squared_errors(y)
 
-    def _groups_of(self, y: npt.NDArray[Any]) -> None:  # noqa: ARG002
-        return None
-
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the predictions (n_samples,); with `return_std` also the deviation over the members."""
-        mean, deviation = mean_and_deviation(*self._members(X))
-        return (mean, deviation) if check_flag(return_std, "return_std") else mean
+        return self._mixture(X, return_std)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R²."""
         from sklearn.metrics import r2_score  # half of scikit-learn: not for training
 
-        predicted = self.predict(X)
-        with named(lambda: "y"):
-            return float(r2_score(y, predicted, sample_weight=check_weights(sample_weight, len(predicted))))
+        return scored(self, r2_score, X, y, sample_weight)

@@ -1,22 +1,22 @@
 """Fits an estimator: turns rows into columns, trains with the engine, and sets the attributes."""
 
-from __future__ import annotations
-
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from vecprop.backend import distributed
 from vecprop.backend.contract import Backend, to_host
-from vecprop.backend.namespaces import array_namespace, dtype_name, is_array
+from vecprop.backend.namespaces import dtype_name, is_array
 from vecprop.backend.transfer import floating_name
 from vecprop.data.streaming.sources import ArraySource
-from vecprop.estimators.callbacks import ScorerMetric, TheirCallbacks, print_epoch
+from vecprop.estimators.callbacks import CallbackSupportMixin, ScorerMetric, TheirCallbacks, print_epoch, with_callbacks
 from vecprop.estimators.construction import is_lbfgs, monitor_of, optimizer_of, stopping_of
 from vecprop.estimators.inputs import (
     Examples,
@@ -33,24 +33,25 @@ from vecprop.estimators.inputs import (
     unchanged_if_it_fails,
 )
 from vecprop.estimators.large_data import LargeRows, LargeTargets
-from vecprop.estimators.parameters import THEIR_NAMES, Parameters, check_parameters
+from vecprop.estimators.parameters import THEIR_NAMES, callbacks_of, check_parameters
+from vecprop.estimators.prediction import Prediction, set_layers
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
-from vecprop.training.evaluation import plain_layers
+from vecprop.training.fit_arguments import for_each_layer
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import Optimizer
 from vecprop.training.results import FitResult, History, TrainingState
 from vecprop.training.schedules import CONSTANT
 from vecprop.training.training_data import FiniteColumns
+from vecprop.utils.arguments import check_flag
 from vecprop.utils.errors import DivergenceError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
 _OF_PACKS = ("random_state", "class_weight", "callbacks", "backend")  # parameters that packs have, too
+_OF_FIT = ("init", "l1", "dropout", "batch_norm", "clip_norm", "block_size", "devices", "precision")  # as they are
+_CURVES = ("cost", "validation_cost", "metric")  # of which the mean over the networks is an attribute
 _MOST_SEED = int(np.iinfo(np.int32).max)
 
 
@@ -65,30 +66,14 @@ class PastTraining(NamedTuple):
 class NonFiniteParametersError(DivergenceError, ValueError):
     """Training diverged; also a ValueError, as scikit-learn's networks raise it."""
 
-    @classmethod
-    def of(cls, error: DivergenceError, words: str) -> NonFiniteParametersError:
-        """Return the error with the data of another one, and words for users of estimators."""
-        return cls(
-            "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-            f"preprocessed: {words}",
-            epoch=error.epoch,
-            step=error.step,
-            layer=error.layer,
-            params=error.params,
-            state=error.state,
-            history=error.history,
-            gradient_norm=error.gradient_norm,
-        )
 
-
-class Training(Parameters):
+class Training(CallbackSupportMixin, Prediction, BaseEstimator):
     """The training behind `fit` and `partial_fit` of both estimators.
 
     A subclass defines the first members and methods, which depend on the kind of targets.
     """
 
     _numeric_targets: ClassVar[bool]
-    _more_checks: ClassVar[dict[str, Callable[[Any, str], Any]]]
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[Any]:
         """Return the targets as columns (n_L, n); for `purpose` see `_examples`."""
@@ -103,10 +88,10 @@ class Training(Parameters):
 
     def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return each example's group, (n,); the split for validation keeps the groups' shares."""
-        raise NotImplementedError
+        return np.broadcast_to(np.int64(0), Y.shape[1])
 
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
-        raise NotImplementedError
+        return examples.w
 
     def _default_metric(self) -> str:
         raise NotImplementedError
@@ -120,11 +105,7 @@ class Training(Parameters):
         raise NotImplementedError
 
     # Attributes of a fitted estimator
-    coefs_: list[Any]
-    intercepts_: list[Any]
     pack_: Any
-    network_: Network
-    scaling_: InputScale | None
     target_scaling_: InputScale | None
     history_: History
     result_: FitResult
@@ -132,21 +113,59 @@ class Training(Parameters):
     n_iter_: int
     _progress: PastTraining | None
 
-    def _train(self, X: Any, y: Any, sample_weight: Any, held_out: Sequence[Any], *, incremental: bool = False) -> Any:
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on examples X (n_samples, n_features) with targets y.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame (n_samples, n_features)
+        y : array-like (n_samples,), (n_samples, n_targets) or indicator matrix (n_samples, n_labels)
+            Numbers for a regressor. For a classifier classes of any kind that can be sorted; for labels that may occur
+            together, a column of 0 and 1 for each.
+        sample_weight : array-like (n_samples,), optional
+            An integer weight counts as that many copies of the example, 0 as absent.
+        X_val, y_val, sample_weight_val : optional
+            A validation set. Its loss is in `validation_loss_curve_`; `early_stopping` watches it in place of a share
+            of the training examples.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            The estimator itself. A fit that fails leaves it as it was.
+        """
+        return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+
+    def _train(
+        self, X: Any, y: Any, sample_weight: Any, held_out: tuple[Any, Any, Any], *, incremental: bool = False
+    ) -> Self:
         """Fit to the examples, or do one epoch if incremental; a failure leaves self as it was."""
         with unchanged_if_it_fails(self):
-            check_parameters(self, self._more_checks)
+            check_parameters(self)
             if self.n_networks == "auto":
                 self._train_pack(X, y, sample_weight, held_out, incremental)
                 return self
-            vars(self).pop("pack_", None)
+            self.__dict__.pop("pack_", None)
             if incremental and self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True")
             goes_on = hasattr(self, "coefs_") and (incremental or self.warm_start)
             random = random_state_of(self.random_state)
             purpose = ("more" if incremental else "again") if goes_on else "first"
-            examples = self._examples(X, y, sample_weight, purpose)
-            examples, validation = self._divide(examples, held_out, random, incremental)
+            examples, validation = self._examples(X, y, sample_weight, purpose), None
+            if is_held_out(*held_out):
+                with named_as_validation():
+                    validation = self._examples(*held_out, "more")
+            elif self.early_stopping and not incremental and not is_lbfgs(self):
+                examples, validation = split(examples, self._groups(examples.Y), self.validation_fraction, random)
             self._fit_examples(examples, validation, goes_on, incremental, random, {"X": X, "y": y})
         return self
 
@@ -167,11 +186,17 @@ class Training(Parameters):
             delattr(self, name)  # of networks fitted before
         self.pack_ = pack
         shared = ("classes_", "n_features_in_", "feature_names_in_", "stopped_")
-        vars(self).update({name: value for name, value in vars(pack).items() if name in shared})
+        self.__dict__.update({name: value for name, value in vars(pack).items() if name in shared})
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn which data the estimator accepts."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = tags.array_api_support = True
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a pickle, without `result_`: it has arrays of the backend, and data."""
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name != "result_"}
 
     # The data
@@ -181,18 +206,6 @@ class Training(Parameters):
         examples = check_examples(self, X, y, sample_weight, reset=purpose == "first", numeric=self._numeric_targets)
         large = isinstance(examples.X, LargeRows)
         return examples._replace(Y=(self._large_targets if large else self._encode)(examples.y, purpose))
-
-    def _divide(
-        self, examples: Examples, held_out: Sequence[Any], random: np.random.RandomState, incremental: bool
-    ) -> tuple[Examples, Examples | None]:
-        """Return training and validation examples, given ones or a share of all for early stopping."""
-        X, y, w = held_out
-        if is_held_out(X, y, w):
-            with named_as_validation():
-                return examples, self._examples(X, y, w, "more")
-        if self.early_stopping and not incremental and not is_lbfgs(self):
-            return split(examples, self._groups(examples.Y), self.validation_fraction, random)
-        return examples, None
 
     # The run
 
@@ -221,7 +234,10 @@ class Training(Parameters):
         state = self._state(backend, kind, monitor, seed) if goes_on else None
         weights = self._training_weights(examples)
         baseline = self._baseline(examples, weights)
-        callbacks = [] if incremental else [*self._own_callbacks(), *self._their_callbacks(given)]
+        callbacks = []
+        if not incremental:
+            own = [print_epoch] if self.verbose else []
+            callbacks = [*own, *callbacks_of(self.callbacks), *self._their_callbacks(given)]
         result = self._run(
             examples,
             weights,
@@ -261,21 +277,14 @@ class Training(Parameters):
                 X,
                 Y,
                 batch_size=self._batch_size(examples.n),
-                init=self.init,
                 sample_weight=w,
-                l1=self.l1,
                 l2=self.alpha,
-                dropout=self.dropout,
-                batch_norm=self.batch_norm,
-                clip_norm=self.clip_norm,
                 validation=held_out,
                 shuffle=bool(self.shuffle),
-                block_size=self.block_size,
                 dtype=dtype,
                 backend=backend,
-                devices=self.devices,
-                precision=self.precision,
                 progress=False,
+                **{name: getattr(self, name) for name in _OF_FIT},
                 **arguments,
             )
         except DivergenceError as error:
@@ -288,7 +297,11 @@ class Training(Parameters):
         for ours, theirs in (("learning rate", "learning_rate_init"), ("standardize=True", 'scale="standard"')):
             words = words.replace(ours, theirs)
         if error.state.best is None or not given_back:
-            raise NonFiniteParametersError.of(error, words) from None
+            raise NonFiniteParametersError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                f"preprocessed: {words}",
+                **vars(error),
+            ) from None
         epoch = int(np.max(error.state.best.epoch))
         words = words.partition(" The parameters of the last")[0]
         warnings.warn(
@@ -324,7 +337,9 @@ class Training(Parameters):
 
     def _given(self, examples: Examples, w: Any, dtype: str) -> tuple[Any, Any, Any]:
         """Return this process's X, Y and weights as `fit` takes them, X marked if `fit` need not check its values."""
-        X, Y = columns(scaled_rows(examples.X, self.scaling_)), self._target_columns_of(examples)
+        X, Y = columns(scaled_rows(examples.X, self.scaling_)), self._scaled_targets(examples.Y)
+        if isinstance(Y, LargeTargets):
+            Y = Y.columns()
         if self.devices is not None and distributed.team().count > 1:
             part = distributed.team().share(X.shape[1])
             X, Y, w = X[:, part], Y[:, part], None if w is None else w[part]
@@ -333,11 +348,6 @@ class Training(Parameters):
 
     def _scaled_targets(self, Y: Any) -> Any:
         return Y
-
-    def _target_columns_of(self, examples: Examples) -> Any:
-        """Return the scaled targets as `fit` takes them."""
-        Y = self._scaled_targets(examples.Y)
-        return Y.columns() if isinstance(Y, LargeTargets) else Y
 
     def _dtype(self, X: Any) -> str:
         return str(np.dtype(self.dtype)) if self.dtype is not None else floating_name(X)
@@ -374,35 +384,26 @@ class Training(Parameters):
         from sklearn.metrics import check_scoring
 
         scorer = check_scoring(self, scoring)
-        return ScorerMetric(self, scorer, validation.X, validation.targets, validation.w, set_layers)
+        return ScorerMetric(self, scorer, validation.X, validation.targets, validation.w)
 
     def _scoring(self, validation: Examples | None) -> Any:  # noqa: ARG002
         return self.scoring
-
-    def _own_callbacks(self) -> list[Callable[..., Any]]:
-        given = self.callbacks if isinstance(self.callbacks, Sequence) else [self.callbacks]
-        return [*([print_epoch] if self.verbose else []), *(c for c in given if c is not None)]
 
     def _their_callbacks(self, given: dict[str, Any]) -> list[TheirCallbacks]:
         """Return scikit-learn's callbacks as one of the engine, if this version has them and any are set."""
         if not hasattr(self, "_init_callback_context"):
             return []
         context = self._init_callback_context(max_subtasks=self.max_iter)
-        if not vars(self).get("_skl_callbacks"):
-            return []
+        return [TheirCallbacks(self, context, given)] if vars(self).get("_skl_callbacks") else []
 
-        def attributes(state: TrainingState, history: History) -> dict[str, Any]:
-            normalized = _flags(self.batch_norm, len(self.network_.hidden))
-            layers = plain_layers(self.network_, normalized, state.params, state.statistics)
-            return _layer_attributes(layers) | {"n_iter_": len(history["cost"]), "loss_": history["cost"][-1]}
-
-        return [TheirCallbacks(self, context, given, attributes)]
+    def _normalized(self) -> tuple[bool, ...]:
+        return for_each_layer(self.network_, self.batch_norm, "batch_norm", check_flag)
 
     # Continuing
 
     def _state(self, backend: Backend, kind: tuple[Any, ...], monitor: str, seed: Any) -> TrainingState:
         """Return the state to continue from: the present layers, and slots if they still fit."""
-        normalized = any(_flags(self.batch_norm, len(self.network_.hidden)))
+        normalized = any(self._normalized())
         if self._progress is None and normalized:
             raise ValueError(
                 "batch_norm: this network was loaded, with its normalization folded into coefs_ and intercepts_, and "
@@ -438,18 +439,14 @@ class Training(Parameters):
         """Set or lengthen the curves, and set what follows from them."""
         before = self.history_ if goes_on else {}
         self.history_ = {key: [*before.get(key, []), *values] for key, values in history.items()}
-        self.loss_curve_ = [float(np.mean(c)) for c in self.history_["cost"]]
+        means = {key: [float(np.mean(c)) for c in self.history_[key]] for key in _CURVES if key in self.history_}
+        self.loss_curve_ = means["cost"]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
         self.best_loss_ = None if stops_early else min(self.loss_curve_, default=float("nan"))
-        self.validation_loss_curve_ = None
-        if "validation_cost" in self.history_:
-            self.validation_loss_curve_ = [float(np.mean(c)) for c in self.history_["validation_cost"]]
+        self.validation_loss_curve_ = means.get("validation_cost")
         self.validation_scores_ = self.best_validation_score_ = None
         if stops_early:
-            curve = self.history_.get("metric")
-            self.validation_scores_ = (
-                [-c for c in self.validation_loss_curve_ or []] if curve is None else [float(np.mean(s)) for s in curve]
-            )
+            self.validation_scores_ = means.get("metric", [-c for c in self.validation_loss_curve_ or []])
             self.best_validation_score_ = max((s for s in self.validation_scores_ if s == s), default=float("nan"))
 
     def _has_own_schedule(self) -> bool:
@@ -511,36 +508,6 @@ def seeds_from(random: np.random.RandomState, networks: int) -> int | tuple[int,
     return seed if networks == 1 else tuple(seed + k for k in range(networks))
 
 
-def _flags(given: Any, count: int) -> tuple[bool, ...]:
-    """Return a flag for each hidden layer, from one for all or one for each."""
-    return tuple(map(bool, given)) if isinstance(given, Sequence) else (bool(given),) * count
-
-
-def _layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, Any]:
-    """Return coefs_ and intercepts_ in scikit-learn's shapes, (…, n_{l-1}, n_l) and (…, n_l).
-
-    They are NumPy arrays, or arrays of the backend `place`.
-    """
-
-    def bring(array: Any) -> Any:
-        if place is None:
-            return to_host(array)
-        return array if array_namespace(array) is place.xp else place.asarray(to_host(array))
-
-    coefs, intercepts = [], []
-    for W, b in layers:
-        W, b = bring(W), bring(b)
-        coefs.append(array_namespace(W).matrix_transpose(W))
-        intercepts.append(b[..., 0])
-    return {"coefs_": coefs, "intercepts_": intercepts}
-
-
-def set_layers(estimator: Any, layers: Params, place: Backend | None = None) -> None:
-    """Set coefs_ and intercepts_."""
-    for name, value in _layer_attributes(layers, place).items():
-        setattr(estimator, name, value)
-
-
 def _on_host(state: TrainingState) -> TrainingState:
     """Return a state of NumPy arrays, with the best network if it replaced the last one."""
     best = state.best
@@ -553,10 +520,7 @@ def _without_diverged(result: FitResult) -> Params:
     """Return the layers without the networks of a stack that have diverged."""
     if result.networks is None:
         return result.params
-    finite = np.ones(result.networks, dtype=bool)
-    for layer in result.params:
-        for array in layer:
-            finite &= np.isfinite(to_host(array)).all(axis=(-2, -1))
+    finite = np.all([np.isfinite(to_host(a)).all(axis=(-2, -1)) for layer in result.params for a in layer], axis=0)
     if finite.all():
         return result.params
     kept = np.flatnonzero(finite)

@@ -50,7 +50,7 @@ def to_parts(estimator: Any) -> tuple[dict[str, Any], Tensors]:
             f"model is a {type(estimator).__name__}, a class of your own, which `load` could not make again: save a "
             "MLPClassifier or MLPRegressor"
         )
-    check_parameters(estimator, estimator._more_checks)  # parameters that `from_parts` would refuse are not saved
+    check_parameters(estimator)  # parameters that `from_parts` would refuse are not saved
     parameters, lost = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -95,7 +95,7 @@ def from_parts(
     if header["custom_output"]:
         parameters["out_activation"] = net.output
     estimator: Any = CLASSES[header["class"]](**{**parameters, "backend": backend})
-    check_parameters(estimator, estimator._more_checks)
+    check_parameters(estimator)
     _set_features(estimator, net, header["features"], header["feature_names"])
     if isinstance(estimator, MLPClassifier):
         estimator._set_labels(_labels_of(net, header["targets"]))
