@@ -702,10 +702,11 @@ import warnings
 {PEAK}
 from vecprop import tabular
 from vecprop.data.streaming import examples
-from vecprop.tabular import large_tables, training
+from vecprop.estimators import large_data
+from vecprop.tabular import large_tables
 from vecprop.tabular.preparation import learn
 warnings.simplefilter("ignore")
-examples.SMALL, examples.WINDOW, large_tables._CELLS, training._LINEAR_NUMBERS = 1 << 20, 1 << 20, 1 << 18, 1 << 18
+examples.SMALL, examples.WINDOW, large_tables._CELLS, large_data.SOME_NUMBERS = 1 << 20, 1 << 20, 1 << 18, 1 << 18
 large_tables._PART, large_tables._PART_OF_TEXTS = 1 << 15, 1 << 13
 settings = tabular.Settings(hidden=(4,), epochs=1, batch_size=1000, cache={str(tmp_path)!r})
 before = 0

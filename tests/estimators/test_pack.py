@@ -396,3 +396,17 @@ def test_scikit_learn_check(estimator, check):
     if re.search("cupy|torch", repr(check)):
         pytest.skip("packs take NumPy arrays")
     check(estimator)
+
+
+@pytest.mark.parametrize(("kind", "y"), [(PackRegressor, NUMBERS), (PackClassifier, LABELS)])
+def test_a_pack_of_rows_in_a_file_is_one_of_single_networks(kind, y):
+    """The same maps, networks and mixture as in memory, without a refit; the file is read in parts."""
+    in_memory = kind(random_state=0, n_networks=1, refit=False, maps=("bins",)).fit(X, y)
+    in_file = kind(random_state=0, maps=("bins",)).fit(vp.rows(X), y)
+    assert in_file.found_ == in_memory.found_
+    for seen in (X, vp.rows(X)):
+        np.testing.assert_array_equal(outputs(in_file, seen), outputs(in_memory, X))
+    far = np.where(np.arange(X.size).reshape(X.shape) == 5, np.inf, X)
+    for call in (lambda: in_file.predict(vp.rows(far)), lambda: clone(in_file).fit(vp.rows(far), y)):
+        with pytest.raises(ValueError, match=r"X: row 1, column 1 must be finite, got inf"):
+            call()

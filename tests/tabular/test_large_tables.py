@@ -7,6 +7,7 @@ pytest.importorskip("polars")
 pytest.importorskip("sklearn")
 import polars as pl
 
+import vecprop as vp
 from vecprop import tabular
 from vecprop.data import splitting
 from vecprop.data.streaming import examples as streamed
@@ -167,6 +168,20 @@ def test_the_same_rows_are_the_test_rows(name, tmp_path, monkeypatch):
     assert large_one.model.evaluate(path) == pytest.approx(whole.model.evaluate(path), rel=0.5, abs=0.5)
 
 
+def test_a_pack_of_a_table_in_its_file(tmp_path, monkeypatch):
+    """One network of each kind, and a note that says so; saved, it predicts the same."""
+    path = tmp_path / "t.parquet"
+    x = np.random.default_rng(0).standard_normal((400, 2))
+    pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": np.where(x[:, 0] * x[:, 1] > 0, "in", "out")}).write_parquet(path)
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    trained = tabular.train(tabular.plan(tabular.scan(path), "c"))
+    assert [len(weights) for _, weights in trained.model.estimator.found_] == [1, 1, 1, 1]
+    assert trained.notes[0].startswith("one network of each kind: several would each read the file")
+    assert trained.scores["network"]["accuracy"] > 0.8 > trained.scores["linear"]["accuracy"]
+    vp.save(tmp_path / "m", trained.model)
+    np.testing.assert_array_equal(vp.load(tmp_path / "m").predict(path), trained.model.predict(path))
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_rows_of_a_table_in_its_file(tmp_path):
     path = tmp_path / "t.parquet"
@@ -202,10 +217,11 @@ def test_what_is_counted_in_place():
 def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):
     """Also one that none of the evenly spread examples has."""
     from vecprop.data.streaming import examples
+    from vecprop.estimators import large_data
     from vecprop.tabular import training
 
     monkeypatch.setattr(examples, "SMALL", 1)
-    monkeypatch.setattr(training, "_LINEAR", 10)
+    monkeypatch.setattr(large_data, "SOME", 10)
     np.save(tmp_path / "X.npy", np.arange(2000.0).reshape(1000, 2))
     X, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.zeros(1000, dtype=np.uint8)
     y[501:503], y[7] = 1, 2

@@ -14,6 +14,7 @@ from vecprop.data.streaming.statistics import moments_of
 from vecprop.nn.input_scaling import InputScale
 
 _AT_ONCE = 1 << 22  # bytes
+SOME, SOME_NUMBERS = 100_000, 1 << 22  # the most rows, and the most numbers in them, that `some` names
 
 
 class LargeRows:
@@ -48,6 +49,16 @@ class LargeRows:
             yield start, stop, self.block(start, stop)
         self._source.close()
 
+    def some(self, codes: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int64]:
+        """Return numbers of rows spread evenly, few enough for memory, among them one of each class with `codes`."""
+        count = min(self._m, SOME, max(1000, SOME_NUMBERS // self._numbers))
+        places = np.linspace(0, self._m - 1, count).astype(np.int64)
+        if codes is None:
+            return places
+        first = np.zeros(int(codes.max()) + 1, dtype=np.int64)  # the first row of each class
+        first[codes[::-1]] = np.arange(len(codes))[::-1]  # where an index comes several times, the last one counts
+        return np.union1d(places, first)
+
     def take(self, places: npt.NDArray[Any]) -> Self:
         """Return the rows with these numbers, which must increase."""
         return type(self)(Chosen(self._source, places, self.at_once))
@@ -55,6 +66,10 @@ class LargeRows:
     def scaled(self, scale: InputScale) -> Self:
         """Return the rows with every feature scaled as they are read."""
         return type(self)(_Scaled(self._source, scale))
+
+    def mapped(self, view: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> "LargeRows":
+        """Return the features (m, n') that a function makes of rows, block by block, as they are read."""
+        return LargeRows(_Mapped(self._source, view))
 
     def columns(self) -> Rows:
         """Return the source that `fit` takes."""
@@ -146,6 +161,26 @@ class _Scaled(Derived):
         """Return examples start … stop - 1."""
         with np.errstate(all="ignore"):
             return scaled(self.source.raw(start, stop).astype(self.dtype, copy=False), *self._scale)
+
+
+class _Mapped(Derived):
+    """Features that a function makes of the examples, which have to be finite, as they are read."""
+
+    def __init__(self, source: Source, view: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> None:
+        super().__init__(source)
+        self._view = view
+        example = self.raw(0, 1)
+        self.shape, self.dtype = (len(example), source.shape[1]), example.dtype
+        self.unit, self.boundaries, self.rows_first = source.unit, source.boundaries, True
+
+    def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return the features of examples start … stop - 1."""
+        X = self.source.raw(start, stop)
+        if not (finite := np.isfinite(X)).all():
+            column, number = np.argwhere(~finite.T)[0]
+            place = self.place(start + int(column))
+            raise ValueError(f"row {place}, column {number} must be finite, got {X[number, column]}")
+        return self._view(X.T.astype(np.float64, copy=False)).T
 
 
 def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:

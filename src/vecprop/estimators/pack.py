@@ -40,6 +40,7 @@ from vecprop.estimators.inputs import (
     named_as_validation,
     unchanged_if_it_fails,
 )
+from vecprop.estimators.large_data import LargeRows, large_rows
 from vecprop.estimators.parameters import callbacks_of
 from vecprop.estimators.prediction import set_layers
 from vecprop.estimators.training import NonFiniteParametersError, random_state_of
@@ -118,6 +119,10 @@ class Group(NamedTuple):
         layers = [Layer(*map(np.asarray, layer)) for layer in self.estimator.params_]
         return layers if layers[0].W.ndim == 3 else [Layer(*(a[None] for a in layer)) for layer in layers]
 
+    def seen(self, X: Any) -> Any:
+        """Return the features that the networks see of rows X, made as they are read if X is in a file."""
+        return X.mapped(self.map) if isinstance(X, LargeRows) else self.map(X)
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Pack(BaseEstimator):
@@ -164,7 +169,10 @@ class Pack(BaseEstimator):
         Parameters
         ----------
         X : array-like (n_samples, n_features)
-            Finite numbers. Columns with at most two values are taken for codes, others for numbers.
+            Finite numbers. Columns with at most two values are taken for codes, others for numbers. Rows of a file
+            (`vp.rows`, or a memory map of more than 256 MiB) are read in parts; then there is one network of each kind,
+            maps and linear model are learned from 100 000 rows, or from fewer with more than 41 features, and `refit`
+            does nothing.
         y : array-like (n_samples,)
         sample_weight : array-like (n_samples,), optional
         X_val, y_val, sample_weight_val : optional
@@ -188,14 +196,13 @@ class Pack(BaseEstimator):
         check_flag(self.refit, "refit")
         random = random_state_of(self.random_state)
         training, validation = self._weighted(*self._parts(given, held_out, random))
-        if not (training.X.min(axis=0) < training.X.max(axis=0)).any():
-            raise ValueError("X has no column with two different values, so that there is nothing to learn from")
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
         groups = self._trained(training, validation, rng)
-        found = [self._of_each(group.estimator, group.map(validation.X)) for group in groups]
-        weights = bagged_greedy(np.concatenate(found), self._losses(validation.y), validation.w, rng)
+        judged = validation.at(validation.X.some()) if isinstance(validation.X, LargeRows) else validation
+        found = [self._of_each(group.estimator, group.seen(judged.X)) for group in groups]
+        weights = bagged_greedy(np.concatenate(found), self._losses(judged.y), judged.w, rng)
         groups = self._weighed(groups, weights)
-        if self.refit and self.stopped_ != "interrupted":
+        if self.refit and not _in_file(training, validation) and self.stopped_ != "interrupted":
             examples = _together(training, validation)
             self._in_threads([partial(_go_on, group, examples) for group in groups])
         self._choose(groups)
@@ -215,19 +222,30 @@ class Pack(BaseEstimator):
         return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
-        X, y = check_pair(self, X, y, {"dtype": np.float64}, reset=reset, y_numeric=self._numeric_targets)
-        return Examples(X, y, check_weights(w, len(X)))
+        large = large_rows(X)
+        how: dict[str, Any] = {"dtype": np.float64}
+        if large is not None:
+            X, how = large.skeleton(), {"ensure_all_finite": False}  # its values are checked as they are read
+        X, y = check_pair(self, X, y, how, reset=reset, y_numeric=self._numeric_targets)
+        return Examples(X if large is None else large, y, check_weights(w, len(X)))
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
         """Return the groups that have not diverged."""
-        groups = []
+        some, networks = training, self.n_networks
+        if isinstance(training.X, LargeRows):
+            some = training.at(training.X.some(self._groups_of(training.y)))
+            with named(lambda: "X"):
+                some, networks = some._replace(X=some.X.mapped(np.asarray).block(0, some.n)), 1
+        if not (some.X.min(axis=0) < some.X.max(axis=0)).any():
+            raise ValueError("X has no column with two different values, so that there is nothing to learn from")
+        groups, jobs = [], []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
-            view = learn(kind.map, training.X, rng)
-            parameters = kind.parameters(rng, self.n_networks, len(training.y))
+            view = learn(kind.map, some.X, rng)
+            parameters = kind.parameters(rng, networks, len(training.y))
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
-        fitted = self._in_threads(
-            [partial(_fit, group, training, validation, callbacks_of(self.callbacks)) for group in groups]
-        )
+            own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
+            jobs.append(own)
+        fitted = self._in_threads(jobs, one_by_one=_in_file(training, validation))
         kept = [group for group, found in zip(groups, fitted, strict=True) if found]
         if not kept:
             raise ValueError("the training of all networks diverged: X or y may contain extreme values")
@@ -235,13 +253,14 @@ class Pack(BaseEstimator):
             self.stopped_ = "interrupted"
         return kept
 
-    def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]]) -> list[Any]:
+    def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]], one_by_one: bool = False) -> list[Any]:
         """Return what the jobs give, each with callbacks that end its training; set `stopped_`.
 
-        One thread for each kind is faster than several in the products of one, which are small.
+        One thread for each kind is faster than several in the products of one, which are small. `one_by_one`, they may
+        read the same file.
         """
         ends = Event()
-        threads = 1 if get_backend(self.backend).has_gpu else usable_cores()
+        threads = 1 if one_by_one or get_backend(self.backend).has_gpu else usable_cores()
         self.stopped_ = "epochs"
         with warnings.catch_warnings(), _BLAS.single(), sharing_cores(threads), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -286,13 +305,14 @@ class Pack(BaseEstimator):
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return what each member predicts for rows X by such a function, (J, m, …), and their weights (J,)."""
         check_is_fitted(self, "groups_")
+        weights, large = np.concatenate([group.weights for group in self.groups_]), large_rows(X)
         with named(lambda: "X"):
-            X = validate_data(self, X, dtype=np.float64, reset=False)
-        weights = np.concatenate([group.weights for group in self.groups_])
-        blocks = [
-            np.concatenate([of_each(g.estimator, g.map(X[a : a + _AT_ONCE])) for g in self.groups_])
-            for a in range(0, len(X), _AT_ONCE)
-        ]
+            if large is None:
+                X = validate_data(self, X, dtype=np.float64, reset=False)
+            else:
+                validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)
+            parts = [X[a : a + _AT_ONCE] for a in range(0, len(X), _AT_ONCE)] if large is None else [large]
+            blocks = [np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_]) for part in parts]
         return np.concatenate(blocks, axis=1), weights
 
     def _mixture(self, X: Any, return_std: bool) -> Any:
@@ -307,9 +327,9 @@ class Pack(BaseEstimator):
 def _fit(group: Group, training: Examples, validation: Examples, given: list[Any], callbacks: list[Any]) -> bool:
     """Fit a group, and tell whether a network of it has not diverged."""
     estimator = group.estimator.set_params(callbacks=[*callbacks, *given])
-    held_out = {"X_val": group.map(validation.X), "y_val": validation.y, "sample_weight_val": validation.w}
+    held_out = {"X_val": group.seen(validation.X), "y_val": validation.y, "sample_weight_val": validation.w}
     try:
-        estimator.fit(group.map(training.X), training.y, training.w, **held_out)
+        estimator.fit(group.seen(training.X), training.y, training.w, **held_out)
     except NonFiniteParametersError:
         return False
     estimator.set_params(callbacks=None)
@@ -335,6 +355,10 @@ def _go_on(group: Group, examples: Examples, callbacks: list[Any]) -> None:
         more.fit(group.map(examples.X), examples.y, examples.w)
         if more.stopped_ != "callback" and len(group._replace(estimator=more).layers[0].W) == len(layers[0].W):
             set_layers(estimator, more.params_)
+
+
+def _in_file(*parts: Examples) -> bool:
+    return any(isinstance(part.X, LargeRows) for part in parts)
 
 
 def _together(first: Examples, second: Examples) -> Examples:

@@ -51,8 +51,6 @@ _NETWORKS = 4  # of one kind
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
-_LINEAR = 100_000  # the most examples of a large table for the linear model
-_LINEAR_NUMBERS = 1 << 22  # and the most numbers in their features
 # The check of each setting by itself; None needs none where it is the default.
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     **dict.fromkeys(("epochs", "patience", "batch_size", "networks"), check_positive_integer),
@@ -85,7 +83,7 @@ class Settings:
     l2, dropout : strengths of the remedies for overfitting
     networks : how many networks of one kind are trained, each from its own seed; their predictions are averaged. None
         for a pack of networks of several kinds (`vecprop.estimators.pack`); or, where one of the settings above, a
-        checkpoint or devices are given, for 4 of one kind, as for a table that stays in its file
+        checkpoint or devices are given, for 4 of one kind. Of a table that stays in its file, one of each kind
     test_share, validation_share : the share of all examples, and of those that remain
     class_weight : "balanced", or class -> weight of its examples, 1 where not given
     linear : whether the linear model that serves as a baseline becomes the model
@@ -268,16 +266,17 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     remarks = disguised(preparation, some[0].X, some[0].y, task)
     linear = _linear(task, settings, classes, some)
     del some
-    if settings.networks != 1 and large_rows(training.X) is not None:
-        settings = replace(settings, networks=1)
-        remarks.append("one network: several would each read the file in an order of its own")
     estimator: Any
     if settings.linear:
         estimator = linear
         rows["validation"] = 0
     else:
         one_kind = settings.of_one_kind
-        if settings.networks is None and one_kind:
+        if settings.networks != 1 and large_rows(training.X) is not None:
+            settings = replace(settings, networks=1) if one_kind else settings
+            of_each = "" if one_kind else " of each kind"
+            remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
+        elif settings.networks is None and one_kind:
             settings = replace(settings, networks=_NETWORKS)
             remarks.append(f"{_NETWORKS} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
         parameters = _of_networks(rows["training"], settings) if one_kind else {"backend": settings.backend}
@@ -355,12 +354,7 @@ def _some(part: _Examples, task: str) -> _Examples:
     large = large_rows(part.X)
     if large is None:
         return part
-    count = min(len(part.X), _LINEAR, max(1000, _LINEAR_NUMBERS // part.X.shape[1]))
-    places = np.linspace(0, len(part.X) - 1, count).astype(np.int64)
-    if task == "classification":
-        first = np.zeros(int(part.y.max()) + 1, dtype=np.int64)  # the first example of each class
-        first[part.y[::-1]] = np.arange(len(part.y))[::-1]  # where an index comes several times, the last one counts
-        places = np.union1d(places, first)
+    places = large.some(part.y if task == "classification" else None)
     X = large.take(places).block(0, len(places))
     return _Examples(X, part.y[places], None if part.w is None else part.w[places])
 
