@@ -164,7 +164,7 @@ IMPORTS_BY_NAME = {
     ("backend/distributed.py", "name"),  # whether JAX has a GPU's plugin: it looks, and imports nothing
     ("cli/demo.py", "module"),  # whether scikit-learn and the like are there: it looks, and imports nothing
     ("cli/imports.py", "name"),  # of the modules that it names, and of no other
-    ("backend/selection.py", "module"),  # backends: built in, or entry points of installed packages
+    ("backend/selection.py", "target"),  # the built-in backends, from a closed table
 }
 
 
@@ -208,7 +208,7 @@ def danger_of_call(node):
 def import_of_a_name(node):
     """The argument of an import of a module whose name is no text in the source, as source; else None."""
     if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
-        "import_module", "find_spec", "spec_from_file_location", "module_from_spec", "load_module",
+        "import_module", "resolve_name", "find_spec", "spec_from_file_location", "module_from_spec", "load_module",
     ):  # fmt: skip
         return None if isinstance(node.args[0], ast.Constant) else ast.unparse(node.args[0])
     return None

@@ -6,8 +6,8 @@ library is imported when the backend is first used.
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -163,7 +163,9 @@ def _load(name: str, source: str) -> Backend:
     """Import, make and probe a backend."""
     if name in BUILT_IN:
         target, install = BUILT_IN[name]
-        make = partial(resolve_name, target)
+
+        def make() -> Callable[[], Backend]:
+            return resolve_name(target)  # type: ignore[no-any-return]
     else:
         third_party = _third_party()
         if name not in third_party:
