@@ -104,7 +104,9 @@ class ArrowSource(Source):
             places = schema.get_all_field_indices(column)
             if len(places) != 1:
                 what = f"{len(places)} columns" if places else "no column"
-                raise ValueError(f"{path} has {what} {column!r}; its columns are {_listed(schema.names)}")
+                shown, more = ", ".join(map(repr, schema.names[:10])), len(schema.names) - 10
+                others = f" and {more} more" if more > 0 else ""
+                raise ValueError(f"{path} has {what} {column!r}; its columns are {shown}{others}")
             found = schema.field(places[0]).type
             if _numpy_type(found) is None:
                 raise TypeError(
@@ -263,8 +265,3 @@ def _numpy_type(arrow_type: Any) -> Any:
     if types.is_integer(arrow_type) or types.is_floating(arrow_type) or types.is_boolean(arrow_type):
         return np.dtype(arrow_type.to_pandas_dtype())
     return None
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:10])
-    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
