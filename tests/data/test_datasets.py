@@ -280,6 +280,8 @@ def test_standardize_uses_the_statistics_of_the_first():
     assert np.allclose(scaled.X.mean(axis=1), 0, atol=1e-14) and np.allclose(scaled.X.std(axis=1), 1)
     assert np.allclose(other.X, (test.X - before.mean(axis=1)[:, None]) / before.std(axis=1)[:, None])
     assert np.array_equal(train.X, before) and scaled.Y.shape == (1, 300)
+    (alone,) = datasets.standardize(train)
+    assert np.array_equal(alone.X, scaled.X)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9 + 0.1, -3.7])
@@ -316,6 +318,7 @@ def test_shipped_data_is_scikit_learns(name):
     bunch, data, (n_x, m, classes) = getattr(shipped, f"load_{name}")(), datasets.load(name), SHIPPED[name]
     assert data.X.shape == (n_x, m) and data.X.flags.c_contiguous and data.X.dtype == np.float64
     assert np.array_equal(data.X, bunch.data.T / (16 if name == "digits" else 1))
+    assert name != "digits" or (data.X.min(), data.X.max()) == (0, 1)
     assert data.feature_names == tuple(bunch.feature_names)
     if classes:
         assert np.array_equal(data.labels, bunch.target)
