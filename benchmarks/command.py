@@ -33,7 +33,6 @@ _SECONDS = {"cpu": 5.0, "gpu": 0.6}
 
 
 def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     add = parser.add_argument
     several: dict[str, Any] = {"action": "extend", "metavar": "NAME"}
@@ -61,7 +60,8 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _names(known: Any) -> Callable[[str], list[str]]:
     def split(words: str) -> list[str]:
-        names = [name.strip() for name in words.split(",") if name.strip()]
+        # the names of some workloads have a comma themselves
+        names = [words] if words in known else [name.strip() for name in words.split(",") if name.strip()]
         wrong = [name for name in names if name not in known]
         if wrong or not names:
             raise argparse.ArgumentTypeError(f"unknown: {', '.join(wrong)}; known: {', '.join(known)}")
@@ -107,7 +107,6 @@ def memory(arguments: argparse.Namespace) -> Memory:
 
 
 def measure(arguments: argparse.Namespace) -> Record:
-    """Run the parts, one after the other."""
     run = Run(arguments)
     for part in arguments.part or BY_DEFAULT[arguments.device]:
         if run.limit.reached:
@@ -121,7 +120,6 @@ def measure(arguments: argparse.Namespace) -> Record:
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """Run the command."""
     arguments = parse(given)
     if given is None and arguments.device == "cpu":  # a process of its own: no library is to see a GPU
         os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}

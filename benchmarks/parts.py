@@ -42,7 +42,6 @@ class Run:
         self.record.device = arguments.device
 
     def save(self) -> None:
-        """Write what has been found so far."""
         if self.arguments.out:
             self.record.save(self.arguments.out)
 
@@ -72,7 +71,6 @@ class Run:
             say("\n" + rows_table(record, work.name))
 
     def ceilings(self) -> None:
-        """Measure what the device reaches."""
         self.record.ceilings = []
         sizes = CEILINGS["tiny" if self.arguments.tiny else self.arguments.device]
         for found in ceilings.measure([*self.arguments.backend, "torch"], **sizes, require=self.limit.require):
@@ -123,17 +121,15 @@ class Run:
             for peer in self.chosen(WORKLOADS[name]):
                 if peer in _MEMORY_ONLY_IF_ASKED and not arguments.contestant:
                     continue
-                found: Memory | str
+                found, reason = Memory(None, None), ""
                 try:
                     self.limit.require()
                     found = in_its_own_process(peer, name, options, _MEMORY_SECONDS[arguments.device])
                 except UnavailableError as error:
-                    found = str(error)
-                before, peak = (None, None) if isinstance(found, str) else found
-                about = {"workload": name, "peer": peer, "before": before, "peak": peak}
-                self.record.memory.append({**about, "reason": found if isinstance(found, str) else ""})
+                    reason = str(error)
+                self.record.memory.append({"workload": name, "peer": peer, **found._asdict(), "reason": reason})
                 self.save()
-                say(f"{name}  {peer}: {found}")
+                say(f"{name}  {peer}: {reason or found}")
 
 
 def as_asked(work: Any, arguments: argparse.Namespace) -> Any:
@@ -142,7 +138,6 @@ def as_asked(work: Any, arguments: argparse.Namespace) -> Any:
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
     print(line, flush=True)
 
 

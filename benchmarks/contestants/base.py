@@ -33,11 +33,22 @@ class Timed(NamedTuple):
     processor: float | None = None  # the seconds of all cores together
 
 
-class Contestant:
+class Participant:
+    """Who takes part: `train` returns a `Timed`; the rest holds unless a class says otherwise."""
+
+    checked = ""
+    each_is_a_first = False  # whether every run makes its model anew, so that there is nothing to get ready
+    transfer: float | None = None  # seconds in which the examples came to the device
+
+
+class Contestant(Participant):
     """One library at one workload: Adam with learning rate 1e-3, float32, mini-batches in a fresh order each epoch.
 
     After `train_exactly` it has computed what vecprop computes on NumPy over the same batches; `checked` says how that
     can be seen: over batches in a given "order", over a "full batch" where it shuffles as it likes, or not at all.
+
+    Each has `epoch(number)`, which trains one epoch, `parameters()` in the form of `start`, and `predict(rows)`, a
+    score (m, n_L) for each class.
 
     Parameters
     ----------
@@ -49,8 +60,6 @@ class Contestant:
 
     checked = "order"
     one_order = False  # whether K networks share the order of the examples
-    each_is_a_first = False  # whether every run makes its model anew, so that there is nothing to get ready
-    transfer: float | None = None  # seconds in which the examples came to the device
 
     def __init__(self, work: Any, data: Examples, start: Pairs | None = None) -> None:
         self.work, self.data = work, data
@@ -64,27 +73,13 @@ class Contestant:
 
     def begin(self, start: Pairs) -> None:
         """Go to the parameters given and forget what the optimizer remembers."""
-        raise NotImplementedError
-
-    def epoch(self, number: int) -> None:
-        """Train one epoch."""
-        raise NotImplementedError
 
     def epochs(self, count: int) -> None:
-        """Train this many epochs."""
         for number in range(count):
             self.epoch(number)
 
     def finish(self) -> None:
         """Wait until everything is computed."""
-
-    def parameters(self) -> Pairs:
-        """Return the parameters in the form of `start`."""
-        raise NotImplementedError
-
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Return a score (m, n_L) for each class."""
-        raise NotImplementedError
 
     def train(self, epochs: int) -> Timed:
         """Begin anew, so that no library goes on where the numbers have become odd, and time the epochs."""
@@ -127,38 +122,27 @@ class GradientPass(Contestant):
 
     cost: Any
 
-    def begin(self, start: Pairs) -> None:
-        """Leave the parameters as they are."""
 
+class Predictor(Participant):
+    """A classifier of a library with the layers of the workload's; an epoch is a call.
 
-class Predictor:
-    """A classifier of a library with the layers of the workload's; an epoch is a call."""
+    Each has `build()`, which makes the library's own model, and `predict()`, the probabilities (m, classes) of rows.
+    """
 
     checked = "probabilities"
-    each_is_a_first = False
-    transfer = None
 
     def __init__(self, work: Any, data: tuple[Any, np.ndarray]) -> None:
         self.work, (self.model, self.rows) = work, data
         self.build()
 
-    def build(self) -> None:
-        """Make the library's own model."""
-        raise NotImplementedError
-
-    def predict(self) -> np.ndarray:
-        """Return the probabilities (m, classes) of the rows."""
-        raise NotImplementedError
-
     def train(self, calls: int) -> Timed:
-        """Return the mean of the calls."""
         begin = time.perf_counter()
         for _ in range(calls):
             self.predict()
         return Timed((time.perf_counter() - begin) / calls)
 
 
-class TimeToAccuracy:
+class TimeToAccuracy(Participant):
     """A run: make the model, compile, train; after each epoch judge on the test set, until the accuracy is reached.
 
     Everything is in the time but the imports and reading the data. Each run has its own seed and compiles anew.
@@ -171,7 +155,6 @@ class TimeToAccuracy:
         self.problem, self.examples, self.test = data
 
     def train(self, runs: int) -> Timed:
-        """Return the mean of the runs."""
         seconds = 0.0
         for _ in range(runs):
             self.seed += 1
@@ -204,6 +187,10 @@ def draw_starts(work: Any) -> Pairs:
 def stacked(each: list[Pairs]) -> Pairs:
     """Return the parameters of several networks as a stack."""
     return [tuple(np.stack(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*each, strict=True)]
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:200]
 
 
 def import_or_unavailable(name: str) -> Any:

@@ -6,23 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants.base import Timed, import_or_unavailable
+from benchmarks.contestants.base import Participant, Timed, import_or_unavailable
 
 
-class CrossValidated:
+class CrossValidated(Participant):
     """The networks of a library with scikit-learn's interface; each run has its own seed and folds."""
 
-    checked = ""
-    each_is_a_first = False
-    transfer = None
+    library, backend = "sklearn.neural_network", ""
 
-    def __init__(self, library: str, options: dict[str, Any], work: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+    def __init__(self, work: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
         self.work, (self.X, self.y), self.seed = work, data, 0
-        kind = "MLPRegressor" if work.regression else "MLPClassifier"
-        self.kind, self.options = getattr(import_or_unavailable(library), kind), options | dict(work.options)
+        self.options = dict(work.options) | ({"backend": self.backend} if self.backend else {})
+        self.kind = getattr(import_or_unavailable(self.library), "MLPRegressor" if work.regression else "MLPClassifier")
 
     def train(self, runs: int) -> Timed:  # noqa: ARG002 - all make the same number of runs, each of one seed
-        """Return the mean of the folds."""
         from sklearn.model_selection import KFold, StratifiedKFold
 
         splitter = (KFold if self.work.regression else StratifiedKFold)(5, shuffle=True, random_state=self.seed)

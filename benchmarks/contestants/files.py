@@ -1,14 +1,13 @@
 """The same training from memory and from a file, a window at a time, and the reading of a file alone."""
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import vecprop as vp
-from benchmarks.contestants.base import Contestant, Timed, import_or_unavailable
+from benchmarks.contestants.base import Contestant, import_or_unavailable
 from benchmarks.contestants.vecprop import VecpropTrainer
 from vecprop.data.streaming.examples import WINDOW
 
@@ -19,7 +18,6 @@ class WindowTrainer(VecpropTrainer):
     """One `vp.fit` on examples in memory, in the order of those in a file."""
 
     def fit(self, epochs: int, **arguments: Any) -> vp.FitResult:
-        """Train a window at a time."""
         return super().fit(epochs, window=WINDOW // (4 * (self.work.sizes[0] + self.work.sizes[-1])), **arguments)
 
 
@@ -29,7 +27,6 @@ class FileTrainer(WindowTrainer):
     ending = "npy"
 
     def build(self) -> None:
-        """Write the examples, rows first."""
         super().build()
         self.folder = tempfile.TemporaryDirectory()
         paths = [Path(self.folder.name, f"{name}.{self.ending}") for name in "XY"]
@@ -58,16 +55,11 @@ class Reading(Contestant):
     checked = ""
 
     def build(self) -> None:
-        """Write the file."""
         self.file = tempfile.NamedTemporaryFile(suffix=".npy")  # noqa: SIM115 - it is read in every epoch
         np.save(self.file, self.data.rows)
         self.buffer = bytearray(1 << 20)
 
-    def train(self, epochs: int) -> Timed:
-        """Time the reading."""
-        begin = time.perf_counter()
-        for _ in range(epochs):
-            with open(self.file.name, "rb", buffering=0) as file:
-                while file.readinto(self.buffer):
-                    pass
-        return Timed((time.perf_counter() - begin) / epochs)
+    def epoch(self, number: int) -> None:  # noqa: ARG002
+        with open(self.file.name, "rb", buffering=0) as file:
+            while file.readinto(self.buffer):
+                pass

@@ -9,7 +9,7 @@ from benchmarks.contestants.base import Contestant, GradientPass, Pairs
 
 
 class JaxModel(Contestant):
-    """A cost, and the data on the device."""
+    """A cost, and the data on the device; `compile` makes the compiled functions of each form."""
 
     def build(self) -> None:
         base.backend_or_unavailable("jax")  # it imports JAX so that it takes no more memory than it needs
@@ -20,10 +20,6 @@ class JaxModel(Contestant):
         self.X, self.T = jax.numpy.asarray(self.data.rows), jax.numpy.asarray(self.data.targets)
         self.activation = {"relu": jax.nn.relu, "tanh": jax.numpy.tanh}[self.work.hidden]
         self.compile()
-
-    def compile(self) -> None:
-        """Make the compiled functions of this form."""
-        raise NotImplementedError
 
     def moved(self, start: Pairs) -> Any:
         """Return parameters on the device, with weights (n_{l-1}, n_l)."""

@@ -29,7 +29,6 @@ class SklearnTrainer(Contestant):
         self.classes = {} if output == "identity" else {"classes": np.arange(max(2, classes))}
 
     def estimator(self, epochs: int, seed: int = 0) -> Any:
-        """Return an estimator that trains this many epochs."""
         return self.kind(
             hidden_layer_sizes=self.work.sizes[1:-1],
             activation=self.work.hidden,
@@ -42,7 +41,6 @@ class SklearnTrainer(Contestant):
         )
 
     def train(self, epochs: int) -> Timed:
-        """Time one `fit`."""
         self.model = self.estimator(epochs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged: the epochs were all that was asked

@@ -7,21 +7,20 @@ from typing import Any, ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.contestants.base import Timed, import_or_unavailable
+from benchmarks.contestants.base import Participant, Timed, import_or_unavailable
 from vecprop import tabular
 from vecprop.tabular.scores import of_classes, of_numbers
 from vecprop.tabular.training import split
 
 
-class OnTables:
+class OnTables(Participant):
     """A model of a table; run k has the split of `vecprop train --seed k`.
 
-    The time is that of preparing, training and predicting the test rows. Imports are not in it.
+    The time is that of preparing, training and predicting the test rows. Imports are not in it. `predict` learns from
+    the rows known, and returns numbers (m,) or probabilities (m, classes) of the test rows.
     """
 
-    checked = ""
     each_is_a_first = True
-    transfer = None
     needs: tuple[str, ...] = ()
 
     def __init__(self, work: Any, frame: Any) -> None:
@@ -35,15 +34,9 @@ class OnTables:
         """Bring the table into the form that users of the library have it in."""
 
     def plan(self) -> Any:
-        """Return the plan of vecprop."""
         return tabular.plan(tabular.table_of(self.frame), self.work.target, task=self.task)
 
-    def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:
-        """Learn from the rows known, and return numbers (m,) or probabilities (m, classes) of the test rows."""
-        raise NotImplementedError
-
     def train(self, runs: int) -> Timed:  # noqa: ARG002 - one run is one split
-        """Return what the next split takes and gives."""
         *known, test = split(self.y, self.task, tabular.Settings(seed=self.seed))
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -109,9 +102,51 @@ class WithFrames(OnTables):
         self.categories = list(self.X.select_dtypes("category"))
 
     def model(self) -> Any:
-        """Return an untrained model."""
         return getattr(self.library, self.kinds[not self.work.regression])(random_state=self.seed, **self.options)
 
     def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:
         model = self.model().fit(self.X.iloc[known], self.y[known])
         return (model.predict if self.work.regression else model.predict_proba)(self.X.iloc[test])
+
+
+class LightGBM(WithFrames):
+    """It takes categories as they are."""
+
+    needs = ("lightgbm",)
+    kinds = ("LGBMRegressor", "LGBMClassifier")
+    options: ClassVar = {"verbose": -1, "n_jobs": 1}
+
+
+class XGBoost(WithFrames):
+    """It takes categories as they are."""
+
+    needs = ("xgboost",)
+    kinds = ("XGBRegressor", "XGBClassifier")
+    options: ClassVar = {"enable_categorical": True, "n_jobs": 1}
+
+
+class CatBoost(WithFrames):
+    """It takes categories as texts, without gaps."""
+
+    needs = ("catboost",)
+    kinds = ("CatBoostRegressor", "CatBoostClassifier")
+    options: ClassVar = {"verbose": 0, "thread_count": 1, "allow_writing_files": False}
+
+    def build(self) -> None:
+        super().build()
+        self.options = self.options | {"cat_features": self.categories}
+        self.X[self.categories] = self.X[self.categories].astype(object).fillna("missing").astype(str)
+
+
+class RealMLP(WithFrames):
+    """pytabkit's, with tuned defaults; gaps filled with the median; options that its authors recommend for log-loss."""
+
+    needs = ("pytabkit",)
+    kinds = ("RealMLP_TD_Regressor", "RealMLP_TD_Classifier")
+    options: ClassVar = {"device": "cpu", "n_threads": 1}
+
+    def build(self) -> None:
+        super().build()
+        self.X = self.X.fillna(self.X.median(numeric_only=True))
+        if not self.work.regression:
+            self.options = self.options | {"val_metric_name": "cross_entropy", "use_ls": False}

@@ -44,7 +44,6 @@ class TorchModel(Contestant):
         return self.criterion(self.model(X), T)
 
     def copy(self, start: Pairs) -> None:
-        """Write parameters into the model, where it is."""
         with self.torch.no_grad():
             for layer, (W, b) in zip(self.linear, start, strict=True):
                 layer.weight.copy_(self.torch.from_numpy(W))
@@ -64,23 +63,22 @@ class TorchTrainer(TorchModel):
         self.copy(start)
         self.optimizer = self.torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=self.fused)
 
-    def indices(self, number: int) -> Any:
-        """Return the order of an epoch, on the device."""
+    def batches(self, number: int) -> Any:
+        """Return the examples of each batch of an epoch, on the device."""
         if self.order is None:
-            return self.torch.randperm(self.work.m, device=self.device)
-        return self.torch.from_numpy(self.order(number)).to(self.device)
+            order = self.torch.randperm(self.work.m, device=self.device)
+        else:
+            order = self.torch.from_numpy(self.order(number)).to(self.device)
+        return order.split(self.work.batch_size)
 
     def epoch(self, number: int) -> None:
         if self.work.full_batch:
             self.step(self.X, self.T)
             return
-        order = self.indices(number)
-        for i in range(0, self.work.m, self.work.batch_size):
-            batch = order[i : i + self.work.batch_size]
+        for batch in self.batches(number):
             self.step(self.X[batch], self.T[batch])
 
     def step(self, X: Any, T: Any) -> None:
-        """Take one step."""
         self.optimizer.zero_grad(set_to_none=True)
         self.loss(X, T).backward()
         self.optimizer.step()
@@ -148,15 +146,13 @@ class TorchGraphTrainer(TorchTrainer):
 
     def epoch(self, number: int) -> None:
         """Replay an epoch; each batch is gathered into the graph's own memory."""
-        m, B = self.work.m, self.work.batch_size
         if self.work.full_batch:
-            self.graphs[m][0].replay()
+            self.graphs[self.work.m][0].replay()
             return
-        order = self.indices(number)
-        for i in range(0, m, B):
-            graph, X, T = self.graphs[min(B, m - i)]
-            self.torch.index_select(self.X, 0, order[i : i + B], out=X)
-            self.torch.index_select(self.T, 0, order[i : i + B], out=T)
+        for batch in self.batches(number):
+            graph, X, T = self.graphs[len(batch)]
+            self.torch.index_select(self.X, 0, batch, out=X)
+            self.torch.index_select(self.T, 0, batch, out=T)
             graph.replay()
 
 

@@ -41,7 +41,6 @@ class VecpropTrainer(Contestant):
             self.transfer = time.perf_counter() - begin
 
     def fit(self, epochs: int, **arguments: Any) -> vp.FitResult:
-        """Train this many epochs."""
         given = {"optimizer": Adam(1e-3), "batch_size": self.work.batch_size, "seed": self.seed, "dtype": "float32"}
         given |= {"epochs": epochs, "backend": self.backend, "precision": self.work.precision, "progress": False}
         return vp.fit(self.net, self.X, self.Y, **given | self.settings() | arguments)
@@ -89,11 +88,7 @@ class StackTrainer(VecpropTrainer):
         self.seed = range(self.work.networks)
 
     def settings(self) -> dict[str, Any]:
-        return self._by_network() if self.work.tuned else {}
-
-    def _by_network(self) -> dict[str, Any]:
-        penalties = {"l2": self.work.penalties} if self.work.tuned else {}
-        return {"optimizer": Adam(self.work.rates), **penalties}
+        return {"optimizer": Adam(self.work.rates), "l2": self.work.penalties} if self.work.tuned else {}
 
 
 class SharedStackTrainer(StackTrainer):
@@ -107,7 +102,7 @@ class SharedStackTrainer(StackTrainer):
 
     def settings(self) -> dict[str, Any]:
         """Return K learning rates, all 1e-3 unless the workload says otherwise."""
-        return self._by_network()
+        return {"optimizer": Adam(self.work.rates)} | super().settings()
 
 
 class SinglesTrainer(VecpropTrainer):
@@ -222,9 +217,6 @@ class ProductsTrainer(Contestant):
             pairs += [(W, A), (dZ, A.swapaxes(-1, -2))] + ([(W.swapaxes(-1, -2), dZ)] if l > 1 else [])
             A = draw(*((K, n) if K > 1 else (n,)), size)
         return [(a, b, np.empty((*a.shape[:-1], b.shape[-1]), np.float32)) for a, b in pairs]
-
-    def begin(self, start: Pairs) -> None:
-        """Nothing is remembered."""
 
     def epoch(self, number: int) -> None:  # noqa: ARG002
         for steps, products in self.batches:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants.base import backend_or_unavailable, import_or_unavailable, products_in
+from benchmarks.contestants.base import backend_or_unavailable, first_line, import_or_unavailable, products_in
 from benchmarks.contestants.torch import torch_and_device
 
 KINDS = ("float32", "TF32", "bfloat16")
@@ -30,9 +30,8 @@ Call = Callable[[], Any]
 class Ceiling:
     """What a library reached."""
 
-    # "float32", "TF32", "bfloat16", "copy", "launch", "launch in a graph" or "transfer"
     library: str
-    what: str
+    what: str  # "float32", "TF32", "bfloat16", "copy", "launch", "launch in a graph" or "transfer"
     # operations a second, bytes a second, or seconds of a launch; None if it could not be measured
     value: float | None = None
     reason: str = ""  # why not
@@ -48,7 +47,6 @@ class Library:
         return products_in("fast" if kind == "TF32" else "highest")
 
     def draw(self, n: int, kind: str) -> Any:
-        """Return a matrix (n, n)."""
         if kind != "float32":
             raise NotImplementedError(f"NumPy has no products in {kind}")
         return _host(n)
@@ -59,12 +57,10 @@ class Library:
         return lambda: self.xp.matmul(a, b, out=out)
 
     def copy(self, count: int) -> Call:
-        """Copy this many float32 numbers."""
         x, y = self.xp.ones(count, self.xp.float32), self.xp.empty(count, self.xp.float32)
         return lambda: self.xp.copyto(y, x)
 
     def launch(self) -> Call:
-        """Compute one number."""
         x, y = self.xp.ones(1, self.xp.float32), self.xp.empty(1, self.xp.float32)
         return lambda: self.xp.add(x, x, y)
 
@@ -73,7 +69,6 @@ class Library:
         raise NotImplementedError("there is no graph")
 
     def transfer(self, host: np.ndarray) -> Call:
-        """Move an array to the device."""
         return host.copy
 
     def wait(self) -> None:
@@ -203,7 +198,7 @@ def measure(
         try:
             library = LIBRARIES[name]()
         except Exception as error:  # noqa: BLE001 - a library that cannot be used has no ceilings
-            yield Ceiling(name, "all", reason=_line(error))
+            yield Ceiling(name, "all", reason=first_line(error) or type(error).__name__)
             continue
         for what, prepare, value in _questions(library, n, count):
             try:
@@ -211,7 +206,7 @@ def measure(
                 with library.scope(what):
                     found = Ceiling(name, what, value(seconds_of(prepare(), library.wait)))
             except Exception as error:  # noqa: BLE001 - what a library cannot do is said
-                found = Ceiling(name, what, reason=_line(error))
+                found = Ceiling(name, what, reason=first_line(error) or type(error).__name__)
             yield found
 
 
@@ -221,15 +216,12 @@ def _questions(library: Library, n: int, count: int) -> list[tuple[str, Callable
     def product_of(kind: str) -> Callable[[], Call]:
         return lambda: library.product(library.draw(n, kind), library.draw(n, kind))
 
-    def moved() -> Call:
-        return library.transfer(np.ones(count // 4, np.float32))
-
     return [
         *((kind, product_of(kind), lambda s: 2 * n**3 / s) for kind in KINDS),
         ("copy", lambda: library.copy(count), lambda s: 2 * 4 * count / s),
         ("launch", library.launch, lambda s: s),
         ("launch in a graph", library.graph, lambda s: s / _GRAPH),
-        ("transfer", moved, lambda s: 4 * (count // 4) / s),
+        ("transfer", lambda: library.transfer(np.ones(count // 4, np.float32)), lambda s: 4 * (count // 4) / s),
     ]
 
 
@@ -264,7 +256,3 @@ def best(ceilings: Sequence[Ceiling], what: str) -> float | None:
 
 def _host(n: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

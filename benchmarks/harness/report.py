@@ -44,7 +44,6 @@ class Record:
         return list(dict.fromkeys(row.workload for row in self.rows))
 
     def rows_of(self, workload: str) -> list[Row]:
-        """Return the rows of a workload."""
         return [row for row in self.rows if row.workload == workload]
 
     def find(self, workload: str, peers: Sequence[str]) -> Row | None:
@@ -57,19 +56,16 @@ class Record:
         products = best(self.ceilings, _PRECISION[precision])
         return Rates(products, best(self.ceilings, "copy"), best(self.ceilings, "launch"))
 
-    def bound(self, workload: str) -> Bound | None:
-        """Return the least time of a workload at the rates of this run."""
+    def bound(self, workload: str, of: str = "bound") -> Bound | None:
+        """Return the least time of a workload at the rates of this run, or at that of "products" or "bandwidth"."""
         needs, precision = self.needs.get(workload, (None, "highest"))
-        return None if needs is None else bound(needs, self.rates(precision))
+        rates = self.rates(precision)
+        alone = {"products": Rates(products=rates.products), "bandwidth": Rates(bandwidth=rates.bandwidth)}
+        return None if needs is None else bound(needs, alone.get(of, rates))
 
     def share(self, row: Row, of: str) -> float | None:
         """Return the share of the "bound", or of the rate of "products" or "bandwidth" alone, that a row reaches."""
-        if row.workload not in self.needs:
-            return None
-        needs, precision = self.needs[row.workload]
-        rates = self.rates(precision)
-        alone = {"products": Rates(products=rates.products), "bandwidth": Rates(bandwidth=rates.bandwidth)}
-        least = bound(needs, alone.get(of, rates))
+        least = self.bound(row.workload, of)
         return None if least is None else least.seconds / row.median
 
     def judge(self, target: Target) -> tuple[float, bool] | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 import vecprop as vp
 from benchmarks.contestants import on
-from benchmarks.contestants.base import Pairs, UnavailableError, draw_starts, products_in
+from benchmarks.contestants.base import Pairs, UnavailableError, draw_starts, first_line, products_in
 from benchmarks.contestants.files import WindowTrainer
 from benchmarks.contestants.vecprop import SharedStackTrainer, StackTrainer, VecpropPass, VecpropTrainer
 
@@ -55,7 +55,6 @@ class Row:
 
     @property
     def median(self) -> float:
-        """The median of the rounds."""
         return statistics.median(self.seconds)
 
 
@@ -76,7 +75,6 @@ class TimeLimit:
         return time.perf_counter() > self.end
 
     def require(self) -> None:
-        """Raise UnavailableError where the time is over."""
         if self.reached:
             raise UnavailableError("the time limit was reached")
 
@@ -150,9 +148,8 @@ def _reason_instead(row: Row) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
         row.seconds, row.history, row.scores, row.losses, row.processor, row.first = [], [], [], [], [], None
-        line = (str(error).strip().splitlines() or [""])[0][:200]
         known = isinstance(error, UnavailableError | DifferentError)
-        row.reason = line if known else f"{type(error).__name__}: {line}"
+        row.reason = ("" if known else f"{type(error).__name__}: ") + first_line(error)
 
 
 class Reference:
@@ -181,13 +178,10 @@ class Reference:
 
     def _of_pass(self, contestant: Any, data: Any) -> float:
         if VecpropPass not in self._known:
-            ours = VecpropPass(self.work, data)
-            ours.train(1)
-            self._known[VecpropPass] = _arrays_of(ours)
-        contestant.train(1)
+            self._known[VecpropPass] = _arrays_after_a_pass(VecpropPass(self.work, data))
         wanted = self._known[VecpropPass]
         least = 1e-3 * max(map(np.linalg.norm, wanted))  # an array of hardly anything but rounding
-        pairs = zip(_arrays_of(contestant), wanted, strict=True)
+        pairs = zip(_arrays_after_a_pass(contestant), wanted, strict=True)
         return max(float(np.linalg.norm(a - w) / max(np.linalg.norm(w), least)) for a, w in pairs)
 
     def _of_training(self, contestant: Any, data: Any) -> float:
@@ -216,8 +210,9 @@ class Reference:
         return np.atleast_1d(self.work.network().cost(layers, X, Y))
 
 
-def _arrays_of(contestant: Any) -> list[np.ndarray]:
+def _arrays_after_a_pass(contestant: Any) -> list[np.ndarray]:
     """Return the cost of a pass and its gradients, in float64."""
+    contestant.train(1)
     gradients = [np.asarray(a, dtype=np.float64) for layer in contestant.parameters() for a in layer]
     return [np.asarray([float(contestant.cost)]), *gradients]
 

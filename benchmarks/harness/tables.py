@@ -13,9 +13,11 @@ from vecprop.inspection.plots import group_digits
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 _QUIET = 0.1  # cores that others may keep busy
 _BACKENDS = {"numpy": "NumPy", "cupy": "CuPy", "jax": "JAX"}
-_KINDS = {"vecprop": "vecprop", "products": "bare products", "singles": "one by one", "shared": "one order for all"}
-_KINDS |= {"npy": "from a .npy file", "arrow": "from an Arrow file", "parquet": "from a Parquet file"}
-_KINDS |= {"quick": "vecprop quick"}
+_KINDS = {
+    "vecprop": "vecprop", "products": "bare products", "singles": "one by one", "shared": "one order for all",
+    "npy": "from a .npy file", "arrow": "from an Arrow file", "parquet": "from a Parquet file",
+    "quick": "vecprop quick",
+}  # fmt: skip
 NAMES = {
     **{f"{kind}-{b}": f"{word}, {name}" for kind, word in _KINDS.items() for b, name in _BACKENDS.items()},
     "reading": "reading the .npy file",
@@ -49,7 +51,6 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return a share in words."""
     return "–" if value is None else f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
 
 
@@ -64,7 +65,6 @@ def _mean_and_error(scores: Sequence[float]) -> str:
 
 
 def _missing(rows: Iterable[Row]) -> list[str]:
-    """Return who has no figures, and why."""
     return list(dict.fromkeys(f"- {NAMES[row.peer]} not available: {row.reason}" for row in rows if row.reason))
 
 
@@ -196,7 +196,6 @@ def _loss_and_score(row: Row, best: bool) -> str:
 
 
 def memory_table(record: Record) -> str:
-    """Return the memory of each training and pass."""
     rows = []
     for found in record.memory:
         before, peak = found["before"], found["peak"]
@@ -207,7 +206,6 @@ def memory_table(record: Record) -> str:
 
 
 def text(record: Record) -> str:
-    """Return all tables as Markdown."""
     parts = [", ".join(f"{key} {value}" for key, value in record.environment.items())]
     if record.tiny:
         parts.append("**A tiny run: its figures mean nothing, and no target is judged.**")

