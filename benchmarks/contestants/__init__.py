@@ -9,23 +9,11 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-from benchmarks.contestants import tables
+from benchmarks.contestants import keras, onnxruntime, optax, sklearn, tables, torch
 from benchmarks.contestants import vecprop as ours
 from benchmarks.contestants.base import TimeToAccuracy
 from benchmarks.contestants.estimators import CrossValidated
 from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
-from benchmarks.contestants.keras import KerasTrainer
-from benchmarks.contestants.onnxruntime import OnnxPredictor
-from benchmarks.contestants.optax import JaxPass, OptaxScanTrainer, OptaxStackTrainer, OptaxStepTrainer
-from benchmarks.contestants.sklearn import HistogramBoosting, MLPOnTables, SklearnPredictor, SklearnTrainer
-from benchmarks.contestants.torch import (
-    TorchCompiledTrainer,
-    TorchFusedTrainer,
-    TorchGraphTrainer,
-    TorchPass,
-    TorchPredictor,
-    TorchTrainer,
-)
 from benchmarks.harness.workloads import WORKLOADS
 
 
@@ -36,9 +24,9 @@ def on(backend: str, kind: Callable[..., Any], **more: str) -> type:
 
 Kinds = dict[str, Callable[..., Any]]
 TRAINERS: Kinds = {
-    "sklearn": SklearnTrainer, "torch": TorchTrainer, "torch-fused": TorchFusedTrainer,
-    "torch-compile": TorchCompiledTrainer, "torch-graph": TorchGraphTrainer, "keras": KerasTrainer,
-    "optax-step": OptaxStepTrainer, "optax-scan": OptaxScanTrainer,
+    "sklearn": sklearn.SklearnTrainer, "torch": torch.TorchTrainer, "torch-fused": torch.TorchFusedTrainer,
+    "torch-compile": torch.TorchCompiledTrainer, "torch-graph": torch.TorchGraphTrainer, "keras": keras.KerasTrainer,
+    "optax-step": optax.OptaxStepTrainer, "optax-scan": optax.OptaxScanTrainer,
 }  # fmt: skip
 PRODUCTS: Kinds = {"products-numpy": ours.ProductsTrainer, "products-jax": ours.ProductsJaxTrainer}
 _SEVERAL_WAYS = ("torch-fused", "torch-compile", "torch-graph")
@@ -47,16 +35,16 @@ OURS_AND_OTHERS: dict[str, tuple[Kinds, Kinds]] = {
     "steps": ({"vecprop": ours.VecpropTrainer}, PRODUCTS | TRAINERS),
     "networks": (
         {"vecprop": ours.StackTrainer, "shared": ours.SharedStackTrainer, "singles": ours.SinglesTrainer},
-        PRODUCTS | {"optax-vmap": OptaxStackTrainer},
+        PRODUCTS | {"optax-vmap": optax.OptaxStackTrainer},
     ),
     "gradient": (
         {"vecprop": ours.VecpropPass},
-        {"plain-numpy": ours.PlainNumpyPass, "torch": TorchPass, "jax": JaxPass},
+        {"plain-numpy": ours.PlainNumpyPass, "torch": torch.TorchPass, "jax": optax.JaxPass},
     ),
     "accuracy": ({"vecprop": ours.VecpropTrainer}, {n: k for n, k in TRAINERS.items() if n not in _SEVERAL_WAYS}),
     "predictions": (
         {"vecprop": ours.EstimatorPredictor},
-        {"sklearn": SklearnPredictor, "torch": TorchPredictor, "onnxruntime": OnnxPredictor},
+        {"sklearn": sklearn.SklearnPredictor, "torch": torch.TorchPredictor, "onnxruntime": onnxruntime.OnnxPredictor},
     ),
     "streaming": (
         {"vecprop": WindowTrainer} | {e: on("numpy", FileTrainer, ending=e) for e in ("npy", "arrow", "parquet")},
@@ -66,7 +54,7 @@ OURS_AND_OTHERS: dict[str, tuple[Kinds, Kinds]] = {
         {"vecprop": on("numpy", CrossValidated, library="vecprop.estimators")}, {"sklearn": CrossValidated},
     ),
     "tables": ({"vecprop": tables.VecpropTables, "quick": tables.VecpropQuick}, {
-        "linear": tables.VecpropLinear, "sklearn": MLPOnTables, "histogram": HistogramBoosting,
+        "linear": tables.VecpropLinear, "sklearn": sklearn.MLPOnTables, "histogram": sklearn.HistogramBoosting,
         "lightgbm": tables.LightGBM, "catboost": tables.CatBoost, "xgboost": tables.XGBoost, "realmlp": tables.RealMLP,
     }),
 }  # fmt: skip

@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 import vecprop as vp
-from benchmarks.contestants.base import (
-    Contestant,
-    GradientPass,
-    Pairs,
-    Predictor,
-    Timed,
-    backend_or_unavailable,
-    stacked,
-)
+from benchmarks.contestants import base
+from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Predictor, Timed
 from benchmarks.harness.workloads import Examples
 from vecprop.training.loop import most_epochs_a_call
 from vecprop.training.optimizers import Adam
@@ -31,7 +24,7 @@ class VecpropTrainer(Contestant):
 
     def build(self) -> None:
         """Find the backend, and move the examples where they are to be there before the clock starts."""
-        self.target, self.net = backend_or_unavailable(self.backend), self.work.network()
+        self.target, self.net = base.backend_or_unavailable(self.backend), self.work.network()
         self.X, self.Y = self.data.rows.T, self.data.columns
         if self.work.resident:
             begin = time.perf_counter()
@@ -128,7 +121,7 @@ class SinglesTrainer(VecpropTrainer):
         for seed in range(min(3, self.work.networks)):
             self.seed = seed
             each.append(super().train_exactly(epochs, [(W[seed], b[seed]) for W, b in start]))
-        return stacked(each)
+        return base.stacked(each)
 
 
 class VecpropPass(GradientPass):
@@ -137,7 +130,7 @@ class VecpropPass(GradientPass):
     backend = "numpy"
 
     def build(self) -> None:
-        self.target, self.net = backend_or_unavailable(self.backend), self.work.network()
+        self.target, self.net = base.backend_or_unavailable(self.backend), self.work.network()
         move = self.target.asarray
         self.params = tuple((move(W), move(b)) for W, b in self.start)
         self.X, self.Y = move(np.ascontiguousarray(self.data.rows.T)), move(self.data.columns)
@@ -183,7 +176,7 @@ class EstimatorPredictor(Predictor):
     backend = "numpy"
 
     def build(self) -> None:
-        backend_or_unavailable(self.backend)
+        base.backend_or_unavailable(self.backend)
         self.model = deepcopy(self.model).set_params(backend=self.backend)
 
     def predict(self) -> np.ndarray:
@@ -229,7 +222,7 @@ class ProductsJaxTrainer(ProductsTrainer):
     """The same products in one compiled function a step."""
 
     def build(self) -> None:
-        self.target = backend_or_unavailable("jax")
+        self.target = base.backend_or_unavailable("jax")
         super().build()
         self.products = self.target.compile(lambda pairs: tuple(a @ b for a, b in pairs))
         move = self.target.asarray

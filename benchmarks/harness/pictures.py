@@ -111,13 +111,12 @@ def draw_growth(record: Record) -> Any:
     sweeps = [sweep for sweep in SWEEPS if any(row["sweep"] == sweep for row in rows)]
     all_axes = panels(len(sweeps), width=4.0, height=4.2)
     for axes, sweep in zip(all_axes, sweeps, strict=True):
+        points = [(r["value"], r["seconds"], r["backend"]) for r in rows if r["sweep"] == sweep]
         for colour, backend in zip(COLOURS, backends, strict=False):
-            points = [(r["value"], r["seconds"]) for r in rows if (r["sweep"], r["backend"]) == (sweep, backend)]
-            axes.plot(*zip(*points, strict=True), marker="o", color=colour, label=backend)
-        last_value, last = max((r["value"], r["seconds"]) for r in rows if r["sweep"] == sweep)
-        values = [r["value"] for r in rows if r["sweep"] == sweep]
-        line = [last * v / last_value for v in (min(values), last_value)]
-        axes.plot([min(values), last_value], line, color="0.6", linestyle="--", label="in proportion")
+            own = [(value, seconds) for value, seconds, name in points if name == backend]
+            axes.plot(*zip(*own, strict=True), marker="o", color=colour, label=backend)
+        (first, *_), (last, seconds, _) = min(points), max(points)
+        axes.plot([first, last], [seconds * first / last, seconds], color="0.6", linestyle="--", label="in proportion")
         axes.set(xscale="log", yscale="log", xlabel=sweep, title=TITLES[sweep])
         axes.grid(visible=True, color="0.9")
     all_axes[0].set_ylabel("seconds of a pass (cost and gradients), float32")

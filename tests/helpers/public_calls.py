@@ -362,10 +362,10 @@ def csv(folder):
     return path
 
 
-def npy(folder, name="x.npy", array=ROWS):
+def npy(folder):
     """The path of an array in a file."""
-    np.save(folder / name, array)
-    return folder / name
+    np.save(folder / "x.npy", ROWS)
+    return folder / "x.npy"
 
 
 call("datasets.from_csv", lambda folder: {"path": csv(folder), "header": True},
@@ -463,13 +463,11 @@ SETTINGS = tabular.Settings(hidden=(2,), epochs=1, networks=1)
 call("tabular.Choices", drop=STRINGS, categorical=STRINGS, numeric=STRINGS,
      date_format=[3, b"%Y", [3], THING, True], missing=STRINGS, most_categories=COUNT, weight=TEXT[:1] + TEXT[2:])  # fmt: skip
 SIGN = [*without(NAME, "x", None), ";"]
-call("tabular.Spelling", decimal=SIGN, thousands=[*SIGN, "_"], missing=STRINGS,
-     date_format=STRINGS)  # fmt: skip
+call("tabular.Spelling", decimal=SIGN, thousands=[*SIGN, "_"], missing=STRINGS, date_format=STRINGS)
 call("tabular.Settings", hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
      activation=["relo", 3, None, [], {}, THING], patience=COUNT, learning_rate=POSITIVE,
      batch_size=optional(COUNT), dropout=SHARE, networks=optional(COUNT), test_share=OPEN_SHARE, validation_share=OPEN_SHARE,
-     linear=FLAG, checkpoint=[3, True, 1.5, ["x"], THING],
-     resume=[*FLAG, True], cache=[3, True, 1.5, ["x"], THING])  # fmt: skip
+     linear=FLAG, resume=[*FLAG, True], checkpoint=[3, True, 1.5, ["x"], THING], cache=[3, True, 1.5, ["x"], THING])  # fmt: skip
 
 
 def parquet(folder):
@@ -515,18 +513,21 @@ for estimator, y, wrong, how in (
     (PACK_OF_CLASSES, LABELS, LABEL_Y, SMALL), (PACK_OF_NUMBERS, VALUES, REAL_Y, SMALL),
 ):  # fmt: skip
     kind = f"estimators.{type(estimator).__name__}"
-    new = lambda estimator=estimator, how=how: type(estimator)(**how)
+    OWNERS[kind] = estimator
+    new = functools.partial(type(estimator), **how)
     given = {"X": ROWS, "y": y, "sample_weight": WEIGHT}
     refused = {"X": ESTIMATOR_X, "y": wrong, "sample_weight": ESTIMATOR_WEIGHT}
     own = {"X_val": OTHER_X[1:], "y_val": wrong[1:], "sample_weight_val": ESTIMATOR_WEIGHT}
     call(f"{kind}.fit", given | {"X_val": ROWS, "y_val": y, "sample_weight_val": WEIGHT},
          lambda *, new=new, **arguments: new().fit(**arguments), **refused, **own)  # fmt: skip
-    call(f"{kind}.score", given, estimator.score, **(refused | {"X": OTHER_X}))
-    if how is SMALL:
-        continue
-    part = {"classes": [3, "ab", [], [0, 1], THING, [[0], [1], [2]], [NAN, 1.0], {}]} if y is LABELS else {}
-    call(f"{kind}.partial_fit", given | ({"classes": [0, 1, 2]} if part else {}),
-         lambda *, new=new, **arguments: new().partial_fit(**arguments), **refused, **part)  # fmt: skip
+    call(f"{kind}.score", given, **(refused | {"X": OTHER_X}))
+    for name in ("predict", "predict_log_proba", "predict_proba"):
+        if hasattr(estimator, name):
+            call(f"{kind}.{name}", {"X": ROWS}, X=OTHER_X)
+    if how is not SMALL:
+        part = {"classes": [3, "ab", [], [0, 1], THING, [[0], [1], [2]], [NAN, 1.0], {}]} if y is LABELS else {}
+        call(f"{kind}.partial_fit", given | ({"classes": [0, 1, 2]} if part else {}),
+             lambda *, new=new, **arguments: new().partial_fit(**arguments), **refused, **part)  # fmt: skip
 # The kinds of the parameters are those of the checks that the estimators declare.
 CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, parameters.share: SHARE,
            parameters.positive: POSITIVE}  # fmt: skip
@@ -572,10 +573,6 @@ def fitted(kind, y, **given):
 
 for kind, (y, given, refused) in KINDS.items():
     call(f"estimators.{kind.__name__}", given, functools.partial(fitted, kind, y), **refused)
-for estimator in (CLASSIFIER, REGRESSOR, PACK_OF_CLASSES, PACK_OF_NUMBERS):
-    for name in ("predict", "predict_log_proba", "predict_proba"):
-        if hasattr(estimator, name):
-            call(f"estimators.{type(estimator).__name__}.{name}", {"X": ROWS}, getattr(estimator, name), X=OTHER_X)
 call("estimators.from_sklearn", {"model": THEIRS}, model=[None, 3, "text", [], THING, NET, MLPClassifier()])
 call("estimators.to_sklearn", {"estimator": CLASSIFIER}, estimator=[None, 3, "text", [], THING, NET])
 
@@ -585,11 +582,8 @@ CORE = "part of a pass: it takes arrays that Network's methods or fit have check
 MADE = "what the library returns; nobody calls it to make one"
 FIT = "fit calls it"
 OTHERS = {
-    "propagation": CORE,
-    "initializers": CORE,
-    "metrics": CORE,
+    **dict.fromkeys(("propagation", "initializers", "metrics", "losses.get_loss"), CORE),
     **{f"activations.{n}": CORE for n in ("relu", "softplus", "sigmoid", "log_softmax", "is_pair", "get_activation")},
-    "losses.get_loss": CORE,
     **{f"rungs.{n}": CORE for n in ("mean_of_examples", "example_forward_per_neuron", "example_per_neuron")},
     **dict.fromkeys(("Diagnosis", "Explanation", "FitResult", "GradientReport", "Layer", "TrainingState"), MADE),
     **{f"tabular.{n}": MADE for n in ("LargeTable", "Preparation", "Table", "TableModel", "Target", "Trained")},

@@ -1,6 +1,6 @@
 """The pictures of the documentation: all there, all made by docs/pictures.py, small, and the same bytes each time."""
 
-import importlib.util
+import importlib
 import re
 
 import numpy as np
@@ -18,10 +18,7 @@ LARGEST = {".png": 120_000, ".gif": 600_000}  # bytes
 @pytest.fixture(scope="module")
 def pictures():
     pytest.importorskip("sklearn")
-    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("pictures")
 
 
 def name_of(path):
