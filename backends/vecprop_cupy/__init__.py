@@ -5,7 +5,7 @@ quotes the driver.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -20,7 +20,6 @@ from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import NAMESPACES, Array, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
-from vecprop.propagation import Layer
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
 from vecprop_cupy import gradients
@@ -142,17 +141,9 @@ class CuPyBackend(Backend):
         except TypeError:  # it has no hash, such as a mutable data class
             return function
 
-    def softmax_cross_entropy(self, Z: Array, Y: Array, smoothing: float) -> tuple[Array, Array]:
-        """Return the cross-entropy of each example and dZ, from one kernel."""
-        return softmax_cross_entropy(Z, Y, smoothing)
-
-    def gradient_norms(self, grads: Sequence[Layer]) -> Array:
-        """Return ‖dW_l‖ (…, L), from two kernels for each layer."""
-        return gradients.gradient_norms(grads)
-
-    def joined(self, columns: Sequence[Array]) -> Array:
-        """Return columns as one, from one kernel."""
-        return gradients.joined(columns)
+    softmax_cross_entropy = staticmethod(softmax_cross_entropy)
+    gradient_norms = staticmethod(gradients.gradient_norms)
+    joined = staticmethod(gradients.joined)
 
     def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run the steps. Their outputs go to their places at once: joining them all needs addresses from the host."""

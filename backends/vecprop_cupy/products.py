@@ -5,7 +5,6 @@ CUDA graph is captured. `Operand` is an array whose products do none of this.
 """
 
 import ctypes
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from cupy.cuda import device
 
 from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import map_tree
+from vecprop.utils.threads import after_fork
 
 # cuBLAS's numbers: by dtype the cudaDataType and the compute type, CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT.
 _KINDS = {np.dtype("float32"): (0, 68, ctypes.c_float), np.dtype("float64"): (1, 70, ctypes.c_double)}
@@ -150,12 +150,9 @@ def float32_products(compute_type: int) -> Iterator[None]:
             _free.notify_all()
 
 
+@after_fork
 def _after_fork() -> None:
     """Forget the threads that were not forked."""
     global _free
     _free = threading.Condition()
     _holders.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

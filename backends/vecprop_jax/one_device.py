@@ -26,6 +26,7 @@ from vecprop.backend.namespaces import NAMESPACES, Array, dtype_name, marked, on
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
+from vecprop.utils.threads import after_fork
 
 _WIDE = {"float64", "int64", "uint64", "complex128"}
 # JAX's own default is TensorFloat-32 on recent GPUs.
@@ -64,13 +65,10 @@ def compiled(function: Callable[..., Any], *, donated: bool = False, outermost: 
 _forked = False  # this process was forked from one that used JAX, whose threads it lacks
 
 
+@after_fork
 def _after_fork() -> None:
     global _forked
     _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def require_what_jax_needs() -> None:

@@ -91,7 +91,6 @@ class _Blocks:
     sums: list[tuple[NDArray, NDArray]]
 
     def __call__(self) -> None:
-        """Run all blocks."""
         code, copy, add = self.code, np.copyto, np.add
         columns = self.blocks[0][0].shape[-1]
         for start in self.starts:

@@ -195,6 +195,13 @@ class Frame:
         self.arrays[value] = array
         return array
 
+    def argument(self, value: Value) -> NDArray:
+        """Return the array for an argument, whose memory is used again once it is not needed."""
+        if value not in self.last:
+            return np.empty(value.shape, value.dtype)
+        self.position = -1
+        return self.output(value)
+
     def _allocate(self, value: Value, shape: Shape, memory: NDArray | None = None) -> NDArray:
         if memory is None:
             memory = self.pool.take(math.prod(shape) * value.dtype.itemsize)

@@ -59,7 +59,6 @@ class _Rounds:
             feed(self.next)
 
     def __call__(self) -> None:
-        """Run all rounds."""
         code, feeds, batches, outputs, failed = self.code, self.feeds, self.batches, self.outputs, other_failed()
         first, end, ahead = self.segment.first, self.segment.first + self.segment.count, self.rest_beside_gathering
         for i in range(first, end):
@@ -210,7 +209,6 @@ class _ParallelGather:
         self.take(self.order[self.start + first : self.start + last], 0, rows, "clip")
 
     def __call__(self, i: int) -> None:
-        """Gather batch i."""
         self.start = i * self.size
         self.run()
 

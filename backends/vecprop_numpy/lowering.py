@@ -46,24 +46,10 @@ def _with_rows(a: NDArray, b: NDArray, out: NDArray) -> tuple[NDArray, NDArray, 
     contiguous = a.flags.c_contiguous and out.flags.c_contiguous and a.shape == out.shape
     if b.ndim or not contiguous or a.dtype != b.dtype or out.size < SHORTEST_ROW:
         return a, b, out
-    row = _row_length(out.shape)
+    row = next((n for n in range(SHORTEST_ROW, 8 * SHORTEST_ROW) if out.size % n == 0), None)
     if row is None:
         return a, b, out
     return a.reshape(-1, row), np.full(row, b), out.reshape(-1, row)
-
-
-def _row_length(shape: tuple[int, ...]) -> int | None:
-    """Return a medium length of rows into which an array of this shape can be cut, or None."""
-    row = 1
-    for n in reversed(shape):
-        longest = min(n, 8 * SHORTEST_ROW)
-        divisor = next((d for d in range(1, longest + 1) if n % d == 0 and row * d >= SHORTEST_ROW), None)
-        if divisor is not None:
-            return row * divisor
-        row *= n
-        if row >= SHORTEST_ROW:
-            return None
-    return None
 
 
 @lowers("cast")

@@ -1,15 +1,13 @@
 """Compiled functions: their programs, by the structure of the arguments, and the call."""
 
 import operator
-import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from vecprop.backend.blas import SMALL_PRODUCT
+from vecprop.utils.threads import after_fork
 from vecprop_numpy import blocks, loops, lowering  # noqa: F401 - they enter what they lower into a table
 from vecprop_numpy.frames import Frame, Pool
 from vecprop_numpy.functions import TraceNamespace
@@ -41,9 +39,10 @@ class Program:
         self.structure = flatten(result, found)
         results = [graph.value(x) for x in found]
         # BLAS threads keep their cores busy for a while after a product, so our threads need the BLAS to use only one.
-        ops, threads = graph.scopes[0].ops, usable_threads()
-        shared = _has_blocks(ops) and threads > 1
-        self.one_blas_thread = threads > 1 and (shared or _largest_product(ops) < SMALL_PRODUCT)
+        ops, threads = list(_all_of(graph.scopes[0].ops)), usable_threads()
+        shared = threads > 1 and any(op.kind == "blocks" for op in ops)
+        largest = max((_multiplications(op) for op in ops if op.kind == "matmul"), default=0)
+        self.one_blas_thread = threads > 1 and (shared or largest < SMALL_PRODUCT)
         pools = [Pool() for _ in range(threads if shared else 1)]
         frame = Frame(graph.scopes[0], results, pools)
         self.inputs: list[tuple[NDArray, int]] = []
@@ -51,20 +50,11 @@ class Program:
             if i in bound:
                 frame.arrays[value] = array
             else:
-                self.inputs.append((self._input(frame, value), i))
+                self.inputs.append((frame.argument(value), i))
         frame.build()
         self.code = frame.code
         self.results = [frame.array(v) for v in results]
         self.bytes = sum(pool.allocated for pool in pools) + sum(buffer.nbytes for buffer, _ in self.inputs)
-
-    @staticmethod
-    def _input(frame: Frame, value: Value) -> NDArray:
-        """Return the array for an argument, whose memory is used again once it is not needed."""
-        if value in frame.last:
-            frame.position = -1
-            return frame.output(value)
-        frame.arrays[value] = np.empty(value.shape, value.dtype)
-        return frame.arrays[value]
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """Run the program for these arguments."""
@@ -78,18 +68,18 @@ class Program:
         return unflatten(self.structure, iter([a.copy() for a in self.results]))
 
 
-def _has_blocks(ops: Sequence[Op]) -> bool:
-    return any(op.kind == "blocks" or any(_has_blocks(r.scope.ops) for r in op.regions) for op in ops)
-
-
-def _largest_product(ops: Sequence[Op]) -> int:
-    """Return the multiplications of the largest matrix product, for one of a stack."""
-    sizes = [0]
+def _all_of(ops: Iterable[Op]) -> Iterator[Op]:
+    """Yield operations, each followed by those of its bodies."""
     for op in ops:
-        if op.kind == "matmul":
-            sizes.append(op.outputs[0].shape[-2] * op.inputs[0].shape[-1] * op.outputs[0].shape[-1])
-        sizes += [_largest_product(region.scope.ops) for region in op.regions]
-    return max(sizes)
+        yield op
+        for region in op.regions:
+            yield from _all_of(region.scope.ops)
+
+
+def _multiplications(product: Op) -> int:
+    """Return the multiplications of a matrix product, for one of a stack."""
+    rows, columns = product.outputs[0].shape[-2:]
+    return rows * product.inputs[0].shape[-1] * columns
 
 
 class Shelf:
@@ -126,15 +116,14 @@ class Shelf:
                 self.bytes -= sum(p.bytes for p in oldest)
                 self.count -= len(oldest)
 
-    def after_fork(self) -> None:
-        """Start empty with a new lock: a thread that was not forked may hold the old one."""
-        self.__init__()  # type: ignore[misc]
-
 
 SHELF = Shelf()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=SHELF.after_fork)
+
+@after_fork
+def _after_fork() -> None:
+    """Begin with an empty shelf and a new lock: a thread that was not forked may hold the old one."""
+    SHELF.__init__()  # type: ignore[misc]
 
 
 class Compiled:

@@ -1,6 +1,5 @@
 """Worker threads, and their number."""
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
@@ -8,6 +7,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from vecprop.backend import blas
+from vecprop.utils.threads import after_fork
 
 Code = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
@@ -127,13 +127,10 @@ def usable_threads() -> int:
     return min(threads, 1 + len(_queues)) if _no_more else threads
 
 
+@after_fork
 def _after_fork() -> None:
     """Forget the threads that were not forked, and a lock that one of them may hold."""
     global _starting, _no_more, _process
     _no_more, _process = False, object()
     _queues.clear()
     _starting = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

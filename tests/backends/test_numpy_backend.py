@@ -546,13 +546,6 @@ def test_errors_in_blocks_are_the_functions_own(numpy_backend):
         numpy_backend.sum_blocks(lambda X: X * (1 / 0), 2, np.ones((1, 5)))
 
 
-def test_the_blas_has_its_threads_back_afterwards():
-    before = BLAS.threads()
-    with BLAS.single(), BLAS.single():
-        assert BLAS.threads() == before, "what it may use again later"
-    assert BLAS.threads() == before
-
-
 def test_whichever_thread_ends_last_gives_the_blas_its_threads_back():
     """threadpoolctl 3.8 obeys the first thread that sets a number alone, unless told otherwise."""
     before = [library.get_num_threads() for library in BLAS._find()]

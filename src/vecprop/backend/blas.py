@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from vecprop.utils.threads import after_fork
+
 # Multiplications in a product: below this, sharing the work with a second thread costs more than it saves.
 SMALL_PRODUCT = 1 << 21
 
@@ -125,13 +127,10 @@ def _free_left_over() -> None:
         _set_threads(held.library, held.threads)
 
 
+@after_fork
 def _after_fork() -> None:
     """Replace the lock, and release the limits of threads that were not forked."""
     global _lock
     _lock = threading.Lock()
     _left_over.extend(_held.values())
     _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

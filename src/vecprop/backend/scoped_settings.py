@@ -6,12 +6,13 @@ started later; in threads that run already it counts when it is certain that no 
 `Choice` was dropped or shown, or the setting was used in its own thread.
 """
 
-import os
 import threading
 import weakref
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
+
+from vecprop.utils.threads import after_fork
 
 _lock = threading.Lock()
 _lasting: "dict[str, tuple[_Made, ...]]" = {}  # the last one counts
@@ -100,11 +101,8 @@ def clear() -> None:
     _blocks.set(())
 
 
+@after_fork
 def _after_fork() -> None:
     """Replace the lock, which a thread that was not forked may hold."""
     global _lock
     _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

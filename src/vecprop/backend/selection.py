@@ -22,6 +22,7 @@ from vecprop.utils.errors import (
     UnknownBackendError,
     unknown_name,
 )
+from vecprop.utils.threads import after_fork
 
 # The backends that ship with vecprop work in a bare source tree, too; others come from the entry-point group.
 BUILT_IN = {
@@ -274,11 +275,8 @@ def backends() -> BackendTable:
     return table
 
 
+@after_fork
 def _after_fork() -> None:
     """Replace the lock, which a thread that was not forked may hold."""
     global _loading
     _loading = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,5 +1,6 @@
-"""Several pieces of work at once."""
+"""Several pieces of work at once, and what is left of them in a forked process."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
 from queue import Empty, SimpleQueue
@@ -8,6 +9,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _failed: ContextVar[Event | None] = ContextVar("failed", default=None)
+
+
+def after_fork(function: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called in every process that is forked from this one, where there is a fork."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+    return function
 
 
 class EndedError(Exception):
