@@ -7,8 +7,7 @@ It loads on any backend, whichever trained the model.
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,7 +115,7 @@ def load(
         raise TypeError(f"custom must be a pair of functions (g, g_prime) or a list of such pairs, got {custom!r}")
     header, tensors = tensor_file.decode(tensor_file.read(path), source)
     place = get_backend(backend) if header.get("kind") == "network" else None
-    with _contents_of(source):
+    try:
         if place is not None:
             model: Any = _result_from_parts(header, tensors, place, pairs)
         elif header["kind"] in _ROOMS:
@@ -126,6 +125,12 @@ def load(
         else:
             raise ValueError(f"it holds a {header['kind']!r}")
         _check_made(header, tensors, model)
+    except ModelFileError as error:
+        raise ModelFileError(f"{source}: {error}") from error
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ModelFileError(  # contents that `save` of this version would not have written
+            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {one_line(error)}"
+        ) from error
     return model
 
 
@@ -174,19 +179,6 @@ def _module_of(kind: str) -> Any:
     from vecprop.export import estimator_files, pack_files
 
     return pack_files if kind == "pack" else estimator_files
-
-
-@contextmanager
-def _contents_of(source: str) -> Iterator[None]:
-    """Raise ModelFileError for contents that `save` of this version would not have written."""
-    try:
-        yield
-    except ModelFileError as error:
-        raise ModelFileError(f"{source}: {error}") from error
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise ModelFileError(
-            f"{source} holds no model that this version of vecprop knows: {type(error).__name__}: {one_line(error)}"
-        ) from error
 
 
 def _versions(header: dict[str, Any]) -> dict[str, str]:

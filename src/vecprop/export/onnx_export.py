@@ -22,7 +22,7 @@ from vecprop.nn.activations import Activation
 from vecprop.nn.array_checks import check_params, dtype_name
 from vecprop.nn.network import Network
 from vecprop.training.results import FitResult
-from vecprop.utils.arguments import check_integer, check_path
+from vecprop.utils.arguments import check_integer, check_path, check_text
 from vecprop.utils.atomic import write_atomically
 
 # The default version of the operator set, of 2022, old enough that programs which run models have it.
@@ -113,7 +113,10 @@ def export_onnx(
     inner = model.estimator if table else getattr(model, "pack_", model)
     groups = getattr(inner, "groups_", None)
     net, params, estimator = _parts(inner if groups is None else inner.leading_)
-    name = _check_name(type(model).__name__ if estimator is not None else "Network", name)
+    if name is None:
+        name = type(model).__name__ if estimator is not None else "Network"
+    elif not check_text(name, "name"):
+        raise ValueError("name must not be empty: ONNX wants one for every graph")
     graph = OnnxGraph(_import_onnx(opset), dtype)
     width = net.sizes[0] if groups is None else inner.n_features_in_
     around = graph.dtype if groups is None else np.dtype(np.float64)  # the dtype of all but the network
@@ -149,16 +152,6 @@ def _check_opset(given: int | None) -> int:
     if opset > _LAST_OPSET:
         raise ValueError(f"opset must be {wanted}, got {given!r}")
     return opset
-
-
-def _check_name(default: str, given: object) -> str:
-    if given is None:
-        return default
-    if not isinstance(given, str):
-        raise TypeError(f"name must be text, got {given!r}")
-    if not given:
-        raise ValueError("name must not be empty: ONNX wants one for every graph")
-    return given
 
 
 def _import_onnx(opset: int) -> Any:

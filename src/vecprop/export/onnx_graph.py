@@ -75,6 +75,10 @@ class OnnxGraph:
         """Keep integers, axes or a shape, and return their name."""
         return self.constant(f"integers_{'_'.join(map(str, values))}", np.array(values, dtype=np.int64))
 
+    def joined(self, parts: Sequence[str]) -> str:
+        """Join columns, if there are several values of them, and return their name."""
+        return self.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+
     def serialize(
         self, name: str, opset: int, inputs: Sequence[Port], outputs: Sequence[Port], description: str
     ) -> bytes:

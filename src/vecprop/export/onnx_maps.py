@@ -11,7 +11,7 @@ from vecprop.export.onnx_graph import OnnxGraph
 def mapped(graph: OnnxGraph, view: FeatureMap, X: str, place: str) -> str:
     """Add a map of X (n, n_x); return its features (n, n'). `place` begins the names of its constants."""
     parts = [_part(graph, part, X, f"{place}_{k}") for k, part in enumerate(view.parts) if len(part.column)]
-    return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+    return graph.joined(parts)
 
 
 def _part(graph: OnnxGraph, part: Bins | Standard, X: str, place: str) -> str:

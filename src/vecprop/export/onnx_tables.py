@@ -70,24 +70,12 @@ def _inputs(model: TableModel, dtype: np.dtype[Any]) -> Iterator[tuple[Column, n
         first += len(column.features)
 
 
-def _features(graph: OnnxGraph, columns: list[str]) -> str:
-    return graph.add("Concat", *columns, axis=1) if len(columns) > 1 else columns[0]
-
-
-def _as_float(graph: OnnxGraph, value: str) -> str:
-    return graph.cast(value, np.float64)
-
-
-def _constant(graph: OnnxGraph, name: str, numbers: Any) -> str:
-    return graph.real(name, numbers, np.float64)
-
-
 def _number(graph: OnnxGraph, column: Number, value: str) -> str:
     """Add the numbers, with the median where missing, and with `flag` a feature that is 1 there."""
-    number = _as_float(graph, value)
+    number = graph.cast(value, np.float64)
     missing = graph.add("IsNaN", number)
-    filled = graph.add("Where", missing, _constant(graph, f"fill_of_{value}", column.fill), number)
-    return _features(graph, [filled, *([_as_float(graph, missing)] if column.flag else [])])
+    filled = graph.add("Where", missing, graph.real(f"fill_of_{value}", column.fill, np.float64), number)
+    return graph.joined([filled, *([graph.cast(missing, np.float64)] if column.flag else [])])
 
 
 def _category(graph: OnnxGraph, column: Category, value: str) -> str:
@@ -103,17 +91,17 @@ def _category(graph: OnnxGraph, column: Category, value: str) -> str:
     )
     place = graph.add("Gather", graph.constant(f"places_of_{value}", np.array(column.places)), code)
     shared = np.arange(len(column.features) - len(column.means), dtype=np.int64)[np.newaxis]
-    features = [_as_float(graph, graph.add("Equal", place, graph.constant(f"features_of_{value}", shared)))]
+    features = [graph.cast(graph.add("Equal", place, graph.constant(f"features_of_{value}", shared)), np.float64)]
     for k, row in enumerate(column.means):
-        features.append(graph.add("Gather", _constant(graph, f"means{k}_of_{value}", [*row, 0.0]), code))
-    return _features(graph, features)
+        features.append(graph.add("Gather", graph.real(f"means{k}_of_{value}", [*row, 0.0], np.float64), code))
+    return graph.joined(features)
 
 
 def _date(graph: OnnxGraph, column: Date, value: str) -> str:
     """Add the year, cosine and sine in each period, and with `flag` a mark of missing dates."""
 
     def real(name: str, number: float) -> str:
-        return _constant(graph, f"{name}_of_{value}", number)
+        return graph.real(f"{name}_of_{value}", number, np.float64)
 
     missing = graph.add("IsNaN", value)
     days = graph.add("Where", missing, real("fill", column.fill), value)
@@ -125,8 +113,8 @@ def _date(graph: OnnxGraph, column: Date, value: str) -> str:
         cosine = graph.add("Sin", graph.add("Add", angle, real("quarter", np.pi / 2)))
         parts += [cosine, graph.add("Sin", angle)]
     if column.flag:
-        parts.append(_as_float(graph, missing))
-    return _features(graph, parts)
+        parts.append(graph.cast(missing, np.float64))
+    return graph.joined(parts)
 
 
 # For each kind of column: its input's dtype, None for the model's; the function that adds its features; a description.

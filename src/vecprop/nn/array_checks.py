@@ -258,7 +258,11 @@ def _target_layouts(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m:
         )
     arrays = {"Y": (Y, _check_layout(checked, "Y", Y, net.sizes[-1], m, classes))}
     if sample_weight is not None:
-        arrays["sample_weight"] = (sample_weight, _check_weight_layout(checked, sample_weight, m))
+        _one_namespace({"W1": checked.params[0].W, "sample_weight": sample_weight})
+        if tuple(sample_weight.shape) not in ((m,), (*checked.stack, m)):
+            got = tuple(sample_weight.shape)
+            raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {got}")
+        arrays["sample_weight"] = (sample_weight, _as_floating(checked, "sample_weight", sample_weight))
     return arrays
 
 
@@ -307,14 +311,6 @@ def _one_hot(xp: Namespace, name: str, labels: Array, rows: int) -> str:
         numbered = bool(xp.min(labels) >= 0) and bool(xp.max(labels) < rows)
     classes = f"numpy.arange({rows})" if numbered else f"numpy.unique({name})"
     return f"({name}.reshape(1, -1) == {classes}[:, None]) * 1.0"
-
-
-def _check_weight_layout(checked: Checked, w: Any, m: int) -> Array:
-    """Return sample_weight (m,) or (…, m), in the dtype of the parameters."""
-    _one_namespace({"W1": checked.params[0].W, "sample_weight": w})
-    if tuple(w.shape) not in ((m,), (*checked.stack, m)):
-        raise ValueError(f"sample_weight must have shape ({m},), one weight per example, got {tuple(w.shape)}")
-    return _as_floating(checked, "sample_weight", w)
 
 
 def _as_floating(checked: Checked, name: str, array: Array) -> Array:

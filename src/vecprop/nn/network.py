@@ -356,9 +356,9 @@ def _check_hidden(hidden: Any, count: int) -> tuple[Activation, ...]:
     return tuple(get_activation(g, f"hidden[{l}]") for l, g in enumerate(hidden))
 
 
-def check_network(net: object, argument: str = "net") -> Network:
-    """Return the network, or raise TypeError that names the argument."""
-    return check_instance(net, Network, argument, "a Network")  # type: ignore[no-any-return]
+def check_network(net: object) -> Network:
+    """Return the network, or raise TypeError."""
+    return check_instance(net, Network, "net", "a Network")  # type: ignore[no-any-return]
 
 
 def pass_demand(net: Network, name: str, dtype: str, networks: int, columns: int, argument: str, advice: str) -> Demand:
@@ -382,20 +382,19 @@ def activation_bytes(net: Network, dtype: str, networks: int, columns: int) -> i
 
 def _require_memory(net: Network, name: str, checked: Checked, columns: int, begins: bool = False) -> None:
     """Register the memory a method takes; with `begins`, raise MemoryError if it is not free."""
-    dtype, networks = checked.dtype, math.prod(checked.stack)
-    least = activation_bytes(net, dtype, networks, columns) if begins else 0
-    require_memory(checked.backend, lambda: _demand(net, name, dtype, networks, columns), least)
 
+    def demand() -> Demand:
+        dtype, networks = checked.dtype, math.prod(checked.stack)
+        if name == "gradients":
+            advice = "block_size={columns} fits, and computes the same."
+            return pass_demand(net, name, dtype, networks, columns, "block_size", advice)
+        advice = f"Give {name} at most {{columns}} columns of X at a time."
+        both = pass_demand(net, name, dtype, networks, columns, "X", advice)
+        # a forward pass alone: no gradient of a number, no optimizer
+        return both._replace(each=both.each // 2, fixed=both.fixed // 4, fixed_for="parameters")
 
-def _demand(net: Network, name: str, dtype: str, networks: int, columns: int) -> Demand:
-    """Return the memory that a method takes."""
-    if name == "gradients":
-        advice = "block_size={columns} fits, and computes the same."
-        return pass_demand(net, name, dtype, networks, columns, "block_size", advice)
-    advice = f"Give {name} at most {{columns}} columns of X at a time."
-    demand = pass_demand(net, name, dtype, networks, columns, "X", advice)
-    # a forward pass alone: no gradient of a number, no optimizer
-    return demand._replace(each=demand.each // 2, fixed=demand.fixed // 4, fixed_for="parameters")
+    least = activation_bytes(net, checked.dtype, math.prod(checked.stack), columns) if begins else 0
+    require_memory(checked.backend, demand, least)
 
 
 def compiled_output(net: Network, backend: Backend, params: Params, X: Array) -> Array:
