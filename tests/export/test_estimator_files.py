@@ -11,7 +11,7 @@ pytest.importorskip("safetensors")
 from sklearn.exceptions import NotFittedError
 
 import vecprop as vp
-from helpers import backend_or_skip
+from helpers import backend_or_skip, cube, cube_prime
 from helpers.processes import python
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.utils import tensor_file
@@ -24,41 +24,35 @@ TARGETS = np.stack([X[:, 0] - X[:, 1], 100 + X[:, 2]], axis=1)
 LABELS = (np.stack([X[:, 0] > 3, X[:, 1] > 3], axis=1)).astype(int)
 
 
-def g(Z):
-    return Z * Z
-
-
-def g_prime(Z):
-    return 2 * Z
-
-
-CLASSIFIERS = {
-    "plain": ({}, NAMES),
-    "two classes": ({}, NAMES == "a"),
-    "objects": ({}, NAMES.astype(object)),
-    "integers": ({"n_networks": 3}, np.arange(40) % 4 - 7),
-    "floats": ({"dtype": "float32"}, np.arange(40) % 2 + 0.0),
-    "one class": ({}, np.full(40, 5)),
-    "labels": ({"batch_norm": True}, LABELS),
+CASES = {
+    "plain": (MLPClassifier, {}, NAMES),
+    "two classes": (MLPClassifier, {}, NAMES == "a"),
+    "objects": (MLPClassifier, {}, NAMES.astype(object)),
+    "integers": (MLPClassifier, {"n_networks": 3}, np.arange(40) % 4 - 7),
+    "floats": (MLPClassifier, {"dtype": "float32"}, np.arange(40) % 2 + 0.0),
+    "one class": (MLPClassifier, {}, np.full(40, 5)),
+    "labels": (MLPClassifier, {"batch_norm": True}, LABELS),
     "everything": (
+        MLPClassifier,
         {
             "scale": "standard", "activation": [vp.activations.ELU(0.5), "logistic"], "hidden_layer_sizes": [5, 4],
             "solver": vp.AdamW(0.01, schedule=vp.Cosine(2)), "class_weight": {"a": 1.0, "b": 2.5},
             "dropout": (0.1, 0.0), "early_stopping": True, "scoring": "neg_log_loss", "label_smoothing": 0.1,
-            "n_iter_no_change": np.inf,
-            "random_state": np.int64(3),
+            "n_iter_no_change": np.inf, "random_state": np.int64(3),
         },
         NAMES,
     ),
+    "numbers": (MLPRegressor, {}, TARGETS[:, 0]),
+    "targets": (MLPRegressor, {"scale": "standard", "scale_target": "standard", "dtype": np.float32}, TARGETS),
+    "quantiles": (
+        MLPRegressor, {"loss": "quantile", "quantile": np.array([0.1, 0.5, 0.9]), "scale_target": "standard"}, TARGETS
+    ),
+    "a loss object": (
+        MLPRegressor, {"loss": vp.losses.Huber(2.0), "learning_rate": vp.StepDecay(), "n_networks": 2}, TARGETS
+    ),
+    "poisson": (MLPRegressor, {"loss": "poisson"}, np.abs(TARGETS)),
+    "an output": (MLPRegressor, {"out_activation": "softplus", "solver": "lbfgs"}, np.abs(TARGETS[:, 0])),
 }  # fmt: skip
-REGRESSORS = {
-    "plain": ({}, TARGETS[:, 0]),
-    "targets": ({"scale": "standard", "scale_target": "standard", "dtype": np.float32}, TARGETS),
-    "quantiles": ({"loss": "quantile", "quantile": np.array([0.1, 0.5, 0.9]), "scale_target": "standard"}, TARGETS),
-    "a loss object": ({"loss": vp.losses.Huber(2.0), "learning_rate": vp.StepDecay(), "n_networks": 2}, TARGETS),
-    "poisson": ({"loss": "poisson"}, np.abs(TARGETS)),
-    "an output": ({"out_activation": "softplus", "solver": "lbfgs"}, np.abs(TARGETS[:, 0])),
-}
 
 
 def fitted(kind, options, y, **more):
@@ -82,19 +76,15 @@ def assert_same(loaded, model):
             np.testing.assert_equal(found, value if not isinstance(value, np.ndarray) else value.tolist(), err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "y"),
-    [(MLPClassifier, *case) for case in CLASSIFIERS.values()] + [(MLPRegressor, *case) for case in REGRESSORS.values()],
-    ids=[*(f"classifier, {case}" for case in CLASSIFIERS), *(f"regressor, {case}" for case in REGRESSORS)],
-)
-def test_what_is_saved_comes_back(kind, options, y, tmp_path):
-    model = fitted(kind, options, y)
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_saved_comes_back(case, tmp_path):
+    model = fitted(*CASES[case])
     vp.save(tmp_path / "model", model)
     assert_same(vp.load(tmp_path / "model"), model)
 
 
 def test_trained_on_one_backend_and_loaded_on_another(backend, tmp_path):
-    model = fitted(MLPClassifier, *CLASSIFIERS["everything"], backend=backend.name)
+    model = fitted(*CASES["everything"], backend=backend.name)
     vp.save(tmp_path / "model", model)
     there = vp.load(tmp_path / "model")
     assert there.backend is None, "a file loads where the backend that trained it is missing"
@@ -105,7 +95,7 @@ def test_trained_on_one_backend_and_loaded_on_another(backend, tmp_path):
 
 
 def test_the_header_says_what_it_is(tmp_path):
-    vp.save(tmp_path / "model", fitted(MLPClassifier, *CLASSIFIERS["everything"]))
+    vp.save(tmp_path / "model", fitted(*CASES["everything"]))
     header, tensors = tensor_file.decode((tmp_path / "model").read_bytes())
     assert header["class"] == "MLPClassifier"
     assert set(header["versions"]) == {"vecprop", "python", "numpy", "scikit-learn"}
@@ -130,7 +120,7 @@ def test_training_goes_on_after_loading(tmp_path):
 
 
 def test_what_a_file_cannot_hold_is_said(tmp_path):
-    options = {"callbacks": print_nothing, "random_state": np.random.RandomState(0), "early_stopping": True}
+    options = {"callbacks": lambda *_: None, "random_state": np.random.RandomState(0), "early_stopping": True}
     model = fitted(MLPClassifier, {**options, "scoring": lambda *_: 0.0}, NAMES)
     with pytest.warns(UserWarning, match=r"holds no functions and no objects.*callbacks=.*random_state=.*scoring="):
         vp.save(tmp_path / "model", model)
@@ -139,18 +129,14 @@ def test_what_a_file_cannot_hold_is_said(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
-def print_nothing(*_):
-    return None
-
-
 def test_own_activations(tmp_path):
-    model = fitted(MLPRegressor, {"activation": (g, g_prime), "out_activation": (np.exp, np.exp)}, TARGETS[:, 0])
+    model = fitted(MLPRegressor, {"activation": (cube, cube_prime), "out_activation": (np.exp, np.exp)}, TARGETS[:, 0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         vp.save(tmp_path / "model", model)
     with pytest.raises(vp.ModelFileError, match=r"custom=\(g, g_prime\)"):
         vp.load(tmp_path / "model")
-    loaded = vp.load(tmp_path / "model", custom=[(g, g_prime), (np.exp, np.exp)])
+    loaded = vp.load(tmp_path / "model", custom=[(cube, cube_prime), (np.exp, np.exp)])
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     np.testing.assert_array_equal(loaded.fit(X, TARGETS[:, 0]).predict(X), model.fit(X, TARGETS[:, 0]).predict(X))
 

@@ -357,12 +357,15 @@ def places(value, place=()):
         yield from places(entry, (*place, key))
 
 
+def value_at(header, place):
+    for key in place:
+        header = header[key]
+    return header
+
+
 def with_value(header, place, value):
     changed = copy.deepcopy(header)
-    parent = changed
-    for key in place[:-1]:
-        parent = parent[key]
-    parent[place[-1]] = value
+    value_at(changed, place[:-1])[place[-1]] = value
     return json.dumps(changed, sort_keys=True).replace('"1e400"', "1e400")
 
 
@@ -411,12 +414,6 @@ def test_every_key_of_the_header_left_out_or_added(saved, kind):
             loaded = outcome(model.write(forged(changed, model.tensors)))
             if loaded is not None and "columns" not in place:
                 np.testing.assert_array_equal(predictions(loaded)[0], model.predictions[0])
-
-
-def value_at(header, place):
-    for key in place:
-        header = header[key]
-    return header
 
 
 # --- what is read at all ------------------------------------------------------------------------------------------

@@ -61,6 +61,13 @@ def dense(predicted):
     return predicted.toarray() if hasattr(predicted, "toarray") else predicted
 
 
+def converted(convert, *given):
+    """What a conversion returns; a skip if it needs PyTorch, which is missing."""
+    if convert in (to_torch, from_torch):
+        pytest.importorskip("torch")
+    return convert(*given)
+
+
 def assert_same_layers(model, other):
     for name in ("coefs_", "intercepts_"):
         assert_same(getattr(model, name), getattr(other, name))
@@ -145,11 +152,11 @@ def test_feature_names():
     model = fitted(theirs.MLPClassifier, frame, CLASSES["multiclass"])
     ours = from_sklearn(model)
     back = to_sklearn(ours)
-    for converted in (ours, back):
-        assert converted.feature_names_in_.tolist() == list("abcd")
-        np.testing.assert_array_equal(converted.predict(frame), model.predict(frame))
+    for other in (ours, back):
+        assert other.feature_names_in_.tolist() == list("abcd")
+        np.testing.assert_array_equal(other.predict(frame), model.predict(frame))
         with pytest.raises(ValueError, match="feature names"):
-            converted.predict(frame.rename(columns={"a": "z"}))
+            other.predict(frame.rename(columns={"a": "z"}))
 
 
 def test_a_subclass_of_scikit_learns():
@@ -306,41 +313,37 @@ NO_MODULE = [
     [*((to_sklearn, *row) for row in REFUSED), *((to_torch, *row) for row in NO_MODULE)],
 )
 def test_what_others_cannot_be(convert, options, words):
-    if convert is to_torch:
-        pytest.importorskip("torch")
     ours = fitted(MLPRegressor, X, np.abs(NUMBERS["one"]), max_iter=1, **options)
     with pytest.raises(ValueError, match="^" + ("estimator: " if convert is to_sklearn else "model: ")) as error:
-        convert(ours)
+        converted(convert, ours)
     assert words in str(error.value)
 
 
+NET = vp.Network((2, 3, 1))
 test_something_else = refusals(
-    lambda convert, value: convert(value),
+    converted,
     (from_sklearn, LogisticRegression(), "model must be a fitted MLPClassifier or MLPRegressor of sklearn.neural_"),
     (from_sklearn, MLPClassifier(), "got vecprop.estimators.classifier.MLPClassifier"),
     (from_sklearn, None, "got builtins.NoneType"),
     (to_sklearn, theirs.MLPRegressor(), "estimator must be a fitted MLPClassifier or MLPRegressor of vecprop.est"),
+    (to_torch, NET, "params must be given with a Network"),
+    (to_torch, MLPRegressor(), NET.init(), "got MLPRegressor: leave params out"),
+    (to_torch, [NET], r"model must be a Network with params, a FitResult.*got builtins.list"),
+    (to_torch, theirs.MLPRegressor(), r"got sklearn\.neural_network"),
+    (to_torch, NET, NET.init()[:1], ValueError, "params must have one"),
+    (from_torch, [NET], "module must be a torch.nn.Sequential, got list"),
+    (from_sklearn, theirs.MLPClassifier(), NotFittedError, "not fitted"),
+    (to_sklearn, MLPRegressor(), NotFittedError, "not fitted"),
+    (to_torch, MLPClassifier(), NotFittedError, "not fitted"),
     error=TypeError,
 )
 
 
-@pytest.mark.parametrize(("convert", "value"), [(from_sklearn, theirs.MLPClassifier()), (to_sklearn, MLPRegressor())])
-def test_unfitted(convert, value):
-    with pytest.raises(NotFittedError):
-        convert(value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"hidden_layer_sizes": (9,)}, "model: its layers do not fit its parameters.*W1 must have shape"),
-        ({"loss": "poisson"}, "model: it has the output 'identity', and its parameters ask for 'exp'"),
-    ],
+test_parameters_that_were_changed_after_the_fit = refusals(
+    lambda changes: from_sklearn(fitted(theirs.MLPRegressor, X, NUMBERS["one"]).set_params(**changes)),
+    ({"hidden_layer_sizes": (9,)}, "model: its layers do not fit its parameters.*W1 must have shape"),
+    ({"loss": "poisson"}, "model: it has the output 'identity', and its parameters ask for 'exp'"),
 )
-def test_parameters_that_were_changed_after_the_fit(changes, words):
-    model = fitted(theirs.MLPRegressor, X, NUMBERS["one"], hidden_layer_sizes=(3,)).set_params(**changes)
-    with pytest.raises(ValueError, match=words):
-        from_sklearn(model)
 
 
 # PyTorch
@@ -446,13 +449,10 @@ def test_logits_and_their_output(torch):
     assert_close(net.forward(params, X), rows(torch, nn.Sequential(module, nn.Softmax(dim=-1)), X), 1e-6)
     assert_close(rows(torch, to_torch(net, params, logits=True), X), rows(torch, module, X), 1e-6)
     assert type(to_torch(net, params, logits=True)[-1]) is nn.Linear
+    alone, layers = from_torch(nn.Linear(3, 2, dtype=torch.float64), "sigmoid")
+    assert (alone.sizes, alone.output.name, layers[0].W.dtype.name) == ((3, 2), "sigmoid", "float64")
     exp = vp.Network((4, 5, 3), "relu", "exp")
     assert same(from_torch(to_torch(exp, params, logits=True))[1], params)
-
-
-def test_one_linear_alone(torch):
-    net, params = from_torch(torch.nn.Linear(3, 2, dtype=torch.float64), "sigmoid")
-    assert (net.sizes, net.output.name, params[0].W.dtype.name) == ((3, 2), "sigmoid", "float64")
 
 
 def test_softplus_of_pytorch_is_cut_off_at_twenty(torch):
@@ -463,7 +463,7 @@ def test_softplus_of_pytorch_is_cut_off_at_twenty(torch):
 
 
 def modules(nn):
-    """Modules that cannot be ours, and what is said of them."""
+    """Modules that cannot be ours, some with the output asked for, and what is said of them."""
     linear = nn.Linear(2, 2)
 
     class Own(nn.Linear):
@@ -500,26 +500,18 @@ def modules(nn):
         (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double()), r"module\[1\].weight must be float32 as that"),
         (nn.Sequential(nn.Linear(2, 2), nn.Linear(3, 2)), r"W2 must have shape \(2, 2\), got \(2, 3\)"),
         (nn.Sequential(nn.Linear(2, 1), nn.Softmax(dim=1)), "softmax over 1 unit"),
+        (nn.Sequential(linear, nn.Tanh()), "softmax", "output is for a module that ends in a Linear.* ends in tanh"),
+        (linear, "softmx", "output: unknown activation 'softmx'"),
     ]
 
 
-@pytest.mark.parametrize("case", range(23))
+@pytest.mark.parametrize("case", range(25))
 def test_modules_that_cannot_be_ours(case, torch):
     cases = modules(torch.nn)
-    assert len(cases) == 23
-    module, words = cases[case]
+    assert len(cases) == 25
+    *given, words = cases[case]
     with pytest.raises(ValueError, match=words):
-        from_torch(module)
-
-
-def test_other_input_of_from_torch(torch):
-    nn = torch.nn
-    with pytest.raises(TypeError, match=r"module must be a torch.nn.Sequential, got list"):
-        from_torch([nn.Linear(2, 2)])
-    with pytest.raises(ValueError, match="output is for a module that ends in a Linear, and this one ends in tanh"):
-        from_torch(nn.Sequential(nn.Linear(2, 2), nn.Tanh()), output="softmax")
-    with pytest.raises(ValueError, match="output: unknown activation 'softmx'"):
-        from_torch(nn.Linear(2, 2), output="softmx")
+        from_torch(*given)
 
 
 # To PyTorch: results and estimators
@@ -555,29 +547,6 @@ def test_a_regressor(targets, options, torch, dtype):
     module = to_torch(ours)
     assert {str(p.dtype) for p in module.parameters()} == {f"torch.{dtype}"}
     assert_close(rows(torch, module, x.T), ours.predict(x).reshape(60, -1).T, BOUNDS[dtype])
-
-
-def test_from_scikit_learn_to_pytorch(torch):
-    model = fitted(theirs.MLPClassifier, X, CLASSES["multiclass"])
-    assert_close(rows(torch, to_torch(from_sklearn(model)), X.T), model.predict_proba(X).T, 1e-12)
-
-
-@pytest.mark.usefixtures("torch")
-def test_other_input_of_to_torch():
-    net = vp.Network((2, 3, 1))
-    params = net.init()
-    with pytest.raises(TypeError, match="params must be given with a Network"):
-        to_torch(net)
-    with pytest.raises(TypeError, match="got MLPRegressor: leave params out"):
-        to_torch(MLPRegressor(), params)
-    with pytest.raises(TypeError, match=r"model must be a Network with params, a FitResult.*got builtins.list"):
-        to_torch([net])
-    with pytest.raises(TypeError, match=r"got sklearn\.neural_network"):
-        to_torch(theirs.MLPRegressor())
-    with pytest.raises(ValueError, match="params must have one"):
-        to_torch(net, params[:1])
-    with pytest.raises(NotFittedError):
-        to_torch(MLPClassifier())
 
 
 def test_parameters_of_any_library_and_layout(torch, backend):

@@ -36,6 +36,15 @@ PAIRINGS = [
 ]
 
 
+def cube(Z):
+    """An activation of one's own, with `cube_prime`."""
+    return Z**3
+
+
+def cube_prime(Z):
+    return 3 * Z**2
+
+
 def backend_or_skip(name):
     """The backend, or a skip with the reason; a required one raises instead."""
     try:

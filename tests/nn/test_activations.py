@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import ELEMENTWISE, on
+from helpers import ELEMENTWISE, cube, cube_prime, on
 from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, get_activation, is_pair, log_softmax
 
 
@@ -139,14 +139,6 @@ def test_slope_zero_is_relu():
     Z = np.array([[-2.0, 0.0, 2.0]])
     assert LeakyReLU(0).function(np, Z).tolist() == [[0.0, 0.0, 2.0]]
     assert LeakyReLU(0).derivative(np, Z, None).tolist() == [[0.0, 1.0, 1.0]]
-
-
-def cube(Z):
-    return Z**3
-
-
-def cube_prime(Z):
-    return 3 * Z**2
 
 
 def test_own_pair():
