@@ -294,19 +294,17 @@ def headers(header):
     }
     if "network" in header:
         network = header["network"]
-        for name, sizes in {
-            "huge sizes": [10**9, 10**9, 10**9],
-            "sizes beyond all": [10**4000, 2, 2],
-            "many sizes": [1] * 1000,
-            "sizes of fractions": [2.0, 2.0],
-            "a text of sizes": "322",
+        for name, other in {
+            "huge sizes": {"sizes": [10**9, 10**9, 10**9]},
+            "sizes beyond all": {"sizes": [10**4000, 2, 2]},
+            "many sizes": {"sizes": [1] * 1000},
+            "sizes of fractions": {"sizes": [2.0, 2.0]},
+            "a text of sizes": {"sizes": "322"},
+            "an activation of a class": {"output": {"class": "Popen", "fields": {}}},
+            "fields of another class": {"output": {"class": "Softmax", "fields": {"slope": 1}}},
+            "functions": {"output": {"custom": ["os.system\n\x1b[31m", "x" * 100]}},
         }.items():
-            changed[name] = text(network=network | {"sizes": sizes})
-        changed["an activation of a class"] = text(network=network | {"output": {"class": "Popen", "fields": {}}})
-        changed["fields of another class"] = text(
-            network=network | {"output": {"class": "Softmax", "fields": {"slope": 1}}}
-        )
-        changed["functions"] = text(network=network | {"output": {"custom": ["os.system\n\x1b[31m", "x" * 100]}})
+            changed[name] = text(network=network | other)
     if "classes" in header.get("targets", {}):
         targets = header["targets"]
         for dtype in ("<U100000000", "V100000000", "O", "M8[s]", "i4,f8", "x", "S9", "complex128"):

@@ -188,18 +188,10 @@ def test_partial_fit_with_all_classes_named_first():
 PLAIN = {"solver": "sgd", "nesterovs_momentum": False, "learning_rate_init": 0.25, "batch_size": 60, "alpha": 0.0}
 
 
-@pytest.mark.parametrize(
-    ("cls", "y"),
-    [
-        (theirs.MLPClassifier, CLASSES["binary"]),
-        (theirs.MLPClassifier, CLASSES["multiclass"]),
-        (theirs.MLPClassifier, CLASSES["multilabel"]),
-        (theirs.MLPRegressor, NUMBERS["one"]),
-        (theirs.MLPRegressor, NUMBERS["two"]),
-    ],
-)
-def test_partial_fit_goes_on_from_the_layers(cls, y):
+@pytest.mark.parametrize("targets", ["binary", "multiclass", "multilabel", "one", "two"])
+def test_partial_fit_goes_on_from_the_layers(targets):
     """The first step is -α dW: nothing is left of the steps before, nor of what conversion did."""
+    cls, y = theirs.MLPClassifier if targets in CLASSES else theirs.MLPRegressor, (CLASSES | NUMBERS)[targets]
     model = fitted(cls, X, y, hidden_layer_sizes=(5,), **PLAIN)
     ours = from_sklearn(model)
     Y = ours._encode(y, "more").astype(float)

@@ -64,6 +64,7 @@ def test_collapse_of_a_stack():
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_init_statistics(name):
     """Mean 0 and the standard deviation of E28, E29, within 5 standard errors of so many draws; biases 0 or alike."""
+    assert INITIALIZERS[name].name == name
     n_in, n_out = 300, 200
     (W, b), _ = vp.Network((n_in, n_out, 1)).init(seed=3, init=name, dtype="float64")
     base = name.removesuffix("_uniform")
@@ -98,10 +99,6 @@ def test_init_of_scikit_learn(ours, theirs):
             assert np.abs(other).max() <= limit
         assert np.abs(W).max() > 0.9 * limit
         assert np.abs(coef).max() > 0.9 * limit
-
-
-def test_names_of_initializers():
-    assert all(initializer.name == name for name, initializer in INITIALIZERS.items())
 
 
 def test_auto_init_follows_the_activation():

@@ -360,25 +360,20 @@ def test_dropout_in_blocks_is_dropout():
     assert_grads_close(blocked.params, whole.params, bound=1e-12)
 
 
-def test_penalties_do_not_depend_on_the_batch_size():
-    """At the optimum of one cost, steps over small batches stay where full batches do: λ is divided by all of m."""
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_penalties_do_not_depend_on_the_batch_size(penalty):
+    """λ is divided by all of m, whatever a step has of it: 40 steps of one example have 40 times the whole penalty."""
     net = vp.Network((3, 1), output="identity")
     _, X, Y, w = make_problem(net, 40, weights=True)
-    for penalty in ("l1", "l2"):
-        full, batches = (
-            vp.fit(net, X, Y, sample_weight=w, epochs=1, batch_size=size, **{penalty: 30.0}, dtype="float64",
-                   optimizer=vp.GradientDescent(1e-6)) for size in (40, 1)
-        )  # fmt: skip
-        first = net.init(dtype="float64")[0]
-        step = [np.asarray(r.params[0].W - first.W) for r in (full, batches)]
-        share = {"l1": 30.0 / w.sum() * np.sign(first.W), "l2": 30.0 / w.sum() * first.W}[penalty]
-        _, (grad,) = net.gradients(net.init(dtype="float64"), X, Y, sample_weight=w)
-        np.testing.assert_allclose(step[0], -1e-6 * (grad.W + share), rtol=1e-8)
-        # 40 steps, each with the whole penalty
-        by_column = [
-            net.gradients(net.init(dtype="float64"), X[:, i : i + 1], Y[:, i : i + 1])[1][0].W for i in range(40)
-        ]
-        np.testing.assert_allclose(step[1], -1e-6 * (np.sum(by_column, axis=0) + 40 * share), rtol=1e-3)
+    params = net.init(dtype="float64")
+    W = params[0].W
+    share = 30.0 / w.sum() * {"l1": np.sign(W), "l2": W}[penalty]
+    settings = {"sample_weight": w, "epochs": 1, "params": params, "optimizer": vp.GradientDescent(1e-6)}
+    for size, rtol in ((40, 1e-8), (1, 1e-3)):
+        batches = [slice(i, i + size) for i in range(0, 40, size)]
+        grads = [net.gradients(params, X[:, b], Y[:, b], sample_weight=w[b])[1][0].W for b in batches]
+        step = vp.fit(net, X, Y, batch_size=size, **{penalty: 30.0}, **settings).params[0].W - W
+        np.testing.assert_allclose(step, -1e-6 * (np.sum(grads, axis=0) + len(batches) * share), rtol=rtol)
 
 
 def test_a_weight_of_zero_has_no_l1_gradient():

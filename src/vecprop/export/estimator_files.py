@@ -38,8 +38,6 @@ RECORD = (
 _LEFT_OUT = ("backend", "devices", "checkpoint", "resume")
 _LABEL_KINDS = "biufU"
 _WIDE = 1024
-# If these are pairs of functions, a file cannot hold them; the network's specification has their places.
-_IN_THE_NETWORK = ("activation", "out_activation")
 
 
 def to_parts(estimator: Any) -> tuple[dict[str, Any], Tensors]:
@@ -57,7 +55,8 @@ def to_parts(estimator: Any) -> tuple[dict[str, Any], Tensors]:
             parameters[name] = None if name in _LEFT_OUT else _parameter_to_json(name, value)
         except NotStorableError:
             parameters[name] = None
-            if name not in _IN_THE_NETWORK:
+            # of pairs of functions the network's specification has the places
+            if name not in ("activation", "out_activation"):
                 lost.append(f"{name}={value!r}")
     if lost:
         warnings.warn(

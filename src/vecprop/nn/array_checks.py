@@ -238,15 +238,14 @@ def check_examples(
     """
     arrays = {"X": (X, _check_layout(checked, "X", X, net.sizes[0]))}
     arrays |= _target_layouts(net, checked, Y, sample_weight, arrays["X"][1].shape[-1])
-    _check_values(net, checked, arrays)
-    return arrays["X"][1], arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
+    found = _check_values(net, checked, arrays)
+    return found["X"], found["Y"], found.get("sample_weight")
 
 
 def check_targets(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m: int) -> tuple[Array, Array | None]:
     """Check Y and sample_weight as `check_examples` does, for m examples without their X."""
-    arrays = _target_layouts(net, checked, Y, sample_weight, m)
-    _check_values(net, checked, arrays)
-    return arrays["Y"][1], arrays["sample_weight"][1] if sample_weight is not None else None
+    found = _check_values(net, checked, _target_layouts(net, checked, Y, sample_weight, m))
+    return found["Y"], found.get("sample_weight")
 
 
 def _target_layouts(net: Sized, checked: Checked, Y: Any, sample_weight: Any, m: int) -> dict[str, tuple[Array, Array]]:
@@ -339,31 +338,32 @@ def _is_kind(xp: Namespace, array: Array, kind: str) -> bool:
         return False
 
 
-def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, Array]]) -> None:
-    """Raise ValueError if a value is wrong; arrays: name -> (as given, in the parameters' dtype).
+def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, Array]]) -> dict[str, Array]:
+    """Return name -> array from name -> (as given, in the parameters' dtype), or raise ValueError if a value is wrong.
 
     One compiled check of all arrays waits for a device only once; they are examined one by one only if it fails, as it
     also does where the sum of finite numbers is too large.
     """
     found = {name: array for name, (_, array) in arrays.items()}
     if not all(map(is_concrete, found.values())):
-        return
-    X, Y, w = map(found.get, ("X", "Y", "sample_weight"))
-    many = Y is not None and Y.shape[-1] > _CHECKED_AT_ONCE
+        return found
+    X, Y, w = found.get("X"), found["Y"], found.get("sample_weight")
+    many = Y.shape[-1] > _CHECKED_AT_ONCE
     good = checked.backend.compile(_values_are_good)
     with np.errstate(over="ignore", invalid="ignore"):
         fine = (many and X is None and w is None) or good(net.loss, X, None if many else Y, w)
     if fine and not (many and _has_wrong_targets(good, net.loss, Y)):
-        return
+        return found
     xp = checked.xp
     for name, (given, array) in arrays.items():
         _require_finite(xp, name, given, array, checked.dtype)
-    if Y is not None and not net.loss.valid_targets(xp, Y):
+    if not net.loss.valid_targets(xp, Y):
         raise ValueError(net.loss.describe_invalid(xp, Y))
     if w is not None and xp.min(w) < 0:
         raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
     if w is not None and not xp.all(xp.sum(w, axis=-1) > 0):
         raise ValueError("sample_weight must not be all zero: no example would count")
+    return found
 
 
 def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Array | None) -> Array:
