@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from vecprop.backend.namespaces import Array, array_namespace, is_array
+from vecprop.backend.selection import backend_for
 from vecprop.inspection.explanation.markdown import as_text, render
 from vecprop.inspection.explanation.mistakes import find_mistakes
-from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params, numeric_error
+from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params
 from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Operation, Step
 from vecprop.inspection.explanation.passes import Passes
+from vecprop.inspection.gradient_check import check_gradients
 from vecprop.nn.array_checks import check_examples, check_finite_params, check_l2, check_params
 from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_flag, check_positive_integer
@@ -21,6 +23,7 @@ __all__ = ["Explanation", "Given", "Mistake", "Operation", "Step", "explain"]
 _FEWEST_EXAMPLES = 3
 _LARGEST_SHOWN = 6  # numbers="auto" shows numbers for layers and m of at most this
 _MOST_LAYERS_SHOWN = 4
+_MOST_CHECKED = 1000  # parameters; with more, the numeric check takes longer than reading the explanation
 _MOST_NUMBERS = 10**7  # in all quantities together: the mistakes are tried on them
 
 
@@ -188,8 +191,10 @@ def _computed(
     check_finite_params(checked)
     if X is None:
         X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
-    elif params is None:  # on the backend of the data
-        checked = check_params(net, _beside(checked.params, X))
+    elif params is None and is_array(X):  # on the backend of the data
+        backend = backend_for(array_namespace(X))
+        drawn = [[backend.asarray(np.asarray(a), "float64") for a in layer] for layer in checked.params]
+        checked = check_params(net, drawn)
     with checked.backend.scope(checked.dtype, "highest"):
         X, Y, _ = check_examples(net, checked, X, Y)
     if X.ndim > 2 or Y.ndim > 2:
@@ -198,16 +203,6 @@ def _computed(
     check: dict[str, float] = {}
     if show:
         check["difference"] = difference
-        error = numeric_error(net, checked.params, X, Y, l2)
-        check |= {} if error is None else {"numeric": error}
+        if net.parameter_count <= _MOST_CHECKED:
+            check["numeric"] = max(check_gradients(net, checked.params, X, Y, l2=l2).values())
     return arrays, J, check
-
-
-def _beside(params: Any, X: Any) -> Any:
-    """Return drawn parameters as arrays of the library of X."""
-    from vecprop.backend.selection import backend_for
-
-    if not is_array(X):
-        return params  # the check of X says what is wrong
-    backend = backend_for(array_namespace(X))
-    return tuple(tuple(backend.asarray(np.asarray(a), "float64") for a in layer) for layer in params)

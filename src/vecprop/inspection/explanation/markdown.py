@@ -47,23 +47,22 @@ def _lines(explanation: Contents) -> Iterator[str]:
     if explanation.has_numbers:
         yield from ("", words.verdict(explanation))
     yield from ("", "## Common mistakes", "", "Each was tried with NumPy on these shapes.")
-    happens = words.what_happens(explanation)
     for title, mistakes in words.by_outcome(explanation):
         yield from ("", f"### {title[0].upper()}{title[1:]}", "")
-        for mistake in mistakes:  # two spaces at the end break the line
+        for mistake, happens in mistakes:  # two spaces at the end break the line
             yield f"- {_code(mistake.wrong)}  "
             yield f"  instead of {_code(mistake.right)}  "
-            yield f"  {_text(happens[mistake.wrong])}  "
+            yield f"  {_text(happens)}  "
             yield f"  {_text(mistake.reason)}"
     yield from ("", "## The whole as a program", "")
     program, most = explanation.program.splitlines(), words.MOST_FULL_LAYERS
     told = f"It has {len(program)} lines: print explanation.program, or take a network of at most {most} layers."
-    yield from [told] if words.is_deep(explanation) else _block(program, "python")
+    yield from [told] if words.middle_layers(explanation) else _block(program, "python")
     yield from ("", "The E-numbers are those of `docs/equations.md`.")
 
 
 def _steps(explanation: Contents) -> Iterator[str]:
-    full = words.shown_in_full(explanation)
+    full, middle = words.shown_in_full(explanation), words.middle_layers(explanation)
     titles = {"forward": "Forward pass", "cost": "Cost", "backward": "Backward pass"}
     phase = ""
     like_before: list[str] = []
@@ -76,12 +75,12 @@ def _steps(explanation: Contents) -> Iterator[str]:
             yield from ("", f"## {titles[phase]}")
         if step.name in full or explanation.has_numbers:
             yield from _step(i, step, step.name in full)
-        elif not words.left_out(explanation, step, full):
+        elif step.layer not in middle:
             shapes = [part.shapes for part in step.operations if "/ m" not in part.shapes]
             like_before += [f"# {i}. {', '.join(shapes)}", *step.code.splitlines()]
         elif not like_before or "…" not in like_before[-1]:
-            last = len(explanation.network.sizes) - 3
-            like_before.append(f"# … and so on: layers 3 to {last} repeat the same steps with their own sizes …")
+            layers = f"layers {middle[0]} to {middle[-1]}"
+            like_before.append(f"# … and so on: {layers} repeat the same steps with their own sizes …")
     if like_before:
         yield from ("", *_block(like_before, "python"))
 

@@ -1,7 +1,8 @@
 """Common mistakes, each described by what NumPy did with it on arrays of these shapes."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class _Trial:
     wrong: tuple[str, Callable[[Arrays], Any]]
     right: tuple[str, Callable[[Arrays], Any]]
     reason: str
-    then: tuple[tuple[str, Callable[[Arrays, Any], Any]], ...] = field(default=())
+    then: tuple[tuple[str, Callable[[Arrays, Any], Any]], ...] = ()
     by_accident: str = ""  # why it works for these sizes only; without a text, a harmless mistake is left out
 
 
@@ -42,27 +43,20 @@ def find_mistakes(net: Network, arrays: Arrays) -> Iterator[Mistake]:
 def _try(trial: _Trial, arrays: Arrays) -> Mistake | None:
     """Return the mistake with its outcome, or None if it does no harm with these arrays."""
     right = np.asarray(trial.right[1](arrays))
-    wanted = right.shape
+    wanted, reason = right.shape, trial.reason
+    mistake = partial(Mistake, trial.wrong[0], trial.right[0], right_shape=wanted)
     try:
         result = np.asarray(trial.wrong[1](arrays))
     except ValueError as error:
-        return _mistake(trial, "error", f"ValueError: {str(error).strip()}", None, wanted)
+        return mistake("error", f"ValueError: {str(error).strip()}", reason, None)
     if result.shape != wanted:
-        says = f"The result has the shape {result.shape} instead of {wanted}."
-        return _mistake(trial, "wrong shape", f"{says}{_follow(trial, arrays, result, right)}", result.shape, wanted)
-    if _same(result, right):
-        if not trial.by_accident:
-            return None
-        says = f"The shape {wanted} and the numbers are right."
-        return _mistake(trial, "right by accident", says, result.shape, wanted, trial.by_accident)
-    says = f"The shape {wanted} is right, the numbers are wrong{_how_wrong(result, right)}."
-    return _mistake(trial, "wrong numbers", says, result.shape, wanted)
-
-
-def _mistake(
-    trial: _Trial, outcome: str, says: str, shape: tuple[int, ...] | None, wanted: tuple[int, ...], reason: str = ""
-) -> Mistake:
-    return Mistake(trial.wrong[0], trial.right[0], outcome, says, reason or trial.reason, shape, wanted)
+        says = f"The result has the shape {result.shape} instead of {wanted}.{_follow(trial, arrays, result, right)}"
+        return mistake("wrong shape", says, reason, result.shape)
+    if not _same(result, right):
+        says = f"The shape {wanted} is right, the numbers are wrong{_how_wrong(result, right)}."
+        return mistake("wrong numbers", says, reason, wanted)
+    says = f"The shape {wanted} and the numbers are right."
+    return mistake("right by accident", says, trial.by_accident, wanted) if trial.by_accident else None
 
 
 def _follow(trial: _Trial, arrays: Arrays, wrong: NDArray, right: NDArray) -> str:
@@ -197,12 +191,7 @@ def _biases() -> Iterator[_Trial]:
         "Without an axis everything is summed: every neuron would get the same derivative.",
         then,
     )
-    yield _Trial(
-        (f"d{b} = {dZ} / m", lambda v: v[dZ] / v["m"]),
-        total,
-        "The sum over the examples is missing.",
-        then,
-    )
+    yield _Trial((f"d{b} = {dZ} / m", lambda v: v[dZ] / v["m"]), total, "The sum over the examples is missing.", then)
 
 
 def _hidden(net: Network) -> Iterator[_Trial]:

@@ -8,14 +8,11 @@ import numpy.typing as npt
 from vecprop import propagation
 from vecprop.backend.selection import get_precision
 from vecprop.inspection.explanation import loss_texts
-from vecprop.inspection.gradient_check import check_gradients
 from vecprop.nn.activations import Identity
 from vecprop.nn.array_checks import Checked
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.utils.random_streams import EXPLANATION, generator
-
-_MOST_CHECKED = 1000  # parameters; with more, the numeric check takes longer than reading the explanation
 
 
 def draw_params(net: Network, seed: int) -> Params:
@@ -83,13 +80,6 @@ def _of_the_loss(net: Network, xp: Any, A: Any, Y: Any) -> dict[str, Any]:
         return smoothed
     # With the identity as output, dZ is the derivative with respect to A
     return smoothed | {f"dA{len(net.sizes) - 1}": net.loss.dZ(xp, Identity(), A, A, Y)}
-
-
-def numeric_error(net: Network, params: Params, X: Any, Y: Any, l2: float) -> float | None:
-    """Return the largest error of a numeric gradient check (E40), or None for a large network."""
-    if net.parameter_count > _MOST_CHECKED:
-        return None
-    return max(check_gradients(net, params, X, Y, l2=l2).values())
 
 
 def worked_product(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> str:

@@ -1,6 +1,6 @@
 """The steps of the forward and the backward pass and their reasons (E9, E11, E14, E15)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from vecprop.inspection.explanation.parts import (
     Step,
     Values,
 )
-from vecprop.inspection.explanation.words import count
+from vecprop.inspection.explanation.words import count, units
 from vecprop.nn.network import Network
 
 _MOST_TERMS = 6  # of a sum that is written out
@@ -36,7 +36,7 @@ class Passes:
     @property
     def last(self) -> int:
         """L, the number of layers."""
-        return len(self.net.sizes) - 1
+        return len(self.net.activations)
 
     def n(self, l: int) -> int:
         """Return the number of units of layer l."""
@@ -56,8 +56,15 @@ class Passes:
         """Return a step, with its value if there is one; its name, such as dW2, says in which pass and layer."""
         phase = "backward" if name[0] == "d" else "cost" if name in ("J", "Ys") else "forward"
         layer = self.last if phase == "cost" else int(name.lstrip("dAWZb"))
-        texts = {"code": texts["formula"], "value": self.values.get(name)} | texts
+        role = name.rstrip("0123456789")
+        texts = {"code": texts["formula"], "role": role, "value": self.values.get(name)} | texts
         return Step(name=name, phase=phase, layer=layer, shape=shape, operations=operations, **texts)
+
+    def example(self, name: str, terms: int, text: Callable[[Values], str]) -> str:
+        """Return entry [0, 0] of a quantity written out, or "" without numbers or with too many terms."""
+        if not self.values or terms > _MOST_TERMS:
+            return ""
+        return f"{name}[0, 0] = {text(self.values)} = {plain(self.values[name][0, 0])}"
 
     # --- forward ----------------------------------------------------------------------------------------------
 
@@ -70,8 +77,7 @@ class Passes:
         }
         shapes: dict[str, Shape] = {"X": (self.n(0), m), "Y": (self.n(self.last), m)}
         for l in range(1, self.last + 1):
-            inputs = count(self.n(l - 1), "input" if l == 1 else f"unit of layer {l - 1}")
-            meanings[f"W{l}"] = f"row j holds the weights into neuron j of layer {l}, from {inputs}"
+            meanings[f"W{l}"] = f"row j holds the weights into neuron j of layer {l}, from {units(self.net, l - 1)}"
             meanings[f"b{l}"] = f"one bias for each neuron of layer {l}, kept as a column"
             shapes |= {f"W{l}": (self.n(l), self.n(l - 1)), f"b{l}": (self.n(l), 1)}
         for name, meaning in meanings.items():
@@ -85,12 +91,6 @@ class Passes:
 
     def _pre_activation(self, l: int) -> Step:
         W, b, A, Z, n, n_in, m = f"W{l}", f"b{l}", self.a(l - 1), f"Z{l}", self.n(l), self.n(l - 1), self.m
-        below = count(n_in, "input" if l == 1 else f"unit of layer {l - 1}")
-        example = ""
-        if self.values and n_in <= _MOST_TERMS:
-            v = self.values
-            total, bias = plain(v[Z][0, 0]), number(v[b][0, 0])
-            example = f"{Z}[0, 0] = {worked_product(v[W], v[A])} + {bias} = {total}"
         return self.step(
             Z,
             (n, m),
@@ -101,46 +101,40 @@ class Passes:
             equation=self.number_of("E9", "E14"),
             reason=(
                 f"Entry [j, i] of {W} @ {A} is row j of {W} (the weights into neuron j) times column i of {A} "
-                f"(example i), summed over the {below}. The rows of {W} are the neurons already, so no transpose is "
-                f"needed. A bias belongs to a neuron, not to an example: {b} is one column, and NumPy adds it to each "
-                f"of the {count(m, 'column')} (broadcasting)."
+                f"(example i), summed over the {units(self.net, l - 1)}. The rows of {W} are the neurons already, so "
+                f"no transpose is needed. A bias belongs to a neuron, not to an example: {b} is one column, and NumPy "
+                f"adds it to each of the {count(m, 'column')} (broadcasting)."
             ),
-            role="Z",
-            example=example,
+            example=self.example(Z, n_in, lambda v: f"{worked_product(v[W], v[A])} + {number(v[b][0, 0])}"),
         )
 
     def _activation(self, l: int) -> Step:
         g, n, m = self.net.activations[l - 1], self.n(l), self.m
         text = activation_texts.describe(g, l)
         if g.elementwise:
-            kind = ELEMENTWISE
             reason = "Each entry for itself: the shape stays as it is."
         elif g.name == "softmax":
-            kind = OVER_ROWS
             reason = (
                 f"Each column for itself: its {n} numbers become positive and sum to 1. The maximum is subtracted so "
                 "that nothing overflows; it does not change the result."
             )
         else:
-            kind, reason = OVER_ROWS, "Each column for itself, from its first row down."
+            reason = "Each column for itself, from its first row down."
         if l < self.last:
             reason += f" Keep Z{l} and A{l}: the way back needs them."
         elif g.name == "sigmoid":
             reason += " A sigmoid output is a probability: that of y = 1."
-        example = ""
-        if self.values and g.elementwise and g.name not in ("identity", "custom"):
-            z, a = (plain(self.values[name][0, 0]) for name in (f"Z{l}", f"A{l}"))
-            example = f"A{l}[0, 0] = {g.name}({z}) = {a}"
+        example = self.example(f"A{l}", 1, lambda v: f"{g.name}({plain(v[f'Z{l}'][0, 0])})")
         return self.step(
             f"A{l}",
             (n, m),
-            Operation(f"{g.name} of {(n, m)} -> {(n, m)}", kind),
+            Operation(f"{g.name} of {(n, m)} -> {(n, m)}", ELEMENTWISE if g.elementwise else OVER_ROWS),
             formula=f"A{l} = {text.formula}",
             code=text.code,
             equation=text.equation,
             reason=reason,
             role=f"A {g.name} {l == self.last}",
-            example=example,
+            example=example if g.elementwise and g.name not in ("identity", "custom") else "",
         )
 
     # --- cost -------------------------------------------------------------------------------------------------
@@ -159,7 +153,6 @@ class Passes:
                 code=f"Ys = (1 - {smoothing:g}) * Y + {share}",
                 equation="E23" if loss.name == "cross_entropy" else "E22",
                 reason="Label smoothing: the targets are moved a little away from 0 and 1.",
-                role="Ys",
             )
         text = loss_texts.describe(self.net)
         penalty = " + (λ/2m) Σ_l ‖W_l‖²" if self.l2 else ""
@@ -178,7 +171,6 @@ class Passes:
                 f"{text.why} It is summed{outputs} over {count(m, 'example')}, and divided by m: J is the mean over "
                 "the examples. This is where every 1/m of the way back comes from."
             ),
-            role="J",
         )
 
     # --- backward ---------------------------------------------------------------------------------------------
@@ -216,10 +208,7 @@ class Passes:
             )
             yield self._back_through_activation(L, "E25", loss_texts.rearranged(net))
             return
-        example = ""
-        if self.values and Y == "Y":
-            a, y, d = (self.values[name][0, 0] for name in (f"A{L}", "Y", f"dZ{L}"))
-            example = f"dZ{L}[0, 0] = {number(a)} - {number(y)} = {plain(d)}"
+        example = self.example(f"dZ{L}", 1, lambda v: f"{number(v[f'A{L}'][0, 0])} - {number(v['Y'][0, 0])}")
         yield self.step(
             f"dZ{L}",
             (n, m),
@@ -228,17 +217,17 @@ class Passes:
             equation=self.number_of("E11", loss_texts.describe(net).equation),
             reason=f"{loss_texts.cancellation(net)} {convention}",
             role="dZ_L",
-            example=example,
+            example=example if Y == "Y" else "",
         )
 
     def _weight_gradient(self, l: int) -> Step:
         W, dZ, A, n, n_in, m = f"W{l}", f"dZ{l}", self.a(l - 1), self.n(l), self.n(l - 1), self.m
-        name, example = f"d{W}", ""
-        if self.values and m <= _MOST_TERMS:
-            v = self.values
+        name = f"d{W}"
+
+        def example(v: Values) -> str:
             penalty = f" + {self.l2:g}/{m}·{number(v[W][0, 0])}" if self.l2 else ""
-            sum_ = worked_product(v[dZ], v[A].T)
-            example = f"{name}[0, 0] = ({sum_}) / {m}{penalty} = {plain(v[name][0, 0])}"
+            return f"({worked_product(v[dZ], v[A].T)}) / {m}{penalty}"
+
         decay = (f" + (λ/m) {W}", f" + lam / m * {W}") if self.l2 else ("", "")
         more = (Operation(f"{(n, n_in)} + {(n, n_in)} -> {(n, n_in)}", ELEMENTWISE),) if self.l2 else ()
         return self.step(
@@ -258,15 +247,11 @@ class Passes:
                 "are summed."
             )
             + (f" The penalty adds (λ/m) {W}; the biases are not penalised." if self.l2 else ""),
-            role="dW",
-            example=example,
+            example=self.example(name, m, example),
         )
 
     def _bias_gradient(self, l: int) -> Step:
-        name, dZ, n, m, example = f"db{l}", f"dZ{l}", self.n(l), self.m, ""
-        if self.values and m <= _MOST_TERMS:
-            terms = " + ".join(number(d) for d in self.values[dZ][0])
-            example = f"{name}[0, 0] = ({terms}) / {m} = {plain(self.values[name][0, 0])}"
+        name, dZ, n, m = f"db{l}", f"dZ{l}", self.n(l), self.m
         return self.step(
             name,
             (n, 1),
@@ -280,16 +265,11 @@ class Passes:
                 f"sum is what broadcasting becomes on the way back. keepdims=True keeps the shape {(n, 1)}, that of "
                 f"b{l}; without it the sum has rank 1, shape {(n,)}, and broadcasts as a row, not as a column."
             ),
-            role="db",
-            example=example,
+            example=self.example(name, m, lambda v: f"({' + '.join(map(number, v[dZ][0]))}) / {m}"),
         )
 
     def _back_to_units(self, l: int) -> Step:
         W, dZ, dA, n, n_in, m = f"W{l}", f"dZ{l}", f"dA{l - 1}", self.n(l), self.n(l - 1), self.m
-        example = ""
-        if self.values and n <= _MOST_TERMS:
-            v = self.values
-            example = f"{dA}[0, 0] = {worked_product(v[W].T, v[dZ])} = {plain(v[dA][0, 0])}"
         return self.step(
             dA,
             (n_in, m),
@@ -304,8 +284,7 @@ class Passes:
                 "transpose makes them its columns. Each example keeps its own column. The examples are not summed "
                 "here, so there is no 1/m."
             ),
-            role="dA",
-            example=example,
+            example=self.example(dA, n, lambda v: worked_product(v[W].T, v[dZ])),
         )
 
     def _back_through_activation(self, l: int, equation: str, more: str = "") -> Step:
@@ -322,8 +301,7 @@ class Passes:
         else:
             operation, why = Operation(f"jacobian of {(n, m)} -> {(n, m)}", OVER_ROWS), ""
         if self.values and g.elementwise and dA in self.values and (d := self.values[dA][0, 0]):
-            factor, result = self.values[dZ][0, 0] / d, self.values[dZ][0, 0]
-            example = f"{dZ}[0, 0] = {dA}[0, 0]·g′ = {number(d)}·{number(factor)} = {plain(result)}"
+            example = self.example(dZ, 1, lambda v: f"{dA}[0, 0]·g′ = {number(d)}·{number(v[dZ][0, 0] / d)}")
         own = text.equation if text.equation != "E14" else ""
         return self.step(
             dZ,

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Step
+from vecprop.inspection.explanation.parts import Contents, Given, Mistake
+from vecprop.nn.network import Network
 
 RULES = (
     "A column is one example, a row is one unit: (n, m) is n units for m examples.",
@@ -17,20 +18,14 @@ RULES = (
     "dW and db are the derivatives of the cost J. dA and dZ have one column for each example: the derivative of that "
     "example's loss. Whatever V is, dV has the shape of V.",
     "[j, i] is row j, column i, counted from 0 as in NumPy. Below j is a neuron of the layer, i an example, k a unit "
-    "of "
-    "the layer before.",
+    "of the layer before.",
 )
 _LARGEST_MATRIX = 6  # rows and columns printed, to fit 80 characters; a larger one has its middle left out
 MOST_FULL_LAYERS = 6
 
 
 def heading(explanation: Contents) -> str:
-    """Return the title: the network and the number of examples.
-
-    >>> from vecprop import explain
-    >>> heading(explain((3, 4, 1), m=100))
-    'network 3-4-1 (tanh, sigmoid; binary_cross_entropy), m = 100'
-    """
+    """Return the title: the network and the number of examples."""
     l2 = f", λ = {explanation.l2:g}" if explanation.l2 else ""
     return f"{explanation.network}, m = {explanation.m}{l2}"
 
@@ -71,15 +66,14 @@ def three_products(explanation: Contents) -> list[tuple[str, ...]]:
     """Return the matrix products of the last layer, as rows with PRODUCT_COLUMNS."""
     sizes, m = explanation.network.sizes, explanation.m
     L = len(sizes) - 1
-    n, n_in, A = sizes[L], sizes[L - 1], f"A{L - 1}" if L > 1 else "X"
-    below = count(n_in, f"unit of layer {L - 1}" if L > 1 else "input")
+    n, n_in, A, below = sizes[L], sizes[L - 1], f"A{L - 1}" if L > 1 else "X", units(explanation.network, L - 1)
     rows: list[tuple[str, ...]] = [
         (f"Z{L}", below, f"{n_in}", f"W{L} @ {A}", f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}"),
         (f"dW{L}", count(m, "example"), f"{m}", f"dZ{L} @ {A}.T", f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}"),
     ]
     if L > 1:
-        units, shapes = count(n, f"unit of layer {L}"), f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}"
-        rows.append((f"dA{L - 1}", units, f"{n}", f"W{L}.T @ dZ{L}", shapes))
+        shapes = f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}"
+        rows.append((f"dA{L - 1}", units(explanation.network, L), f"{n}", f"W{L}.T @ dZ{L}", shapes))
     return rows
 
 
@@ -91,6 +85,11 @@ def count(n: int, noun: str) -> str:
     """
     first, _, rest = noun.partition(" ")
     return f"{n} {first}{'' if n == 1 else 's'}{' ' if rest else ''}{rest}"
+
+
+def units(net: Network, l: int) -> str:
+    """Return the number of units of layer l with their name; layer 0 has inputs."""
+    return count(net.sizes[l], f"unit of layer {l}" if l else "input")
 
 
 PRODUCT_COLUMNS = ("", "sums over", "inner size", "product", "shapes")
@@ -124,31 +123,22 @@ def verdict(explanation: Contents) -> str:
 
 def shown_in_full(explanation: Contents) -> set[str]:
     """Return the names of the steps shown with their reason: the first of each role."""
-    roles: set[str] = set()
-    names = set()
+    first: dict[str, str] = {}
     for step in explanation.steps:
-        if step.role not in roles:
-            names.add(step.name)
-        roles.add(step.role)
-    return names
+        first.setdefault(step.role, step.name)
+    return set(first.values())
 
 
-def is_deep(explanation: Contents) -> bool:
-    """Tell whether the text leaves out the middle layers, which repeat those beside them."""
-    return len(explanation.network.sizes) - 1 > MOST_FULL_LAYERS and not explanation.has_numbers
-
-
-def left_out(explanation: Contents, step: Step, full: set[str]) -> bool:
-    """Tell whether a step is left out of the text."""
+def middle_layers(explanation: Contents) -> range:
+    """Return the layers that the text leaves out, since they repeat those beside them."""
     L = len(explanation.network.sizes) - 1
-    return is_deep(explanation) and 2 < step.layer < L - 1 and step.name not in full
+    return range(3, L - 1) if L > MOST_FULL_LAYERS and not explanation.has_numbers else range(0)
 
 
 def given(explanation: Contents) -> Iterator[Given]:
     """Yield the given quantities, without the middle layers of a deep network."""
-    L = len(explanation.network.sizes) - 1
-    middle = {f"{letter}{l}" for letter in "Wb" for l in range(3, L - 1)} if is_deep(explanation) else set()
-    return (part for part in explanation.given if part.name not in middle)
+    left_out = {f"{letter}{l}" for letter in "Wb" for l in middle_layers(explanation)}
+    return (part for part in explanation.given if part.name not in left_out)
 
 
 def matrix_lines(value: npt.NDArray[Any]) -> list[str]:
@@ -180,28 +170,23 @@ def _cell(value: Any) -> str:
 
 
 _MATMUL = "Input operand 1 has a mismatch in its core dimension 0, with gufunc signature (n?,k),(k,m?)->(n?,m?)"
-OUTCOMES = {
-    "error": "NumPy stops with an error (the harmless case)",
-    "wrong shape": "no error, and a wrong shape",
+_OUTCOMES = {  # those that are hardest to notice first
     "wrong numbers": "no error, the right shape and wrong numbers",
+    "wrong shape": "no error, and a wrong shape",
     "right by accident": "right by accident",
+    "error": "NumPy stops with an error (the harmless case)",
 }
 
 
-def by_outcome(explanation: Contents) -> Iterator[tuple[str, list[Mistake]]]:
-    """Yield the mistakes grouped by outcome, those that are hardest to notice first."""
-    for outcome in ("wrong numbers", "wrong shape", "right by accident", "error"):
-        group = [mistake for mistake in explanation.mistakes if mistake.outcome == outcome]
+def by_outcome(explanation: Contents) -> Iterator[tuple[str, list[tuple[Mistake, str]]]]:
+    """Yield the mistakes of each outcome with what happens; NumPy's long message on @ stands there only once."""
+    seen = False
+    for outcome, title in _OUTCOMES.items():
+        group = []
+        for mistake in explanation.mistakes:
+            if mistake.outcome == outcome:
+                happens = mistake.what_happens
+                group.append((mistake, happens.replace(_MATMUL, "…") if seen else happens))
+                seen = seen or _MATMUL in happens
         if group:
-            yield OUTCOMES[outcome], group
-
-
-def what_happens(explanation: Contents) -> dict[str, str]:
-    """Return the result of each mistake by its code, with NumPy's long message on @ only once."""
-    found, seen = {}, False
-    for _, mistakes in by_outcome(explanation):
-        for mistake in mistakes:
-            text = mistake.what_happens
-            found[mistake.wrong] = text.replace(_MATMUL, "…") if seen else text
-            seen = seen or _MATMUL in text
-    return found
+            yield title, group
