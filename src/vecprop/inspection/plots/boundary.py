@@ -21,13 +21,7 @@ _BLOCK = 16_384  # grid points in one forward pass
 
 
 def decision_boundary(
-    net: Network,
-    params: Any,
-    X: Any,
-    Y: Any,
-    ax: "Axes | None" = None,
-    *,
-    names: Sequence[str] | None = None,
+    net: Network, params: Any, X: Any, Y: Any, ax: "Axes | None" = None, *, names: Sequence[str] | None = None
 ) -> "Axes":
     """Draw the regions of a classifier of points in the plane, their boundary, and the examples.
 

@@ -8,18 +8,11 @@ from vecprop.utils.arguments import check_text, is_sequence
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 _FIELDS = ("backend", "network", "dtype", "pass_name", "rung", "m", "extrapolated", "speedup")
 _PASSES = {"forward": "forward", "gradients": "forward and backward"}
 
 
-def speedup(
-    report: Any,
-    ax: "Axes | None" = None,
-    *,
-    dtype: str = "float32",
-    pass_name: str = "gradients",
-) -> "Axes":
+def speedup(report: Any, ax: "Axes | None" = None, *, dtype: str = "float32", pass_name: str = "gradients") -> "Axes":
     """Draw the speed-up of the vectorized pass over the loop per example, against m.
 
     Both axes are logarithmic. One line per backend and network; hollow markers: loops extrapolated from fewer examples.
