@@ -44,9 +44,10 @@ def run(code, arrays):
     return names
 
 
-def given(explanation, l2=0.0):
-    """What the program of an explanation with numbers starts from."""
-    return {part.name: part.value for part in explanation.given} | {"m": explanation.m, "lam": l2}
+def computed_by(explanation):
+    """What the program of an explanation with numbers computes."""
+    given = {part.name: part.value for part in explanation.given}
+    return run(explanation.program, given | {"m": explanation.m, "lam": explanation.l2})
 
 
 def shape_of(text):
@@ -74,7 +75,8 @@ def resulting_shape(claim):
 
 @EVERY
 @pytest.mark.parametrize("l2", [0.0, 0.7])
-def test_the_numbers_are_those_of_the_library(net, l2):
+def test_the_numbers_are_those_of_the_library_and_of_the_program(net, l2):
+    """The program is the code that is printed, run as it stands, line by line."""
     params, X, Y, _ = make_problem(net, 5)
     explanation = vp.explain(net, params=params, X=X, Y=Y, l2=l2, numbers=True)
     J, grads = net.gradients(params, X, Y, l2=l2)
@@ -85,15 +87,7 @@ def test_the_numbers_are_those_of_the_library(net, l2):
     A = net.forward(params, X)
     assert np.linalg.norm(explanation[f"A{len(grads)}"].value - A) <= 1e-13 * np.linalg.norm(A)
     assert explanation.check["difference"] <= 1e-13 and explanation.check["numeric"] <= 1e-6
-
-
-@EVERY
-@pytest.mark.parametrize("l2", [0.0, 0.7])
-def test_the_program_computes_the_gradients(net, l2):
-    """The code that is printed, run as it stands, line by line."""
-    params, X, Y, _ = make_problem(net, 5)
-    explanation = vp.explain(net, params=params, X=X, Y=Y, l2=l2, numbers=True)
-    computed = run(explanation.program, given(explanation, l2))
+    computed = computed_by(explanation)
     for step in explanation.steps:
         assert np.shape(computed[step.name]) == step.shape == np.shape(step.value), step.name
         scale = max(np.linalg.norm(step.value), 1e-300)
@@ -221,7 +215,7 @@ def value_of(code, arrays):
 def test_the_mistakes_are_true(net, m):
     """The printed code is run: it does what the text says it does."""
     explanation = vp.explain(net, m, numbers=True)
-    arrays = run(explanation.program, given(explanation))
+    arrays = computed_by(explanation)
     for mistake in explanation.mistakes:
         right = value_of(mistake.right, arrays)
         assert np.shape(right) == mistake.right_shape

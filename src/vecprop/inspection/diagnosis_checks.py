@@ -143,24 +143,19 @@ def _different_data(e: Evidence, _: set[str]) -> Finding | None:
     distances = np.array([_distance(a, b) for a, b in pairs])
     m, n = e.training.X.shape[1], e.validation.X.shape[1]
     bound = float(np.sqrt(np.log(2 * len(pairs) / 1e-3) / 2 * (m + n) / (m * n)))
-    worst = int(distances.argmax())
-    e.numbers["training against validation set (distance of distributions)"] = float(distances[worst])
-    if distances[worst] <= bound:
+    worst, distance = int(distances.argmax()), float(distances.max())
+    e.numbers["training against validation set (distance of distributions)"] = distance
+    if distance <= bound:
         return None
     n_0, (a, b) = len(e.training.X), pairs[worst]
     row = f"feature {worst}" if worst < n_0 else f"row {worst - n_0} of Y"
+    means, deviations = (float(a.mean()), float(b.mean())), (float(a.std()), float(b.std()))
     return Finding(
         "different_data",
-        f"training and validation set differ more than chance explains, {row} most: mean {a.mean():.3g} and deviation "
-        f"{a.std():.3g} in training, {b.mean():.3g} and {b.std():.3g} in validation; {(distances > bound).sum()} of "
-        f"{len(pairs)} rows differ.",
-        {
-            "row": worst,
-            "distance": float(distances[worst]),
-            "bound": bound,
-            "means": (float(a.mean()), float(b.mean())),
-            "deviations": (float(a.std()), float(b.std())),
-        },
+        f"training and validation set differ more than chance explains, {row} most: mean {means[0]:.3g} and deviation "
+        f"{deviations[0]:.3g} in training, {means[1]:.3g} and {deviations[1]:.3g} in validation; "
+        f"{(distances > bound).sum()} of {len(pairs)} rows differ.",
+        {"row": worst, "distance": distance, "bound": bound, "means": means, "deviations": deviations},
         "shuffle before splitting, or let fit split (validation=0.2); scale both with the training set's statistics.",
     )
 
@@ -453,12 +448,12 @@ def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
     """
     if e.training is None or e.validation is None or not np.isfinite(e.baseline):
         return None
-    train, held_out = e.training, e.validation
-    gap = (held_out.cost - train.cost) / e.baseline
-    error = np.sqrt(sum(p.losses.var() / len(p.losses) for p in (train, held_out))) / e.baseline
+    J, J_held_out = e.training.cost, e.validation.cost
+    gap = (J_held_out - J) / e.baseline
+    error = np.sqrt(sum(p.losses.var() / len(p.losses) for p in (e.training, e.validation))) / e.baseline
     lowest = float(np.nanmin(e.watched)) if len(e.watched) else float("nan")
     rise = 0.0 if e.keeps_best or not len(e.watched) else float(e.watched[-1] - lowest) / e.baseline
-    e.numbers.update({"validation cost": held_out.cost, "(validation - training cost) / baseline": float(gap)})
+    e.numbers.update({"validation cost": J_held_out, "(validation - training cost) / baseline": float(gap)})
     rising = rise > _RISE and gap > _RISE
     if not (gap > _GAP or rising) or gap < _CHANCE * error or "different_data" in found:
         return None
@@ -466,15 +461,9 @@ def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
     since = f", and has risen from {lowest:.3g} since epoch {epoch}" if rising else ""
     return Finding(
         "high_variance",
-        f"the validation cost is {held_out.cost:.3g}, the training cost {train.cost:.3g}{since} (predicting the mean "
-        f"costs {e.baseline:.3g}): the network has learned what is special about its training examples.",
-        {
-            "training cost": train.cost,
-            "validation cost": held_out.cost,
-            "gap": float(gap),
-            "rise": rise,
-            "epoch": epoch,
-        },
+        f"the validation cost is {J_held_out:.3g}, the training cost {J:.3g}{since} (predicting the mean costs "
+        f"{e.baseline:.3g}): the network has learned what is special about its training examples.",
+        {"training cost": J, "validation cost": J_held_out, "gap": float(gap), "rise": rise, "epoch": epoch},
         f"{'' if e.keeps_best else 'early stopping (patience=…); '}l2=…; dropout=…; more examples; fewer units.",
     )
 
