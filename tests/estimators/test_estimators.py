@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
+from scipy.sparse import csr_matrix, issparse
 from sklearn import neural_network as theirs
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import d2_pinball_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
 import vecprop as vp
-from helpers import assert_same, backend_or_skip, host
+from helpers import assert_near, assert_same, backend_or_skip, host
 from vecprop import estimators
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.nn import array_checks
@@ -42,6 +43,10 @@ def regressor(**parameters):
     return MLPRegressor(**{**SMALL, **parameters})
 
 
+def take_layers(mine, other):
+    mine.coefs_, mine.intercepts_ = ([a.copy() for a in arrays] for arrays in (other.coefs_, other.intercepts_))
+
+
 # --- scikit-learn's surface ---------------------------------------------------------------------------------
 
 
@@ -64,18 +69,15 @@ def test_every_parameter_of_scikit_learn_with_its_default(name):
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_every_attribute_of_scikit_learn(solver, early_stopping):
     arguments = {"solver": solver, "early_stopping": early_stopping, "max_iter": 3, "random_state": 0}
+    arguments["hidden_layer_sizes"] = (5,)
     for kind, y in (("MLPClassifier", NAMES), ("MLPRegressor", TARGETS)):
-        other = getattr(theirs, kind)((5,), **arguments) if kind == "MLPClassifier" else theirs.MLPRegressor(
-            hidden_layer_sizes=(5,), **arguments
-        )  # fmt: skip
-        mine = getattr(estimators, kind)(hidden_layer_sizes=(5,), **arguments).fit(X, y)
-        for name, value in vars(other.fit(X, y)).items():
+        mine, other = (getattr(library, kind)(**arguments).fit(X, y) for library in (estimators, theirs))
+        for name, value in vars(other).items():
             if name.endswith("_") and not name.startswith("_"):
                 assert hasattr(mine, name), name
                 found = getattr(mine, name)
                 if isinstance(value, list) and isinstance(value[0], np.ndarray):
-                    assert [a.shape for a in found] == [a.shape for a in value], name
-                    assert [a.dtype for a in found] == [a.dtype for a in value], name
+                    assert [(a.shape, a.dtype) for a in found] == [(a.shape, a.dtype) for a in value], name
                 elif name in ("n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "t_", "n_iter_"):
                     assert (found == value) or (solver == "lbfgs" and name == "t_"), name
                 elif isinstance(value, list):
@@ -88,40 +90,38 @@ def test_first_loss_is_scikit_learns():
     """From the same parameters: the loss of the first full batch, with the penalty and weights."""
     arguments = {"hidden_layer_sizes": (5,), "max_iter": 1, "alpha": 0.3, "batch_size": len(X), "random_state": 0}
     for kind, y in (("MLPClassifier", NAMES), ("MLPClassifier", NAMES == "setosa"), ("MLPRegressor", TARGETS[:, 0])):
-        mine = getattr(estimators, kind)(**arguments, warm_start=True)
-        other = getattr(theirs, kind)(**arguments, warm_start=True)
-        for estimator in (mine, other):
-            estimator.fit(X, y)
-        for l, (coef, intercept) in enumerate(zip(other.coefs_, other.intercepts_, strict=True)):
-            mine.coefs_[l], mine.intercepts_[l] = coef.copy(), intercept.copy()
-        mine.fit(X, y, sample_weight=W)
-        other.fit(X, y, sample_weight=W)
-        assert mine.loss_ == pytest.approx(other.loss_, rel=1e-12)
+        mine, other = (
+            getattr(library, kind)(**arguments, warm_start=True).fit(X, y) for library in (estimators, theirs)
+        )
+        take_layers(mine, other)
+        losses = [model.fit(X, y, sample_weight=W).loss_ for model in (mine, other)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
-@pytest.mark.parametrize("solver", ["sgd", "sgd without momentum", "sgd, no Nesterov", "invscaling", "adam"])
-def test_whole_runs_equal_scikit_learns(solver):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": "sgd"},
+        {"solver": "sgd", "momentum": 0},
+        {"solver": "sgd", "nesterovs_momentum": False},
+        {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.2},
+        {"solver": "adam", "epsilon": 1e-30},  # theirs is not corrected like ours
+    ],
+    ids=str,
+)
+def test_whole_runs_equal_scikit_learns(options):
     """From the same parameters in the same order of examples: 5 epochs of full batches, coefficient by coefficient."""
-    options = {
-        "sgd": {"solver": "sgd"},
-        "sgd without momentum": {"solver": "sgd", "momentum": 0},
-        "sgd, no Nesterov": {"solver": "sgd", "nesterovs_momentum": False},
-        "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.2},
-        "adam": {"solver": "adam", "epsilon": 1e-30},  # theirs is not corrected like ours
-    }[solver]
     arguments = {"hidden_layer_sizes": (5,), "activation": "tanh", "learning_rate_init": 0.05, "random_state": 0}
     arguments |= {"batch_size": len(X), "shuffle": False, "alpha": 0.1, **options}
-    mine, other = MLPClassifier(**arguments), theirs.MLPClassifier(**arguments)
-    for estimator in (mine, other):
-        estimator.set_params(warm_start=True, max_iter=1).fit(X, NAMES)
-    for l in range(2):
-        mine.coefs_[l], mine.intercepts_[l] = other.coefs_[l].copy(), other.intercepts_[l].copy()
+    mine, other = (
+        kind(**arguments, warm_start=True, max_iter=1).fit(X, NAMES) for kind in (MLPClassifier, theirs.MLPClassifier)
+    )
+    take_layers(mine, other)
     mine._progress = mine._progress._replace(kind=())  # a new optimizer, as scikit-learn makes for every fit
     mine.t_ = other.t_ = 0
     for estimator in (mine, other):
         estimator.set_params(max_iter=5).fit(X, NAMES)
-    for a, b in zip(mine.coefs_ + mine.intercepts_, other.coefs_ + other.intercepts_, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    assert_near(mine.coefs_ + mine.intercepts_, other.coefs_ + other.intercepts_, rtol=1e-9, atol=1e-12)
 
 
 def test_lbfgs_finds_scikit_learns_optima():
@@ -171,19 +171,16 @@ def test_classes_of_every_kind(y, kind, backend):
 def test_one_class_is_certain():
     model = classifier().fit(X, np.full(len(X), "only"))
     assert set(model.predict(X)) == {"only"}
-    assert (model.predict_proba(X) == 1).all()
+    np.testing.assert_array_equal(model.predict_proba(X), np.ones((len(X), 1)))
     assert (model.predict_log_proba(X) == 0).all()
-    assert model.predict_proba(X).shape == (len(X), 1)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_labels_that_do_not_exclude_each_other(sparse):
-    sparse_module = pytest.importorskip("scipy.sparse")
     inputs, Y = make_multilabel_classification(60, n_classes=4, random_state=0)
     model = classifier(max_iter=300, learning_rate_init=0.01, scale="standard")
-    model.fit(inputs, sparse_module.csr_matrix(Y) if sparse else Y)
-    predicted = model.predict(inputs)
-    assert sparse_module.issparse(predicted) == sparse
+    predicted = model.fit(inputs, csr_matrix(Y) if sparse else Y).predict(inputs)
+    assert issparse(predicted) == sparse
     predicted = predicted.toarray() if sparse else predicted
     P = model.predict_proba(inputs)
     assert (model.out_activation_, P.shape, model.classes_.tolist()) == ("logistic", (60, 4), [0, 1, 2, 3])
@@ -197,17 +194,14 @@ def test_regression_of_one_and_of_several_targets():
     assert regressor().fit(X, TARGETS).predict(X).shape == TARGETS.shape
     with pytest.warns(UserWarning, match="column-vector y was passed"):
         assert regressor().fit(X, TARGETS[:, :1]).predict(X).shape == (len(X),)
-    model = MLPRegressor(solver="lbfgs", hidden_layer_sizes=(20,), random_state=0, max_iter=500).fit(X, TARGETS)
+    model = regressor(solver="lbfgs", hidden_layer_sizes=(20,), max_iter=500).fit(X, TARGETS)
     assert model.score(X, TARGETS) > 0.95
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dtype_follows_the_inputs(dtype, backend):
     inputs = X.astype(dtype)
-    for model in (
-        classifier(backend=backend.name).fit(inputs, NAMES),
-        regressor(backend=backend.name).fit(inputs, TARGETS),
-    ):
+    for kind, y in ((classifier, NAMES), (regressor, TARGETS)):
+        model = kind(backend=backend.name).fit(inputs, y)
         assert {a.dtype.name for a in model.coefs_ + model.intercepts_} == {dtype}
         outputs = model.predict_proba(inputs) if hasattr(model, "classes_") else model.predict(inputs)
         assert (type(outputs), outputs.dtype.name) == (np.ndarray, dtype)
@@ -228,12 +222,12 @@ def test_integers_and_lists_are_data_too():
 def test_backends_train_the_same_network(backend):
     arguments = {"hidden_layer_sizes": (6, 5), "activation": ["leaky_relu", "tanh"], "batch_size": 16, "dropout": 0.1}
     arguments |= {"max_iter": 5, "random_state": 3, "batch_norm": [True, False], "clip_norm": 1.0, "l1": 0.01}
-    mine = MLPClassifier(**arguments, backend=backend.name).fit(X, NAMES, sample_weight=W)
-    reference = MLPClassifier(**arguments, backend="numpy").fit(X, NAMES, sample_weight=W)
+    mine, reference = (
+        MLPClassifier(**arguments, backend=name).fit(X, NAMES, sample_weight=W) for name in (backend.name, "numpy")
+    )
     np.testing.assert_allclose(mine.loss_curve_, reference.loss_curve_, rtol=1e-9)
-    for a, b in zip(mine.coefs_, reference.coefs_, strict=True):
-        assert type(a) is np.ndarray
-        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+    assert all(type(a) is np.ndarray for a in mine.coefs_)
+    assert_near(mine.coefs_, reference.coefs_, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(mine.predict_proba(X), reference.predict_proba(X), atol=1e-9)
 
 
@@ -254,9 +248,7 @@ def test_network_and_params_are_those_of_the_core(backend):
     model = MLPClassifier((6,), activation=vp.activations.LeakyReLU(0.2), max_iter=3, random_state=0).fit(X, NAMES)
     A = model.network_.forward(model.params_, X.T)
     np.testing.assert_allclose(A.T, model.predict_proba(X), rtol=1e-12)
-    Y = np.eye(3)[:, LABELS]
-    report = vp.check_gradients(model.network_, model.params_, X.T, Y)
-    assert report.passed
+    assert vp.check_gradients(model.network_, model.params_, X.T, np.eye(3)[:, LABELS]).passed
     on_device = tuple(vp.Layer(*(backend.asarray(a) for a in layer)) for layer in model.params_)
     A = model.network_.forward(on_device, backend.asarray(X.T.copy()))
     np.testing.assert_allclose(host(A).T, model.predict_proba(X), rtol=1e-10)
@@ -291,9 +283,8 @@ def test_numbers_of_rows_share_compiled_programs():
 
 
 def test_own_activations_and_no_hidden_layer():
-    model = MLPRegressor(
-        hidden_layer_sizes=(8, 8), activation=[(np.sin, np.cos), "silu"], solver="lbfgs", random_state=0, max_iter=300
-    ).fit(X, TARGETS)
+    own = {"hidden_layer_sizes": (8, 8), "activation": [(np.sin, np.cos), "silu"]}
+    model = regressor(**own, solver="lbfgs", max_iter=300).fit(X, TARGETS)
     assert model.score(X, TARGETS) > 0.95
     assert [g.name for g in model.network_.hidden] == ["custom", "silu"]
     linear = MLPClassifier((), max_iter=2).fit(X, NAMES)
@@ -318,39 +309,33 @@ def test_class_weight_is_a_factor_of_the_sample_weight():
     reference = MLPClassifier(**arguments).fit(X, NAMES, sample_weight=weights)
     np.testing.assert_allclose(weighted.coefs_[0], reference.coefs_[0], rtol=1e-12)
     y = np.where(np.arange(len(X)) < 5, "rare", "often")
-    balanced = MLPClassifier(**arguments, class_weight="balanced").fit(X, y)
-    by_hand = MLPClassifier(**arguments, class_weight={"rare": len(X) / 10, "often": len(X) / 2 / (len(X) - 5)}).fit(
-        X, y
-    )
+    shares = {"rare": len(X) / 10, "often": len(X) / 2 / (len(X) - 5)}
+    balanced, by_hand = (MLPClassifier(**arguments, class_weight=c).fit(X, y) for c in ("balanced", shares))
     np.testing.assert_allclose(balanced.coefs_[0], by_hand.coefs_[0], rtol=1e-12)
     labels = np.stack([LABELS > 0, LABELS > 1], axis=1).astype(int)
     MLPClassifier(**arguments, class_weight=[{0: 1.0, 1: 2.0}, {0: 1.0, 1: 3.0}]).fit(X, labels)
 
 
 def test_integer_weights_are_repetitions_and_zero_is_absence():
-    arguments = {"hidden_layer_sizes": (5,), "max_iter": 20, "random_state": 0, "batch_size": 10**6}
     times = W.astype(int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        weighted = MLPClassifier(**arguments).fit(X, NAMES, sample_weight=W)
-        repeated = MLPClassifier(**arguments).fit(np.repeat(X, times, axis=0), np.repeat(NAMES, times))
+    rows = {"weighted": (X, NAMES, W), "repeated": (np.repeat(X, times, axis=0), np.repeat(NAMES, times))}
+    weighted, repeated = (classifier(max_iter=20, batch_size=len(d[0])).fit(*d) for d in rows.values())
     np.testing.assert_allclose(weighted.coefs_[0], repeated.coefs_[0], rtol=1e-9)
 
 
 def test_label_smoothing_keeps_probabilities_from_the_ends():
-    arguments = {"hidden_layer_sizes": (20,), "solver": "lbfgs", "max_iter": 500, "random_state": 0, "alpha": 0.0}
-    sharp, smooth = (MLPClassifier(**arguments, label_smoothing=s).fit(X, NAMES) for s in (0.0, 0.3))
+    arguments = {"hidden_layer_sizes": (20,), "solver": "lbfgs", "max_iter": 500, "alpha": 0.0}
+    sharp, smooth = (classifier(**arguments, label_smoothing=s).fit(X, NAMES) for s in (0.0, 0.3))
     assert sharp.predict_proba(X).max() > 0.999
     assert smooth.predict_proba(X).max() == pytest.approx(0.8, abs=0.03)
     assert smooth.score(X, NAMES) > 0.97
 
 
 def test_scaling_inside_is_a_scaler_in_front():
-    raw = load_breast_cancer().data[::5]
-    y = load_breast_cancer().target[::5]
-    inside = MLPClassifier((5,), scale="standard", max_iter=10, random_state=0).fit(raw, y)
+    raw, y = (a[::5] for a in load_breast_cancer(return_X_y=True))
+    inside = classifier(scale="standard", max_iter=10).fit(raw, y)
     scaler = StandardScaler().fit(raw)
-    outside = MLPClassifier((5,), max_iter=10, random_state=0).fit(scaler.transform(raw), y)
+    outside = classifier(max_iter=10).fit(scaler.transform(raw), y)
     np.testing.assert_allclose(inside.predict_proba(raw), outside.predict_proba(scaler.transform(raw)), rtol=1e-9)
     np.testing.assert_allclose(inside.scaling_.mean[:, 0], scaler.mean_)
     np.testing.assert_allclose(inside.scaling_.deviation[:, 0], scaler.scale_)
@@ -362,10 +347,9 @@ def test_scaled_targets_come_back_in_their_units():
     arguments = {"scale": "standard", "random_state": 0, "max_iter": 500, "learning_rate_init": 0.01}
     assert MLPRegressor(**arguments, scale_target="standard").fit(inputs, y).score(inputs, y) > 0.9
     assert MLPRegressor(**arguments).fit(inputs, y).score(inputs, y) < 0.5, "what it is for"
-    both = MLPRegressor(**SMALL, scale_target="standard").fit(X, 1000 + 50 * TARGETS)
-    mean, deviation = both.target_scaling_
-    np.testing.assert_allclose(mean[:, 0], (1000 + 50 * TARGETS).mean(axis=0))
-    np.testing.assert_allclose(deviation[:, 0], (50 * TARGETS).std(axis=0))
+    far = 1000 + 50 * TARGETS
+    scaling = regressor(scale_target="standard").fit(X, far).target_scaling_
+    np.testing.assert_allclose(np.squeeze(scaling), [far.mean(axis=0), far.std(axis=0)])
 
 
 @pytest.mark.parametrize(
@@ -401,17 +385,13 @@ def test_features_of_float32_are_scaled_in_float64(weights):
     """Their mean, 16 000 000.5 more or less, is no number of float32; and a sum of many would lose what is added."""
     part = 16_000_000.0 + np.arange(120) % 50
     inputs = np.stack([part, RANDOM.normal(size=120)], axis=1).astype(np.float32)
-    model = MLPRegressor(hidden_layer_sizes=(5,), scale="standard", max_iter=30, random_state=0).fit(
-        inputs, part - 16e6, weights
-    )
-    np.testing.assert_allclose(
-        model.scaling_.mean[:, 0], np.average(inputs.astype(float), axis=0, weights=weights), rtol=1e-15
-    )
+    model = regressor(scale="standard", max_iter=30).fit(inputs, part - 16e6, weights)
+    mean = np.average(inputs.astype(float), axis=0, weights=weights)
+    np.testing.assert_allclose(model.scaling_.mean[:, 0], mean, rtol=1e-15)
     np.testing.assert_allclose(model.predict(inputs), model.predict(inputs.astype(np.float64)), rtol=1e-5, atol=1e-5)
     many = np.repeat(inputs[:, 1:] + 5, 30_000, axis=0)
     scale = MLPRegressor(hidden_layer_sizes=(), scale="standard", max_iter=1).fit(many, many[:, 0]).scaling_
-    assert scale.mean[0, 0] == pytest.approx(many.mean(dtype=np.float64), rel=1e-12)
-    assert scale.deviation[0, 0] == pytest.approx(many.std(dtype=np.float64), rel=1e-12)
+    np.testing.assert_allclose(np.squeeze(scale), [f(many, dtype=np.float64) for f in (np.mean, np.std)], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -449,10 +429,9 @@ def test_several_quantiles_at_once_do_not_cross():
 
 def test_positive_outputs():
     counts = RANDOM.poisson(3.0, len(X))
-    assert (regressor(loss="poisson").fit(X, counts).predict(X) > 0).all()
-    model = regressor(out_activation="relu").fit(X, counts)
-    assert (model.predict(X) >= 0).all()
-    assert (model.out_activation_, regressor(loss="poisson").fit(X, counts).out_activation_) == ("relu", "exp")
+    exp, relu = (regressor(**options).fit(X, counts) for options in ({"loss": "poisson"}, {"out_activation": "relu"}))
+    assert (exp.predict(X) > 0).all() and (relu.predict(X) >= 0).all()
+    assert (relu.out_activation_, exp.out_activation_) == ("relu", "exp")
 
 
 # --- validation, stopping -----------------------------------------------------------------------------------
@@ -473,23 +452,21 @@ def test_early_stopping_gives_back_the_best_epoch():
 
 @pytest.mark.parametrize("scoring", [None, "loss", "neg_log_loss", "f1_macro", "own"])
 def test_a_validation_set_of_ones_own(scoring):
-    scorer = (
-        (lambda estimator, inputs, y: -log_loss(y, estimator.predict_proba(inputs))) if scoring == "own" else scoring
-    )
-    held_out = {"X_val": X[1::2], "y_val": NAMES[1::2], "sample_weight_val": W[1::2] + 0.5}
-    model = classifier(early_stopping=True, scoring=scorer, max_iter=60, learning_rate_init=0.05, n_iter_no_change=3)
-    model.fit(X[::2], NAMES[::2], **held_out)
+    def own(estimator, inputs, y):
+        return -log_loss(y, estimator.predict_proba(inputs))
+
+    stopping = {"early_stopping": True, "scoring": own if scoring == "own" else scoring, "n_iter_no_change": 3}
+    inputs, y, w = X[1::2], NAMES[1::2], W[1::2] + 0.5
+    model = classifier(**stopping, max_iter=60, learning_rate_init=0.05)
+    model.fit(X[::2], NAMES[::2], X_val=inputs, y_val=y, sample_weight_val=w)
     assert model.t_ == model.n_iter_ * len(X[::2]), "all the training examples were trained on"
-    Y = np.eye(3)[:, LABELS[1::2]]
-    cost = model.network_.cost(model.params_, X[1::2].T, Y, sample_weight=W[1::2] + 0.5)
+    cost = model.network_.cost(model.params_, inputs.T, np.eye(3)[:, LABELS[1::2]], sample_weight=w)
     best = int(np.argmax(model.validation_scores_))
     assert model.validation_loss_curve_[best] == pytest.approx(float(cost), rel=1e-9)
     if scoring is None:
-        weighted = np.average(model.predict(X[1::2]) == NAMES[1::2], weights=W[1::2] + 0.5)
-        assert model.best_validation_score_ == pytest.approx(weighted)
+        assert model.best_validation_score_ == pytest.approx(np.average(model.predict(inputs) == y, weights=w))
     if scoring in ("loss", "own", "neg_log_loss"):
-        weights = None if scoring == "own" else W[1::2] + 0.5
-        value = -log_loss(NAMES[1::2], model.predict_proba(X[1::2]), sample_weight=weights)
+        value = -log_loss(y, model.predict_proba(inputs), sample_weight=None if scoring == "own" else w)
         assert model.best_validation_score_ == pytest.approx(value, rel=1e-6)
 
 
@@ -502,10 +479,9 @@ def test_a_validation_set_without_early_stopping_is_recorded():
 
 
 def test_a_score_of_nan_is_no_improvement():
-    scores = iter([0.5, float("nan"), 0.6, *[float("nan")] * 50])
-    model = classifier(early_stopping=True, scoring=lambda *_: next(scores), max_iter=50, n_iter_no_change=3).fit(
-        X, NAMES
-    )
+    scores = iter([0.5, np.nan, 0.6, *[np.nan] * 50])
+    model = classifier(early_stopping=True, scoring=lambda *_: next(scores), max_iter=50, n_iter_no_change=3)
+    model.fit(X, NAMES)
     assert (model.n_iter_, model.best_validation_score_, model.stopped_) == (7, 0.6, "patience")
 
 
@@ -537,9 +513,8 @@ def test_examples_of_weight_0_are_not_split_off(kind, seed):
 
 
 def test_adaptive_learning_rate_falls_by_five_until_it_is_small():
-    model = MLPClassifier(
-        (5,), solver="sgd", learning_rate="adaptive", learning_rate_init=0.01, tol=10.0, n_iter_no_change=2, max_iter=99
-    ).fit(X, NAMES)
+    adaptive = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.01}
+    model = classifier(**adaptive, tol=10.0, n_iter_no_change=2, max_iter=99).fit(X, NAMES)
     rates = model.history_["learning_rate"]
     assert rates[:8] == pytest.approx([0.01] * 4 + [0.002] * 3 + [0.0004])
     assert model.stopped_ == "patience"
@@ -618,9 +593,7 @@ def test_warm_start_goes_on_bit_for_bit(solver, backend):
     arguments = {"hidden_layer_sizes": (5,), "solver": solver, "random_state": 0, "batch_size": 16, "dropout": 0.1}
     arguments |= {"backend": backend.name, "batch_norm": True, "scale": "standard"}
     whole = MLPClassifier(max_iter=10, **arguments).fit(X, NAMES)
-    parts = MLPClassifier(max_iter=5, warm_start=True, **arguments)
-    parts.fit(X, NAMES)
-    parts.fit(X, NAMES)
+    parts = MLPClassifier(max_iter=5, warm_start=True, **arguments).fit(X, NAMES).fit(X, NAMES)
     assert_same(parts.coefs_, whole.coefs_)
     assert parts.loss_curve_ == whole.loss_curve_
     assert (parts.n_iter_, whole.n_iter_, parts.t_) == (5, 10, whole.t_)
@@ -660,9 +633,7 @@ def test_partial_fit_needs_the_classes_once():
 
 def test_partial_fit_is_there_for_stochastic_solvers_only():
     for kind in (classifier, regressor):
-        assert hasattr(kind(), "partial_fit")
-        assert not hasattr(kind(solver="lbfgs"), "partial_fit")
-        assert not hasattr(kind(solver=vp.LBFGS()), "partial_fit")
+        assert [hasattr(kind(solver=s), "partial_fit") for s in ("adam", "lbfgs", vp.LBFGS())] == [True, False, False]
 
 
 def test_changed_coefficients_count():
@@ -670,9 +641,7 @@ def test_changed_coefficients_count():
     model.coefs_[1][:] = 0
     model.intercepts_[1][:] = np.log([0.2, 0.3, 0.5])
     np.testing.assert_allclose(model.predict_proba(X), np.tile([0.2, 0.3, 0.5], (len(X), 1)))
-    np.testing.assert_allclose(
-        model.set_params(max_iter=1, batch_size=len(X)).fit(X, NAMES).loss_curve_[-1], 1.17, atol=0.2
-    )
+    assert model.set_params(max_iter=1, batch_size=len(X)).fit(X, NAMES).loss_ == pytest.approx(1.17, abs=0.2)
 
 
 def test_another_solver_may_go_on():
@@ -714,7 +683,7 @@ def test_a_stack_predicts_the_mean_of_its_networks(backend):
     stack = classifier(n_networks=3, backend=backend.name).fit(X, NAMES)
     single = classifier(backend=backend.name).fit(X, NAMES)
     assert [c.shape for c in stack.coefs_] == [(3, 4, 5), (3, 5, 3)]
-    np.testing.assert_allclose(stack.coefs_[0][0], single.coefs_[0], rtol=1e-9)
+    np.testing.assert_allclose(stack.coefs_[0][0], single.coefs_[0], rtol=1e-9)  # a seed means the same
     A = np.stack([stack.network_.forward([(W[k], b[k]) for W, b in stack.params_], X.T).T for k in range(3)])
     P, deviation = stack.predict_proba(X, return_std=True)
     np.testing.assert_allclose(P, A.mean(axis=0), rtol=1e-9)
@@ -761,27 +730,22 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was():
     fresh = classifier()
     with pytest.raises(ValueError):
         fresh.fit(X, np.linspace(0, 1, len(X)))
-    with pytest.raises(NotFittedError):
-        fresh.predict(X)
     assert not [name for name in vars(fresh) if name.endswith("_")]
 
 
 def test_divergence_is_an_error_with_advice_or_the_best_network():
     wild = {"hidden_layer_sizes": (5,), "activation": "identity", "solver": "sgd", "learning_rate_init": 50.0}
     wild |= {"random_state": 0, "max_iter": 50}
-    y = load_diabetes().target
-    with pytest.raises(
-        vp.DivergenceError, match=r"non-finite parameter weights.*learning_rate_init.*scale=\"standard\""
-    ) as caught:
-        MLPRegressor(**wild).fit(load_diabetes().data, y)
+    inputs, y = load_diabetes(return_X_y=True)
+    advice = r"non-finite parameter weights.*learning_rate_init.*scale=\"standard\""
+    with pytest.raises(vp.DivergenceError, match=advice) as caught:
+        MLPRegressor(**wild).fit(inputs, y)
     assert isinstance(caught.value, ValueError), "what scikit-learn raises"
     assert np.isfinite(caught.value.params[0].W).all()
-    with pytest.warns(
-        ConvergenceWarning, match=r"training diverged.*The network of the best epoch, \d+, is given back"
-    ):
-        model = MLPRegressor(**wild, early_stopping=True).fit(load_diabetes().data, y)
-    assert model.stopped_ == "diverged"
-    assert np.isfinite(model.predict(load_diabetes().data)).all()
+    words = r"training diverged.*The network of the best epoch, \d+, is given back"
+    with pytest.warns(ConvergenceWarning, match=words):
+        model = MLPRegressor(**wild, early_stopping=True).fit(inputs, y)
+    assert model.stopped_ == "diverged" and np.isfinite(model.predict(inputs)).all()
 
 
 def test_pickle_and_clone_and_repr(backend):
@@ -813,20 +777,19 @@ def test_documentation_has_every_parameter_and_attribute():
 def test_verbose_prints_what_scikit_learn_prints(capsys):
     classifier(verbose=True, early_stopping=True).fit(X, NAMES)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Iteration 1, loss = ")
-    assert [line.split()[0] for line in lines[:3]] == ["Iteration", "Validation", "Validation"]
-    assert lines[2].startswith("Validation score: ")
+    for line, words in zip(
+        lines[:3], ("Iteration 1, loss = ", "Validation loss = ", "Validation score: "), strict=True
+    ):
+        assert line.startswith(words)
 
 
 def test_same_seed_same_model_and_other_seeds_others():
-    one, same, other = (classifier(random_state=s).fit(X, NAMES).coefs_[0] for s in (1, 1, 2))
-    np.testing.assert_array_equal(one, same)
+    state, same_state = np.random.RandomState(0), np.random.RandomState(0)
+    seeds = (1, 1, 2, state, state, same_state)
+    one, same, other, first, second, again = (classifier(random_state=s).fit(X, NAMES).coefs_[0] for s in seeds)
+    np.testing.assert_array_equal([one, first], [same, again])
     assert (one != other).any()
-    state = np.random.RandomState(0)
-    first, second = (classifier(random_state=state).fit(X, NAMES).coefs_[0] for _ in range(2))
     assert (first != second).any(), "a RandomState goes on"
-    again = classifier(random_state=np.random.RandomState(0)).fit(X, NAMES).coefs_[0]
-    np.testing.assert_array_equal(first, again)
 
 
 @pytest.mark.filterwarnings("error")

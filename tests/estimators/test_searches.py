@@ -46,11 +46,13 @@ def check(search, backend):
 
 
 @pytest.mark.reliability
-def test_loky():
-    """The grid, and JAX, are in tests/estimators/test_estimator_ecosystem.py."""
+@pytest.mark.parametrize(("backend", "which"), [("numpy", 0), ("numpy", 1), ("jax", 0)])
+def test_loky(backend, which):
+    """JAX is loaded in processes of their own: nothing is forked after it was used."""
+    backend_or_skip(backend)
+    vp.fit(vp.Network((2, 1)), np.zeros((2, 4)), np.ones((1, 4)), epochs=1, backend=backend)
     with joblib.parallel_config("loky"):
-        _, halving = searches("numpy")
-        check(halving.fit(X, Y), "numpy")
+        check(list(searches(backend))[which].fit(X, Y), backend)
 
 
 @pytest.mark.reliability
