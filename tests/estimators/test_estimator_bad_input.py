@@ -1,5 +1,7 @@
 """What the estimators refuse: parameters that do not go together, and data that cannot be learned from or predicted."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -20,12 +22,8 @@ TWO_COLUMNS = np.stack([np.arange(30) % 3, np.arange(30) % 4], axis=1)
 POSITIVE = {"y": np.abs(TARGETS)}
 
 
-def classifier(**parameters):
-    return MLPClassifier(**{"hidden_layer_sizes": (4,), "max_iter": 2, **parameters})
-
-
-def regressor(**parameters):
-    return MLPRegressor(**{"hidden_layer_sizes": (4,), "max_iter": 2, **parameters})
+SMALL = {"hidden_layer_sizes": (4,), "max_iter": 2}
+classifier, regressor = partial(MLPClassifier, **SMALL), partial(MLPRegressor, **SMALL)
 
 
 def fit(model, arguments):

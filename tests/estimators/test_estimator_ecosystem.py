@@ -1,5 +1,7 @@
 """The estimators in what is built around scikit-learn: pipelines, searches, frames, other arrays, callbacks."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -41,14 +43,7 @@ Y = CANCER.target_names[CANCER.target[:200]]
 TARGET = load_diabetes().target[:200] / 100
 W = np.random.default_rng(0).uniform(0.5, 2, len(X))
 FAST = {"hidden_layer_sizes": (5,), "max_iter": 15, "random_state": 0, "learning_rate_init": 0.02}
-
-
-def classifier(**parameters):
-    return MLPClassifier(**{**FAST, **parameters})
-
-
-def regressor(**parameters):
-    return MLPRegressor(**{**FAST, **parameters})
+classifier, regressor = partial(MLPClassifier, **FAST), partial(MLPRegressor, **FAST)
 
 
 # --- what is built from estimators ----------------------------------------------------------------------------

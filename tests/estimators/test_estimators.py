@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -33,14 +34,7 @@ RANDOM = np.random.default_rng(0)
 TARGETS = X @ RANDOM.standard_normal((4, 2)) + np.sin(X[:, :1])
 W = RANDOM.integers(0, 3, len(X)).astype(float)
 SMALL = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0}
-
-
-def classifier(**parameters):
-    return MLPClassifier(**{**SMALL, **parameters})
-
-
-def regressor(**parameters):
-    return MLPRegressor(**{**SMALL, **parameters})
+classifier, regressor = partial(MLPClassifier, **SMALL), partial(MLPRegressor, **SMALL)
 
 
 def take_layers(mine, other):
@@ -318,8 +312,8 @@ def test_class_weight_is_a_factor_of_the_sample_weight():
 
 def test_integer_weights_are_repetitions_and_zero_is_absence():
     times = W.astype(int)
-    rows = {"weighted": (X, NAMES, W), "repeated": (np.repeat(X, times, axis=0), np.repeat(NAMES, times))}
-    weighted, repeated = (classifier(max_iter=20, batch_size=len(d[0])).fit(*d) for d in rows.values())
+    data = ((X, NAMES, W), (np.repeat(X, times, axis=0), np.repeat(NAMES, times)))
+    weighted, repeated = (classifier(max_iter=20, batch_size=len(part[0])).fit(*part) for part in data)
     np.testing.assert_allclose(weighted.coefs_[0], repeated.coefs_[0], rtol=1e-9)
 
 

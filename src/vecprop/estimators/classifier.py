@@ -1,7 +1,7 @@
 """`MLPClassifier` and `PackClassifier`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from vecprop.estimators.inputs import Examples, named
 from vecprop.estimators.labels import Labels, check_classes, labels_of, name_classes
 from vecprop.estimators.large_data import LargeTargets, average
 from vecprop.estimators.pack import Group, Pack
-from vecprop.estimators.parameters import checked, hidden_activations, hidden_sizes, share
+from vecprop.estimators.parameters import hidden_activations, hidden_sizes, share
 from vecprop.estimators.prediction import scored
 from vecprop.estimators.training import Training
 from vecprop.nn.activations import log_softmax, softplus
@@ -76,8 +76,8 @@ class MLPClassifier(ClassifierMixin, Training):
     hidden_layer_sizes: Any = (100,)
     activation: Any = "relu"
     _: KW_ONLY
-    class_weight: Any = checked(None, _class_weight)
-    label_smoothing: float = checked(0.0, share)
+    class_weight: Any = field(default=None, metadata={"check": _class_weight})
+    label_smoothing: float = field(default=0.0, metadata={"check": share})
 
     _numeric_targets: ClassVar[bool] = False
 

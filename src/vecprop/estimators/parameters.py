@@ -84,11 +84,6 @@ def callbacks_of(given: Any) -> list[Any]:
     return [] if given is None else list(given) if isinstance(given, Sequence) else [given]
 
 
-def checked(default: Any, check: Check) -> Any:
-    """Return the field of a parameter: its default, and the check of its values."""
-    return field(default=default, metadata={"check": check})
-
-
 def check_parameters(estimator: Any) -> None:
     """Check the parameters; ValueError or TypeError names the first wrong one and what is wanted.
 
@@ -136,6 +131,16 @@ def _name_or_object(known: Sequence[str], check: Callable[[Any], Any], otherwise
     return check_either
 
 
+_solver = _name_or_object(SOLVERS, check_optimizer, "an optimizer such as vecprop.AdamW(0.001)")
+_learning_rate = _name_or_object(
+    LEARNING_RATES, check_schedule, "a schedule such as vecprop.Cosine()", "; the initial rate is learning_rate_init"
+)
+
+
+def _momentum(value: Any, argument: str) -> None:
+    check_real(value, argument, "in [0, 1]", lambda x: 0 <= x <= 1)
+
+
 def _at_least_one(value: Any, argument: str) -> None:
     if not (isinstance(value, float | np.floating) and value == math.inf):
         check_integer(value, argument, 1, "an integer of at least 1, or infinity")
@@ -166,6 +171,11 @@ def _path(value: Any, argument: str) -> None:
         raise TypeError(f"{argument} must be a path or None, got {value!r}")
 
 
+def _resume(value: Any, argument: str) -> None:
+    if value is not None and value is not True:
+        _path(value, argument)
+
+
 def _callbacks(value: Any, argument: str) -> None:
     for callback in callbacks_of(value):
         if not callable(callback):
@@ -176,52 +186,42 @@ def _callbacks(value: Any, argument: str) -> None:
 class Parameters:
     """The parameters that `MLPClassifier` and `MLPRegressor` share, documented there."""
 
-    solver: Any = checked(
-        "adam", _name_or_object(SOLVERS, check_optimizer, "an optimizer such as vecprop.AdamW(0.001)")
-    )
-    alpha: float = checked(0.0001, check_number)
-    batch_size: int | str = checked("auto", _count_or_auto)
-    learning_rate: Any = checked(
-        "constant",
-        _name_or_object(
-            LEARNING_RATES,
-            check_schedule,
-            "a schedule such as vecprop.Cosine()",
-            "; the initial rate is learning_rate_init",
-        ),
-    )
-    learning_rate_init: float = checked(0.001, positive)
-    power_t: float = checked(0.5, check_number)
-    max_iter: int = checked(200, check_positive_integer)
-    shuffle: bool = checked(True, check_flag)
+    solver: Any = field(default="adam", metadata={"check": _solver})
+    alpha: float = field(default=0.0001, metadata={"check": check_number})
+    batch_size: int | str = field(default="auto", metadata={"check": _count_or_auto})
+    learning_rate: Any = field(default="constant", metadata={"check": _learning_rate})
+    learning_rate_init: float = field(default=0.001, metadata={"check": positive})
+    power_t: float = field(default=0.5, metadata={"check": check_number})
+    max_iter: int = field(default=200, metadata={"check": check_positive_integer})
+    shuffle: bool = field(default=True, metadata={"check": check_flag})
     random_state: Any = None
-    tol: float = checked(1e-4, check_number)
-    verbose: bool | int = checked(False, _verbose)
-    warm_start: bool = checked(False, check_flag)
-    momentum: float = checked(0.9, lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1))
-    nesterovs_momentum: bool = checked(True, check_flag)
-    early_stopping: bool = checked(False, check_flag)
-    validation_fraction: float = checked(0.1, share)
-    beta_1: float = checked(0.9, share)
-    beta_2: float = checked(0.999, share)
-    epsilon: float = checked(1e-8, positive)
-    n_iter_no_change: float = checked(10, _at_least_one)
-    max_fun: int = checked(15000, check_positive_integer)
+    tol: float = field(default=1e-4, metadata={"check": check_number})
+    verbose: bool | int = field(default=False, metadata={"check": _verbose})
+    warm_start: bool = field(default=False, metadata={"check": check_flag})
+    momentum: float = field(default=0.9, metadata={"check": _momentum})
+    nesterovs_momentum: bool = field(default=True, metadata={"check": check_flag})
+    early_stopping: bool = field(default=False, metadata={"check": check_flag})
+    validation_fraction: float = field(default=0.1, metadata={"check": share})
+    beta_1: float = field(default=0.9, metadata={"check": share})
+    beta_2: float = field(default=0.999, metadata={"check": share})
+    epsilon: float = field(default=1e-8, metadata={"check": positive})
+    n_iter_no_change: float = field(default=10, metadata={"check": _at_least_one})
+    max_fun: int = field(default=15000, metadata={"check": check_positive_integer})
     # Beyond scikit-learn's
-    init: str = checked("sklearn", one_of(["auto", *INITIALIZERS]))
-    l1: float = checked(0.0, check_number)
+    init: str = field(default="sklearn", metadata={"check": one_of(["auto", *INITIALIZERS])})
+    l1: float = field(default=0.0, metadata={"check": check_number})
     dropout: Any = 0.0
     batch_norm: Any = False
-    clip_norm: float | None = checked(None, optional(positive))
-    scale: str | None = checked(None, optional(one_of(SCALES)))
-    scoring: Any = checked(None, _scoring)
-    n_networks: Any = checked(1, _count_or_auto)
-    callbacks: Any = checked(None, _callbacks)
-    checkpoint: Any = checked(None, optional(_path))
-    checkpoint_every: float = checked(1, lambda value, _: check_every(value))
-    resume: Any = checked(None, lambda value, name: value if value is None or value is True else _path(value, name))
-    block_size: int | str | None = checked("auto", lambda value, _: check_block_size(value))
-    dtype: Any = checked(None, optional(dtype_name))
-    precision: str | None = checked(None, optional(check_precision))
+    clip_norm: float | None = field(default=None, metadata={"check": optional(positive)})
+    scale: str | None = field(default=None, metadata={"check": optional(one_of(SCALES))})
+    scoring: Any = field(default=None, metadata={"check": _scoring})
+    n_networks: Any = field(default=1, metadata={"check": _count_or_auto})
+    callbacks: Any = field(default=None, metadata={"check": _callbacks})
+    checkpoint: Any = field(default=None, metadata={"check": optional(_path)})
+    checkpoint_every: float = field(default=1, metadata={"check": lambda value, _: check_every(value)})
+    resume: Any = field(default=None, metadata={"check": _resume})
+    block_size: int | str | None = field(default="auto", metadata={"check": lambda value, _: check_block_size(value)})
+    dtype: Any = field(default=None, metadata={"check": optional(dtype_name)})
+    precision: str | None = field(default=None, metadata={"check": optional(check_precision)})
     backend: Any = None
     devices: Any = None

@@ -1,7 +1,7 @@
 """`MLPRegressor` and `PackRegressor`."""
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -22,7 +22,6 @@ from vecprop.estimators.parameters import (
     SCALES,
     activation_of,
     check_choice,
-    checked,
     hidden_activations,
     hidden_sizes,
     one_of,
@@ -104,14 +103,14 @@ class MLPRegressor(RegressorMixin, Training):
     True
     """
 
-    loss: Any = checked("squared_error", _loss)
+    loss: Any = field(default="squared_error", metadata={"check": _loss})
     hidden_layer_sizes: Any = (100,)
     activation: Any = "relu"
     _: KW_ONLY
-    quantile: Any = checked(0.5, lambda value, _: _levels(value))
-    huber_delta: float = checked(1.0, positive)
-    scale_target: str | None = checked(None, optional(one_of(SCALES)))
-    out_activation: Any = checked(None, optional(activation_of))
+    quantile: Any = field(default=0.5, metadata={"check": lambda value, _: _levels(value)})
+    huber_delta: float = field(default=1.0, metadata={"check": positive})
+    scale_target: str | None = field(default=None, metadata={"check": optional(one_of(SCALES))})
+    out_activation: Any = field(default=None, metadata={"check": optional(activation_of)})
 
     _numeric_targets: ClassVar[bool] = True
 
