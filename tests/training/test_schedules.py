@@ -1,4 +1,4 @@
-"""Every schedule against PyTorch's and optax's where they have it, and against its formula by hand."""
+"""Every schedule against PyTorch's where it has it, and against its formula by hand."""
 
 import math
 from dataclasses import FrozenInstanceError
@@ -70,7 +70,7 @@ def test_cosine_at_its_ends():
     assert (np.diff(rates_of(Cosine())) < 0).all()
 
 
-# --- PyTorch and optax --------------------------------------------------------------------------------------
+# --- PyTorch ------------------------------------------------------------------------------------------------
 
 
 def by_torch(name, steps, **options):
@@ -103,36 +103,6 @@ def test_cosine_of_torch():
     """Theirs follows from the rate before, so that its roundings add up."""
     theirs = by_torch("CosineAnnealingLR", TOTAL, T_max=TOTAL, eta_min=0.1 * INITIAL)
     assert_rates(rates_of(Cosine(final=0.1)), theirs, rtol=1e-12)
-
-
-def optax_cosine(optax, warmup, final):
-    fall = optax.cosine_decay_schedule(INITIAL, TOTAL - warmup, alpha=final)
-    if not warmup:
-        return fall
-    rise = optax.linear_schedule(INITIAL / warmup, INITIAL, warmup - 1)
-    return optax.join_schedules([rise, fall], [warmup])
-
-
-def optax_decay(optax, epochs, factor):
-    return optax.exponential_decay(INITIAL, epochs * PER_EPOCH, factor, staircase=True)
-
-
-OPTAX = {
-    "constant": (Constant(), lambda optax: optax.constant_schedule(INITIAL)),
-    "steps": (StepDecay(every=3, factor=0.1), partial(optax_decay, epochs=3, factor=0.1)),
-    "exponential": (ExponentialDecay(0.9), partial(optax_decay, epochs=1, factor=0.9)),
-    "cosine": (Cosine(final=0.1), partial(optax_cosine, warmup=0, final=0.1)),
-    "cosine, warm": (Cosine(warmup=7), partial(optax_cosine, warmup=7, final=0.0)),
-}
-
-
-@pytest.mark.parametrize(("schedule", "make"), OPTAX.values(), ids=OPTAX)
-def test_steps_of_optax(schedule, make):
-    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
-    with jax.enable_x64(True):
-        theirs = np.asarray(jax.jit(jax.vmap(make(optax)))(jax.numpy.arange(TOTAL)))
-    # near the end of a cosine to 0 the sum 1 + cos cancels: the error is one of the initial rate
-    np.testing.assert_allclose(rates_of(schedule), np.broadcast_to(theirs, TOTAL), rtol=1e-13, atol=1e-15 * INITIAL)
 
 
 # --- the plateau --------------------------------------------------------------------------------------------

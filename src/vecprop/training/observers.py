@@ -46,15 +46,17 @@ class Observer:
     """One that is told of a run's epochs, and may end it; this one does nothing.
 
     keys : of the history that it fills
+    sees_every_epoch : whether no more than one epoch may be done before it is told
     keeps_state : whether it needs the optimizer's slots after the next epoch has begun
     """
 
     keys: tuple[str, ...] = ()
+    sees_every_epoch: ClassVar[bool] = False
     keeps_state: ClassVar[bool] = False
 
     def allows(self, state: TrainingState, count: int) -> int:  # noqa: ARG002
         """Return how many of the next `count` epochs may be done before it has to be told."""
-        return count
+        return 1 if self.sees_every_epoch else count
 
     def before(self, epoch: int) -> None:
         """Note that an epoch begins, after `epoch` others."""
@@ -62,14 +64,6 @@ class Observer:
     def after(self, done: Done) -> Done:
         """Note that epochs are done; return the state that training goes on from, or why it ends."""
         return done
-
-
-class _EveryEpoch(Observer):
-    """An observer that must see every epoch."""
-
-    def allows(self, state: TrainingState, count: int) -> int:  # noqa: ARG002
-        """Return 1."""
-        return 1
 
 
 def allowed(observers: Sequence[Observer], state: TrainingState, count: int) -> int:
@@ -82,8 +76,10 @@ def told(observers: Sequence[Observer], done: Done) -> Done:
     return reduce(lambda done, observer: observer.after(done), observers, done)
 
 
-class Judging(_EveryEpoch):
+class Judging(Observer):
     """Writes the validation cost and the metric into the history."""
+
+    sees_every_epoch: ClassVar[bool] = True
 
     def __init__(self, by: Judge, data: TrainingData, validates: bool) -> None:
         self.by, self.data, self.validates = by, data, validates
@@ -104,8 +100,10 @@ class Judging(_EveryEpoch):
         return done
 
 
-class Plateau(_EveryEpoch):
+class Plateau(Observer):
     """Lowers the learning rate when the watched value stays where it is."""
+
+    sees_every_epoch: ClassVar[bool] = True
 
     def __init__(self, schedule: ReduceOnPlateau, metric: Any) -> None:
         self.schedule, self.metric = schedule, metric
@@ -148,9 +146,10 @@ class Stopping(Observer):
         return done
 
 
-class Callbacks(_EveryEpoch):
+class Callbacks(Observer):
     """Calls the user's functions (state, history); of several processes, the first decides for all."""
 
+    sees_every_epoch: ClassVar[bool] = True
     keeps_state: ClassVar[bool] = True
 
     def __init__(self, functions: Sequence[Callable[..., Any]], team: Team) -> None:

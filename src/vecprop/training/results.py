@@ -186,11 +186,10 @@ class FitResult:
 
     def member(self, k: int) -> FitResult:
         """Return network k of the stack, from 0, as a result of its own."""
-        self._require_stack("member")
-        K = self.networks
-        wanted = f"an integer from 0 to {(K or 0) - 1}"
+        K = self._require_stack("member")
+        wanted = f"an integer from 0 to {K - 1}"
         k = check_integer(k, "k", 0, wanted)
-        if k >= (K or 0):
+        if k >= K:
             raise ValueError(f"k must be {wanted}, got {k}")
         params = tuple(Layer(W[k, ...], b[k, ...]) for W, b in self.params)
         history = {
@@ -207,6 +206,7 @@ class FitResult:
             sample = Sample._make(a if a is None or a.ndim == 2 else a[k] for a in sample)
         return replace(self, net=net, params=params, history=history, state=state._replace(best=best), sample=sample)
 
-    def _require_stack(self, name: str) -> None:
+    def _require_stack(self, name: str) -> int:
         if self.networks is None:
             raise ValueError(f"{name} is for a stack of networks; this is one network")
+        return self.networks
