@@ -1,5 +1,7 @@
 """A table that stays in its file: what is found out part by part is what is found out in memory."""
 
+import datetime
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ import vecprop as vp
 from vecprop import tabular
 from vecprop.data import splitting
 from vecprop.data.streaming import examples as streamed
-from vecprop.tabular import column_stats, large_tables
+from vecprop.estimators import large_data
+from vecprop.tabular import column_stats, large_tables, training
 from vecprop.tabular.preparation import learn
 
 pytestmark = pytest.mark.reliability
@@ -19,8 +22,6 @@ pytestmark = pytest.mark.reliability
 
 def zoo():
     """Columns of every kind and every fault, of 60 rows."""
-    import datetime
-
     random = np.random.default_rng(3)
     m = 60
     whole, words = random.permutation(m), [["red", "green", "blue", "of a kind"][i] for i in random.integers(0, 4, m)]
@@ -109,7 +110,8 @@ def outcome(function, *arguments):
 
 def as_feature(table, choices):
     plan = tabular.plan(table, "y", choices=tabular.Choices(**choices))
-    return plan.kinds, str(learn(plan.table, plan.kinds, plan.choices)), learn(plan.table, plan.kinds, plan.choices)
+    preparation = learn(plan.table, plan.kinds, plan.choices)
+    return plan.kinds, str(preparation), preparation
 
 
 def as_target(table, column, task, choices):
@@ -216,11 +218,7 @@ def test_what_is_counted_in_place():
 
 def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):
     """Also one that none of the evenly spread examples has."""
-    from vecprop.data.streaming import examples
-    from vecprop.estimators import large_data
-    from vecprop.tabular import training
-
-    monkeypatch.setattr(examples, "SMALL", 1)
+    monkeypatch.setattr(streamed, "SMALL", 1)
     monkeypatch.setattr(large_data, "SOME", 10)
     np.save(tmp_path / "X.npy", np.arange(2000.0).reshape(1000, 2))
     X, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.zeros(1000, dtype=np.uint8)

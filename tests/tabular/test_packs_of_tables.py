@@ -7,6 +7,7 @@ pytest.importorskip("sklearn")
 pl = pytest.importorskip("polars")
 
 import vecprop as vp  # noqa: E402
+from helpers.tables import outputs, run_onnx  # noqa: E402
 from vecprop import tabular  # noqa: E402
 from vecprop.estimators import PackClassifier, PackRegressor  # noqa: E402
 from vecprop.tabular import Settings  # noqa: E402
@@ -32,10 +33,6 @@ def trained():
         "regression": tabular.train(PLANS["regression"]),
         "classification": tabular.train(PLANS["classification"], Settings(class_weight=weights)),
     }
-
-
-def outputs(model, frame):
-    return model.predict_proba(frame) if model.classes else model.predict(frame)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -66,22 +63,11 @@ def test_rows_far_outside_are_predicted(trained):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_onnx_takes_the_columns_as_they_come(trained, task):
-    ort = pytest.importorskip("onnxruntime")
     model, frame = trained[task].model, FRAMES[task]
-    session = ort.InferenceSession(vp.export_onnx(model))
-    inputs = {}
-    for port in session.get_inputs():
-        column = frame[port.name]
-        if port.type == "tensor(string)":
-            values = np.array([cell or "" for cell in column.to_list()], dtype=object)
-        elif column.dtype == pl.Date:
-            values = column.to_physical().cast(pl.Float64).to_numpy()
-        else:
-            assert port.type == "tensor(double)"
-            values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        inputs[port.name] = values[:, None]
     wanted = outputs(model, frame)
-    np.testing.assert_allclose(session.run(None, inputs)[-1], wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+    found, types = run_onnx(model, frame)
+    np.testing.assert_allclose(found[-1], wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+    assert set(types.values()) == {"tensor(string)", "tensor(double)"}
 
 
 def test_a_setting_of_one_kind_gives_networks_of_one_kind():

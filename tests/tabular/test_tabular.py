@@ -8,10 +8,12 @@ import pytest
 pytest.importorskip("polars")
 pytest.importorskip("sklearn")
 import polars as pl
+from sklearn import metrics
 
 import vecprop as vp
 from helpers import refusals
 from helpers.processes import ROOT
+from helpers.tables import run_onnx, train
 from vecprop import tabular
 from vecprop.tabular import Choices, Settings
 from vecprop.tabular.encoders import Category, Date, Number
@@ -21,20 +23,6 @@ from vecprop.tabular.preparation import Preparation
 from vecprop.tabular.scores import of_classes, of_numbers
 from vecprop.tabular.targets import find_target
 from vecprop.tabular.understanding import understand
-
-QUICK = Settings(hidden=(8,), epochs=20, networks=1)
-
-
-@pytest.fixture
-def file(tmp_path):
-    """Write a file and return its path."""
-
-    def write(content, name="data.csv", encoding="utf-8"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
-        return path
-
-    return write
 
 
 def rows(count, *columns):
@@ -50,10 +38,9 @@ def rows(count, *columns):
 @pytest.mark.parametrize("quoted", [False, True])
 def test_delimiter_and_header_are_found(file, delimiter, end, quoted):
     word = '"Bad{} ""Ems""{}"' if quoted else "Bonn{}{}"
-    lines = [delimiter.join(("area", "town", "price"))]
-    lines += [
-        delimiter.join((f"{40 + i}.5", word.format(delimiter if quoted else "", i), str(1000 * i))) for i in range(9)
-    ]
+    towns = [word.format(delimiter if quoted else "", i) for i in range(9)]
+    cells = [("area", "town", "price"), *((f"{40 + i}.5", town, str(1000 * i)) for i, town in enumerate(towns))]
+    lines = [delimiter.join(row) for row in cells]
     table = tabular.read(file(end.join(lines) + end))
     assert (table.kind, table.delimiter, table.header, len(table)) == ("csv", delimiter, True, 9)
     assert table.names == ["area", "town", "price"]
@@ -107,15 +94,12 @@ def test_parquet_and_npy_are_the_same_table(tmp_path):
     frame.write_parquet(tmp_path / "h.parquet")
     csv, parquet = (tabular.read(tmp_path / f"h.{kind}") for kind in ("csv", "parquet"))
     assert (csv.kind, parquet.kind) == ("csv", "parquet")
-    learned = [tabular.plan(table, "price") for table in (csv, parquet)]
-    encoded = [tabular.train(plan, QUICK).training.X for plan in learned]
-    np.testing.assert_array_equal(*encoded)
+    np.testing.assert_array_equal(*(train(table, "price").training.X for table in (csv, parquet)))
     np.save(tmp_path / "h.npy", frame.select("area", "rooms", "price").to_numpy())
     table = tabular.read(tmp_path / "h.npy")
     assert table.names == ["column 0", "column 1", "column 2"]
     assert tabular.plan(table, "-1").target.name == "column 2"
-    fields = np.zeros(5, dtype=[("x", "f8"), ("kind", "U3")])
-    np.save(tmp_path / "fields.npy", fields)
+    np.save(tmp_path / "fields.npy", np.zeros(5, dtype=[("x", "f8"), ("kind", "U3")]))
     assert tabular.read(tmp_path / "fields.npy").names == ["x", "kind"]
 
 
@@ -234,17 +218,15 @@ def test_a_word_among_numbers_is_an_error_with_its_place(file):
     path = file("a,b\n" + rows(40, lambda i: i * i, lambda i: "abc" if i == 16 else i % 7 + 0.5))
     with pytest.raises(ValueError, match=r"data.csv, line 18, column 'b': 'abc' is not a number, and 39 of 40 cells"):
         tabular.plan(tabular.read(path), "a")
-    marked = tabular.plan(tabular.read(path), "a", choices=Choices(missing=["abc"]))
-    assert marked.kinds["b"].kind == "number"
-    assert tabular.plan(tabular.read(path), "a", choices=Choices(categorical=["b"])).kinds["b"].kind == "category"
-    assert "as asked for" in repr(tabular.plan(tabular.read(path), "a", choices=Choices(drop=["b"])).kinds["b"])
+    for choice, found in (
+        ({"missing": ["abc"]}, "number"), ({"categorical": ["b"]}, "category"), ({"drop": ["b"]}, "as asked for"),
+    ):  # fmt: skip
+        assert found in tabular.plan(tabular.read(path), "a", choices=Choices(**choice)).kinds["b"]
 
 
 def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     frame = pl.DataFrame({"x": ["gone" if i % 9 == 0 else str(i * i) for i in range(60)], "y": np.arange(60) * 1.5})
-    plan = tabular.plan(tabular.table_of(frame), "y", choices=Choices(missing=["gone"]))
-    model = tabular.train(plan, QUICK).model
-    vp.save(tmp_path / "m", model)
+    vp.save(tmp_path / "m", train(frame, missing=["gone"]).model)
     prepared = vp.load(tmp_path / "m").prepare(pl.DataFrame({"x": ["gone", "4"]}))
     assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
 
@@ -270,7 +252,7 @@ def test_dates_that_can_be_read_in_two_ways_are_refused():
 def test_wrong_choices(choices, message):
     frame = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
     with pytest.raises(ValueError, match=message):
-        tabular.train(tabular.plan(tabular.table_of(frame), "y", "regression", Choices(**choices)), QUICK)
+        train(frame, task="regression", **choices)
 
 
 # --- what it becomes ----------------------------------------------------------------------------------------
@@ -314,9 +296,10 @@ def test_hours_are_features_of_dates_with_a_time():
 
 def test_preparation_is_learned_from_training_rows_alone_and_survives_json():
     table = tabular.table_of(houses(m=200))
-    trained = tabular.train(tabular.plan(table, "price"), QUICK)
+    trained = train(table, "price")
     preparation = trained.model.preparation
-    known = table.take(np.setdiff1d(np.arange(200), _test_rows(trained, table)))
+    prices = table.column("price").to_list()
+    known = table.take(np.setdiff1d(np.arange(200), [prices.index(price) for price in trained.truth.tolist()]))
     area = next(c for c in preparation.columns if c.name == "area")
     assert area.fill == float(np.median(known.column("area").to_numpy()))
     again = Preparation.from_json(preparation.to_json())
@@ -324,14 +307,9 @@ def test_preparation_is_learned_from_training_rows_alone_and_survives_json():
     np.testing.assert_array_equal(again.transform(table).X, preparation.transform(table).X)
 
 
-def _test_rows(trained, table):
-    prices = table.column("price").to_list()
-    return [prices.index(price) for price in trained.truth.tolist()]
-
-
 def test_order_and_other_columns_do_not_matter():
     frame = houses(m=150)
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "price"), QUICK).model
+    model = train(frame, "price").model
     predicted = model.predict(frame)
     other = frame.select(
         "sold", "price", pl.lit(1).alias("new"), "garden", "heating", "built", "rooms", "area", "district"
@@ -355,7 +333,7 @@ def test_order_and_other_columns_do_not_matter():
 )
 def test_tables_that_do_not_fit(change, message):
     frame = houses(m=60)
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "price"), QUICK).model
+    model = train(frame, "price").model
     with pytest.raises(ValueError, match=message):
         model.predict(change(frame))
 
@@ -380,9 +358,10 @@ def test_tables_that_do_not_fit(change, message):
 @pytest.mark.parametrize("typed", [True, False])
 def test_the_task_follows_the_target(cells, task, found, first, typed):
     values = cells if typed else [str(c) for c in cells]
-    target = find_target(tabular.table_of(pl.DataFrame({"y": values})), "y", task)
+    table = tabular.table_of(pl.DataFrame({"y": values}))
+    target = find_target(table, "y", task)
     assert target.task == found
-    value = target.values(tabular.table_of(pl.DataFrame({"y": values})))[0].item()
+    value = target.values(table)[0].item()
     assert value == first and type(value) is type(first)
 
 
@@ -419,22 +398,19 @@ def test_rows_without_a_target_are_left_out_unless_that_is_refused(file):
     assert plan.table.place(3, "y").endswith("line 6, column 'y'"), "lines are still those of the file"
 
 
-def test_too_few_examples():
-    with pytest.raises(ValueError, match="data has 9 examples; at least 10 are needed"):
-        tabular.plan(tabular.table_of(pl.DataFrame({"x": range(9), "y": np.arange(9) / 2})), "y", "regression")
-    one = pl.DataFrame({"x": [1], "y": [2]})
-    with pytest.raises(ValueError, match="has only one class, 2"):
-        tabular.plan(tabular.table_of(one), "y")
-    alike = pl.DataFrame({"x": [1] * 20, "y": range(20)})
-    with pytest.raises(ValueError, match=r"has no column to learn from \(x: all its values are 1"):
-        tabular.train(tabular.plan(tabular.table_of(alike), "y", "regression"), QUICK)
+test_tables_without_anything_to_learn = refusals(
+    lambda columns: train(pl.DataFrame(columns), task="regression"),
+    ({"x": range(9), "y": np.arange(9) / 2}, "data has 9 examples; at least 10 are needed"),
+    ({"x": [1], "y": [2]}, "has only one value, 2"),
+    ({"x": [1] * 20, "y": range(20)}, r"has no column to learn from \(x: all its values are 1"),
+)
 
 
 # --- training -----------------------------------------------------------------------------------------------
 
 
 def test_a_regression_finds_what_made_the_prices():
-    trained = tabular.train(tabular.plan(tabular.table_of(houses(m=1500)), "price"))
+    trained = train(houses(m=1500), "price", None)
     network, linear, constant = (trained.scores[name] for name in ("network", "linear", "constant"))
     assert network["r2"] > 0.93 and network["r2"] > linear["r2"] > 0.8 and abs(constant["r2"]) < 0.05
     assert network["mean_absolute_error"] < 0.35 * constant["mean_absolute_error"]
@@ -445,10 +421,9 @@ def test_a_regression_finds_what_made_the_prices():
 @pytest.mark.parametrize("labels", [["rose", "lily", "aster"], [3, 1, 2]])
 def test_a_classification_keeps_its_labels(labels, tmp_path):
     data = vp.datasets.iris()
-    frame = pl.DataFrame({f"x{i}": row for i, row in enumerate(data.X)})
     kinds = np.array(labels)[data.Y.argmax(axis=0)]
-    frame = frame.with_columns(kind=pl.Series(kinds))
-    trained = tabular.train(tabular.plan(tabular.table_of(frame), "kind"), Settings(networks=2))
+    frame = pl.DataFrame({f"x{i}": row for i, row in enumerate(data.X)} | {"kind": kinds})
+    trained = train(frame, "kind", Settings(networks=2))
     assert trained.scores["network"]["accuracy"] > 0.85 > trained.scores["constant"]["accuracy"]
     model = trained.model
     assert model.classes == sorted(labels) and set(model.predict(frame)) <= set(labels)
@@ -471,7 +446,7 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another():
 
 def test_the_model_of_one_backend_predicts_on_another(jax_backend, tmp_path):
     frame = houses(m=100)
-    trained = tabular.train(tabular.plan(tabular.table_of(frame), "price"), Settings(epochs=5, networks=1))
+    trained = train(frame, "price", Settings(epochs=5, networks=1))
     vp.save(tmp_path / "m", trained.model)
     np.testing.assert_allclose(
         vp.load(tmp_path / "m", backend=jax_backend).predict(frame), trained.model.predict(frame), rtol=1e-4
@@ -479,19 +454,12 @@ def test_the_model_of_one_backend_predicts_on_another(jax_backend, tmp_path):
 
 
 def test_a_linear_model_is_no_hidden_layer():
-    trained = tabular.train(tabular.plan(tabular.table_of(houses(m=300)), "price"), Settings(hidden=()))
+    trained = train(houses(m=300), "price", Settings(hidden=()))
     assert trained.model.estimator.network_.sizes == (trained.training.X.shape[1], 1)
     np.testing.assert_allclose(trained.scores["network"]["r2"], trained.scores["linear"]["r2"], atol=0.02)
 
 
-def test_wrong_settings():
-    with pytest.raises(ValueError, match=r"hidden\[0\] must be a positive integer, got 0"):
-        Settings(hidden=(0,))
-
-
 def test_scores_against_scikit_learn():
-    from sklearn import metrics
-
     random = np.random.default_rng(0)
     y, predicted = random.standard_normal((2, 50))
     own = of_numbers(y, predicted)
@@ -519,7 +487,7 @@ def test_scores_against_scikit_learn():
 
 def test_a_number_far_beyond_those_of_the_training_is_refused_with_its_place(file):
     path = file("a,c,y\n" + rows(60, lambda i: i**2 % 17, lambda i: "" if i % 3 else 3.5, lambda i: f"{i / 2}"))
-    model = tabular.train(tabular.plan(tabular.read(path), "y", "regression"), QUICK).model
+    model = train(path, task="regression").model
     new = file("a,c\n1,3.5\n1e300,3.5\n", "new.csv")
     for method in (model.predict, model.prepare):
         with pytest.raises(ValueError, match=r"new.csv, line 3, column 'a': .* is too far from the numbers"):
@@ -535,8 +503,7 @@ def test_a_number_far_beyond_those_of_the_training_is_refused_with_its_place(fil
 def test_a_file_with_other_contents_is_refused(tmp_path):
     from vecprop.utils import tensor_file
 
-    model = tabular.train(tabular.plan(tabular.table_of(houses(m=30)), "price"), QUICK).model
-    vp.save(tmp_path / "m", model)
+    vp.save(tmp_path / "m", train(houses(m=30), "price").model)
     header, tensors = tensor_file.decode((tmp_path / "m").read_bytes(), "m")
     for change in (
         {"preparation": {"columns": [], "left_out": {}}},
@@ -551,43 +518,26 @@ def test_a_file_with_other_contents_is_refused(tmp_path):
 
 @pytest.mark.parametrize("opset", [13, 17])
 def test_onnx_has_the_preparation_inside(opset):
-    ort = pytest.importorskip("onnxruntime")
     frame = houses(m=300).with_columns(kind=pl.Series(np.where(np.arange(300) % 3 == 0, "cheap", "dear")))
-    for target in ("price", "kind"):
-        model = tabular.train(tabular.plan(tabular.table_of(frame), target), Settings(epochs=5, networks=2)).model
-        session = ort.InferenceSession(vp.export_onnx(model, opset=opset))
-        strange = frame.with_columns(heating=pl.Series(["fusion", *frame["heating"].to_list()[1:]]))
-        feed = {}
-        for given in session.get_inputs():
-            column = strange[given.name]
-            if given.type == "tensor(string)":
-                values = np.array([v or "" for v in column.to_list()], dtype=object)
-            elif given.type == "tensor(double)":
-                values = column.cast(pl.Date).to_physical().cast(pl.Float64).to_numpy()
-            else:
-                values = column.cast(pl.Float32).to_numpy()
-            feed[given.name] = values[:, np.newaxis]
-        found = session.run(None, feed)
-        if target == "price":
-            expected = model.predict(strange)
-            assert np.abs(found[0] - expected).max() < 1e-5 * np.abs(expected).max()
-        else:
-            assert found[0].tolist() == model.predict(strange).tolist()
-            np.testing.assert_allclose(found[1], model.predict_proba(strange), atol=1e-5)
+    strange = frame.with_columns(heating=pl.Series(["fusion", *frame["heating"].to_list()[1:]]))
+    model = train(frame, "price", Settings(epochs=5, networks=2)).model
+    (found,), _ = run_onnx(model, strange, opset=opset)
+    expected = model.predict(strange)
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    model = train(frame, "kind", Settings(epochs=5, networks=2)).model
+    (labels, P), _ = run_onnx(model, strange, opset=opset)
+    assert labels.tolist() == model.predict(strange).tolist()
+    np.testing.assert_allclose(P, model.predict_proba(strange), atol=1e-5)
 
 
 def test_onnx_has_no_two_values_of_one_name():
     pytest.importorskip("onnx")
     frame = pl.DataFrame({"label": np.arange(20.0) ** 2, "y": ["a", "b"] * 10})
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK).model
     with pytest.raises(ValueError, match="a column of the name 'label' cannot be an input"):
-        vp.export_onnx(model)
-    ort = pytest.importorskip("onnxruntime")
+        vp.export_onnx(train(frame).model)
     frame = pl.DataFrame({"W1": np.arange(20.0) ** 2, "X": np.arange(20.0)[::-1] ** 2, "y": ["a", "b"] * 10})
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK).model
-    session = ort.InferenceSession(vp.export_onnx(model))
-    feed = {name: frame[name].to_numpy().astype("float32")[:, None] for name in ("W1", "X")}
-    assert session.run(None, feed)[0].tolist() == model.predict(frame).tolist()
+    model = train(frame).model
+    assert run_onnx(model, frame)[0][0].tolist() == model.predict(frame).tolist()
 
 
 def test_the_table_of_the_documentation_is_the_one_that_is_generated():

@@ -10,6 +10,7 @@ pytest.importorskip("sklearn")
 pl = pytest.importorskip("polars")
 
 import vecprop as vp  # noqa: E402
+from helpers.tables import outputs, run_onnx, train  # noqa: E402
 from vecprop import tabular  # noqa: E402
 from vecprop.data.streaming import examples as streamed  # noqa: E402
 from vecprop.export import onnx_tables  # noqa: E402
@@ -59,9 +60,7 @@ def test_the_means_by_hand():
     column, _, _ = learned(["a", "a", "b", "b", None], [4.0, 4.0, 1.0, 1.0, 10.0])
     assert column.features == ["c=a", "c=(missing)", "c: mean target"]
     np.testing.assert_allclose(
-        encoded(column, ["b", "a", None, "new"]),
-        [[0, 0, -6 / 12], [1, 0, 0], [0, 1, 6 / 11], [0, 0, 0]],
-        rtol=1e-15,
+        encoded(column, ["b", "a", None, "new"]), [[0, 0, -6 / 12], [1, 0, 0], [0, 1, 6 / 11], [0, 0, 0]], rtol=1e-15
     )
     assert str(column) == "1 category, and 1 rare ones, all with their mean target: 'a'"
 
@@ -203,7 +202,7 @@ def test_no_row_sees_its_own_target(task):
 def test_no_training_row_of_a_whole_run_sees_its_own_target():
     """And rows for validation and the test have what the model gives them later."""
     frame = shops(400, 70)
-    trained = tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK)
+    trained = train(frame, settings=QUICK)
     X, names = trained.training.X, trained.model.preparation.features
     place, rows = names.index("shop: mean target"), trained.rows["training"] - trained.rows["validation"]
     x = dict(zip(frame["x"].to_list(), range(400), strict=True))
@@ -215,12 +214,12 @@ def test_no_training_row_of_a_whole_run_sees_its_own_target():
     for row in (0, 7, 100):
         y = frame["y"].to_numpy().copy()
         y[order[row]] += 50
-        other = tabular.train(tabular.plan(tabular.table_of(frame.with_columns(y=y)), "y"), QUICK)
+        other = train(frame.with_columns(y=y), settings=QUICK)
         assert other.training.X[row, place] == X[row, place]
         assert other.model.preparation != trained.model.preparation
     y = frame["y"].to_numpy().copy()
     y[order[rows]] += 50  # for validation
-    other = tabular.train(tabular.plan(tabular.table_of(frame.with_columns(y=y)), "y"), QUICK)
+    other = train(frame.with_columns(y=y), settings=QUICK)
     assert other.model.preparation == trained.model.preparation
 
 
@@ -243,7 +242,7 @@ def with_gaps(task):
 
 @functools.cache
 def pack(task):
-    return tabular.train(tabular.plan(tabular.table_of(with_gaps(task)), "y"))
+    return train(with_gaps(task), settings=None)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -259,19 +258,15 @@ def test_rare_categories_carry_information(task):
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("task", TASKS)
 def test_file_and_onnx_give_the_same(task, packed, tmp_path):
-    ort = pytest.importorskip("onnxruntime")
     frame = with_gaps(task)
-    model = (pack(task) if packed else tabular.train(tabular.plan(tabular.table_of(frame), "y"), QUICK)).model
+    model = (pack(task) if packed else train(frame, settings=QUICK)).model
     later = frame.with_columns(shop=pl.when(pl.col("x") < -1.5).then(pl.lit("new")).otherwise(pl.col("shop")))
-    wanted = model.predict_proba(later) if model.classes else model.predict(later)
+    wanted = outputs(model, later)
     vp.save(tmp_path / "m", model)
     loaded = vp.load(tmp_path / "m")
     assert loaded.preparation == model.preparation and loaded.preparation.columns[0].means
-    np.testing.assert_array_equal(loaded.predict_proba(later) if model.classes else loaded.predict(later), wanted)
-    session = ort.InferenceSession(vp.export_onnx(model))
-    shop = np.array([cell or "" for cell in later["shop"]], dtype=object)
-    kinds = {port.name: np.float32 if port.type == "tensor(float)" else np.float64 for port in session.get_inputs()}
-    found = session.run(None, {"shop": shop[:, None], "x": later["x"].to_numpy().astype(kinds["x"])[:, None]})[-1]
+    np.testing.assert_array_equal(outputs(loaded, later), wanted)
+    found = run_onnx(model, later)[0][-1]
     np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
 
 
@@ -303,12 +298,12 @@ def test_preparations_of_files_without_means_load_as_they_were():
 def test_a_table_in_its_file_has_the_same_means(task, tmp_path, monkeypatch):
     path, frame = tmp_path / "t.parquet", shops(400, 70, task=task)
     frame.write_parquet(path)
-    whole = tabular.train(tabular.plan(tabular.read(path), "y"), QUICK).model.preparation
+    whole = train(path, settings=QUICK).model.preparation
     monkeypatch.setattr(streamed, "SMALL", 0)
     written = []
     write = target_encoding.OutOfFold.write
     monkeypatch.setattr(target_encoding.OutOfFold, "write", lambda self, X: (written.append((self, X)), write(self, X)))
-    in_parts = tabular.train(tabular.plan(tabular.scan(path), "y"), QUICK).model.preparation
+    in_parts = train(tabular.scan(path), settings=QUICK).model.preparation
     for one, other in zip(whole.columns[0].means, in_parts.columns[0].means, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
     [(part, X)] = written

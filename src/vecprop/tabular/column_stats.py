@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +36,15 @@ class Numbers:
     whole: bool = True
     counting: bool = True
 
-    def add(self, values: npt.NDArray[np.float64]) -> None:
-        """Add a part of the column, (m,), NaN where a value is missing."""
+    def add(self, series: pl.Series) -> npt.NDArray[np.float64]:
+        """Add a part of the column, and return it as `floats`."""
+        values = floats(series)
         known = values[np.isfinite(values)]
         missing = len(values) - len(known) and int(np.isnan(values).sum())
         self.missing += missing
         self.infinite += len(values) - len(known) - missing
         if not len(known):
-            return
+            return values
         if not self.finite:
             self.first = float(known[0])
         elif known[0] - self.last != 1:
@@ -52,19 +53,31 @@ class Numbers:
         self.whole = self.whole and bool((known % 1 == 0).all())
         self.counting = self.counting and self.whole and bool((np.diff(known) == 1).all())
         self.finite, self.last = self.finite + len(known), float(known[-1])
+        return values
 
 
 def as_numbers(table: Table, name: str) -> Numbers:
     """Return the statistics of a column of numbers."""
     found = Numbers()
     for series in table.parts(name):
-        found.add(floats(series))
+        found.add(series)
     return found
 
 
 def floats(series: pl.Series) -> npt.NDArray[np.float64]:
     """Return numbers or booleans as floats (m,), NaN where they are missing."""
     return series.cast(pl.Float64, strict=False).to_numpy()
+
+
+def whole(
+    table: Table, name: str, convert: Callable[[pl.Series], npt.NDArray[np.float64]] = floats
+) -> npt.NDArray[np.float64]:
+    """Return a whole column, converted part by part, (m,)."""
+    found, start = np.empty(len(table)), 0
+    for part in map(convert, table.parts(name)):
+        found[start : start + len(part)] = part
+        start += len(part)
+    return found
 
 
 def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.NDArray[Any]:
@@ -122,17 +135,11 @@ def counts_of_labels(table: Table, name: str) -> dict[str, int]:
     return counted
 
 
-def days(table: Table, name: str) -> npt.NDArray[np.float64]:
+def days(series: pl.Series) -> npt.NDArray[np.float64]:
     """Return dates as days since 1970, or times as fractions of a day, (m,); NaN if missing."""
-    found, start = np.empty(len(table)), 0
-    for series in table.parts(name):
-        if series.dtype == pl.Time:
-            part = floats(series.cast(pl.Int64)) / 86_400_000_000_000
-        else:
-            part = floats(series.cast(pl.Datetime("ms")).dt.epoch("ms")) / 86_400_000
-        found[start : start + len(part)] = part
-        start += len(part)
-    return found
+    if series.dtype == pl.Time:
+        return floats(series.cast(pl.Int64)) / 86_400_000_000_000
+    return floats(series.cast(pl.Datetime("ms")).dt.epoch("ms")) / 86_400_000
 
 
 def has_fractions(values: npt.NDArray[np.float64]) -> bool:

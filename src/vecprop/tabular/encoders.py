@@ -59,12 +59,8 @@ class Number:
     @classmethod
     def learn(cls, table: Table, name: str) -> Number:
         """Return the encoder learned from a table."""
-        found, values = column_stats.Numbers(), np.empty(len(table))
-        start = 0
-        for part in map(column_stats.floats, table.parts(name)):
-            found.add(part)
-            values[start : start + len(part)] = part
-            start += len(part)
+        found = column_stats.Numbers()
+        values = column_stats.whole(table, name, found.add)
         form = (table.forms or {}).get(name)
         written = (form.decimal, form.unit) if form else (".", "")
         bounds = (found.low, found.high) if found.finite else (None, None)
@@ -85,7 +81,7 @@ class Number:
         dtype = table.dtype(self.name)
         if dtype.is_temporal():
             raise ValueError(f"{table.source}, column {self.name!r} must hold numbers, as in training; it has {dtype}")
-        values = np.concatenate(list(map(column_stats.floats, table.parts(self.name))))
+        values = column_stats.whole(table, self.name)
         for row in np.flatnonzero(np.isinf(values))[:1].tolist():
             raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
         missing = np.isnan(values)
@@ -253,7 +249,7 @@ class Date:
     @classmethod
     def learn(cls, table: Table, name: str) -> Date:
         """Return the encoder learned from a table."""
-        days = column_stats.days(table, name)
+        days = column_stats.whole(table, name, column_stats.days)
         day = table.dtype(name) != pl.Time
         missing, time = bool(np.isnan(days).any()), not day or column_stats.has_fractions(days)
         form = (table.forms or {}).get(name)
@@ -282,7 +278,7 @@ class Date:
         if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):
             what = "dates" if self.day else "times of the day"
             raise ValueError(f"{table.source}, column {self.name!r} must hold {what}, as in training; it has {dtype}")
-        days = column_stats.days(table, self.name)
+        days = column_stats.whole(table, self.name, column_stats.days)
         missing = np.isnan(days)
         days = np.where(missing, self.fill, days)
         columns = [1970 + days / DAYS_OF_A_YEAR] if self.day else []

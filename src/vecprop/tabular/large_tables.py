@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,9 +68,8 @@ class LargeTable(Table):
 
     def place(self, row: int, name: str) -> str:
         """Return the place of a cell for messages."""
-        if (kept := self.kept) is not None:
-            rows = range(self.rows)
-            row = rows[bisect_left(rows, row + 1, key=lambda last: int(np.count_nonzero(kept[: last + 1])))]
+        if self.kept is not None:
+            row = int(np.flatnonzero(self.kept)[row])
         return super().place(row, name)
 
     def _blocks(self, names: list[str], size: int) -> Iterator[Table]:

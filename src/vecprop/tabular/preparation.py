@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.data.spelling import Form
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular.encoders import (
     KINDS,
@@ -23,7 +24,7 @@ from vecprop.tabular.encoders import (
     fields_of,
 )
 from vecprop.tabular.kinds import Kind, find_kind
-from vecprop.tabular.understanding import Wanted, understand_as
+from vecprop.tabular.understanding import understand_as
 from vecprop.utils.arguments import check_positive_integer, check_text, check_texts
 
 WEIGHT = Kind.left_out("it says how much each row counts")
@@ -58,11 +59,8 @@ class Prepared:
                 lines.append(f"{name}: {count} value{'s' * (count > 1)} that training did not have: {shown}")
             if f.far:
                 lines.append(f"{name}: {f.far} value{'s' * (f.far > 1)} far outside the range of training")
-        return [
-            *lines,
-            *self.remarks,
-            *([f"not used: {first_rows(self.ignored, _SHOWN, str)}"] if self.ignored else []),
-        ]
+        unused = [f"not used: {first_rows(self.ignored, _SHOWN, str)}"] if self.ignored else []
+        return [*lines, *self.remarks, *unused]
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,9 @@ class Preparation:
             raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
         remarks = []
         if table.forms is None:
-            table = understand_as(self.spelled(table), list(map(_wanted, self.columns)), self.decimal)
+            categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
+            wanted = {column.name: _form(column) for column in self.columns}
+            table = understand_as(self.spelled(table), wanted, self.decimal, categories)
             remarks = _units(table, self.columns)
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
         known = {*self.names, *self.left_out, target}
@@ -156,12 +156,11 @@ def _otherwise(reason: str) -> str:
     return next((option for words, option in options.items() if reason.endswith(words)), "")
 
 
-def _wanted(column: Column) -> Wanted:
-    if isinstance(column, Category):
-        return Wanted(column.name, "category", (*column.categories, *column.other))
+def _form(column: Column) -> Form:
+    """Return the form of the values that an encoder takes."""
     if isinstance(column, Date):
-        return Wanted(column.name, "date" if column.day else "clock", format=column.format)
-    return Wanted(column.name, column.kind)
+        return Form("date" if column.day else "clock", format=column.format or "")
+    return Form("text" if isinstance(column, Category) else column.kind)
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.data.spelling import pl
 from vecprop.tabular.preparation import Preparation
 
 _ROWS = 5000  # examined for a column that gives the target away
@@ -78,21 +79,12 @@ def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any]
 def _ranks_alike(values: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
     """Tell whether numbers have the order of the targets, or its reverse, but for rounding."""
     several = len(np.unique(values)) > min(20, len(np.unique(y)) // 2)
-    return several and abs(float(np.corrcoef(_ranks(values), _ranks(y))[0, 1])) > _SAME
-
-
-def _ranks(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the rank of each value; equal values share the mean of their ranks."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: npt.NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return ranks
+    ranks, own = (pl.Series(numbers).rank().to_numpy() for numbers in (values, y))
+    return several and abs(float(np.corrcoef(ranks, own)[0, 1])) > _SAME
 
 
 def _tells_classes(part: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
     """Tell whether each different row has one class, and there is at most one more row than classes."""
-    _, place = (
-        np.unique(part, axis=0, return_inverse=True) if part.shape[1] > 1 else np.unique(part, return_inverse=True)
-    )
-    pairs = len(np.unique(place.ravel() * (int(y.max()) + 1) + y))
-    different = int(place.max()) + 1
-    return pairs == different and different <= len(np.unique(y)) + 1
+    rows = pl.DataFrame(part)
+    different = rows.n_unique()
+    return different == rows.with_columns(y=y).n_unique() and different <= len(np.unique(y)) + 1

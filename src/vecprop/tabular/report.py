@@ -7,21 +7,10 @@ import numpy as np
 
 from vecprop.tabular.model import described as described_networks
 from vecprop.tabular.model import leading
-from vecprop.tabular.scores import MEANINGS
+from vecprop.tabular.scores import SCORES
 from vecprop.tabular.training import Plan, Trained, without_nan
 
 _TITLES = {"network": "network", "linear": "linear model", "constant": "constant"}
-_NAMES = {
-    "r2": "R²",
-    "mean_absolute_error": "mean absolute error",
-    "median_absolute_error": "median absolute error",
-    "root_mean_squared_error": "root mean squared error",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_macro": "F1, mean of the classes",
-    "log_loss": "log loss",
-    "roc_auc": "area under the ROC curve",
-}
 _OWN_UNITS = frozenset({"mean_absolute_error", "median_absolute_error", "root_mean_squared_error"})
 
 
@@ -52,7 +41,7 @@ def concluded(trained: Trained) -> str:
     }.get(stopped, stopped)
     stops = trained.rows["validation"]
     learned = f"{trained.rows['training'] - stops} rows" + (f", and {stops} more told when to stop" if stops else "")
-    undefined = [_NAMES[name] for name, value in trained.scores["network"].items() if not np.isfinite(value)]
+    undefined = [SCORES[name][0] for name, value in trained.scores["network"].items() if not np.isfinite(value)]
     why = f"{', '.join(undefined)} cannot be told: all test rows have one target, or too large ones"
     lines = [
         *linear_is_better(trained.scores),
@@ -77,11 +66,11 @@ def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
     network, linear = scores["network"][name], scores["linear"][name]
     if not linear < network:
         return []
-    shown = f"{_NAMES[name]} {_number(name, linear)} against {_number(name, network)}"
+    shown = f"{SCORES[name][0]} {_number(name, linear)} against {_number(name, network)}"
     return [f"the linear model is better on the test rows ({shown}): --linear delivers it", ""]
 
 
-def score_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:
+def score_table(heading: str, columns: Mapping[str, Mapping[str, float]]) -> str:
     """Return scores side by side.
 
     >>> print(score_table("2 rows", {"network": {"r2": 0.5, "mean_absolute_error": 12345.6}}))
@@ -89,9 +78,10 @@ def score_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:
     R²                     0.500
     mean absolute error   12 346
     """
-    cells = [[title, *columns]]
-    known = [name for name in MEANINGS if any(name in scores for scores in columns.values())]
-    cells += [[_NAMES[name], *(_number(name, scores.get(name)) for scores in columns.values())] for name in known]
+    cells = [[heading, *columns]]
+    for name, (title, _) in SCORES.items():
+        if any(name in scores for scores in columns.values()):
+            cells.append([title, *(_number(name, scores.get(name)) for scores in columns.values())])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     rows = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells]
     return "\n".join("  ".join(row).rstrip() for row in rows)
@@ -138,7 +128,7 @@ def as_json(plan: Plan, trained: Trained) -> dict[str, Any]:
             "validation_loss": estimator.validation_loss_curve_,
         },
         "scores": trained.scores,
-        "meanings": {name: MEANINGS[name] for name in trained.scores["network"]},
+        "meanings": {name: SCORES[name][1] for name in trained.scores["network"]},
         "diagnosis": [{"name": f.name, "message": f.message, "advice": f.advice} for f in trained.diagnosis],
         "notes": list(trained.notes),
     }

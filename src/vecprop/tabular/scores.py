@@ -9,39 +9,33 @@ import numpy.typing as npt
 from vecprop.estimators.large_data import large_rows
 
 _AT_ONCE = 1 << 18
-# What each score means, in the order in which they are shown.
-MEANINGS = {
-    "r2": "R²: the share of the variance that is explained; 1 is perfect, 0 is the mean",
-    "mean_absolute_error": "how far off on average, in the units of the target",
-    "median_absolute_error": "half of the predictions are nearer than this",
-    "root_mean_squared_error": "as the mean error, but large errors count more",
-    "accuracy": "the share of right answers",
-    "balanced_accuracy": "the mean of the classes' shares of right answers",
-    "f1_macro": "the mean of the classes' F1, 2 precision·recall / (precision + recall)",
-    "log_loss": "the mean of -ln of the true class's probability; 0 is perfect",
-    "roc_auc": "how often the positive one of a pair gets the higher probability",
-}
+# The scores, in the order in which they are shown: the name, and what it means.
+SCORES = {
+    "r2": ("R²", "R²: the share of the variance that is explained; 1 is perfect, 0 is the mean"),
+    "mean_absolute_error": ("mean absolute error", "how far off on average, in the units of the target"),
+    "median_absolute_error": ("median absolute error", "half of the predictions are nearer than this"),
+    "root_mean_squared_error": ("root mean squared error", "as the mean error, but large errors count more"),
+    "accuracy": ("accuracy", "the share of right answers"),
+    "balanced_accuracy": ("balanced accuracy", "the mean of the classes' shares of right answers"),
+    "f1_macro": (
+        "F1, mean of the classes", "the mean of the classes' F1, 2 precision·recall / (precision + recall)"
+    ),
+    "log_loss": ("log loss", "the mean of -ln of the true class's probability; 0 is perfect"),
+    "roc_auc": ("area under the ROC curve", "how often the positive one of a pair gets the higher probability"),
+}  # fmt: skip
 
 
 def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
     """Return the scores of a fitted estimator on features X (m, n_x) and targets y (m,)."""
     if not hasattr(estimator, "classes_"):
         return of_numbers(y, predictions(estimator, X), overwrite=True)
-    found = _Counts(estimator.classes_)
-    for start, stop, block in _blocks(X):
-        found.add(y[start:stop], estimator.predict_log_proba(block))
-    return found.scores()
+    blocks = ((y[start:stop], estimator.predict_log_proba(block)) for start, stop, block in _blocks(X))
+    return _of_blocks(blocks, estimator.classes_)
 
 
 def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return predictions (m,) of a fitted estimator; features in a file are read in blocks."""
-    found = np.empty(0)
-    for start, stop, block in _blocks(X):
-        part = estimator.predict(block)
-        if not start:
-            found = np.empty(len(X), part.dtype)
-        found[start:stop] = part
-    return found
+    return np.concatenate([estimator.predict(block) for _, _, block in _blocks(X)])
 
 
 def _blocks(X: npt.NDArray[Any]) -> Iterable[tuple[int, int, npt.NDArray[Any]]]:
@@ -83,53 +77,42 @@ def of_classes(y: npt.NDArray[Any], log_proba: npt.NDArray[Any], classes: npt.ND
     >>> {name: round(value, 3) for name, value in found.items()}
     {'accuracy': 0.667, 'balanced_accuracy': 0.75, 'f1_macro': 0.667, 'log_loss': 0.607, 'roc_auc': 1.0}
     """
-    found = _Counts(classes)
-    found.add(y, log_proba)
-    return found.scores()
+    return _of_blocks([(y, log_proba)], classes)
 
 
-class _Counts:
-    """Counts for the scores of a classification, block by block; for two classes also the ranking."""
-
-    def __init__(self, classes: npt.NDArray[Any]) -> None:
-        self.classes = classes
-        self.right, self.true, self.predicted = np.zeros((3, len(classes)), dtype=np.int64)
-        self.unknown, self.loss = 0, 0.0
-        self.ranks: tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]] = ([], [])
-
-    def add(self, y: npt.NDArray[Any], log_proba: npt.NDArray[Any]) -> None:
-        """Add a block of examples."""
-        count = len(self.classes)
-        codes = np.minimum(np.searchsorted(self.classes, y), count - 1)
-        known = self.classes[codes] == y
+def _of_blocks(blocks: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]], classes: Any) -> dict[str, float]:
+    """Return the scores of a classification from blocks of targets and log-probabilities."""
+    count = len(classes)
+    right, true, told = np.zeros((3, count), dtype=np.int64)
+    unknown, loss = 0, 0.0
+    ahead: tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]] = ([], [])  # of two classes, for the ranking
+    for y, log_proba in blocks:
+        codes = np.minimum(np.searchsorted(classes, y), count - 1)
+        known = classes[codes] == y
         if not known.all():
-            self.unknown += int(np.count_nonzero(~known))
+            unknown += int(np.count_nonzero(~known))
             codes, log_proba = codes[known], log_proba[known]
         predicted = np.argmax(log_proba, axis=1)
-        self.right += np.bincount(codes[predicted == codes], minlength=count)
-        self.true += np.bincount(codes, minlength=count)
-        self.predicted += np.bincount(predicted, minlength=count)
-        self.loss -= float(log_proba[np.arange(len(codes)), codes].sum(dtype=np.float64))
+        right += np.bincount(codes[predicted == codes], minlength=count)
+        true += np.bincount(codes, minlength=count)
+        told += np.bincount(predicted, minlength=count)
+        loss -= float(log_proba[np.arange(len(codes)), codes].sum(dtype=np.float64))
         if count == 2:
-            ahead = log_proba[:, 1] - log_proba[:, 0]
-            for label, kept in enumerate(self.ranks):
-                kept.append(ahead[codes == label])
-
-    def scores(self) -> dict[str, float]:
-        """Return the scores of all blocks."""
-        m, there = self.true.sum(), self.true > 0
-        if not m:
-            raise ValueError("the target has only classes that training did not have")
-        recall = self.right[there] / self.true[there]
-        found = {
-            "accuracy": float(self.right.sum() / (m + self.unknown)),
-            "balanced_accuracy": float(np.mean(recall)),
-            "f1_macro": float(np.mean(2 * self.right[there] / (self.true + self.predicted)[there])),
-            "log_loss": self.loss / float(m),
-        }
-        if len(self.classes) == there.sum() == 2:
-            found["roc_auc"] = _share_of_pairs(*map(np.concatenate, self.ranks))
-        return found
+            lead = log_proba[:, 1] - log_proba[:, 0]
+            for label, kept in enumerate(ahead):
+                kept.append(lead[codes == label])
+    m, there = true.sum(), true > 0
+    if not m:
+        raise ValueError("the target has only classes that training did not have")
+    found = {
+        "accuracy": float(right.sum() / (m + unknown)),
+        "balanced_accuracy": float(np.mean(right[there] / true[there])),
+        "f1_macro": float(np.mean(2 * right[there] / (true + told)[there])),
+        "log_loss": loss / float(m),
+    }
+    if count == there.sum() == 2:
+        found["roc_auc"] = _share_of_pairs(*map(np.concatenate, ahead))
+    return found
 
 
 def _share_of_pairs(negative: npt.NDArray[Any], positive: npt.NDArray[Any]) -> float:

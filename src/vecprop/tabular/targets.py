@@ -15,7 +15,7 @@ from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 from vecprop.tabular.encoders import check_fields, fields_of
 from vecprop.tabular.kinds import LARGEST, find_kind
-from vecprop.tabular.understanding import Wanted, is_marker, not_of_kind, typed, understand, understand_as
+from vecprop.tabular.understanding import is_marker, not_of_kind, typed, understand, understand_as
 from vecprop.utils.arguments import check_choice
 
 TASKS = ("regression", "classification")
@@ -68,8 +68,7 @@ class Target:
             raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
         refuse_missing(table, self.name)
         if self.task == "regression" or self.truth:
-            kind = "boolean" if self.truth else "number"
-            table = as_kind(table, self.name, kind, self.decimal)
+            table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
         for series in table.parts(self.name):
             if self.task == "regression":
                 yield column_stats.floats(series)
@@ -101,7 +100,7 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
     """Return the table with a column as numbers or booleans, however the file writes them."""
     form = (table.forms or {}).get(name)
     if form is None:
-        return understand_as(table, [Wanted(name, kind)], decimal)
+        return understand_as(table, {name: Form(kind)}, decimal)
     return typed(table, {name: form if form.kind == kind else Form(kind, form.decimal, form.unit)})
 
 
@@ -118,10 +117,7 @@ def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
 def find_target(table: Table, name: str, task: str | None = None) -> Target:
     """Return the target of this name or index; its task is found out unless given.
 
-    Raises
-    ------
-    ValueError
-        If there is no such column, or its values are missing, all alike, or unfit for the task.
+    ValueError if there is no such column, or its values are missing, all alike, or unfit for the task.
     """
     if task is not None:
         check_choice(task, "task", TASKS)
@@ -139,9 +135,8 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
         truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
     if truth:
         found = Target(name, "classification", "it is true or false", truth=True)
-        return _not_constant(
-            table, found, len({bool(value) for part in found.parts(table) for value in np.unique(part)})
-        )
+        different = {bool(value) for part in found.parts(table) for value in np.unique(part)}
+        return _not_constant(table, found, len(different))
     numeric = form.kind == "number" and name not in table.categorical
     return (_of_numbers if numeric else _of_text)(table, name, task, form)
 
@@ -212,7 +207,7 @@ def _missing(table: Table, name: str) -> npt.NDArray[np.bool_]:
     for series in table.parts(name):
         missing = series.is_null()
         if series.dtype == pl.String:
-            missing = missing | is_marker(series, markers).fill_null(False)
+            missing = missing | is_marker(series, markers)
         masks.append(missing.to_numpy())
     return np.concatenate(masks)
 

@@ -318,7 +318,7 @@ def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
     if plan.choices.weight is None:
         return None
     name = plan.table.find(plan.choices.weight, "--weight")
-    weights = np.concatenate(list(map(column_stats.floats, plan.table.parts(name))))
+    weights = column_stats.whole(plan.table, name)
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
         raise ValueError(f"{plan.table.place(int(wrong[0]), name)}: a weight must be a number from 0 on")
