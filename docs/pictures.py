@@ -71,7 +71,7 @@ def cost_curve() -> Any:
 
 def saturation() -> Any:
     """Large initial weights: tanh is flat, its gradient small, learning slow."""
-    runs = {f"W1 × {r.scale:g}": r.training for r in demonstrations.saturation(0, backend="numpy").runs}
+    runs = {f"W1 × {r.scale:g}": r.training for r in demonstrations.saturation(0).runs}
     left, right = plots.panels(2, width=5.2, height=4.4)
     plots.cost_curve(runs, left, log=True).set_title("Two circles: cost for larger initial weights")
     return plots.gradient_norms_of_layer(runs, right)
@@ -79,7 +79,7 @@ def saturation() -> Any:
 
 def vanishing() -> Any:
     """Eight hidden layers of sigmoids, and two cures."""
-    runs = {r.name: r.training for r in demonstration_of_depth.deep_gradients(0, backend="numpy").runs}
+    runs = {r.name: r.training for r in demonstration_of_depth.deep_gradients(0)}
     left, right = plots.panels(2, width=5.2, height=4.4)
     plots.gradient_norms_by_layer(runs, left)
     plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")
@@ -88,7 +88,7 @@ def vanishing() -> Any:
 
 def decision_boundary() -> Any:
     """Draw the flower, without and with a hidden layer."""
-    result = demonstrations.planar(0, backend="numpy")
+    result = demonstrations.planar(0)
     axes = plots.panels(2, width=4.8, height=5.0)
     runs = {"No hidden layer": result.logistic, "6 hidden units": result.network}
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
@@ -187,7 +187,8 @@ def main(given: Sequence[str] | None = None) -> None:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(PICTURES)}")
     for name in arguments.names or PICTURES:
         begin, path = time.perf_counter(), arguments.out / name
-        write(name, path)
+        with vp.use_backend("numpy"):
+            write(name, path)
         print(f"{name:28}{path.stat().st_size / 1000:6.0f} kB {time.perf_counter() - begin:6.1f} s", flush=True)
 
 

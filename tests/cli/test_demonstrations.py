@@ -20,9 +20,9 @@ SEEDS = [1, 2, 3]
 def test_gradients_are_right_and_a_wrong_one_is_found(seed):
     checks = demonstrations.gradient_checks(seed)
     assert len(checks) == 5
-    for check in checks:
-        assert check.report.passed, f"{check.name}\n{check.report}"
-        assert set(check.report) == {f"{p}{l}" for p in "Wb" for l in range(1, len(check.net.sizes))}
+    for name, net, report in checks:
+        assert report.passed, f"{name}\n{report}"
+        assert set(report) == {f"{p}{l}" for p in "Wb" for l in range(1, len(net.sizes))}
     wrong = demonstrations.wrong_gradient(seed)
     assert wrong.wrong == ["W1"]
     assert wrong["W1"] == pytest.approx(0.01 / 2.01, rel=1e-6)  # ‖0.01 dW‖ / (‖dW‖ + ‖1.01 dW‖)
@@ -64,11 +64,11 @@ def test_a_hidden_layer_beats_logistic_regression(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_zero_weights_never_break_the_symmetry(seed, hidden):
     result = demonstrations.zero_initialization(seed, hidden=hidden, epochs=100)
-    assert result.symmetric and result.row_difference == 0.0
-    assert (result.largest_weight == 0.0) == (hidden == "tanh")
-    assert result.random_row_difference > 0.1
-    assert result.random_cost < result.zeros_cost and result.random_accuracy > result.zeros_accuracy
-    assert not replace(result, row_difference=result.random_row_difference).symmetric
+    zeros, other = result.zeros, result.random
+    assert result.symmetric and zeros.row_difference == 0.0
+    assert (zeros.largest_weight == 0.0) == (hidden == "tanh")
+    assert other.row_difference > 0.1 and other.cost < zeros.cost and other.accuracy > zeros.accuracy
+    assert not replace(result, zeros=replace(zeros, row_difference=other.row_difference)).symmetric
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -97,21 +97,25 @@ def test_the_gradient_vanishes_in_a_deep_sigmoid_network_and_two_ways_cure_it(se
         assert 0.5 < run.ratio < 5 and run.test_accuracy > 0.9
         assert run.norms.shape == (20, 9) and run.norms.tolist() == run.training.history["gradient_norm"]
     # each layer takes its part: about 1/4 for the sigmoid, about 1 with either cure
-    steps = [np.median(run.norms, axis=0)[1:-1] / np.median(run.norms, axis=0)[2:] for run in result.runs]
+    steps = [np.median(run.norms, axis=0)[1:-1] / np.median(run.norms, axis=0)[2:] for run in result]
     assert steps[0].max() < 0.5 and min(steps[1].min(), steps[2].min()) > 0.5
     assert [g.name for g in result.sigmoid.training.net.hidden] == ["sigmoid"] * 8
-    assert not replace(result, sigmoid=result.relu).vanished
-    assert not replace(result, relu=result.sigmoid).cured
-    assert not replace(result, batch_norm=replace(result.batch_norm, test_accuracy=0.8)).cured
+    assert not result._replace(sigmoid=result.relu).vanished
+    assert not result._replace(relu=result.sigmoid).cured
+    assert not result._replace(batch_norm=replace(result.batch_norm, test_accuracy=0.8)).cured
 
 
 @pytest.mark.usefixtures("jax_backend")
-def test_the_same_on_jax():
-    ours, theirs = (demonstrations.planar(5, epochs=20, backend=name) for name in ("numpy", "jax"))
+def test_the_same_on_jax_where_it_is_the_active_backend():
+    ours = demonstrations.planar(5, epochs=20)
+    with vp.use_backend("jax"):
+        theirs = demonstrations.planar(5, epochs=20)
+        result = demonstrations.zero_initialization(0, epochs=20)
+        assert demonstrations.saturation(0, epochs=1).runs[0].training.backend.name == "jax"
     assert theirs.network.backend.name == "jax"
     assert_near(theirs.network.params, ours.network.params, rtol=1e-3, atol=1e-4)
-    result = demonstrations.zero_initialization(0, epochs=20, backend="jax")
-    assert result.symmetric and result.largest_weight > 0 and str(result.zeros.params[0].W.dtype) == "float64"
+    assert result.symmetric and result.zeros.largest_weight > 0
+    assert str(result.zeros.training.params[0].W.dtype) == "float64"
 
 
 @pytest.mark.reliability
@@ -133,12 +137,6 @@ def test_the_verdicts_on_the_estimators_can_fail():
     assert not replace(result, inside=1.0).covers
 
 
-@pytest.mark.usefixtures("jax_backend")
-def test_they_use_the_active_backend():
-    with vp.use_backend("jax"):
-        assert demonstrations.saturation(0, epochs=1).runs[0].training.backend.name == "jax"
-
-
 def test_the_cost_and_the_accuracy_of_a_data_set():
     data = vp.datasets.xor(m=60)
     result = vp.fit(vp.Network((2, 4, 1)), data.X, data.Y, epochs=2)
@@ -150,17 +148,9 @@ def test_the_cost_and_the_accuracy_of_a_data_set():
 
 test_wrong_arguments_are_named = refusals(
     lambda call: call(),
-    (lambda: demonstrations.digits(hidden=0), "hidden must be a positive integer, got 0"),
     (lambda: demonstrations.digits(epochs=-1), "epochs must be a positive integer, got -1"),
-    (lambda: demonstrations.planar(units=0), "units must be a positive integer, got 0"),
     (lambda: demonstrations.planar(seed=-1), "seed must be an integer"),
-    (lambda: demonstrations.planar(learning_rate=0), "learning_rate must be a finite number > 0, got 0"),
     (lambda: demonstrations.zero_initialization(hidden="tahn"), "did you mean 'tanh'"),
-    (lambda: deep_gradients(depth=1), "depth must be an integer of at least 2, got 1"),
-    (lambda: deep_gradients(units=0), "units must be a positive integer, got 0"),
-    (lambda: demonstrations.saturation(scales=()), "scales must hold at least one number"),
-    (lambda: demonstrations.saturation(scales=(1, -2)), "scales must be a finite number > 0, got -2"),
-    (lambda: demonstrations.gradient_checks(backend="numpi"), "did you mean 'numpy'"),
 )
 
 

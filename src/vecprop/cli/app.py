@@ -9,17 +9,7 @@ from vecprop._version import __version__
 from vecprop.backend import selection
 from vecprop.cli import models
 from vecprop.cli.exit_codes import FAILED
-from vecprop.cli.options import (
-    L2,
-    BackendName,
-    Flag,
-    Force,
-    Integer,
-    Measured,
-    Parts,
-    PartsToExplain,
-    grouped,
-)
+from vecprop.cli.options import L2, BackendName, Flag, Force, Integer, Measured, Parts, PartsToExplain, grouped, option
 from vecprop.cli.output import Commands, console, error, note, print_either, print_json, reason
 from vecprop.nn.network import Network
 
@@ -31,8 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-JsonForTable = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same numbers on every backend.")]
+JsonForTable = Annotated[bool, option("Print JSON instead of a table.", "--json")]
+Seed = Annotated[int, option("The same seed gives the same numbers on every backend.")]
 
 
 def _version(wanted: bool) -> None:
@@ -56,10 +46,10 @@ def vecprop_command(
 
 @app.command(short_help="See it all at work, in under a minute.")
 def demo(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")] = Path("vecprop-demo"),
+    out: Annotated[Path, option("Where the pictures go.", metavar="FOLDER")] = Path("vecprop-demo"),
     seed: Seed = 0,
     backend: BackendName = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Time fewer sizes; every claim is still checked.")] = False,
+    quick: Annotated[bool, option("Time fewer sizes; every claim is still checked.", "--quick")] = False,
     force: Force = False,
 ) -> None:
     """See it all at work, in under a minute.
@@ -80,7 +70,7 @@ def demo(
 @grouped
 def bench(
     measured: Measured,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path("vecprop-bench"),
+    out: Annotated[Path, option("Where the files go.", metavar="FOLDER")] = Path("vecprop-bench"),
     force: Force = False,
     json: JsonForTable = False,
 ) -> None:
@@ -99,10 +89,10 @@ def bench(
 @app.command(short_help="Check the gradients of a network (E40).")
 @grouped
 def check(
-    sizes: Annotated[str, typer.Option(metavar="N0,…,NL", help="Units of each layer, the inputs first.")] = "3,4,1",
+    sizes: Annotated[str, option("Units of each layer, the inputs first.", metavar="N0,…,NL")] = "3,4,1",
     *,
     parts: Parts,
-    m: Annotated[int, typer.Option("--m", metavar="M", help="Number of random examples.")] = 5,
+    m: Annotated[int, option("Number of random examples.", "--m", metavar="M")] = 5,
     l2: L2 = 0.1,
     backend: BackendName = None,
     seed: Seed = 0,
@@ -138,7 +128,7 @@ def backends(json: JsonForTable = False) -> None:
 @app.command(short_help="Print the shape of every quantity (E16).")
 def shapes(
     sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
-    m: Annotated[int, typer.Option("--m", metavar="M", help="Number of examples.")] = 100,
+    m: Annotated[int, option("Number of examples.", "--m", metavar="M")] = 100,
     json: JsonForTable = False,
 ) -> None:
     """Print the shape of every quantity of a network, in the order in which they are computed (E16).
@@ -154,19 +144,17 @@ def shapes(
 def explain(
     sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
     m: Annotated[
-        Integer,
-        typer.Option("--m", metavar="M", help="Number of examples; from 3 on the first that is no layer's size."),
+        Integer, option("Number of examples; from 3 on the first that is no layer's size.", "--m", metavar="M")
     ] = None,
     *,
     parts: PartsToExplain,
     l2: L2 = 0.0,
     numbers: Annotated[
-        Flag,
-        typer.Option("--numbers/--no-numbers", help="Show numbers; for small networks and few examples unless given."),
+        Flag, option("Show numbers; for small networks and few examples unless given.", "--numbers/--no-numbers")
     ] = None,
     seed: Seed = 0,
     json: JsonForTable = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a notebook or a page.")] = False,
+    markdown: Annotated[bool, option("Print Markdown, for a notebook or a page.", "--markdown")] = False,
 ) -> None:
     """Explain the forward and the backward pass of a network step by step.
 

@@ -128,11 +128,11 @@ def _gradients(demo: Demo) -> None:
         "‖analytic‖).",
     )
     checks = demonstrations.gradient_checks(demo.seed)
-    for check in checks:
-        errors = "  ".join(f"d{name} {error:.0e}" for name, error in check.report.items())
-        demo.show(f"{check.name}: {check.net}\n    {errors}")
-    tolerance = max(check.report.tolerance for check in checks)
-    demo.claim(f"every gradient is right within {tolerance:g}", all(check.report.passed for check in checks))
+    for name, net, report in checks:
+        errors = "  ".join(f"d{parameter} {error:.0e}" for parameter, error in report.items())
+        demo.show(f"{name}: {net}\n    {errors}")
+    tolerance = max(report.tolerance for _, _, report in checks)
+    demo.claim(f"every gradient is right within {tolerance:g}", all(report.passed for _, _, report in checks))
     wrong = demonstrations.wrong_gradient(demo.seed)
     demo.show(f"\ndW1 of the second network made wrong by 1 %: error {wrong['W1']:.0e}, the others as before")
     demo.claim("the check finds it and names W1", wrong.wrong == ["W1"])
@@ -198,15 +198,13 @@ def _zeros(demo: Demo) -> None:
     results = {g: demonstrations.zero_initialization(demo.seed, hidden=g) for g in ("tanh", "sigmoid")}
     table = [("after training", "largest |W1|", "rows of W1 differ by", "cost", "accuracy")]
     for g, r in results.items():
-        largest = np.abs(r.random.backend.to_numpy(r.random.params[0].W)).max()
-        cells = (f"{r.largest_weight:.3g}", f"{r.row_difference:.3g}", f"{r.zeros_cost:.3f}")
-        table.append((f"{g}, from zeros", *cells, _percent(r.zeros_accuracy)))
-        cells = (f"{largest:.3g}", f"{r.random_row_difference:.3g}", f"{r.random_cost:.3f}")
-        table.append((f"{g}, from random weights", *cells, _percent(r.random_accuracy)))
+        for start, own in (("zeros", r.zeros), ("random weights", r.random)):
+            cells = (f"{own.largest_weight:.3g}", f"{own.row_difference:.3g}", f"{own.cost:.3f}")
+            table.append((f"{g}, from {start}", *cells, _percent(own.accuracy)))
     demo.show(_rows(table))
     demo.show("tanh: W1 stays 0, for W2 = 0 lets no gradient through. sigmoid: W1 learns, every row the same.")
     demo.claim("from zeros all rows of W1 stay equal", all(r.symmetric for r in results.values()))
-    demo.claim("from random weights the cost gets lower", all(r.random_cost < r.zeros_cost for r in results.values()))
+    demo.claim("from random weights the cost gets lower", all(r.random.cost < r.zeros.cost for r in results.values()))
 
 
 def _saturation(demo: Demo) -> None:
@@ -237,7 +235,7 @@ def _depth(demo: Demo) -> None:
     )
     result = demonstration_of_depth.deep_gradients(demo.seed)
     table = [("", "‖dW1‖", "‖dW9‖", "ratio", "cost", "test accuracy")]
-    for r in result.runs:
+    for r in result:
         first, last = (float(np.median(r.norms[:, l])) for l in (0, -1))
         cost = r.training.history["cost"][-1]
         table.append(
@@ -253,7 +251,7 @@ def _depth(demo: Demo) -> None:
     text = f"ReLU with He's weights, and batch normalization: {alive}, and {goal} of the digits"
     demo.claim(text, result.cured)
     left, right = plots.panels(2)
-    runs = {r.name: r.training for r in result.runs}
+    runs = {r.name: r.training for r in result}
     plots.gradient_norms_by_layer(runs, left)
     plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")
     demo.files.append(plots.save(left, demo.out / "vanishing-gradient.png"))

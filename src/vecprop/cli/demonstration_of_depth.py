@@ -4,17 +4,16 @@
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.backend.contract import Backend
 from vecprop.cli.demonstrations import accuracy, trained
 from vecprop.data import datasets
 from vecprop.nn.network import Network
 from vecprop.training.optimizers import Momentum
 from vecprop.training.results import FitResult
-from vecprop.utils.arguments import check_integer, check_positive_integer
 
 VANISHED = 1e-3  # ‖dW1‖ / ‖dW_L‖ below this: the first layer learns a thousand times slower than the last
 ALIVE = 0.1  # above this ratio the first layer learns about as fast as the last
@@ -38,18 +37,12 @@ class DeepRun:
     test_accuracy: float  # the accuracy on the test digits
 
 
-@dataclass(frozen=True, eq=False)
-class DeepResult:
+class DeepResult(NamedTuple):
     """The result of `deep_gradients`: the sigmoid network, then its two cures."""
 
     sigmoid: DeepRun
     relu: DeepRun
     batch_norm: DeepRun
-
-    @property
-    def runs(self) -> tuple[DeepRun, DeepRun, DeepRun]:
-        """All three runs."""
-        return self.sigmoid, self.relu, self.batch_norm
 
     @property
     def vanished(self) -> bool:
@@ -62,14 +55,7 @@ class DeepResult:
         return all(run.ratio > ALIVE and run.test_accuracy > LEARNED for run in (self.relu, self.batch_norm))
 
 
-def deep_gradients(
-    seed: int = 0,
-    depth: int = 8,
-    units: int = 32,
-    epochs: int = 20,
-    learning_rate: float = 0.1,
-    backend: str | Backend | None = None,
-) -> DeepResult:
+def deep_gradients(seed: int = 0) -> DeepResult:
     """Train a deep network on digits three times: with sigmoid units, and with each of two cures.
 
     From layer l to layer l - 1 the gradient gets a factor W_lᵀ and a factor g′ (E15). For the sigmoid
@@ -77,18 +63,15 @@ def deep_gradients(
     half of the units that are on, and He's weights make up for the other half (E19, E29). Batch normalization divides
     Z by its deviation, and the gradient with it, which undoes the loss whatever the activation (E34).
 
-    There are `depth` hidden layers, at least 2, of so many units each, trained by `Momentum` in mini-batches of 64; the
-    other arguments and the errors are those of the other demonstrations.
+    There are 8 hidden layers of 32 units each, trained by `Momentum` for 20 epochs in mini-batches of 64.
     """
-    depth, units = check_integer(depth, "depth", 2), check_positive_integer(units, "units")
     train, test = datasets.digits().split(0.2, seed=seed)
-
-    def run(name: str, hidden: str, init: str, batch_norm: bool) -> DeepRun:
-        net = Network((64, *(units,) * depth, 10), hidden=hidden, output="softmax")
-        options = {"epochs": epochs, "batch_size": 64, "seed": seed, "backend": backend, "progress": False}
-        training = trained(net, train, Momentum(learning_rate), init=init, batch_norm=batch_norm, **options)
+    runs = []
+    for name, hidden, init, batch_norm in _WAYS:
+        net = Network((64, *[32] * 8, 10), hidden=hidden, output="softmax")
+        options = {"epochs": 20, "batch_size": 64, "seed": seed, "progress": False}
+        training = trained(net, train, Momentum(0.1), init=init, batch_norm=batch_norm, **options)
         norms = np.asarray(training.history["gradient_norm"], dtype=np.float64)
         ratio = float(np.median(norms[:, 0] / norms[:, -1]))
-        return DeepRun(name, training, norms, ratio, accuracy(training, test))
-
-    return DeepResult(*(run(*way) for way in _WAYS))
+        runs.append(DeepRun(name, training, norms, ratio, accuracy(training, test)))
+    return DeepResult(*runs)

@@ -6,10 +6,9 @@
     zero_initialization   weights that start at zero stay alike for ever (E27)
     saturation            large initial weights put tanh where it is flat, and learning slows down (E28)
 
-They print nothing; `vecprop demo` shows them. The seed is that of the data or their split, the initial weights and the
-shuffles; the same one gives the same result on every backend, up to rounding. `backend` is by default the active one;
-`epochs` and `learning_rate` are as for `vecprop.fit`, in mini-batches of 50 unless it is said otherwise. Arguments out
-of range raise ValueError or TypeError with their name.
+They print nothing; `vecprop demo` shows them. They run on the active backend. The seed is that of the data or their
+split, the initial weights and the shuffles; the same one gives the same result on every backend, up to rounding.
+`epochs` are as for `vecprop.fit`, in mini-batches of 50 unless it is said otherwise.
 """
 
 from collections.abc import Sequence
@@ -17,9 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from vecprop.backend.contract import Backend
 from vecprop.backend.selection import get_backend
 from vecprop.data import datasets
 from vecprop.data.dataset import Dataset
@@ -30,7 +27,6 @@ from vecprop.propagation import Layer, gradient_norms
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import GradientDescent, Optimizer
 from vecprop.training.results import FitResult
-from vecprop.utils.arguments import check_number, check_positive_integer
 
 DIGITS_GOAL = 0.96
 _TEST_SEED = 1_000_003  # added to the seed for points that no training has seen
@@ -61,15 +57,6 @@ def cost(result: FitResult, data: Dataset) -> float:
 # --- gradients ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class GradientCheck:
-    """One network whose gradients were checked."""
-
-    name: str  # what distinguishes the network
-    net: Network
-    report: GradientReport  # the relative error of each parameter's gradient (E40)
-
-
 # Layer sizes repeat, as some backends compile for each shape.
 _CHECKED = (
     ("logistic regression (E4)", Network((3, 1)), 0.0, False),
@@ -80,26 +67,30 @@ _CHECKED = (
 )
 
 
-def gradient_checks(seed: int = 0, m: int = 7, backend: str | Backend | None = None) -> list[GradientCheck]:
-    """Check the hand-derived gradients of several kinds of networks on m random examples, in float64 (E40).
+def gradient_checks(seed: int = 0) -> list[tuple[str, Network, GradientReport]]:
+    """Check the hand-derived gradients of several kinds of networks on random examples, in float64 (E40).
 
-    Examples
-    --------
-    >>> all(check.report.passed for check in gradient_checks())
+    For each one it returns what distinguishes it, the network, and the relative error of each parameter's gradient.
+
+    >>> all(report.passed for _, _, report in gradient_checks())
     True
     """
-    target = get_backend(backend)
     checks = []
     for name, net, l2, weighted in _CHECKED:
-        X, Y = (target.asarray(V) for V in random_examples(net, m, "float64", seed))
-        w = target.asarray(np.arange(1.0, m + 1)) if weighted else None
-        params = net.init(seed, dtype="float64", backend=target)
-        report = check_gradients(net, params, X, Y, l2=l2, sample_weight=w)
-        checks.append(GradientCheck(name, net, report))
+        params, X, Y = _problem(net, seed)
+        w = get_backend().asarray(np.arange(1.0, X.shape[1] + 1)) if weighted else None
+        checks.append((name, net, check_gradients(net, params, X, Y, l2=l2, sample_weight=w)))
     return checks
 
 
-def wrong_gradient(seed: int = 0, factor: float = 1.01, backend: str | Backend | None = None) -> GradientReport:
+def _problem(net: Network, seed: int) -> tuple[tuple[Layer, ...], Any, Any]:
+    """Return parameters, X and Y of 7 random examples, in float64."""
+    backend = get_backend()
+    X, Y = (backend.asarray(V) for V in random_examples(net, 7, "float64", seed))
+    return net.init(seed, dtype="float64", backend=backend), X, Y
+
+
+def wrong_gradient(seed: int = 0, factor: float = 1.01) -> GradientReport:
     """Check a gradient that is wrong on purpose: dW1 of a 3-4-1 network, multiplied by `factor`.
 
     It shows that the check does not pass everything: it must name W1 and nothing else.
@@ -107,11 +98,10 @@ def wrong_gradient(seed: int = 0, factor: float = 1.01, backend: str | Backend |
     >>> wrong_gradient().wrong
     ['W1']
     """
-    target, net = get_backend(backend), Network((3, 4, 1))
-    X, Y = (target.asarray(V) for V in random_examples(net, 7, "float64", seed))
-    params = net.init(seed, dtype="float64", backend=target)
+    net, backend = Network((3, 4, 1)), get_backend()
+    params, X, Y = _problem(net, seed)
     _, (first, *others) = net.gradients(params, X, Y)
-    dW1 = target.asarray(factor * target.to_numpy(first.W))
+    dW1 = backend.asarray(factor * backend.to_numpy(first.W))
     return check_gradients(net, params, X, Y, grads=[Layer(dW1, first.b), *others])
 
 
@@ -141,28 +131,18 @@ class DigitsResult:
         return self.test_accuracy >= DIGITS_GOAL
 
 
-def digits(
-    seed: int = 0,
-    hidden: int = 128,
-    epochs: int = 40,
-    learning_rate: float = 1.0,
-    batch_size: int = 32,
-    l2: float = 0.3,
-    backend: str | Backend | None = None,
-) -> DigitsResult:
-    """Train a network 64-hidden-10 on digits (E23) by mini-batch gradient descent (E12, E30).
+def digits(seed: int = 0, epochs: int = 40) -> DigitsResult:
+    """Train a network 64-128-10 on digits (E23) by mini-batch gradient descent (E12, E30).
 
-    The images are 1797 digits of 8 × 8 pixels that come with scikit-learn. The defaults were chosen on validation
-    data inside the training part, not on the test fifth, where the seeds 1 to 200 then gave 96.4 % to 99.4 %.
-
-    `hidden` is the number of ReLU units; L2 (E32) shrinks the weights a little, which helps on unseen digits. Without
-    scikit-learn it raises ImportError.
+    The images are 1797 digits of 8 × 8 pixels that come with scikit-learn; without it, ImportError. The settings were
+    chosen on validation data inside the training part, not on the test fifth, where the seeds 1 to 200 then gave
+    96.4 % to 99.4 %. L2 (E32) shrinks the weights a little, which helps on unseen digits.
     """
-    hidden = check_positive_integer(hidden, "hidden")
     train, test = datasets.digits().split(0.2, seed=seed)
-    options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "l2": l2, "backend": backend}
-    nets = Network((64, hidden, 10), hidden="relu", output="softmax"), Network((64, 10), output="softmax")
-    network, regression = (trained(net, train, GradientDescent(learning_rate), **options) for net in nets)
+    nets = Network((64, 128, 10), hidden="relu", output="softmax"), Network((64, 10), output="softmax")
+    network, regression = (
+        trained(net, train, GradientDescent(1.0), epochs=epochs, batch_size=32, seed=seed, l2=0.3) for net in nets
+    )
     majority = int(np.bincount(train.labels).argmax())
     return DigitsResult(
         network=network,
@@ -199,26 +179,15 @@ class PlanarResult:
         return self.network_accuracy - self.logistic_accuracy
 
 
-def planar(
-    seed: int = 0,
-    units: int = 6,
-    epochs: int = 500,
-    learning_rate: float = 0.5,
-    m: int = 400,
-    backend: str | Backend | None = None,
-) -> PlanarResult:
-    """Learn the planar flower by logistic regression (E4), then with a hidden layer (E9, E11).
+def planar(seed: int = 0, epochs: int = 500) -> PlanarResult:
+    """Learn 400 points of the planar flower by logistic regression (E4), then with a hidden layer (E9, E11).
 
-    Logistic regression can only draw a line, and no line divides the petals.
-
-    `units` are tanh units: 4 of them ended in a poor local optimum for 2 of 40 seeds, 6 for none (E38). There are m
-    training points, and m test points.
+    Logistic regression can only draw a line, and no line divides the petals. The hidden layer has 6 tanh units: 4 ended
+    in a poor local optimum for 2 of 40 seeds, 6 for none (E38).
     """
-    units = check_positive_integer(units, "units")
-    train, test = datasets.flower(m, seed=seed), datasets.flower(m, seed=(seed + _TEST_SEED) % 2**64)
+    train, test = datasets.flower(400, seed=seed), datasets.flower(400, seed=(seed + _TEST_SEED) % 2**64)
     logistic, network = (
-        trained(Network(sizes), train, GradientDescent(learning_rate), seed=seed, epochs=epochs, backend=backend)
-        for sizes in ((2, 1), (2, units, 1))
+        trained(Network(sizes), train, GradientDescent(0.5), seed=seed, epochs=epochs) for sizes in ((2, 1), (2, 6, 1))
     )
     return PlanarResult(logistic, network, train, test, accuracy(logistic, test), accuracy(network, test))
 
@@ -227,38 +196,31 @@ def planar(
 
 
 @dataclass(frozen=True, eq=False)
-class SymmetryResult:
-    """The result of `zero_initialization`."""
+class SymmetryRun:
+    """One run of `zero_initialization`, and what is true of it after training."""
 
-    # the network trained from zero weights, and from random ones
-    zeros: FitResult
-    random: FitResult
-    data: Dataset
-    # the largest difference between two rows of W1 after training, that is, between two hidden units
-    row_difference: float
-    random_row_difference: float
-    largest_weight: float  # the largest |weight| in W1 after training from zeros
-    # the cost J after training
-    zeros_cost: float
-    random_cost: float
-    # the accuracies on the training points
-    zeros_accuracy: float
-    random_accuracy: float
+    training: FitResult
+    row_difference: float  # the largest difference between two rows of W1, that is, between two hidden units
+    largest_weight: float  # the largest |weight| in W1
+    # the cost J, and the accuracy on the training points
+    cost: float
+    accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryResult:
+    """The result of `zero_initialization`: the network from zero weights, and from random ones."""
+
+    zeros: SymmetryRun
+    random: SymmetryRun
 
     @property
     def symmetric(self) -> bool:
         """Whether the hidden units that started at zero are still equal, up to rounding."""
-        return self.row_difference <= 1e-6 * self.largest_weight
+        return self.zeros.row_difference <= 1e-6 * self.zeros.largest_weight
 
 
-def zero_initialization(
-    seed: int = 0,
-    units: int = 4,
-    hidden: str = "sigmoid",
-    epochs: int = 200,
-    learning_rate: float = 3.0,
-    backend: str | Backend | None = None,
-) -> SymmetryResult:
+def zero_initialization(seed: int = 0, hidden: str = "sigmoid", epochs: int = 200) -> SymmetryResult:
     """Train a network on the flower twice, from zero and from random weights (E27), in float64.
 
     With zero weights all hidden units compute the same, so the rows of dW1 are equal, and so are the rows of W1 after
@@ -268,29 +230,15 @@ def zero_initialization(
     Equality is exact as long as the matrix product rounds all rows alike. With 4 or 8 units it does, in NumPy and in
     JAX on a CPU. With 5, OpenBLAS computes the fifth row by another routine: its last bits differ, the difference
     grows from step to step, and rounding finally breaks the symmetry.
-
-    `units` and `hidden` are the units of the hidden layer and their activation.
     """
-    data, net = datasets.flower(seed=seed), Network((2, units, 1), hidden=hidden)
-    rule, options = GradientDescent(learning_rate), {"seed": seed, "epochs": epochs, "backend": backend}
-    zeros, random = (trained(net, data, rule, init=init, dtype="float64", **options) for init in ("zeros", "auto"))
-    W1, W1_random = (result.backend.to_numpy(result.params[0].W) for result in (zeros, random))
-    return SymmetryResult(
-        zeros=zeros,
-        random=random,
-        data=data,
-        row_difference=_row_difference(W1),
-        random_row_difference=_row_difference(W1_random),
-        largest_weight=float(np.abs(W1).max()),
-        zeros_cost=cost(zeros, data),
-        random_cost=cost(random, data),
-        zeros_accuracy=accuracy(zeros, data),
-        random_accuracy=accuracy(random, data),
-    )
-
-
-def _row_difference(W: npt.NDArray[np.float64]) -> float:
-    return float((W.max(axis=0) - W.min(axis=0)).max())
+    data, net = datasets.flower(seed=seed), Network((2, 4, 1), hidden=hidden)
+    runs = []
+    for init in ("zeros", "auto"):
+        run = trained(net, data, GradientDescent(3.0), init=init, dtype="float64", seed=seed, epochs=epochs)
+        W1 = run.backend.to_numpy(run.params[0].W)
+        difference, largest = float((W1.max(axis=0) - W1.min(axis=0)).max()), float(np.abs(W1).max())
+        runs.append(SymmetryRun(run, difference, largest, cost(run, data), accuracy(run, data)))
+    return SymmetryResult(*runs)
 
 
 # --- saturation ---------------------------------------------------------------------------------------------
@@ -311,10 +259,9 @@ class SaturationRun:
 
 @dataclass(frozen=True, eq=False)
 class SaturationResult:
-    """The result of `saturation`: one run for each scale, in the order given, and the data."""
+    """The result of `saturation`: one run for each scale, in the order given."""
 
     runs: tuple[SaturationRun, ...]
-    data: Dataset
 
     @property
     def slowed(self) -> bool:
@@ -323,14 +270,7 @@ class SaturationResult:
         return last.slope < first.slope and last.gradient_norm < first.gradient_norm and last.cost > first.cost
 
 
-def saturation(
-    seed: int = 0,
-    units: int = 4,
-    scales: Sequence[float] = (1.0, 10.0, 100.0),
-    epochs: int = 100,
-    learning_rate: float = 1.0,
-    backend: str | Backend | None = None,
-) -> SaturationResult:
+def saturation(seed: int = 0, scales: Sequence[float] = (1.0, 10.0, 100.0), epochs: int = 100) -> SaturationResult:
     """Train a network on two circles from weights of the hidden layer times each scale (E28).
 
     tanh is flat for large |z|: g′(z) = 1 - tanh²(z) ≈ 4 e^(-2|z|) (E18), and dZ1 = W2ᵀ dZ2 ∘ g′(Z1) carries that
@@ -338,19 +278,15 @@ def saturation(
 
     The scale 1 is Xavier's initialization (E29).
     """
-    factors = [check_number(scale, "scales", zero=False) for scale in scales]
-    if not factors:
-        raise ValueError("scales must hold at least one number, got none")
-    net, data = Network((2, check_positive_integer(units, "units"), 1)), datasets.circles(seed=seed)
+    net, data = Network((2, 4, 1)), datasets.circles(seed=seed)
     first, last = net.init(seed, "xavier", dtype="float32", backend="numpy")
     runs = []
-    for scale in factors:
+    for scale in scales:
         params = (Layer(first.W * np.float32(scale), first.b), last)
-        rule = GradientDescent(learning_rate)
-        training = trained(net, data, rule, seed=seed, epochs=epochs, backend=backend, params=params)
+        training = trained(net, data, GradientDescent(1.0), seed=seed, epochs=epochs, params=params)
         slope, norm = _start_of(net, params, data)
         runs.append(SaturationRun(scale, slope, norm, cost(training, data), accuracy(training, data), training))
-    return SaturationResult(tuple(runs), data)
+    return SaturationResult(tuple(runs))
 
 
 def _start_of(net: Network, params: tuple[Layer, ...], data: Dataset) -> tuple[float, float]:

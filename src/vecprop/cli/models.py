@@ -21,6 +21,7 @@ from vecprop.cli.options import (
     Text,
     Wanted,
     grouped,
+    option,
 )
 from vecprop.cli.output import note, print_either, print_json
 
@@ -32,76 +33,54 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, or t
 def train(
     data: Data,
     target: Annotated[
-        Names, typer.Option("--target", "-t", metavar="COLUMN", help="What is to be predicted: a name, or an index.")
+        Names, option("What is to be predicted: a name, or an index.", "--target", "-t", metavar="COLUMN")
     ] = None,
-    out: Annotated[
-        File,
-        typer.Option(
-            "--out", "-o", metavar="FOLDER", help="Where the files go.  [default: NAME-model]", show_default=False
-        ),
-    ] = None,
-    task: Annotated[
-        Text, typer.Option(metavar="TASK", help="regression or classification; found out unless given.")
-    ] = None,
-    drop: Annotated[Names, typer.Option(metavar="COLUMN", help="Leave a column out; repeat it for several.")] = None,
-    categorical: Annotated[Names, typer.Option(metavar="COLUMN", help="Take a column as categories.")] = None,
-    numeric: Annotated[Names, typer.Option(metavar="COLUMN", help="Take a column as numbers.")] = None,
-    weight: Annotated[Text, typer.Option(metavar="COLUMN", help="How much each row counts.")] = None,
-    balance: Annotated[bool, typer.Option("--balance", help="Give all classes the same weight.")] = False,
+    out: Annotated[File, option("Where the files go.", "--out", "-o", metavar="FOLDER", default="NAME-model")] = None,
+    task: Annotated[Text, option("regression or classification; found out unless given.", metavar="TASK")] = None,
+    drop: Annotated[Names, option("Leave a column out; repeat it for several.", metavar="COLUMN")] = None,
+    categorical: Annotated[Names, option("Take a column as categories.", metavar="COLUMN")] = None,
+    numeric: Annotated[Names, option("Take a column as numbers.", metavar="COLUMN")] = None,
+    weight: Annotated[Text, option("How much each row counts.", metavar="COLUMN")] = None,
+    balance: Annotated[bool, option("Give all classes the same weight.", "--balance")] = False,
     class_weight: Annotated[
-        Names, typer.Option(metavar="CLASS=W", help="How much each row of a class counts; repeat it for several.")
+        Names, option("How much each row of a class counts; repeat it for several.", metavar="CLASS=W")
     ] = None,
     *,
     file_format: FileFormat,
-    linear: Annotated[
-        bool, typer.Option("--linear", help="Deliver the linear model that networks are compared with.")
-    ] = False,
-    hidden: Annotated[
-        str, typer.Option(metavar="N,N,…", help='Units of each hidden layer; "" for a linear model.')
-    ] = "64,64",
-    activation: Annotated[str, typer.Option(metavar="NAME", help="Of the hidden layers.")] = "silu",
+    linear: Annotated[bool, option("Deliver the linear model that networks are compared with.", "--linear")] = False,
+    hidden: Annotated[str, option('Units of each hidden layer; "" for a linear model.', metavar="N,N,…")] = "64,64",
+    activation: Annotated[str, option("Of the hidden layers.", metavar="NAME")] = "silu",
     networks: Annotated[
         Integer,
-        typer.Option(
-            metavar="K",
-            help="Networks of one kind from as many seeds, averaged.  [default: a pack of several kinds]",
-            show_default=False,
-        ),
+        option("Networks of one kind from as many seeds, averaged.", metavar="K", default="a pack of several kinds"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Four networks of one kind in place of a pack.")] = False,
-    epochs: Annotated[int, typer.Option(help="Passes over the training rows at most.")] = 300,
-    patience: Annotated[int, typer.Option(help="Epochs without a better validation loss before the end.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.002,
-    batch_size: Annotated[
-        Integer, typer.Option(help="Rows for each update.  [default: 16 to 256, by the data]", show_default=False)
-    ] = None,
-    l2: Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")] = 1.0,
-    dropout: Annotated[float, typer.Option(metavar="SHARE", help="Of hidden units, dropped at each step.")] = 0.0,
-    test_share: Annotated[float, typer.Option(metavar="SHARE", help="Of the rows, held out to judge the model.")] = 0.2,
-    validation_share: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of the other rows, which tell when to stop.")
-    ] = 0.15,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    quick: Annotated[bool, option("Four networks of one kind in place of a pack.", "--quick")] = False,
+    epochs: Annotated[int, option("Passes over the training rows at most.")] = 300,
+    patience: Annotated[int, option("Epochs without a better validation loss before the end.")] = 20,
+    learning_rate: Annotated[float, option("Of Adam.")] = 0.002,
+    batch_size: Annotated[Integer, option("Rows for each update.", default="16 to 256, by the data")] = None,
+    l2: Annotated[float, option("L2 regularization (E32).", "--l2", metavar="λ")] = 1.0,
+    dropout: Annotated[float, option("Of hidden units, dropped at each step.", metavar="SHARE")] = 0.0,
+    test_share: Annotated[float, option("Of the rows, held out to judge the model.", metavar="SHARE")] = 0.2,
+    validation_share: Annotated[float, option("Of the other rows, which tell when to stop.", metavar="SHARE")] = 0.15,
+    seed: Annotated[int, option("The same seed gives the same model.")] = 0,
     checkpoint: Annotated[
-        File,
-        typer.Option(metavar="FILE", help="Write the state of the training, to go on from after a break."),
+        File, option("Write the state of the training, to go on from after a break.", metavar="FILE")
     ] = None,
-    checkpoint_every: Annotated[float, typer.Option(metavar="EPOCHS", help="How often; 0.5 is twice in an epoch.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False,
+    checkpoint_every: Annotated[float, option("How often; 0.5 is twice in an epoch.", metavar="EPOCHS")] = 1,
+    resume: Annotated[bool, option("Go on from the checkpoint, if there is one.", "--resume")] = False,
     stream: Annotated[
-        bool,
-        typer.Option("--stream", help="Leave a Parquet file larger than memory where it is, and read it in parts."),
+        bool, option("Leave a Parquet file larger than memory where it is, and read it in parts.", "--stream")
     ] = False,
     cache: Annotated[
-        File,
-        typer.Option(metavar="FOLDER", help="With --stream, for the features meanwhile.  [default: temporary files]"),
+        File, option("With --stream, for the features meanwhile.", metavar="FOLDER", default="temporary files")
     ] = None,
     backend: BackendName = None,
     devices: Annotated[
-        Text, typer.Option(metavar="N", help="Devices of JAX to train on: a number, or all; one unless given.")
+        Text, option("Devices of JAX to train on: a number, or all; one unless given.", metavar="N")
     ] = None,
     distributed: Annotated[
-        bool, typer.Option("--distributed", help="Train in several processes, as JAX_COORDINATOR_ADDRESS or SLURM say.")
+        bool, option("Train in several processes, as JAX_COORDINATOR_ADDRESS or SLURM say.", "--distributed")
     ] = False,
     force: Force = False,
     json: Json = False,
@@ -126,7 +105,7 @@ def train(
         4 if quick and networks is None else networks,
         test_share, validation_share, tables.class_weights(class_weight, balance), linear, seed,
         checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
-        backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache,
+        backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache
     )  # fmt: skip
     folder = Path(f"{data.stem}-model") if out is None else out
     writing.check_files(folder, writing.OF_TRAINING, (data,), writing.holds_table_model, force)
@@ -173,11 +152,7 @@ def predict(
 
 @grouped
 def evaluate(
-    model: Model,
-    data: Data,
-    file_format: FileFormat,
-    backend: BackendName = None,
-    json: Json = False,
+    model: Model, data: Data, file_format: FileFormat, backend: BackendName = None, json: Json = False
 ) -> None:
     """Judge a model on a table that has the target, beside the prediction that looks at no column.
 
@@ -193,12 +168,9 @@ def evaluate(
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The .onnx file.")],
-    opset: Annotated[
-        Integer, typer.Option(metavar="N", help="Version of ONNX's operators.  [default: 17]", show_default=False)
-    ] = None,
+    opset: Annotated[Integer, option("Version of ONNX's operators.", metavar="N", default="17")] = None,
     dtype: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Of the network: float32, or float64 for what float32 cannot tell apart."),
+        str, option("Of the network: float32, or float64 for what float32 cannot tell apart.", metavar="NAME")
     ] = "float32",
     force: Force = False,
     quiet: Quiet = False,
@@ -210,7 +182,7 @@ def export(
     from vecprop.cli import tables, writing
 
     writing.check_file(out, (tables.model_file(model),), writing.is_onnx_of_ours, force)
-    text = tables.export(tables.load_any(model), out, opset, dtype)
+    text = tables.export(model, out, opset, dtype)
     if not quiet:
         typer.echo(text)
 
@@ -227,8 +199,8 @@ def info(model: Model, json: Json = False) -> None:
 
 def sample(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The .csv or .parquet file.")] = Path("houses.csv"),
-    rows: Annotated[int, typer.Option("--rows", "-n", metavar="M", help="Houses.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same houses.")] = 0,
+    rows: Annotated[int, option("Houses.", "--rows", "-n", metavar="M")] = 1000,
+    seed: Annotated[int, option("The same seed gives the same houses.")] = 0,
     force: Force = False,
 ) -> None:
     """Write a table of generated houses to try things on: categories, dates, missing values, and prices.

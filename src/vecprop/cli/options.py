@@ -20,44 +20,42 @@ Names = Optional[list[str]]  # noqa: UP045
 Integer = Optional[int]  # noqa: UP045
 Flag = Optional[bool]  # noqa: UP045
 File = Optional[Path]  # noqa: UP045
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+def option(text: str, *names: str, metavar: str | None = None, default: str = "") -> Any:
+    """Return an option with a text for --help; `default` says in words what holds unless it is given."""
+    shown = {"help": f"{text}  [default: {default}]", "show_default": False} if default else {"help": text}
+    return typer.Option(*names, metavar=metavar, **shown)
+
+
+Json = Annotated[bool, option("Print JSON.", "--json")]
+Quiet = Annotated[bool, option("Print nothing but errors.", "--quiet", "-q")]
 BackendName = Annotated[
-    Text,
-    typer.Option("--backend", metavar="NAME", help="numpy, cupy, jax or auto; VECPROP_BACKEND or numpy unless given."),
+    Text, option("numpy, cupy, jax or auto; VECPROP_BACKEND or numpy unless given.", "--backend", metavar="NAME")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there, though others wrote them.")]
-L2 = Annotated[float, typer.Option("--l2", metavar="λ", help="L2 regularization (E32).")]
+Force = Annotated[bool, option("Replace files that are there, though others wrote them.", "--force")]
+L2 = Annotated[float, option("L2 regularization (E32).", "--l2", metavar="λ")]
 
 
 @dataclass(frozen=True)
 class FileFormat:
     """The options for reading a table."""
 
-    delimiter: Annotated[Text, typer.Option(metavar="CHARACTER", help="Of CSV; found out unless given.")] = None
-    encoding: Annotated[Text, typer.Option(metavar="NAME", help="Of CSV, such as latin-1; UTF-8 unless given.")] = None
+    delimiter: Annotated[Text, option("Of CSV; found out unless given.", metavar="CHARACTER")] = None
+    encoding: Annotated[Text, option("Of CSV, such as latin-1; UTF-8 unless given.", metavar="NAME")] = None
     header: Annotated[
-        Flag,
-        typer.Option(
-            "--header/--no-header", help="Whether line 1 of CSV holds names.  [default: found out]", show_default=False
-        ),
+        Flag, option("Whether line 1 of CSV holds names.", "--header/--no-header", default="found out")
     ] = None
-    skip: Annotated[int, typer.Option(metavar="LINES", help="Of CSV, above the header.")] = 0
-    decimal: Annotated[
-        Text, typer.Option(metavar="SIGN", help="Between whole and fraction, . or , ; found out unless given.")
-    ] = None
-    thousands: Annotated[
-        Text, typer.Option(metavar="SIGN", help="Between groups of three digits: , . ' or a blank.")
-    ] = None
+    skip: Annotated[int, option("Of CSV, above the header.", metavar="LINES")] = 0
+    decimal: Annotated[Text, option("Between whole and fraction, . or , ; found out unless given.", metavar="SIGN")] = (
+        None
+    )
+    thousands: Annotated[Text, option("Between groups of three digits: , . ' or a blank.", metavar="SIGN")] = None
     missing: Annotated[
         Names,
-        typer.Option(
-            metavar="TEXT", help='A text that stands for a missing value, or COLUMN=TEXT; "" for empty cells alone.'
-        ),
+        option('A text that stands for a missing value, or COLUMN=TEXT; "" for empty cells alone.', metavar="TEXT"),
     ] = None
-    date_format: Annotated[
-        Names, typer.Option(metavar="FORMAT", help="Of dates, such as %d/%m/%Y, or COLUMN=FORMAT.")
-    ] = None
+    date_format: Annotated[Names, option("Of dates, such as %d/%m/%Y, or COLUMN=FORMAT.", metavar="FORMAT")] = None
 
 
 @dataclass(frozen=True)
@@ -65,46 +63,38 @@ class Wanted:
     """The options for the output of `predict`."""
 
     out: Annotated[
-        File,
-        typer.Option("--out", "-o", metavar="FILE", help="A .csv or .parquet file; printed as CSV unless given."),
+        File, option("A .csv or .parquet file; printed as CSV unless given.", "--out", "-o", metavar="FILE")
     ] = None
-    proba: Annotated[bool, typer.Option("--proba", help="The probability of each class, too.")] = False
-    spread: Annotated[bool, typer.Option("--spread", help="How far the networks of the model disagree, too.")] = False
-    keep: Annotated[
-        Names, typer.Option(metavar="COLUMN", help="Repeat a column of the data beside the predictions.")
-    ] = None
+    proba: Annotated[bool, option("The probability of each class, too.", "--proba")] = False
+    spread: Annotated[bool, option("How far the networks of the model disagree, too.", "--spread")] = False
+    keep: Annotated[Names, option("Repeat a column of the data beside the predictions.", metavar="COLUMN")] = None
 
 
 @dataclass(frozen=True)
 class Measured:
     """The options for what `bench` measures."""
 
-    backend: Annotated[
-        Names, typer.Option(metavar="NAME", help="A backend, or all (the usable ones); repeat it for several.")
-    ] = None
-    network: Annotated[
-        Names, typer.Option(metavar="N0-…-NL", help="Layer sizes; repeat it for several.  [default: 2-4-1]")
-    ] = None
-    sizes: Annotated[str, typer.Option(metavar="M,M,…", help="Numbers of examples.")] = "1,10,100,1000,10000,100000"
-    dtype: Annotated[
-        Names, typer.Option(metavar="DTYPE", help="float32 or float64; repeat it for both.  [default: float32]")
-    ] = None
+    backend: Annotated[Names, option("A backend, or all (the usable ones); repeat it for several.", metavar="NAME")] = (
+        None
+    )
+    network: Annotated[Names, option("Layer sizes; repeat it for several.", metavar="N0-…-NL", default="2-4-1")] = None
+    sizes: Annotated[str, option("Numbers of examples.", metavar="M,M,…")] = "1,10,100,1000,10000,100000"
+    dtype: Annotated[Names, option("float32 or float64; repeat it for both.", metavar="DTYPE", default="float32")] = (
+        None
+    )
     passes: Annotated[
-        Names,
-        typer.Option("--pass", metavar="PASS", help="forward or gradients; repeat it for both.  [default: gradients]"),
+        Names, option("forward or gradients; repeat it for both.", "--pass", metavar="PASS", default="gradients")
     ] = None
-    budget: Annotated[float, typer.Option(metavar="SECONDS", help="Time for one cell of the table.")] = 2.0
+    budget: Annotated[float, option("Time for one cell of the table.", metavar="SECONDS")] = 2.0
 
 
 @dataclass(frozen=True)
 class Parts:
     """The options for the activations and the loss of a network."""
 
-    hidden: Annotated[str, typer.Option(metavar="NAME,…", help="One activation, or one per hidden layer.")] = "tanh"
-    output: Annotated[str, typer.Option(metavar="NAME", help="Activation of the output layer.")] = "sigmoid"
-    loss: Annotated[Text, typer.Option(metavar="NAME", help="The loss; that which fits the output unless given.")] = (
-        None
-    )
+    hidden: Annotated[str, option("One activation, or one per hidden layer.", metavar="NAME,…")] = "tanh"
+    output: Annotated[str, option("Activation of the output layer.", metavar="NAME")] = "sigmoid"
+    loss: Annotated[Text, option("The loss; that which fits the output unless given.", metavar="NAME")] = None
 
     def network(self, sizes: Sequence[int]) -> Network:
         """Return the network of these parts.
@@ -121,7 +111,7 @@ class PartsToExplain(Parts):
     """The same options for `explain`, which has a second name for --hidden."""
 
     hidden: Annotated[
-        str, typer.Option("--hidden", "--activation", metavar="NAME,…", help="One activation, or one per hidden layer.")
+        str, option("One activation, or one per hidden layer.", "--hidden", "--activation", metavar="NAME,…")
     ] = "tanh"
 
 

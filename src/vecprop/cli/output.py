@@ -33,34 +33,25 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
+        at_once = False
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader has closed, as in `vecprop shapes … | head`; typer handles it
             raise
         except KeyboardInterrupt:
-            error("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+            message, code = "interrupted", INTERRUPTED
         except Interrupted as stopped:
-            error(str(stopped))
-            raise typer.Exit(stopped.code) from None
-        except ProcessLostError as lost:
-            error(str(lost))
-            _leave_at_once(FAILED)
-        except DivergenceError as diverged:
-            error(str(diverged))
-            raise typer.Exit(FAILED) from None
+            message, code = str(stopped), stopped.code
+        except (ProcessLostError, DivergenceError) as failed:
+            message, code, at_once = str(failed), FAILED, isinstance(failed, ProcessLostError)
         except _BAD_INPUT_ERRORS as wrong:
-            error(_message(wrong))
-            if distributed.team().count > 1:
-                _leave_at_once(BAD_INPUT)
-            raise typer.Exit(BAD_INPUT) from None
-
-
-def _leave_at_once(code: int) -> None:
-    """End without disconnecting, which would wait for the other processes, or abort this one."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+            message, code, at_once = _message(wrong), BAD_INPUT, distributed.team().count > 1
+        error(message)
+        if at_once:  # without disconnecting, which would wait for the other processes, or abort this one
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        raise typer.Exit(code)
 
 
 def _message(wrong: BaseException) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -183,14 +183,9 @@ def model_file(path: Path) -> Path:
     return path
 
 
-def load_any(path: Path, backend: str | None = None) -> Any:
-    """Return the model of any kind in a model file."""
-    return files.load(model_file(path), backend)
-
-
 def load(path: Path, backend: str | None = None) -> TableModel:
     """Return the model of tables in a file, or in a folder of `vecprop train`."""
-    model = load_any(path, backend)
+    model = files.load(model_file(path), backend)
     if not isinstance(model, TableModel):
         raise ModelFileError(
             f"{path} holds a {type(model).__name__}, which knows nothing of tables; wanted is a model of "
@@ -214,20 +209,17 @@ def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) ->
             f"--keep: {min(twice)!r} is the name of a prediction, too; rename the column of {table.source}"
         )
     say = say or (lambda _: None)
-    for line in [*prepared.notes(), *_not_finite(found)]:
+    for line in prepared.notes():
         say(line)
+    for name, values in found.items():
+        if values.dtype.kind == "f" and (count := int((~np.isfinite(values)).sum())):
+            say(f"{name}: {count} of {len(values)} are not finite numbers")
     data = frame_bytes(pl.DataFrame(kept | found), wanted.out)
     if wanted.out is None:
         return data.decode()
     write_atomically(wanted.out, data)
     say(f"wrote {len(table)} predictions to {wanted.out}")
     return None
-
-
-def _not_finite(found: dict[str, Any]) -> list[str]:
-    """Return a line for each column of predictions with numbers that are not finite."""
-    counts = {name: int((~np.isfinite(values)).sum()) for name, values in found.items() if values.dtype.kind == "f"}
-    return [f"{name}: {count} of {len(found[name])} are not finite numbers" for name, count in counts.items() if count]
 
 
 def _predictions(model: TableModel, X: Any, proba: bool, spread: bool) -> dict[str, Any]:
@@ -240,9 +232,8 @@ def _predictions(model: TableModel, X: Any, proba: bool, spread: bool) -> dict[s
         return dict(zip((name, "spread"), estimator.predict(X, return_std=True), strict=True))
     columns = {name: estimator.predict(X)}
     if proba or spread:
-        for what, wanted, values in zip(
-            ("probability", "spread"), (proba, spread), estimator.predict_proba(X, return_std=True), strict=True
-        ):
+        both = estimator.predict_proba(X, return_std=True)
+        for what, wanted, values in zip(("probability", "spread"), (proba, spread), both, strict=True):
             columns |= {f"{what}_{label}": values[:, k] for k, label in enumerate(model.classes) if wanted}
     return columns
 
@@ -270,32 +261,24 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
         say(f"{count} row{'s' * (count > 1)} of a class that training did not have, errors all: {first_rows(unseen)}")
     shown = {"network": model.evaluate(table), "constant": constant(y, y, model.target.task)}
     if (training := _training_of(model)) is not None:
-        shown["test rows of the training"] = training.scores
+        shown["test rows of the training"] = training[2]
     return score_table(f"{len(table)} rows", shown), without_nan({"rows": len(table), **shown})
 
 
-class _Training(NamedTuple):
-    """The data about a model's training that `vecprop train` saved."""
-
-    source: str
-    rows: dict[str, int]
-    scores: dict[str, float]
-
-
-def _training_of(model: TableModel) -> _Training | None:
-    """Return the data about a model's training; None if `about`, which may hold anything, lacks them."""
-    about = model.about
-    source, rows = about.get("source"), about.get("rows")
-    scores = about["scores"].get("network") if isinstance(about.get("scores"), dict) else None
+def _training_of(model: TableModel) -> tuple[str, dict[str, int], dict[str, float]] | None:
+    """Return file, rows and scores of a model's training; None if `about`, which may hold anything, lacks them."""
+    source, rows, found = (model.about.get(name) for name in ("source", "rows", "scores"))
+    scores = found.get("network") if isinstance(found, dict) else None
     if not (isinstance(source, str) and isinstance(rows, dict) and isinstance(scores, dict)):
         return None
     counts = all(type(rows.get(part)) is int for part in ("training", "test"))
     numbers = all(isinstance(score, int | float) or score is None for score in scores.values())
-    return _Training(source, rows, scores) if counts and numbers else None
+    return (source, rows, scores) if counts and numbers else None
 
 
-def export(model: Any, out: Path, opset: int | None, dtype: str) -> str:
-    """Write a model as ONNX, and return a description of its inputs and outputs."""
+def export(path: Path, out: Path, opset: int | None, dtype: str) -> str:
+    """Write the model of a file as ONNX, and return a description of its inputs and outputs."""
+    model = files.load(model_file(path))
     export_onnx(model, out, opset=opset, dtype=dtype)
     if not isinstance(model, TableModel):
         return f"wrote {out}"
@@ -324,8 +307,9 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
         found |= {"columns": model.preparation.names, "network": str(leading(model.estimator).network_), "about": about}
         lines.append(str(model))
         if (training := _training_of(model)) is not None:
-            tested = score_table(f"{training.rows['test']} test rows", {"network": training.scores})
-            lines += [f"trained on {training.rows['training']} rows of {training.source}", "", tested]
+            source, rows, scores = training
+            tested = score_table(f"{rows['test']} test rows", {"network": scores})
+            lines += [f"trained on {rows['training']} rows of {source}", "", tested]
     else:
         net = model.net if hasattr(model, "net") else leading(model).network_
         found["network"] = str(net)
