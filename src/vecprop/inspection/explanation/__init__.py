@@ -1,5 +1,7 @@
 """`explain`: the passes of a network step by step, with shapes, reasons and numbers."""
 
+import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from vecprop.backend.namespaces import Array, array_namespace, is_array
 from vecprop.backend.selection import backend_for
-from vecprop.inspection.explanation.markdown import as_text, render
+from vecprop.inspection.explanation.markdown import WIDTH, markdown_lines
 from vecprop.inspection.explanation.mistakes import find_mistakes
 from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params
 from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Operation, Step
@@ -52,9 +54,13 @@ class Explanation(Contents):
     def __str__(self) -> str:
         """Return the Markdown as text 80 characters wide if `rich` is installed, else as it is."""
         try:
-            return as_text(self)
+            from rich.console import Console
         except ImportError:
             return self.to_markdown()
+        text = io.StringIO()
+        Console(file=text, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False).print(self)
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines).strip())
 
     def __rich__(self) -> Any:
         """Return the Markdown for rich to print."""
@@ -64,7 +70,7 @@ class Explanation(Contents):
 
     def to_markdown(self) -> str:
         """Return the explanation as Markdown, for a notebook or a page."""
-        return render(self)
+        return "\n".join(markdown_lines(self)) + "\n"
 
     _repr_markdown_ = to_markdown  # what IPython and Jupyter ask for
 

@@ -1,7 +1,5 @@
-"""An explanation as Markdown, and as text for a terminal."""
+"""An explanation as Markdown."""
 
-import io
-import re
 from collections.abc import Iterator, Sequence
 
 from vecprop.inspection.explanation import words
@@ -10,22 +8,8 @@ from vecprop.inspection.explanation.parts import Contents, Step
 WIDTH = 80  # columns of the text for a terminal
 
 
-def render(explanation: Contents) -> str:
-    """Return the explanation as Markdown."""
-    return "\n".join(_lines(explanation)) + "\n"
-
-
-def as_text(explanation: Contents) -> str:
-    """Return the Markdown as rich prints it, without colours."""
-    from rich.console import Console
-
-    text = io.StringIO()
-    Console(file=text, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False).print(explanation)
-    lines = [line.rstrip() for line in text.getvalue().splitlines()]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines).strip())
-
-
-def _lines(explanation: Contents) -> Iterator[str]:
+def markdown_lines(explanation: Contents) -> Iterator[str]:
+    """Yield the lines of the explanation as Markdown."""
     title = words.heading(explanation)
     yield from (f"# {title[0].upper()}{title[1:]}", "", *_block(words.overview(explanation)))
     yield from ("", "## How to read it", "")
