@@ -115,7 +115,7 @@ def test_an_update_is_one_kernel(optimizer, dtype):
 @pytest.mark.parametrize("shape", [(), (5,)])
 def test_the_correction_of_adam_is_one_kernel(shape):
     number = array(shape)
-    assert traced(BoundMethod(optimizers.Adam(), "correction", xp), number, number, number) == ["float32"] * 4
+    assert traced(BoundMethod(optimizers.Adam(), "_correction", xp), number, number, number) == ["float32"] * 4
 
 
 def test_a_mask_is_one_kernel():

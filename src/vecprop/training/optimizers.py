@@ -337,10 +337,10 @@ class Adam(Elementwise):
 
     def scalars(self, slots: Slots, rate: Array | float, fuse: Fuse) -> tuple[tuple[Array | float, ...], Slots]:
         """Return α√c₂/c₁ and ε√c₂, so that the rule divides by neither c, and the new (c₁, c₂)."""
-        step, epsilon, c1, c2 = fuse(BoundMethod(self, "correction", array_namespace(slots[2])))(rate, *slots[2:])
+        step, epsilon, c1, c2 = fuse(BoundMethod(self, "_correction", array_namespace(slots[2])))(rate, *slots[2:])
         return (step, epsilon), (c1, c2)
 
-    def correction(self, xp: Namespace, rate: Array | float, c1: Array, c2: Array) -> tuple[Array, ...]:
+    def _correction(self, xp: Namespace, rate: Array | float, c1: Array, c2: Array) -> tuple[Array, ...]:
         """Return α√c₂/c₁, ε√c₂ and the new c₁ and c₂."""
         c1, c2 = self.beta1 * c1 + (1.0 - self.beta1), self.beta2 * c2 + (1.0 - self.beta2)
         root = xp.sqrt(c2)
