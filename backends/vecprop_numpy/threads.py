@@ -19,7 +19,7 @@ def execute(code: Code) -> None:
 
 
 def shares(count: int, threads: int) -> list[tuple[int, int]]:
-    """Return the first and the last but one of the things that each thread does, of `count`.
+    """Return where the share of each thread in `count` things begins and ends.
 
     >>> shares(5, 2)
     [(0, 2), (2, 5)]
