@@ -26,6 +26,8 @@ def describe(net: Network) -> LossText:
     >>> describe(Network((2, 1), output="identity")).slope_code
     'A1 - Y'
     """
+    if net.loss.name not in _TEXTS:
+        raise ValueError(f"loss {net.loss.name!r} has no texts here")
     levels = ", ".join(f"{q:g}" for q in getattr(net.loss, "levels", ()))
     known = {"A": f"A{len(net.sizes) - 1}", "Y": targets(net), "loss": net.loss, "levels": levels}
     return LossText(*(text.format(**known) for text in _TEXTS[net.loss.name]))
