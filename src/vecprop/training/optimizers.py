@@ -63,9 +63,10 @@ class Elementwise:
     rule: Callable[..., tuple[Array, ...]]
 
     def __post_init__(self) -> None:
+        given = vars(self)
         for name, check in _CHECKS.items():
-            if hasattr(self, name):
-                object.__setattr__(self, name, check(getattr(self, name), name))
+            if name in given:
+                object.__setattr__(self, name, check(given[name], name))
 
     def init(self, params: Any) -> Slots:
         """Return slots of zeros, each with the structure of the parameters."""
