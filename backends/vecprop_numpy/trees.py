@@ -23,8 +23,8 @@ class Fixed:
 class Static:
     """A constant that is not an array, as a structure; hashed once, compared by identity first.
 
-    >>> Static((1, 2)) == Static((1, 2)), unflatten(Static((1, 2)), iter(()))
-    (True, (1, 2))
+    >>> Static((1, 2)) == Static((1, 2)), Static(1) == Static(True), unflatten(Static((1, 2)), iter(()))
+    (True, False, (1, 2))
     """
 
     __slots__ = ("hash", "value")
@@ -37,11 +37,10 @@ class Static:
         return self.hash
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
         if type(other) is not Static or self.hash != other.hash:
             return False
-        return self.value is other.value or (type(self.value) is type(other.value) and bool(self.value == other.value))
+        mine, others = self.value, other.value
+        return mine is others or (type(mine) is type(others) and bool(mine == others))
 
 
 @lru_cache(maxsize=256, typed=True)

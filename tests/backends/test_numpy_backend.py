@@ -202,8 +202,18 @@ def functions_of_numpy_itself(_, x, *__):
     return scaled, np.where(x > 0, x, 0.0), np.sum(x, axis=0), np.maximum(0.0, x).sum(), np.concatenate([x, x])
 
 
+def positive(xp, a, *_):
+    return xp.maximum(a, 0.0)
+
+
 @pytest.mark.parametrize(
-    ("function", "shape"), [(many_operations, (3, 4)), (selections, (70, 90)), (functions_of_numpy_itself, (3, 4))]
+    ("function", "shape"),
+    [
+        (many_operations, (3, 4)),
+        (selections, (70, 90)),
+        (positive, (1, 16411)),  # a prime: it cannot be cut into rows
+        (functions_of_numpy_itself, (3, 4)),
+    ],
 )
 def test_operations(numpy_backend, dtype, function, shape):
     a, b = (rng(seed).standard_normal(shape).astype(dtype) for seed in (0, 1))
