@@ -9,7 +9,18 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-from benchmarks.contestants import keras, onnxruntime, optax, sklearn, tables, torch
+from benchmarks.contestants import (
+    catboost,
+    keras,
+    lightgbm,
+    onnxruntime,
+    optax,
+    pytabkit,
+    sklearn,
+    tables,
+    torch,
+    xgboost,
+)  # fmt: skip
 from benchmarks.contestants import vecprop as ours
 from benchmarks.contestants.base import TimeToAccuracy
 from benchmarks.contestants.estimators import CrossValidated
@@ -55,7 +66,8 @@ OURS_AND_OTHERS: dict[str, tuple[Kinds, Kinds]] = {
     ),
     "tables": ({"vecprop": tables.VecpropTables, "quick": tables.VecpropQuick}, {
         "linear": tables.VecpropLinear, "sklearn": sklearn.MLPOnTables, "histogram": sklearn.HistogramBoosting,
-        "lightgbm": tables.LightGBM, "catboost": tables.CatBoost, "xgboost": tables.XGBoost, "realmlp": tables.RealMLP,
+        "lightgbm": lightgbm.LightGBM, "catboost": catboost.CatBoost, "xgboost": xgboost.XGBoost,
+        "realmlp": pytabkit.RealMLP,
     }),
 }  # fmt: skip
 # who takes part only if asked: what computes on the host is no measure of a device, nor the other way round

@@ -1,4 +1,4 @@
-"""Libraries with default settings on public tables: one thread, three splits, and what a fit takes of the processor."""
+"""Models of public tables: one thread, three splits, and what a fit takes of the processor."""
 
 import time
 import warnings
@@ -107,46 +107,3 @@ class WithFrames(OnTables):
     def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:
         model = self.model().fit(self.X.iloc[known], self.y[known])
         return (model.predict if self.work.regression else model.predict_proba)(self.X.iloc[test])
-
-
-class LightGBM(WithFrames):
-    """It takes categories as they are."""
-
-    needs = ("lightgbm",)
-    kinds = ("LGBMRegressor", "LGBMClassifier")
-    options: ClassVar = {"verbose": -1, "n_jobs": 1}
-
-
-class XGBoost(WithFrames):
-    """It takes categories as they are."""
-
-    needs = ("xgboost",)
-    kinds = ("XGBRegressor", "XGBClassifier")
-    options: ClassVar = {"enable_categorical": True, "n_jobs": 1}
-
-
-class CatBoost(WithFrames):
-    """It takes categories as texts, without gaps."""
-
-    needs = ("catboost",)
-    kinds = ("CatBoostRegressor", "CatBoostClassifier")
-    options: ClassVar = {"verbose": 0, "thread_count": 1, "allow_writing_files": False}
-
-    def build(self) -> None:
-        super().build()
-        self.options = self.options | {"cat_features": self.categories}
-        self.X[self.categories] = self.X[self.categories].astype(object).fillna("missing").astype(str)
-
-
-class RealMLP(WithFrames):
-    """pytabkit's, with tuned defaults; gaps filled with the median; options that its authors recommend for log-loss."""
-
-    needs = ("pytabkit",)
-    kinds = ("RealMLP_TD_Regressor", "RealMLP_TD_Classifier")
-    options: ClassVar = {"device": "cpu", "n_threads": 1}
-
-    def build(self) -> None:
-        super().build()
-        self.X = self.X.fillna(self.X.median(numeric_only=True))
-        if not self.work.regression:
-            self.options = self.options | {"val_metric_name": "cross_entropy", "use_ls": False}
