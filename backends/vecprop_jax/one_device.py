@@ -221,24 +221,23 @@ class JAXOnOneDevice(Backend):
         if order is not None and not gathers:
             rows = [jnp.take(a, order, axis=0) for a in rows]
 
-        def run(carry: Carry, batch: list[Array], x: Arrays) -> tuple[Carry, Arrays]:
-            columns = iter(batch)
-            return step(carry, tuple(next(columns) if there else None for there in present), x)
-
-        def unpack(carry: Carry, x: Arrays) -> tuple[Carry, Arrays]:
+        def unpack(carry: Carry, x: tuple[Arrays, Arrays]) -> tuple[Carry, Arrays]:
+            batch, step_inputs = x
             if gathers:
-                return run(carry, [self._columns_at(a, x[0]) for a in rows], x[1:])
-            return run(carry, [_in_columns(b, a) for a, b in zip(rows, x, strict=False)], x[len(rows) :])
+                columns = iter([self._columns_at(a, batch[0]) for a in rows])
+            else:
+                columns = iter([_in_columns(b, a) for a, b in zip(rows, batch, strict=True)])
+            return step(carry, tuple(next(columns) if there else None for there in present), step_inputs)
 
         first = whole * batch_size
         if gathers:
-            cut = [jnp.moveaxis(order[..., :first].reshape(*order.shape[:-1], whole, batch_size), -2, 0)]  # type: ignore[index, union-attr]
+            cut = (jnp.moveaxis(order[..., :first].reshape(*order.shape[:-1], whole, batch_size), -2, 0),)  # type: ignore[index, union-attr]
         else:
-            cut = [a[:first].reshape(whole, batch_size, *a.shape[1:]) for a in rows]
-        carry, outputs = jax.lax.scan(unpack, carry, (*cut, *(a[:whole] for a in inputs)))
+            cut = tuple(a[:first].reshape(whole, batch_size, *a.shape[1:]) for a in rows)
+        carry, outputs = jax.lax.scan(unpack, carry, (cut, tuple(a[:whole] for a in inputs)))
         if m > first:
             rest = (order[..., first:],) if gathers else tuple(a[first:] for a in rows)  # type: ignore[index]
-            carry, last = unpack(carry, (*rest, *(a[whole] for a in inputs)))
+            carry, last = unpack(carry, (rest, tuple(a[whole] for a in inputs)))
             outputs = tuple(jnp.concatenate([o, a[None]]) for o, a in zip(outputs, last, strict=True))
         return carry, outputs
 
