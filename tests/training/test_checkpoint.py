@@ -103,6 +103,17 @@ def test_it_ends_where_it_would_have_ended(name, case, tmp_path, broken_off, amo
         assert same(fit(backend, **arguments), whole), "checkpoints change nothing"
 
 
+def test_a_run_that_goes_on_from_a_state_is_resumed_to_its_end(tmp_path, broken_off):
+    """Epochs are counted from where the run began, also those between two checkpoints."""
+    begun = fit("numpy", epochs=3).state
+    more = {"epochs": 5, "checkpoint_every": 2, "checkpoint": tmp_path / "c"}
+    whole = fit("numpy", state=begun, epochs=5)
+    broken_off(1, fit, "numpy", state=begun, **more)
+    assert checkpoint._read(tmp_path / "c")[1]["epoch"] == 5
+    assert same(fit("numpy", **more, resume=True), whole)
+    assert whole.state.epoch == 8
+
+
 def test_sparse_x(tmp_path, monkeypatch, broken_off):
     sparse = pytest.importorskip("scipy.sparse")
     X = sparse.random(30, 90, 0.2, format="csc", random_state=0)

@@ -288,12 +288,14 @@ def fit(
             asked = _asked(plan, examples)
             saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, target)
             plan, start = plan._replace(saver=saver), resumed or start
+            if saver is not None:
+                saver.first = start.first
         for callback in callbacks:
             if hasattr(callback, "start"):
                 callback.start(start.state, lambda state: _plain(plan.run, state, examples.scale))
         with _errors_at_home(plan, examples.scale, checkpoint):
             if isinstance(optimizer, LBFGS):
-                end, history, stopped = minimize(plan, optimizer, begin)
+                end, history, stopped = minimize(plan, optimizer, start.state)
             elif start.stopped:
                 end, _, history, _, stopped = start
             else:
