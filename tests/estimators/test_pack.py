@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -315,6 +315,7 @@ def test_auto_is_trained_by_fit():
 # --- ensemble selection -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(0, 100))
 def test_weights_are_shares_and_no_worse_than_the_best_alone(members, m, seed):
     rng = np.random.default_rng(seed)
