@@ -220,8 +220,8 @@ class FeatureMap:
         return cls(name, tuple(PARTS[kind](**arrays) for (_, kind), arrays in sorted(found.items())))
 
 
-def learn(name: str, X: npt.NDArray[Any], rng: np.random.Generator) -> FeatureMap:
-    """Return a map learned from training rows X (m, n): "standard", "bins", "normal" or "cosines".
+def learn(name: str, X: npt.NDArray[Any], rng: np.random.Generator, m: int | None = None) -> FeatureMap:
+    """Return a map learned from training rows X, all of them or some of m: "standard", "bins", "normal" or "cosines".
 
     "bins" has the robust numbers beside the bins, "normal" bins beside the normal quantiles. Only "cosines" draws.
 
@@ -233,7 +233,7 @@ def learn(name: str, X: npt.NDArray[Any], rng: np.random.Generator) -> FeatureMa
     numbers, codes = np.flatnonzero(several), np.flatnonzero(~several)
     parts: list[Part] = []
     if len(numbers):
-        share = max(2, min(_MOST_FEATURES, _MOST_ENTRIES // len(X)) // len(numbers))
+        share = max(2, min(_MOST_FEATURES, _MOST_ENTRIES // (m or len(X))) // len(numbers))
         if name == "standard":
             parts.append(Standard.learn(X, numbers))
         elif name == "normal":

@@ -29,6 +29,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
 from vecprop.backend.selection import get_backend
 from vecprop.data.splitting import in_second_part, places_of
+from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy
 from vecprop.estimators.feature_maps import FeatureMap, learn
 from vecprop.estimators.inputs import (
@@ -196,6 +197,8 @@ class Pack(BaseEstimator):
         check_flag(self.refit, "refit")
         random = random_state_of(self.random_state)
         training, validation = self._weighted(*self._parts(given, held_out, random))
+        if isinstance(training.X, LargeRows) and not isinstance(validation.X, LargeRows):
+            validation = validation._replace(X=LargeRows(ArraySource(validation.X)))  # its features are many more
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
         groups = self._trained(training, validation, rng)
         judged = validation.at(validation.X.some()) if isinstance(validation.X, LargeRows) else validation
@@ -240,7 +243,7 @@ class Pack(BaseEstimator):
             raise ValueError("X has no column with two different values, so that there is nothing to learn from")
         groups, jobs = [], []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
-            view = learn(kind.map, some.X, rng)
+            view = learn(kind.map, some.X, rng, training.n)
             parameters = kind.parameters(rng, networks, len(training.y))
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
             own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
