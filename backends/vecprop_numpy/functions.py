@@ -52,7 +52,7 @@ class TraceNamespace:
         self.astype, self.reshape, self.take, self.where = graph.astype, graph.reshape, graph.take, graph.where
         self._tables: tuple[tuple[dict[str, Any], Callable[..., Value]], ...] = (
             (UFUNCS, graph.ufunc),
-            (REDUCTIONS, graph.reduce),
+            (REDUCTIONS, self._reduce),
             (VIEWS, self._view),
             (CONSTANTS, self._constant),
             (CALLED, self._call),
@@ -71,6 +71,11 @@ class TraceNamespace:
         name = ALIASES.get(name, name)
         found = getattr(self, name, None)
         return None if found is getattr(array_api_compat.numpy, name, None) else found
+
+    def _reduce(
+        self, function: np.ufunc, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False
+    ) -> Value:
+        return self._graph.reduce(function, x, axis, keepdims, dtype)
 
     def _view(self, function: Callable[..., Any], x: Any, *args: Any, **options: Any) -> Value:
         key = (function.__name__, repr(args), repr(options))

@@ -51,12 +51,13 @@ class _Rounds:
         outputs: list[tuple[NDArray, NDArray]],
     ) -> None:
         self.segment, self.feeds, self.batches, self.outputs = segment, feeds, batches, outputs
-        self.code, self.rest, self.next = code[: len(code) - len(rest)], rest, 0
-        self.rest_beside_gathering = Parallel([rest, [(self._gather_next, ())]]) if rest else None
+        self.code, self.rest, self.next = code[: len(code) - len(rest)], rest, [0]
 
-    def _gather_next(self) -> None:
-        for feed in self.batches:
-            feed(self.next)
+        def gather(number: list[int]) -> None:  # no method: the memory of a loop would wait for the garbage collector
+            for feed in batches:
+                feed(number[0])
+
+        self.rest_beside_gathering = Parallel([rest, [(gather, (self.next,))]]) if rest else None
 
     def __call__(self) -> None:
         code, feeds, batches, outputs, failed = self.code, self.feeds, self.batches, self.outputs, other_failed()
@@ -72,7 +73,7 @@ class _Rounds:
             for function, arguments in code:
                 function(*arguments)
             if ahead is not None:
-                self.next = i + 1
+                self.next[0] = i + 1
                 ahead() if i + 1 < end else execute(self.rest)
             for rows, row in outputs:
                 rows[i] = row

@@ -1,5 +1,6 @@
 """Compiled functions: their programs, by the structure of the arguments, and the call."""
 
+import math
 import operator
 import threading
 from collections import OrderedDict
@@ -41,8 +42,8 @@ class Program:
         # BLAS threads keep their cores busy for a while after a product, so our threads need the BLAS to use only one.
         ops, threads = list(_all_of(graph.scopes[0].ops)), usable_threads()
         shared = threads > 1 and any(op.kind == "blocks" for op in ops)
-        largest = max((_multiplications(op) for op in ops if op.kind == "matmul"), default=0)
-        self.one_blas_thread = threads > 1 and (shared or largest < SMALL_PRODUCT)
+        products = (_multiplications(op) for op in ops if op.kind == "matmul")
+        self.one_blas_thread = threads > 1 and (shared or max(products, default=0) < SMALL_PRODUCT)
         pools = [Pool() for _ in range(threads if shared else 1)]
         frame = Frame(graph.scopes[0], results, pools)
         self.inputs: list[tuple[NDArray, int]] = []
@@ -78,8 +79,7 @@ def _all_of(ops: Iterable[Op]) -> Iterator[Op]:
 
 def _multiplications(product: Op) -> int:
     """Return the multiplications of a matrix product, for one of a stack."""
-    rows, columns = product.outputs[0].shape[-2:]
-    return rows * product.inputs[0].shape[-1] * columns
+    return math.prod(product.outputs[0].shape[-2:]) * product.inputs[0].shape[-1]
 
 
 class Shelf:

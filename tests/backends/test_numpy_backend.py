@@ -324,6 +324,7 @@ def test_bound_arrays_are_used_where_they_are(numpy_backend):
         lambda x: x[x > 0],
         lambda x: np.asarray(x) * 2,
         lambda x: np.array([v * 2 for v in x.tolist()]),
+        lambda x: np.sum(x, 0, np.float32),  # NumPy's order of arguments, which is not the standard's
     ],
 )
 def test_what_cannot_be_recorded_runs_as_it_is(numpy_backend, function):
@@ -331,6 +332,11 @@ def test_what_cannot_be_recorded_runs_as_it_is(numpy_backend, function):
     x = np.array([1.0, -2.0])
     assert np.array_equal(compiled(x), function(x))
     assert np.array_equal(compiled(x), function(x))
+
+
+def test_a_product_with_a_vector(numpy_backend):
+    v, Z = rng().standard_normal(4), rng(1).standard_normal((4, 5))
+    check(numpy_backend, lambda v, Z: Z @ (v @ Z + 1), v, Z)
 
 
 def test_errors_of_the_function_are_its_own(numpy_backend):

@@ -33,7 +33,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        at_once = False
+        lost = False
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader has closed, as in `vecprop shapes … | head`; typer handles it
@@ -43,11 +43,12 @@ class Commands(TyperGroup):
         except Interrupted as stopped:
             message, code = str(stopped), stopped.code
         except (ProcessLostError, DivergenceError) as failed:
-            message, code, at_once = str(failed), FAILED, isinstance(failed, ProcessLostError)
+            message, code, lost = str(failed), FAILED, isinstance(failed, ProcessLostError)
         except _BAD_INPUT_ERRORS as wrong:
-            message, code, at_once = _message(wrong), BAD_INPUT, distributed.team().count > 1
+            message, code = _message(wrong), BAD_INPUT
         error(message)
-        if at_once:  # without disconnecting, which would wait for the other processes, or abort this one
+        if lost or (code == BAD_INPUT and distributed.team().count > 1):
+            # without disconnecting, which would wait for the other processes, or abort this one
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
