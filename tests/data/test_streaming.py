@@ -235,7 +235,7 @@ def test_the_next_is_prepared_while_one_is_used_and_no_more():
             if item < 4:
                 assert begun[item + 1].wait(30), "nothing is read while this one is used"
             assert all(not event.is_set() for event in begun[item + 2 :]), "it reads too far ahead"
-    assert names == {"vecprop-reader_0"}
+    assert names == {"vecprop-reader"}
 
 
 class Watched:
@@ -287,7 +287,7 @@ def test_no_thread_and_no_file_is_left(files):
     watched.fails_at = 40
     with pytest.raises(OSError, match=r"X: rows \d+ to \d+ cannot be read: RuntimeError: the disk is gone"):
         fit(vp.rows(watched), y, window=20)
-    assert readers() == [] and "vecprop-reader_0" in watched.threads
+    assert readers() == [] and "vecprop-reader" in watched.threads
     vp.fit(NET, x, y, window=20, batch_size=7, epochs=1, validation=(x, y), metric="accuracy")
     assert readers() == []
 

@@ -18,7 +18,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vecprop as vp
 from helpers import refusals
-from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, feature_maps, to_sklearn
+from vecprop.estimators import (
+    MLPClassifier,
+    MLPRegressor,
+    PackClassifier,
+    PackRegressor,
+    feature_maps,
+    large_data,
+    to_sklearn,
+)
 from vecprop.estimators.ensemble_selection import bagged_greedy, greedy, log_losses, squared_errors
 
 RNG = np.random.default_rng(5)
@@ -401,3 +409,16 @@ def test_a_pack_of_rows_in_a_file_is_one_of_single_networks(kind, y):
     for call in (lambda: in_file.predict(vp.rows(far)), lambda: clone(in_file).fit(vp.rows(far), y)):
         with pytest.raises(ValueError, match=r"X: row 1, column 1 must be finite, got inf"):
             call()
+
+
+def test_what_is_learned_from_some_rows_of_a_file_is_learned_from_rows_that_count(monkeypatch):
+    """Also if few of them have a weight, or a class has none with a weight."""
+    monkeypatch.setattr(large_data, "SOME", 10)
+    w, y = np.zeros(240), np.where(np.arange(240) == 100, "rare", LABELS)
+    w[[1, 5, 31, 77, 101, 150, 222, 239]] = 1, 2, 1, 1, 3, 1, 1, 1
+    pack = PackClassifier(random_state=0, maps=("bins",)).fit(vp.rows(X), y, w, X_val=X, y_val=y, sample_weight_val=w)
+    assert pack.classes_.tolist() == ["few", "many", "none", "rare"] and np.isfinite(pack.predict_log_proba(X)).all()
+    assert np.unique(large_data.large_rows(vp.rows(X)).some(w)).tolist() == np.flatnonzero(w).tolist()
+    constant = np.where(np.arange(240)[:, None] == 7, 1.0, np.zeros((240, 2)))
+    with pytest.raises(ValueError, match="X has no column with two different values among the 10 rows looked at"):
+        PackRegressor().fit(vp.rows(constant), NUMBERS, X_val=X[:, :2], y_val=NUMBERS)

@@ -44,19 +44,26 @@ class LargeRows:
 
     def blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
         """Yield (start, stop, rows start … stop - 1) for consecutive blocks of all the rows."""
-        for start in range(0, self._m, self.at_once):
-            stop = min(start + self.at_once, self._m)
-            yield start, stop, self.block(start, stop)
-        self._source.close()
+        try:
+            for start in range(0, self._m, self.at_once):
+                stop = min(start + self.at_once, self._m)
+                yield start, stop, self.block(start, stop)
+        finally:
+            self._source.close()
 
-    def some(self, codes: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int64]:
-        """Return numbers of rows spread evenly, few enough for memory, among them one of each class with `codes`."""
-        count = min(self._m, SOME, max(1000, SOME_NUMBERS // self._numbers))
-        places = np.linspace(0, self._m - 1, count).astype(np.int64)
+    def some(self, w: npt.NDArray[np.float64] | None, codes: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int64]:
+        """Return numbers of rows spread evenly over those with a weight, few enough for memory.
+
+        With the classes' `codes` (m,) there is a row of each class among them, with a weight if one has any.
+        """
+        counting = np.arange(self._m) if w is None else np.flatnonzero(w)
+        count = min(len(counting), SOME, max(1000, SOME_NUMBERS // self._numbers))
+        places = counting[np.linspace(0, len(counting) - 1, count).astype(np.int64)]
         if codes is None:
             return places
-        first = np.zeros(int(codes.max()) + 1, dtype=np.int64)  # the first row of each class
-        first[codes[::-1]] = np.arange(len(codes))[::-1]  # where an index comes several times, the last one counts
+        first = np.zeros(int(codes.max()) + 1, dtype=np.int64)
+        for backwards in (np.arange(self._m)[::-1], counting[::-1]):
+            first[codes[backwards]] = backwards  # where an index comes several times, the last one counts
         return np.union1d(places, first)
 
     def take(self, places: npt.NDArray[Any]) -> Self:

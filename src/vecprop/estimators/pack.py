@@ -172,13 +172,13 @@ class Pack(BaseEstimator):
         X : array-like (n_samples, n_features)
             Finite numbers. Columns with at most two values are taken for codes, others for numbers. Rows of a file
             (`vp.rows`, or a memory map of more than 256 MiB) are read in parts; then there is one network of each kind,
-            maps and linear model are learned from 100 000 rows, or from fewer with more than 41 features, and `refit`
-            does nothing.
+            and maps and linear model are learned from 100 000 rows that count, or fewer with more than 41 features.
         y : array-like (n_samples,)
         sample_weight : array-like (n_samples,), optional
         X_val, y_val, sample_weight_val : optional
             A validation set, which ends the training and chooses the mixture, and from which the chosen networks
-            learn at last; by default a share `validation_fraction` of the examples, at random.
+            learn at last; by default a share `validation_fraction` of the examples, at random. With X or X_val in a
+            file, at most 100 000 rows choose the mixture, and the networks do not learn from them (`refit`).
 
         Returns
         -------
@@ -201,7 +201,7 @@ class Pack(BaseEstimator):
             validation = validation._replace(X=LargeRows(ArraySource(validation.X)))  # its features are many more
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
         groups = self._trained(training, validation, rng)
-        judged = validation.at(validation.X.some()) if isinstance(validation.X, LargeRows) else validation
+        judged = validation.at(validation.X.some(validation.w)) if isinstance(validation.X, LargeRows) else validation
         found = [self._of_each(group.estimator, group.seen(judged.X)) for group in groups]
         weights = bagged_greedy(np.concatenate(found), self._losses(judged.y), judged.w, rng)
         groups = self._weighed(groups, weights)
@@ -236,11 +236,14 @@ class Pack(BaseEstimator):
         """Return the groups that have not diverged."""
         some, networks = training, self.n_networks
         if isinstance(training.X, LargeRows):
-            some = training.at(training.X.some(self._groups_of(training.y)))
+            some = training.at(training.X.some(training.w, self._groups_of(training.y)))
             with named(lambda: "X"):
                 some, networks = some._replace(X=some.X.mapped(np.asarray).block(0, some.n)), 1
         if not (some.X.min(axis=0) < some.X.max(axis=0)).any():
-            raise ValueError("X has no column with two different values, so that there is nothing to learn from")
+            among = "" if some is training else f" among the {some.n} rows looked at"
+            raise ValueError(
+                f"X has no column with two different values{among}, so that there is nothing to learn from"
+            )
         groups, jobs = [], []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
             view = learn(kind.map, some.X, rng, training.n)

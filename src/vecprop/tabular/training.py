@@ -354,7 +354,7 @@ def _some(part: _Examples, task: str) -> _Examples:
     large = large_rows(part.X)
     if large is None:
         return part
-    places = large.some(part.y if task == "classification" else None)
+    places = large.some(part.w, part.y if task == "classification" else None)
     X = large.take(places).block(0, len(places))
     return _Examples(X, part.y[places], None if part.w is None else part.w[places])
 
