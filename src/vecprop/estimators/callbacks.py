@@ -1,5 +1,7 @@
 """Functions called while an estimator trains: printing, scorers, scikit-learn's callbacks."""
 
+from __future__ import annotations  # else the tool that makes the API pages looks for scikit-learn's decorator
+
 import copy
 import inspect
 from collections.abc import Callable
