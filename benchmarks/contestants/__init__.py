@@ -20,7 +20,7 @@ from benchmarks.contestants import (
     tables,
     torch,
     xgboost,
-)  # fmt: skip
+)
 from benchmarks.contestants import vecprop as ours
 from benchmarks.contestants.base import TimeToAccuracy
 from benchmarks.contestants.estimators import CrossValidated

@@ -35,7 +35,13 @@ def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str
 
 def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return predictions (m,) of a fitted estimator; features in a file are read in blocks."""
-    return np.concatenate([estimator.predict(block) for _, _, block in _blocks(X)])
+    found = np.empty(0)
+    for start, stop, block in _blocks(X):  # filled, not joined: that would take twice the memory
+        part = estimator.predict(block)
+        if not start:
+            found = np.empty(len(X), part.dtype)
+        found[start:stop] = part
+    return found
 
 
 def _blocks(X: npt.NDArray[Any]) -> Iterable[tuple[int, int, npt.NDArray[Any]]]:

@@ -298,10 +298,10 @@ def open_checkpoints(
             lambda: b"1" if there.exists() or previous_of(there.resolve()).exists() else b""
         )
         resume_from = there if found else None
-    saver = None
     if checkpoint is not None:
         path = Path(checkpoint)
         backend.placement.team.from_first(lambda: _require_place(path))
-        saver = Saver(path, every, specification, backend)
     resumed = None if resume_from is None else resume(Path(resume_from), specification, template, backend)
-    return saver, resumed
+    if checkpoint is None:
+        return None, resumed
+    return Saver(path, every, specification, backend, template.epoch if resumed is None else resumed.first), resumed

@@ -288,8 +288,6 @@ def fit(
             asked = _asked(plan, examples)
             saver, resumed = open_checkpoints(checkpoint, checkpoint_every, resume, asked, begin, target)
             plan, start = plan._replace(saver=saver), resumed or start
-            if saver is not None:
-                saver.first = start.first
         for callback in callbacks:
             if hasattr(callback, "start"):
                 callback.start(start.state, lambda state: _plain(plan.run, state, examples.scale))
