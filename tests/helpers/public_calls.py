@@ -23,7 +23,7 @@ import vecprop as vp
 from vecprop import losses, plots, tabular
 from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, parameters
 from vecprop.inspection.benchmark_report import Row, with_speedups
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_share
 
 NAN, INF, HUGE = math.nan, math.inf, 10**18
 
@@ -529,7 +529,7 @@ for estimator, y, wrong, how in (
         call(f"{kind}.partial_fit", given | ({"classes": [0, 1, 2]} if part else {}),
              lambda *, new=new, **arguments: new().partial_fit(**arguments), **refused, **part)  # fmt: skip
 # The kinds of the parameters are those of the checks that the estimators declare.
-CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, parameters.share: SHARE,
+CHECKED = {check_number: NOT_NEGATIVE, check_positive_integer: COUNT, check_flag: FLAG, check_share: SHARE,
            parameters.positive: POSITIVE}  # fmt: skip
 DECLARED = {field.name: field.metadata.get("check") for field in fields(parameters.Parameters)}
 SHARED = {name: CHECKED[check] for name, check in DECLARED.items() if check in CHECKED} | {

@@ -18,13 +18,13 @@ from vecprop.estimators.inputs import Examples, named
 from vecprop.estimators.labels import Labels, check_classes, labels_of, name_classes
 from vecprop.estimators.large_data import LargeTargets, average
 from vecprop.estimators.pack import Group, Pack
-from vecprop.estimators.parameters import hidden_activations, hidden_sizes, share
+from vecprop.estimators.parameters import hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import scored
 from vecprop.estimators.training import Training
 from vecprop.nn.activations import log_softmax, softplus
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.network import Network
-from vecprop.utils.arguments import check_flag
+from vecprop.utils.arguments import check_flag, check_share
 
 
 def _class_weight(value: Any, argument: str) -> None:
@@ -77,7 +77,7 @@ class MLPClassifier(ClassifierMixin, Training):
     activation: Any = "relu"
     _: KW_ONLY
     class_weight: Any = field(default=None, metadata={"check": _class_weight})
-    label_smoothing: float = field(default=0.0, metadata={"check": share})
+    label_smoothing: float = field(default=0.0, metadata={"check": check_share})
 
     _numeric_targets: ClassVar[bool] = False
 

@@ -19,7 +19,14 @@ from vecprop.nn.initializers import INITIALIZERS
 from vecprop.training.checkpoint import check_every
 from vecprop.training.optimizers import check_optimizer
 from vecprop.training.schedules import check_schedule
-from vecprop.utils.arguments import check_flag, check_integer, check_number, check_positive_integer, check_real
+from vecprop.utils.arguments import (
+    check_flag,
+    check_integer,
+    check_number,
+    check_positive_integer,
+    check_real,
+    check_share,
+)
 from vecprop.utils.errors import unknown_name
 
 SOLVERS = ("adam", "lbfgs", "sgd")
@@ -103,11 +110,6 @@ def optional(check: Check) -> Check:
 def one_of(known: Sequence[str]) -> Check:
     """Return a check for these names."""
     return lambda value, argument: check_choice(value, argument, known)
-
-
-def share(value: Any, argument: str) -> float:
-    """Return the value if it is in [0, 1)."""
-    return check_real(value, argument, "in [0, 1)", lambda x: 0 <= x < 1)
 
 
 def positive(value: Any, argument: str) -> float:
@@ -201,9 +203,9 @@ class Parameters:
     momentum: float = field(default=0.9, metadata={"check": _momentum})
     nesterovs_momentum: bool = field(default=True, metadata={"check": check_flag})
     early_stopping: bool = field(default=False, metadata={"check": check_flag})
-    validation_fraction: float = field(default=0.1, metadata={"check": share})
-    beta_1: float = field(default=0.9, metadata={"check": share})
-    beta_2: float = field(default=0.999, metadata={"check": share})
+    validation_fraction: float = field(default=0.1, metadata={"check": check_share})
+    beta_1: float = field(default=0.9, metadata={"check": check_share})
+    beta_2: float = field(default=0.999, metadata={"check": check_share})
     epsilon: float = field(default=1e-8, metadata={"check": positive})
     n_iter_no_change: float = field(default=10, metadata={"check": _at_least_one})
     max_fun: int = field(default=15000, metadata={"check": check_positive_integer})

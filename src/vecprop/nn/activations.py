@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace, is_complex, real_part
-from vecprop.utils.arguments import check_function, check_number, check_positive_integer, check_real
+from vecprop.utils.arguments import check_function, check_number, check_positive_integer, check_share
 from vecprop.utils.errors import unknown_name
 
 
@@ -146,7 +146,7 @@ class LeakyReLU(Activation):
     homogeneous: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "slope", check_real(self.slope, "slope", "in [0, 1)", lambda x: 0 <= x < 1))
+        object.__setattr__(self, "slope", check_share(self.slope, "slope"))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         return xp.where(real_part(xp, Z) >= 0, Z, self.slope * Z)

@@ -41,6 +41,7 @@ from vecprop.utils.arguments import (
     check_path,
     check_positive_integer,
     check_real,
+    check_share,
     check_text,
 )
 from vecprop.utils.errors import unknown_name
@@ -63,7 +64,7 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "activation": lambda given, _: get_activation(given),
     "learning_rate": partial(check_number, zero=False),
     "l2": check_number,
-    "dropout": partial(check_real, wanted="in [0, 1)", holds=lambda share: 0 <= share < 1),
+    "dropout": check_share,
     "backend": lambda given, _: check_backend_name(given),
     "seed": random_streams.check_seed,
     "checkpoint_every": lambda given, _: check_every(given),

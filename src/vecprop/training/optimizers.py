@@ -19,7 +19,14 @@ from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
 from vecprop.propagation import Layer, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
 from vecprop.training.training_pass import BoundMethod, Fuse
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_real, check_several
+from vecprop.utils.arguments import (
+    check_flag,
+    check_number,
+    check_positive_integer,
+    check_real,
+    check_several,
+    check_share,
+)
 
 Slots: TypeAlias = tuple[Any, ...]
 
@@ -96,15 +103,11 @@ class Elementwise:
         return (rate,), ()
 
 
-def _check_share(value: Any, name: str) -> float:
-    return check_real(value, name, "in [0, 1)", lambda x: 0 <= x < 1)
-
-
 # How the parameters of elementwise optimizers are checked, by their names.
 _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "learning_rate": partial(check_several, zero=False),
     "schedule": lambda value, _: check_schedule(value),
-    **dict.fromkeys(("beta", "rho", "beta1", "beta2"), _check_share),
+    **dict.fromkeys(("beta", "rho", "beta1", "beta2"), check_share),
     "momentum": lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1),
     "nesterov": check_flag,
     "epsilon": partial(check_number, zero=False),

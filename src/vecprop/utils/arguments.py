@@ -70,6 +70,11 @@ def check_real(value: object, argument: str, wanted: str, holds: Callable[[float
     return number
 
 
+def check_share(value: object, argument: str) -> float:
+    """Return the value as a float in [0, 1); errors as `check_real`."""
+    return check_real(value, argument, "in [0, 1)", lambda x: 0 <= x < 1)
+
+
 def check_number(value: object, argument: str, *, zero: bool = True) -> float:
     """Return the value as a finite float ≥ 0 (> 0 unless `zero`).
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from vecprop.backend.namespaces import Array, Namespace, device_of, real_part
 from vecprop.nn.activations import Activation, Custom, log_softmax, softplus
 from vecprop.nn.losses.base import Loss
-from vecprop.utils.arguments import check_real, is_several, one_or_each
+from vecprop.utils.arguments import check_share, is_several, one_or_each
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,7 @@ class Smoothing(Loss):
     smoothing: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
-        def check(value: object, name: str) -> float:
-            return check_real(value, name, "in [0, 1)", lambda x: 0 <= x < 1)
-
-        object.__setattr__(self, "smoothing", one_or_each(self.smoothing, "smoothing", check))
+        object.__setattr__(self, "smoothing", one_or_each(self.smoothing, "smoothing", check_share))
 
     @property
     def networks(self) -> int | None:
