@@ -227,8 +227,9 @@ class Frame:
         join, entry = self.places[value]
         part = join_part(self.join(join), join.op, entry)
         array: NDArray = part.reshape(value.shape)
-        strided = value.op.kind in ("ufunc", "reduce") and np.may_share_memory(array, part)
-        if part.flags.c_contiguous or strided:
+        op = value.op  # products of stacks may lie apart; those with one matrix are faster as one product
+        strided = op.kind in ("ufunc", "reduce") or (op.kind == "matmul" and all(x.ndim == 3 for x in op.inputs))
+        if part.flags.c_contiguous or (strided and np.may_share_memory(array, part)):
             return array
         del self.places[value]
         return None

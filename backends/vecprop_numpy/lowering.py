@@ -124,10 +124,9 @@ def _sums_rows(source: NDArray, value: Value) -> bool:
 @lowers("dot")
 def _lower_dot(frame: Frame, op: Op) -> None:
     """Sum products over the last axes."""
-    a, b = (_contiguous(frame, x) for x in op.inputs)
     value, count = op.outputs[0], op.attributes
+    a, b = (_with_one_axis(frame, x, count) for x in op.inputs)
     out = frame.output(value)
-    a, b = (x.reshape(*x.shape[: x.ndim - count], -1) for x in (a, b))
     if a.shape[-1] > LONGEST_DOT:
         for index in np.ndindex(value.shape):
             _dot_in_pieces(frame, a[index], b[index], out[(*index, ...)])
@@ -143,6 +142,15 @@ def _dot_in_pieces(frame: Frame, a: NDArray, b: NDArray, out: NDArray) -> None:
         piece = slice(start, start + LONGEST_DOT)
         frame.emit(np.dot, a[piece], b[piece], sums[i, ...])
     frame.emit(np.add.reduce, sums, 0, None, out)
+
+
+def _with_one_axis(frame: Frame, value: Value, count: int) -> NDArray:
+    """Return a value with its last axes as one, whose numbers lie one after the other."""
+    array = frame.array(value)
+    flat = array.reshape(*array.shape[: array.ndim - count], -1)
+    if not flat.size or (np.may_share_memory(flat, array) and flat.strides[-1] == flat.itemsize):
+        return flat
+    return _contiguous(frame, value).reshape(flat.shape)
 
 
 def _contiguous(frame: Frame, value: Value) -> NDArray:
