@@ -70,6 +70,7 @@ OURS_AND_OTHERS: dict[str, tuple[Kinds, Kinds]] = {
         "realmlp": pytabkit.RealMLP,
     }),
 }  # fmt: skip
+OURS_AND_OTHERS["unseen-tables"] = OURS_AND_OTHERS["tables"]
 # who takes part only if asked: what computes on the host is no measure of a device, nor the other way round
 NOT_BY_DEFAULT = {
     "cpu": ("torch-graph",),

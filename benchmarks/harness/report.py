@@ -142,7 +142,7 @@ class Standing(NamedTuple):
 
 def tables_of(record: Record) -> dict[str, dict[str, Row]]:
     """Return for each public table the contestants that have figures."""
-    tables = [name for name in record.workloads if WORKLOADS[name].part == "tables"]
+    tables = [name for name in record.workloads if WORKLOADS[name].part.endswith("tables")]
     found = {name: {row.peer: row for row in record.rows_of(name) if row.losses} for name in tables}
     return {name: rows for name, rows in found.items() if rows}
 
