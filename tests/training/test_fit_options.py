@@ -176,9 +176,16 @@ def test_auto_batch_follows_the_memory(backend, monkeypatch):
 # --- callbacks, Ctrl-C ---------------------------------------------------------------------------------------
 
 
-def test_callbacks_see_the_state_and_can_stop(backend):
+@pytest.mark.parametrize("number", [int, np.int64, "of the backend"])
+def test_callbacks_see_the_state_and_can_stop(backend, number):
+    """A comparison of numbers gives Python's True, NumPy's, or an array of the backend."""
+    number = number if callable(number) else lambda epoch: backend.asarray(np.array(epoch))
     seen = []
-    calls = [lambda state, history: seen.append((state.epoch, len(history["cost"]))), lambda state, _: state.epoch == 3]
+    calls = [
+        lambda state, history: seen.append((state.epoch, len(history["cost"]))),
+        lambda state, _: number(state.epoch) == 3,
+        lambda *_: (np.True_, 1.0),  # says nothing
+    ]
     result = vp.fit(NET, X, Y, epochs=10, callbacks=calls, backend=backend)
     assert seen == [(1, 1), (2, 2), (3, 3)]
     assert (result.stopped, len(result.history["cost"])) == ("callback", 3)

@@ -41,22 +41,32 @@ class Initializer:
         return random.standard_normal(shape) * std
 
 
-_SCALES: dict[str, Callable[[int, int], float]] = {
-    "small": lambda *_: 0.01,
-    "he": lambda n_in, _: math.sqrt(2 / n_in),
-    "xavier": lambda n_in, _: math.sqrt(1 / n_in),
-    "glorot": lambda n_in, n_out: math.sqrt(2 / (n_in + n_out)),
+@dataclass(frozen=True)
+class _Deviation:
+    """√(variance / (per_in n_{l-1} + per_out n_l)), a function that can be compared and pickled."""
+
+    variance: float
+    per_in: int = 0
+    per_out: int = 0
+
+    def __call__(self, n_in: int, n_out: int) -> float:
+        return math.sqrt(self.variance / (self.per_in * n_in + self.per_out * n_out or 1))
+
+
+_SCALES = {
+    "small": _Deviation(0.01**2),
+    "he": _Deviation(2, per_in=1),
+    "xavier": _Deviation(1, per_in=1),
+    "glorot": _Deviation(2, per_in=1, per_out=1),
 }
-INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", lambda *_: 0.0)} | {
+INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", _Deviation(0))} | {
     name + suffix: Initializer(name + suffix, scale, uniform=bool(suffix))
     for name, scale in _SCALES.items()
     for suffix in ("", "_uniform")
 }
 # scikit-learn's: uniform in ±√(6/(n_{l-1} + n_l)), for sigmoid ±√(2/(n_{l-1} + n_l)).
 INITIALIZERS["sklearn"] = Initializer("sklearn", _SCALES["glorot"], uniform=True, biases=True)
-_SKLEARN_SIGMOID = Initializer(
-    "sklearn", lambda n_in, n_out: math.sqrt(2 / 3 / (n_in + n_out)), uniform=True, biases=True
-)
+_SKLEARN_SIGMOID = Initializer("sklearn", _Deviation(2 / 3, per_in=1, per_out=1), uniform=True, biases=True)
 
 
 def get_initializer(name: str, activation: Activation) -> Initializer:
