@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from pathlib import Path
 
 WORKLOADS = {"784-128-10": ((784, 128, 10), 4096), "30-100-2": ((30, 100, 2), 16384)}
@@ -130,7 +130,11 @@ def team(count, programs):
 def ask(team, function, *arguments):
     """Return the seconds that the slowest process answers."""
     answers = [process.submit(function, *arguments) for process in team]
-    return max(answer.result() for answer in answers)
+    done, waiting = wait(answers, return_when=FIRST_EXCEPTION)
+    if waiting:  # for one that has died
+        for child in multiprocessing.active_children():
+            child.kill()
+    return max(answer.result() for answer in done)
 
 
 def parameters_of(sizes):

@@ -25,7 +25,16 @@ def python(*words, check=True, env=None, timeout=300, **options):
     return done
 
 
+class Started(subprocess.Popen):
+    """A process that does not outlive the block of its `with` if that ends with an error."""
+
+    def __exit__(self, error, *more):
+        if error is not None:
+            self.kill()
+        super().__exit__(error, *more)
+
+
 def started(*words, env=None, **options):
     """Start `python WORDS…`, with pipes for what it prints."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"} | options
-    return subprocess.Popen([sys.executable, *map(str, words)], env=environment() if env is None else env, **pipes)
+    return Started([sys.executable, *map(str, words)], env=environment() if env is None else env, **pipes)

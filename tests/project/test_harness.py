@@ -4,6 +4,7 @@ import doctest
 import json
 import math
 import sys
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from benchmarks.contestants import vecprop as ours
 from benchmarks.devices import bounds, ceilings, memory
 from benchmarks.devices.bounds import Bound, Needs, Rates
 from benchmarks.devices.ceilings import Ceiling
+from benchmarks.growth import processes
 from benchmarks.harness import environment, pictures, report, rounds, tables
 from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
@@ -39,6 +41,13 @@ SMALL = {
     "identity": Workload("small", (6, 8, 1), "relu", "identity", 50, 16),
 }
 EVERYBODY = contestants.everybody()
+
+
+def test_a_process_that_dies_is_not_waited_for():
+    other, dead = Future(), Future()
+    dead.set_exception(OSError("died"))
+    with pytest.raises(OSError, match="died"):
+        processes.ask([SimpleNamespace(submit=lambda *_, answer=answer: answer) for answer in (other, dead)], max)
 
 
 def slow(*values):

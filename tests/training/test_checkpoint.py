@@ -321,16 +321,16 @@ def test_signals_write_a_last_checkpoint(number, code, tmp_path, figure):
 
     houses(m=300).write_csv(tmp_path / "h.csv")
     words = ("-m", "vecprop", "train", "h.csv", "-t", "price", "--epochs", 100_000, "--patience", 100_000, "-q")
-    run = started(*words, "--checkpoint", "c", "--checkpoint-every", 1000, cwd=tmp_path)
-    ready = time.monotonic() + 60
-    while not (tmp_path / "c").exists():
-        assert run.poll() is None and time.monotonic() < ready, run.communicate()
-        time.sleep(0.02)
-    time.sleep(0.3)  # so that there is more to be written
-    begin = time.monotonic()
-    run.send_signal(number)
-    out, err = run.communicate(timeout=30)
-    seconds = time.monotonic() - begin
+    with started(*words, "--checkpoint", "c", "--checkpoint-every", 1000, cwd=tmp_path) as run:
+        ready = time.monotonic() + 60
+        while not (tmp_path / "c").exists():
+            assert run.poll() is None and time.monotonic() < ready, run.kill() or run.communicate()
+            time.sleep(0.02)
+        time.sleep(0.3)  # so that there is more to be written
+        begin = time.monotonic()
+        run.send_signal(number)
+        out, err = run.communicate(timeout=30)
+        seconds = time.monotonic() - begin
     assert run.returncode == code and out == "", (run.returncode, err)
     assert err == "Error: interrupted; the checkpoint c has what was reached: go on from it with --resume\n"
     header, _ = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
@@ -355,11 +355,11 @@ def test_a_signal_in_a_long_computation_ends_it_within_5_s(tmp_path):
         "with signals.handled():\n"
         "    vp.fit(vp.Network((2, 4, 1)), X, Y, epochs=9, callbacks=busy, checkpoint='c', checkpoint_every=100)\n"
     )
-    run = started("-c", code, cwd=tmp_path)
-    assert run.stdout.readline() == "busy\n"
-    begin = time.monotonic()
-    run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=30)
+    with started("-c", code, cwd=tmp_path) as run:
+        assert run.stdout.readline() == "busy\n"
+        begin = time.monotonic()
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=30)
     assert run.returncode == 143 and time.monotonic() - begin < 5
     header, _ = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
     assert header["epoch"] == 3, "the last epoch that was done with all that belongs to it"
