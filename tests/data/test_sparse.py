@@ -69,9 +69,27 @@ def test_parts_are_the_whole(case, backend):
 @pytest.mark.parametrize("kind", ["csr_array", "csc_array", "coo_array", "csr_matrix", "lil_matrix"])
 def test_every_kind_of_sparse_matrix(kind):
     same(
-        vp.fit(NET, getattr(scipy_sparse, kind)(X), Y, batch_size=7, **ARGUMENTS),
+        found := vp.fit(NET, matrix := getattr(scipy_sparse, kind)(X), Y, batch_size=7, **ARGUMENTS),
         vp.fit(NET, X, Y, batch_size=7, **ARGUMENTS),
     )
+    np.testing.assert_allclose(found.forward(matrix), found.forward(X), rtol=1e-14)
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_rows_of_an_estimator_stay_sparse_where_memory_is_short(monkeypatch):
+    """The same network and probabilities; a stack, which needs all of them dense, says so."""
+    estimators = pytest.importorskip("vecprop.estimators")
+    arguments = {"hidden_layer_sizes": (6,), "batch_size": 7, "max_iter": 20, "tol": 1.0, "random_state": 0}
+    rows, labels = scipy_sparse.csr_array(X.T), Y.argmax(axis=0)
+    wanted = estimators.MLPClassifier(**arguments).fit(X.T, labels).predict_proba(X.T)
+    monkeypatch.setattr("vecprop.estimators.inputs.free_main_memory", lambda: 3 * X.nbytes - 1)
+    found = estimators.MLPClassifier(**arguments).fit(rows, labels).predict_proba(rows)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    stack = estimators.MLPClassifier(**arguments, n_networks=2)
+    with pytest.raises(ValueError, match="GiB dense, which a stack of networks needs"):
+        stack.fit(rows, labels)
+    monkeypatch.setattr("vecprop.estimators.inputs.free_main_memory", lambda: 3 * X.nbytes)
+    assert stack.fit(rows, labels).coefs_[0].shape == (2, 40, 6)
 
 
 @pytest.mark.usefixtures("in_parts")

@@ -90,8 +90,20 @@ def test_what_was_different_in_the_first_call():
     model = regressor(warm_start=True).fit(X, TARGETS)
     with pytest.raises(ValueError, match="y must have 1 targets, as in the first call to fit, got 2"):
         model.fit(X, TWO_COLUMNS)
+    for before, now in ((1, 3), (3, 2)):
+        model = regressor(warm_start=True, n_networks=before).fit(X, TARGETS).set_params(n_networks=now)
+        for go_on in (model.fit, model.partial_fit):
+            with pytest.raises(ValueError, match=f"n_networks={now}, and training goes on from {before} fitted before"):
+                go_on(X, TARGETS)
     with pytest.raises(ValueError, match=r'class_weight="balanced" needs all the examples at once'):
         classifier(class_weight="balanced").partial_fit(X, LABELS, classes=np.unique(LABELS))
+
+
+def test_other_names_of_columns_are_an_error_of_x():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"^X_val: The feature names should match"):
+        classifier().fit(frame, LABELS, X_val=frame[["b", "a", "c"]], y_val=LABELS)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])

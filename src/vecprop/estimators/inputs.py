@@ -1,5 +1,6 @@
 """Checks an estimator's data, one example per row, and turns them into the core's columns."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,12 +9,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn import get_config
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from vecprop.backend.contract import Backend, to_host
-from vecprop.backend.main_memory import map_of
+from vecprop.backend.main_memory import free_main_memory, map_of
 from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array, namespace_name
 from vecprop.backend.selection import BUILT_IN, get_backend
+from vecprop.data import sparse
+from vecprop.data.sparse import is_sparse
 from vecprop.data.splitting import in_second_part, places_of, shuffled
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.large_data import LargeRows, LargeTargets, large_rows, scaled
@@ -82,7 +85,7 @@ def check_pair(estimator: Any, X: Any, y: Any, how: dict[str, Any], **more: Any)
 
     def wrong_one() -> str:
         try:
-            check_array(X, **how)
+            validate_data(estimator, X, reset=more["reset"], **how)
         except (TypeError, ValueError):
             return "X"
         return "y"
@@ -237,6 +240,15 @@ def columns(X: Any) -> Any:
     if isinstance(X, np.ndarray):
         return X.T
     return array_namespace(X).matrix_transpose(X)
+
+
+def is_too_large_when_dense(X: Any, dtype: str) -> bool:
+    """Tell whether X (n, n_0) is sparse and would, dense, take more than a third of the free memory."""
+    size = math.prod(X.shape) * np.dtype(dtype).itemsize
+    if not is_sparse(X) or size <= sparse.SMALL:
+        return False
+    free = free_main_memory()
+    return free is not None and 3 * size > free
 
 
 def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:

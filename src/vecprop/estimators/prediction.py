@@ -11,6 +11,7 @@ from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.namespaces import Array, array_namespace, dtype_name
 from vecprop.backend.selection import get_precision
 from vecprop.backend.transfer import to_backend
+from vecprop.data import sparse
 from vecprop.estimators.inputs import (
     backend_at,
     backend_of,
@@ -27,7 +28,7 @@ from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network, compiled_output
 from vecprop.propagation import Layer, Params
 
-# Rows of sparse X made dense at a time, and columns of one compiled forward pass.
+# The most rows of sparse X made dense at a time, and columns of one compiled forward pass.
 _AT_ONCE = 8192
 
 
@@ -75,8 +76,9 @@ class Prediction(Parameters):
         parts: Iterable[Any] | None = None
         if isinstance(X, LargeRows):
             parts = (check_array(block) for _, _, block in X.blocks())
-        elif hasattr(X, "toarray") and X.shape[0] > _AT_ONCE:
-            parts = (X[start : start + _AT_ONCE] for start in range(0, X.shape[0], _AT_ONCE))
+        elif hasattr(X, "toarray"):
+            size = max(1, min(_AT_ONCE, sparse.SMALL // (8 * X.shape[1])))
+            parts = (X[start : start + size] for start in range(0, X.shape[0], size))
         if parts is not None:
             return np.concatenate([backend.to_numpy(self._forward(net, part, backend)) for part in parts], axis=-1)
         A = self._forward(net, X, backend)

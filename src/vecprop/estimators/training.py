@@ -26,6 +26,7 @@ from vecprop.estimators.inputs import (
     columns,
     dispatches,
     is_held_out,
+    is_too_large_when_dense,
     named_as_validation,
     scale_of,
     scaled_rows,
@@ -129,6 +130,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         Parameters
         ----------
         X : array-like, sparse matrix or data frame (n_samples, n_features)
+            A sparse one is made dense, a part at a time if memory is short.
         y : array-like (n_samples,), (n_samples, n_targets) or indicator matrix (n_samples, n_labels)
             Numbers for a regressor. For a classifier classes of any kind that can be sorted; for labels that may occur
             together, a column of 0 and 1 for each.
@@ -337,7 +339,8 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
 
     def _given(self, examples: Examples, w: Any, dtype: str) -> tuple[Any, Any, Any]:
         """Return this process's X, Y and weights as `fit` takes them, X marked if `fit` need not check its values."""
-        X, Y = columns(scaled_rows(examples.X, self.scaling_)), self._scaled_targets(examples.Y)
+        rows, Y = scaled_rows(examples.X, self.scaling_), self._scaled_targets(examples.Y)
+        X = rows.T if is_too_large_when_dense(rows, dtype) else columns(rows)  # sparse, `fit` takes it in parts
         if isinstance(Y, LargeTargets):
             Y = Y.columns()
         if self.devices is not None and distributed.team().count > 1:
@@ -417,6 +420,12 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 for c, i in zip(self.coefs_, self.intercepts_, strict=True)
             )
             state = state._replace(params=tuple(layers))
+        W = state.params[0].W
+        if (count := len(W) if W.ndim == 3 else 1) != self.n_networks:
+            raise ValueError(
+                f"n_networks={self.n_networks}, and training goes on from {count} fitted before, without those that "
+                "diverged: set warm_start=False, or use a new estimator"
+            )
         if kind != before.kind:
             state = state._replace(slots=None)
         if monitor != before.monitor:

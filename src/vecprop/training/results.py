@@ -13,6 +13,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import map_tree
 from vecprop.backend.transfer import to_backend
+from vecprop.data.sparse import is_sparse
 from vecprop.nn.batch_norm import Statistics
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
@@ -147,7 +148,8 @@ class FitResult:
 
         X (n_0, m) may be of any kind that `fit` takes.
         """
-        return self.backend.to_numpy(self.net.forward(self.params, to_backend(self.backend, "X", X)))
+        X = to_backend(self.backend, "X", X.toarray() if is_sparse(X) else X)
+        return self.backend.to_numpy(self.net.forward(self.params, X))
 
     @property
     def networks(self) -> int | None:
