@@ -1,7 +1,10 @@
 """Packs: the mixture and its members, feature maps, ensemble selection, files, bad input."""
 
+import os
 import pickle
 import re
+import signal
+import time
 from statistics import NormalDist
 
 import numpy as np
@@ -160,6 +163,7 @@ test_parameters_refused = refusals(
     ({"maps": ["bin"]}, "maps: unknown map .bin.: did you mean .bins."),
     ({"validation_fraction": 1.0}, r"validation_fraction must be a finite number in \(0, 1\)"),
     ({"random_state": "seed"}, "random_state"),
+    ({"class_weight": "even"}, "class_weight must be a dict .*, \"balanced\", .* got 'even'"),
 )
 
 test_data_refused = refusals(
@@ -181,6 +185,25 @@ def test_a_fit_that_fails_leaves_the_pack_as_it_was(packs):
     with pytest.raises(ValueError, match="`y_val` has classes not in"):
         pack.fit(X, LABELS, X_val=X, y_val=np.where(LABELS == "none", "extra", LABELS))
     assert vars(pack) == before and set(pack.predict(X)) <= set(y)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_keeps_the_kinds_that_have_begun(monkeypatch):
+    """On one core the first kind; the others do not begin."""
+    monkeypatch.setattr("vecprop.estimators.pack.usable_cores", lambda: 1)
+
+    def interrupt(state, _):
+        if state.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05 * (state.epoch >= 2))
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
+    try:
+        pack = PackClassifier(random_state=0, callbacks=interrupt).fit(X, LABELS)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pack.stopped_ == "interrupted" and [name for name, _ in pack.found_] == ["standard network"]
+    assert 2 <= pack.leading_.n_iter_ < 9 and pack.predict(X).shape == LABELS.shape
 
 
 # --- feature maps -------------------------------------------------------------------------------------------

@@ -307,6 +307,7 @@ class PackClassifier(ClassifierMixin, Pack):
     def _weighted(self, training: Examples, validation: Examples) -> tuple[Examples, Examples]:
         if self.class_weight is None:
             return training, validation
+        _class_weight(self.class_weight, "class_weight")
         factors = compute_class_weight(self.class_weight, classes=self.classes_, y=training.y)
         if not (factors >= 0).all() or not factors.any():
             raise ValueError(f"class_weight must be >= 0 for every class and not 0 for all, got {self.class_weight!r}")

@@ -253,6 +253,8 @@ class Pack(BaseEstimator):
             jobs.append(own)
         fitted = self._in_threads(jobs, one_by_one=_in_file(training, validation))
         kept = [group for group, found in zip(groups, fitted, strict=True) if found]
+        if not kept and self.stopped_ == "interrupted":
+            raise KeyboardInterrupt
         if not kept:
             raise ValueError("the training of all networks diverged: X or y may contain extreme values")
         if any(group.estimator.stopped_ == "interrupted" for group in kept):  # by a callback
@@ -262,12 +264,12 @@ class Pack(BaseEstimator):
     def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]], one_by_one: bool = False) -> list[Any]:
         """Return what the jobs give, each with callbacks that end its training; set `stopped_`.
 
-        One thread for each kind is faster than several in the products of one, which are small. `one_by_one`, they may
-        read the same file.
+        After Ctrl-C those that have begun end with their epoch, and the others give False. One thread for each kind is
+        faster than several in the products of one, which are small. `one_by_one`, they may read the same file.
         """
         ends = Event()
         threads = 1 if one_by_one or get_backend(self.backend).has_gpu else usable_cores()
-        self.stopped_ = "epochs"
+        self.stopped_: str = "epochs"
         with warnings.catch_warnings(), _BLAS.single(), sharing_cores(threads), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
@@ -275,11 +277,13 @@ class Pack(BaseEstimator):
                 for job in started:
                     job.result()
             except BaseException as error:
+                for waiting in started:
+                    waiting.cancel()
                 ends.set()  # after this epoch, for the groups that are still trained
                 if not isinstance(error, KeyboardInterrupt):
                     raise
                 self.stopped_ = "interrupted"
-        return [job.result() for job in started]
+        return [not job.cancelled() and job.result() for job in started]
 
     def _weighed(self, groups: list[Group], weights: npt.NDArray[np.float64]) -> list[Group]:
         """Return the groups with their weights; `found_` gets them, too."""

@@ -121,7 +121,7 @@ def load(
         elif header["kind"] in _ROOMS:
             model = _module_of(header["kind"]).from_parts(header, tensors, backend, pairs)
         elif header["kind"] == "checkpoint":
-            raise ModelFileError(f"{source} is a checkpoint of a training run: vp.fit(…, resume=path) goes on from it")
+            raise ModelFileError("it is a checkpoint of a training run: vp.fit(…, resume=path) goes on from it")
         else:
             raise ValueError(f"it holds a {header['kind']!r}")
         _check_made(header, tensors, model)
