@@ -24,6 +24,7 @@ SECONDS = 1_700_000_000.0 + RANDOM.integers(0, 3 * 86_400, M)
 SITES = 5_800_000 + np.round(RANDOM.normal(size=M), 3)
 MINUTES = RANDOM.integers(0, 2 * 1440, M).astype(float)
 DAYS = (datetime.date(2021, 3, 4) - datetime.date(1970, 1, 1)).days + MINUTES / 1440
+CLOCK = np.where(RANDOM.random(M) < 0.1, np.nan, MINUTES % 1440 / 1440)
 WHEN = [datetime.datetime(2021, 3, 4) + datetime.timedelta(minutes=minutes) for minutes in MINUTES]
 
 # columns, the target, the columns that are inputs of float64
@@ -35,13 +36,18 @@ CASES = {
     "far, with gaps": ({"a": NEAR, "g": GAPS + 3e7}, NEAR + np.isnan(GAPS), {"g"}),
     "dates of two days": ({"a": NEAR, "when": WHEN}, NEAR / 10 + np.sin(3 * (DAYS - DAYS.min())), {"when"}),
     "a target of 1e8 ± 3": ({"a": NEAR, "words": WORDS}, 1e8 + 3 * NEAR, set()),
+    "true, false and gaps": ({"a": NEAR, "flag": NEAR > 1, "only": np.where(GAPS > 700, 7.0, np.nan)}, NEAR, set()),
+    "true with gaps": ({"a": NEAR, "flag": np.where(GAPS > 700, 1.0, np.nan)}, NEAR + (GAPS > 700), set()),
+    "times of the day": ({"a": NEAR, "clock": CLOCK}, NEAR + 3 * np.isnan(CLOCK), {"clock"}),
     "numbers beyond float32": ({"a": NEAR, "huge": 1e100 * NEAR}, NEAR, {"huge"}),
 }
 
 
 def frame_of(columns, y):
     frame = pl.DataFrame({name: list(values) for name, values in columns.items()} | {"y": y})
-    return frame.with_columns(pl.selectors.float().fill_nan(None))
+    frame = frame.with_columns(pl.selectors.float().fill_nan(None))
+    clock = (pl.col("^clock$") * 1440).round().cast(pl.Int64) * 60_000_000_000
+    return frame.with_columns(clock.cast(pl.Time))
 
 
 def run(data, columns):
@@ -57,8 +63,8 @@ def run(data, columns):
 def test_a_table_in_onnx_is_as_exact_as_in_python(name):
     columns, y, double = CASES[name]
     frame = frame_of(columns, y)
-    settings = tabular.Settings(networks=2, epochs=30, hidden=(16, 16))
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), settings).model
+    planned = tabular.plan(tabular.table_of(frame), "y")
+    model = tabular.train(planned, tabular.Settings(networks=2, epochs=30, hidden=(16, 16))).model
     expected = model.predict(frame)
     assert expected.dtype == np.float64 and model.evaluate(frame)["r2"] > 0.5
     for opset in (13, 17):
@@ -71,6 +77,16 @@ def test_a_table_in_onnx_is_as_exact_as_in_python(name):
     found, inputs = run(vp.export_onnx(model, dtype="float64"), columns)
     assert inputs == columns.keys() - {"words"}
     assert np.abs(found - expected).max() < 1e-6 * y.std()
+
+
+@pytest.mark.parametrize("name", ["true, false and gaps", "times of the day"])
+def test_every_kind_of_column_of_a_pack_in_onnx(name):
+    columns, y, _ = CASES[name]
+    frame = frame_of(columns, y)
+    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), tabular.Settings(seed=1)).model
+    found, inputs = run(vp.export_onnx(model), columns)
+    assert inputs == columns.keys()
+    np.testing.assert_allclose(found, model.predict(frame), atol=2e-5 * y.std())
 
 
 def test_the_sides_of_the_limit_between_float32_and_float64():

@@ -1,9 +1,10 @@
 """The preparation of a table's columns as ONNX: one input for each column.
 
 Inputs (n, 1) have the names of their columns. Numbers are in the model's dtype, or in float64 if float32 would lose too
-many digits (part numbers, UNIX times), with NaN where missing; categories are text, "" where missing; dates are days
-since 1970-01-01 in float64, NaN where missing. Features, their scaling and the predictions of a regression are computed
-in float64, as in `TableModel.predict`; the network is in the model's dtype.
+many digits (part numbers, UNIX times), with NaN where missing; so are true and false, as 1 and 0. Categories are text,
+"" where missing. Dates are days since 1970-01-01 in float64, times of the day their part of a day, NaN where missing.
+Features, their scaling and the predictions of a regression are computed in float64, as in `TableModel.predict`; the
+network is in the model's dtype.
 
 Texts must come without blanks around them, which the reader of tables strips: ONNX cannot before opset 20.
 """
@@ -15,7 +16,7 @@ import numpy as np
 
 from vecprop.backend.contract import to_host
 from vecprop.export.onnx_graph import ML_DOMAIN, OnnxGraph, Port
-from vecprop.tabular.encoders import DAYS_OF_A_YEAR, Category, Column, Date, Number
+from vecprop.tabular.encoders import DAYS_OF_A_YEAR, Boolean, Category, Column, Date, Number
 from vecprop.tabular.model import TableModel
 
 _OWN_NAMES = ("label", "probabilities", "prediction")  # of the outputs
@@ -75,7 +76,8 @@ def _number(graph: OnnxGraph, column: Number, value: str) -> str:
     number = graph.cast(value, np.float64)
     missing = graph.add("IsNaN", number)
     filled = graph.add("Where", missing, graph.real(f"fill_of_{value}", column.fill, np.float64), number)
-    return graph.joined([filled, *([graph.cast(missing, np.float64)] if column.flag else [])])
+    mark = graph.cast(missing, np.float64)
+    return graph.joined([*([] if column.is_constant else [filled]), *([mark] if column.flag else [])])
 
 
 def _category(graph: OnnxGraph, column: Category, value: str) -> str:
@@ -105,7 +107,9 @@ def _date(graph: OnnxGraph, column: Date, value: str) -> str:
 
     missing = graph.add("IsNaN", value)
     days = graph.add("Where", missing, real("fill", column.fill), value)
-    parts = [graph.add("Add", real("epoch", 1970.0), graph.add("Div", days, real("year", DAYS_OF_A_YEAR)))]
+    parts = []
+    if column.day:
+        parts.append(graph.add("Add", real("epoch", 1970.0), graph.add("Div", days, real("year", DAYS_OF_A_YEAR))))
     for k, period in enumerate(column.periods):
         turns = graph.add("Div", days, real(f"period{k}", period))
         angle = graph.add("Mul", graph.add("Sub", turns, graph.add("Floor", turns)), real("circle", 2 * np.pi))
@@ -121,5 +125,6 @@ def _date(graph: OnnxGraph, column: Date, value: str) -> str:
 _KINDS: dict[type[Column], tuple[Any, Callable[..., str], str]] = {
     Number: (None, _number, "numbers ({dtype}); NaN where missing"),
     Category: (object, _category, 'text; "" where missing, and no blanks around it'),
-    Date: (np.float64, _date, "days since 1970-01-01 (float64); NaN where missing"),
+    Boolean: (None, _number, "1 for true, 0 for false ({dtype}); NaN where missing"),
+    Date: (np.float64, _date, "days since 1970-01-01, 0.5 for noon (float64); NaN where missing"),
 }
