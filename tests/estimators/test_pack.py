@@ -434,6 +434,19 @@ def test_a_pack_of_rows_in_a_file_is_one_of_single_networks(kind, y):
             call()
 
 
+def test_a_rare_class_weighs_in_some_rows_of_a_file_as_much_as_in_all(monkeypatch):
+    """A row of it is among them in any case, with the weight of one among all rows."""
+    monkeypatch.setattr(large_data, "SOME", 200)
+    X, rows = np.random.default_rng(0).normal(size=(20_000, 2)), np.arange(20_000)
+    y = np.where(rows % 5000 == 77, 2, rows % 2)
+    X[y == 2] = 0.0  # no feature tells it apart: its probability is its share of the weights
+    how = {"random_state": 0, "maps": (), "refit": False, "class_weight": {0: 1.0, 1: 1.0, 2: 1000.0}}
+    shares = [
+        PackClassifier(**how).fit(given, y, X_val=X, y_val=y).predict_proba(X)[:, 2].mean() for given in (X, vp.rows(X))
+    ]
+    np.testing.assert_allclose(shares, 4000 / 24_000, atol=0.02)
+
+
 def test_what_is_learned_from_some_rows_of_a_file_is_learned_from_rows_that_count(monkeypatch):
     """Also if few of them have a weight, or a class has none with a weight."""
     monkeypatch.setattr(large_data, "SOME", 10)

@@ -227,4 +227,6 @@ def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):
     assert len(some) == 12
     np.testing.assert_array_equal(y[(some[:, 0] / 2).astype(int)], classes)
     assert set(classes) == {0, 1, 2}
+    weights = training._some(training._Examples(X, y, None), "classification", by_class=True).w
+    np.testing.assert_allclose(np.bincount(classes, weights) * 1000 / 12, np.bincount(y))
     assert len(training._some(training._Examples(X, y, None), "regression").X) == 10

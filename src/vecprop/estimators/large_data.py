@@ -99,6 +99,22 @@ class LargeRows:
         return np.broadcast_to(np.zeros((), np.float32), self.shape)
 
 
+def of_all(
+    w: npt.NDArray[np.float64], codes: npt.NDArray[Any], places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return weights of some rows, by which each class of `codes` (m,) counts as much as it does in all rows.
+
+    `LargeRows.some` adds a row of each class: a row of a rare class with a large weight would else count too much.
+
+    >>> of_all(np.array([1.0, 1, 1, 1, 4]), np.array([0, 0, 0, 0, 1]), np.array([0, 4])).tolist()
+    [1.6, 1.6]
+    """
+    own, some = w[places], codes[places]
+    total, part = np.bincount(codes, w), np.bincount(some, own)
+    factors = total / np.where(part > 0, part, 1) * (np.count_nonzero(own) / np.count_nonzero(w))
+    return np.asarray(own * factors[some])
+
+
 class LargeTargets(LargeRows):
     """Targets (n_L, m) for rows in a file, made as they are read from targets in memory."""
 

@@ -41,7 +41,7 @@ from vecprop.estimators.inputs import (
     named_as_validation,
     unchanged_if_it_fails,
 )
-from vecprop.estimators.large_data import LargeRows, large_rows
+from vecprop.estimators.large_data import LargeRows, large_rows, of_all
 from vecprop.estimators.parameters import callbacks_of
 from vecprop.estimators.prediction import set_layers
 from vecprop.estimators.training import NonFiniteParametersError, random_state_of
@@ -236,7 +236,10 @@ class Pack(BaseEstimator):
         """Return the groups that have not diverged."""
         some, networks = training, self.n_networks
         if isinstance(training.X, LargeRows):
-            some = training.at(training.X.some(training.w, self._groups_of(training.y)))
+            codes = self._groups_of(training.y)
+            some = training.at(places := training.X.some(training.w, codes))
+            if codes is not None and training.w is not None:
+                some = some._replace(w=of_all(training.w, codes, places))
             with named(lambda: "X"):
                 some, networks = some._replace(X=some.X.mapped(np.asarray).block(0, some.n)), 1
         if not (some.X.min(axis=0) < some.X.max(axis=0)).any():

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from vecprop.backend.selection import check_backend_name
 from vecprop.data.splitting import in_second_part, shuffled
 from vecprop.data.tables import Table
-from vecprop.estimators.large_data import large_rows
+from vecprop.estimators.large_data import large_rows, of_all
 from vecprop.inspection.diagnosis import Diagnosis, diagnose
 from vecprop.nn.activations import get_activation
 from vecprop.tabular import column_stats, target_encoding
@@ -263,7 +263,8 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     y_known, y_test = y[known], y[parts[2]]
     del y, weights, known, parts, features
     rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
-    some = [_some(part, task) for part in (training, stopping)]
+    by_class = task == "classification" and isinstance(settings.class_weight, Mapping)
+    some = [_some(part, task, by_class) for part in (training, stopping)]
     remarks = disguised(preparation, some[0].X, some[0].y, task)
     linear = _linear(task, settings, classes, some)
     del some
@@ -350,14 +351,19 @@ def _features(
     return sum(written[1:], start=written[0]), [part.X for part in written]
 
 
-def _some(part: _Examples, task: str) -> _Examples:
-    """Return the examples, or of those in a file enough for a linear model, of every class."""
+def _some(part: _Examples, task: str, by_class: bool = False) -> _Examples:
+    """Return the examples, or of those in a file enough for a linear model, of every class.
+
+    `by_class`, a class weighs among them as much as among all; "balanced" does so by itself.
+    """
     large = large_rows(part.X)
     if large is None:
         return part
     places = large.some(part.w, part.y if task == "classification" else None)
-    X = large.take(places).block(0, len(places))
-    return _Examples(X, part.y[places], None if part.w is None else part.w[places])
+    w = np.ones(len(part.y)) if part.w is None and by_class else part.w
+    if w is not None:
+        w = of_all(w, part.y, places) if by_class else w[places]
+    return _Examples(large.take(places).block(0, len(places)), part.y[places], w)
 
 
 def split(
