@@ -359,7 +359,10 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
         (GOOD, ("-t", "y", "--encoding", "utf-99"), "knows no encoding 'utf-99'"),
         (GOOD, ("-t", "x", "-t", "k"), "--target is one column, got 'x' and 'k'"),
         (RARE, ("-t", "k", "--balance", "--class-weight", "a=2"), "two different things"),
-        (RARE, ("-t", "k", "--class-weight", "a"), "--class-weight must be CLASS=WEIGHT"),
+        *(
+            (RARE, ("-t", "k", "--class-weight", weight), "--class-weight must be CLASS=WEIGHT")
+            for weight in ("a", "3", "a=x")
+        ),
         (RARE, ("-t", "k", "--class-weight", "c=2"), "class_weight: unknown class 'c'"),
         (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
         (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),

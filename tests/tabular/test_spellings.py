@@ -329,6 +329,16 @@ def test_what_a_column_of_a_file_is(content, name, found, file):
             "can be read with both; say --decimal . or --decimal ,",
         ),
         (
+            lines("v;a;y", lambda i: f"{german(f'{i * 7:,}')};{i % 5};{i % 60}"),
+            r"column 'v': a dot in its numbers may .* a thousands sign: .*; say --decimal . or --thousands .",
+        ),
+        (lines("a,y", lambda i: f"{X[i]:.3f},2021-01-{1 + i % 9:02}"), "'y' holds dates; .* say --task classification"),
+        (lines("a,y", lambda i: f"{X[i]:.3f},{i % 9:02}:30"), "'y' holds dates"),
+        (
+            lines("a,y", lambda i: f"{X[i]:.3f},{'NULL' if i % 3 else i}"),
+            r"'NULL' is not a number, and 67 of 200 cells of this column are \(133 are 'NULL'\)",
+        ),
+        (
             with_y("v", lambda i: f"n{i % 5}"),
             r"line 2, column 'v': 'n0' is not a finite number,.*200 such cells",
             {"numeric": ["v"]},
@@ -405,6 +415,24 @@ def test_categories_are_compared_as_what_they_are(cell, kinds, message, file):
     else:
         with pytest.raises(ValueError, match=message):
             model.predict(frame)
+
+
+def test_a_model_asks_for_the_decimal_sign_as_training_does(file):
+    model = train(file(lines("v,y", lambda i: f"{i * 7},{i % 60}"))).model
+    few = file("v\n" + "\n".join(german(f"{i * 7:,}") for i in range(140, 150)))
+    with pytest.raises(ValueError, match=r"column 'v': a dot in its numbers may be a decimal or a thousands sign"):
+        model.predict(few)
+    given = pl.DataFrame({"v": range(980, 1050, 7)})
+    np.testing.assert_array_equal(
+        model.predict(tabular.read(few, spelling=Spelling(thousands="."))), model.predict(given)
+    )
+
+
+def test_texts_that_the_test_rows_alone_have_do_not_stop_the_training():
+    texts = pl.Series([f"{i}{90 * 'x'}" if i % 5 == 0 else None for i in range(M)])
+    found = train(pl.DataFrame({"text": texts, "a": X, "y": X}))
+    assert sum(found.test.found["text"].unseen.values()) > 5
+    assert all(len(note) < 300 for note in found.test.notes())
 
 
 def test_what_training_did_not_have_is_said(file, tmp_path):

@@ -52,6 +52,8 @@ def test_no_header(file):
     table = tabular.read(file("1,2\n3,4\n"))
     assert (table.names, table.header, len(table)) == (["column 0", "column 1"], False, 2)
     assert tabular.read(file("1,2\n3,4\n"), header=True).names == ["1", "2"]
+    assert tabular.read(file("0,1\n3,4\n")).header is False
+    assert tabular.read(file("0,1\n3,a\n,\n")).names == ["0", "1"]  # as pandas names columns without names
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -191,6 +193,7 @@ def kind_of(cells, name="c", delimiter=","):
         (["14:30", "09:05:01", None], "date"),
         ([None, None], "left out it has no values"),
         ([7, 7, 7], "left out all its values are 7"),
+        ([7e-200, 8e-200], "left out its numbers differ by less than 1e-150, whose square is no number any more"),
         (["7", "7.0", "7.00"], "left out all its values are 7"),
         (range(30), "left out it counts the rows"),
         (range(1, 31), "left out it counts the rows"),

@@ -90,7 +90,7 @@ def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str,
     if balance:
         raise ValueError("--balance and --class-weight say two different things; give one of them")
     try:
-        return {entry.rpartition("=")[0]: float(entry.rpartition("=")[2]) for entry in given}
+        return {label: float(weight) for label, weight in (entry.rsplit("=", 1) for entry in given)}
     except ValueError:
         raise ValueError(f"--class-weight must be CLASS=WEIGHT, such as yes=3; got {', '.join(given)}") from None
 

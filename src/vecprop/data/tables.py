@@ -41,6 +41,7 @@ _NOT_TABLES = {
 }
 _NOT_CSV = {r"\s*(\{|\[\s*[\[{])": "JSON", r"(?i)\s*<(!doctype|html|\?xml|table)\b": "HTML or XML"}
 _A_YEAR = range(1900, 2101)
+_LONGEST = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -361,6 +362,9 @@ def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool
     numbers = [cell for cell in first if is_number(cell)]
     if not numbers or any(name in first and not is_number(name) for name in expected):
         return any(first)
+    if first == list(map(str, range(len(first)))):  # as pandas names columns without names
+        below = [[cell for cell in cells if cell.strip()] for cells in zip(*head[1:], strict=False)]
+        return any(cells and not any(map(is_number, cells)) for cells in below)
     if len(numbers) == len(first) or not all(map(str.isdecimal, numbers)):
         return False
     steps = {int(b) - int(a) for a, b in pairwise(numbers)}
@@ -476,7 +480,17 @@ def tidied_names(names: Sequence[str]) -> list[str]:
     return [old if new in twice or not new else new for old, new in zip(names, found, strict=True)]
 
 
-def first_rows(values: Sequence[Any], count: int = 3, show: Callable[[Any], str] = repr) -> str:
+def shown(value: Any) -> str:
+    """Return a value for a message, which needs no whole paragraphs.
+
+    >>> shown("ab"), shown(40 * "ab")
+    ("'ab'", "'ababababababababababababababababababababababababababababab…")
+    """
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def first_rows(values: Sequence[Any], count: int = 3, show: Callable[[Any], str] = shown) -> str:
     """Return the first values, for a message.
 
     >>> first_rows(["a", "b", "c", "d"]), first_rows(["a", "b"], 2, str)

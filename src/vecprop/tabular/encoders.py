@@ -17,7 +17,6 @@ from vecprop.tabular import column_stats
 
 MOST_CATEGORIES = 50
 DAYS_OF_A_YEAR = 365.2425
-_FEW = 10  # up to this many cells with unseen categories are no error
 
 
 class Found(NamedTuple):
@@ -190,16 +189,8 @@ class Category:
         encoded[known, column[known]] = 1.0
         for k, values in enumerate(self.means, start=encoded.shape[1] - len(self.means)):
             encoded[:, k] = np.array((*values, 0.0))[codes]
-        missing = cells.count(None)
         unseen = Counter(label(cells[row]) for row in np.flatnonzero(codes < 0) if cells[row] is not None)
-        count, there = unseen.total(), len(cells) - missing
-        if count > max(0.9 * there, _FEW):
-            raise ValueError(
-                f"{table.source}, column {self.name!r}: {count} of {there} cells are categories that training did not "
-                f"have, such as {first_rows(list(unseen), 2)}; it had {first_rows(self.categories)}: spell them "
-                "alike, or leave the cells empty"
-            )
-        return encoded, Found(missing, dict(unseen))
+        return encoded, Found(cells.count(None), dict(unseen))
 
     @property
     def filling(self) -> str:

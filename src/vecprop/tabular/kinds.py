@@ -60,6 +60,8 @@ def _of_numbers(table: Table, name: str) -> Kind:
         return Kind.left_out("it has no values")
     if max(-found.low, found.high) > LARGEST:
         return Kind.left_out(f"it has numbers beyond {LARGEST:g}, whose squares are no numbers any more")
+    if 0 < found.high - found.low < 1 / LARGEST:
+        return Kind.left_out(f"its numbers differ by less than {1 / LARGEST:g}, whose square is no number any more")
     if found.low == found.high and not found.missing:
         return Kind.left_out(f"all its values are {found.low + 0.0:g}")
     if found.counting and not found.missing and found.finite > 2 and found.first in (0, 1):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.data.spelling import Form
-from vecprop.data.tables import Table, first_rows
+from vecprop.data.tables import Table, first_rows, shown
 from vecprop.tabular.encoders import (
     KINDS,
     MOST_CATEGORIES,
@@ -28,6 +28,7 @@ from vecprop.tabular.understanding import understand_as
 from vecprop.utils.arguments import check_positive_integer, check_text, check_texts
 
 WEIGHT = Kind.left_out("it says how much each row counts")
+_FEW = 10  # up to this many cells with unseen categories are no error
 _SHOWN = 20  # names of columns in a line
 _LINES = 60  # lines of the list of columns
 _WIDE = 70
@@ -55,8 +56,8 @@ class Prepared:
             if f.unseen:
                 count = sum(f.unseen.values())
                 ranked = sorted(f.unseen.items(), key=lambda pair: (-pair[1], pair[0]))
-                shown = first_rows([f"{value!r} ({count})" for value, count in ranked], show=str)
-                lines.append(f"{name}: {count} value{'s' * (count > 1)} that training did not have: {shown}")
+                most = first_rows([f"{shown(value)} ({count})" for value, count in ranked], show=str)
+                lines.append(f"{name}: {count} value{'s' * (count > 1)} that training did not have: {most}")
             if f.far:
                 lines.append(f"{name}: {f.far} value{'s' * (f.far > 1)} far outside the range of training")
         unused = [f"not used: {first_rows(self.ignored, _SHOWN, str)}"] if self.ignored else []
@@ -101,13 +102,16 @@ class Preparation:
             hint = table.near(missing[0]) if len(missing) == 1 else f"; it has: {', '.join(table.names)}"
             count = "the column" if len(missing) == 1 else "the columns"
             raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
-        remarks = []
-        if table.forms is None:
+        remarks, own = [], table.forms is not None
+        if not own:
             categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
             wanted = {column.name: _form(column) for column in self.columns}
             table = understand_as(self.spelled(table), wanted, self.decimal, categories)
             remarks = _units(table, self.columns)
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
+        for column, met in zip(self.columns, counts, strict=True):
+            if met.unseen and not own:  # those of the training table may have nearly as many different texts as cells
+                _refuse_unknown(table, column, met)
         known = {*self.names, *self.left_out, target}
         filled = {column.name: column.filling for column in self.columns}
         ignored = tuple(n for n in table.names if n not in known)
@@ -161,6 +165,17 @@ def _form(column: Column) -> Form:
     if isinstance(column, Date):
         return Form("date" if column.day else "clock", format=column.format or "")
     return Form("text" if isinstance(column, Category) else column.kind)
+
+
+def _refuse_unknown(table: Table, column: Any, met: Found) -> None:
+    """Raise ValueError if nearly all cells are categories that training did not have."""
+    count, there = sum(met.unseen.values()), len(table) - met.missing
+    if count > max(0.9 * there, _FEW):
+        raise ValueError(
+            f"{table.source}, column {column.name!r}: {count} of {there} cells are categories that training did not "
+            f"have, such as {first_rows(list(met.unseen), 2)}; it had {first_rows(column.categories)}: spell them "
+            "alike, or leave the cells empty"
+        )
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:

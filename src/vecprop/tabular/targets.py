@@ -126,9 +126,11 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
         table = understand(table, target=name)
     refuse_missing(table, name)
     form = (table.forms or {}).get(name, Form("number"))
-    if table.dtype(name).is_temporal():
+    dates_as_text = form.kind in ("date", "clock") and task is None
+    if dates_as_text or table.dtype(name).is_temporal():
         raise ValueError(
             f"{table.source}: the target {name!r} holds dates; name another target, or make numbers of it, such as days"
+            f"{', or say --task classification' if dates_as_text else ''}"
         )
     truth = table.dtype(name) == pl.Boolean
     if form.kind == "boolean":  # labels such as yes and no are classes of their own

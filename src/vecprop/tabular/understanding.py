@@ -22,6 +22,7 @@ _HEAD = 100
 _MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
 _MANY = 20  # more different numbers than this are no categories
 _FEW = 5  # words that a message names; more among numbers make a column text, unless nearly all are numbers
+_SOME = 3  # numbers from which on a way of writing is no accident
 _KEPT = 1000  # cells of a block that are searched for different numbers
 _CELLS = 1 << 20  # cells that are examined together
 _GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # such as 5.000: five thousand if the comma is the decimal sign
@@ -162,11 +163,27 @@ def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
 
 
 def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence], otherwise: str | None = None) -> str | None:
-    """Return the user's decimal sign, the columns', or `otherwise`; None if they show both signs."""
+    """Return the user's decimal sign, the columns', or `otherwise`; None if they show both signs, "" if none."""
     shown = {found.shown for found in evidence.values()} - {None}
     if table.spelling.sign or len(shown) > 1:
         return table.spelling.sign
-    return next(iter(shown), otherwise or ".")
+    return next(iter(shown), otherwise or "")
+
+
+def _refuse_groups(table: Table, name: str, found: ColumnEvidence, sign: str | None) -> None:
+    """Raise `_Mixture` for numbers such as 517 and 1.400, if no column shows a decimal sign: 1.400 may be 1400."""
+    if sign != "" or found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
+        return
+    small = 0
+    for cells in table.parts(name):
+        if cells.str.contains(r"^[-+]?\d{4,}$").any():
+            return
+        small += int(cells.str.contains(r"^[-+]?[1-9]\d*$").sum())
+    if small >= _SOME:
+        raise _Mixture(
+            f"{table.source}, column {name!r}: a dot in its numbers may be a decimal or a thousands sign: three digits "
+            "follow each, and numbers below 1000 have none; say --decimal . or --thousands ."
+        )
 
 
 # --- what is written in the columns -------------------------------------------------------------------------
@@ -220,7 +237,7 @@ def understand_as(
     ValueError names the first cell that does not fit.
     """
     evidence = gather(table)
-    sign = sign_of(table, evidence, decimal) or decimal
+    sign = sign_of(table, evidence, decimal.strip("."))
     forms = {}
     for name, form in wanted.items():
         if (found := evidence.get(name)) is None:
@@ -228,7 +245,8 @@ def understand_as(
         if form.kind == "date":
             form = _wanted_dates(table, name, form.format, found)
         elif form.kind in ("number", "boolean"):
-            form = _number_form(table, found, sign)
+            _refuse_groups(table, name, found, sign)
+            form = _number_form(table, found, decimal if sign is None else sign)
             if found.truth and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
@@ -257,7 +275,8 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
     if said is not None and found.known and (own or (found.formats or Counter())[said] == found.known):
         return Form("date", format=said)
     number = _number_form(table, found, sign)
-    ambiguous = not (table.spelling.sign or found.shown or sign)
+    _refuse_groups(table, name, found, sign)
+    ambiguous = not (table.spelling.sign or found.shown) and sign is None
     if ambiguous and found.differ and found.count(".") == found.known:
         raise _Mixture(
             f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
@@ -270,7 +289,8 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
         return Form("boolean")
     if found.dated[0] >= _MOSTLY * found.known > 0:
         return _date_form(table, name, found, is_target)
-    mostly, may_be_few = fits >= _MOSTLY * found.known, 2 * fits >= found.known and len(found.different) > _MANY
+    many = len(found.different) > _MANY
+    mostly, may_be_few = fits >= _MOSTLY * found.known, many and (is_target or 2 * fits >= found.known)
     if fits and (mostly or may_be_few):
         words = _words(table, name, number, is_target)
         if mostly or len(words) <= _FEW:
