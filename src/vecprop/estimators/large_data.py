@@ -177,8 +177,7 @@ class _Scaled(Derived):
 
     def __init__(self, source: Source, scale: InputScale) -> None:
         super().__init__(source)
-        self._scale, self.dtype = scale, _floating(source.dtype)
-        self.shape, self.unit, self.boundaries = source.shape, source.unit, source.boundaries
+        self._scale, self.dtype, self.shape = scale, _floating(source.dtype), source.shape
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return examples start … stop - 1."""
@@ -194,7 +193,7 @@ class _Mapped(Derived):
         self._view = view
         example = self.raw(0, 1)
         self.shape, self.dtype = (len(example), source.shape[1]), example.dtype
-        self.unit, self.boundaries, self.rows_first = source.unit, source.boundaries, True
+        self.rows_first = True
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return the features of examples start … stop - 1."""

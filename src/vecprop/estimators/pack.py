@@ -261,7 +261,7 @@ class Pack(BaseEstimator):
         if not kept:
             raise ValueError("the training of all networks diverged: X or y may contain extreme values")
         if any(group.estimator.stopped_ == "interrupted" for group in kept):  # by a callback
-            self.stopped_ = "interrupted"
+            self.stopped_: str = "interrupted"
         return kept
 
     def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]], one_by_one: bool = False) -> list[Any]:
@@ -272,7 +272,7 @@ class Pack(BaseEstimator):
         """
         ends = Event()
         threads = 1 if one_by_one or get_backend(self.backend).has_gpu else usable_cores()
-        self.stopped_: str = "epochs"
+        self.stopped_ = "epochs"
         with warnings.catch_warnings(), _BLAS.single(), sharing_cores(threads), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]

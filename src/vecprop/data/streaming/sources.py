@@ -128,6 +128,7 @@ class Derived(Source):
     def __init__(self, source: Source) -> None:
         self.source, self.dtype, self.name, self.watched = source, source.dtype, source.name, source.watched
         self.rows_first, self.in_rows = source.rows_first, source.in_rows
+        self.unit, self.boundaries = source.unit, source.boundaries
 
     def place(self, index: int) -> int:
         """Return the number of an example in the file."""
