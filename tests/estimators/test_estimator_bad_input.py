@@ -11,7 +11,8 @@ pytest.importorskip("sklearn")
 from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
 
-from vecprop.estimators import MLPClassifier, MLPRegressor
+import vecprop as vp
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -122,3 +123,21 @@ def test_what_predict_takes(method):
         getattr(MLPClassifier(), method)(X)
     with pytest.raises(NotFittedError):
         MLPRegressor().predict(X)
+
+
+MASKED = np.ma.masked_array(X, mask=np.eye(len(X), 3) > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("X", lambda: regressor().fit(MASKED, TARGETS)),
+        ("X", lambda: PackRegressor().fit(MASKED, TARGETS)),
+        ("y", lambda: regressor().fit(X, np.ma.masked_less(TARGETS, 0))),
+        ("X", lambda: regressor().fit(X, TARGETS).predict(MASKED)),
+        ("X", lambda: vp.fit(vp.Network((3, 1), output="identity"), MASKED.T, TARGETS[None], epochs=1)),
+    ],
+)
+def test_masked_values_are_refused(name, use):
+    with pytest.raises(ValueError, match=f"^{name} has masked values: fill them, or leave out their examples"):
+        use()

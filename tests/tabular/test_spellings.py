@@ -330,7 +330,7 @@ def test_what_a_column_of_a_file_is(content, name, found, file):
         ),
         (
             lines("v;a;y", lambda i: f"{german(f'{i * 7:,}')};{i % 5};{i % 60}"),
-            r"column 'v': a dot in its numbers may .* a thousands sign: .*; say --decimal . or --thousands .",
+            r"column 'v': '.' in its numbers may .* a thousands sign: .*; say --decimal . or --thousands .",
         ),
         (lines("a,y", lambda i: f"{X[i]:.3f},2021-01-{1 + i % 9:02}"), "'y' holds dates; .* say --task classification"),
         (lines("a,y", lambda i: f"{X[i]:.3f},{i % 9:02}:30"), "'y' holds dates"),
@@ -420,12 +420,18 @@ def test_categories_are_compared_as_what_they_are(cell, kinds, message, file):
 def test_a_model_asks_for_the_decimal_sign_as_training_does(file):
     model = train(file(lines("v,y", lambda i: f"{i * 7},{i % 60}"))).model
     few = file("v\n" + "\n".join(german(f"{i * 7:,}") for i in range(140, 150)))
-    with pytest.raises(ValueError, match=r"column 'v': a dot in its numbers may be a decimal or a thousands sign"):
+    with pytest.raises(ValueError, match=r"column 'v': '.' in its numbers may be a decimal or a thousands sign"):
         model.predict(few)
     given = pl.DataFrame({"v": range(980, 1050, 7)})
     np.testing.assert_array_equal(
         model.predict(tabular.read(few, spelling=Spelling(thousands="."))), model.predict(given)
     )
+
+
+def test_a_word_for_a_missing_number_is_one_in_the_target_of_another_file_too(file):
+    model = train(file(lines("a,y", lambda i: f"{X[i]:.3f},{i % 60}"))).model
+    table, unlabelled = model.labelled(file("a,y\n0.5,3\n0.25,NULL\n"))
+    assert (len(table), unlabelled) == (1, 1)
 
 
 def test_texts_that_the_test_rows_alone_have_do_not_stop_the_training():

@@ -11,6 +11,7 @@ from vecprop.backend.selection import backend_for
 
 def to_backend(backend: Backend, name: str, value: Any) -> Array:
     """Return array-like data as an array of the backend, in its own dtype, or raise an error that names it."""
+    refuse_masked(name, value)
     if is_array(value):
         if array_namespace(value) is backend.xp:
             return value
@@ -23,6 +24,12 @@ def to_backend(backend: Backend, name: str, value: Any) -> Array:
     if isinstance(host, np.ndarray) and host.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {host.dtype}")
     return backend.asarray(host)
+
+
+def refuse_masked(name: str, value: Any) -> None:
+    """Raise ValueError for a masked array with masked values, which other arrays would take as they are."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked values: fill them, or leave out their examples")
 
 
 def floating_name(array: Any) -> str:

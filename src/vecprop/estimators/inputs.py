@@ -15,6 +15,7 @@ from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.main_memory import free_main_memory, map_of
 from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array, namespace_name
 from vecprop.backend.selection import BUILT_IN, get_backend
+from vecprop.backend.transfer import refuse_masked
 from vecprop.data import sparse
 from vecprop.data.sparse import is_sparse
 from vecprop.data.splitting import in_second_part, places_of, shuffled
@@ -90,6 +91,8 @@ def check_pair(estimator: Any, X: Any, y: Any, how: dict[str, Any], **more: Any)
             return "X"
         return "y"
 
+    refuse_masked("X", X)
+    refuse_masked("y", y)
     with named(wrong_one):
         return validate_data(estimator, X, y, **more, **how)  # type: ignore[no-any-return]
 
@@ -153,6 +156,7 @@ def check_inputs(estimator: Any, X: Any, method: str) -> Any:
     """Return checked X for a prediction; under array API dispatch it must be where `fit`'s X was."""
     if _is_fine(estimator, X):
         return X
+    refuse_masked("X", X)
     follows, fitted_in = dispatches(X), estimator.coefs_[0]
     large = large_rows(X)
     if large is not None:

@@ -28,6 +28,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
 from vecprop.backend.selection import get_backend
+from vecprop.backend.transfer import refuse_masked
 from vecprop.data.splitting import in_second_part, places_of
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy
@@ -321,6 +322,7 @@ class Pack(BaseEstimator):
         weights, large = np.concatenate([group.weights for group in self.groups_]), large_rows(X)
         with named(lambda: "X"):
             if large is None:
+                refuse_masked("X", X)
                 X = validate_data(self, X, dtype=np.float64, reset=False)
             else:
                 validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)

@@ -75,7 +75,9 @@ class Prediction(Parameters):
         backend = backend_of(self, X)
         parts: Iterable[Any] | None = None
         if isinstance(X, LargeRows):
-            parts = (check_array(block) for _, _, block in X.blocks())
+            parts = (
+                check_array(block, input_name=f"X, in rows {start} to {stop - 1},") for start, stop, block in X.blocks()
+            )
         elif hasattr(X, "toarray"):
             size = max(1, min(_AT_ONCE, sparse.SMALL // (8 * X.shape[1])))
             parts = (X[start : start + size] for start in range(0, X.shape[0], size))

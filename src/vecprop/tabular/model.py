@@ -103,7 +103,8 @@ class TableModel:
     def labelled(self, data: Any) -> tuple[Table, int]:
         """Return a Table of the rows with a target, and the number of others. Arguments as in `prepare`."""
         table = self.preparation.spelled(table_of(data))
-        return without_unlabelled(table, self.target.name) if self.target.name in table.names else (table, 0)
+        target = self.target
+        return without_unlabelled(table, target.name, target.words) if target.name in table.names else (table, 0)
 
     def __str__(self) -> str:
         lines = [

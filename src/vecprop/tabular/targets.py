@@ -41,6 +41,11 @@ class Target:
     decimal: str = "."
     truth: bool = False
 
+    @property
+    def words(self) -> bool:
+        """Whether its values may be any words."""
+        return not (self.task == "regression" or self.whole or self.truth)
+
     def values(self, table: Table) -> npt.NDArray[Any]:
         """Return the targets (m,), numbers or labels; ValueError at the first missing or unfit one."""
         return np.concatenate(list(self.parts(table)))
@@ -66,7 +71,7 @@ class Target:
         if self.name not in table.names:
             table.find(self.name, "target") if self.name in table.unusable else None
             raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
-        refuse_missing(table, self.name)
+        refuse_missing(table, self.name, self.words)
         if self.task == "regression" or self.truth:
             table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
         for series in table.parts(self.name):
@@ -203,8 +208,9 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
     return _not_constant(table, target, len(labels))
 
 
-def _missing(table: Table, name: str) -> npt.NDArray[np.bool_]:
-    markers = markers_of(table.spelling, name, table.known, target=True)
+def _missing(table: Table, name: str, words: bool) -> npt.NDArray[np.bool_]:
+    """Tell which targets are missing; `words` such as NULL may be classes, unless they stand among numbers."""
+    markers = markers_of(table.spelling, name, table.known, target=words)
     masks = []
     for series in table.parts(name):
         missing = series.is_null()
@@ -214,9 +220,9 @@ def _missing(table: Table, name: str) -> npt.NDArray[np.bool_]:
     return np.concatenate(masks)
 
 
-def refuse_missing(table: Table, name: str) -> None:
+def refuse_missing(table: Table, name: str, words: bool = True) -> None:
     """Raise ValueError at the first target that is missing."""
-    rows = np.flatnonzero(_missing(table, name))
+    rows = np.flatnonzero(_missing(table, name, words))
     if len(rows):
         more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
         raise ValueError(
@@ -224,9 +230,9 @@ def refuse_missing(table: Table, name: str) -> None:
         )
 
 
-def without_unlabelled(table: Table, name: str) -> tuple[Table, int]:
+def without_unlabelled(table: Table, name: str, words: bool = True) -> tuple[Table, int]:
     """Return the table without the rows whose target is missing, and their number."""
-    missing = _missing(table, name)
+    missing = _missing(table, name, words)
     if missing.all():
         raise ValueError(f"{table.source}: the target {name!r} is missing in all rows")
     return (table.take(~missing), int(missing.sum())) if missing.any() else (table, 0)

@@ -162,27 +162,26 @@ def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     return cells.str.to_lowercase().is_in(list(markers)).fill_null(False)
 
 
-def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence], otherwise: str | None = None) -> str | None:
-    """Return the user's decimal sign, the columns', or `otherwise`; None if they show both signs, "" if none."""
+def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence]) -> str | None:
+    """Return the user's decimal sign, or the columns'; None if they show both signs, "" if none."""
     shown = {found.shown for found in evidence.values()} - {None}
-    if table.spelling.sign or len(shown) > 1:
-        return table.spelling.sign
-    return next(iter(shown), otherwise or "")
+    return table.spelling.sign if table.spelling.sign or len(shown) > 1 else next(iter(shown), "")
 
 
-def _refuse_groups(table: Table, name: str, found: ColumnEvidence, sign: str | None) -> None:
-    """Raise `_Mixture` for numbers such as 517 and 1.400, if no column shows a decimal sign: 1.400 may be 1400."""
-    if sign != "" or found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
+def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str) -> None:
+    """Raise `_Mixture` for numbers such as 517 and 1.400, where no column shows a sign: the latter may be 1400."""
+    if found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
         return
-    small = 0
+    groups, small = 0, 0
     for cells in table.parts(name):
         if cells.str.contains(r"^[-+]?\d{4,}$").any():
             return
+        groups += int(cells.str.contains(_GROUPS.replace(".", decimal)).sum())
         small += int(cells.str.contains(r"^[-+]?[1-9]\d*$").sum())
-    if small >= _SOME:
+    if groups >= _SOME and small >= _SOME:
         raise _Mixture(
-            f"{table.source}, column {name!r}: a dot in its numbers may be a decimal or a thousands sign: three digits "
-            "follow each, and numbers below 1000 have none; say --decimal . or --thousands ."
+            f"{table.source}, column {name!r}: {decimal!r} in its numbers may be a decimal or a thousands sign: three "
+            f"digits follow each, and numbers below 1000 have none; say --decimal {decimal} or --thousands {decimal}"
         )
 
 
@@ -237,7 +236,7 @@ def understand_as(
     ValueError names the first cell that does not fit.
     """
     evidence = gather(table)
-    sign = sign_of(table, evidence, decimal.strip("."))
+    sign = sign_of(table, evidence)
     forms = {}
     for name, form in wanted.items():
         if (found := evidence.get(name)) is None:
@@ -245,8 +244,9 @@ def understand_as(
         if form.kind == "date":
             form = _wanted_dates(table, name, form.format, found)
         elif form.kind in ("number", "boolean"):
-            _refuse_groups(table, name, found, sign)
-            form = _number_form(table, found, decimal if sign is None else sign)
+            if sign == "":
+                _refuse_groups(table, name, found, decimal)
+            form = _number_form(table, found, sign or decimal)
             if found.truth and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
@@ -275,7 +275,8 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
     if said is not None and found.known and (own or (found.formats or Counter())[said] == found.known):
         return Form("date", format=said)
     number = _number_form(table, found, sign)
-    _refuse_groups(table, name, found, sign)
+    if sign == "":
+        _refuse_groups(table, name, found, ".")
     ambiguous = not (table.spelling.sign or found.shown) and sign is None
     if ambiguous and found.differ and found.count(".") == found.known:
         raise _Mixture(
