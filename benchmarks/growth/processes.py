@@ -133,7 +133,8 @@ def ask(team, function, *arguments):
     done, waiting = wait(answers, return_when=FIRST_EXCEPTION)
     if waiting:  # for one that has died
         for child in multiprocessing.active_children():
-            child.kill()
+            if isinstance(child, multiprocessing.context.SpawnProcess):  # as `team` starts them
+                child.kill()
     return max(answer.result() for answer in done)
 
 
