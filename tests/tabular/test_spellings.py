@@ -418,20 +418,27 @@ def test_categories_are_compared_as_what_they_are(cell, kinds, message, file):
 
 
 def test_a_model_asks_for_the_decimal_sign_as_training_does(file):
-    model = train(file(lines("v,y", lambda i: f"{i * 7},{i % 60}"))).model
-    few = file("v\n" + "\n".join(german(f"{i * 7:,}") for i in range(140, 150)))
-    with pytest.raises(ValueError, match=r"column 'v': '.' in its numbers may be a decimal or a thousands sign"):
-        model.predict(few)
-    given = pl.DataFrame({"v": range(980, 1050, 7)})
-    np.testing.assert_array_equal(
-        model.predict(tabular.read(few, spelling=Spelling(thousands="."))), model.predict(given)
+    for sign, first in ((".", "0"), (",", "0,5")):
+        model = train(file(lines("v;y", lambda i, first=first: f"{i * 7 if i else first};{i % 60}"))).model
+        few = file("v;\n" + "\n".join(f"{i * 7:,};".replace(",", sign) for i in range(140, 150)))
+        with pytest.raises(
+            ValueError, match=f"column 'v': '{sign}' in its numbers may be a decimal or a thousands sign"
+        ):
+            model.predict(few)
+        table = tabular.read(few, spelling=Spelling(thousands=sign))
+        np.testing.assert_array_equal(model.predict(table), model.predict(pl.DataFrame({"v": range(980, 1050, 7)})))
+    american = file(lines("v,w", lambda i: f'"{i * 7:,}",{i % 60}'))
+    assert understand(tabular.read(american)).column("v")[199] == 1393, "no question"
+
+
+@pytest.mark.parametrize("cell", [lambda i: f"{X[i]:.3f}", lambda i: X[i] > 0, lambda i: i % 3])
+def test_words_for_a_gap_are_no_targets_of_a_model_of_numbers(cell, file):
+    model = train(file(lines("a,y", lambda i: f"{X[i]:.3f},{cell(i)}"))).model
+    some, gaps = (
+        file(lines("a,y", lambda i, gap=gap: f"{X[i]:.3f},{cell(i) if i % 4 else gap}"), f"{gap}.csv")
+        for gap in ("", "NULL")
     )
-
-
-def test_a_word_for_a_missing_number_is_one_in_the_target_of_another_file_too(file):
-    model = train(file(lines("a,y", lambda i: f"{X[i]:.3f},{i % 60}"))).model
-    table, unlabelled = model.labelled(file("a,y\n0.5,3\n0.25,NULL\n"))
-    assert (len(table), unlabelled) == (1, 1)
+    assert model.evaluate(gaps) == model.evaluate(some) and model.labelled(gaps)[1] == 50
 
 
 def test_texts_that_the_test_rows_alone_have_do_not_stop_the_training():
