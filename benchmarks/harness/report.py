@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.devices.bounds import Bound, Needs, Rates, bound
 from benchmarks.devices.ceilings import Ceiling, best
 from benchmarks.harness.rounds import Row, ratio_of
-from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, Target
+from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Target
 from vecprop.inspection.benchmark_report import Row as LadderRow
 
 FORMAT = "vecprop comparison 1"
@@ -142,7 +142,7 @@ class Standing(NamedTuple):
 
 def tables_of(record: Record) -> dict[str, dict[str, Row]]:
     """Return for each public table the contestants that have figures."""
-    tables = [name for name in record.workloads if WORKLOADS[name].part.endswith("tables")]
+    tables = [name for name in record.workloads if isinstance(WORKLOADS[name], PublicTable)]
     found = {name: {row.peer: row for row in record.rows_of(name) if row.losses} for name in tables}
     return {name: rows for name, rows in found.items() if rows}
 

@@ -263,25 +263,27 @@ TABLES = (
     PublicTable("diamonds", "ggplot2", "diamonds", "price", regression=True, most=6000),
 )
 # chosen by their size, when the defaults stood, before any library had been tried on them
-_UNSEEN: dict[str, Any] = {"part": "unseen-tables", "most": 6000}
-UNSEEN_TABLES = (
-    PublicTable("housing", "AER", "HousePrices", "price", regression=True, **_UNSEEN),
-    PublicTable("cars", "modeldata", "car_prices", "Price", regression=True, **_UNSEEN),
-    PublicTable("german", "keel", "german", "target", **_UNSEEN),
-    PublicTable("concrete", "modeldata", "concrete", "compressive_strength", regression=True, **_UNSEEN),
-    PublicTable("cells", "modeldata", "cells", "class", tells=("case",), **_UNSEEN),
-    PublicTable("segment", "keel", "segment", "target", **_UNSEEN),
-    PublicTable("mortgage", "AER", "HMDA", "deny", **_UNSEEN),
-    PublicTable("ames", "modeldata", "ames", "Sale_Price", regression=True, **_UNSEEN),
-    PublicTable("doctor", "AER", "NMES1988", "visits", regression=True, **_UNSEEN),
-    PublicTable("spam7", "DAAG", "spam7", "yesno", **_UNSEEN),
-    PublicTable("phoneme", "keel", "phoneme", "target", **_UNSEEN),
-    PublicTable("stackoverflow", "modeldata", "stackoverflow", "Remote", **_UNSEEN),
-    PublicTable("satimage", "keel", "satimage", "target", **_UNSEEN),
-    PublicTable("telephone", "modeldata", "wa_churn", "churn", **_UNSEEN),
-    PublicTable("lending", "modeldata", "lending_club", "Class", **_UNSEEN),
-    PublicTable("taxi", "modeldata", "taxi", "tip", **_UNSEEN),
-    PublicTable("wages 1988", "AER", "CPS1988", "wage", regression=True, **_UNSEEN),
+UNSEEN_TABLES = tuple(
+    replace(table, part="unseen-tables", most=6000)
+    for table in (
+        PublicTable("housing", "AER", "HousePrices", "price", regression=True),
+        PublicTable("cars", "modeldata", "car_prices", "Price", regression=True),
+        PublicTable("german", "keel", "german", "target"),
+        PublicTable("concrete", "modeldata", "concrete", "compressive_strength", regression=True),
+        PublicTable("cells", "modeldata", "cells", "class", tells=("case",)),
+        PublicTable("segment", "keel", "segment", "target"),
+        PublicTable("mortgage", "AER", "HMDA", "deny"),
+        PublicTable("ames", "modeldata", "ames", "Sale_Price", regression=True),
+        PublicTable("doctor", "AER", "NMES1988", "visits", regression=True),
+        PublicTable("spam7", "DAAG", "spam7", "yesno"),
+        PublicTable("phoneme", "keel", "phoneme", "target"),
+        PublicTable("stackoverflow", "modeldata", "stackoverflow", "Remote"),
+        PublicTable("satimage", "keel", "satimage", "target"),
+        PublicTable("telephone", "modeldata", "wa_churn", "churn"),
+        PublicTable("lending", "modeldata", "lending_club", "Class"),
+        PublicTable("taxi", "modeldata", "taxi", "tip"),
+        PublicTable("wages 1988", "AER", "CPS1988", "wage", regression=True),
+    )
 )
 _MNIST, _LARGE = (784, 128, 10), (1024, 4096, 1000)
 _TUNED = Workload("", (30, 64, 64, 1), "relu", "sigmoid", 5_000, 256, part="networks", tuned=True)
