@@ -129,6 +129,8 @@ def record_blocks(graph: Graph, function: Callable[..., Any], block_size: int, a
 def record_fused(graph: Graph, function: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
     """Record `Backend.fuse(function)(*arrays)`, as one operation if it is elementwise."""
     values = [graph.value(a) for a in arrays]
+    if graph.scope_of(values) is not graph.scopes[-1]:
+        return function(*values)  # it is the same in every round of this loop, and is recorded before it
     shape = np.broadcast_shapes(*(v.shape for v in values))
     wide = [v for v in values if v.size > 1 and v.splat is None]
 

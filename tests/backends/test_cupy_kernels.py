@@ -118,11 +118,11 @@ def test_the_correction_of_adam_is_one_kernel(shape):
     assert traced(BoundMethod(optimizers.Adam(), "_correction", xp), number, number, number) == ["float32"] * 4
 
 
-def test_a_mask_is_one_kernel():
-    """All twenty rounds of the generator on 32-bit words, and the four entries that they decide."""
-    key, unit, column = array((1, 1), "uint32"), array((3, 1), "uint32"), array((1, 7), "uint32")
-    assert traced(dropout.Kept(xp, 0.5, cupy.float32), key, key, unit, column) == ["float32"] * 4
-    assert traced(lambda *words: dropout.threefry(xp, *words), key, key, unit, column) == ["uint32"] * 2
+def test_a_mask_is_two_kernels():
+    """The words of all entries, of 32 bits, and what the keys of a step make of them."""
+    key, unit, column, word = (array(shape, "uint32") for shape in ((1, 1), (3, 1), (1, 7), (3, 7)))
+    assert traced(dropout.Word(xp), unit, column) == ["uint32"]
+    assert traced(dropout.Kept(xp, 0.5, cupy.float32), key, key, word) == ["float32"]
 
 
 def test_batches_are_operands_as_they_are():

@@ -19,6 +19,7 @@ from vecprop.propagation import Layer
 from vecprop.training.epochs import ByNetwork, Run, epoch
 from vecprop.training.parameter_buffer import layout
 from vecprop_numpy import loops, programs
+from vecprop_numpy.frames import Frame
 from vecprop_numpy.threads import BLAS, execute
 
 PLAIN = Backend(np_compat, "numpy")
@@ -506,6 +507,26 @@ def test_a_kernel_that_is_not_elementwise_is_recorded_all_the_same(numpy_backend
         return numpy_backend.fuse(lambda x: x / array_namespace(x).sum(x))(x)
 
     check(numpy_backend, function, np.arange(1.0, 9.0))
+
+
+def test_a_kernel_of_what_no_round_changes_is_run_once(numpy_backend, monkeypatch):
+    calls = []
+    monkeypatch.setattr(Frame, "emit", lambda frame, function, *given: frame.code.append((counted, (function, *given))))
+
+    def counted(function, *given):
+        calls.append(function)
+        return function(*given)
+
+    def run(x, inputs):
+        def step(carry, i):
+            word = numpy_backend.fuse(lambda a: a ^ (a >> 1))(array_namespace(x).arange(5))
+            return (carry[0] + i[0] * word,), ()
+
+        return numpy_backend.scan(step, (x,), inputs)[0]
+
+    x, inputs = np.zeros(5), (np.ones(4),)
+    assert_same(numpy_backend.compile_loop(run)(x, inputs), run(x, inputs))
+    assert (calls.count(np.right_shift), calls.count(np.add)) == (1, 4)
 
 
 # Sums over blocks

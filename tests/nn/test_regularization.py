@@ -49,22 +49,29 @@ def test_masks_are_the_same_on_every_backend_and_in_blocks(backend):
     np.testing.assert_array_equal(block, expected[:, 20:])
 
 
+def odd_hash(x):
+    """The word of a counter, in Python's integers."""
+    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
+        x = (x ^ x >> shift) * factor % 2**32
+    return (x ^ x >> 15) | 1
+
+
 @pytest.mark.parametrize("n", [1, 4, 5, 11])
 @pytest.mark.parametrize(("seed", "step", "layer"), [(0, 0, 0), (3, 7, 1), (2**63 + 5, 2**33 + 1, 2)])
 def test_masks_are_what_they_always_were(seed, step, layer, n):
-    """A run that goes on from a checkpoint needs the masks of before: key, counter and halves, written out again."""
+    """A run that goes on from a checkpoint needs the masks of before: keys, words and draws, written out again."""
     key = dropout.step_keys(seed, 3, step - step % 2, 2)[step % 2, layer]
     layers_key = dropout.threefry(xp, *words(seed % 2**32, seed // 2**32, layer, DROPOUT))
     expected = dropout.threefry(xp, *layers_key, *words(step % 2**32, step // 2**32))
-    assert key.tolist() == np.concatenate(expected).tolist()
+    key0, key1 = key.tolist()
+    assert [key0, key1] == [int(expected[0][0]) | 1, int(expected[1][0])]
     columns = np.array([0, 1, 5, 40], dtype=np.uint32)
     D = dropout.mask(xp, key, n, columns, 0.3, xp.float64)
-    quarter, keep = math.ceil(n / 4), 45875 / 65536
     for unit in range(n):
         for place, column in enumerate(columns.tolist()):
-            drawn = dropout.threefry(xp, *words(*key.tolist(), unit % quarter, column))
-            draw = [int(part[0]) for word in drawn for part in (word % 65536, word // 65536)][unit // quarter]
-            assert D[unit, place] == (1 / keep if draw < 45875 else 0)
+            word = odd_hash(unit) * odd_hash(column + 2**30)
+            draw = ((word ^ key1) * key0) % 2**32
+            assert D[unit, place] == (65536 / 45875 if draw < 45875 * 65536 else 0)
 
 
 def test_a_draw_is_compared_with_all_its_bits():
@@ -72,8 +79,8 @@ def test_a_draw_is_compared_with_all_its_bits():
     key, columns = dropout.step_keys(3, 1, 0, 1)[0, 0], np.arange(100_000, dtype=np.uint32)
     threshold = 40_001
     D = dropout.mask(np, key, 4, columns, 1 - threshold / 65_536, np.float64)
-    drawn = dropout.threefry(np, *key, np.zeros_like(columns), columns)
-    draws = np.concatenate([[word % 65_536, word // 65_536] for word in drawn])
+    word = dropout.Word(np)(np.arange(4, dtype=np.uint32)[:, None], columns)
+    draws = ((word ^ key[1]) * key[0]) // 65_536
     assert (draws == threshold).any() and (draws == threshold - 1).any()
     np.testing.assert_array_equal(D > 0, draws < threshold)
 

@@ -219,6 +219,18 @@ def test_a_checkpoint_with_parts_missing_is_damaged(tmp_path):
             fit("numpy", resume=tmp_path / "c")
 
 
+def test_other_masks_are_told(tmp_path, recwarn):
+    """As in a checkpoint of a version that drew the masks of dropout in another way; a run without them is the same."""
+    for dropout in (0.2, 0.0):
+        fit("numpy", checkpoint=tmp_path / "c", dropout=dropout)
+        header, tensors = checkpoint.tensor_file.decode((tmp_path / "c").read_bytes())
+        del header["masks"]
+        (tmp_path / "c").write_bytes(checkpoint.tensor_file.encode(header, tensors))
+        fit("numpy", resume=tmp_path / "c", dropout=dropout)
+    (told,) = recwarn
+    assert "other dropout masks: from here on the run has new ones" in str(told.message)
+
+
 OTHERS = {
     "optimizer": vp.Adam(0.03), "l1": 0.1, "dropout": 0.1, "batch_norm": True, "standardize": True, "shuffle": False,
     "metric": "accuracy", "patience": 3, "precision": "fast", "block_size": 10, "sample_weight": np.ones(230),

@@ -163,7 +163,7 @@ def test_k_inputs_and_weights_of_the_examples(backend, arguments, differ):
         assert_is(member, single, backend.xp)
 
 
-@pytest.mark.parametrize("more", [{"batch_norm": True, "clip_norm": 0.3}, {"l1": 0.1, "dropout": (0.0, 0.0)}])
+@pytest.mark.parametrize("more", [{"batch_norm": True, "clip_norm": 0.3}, {"l1": 0.1, "dropout": (0.0, 0.3)}])
 def test_k_widths(backend, more):
     """Units beyond a network's widths stay zero, bit for bit; the rest is the narrower network."""
     widths = ((6, 5), (2, 5), (3, 1))

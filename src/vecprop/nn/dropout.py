@@ -1,10 +1,13 @@
-"""Inverted dropout (E33), with the same masks on every backend, from a counter-based generator.
+"""Inverted dropout (E33), with the same masks on every backend, from counters and keys.
 
 A mask is a function of (seed, step, layer, unit, column) alone: no generator state is kept, no mask is copied from the
 host to a device, and a batch may be computed in blocks of columns.
 
-The generator is Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, 2011, "Parallel random numbers: as easy as
-1, 2, 3"): additions, rotations and exclusive ors of 32-bit words.
+Each step and layer has two keys from Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, 2011, "Parallel
+random numbers: as easy as 1, 2, 3"). Drawing each entry of a mask by Threefry would take longer than the rest of a
+step, as that is 110 operations. So each unit and column have a word that never changes, and the keys choose a function
+of words: x → (x ^ key1) · key0 modulo 2³², whose upper bits decide. For random keys each entry is uniform, and two
+entries are all but independent.
 """
 
 from collections.abc import Callable
@@ -20,9 +23,11 @@ from vecprop.utils.random_streams import DROPOUT
 
 Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+MASKS = 2  # counts the ways in which masks were drawn, for checkpoints
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _ALL_BITS = 0xFFFFFFFF
+_FIRST_COLUMN = 1 << 30  # counters of columns begin here, those of units at 0
 _LEVELS = 65536  # a mask entry is decided by 16 random bits
 
 
@@ -62,7 +67,7 @@ def _words(xp: Namespace, x: Array) -> Array:
 
 
 def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.uint32]:
-    """Return the mask keys (count, layers, 2) of count steps from `first`, drawn on the host.
+    """Return the mask keys (count, layers, 2) of count steps from `first`, drawn on the host; those at 0 are odd.
 
     >>> keys = step_keys(0, 2, 0, 5)
     >>> keys.shape, bool((keys[3:] == step_keys(0, 2, 3, 2)).all())
@@ -75,7 +80,7 @@ def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.
         purpose = np.full((1, 1), DROPOUT, dtype=np.uint32)
         key0, key1 = threefry(np, low, high, layer, purpose)  # a key for each layer, and from it one for each step
         words = threefry(np, key0, key1, steps.astype(np.uint32), (steps >> np.uint64(32)).astype(np.uint32))
-    return np.stack(words, axis=-1)
+    return np.stack((words[0] | np.uint32(1), words[1]), axis=-1)
 
 
 def kept_share(rate: float) -> float:
@@ -115,33 +120,44 @@ def mask(
     >>> D.shape, sorted(set(D.ravel().tolist())), round(float(D.mean()), 1)
     ((3, 1000), [0.0, 2.0], 1.0)
     """
-    quarter = -(-n // 4)  # a call returns two words, and each half of a word decides for one unit
     key, columns = _words(xp, key), _words(xp, columns)
-    unit = xp.reshape(xp.arange(quarter, dtype=columns.dtype, **device_of(columns)), (quarter, 1))
-    key0, key1 = key[..., 0, None, None], key[..., 1, None, None]
-    given = (key0, key1, unit, columns[None, :])
+    unit = xp.arange(n, dtype=columns.dtype, **device_of(columns))
+    # apart from the rest, so that a backend that records a loop over steps computes the words once, before it
+    word = fuse(Word(xp))(unit[:, None], columns[None, :])
+    given = (key[..., 0, None, None], key[..., 1, None, None], word)
     if isinstance(rate, float):
-        parts = fuse(Kept(xp, kept_share(rate), dtype))(*given)
-    else:
-        keep = per_column(rate)
-        parts = fuse(Kept(xp, None, dtype))(*given, xp.astype(keep * _LEVELS, columns.dtype), 1.0 / keep)
-    return xp.concat(list(parts), axis=-2)[..., :n, :]
+        return fuse(Kept(xp, kept_share(rate), dtype))(*given)
+    keep = per_column(rate)
+    return fuse(Kept(xp, None, dtype))(*given, xp.astype(keep * _LEVELS, columns.dtype), 1.0 / keep)
+
+
+@dataclass(frozen=True)
+class Word:
+    """An elementwise function, equal to others that compute the same: the word of a unit and a column."""
+
+    xp: Namespace
+
+    def __call__(self, unit: Array, column: Array) -> Array:
+        """Return the product of two odd words."""
+        return _cut(self.xp, self._odd(unit) * self._odd(column + _FIRST_COLUMN))
+
+    def _odd(self, x: Array) -> Array:
+        """Return a hash of a counter, with the best shifts and factors that C. Wellons' hash-prospector found."""
+        x = _cut(self.xp, (x ^ (x >> 16)) * 0x21F0AAAD)
+        x = _cut(self.xp, (x ^ (x >> 15)) * 0x735A2D97)
+        return (x ^ (x >> 15)) | 1
 
 
 @dataclass(frozen=True)
 class Kept:
-    """An elementwise function, equal to others that compute the same: mask entries of four units."""
+    """An elementwise function, equal to others that compute the same: the mask entry of a word."""
 
     xp: Namespace
     keep: float | None  # None: by network, as an argument
     dtype: Any
 
-    def __call__(
-        self, key0: Array, key1: Array, unit: Array, column: Array, *by_network: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        """Return 1/keep or 0 for the lower and the upper half of both words; by network from keep·2¹⁶ and 1/keep."""
-        first, second = threefry(self.xp, key0, key1, unit, column)
+    def __call__(self, key0: Array, key1: Array, word: Array, *by_network: Array) -> Array:
+        """Return 1/keep where the unit is kept, else 0; by network from keep·2¹⁶ and 1/keep."""
         limit, scale = by_network if self.keep is None else (round(self.keep * _LEVELS), 1.0 / self.keep)
-        draws = (first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16)
-        a, b, c, d = (self.xp.astype(draw < limit, self.dtype) * scale for draw in draws)
-        return a, b, c, d
+        draw = _cut(self.xp, (word ^ key1) * key0)
+        return self.xp.astype(draw >> 16 < limit, self.dtype) * scale

@@ -140,8 +140,8 @@ class Network:
             The backend of the arrays; by default the active one.
         widths : K sequences of int, optional
             For each network of a stack the sizes of its hidden layers, at most those of this network. It starts, and
-            trains, as a network of these sizes does, but for other masks of dropout. The units beyond them have the
-            weights 0, which training leaves as they are; so the hidden activations must be elementwise with g(0) = 0.
+            trains, as a network of these sizes does. The units beyond them have the weights 0, which training leaves as
+            they are; so the hidden activations must be elementwise with g(0) = 0.
 
         Returns
         -------

@@ -22,6 +22,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import Team
 from vecprop.backend.pytrees import leaves_of, map_tree
+from vecprop.nn.dropout import MASKS
 from vecprop.training.json_values import from_json, to_json
 from vecprop.training.observers import Done, Observer
 from vecprop.training.results import Best, History, Partial, Start, TrainingState
@@ -113,7 +114,7 @@ class Saver(Observer):
                 return
             history = {key: values[:epochs] for key, values in self._history.items()}
             header, tensors = _to_parts(self.backend, state, partial, history)
-            header |= {"specification": self.specification, "first": self.first, "stopped": stopped}
+            header |= {"specification": self.specification, "first": self.first, "stopped": stopped, "masks": MASKS}
             if self.backend.placement.team.index == 0:  # the other processes only helped to collect it
                 data = tensor_file.encode(header, tensors)
                 write_atomically(self.path, data, previous=previous_of(self.path.resolve()))
@@ -147,6 +148,9 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
                 f"resume: {source} was written with {key} = {shown(found.get(key))}, and this fit has {key} = "
                 f"{shown(wanted)}; give it the same, or start anew without resume"
             )
+    if any(specification.get("dropout", ())) and header.get("masks") != MASKS:
+        message = f"{source} is from a version of vecprop with other dropout masks: from here on the run has new ones"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
     try:
         state, partial, history = _from_parts(header, tensors, template, backend)
         return Start(state, partial, history, int(header["first"]), str(header["stopped"]))
