@@ -8,13 +8,17 @@ import numpy as np
 
 from vecprop_numpy.frames import Frame, join_part, lowers
 from vecprop_numpy.graph import NDArray, Op, Value
+from vecprop_numpy.threads import BLAS
 
 # A sum of more numbers than this is left to NumPy's pairwise summation.
 LONGEST_PLAIN_SUM = 4096
 # A scalar product of more numbers than this is computed in pieces.
 LONGEST_DOT = 65536
-# The shortest row on which a ufunc is about as fast as on a whole array.
-SHORTEST_ROW = 2048
+# The shortest row on which a ufunc is about as fast as on a whole array. With rows of 4 to 16 KB it can be eight times
+# slower, on processors that take addresses of equal last 12 bits for the same.
+SHORTEST_ROW, LONGEST_ROW = 8192, 65536
+# Where OpenBLAS has these kernels, a small product of a transposed matrix takes three times as long.
+SMALL_PRODUCT_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 # Integer types of the same size as the floating-point types.
 _BITS: dict[Any, np.dtype[Any]] = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
@@ -31,22 +35,24 @@ def _lower_ufunc(frame: Frame, op: Op) -> None:
     operands = [frame.operand(x) for x in op.inputs]
     out = frame.output(op.outputs[0], op.inputs, _shape(frame, op))
     if op.attributes in (np.maximum, np.minimum):
-        first, second = operands
-        a, b, target = _with_rows(first, second, out)
+        if any(x.splat is not None for x in op.inputs):
+            a, b, out = _with_row(operands[0], operands[1], out)
+            operands = [a, b]
         # these two only accept `out` as a keyword
-        frame.emit(functools.partial(op.attributes, out=target), a, b)
+        frame.emit(functools.partial(op.attributes, out=out), *operands)
     else:
         frame.emit(op.attributes, *operands, out)
 
 
-def _with_rows(a: NDArray, b: NDArray, out: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Return operands for maximum and minimum, several times faster with a row than a number."""
+def _with_row(a: NDArray, b: NDArray, out: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Return operands for maximum and minimum with a constant, several times faster with a row than a number."""
     if a.ndim == 0:
         a, b = b, a
     contiguous = a.flags.c_contiguous and out.flags.c_contiguous and a.shape == out.shape
-    if b.ndim or not contiguous or a.dtype != b.dtype or out.size < SHORTEST_ROW:
+    if b.ndim or not a.ndim or not contiguous or a.dtype != b.dtype or not out.size:
         return a, b, out
-    row = next((n for n in range(SHORTEST_ROW, 8 * SHORTEST_ROW) if out.size % n == 0), None)
+    counts = range(-(-out.size // LONGEST_ROW), max(out.size // SHORTEST_ROW, 1) + 1)
+    row = next((out.size // n for n in counts if out.size % n == 0), None)
     if row is None:
         return a, b, out
     return a.reshape(-1, row), np.full(row, b), out.reshape(-1, row)
@@ -176,8 +182,9 @@ def _lower_matmul(frame: Frame, op: Op) -> None:
         # A stack times one matrix is one product
         frame.emit(np.dot, a.reshape(-1, a.shape[-1]), b, out.reshape(-1, out.shape[-1]))
     else:
-        if same and a.ndim == b.ndim == 3 and b.strides[-2] == b.itemsize and a.shape[-2] > 4:
-            b = _contiguous(frame, op.inputs[1])  # small products of transposed matrices are three times slower
+        transposed = same and a.ndim == b.ndim == 3 and b.strides[-2] == b.itemsize and a.shape[-2] > 4
+        if transposed and not SMALL_PRODUCT_KERNELS.isdisjoint(BLAS.architectures()):
+            b = _contiguous(frame, op.inputs[1])
         frame.emit(np.matmul, a, b, out)
 
 

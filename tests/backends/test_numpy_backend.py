@@ -120,6 +120,19 @@ def test_stack_with_data_of_its_own(numpy_backend, dtype):
     check(numpy_backend, lambda *a: propagation.gradients(net, *a, 0.1), *args, scale=4)
 
 
+def test_transposed_matrices_are_copied_for_some_kernels(numpy_backend, monkeypatch):
+    """The products are equal with and without."""
+    dZ, A = rng(1).standard_normal((3, 5, 40)), rng(2).standard_normal((3, 6, 40))
+    found = []
+    for kernels in ("Haswell", "SkylakeX"):
+        monkeypatch.setattr(BLAS, "architectures", lambda kernels=kernels: {kernels})
+        product = numpy_backend.compile_loop(lambda dZ, A: dZ @ A.mT)
+        assert_same(product(dZ, A), dZ @ A.swapaxes(1, 2), scale=4)
+        ((program,),) = product.idle.values()
+        found.append([function for function, _ in program.code])
+    assert found == [[np.matmul], [np.copyto, np.matmul]]
+
+
 # Programs that wait for the next run of the same shape
 
 
@@ -474,6 +487,21 @@ def test_a_step_that_carries_on_another_shape_runs_as_it_is(numpy_backend):
 
     x, inputs = np.ones((1, 3)), (np.ones((4, 2, 1)),)
     assert_same(numpy_backend.compile_loop(run)(x, inputs), run(x, inputs))
+
+
+@pytest.mark.parametrize("n", [1, 5, 3000, 100_000])
+def test_maximum_and_minimum_with_one_number(numpy_backend, n):
+    """Of the function's, or of an argument, which is not known when the function is recorded."""
+
+    def function(x, number):
+        xp = array_namespace(x)
+        least = xp.maximum(number, 0.5)
+        return xp.maximum(x, 0.0), xp.minimum(0.5, x), xp.maximum(x, number), xp.minimum(least, x), least
+
+    compiled = numpy_backend.compile_loop(function)
+    for number in (0.25, 0.75):
+        given = rng().standard_normal(n), np.asarray(number)
+        assert_same(compiled(*given), function(*given), scale=0)
 
 
 def test_fused_kernels(numpy_backend, dtype):

@@ -85,6 +85,10 @@ class BLAS:
             ]
         return min(counts, default=1)
 
+    def architectures(self) -> set[str]:
+        """Return the processors that the libraries have chosen their kernels for, as OpenBLAS names them."""
+        return {getattr(library, "architecture", "") for library in self._find()}
+
     @contextmanager
     def single(self) -> Iterator[None]:
         """Limit the libraries to one thread each."""
