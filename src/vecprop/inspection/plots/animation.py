@@ -36,11 +36,6 @@ class Snapshots(Mapping[int, Params]):
     at : sequence of int, optional
         Keep the networks of exactly these epochs instead.
 
-    Raises
-    ------
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
-
     Examples
     --------
     >>> import vecprop as vp
@@ -127,11 +122,6 @@ def decision_boundary_animation(
     -------
     matplotlib.animation.FuncAnimation
         Keep a reference to it while it plays; `.to_jshtml()` shows it in a notebook, `.save(path)` writes it again.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument that does not fit.
 
     Examples
     --------
