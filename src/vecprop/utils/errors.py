@@ -7,7 +7,11 @@ from typing import Any
 
 
 class VecpropError(Exception):
-    """Base of every error type that vecprop defines."""
+    """Base of every error type that vecprop defines; what is known beside the message is in its attributes."""
+
+    def __init__(self, message: object = "", **known: Any) -> None:
+        super().__init__(message)
+        vars(self).update(known)
 
 
 class BackendError(VecpropError):
@@ -45,26 +49,13 @@ class DivergenceError(VecpropError, ArithmeticError):
         The history of the finished epochs.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        epoch: int,
-        step: int,
-        layer: int,
-        params: Any,
-        state: Any,
-        history: dict[str, list[Any]],
-        gradient_norm: float = math.nan,
-    ) -> None:
-        super().__init__(message)
-        self.epoch = epoch
-        self.gradient_norm = gradient_norm
-        self.step = step
-        self.layer = layer
-        self.params = params
-        self.state = state
-        self.history = history
+    epoch: int
+    step: int
+    layer: int
+    gradient_norm: float = math.nan
+    params: Any
+    state: Any
+    history: dict[str, list[Any]]
 
 
 class OutOfMemoryError(VecpropError, MemoryError):
@@ -85,12 +76,10 @@ class OutOfMemoryError(VecpropError, MemoryError):
         The value that fits, 0 if none does.
     """
 
-    def __init__(self, message: str, *, wanted: int | None, free: int | None, argument: str, columns: int) -> None:
-        super().__init__(message)
-        self.wanted = wanted
-        self.free = free
-        self.argument = argument
-        self.columns = columns
+    wanted: int | None
+    free: int | None
+    argument: str
+    columns: int
 
 
 class ModelFileError(VecpropError, ValueError):
@@ -108,10 +97,8 @@ class CallbackError(VecpropError, RuntimeError):
         The history up to that epoch.
     """
 
-    def __init__(self, message: str, *, state: Any, history: dict[str, list[Any]]) -> None:
-        super().__init__(message)
-        self.state = state
-        self.history = history
+    state: Any
+    history: dict[str, list[Any]]
 
 
 class ProcessLostError(VecpropError, RuntimeError):
