@@ -34,17 +34,15 @@ def per_neuron(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, 
     True
     """
     with _single(net, params) as checked:
-        X, Y, _ = check_examples(net, checked, X, Y)
-        columns = ((X[:, i : i + 1], Y[:, i : i + 1]) for i in range(X.shape[-1]))
+        columns = _columns(*check_examples(net, checked, X, Y)[:2])
         return mean_of_examples(example_per_neuron(net, checked.xp, checked.params, x, y) for x, y in columns)
 
 
 def per_example(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Params]:
     """Return J and the gradients: E6 and E7 for each example, then the mean (E8)."""
     with _single(net, params) as checked:
-        X, Y, _ = check_examples(net, checked, X, Y)
+        columns = _columns(*check_examples(net, checked, X, Y)[:2])
         step = checked.backend.compile(propagation.gradients)
-        columns = ((X[:, i : i + 1], Y[:, i : i + 1]) for i in range(X.shape[-1]))
         return mean_of_examples(step(net, checked.params, x, y) for x, y in columns)
 
 
@@ -78,21 +76,16 @@ def networks(net: Network, params: Pairs, X: Array, Y: Array) -> tuple[Array, Pa
 def forward_per_neuron(net: Network, params: Pairs, X: Array) -> Array:
     """Return A_L (n_L, m), one dot product for each neuron and example (E5)."""
     with _single(net, params) as checked:
-        X = check_inputs(net, checked, X)
-        columns = [
-            example_forward_per_neuron(net, checked.xp, checked.params, X[:, i : i + 1])[1][-1]
-            for i in range(X.shape[-1])
-        ]
-        return checked.xp.concat(columns, axis=-1)
+        columns = _columns(check_inputs(net, checked, X))
+        A = [example_forward_per_neuron(net, checked.xp, checked.params, x)[1][-1] for (x,) in columns]
+        return checked.xp.concat(A, axis=-1)
 
 
 def forward_per_example(net: Network, params: Pairs, X: Array) -> Array:
     """Return A_L (n_L, m), one matrix-vector product for each layer and example (E6)."""
     with _single(net, params) as checked:
-        X = check_inputs(net, checked, X)
-        step = checked.backend.compile(propagation.output)
-        columns = [step(net, checked.params, X[:, i : i + 1]) for i in range(X.shape[-1])]
-        return checked.xp.concat(columns, axis=-1)
+        step, columns = checked.backend.compile(propagation.output), _columns(check_inputs(net, checked, X))
+        return checked.xp.concat([step(net, checked.params, x) for (x,) in columns], axis=-1)
 
 
 @contextmanager
@@ -103,6 +96,10 @@ def _single(net: Network, params: Pairs) -> Iterator[Checked]:
         raise ValueError(f"params must be one network, got a stack {checked.stack}; use vecprop.rungs.networks")
     with checked.backend.scope(checked.dtype, get_precision()):
         yield checked
+
+
+def _columns(*matrices: Array) -> Iterator[tuple[Array, ...]]:
+    return (tuple(V[:, i : i + 1] for V in matrices) for i in range(matrices[0].shape[-1]))
 
 
 def mean_of_examples(parts: Iterable[tuple[Array, Params]]) -> tuple[Array, Params]:

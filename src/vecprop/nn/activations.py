@@ -17,15 +17,9 @@ from vecprop.utils.arguments import check_function, check_number, check_positive
 from vecprop.utils.errors import unknown_name
 
 
-class Activation:
-    """The base class of activations: a name, g, g′ and the backward step."""
+class OfAClass:
+    """What is equal if it is of the same class: what has no parameters. What has some is a data class."""
 
-    name: ClassVar[str]
-    open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
-    elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
-    homogeneous: ClassVar[bool] = False  # ReLU and its like, which start from He's initialization (E29)
-
-    # Activations without parameters are equal if of the same class; those with parameters are data classes.
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
 
@@ -34,6 +28,15 @@ class Activation:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+class Activation(OfAClass):
+    """The base class of activations: a name, g, g′ and the backward step."""
+
+    name: ClassVar[str]
+    open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
+    elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
+    homogeneous: ClassVar[bool] = False  # ReLU and its like, which start from He's initialization (E29)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return A = g(Z)."""
@@ -127,11 +130,6 @@ class LeakyReLU(Activation):
     ----------
     slope : float, default 0.01
         In [0, 1); 0 gives ReLU.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the slope is not a number in [0, 1).
 
     Examples
     --------
@@ -254,11 +252,6 @@ class ELU(Activation):
     alpha : float, default 1.0
         Positive; g(z) tends to -alpha far below zero.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If alpha is not a positive finite number.
-
     Examples
     --------
     >>> import numpy as np
@@ -367,11 +360,6 @@ class Ordered(Activation):
     ----------
     groups : int, default 1
         The number of groups of equal size, one for each target, that the rows are divided into. Each group is ordered.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If groups is not a positive integer.
 
     Examples
     --------

@@ -94,11 +94,7 @@ def check_params(net: Sized, params: object, argument: str = "params") -> Checke
         raise ValueError(
             f"{argument} must have one (W, b) for each of the {len(net.sizes) - 1} layers of {net}, got {len(params)}"
         )
-    layers = []
-    for l, layer in enumerate(params, start=1):
-        if not isinstance(layer, tuple | list) or len(layer) != 2:
-            raise TypeError(f"{argument}: layer {l} must be a pair (W, b), got {type(layer).__name__}")
-        layers.append(layer if type(layer) is Layer else Layer(*layer))
+    layers = as_layers(params, argument, "(W, b)")
     alike = _are_alike(net, layers)
     if alike:
         xp = array_namespace(layers[0].W)
@@ -112,6 +108,14 @@ def check_params(net: Sized, params: object, argument: str = "params") -> Checke
         _check_parameter(xp, argument, f"W{l}", W, (*stack, net.sizes[l], net.sizes[l - 1]), dtype)
         _check_parameter(xp, argument, f"b{l}", b, (*stack, net.sizes[l], 1), dtype)
     return Checked(tuple(layers), xp, dtype, stack, backend_for(xp))
+
+
+def as_layers(pairs: Sequence[Any], argument: str, wanted: str) -> list[Layer]:
+    """Return pairs of arrays as layers, or raise TypeError that names the first that is none."""
+    for l, layer in enumerate(pairs, start=1):
+        if not isinstance(layer, tuple | list) or len(layer) != 2:
+            raise TypeError(f"{argument}: layer {l} must be a pair {wanted}, got {type(layer).__name__}")
+    return [layer if type(layer) is Layer else Layer(*layer) for layer in pairs]
 
 
 def _are_alike(net: Sized, layers: Sequence[Layer]) -> bool:
@@ -162,11 +166,7 @@ def gradient_norms(grads: Sequence[tuple[Array, Array]]) -> Array:
         raise TypeError(f"grads must be a sequence of (dW, db), one per layer, got {type(grads).__name__}")
     if not grads:
         raise ValueError("grads must have one (dW, db) for each layer, got none")
-    layers = []
-    for l, layer in enumerate(grads, start=1):
-        if not isinstance(layer, tuple | list) or len(layer) != 2:
-            raise TypeError(f"grads: layer {l} must be a pair (dW, db), got {type(layer).__name__}")
-        layers.append(Layer(*layer))
+    layers = as_layers(grads, "grads", "(dW, db)")
     arrays = {f"grads[{l}].{n}": a for l, layer in enumerate(layers) for n, a in layer._asdict().items()}
     xp = _one_namespace(arrays)
     for name, array in arrays.items():

@@ -7,6 +7,7 @@ import numpy as np
 
 from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, colour_map, decorate, tick_style
 from vecprop.inspection.plots.values import check_names, to_host
+from vecprop.nn.array_checks import as_layers
 from vecprop.utils.arguments import check_positive_integer
 
 if TYPE_CHECKING:
@@ -78,10 +79,7 @@ def _first_weights(params: Any) -> Floats:
     """Return W_1 (n_1, n_0) on the host."""
     if not isinstance(params, tuple | list) or not params:
         raise TypeError(f"params must be a tuple of (W, b), one per layer, got {type(params).__name__}")
-    first = params[0]
-    if not isinstance(first, tuple | list) or len(first) != 2:
-        raise TypeError(f"params: layer 1 must be a pair (W, b), got {type(first).__name__}")
-    W = to_host(first[0])
+    W = to_host(as_layers(params[:1], "params", "(W, b)")[0].W)
     if W.ndim == 3:
         raise ValueError(f"params must be one network, got a stack ({W.shape[0]},); result.best is one of them")
     if W.ndim != 2 or not W.size:

@@ -66,11 +66,6 @@ class Huber(Loss):
     delta : float, default 1.0
         δ, positive, in the units of the targets.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If delta is not a positive finite number.
-
     Examples
     --------
     >>> import numpy as np
@@ -142,11 +137,6 @@ class Quantile(Loss):
     ----------
     levels : float or sequence of float, default (0.5,)
         q, each in (0, 1), increasing.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the levels are not increasing numbers in (0, 1).
 
     Examples
     --------
