@@ -1,6 +1,4 @@
-"""The experiments: what they claim holds for several seeds, and their verdicts can fail."""
-
-from dataclasses import replace
+"""The experiments: what `vecprop demo` claims of them holds for several seeds."""
 
 import numpy as np
 import pytest
@@ -9,8 +7,7 @@ import vecprop as vp
 from helpers import assert_near, refusals
 from vecprop.cli import demonstrations
 from vecprop.cli.demonstration_of_depth import deep_gradients
-from vecprop.cli.demonstration_of_estimators import COVERAGE, SAME_SCORE, drop_in
-from vecprop.cli.demonstrations import DIGITS_GOAL
+from vecprop.cli.demonstration_of_estimators import drop_in
 
 pytestmark = pytest.mark.reliability
 SEEDS = [1, 2, 3]
@@ -32,7 +29,7 @@ def test_gradients_are_right_and_a_wrong_one_is_found(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_digits_reach_the_goal(seed):
     result = demonstrations.digits(seed)
-    assert result.test_accuracy >= DIGITS_GOAL and result.passed
+    assert result.test_accuracy >= 0.96
     assert result.majority_accuracy < 0.2 < result.regression_accuracy < result.train_accuracy
     m, m_test = result.train.X.shape[1], result.test.X.shape[1]
     assert m + m_test == 1797 and m_test == round(1797 / 5)
@@ -49,36 +46,32 @@ def test_the_accuracy_of_the_digits_is_that_of_the_parameters():
     hidden = np.maximum(W1 @ result.test.X + b1, 0)
     right = (W2 @ hidden + b2).argmax(axis=0) == result.test.Y.argmax(axis=0)
     assert result.test_accuracy == pytest.approx(right.mean())
-    assert not replace(result, test_accuracy=DIGITS_GOAL - 1e-9).passed
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_hidden_layer_beats_logistic_regression(seed):
     result = demonstrations.planar(seed, epochs=300)
-    assert result.logistic_accuracy < 0.65 and result.network_accuracy > 0.85
-    assert result.gain == result.network_accuracy - result.logistic_accuracy
+    logistic, network = (demonstrations.accuracy(run, result.test) for run in (result.logistic, result.network))
+    assert logistic < 0.65 and network > 0.85
     assert not {tuple(x) for x in result.train.X.T} & {tuple(x) for x in result.test.X.T}
 
 
 @pytest.mark.parametrize("hidden", ["tanh", "sigmoid"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_zero_weights_never_break_the_symmetry(seed, hidden):
-    result = demonstrations.zero_initialization(seed, hidden=hidden, epochs=100)
-    zeros, other = result.zeros, result.random
-    assert result.symmetric and zeros.row_difference == 0.0
+    zeros, other = demonstrations.zero_initialization(seed, hidden=hidden, epochs=100)
+    assert zeros.row_difference == 0.0
     assert (zeros.largest_weight == 0.0) == (hidden == "tanh")
     assert other.row_difference > 0.1 and other.cost < zeros.cost and other.accuracy > zeros.accuracy
-    assert not replace(result, zeros=replace(zeros, row_difference=other.row_difference)).symmetric
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_large_weights_stall_learning(seed):
-    result = demonstrations.saturation(seed)
-    small, _, large = result.runs
-    assert [run.scale for run in result.runs] == [1.0, 10.0, 100.0] and result.slowed
+    runs = demonstrations.saturation(seed).runs
+    small, _, large = runs
+    assert [run.scale for run in runs] == [1.0, 10.0, 100.0]
     assert large.slope < small.slope / 10 and large.gradient_norm < small.gradient_norm / 5
     assert small.cost < 0.2 and large.cost > 0.5 and small.accuracy > 0.95 > 0.7 > large.accuracy
-    assert not replace(result, runs=result.runs[::-1]).slowed
 
 
 def test_the_slope_is_that_of_tanh_at_the_start():
@@ -90,19 +83,15 @@ def test_the_slope_is_that_of_tanh_at_the_start():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_gradient_vanishes_in_a_deep_sigmoid_network_and_two_ways_cure_it(seed):
-    result = deep_gradients(seed)
-    assert result.vanished and result.cured
-    assert result.sigmoid.ratio < 1e-4 and result.sigmoid.test_accuracy < 0.2
-    for run in (result.relu, result.batch_norm):
+    sigmoid, *cures = result = deep_gradients(seed)
+    assert sigmoid.ratio < 1e-4 and sigmoid.test_accuracy < 0.2
+    for run in cures:
         assert 0.5 < run.ratio < 5 and run.test_accuracy > 0.9
         assert run.norms.shape == (20, 9) and run.norms.tolist() == run.training.history["gradient_norm"]
     # each layer takes its part: about 1/4 for the sigmoid, about 1 with either cure
     steps = [np.median(run.norms, axis=0)[1:-1] / np.median(run.norms, axis=0)[2:] for run in result]
     assert steps[0].max() < 0.5 and min(steps[1].min(), steps[2].min()) > 0.5
-    assert [g.name for g in result.sigmoid.training.net.hidden] == ["sigmoid"] * 8
-    assert not result._replace(sigmoid=result.relu).vanished
-    assert not result._replace(relu=result.sigmoid).cured
-    assert not result._replace(batch_norm=replace(result.batch_norm, test_accuracy=0.8)).cured
+    assert [g.name for g in sigmoid.training.net.hidden] == ["sigmoid"] * 8
 
 
 @pytest.mark.usefixtures("jax_backend")
@@ -110,12 +99,12 @@ def test_the_same_on_jax_where_it_is_the_active_backend():
     ours = demonstrations.planar(5, epochs=20)
     with vp.use_backend("jax"):
         theirs = demonstrations.planar(5, epochs=20)
-        result = demonstrations.zero_initialization(0, epochs=20)
+        zeros, _ = demonstrations.zero_initialization(0, epochs=20)
         assert demonstrations.saturation(0, epochs=1).runs[0].training.backend.name == "jax"
     assert theirs.network.backend.name == "jax"
     assert_near(theirs.network.params, ours.network.params, rtol=1e-3, atol=1e-4)
-    assert result.symmetric and result.zeros.largest_weight > 0
-    assert str(result.zeros.training.params[0].W.dtype) == "float64"
+    assert zeros.row_difference <= 1e-6 * zeros.largest_weight > 0
+    assert str(zeros.training.params[0].W.dtype) == "float64"
 
 
 @pytest.mark.reliability
@@ -124,17 +113,10 @@ def test_the_estimators_do_what_the_demonstration_says(seed, request):
     if seed != SEEDS[0] and not request.config.getoption("--long"):
         pytest.skip("with --long")
     result = drop_in(seed)
-    assert result.same_score and result.covers and result.loaded_predicts_the_same
+    assert abs(result.theirs.accuracy - result.ours.accuracy) <= 0.02 and abs(result.inside - 0.8) <= 0.1
+    assert result.loaded_predicts_the_same
     assert result.median_r2 > 0.9 and min(result.theirs.accuracy, result.ours.accuracy) > 0.95
     assert result.file_bytes > 4 * 7510  # bytes of 64·100 + 100 + 100·10 + 10 numbers
-
-
-def test_the_verdicts_on_the_estimators_can_fail():
-    result = drop_in(0)
-    worse = replace(result, ours=replace(result.ours, accuracy=result.theirs.accuracy - 1.01 * SAME_SCORE))
-    assert not worse.same_score
-    assert not replace(result, inside=0.8 - 1.01 * COVERAGE).covers
-    assert not replace(result, inside=1.0).covers
 
 
 def test_the_cost_and_the_accuracy_of_a_data_set():

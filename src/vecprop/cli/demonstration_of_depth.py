@@ -4,7 +4,6 @@
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +13,6 @@ from vecprop.data import datasets
 from vecprop.nn.network import Network
 from vecprop.training.optimizers import Momentum
 from vecprop.training.results import FitResult
-
-VANISHED = 1e-3  # ‖dW1‖ / ‖dW_L‖ below this: the first layer learns a thousand times slower than the last
-ALIVE = 0.1  # above this ratio the first layer learns about as fast as the last
-LEARNED = 0.85  # the least accuracy of a network that learns; others stay near 0.1
 
 _WAYS = (  # name, hidden activation, initialization, batch normalization
     ("sigmoid", "sigmoid", "xavier", False),
@@ -37,25 +32,7 @@ class DeepRun:
     test_accuracy: float  # the accuracy on the test digits
 
 
-class DeepResult(NamedTuple):
-    """The result of `deep_gradients`: the sigmoid network, then its two cures."""
-
-    sigmoid: DeepRun
-    relu: DeepRun
-    batch_norm: DeepRun
-
-    @property
-    def vanished(self) -> bool:
-        """Whether the sigmoid network's gradient vanishes before layer 1, and it learns nothing."""
-        return self.sigmoid.ratio < VANISHED and self.sigmoid.test_accuracy < 0.5
-
-    @property
-    def cured(self) -> bool:
-        """Whether the gradient arrives at layer 1 in both other networks, and they learn."""
-        return all(run.ratio > ALIVE and run.test_accuracy > LEARNED for run in (self.relu, self.batch_norm))
-
-
-def deep_gradients(seed: int = 0) -> DeepResult:
+def deep_gradients(seed: int = 0) -> list[DeepRun]:
     """Train a deep network on digits three times: with sigmoid units, and with each of two cures.
 
     From layer l to layer l - 1 the gradient gets a factor W_lᵀ and a factor g′ (E15). For the sigmoid
@@ -74,4 +51,4 @@ def deep_gradients(seed: int = 0) -> DeepResult:
         norms = np.asarray(training.history["gradient_norm"], dtype=np.float64)
         ratio = float(np.median(norms[:, 0] / norms[:, -1]))
         runs.append(DeepRun(name, training, norms, ratio, accuracy(training, test)))
-    return DeepResult(*runs)
+    return runs

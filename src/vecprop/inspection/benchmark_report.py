@@ -19,6 +19,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.selection import get_precision
 from vecprop.inspection.plots.figures import group_digits, save
 from vecprop.inspection.plots.speed import speedup
+from vecprop.utils.alignment import aligned
 
 RUNGS = ("per_neuron", "per_example", "per_example_compiled", "vectorized")
 
@@ -200,9 +201,7 @@ def _block(title: str, rows: Sequence[Row]) -> str:
         lines.append(
             [name, group_digits(m), *(_time_cell(cells.get(rung)) for rung in rungs), *_rates(cells, compiled)]
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
-    return "\n".join([title, *text, *_notes(rows)])
+    return "\n".join([title, aligned(lines), *_notes(rows)])
 
 
 def _time_cell(row: Row | None) -> str:
