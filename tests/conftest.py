@@ -75,9 +75,6 @@ def default_choices(monkeypatch):
     scoped_settings.clear()
 
 
-# --- long versions --------------------------------------------------------------------------------------------
-
-
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="the long versions of the tests of reliability")
     parser.addoption(

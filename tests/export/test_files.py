@@ -34,9 +34,6 @@ def saved(path):
     return path.read_bytes()
 
 
-# --- there and back -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("seed", [5, (5, 6, 7)])
 def test_a_result_comes_back_on_every_backend(path, backend, dtype, seed):
     result = vp.fit(
@@ -103,9 +100,6 @@ def test_loading_executes_and_imports_nothing_of_the_file(path):
     assert out.stdout.strip() == "False"
 
 
-# --- what is refused ----------------------------------------------------------------------------------------
-
-
 def refused(path, data, match=None):
     path.write_bytes(data)
     with pytest.raises(vp.ModelFileError, match=match) as caught:
@@ -166,9 +160,6 @@ def test_headers_that_are_whole_and_mean_nothing(path):
     assert vp.load(path).net == vp.Network((1, 1), output="identity")
     refused(path, tensor_file.encode(header, {"W1": np.zeros((1, 2)), "b1": np.zeros((1, 1))}), "W1 must have shape")
     refused(path, tensor_file.encode(header, {"W1": np.zeros((1, 1))}), "'b1'")
-
-
-# --- saving -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

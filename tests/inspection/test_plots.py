@@ -28,9 +28,6 @@ def boundaries(ax):
     return np.concatenate([path.vertices for path in paths]) if paths else np.empty((0, 2))
 
 
-# --- curves -------------------------------------------------------------------------------------------------
-
-
 def test_a_cost_curve():
     ax = plots.cost_curve(HISTORY)
     assert list(lines(ax).values()) == [([1, 2, 3], HISTORY["cost"])]
@@ -147,9 +144,6 @@ def test_what_is_no_history(draw, given, error, message):
         draw(given)
 
 
-# --- the plane ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_boundary_is_where_it_should_be(dtype):
     net, params = half_planes([1.0, 0.0], -0.5, dtype)
@@ -208,9 +202,6 @@ test_what_cannot_be_drawn_is_named = refusals(
     ({"Y": np.zeros((1, 3))}, "Y must have shape"),
     ({"Y": np.full((1, 20), 2.0)}, "Y must hold only the labels 0 and 1"),
 )
-
-
-# --- files --------------------------------------------------------------------------------------------------
 
 
 def test_a_file_is_written_into_a_new_folder(tmp_path):

@@ -17,9 +17,6 @@ def train(snapshots, **options):
     return vp.fit(NET, *DATA, optimizer=vp.Adam(0.05), callbacks=snapshots, **({"epochs": 6} | options))
 
 
-# --- snapshots ----------------------------------------------------------------------------------------------
-
-
 def test_which_epochs_are_kept():
     for snapshots, epochs in (
         (plots.Snapshots(), [0, 1, 2, 3, 4, 5, 6]),
@@ -84,9 +81,6 @@ test_wrong_epochs = refusals(
     ({"at": [1, -1]}, "at must be epochs, integers of at least 0, got -1"),
     ({"at": "12"}, TypeError, "at must be a sequence of epochs"),
 )
-
-
-# --- the film -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.reliability

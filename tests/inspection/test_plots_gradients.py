@@ -13,9 +13,6 @@ RUN = {"gradient_norm": [[0.1, 1.0], [0.3, 3.0], [0.2, 8.0]]}
 OTHER = {"gradient_norm": [[0.0, 4.0], [0.0, 5.0]], "cost": [1.0, 0.5]}
 
 
-# --- gradients ----------------------------------------------------------------------------------------------
-
-
 def test_one_layer_in_several_runs():
     ax = plots.gradient_norms_of_layer({"a": RUN, "b": OTHER}, layer=2)
     assert lines(ax) == {"a": ([1, 2, 3], [1.0, 3.0, 8.0]), "b": ([1, 2], [4.0, 5.0])}
@@ -68,9 +65,6 @@ def test_what_has_no_norms(draw, given, error, message):
 def test_a_layer_that_is_not_there():
     with pytest.raises(ValueError, match="layer must be from 1 to 2 in 'a', got 3"):
         plots.gradient_norms_of_layer({"a": RUN}, layer=3)
-
-
-# --- speed --------------------------------------------------------------------------------------------------
 
 
 def pair(loop, **fields):

@@ -17,9 +17,6 @@ PARAMS = (
 NET = vp.Network((2, 3, 1))
 
 
-# --- diagrams -----------------------------------------------------------------------------------------------
-
-
 def test_a_diagram_has_every_unit_and_every_weight():
     ax = plots.network_diagram(vp.Network((3, 5, 4, 2), hidden=["relu", "tanh"], output="softmax"))
     assert len(ax.patches) == 3 + 5 + 4 + 2
@@ -85,9 +82,6 @@ test_what_no_diagram_can_show = refusals(
 )
 
 
-# --- weights of the first layer -----------------------------------------------------------------------------
-
-
 def test_weights_as_images():
     W = np.arange(1.0, 19.0).reshape(3, 6) * [[1], [-1], [1]]
     ax = plots.first_layer_weights([(W, np.zeros((3, 1)))], (2, 3), columns=2)
@@ -135,9 +129,6 @@ test_weights_that_cannot_be_drawn = refusals(
     ({"names": ["a"]}, "names must have 2 names, one for each input, got 1"),
     ({"names": "ab"}, TypeError, "names must be a sequence of 2 names"),
 )
-
-
-# --- activations --------------------------------------------------------------------------------------------
 
 
 def test_an_activation_and_its_derivative():

@@ -16,9 +16,6 @@ def matrix(ax):
     return ax.images[0].get_array().tolist()
 
 
-# --- classes ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", [list, np.array, lambda values: np.array(values, dtype=object)])
 def test_a_confusion_matrix_of_text(kind):
     ax = plots.confusion_matrix(kind(TRUE), kind(PREDICTED))
@@ -91,9 +88,6 @@ test_what_is_no_confusion = refusals(
     ({"labels": ["0", "1"]}, TypeError, "true, predicted and labels must be all text or all numbers"),
     ({"names": ["no", "yes", "maybe"]}, "names must have 2 names, one for each class, got 3"),
 )
-
-
-# --- values -------------------------------------------------------------------------------------------------
 
 
 def test_predicted_against_true():

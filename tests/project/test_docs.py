@@ -50,9 +50,6 @@ def commands(page):
     return [line.partition("#")[0].strip() for line in lines if re.match(r"(VECPROP_\w+=\S+ )?vecprop ", line)]
 
 
-# --- code -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.reliability
 @pytest.mark.parametrize("page", [page for page in [ROOT / "README.md", *PAGES] if commands(page)], ids=name)
 def test_commands_on_the_pages_work(page, tmp_path, monkeypatch):
@@ -115,9 +112,6 @@ def test_notebooks_are_kept_small_whole_and_with_their_outputs(path):
             assert cell["metadata"]["alt"], "words for who cannot see the picture"
 
 
-# --- links and contents -----------------------------------------------------------------------------------------
-
-
 def anchors(path):
     """The anchors of a page's headings, as GitHub and the site make them."""
     titles = re.findall(r"^#+ (.+?)(?: \{: #[\w-]+ \})?$", FENCE.sub("", text(path)), re.MULTILINE)
@@ -163,9 +157,6 @@ def test_the_reference_has_every_public_name():
     assert {"vecprop.fit", "vecprop.plots.history", "vecprop.estimators.to_sklearn"} <= wanted
     missing = {n for n in wanted if n not in entries and n.rpartition(".")[0] not in entries - {"vecprop"}}
     assert not missing
-
-
-# --- the tools of the site --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -108,9 +108,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-# --- the sections -------------------------------------------------------------------------------------------
-
-
 def _backends(demo: Demo) -> None:
     demo.heading(
         "Backends",

@@ -53,9 +53,6 @@ def cost(result: FitResult, data: Dataset) -> float:
     return float(result.net.cost(result.params, asarray(data.X), asarray(data.Y)))
 
 
-# --- gradients ----------------------------------------------------------------------------------------------
-
-
 # Layer sizes repeat, as some backends compile for each shape.
 _CHECKED = (
     ("logistic regression (E4)", Network((3, 1)), 0.0, False),
@@ -104,9 +101,6 @@ def wrong_gradient(seed: int = 0, factor: float = 1.01) -> GradientReport:
     return check_gradients(net, params, X, Y, grads=[Layer(dW1, first.b), *others])
 
 
-# --- digits -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class DigitsResult:
     """The result of `digits`."""
@@ -150,9 +144,6 @@ def digits(seed: int = 0, epochs: int = 40) -> DigitsResult:
     )
 
 
-# --- a hidden layer -----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class PlanarResult:
     """The result of `planar`."""
@@ -176,9 +167,6 @@ def planar(seed: int = 0, epochs: int = 500) -> PlanarResult:
         trained(Network(sizes), train, GradientDescent(0.5), seed=seed, epochs=epochs) for sizes in ((2, 1), (2, 6, 1))
     )
     return PlanarResult(logistic, network, train, test)
-
-
-# --- symmetry -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +201,6 @@ def zero_initialization(seed: int = 0, hidden: str = "sigmoid", epochs: int = 20
         return SymmetryRun(run, difference, largest, cost(run, data), accuracy(run, data))
 
     return started("zeros"), started("auto")
-
-
-# --- saturation ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

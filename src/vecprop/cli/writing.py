@@ -80,9 +80,6 @@ def _check_replaced(out: Path, reads: Iterable[Path], ours: Callable[[Path], boo
         )
 
 
-# --- what the commands wrote ----------------------------------------------------------------------------------
-
-
 def holds_table_model(folder: Path) -> bool:
     """Tell whether a folder has a model of `vecprop train`."""
     return tensor_file.kind(folder / MODEL) == "table"

@@ -180,8 +180,6 @@ _LEGEND = (
 )
 
 
-# --- the table ----------------------------------------------------------------------------------------------
-
 _HEADINGS = {
     "per_neuron": "per neuron",
     "per_example": "per example",

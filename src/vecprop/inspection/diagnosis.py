@@ -142,9 +142,6 @@ def diagnose(result: Any) -> Diagnosis:
     return Diagnosis(title, tuple(findings), evidence.numbers)
 
 
-# --- divergence ---------------------------------------------------------------------------------------------
-
-
 def _divergence(error: DivergenceError, e: Evidence) -> Finding:
     numbers: dict[str, Any] = {"epoch": error.epoch, "step": error.step, "layer": error.layer}
     before = ""

@@ -66,8 +66,6 @@ class Passes:
             return ""
         return f"{name}[0, 0] = {text(self.values)} = {plain(self.values[name][0, 0])}"
 
-    # --- forward ----------------------------------------------------------------------------------------------
-
     def given(self) -> Iterator[Given]:
         """Yield the quantities that the passes start from."""
         net, m = self.net, self.m
@@ -137,8 +135,6 @@ class Passes:
             example=example if g.elementwise and g.name not in ("identity", "custom") else "",
         )
 
-    # --- cost -------------------------------------------------------------------------------------------------
-
     def cost(self) -> Iterator[Step]:
         """Yield J, and before it any smoothed targets."""
         loss, L, m, n = self.net.loss, self.last, self.m, self.n(self.last)
@@ -172,8 +168,6 @@ class Passes:
                 "the examples. This is where every 1/m of the way back comes from."
             ),
         )
-
-    # --- backward ---------------------------------------------------------------------------------------------
 
     def backward(self) -> Iterator[Step]:
         """Yield dZ_L, then dW_l, db_l, dA_(l-1) and dZ_(l-1) for l = L … 1."""
