@@ -60,7 +60,6 @@ class CuPyMemory(DeviceMemory):
         return self.fitting_block(m, units, itemsize)
 
     def release(self) -> None:
-        """Return the unused memory of CuPy's pools to the device."""
         cupy.get_default_memory_pool().free_all_blocks()
         cupy.get_default_pinned_memory_pool().free_all_blocks()
 
@@ -106,7 +105,6 @@ class CuPyBackend(Backend):
         return cupy.asarray(values, dtype=dtype)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
-        """Return a copy on the host."""
         return cupy.asnumpy(array)  # type: ignore[no-any-return]
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:  # noqa: ARG002
@@ -166,17 +164,14 @@ class CuPyBackend(Backend):
         return super().scan_batches(step, carry, data, order, batch_size, inputs)
 
     def synchronize(self, array: Array) -> None:
-        """Wait for everything queued on the array's device."""
         with array.device:
             cupy.cuda.get_current_stream().synchronize()
 
     @property
     def has_gpu(self) -> bool:
-        """True: CuPy needs a GPU."""
         return True
 
     def describe(self) -> Mapping[str, str]:
-        """Return CuPy's version, the device, and the versions of the driver and the runtime."""
         device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
         driver, runtime = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()
         return {

@@ -105,14 +105,12 @@ class JAXMemory(DeviceMemory):
             self.widest_pass = 8192 * devices
 
     def free(self) -> int | None:
-        """Return the free bytes of the device, or None if unknown."""
         told = jax.local_devices()[0].memory_stats()
         if told and "bytes_limit" in told:
             return int(told["bytes_limit"]) - int(told["bytes_in_use"])
         return super().free()
 
     def ran_out(self, error: BaseException) -> bool:
-        """Recognise it by XLA's message."""
         return super().ran_out(error) or (
             isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
         )
@@ -186,11 +184,9 @@ class JAXOnOneDevice(Backend):
             return jnp.asarray(share(values, jnp.from_dlpack) if shared else values, dtype=dtype or own)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
-        """Return a copy on the host."""
         return np.array(array)
 
     def scope(self, dtype: str, precision: str) -> AbstractContextManager[object]:
-        """Return the context for `dtype` and `precision`, with x64 enabled for float64."""
         require_what_jax_needs()
         stack = ExitStack()
         if dtype == "float64":
@@ -203,7 +199,6 @@ class JAXOnOneDevice(Backend):
         return compiled(function)
 
     def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
-        """Run the steps as one `lax.scan`."""
         return jax.lax.scan(step, carry, inputs)
 
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
@@ -250,25 +245,20 @@ class JAXOnOneDevice(Backend):
         return _in_columns(jnp.take(rows, places, axis=0), rows)
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
-        """Sum over column blocks: a compiled loop over the whole blocks, then the smaller last one."""
         m = next(a.shape[-1] for a in arrays if a is not None)
         return sum_over(lambda *at: function(*(None if a is None else _block(a, *at) for a in arrays)), block_size, m)
 
     def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
-        """Map over column blocks: a compiled loop over the whole blocks, then the smaller last one."""
         return map_over(lambda *at: function(_block(array, *at)), block_size, array.shape[-1])
 
     def synchronize(self, array: Array) -> None:
-        """Wait for the array."""
         jax.block_until_ready(array)  # type: ignore[no-untyped-call]
 
     @property
     def has_gpu(self) -> bool:
-        """Whether JAX's default device is a GPU."""
         return jax.default_backend() == "gpu"
 
     def describe(self) -> Mapping[str, str]:
-        """Return JAX's version and its default device."""
         device = jax.local_devices()[0]
         return {"jax": jax.__version__, "device": f"{device.platform.upper()} ({device.device_kind})"}
 

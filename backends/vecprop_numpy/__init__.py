@@ -122,7 +122,6 @@ class NumPyBackend(Backend):
             return super().sum_blocks(function, block_size, *arrays)
 
     def describe(self) -> Mapping[str, str]:
-        """Return NumPy's version and the BLAS that computes its matrix products."""
         blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
         return {
             "numpy": np.__version__,

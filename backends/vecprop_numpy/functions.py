@@ -98,7 +98,6 @@ class TraceNamespace:
         return self.full_like(x, number, dtype=dtype)
 
     def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Value:
-        """Return an array of one number."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if isinstance(fill_value, Value):
             filled = fill_value if dtype is None else self.astype(fill_value, dtype)
@@ -106,11 +105,9 @@ class TraceNamespace:
         return self._graph.constant(fill_value, dtype, shape)
 
     def full_like(self, x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Value:
-        """Return an array of one number, shaped as x."""
         return self.full(x.shape, fill_value, dtype=x.dtype if dtype is None else dtype)
 
     def asarray(self, x: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Value:
-        """Return numbers as an array."""
         if isinstance(x, Value):
             return x if dtype is None else self.astype(x, dtype)
         return self._graph.constant(x, dtype)
@@ -118,7 +115,6 @@ class TraceNamespace:
     # Computing
 
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Value:
-        """Return the mean."""
         x = self._graph.value(x)
         if x.dtype.kind != "f":
             x = self.astype(x, np.float64)
@@ -126,20 +122,16 @@ class TraceNamespace:
         return self._graph.ufunc(np.divide, total, float(x.size // max(total.size, 1)))
 
     def vecdot(self, a: Any, b: Any, /, *, axis: int = -1) -> Value:
-        """Return the sum of products along an axis."""
         return self._graph.reduce(np.add, self._graph.ufunc(np.multiply, a, b), axis)
 
     def clip(self, x: Any, /, min: Any = None, max: Any = None) -> Value:
-        """Return the entries cut to an interval."""
         low = x if min is None else self._graph.ufunc(np.maximum, x, min)
         return self._graph.value(low if max is None else self._graph.ufunc(np.minimum, low, max))
 
     def pow(self, a: Any, b: Any, /) -> Value:
-        """Return a to the power b."""
         return a**b  # type: ignore[no-any-return]
 
     def real(self, x: Any, /) -> Value:
-        """Return a real array unchanged."""
         if self._graph.value(x).dtype.kind == "c":
             raise TraceError("complex numbers")
         return self._graph.value(x)
@@ -147,11 +139,9 @@ class TraceNamespace:
     # Joining
 
     def concat(self, arrays: Sequence[Any], /, *, axis: int | None = 0) -> Value:
-        """Return arrays joined along an axis."""
         if axis is None:
             arrays, axis = [self.reshape(a, (-1,)) for a in arrays], 0
         return self._graph.join(arrays, axis, False)
 
     def stack(self, arrays: Sequence[Any], /, *, axis: int = 0) -> Value:
-        """Return arrays joined along a new axis."""
         return self._graph.join(arrays, axis, True)

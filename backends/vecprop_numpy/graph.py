@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 NDArray = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -305,24 +306,12 @@ def _refuse(name: str) -> Callable[..., Any]:
     return method
 
 
-def _binary(function: np.ufunc) -> Callable[[Value, Any], Value]:
-    return lambda self, other: self.graph.ufunc(function, self, other)
-
-
-def _reflected(function: np.ufunc) -> Callable[[Value, Any], Value]:
-    return lambda self, other: self.graph.ufunc(function, other, self)
-
-
 def _reduction(function: np.ufunc) -> Callable[..., Value]:
     return lambda self, axis=None, keepdims=False: self.graph.reduce(function, self, axis, keepdims)
 
 
-def _unary(function: np.ufunc) -> Callable[[Value], Value]:
-    return lambda self: self.graph.ufunc(function, self)
-
-
-class Value:
-    """A symbolic array: shape and dtype are known, the numbers are not."""
+class Value(NDArrayOperatorsMixin):
+    """A symbolic array: shape and dtype are known, the numbers are not. The operators are NumPy's functions of it."""
 
     __slots__ = ("dtype", "graph", "op", "shape")
 
@@ -343,17 +332,14 @@ class Value:
 
     @property
     def ndim(self) -> int:
-        """Return the number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        """Return the number of entries."""
         return math.prod(self.shape)
 
     @property
     def device(self) -> str:
-        """Return the device, the CPU."""
         return "cpu"
 
     @property
@@ -368,26 +354,21 @@ class Value:
 
     @property
     def T(self) -> Value:  # noqa: N802
-        """Return the array with its axes reversed."""
         return self.graph.namespace.permute_dims(self, tuple(range(self.ndim))[::-1])  # type: ignore[no-any-return]
 
     @property
     def mT(self) -> Value:  # noqa: N802
-        """Return the array with its last two axes exchanged."""
         return self.graph.namespace.matrix_transpose(self)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any, copy: bool = True) -> Value:  # noqa: ARG002
-        """Return the array in another dtype."""
         return self.graph.astype(self, dtype)
 
     def reshape(self, *shape: Any) -> Value:
-        """Return the numbers in another shape."""
         return self.graph.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     sum, max, min = map(_reduction, (np.add, np.maximum, np.minimum))
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Value:
-        """Return the mean."""
         return self.graph.namespace.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
     def copy(self) -> Value:
@@ -430,28 +411,14 @@ class Value:
             return self.graph.ufunc(shortcuts[exponent], self)
         return self.graph.ufunc(np.power, self, exponent)
 
-    __add__ = __iadd__ = _binary(np.add)
-    __sub__ = __isub__ = _binary(np.subtract)
-    __mul__ = __imul__ = _binary(np.multiply)
-    __truediv__ = __itruediv__ = _binary(np.true_divide)
-    __floordiv__ = __ifloordiv__ = _binary(np.floor_divide)
-    __mod__ = __imod__ = _binary(np.remainder)
-    __and__ = __iand__ = _binary(np.bitwise_and)
-    __or__ = __ior__ = _binary(np.bitwise_or)
-    __xor__ = __ixor__ = _binary(np.bitwise_xor)
-    __lshift__ = __ilshift__ = _binary(np.left_shift)
-    __rshift__ = __irshift__ = _binary(np.right_shift)
-    __matmul__ = __imatmul__ = _binary(np.matmul)
-    __lt__, __le__ = _binary(np.less), _binary(np.less_equal)
-    __gt__, __ge__ = _binary(np.greater), _binary(np.greater_equal)
-    __eq__ = _binary(np.equal)  # type: ignore[assignment]
-    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
-    __radd__, __rsub__, __rmul__ = _reflected(np.add), _reflected(np.subtract), _reflected(np.multiply)
-    __rtruediv__, __rfloordiv__ = _reflected(np.true_divide), _reflected(np.floor_divide)
-    __rmod__, __rpow__, __rmatmul__ = _reflected(np.remainder), _reflected(np.power), _reflected(np.matmul)
-    __rand__, __ror__, __rxor__ = _reflected(np.bitwise_and), _reflected(np.bitwise_or), _reflected(np.bitwise_xor)
-    __rlshift__, __rrshift__ = _reflected(np.left_shift), _reflected(np.right_shift)
-    __neg__, __pos__, __abs__, __invert__ = map(_unary, (np.negative, np.positive, np.absolute, np.invert))
+    __divmod__, __rdivmod__ = map(_refuse, ("divmod()", "divmod()"))
     __bool__, __float__, __int__, __index__ = map(_refuse, ("bool()", "float()", "int()", "the integer value"))
     __complex__, __array__, __setitem__ = map(_refuse, ("complex()", "the values", "assignment to a part"))
     item, tolist = map(_refuse, ("item()", "tolist()"))
+
+
+# What is recorded never changes: `a += b` makes `a` the name of another array.
+for _name in (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"
+):  # fmt: skip
+    setattr(Value, f"__i{_name}__", getattr(Value, f"__{_name}__"))
