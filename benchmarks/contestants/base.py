@@ -48,14 +48,7 @@ class Contestant(Participant):
     can be seen: over batches in a given "order", over a "full batch" where it shuffles as it likes, or not at all.
 
     Each has `epoch(number)`, which trains one epoch, `parameters()` in the form of `start`, and `predict(rows)`, a
-    score (m, n_L) for each class.
-
-    Parameters
-    ----------
-    work : Workload
-    data : Examples
-    start : sequence of (W (n_l, n_{l-1}), b (n_l, 1)), optional
-        The parameters that each call begins with; random ones unless given.
+    score (m, n_L) for each class. Each call of `train` begins with the parameters `start`, random ones unless given.
     """
 
     checked = "order"

@@ -185,14 +185,8 @@ def measure(
 ) -> Iterator[Ceiling]:
     """Yield the ceilings of these libraries, each as soon as it is there.
 
-    Parameters
-    ----------
-    n : int
-        Rows and columns of the products' operands.
-    count : int
-        Numbers in the arrays that are copied; a quarter of them are transferred.
-    require : function
-        Called before each measurement; where it raises, the measurement is left out.
+    Products have n x n operands; `count` numbers are copied, a quarter of them transferred. Before each measurement
+    `require` is called; where it raises, the measurement is left out.
     """
     for name in names:
         try:

@@ -116,16 +116,7 @@ _ALLOCATORS = {"cupy": _of_cupy, "jax": _of_jax, "optax": _of_jax, "torch": _of_
 
 
 def memory_of(peer: str, device: str, make: Callable[[], Any]) -> Memory:
-    """Return the memory of a contestant's first calls.
-
-    Parameters
-    ----------
-    peer : str
-        Its name; it says whose allocator is asked.
-    device : {"cpu", "gpu"}
-    make : function
-        Makes the contestant, with its examples where they are wanted.
-    """
+    """Return the memory of a contestant's first calls; its name says whose allocator is asked on a GPU."""
     contestant = make()  # which imports the library, in the way vecprop wants it
     ask = next((known for name, known in _ALLOCATORS.items() if name in peer.split("-")), _of_nobody)
     return (of_process if device == "cpu" else ask)(lambda: contestant.train(1))

@@ -331,7 +331,7 @@ def test_shipped_data_is_scikit_learns(name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_without_scikit_learn_the_error_has_the_command(name, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=rf'^{name} comes with .*pip install "vecprop\[sklearn\]"$'):
         datasets.load(name)
 

@@ -33,9 +33,7 @@ def map_trees(function: Callable[..., Any], *trees: Any) -> Any:
     return rebuild(first, [map_trees(function, *branches) for branches in zip(*trees, strict=True)])
 
 
-def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Return the tree of function(a) over the leaves of one tree."""
-    return map_trees(function, tree)
+map_tree = map_trees  # for one tree
 
 
 def unzip_trees(tree: Any, count: int, model: Any) -> list[Any]:

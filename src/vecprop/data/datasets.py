@@ -22,7 +22,7 @@ from vecprop.data.dataset import standardize as standardize
 from vecprop.data.spelling import label, markers_of, pl
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_choice, check_flag, check_integer, check_path, check_real, check_size
-from vecprop.utils.errors import unknown_name
+from vecprop.utils.errors import imported, unknown_name
 
 # Random streams of this module (`vecprop.utils.random_streams.generator`), apart from those of the core.
 _FLOWER, _MOONS, _CIRCLES, _SPIRALS, _LINE, _XOR, _HOUSES = range(101, 108)
@@ -286,14 +286,9 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
 
 
 def _shipped(name: str) -> Any:
-    """Return scikit-learn's own data set, or raise ImportError with the install command."""
-    try:
-        from sklearn import datasets as shipped
-    except ImportError as error:
-        raise ImportError(
-            f'{name} comes with scikit-learn, which cannot be imported: pip install "vecprop[sklearn]"'
-        ) from error
-    return getattr(shipped, f"load_{name}")()
+    """Return scikit-learn's own data set."""
+    missing = f'{name} comes with scikit-learn, which cannot be imported: pip install "vecprop[sklearn]"'
+    return getattr(imported("sklearn.datasets", missing), f"load_{name}")()
 
 
 def _shipped_classes(name: str, scale: float = 1.0) -> Dataset:

@@ -9,7 +9,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from vecprop.nn.network import Network
 from vecprop.training.results import FitResult
 from vecprop.utils.arguments import check_integer, check_path, check_text
 from vecprop.utils.atomic import write_atomically
+from vecprop.utils.errors import imported
 
 # The default version of the operator set, of 2022, old enough that programs which run models have it.
 OPSET = 17
@@ -155,10 +155,7 @@ def _check_opset(given: int | None) -> int:
 
 
 def _import_onnx(opset: int) -> Any:
-    try:
-        onnx: Any = import_module("onnx")
-    except ImportError as error:
-        raise ImportError('ONNX export needs onnx: pip install "vecprop[onnx]"') from error
+    onnx = imported("onnx", 'ONNX export needs onnx: pip install "vecprop[onnx]"')
     newest = onnx.defs.onnx_opset_version()
     if opset > newest:
         raise ValueError(

@@ -5,7 +5,6 @@ PyTorch has examples in rows, (n, n_0), vecprop in columns; W (n_l, n_{l-1}) is 
 
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.training.results import FitResult
 from vecprop.utils.arguments import check_flag
+from vecprop.utils.errors import imported
 
 _SUPPORTED = (
     "Linear, Sigmoid, Tanh, ReLU, LeakyReLU, Softmax, Softplus, ELU, GELU, SiLU, BatchNorm1d behind a Linear, Dropout, "
@@ -156,10 +156,7 @@ def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
 
 
 def _import_torch() -> Any:
-    try:
-        return import_module("torch")
-    except ImportError as error:
-        raise ImportError("models are exchanged with PyTorch only where it is installed: pip install torch") from error
+    return imported("torch", "models are exchanged with PyTorch only where it is installed: pip install torch")
 
 
 # From PyTorch

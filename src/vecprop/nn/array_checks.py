@@ -79,15 +79,7 @@ class Checked(NamedTuple):
 
 
 def check_params(net: Sized, params: object, argument: str = "params") -> Checked:
-    """Check that params is (W_l, b_l) for each layer, all of one namespace, dtype and stack.
-
-    Raises
-    ------
-    TypeError
-        If params is not a sequence of pairs of arrays, or mixes namespaces or dtypes.
-    ValueError
-        If the number of layers or a shape is wrong.
-    """
+    """Check that params is (W_l, b_l) for each layer, all of one namespace, dtype and stack."""
     if not isinstance(params, tuple | list):
         raise TypeError(f"{argument} must be a tuple of (W, b), one per layer, got {type(params).__name__}")
     if len(params) != len(net.sizes) - 1:
@@ -151,11 +143,6 @@ def gradient_norms(grads: Sequence[tuple[Array, Array]]) -> Array:
     ----------
     grads : sequence of (dW_l, db_l)
         As `Network.gradients` returns them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If grads is not a sequence of pairs of arrays.
 
     Examples
     --------

@@ -72,13 +72,6 @@ _SKLEARN_SIGMOID = Initializer("sklearn", _Deviation(2 / 3, per_in=1, per_out=1)
 def get_initializer(name: str, activation: Activation) -> Initializer:
     """Return the initializer of a name; "auto" is He for ReLU and its like, else Xavier (E29).
 
-    Raises
-    ------
-    ValueError
-        For an unknown name; the message suggests the nearest known one.
-
-    Examples
-    --------
     >>> from vecprop.nn.activations import ReLU
     >>> get_initializer("auto", ReLU()).name
     'he'

@@ -74,7 +74,6 @@ class Accuracy(Metric):
         return _weight(xp, Y, w), _mean(xp, by_class, w), _mean(xp, by_label, w), exclusive
 
     def add(self, a: Part, b: Part) -> Part:
-        """Return the part that has the examples of both."""
         return (*super().add(a[:3], b[:3]), a[3] & b[3])
 
     def result(self, xp: Namespace, part: Part) -> Array:
@@ -93,7 +92,6 @@ class SubsetAccuracy(Metric):
     name: ClassVar[str] = "subset_accuracy"
 
     def values(self, xp: Namespace, A: Array, Y: Array) -> Array:
-        """Return 1 where all labels are right, else 0."""
         return xp.astype(xp.all((A > 0.5) == (Y > 0.5), axis=-2), A.dtype)
 
 
@@ -109,7 +107,6 @@ class MeanSquaredError(Metric):
     greater_is_better: ClassVar[bool] = False
 
     def values(self, xp: Namespace, A: Array, Y: Array) -> Array:
-        """Return the mean of (a - y)² over the outputs."""
         return xp.mean((A - Y) ** 2, axis=-2)
 
 
@@ -120,7 +117,6 @@ class MeanAbsoluteError(Metric):
     greater_is_better: ClassVar[bool] = False
 
     def values(self, xp: Namespace, A: Array, Y: Array) -> Array:
-        """Return the mean of |a - y| over the outputs."""
         return xp.mean(xp.abs(A - Y), axis=-2)
 
 
@@ -150,7 +146,6 @@ class R2(Metric):
         return weight, residual, mean, spread + (b[2] - a[2]) ** 2 * (a[0] * b[0] / weight**2)
 
     def result(self, xp: Namespace, part: Part) -> Array:
-        """Return the mean of R² over the outputs."""
         _, residual, _, spread = part
         varies = spread > 0
         score = xp.where(varies, 1.0 - residual / xp.where(varies, spread, xp.ones_like(spread)), 0.0 * residual)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 
@@ -123,6 +124,14 @@ def shown(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def imported(name: str, how_to_get_it: str) -> Any:
+    """Return a module that is not everywhere, or raise ImportError with this text, `{}` in it being Python's reason."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(how_to_get_it.format(error)) from error
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.utils.errors import ModelFileError, one_line
+from vecprop.utils.errors import ModelFileError, imported, one_line
 
 Tensors = dict[str, "npt.NDArray[Any]"]
 
@@ -185,8 +185,4 @@ def _refuse(constant: str) -> Any:
 
 
 def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(f"model files need safetensors ({error}). Install it: pip install safetensors") from error
-    return safetensors.numpy
+    return imported("safetensors.numpy", "model files need safetensors ({}). Install it: pip install safetensors")

@@ -113,11 +113,6 @@ def explain(
         Print it; `to_markdown()` and `to_dict()` give it in other forms, `explanation["dW1"]` one step, `program`
         all steps as NumPy code.
 
-    Raises
-    ------
-    ValueError, TypeError
-        The message names the argument, its value and the values allowed.
-
     Examples
     --------
     >>> import vecprop as vp

@@ -17,6 +17,7 @@ from vecprop.utils.arguments import (
     check_positive_integer,
     check_text,
 )
+from vecprop.utils.errors import imported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,11 +48,10 @@ def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> "list[A
     if count > _MOST_COLUMNS:
         raise ValueError(f"columns must be at most {_MOST_COLUMNS}, got {count}")
     width, height = _check_at_most(width, "width", _MOST_INCHES), _check_at_most(height, "height", _MOST_INCHES)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('a plot needs matplotlib: pip install "vecprop[cli]"') from error
+    imported("matplotlib.figure", 'a plot needs matplotlib: pip install "vecprop[cli]"')
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width * count, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return [figure.add_subplot(1, count, k + 1) for k in range(count)]
