@@ -17,16 +17,7 @@ def _functions(names: str, library: Any = np) -> dict[str, Any]:
     return {name: getattr(library, name) for name in names.split()}
 
 
-# Ufuncs, by their names in the standard.
-UFUNCS: dict[str, np.ufunc] = _functions(
-    """
-    abs add ceil cos cosh divide equal exp expm1 floor floor_divide greater greater_equal hypot isfinite isinf isnan
-    less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul maximum minimum
-    multiply negative nextafter not_equal positive reciprocal remainder sign signbit sin sinh sqrt square subtract tan
-    tanh trunc bitwise_and bitwise_or bitwise_xor copysign exp2 cbrt rint acos acosh asin asinh atan atan2 atanh
-    bitwise_invert bitwise_left_shift bitwise_right_shift
-    """
-) | {"round": np.rint}
+UFUNCS = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)} | {"round": np.rint}
 REDUCTIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "all": np.logical_and, "any": np.logical_or}
 # Functions that return a view of their first argument.
 VIEWS = _functions("permute_dims matrix_transpose moveaxis expand_dims squeeze broadcast_to")
@@ -86,8 +77,6 @@ class TraceNamespace:
             raise TraceError("only the first argument may be an array")
         return self._graph.call(lambda a, **given: function(a, *args, **given), (x,), **options)
 
-    # Making arrays
-
     def _constant(self, function: Callable[..., Any], *args: Any, **options: Any) -> Value:
         return self._graph.constant(function(*args, **options))
 
@@ -112,8 +101,6 @@ class TraceNamespace:
             return x if dtype is None else self.astype(x, dtype)
         return self._graph.constant(x, dtype)
 
-    # Computing
-
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Value:
         x = self._graph.value(x)
         if x.dtype.kind != "f":
@@ -135,8 +122,6 @@ class TraceNamespace:
         if self._graph.value(x).dtype.kind == "c":
             raise TraceError("complex numbers")
         return self._graph.value(x)
-
-    # Joining
 
     def concat(self, arrays: Sequence[Any], /, *, axis: int | None = 0) -> Value:
         if axis is None:

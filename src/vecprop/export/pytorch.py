@@ -159,9 +159,6 @@ def _import_torch() -> Any:
     return imported("torch", "models are exchanged with PyTorch only where it is installed: pip install torch")
 
 
-# From PyTorch
-
-
 def _read(nn: Any, module: Any) -> tuple[tuple[Layer, ...], list[Activation | None]]:
     """Return the layers of a module, and the activation of each, None if it has none."""
     layers: list[Layer] = []
@@ -255,9 +252,6 @@ def _activation_of(place: str, name: str, module: Any) -> Activation:
         return _ACTIVATIONS[name]()
     except ValueError as error:
         raise ValueError(f"{place} is {_described(module)}: {error}") from None
-
-
-# To PyTorch
 
 
 def _parts(model: Any, params: Any) -> tuple[Network, Params]:
