@@ -132,8 +132,6 @@ class MeshPlacement(JAXPlacement):
         """Return the backend for a set of examples; `counts` are those of each process."""
         return type(self.backend)(self.mesh, self.networks, counts)  # type: ignore[no-any-return]
 
-    # --- the place of an array ---
-
     def along(self, axes: int, axis: int) -> NamedSharding:
         """Return the place of an array that is spread along one of its axes."""
         return self._sharding(*(AXIS if i == axis else None for i in range(axes)))
@@ -168,8 +166,6 @@ class MeshPlacement(JAXPlacement):
             return at(array, self.everywhere) if rest else array
 
         return jax.tree_util.tree_map(placed, tree)
-
-    # --- the examples ---
 
     @cached_property
     def _owners(self) -> list[int]:

@@ -52,9 +52,6 @@ def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, 
     return compute, 2 * (devices - 1) / devices * size / bandwidth + 4 * math.ceil(math.log2(devices)) * latency
 
 
-# --- a process ------------------------------------------------------------------------------------------------
-
-
 def begin(programs, *place):
     """Take one thread, keep compiled programs in a folder, and join the other processes, if there are any."""
     threads = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -112,9 +109,6 @@ def all_reduce(numbers):
         several(values).block_until_ready()
         found.append((time.perf_counter() - begin) / 100)
     return min(found)
-
-
-# --- the processes together -----------------------------------------------------------------------------------
 
 
 def team(count, programs):

@@ -195,9 +195,6 @@ def test_log_probabilities_of_the_estimators(classes, kind):
         assert np.isfinite(L).all() and errors(L, exact, kind) <= 4
 
 
-# --- runs that diverge --------------------------------------------------------------------------------------------
-
-
 def problem(m=64):
     X = np.random.default_rng(0).standard_normal((2, m))
     return vp.Network((2, 4, 1), hidden="relu", output="identity"), X, X[:1] * X[1:]
@@ -268,9 +265,6 @@ def test_lbfgs_from_what_is_not_finite():
     params = [vp.Layer(layer.W * 1e200, layer.b) for layer in net.init(dtype="float64")]
     error = diverged(net, X, Y, optimizer=vp.LBFGS(), params=params)
     assert "initial parameters" in str(error) and not np.isfinite(error.gradient_norm)
-
-
-# --- what the watch costs -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.alone

@@ -120,9 +120,6 @@ def test_right_arguments_are_not_changed(name, tmp_path):
     assert [a.tobytes() for a in arrays_in(arguments)] == before
 
 
-# --- nothing public is missing ------------------------------------------------------------------------------------
-
-
 def public_names():
     """Every public function, class and method: {name: object}."""
     found = {}
@@ -171,9 +168,6 @@ def test_every_parameter_is_in_the_table(name):
     assert sorted(call.refused) == sorted(parameters)
 
 
-# --- values that look wrong and are right ---------------------------------------------------------------------------
-
-
 def test_not_finite_parameters_go_through_a_pass():
     """As a member of a stack that diverged has them: NaN in, NaN out, and no warning."""
     net = public.NET
@@ -218,8 +212,6 @@ def test_lists_tuples_and_numpy_scalars_where_they_mean_the_same(tmp_path):
     vp.save(tmp_path / "not-finite", net, public.NOT_FINITE[0])  # a file keeps what it is given
     assert np.isnan(vp.load(tmp_path / "not-finite").params[0].W).any()
 
-
-# --- at random --------------------------------------------------------------------------------------------------
 
 # No positive numbers: they are what many arguments want, and some would train for long.
 LEAVES = st.one_of(

@@ -165,6 +165,7 @@ IMPORTS_BY_NAME = {
     ("cli/demo.py", "module"),  # whether scikit-learn and the like are there: it looks, and imports nothing
     ("cli/imports.py", "name"),  # of the modules that it names, and of no other
     ("backend/selection.py", "target"),  # the built-in backends, from a closed table
+    ("utils/errors.py", "name"),  # of the libraries that its callers name, each in a word of the source
 }
 
 
