@@ -1,7 +1,7 @@
 """Pictures of networks, of their training and of what they learned, drawn with matplotlib.
 
-Each function draws on `ax`, axes of matplotlib, or on a new figure, and returns the axes, without a display and without
-touching global state of matplotlib, which is imported when a picture is drawn. `save(ax, path)` writes a file:
+Each function draws on the axes given, or on a new figure, and returns the axes, without a display and without touching
+global state of matplotlib, which is imported when a picture is drawn. `save(ax, path)` writes a file:
 
 >>> import vecprop as vp
 >>> X, Y = vp.datasets.xor(m=40)
@@ -11,8 +11,7 @@ touching global state of matplotlib, which is imported when a picture is drawn. 
 'epoch'
 
 X and Y of a network have one example per column. True and predicted labels or values are 1-d, as in scikit-learn.
-Lists and arrays of any library are accepted. What cannot be drawn is a ValueError or TypeError that names the argument,
-its value and the values allowed; without matplotlib there is an ImportError.
+Lists and arrays of any library are accepted.
 
 Colours are Okabe and Ito's, which all common kinds of colour vision tell apart; markers and line styles differ too.
 """

@@ -36,6 +36,11 @@ class Snapshots(Mapping[int, Params]):
     at : sequence of int, optional
         Keep the networks of exactly these epochs instead.
 
+    Raises
+    ------
+    ValueError, TypeError
+        The message names the argument, its value and the values allowed.
+
     Examples
     --------
     >>> import vecprop as vp
@@ -122,6 +127,11 @@ def decision_boundary_animation(
     -------
     matplotlib.animation.FuncAnimation
         Keep a reference to it while it plays; `.to_jshtml()` shows it in a notebook, `.save(path)` writes it again.
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument that does not fit.
 
     Examples
     --------

@@ -35,10 +35,17 @@ def confusion_matrix(
         `result.forward(X).argmax(axis=0)`, or `result.forward(X)[0] > 0.5`.
     labels : sequence of labels, optional
         The classes to draw, in this order, as in scikit-learn; others are left out. By default all that occur, sorted.
+    ax : matplotlib Axes, optional
+        By default a new figure.
     names : sequence of str, optional
         Names of the rows and columns, one for each label, as `data.target_names`; by default the labels.
     normalize : bool, default False
         Show shares of the true class instead of counts; rows then sum to 1.
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

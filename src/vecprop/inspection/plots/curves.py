@@ -41,8 +41,15 @@ def cost_curve(
     ----------
     histories : FitResult, history, or dict of label -> one of these
         Results of `vp.fit` or their `history`, of one run or several to compare. Of a stack the best network is drawn.
+    ax : matplotlib Axes, optional
+        By default a new figure.
     log : bool, default False
         Whether the axis of the cost is logarithmic.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------
@@ -76,6 +83,11 @@ def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
     ax : matplotlib Axes, optional
         If given, only the costs are drawn. A new figure has a panel for them, one for a metric, and one for a learning
         rate that changes; the first is returned, all are `ax.figure.axes`.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
     """
     entries("result", history_of(result), "cost")
     return draw_history(history_of(result), best_of(result), epoch_given_back(result), ax)

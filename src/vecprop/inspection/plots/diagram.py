@@ -42,8 +42,15 @@ def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, 
     net : Network
     params : sequence of (W_l, b_l), optional
         One network, on any backend.
+    ax : matplotlib Axes, optional
+        By default a new figure.
     most : int, default 8
         At least 3. Of a layer with more units the first and last ones are drawn, with dots in between.
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

@@ -27,8 +27,15 @@ def activation(
     ----------
     activation : str, Activation or pair (g, g′)
         Elementwise: softmax and ordered outputs depend on more than one z.
+    ax : matplotlib Axes, optional
+        By default a new figure.
     limits : (float, float), default (-5, 5)
         The range of z.
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -62,6 +69,11 @@ def activations(
         returned, both are `ax.figure.axes`.
     limits : (float, float), default (-4, 4)
         The range of z.
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

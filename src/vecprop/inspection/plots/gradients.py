@@ -26,6 +26,13 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
     ----------
     result : FitResult or history
         What `vp.fit` returned, or its `history`.
+    ax : matplotlib Axes, optional
+        By default a new figure.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------
@@ -49,8 +56,15 @@ def gradient_norms_of_layer(
     ----------
     histories : FitResult, history, or dict of label -> one of these
         One run, or several to compare. Of a stack the best network is drawn.
+    ax : matplotlib Axes, optional
+        By default a new figure.
     layer : int, default 1
         From 1, the one next to the inputs.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one, or has no such layer.
 
     Examples
     --------
@@ -79,6 +93,11 @@ def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], 
     ----------
     histories, ax
         As for `gradient_norms_of_layer`.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------

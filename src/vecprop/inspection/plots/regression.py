@@ -26,10 +26,17 @@ def predicted_against_true(
     true, predicted : array-like (m,)
         Numbers, as scikit-learn's `y_true` and `y_pred`. From a network with one output: `data.Y[0]` and
         `result.forward(X)[0]`.
+    ax : matplotlib Axes, optional
+        By default a new figure.
     quantity : str, default "value"
         The predicted quantity in the labels, such as "price".
     units : str, optional
         Its unit in the labels, such as "€".
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -73,6 +80,11 @@ def residuals(
     ----------
     true, predicted, ax, quantity, units
         As for `predicted_against_true`.
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

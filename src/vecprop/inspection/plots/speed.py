@@ -21,9 +21,16 @@ def speedup(report: Any, ax: "Axes | None" = None, *, dtype: str = "float32", pa
     ----------
     report : Report or sequence of Row
         What `vecprop.inspection.benchmark.measure` returned or `Report.load` read, or its `rows`.
+    ax : matplotlib Axes, optional
+        By default a new figure.
     dtype : str, default "float32"
     pass_name : str, default "gradients"
         "gradients" or "forward".
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        Without matplotlib; for what is not a report, or if no such speed-up was measured.
 
     Examples
     --------
