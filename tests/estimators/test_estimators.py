@@ -308,12 +308,19 @@ def test_class_weight_is_a_factor_of_the_sample_weight():
     np.testing.assert_allclose(balanced.coefs_[0], by_hand.coefs_[0], rtol=1e-12)
     labels = np.stack([LABELS > 0, LABELS > 1], axis=1).astype(int)
     MLPClassifier(**arguments, class_weight=[{0: 1.0, 1: 2.0}, {0: 1.0, 1: 3.0}]).fit(X, labels)
+    model = MLPClassifier(**arguments, class_weight={"setosa": 2.0, "virginica": 3.0})
+    for some in (slice(None), NAMES != "virginica"):  # a part may lack a class that has a factor
+        model.partial_fit(X[some], NAMES[some], classes=np.unique(NAMES))
 
 
-def test_integer_weights_are_repetitions_and_zero_is_absence():
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("y", [NAMES, np.stack([LABELS > 0, LABELS > 1], axis=1).astype(int)])
+def test_integer_weights_are_repetitions_and_zero_is_absence(y, class_weight):
     times = W.astype(int)
-    data = ((X, NAMES, W), (np.repeat(X, times, axis=0), np.repeat(NAMES, times)))
-    weighted, repeated = (classifier(max_iter=20, batch_size=len(part[0])).fit(*part) for part in data)
+    data = ((X, y, W), (np.repeat(X, times, axis=0), np.repeat(y, times, axis=0)))
+    weighted, repeated = (
+        classifier(max_iter=20, batch_size=len(part[0]), class_weight=class_weight).fit(*part) for part in data
+    )
     np.testing.assert_allclose(weighted.coefs_[0], repeated.coefs_[0], rtol=1e-9)
 
 

@@ -141,6 +141,13 @@ def test_a_given_validation_set_and_weights():
     wrong = np.where(weights[half] > 0, NUMBERS[half], 0.0)  # targets without a weight do not matter
     other = PackRegressor(random_state=1, n_networks=1).fit(X[half], wrong, weights[half], **arguments)
     np.testing.assert_array_equal(pack.predict(X), other.predict(X))
+    balanced = PackClassifier(random_state=1, n_networks=1, class_weight="balanced", maps=("bins",))
+    held_out = arguments | {"y_val": LABELS[~half]}
+    one, two = (
+        clone(balanced).fit(X[half], np.where(weights[half] > 0, LABELS[half], other), weights[half], **held_out)
+        for other in np.unique(LABELS)[:2]
+    )
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
 
 
 @pytest.mark.parametrize(("kind", "y"), [(PackClassifier, LABELS), (PackRegressor, NUMBERS)])

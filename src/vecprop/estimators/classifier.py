@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 
 from vecprop.backend.namespaces import Array, array_namespace
@@ -24,6 +24,7 @@ from vecprop.estimators.training import Training
 from vecprop.nn.activations import log_softmax, softplus
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.network import Network
+from vecprop.training.prepare import class_factors
 from vecprop.utils.arguments import check_flag, check_share
 
 
@@ -33,6 +34,13 @@ def _class_weight(value: Any, argument: str) -> None:
     if value is not None and not (is_name and value == "balanced") and not all(isinstance(d, Mapping) for d in dicts):
         wanted = 'a dict {class: weight}, "balanced", or for multilabel targets a list of dicts'
         raise (ValueError if is_name else TypeError)(f"{argument} must be {wanted}, got {value!r}")
+
+
+def _factors(given: Any, classes: Any, groups: Any, w: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    """Return the factor of each class, for training examples with these indices of classes (n,) and weights."""
+    if not isinstance(given, str):  # of all classes, also if none of these examples has one of them
+        return np.asarray(compute_class_weight(given, classes=classes, y=classes))
+    return class_factors(np.bincount(groups, w, len(classes)).astype(np.float64), given)
 
 
 @documented
@@ -219,8 +227,19 @@ class MLPClassifier(ClassifierMixin, Training):
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         if self.class_weight is None:
             return examples.w
-        factors = compute_sample_weight(self.class_weight, examples.targets)
-        weights = np.asarray(factors if examples.w is None else factors * examples.w, dtype=np.float64)
+        given, w, weights = self.class_weight, examples.w, np.ones(examples.n) if examples.w is None else examples.w
+        if self._labels.kind == "multilabel":
+            Y = examples.Y.whole() if isinstance(examples.Y, LargeTargets) else examples.Y
+            each = given if isinstance(given, list) else [given] * len(Y)
+            if isinstance(given, Mapping) or len(each) != len(Y):
+                raise ValueError(
+                    f'class_weight must be "balanced" or a list of {len(Y)} dicts, one for each label, got {given!r}'
+                )
+            for own, row in zip(each, Y, strict=True):
+                weights = weights * _factors(own, np.arange(2), row, w)[row]
+        else:
+            groups = self._groups(examples.Y)
+            weights = weights * _factors(given, self.classes_, groups, w)[groups]
         if not (weights >= 0).all() or not weights.any():
             raise ValueError(
                 f"class_weight must be >= 0 for every class and leave examples with a weight, got {self.class_weight!r}"
@@ -308,7 +327,7 @@ class PackClassifier(ClassifierMixin, Pack):
         if self.class_weight is None:
             return training, validation
         _class_weight(self.class_weight, "class_weight")
-        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=training.y)
+        factors = _factors(self.class_weight, self.classes_, self._groups_of(training.y), training.w)
         if not (factors >= 0).all() or not factors.any():
             raise ValueError(f"class_weight must be >= 0 for every class and not 0 for all, got {self.class_weight!r}")
 

@@ -275,13 +275,13 @@ def _with_class_weights(net: Network, data: TrainingData, given: Any, team: Team
             f"{BinaryCrossEntropy.name}; this network has {net.sizes[-1]} outputs and {net.loss.name}"
         )
     totals = team.total(data.class_totals(max(net.sizes[-1], 2)))
-    factors = np.apply_along_axis(_class_factors, -1, totals, given)
+    factors = np.apply_along_axis(class_factors, -1, totals, given)
     if not ((totals * factors).sum(axis=-1) > 0).all():
         raise ValueError("class_weight leaves no example with a weight above 0")
     return data.reweighted(factors)
 
 
-def _class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[np.float64]:
+def class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[np.float64]:
     """Return the factor of each class, from the total weights of the classes."""
     classes = len(totals)
     if isinstance(given, str):
