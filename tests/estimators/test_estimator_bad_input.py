@@ -55,6 +55,7 @@ test_weights = refusals(
             (np.ones((30, 1)), "must be 1D array or scalar"),
             (-np.ones(30), "sample_weight must be >= 0, got -1"),
             (np.zeros(30), "must not be all zero"),
+            (np.full(30, 1e308), "sample_weight has a sum that is too large for float64"),
             (np.full(30, np.nan), "sample_weight must be finite"),
             (["much"] * 30, "sample_weight must be numbers"),
         )
@@ -96,6 +97,11 @@ def test_what_was_different_in_the_first_call():
         for go_on in (model.fit, model.partial_fit):
             with pytest.raises(ValueError, match=f"n_networks={now}, and training goes on from {before} fitted before"):
                 go_on(X, TARGETS)
+    for name in ("scale", "scale_target"):
+        for before, now, how in ((None, "standard", "without"), ("standard", None, "with")):
+            model = regressor(warm_start=True, **{name: before}).fit(X, TARGETS).set_params(**{name: now})
+            with pytest.raises(ValueError, match=f"^{name}={now!r}, and the network .* was trained {how} scaling"):
+                model.fit(X, TARGETS)
     with pytest.raises(ValueError, match=r'class_weight="balanced" needs all the examples at once'):
         classifier(class_weight="balanced").partial_fit(X, LABELS, classes=np.unique(LABELS))
 

@@ -310,11 +310,15 @@ def test_input_scale_on_paper(row, w, mean, variance):
     np.testing.assert_allclose(scale.deviation[:, 0], deviation, rtol=1e-15)
 
 
+@pytest.mark.parametrize("size", [1.0, 1e200, 1e-200])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_moments_of_parts_are_those_of_all(weighted):
+def test_moments_of_parts_are_those_of_all(weighted, size):
     random = np.random.default_rng(0)
     X = random.standard_normal((2, 9)) * [[1.0], [100.0]] + [[5.0], [-3.0]]
     w = random.uniform(0.5, 3, 9) if weighted else None
+    ordinary, X = input_scaling.input_scale(np, X, w), X * size
+    for found, wanted in zip(input_scaling.input_scale(np, X, w), ordinary, strict=True):
+        np.testing.assert_allclose(found / size, wanted, rtol=1e-13)
     parts = [slice(0, 2), slice(2, 8), slice(8, 9)]
     first, *others = (input_scaling.moments(np, X[:, part], None if w is None else w[part]) for part in parts)
     for other in others:

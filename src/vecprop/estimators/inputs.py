@@ -216,6 +216,10 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
         raise ValueError(f"{argument} must be >= 0, got {w.min():g}")
     if n and not w.any():
         raise ValueError(f"{argument} must not be all zero: no example would count")
+    with np.errstate(over="ignore"):
+        total = w.sum()
+    if not np.isfinite(total):
+        raise ValueError(f"{argument} has a sum that is too large for float64: divide the weights by a number")
     return w
 
 

@@ -319,6 +319,13 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 f"the network fitted before has the sizes {self.network_.sizes}, and now hidden_layer_sizes and the "
                 f"targets ask for {net.sizes}: set warm_start=False, or use a new estimator"
             )
+        for name, kept in (("scale", "scaling_"), ("scale_target", "target_scaling_")) if goes_on else ():
+            given, before = getattr(self, name, None), getattr(self, kept, None)
+            if (given is None) != (before is None):
+                raise ValueError(
+                    f"{name}={given!r}, and the network fitted before was trained {'with' if before else 'without'} "
+                    "scaling: set warm_start=False, or use a new estimator"
+                )
         self._set_specification(net)
         if not goes_on:
             self._progress = None

@@ -14,13 +14,21 @@ class InputScale(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Of some examples the total weight, and of each feature, (n_0, 1), mean, variance, least and greatest value."""
+    """Of some examples the total weight, and of each feature, (n_0, 1), mean, variance, least and greatest value.
+
+    The variance is in units of `unit`², so that no square overflows or vanishes.
+    """
 
     weight: Any
     mean: Array
     variance: Array
     low: Array
     high: Array
+
+    def unit(self, xp: Namespace) -> Array:
+        """Return 1 for a feature of ordinary size, else its largest |x|."""
+        top = xp.maximum(xp.abs(self.low), xp.abs(self.high))
+        return xp.where((top == 0) | (top > 1e-15) & (top < 1e15), 1.0, top)
 
     def add(self, xp: Namespace, other: "Moments") -> "Moments":
         """Return the moments of the examples of both (Chan, Golub and LeVeque, 1983, equations 2.1).
@@ -35,14 +43,18 @@ class Moments(NamedTuple):
         total = self.weight + other.weight
         ours, theirs = self.weight / total, other.weight / total
         change = other.mean - self.mean
-        variance = self.variance * ours + other.variance * theirs + change * (change * (ours * theirs))
         low, high = xp.minimum(self.low, other.low), xp.maximum(self.high, other.high)
-        return Moments(total, self.mean + change * theirs, variance, low, high)
+        both = Moments(total, self.mean + change * theirs, change, low, high)
+        unit = both.unit(xp)
+        first, second = (part.variance * (part.unit(xp) / unit) ** 2 for part in (self, other))
+        change = change / unit
+        return both._replace(variance=first * ours + second * theirs + change * (change * (ours * theirs)))
 
     def scale(self, xp: Namespace) -> InputScale:
         """Return mean and deviation; 1 for the deviation of a constant feature."""
         constant = self.low == self.high  # tested exactly, as the mean is rounded
-        return InputScale(xp.where(constant, self.low, self.mean), xp.where(constant, 1.0, xp.sqrt(self.variance)))
+        deviation = xp.sqrt(self.variance) * self.unit(xp)
+        return InputScale(xp.where(constant, self.low, self.mean), xp.where(constant, 1.0, deviation))
 
 
 def moments(xp: Namespace, X: Array, w: Array | None) -> Moments:
@@ -53,7 +65,8 @@ def moments(xp: Namespace, X: Array, w: Array | None) -> Moments:
     low = xp.min(xp.where(xp.isnan(counted), xp.inf, counted), axis=-1, keepdims=True)
     high = xp.max(xp.where(xp.isnan(counted), -xp.inf, counted), axis=-1, keepdims=True)
     mean = xp.where(low == high, low, xp.sum(X * share, axis=-1, keepdims=True))
-    return Moments(weight, mean, xp.sum((X - mean) ** 2 * share, axis=-1, keepdims=True), low, high)
+    found = Moments(weight, mean, mean, low, high)
+    return found._replace(variance=xp.sum(((X - mean) / found.unit(xp)) ** 2 * share, axis=-1, keepdims=True))
 
 
 def input_scale(xp: Namespace, X: Array, w: Array | None) -> InputScale:

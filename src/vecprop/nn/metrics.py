@@ -129,6 +129,8 @@ class R2(Metric):
     0.875
     >>> float(r2.result(np, r2.add(r2.of(np, A[:, :2], Y[:, :2]), r2.of(np, A[:, 2:], Y[:, 2:]))))
     0.875
+    >>> float(r2(np, A, np.full((1, 3), 0.1)))
+    0.0
     """
 
     name: ClassVar[str] = "r2"
@@ -136,7 +138,9 @@ class R2(Metric):
     def of(self, xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Part:
         """Return the weight, and for each output the mean of (a - y)², ȳ and the mean of (y - ȳ)²."""
         w_row = None if w is None else w[..., None, :]
-        mean = _mean(xp, Y, w_row)
+        ends = (Y, Y) if w_row is None else (xp.where(w_row > 0, Y, end) for end in (xp.inf, -xp.inf))
+        low, high = (end(a, axis=-1) for end, a in zip((xp.min, xp.max), ends, strict=True))
+        mean = xp.where(low == high, low, _mean(xp, Y, w_row))  # a rounded mean of equal targets would have a spread
         spread = _mean(xp, (Y - mean[..., None]) ** 2, w_row)
         return _weight(xp, Y, w), _mean(xp, (A - Y) ** 2, w_row), mean, spread
 
