@@ -1,5 +1,6 @@
 """`diagnose`: each trouble, made on purpose, is found by its name, and nothing is found in healthy runs."""
 
+import re
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -256,6 +257,30 @@ def test_the_scaling_that_training_did_itself_is_seen():
         assert "unscaled_inputs" in diagnose(fit(**given, **options))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_advice_for_an_estimator_has_its_words():
+    """Each setting that is advised is one of its parameters, also after a divergence."""
+    (X, Y), how = vp.datasets.moons(m=200, noise=0.4), {"random_state": 0, "max_iter": 300, "n_iter_no_change": 300}
+    X, y, third = X.T, Y[0], np.arange(200) % 3 == 0
+    found = [
+        MLPRegressor(**how).fit(X, 1000 * y),
+        MLPClassifier(**how).fit(1000 * X, y),
+        MLPClassifier((64, 64), learning_rate_init=0.01, **how).fit(
+            X[third], y[third], X_val=X[~third], y_val=y[~third]
+        ),
+        MLPClassifier((8,) * 8, "logistic", max_iter=30, random_state=0).fit(X, y),
+    ]
+    with pytest.raises(vp.DivergenceError) as diverged:
+        MLPRegressor(solver="sgd", learning_rate_init=1e5, random_state=0).fit(X, y)
+    diagnoses = [diagnose(result) for result in (*found, diverged.value)]
+    names = [finding.name for diagnosis in diagnoses for finding in diagnosis]
+    wanted = {"unscaled_targets", "unscaled_inputs", "high_variance", "vanishing_gradients", "divergence"}
+    assert wanted <= set(names)
+    advised = {word for d in diagnoses for f in d for word in re.findall(r"(\w+)=", f.advice)}
+    assert {"scale", "scale_target", "alpha", "activation", "early_stopping"} <= advised
+    assert advised <= {*MLPRegressor().get_params()}
+
+
 # --- what is measured ---------------------------------------------------------------------------------------
 
 
@@ -356,7 +381,9 @@ def test_of_an_estimator_it_is_that_of_the_run(kind, solver, networks, early_sto
     # without early stopping the estimator's own rule cannot have ended so few epochs
     run = vp.fit(*args, **given | ({} if early_stopping else {"patience": None}))
     assert estimator.result_.history["cost"] == run.history["cost"]
-    assert (str(found), found.numbers) == (str(diagnose(run)), diagnose(run).numbers)
+    wanted = diagnose(run)
+    assert (found.subject, found.numbers) == (wanted.subject, wanted.numbers)
+    assert [(f.name, f.message, f.numbers) for f in found] == [(f.name, f.message, f.numbers) for f in wanted]
     assert "unscaled_inputs" in found
 
 

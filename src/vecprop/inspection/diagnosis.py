@@ -6,7 +6,7 @@ validation set are alike is the gap between them called variance (E37).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,16 @@ from vecprop.inspection.diagnosis_checks import CHECKS, Finding
 from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of_error, evidence_of_result
 from vecprop.training.results import FitResult
 from vecprop.utils.errors import DivergenceError
+
+# What advice calls something -> what an estimator calls it.
+_OF_ESTIMATORS = {
+    "standardize=True": 'scale="standard"',
+    "train on (Y - mean) / deviation, and scale the outputs back": 'scale_target="standard"',
+    "validation=0.2": "early_stopping=True",
+    "early stopping (patience=…)": "early_stopping=True",
+    "hidden=": "activation=",
+    "l2": "alpha",
+}
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,7 @@ def diagnose(result: Any) -> Diagnosis:
     >>> bool(diagnose(result))
     False
     """
+    given = result
     for name in ("pack_", "leading_", "result_"):  # of an estimator, the pack of one, its network that counts most
         result = getattr(result, name, result)
     if isinstance(result, DivergenceError):
@@ -139,6 +150,9 @@ def diagnose(result: Any) -> Diagnosis:
         for check in CHECKS:
             finding = check(evidence, {f.name for f in findings})
             findings += [] if finding is None else [finding]
+    if result is not given or isinstance(given, ValueError):  # an estimator's divergence is a ValueError, too
+        for ours, theirs in _OF_ESTIMATORS.items():
+            findings = [replace(finding, advice=finding.advice.replace(ours, theirs)) for finding in findings]
     return Diagnosis(title, tuple(findings), evidence.numbers)
 
 
