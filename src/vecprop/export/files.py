@@ -47,8 +47,8 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     ----------
     path : str or path
         Any name; "model.safetensors" tells the format.
-    model : MLPClassifier, MLPRegressor, TableModel, FitResult, or Network
-        A fitted estimator; a model of tables; the result of `fit`, whose parameters, history and seed are saved; or a
+    model : estimator or pack of vecprop, TableModel, FitResult, or Network
+        A fitted one; a model of tables; the result of `fit`, whose parameters, history and seed are saved; or a
         network with `params`.
     params : sequence of (W_l, b_l), optional
         The parameters of a `Network`.

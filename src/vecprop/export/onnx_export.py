@@ -57,7 +57,7 @@ def export_onnx(
 
     Parameters
     ----------
-    model : fitted MLPClassifier or MLPRegressor, TableModel, FitResult, or pair (net, params)
+    model : fitted estimator or pack of vecprop, TableModel, FitResult, or pair (net, params)
         With a pair, params is a sequence of (W_l, b_l) as `Network.forward` takes it.
     path : str or path-like, optional
         The file to write, atomically; an old one is replaced.
@@ -68,9 +68,9 @@ def export_onnx(
         The name of the graph; by default the class of the estimator or model of tables, else "Network".
     dtype : "float32" (default) or "float64"
         The dtype of X, the outputs and all between, whatever the model was trained in. Every program runs float32;
-        float64 is for inputs and predictions that float32 cannot tell apart, such as 1e8 and 1e8 + 3. For a model of
-        tables it is the dtype of the network; all before and after is in float64, so that dates and numbers far from 0
-        keep their digits.
+        float64 is for inputs and predictions that float32 cannot tell apart, such as 1e8 and 1e8 + 3. For a pack and a
+        model of tables it is the dtype of the networks; all before and after is in float64, X included, so that dates
+        and numbers far from 0 keep their digits.
 
     Returns
     -------
