@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import ExitStack
 from contextvars import copy_context
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,6 +18,15 @@ from helpers.threads import in_threads
 from vecprop.backend import blas, scoped_settings
 
 pytestmark = pytest.mark.reliability
+
+
+def test_numpy_trains_while_another_thread_imports_jax(monkeypatch):
+    """JAX is then in `sys.modules`, but has not yet all of its names."""
+    for module in ("jax", "jax.core"):
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    X, Y = vp.datasets.xor(m=20)
+    assert vp.fit(vp.Network((2, 3, 1)), X, Y.astype(int), epochs=2, backend="numpy").stopped == "epochs"
+    assert vp.distributed.is_first()
 
 
 def name():

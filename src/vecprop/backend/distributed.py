@@ -140,7 +140,7 @@ def team() -> Team:
     (0, 1, slice(0, 6, None))
     """
     jax: Any = sys.modules.get("jax")
-    if jax is None or not jax.distributed.is_initialized() or jax.process_count() == 1:
+    if not hasattr(jax, "distributed") or not jax.distributed.is_initialized() or jax.process_count() == 1:
         return ALONE
     return get_backend("jax").placement.over("all", None).placement.team  # type: ignore[no-any-return]
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from inspect import signature, unwrap
-from types import ModuleType
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import array_api_compat
@@ -56,7 +55,10 @@ def array_namespace(*arrays: Array) -> Namespace:
 
 def is_array(value: object) -> bool:
     """Tell whether a value is an array of some namespace; NumPy scalars, lists and data frames are not."""
-    return bool(array_api_compat.is_array_api_obj(value)) and hasattr(value, "ndim")
+    try:
+        return bool(array_api_compat.is_array_api_obj(value)) and hasattr(value, "ndim")
+    except AttributeError:  # of a library that another thread is importing
+        return type(value) in NAMESPACES
 
 
 def namespace_name(xp: Namespace) -> str:
@@ -67,8 +69,8 @@ def namespace_name(xp: Namespace) -> str:
 
 def is_concrete(array: Array) -> bool:
     """Tell whether the values of an array can be looked at now: not inside `jax.jit`, `jax.grad` or `jax.vmap`."""
-    jax: ModuleType | None = sys.modules.get("jax")
-    return jax is None or not isinstance(array, jax.core.Tracer)
+    tracer = getattr(sys.modules.get("jax.core"), "Tracer", None)  # None also while another thread imports JAX
+    return tracer is None or not isinstance(array, tracer)
 
 
 def on_cuda(value: Any) -> bool:
