@@ -557,6 +557,7 @@ ESTIMATED = {
     "stops early": (LETTERS, {"scale": "standard", "early_stopping": True, "max_iter": 4}),
     "another scorer": (LETTERS, {"early_stopping": True, "scoring": "neg_log_loss", "max_iter": 2}),
     "balanced": (LETTERS, {"class_weight": "balanced"}),
+    "balanced labels": (Y[:, 1:].astype(int), {"class_weight": "balanced"}),
     "a regressor": (W, {"scale_target": "standard"}),
 }
 

@@ -229,7 +229,7 @@ class MLPClassifier(ClassifierMixin, Training):
             return examples.w
         given, w, weights = self.class_weight, examples.w, np.ones(examples.n) if examples.w is None else examples.w
         if self._labels.kind == "multilabel":
-            Y = examples.Y.whole() if isinstance(examples.Y, LargeTargets) else examples.Y
+            Y = examples.Y.whole().astype(np.int8) if isinstance(examples.Y, LargeTargets) else examples.Y
             each = given if isinstance(given, list) else [given] * len(Y)
             if isinstance(given, Mapping) or len(each) != len(Y):
                 raise ValueError(

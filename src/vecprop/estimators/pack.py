@@ -243,14 +243,15 @@ class Pack(BaseEstimator):
                 some = some._replace(w=of_all(training.w, codes, places))
             with named(lambda: "X"):
                 some, networks = some._replace(X=some.X.mapped(np.asarray).block(0, some.n)), 1
-        if not (some.X.min(axis=0) < some.X.max(axis=0)).any():
+        seen = some.X if some.w is None else some.X[some.w > 0]  # a row of weight 0 is absent from the maps, too
+        if not (seen.min(axis=0) < seen.max(axis=0)).any():
             among = "" if some is training else f" among the {some.n} rows looked at"
             raise ValueError(
                 f"X has no column with two different values{among}, so that there is nothing to learn from"
             )
         groups, jobs = [], []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order
-            view = learn(kind.map, some.X, rng, training.n)
+            view = learn(kind.map, seen, rng, training.n)
             parameters = kind.parameters(rng, networks, len(training.y))
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
             own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
