@@ -588,11 +588,11 @@ def test_training_is_not_called_converged_above_the_cost_of_a_constant():
 # --- going on ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_warm_start_goes_on_bit_for_bit(solver, backend):
+@pytest.mark.parametrize(("solver", "networks"), [("adam", 1), ("sgd", 1), ("adam", 2)])
+def test_warm_start_goes_on_bit_for_bit(solver, networks, backend):
     """5 + 5 epochs are 10, optimizer, order and dropout included."""
     arguments = {"hidden_layer_sizes": (5,), "solver": solver, "random_state": 0, "batch_size": 16, "dropout": 0.1}
-    arguments |= {"backend": backend.name, "batch_norm": True, "scale": "standard"}
+    arguments |= {"backend": backend.name, "batch_norm": True, "scale": "standard", "n_networks": networks}
     whole = MLPClassifier(max_iter=10, **arguments).fit(X, NAMES)
     parts = MLPClassifier(max_iter=5, warm_start=True, **arguments).fit(X, NAMES).fit(X, NAMES)
     assert_same(parts.coefs_, whole.coefs_)

@@ -361,7 +361,8 @@ def _go_on(group: Group, examples: Examples, callbacks: list[Any]) -> None:
     estimator, layers = group.estimator, group.layers
     if not group.weights.any() or len(layers[0].W) != estimator.n_networks:
         return
-    more = copy(estimator).set_params(callbacks=callbacks, warm_start=True)
+    more, before = copy(estimator).set_params(callbacks=callbacks, warm_start=True), estimator._progress
+    more._progress = before._replace(state=before.state._replace(slots=None))  # the optimizer starts anew
     if len(layers) > 1:
         rates = tuple(_LOWER * rate for rate in estimator.solver.learning_rate)
         optimizer = replace(estimator.solver, learning_rate=rates, schedule=Cosine())

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from vecprop.backend import distributed
 from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.namespaces import dtype_name, is_array
+from vecprop.backend.pytrees import leaves_of
 from vecprop.backend.transfer import floating_name
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.callbacks import CallbackSupportMixin, ScorerMetric, TheirCallbacks, print_epoch, with_callbacks
@@ -525,11 +526,12 @@ def seeds_from(random: np.random.RandomState, networks: int) -> int | tuple[int,
 
 
 def _on_host(state: TrainingState) -> TrainingState:
-    """Return a state of NumPy arrays, with the best network if it replaced the last one."""
+    """Return a state of NumPy arrays, with the best network, and no slots, if it replaced the last one."""
+    state = state.mapped(to_host)
     best = state.best
-    if best is not None and best.params:
-        state = state._replace(params=best.params, statistics=best.statistics, slots=None)
-    return state.mapped(to_host)
+    if best is None or not best.params or all(map(np.array_equal, leaves_of(best.params), leaves_of(state.params))):
+        return state
+    return state._replace(params=best.params, statistics=best.statistics, slots=None)
 
 
 def _without_diverged(result: FitResult) -> Params:
