@@ -125,6 +125,8 @@ def test_what_predict_takes(method):
     ):
         with pytest.raises(ValueError, match=message):
             getattr(model, method)(inputs)
+    with pytest.raises(ValueError, match="X holds values too large for float32, the dtype of the network"):
+        getattr(classifier(dtype="float32").fit(X, LABELS), method)(X * 1e39)
     with pytest.raises(NotFittedError, match="This MLPClassifier instance is not fitted yet"):
         getattr(MLPClassifier(), method)(X)
     with pytest.raises(NotFittedError):

@@ -92,6 +92,9 @@ class Prediction(Parameters):
         """Return the outputs, on the host if the backend compiles, else as an array of the backend."""
         dtype, layers = self._layers_on(backend)
         inputs = columns(scaled_rows(X, self.scaling_))
+        xp = array_namespace(inputs)
+        if dtype_name(inputs) != dtype == "float32" and not xp.max(xp.abs(inputs)) <= xp.finfo(xp.float32).max:
+            raise ValueError(f"X holds values too large for {dtype}, the dtype of the network")
         with backend.scope(dtype, self.precision or get_precision()), np.errstate(over="ignore", invalid="ignore"):
             if backend.compiles:  # cut on the host, since a cut on the device is compiled for each number of rows
                 inputs = backend.placement.argument(_padded(to_host(inputs)), dtype)
