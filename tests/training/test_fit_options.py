@@ -293,6 +293,8 @@ test_bad_arguments = refusals(
     ({"batch_norm": [True] * 2}, "batch_norm must have one value for each of the 1 hidden layers, got 2"),
     ({"batch_norm": True, "batch_size": 1}, "batch_norm needs batches of at least 2.*batch of 1"),
     ({"batch_norm": True, "batch_size": 59}, "batch_norm needs batches of at least 2.*batch of 1"),
+    ({"metric": lambda *_: None}, TypeError, "metric must return a number, got None"),
+    ({"metric": lambda *_: np.ones(3), "seed": (0, 1)}, TypeError, r"metric must return a number, got array\("),
     ({"metric": "acuracy"}, "metric: unknown metric 'acuracy': did you mean 'accuracy'"),
     ({"validation": 0.0}, r"validation must be a finite number in \(0, 1\).*got 0.0"),
     ({"validation": 1.5}, "validation must be.*got 1.5"),

@@ -3,6 +3,7 @@
 import math
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,7 +79,11 @@ def judge(by: Judge, compiled: Function, state: TrainingState, data: TrainingDat
 
 def _users(metric: Any, Y: npt.NDArray[Any], A: npt.NDArray[Any]) -> Any:
     """Return a user's own metric, (K,) for a stack."""
-    return np.array([metric(Y, a) for a in A]) if A.ndim == 3 else metric(Y, A)
+    values = [metric(Y, a) for a in (A if A.ndim == 3 else A[None])]
+    for value in values:
+        if not isinstance(value, Real) and getattr(value, "shape", None) != ():
+            raise TypeError(f"metric must return a number, got {value!r}")
+    return np.array(values) if A.ndim == 3 else values[0]
 
 
 def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
