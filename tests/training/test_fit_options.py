@@ -128,6 +128,9 @@ def test_training_goes_on_from_a_state(more, backend):
     rest = vp.fit(NET, X, Y, epochs=3, state=first.state, **arguments, **more)
     assert_same(rest.params, whole.params)
     assert rest.state.epoch == 5
+    for dtype in ("float32", "float64"):  # also in another one than before
+        rest = vp.fit(NET, X, Y, epochs=1, state=first.state, dtype=dtype, **arguments, **more)
+        assert {str(a.dtype) for layer in rest.params for a in layer} == {dtype}
 
 
 @pytest.mark.parametrize("batch_size", [None, 17])

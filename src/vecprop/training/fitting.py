@@ -514,8 +514,11 @@ def _begin(
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
         state = TrainingState(params, None, 0, spec.seed, 0, tuple(seen for _, seen in pairs))
-    elif spec.patience is None:  # an earlier run's best is not to be returned by this one
-        state = state._replace(best=None)
+    else:
+        if spec.patience is None:  # an earlier run's best is not to be returned by this one
+            state = state._replace(best=None)
+        if floating_name(state.params[0].W) != spec.dtype:
+            state = state.mapped(lambda a: run.backend.asarray(a, spec.dtype))
     slots = run.initial_slots(state.params)
     if state.slots is None:
         return state._replace(slots=slots)
