@@ -1,5 +1,7 @@
 """Choosing a backend, what a backend does, and what it says when it cannot: selection, dtypes, precision."""
 
+import copy
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -336,3 +338,12 @@ def test_epochs_on_a_cpu_are_compiled_at_level_1_unless_told_otherwise(tmp_path,
     assert done.returncode == 0, done.stderr
     (options,) = tmp_path.glob("*jit_epoch*.debug_options")
     assert f"xla_backend_optimization_level: {level}\n" in options.read_text(encoding="utf-8") + "\n"
+
+
+@pytest.mark.parametrize("name", ["numpy", "jax"])
+def test_what_holds_a_backend_is_pickled_and_copied_with_its_name(name):
+    backend, (X, Y) = backend_or_skip(name), vp.datasets.xor(m=20)
+    result = vp.fit(vp.Network((2, 3, 1)), X, Y, epochs=1, backend=name)
+    for again in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+        assert again.backend is backend and again.history == result.history
+        np.testing.assert_array_equal(again.forward(X), result.forward(X))

@@ -1,5 +1,7 @@
 """What surrounds the steps of `fit`: validation, stopping, schedules, class weights, callbacks, Ctrl-C, L-BFGS."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -142,6 +144,20 @@ def test_several_epochs_in_one_call_are_the_same_epochs(batch_size, backend, mon
     one_by_one = vp.fit(NET, X, Y, **arguments)
     np.testing.assert_allclose(at_once.history["cost"], one_by_one.history["cost"], rtol=1e-12)
     assert_grads_close(at_once.params, one_by_one.params, bound=1e-12)
+
+
+def test_errors_are_pickled_with_what_they_hold():
+    """As those of a search come back from other processes."""
+    with pytest.raises(vp.DivergenceError) as diverged:
+        vp.fit(vp.Network((4, 3), output="identity"), X, Y, optimizer=vp.GradientDescent(100.0), epochs=1000)
+    with pytest.raises(vp.CallbackError) as called:
+        vp.fit(NET, X, Y, epochs=1, callbacks=lambda *_: 1 / 0)
+    no_memory = vp.OutOfMemoryError("none left", wanted=1, free=0, argument="block_size", columns=3)
+    for error in (diverged.value, called.value, no_memory):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again).keys()) == (type(error), str(error), vars(error).keys())
+        assert getattr(again, "history", None) == getattr(error, "history", None)
+    assert again.columns == 3
 
 
 # --- weights by class, batches -------------------------------------------------------------------------------

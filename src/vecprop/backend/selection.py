@@ -4,6 +4,7 @@ The environment is read when a backend is asked for, not at import, so that the 
 library is imported when the backend is first used.
 """
 
+import copyreg
 import os
 import threading
 from collections.abc import Callable
@@ -99,7 +100,16 @@ def get_backend(name: str | Backend | None = None) -> Backend:
         with _loading:
             if name not in _loaded:
                 _loaded[name] = _load(name, source)
+                copyreg.dispatch_table[type(_loaded[name])] = _by_name
     return _loaded[name]
+
+
+def _by_name(backend: Backend) -> Any:
+    """Reduce a backend to its name: pickles and copies of what holds it, such as a result of `fit`, hold the same."""
+    for name, loaded in _loaded.items():
+        if loaded is backend:
+            return get_backend, (name,)
+    return backend.__reduce_ex__(2)
 
 
 def check_backend_name(name: object) -> None:

@@ -143,6 +143,12 @@ class FitResult:
     stopped: str = "epochs"
     sample: Sample | None = None
 
+    def __reduce__(self) -> Any:
+        """Reduce it, for pickles and copies, to arrays on the host: JAX alone would read float32 from float64."""
+        host = self.backend.to_numpy
+        params, state = map_tree(host, self.params), self.state.mapped(host)
+        return _from_host, (self.net, params, state, self.history, self.backend, self.stopped, self.sample)
+
     def forward(self, X: Any) -> npt.NDArray[Any]:
         """Return the outputs A_L (n_L, m), for a stack (K, n_L, m), as a NumPy array.
 
@@ -212,3 +218,12 @@ class FitResult:
         if self.networks is None:
             raise ValueError(f"{name} is for a stack of networks; this is one network")
         return self.networks
+
+
+def _from_host(
+    net: Network, params: Params, state: TrainingState, history: History, backend: Backend, *more: Any
+) -> Any:
+    """Return the result with these arrays of the host, on its backend."""
+    with backend.scope("float64", "highest"):
+        params, state = map_tree(backend.asarray, params), state.mapped(backend.asarray)
+    return FitResult(net, params, state, history, backend, *more)
