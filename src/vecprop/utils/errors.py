@@ -1,6 +1,5 @@
 """Error types of vecprop, and wording that error messages share."""
 
-import copyreg
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -14,10 +13,6 @@ class VecpropError(Exception):
     def __init__(self, message: object = "", **known: Any) -> None:
         super().__init__(message)
         vars(self).update(known)
-
-    def __reduce__(self) -> Any:
-        """Pickle it without `__init__`, which wants more than a message: errors come back from other processes."""
-        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class BackendError(VecpropError):
