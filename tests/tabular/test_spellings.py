@@ -382,6 +382,27 @@ def test_a_text_for_missing_values_of_one_column_or_of_none(file):
     assert missing("a=x") == [200, 160] and missing("x", "b=") == [200, 40]
 
 
+def test_numbers_and_dates_may_stand_for_missing_values_whatever_file_they_are_in(file, tmp_path):
+    """999 in a whole column, in one of decimals, or a day as a time of midnight."""
+    day = [datetime.date(1900, 1, 1) if i % 4 == 0 else datetime.date(2020, 1, 1 + i % 28) for i in range(60)]
+    age = [999 if i % 5 == 0 else i % 37 for i in range(60)]
+    columns = {"age": age, "f": [float(a) for a in age], "g": pl.Series([a + 0.9 for a in age], dtype=pl.Float32)}
+    frame = pl.DataFrame({**columns, "day": day, "at": pl.Series(day).cast(pl.Datetime), "y": X[:60]})
+    frame.write_parquet(parquet := tmp_path / "t.parquet")
+    texts = ("999", "g=999.9", "day=1900-01-01", "at=1900-01-01")
+    wanted = {"age": 12, "f": 12, "g": 12, "day": 15, "at": 15}
+    csv = file(frame.write_csv())
+    for data in (frame, frame.to_pandas(), csv, parquet, tabular.scan(parquet)):
+        trained = train(data, missing=texts)
+        found = [{**part.found} for part in (trained.training, trained.test)]
+        assert {name: sum(part[name].missing for part in found) for name in wanted} == wanted
+    model = trained.model
+    for data in (frame.to_pandas(), csv, parquet):
+        np.testing.assert_allclose(model.predict(data), model.predict(frame), rtol=1e-5)
+    # the target too, in whatever type
+    assert tabular.plan(tabular.table_of(frame), "age", choices=Choices(missing=("age=999",))).unlabelled == 12
+
+
 def test_a_date_is_a_date_whatever_file_it_comes_from(file):
     frame = pl.DataFrame({"d": [datetime.datetime(2020, 1, 1 + i % 28, i % 24) for i in range(60)], "y": X[:60]})
     model = train(frame).model

@@ -125,8 +125,13 @@ class Spelling:
 
 def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), target: bool = False) -> frozenset[str]:
     """Return the texts, in lower case, that stand for a missing value in a column."""
-    said = frozenset(text.lower() for text in _said(spelling.missing, name, names))
+    said = said_markers(spelling, name, names)
     return said if "" in said else said | _MARKS | (frozenset() if target else _WORDS)
+
+
+def said_markers(spelling: Spelling, name: str, names: Collection[str]) -> frozenset[str]:
+    """Return the user's texts, in lower case, for a missing value in a column."""
+    return frozenset(text.strip().lower() for text in _said(spelling.missing, name, names))
 
 
 def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:

@@ -24,7 +24,7 @@ from vecprop.tabular.encoders import (
     fields_of,
 )
 from vecprop.tabular.kinds import Kind, find_kind
-from vecprop.tabular.understanding import understand_as
+from vecprop.tabular.understanding import understand_as, with_gaps
 from vecprop.utils.arguments import check_positive_integer, check_text, check_texts
 
 WEIGHT = Kind.left_out("it says how much each row counts")
@@ -218,11 +218,11 @@ class Choices:
 
 
 def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:
-    """Return the table with texts for missing values and date formats added to its spelling."""
+    """Return the table with texts for missing values and date formats added to its spelling, and gaps for the texts."""
     formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
     said = table.spelling
     missing, formats = (*said.missing, *missing), (*said.date_format, *formats)
-    return replace(table, spelling=replace(said, missing=missing, date_format=formats))
+    return with_gaps(replace(table, spelling=replace(said, missing=missing, date_format=formats)))
 
 
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:

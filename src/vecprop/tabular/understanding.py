@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.data import spelling
+from vecprop.data.dataset import is_number
 from vecprop.data.spelling import Form, pl, readable
 from vecprop.data.tables import Table
 
@@ -160,6 +161,29 @@ def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], ce
 def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     """Tell which cells are texts for a missing value."""
     return cells.str.to_lowercase().is_in(list(markers)).fill_null(False)
+
+
+def with_gaps(table: Table) -> Table:
+    """Return the table without the values that the user calls missing, whatever their type: texts, numbers, dates."""
+    said = {name: spelling.said_markers(table.spelling, name, table.known) - {""} for name in table.names}
+    if not any(said.values()):
+        return table
+
+    def block(part: Table) -> Table:
+        columns = [_with_gaps(part.column(name), said[name]) for name in part.names if said[name]]
+        return replace(part, frame=part.frame.with_columns(columns))
+
+    return table.mapped(block)
+
+
+def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
+    texts, numbers = cells.cast(pl.String), pl.Series(list(map(float, filter(is_number, markers))), dtype=pl.Float64)
+    days = texts.str.replace(r"[ Tt]00:00(:00)?(\.0+)?$", "")
+    missing = is_marker(texts, markers) | is_marker(days, markers)
+    if len(numbers) and not cells.dtype.is_temporal():
+        numbers.append(numbers.cast(pl.Float32).cast(pl.Float64))
+        missing |= cells.cast(pl.Float64, strict=False).is_in(numbers.implode()).fill_null(False)
+    return cells.set(missing, None)
 
 
 def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence]) -> str | None:
