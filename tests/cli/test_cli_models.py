@@ -367,6 +367,10 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
         (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
         (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),
         (RARE, ("-t", "w", "--weight", "k"), "column 'k': 'a' is not a finite number"),
+        (GOOD, ("-t", "y", "--linear"), "linear: a linear model has no hidden; leave out --linear or --hidden, got"),
+        (GOOD, ("-t", "y", "--cache", "."), "cache is for a table that stays in its file"),
+        (GOOD, ("-t", "y", "--checkpoint-every", "2"), "checkpoint_every is for a checkpoint, and there is none"),
+        (GOOD, ("-t", "y", "--quick", "--networks", "2"), "--quick and --networks exclude each other"),
         (RARE, ("-t", "k", "--decimal", ";"), "unknown decimal ';'"),
         (RARE, ("-t", "k", "--date-format", "w=%d/%m"), "column 'w': '1' is not a date such as DD/MM"),
     ],
@@ -470,6 +474,7 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
         ),
         (RARE, ("-t", "k", "--weight", "w"), r"w +left out: it says how much each row counts"),
         (RARE, ("-t", "k", "--balance", "--epochs", "3"), "3 epochs"),
+        (RARE, ("-t", "k", "--networks", "1", "--missing", "w=3"), "missing values filled in: w 133"),
         (RARE, ("-t", "k", "--class-weight", "a=2", "--class-weight", "only=0.5"), "3 classes"),
         (RARE, ("-t", "w"), r"3 classes: '1', '2', '3' \(--task regression says otherwise\)"),
         (GOOD.replace("x,k,y", "x,k,x2").replace("0.0", "0"), ("-t", "x2"), "target x2: regression"),
@@ -478,7 +483,7 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
 )
 def test_what_is_said_of_a_table(tmp_path, content, words, said):
     (tmp_path / "t.csv").write_text(content)
-    quick = QUICK[:2] if "--epochs" in words else QUICK
+    quick = () if "--linear" in words else QUICK[:2] if "--epochs" in words else QUICK
     out, _ = vecprop("train", tmp_path / "t.csv", *words, "-o", tmp_path / "m", *quick)
     assert re.search(said, out), out
     model = vp.load(tmp_path / "m" / "model.safetensors")

@@ -464,9 +464,9 @@ call("tabular.Choices", drop=STRINGS, categorical=STRINGS, numeric=STRINGS,
      date_format=[3, b"%Y", [3], THING, True], missing=STRINGS, most_categories=COUNT, weight=TEXT[:1] + TEXT[2:])  # fmt: skip
 SIGN = [*without(NAME, "x", None), ";"]
 call("tabular.Spelling", decimal=SIGN, thousands=[*SIGN, "_"], missing=STRINGS, date_format=STRINGS)
-call("tabular.Settings", hidden=[3, "64", (0,), (-1,), (2.5,), None, THING, ("a",), (True,), (NAN,), {}, (None,)],
-     activation=["relo", 3, None, [], {}, THING], patience=COUNT, learning_rate=POSITIVE,
-     batch_size=optional(COUNT), dropout=SHARE, networks=optional(COUNT), test_share=OPEN_SHARE, validation_share=OPEN_SHARE,
+call("tabular.Settings", hidden=[3, "64", (0,), (-1,), (2.5,), THING, ("a",), (True,), (NAN,), {}, (None,)],
+     activation=["relo", 3, [], {}, THING], epochs=optional(COUNT), patience=optional(COUNT), l2=optional(NOT_NEGATIVE),
+     learning_rate=optional(POSITIVE), batch_size=optional(COUNT), dropout=optional(SHARE), networks=optional(COUNT), test_share=OPEN_SHARE, validation_share=OPEN_SHARE,
      linear=FLAG, resume=[*FLAG, True], checkpoint=[3, True, 1.5, ["x"], THING], cache=[3, True, 1.5, ["x"], THING])  # fmt: skip
 
 

@@ -74,6 +74,7 @@ def test_a_setting_of_one_kind_gives_networks_of_one_kind():
     trained = tabular.train(PLANS["regression"], Settings(epochs=2))
     assert trained.model.estimator.n_networks == 4
     assert "4 networks of one kind, since epochs was given; else a pack is trained" in trained.notes
+    assert Settings(hidden=(64, 64), l2=1.0).of_one_kind == ["hidden", "l2"], "even if these hold anyway"
     assert Settings(networks=2).of_one_kind == ["networks"] and Settings(class_weight="balanced").of_one_kind == []
 
 

@@ -1,5 +1,6 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
+import importlib.util
 import math
 
 import numpy as np
@@ -105,6 +106,22 @@ def test_parquet_and_npy_are_the_same_table(tmp_path):
     assert tabular.read(tmp_path / "fields.npy").names == ["x", "kind"]
 
 
+def test_cells_of_any_length(file):
+    long = "x" * (1 << 18)
+    for text in (f"a,b\n{long},1\n2,3\n", f'a, "b"\n{long}, 1\n2, 3\n'):
+        assert tabular.read(path := file(text)).column("a").to_list() == [long, "2"]
+        assert tabular.read(path).place(1, "a").endswith("line 3, column 'a'")
+
+
+def test_options_of_csv_are_refused_for_other_files(tmp_path):
+    houses(m=3).write_parquet(path := tmp_path / "h.parquet")
+    for option in ({"delimiter": ";"}, {"encoding": "latin-1"}, {"header": False}, {"skip": 1}):
+        with pytest.raises(ValueError, match=rf"^{next(iter(option))} is for CSV, and .*h.parquet is none"):
+            tabular.read(path, **option)
+    with pytest.raises(ValueError, match=r"path must be a CSV file, got .*h.parquet, which is parquet"):
+        vp.datasets.from_csv(path)
+
+
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
@@ -114,6 +131,7 @@ def test_parquet_and_npy_are_the_same_table(tmp_path):
         ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
         ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
         ("a,b\n1,2\n\n1\n", "d.csv", "line 4: 1 cells where line 1 has 2"),
+        ("# by A, B\n# in C\na,b,c\n", "d.csv", r"line 2: 1 cells where line 1 has 2.* above the header \(--skip\)"),
         ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
         (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
         (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
@@ -151,10 +169,14 @@ def test_data_frames():
     table = tabular.table_of(given)
     assert table.column("x").to_list() == [1.0, None, 3.0] and table.column("k").to_list() == ["a", "b", None]
     assert table.column("d").dtype.is_temporal() and table.column("d")[1] is None
+    if importlib.util.find_spec("pyarrow"):
+        for kind in ("date32[pyarrow]", "timestamp[us][pyarrow]"):
+            assert tabular.table_of(given.astype({"d": kind})).column("d").cast(pl.String)[2].startswith("2024-03-01")
     with pytest.raises(TypeError, match="data must be a path or a data frame of pandas or polars, got list"):
         tabular.table_of([1, 2])
     table = tabular.table_of(pl.DataFrame({"x": [[1], [2]], "z": [1, 2]}))
     assert table.names == ["z"] and table.unusable["x"].startswith("List(Int64) is not used")
+    assert tabular.table_of(pandas.DataFrame({"x": np.ones(2, "longdouble"), "z": [1, 2]})).names == ["z"]
     with pytest.raises(ValueError, match=r"target: column 'x' of data cannot be used: List"):
         table.find("x", "target")
 

@@ -17,6 +17,7 @@ from vecprop.cli.options import (
     Integer,
     Json,
     Names,
+    Number,
     Quiet,
     Text,
     Wanted,
@@ -48,19 +49,23 @@ def train(
     *,
     file_format: FileFormat,
     linear: Annotated[bool, option("Deliver the linear model that networks are compared with.", "--linear")] = False,
-    hidden: Annotated[str, option('Units of each hidden layer; "" for a linear model.', metavar="N,N,…")] = "64,64",
-    activation: Annotated[str, option("Of the hidden layers.", metavar="NAME")] = "silu",
+    hidden: Annotated[
+        Text, option('Units of each hidden layer; "" for none.', metavar="N,N,…", default="64,64")
+    ] = None,
+    activation: Annotated[Text, option("Of the hidden layers.", metavar="NAME", default="silu")] = None,
     networks: Annotated[
         Integer,
         option("Networks of one kind from as many seeds, averaged.", metavar="K", default="a pack of several kinds"),
     ] = None,
     quick: Annotated[bool, option("Four networks of one kind in place of a pack.", "--quick")] = False,
-    epochs: Annotated[int, option("Passes over the training rows at most.")] = 300,
-    patience: Annotated[int, option("Epochs without a better validation loss before the end.")] = 20,
-    learning_rate: Annotated[float, option("Of Adam.")] = 0.002,
+    epochs: Annotated[Integer, option("Passes over the training rows at most.", default="300")] = None,
+    patience: Annotated[
+        Integer, option("Epochs without a better validation loss before the end.", default="20")
+    ] = None,
+    learning_rate: Annotated[Number, option("Of Adam.", default="0.002")] = None,
     batch_size: Annotated[Integer, option("Rows for each update.", default="16 to 256, by the data")] = None,
-    l2: Annotated[float, option("L2 regularization (E32).", "--l2", metavar="λ")] = 1.0,
-    dropout: Annotated[float, option("Of hidden units, dropped at each step.", metavar="SHARE")] = 0.0,
+    l2: Annotated[Number, option("L2 regularization (E32).", "--l2", metavar="λ", default="1")] = None,
+    dropout: Annotated[Number, option("Of hidden units, dropped at each step.", metavar="SHARE", default="0")] = None,
     test_share: Annotated[float, option("Of the rows, held out to judge the model.", metavar="SHARE")] = 0.2,
     validation_share: Annotated[float, option("Of the other rows, which tell when to stop.", metavar="SHARE")] = 0.15,
     seed: Annotated[int, option("The same seed gives the same model.")] = 0,
@@ -97,12 +102,14 @@ def train(
     from vecprop.cli import pictures, tables, writing
     from vecprop.tabular import Choices, Settings
 
+    if quick and (linear or networks is not None):
+        raise ValueError(f"--quick and {'--linear' if linear else '--networks'} exclude each other: choose one")
     missing = file_format.missing or ()
     choices = Choices(tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), missing=missing, weight=weight)
     chosen = tables.devices(devices, distributed)
     settings = Settings(
         tables.layers(hidden), activation, epochs, patience, learning_rate, batch_size, l2, dropout,
-        4 if quick and networks is None else networks,
+        4 if quick else networks,
         test_share, validation_share, tables.class_weights(class_weight, balance), linear, seed,
         checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
         backend="jax" if distributed and backend is None else backend, devices=chosen, cache=cache

@@ -18,6 +18,7 @@ from vecprop.nn.network import Network
 Text = Optional[str]  # noqa: UP045
 Names = Optional[list[str]]  # noqa: UP045
 Integer = Optional[int]  # noqa: UP045
+Number = Optional[float]  # noqa: UP045
 Flag = Optional[bool]  # noqa: UP045
 File = Optional[Path]  # noqa: UP045
 

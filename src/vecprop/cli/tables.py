@@ -21,13 +21,13 @@ from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, reason
 from vecprop.cli.writing import MODEL, REPORT
 from vecprop.data.spelling import pl
-from vecprop.data.tables import first_rows
+from vecprop.data.tables import first_rows, refuse_options_of_csv
 from vecprop.export import files
 from vecprop.export.onnx_export import export_onnx
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.model import leading
 from vecprop.tabular.report import as_json, concluded, described, score_table
-from vecprop.tabular.training import Plan, constant, without_nan
+from vecprop.tabular.training import EPOCHS, Plan, constant, without_nan
 from vecprop.utils import tensor_file
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError
@@ -65,12 +65,14 @@ def join() -> bool:
     return distributed.is_first()
 
 
-def layers(text: str) -> tuple[int, ...]:
+def layers(text: str | None) -> tuple[int, ...] | None:
     """Return the sizes of hidden layers from a text such as "64,32", or "" for none.
 
-    >>> layers("64, 32"), layers("")
-    ((64, 32), ())
+    >>> layers("64, 32"), layers(""), layers(None)
+    ((64, 32), (), None)
     """
+    if text is None:
+        return None
     try:
         return tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
@@ -99,9 +101,11 @@ def read(path: Path, file_format: FileFormat, expected: Sequence[str], stream: b
     r"""Read a table, or with `stream` leave it in its file; the delimiter "\t" is a tab."""
     given = file_format
     spelling = Spelling(given.decimal, given.thousands, tuple(given.missing or ()), tuple(given.date_format or ()))
-    if stream:
-        return tabular.scan(path, spelling)
     delimiter = "\t" if given.delimiter in (r"\t", "tab") else given.delimiter
+    if stream:
+        table = tabular.scan(path, spelling)
+        refuse_options_of_csv(table.source, delimiter, given.encoding, given.header, given.skip)
+        return table
     return tabular.read(path, delimiter, given.encoding, given.header, given.skip, spelling, expected)
 
 
@@ -141,7 +145,7 @@ def _train(plan: Plan, settings: Settings, say: Say, show_progress: bool) -> Tra
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
         say(f"backend {get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
         try:
-            with signals.handled(), Progress(settings.epochs, None if show_progress else False) as bar:
+            with signals.handled(), Progress(settings.epochs or EPOCHS, None if show_progress else False) as bar:
                 return tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
         except KeyboardInterrupt:
             saved = f"; the checkpoint {settings.checkpoint} has what was reached: go on from it with --resume"

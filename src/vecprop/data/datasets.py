@@ -386,12 +386,12 @@ def from_csv(
     >>> data.Y, data.target_names
     (array([[1., 0., 1.]]), ('lily', 'rose'))
     """
-    from vecprop.data.tables import read  # imported only where a file is read
+    from vecprop.data.tables import kind_of, read  # imported only where a file is read
 
     header = None if header is None else check_flag(header, "header")
+    if (kind := kind_of(check_path(path))) != "csv":
+        raise ValueError(f"path must be a CSV file, got {path}, which is {kind}")
     table = read(path, delimiter, header=False)
-    if table.kind != "csv":
-        raise ValueError(f"path must be a CSV file, got {table.source}, which is {table.kind}")
     first = [cell or "" for cell in table.frame.row(0)]
     if header is None:
         header = any(first) and not any(map(is_number, first))

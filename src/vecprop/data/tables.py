@@ -140,6 +140,8 @@ class Table:
         hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
         if self.kind == "csv" and len(self.names) == 1 and re.search(r"\s", self.names[0]):
             hint = f"; if its columns are cut by blanks, say --delimiter ' '{hint}"
+        elif self.kind == "csv" and self.names[0].startswith("#"):
+            hint = f"; if comments stand above its header, say how many lines (--skip){hint}"
         return f"{hint}{'It' if near else 'it'} has: {first_rows(self.names, 30, str)}"
 
     @cached_property
@@ -202,6 +204,8 @@ def read(
     spelling = check_spelling(spelling)
     expected = check_texts(expected, "expected", "names of columns")
     kind = kind_of(source)
+    if kind != "csv":
+        refuse_options_of_csv(source, delimiter, encoding, header, skip)
     if kind == "csv":
         table = _read_csv(source, delimiter, encoding, header, skip, expected)
     elif kind == "npy":
@@ -228,6 +232,15 @@ def kind_of(source: str) -> str:
         if start.startswith(magic):
             raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
     return _MAGIC.get(start) or _KINDS.get(Path(source).suffix.lower(), "csv")
+
+
+def refuse_options_of_csv(
+    source: str, delimiter: str | None, encoding: str | None, header: bool | None, skip: int
+) -> None:
+    """Raise ValueError if an option is given that says how to read CSV."""
+    options = {"delimiter": delimiter, "encoding": encoding, "header": header, "skip": skip or None}
+    for name in (name for name, value in options.items() if value is not None):
+        raise ValueError(f"{name} is for CSV, and {source} is none; leave it out, got {name} {options[name]!r}")
 
 
 @contextmanager
@@ -271,7 +284,8 @@ def _read_csv(
     if re.search(rf'(?m)(?:^|{re.escape(delimiter)}) +"', text):  # polars would miss quotes after blanks
         written = io.StringIO()
         records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-        csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows(records)
+        with _cells_of_any_length(text):
+            csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows(records)
         text = written.getvalue()
     head = [cells for _, cells in islice(_records(text, delimiter, source), 50) if any(map(str.strip, cells))]
     if not head:
@@ -392,20 +406,32 @@ def _records(
     file = io.StringIO(text, newline="")
     reader = csv.reader(file, delimiter=delimiter or ",", skipinitialspace=skipinitialspace, strict=True)
     try:
-        for cells in reader:
-            yield reader.line_num, cells
+        with _cells_of_any_length(text):
+            for cells in reader:
+                yield reader.line_num, cells
     except csv.Error as error:
         raise ValueError(f"{source}, line {reader.line_num}: not valid CSV: {error}") from None
+
+
+@contextmanager
+def _cells_of_any_length(text: str) -> Iterator[None]:
+    """Let the csv module read cells as long as the text; by itself it refuses more than 131 072 characters."""
+    limit = csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _check_widths(text: str, delimiter: str, source: str, width: int, skip: int) -> None:
     """Raise ValueError at the first line with more or fewer cells than the header."""
     for line, cells in _records(text, delimiter, source):
         if len(cells) != width and any(map(str.strip, cells)):
-            above = ", or say how many lines stand above the header (--skip)" if width < len(cells) else ""
+            above = width < len(cells) or text.lstrip().startswith("#")
+            hint = ", or say how many lines stand above the header (--skip)" if above else ""
             raise ValueError(
                 f"{source}, line {line + skip}: {len(cells)} cells where line {1 + skip} has {width}; correct it, "
-                f"quote a cell that holds the delimiter {delimiter!r}, or name another one (--delimiter){above}"
+                f"quote a cell that holds the delimiter {delimiter!r}, or name another one (--delimiter){hint}"
             )
 
 
@@ -437,7 +463,7 @@ def _read_npy(source: str) -> pl.DataFrame:
 
 
 def _from_pandas(series: Any) -> Any:
-    if series.dtype.kind == "M":
+    if str(series.dtype).startswith(("datetime64", "timestamp")):
         return pl.Series(series.to_numpy("datetime64[us]"))
     values = series.to_numpy(dtype=object, na_value=None).tolist()
     if str(series.dtype) == "category":
@@ -445,7 +471,7 @@ def _from_pandas(series: Any) -> Any:
         return pl.Series(labels, dtype=pl.String).cast(pl.Categorical)
     try:
         return pl.Series([v.item() if isinstance(v, np.generic) else v for v in values], strict=False)
-    except (TypeError, pl.exceptions.PolarsError):  # a type that polars does not have
+    except (TypeError, ValueError, pl.exceptions.PolarsError):  # a type that polars does not have
         return pl.Series(values, dtype=pl.Object)
 
 

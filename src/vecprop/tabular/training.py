@@ -48,7 +48,13 @@ from vecprop.utils.errors import unknown_name
 
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 FEWEST = 10  # examples: with fewer, no part of the split is of use
+EPOCHS = 300
 _NETWORKS = 4  # of one kind
+# The settings of networks of one kind, and what holds unless they are given.
+_OF_ONE_KIND: dict[str, Any] = {
+    "hidden": (64, 64), "activation": "silu", "epochs": EPOCHS, "patience": 20, "learning_rate": 0.002,
+    "batch_size": None, "l2": 1.0, "dropout": 0.0,
+}  # fmt: skip
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
@@ -75,33 +81,34 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
 class Settings:
     """How to train.
 
-    hidden : the units of each hidden layer, () for a linear model
-    activation : the activation of the hidden layers
-    epochs : the most epochs
-    patience : the number of epochs without a better validation score after which training ends
-    learning_rate : the learning rate of Adam
+    hidden : the units of each hidden layer, () for none; (64, 64) unless given
+    activation : the activation of the hidden layers; "silu" unless given
+    epochs : the most epochs; 300 unless given
+    patience : the number of epochs without a better validation score after which training ends; 20 unless given
+    learning_rate : the learning rate of Adam; 0.002 unless given
     batch_size : examples in a batch; None to choose by the number of examples
-    l2, dropout : strengths of the remedies for overfitting
+    l2, dropout : strengths of the remedies for overfitting; 1 and 0 unless given
     networks : how many networks of one kind are trained, each from its own seed; their predictions are averaged. None
         for a pack of networks of several kinds (`vecprop.estimators.pack`); or, where one of the settings above, a
         checkpoint or devices are given, for 4 of one kind. Of a table that stays in its file, one of each kind
     test_share, validation_share : the share of all examples, and of those that remain
     class_weight : "balanced", or class -> weight of its examples, 1 where not given
-    linear : whether the linear model that serves as a baseline becomes the model
+    linear : whether the linear model that serves as a baseline becomes the model; it has none of the settings above,
+        but for the shares and the weights
     seed : the seed of the split and of the training
     cache : the folder for the features of a table that stays in its file; None for the system's temporary folder
     checkpoint, checkpoint_every, resume : as for `vecprop.fit`; `resume` continues from `checkpoint`, if it exists
     backend, devices : None for the active backend, and for one device
     """
 
-    hidden: Sequence[int] = (64, 64)
-    activation: str = "silu"
-    epochs: int = 300
-    patience: int = 20
-    learning_rate: float = 0.002
+    hidden: Sequence[int] | None = None
+    activation: str | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    learning_rate: float | None = None
     batch_size: int | None = None
-    l2: float = 1.0
-    dropout: float = 0.0
+    l2: float | None = None
+    dropout: float | None = None
     networks: int | None = None
     test_share: float = 0.2
     validation_share: float = 0.15
@@ -116,9 +123,9 @@ class Settings:
     cache: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Sequence):
-            raise TypeError(f"hidden must be a sequence of numbers of units, got {self.hidden!r}")
-        for l, units in enumerate(self.hidden):
+        if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Sequence | None):
+            raise TypeError(f"hidden must be a sequence of numbers of units or None, got {self.hidden!r}")
+        for l, units in enumerate(self.hidden or ()):
             check_positive_integer(units, f"hidden[{l}]")
         for name, check in _CHECKS.items():
             if getattr(self, name) is not None or getattr(Settings, name) is not None:
@@ -131,15 +138,21 @@ class Settings:
             check_instance(self.class_weight, Mapping, "class_weight", '"balanced", a dict of classes, or None')
             for label, weight in self.class_weight.items():
                 check_number(weight, f"class_weight[{label!r}]")
-        if self.resume and self.checkpoint is None:
-            raise ValueError("resume goes on from a checkpoint, and there is none: name its file (--checkpoint)")
+        if self.checkpoint is None and (self.resume or self.checkpoint_every != Settings.checkpoint_every):
+            what = "resume goes on from" if self.resume else "checkpoint_every is for"
+            raise ValueError(f"{what} a checkpoint, and there is none: name its file (--checkpoint)")
+        if self.linear and self.of_one_kind:
+            name = self.of_one_kind[0]
+            raise ValueError(
+                f"linear: a linear model has no {name}; leave out --linear or --{name.replace('_', '-')}, got {name} "
+                f"{getattr(self, name)!r}"
+            )
 
     @property
     def of_one_kind(self) -> list[str]:
         """The names of the settings given that speak of networks of one kind."""
-        names = ("hidden", "activation", "epochs", "patience", "learning_rate", "batch_size", "l2", "dropout")
-        others = ("networks", "checkpoint", "devices")
-        return [name for name in (*names, *others) if getattr(self, name) != getattr(Settings, name)]
+        names = (*_OF_ONE_KIND, "networks", "checkpoint", "devices")
+        return [name for name in names if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True)
@@ -229,6 +242,11 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
     if not isinstance(plan.table, LargeTable):
+        if settings.cache is not None:
+            raise ValueError(
+                f"cache is for a table that stays in its file, and {plan.table.source} is in memory: leave it out, or "
+                "read a Parquet file with tabular.scan (--stream)"
+            )
         return _train(plan, settings, callbacks, None)
     with TemporaryDirectory(prefix="vecprop-", dir=settings.cache, ignore_cleanup_errors=True) as folder:
         return _train(plan, settings, callbacks, Path(folder))
@@ -281,6 +299,9 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         elif settings.networks is None and one_kind:
             settings = replace(settings, networks=_NETWORKS)
             remarks.append(f"{_NETWORKS} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
+        if one_kind:
+            usual = {name: value for name, value in _OF_ONE_KIND.items() if getattr(settings, name) is None}
+            settings = replace(settings, **usual)
         parameters = _of_networks(rows["training"], settings) if one_kind else {"backend": settings.backend}
         estimator = _untrained(task, settings, classes, parameters, as_pack=not one_kind)
         estimator.set_params(callbacks=list(callbacks) or None)
@@ -307,7 +328,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         y_test, predicted = classes[y_test], classes[predicted]
     where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
     used = {name: value for name, value in asdict(settings).items() if name not in where}
-    used["hidden"] = list(settings.hidden)
+    used["hidden"] = None if settings.hidden is None else list(settings.hidden)
     about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": used}
     model = TableModel(preparation, plan.target, estimator, without_nan(about))
     if folder is not None:  # the files are deleted
@@ -397,7 +418,7 @@ def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     alike = ("activation", "dropout", "checkpoint", "checkpoint_every", "backend", "devices")
     size = min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
     return {name: getattr(settings, name) for name in alike} | {
-        "hidden_layer_sizes": tuple(settings.hidden),
+        "hidden_layer_sizes": tuple(settings.hidden or ()),
         "learning_rate_init": settings.learning_rate,
         "max_iter": settings.epochs,
         "n_iter_no_change": settings.patience,
@@ -418,7 +439,8 @@ def _linear(task: str, settings: Settings, classes: npt.NDArray[Any] | None, par
     """Return the baseline, linear or logistic regression, fitted to all parts."""
     from sklearn.exceptions import ConvergenceWarning
 
-    parameters = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 1000, "backend": "numpy"}
+    parameters = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 1000}
+    parameters["backend"] = settings.backend if settings.linear else "numpy"
     model = _untrained(task, settings, classes, parameters)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
     with warnings.catch_warnings():
