@@ -363,9 +363,17 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
             (RARE, ("-t", "k", "--class-weight", weight), "--class-weight must be CLASS=WEIGHT")
             for weight in ("a", "3", "a=x")
         ),
+        (
+            RARE,
+            ("-t", "k", "--class-weight", "a=2", "--class-weight", "a=3"),
+            "--class-weight names the class 'a' twice",
+        ),
+        (RARE, ("-t", "k", "--weight", "w", "--categorical", "w"), "--weight 'w': the column is named twice"),
         (RARE, ("-t", "k", "--class-weight", "c=2"), "class_weight: unknown class 'c'"),
         (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
         (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),
+        (GOOD, ("-t", "y", "--weight", "y"), "--weight 'y' is the target; name another column"),
+        (GOOD, ("-t", "--2"), "target: {path} has no column '--2'"),
         (RARE, ("-t", "w", "--weight", "k"), "column 'k': 'a' is not a finite number"),
         (GOOD, ("-t", "y", "--linear"), "linear: a linear model has no hidden; leave out --linear or --hidden, got"),
         (GOOD, ("-t", "y", "--cache", "."), "cache is for a table that stays in its file"),

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("sklearn")
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -179,6 +180,7 @@ test_data_refused = refusals(
     ({"X": X[:, :1] * 0}, "X has no column with two different values"),
     ({"X": X[:3], "y": np.array(["a", "b", "c"])}, "n_samples=3 are too few to split off"),
     ({"X": np.where(X > 2, np.inf, X)}, "Input X contains infinity"),
+    ({"X": csr_array(X)}, TypeError, "X must be dense, since .* got sparse X of shape .*: MLPClassifier and MLPReg"),
     ({"y": LABELS[:-1]}, "inconsistent numbers of samples"),
     ({"sample_weight": -np.ones(len(X))}, "sample_weight must be >= 0, got -1"),
     ({"X_val": X}, "X_val and y_val go together, got X_val alone"),

@@ -92,9 +92,14 @@ def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str,
     if balance:
         raise ValueError("--balance and --class-weight say two different things; give one of them")
     try:
-        return {label: float(weight) for label, weight in (entry.rsplit("=", 1) for entry in given)}
+        found = [(label, float(weight)) for label, weight in (entry.rsplit("=", 1) for entry in given)]
     except ValueError:
         raise ValueError(f"--class-weight must be CLASS=WEIGHT, such as yes=3; got {', '.join(given)}") from None
+    labels = [label for label, _ in found]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"--class-weight names the class {label!r} twice; got {', '.join(given)}")
+    return dict(found)
 
 
 def read(path: Path, file_format: FileFormat, expected: Sequence[str], stream: bool = False) -> Table:

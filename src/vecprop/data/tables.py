@@ -129,7 +129,7 @@ class Table:
             return name
         if name in self.unusable:
             raise ValueError(f"{what}: column {name!r} of {self.source} cannot be used: {self.unusable[name]}")
-        if name.lstrip("-").isdecimal() and -len(self.names) <= int(name) < len(self.names):
+        if re.fullmatch(r"-?\d+", name) and -len(self.names) <= int(name) < len(self.names):
             return self.names[int(name)]
         raise ValueError(f"{what}: {self.source} has no column {name!r}{self.near(name)}")
 

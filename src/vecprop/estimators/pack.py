@@ -226,6 +226,7 @@ class Pack(BaseEstimator):
         return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
+        _refuse_sparse(X)
         large = large_rows(X)
         how: dict[str, Any] = {"dtype": np.float64}
         if large is not None:
@@ -323,6 +324,7 @@ class Pack(BaseEstimator):
         weights, large = np.concatenate([group.weights for group in self.groups_]), large_rows(X)
         with named(lambda: "X"):
             if large is None:
+                _refuse_sparse(X)
                 refuse_masked("X", X)
                 X = validate_data(self, X, dtype=np.float64, reset=False)
             else:
@@ -372,6 +374,14 @@ def _go_on(group: Group, examples: Examples, callbacks: list[Any]) -> None:
         more.fit(group.map(examples.X), examples.y, examples.w)
         if more.stopped_ != "callback" and len(group._replace(estimator=more).layers[0].W) == len(layers[0].W):
             set_layers(estimator, more.params_)
+
+
+def _refuse_sparse(X: Any) -> None:
+    if hasattr(X, "toarray"):
+        raise TypeError(
+            f"X must be dense, since the maps of a pack make numbers of its zeros, got sparse X of shape {X.shape}: "
+            "MLPClassifier and MLPRegressor take it as it is"
+        )
 
 
 def _in_file(*parts: Examples) -> bool:

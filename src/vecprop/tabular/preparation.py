@@ -229,18 +229,17 @@ def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
     """Return the kind that the user gave for columns."""
     said: dict[str, Kind] = {}
     kinds = {"drop": Kind.left_out("as asked for"), "categorical": Kind("category"), "numeric": Kind("number")}
-    for option, kind in kinds.items():
-        for given in getattr(choices, option):
+    for option, kind in {**kinds, "weight": WEIGHT}.items():
+        entries = getattr(choices, option) or ()
+        for given in [entries] if isinstance(entries, str) else entries:
             if given in table.unusable and option == "drop":
                 continue
             name = table.find(given, f"--{option}")
             if name == target:
                 raise ValueError(f"--{option} {name!r} is the target; name another column")
-            if name in said:
+            if name in said and said[name].kind != kind.kind:
                 raise ValueError(f"--{option} {name!r}: the column is named twice, as two different things")
             said[name] = kind
-    if choices.weight is not None:
-        said[table.find(choices.weight, "--weight")] = WEIGHT
     return said
 
 
