@@ -482,8 +482,16 @@ def test_what_training_did_not_have_is_said(file, tmp_path):
     vp.save(tmp_path / "m", model)
     np.testing.assert_array_equal(vp.load(tmp_path / "m").predict(new), predicted)
     with_unit = pl.DataFrame({"a": [f"{x:.2f} kg" for x in X], "y": X})
-    model = train(with_unit).model
-    assert "in lb, and in training it was in kg" in model.prepare(pl.DataFrame({"a": ["5 lb"]})).notes()[0]
+    model, without = train(with_unit).model, train(pl.DataFrame({"a": X, "y": X})).model
+    assert "in lb, and in training it was in kg" in model.prepare(pl.DataFrame({"a": ["1 lb"]})).notes()[0]
+    assert "without a unit, and in training it was in kg" in model.prepare(pl.DataFrame({"a": [1.0]})).notes()[0]
+    assert "in %, and in training it was without a unit" in without.prepare(pl.DataFrame({"a": ["1 %"]})).notes()[0]
+    model = train(pl.DataFrame({"a": X, "b": [i % 2 for i in range(M)], "y": X})).model
+    assert model.prepare(pl.DataFrame({"a": [0.5], "b": [2]})).notes() == [
+        "b: 1 value far outside the range of training"
+    ]
+    with pytest.raises(ValueError, match="'perhaps' is not true or false, 1 or 0"):
+        model.prepare(pl.DataFrame({"a": [0.5], "b": ["perhaps"]}))
 
 
 def test_many_columns_take_little_time():

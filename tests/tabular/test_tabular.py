@@ -352,6 +352,7 @@ def test_order_and_other_columns_do_not_matter():
         (lambda f: f.drop("area", "sold"), r"lacks the columns 'area', 'sold' of the training; it has: district"),
         (lambda f: f.with_columns(area=pl.lit("big")), "column 'area': 'big' is not a finite number"),
         (lambda f: f.with_columns(sold=pl.lit("soon")), "'soon' is not a date such as YYYY-MM-DD"),
+        (lambda f: f.with_columns(sold=pl.lit("01/02/2020")), r"as MM/DD/YYYY; .*, or say --date-format '%d/%m/%Y'$"),
         (lambda f: f.with_columns(sold=pl.lit(3)), "must hold dates, as in training; it has Int32"),
         (lambda f: f.with_columns(area="sold"), "must hold numbers, as in training; it has Date"),
     ],

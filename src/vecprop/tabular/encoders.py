@@ -54,6 +54,7 @@ class Number:
     kind: ClassVar[str] = "number"
     otherwise: ClassVar[str] = "--categorical"
     _what: ClassVar[str] = "numbers"
+    _slack: ClassVar[float] = 1.0
 
     @classmethod
     def learn(cls, table: Table, name: str) -> Number:
@@ -85,9 +86,9 @@ class Number:
             raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
         missing = np.isnan(values)
         parts = [] if self.is_constant else [np.where(missing, self.fill, values)]
-        far = 0  # how many lie outside the range of training by more than its width
+        far = 0  # how many lie outside the range of training by more than its width; of booleans, outside at all
         if self.low is not None and self.high is not None:
-            width = self.high - self.low
+            width = self._slack * (self.high - self.low)
             far = int(((values > self.high + width) | (values < self.low - width)).sum())
         encoded = np.stack([*parts, *([missing] if self.flag else [])], axis=1, dtype=np.float64)
         return encoded, Found(int(missing.sum()), far=far)
@@ -111,6 +112,7 @@ class Boolean(Number):
 
     kind: ClassVar[str] = "boolean"
     _what: ClassVar[str] = "true or false, as 1 and 0"
+    _slack: ClassVar[float] = 0.0
 
 
 @dataclass(frozen=True)

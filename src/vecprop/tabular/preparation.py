@@ -179,11 +179,13 @@ def _refuse_unknown(table: Table, column: Any, met: Found) -> None:
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:
+    """Return a remark for each column of numbers whose unit is not that of training, or that has one alone there."""
     lines = []
     for column in columns:
-        form = (table.forms or {}).get(column.name)
-        if isinstance(column, Number) and form and form.unit and column.unit and form.unit != column.unit:
-            lines.append(f"{column.name}: in {form.unit}, and in training it was in {column.unit}; taken as it stands")
+        unit = (table.forms or {}).get(column.name, Form("number")).unit
+        if isinstance(column, Number) and unit != column.unit:
+            now, then = (f"in {one}" if one else "without a unit" for one in (unit, column.unit))
+            lines.append(f"{column.name}: {now}, and in training it was {then}; taken as it stands")
     return lines
 
 

@@ -270,8 +270,8 @@ def understand_as(
         elif form.kind in ("number", "boolean"):
             if sign == "":
                 _refuse_groups(table, name, found, decimal)
-            form = _number_form(table, found, sign or decimal)
-            if found.truth and found.count(form.decimal) < found.known:
+            is_boolean, form = form.kind == "boolean", _number_form(table, found, sign or decimal)
+            if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
     return replace(typed(table, forms, categories), forms=forms)
@@ -290,7 +290,7 @@ def _wanted_dates(table: Table, name: str, trained: str, found: ColumnEvidence) 
     if said is not None or not best:
         return Form("date", format=said or known)
     alike = next((form for form in fitting if form and known.startswith(form)), None)
-    return Form("date", format=alike) if alike else _date_form(table, name, found)
+    return Form("date", format=alike) if alike else _date_form(table, name, found, "")
 
 
 def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_target: bool) -> Form:
@@ -313,7 +313,7 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
     if found.truth and found.known:
         return Form("boolean")
     if found.dated[0] >= _MOSTLY * found.known > 0:
-        return _date_form(table, name, found, is_target)
+        return _date_form(table, name, found, f"--drop {name!r}", is_target)
     many = len(found.different) > _MANY
     mostly, may_be_few = fits >= _MOSTLY * found.known, many and (is_target or 2 * fits >= found.known)
     if fits and (mostly or may_be_few):
@@ -323,15 +323,18 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
     return Form("text")
 
 
-def _date_form(table: Table, name: str, found: ColumnEvidence, is_target: bool = False) -> Form:
-    """Return the date format; raise `_Mixture` if a cell does not have it, or two formats fit."""
+def _date_form(table: Table, name: str, found: ColumnEvidence, drop: str, is_target: bool = False) -> Form:
+    """Return the date format; raise `_Mixture` if a cell does not have it, or two formats fit.
+
+    drop : the option that leaves the column out, "" for a model, which needs it
+    """
     best, (first, *others) = found.dated
     if best < found.known:
         row, cell = next(wrong_cells(table, name, Form("date", format=first), is_target))
         raise _Mixture(
             f"{table.place(row, name)}: {cell!r} is not a date such as {readable(first) or 'hh:mm'}, as {best} of "
-            f"{found.known} cells of this column are; correct it, or say what it is (--missing {cell!r}, --drop "
-            f"{name!r})"
+            f"{found.known} cells of this column are; correct it, or say what it is (--missing {cell!r}"
+            f"{drop and f', {drop}'})"
         )
     # two formats that give the same dates, such as %b and %B for May, are no question
     head = next(table.parts(name)).drop_nulls().head(_HEAD)
@@ -339,8 +342,8 @@ def _date_form(table: Table, name: str, found: ColumnEvidence, is_target: bool =
     if other is not None:
         raise _Mixture(
             f"{table.source}, column {name!r}: its dates, such as {head[0]!r}, can be read as {readable(first)} and as "
-            f"{readable(other)}; write them as YYYY-MM-DD, say --date-format {first!r}, or leave them out (--drop "
-            f"{name!r})"
+            f"{readable(other)}; write them as YYYY-MM-DD, or say --date-format {first!r}"
+            f"{drop and f', or leave them out ({drop})'}"
         )
     return Form("date", format=first) if first else Form("clock")
 
