@@ -376,7 +376,7 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
         (GOOD, ("-t", "--2"), "target: {path} has no column '--2'"),
         (RARE, ("-t", "w", "--weight", "k"), "column 'k': 'a' is not a finite number"),
         (GOOD, ("-t", "y", "--linear"), "linear: a linear model has no hidden; leave out --linear or --hidden, got"),
-        (GOOD, ("-t", "y", "--cache", "."), "cache is for a table that stays in its file"),
+        (GOOD, ("-t", "y", "--cache", "."), "--cache is for the features of a table that stays in its file"),
         (GOOD, ("-t", "y", "--checkpoint-every", "2"), "checkpoint_every is for a checkpoint, and there is none"),
         (GOOD, ("-t", "y", "--quick", "--networks", "2"), "--quick and --networks exclude each other"),
         (RARE, ("-t", "k", "--decimal", ";"), "unknown decimal ';'"),

@@ -648,6 +648,8 @@ def test_a_table_that_stays_in_its_file(tmp_path, monkeypatch):
     assert fits_when_encoded.model.estimator.n_networks == 2 and streams_it.model.estimator.n_networks == 1
     assert any("one network" in note for note in streams_it.notes)
     assert not list(cache.iterdir()) and not readers()
+    with pytest.raises(FileNotFoundError, match=r"cache: there is no folder .*none; make it, or name another"):
+        tabular.train(tabular.plan(tabular.scan(path), "price"), tabular.Settings(cache=cache / "none"))
 
 
 def test_the_command_trains_on_a_table_in_its_file(tmp_path, monkeypatch):

@@ -408,6 +408,27 @@ test_targets_that_cannot_be_learned = refusals(
 )
 
 
+@pytest.mark.parametrize(
+    ("trained", "given", "message"),
+    [
+        ([i / 7 for i in range(30)], pl.date(2020, 1, 1), "the target 'y' must hold numbers; it has Date"),
+        (
+            [i % 3 == 0 for i in range(30)],
+            pl.lit(0.5),
+            r"row 0 .*: 0.5 is not true or false, 1 or 0, .*\(30 such cells",
+        ),
+        ([i % 3 == 0 for i in range(30)], pl.lit("0.5"), "'?0.5'? is not true or false"),
+        ([i % 3 for i in range(30)], pl.lit(0.5), "0.5 is not a whole number"),
+        ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a whole number"),
+    ],
+)
+def test_targets_of_another_kind_are_no_targets_of_a_model(trained, given, message):
+    frame = pl.DataFrame({"y": trained})
+    target = find_target(tabular.table_of(frame), "y")
+    with pytest.raises(ValueError, match=message):
+        target.values(tabular.table_of(frame.with_columns(y=given)))
+
+
 def test_targets_by_name_and_index():
     table = tabular.table_of(houses(m=20))
     assert tabular.plan(table, "price").target.name == tabular.plan(table, "-1").target.name == "price"

@@ -84,7 +84,18 @@ def _ranks_alike(values: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
 
 
 def _tells_classes(part: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
-    """Tell whether each different row has one class, and there is at most one more row than classes."""
+    """Tell whether each different row has one class, and there is at most one more row than classes.
+
+    Where most rows are the only ones of their class, that would be no surprise.
+
+    >>> codes, names = np.arange(30.0)[:, None] // 10, np.arange(30.0)[:, None]
+    >>> _tells_classes(codes, codes[:, 0]), _tells_classes(names, names[:, 0])
+    (True, False)
+    """
     rows = pl.DataFrame(part)
     different = rows.n_unique()
-    return different == rows.with_columns(y=y).n_unique() and different <= len(np.unique(y)) + 1
+    return (
+        2 * different <= len(y)
+        and different == rows.with_columns(y=y).n_unique()
+        and different <= len(np.unique(y)) + 1
+    )

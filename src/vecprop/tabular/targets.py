@@ -74,15 +74,22 @@ class Target:
         refuse_missing(table, self.name, self.words)
         if self.task == "regression" or self.truth:
             table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
+            if table.dtype(self.name).is_temporal():
+                wanted, found = "true or false" if self.truth else "numbers", table.dtype(self.name)
+                raise ValueError(f"{table.source}: the target {self.name!r} must hold {wanted}; it has {found}")
+        start = 0
         for series in table.parts(self.name):
             if self.task == "regression":
                 yield column_stats.floats(series)
-            elif self.truth:
-                yield column_stats.floats(series) == 1
-            elif self.whole:
-                yield _whole(table, self.name, series)
+            elif self.truth or self.whole:
+                values, fit = _truth(series) if self.truth else _whole(series)
+                for row in np.flatnonzero(~fit)[:1].tolist():
+                    form = Form("boolean" if self.truth else "whole number")
+                    raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
+                yield values
             else:
                 yield np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
+            start += len(series)
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as values for JSON."""
@@ -109,14 +116,18 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
     return typed(table, {name: form if form.kind == kind else Form(kind, form.decimal, form.unit)})
 
 
-def _whole(table: Table, name: str, series: pl.Series) -> npt.NDArray[np.int64]:
+def _truth(series: pl.Series) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return booleans, or numbers 1 and 0, as booleans, and which cells are such."""
+    values = column_stats.floats(series)
+    return values == 1, (values == 0) | (values == 1)
+
+
+def _whole(series: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return texts or numbers as integers, and which cells are such."""
     cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
     found = cells.cast(pl.Int64, strict=False)
-    wrong = found.is_null() if series.dtype == pl.String else found.is_null() | (found != series)
-    if wrong.any():
-        row = int(wrong.arg_true()[0])
-        raise not_of_kind(table, name, row, series[row], int(wrong.sum()), Form("number"))
-    return found.to_numpy()
+    fit = found.is_not_null() if series.dtype == pl.String else (found == series).fill_null(False)
+    return found.fill_null(0).to_numpy(), fit.to_numpy()
 
 
 def find_target(table: Table, name: str, task: str | None = None) -> Target:

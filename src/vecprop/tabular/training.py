@@ -242,12 +242,9 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
     if not isinstance(plan.table, LargeTable):
-        if settings.cache is not None:
-            raise ValueError(
-                f"cache is for a table that stays in its file, and {plan.table.source} is in memory: leave it out, or "
-                "read a Parquet file with tabular.scan (--stream)"
-            )
         return _train(plan, settings, callbacks, None)
+    if settings.cache is not None and not Path(settings.cache).is_dir():
+        raise FileNotFoundError(f"cache: there is no folder {os.fspath(settings.cache)}; make it, or name another")
     with TemporaryDirectory(prefix="vecprop-", dir=settings.cache, ignore_cleanup_errors=True) as folder:
         return _train(plan, settings, callbacks, Path(folder))
 
@@ -308,7 +305,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             estimator.fit(*training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
-        remarks += [str(warning.message) for warning in caught]
+        remarks += dict.fromkeys(str(warning.message) for warning in caught)
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)

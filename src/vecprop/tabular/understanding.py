@@ -426,6 +426,7 @@ def not_of_kind(table: Table, name: str, row: int, cell: Any, count: int, form: 
     """Return the error for the first of `count` cells that do not fit their column's form."""
     wanted = {
         "boolean": "true or false, 1 or 0",
+        "whole number": "a whole number",
         "clock": "a time such as 14:30",
         "date": f"a date such as {readable(form.format)}",
     }.get(form.kind, "a finite number")
