@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 
 import numpy as np
 import pytest
@@ -151,6 +152,8 @@ def test_paths_that_are_no_files(tmp_path):
         tabular.read(tmp_path / "none.csv")
     with pytest.raises(IsADirectoryError, match="is a directory; give a file in it"):
         tabular.read(tmp_path)
+    with pytest.raises(OSError, match="is a pipe or a device, which cannot be read twice; write it into a file"):
+        tabular.read(os.devnull)
 
 
 def test_arrays_that_are_no_tables(tmp_path):

@@ -224,6 +224,10 @@ def kind_of(source: str) -> str:
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
     if not Path(source).exists():
         raise FileNotFoundError(f"{source} does not exist (looked from {os.getcwd()})")
+    if not Path(source).is_file():
+        raise OSError(
+            f"{source} is a pipe or a device, which cannot be read twice; write it into a file, and give that"
+        )
     with open(source, "rb") as file:
         start = file.read(4)
     if not start:
