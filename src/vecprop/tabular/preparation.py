@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ class Preparation:
             raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
         remarks, own = [], table.forms is not None
         if not own:
+            check_columns_said(table)
             categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
             wanted = {column.name: _form(column) for column in self.columns}
             table = understand_as(self.spelled(table), wanted, self.decimal, categories)
@@ -225,6 +227,20 @@ def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[st
     said = table.spelling
     missing, formats = (*said.missing, *missing), (*said.date_format, *formats)
     return with_gaps(replace(table, spelling=replace(said, missing=missing, date_format=formats)))
+
+
+def check_columns_said(table: Table) -> None:
+    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, perhaps by a slip.
+
+    A text for a missing value may have = in it, so that only one like a column's name is refused.
+    """
+    said = table.spelling
+    names = {name.lower() for name in table.names}
+    for option, entries in (("--missing", said.missing), ("--date-format", said.date_format)):
+        for column in (entry.partition("=")[0] for entry in entries if "=" in entry):
+            like = get_close_matches(column.lower(), names, cutoff=0.75) if option == "--missing" else "%" not in column
+            if like and column not in table.unusable:
+                table.find(column, option)
 
 
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:

@@ -25,7 +25,17 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.kinds import Kind
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import WEIGHT, Choices, Preparation, Prepared, kinds_of, learn, said_of, spelled
+from vecprop.tabular.preparation import (
+    WEIGHT,
+    Choices,
+    Preparation,
+    Prepared,
+    check_columns_said,
+    kinds_of,
+    learn,
+    said_of,
+    spelled,
+)
 from vecprop.tabular.remarks import about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.tabular.targets import Target, find_target, refuse_missing, without_unlabelled
@@ -212,6 +222,7 @@ def plan(
     check_flag(drop_unlabelled, "drop_unlabelled")
     choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
     table = spelled(table, choices.missing, choices.date_format)
+    check_columns_said(table)
     name = table.find(target, "target")
     said = said_of(table, name, choices)
     table, unlabelled = without_unlabelled(table, name) if drop_unlabelled else (table, 0)
