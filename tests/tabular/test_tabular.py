@@ -32,6 +32,9 @@ def rows(count, *columns):
     return "".join(",".join(str(column(i)) for column in columns) + "\n" for i in range(count))
 
 
+X = np.random.default_rng(0).normal(size=40).tolist()
+
+
 # --- reading ------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +183,9 @@ def test_data_frames():
     table = tabular.table_of(pl.DataFrame({"x": [[1], [2]], "z": [1, 2]}))
     assert table.names == ["z"] and table.unusable["x"].startswith("List(Int64) is not used")
     assert tabular.table_of(pandas.DataFrame({"x": np.ones(2, "longdouble"), "z": [1, 2]})).names == ["z"]
+    odd = train(pl.DataFrame({"*": X, "^x$": X, "count": ["a", "b"] * 20, "len": X[::-1], "y": X}), "count")
+    assert set(odd.model.preparation.names) == {"len", "y"}
+    assert "takes its name for a pattern" in odd.model.preparation.left_out["*"]
     with pytest.raises(ValueError, match=r"target: column 'x' of data cannot be used: List"):
         table.find("x", "target")
 

@@ -489,9 +489,13 @@ def tidied(table: AnyTable) -> AnyTable:
     categorical = kinds.by_dtype(pl.Categorical, pl.Enum)
     untyped = kinds.by_dtype(pl.Null)
     dates = kinds.temporal() - kinds.duration()
+    patterns = [name for name in frame.columns if re.fullmatch(r"\*|\^.*\$", name)]
     usable = kinds.numeric() | kinds.string() | kinds.boolean() | dates | categorical | untyped
+    usable -= kinds.by_name(patterns)
     unusable = {
-        name: f"{dtype} is not used; wanted are numbers, texts, true and false, or dates"
+        name: "polars takes its name for a pattern; give it another name"
+        if name in patterns
+        else f"{dtype} is not used; wanted are numbers, texts, true and false, or dates"
         for name, dtype in frame.select(~usable).schema.items()
     }
     tidy = frame.select(usable).with_columns(

@@ -130,7 +130,7 @@ def counts_of_labels(table: Table, name: str) -> dict[str, int]:
     """Return how often each label occurs in a column; every different label is in memory."""
     counted: dict[str, int] = {}
     for series in table.parts(name):
-        for value, count in series.drop_nulls().value_counts().iter_rows():
+        for value, count in series.drop_nulls().alias("label").value_counts().iter_rows():
             counted[label(value)] = counted.get(label(value), 0) + count
     return counted
 
