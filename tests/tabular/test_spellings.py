@@ -18,7 +18,7 @@ from helpers.tables import train
 from vecprop import tabular
 from vecprop.data.spelling import booleans, dates, numbers
 from vecprop.tabular import Choices, Spelling
-from vecprop.tabular.encoders import Number, check_fields, fields_of
+from vecprop.tabular.encoders import Date, Number, check_fields, fields_of
 from vecprop.tabular.understanding import understand
 
 M = 200
@@ -403,12 +403,24 @@ def test_numbers_and_dates_may_stand_for_missing_values_whatever_file_they_are_i
     assert tabular.plan(tabular.table_of(frame), "age", choices=Choices(missing=("age=999",))).unlabelled == 12
 
 
-def test_a_date_is_a_date_whatever_file_it_comes_from(file):
+def test_a_date_is_a_date_whatever_file_it_comes_from(file, tmp_path):
     frame = pl.DataFrame({"d": [datetime.datetime(2020, 1, 1 + i % 28, i % 24) for i in range(60)], "y": X[:60]})
     model = train(frame).model
     for form in ("%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y-%m-%dT%H:%M:%SZ"):
         path = file(lines("d", lambda i, form=form: f"{frame['d'][i]:{form}}", 60))
         np.testing.assert_array_equal(model.predict(path), model.predict(frame))
+    # numbers such as 20200131, with a type or without
+    frame = frame.with_columns(frame["d"].dt.strftime("%Y%m%d").cast(pl.Int64))
+    frame.write_parquet(parquet := tmp_path / "t.parquet")
+    for data in (
+        frame,
+        frame.to_pandas().astype({"d": float}),
+        file(frame.write_csv()),
+        parquet,
+        tabular.scan(parquet),
+    ):
+        column = train(data, date_format="d=%Y%m%d").model.preparation.columns[0]
+        assert isinstance(column, Date) and 0 <= column.fill - 18262 < 31, "days since 1970"
     # one row can be read in two ways: as in the training file
     path = file(lines("d,y", lambda i: f"{1 + i % 28:02}/01/2020,{X[i]:.3f}", 60))
     model = train(path).model

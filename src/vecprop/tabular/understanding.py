@@ -186,6 +186,18 @@ def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     return cells.set(missing, None)
 
 
+def dates_as_texts(table: Table) -> Table:
+    """Return the table with numbers as texts, such as 20240131, where the user gave a date format for the column."""
+    numbers = [name for name in table.names if table.dtype(name).is_numeric()]
+    said = [name for name in numbers if spelling.format_of(table.spelling, name, table.known)[1]]
+
+    def block(part: Table) -> Table:
+        texts = [part.column(name).cast(pl.Int64).cast(pl.String) for name in said if name in part.known]
+        return replace(part, frame=part.frame.with_columns(texts))
+
+    return table.mapped(block) if said else table
+
+
 def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence]) -> str | None:
     """Return the user's decimal sign, or the columns'; None if they show both signs, "" if none."""
     shown = {found.shown for found in evidence.values()} - {None}
