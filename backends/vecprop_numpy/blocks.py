@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vecprop.backend.blas import shares_cores
 from vecprop_numpy.frames import Destination, Frame, buffer_like, lowers, uses
 from vecprop_numpy.graph import NDArray, Op, Region, Shape
 from vecprop_numpy.threads import Code, Parallel, shares
@@ -118,7 +119,8 @@ def _lower_fused(frame: Frame, op: Op) -> None:
     size = op.outputs[0].size
     threads = len(frame.pools) if size >= SMALLEST_PARALLEL else 1
     # Threads pass on Python's lock after every call, so few calls on large chunks are cheaper
-    chunks = list(cut(shape, CHUNK if threads == 1 else min(max(CHUNK, -(-size // threads)), PARALLEL_CHUNK)))
+    several = threads > 1 or shares_cores()
+    chunks = list(cut(shape, min(max(CHUNK, -(-size // threads)), PARALLEL_CHUNK) if several else CHUNK))
     threads = min(threads, len(chunks))
     pieces: list[Code] = [[] for _ in range(threads)]
     for i, chunk in enumerate(chunks):

@@ -41,6 +41,11 @@ def usable_cores() -> int:
     return max(1, cores // _sharers.get())
 
 
+def shares_cores() -> bool:
+    """Tell whether other threads run beside this one, in `sharing_cores`."""
+    return _sharers.get() > 1
+
+
 @contextmanager
 def sharing_cores(count: int) -> Iterator[None]:
     """Let what runs inside use a `count`-th of the cores, as it is one of so many that run at once."""
