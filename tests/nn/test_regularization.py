@@ -65,13 +65,26 @@ def test_masks_are_what_they_always_were(seed, step, layer, n):
     expected = dropout.threefry(xp, *layers_key, *words(step % 2**32, step // 2**32))
     key0, key1 = key.tolist()
     assert [key0, key1] == [int(expected[0][0]) | 1, int(expected[1][0])]
-    columns = np.array([0, 1, 5, 40], dtype=np.uint32)
+    assert dropout.MASKS == 2, "masks drawn in another way need another number, by which checkpoints know them"
+    columns = np.array([0, 1, 5, 2**20 + 12_345], dtype=np.uint32)
     D = dropout.mask(xp, key, n, columns, 0.3, xp.float64)
     for unit in range(n):
         for place, column in enumerate(columns.tolist()):
             word = odd_hash(unit) * odd_hash(column + 2**30)
             draw = ((word ^ key1) * key0) % 2**32
             assert D[unit, place] == (65536 / 45875 if draw < 45875 * 65536 else 0)
+
+
+def test_masks_by_network_are_those_of_each_share():
+    keys, columns = (
+        np.stack([dropout.step_keys(seed, 1, 0, 1)[0, 0] for seed in range(3)]),
+        np.arange(50, dtype=np.uint32),
+    )
+    kept = np.array([1.0, dropout.kept_share(0.3), 0.5])
+    none_dropped, *others = dropout.mask(xp, keys, 13, columns, kept, xp.float64)
+    assert (none_dropped == 1).all()
+    for D, key, rate in zip(others, keys[1:], (0.3, 0.5), strict=True):
+        np.testing.assert_array_equal(D, dropout.mask(xp, key, 13, columns, rate, xp.float64))
 
 
 def test_a_draw_is_compared_with_all_its_bits():
@@ -284,6 +297,15 @@ def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
         np.testing.assert_allclose(dZ[k], single.backward(np, dU[k]), rtol=1e-12, atol=1e-15)
         np.testing.assert_allclose(norm.grads.gamma[k], single.grads.gamma, rtol=1e-12)
         np.testing.assert_allclose(norm.grads.beta[k], single.grads.beta, rtol=1e-12)
+
+
+@pytest.mark.parametrize("row", [[-1e30, 0.0, 1.0], [-1.0, 0.0, 1e30], [-1e-30, 0.0, 1e-32], [0.0, 0.0, 0.0]])
+def test_float32_holds_the_moments_of_features_of_any_size(row):
+    X, exact = np.array([row], np.float32), max(np.std(row), float(not any(row)))
+    found = input_scaling.moments(np, X, None)
+    for moments in (found, found.add(np, found)):
+        assert np.isfinite(moments.variance).all() and moments.variance.any() == any(row)
+        assert float(moments.scale(np).deviation[0, 0]) == pytest.approx(exact, rel=1e-6)
 
 
 @pytest.mark.parametrize(
