@@ -93,7 +93,8 @@ class Prediction(Parameters):
         dtype, layers = self._layers_on(backend)
         inputs = columns(scaled_rows(X, self.scaling_))
         xp = array_namespace(inputs)
-        if dtype_name(inputs) != dtype == "float32" and not xp.max(xp.abs(inputs)) <= xp.finfo(xp.float32).max:
+        wide = dtype_name(inputs) != dtype == "float32"
+        if wide and max(xp.max(inputs), -xp.min(inputs)) > xp.finfo(xp.float32).max:
             raise ValueError(f"X holds values too large for {dtype}, the dtype of the network")
         with backend.scope(dtype, self.precision or get_precision()), np.errstate(over="ignore", invalid="ignore"):
             if backend.compiles:  # cut on the host, since a cut on the device is compiled for each number of rows
