@@ -134,6 +134,20 @@ def test_the_same_seed_gives_the_same_pack(packs):
     assert "of a stack" in str(vp.diagnose(pack))
 
 
+@pytest.mark.parametrize(("model", "y"), [(PackRegressor, NUMBERS), (PackClassifier, LABELS)])
+def test_small_weights_say_how_examples_relate_and_not_how_many_there_are(model, y):
+    w = np.repeat([0.0, 1.0, 2.0, 1.0], len(X) // 4)
+    half = np.arange(len(X)) % 2 == 0
+    held_out = {"X_val": X[~half], "y_val": y[~half]}
+    large, small = (
+        model(random_state=1, n_networks=1, maps=("standard",)).fit(
+            X[half], y[half], w[half] * factor, sample_weight_val=w[~half] * factor, **held_out
+        )
+        for factor in (0.75, 0.75 / 1024)
+    )
+    np.testing.assert_array_equal(small.predict(X), large.predict(X))
+
+
 def test_a_given_validation_set_and_weights():
     half = np.arange(len(X)) % 2 == 0
     weights = np.where(NUMBERS > 1e6, 1.0, 0.0)

@@ -223,6 +223,20 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
     return w
 
 
+def scaled_up(w: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64] | None:
+    """Return weights whose mean over the examples that count is at least 1, or None.
+
+    A penalty of fixed strength is shared by the sum of the weights. Weights that sum to 1 say how the examples relate,
+    not that all together are one. Larger ones may be counts of equal examples, and stay.
+
+    >>> scaled_up(np.asarray([0.25, 0.75, 0.0])).tolist(), scaled_up(np.asarray([1.0, 3.0])).tolist()
+    ([0.5, 1.5, 0.0], [1.0, 3.0])
+    """
+    if w is None or w.sum() >= (count := np.count_nonzero(w)):
+        return w
+    return np.asarray(w / (w.sum() / count))
+
+
 def backend_of(estimator: Any, X: Any) -> Backend:
     """Return the backend: the parameter's, else that of X under dispatch, else the active one."""
     if estimator.backend is None and dispatches(X):

@@ -40,6 +40,7 @@ from vecprop.estimators.inputs import (
     is_held_out,
     named,
     named_as_validation,
+    scaled_up,
     unchanged_if_it_fails,
 )
 from vecprop.estimators.large_data import LargeRows, large_rows, of_all
@@ -176,6 +177,7 @@ class Pack(BaseEstimator):
             and maps and linear model are learned from 100 000 rows that count, or fewer with more than 41 features.
         y : array-like (n_samples,)
         sample_weight : array-like (n_samples,), optional
+            Weights with a mean below 1 are scaled up to 1, so that the penalties of a pack stay as strong as without.
         X_val, y_val, sample_weight_val : optional
             A validation set, which ends the training and chooses the mixture, and from which the chosen networks
             learn at last; by default a share `validation_fraction` of the examples, at random. With X or X_val in a
@@ -232,7 +234,7 @@ class Pack(BaseEstimator):
         if large is not None:
             X, how = large.skeleton(), {"ensure_all_finite": False}  # its values are checked as they are read
         X, y = check_pair(self, X, y, how, reset=reset, y_numeric=self._numeric_targets)
-        return Examples(X if large is None else large, y, check_weights(w, len(X)))
+        return Examples(X if large is None else large, y, scaled_up(check_weights(w, len(X))))
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
         """Return the groups that have not diverged."""

@@ -269,12 +269,13 @@ class _Examples(NamedTuple):
 
 
 def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
-    from vecprop.estimators.labels import name_classes  # imports scikit-learn, which the time leaves out
+    from vecprop.estimators.inputs import scaled_up  # imports scikit-learn, which the time leaves out
+    from vecprop.estimators.labels import name_classes
 
     begin = time.perf_counter()
     task = plan.target.task
     y, classes = plan.target.coded(plan.table)
-    weights = _weights(plan)
+    weights = scaled_up(_weights(plan))
     parts = split(y, task, settings, masks=folder is not None)
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
     targets = [(y[part], None if weights is None else weights[part]) for part in parts[:2]]
