@@ -281,6 +281,22 @@ def test_advice_for_an_estimator_has_its_words():
     assert advised <= {*MLPRegressor().get_params()}
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_run_that_scaled_its_inputs_is_not_told_to():
+    X, Y = surface(100, 0)
+    errors = []
+    for options in ({}, {"standardize": True}):
+        with pytest.raises(vp.DivergenceError) as error:
+            vp.fit(LINE, X, Y, optimizer=vp.GradientDescent(2.5e3), epochs=2000, **options)
+        errors.append(error.value)
+    for options in ({}, {"scale": "standard"}):
+        with pytest.raises(vp.DivergenceError) as error:
+            MLPRegressor(solver="sgd", learning_rate_init=1e5, random_state=0, **options).fit(X.T, Y[0])
+        errors.append(error.value)
+    assert ["scale the inputs" in str(error) for error in errors] == [True, False, True, False]
+    assert ["scale the inputs" in diagnose(error)["divergence"].advice for error in errors[:2]] == [True, False]
+
+
 # --- what is measured ---------------------------------------------------------------------------------------
 
 

@@ -121,7 +121,7 @@ def test_each_step_has_the_rate_of_the_schedule(schedule, backend):
     assert result.history["learning_rate"] == pytest.approx(rates.tolist())
 
 
-@pytest.mark.parametrize("more", [{"dropout": 0.3, "batch_norm": True}, {"seed": (1, 2)}])
+@pytest.mark.parametrize("more", [{"dropout": 0.3, "batch_norm": True}, {"seed": (1, 2)}, {"standardize": True}])
 def test_training_goes_on_from_a_state(more, backend):
     """Bit for bit: slots, epoch, schedule and dropout masks included."""
     arguments = {"optimizer": vp.Adam(0.01, schedule=vp.StepDecay(2, 0.5)), "batch_size": 16, "backend": backend}
@@ -133,6 +133,15 @@ def test_training_goes_on_from_a_state(more, backend):
     for dtype in ("float32", "float64"):  # also in another one than before
         rest = vp.fit(NET, X, Y, epochs=1, state=first.state, dtype=dtype, **arguments, **more)
         assert {str(a.dtype) for layer in rest.params for a in layer} == {dtype}
+
+
+def test_training_goes_on_with_the_scale_of_the_state(backend):
+    first = vp.fit(NET, X, Y, epochs=2, standardize=True, backend=backend)
+    other, (mean, deviation) = 3 * X + 1, first.state.scale
+    rest = vp.fit(NET, other, Y, epochs=2, standardize=True, state=first.state, backend=backend)
+    scaled = (other - mean) / deviation
+    by_hand = vp.fit(NET, scaled, Y, epochs=2, state=first.state._replace(scale=None), backend=backend)
+    np.testing.assert_allclose(rest.forward(other), by_hand.forward(scaled), rtol=1e-9)
 
 
 @pytest.mark.parametrize("batch_size", [None, 17])
@@ -305,6 +314,7 @@ def test_lbfgs_says_why_it_ended():
 # --- bad input -----------------------------------------------------------------------------------------------
 
 NAN, FLAT, STATE = float("nan"), vp.Network((4, 3), output="softmax"), vp.fit(NET, X, Y, epochs=1).state
+SCALED = vp.fit(NET, X, Y, epochs=1, standardize=True).state
 
 test_bad_arguments = refusals(
     lambda arguments: vp.fit(**({"net": NET, "X": X, "Y": Y, "epochs": 1} | arguments)),
@@ -341,6 +351,11 @@ test_bad_arguments = refusals(
     ({"net": vp.Network((4, 3), output="identity"), "class_weight": "balanced"}, "class_weight needs classes"),
     ({"net": vp.Network((4, 7, 3), output="softmax"), "state": STATE}, "W1 must have shape"),
     ({"state": STATE, "params": NET.init()}, "give state or params, not both"),
+    (
+        {"state": STATE, "standardize": True},
+        "state is of a run without standardize=True, .*: leave standardize out, or",
+    ),
+    ({"state": SCALED}, "state is of a run with standardize=True, .*: give standardize=True, or give params=result"),
     ({"state": STATE, "batch_norm": True}, "state has 0 layers with batch normalization and batch_norm asks"),
 )
 

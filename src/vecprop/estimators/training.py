@@ -47,7 +47,7 @@ from vecprop.training.results import FitResult, History, TrainingState
 from vecprop.training.schedules import CONSTANT
 from vecprop.training.training_data import FiniteColumns
 from vecprop.utils.arguments import check_flag
-from vecprop.utils.errors import DivergenceError
+from vecprop.utils.errors import DivergenceError, without_scaling
 
 _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
@@ -299,6 +299,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         words = str(error)
         for ours, theirs in (("learning rate", "learning_rate_init"), ("standardize=True", 'scale="standard"')):
             words = words.replace(ours, theirs)
+        words = without_scaling(words) if self.scale == "standard" else words
         if error.state.best is None or not given_back:
             raise NonFiniteParametersError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "

@@ -14,7 +14,7 @@ import numpy as np
 from vecprop.inspection.diagnosis_checks import CHECKS, Finding
 from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of_error, evidence_of_result
 from vecprop.training.results import FitResult
-from vecprop.utils.errors import DivergenceError
+from vecprop.utils.errors import DivergenceError, without_scaling
 
 # What advice calls something -> what an estimator calls it.
 _OF_ESTIMATORS = {
@@ -153,6 +153,8 @@ def diagnose(result: Any) -> Diagnosis:
     if result is not given or isinstance(given, ValueError):  # an estimator's divergence is a ValueError, too
         for ours, theirs in _OF_ESTIMATORS.items():
             findings = [replace(finding, advice=finding.advice.replace(ours, theirs)) for finding in findings]
+    if evidence.standardized or getattr(given, "scale", None) == "standard":
+        findings = [replace(finding, advice=without_scaling(finding.advice)) for finding in findings]
     return Diagnosis(title, tuple(findings), evidence.numbers)
 
 

@@ -98,7 +98,7 @@ def evidence_of_result(result: FitResult) -> Evidence:
         float(max(history.get("learning_rate") or [np.nan])),
         result.stopped,
         isinstance(kept, Best),
-        _was_standardized(_on_host(kept.params[:1], backend)[0].W, layers[0].W, len(kept.params) > len(layers)),
+        result.state.scale is not None,
         *(parts or (None, None)),
     )
 
@@ -115,7 +115,9 @@ def evidence_of_error(error: DivergenceError) -> Evidence:
     sizes = (layers[0].W.shape[1], *(len(W) for W, _ in layers))
     costs, rates, norms = column("cost"), column("learning_rate"), column("gradient_norm").reshape(-1, len(layers))
     rate = float(rates.max()) if len(rates) else float("nan")
-    return Evidence(None, sizes, layers, costs, costs, norms, rate, "divergence", False, False, None, None)
+    return Evidence(
+        None, sizes, layers, costs, costs, norms, rate, "divergence", False, error.state.scale is not None, None, None
+    )
 
 
 def _on_host(params: Any, backend: Backend) -> tuple[Layer, ...]:
@@ -128,19 +130,6 @@ def _part(net: Network, layers: tuple[Layer, ...], X: npt.NDArray[Any], Y: npt.N
         Z, A = propagation.forward(net, layers, X)
         losses = net.loss.values(np, net.output, Z[-1], A[-1], Y).sum(axis=0)
     return Part(X, Y, Z, A, losses)
-
-
-def _was_standardized(trained: Floats, plain: Floats, normalized: bool) -> bool:
-    """Tell from W_1, as trained and for raw inputs, whether training scaled the inputs (E35).
-
-    Batch normalization, folded into W_1, scales whole rows; the scaling of the inputs differs between columns.
-    """
-    ratio = np.where(trained != 0, plain / np.where(trained != 0, trained, 1.0), np.nan)
-    ratio = ratio[:, ~np.isnan(ratio).any(axis=0)]
-    if not ratio.size:
-        return False
-    unscaled = ratio[:, :1] if normalized else 1.0
-    return not np.allclose(ratio, unscaled, rtol=1e-3)
 
 
 def _baseline(loss: Any, Y: Floats) -> float:

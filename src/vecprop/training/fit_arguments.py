@@ -105,7 +105,9 @@ def count_networks(
     return count
 
 
-def given_state(net: Network, backend: Backend, state: Any, params: Any, normalized: tuple[bool, ...]) -> Any:
+def given_state(
+    net: Network, backend: Backend, state: Any, params: Any, normalized: tuple[bool, ...], standardize: bool
+) -> Any:
     """Return the layers of a given state, or raise an error if it does not fit the network or the backend."""
     if not isinstance(state, TrainingState):
         raise TypeError(f"state must be the state of a result or an error of fit, got {type(state).__name__}")
@@ -115,6 +117,12 @@ def given_state(net: Network, backend: Backend, state: Any, params: Any, normali
         raise ValueError(
             f"state has {len(state.statistics)} layers with batch normalization and batch_norm asks for "
             f"{sum(normalized)}"
+        )
+    if (state.scale is not None) != standardize:
+        without, wanted = ("", "give standardize=True") if state.scale is not None else ("out", "leave standardize out")
+        raise ValueError(
+            f"state is of a run with{without} standardize=True, and its parameters are for such inputs: {wanted}, or "
+            "give params=result.params in place of the state"
         )
     layers = tuple(state.params[: len(net.activations)])
     found = check_params(net, layers, "state.params").xp

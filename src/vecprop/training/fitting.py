@@ -243,8 +243,9 @@ def fit(
     if state is not None and resume is not None:
         raise ValueError("give state or resume, not both: the checkpoint has the state")
     normalized = for_each_layer(net, batch_norm, "batch_norm", check_flag)
+    standardize = check_flag(standardize, "standardize")
     if state is not None:
-        params, seed = given_state(net, target, state, params, normalized), state.seed
+        params, seed = given_state(net, target, state, params, normalized, standardize), state.seed
     seeds, rates, callbacks = check_seeds(seed), check_rates(net, dropout), check_callbacks(callbacks)
     progress = None if progress is None else check_flag(progress, "progress")
     spec = TrainingSpec(
@@ -262,7 +263,7 @@ def fit(
         l2=check_several(l2, "l2"),
         dropout=rates,
         batch_norm=normalized,
-        standardize=check_flag(standardize, "standardize"),
+        standardize=standardize,
         clip_norm=None if clip_norm is None else check_number(clip_norm, "clip_norm", zero=False),
         metric=get_metric(metric),
         patience=check_stopping(optimizer, metric, patience, min_delta),
@@ -273,7 +274,7 @@ def fit(
     require_memory(target, lambda: _demand_of_data(spec, X))
     checked = _start(spec, target, params, init)
     with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        given = GivenData(X, Y, sample_weight, class_weight, validation)
+        given = GivenData(X, Y, sample_weight, class_weight, validation, None if state is None else state.scale)
         if (team := target.placement.team).count > 1:
             team.require_same(_called_with(spec, checked, given) | {"init": init})
         moved_later = devices is not None or _are_moved_once(spec, target, X)
@@ -282,7 +283,7 @@ def fit(
             target = target.placement.laid_out(examples.counts)
             checked, examples = checked._replace(backend=target), _moved(examples, target, devices is not None)
         plan = _plan(spec, checked, examples, callbacks, progress)
-        begin = _begin(plan, state, checked, None if params is None else examples.scale)
+        begin = _begin(plan, state, checked, None if params is None else examples.scale)._replace(scale=examples.scale)
         start = Start(begin, None, loop.new_history(plan), begin.epoch)
         if checkpoint is not None or resume is not None:
             asked = _asked(plan, examples)
@@ -290,8 +291,8 @@ def fit(
             plan, start = plan._replace(saver=saver), resumed or start
         for callback in callbacks:
             if hasattr(callback, "start"):
-                callback.start(start.state, lambda state: _plain(plan.run, state, examples.scale))
-        with _errors_at_home(plan, examples.scale, checkpoint):
+                callback.start(start.state, lambda state: _plain(plan.run, state))
+        with _errors_at_home(plan, checkpoint):
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, start.state)
             elif start.stopped:
@@ -299,18 +300,18 @@ def fit(
             else:
                 end, history, stopped = loop.train(plan, start)
         home = target.placement.home
-        plain, end = map_tree(home, _plain(plan.run, end, examples.scale)), end.mapped(home)
+        plain, end = map_tree(home, _plain(plan.run, end)), end.mapped(home)
     return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)
 
 
 @contextmanager
-def _errors_at_home(plan: TrainingPlan, scale: InputScale | None, checkpoint: Any) -> Iterator[None]:
+def _errors_at_home(plan: TrainingPlan, checkpoint: Any) -> Iterator[None]:
     """Complete errors for the user: parameters after divergence, advice after a lost process."""
     backend = plan.run.backend
     try:
         yield
     except DivergenceError as error:
-        error.params = map_tree(backend.placement.home, _plain(plan.run, error.state, scale))
+        error.params = map_tree(backend.placement.home, _plain(plan.run, error.state))
         error.state = error.state.mapped(backend.placement.home)
         raise
     except Exception as error:
@@ -346,8 +347,7 @@ def _moved(examples: PreparedData, backend: Backend, several: bool) -> PreparedD
         return examples if w is None else examples._replace(weight=backend.xp.sum(backend.asarray(w), axis=-1))
     for part in filter(None, (examples.data, examples.validation)):
         part.check_devices()
-    scale = None if examples.scale is None else InputScale(*(backend.asarray(a) for a in examples.scale))
-    return examples._replace(weight=float(examples.weight), scale=scale)
+    return examples._replace(weight=float(examples.weight))
 
 
 def _called_with(spec: TrainingSpec, checked: Checked, given: GivenData) -> dict[str, Any]:
@@ -510,7 +510,7 @@ def _begin(
     if state is None:
         xp, layers = run.backend.xp, checked.params
         if scale is not None:  # given parameters expect unscaled inputs
-            layers = (unfold_input(xp, layers[0], scale), *layers[1:])
+            layers = (unfold_input(xp, layers[0], map_tree(run.backend.asarray, scale)), *layers[1:])
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
         state = TrainingState(params, None, 0, spec.seed, 0, tuple(seen for _, seen in pairs))
@@ -532,8 +532,10 @@ def _begin(
     return state
 
 
-def _plain(run: Run, state: TrainingState, scale: InputScale | None) -> Params:
+def _plain(run: Run, state: TrainingState) -> Params:
     """Return the predicting layers (W, b), everything folded in; of the best epoch if kept."""
     kept = state.given_back
     layers = plain_layers(run.net, run.normalized, kept.params, kept.statistics)
-    return layers if scale is None else (fold_input(run.backend.xp, layers[0], scale), *layers[1:])
+    if state.scale is None:
+        return layers
+    return fold_input(run.backend.xp, layers[0], map_tree(run.backend.asarray, state.scale)), *layers[1:]

@@ -44,7 +44,7 @@ class PreparedData(NamedTuple):
     counts: tuple[int, ...]  # of the training examples, and
     held_out: tuple[int, ...]  # of those of the validation set, in each process
     weight: Array | float  # the total weight of all training examples
-    scale: InputScale | None
+    scale: InputScale | None  # on the host
     sample: Sample
 
     @property
@@ -54,13 +54,14 @@ class PreparedData(NamedTuple):
 
 
 class GivenData(NamedTuple):
-    """The data as given to `fit`."""
+    """The data as given to `fit`; `scale` is that of the run it goes on from."""
 
     X: Any
     Y: Any
     sample_weight: Any
     class_weight: Any
     validation: Any
+    scale: InputScale | None
 
 
 def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team = ALONE) -> PreparedData:
@@ -84,9 +85,12 @@ def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team =
     if given.class_weight is not None:
         data = _with_class_weights(net, data, given.class_weight, team)
     sample = Sample(*data.sample(), *(held_out.sample() if held_out is not None else (None, None)))
-    scale = _scale_of(checked, data, team) if spec.standardize else None
-    if scale is not None:
-        data, held_out = data.scaled(scale), None if held_out is None else held_out.scaled(scale)
+    scale = None
+    if spec.standardize:
+        own = _scale_of(checked, data, team) if given.scale is None else given.scale
+        own = InputScale(*(checked.backend.asarray(a, checked.dtype) for a in own))
+        data, held_out = data.scaled(own), None if held_out is None else held_out.scaled(own)
+        scale = InputScale(*map(checked.backend.to_numpy, own))
     held, weight = 0 if held_out is None else held_out.m, data.total_weight()
     if team.count == 1:
         return PreparedData(data, held_out, (data.m,), (held,), weight, scale, sample)

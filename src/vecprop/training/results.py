@@ -15,6 +15,7 @@ from vecprop.backend.pytrees import map_tree
 from vecprop.backend.transfer import to_backend
 from vecprop.data.sparse import is_sparse
 from vecprop.nn.batch_norm import Statistics
+from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer, Params
 from vecprop.training.optimizers import Slots
@@ -50,6 +51,7 @@ class TrainingState(NamedTuple):
     seed : int, or one for each network of a stack
     plateau : the state of `ReduceOnPlateau`
     best : the memory of early stopping, or None
+    scale : mean and deviation of the features, on the host, with `standardize`; the parameters are for scaled inputs
     """
 
     params: tuple[Any, ...]
@@ -60,6 +62,7 @@ class TrainingState(NamedTuple):
     statistics: tuple[Statistics, ...] = ()
     plateau: PlateauState = PlateauState()
     best: Best | None = None
+    scale: InputScale | None = None
 
     @property
     def given_back(self) -> TrainingState | Best:

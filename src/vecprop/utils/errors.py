@@ -1,6 +1,7 @@
 """Error types of vecprop, and wording that error messages share."""
 
 import math
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
@@ -132,6 +133,17 @@ def imported(name: str, how_to_get_it: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise ImportError(how_to_get_it.format(error)) from error
+
+
+def without_scaling(advice: str) -> str:
+    """Return advice for a run whose inputs are scaled already.
+
+    >>> without_scaling("lower the rate; scale the inputs (standardize=True); clip the gradients.")
+    'lower the rate; clip the gradients.'
+    >>> without_scaling("larger batches; scale the inputs (standardize=True).")
+    'larger batches.'
+    """
+    return re.sub(r"scale the inputs \([^)]*\); |; scale the inputs \([^)]*\)(?=\.)", "", advice)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
