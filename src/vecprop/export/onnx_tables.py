@@ -110,7 +110,7 @@ def _date(graph: OnnxGraph, column: Date, value: str) -> str:
     parts = []
     if column.day:
         parts.append(graph.add("Add", real("epoch", 1970.0), graph.add("Div", days, real("year", DAYS_OF_A_YEAR))))
-    for k, period in enumerate(column.periods):
+    for k, period in enumerate(column.circles.values()):
         turns = graph.add("Div", days, real(f"period{k}", period))
         angle = graph.add("Mul", graph.add("Sub", turns, graph.add("Floor", turns)), real("circle", 2 * np.pi))
         # onnxruntime has sines in float64, but cosines only in float32

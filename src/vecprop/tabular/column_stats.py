@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +13,16 @@ import numpy.typing as npt
 from vecprop.data.spelling import label, pl
 from vecprop.data.tables import Table
 
-_AT_ONCE = 1 << 16
-_BEFORE_SORTING = 1 << 20  # values that are gathered, at least, before duplicates are removed
+Convert = Callable[[pl.Series], "npt.NDArray[Any]"]
 
 
 @dataclass
 class Numbers:
-    """Statistics of a column of numbers, or of booleans as 1 and 0.
+    """Statistics of a column of numbers.
 
     finite, missing, infinite : the number of such cells
-    low, high, first, last : the lowest, highest, first and last finite number
+    low, high : the lowest and the highest finite number
     whole : whether all finite numbers are whole
-    counting : whether they are whole and each is larger by 1 than the one before
     """
 
     finite: int = 0
@@ -31,108 +30,22 @@ class Numbers:
     infinite: int = 0
     low: float = np.inf
     high: float = -np.inf
-    first: float = np.nan
-    last: float = np.nan
     whole: bool = True
-    counting: bool = True
 
-    def add(self, series: pl.Series) -> npt.NDArray[np.float64]:
-        """Add a part of the column, and return it as `floats`."""
-        values = floats(series)
+    def add(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Add a part of the column, and return it."""
         known = values[np.isfinite(values)]
         missing = len(values) - len(known) and int(np.isnan(values).sum())
-        self.missing += missing
+        self.finite, self.missing = self.finite + len(known), self.missing + missing
         self.infinite += len(values) - len(known) - missing
-        if not len(known):
-            return values
-        if not self.finite:
-            self.first = float(known[0])
-        elif known[0] - self.last != 1:
-            self.counting = False
-        self.low, self.high = min(self.low, float(known.min())), max(self.high, float(known.max()))
+        self.low, self.high = float(known.min(initial=self.low)), float(known.max(initial=self.high))
         self.whole = self.whole and bool((known % 1 == 0).all())
-        self.counting = self.counting and self.whole and bool((np.diff(known) == 1).all())
-        self.finite, self.last = self.finite + len(known), float(known[-1])
         return values
-
-
-def as_numbers(table: Table, name: str) -> Numbers:
-    """Return the statistics of a column of numbers."""
-    found = Numbers()
-    for series in table.parts(name):
-        found.add(series)
-    return found
 
 
 def floats(series: pl.Series) -> npt.NDArray[np.float64]:
     """Return numbers or booleans as floats (m,), NaN where they are missing."""
     return series.cast(pl.Float64, strict=False).to_numpy()
-
-
-def whole(
-    table: Table, name: str, convert: Callable[[pl.Series], npt.NDArray[np.float64]] = floats
-) -> npt.NDArray[np.float64]:
-    """Return a whole column, converted part by part, (m,)."""
-    found, start = np.empty(len(table)), 0
-    for part in map(convert, table.parts(name)):
-        found[start : start + len(part)] = part
-        start += len(part)
-    return found
-
-
-def sorted_set(parts: Iterable[npt.NDArray[Any]], most: int, dtype: Any) -> npt.NDArray[Any]:
-    """Return the different values of parts with at most `most` values, sorted, without a copy.
-
-    >>> sorted_set([np.array([3.0, 1.0]), np.array([1.0, 2.0])], 4, np.float64).tolist()
-    [1.0, 2.0, 3.0]
-    """
-    kept = np.empty(most, dtype)  # takes up memory only as far as it is written
-    found = end = 0
-    for part in parts:
-        kept[end : end + len(part)] = part
-        end += len(part)
-        if end - found > max(found, _BEFORE_SORTING):
-            found = end = _without_doubles(kept[:end])
-    return kept[: _without_doubles(kept[:end])]
-
-
-def _without_doubles(values: npt.NDArray[Any]) -> int:
-    """Move the different values to the front, sorted, in place; return how many they are."""
-    values.sort()
-    found = 0
-    for start in range(0, len(values), _AT_ONCE):
-        part = values[start : start + _AT_ONCE]
-        new = np.ones(len(part), dtype=bool)
-        new[1:] = part[1:] != part[:-1]
-        new[0] = not found or part[0] != values[found - 1]
-        part = part[new]
-        values[found : found + len(part)] = part
-        found += len(part)
-    return found
-
-
-def different_numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
-    """Return the different finite numbers of a column, sorted: 8 bytes for each row."""
-    parts = (values[np.isfinite(values)] for values in map(floats, table.parts(name)))
-    return sorted_set(parts, len(table), np.float64)
-
-
-def count_texts(table: Table, name: str) -> int:
-    """Return how many different texts a column has, by their hashes: 8 bytes for each row.
-
-    In one of 3000 columns of 10⁸ different texts, two have the same hash and are counted as one.
-    """
-    hashes = (series.drop_nulls().hash(0).to_numpy() for series in table.parts(name))
-    return len(sorted_set(hashes, len(table), np.uint64))
-
-
-def counts_of_labels(table: Table, name: str) -> dict[str, int]:
-    """Return how often each label occurs in a column; every different label is in memory."""
-    counted: dict[str, int] = {}
-    for series in table.parts(name):
-        for value, count in series.drop_nulls().alias("label").value_counts().iter_rows():
-            counted[label(value)] = counted.get(label(value), 0) + count
-    return counted
 
 
 def days(series: pl.Series) -> npt.NDArray[np.float64]:
@@ -142,10 +55,47 @@ def days(series: pl.Series) -> npt.NDArray[np.float64]:
     return floats(series.cast(pl.Datetime("ms")).dt.epoch("ms")) / 86_400_000
 
 
-def has_fractions(values: npt.NDArray[np.float64]) -> bool:
-    """Tell whether any of the numbers (m,) is not whole."""
-    starts = range(0, len(values), _AT_ONCE)
-    return any(bool((values[start : start + _AT_ONCE] % 1 > 0).any()) for start in starts)
+def whole(table: Table, name: str, convert: Convert = floats, dtype: Any = np.float64) -> npt.NDArray[Any]:
+    """Return a whole column, converted part by part, (m,), or less where a conversion leaves cells out."""
+    found, end = np.empty(len(table), dtype), 0
+    for part in map(convert, table.parts(name)):
+        found[end : end + len(part)] = part
+        end += len(part)
+    return found[:end]
+
+
+def as_numbers(table: Table, name: str, convert: Convert = floats) -> tuple[Numbers, npt.NDArray[np.float64]]:
+    """Return the statistics of a column, and its numbers (m,)."""
+    found = Numbers()
+    return found, whole(table, name, lambda series: found.add(convert(series)))
+
+
+def different(values: npt.NDArray[Any]) -> int:
+    """Return how many different values (m,) there are, NaN not among them; sorts them in place.
+
+    >>> different(np.array([3.0, 1.0, np.nan, 3.0, np.nan]))
+    2
+    """
+    values.sort()
+    groups = int(np.count_nonzero(values[1:] != values[:-1])) + (len(values) > 0)
+    return groups - int(np.count_nonzero(values != values))  # each NaN is a group of its own
+
+
+def count_different(table: Table, name: str) -> int:
+    """Return how many different texts or dates a column has, by their hashes: 8 bytes for each row.
+
+    In one of 3000 columns of 10⁸ different ones, two have the same hash and are counted as one.
+    """
+    return different(whole(table, name, lambda series: series.drop_nulls().hash(0).to_numpy(), np.uint64))
+
+
+def counts_of_labels(table: Table, name: str) -> Counter[str]:
+    """Return how often each label occurs in a column; every different label is in memory."""
+    counted: Counter[str] = Counter()
+    for series in table.parts(name):
+        for value, count in series.drop_nulls().alias("label").value_counts().iter_rows():
+            counted[label(value)] += count
+    return counted
 
 
 def median(values: npt.NDArray[np.float64]) -> float:

@@ -59,12 +59,10 @@ class Number:
     @classmethod
     def learn(cls, table: Table, name: str) -> Number:
         """Return the encoder learned from a table."""
-        found = column_stats.Numbers()
-        values = column_stats.whole(table, name, found.add)
-        form = (table.forms or {}).get(name)
-        written = (form.decimal, form.unit) if form else (".", "")
+        found, values = column_stats.as_numbers(table, name)
+        form = (table.forms or {}).get(name, Form("number"))
         bounds = (found.low, found.high) if found.finite else (None, None)
-        return cls(name, column_stats.median(values), found.missing > 0, *written, *bounds)
+        return cls(name, column_stats.median(values), found.missing > 0, form.decimal, form.unit, *bounds)
 
     @property
     def is_constant(self) -> bool:
@@ -74,7 +72,7 @@ class Number:
     @property
     def features(self) -> list[str]:
         """The names of the features."""
-        return [*([] if self.is_constant else [self.name]), *([f"{self.name} is missing"] if self.flag else [])]
+        return [self.name] * (not self.is_constant) + [f"{self.name} is missing"] * self.flag
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k), and counts of missing, unseen and far values."""
@@ -84,14 +82,13 @@ class Number:
         values = column_stats.whole(table, self.name)
         for row in np.flatnonzero(np.isinf(values))[:1].tolist():
             raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
-        missing = np.isnan(values)
-        parts = [] if self.is_constant else [np.where(missing, self.fill, values)]
         far = 0  # how many lie outside the range of training by more than its width; of booleans, outside at all
         if self.low is not None and self.high is not None:
             width = self._slack * (self.high - self.low)
             far = int(((values > self.high + width) | (values < self.low - width)).sum())
-        encoded = np.stack([*parts, *([missing] if self.flag else [])], axis=1, dtype=np.float64)
-        return encoded, Found(int(missing.sum()), far=far)
+        missing = np.isnan(values)
+        parts = [np.where(missing, self.fill, values)] * (not self.is_constant) + [missing] * self.flag
+        return np.stack(parts, axis=1, dtype=np.float64), Found(int(missing.sum()), far=far)
 
     @property
     def filling(self) -> str:
@@ -156,7 +153,7 @@ class Category:
     @property
     def features(self) -> list[str]:
         """The names of the features."""
-        more = [*(["(other)"] if self._has_heap else []), *(["(missing)"] if self.flag else [])]
+        more = ["(other)"] * self._has_heap + ["(missing)"] * self.flag
         zeros_and_ones = [f"{self.name}={category}" for category in (*self.categories, *more)]
         which = [f" {k}" for k in range(1, len(self.means) + 1)] if len(self.means) > 1 else [""] * len(self.means)
         return [*zeros_and_ones, *(f"{self.name}: mean target{k}" for k in which)]
@@ -169,8 +166,8 @@ class Category:
     def places(self) -> list[int]:
         """The 0/1 feature of each code, -1 for none, as for the last, which is code -1."""
         count = len(self.categories)
-        missing = [count + self._has_heap] if self.flag else []
-        return [*range(count), *[count if self._has_heap else -1] * len(self.other), *missing, -1]
+        rare = [count if self._has_heap else -1] * len(self.other)
+        return [*range(count), *rare, *[count + self._has_heap] * self.flag, -1]
 
     def codes(self, cells: Sequence[Any]) -> npt.NDArray[np.int64]:
         """Return the index of each cell among categories, rare ones and "(missing)", -1 for others, (m,)."""
@@ -242,18 +239,17 @@ class Date:
     @classmethod
     def learn(cls, table: Table, name: str) -> Date:
         """Return the encoder learned from a table."""
-        days = column_stats.whole(table, name, column_stats.days)
+        found, days = column_stats.as_numbers(table, name, column_stats.days)
         day = table.dtype(name) != pl.Time
-        missing, time = bool(np.isnan(days).any()), not day or column_stats.has_fractions(days)
         form = (table.forms or {}).get(name)
-        return cls(name, form.format if form else None, column_stats.median(days), time, missing, day)
+        fill, time = column_stats.median(days), not (day and found.whole)
+        return cls(name, form and form.format, fill, time, found.missing > 0, day)
 
     @property
     def features(self) -> list[str]:
         """The names of the features."""
-        circles = [*(["year", "week"] if self.day else []), *(["day"] if self.time else [])]
-        parts = [*(["years"] if self.day else []), *(f"{part} in the {c}" for c in circles for part in ("cos", "sin"))]
-        return [f"{self.name}: {part}" for part in [*parts, *(["is missing"] if self.flag else [])]]
+        parts = ["years"] * self.day + [f"{part} in the {c}" for c in self.circles for part in ("cos", "sin")]
+        return [f"{self.name}: {part}" for part in parts + ["is missing"] * self.flag]
 
     @property
     def filling(self) -> str:
@@ -261,9 +257,9 @@ class Date:
         return "filled in with the median"
 
     @property
-    def periods(self) -> tuple[float, ...]:
-        """The periods of the circles, in days."""
-        return (*((DAYS_OF_A_YEAR, 7.0) if self.day else ()), *((1.0,) if self.time else ()))
+    def circles(self) -> dict[str, float]:
+        """The circles, and their periods in days."""
+        return ({"year": DAYS_OF_A_YEAR, "week": 7.0} if self.day else {}) | ({"day": 1.0} if self.time else {})
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k), and counts of missing, unseen and far values."""
@@ -274,13 +270,11 @@ class Date:
         days = column_stats.whole(table, self.name, column_stats.days)
         missing = np.isnan(days)
         days = np.where(missing, self.fill, days)
-        columns = [1970 + days / DAYS_OF_A_YEAR] if self.day else []
-        for period in self.periods:
+        columns = [1970 + days / DAYS_OF_A_YEAR] * self.day
+        for period in self.circles.values():
             angle = 2 * np.pi * days / period
             columns += [np.cos(angle), np.sin(angle)]
-        if self.flag:
-            columns.append(missing.astype(np.float64))
-        return np.stack(columns, axis=1), Found(int(missing.sum()))
+        return np.stack(columns + [missing] * self.flag, axis=1, dtype=np.float64), Found(int(missing.sum()))
 
     def __str__(self) -> str:
         if not self.day:

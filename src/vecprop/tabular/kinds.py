@@ -36,24 +36,20 @@ def find_kind(table: Table, name: str) -> Kind:
     dtype = table.dtype(name)
     if dtype != pl.String and not dtype.is_temporal():
         return _of_numbers(table, name)
-    m, missing = len(table), sum(series.null_count() for series in table.parts(name))
-    if dtype.is_temporal():
-        bounds = {bound for part in table.parts(name) for bound in (part.min(), part.max())} - {None}
-        if len(bounds) == 1 and not missing:
-            return Kind.left_out(f"all its values are {str(bounds.pop())!r}")
-        return Kind("date") if bounds else Kind.left_out("it has no values")
-    count = column_stats.count_texts(table, name)
+    m, count = len(table), column_stats.count_different(table, name)
     if not count:
         return Kind.left_out("it has no values")
-    if count == 1 and not missing:
-        return Kind.left_out(f"all its values are {table.column(name)[0]!r}")
+    if count == 1 and not any(series.null_count() for series in table.parts(name)):
+        return Kind.left_out(f"all its values are {str(next(table.parts(name))[0])!r}")
+    if dtype.is_temporal():
+        return Kind("date")
     if count > max(_SAFE_CATEGORIES, m // _ROWS_OF_A_CATEGORY) and name not in table.categorical:
         return Kind.left_out(f"{count} different texts in {m} rows are names, no categories")
     return Kind("category")
 
 
 def _of_numbers(table: Table, name: str) -> Kind:
-    found = column_stats.as_numbers(table, name)
+    found, values = column_stats.as_numbers(table, name)
     if found.infinite:
         return Kind.left_out(f"{found.infinite} of its values are not finite")
     if not found.finite:
@@ -64,14 +60,14 @@ def _of_numbers(table: Table, name: str) -> Kind:
         return Kind.left_out(f"its numbers differ by less than {1 / LARGEST:g}, whose square is no number any more")
     if found.low == found.high and not found.missing:
         return Kind.left_out(f"all its values are {found.low + 0.0:g}")
-    if found.counting and not found.missing and found.finite > 2 and found.first in (0, 1):
+    fills = found.whole and found.high - found.low + 1 == found.finite  # the range, if all are different
+    if fills and found.low in (0, 1) and 2 < found.finite == len(values) and (values[1:] > values[:-1]).all():
         return Kind.left_out("it counts the rows")
     if found.whole and found.finite > _FEWEST_NAMED:
-        fills = found.high - found.low + 1 == found.finite and (found.low in (0, 1) or found.low >= _LARGE)
+        fills = fills and (found.low in (0, 1) or found.low >= _LARGE)
         # pandas writes an index without a name
         unnamed = table.kind == "csv" and table.header and re.fullmatch(r"column \d+", name)
-        named = unnamed or is_identifier(name)
-        if (fills or named) and len(column_stats.different_numbers(table, name)) == found.finite:
+        if (fills or unnamed or is_identifier(name)) and column_stats.different(values) == found.finite:
             return Kind.left_out("it numbers the rows" if fills else "its numbers are names of the examples")
     if table.dtype(name) == pl.Boolean or (found.whole and (found.low, found.high) == (0, 1)):
         return Kind("boolean")

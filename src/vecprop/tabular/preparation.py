@@ -25,7 +25,7 @@ from vecprop.tabular.encoders import (
     fields_of,
 )
 from vecprop.tabular.kinds import Kind, find_kind
-from vecprop.tabular.understanding import dates_as_texts, understand_as, with_gaps
+from vecprop.tabular.understanding import as_said, understand_as
 from vecprop.utils.arguments import check_positive_integer, check_text, check_texts
 
 WEIGHT = Kind.left_out("it says how much each row counts")
@@ -226,7 +226,7 @@ def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[st
     formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
     said = table.spelling
     missing, formats = (*said.missing, *missing), (*said.date_format, *formats)
-    return dates_as_texts(with_gaps(replace(table, spelling=replace(said, missing=missing, date_format=formats))))
+    return as_said(replace(table, spelling=replace(said, missing=missing, date_format=formats)))
 
 
 def check_columns_said(table: Table) -> None:

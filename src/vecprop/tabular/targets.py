@@ -15,7 +15,7 @@ from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 from vecprop.tabular.encoders import check_fields, fields_of
 from vecprop.tabular.kinds import LARGEST, find_kind
-from vecprop.tabular.understanding import is_marker, not_of_kind, typed, understand, understand_as
+from vecprop.tabular.understanding import is_missing, not_of_kind, typed, understand, understand_as
 from vecprop.utils.arguments import check_choice
 
 TASKS = ("regression", "classification")
@@ -82,7 +82,7 @@ class Target:
             if self.task == "regression":
                 yield column_stats.floats(series)
             elif self.truth or self.whole:
-                values, fit = _truth(series) if self.truth else _whole(series)
+                values, fit = (_truth if self.truth else _whole)(series)
                 for row in np.flatnonzero(~fit)[:1].tolist():
                     form = Form("boolean" if self.truth else "whole number")
                     raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
@@ -152,41 +152,46 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
     if form.kind == "boolean":  # labels such as yes and no are classes of their own
         truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
     if truth:
-        found = Target(name, "classification", "it is true or false", truth=True)
-        different = {bool(value) for part in found.parts(table) for value in np.unique(part)}
-        return _not_constant(table, found, len(different))
-    numeric = form.kind == "number" and name not in table.categorical
-    return (_of_numbers if numeric else _of_text)(table, name, task, form)
-
-
-def _not_constant(table: Table, target: Target, different: int) -> Target:
+        target = Target(name, "classification", "it is true or false", truth=True)
+        different = len({bool(value) for part in target.parts(table) for value in np.unique(part)})
+    else:
+        numeric = form.kind == "number" and name not in table.categorical
+        target, different = (_of_numbers if numeric else _of_text)(table, name, task, form)
     if different < 2:
         what = "class" if target.task == "classification" else "value"
         value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
         raise ValueError(
-            f"{table.source}: the target {target.name!r} has only one {what}, {value!r}: there is nothing to learn"
+            f"{table.source}: the target {name!r} has only one {what}, {value!r}: there is nothing to learn"
         )
     return target
 
 
-def _of_text(table: Table, name: str, task: str | None, form: Form) -> Target:
+def _of_text(table: Table, name: str, task: str | None, form: Form) -> tuple[Target, int]:
+    """Return a target of classes, and their number."""
     if task == "regression":
         as_kind(table, name, "number", form.decimal).column(name)  # raises at the first cell that is no number
-    m, count = len(table), column_stats.count_texts(table, name)
+    m, count = len(table), column_stats.count_different(table, name)
     if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
         head = next(table.parts(name)).drop_nulls().head(3).to_list()
         raise ValueError(
             f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
             f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
         )
-    labels = sorted(column_stats.counts_of_labels(table, name))
-    found = Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}")
-    return _not_constant(table, found, len(labels))
+    return _of_labels(table, name)
 
 
-def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target:
+def _of_labels(table: Table, name: str, numbers: bool = False) -> tuple[Target, int]:
+    labels = sorted(column_stats.counts_of_labels(table, name))  # texts, with all their digits and leading zeros
+    whole = numbers and bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())
+    if whole:
+        labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
+    return Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}", whole), len(labels)
+
+
+def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[Target, int]:
+    """Return a target of numbers, or of classes that are numbers, and how many different ones it has."""
     numeric = as_kind(table, name, "number", form.decimal)
-    found = column_stats.as_numbers(numeric, name)
+    found, values = column_stats.as_numbers(numeric, name)
     if found.infinite:
         raise ValueError(f"{table.source}: {found.infinite} values of the target {name!r} are not finite; correct them")
     if max(-found.low, found.high) > LARGEST:
@@ -194,41 +199,30 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
             f"{table.source}: the target {name!r} has numbers beyond {LARGEST:g}, whose squares are no numbers any "
             "more; divide them, or leave these rows out"
         )
-    distinct = column_stats.different_numbers(numeric, name)
+    distinct = column_stats.different(values)
     if task is None:
-        task = "classification" if found.whole and len(distinct) <= MOST_INTEGER_CLASSES else "regression"
-        kind = find_kind(numeric, name) if task == "regression" and len(distinct) > 1 else None
+        task = "classification" if found.whole and distinct <= MOST_INTEGER_CLASSES else "regression"
+        kind = find_kind(numeric, name) if task == "regression" and distinct > 1 else None
         if kind is not None and kind.kind == "left out":
             raise ValueError(
                 f"{table.source}: the target {name!r} is nothing to be learned: {kind.reason}; name another target, or "
                 "say --task regression"
             )
     if task == "regression":
-        reason = f"it has {len(distinct)} different {'whole ' if found.whole else ''}numbers"
-        return _not_constant(table, Target(name, task, reason, decimal=form.decimal), len(distinct))
-    if not found.whole and len(distinct) > MOST_INTEGER_CLASSES:
+        reason = f"it has {distinct} different {'whole ' if found.whole else ''}numbers"
+        return Target(name, task, reason, decimal=form.decimal), distinct
+    if not found.whole and distinct > MOST_INTEGER_CLASSES:
         raise ValueError(
-            f"{table.source}: the target {name!r} has {len(distinct)} different numbers, too many for classes; say "
+            f"{table.source}: the target {name!r} has {distinct} different numbers, too many for classes; say "
             "--task regression"
         )
-    labels = sorted(column_stats.counts_of_labels(table, name))  # texts, with all their digits and leading zeros
-    whole = bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())
-    if whole:
-        labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
-    target = Target(name, task, f"it has {len(labels)} classes: {first_rows(labels)}", whole)
-    return _not_constant(table, target, len(labels))
+    return _of_labels(table, name, numbers=True)
 
 
 def _missing(table: Table, name: str, words: bool) -> npt.NDArray[np.bool_]:
     """Tell which targets are missing; `words` such as NULL may be classes, unless they stand among numbers."""
     markers = markers_of(table.spelling, name, table.known, target=words)
-    masks = []
-    for series in table.parts(name):
-        missing = series.is_null()
-        if series.dtype == pl.String:
-            missing = missing | is_marker(series, markers)
-        masks.append(missing.to_numpy())
-    return np.concatenate(masks)
+    return column_stats.whole(table, name, lambda cells: is_missing(cells, markers).to_numpy(), bool)
 
 
 def refuse_missing(table: Table, name: str, words: bool = True) -> None:

@@ -80,57 +80,61 @@ class ColumnEvidence:
         return "." if dot > comma else ","
 
 
-def gather(table: Table, target: str | None = None) -> dict[str, ColumnEvidence]:
-    """Return the evidence of each column of text."""
+def gather(table: Table, target: str | None = None) -> tuple[dict[str, ColumnEvidence], str | None]:
+    """Return the evidence of each column of text, and the decimal sign: the user's, or the columns'.
+
+    It is None if columns show both signs, "" if none shows any.
+    """
     found = {name: ColumnEvidence() for name in table.names if table.dtype(name) == pl.String}
     said = {}
     for name in found:
         markers = spelling.markers_of(table.spelling, name, table.known, name == target)
         said[name] = markers, spelling.format_of(table.spelling, name, table.known)[0]
     for block in table.blocks() if found else ():
-        for (markers, date_format), names in _together(said, len(block)):
-            _add([found[name] for name in names], [block.column(name) for name in names], markers, date_format)
-    return found
+        for (markers, date_format), names, cells in _together(said, block):
+            _add([found[name] for name in names], cells, markers, date_format)
+    shown = {evidence.shown for evidence in found.values()} - {None}
+    return found, table.spelling.sign or (next(iter(shown), "") if len(shown) < 2 else None)
 
 
-def _together(keys: Mapping[str, Key], rows: int) -> Iterator[tuple[Key, Sequence[str]]]:
-    """Yield groups of columns with one key: calling polars for each small column would take most of the time."""
+def _together(keys: Mapping[str, Key], table: Table) -> Iterator[tuple[Key, Sequence[str], pl.Series]]:
+    """Yield groups of columns with one key, and the cells of each: a call of polars for each column would be slow."""
     groups: dict[Key, list[str]] = {}
     for name, key in keys.items():
         groups.setdefault(key, []).append(name)
-    size = max(1, _CELLS // max(1, rows))
+    size = max(1, _CELLS // max(1, len(table)))
     for key, names in groups.items():
         for start in range(0, len(names), size):
-            yield key, names[start : start + size]
+            some = names[start : start + size]
+            yield key, some, pl.concat([table.column(name) for name in some], rechunk=True)
 
 
-def _add(
-    found: Sequence[ColumnEvidence], columns: Sequence[pl.Series], markers: Collection[str], said: str | None
-) -> None:
+def _add(found: Sequence[ColumnEvidence], cells: pl.Series, markers: Collection[str], said: str | None) -> None:
     """Add a block of columns; `markers` mean missing values, `said` is the user's date format."""
-    cells, rows = pl.concat(columns, rechunk=True), len(columns[0])
-    owner = np.repeat(np.arange(len(found)), rows)
-    own = [slice(k * rows, (k + 1) * rows) for k in range(len(found))]
-    values = cells.cast(pl.Float64, strict=False).to_numpy()
+    rows = len(cells) // len(found)
+
+    def grid(series: pl.Series) -> npt.NDArray[Any]:
+        return series.to_numpy().reshape(len(found), rows)
+
+    values = grid(cells.cast(pl.Float64, strict=False))
     plain = np.isfinite(values)
-    rest = (~pl.Series(plain) & cells.is_not_null() & ~is_marker(cells, markers)).to_numpy()
-    dotted, groups = (cells.str.contains(pattern).fill_null(False).to_numpy() & plain for pattern in (r"\.", _GROUPS))
-    counts = [np.bincount(owner[mask], minlength=len(found)).tolist() for mask in (plain, rest, dotted, groups)]
+    rest = ~plain & ~grid(is_missing(cells, markers))
+    dotted, groups = (plain & grid(cells.str.contains(pattern).fill_null(False)) for pattern in (r"\.", _GROUPS))
+    counts = [mask.sum(axis=1).tolist() for mask in (plain, rest, dotted, groups)]
     for k, (evidence, number, others, dots, grouped) in enumerate(zip(found, *counts, strict=True)):
         evidence.known += number + others
         evidence.fits[".", ""] += number
         evidence.fits[",", ""] += number - dots + grouped
         evidence.differ += grouped
         if number:
-            evidence.keep(values[own[k]])
+            evidence.keep(values[k])
+            evidence.truth = evidence.truth and evidence.different <= {0.0, 1.0}
     if rest.any():
-        _add_texts(found, owner[rest], cells.filter(pl.Series(rest)))
-    for evidence, number in zip(found, counts[0], strict=True):
-        evidence.truth = evidence.truth and (not number or evidence.different <= {0.0, 1.0})
+        _add_texts(found, np.nonzero(rest)[0], cells.filter(pl.Series(rest.ravel())))
     known = plain | rest if said else rest
-    dated = known if said else rest & spelling.may_be_dates(cells).fill_null(False).to_numpy()
-    for k in np.unique(owner[dated]):
-        texts = columns[k].filter(pl.Series(known[own[k]]))
+    dated = known if said else rest & grid(spelling.may_be_dates(cells).fill_null(False))
+    for k in np.flatnonzero(dated.any(axis=1)).tolist():
+        texts = cells[k * rows : (k + 1) * rows].filter(pl.Series(known[k]))
         if (formats := found[k].formats) is None:  # the user's, first, or those that the first cells have
             first = [*([] if said is None else [said]), *spelling.formats_of(texts.head(_HEAD).to_list())]
             formats = found[k].formats = Counter(dict.fromkeys(first, 0))
@@ -158,50 +162,38 @@ def _add_texts(found: Sequence[ColumnEvidence], owner: npt.NDArray[np.int64], ce
         found[k].keep(values[slice(*np.searchsorted(owner, (k, k + 1)))])
 
 
-def is_marker(cells: pl.Series, markers: Collection[str]) -> pl.Series:
-    """Tell which cells are texts for a missing value."""
-    return cells.str.to_lowercase().is_in(list(markers)).fill_null(False)
+def is_missing(cells: pl.Series, markers: Collection[str]) -> pl.Series:
+    """Tell which cells are missing, or texts that mean it."""
+    if cells.dtype != pl.String:
+        return cells.is_null()
+    return cells.str.to_lowercase().is_in(list(markers)).fill_null(True)
 
 
-def with_gaps(table: Table) -> Table:
-    """Return the table without the values that the user calls missing, whatever their type: texts, numbers, dates."""
+def as_said(table: Table) -> Table:
+    """Return the table without the values that the user calls missing, whatever their type: texts, numbers, dates.
+
+    Where the user gave the column a date format, numbers such as 20240131 become texts.
+    """
     said = {name: spelling.said_markers(table.spelling, name, table.known) - {""} for name in table.names}
-    if not any(said.values()):
-        return table
+    numbers = [name for name in table.names if table.dtype(name).is_numeric()]
+    dated = {name for name in numbers if spelling.format_of(table.spelling, name, table.known)[1]}
 
     def block(part: Table) -> Table:
-        columns = [_with_gaps(part.column(name), said[name]) for name in part.names if said[name]]
+        columns = [_with_gaps(part.column(name), said[name]) for name in part.names if said[name] or name in dated]
+        columns = [cells.cast(pl.Int64).cast(pl.String) if cells.name in dated else cells for cells in columns]
         return replace(part, frame=part.frame.with_columns(columns))
 
-    return table.mapped(block)
+    return table.mapped(block) if dated or any(said.values()) else table
 
 
 def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     texts, numbers = cells.cast(pl.String), pl.Series(list(map(float, filter(is_number, markers))), dtype=pl.Float64)
     days = texts.str.replace(r"[ Tt]00:00(:00)?(\.0+)?$", "")
-    missing = is_marker(texts, markers) | is_marker(days, markers)
+    missing = is_missing(texts, markers) | is_missing(days, markers)
     if len(numbers) and not cells.dtype.is_temporal():
         numbers.append(numbers.cast(pl.Float32).cast(pl.Float64))
         missing |= cells.cast(pl.Float64, strict=False).is_in(numbers.implode()).fill_null(False)
     return cells.set(missing, None)
-
-
-def dates_as_texts(table: Table) -> Table:
-    """Return the table with numbers as texts, such as 20240131, where the user gave a date format for the column."""
-    numbers = [name for name in table.names if table.dtype(name).is_numeric()]
-    said = [name for name in numbers if spelling.format_of(table.spelling, name, table.known)[1]]
-
-    def block(part: Table) -> Table:
-        texts = [part.column(name).cast(pl.Int64).cast(pl.String) for name in said if name in part.known]
-        return replace(part, frame=part.frame.with_columns(texts))
-
-    return table.mapped(block) if said else table
-
-
-def sign_of(table: Table, evidence: Mapping[str, ColumnEvidence]) -> str | None:
-    """Return the user's decimal sign, or the columns'; None if they show both signs, "" if none."""
-    shown = {found.shown for found in evidence.values()} - {None}
-    return table.spelling.sign if table.spelling.sign or len(shown) > 1 else next(iter(shown), "")
 
 
 def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str) -> None:
@@ -239,8 +231,7 @@ def understand(
     ValueError, for all such columns together, if numbers have a few words among them, or dates two readings or a cell
     that is none.
     """
-    evidence = gather(table, target)
-    sign = sign_of(table, evidence)
+    evidence, sign = gather(table, target)
     forms, problems = {}, []
     for name, found in evidence.items():
         try:
@@ -271,8 +262,7 @@ def understand_as(
     the training file, for a table that shows none; `categories` of a column are none that mean a missing value.
     ValueError names the first cell that does not fit.
     """
-    evidence = gather(table)
-    sign = sign_of(table, evidence)
+    evidence, sign = gather(table)
     forms = {}
     for name, form in wanted.items():
         if (found := evidence.get(name)) is None:
@@ -404,34 +394,22 @@ def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection
     """
 
     def block(part: Table) -> Table:
-        groups = _together({name: forms[name] for name in part.names if name in forms}, len(part))
-        columns = [column for form, names in groups for column in _typed(part, names, form, kept or {})]
-        return replace(part, frame=part.frame.with_columns(columns)) if columns else part
+        keys, columns = {}, []
+        for name in (name for name in part.names if name in forms):
+            markers = spelling.markers_of(part.spelling, name, part.known)
+            keys[name] = forms[name], markers, tuple(kept.get(name, ()) if kept else ())
+        for (form, markers, known), names, cells in _together(keys, part):
+            values, wrong = converted(cells, form, markers)
+            if wrong:
+                column, row = divmod(wrong[0], len(part))
+                count = sum(place // len(part) == column for place in wrong)
+                raise not_of_kind(part, names[column], row, cells[wrong[0]], count, form)
+            if form.kind == "text":
+                values = values.set(is_missing(cells, markers) & ~cells.is_in(known), None)
+            columns += [values[k * len(part) : (k + 1) * len(part)].alias(name) for k, name in enumerate(names)]
+        return replace(part, frame=part.frame.with_columns(columns))
 
     return table.mapped(block)
-
-
-def _typed(table: Table, names: Sequence[str], form: Form, kept: Mapping[str, Collection[str]]) -> list[pl.Series]:
-    columns = [table.column(name) for name in names]
-    together = pl.concat(columns, rechunk=True)
-    values = values_of(together, form)
-    markers = spelling.markers_of(table.spelling, "", ())
-    marked = is_marker(together, markers).to_numpy() if form.kind == "text" else None
-    found = []
-    for k, cells in enumerate(columns):
-        part = slice(k * len(cells), (k + 1) * len(cells))
-        own = values[part]
-        said = spelling.markers_of(table.spelling, cells.name, table.known)
-        if form.kind == "text":
-            if said != markers or (marked is not None and marked[part].any()):
-                missing = is_marker(own, said) & ~own.is_in(list(kept.get(cells.name, ())))
-                own = own.set(missing, None)
-        elif own.null_count() > cells.null_count():
-            wrong = (own.is_null() & cells.is_not_null() & ~is_marker(cells, said)).arg_true()
-            if len(wrong):
-                raise not_of_kind(table, cells.name, int(wrong[0]), cells[int(wrong[0])], len(wrong), form)
-        found.append(own.alias(cells.name))
-    return found
 
 
 def not_of_kind(table: Table, name: str, row: int, cell: Any, count: int, form: Form) -> ValueError:
@@ -449,26 +427,27 @@ def not_of_kind(table: Table, name: str, row: int, cell: Any, count: int, form: 
     )
 
 
-def values_of(cells: pl.Series, form: Form) -> pl.Series:
-    """Return texts converted to a form, null where they do not fit."""
+def converted(cells: pl.Series, form: Form, markers: Collection[str]) -> tuple[pl.Series, list[int]]:
+    """Return texts converted to a form, null where they do not fit, and the rows where these are not missing either."""
+    values = cells
     if form.kind == "number":
         values, units = spelling.numbers(cells, form.decimal)
         if units is not None:
             values = values.set(~units.is_in(["", form.unit]).fill_null(True), None)
-        finite = np.count_nonzero(np.isfinite(values.to_numpy()))
-        return values if finite == len(values) - values.null_count() else values.set(~values.is_finite(), None)
-    if form.kind == "boolean":
-        return spelling.booleans(cells)
-    if form.kind == "clock":
-        return spelling.dates(cells, "").cast(pl.Time)
-    return spelling.dates(cells, form.format) if form.kind == "date" else cells
+        values = values.set(~values.is_finite(), None)
+    elif form.kind == "boolean":
+        values = spelling.booleans(cells)
+    elif form.kind in ("date", "clock"):
+        values = spelling.dates(cells, form.format)
+        values = values.cast(pl.Time) if form.kind == "clock" else values
+    if values.null_count() == cells.null_count():
+        return values, []
+    return values, (values.is_null() & ~is_missing(cells, markers)).arg_true().to_list()
 
 
 def wrong_cells(table: Table, name: str, form: Form, is_target: bool) -> Iterator[tuple[int, str]]:
     """Yield the row and the text of each cell that neither fits a form nor is missing."""
     markers, start = spelling.markers_of(table.spelling, name, table.known, is_target), 0
     for cells in table.parts(name):
-        bad = values_of(cells, form).is_null() & cells.is_not_null() & ~is_marker(cells, markers)
-        for row in bad.arg_true():
-            yield start + row, cells[row]
+        yield from ((start + row, cells[row]) for row in converted(cells, form, markers)[1])
         start += len(cells)
