@@ -54,33 +54,31 @@ def houses(m: int = 1000, seed: int = 0) -> pl.DataFrame:
     """
     m = check_integer(m, "m", 1)
     random = random_streams.generator(seed, _HOUSES)
-    names, shares = list(_DISTRICTS), np.array([share for _, share in _DISTRICTS.values()])
-    district = random.choice(len(names), m, p=shares / shares.sum())
+    rates, shares = np.array(list(_DISTRICTS.values())).T
+    district = random.choice(len(rates), m, p=shares / shares.sum())
     area = np.clip(92 * np.exp(0.38 * random.standard_normal(m)), 28, 320).round(1)
     rooms = np.clip((area / 27 + 0.6 * random.standard_normal(m)).round(), 1, 10).astype(np.int64)
     age = np.floor(110 * random.random(m) ** 1.3)
     heating = random.choice(len(_HEATING), m, p=[0.45, 0.2, 0.15, 0.2])
     garden = np.where(random.random(m) < 0.5, 0.0, (350 * random.random(m)).round())
     day = random.integers(_DAYS, size=m)
-    rate = np.array([euros for euros, _ in _DISTRICTS.values()])[district]
     warm = np.array(list(_HEATING.values()))[heating]
     condition = 0.72 + 0.28 * np.exp(-age / 30)
-    price = area * rate * condition * warm * 1.04 ** (day / 365) * np.exp(0.08 * random.standard_normal(m))
+    price = area * rates[district] * condition * warm * 1.04 ** (day / 365) * np.exp(0.08 * random.standard_normal(m))
     price += 150 * garden
     sold = _FIRST_DAY + day
     built = sold.astype("datetime64[Y]").astype(np.int64) + 1970 - age.astype(np.int64)
     unknown = {"built": random.random(m) < 0.04, "heating": random.random(m) < 0.05, "garden": random.random(m) < 0.03}
     frame = pl.DataFrame(
         {
-            "district": [names[i] for i in district],
+            "district": np.array(list(_DISTRICTS))[district],
             "area": area,
             "rooms": rooms,
             "built": built,
-            "heating": [list(_HEATING)[i] for i in heating],
+            "heating": np.array(list(_HEATING))[heating],
             "garden": garden.astype(np.int64),
             "sold": sold,
             "price": (price / 100).round().astype(np.int64) * 100,
         }
     )
-    missing = [pl.when(~pl.Series(where)).then(pl.col(name)).alias(name) for name, where in unknown.items()]
-    return frame.with_columns(missing)
+    return frame.with_columns(frame[name].set(pl.Series(where), None) for name, where in unknown.items())

@@ -9,6 +9,7 @@ from vecprop.tabular.model import described as described_networks
 from vecprop.tabular.model import leading
 from vecprop.tabular.scores import SCORES
 from vecprop.tabular.training import Plan, Trained, without_nan
+from vecprop.utils.alignment import aligned
 
 _TITLES = {"network": "network", "linear": "linear model", "constant": "constant"}
 _OWN_UNITS = frozenset({"mean_absolute_error", "median_absolute_error", "root_mean_squared_error"})
@@ -82,9 +83,7 @@ def score_table(heading: str, columns: Mapping[str, Mapping[str, float]]) -> str
     for name, (title, _) in SCORES.items():
         if any(name in scores for scores in columns.values()):
             cells.append([title, *(_number(name, scores.get(name)) for scores in columns.values())])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rows = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells]
-    return "\n".join("  ".join(row).rstrip() for row in rows)
+    return aligned(cells)
 
 
 def _number(name: str, value: float | None) -> str:

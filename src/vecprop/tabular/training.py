@@ -59,11 +59,10 @@ from vecprop.utils.errors import unknown_name
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 FEWEST = 10  # examples: with fewer, no part of the split is of use
 EPOCHS = 300
-_NETWORKS = 4  # of one kind
 # The settings of networks of one kind, and what holds unless they are given.
 _OF_ONE_KIND: dict[str, Any] = {
     "hidden": (64, 64), "activation": "silu", "epochs": EPOCHS, "patience": 20, "learning_rate": 0.002,
-    "batch_size": None, "l2": 1.0, "dropout": 0.0,
+    "batch_size": None, "l2": 1.0, "dropout": 0.0, "networks": 4,
 }  # fmt: skip
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH = 16
@@ -161,8 +160,7 @@ class Settings:
     @property
     def of_one_kind(self) -> list[str]:
         """The names of the settings given that speak of networks of one kind."""
-        names = (*_OF_ONE_KIND, "networks", "checkpoint", "devices")
-        return [name for name in names if getattr(self, name) is not None]
+        return [name for name in (*_OF_ONE_KIND, "checkpoint", "devices") if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True)
@@ -306,8 +304,8 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
             of_each = "" if one_kind else " of each kind"
             remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
         elif settings.networks is None and one_kind:
-            settings = replace(settings, networks=_NETWORKS)
-            remarks.append(f"{_NETWORKS} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
+            count = _OF_ONE_KIND["networks"]
+            remarks.append(f"{count} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
         if one_kind:
             usual = {name: value for name, value in _OF_ONE_KIND.items() if getattr(settings, name) is None}
             settings = replace(settings, **usual)
@@ -433,7 +431,7 @@ def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
         "n_iter_no_change": settings.patience,
         "batch_size": settings.batch_size or size,
         "alpha": settings.l2,
-        "n_networks": settings.networks or _NETWORKS,
+        "n_networks": settings.networks,
         "early_stopping": True,
         "scoring": "loss",
         "tol": 0.0,
