@@ -199,8 +199,6 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
     ([1234.5, -3.0, -2.0, None], ['', '%', '', None])
     """
     values = cells.cast(pl.Float64, strict=False)
-    if decimal == "." and values.null_count() == cells.null_count():
-        return values, None
     there = cells.is_not_null()
     open = there & values.is_null()
     if decimal == ",":
@@ -209,8 +207,7 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
         return values, None
     texts = cells.filter(open).str.replace_all("[−–]", "-").str.replace_all(r"[\u00a0\u202f\u2009]", " ")
     brackets = texts.str.contains(r"^\([^-]+\)$")
-    if brackets.any():
-        texts = texts.str.replace(r"^\(([^-]+)\)$", "$1")
+    texts = texts.str.replace(r"^\(([^-]+)\)$", "$1")
     negative = brackets | texts.str.contains(r"^[^\d.,]*-|-$")
     currency, plain, unit = (texts.str.extract(_NUMBER[decimal], group) for group in (1, 2, 3))
     plain = plain.str.replace_all("[ '’,]" if decimal == "." else "[ '’.]", "")

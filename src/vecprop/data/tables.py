@@ -203,16 +203,13 @@ def read(
     check_integer(skip, "skip", 0, "an integer from 0 on")
     spelling = check_spelling(spelling)
     expected = check_texts(expected, "expected", "names of columns")
-    kind = kind_of(source)
-    if kind != "csv":
-        refuse_options_of_csv(source, delimiter, encoding, header, skip)
-    if kind == "csv":
+    if (kind := kind_of(source)) == "csv":
         table = _read_csv(source, delimiter, encoding, header, skip, expected)
-    elif kind == "npy":
-        table = Table(_read_npy(source), source, kind)
     else:
+        refuse_options_of_csv(source, delimiter, encoding, header, skip)
+        read_frame = {"npy": _read_npy, "parquet": pl.read_parquet, "arrow": pl.read_ipc}[kind]
         with polars_reads(source, kind.title()):
-            table = Table(pl.read_parquet(source) if kind == "parquet" else pl.read_ipc(source), source, kind)
+            table = Table(read_frame(source), source, kind)
     if not len(table):
         raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
     return replace(tidied(table), spelling=spelling)
