@@ -283,10 +283,12 @@ def test_dates_that_can_be_read_in_two_ways_are_refused():
         ({"numeric": ["y"]}, "--numeric 'y' is the target"),
         ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
         ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
+        ({"numeric": ["letter"]}, "column 'letter': 'a' is not a finite number"),
     ],
 )
 def test_wrong_choices(choices, message):
     frame = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
+    frame = frame.with_columns(letter=pl.col("kind").cast(pl.Categorical))
     with pytest.raises(ValueError, match=message):
         train(frame, task="regression", **choices)
 
@@ -385,6 +387,7 @@ def test_tables_that_do_not_fit(change, message):
         (list(range(0, 300, 10)), None, "regression", 0.0),
         ([1, 2, 3, 1], None, "classification", 1),
         ([1, 2, 3, 1], "regression", "regression", 1.0),
+        (pl.Series(["10", "20", "10"], dtype=pl.Categorical), "regression", "regression", 10.0),
         (["b", "a", "b"], None, "classification", "b"),
         (["yes", "none", "no"], None, "classification", "yes"),
         ([True, False, True], None, "classification", True),
@@ -409,6 +412,7 @@ test_targets_that_cannot_be_learned = refusals(
     (["a", None, "b"], None, "row 1 .* the target is missing; fill it in, or leave these rows out"),
     (["1.5", "nan", "NaN"], None, r"the target is missing \(2 such rows\)"),
     (["a", "b"], "regression", "'a' is not a finite number"),
+    (["true", "false"], "regression", "'true' is not a finite number"),
     ([f"word {i}" for i in range(50)], None, "50 different texts in 50 rows, .* are no classes"),
     ([1.0, 2e300, 3.5] * 9, None, "numbers beyond 1e[+]150, whose squares"),
     ([i + 0.5 for i in range(50)], "classification", "50 different numbers, too many for classes"),

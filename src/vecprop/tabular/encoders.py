@@ -61,8 +61,8 @@ class Number:
         """Return the encoder learned from a table."""
         found, values = column_stats.as_numbers(table, name)
         form = (table.forms or {}).get(name, Form("number"))
-        bounds = (found.low, found.high) if found.finite else (None, None)
-        return cls(name, column_stats.median(values), found.missing > 0, form.decimal, form.unit, *bounds)
+        fill = column_stats.median(values)
+        return cls(name, fill, found.missing > 0, form.decimal, form.unit, found.low, found.high)
 
     @property
     def is_constant(self) -> bool:

@@ -151,12 +151,12 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
     truth = table.dtype(name) == pl.Boolean
     if form.kind == "boolean":  # labels such as yes and no are classes of their own
         truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
-    if truth:
+    if truth and task != "regression":
         target = Target(name, "classification", "it is true or false", truth=True)
         different = len({bool(value) for part in target.parts(table) for value in np.unique(part)})
     else:
-        numeric = form.kind == "number" and name not in table.categorical
-        target, different = (_of_numbers if numeric else _of_text)(table, name, task, form)
+        numeric = task == "regression" or (form.kind == "number" and name not in table.categorical)
+        target, different = _of_numbers(table, name, task, form) if numeric else _of_text(table, name, task)
     if different < 2:
         what = "class" if target.task == "classification" else "value"
         value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
@@ -166,10 +166,8 @@ def find_target(table: Table, name: str, task: str | None = None) -> Target:
     return target
 
 
-def _of_text(table: Table, name: str, task: str | None, form: Form) -> tuple[Target, int]:
+def _of_text(table: Table, name: str, task: str | None) -> tuple[Target, int]:
     """Return a target of classes, and their number."""
-    if task == "regression":
-        as_kind(table, name, "number", form.decimal).column(name)  # raises at the first cell that is no number
     m, count = len(table), column_stats.count_different(table, name)
     if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
         head = next(table.parts(name)).drop_nulls().head(3).to_list()

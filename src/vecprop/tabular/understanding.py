@@ -235,10 +235,10 @@ def understand(
     forms, problems = {}, []
     for name, found in evidence.items():
         try:
-            if name in text or name in table.categorical:
-                forms[name] = Form("text")
-            elif name in numeric:
+            if name in numeric:
                 forms[name] = _number_form(table, found, sign)
+            elif name in text or name in table.categorical:
+                forms[name] = Form("text")
             else:
                 forms[name] = _form(table, name, found, sign, name == target)
         except _Mixture as mixture:
