@@ -280,6 +280,7 @@ def test_dates_that_can_be_read_in_two_ways_are_refused():
         ({"drop": ["aera"]}, "--drop: data has no column 'aera': did you mean 'area'"),
         ({"missing": ["aera=9"]}, "--missing: data has no column 'aera': did you mean 'area'"),
         ({"date_format": "sold=%d/%m/%Y"}, "--date-format: data has no column 'sold'; it has: area"),
+        ({"date_format": "kind=%Y-%m-%d %H"}, "date_format: polars does not know '%Y-%m-%d %H': .* hour and minute"),
         ({"numeric": ["y"]}, "--numeric 'y' is the target"),
         ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
         ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),

@@ -243,8 +243,8 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
     if format and format not in DATE_FORMATS:  # the user's own format
         try:
             return cells.str.to_datetime(format, strict=False).dt.replace_time_zone(None).cast(pl.Datetime("ms"))
-        except pl.exceptions.PolarsError:  # a date without a time
-            return cells.str.to_date(format, strict=False).cast(pl.Datetime("ms"))
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"date_format: polars does not know {format!r}: {str(error).splitlines()[0]}") from None
     pattern = _WHEN if format else _CLOCK
     if format:
         text = cells.str.extract(pattern, 1)
