@@ -109,9 +109,8 @@ class Table:
 
     def take(self, rows: npt.NDArray[Any]) -> Table:
         """Return the table of some rows, given by numbers or a mask (m,)."""
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        origin = np.arange(len(self)) if self.origin is None else self.origin
-        return replace(self, frame=self.frame[rows], origin=origin[rows])
+        rows = np.arange(len(self))[rows]
+        return replace(self, frame=self.frame[rows], origin=rows if self.origin is None else self.origin[rows])
 
     def place(self, row: int, name: str) -> str:
         """Return the place of a cell for messages; for CSV the line, as an editor counts it."""

@@ -182,14 +182,10 @@ class Category:
         """Return the features (m, k), and counts of missing, unseen and far values."""
         cells = [cell for series in table.parts(self.name) for cell in series.to_list()]
         codes = self.codes(cells)
-        column = np.array(self.places)[codes]
-        encoded = np.zeros((len(cells), len(self.features)))
-        known = np.flatnonzero(column >= 0)
-        encoded[known, column[known]] = 1.0
-        for k, values in enumerate(self.means, start=encoded.shape[1] - len(self.means)):
-            encoded[:, k] = np.array((*values, 0.0))[codes]
+        count = len(self.features) - len(self.means)
+        rows = np.column_stack([np.eye(count + 1, count)[self.places], *((*values, 0.0) for values in self.means)])
         unseen = Counter(label(cells[row]) for row in np.flatnonzero(codes < 0) if cells[row] is not None)
-        return encoded, Found(cells.count(None), dict(unseen))
+        return rows[codes], Found(cells.count(None), dict(unseen))
 
     @property
     def filling(self) -> str:

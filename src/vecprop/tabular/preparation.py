@@ -138,8 +138,7 @@ class Preparation:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preparation:
         """Return the preparation from values of `to_json`; ValueError or KeyError for any others."""
-        kinds = [KINDS[column["kind"]] for column in value["columns"]]
-        columns = [kind(**check_fields(kind, c)) for kind, c in zip(kinds, value["columns"], strict=True)]
+        columns = [(kind := KINDS[c["kind"]])(**check_fields(kind, c)) for c in value["columns"]]
         left_out = {name: str(reason) for name, reason in value["left_out"].items()}
         preparation = cls(tuple(columns), left_out, tuple(map(str, value["missing"])))
         if len({*preparation.names, *preparation.left_out}) < len(preparation.columns) + len(preparation.left_out):
