@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vecprop.utils.arguments import check_choice, check_instance, check_texts
+from vecprop.utils.errors import imported
 
 if TYPE_CHECKING:
     import polars
@@ -25,11 +26,7 @@ else:
         def __getattr__(self, name: str) -> Any:
             if name.startswith("__"):  # as doctest and inspect ask of everything in a module
                 raise AttributeError(name)
-            try:
-                import polars
-            except ImportError:
-                raise ImportError('tables are read by polars: pip install "vecprop[cli]"') from None
-            return getattr(polars, name)
+            return getattr(imported("polars", 'tables are read by polars: pip install "vecprop[cli]"'), name)
 
     pl = _Polars()
 
@@ -182,10 +179,8 @@ class Form(NamedTuple):
     format: str = ""
 
     def __str__(self) -> str:
-        if self.kind == "number":
-            comma = "with a decimal comma" if self.decimal == "," else ""
-            return " ".join(part for part in (comma, self.unit and f"in {self.unit}") if part)
-        return readable(self.format)
+        comma = "with a decimal comma" if self.decimal == "," else ""
+        return " ".join(part for part in (comma, self.unit and f"in {self.unit}", readable(self.format)) if part)
 
 
 def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None]:

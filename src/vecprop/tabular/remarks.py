@@ -64,16 +64,13 @@ def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any]
     X, y = np.asarray(X[rows]), np.asarray(y[rows])
     if len(rows) < 20 or (task == "classification" and len(np.unique(y)) < 2):
         return []
-    lines, start = [], 0
-    for column in preparation.columns:
-        part = X[:, start : start + len(column.features)]
-        start += len(column.features)
-        if _ranks_alike(part[:, 0], y) if task == "regression" else _tells_classes(part, y):
-            lines.append(
-                f"{column.name} alone tells the target: if it is not known before the target is, leave it out "
-                f"(--drop {column.name!r})"
-            )
-    return lines
+    ends = np.cumsum([len(column.features) for column in preparation.columns])
+    return [
+        f"{column.name} alone tells the target: if it is not known before the target is, leave it out "
+        f"(--drop {column.name!r})"
+        for column, part in zip(preparation.columns, np.split(X, ends[:-1], axis=1), strict=True)
+        if (_ranks_alike(part[:, 0], y) if task == "regression" else _tells_classes(part, y))
+    ]
 
 
 def _ranks_alike(values: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:

@@ -225,9 +225,8 @@ def plan(
     said = said_of(table, name, choices)
     table, unlabelled = without_unlabelled(table, name) if drop_unlabelled else (table, 0)
     refuse_missing(table, name)
-    numeric = [column for column, kind in said.items() if kind in (Kind("number"), WEIGHT)]
-    text = [column for column in said if column not in numeric]
-    table = understand(table, text, numeric, name, task == "classification")
+    numeric = {column: kind in (Kind("number"), WEIGHT) for column, kind in said.items()}
+    table = understand(table, numeric, name, task == "classification")
     found = find_target(table, name, task)
     if len(table) < FEWEST:
         count = f"{len(table)} example{'s' if len(table) > 1 else ''}"
@@ -349,9 +348,8 @@ def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
         return None
     name = plan.table.find(plan.choices.weight, "--weight")
     weights = column_stats.whole(plan.table, name)
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if len(wrong):
-        raise ValueError(f"{plan.table.place(int(wrong[0]), name)}: a weight must be a number from 0 on")
+    for row in np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[:1].tolist():
+        raise ValueError(f"{plan.table.place(row, name)}: a weight must be a number from 0 on")
     return weights
 
 

@@ -217,28 +217,24 @@ def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str)
 
 
 def understand(
-    table: Table,
-    text: Collection[str] = (),
-    numeric: Collection[str] = (),
-    target: str | None = None,
-    classes: bool = False,
+    table: Table, said: Mapping[str, bool] | None = None, target: str | None = None, classes: bool = False
 ) -> Table:
     """Return the table with its texts turned into numbers, booleans and dates where they are such.
 
-    `text` and `numeric` are columns to be read as text, or as numbers. The cells of the `target` stay as they are, only
-    their form is found out; `classes` says that a target of numbers with words among them is one of classes.
+    `said` tells of some columns whether they are to be read as numbers or as text. The cells of the `target` stay as
+    they are, only their form is found out; `classes` says that a target of numbers with words among them is one of
+    classes.
 
     ValueError, for all such columns together, if numbers have a few words among them, or dates two readings or a cell
     that is none.
     """
     evidence, sign = gather(table, target)
+    said = dict.fromkeys(table.categorical, False) | dict(said or {})
     forms, problems = {}, []
     for name, found in evidence.items():
         try:
-            if name in numeric:
-                forms[name] = _number_form(table, found, sign)
-            elif name in text or name in table.categorical:
-                forms[name] = Form("text")
+            if name in said:
+                forms[name] = _number_form(table, found, sign) if said[name] else Form("text")
             else:
                 forms[name] = _form(table, name, found, sign, name == target)
         except _Mixture as mixture:
