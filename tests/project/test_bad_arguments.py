@@ -22,6 +22,7 @@ import vecprop as vp
 from helpers import public_calls as public
 from helpers.public_calls import CALLS, OTHERS, PARAMS, THING, W1, Wrong, Y, spoiled
 from vecprop import activations, estimators, losses, plots, rungs, tabular
+from vecprop.tabular.houses import houses
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -198,6 +199,8 @@ def test_lists_tuples_and_numpy_scalars_where_they_mean_the_same(tmp_path):
     assert vp.Network((10**400, 1)).sizes[0] == 10**400  # a specification; init refuses it
     with pytest.raises(ValueError, match="sizes is too large"):
         vp.Network((10**400, 1)).init()
+    with pytest.raises(ValueError, match="m is too large"):
+        houses(10**18)
     data = vp.datasets.Dataset(X.tolist(), Y.astype(object), "n", ["a", "b"], ("c", "d"), "binary")
     assert data.X.dtype == data.Y.dtype == np.float64 and data.feature_names == ("a", "b")
     missing = vp.datasets.Dataset(spoiled(X, np.nan), Y, "n", ("a", "b"), ("c", "d"), "binary")

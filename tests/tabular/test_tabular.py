@@ -285,11 +285,12 @@ def test_dates_that_can_be_read_in_two_ways_are_refused():
         ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
         ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
         ({"numeric": ["letter"]}, "column 'letter': 'a' is not a finite number"),
+        ({"weight": "day"}, "--weight 'day' must hold numbers; it has Date"),
     ],
 )
 def test_wrong_choices(choices, message):
     frame = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
-    frame = frame.with_columns(letter=pl.col("kind").cast(pl.Categorical))
+    frame = frame.with_columns(letter=pl.col("kind").cast(pl.Categorical), day=pl.date(2020, 1, 1))
     with pytest.raises(ValueError, match=message):
         train(frame, task="regression", **choices)
 

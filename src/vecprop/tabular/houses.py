@@ -6,7 +6,7 @@ import numpy as np
 
 from vecprop.data.spelling import pl
 from vecprop.utils import random_streams
-from vecprop.utils.arguments import check_integer
+from vecprop.utils.arguments import check_integer, check_size
 
 _HOUSES = 302  # the stream of this module (`vecprop.utils.random_streams.generator`)
 _DISTRICTS = {  # euros a square metre, and the share of the houses
@@ -53,6 +53,7 @@ def houses(m: int = 1000, seed: int = 0) -> pl.DataFrame:
     True
     """
     m = check_integer(m, "m", 1)
+    check_size(m, "m", m)
     random = random_streams.generator(seed, _HOUSES)
     rates, shares = np.array(list(_DISTRICTS.values())).T
     district = random.choice(len(rates), m, p=shares / shares.sum())

@@ -347,6 +347,8 @@ def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
     if plan.choices.weight is None:
         return None
     name = plan.table.find(plan.choices.weight, "--weight")
+    if (dtype := plan.table.dtype(name)).is_temporal():
+        raise ValueError(f"--weight {name!r} must hold numbers; it has {dtype}")
     weights = column_stats.whole(plan.table, name)
     for row in np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[:1].tolist():
         raise ValueError(f"{plan.table.place(row, name)}: a weight must be a number from 0 on")
