@@ -26,8 +26,9 @@ from vecprop.export import files
 from vecprop.export.onnx_export import export_onnx
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.model import leading
+from vecprop.tabular.preparation import Plan
 from vecprop.tabular.report import as_json, concluded, described, score_table
-from vecprop.tabular.training import EPOCHS, Plan, constant, without_nan
+from vecprop.tabular.training import EPOCHS, constant, without_nan
 from vecprop.utils import tensor_file
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError

@@ -18,9 +18,9 @@ from vecprop.data.spelling import Spelling
 from vecprop.data.tables import Table, read, table_of
 from vecprop.tabular.large_tables import LargeTable, scan
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import Choices, Preparation
+from vecprop.tabular.preparation import Choices, Preparation, plan
 from vecprop.tabular.targets import Target
-from vecprop.tabular.training import Settings, Trained, plan, train
+from vecprop.tabular.training import Settings, Trained, train
 
 __all__ = [
     "Choices",

@@ -1,4 +1,4 @@
-"""Turns a table into the features of a network, as learned in training and kept with the model."""
+"""Finds out what the columns of a table are, and turns them into the features of a network, as learned in training."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from vecprop.tabular.encoders import (
     fields_of,
 )
 from vecprop.tabular.kinds import Kind, find_kind
-from vecprop.tabular.understanding import as_said, understand_as
-from vecprop.utils.arguments import check_positive_integer, check_text, check_texts
+from vecprop.tabular.targets import Target, find_target, refuse_missing, without_unlabelled
+from vecprop.tabular.understanding import as_said, understand, understand_as
+from vecprop.utils.arguments import check_flag, check_instance, check_positive_integer, check_text, check_texts
 
-WEIGHT = Kind.left_out("it says how much each row counts")
+FEWEST = 10  # examples: with fewer, no part of the split is of use
+_WEIGHT = Kind.left_out("it says how much each row counts")
 _FEW = 10  # up to this many cells with unseen categories are no error
 _SHOWN = 20  # names of columns in a line
 _LINES = 60  # lines of the list of columns
@@ -246,7 +248,7 @@ def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
     """Return the kind that the user gave for columns."""
     said: dict[str, Kind] = {}
     kinds = {"drop": Kind.left_out("as asked for"), "categorical": Kind("category"), "numeric": Kind("number")}
-    for option, kind in {**kinds, "weight": WEIGHT}.items():
+    for option, kind in {**kinds, "weight": _WEIGHT}.items():
         entries = getattr(choices, option) or ()
         for given in [entries] if isinstance(entries, str) else entries:
             if given in table.unusable and option == "drop":
@@ -260,10 +262,48 @@ def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
     return said
 
 
-def kinds_of(table: Table, target: str, said: Mapping[str, Kind]) -> dict[str, Kind]:
-    """Return the kind of each column but the target: the user's, or the one found out."""
-    kinds = {name: said.get(name) or find_kind(table, name) for name in table.names if name in said or name != target}
-    return kinds | {name: Kind.left_out(reason) for name, reason in table.unusable.items()}
+@dataclass(frozen=True)
+class Plan:
+    """What to train on: the table without unlabelled rows, its target, and its columns' kinds."""
+
+    table: Table
+    target: Target
+    kinds: dict[str, Kind]
+    choices: Choices
+    unlabelled: int = 0
+
+
+def plan(
+    table: Table, target: str, task: str | None = None, choices: Choices | None = None, drop_unlabelled: bool = True
+) -> Plan:
+    """Find out the task of a target, and the kind of each other column of a table.
+
+    Rows whose target is missing are left out, or an error if `drop_unlabelled` is False.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 10 examples, and as `targets.find_target` and `understanding.understand`.
+    """
+    check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
+    check_text(target, "target")
+    check_flag(drop_unlabelled, "drop_unlabelled")
+    choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
+    table = spelled(table, choices.missing, choices.date_format)
+    check_columns_said(table)
+    name = table.find(target, "target")
+    said = said_of(table, name, choices)
+    table, unlabelled = without_unlabelled(table, name) if drop_unlabelled else (table, 0)
+    refuse_missing(table, name)
+    numeric = {column: kind in (Kind("number"), _WEIGHT) for column, kind in said.items()}
+    table = understand(table, numeric, name, task == "classification")
+    found = find_target(table, name, task)
+    if len(table) < FEWEST:
+        count = f"{len(table)} example{'s' if len(table) > 1 else ''}"
+        raise ValueError(f"{table.source} has {count}; at least {FEWEST} are needed to train and to test")
+    kinds = {column: said.get(column) or find_kind(table, column) for column in table.names if column != name}
+    kinds |= {column: Kind.left_out(reason) for column, reason in table.unusable.items()}
+    return Plan(table, found, kinds, choices, unlabelled)
 
 
 def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparation:

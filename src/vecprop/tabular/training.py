@@ -22,24 +22,11 @@ from vecprop.estimators.large_data import large_rows, of_all
 from vecprop.inspection.diagnosis import Diagnosis, diagnose
 from vecprop.nn.activations import get_activation
 from vecprop.tabular import column_stats, target_encoding
-from vecprop.tabular.kinds import Kind
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import (
-    WEIGHT,
-    Choices,
-    Preparation,
-    Prepared,
-    check_columns_said,
-    kinds_of,
-    learn,
-    said_of,
-    spelled,
-)
+from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
 from vecprop.tabular.remarks import about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
-from vecprop.tabular.targets import Target, find_target, refuse_missing, without_unlabelled
-from vecprop.tabular.understanding import understand
 from vecprop.training.checkpoint import check_every
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import (
@@ -52,12 +39,10 @@ from vecprop.utils.arguments import (
     check_positive_integer,
     check_real,
     check_share,
-    check_text,
 )
 from vecprop.utils.errors import unknown_name
 
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
-FEWEST = 10  # examples: with fewer, no part of the split is of use
 EPOCHS = 300
 # The settings of networks of one kind, and what holds unless they are given.
 _OF_ONE_KIND: dict[str, Any] = {
@@ -190,48 +175,6 @@ class Trained:
     diagnosis: Diagnosis
     seconds: float
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to train on: the table without unlabelled rows, its target, and its columns' kinds."""
-
-    table: Table
-    target: Target
-    kinds: dict[str, Kind]
-    choices: Choices
-    unlabelled: int = 0
-
-
-def plan(
-    table: Table, target: str, task: str | None = None, choices: Choices | None = None, drop_unlabelled: bool = True
-) -> Plan:
-    """Find out the task of a target, and the kind of each other column of a table.
-
-    Rows whose target is missing are left out, or an error if `drop_unlabelled` is False.
-
-    Raises
-    ------
-    ValueError
-        For fewer than 10 examples, and as `targets.find_target` and `understanding.understand`.
-    """
-    check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
-    check_text(target, "target")
-    check_flag(drop_unlabelled, "drop_unlabelled")
-    choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
-    table = spelled(table, choices.missing, choices.date_format)
-    check_columns_said(table)
-    name = table.find(target, "target")
-    said = said_of(table, name, choices)
-    table, unlabelled = without_unlabelled(table, name) if drop_unlabelled else (table, 0)
-    refuse_missing(table, name)
-    numeric = {column: kind in (Kind("number"), WEIGHT) for column, kind in said.items()}
-    table = understand(table, numeric, name, task == "classification")
-    found = find_target(table, name, task)
-    if len(table) < FEWEST:
-        count = f"{len(table)} example{'s' if len(table) > 1 else ''}"
-        raise ValueError(f"{table.source} has {count}; at least {FEWEST} are needed to train and to test")
-    return Plan(table, found, kinds_of(table, name, said), choices, unlabelled)
 
 
 def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Callable[..., Any]] = ()) -> Trained:
