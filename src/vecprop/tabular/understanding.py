@@ -299,8 +299,7 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
     number = _number_form(table, found, sign)
     if sign == "":
         _refuse_groups(table, name, found, ".")
-    ambiguous = not (table.spelling.sign or found.shown) and sign is None
-    if ambiguous and found.differ and found.count(".") == found.known:
+    if sign is None and found.shown is None and found.differ and found.count(".") == found.known:
         raise _Mixture(
             f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
             "can be read with both; say --decimal . or --decimal ,"
@@ -312,12 +311,9 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
         return Form("boolean")
     if found.dated[0] >= _MOSTLY * found.known > 0:
         return _date_form(table, name, found, f"--drop {name!r}", is_target)
-    many = len(found.different) > _MANY
-    mostly, may_be_few = fits >= _MOSTLY * found.known, many and (is_target or 2 * fits >= found.known)
-    if fits and (mostly or may_be_few):
-        words = _words(table, name, number, is_target)
-        if mostly or len(words) <= _FEW:
-            raise _words_among(table, name, words, (fits, found.known), is_target)
+    may_be_few = len(found.different) > _MANY and (is_target or 2 * fits >= found.known)
+    if fits and (may_be_few or fits >= _MOSTLY * found.known):
+        _refuse_words(table, name, number, found, is_target)
     return Form("text")
 
 
@@ -354,30 +350,25 @@ class _Mixture(ValueError):  # noqa: N818 - it is told together with those of ot
         self.options = options
 
 
-def _words_among(
-    table: Table, name: str, words: Mapping[str, int], counts: tuple[int, int], is_target: bool
-) -> _Mixture:
-    """Return the error for words and their rows among numbers; `counts` are of the numbers, and of all cells."""
-    fits, known = counts
-    cell, row = next(iter(words.items()))
-    alike = f" ({known - fits} are {cell!r})" if known - fits > 1 and len(words) == 1 else ""
-    options = tuple(f"--missing {word!r}" for word in list(words)[:_FEW])
-    others = "--task classification" if is_target else f"--categorical {name!r}, --drop {name!r}"
-    return _Mixture(
-        f"{table.place(row, name)}: {cell!r} is not a number, and {fits} of {known} cells of this column are{alike}; "
-        f"correct it, or say what it is ({' '.join(options)}, {others})",
-        options,
-    )
-
-
-def _words(table: Table, name: str, form: Form, is_target: bool) -> dict[str, int]:
-    """Return the different cells that do not fit a form, up to `_FEW` and one more, and the first row of each."""
-    words: dict[str, int] = {}
+def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> None:
+    """Raise `_Mixture` for the cells of a column that are no numbers, unless they are too different for mistakes."""
+    words: dict[str, int] = {}  # and the first row of each
     for row, cell in wrong_cells(table, name, form, is_target):
         words.setdefault(cell, row)
         if len(words) > _FEW:
             break
-    return words
+    fits, known = found.count(form.decimal), found.known
+    if len(words) > _FEW and fits < _MOSTLY * known:
+        return
+    cell, row = next(iter(words.items()))
+    alike = f" ({known - fits} are {cell!r})" if known - fits > 1 and len(words) == 1 else ""
+    options = tuple(f"--missing {word!r}" for word in list(words)[:_FEW])
+    others = "--task classification" if is_target else f"--categorical {name!r}, --drop {name!r}"
+    raise _Mixture(
+        f"{table.place(row, name)}: {cell!r} is not a number, and {fits} of {known} cells of this column are{alike}; "
+        f"correct it, or say what it is ({' '.join(options)}, {others})",
+        options,
+    )
 
 
 # --- from texts to values -----------------------------------------------------------------------------------
