@@ -35,7 +35,7 @@ class Numbers:
     def add(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Add a part of the column, and return it."""
         known = values[np.isfinite(values)]
-        missing = len(values) - len(known) and int(np.isnan(values).sum())
+        missing = int(np.isnan(values).sum())
         self.finite, self.missing = self.finite + len(known), self.missing + missing
         self.infinite += len(values) - len(known) - missing
         self.low, self.high = float(known.min(initial=self.low)), float(known.max(initial=self.high))

@@ -22,31 +22,13 @@ _FIRST_DAY, _DAYS = np.datetime64("2019-01-01"), 5 * 365
 
 
 def houses(m: int = 1000, seed: int = 0) -> pl.DataFrame:
-    """Return a table of houses that were sold, one in each row.
+    """Return a table of m houses that were sold, one in each row.
 
     price = area · rate(district) · condition(age) · factor(heating) · 1.04^(years since 2019) · e^(0.08 · normal)
     + 150 · garden, with condition = 0.72 + 0.28 e^(-age/30). Half of the houses have no garden; for some the year,
-    the heating or the garden is unknown.
+    the heating or the garden is unknown. Areas and gardens are in square metres, prices in euros; `built` is a year,
+    `sold` a date. TypeError or ValueError for an argument of the wrong kind, or outside its range.
 
-    Parameters
-    ----------
-    m : int, default 1000
-        The number of houses.
-    seed : int, default 0
-
-    Returns
-    -------
-    polars DataFrame
-        district, area (square metres), rooms, built (year), heating, garden (square metres), sold (date), price
-        (euros).
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an argument of the wrong kind, or outside its range.
-
-    Examples
-    --------
     >>> houses(m=3).columns
     ['district', 'area', 'rooms', 'built', 'heating', 'garden', 'sold', 'price']
     >>> houses(m=3).equals(houses(m=3))

@@ -384,7 +384,8 @@ def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection
         keys, columns = {}, []
         for name in (name for name in part.names if name in forms):
             markers = spelling.markers_of(part.spelling, name, part.known)
-            keys[name] = forms[name], markers, tuple(kept.get(name, ()) if kept else ())
+            known = kept.get(name, ()) if kept else ()
+            keys[name] = forms[name], markers, tuple(text for text in known if text.lower() in markers)
         for (form, markers, known), names, cells in _together(keys, part):
             values, wrong = converted(cells, form, markers)
             if wrong:
