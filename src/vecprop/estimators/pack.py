@@ -62,6 +62,8 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 class Kind(NamedTuple):
     """A kind of networks: the map of their inputs, their hidden layers, and where rates and decays are drawn from.
 
+    ReLU suits bins, whose edges are thresholds; SiLU the smooth maps.
+
     Without decays it is Adam with an L2 penalty, until patience runs out; else AdamW along a cosine. The linear model,
     without hidden layers, has one optimum, which L-BFGS finds.
     """
@@ -70,6 +72,7 @@ class Kind(NamedTuple):
     hidden: tuple[int, ...] = ()
     rates: tuple[float, float] = (2e-3, 1e-2)
     decays: tuple[float, float] | None = (1e-2, 2.0)
+    activation: str = "silu"
 
     def parameters(self, rng: np.random.Generator, networks: int, m: int) -> dict[str, Any]:
         """Return the parameters of an estimator of K networks of this kind, for m training examples."""
@@ -85,7 +88,7 @@ class Kind(NamedTuple):
             optimizer = AdamW(rates, weight_decay=_drawn(rng, self.decays, networks), schedule=Cosine())
         return own | {
             "hidden_layer_sizes": self.hidden,
-            "activation": "silu",
+            "activation": self.activation,
             "solver": optimizer,
             "n_networks": networks,
             "batch_size": min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), max(m // 2, 1)),
@@ -100,7 +103,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "standard": Kind("standard", (64, 64), (2e-3, 5e-3), None),
-    "bins": Kind("bins", (64, 64, 64)),
+    "bins": Kind("bins", (64, 64, 64), activation="relu"),
     "normal": Kind("normal", (64, 64, 64)),
     "cosines": Kind("cosines", (64, 64, 64)),
 }
