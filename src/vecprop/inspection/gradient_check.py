@@ -17,7 +17,7 @@ from vecprop import propagation
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, is_concrete
 from vecprop.backend.selection import get_precision
 from vecprop.nn.activations import Custom
-from vecprop.nn.array_checks import Checked, array_dtype, check_examples, check_finite_params, check_l2, check_params
+from vecprop.nn.array_checks import Checked, array_dtype, check_examples, check_l2, check_one_network, check_params
 from vecprop.nn.network import Network, check_network
 from vecprop.propagation import Layer, Params
 from vecprop.utils.arguments import check_choice, check_function, check_number, check_positive_integer
@@ -136,10 +136,7 @@ def check_gradients(
     tolerance = None if tolerance is None else check_number(tolerance, "tolerance", zero=False)
     if method == "auto":
         method = "central" if any(isinstance(g, Custom) for g in net.activations) else "complex"
-    given = check_params(net, params)
-    if given.stack:
-        raise ValueError(f"params must be one network, got a stack {given.stack}; check its members one by one")
-    check_finite_params(given)
+    given = check_one_network(net, params, instead="check its members one by one")
     backend, xp = given.backend, given.xp
     with backend.scope("float64", get_precision()):
         checked = check_params(net, _float64(xp, given.params))
@@ -218,16 +215,10 @@ def _perturbed(
 ) -> Params:
     """Return a stack of networks, number k with `step` added to entry k of one parameter."""
     K, dtype = len(entries), np.complex128 if isinstance(step, complex) else np.float64
-    stack = []
-    for l, layer in enumerate(host, start=1):
-        arrays = []
-        for field, array in zip(Layer._fields, layer, strict=True):
-            stacked = np.repeat(array[None].astype(dtype), K, axis=0)
-            if (l, field) == which:
-                stacked.reshape(K, -1)[np.arange(K), entries] += step
-            arrays.append(xp.asarray(stacked))
-        stack.append(Layer(*arrays))
-    return tuple(stack)
+    stack = [Layer(*(np.repeat(array[None].astype(dtype), K, axis=0) for array in layer)) for layer in host]
+    l, field = which
+    getattr(stack[l - 1], field).reshape(K, -1)[np.arange(K), entries] += step
+    return tuple(Layer(*map(xp.asarray, layer)) for layer in stack)
 
 
 def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str = "central") -> Array:

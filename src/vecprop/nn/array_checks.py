@@ -136,6 +136,17 @@ def check_finite_params(checked: Checked, argument: str = "params") -> None:
                 _require_finite(checked.xp, f"{argument}: {name}{l}", array, array, checked.dtype)
 
 
+def check_one_network(
+    net: Sized, params: object, argument: str = "params", instead: str = "result.best is one of them"
+) -> Checked:
+    """Return the checked, finite parameters of one network; of a stack, ValueError says what to do instead."""
+    checked = check_params(net, params, argument)
+    if checked.stack:
+        raise ValueError(f"{argument} must be one network, got a stack {checked.stack}; {instead}")
+    check_finite_params(checked, argument)
+    return checked
+
+
 def gradient_norms(grads: Sequence[tuple[Array, Array]]) -> Array:
     """Return ‖dW_l‖ for each layer, (L,), or (…, L) for a stack: the Frobenius norms (E36).
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.inspection.plots.figures import COLOURS, MARKERS, Floats, axes_of, decorate
-from vecprop.inspection.plots.values import check_names, check_one_network, to_host
-from vecprop.nn.array_checks import check_examples, check_params
+from vecprop.inspection.plots.values import check_names, to_host
+from vecprop.nn.array_checks import check_examples, check_one_network, check_params
 from vecprop.nn.network import Network, check_network
 
 if TYPE_CHECKING:

@@ -123,9 +123,7 @@ def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
     white = 1.05 / (luminance + 0.05) >= _CONTRAST  # else black contrasts by more than 21 / 4
     digits = 4 if shares else len(str(int(values.max())))
     size = min(11.0, 230.0 / (K * max(1.5, 0.62 * digits)))  # as wide as a cell of a new figure
-    for i in range(K):
-        for j in range(K):
-            value = values[i, j]
-            text = f"{value:.2f}" if shares else f"{int(value)}"
-            colour = "0.5" if value == 0 else "white" if white[i, j] else "black"
-            ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
+    for (i, j), value in np.ndenumerate(values):
+        text = f"{value:.2f}" if shares else f"{int(value)}"
+        colour = "0.5" if value == 0 else "white" if white[i, j] else "black"
+        ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)

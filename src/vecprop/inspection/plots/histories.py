@@ -7,17 +7,15 @@ import numpy as np
 
 from vecprop.inspection.plots.figures import Floats
 from vecprop.training.results import Best, FitResult
+from vecprop.utils.arguments import check_instance
 
 
 def labelled_histories(given: Any, key: str = "cost") -> dict[str, Any]:
     """Return label -> result or history, each with column `key`; a single one has the label ""."""
     if isinstance(given, FitResult):
         given = given.history
-    if not isinstance(given, Mapping):
-        raise TypeError(
-            "histories must be result.history, or a dict of label -> result.history, got " + type(given).__name__
-        )
-    if not given:
+    wanted = "result.history, or a dict of label -> result.history"
+    if not check_instance(given, Mapping, "histories", wanted):
         raise ValueError("histories must not be empty")
     runs = {"": given} if key in given else {str(label): run for label, run in given.items()}
     for label, run in runs.items():
@@ -58,9 +56,7 @@ def epoch_given_back(result: Any) -> int | None:
 
 def entries(argument: str, given: Any, key: str) -> list[Any]:
     """Return one column of a history, or raise an error that names the argument."""
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{argument} must be a history, that is result.history of a fit, got {type(given).__name__}")
-    if key not in given:
+    if key not in check_instance(given, Mapping, argument, "a history, that is result.history of a fit"):
         raise ValueError(
             f"{argument} must be result.history of a fit; it has no {key!r}, only {sorted(map(str, given))}"
         )

@@ -8,23 +8,12 @@ import numpy.typing as npt
 from vecprop.backend.namespaces import Array, array_namespace, is_array
 from vecprop.backend.selection import backend_for
 from vecprop.inspection.plots.figures import Floats
-from vecprop.nn.array_checks import Checked, check_finite_params, check_params
-from vecprop.nn.network import Network
 from vecprop.utils.arguments import is_sequence
 
 
 def to_host(values: Array) -> npt.NDArray[Any]:
     """Return an array of any library, or anything array-like, as a NumPy array."""
     return backend_for(array_namespace(values)).to_numpy(values) if is_array(values) else np.asarray(values)
-
-
-def check_one_network(net: Network, params: Any, argument: str = "params") -> Checked:
-    """Return the checked parameters of one network; a stack of them is refused."""
-    checked = check_params(net, params, argument)
-    if checked.stack:
-        raise ValueError(f"{argument} must be one network, got a stack {checked.stack}; result.best is one of them")
-    check_finite_params(checked, argument)
-    return checked
 
 
 def check_vector(values: Any, argument: str, of: str) -> npt.NDArray[Any]:
