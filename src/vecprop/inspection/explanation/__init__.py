@@ -1,7 +1,5 @@
 """`explain`: the passes of a network step by step, with shapes, reasons and numbers."""
 
-import io
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,13 +7,13 @@ import numpy as np
 
 from vecprop.backend.namespaces import Array, array_namespace, is_array
 from vecprop.backend.selection import backend_for
-from vecprop.inspection.explanation.markdown import WIDTH, markdown_lines
+from vecprop.inspection.explanation.markdown import Explanation
 from vecprop.inspection.explanation.mistakes import find_mistakes
 from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params
-from vecprop.inspection.explanation.parts import Contents, Given, Mistake, Operation, Step
+from vecprop.inspection.explanation.parts import Given, Mistake, Operation, Step
 from vecprop.inspection.explanation.passes import Passes
 from vecprop.inspection.gradient_check import check_gradients
-from vecprop.nn.array_checks import check_examples, check_finite_params, check_l2, check_params
+from vecprop.nn.array_checks import check_examples, check_l2, check_one_network, check_params
 from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_flag, check_positive_integer
 from vecprop.utils.random_streams import check_seed
@@ -27,52 +25,6 @@ _LARGEST_SHOWN = 6  # numbers="auto" shows numbers for layers and m of at most t
 _MOST_LAYERS_SHOWN = 4
 _MOST_CHECKED = 1000  # parameters; with more, the numeric check takes longer than reading the explanation
 _MOST_NUMBERS = 10**7  # in all quantities together: the mistakes are tried on them
-
-
-class Explanation(Contents):
-    """The passes of one network step by step; it prints as text, in a notebook as Markdown.
-
-    Attributes
-    ----------
-    network : Network
-    m : int
-        The number of examples.
-    l2 : float
-        λ of E32.
-    given : tuple of Given
-        X, Y and the parameters.
-    steps : tuple of Step
-        In the order of computation; `explanation["dW1"]` is one of them.
-    mistakes : tuple of Mistake
-    cost : float or None
-        J, if numbers are shown.
-    check : dict
-        If numbers are shown: "difference", the largest between the gradients computed again with the products of the
-        steps and `Network.gradients`; "numeric", the largest error of `check_gradients`, except for large networks.
-    """
-
-    def __str__(self) -> str:
-        """Return the Markdown as text 80 characters wide if `rich` is installed, else as it is."""
-        try:
-            from rich.console import Console
-        except ImportError:
-            return self.to_markdown()
-        text = io.StringIO()
-        Console(file=text, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False).print(self)
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines).strip())
-
-    def __rich__(self) -> Any:
-        """Return the Markdown for rich to print."""
-        from rich.markdown import Markdown
-
-        return Markdown(self.to_markdown())
-
-    def to_markdown(self) -> str:
-        """Return the explanation as Markdown, for a notebook or a page."""
-        return "\n".join(markdown_lines(self)) + "\n"
-
-    _repr_markdown_ = to_markdown  # what IPython and Jupyter ask for
 
 
 def explain(
@@ -186,10 +138,7 @@ def _computed(
 ) -> tuple[dict[str, Any], float, dict[str, float]]:
     """Return every quantity by its name, J, and the gradient checks if numbers are shown."""
     given = draw_params(net, seed) if params is None else params
-    checked = check_params(net, given)
-    if checked.stack:
-        raise ValueError(f"params must be one network, got a stack {checked.stack}; explain its members one by one")
-    check_finite_params(checked)
+    checked = check_one_network(net, given, instead="explain its members one by one")
     if X is None:
         X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
     elif params is None and is_array(X):  # on the backend of the data

@@ -1,19 +1,14 @@
 """The parts of an explanation: given quantities, steps of the passes, common mistakes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy.typing as npt
 
 from vecprop.nn.network import Network
 
-MATRIX_PRODUCT = "matrix product"
-ELEMENTWISE = "elementwise"
-BROADCAST = "broadcast"
-OVER_EXAMPLES = "sum over examples"
-OVER_ROWS = "sum over rows"
-
+Kind = Literal["matrix product", "elementwise", "broadcast", "sum over examples", "sum over rows"]
 Shape = tuple[int, ...]
 Values = Mapping[str, "npt.NDArray[Any]"]
 
@@ -23,7 +18,7 @@ class Operation:
     """A NumPy operation: its shapes, such as "(4, 3) @ (3, 100) -> (4, 100)", and its kind."""
 
     shapes: str
-    kind: str
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -112,60 +107,16 @@ class Mistake:
     right_shape: Shape
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The contents of an explanation, without its layout; for the attributes see `Explanation`."""
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun.
 
-    network: Network
-    m: int
-    l2: float
-    given: tuple[Given, ...]
-    steps: tuple[Step, ...]
-    mistakes: tuple[Mistake, ...]
-    cost: float | None = None
-    check: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def has_numbers(self) -> bool:
-        """Whether numbers are shown."""
-        return self.cost is not None
-
-    @property
-    def program(self) -> str:
-        """All steps as NumPy code, from X, Y, the parameters, m (and lam, λ) to the gradients."""
-        return "\n".join(step.code for step in self.steps)
-
-    def __getitem__(self, name: str) -> Step:
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(f"{name!r} is no step of this explanation; there are {', '.join(s.name for s in self.steps)}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the explanation as a dict for JSON, with arrays as nested lists."""
-        return {
-            "network": str(self.network),
-            "sizes": list(self.network.sizes),
-            "m": self.m,
-            "l2": self.l2,
-            "given": [_plain(part) for part in self.given],
-            "steps": [
-                _plain(step) | {"kind": step.kind, "operations": [_plain(part) for part in step.operations]}
-                for step in self.steps
-            ],
-            "mistakes": [_plain(mistake) for mistake in self.mistakes],
-            "program": self.program,
-            "cost": self.cost,
-            "check": dict(self.check),
-        }
+    >>> count(1, "target"), count(3, "unit of layer 1")
+    ('1 target', '3 units of layer 1')
+    """
+    first, _, rest = noun.partition(" ")
+    return f"{n} {first}{'' if n == 1 else 's'}{' ' if rest else ''}{rest}"
 
 
-def _plain(part: Any) -> dict[str, Any]:
-    """Return the fields of a part; arrays and tuples of integers as lists."""
-    fields = dict(vars(part))
-    for name, value in fields.items():
-        if hasattr(value, "tolist"):
-            fields[name] = value.tolist()
-        elif isinstance(value, tuple):
-            fields[name] = list(value)
-    return fields
+def units(net: Network, l: int) -> str:
+    """Return the number of units of layer l with their name; layer 0 has inputs."""
+    return count(net.sizes[l], f"unit of layer {l}" if l else "input")

@@ -6,19 +6,7 @@ from typing import Any
 
 from vecprop.inspection.explanation import activation_texts, loss_texts
 from vecprop.inspection.explanation.numbers import number, plain, worked_product
-from vecprop.inspection.explanation.parts import (
-    BROADCAST,
-    ELEMENTWISE,
-    MATRIX_PRODUCT,
-    OVER_EXAMPLES,
-    OVER_ROWS,
-    Given,
-    Operation,
-    Shape,
-    Step,
-    Values,
-)
-from vecprop.inspection.explanation.words import count, units
+from vecprop.inspection.explanation.parts import Given, Operation, Shape, Step, Values, count, units
 from vecprop.nn.network import Network
 
 _MOST_TERMS = 6  # of a sum that is written out
@@ -52,13 +40,19 @@ class Passes:
             return f"E4, {of_any}"  # logistic regression
         return f"{of_one_hidden_layer}, {of_any}" if self.last == 2 else of_any
 
-    def step(self, name: str, shape: Shape, *operations: Operation, **texts: Any) -> Step:
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a quantity; a derivative has that of its quantity."""
+        letter, number = name.removeprefix("d")[0], name.lstrip("dAWZb")
+        l = int(number) if number.isdigit() else 0 if name == "X" else self.last
+        return () if name == "J" else (self.n(l), {"W": self.n(l - 1), "b": 1}.get(letter, self.m))
+
+    def step(self, name: str, *operations: Operation, **texts: Any) -> Step:
         """Return a step, with its value if there is one; its name, such as dW2, says in which pass and layer."""
         phase = "backward" if name[0] == "d" else "cost" if name in ("J", "Ys") else "forward"
         layer = self.last if phase == "cost" else int(name.lstrip("dAWZb"))
         role = name.rstrip("0123456789")
         texts = {"code": texts["formula"], "role": role, "value": self.values.get(name)} | texts
-        return Step(name=name, phase=phase, layer=layer, shape=shape, operations=operations, **texts)
+        return Step(name, phase, layer, operations=operations, shape=self.shape(name), **texts)
 
     def example(self, name: str, terms: int, text: Callable[[Values], str]) -> str:
         """Return entry [0, 0] of a quantity written out, or "" without numbers or with too many terms."""
@@ -68,18 +62,15 @@ class Passes:
 
     def given(self) -> Iterator[Given]:
         """Yield the quantities that the passes start from."""
-        net, m = self.net, self.m
         meanings = {
             "X": f"one example per column, {count(self.n(0), 'feature')} each",
-            "Y": f"one example per column, {_targets(net)}",
+            "Y": f"one example per column, {_targets(self.net)}",
         }
-        shapes: dict[str, Shape] = {"X": (self.n(0), m), "Y": (self.n(self.last), m)}
         for l in range(1, self.last + 1):
             meanings[f"W{l}"] = f"row j holds the weights into neuron j of layer {l}, from {units(self.net, l - 1)}"
             meanings[f"b{l}"] = f"one bias for each neuron of layer {l}, kept as a column"
-            shapes |= {f"W{l}": (self.n(l), self.n(l - 1)), f"b{l}": (self.n(l), 1)}
         for name, meaning in meanings.items():
-            yield Given(name, shapes[name], meaning, self.values.get(name))
+            yield Given(name, self.shape(name), meaning, self.values.get(name))
 
     def forward(self) -> Iterator[Step]:
         """Yield Z_l and A_l for l = 1 … L."""
@@ -91,9 +82,8 @@ class Passes:
         W, b, A, Z, n, n_in, m = f"W{l}", f"b{l}", self.a(l - 1), f"Z{l}", self.n(l), self.n(l - 1), self.m
         return self.step(
             Z,
-            (n, m),
-            Operation(f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}", MATRIX_PRODUCT),
-            Operation(f"{(n, m)} + {(n, 1)} -> {(n, m)}", BROADCAST),
+            Operation(f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}", "matrix product"),
+            Operation(f"{(n, m)} + {(n, 1)} -> {(n, m)}", "broadcast"),
             formula=f"{Z} = {W} {A} + {b}",
             code=f"{Z} = {W} @ {A} + {b}",
             equation=self.number_of("E9", "E14"),
@@ -125,8 +115,7 @@ class Passes:
         example = self.example(f"A{l}", 1, lambda v: f"{g.name}({plain(v[f'Z{l}'][0, 0])})")
         return self.step(
             f"A{l}",
-            (n, m),
-            Operation(f"{g.name} of {(n, m)} -> {(n, m)}", ELEMENTWISE if g.elementwise else OVER_ROWS),
+            Operation(f"{g.name} of {(n, m)} -> {(n, m)}", "elementwise" if g.elementwise else "sum over rows"),
             formula=f"A{l} = {text.formula}",
             code=text.code,
             equation=text.equation,
@@ -143,8 +132,7 @@ class Passes:
             share = f"{smoothing:g} / {2 if loss.name == 'binary_cross_entropy' else n}"
             yield self.step(
                 "Ys",
-                (n, m),
-                Operation(f"scaling of {(n, m)} -> {(n, m)}", ELEMENTWISE),
+                Operation(f"scaling of {(n, m)} -> {(n, m)}", "elementwise"),
                 formula=f"Ys = {1 - smoothing:g} Y + {share}",
                 code=f"Ys = (1 - {smoothing:g}) * Y + {share}",
                 equation="E23" if loss.name == "cross_entropy" else "E22",
@@ -158,8 +146,7 @@ class Passes:
         outputs = "" if n == 1 else f" over the {n} outputs of each example and"
         yield self.step(
             "J",
-            (),
-            Operation(f"sum of {(n, m)} -> ()", OVER_EXAMPLES),
+            Operation(f"sum of {(n, m)} -> ()", "sum over examples"),
             formula=f"J = (1/m) Σ L{penalty}, L = {text.formula}",
             code="\n".join(lines),
             equation=f"E10, {text.equation}" + (", E32" if self.l2 else ""),
@@ -188,8 +175,7 @@ class Passes:
             text = loss_texts.describe(net)
             yield self.step(
                 f"dA{L}",
-                (n, m),
-                Operation(f"slope of {(n, m)} -> {(n, m)}", ELEMENTWISE),
+                Operation(f"slope of {(n, m)} -> {(n, m)}", "elementwise"),
                 formula=f"dA{L} = {text.slope}",
                 code=f"dA{L} = {text.slope_code}",
                 equation="E25",
@@ -205,8 +191,7 @@ class Passes:
         example = self.example(f"dZ{L}", 1, lambda v: f"{number(v[f'A{L}'][0, 0])} - {number(v['Y'][0, 0])}")
         yield self.step(
             f"dZ{L}",
-            (n, m),
-            Operation(f"{(n, m)} - {(n, m)} -> {(n, m)}", ELEMENTWISE),
+            Operation(f"{(n, m)} - {(n, m)} -> {(n, m)}", "elementwise"),
             formula=f"dZ{L} = A{L} - {Y}",
             equation=self.number_of("E11", loss_texts.describe(net).equation),
             reason=f"{loss_texts.cancellation(net)} {convention}",
@@ -223,12 +208,11 @@ class Passes:
             return f"({worked_product(v[dZ], v[A].T)}) / {m}{penalty}"
 
         decay = (f" + (λ/m) {W}", f" + lam / m * {W}") if self.l2 else ("", "")
-        more = (Operation(f"{(n, n_in)} + {(n, n_in)} -> {(n, n_in)}", ELEMENTWISE),) if self.l2 else ()
+        more = (Operation(f"{(n, n_in)} + {(n, n_in)} -> {(n, n_in)}", "elementwise"),) if self.l2 else ()
         return self.step(
             name,
-            (n, n_in),
-            Operation(f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}", MATRIX_PRODUCT),
-            Operation(f"{(n, n_in)} / m -> {(n, n_in)}", ELEMENTWISE),
+            Operation(f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}", "matrix product"),
+            Operation(f"{(n, n_in)} / m -> {(n, n_in)}", "elementwise"),
             *more,
             formula=f"{name} = (1/m) {dZ} {A}ᵀ{decay[0]}",
             code=f"{name} = {dZ} @ {A}.T / m{decay[1]}",
@@ -248,9 +232,8 @@ class Passes:
         name, dZ, n, m = f"db{l}", f"dZ{l}", self.n(l), self.m
         return self.step(
             name,
-            (n, 1),
-            Operation(f"sum of {(n, m)} over axis 1, keepdims -> {(n, 1)}", OVER_EXAMPLES),
-            Operation(f"{(n, 1)} / m -> {(n, 1)}", ELEMENTWISE),
+            Operation(f"sum of {(n, m)} over axis 1, keepdims -> {(n, 1)}", "sum over examples"),
+            Operation(f"{(n, 1)} / m -> {(n, 1)}", "elementwise"),
             formula=f"{name} = (1/m) Σ_columns {dZ}",
             code=f"{name} = np.sum({dZ}, axis=1, keepdims=True) / m",
             equation=self.number_of("E11", "E15"),
@@ -266,8 +249,7 @@ class Passes:
         W, dZ, dA, n, n_in, m = f"W{l}", f"dZ{l}", f"dA{l - 1}", self.n(l), self.n(l - 1), self.m
         return self.step(
             dA,
-            (n_in, m),
-            Operation(f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}", MATRIX_PRODUCT),
+            Operation(f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}", "matrix product"),
             formula=f"{dA} = {W}ᵀ {dZ}",
             code=f"{dA} = {W}.T @ {dZ}",
             equation=self.number_of("E11", "E15"),
@@ -285,21 +267,20 @@ class Passes:
         g, n, m = self.net.activations[l - 1], self.n(l), self.m
         text, dZ, dA, example = activation_texts.describe(g, l), f"dZ{l}", f"dA{l}", ""
         if g.name == "identity":
-            operation, why = Operation(f"copy of {(n, m)} -> {(n, m)}", ELEMENTWISE), ""
+            operation, why = Operation(f"copy of {(n, m)} -> {(n, m)}", "elementwise"), ""
         elif g.elementwise:
-            operation = Operation(f"{(n, m)} * {(n, m)} -> {(n, m)}", ELEMENTWISE)
+            operation = Operation(f"{(n, m)} * {(n, m)} -> {(n, m)}", "elementwise")
             why = (
                 f"An entry of Z{l} made the same entry of A{l} and no other. So the chain rule multiplies entry by "
                 "entry, ∘ on paper and * in NumPy: not a matrix product, nothing is summed. "
             )
         else:
-            operation, why = Operation(f"jacobian of {(n, m)} -> {(n, m)}", OVER_ROWS), ""
+            operation, why = Operation(f"jacobian of {(n, m)} -> {(n, m)}", "sum over rows"), ""
         if self.values and g.elementwise and dA in self.values and (d := self.values[dA][0, 0]):
             example = self.example(dZ, 1, lambda v: f"{dA}[0, 0]·g′ = {number(d)}·{number(v[dZ][0, 0] / d)}")
         own = text.equation if text.equation != "E14" else ""
         return self.step(
             dZ,
-            (n, m),
             operation,
             formula=f"{dZ} = {text.back}",
             code=text.back_code,
