@@ -5,13 +5,14 @@ explain a cost that does not fall. Only if none of these is found is a high cost
 validation set are alike is the gap between them called variance (E37).
 """
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from vecprop.inspection.diagnosis_checks import CHECKS, Finding
+from vecprop.inspection.diagnosis_checks import CHECKS
 from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of_error, evidence_of_result
 from vecprop.training.results import FitResult
 from vecprop.utils.errors import DivergenceError, without_scaling
@@ -25,6 +26,36 @@ _OF_ESTIMATORS = {
     "hidden=": "activation=",
     "l2": "alpha",
 }
+
+
+_WIDTH = 100  # characters in a line of the text
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    name : str
+        One of those listed at `diagnose`.
+    message : str
+        What is wrong, with the numbers that show it.
+    numbers : dict
+        These numbers.
+    advice : str
+        What to change, the most promising first.
+    """
+
+    name: str
+    message: str
+    numbers: dict[str, Any]
+    advice: str
+
+    def __str__(self) -> str:
+        text = textwrap.fill(f"{self.name}: {self.message}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
+        indent = " " * 6
+        return f"{text}\n" + textwrap.fill(f"→ {self.advice}", _WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 @dataclass(frozen=True)
@@ -148,8 +179,8 @@ def diagnose(result: Any) -> Diagnosis:
         )
     with np.errstate(all="ignore"):
         for check in CHECKS:
-            finding = check(evidence, {f.name for f in findings})
-            findings += [] if finding is None else [finding]
+            if (found := check(evidence, {f.name for f in findings})) is not None:
+                findings.append(Finding(check.__name__, *found))
     if result is not given or isinstance(given, ValueError):  # an estimator's divergence is a ValueError, too
         for ours, theirs in _OF_ESTIMATORS.items():
             findings = [replace(finding, advice=finding.advice.replace(ours, theirs)) for finding in findings]

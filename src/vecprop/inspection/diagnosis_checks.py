@@ -1,20 +1,18 @@
-"""The checks of a diagnosis: each looks for one trouble and returns a `Finding` or None.
+"""The checks of a diagnosis: each looks for the trouble of its name and returns message, numbers and advice, or None.
 
 They run in the order of `CHECKS`, causes before effects, and each is given the names of the earlier findings.
 """
 
-import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from vecprop.inspection.diagnosis_evidence import Evidence, Floats
 from vecprop.nn.losses import SquaredError
 
-_WIDTH = 100  # characters in a line of the text
+Found: TypeAlias = tuple[str, dict[str, Any], str]  # message, numbers and advice, as in a `Finding`
 
 # Every threshold on a cost is a share of the baseline, the cost of predicting the mean of Y (for classes their shares)
 # whatever X is, so that it means the same for every loss and every unit of Y. `learned` is the share removed.
@@ -42,37 +40,10 @@ _OFFSET = 10.0  # distance from 0 over half the range: the offset is all that a 
 _LARGE_TARGET, _SMALL_TARGET = 30.0, 0.01  # initial outputs are near 1 in size
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    name : str
-        One of those listed at `diagnose`.
-    message : str
-        What is wrong, with the numbers that show it.
-    numbers : dict
-        These numbers.
-    advice : str
-        What to change, the most promising first.
-    """
-
-    name: str
-    message: str
-    numbers: dict[str, Any]
-    advice: str
-
-    def __str__(self) -> str:
-        text = textwrap.fill(f"{self.name}: {self.message}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
-        indent = " " * 6
-        return f"{text}\n" + textwrap.fill(f"→ {self.advice}", _WIDTH, initial_indent=indent, subsequent_indent=indent)
-
-
 # --- the data -----------------------------------------------------------------------------------------------
 
 
-def _unscaled_inputs(e: Evidence, _: set[str]) -> Finding | None:
+def unscaled_inputs(e: Evidence, _: set[str]) -> Found | None:
     """Find features far from mean 0 and deviation 1, unless training itself scaled them (E35).
 
     Constant features are left out. Ranges are compared, not deviations: a pixel that is seldom on has a small
@@ -110,10 +81,10 @@ def _unscaled_inputs(e: Evidence, _: set[str]) -> Finding | None:
     if not wrong:
         return None
     message = f"the inputs are not scaled: {'; '.join(wrong)}. Mean 0 and deviation 1 are good (E35)."
-    return Finding("unscaled_inputs", message, numbers, "standardize=True; then choose the learning rate anew.")
+    return message, numbers, "standardize=True; then choose the learning rate anew."
 
 
-def _unscaled_targets(e: Evidence, _: set[str]) -> Finding | None:
+def unscaled_targets(e: Evidence, _: set[str]) -> Found | None:
     """Find real targets much larger or smaller than the outputs of an untrained network."""
     if e.net is None or e.training is None or e.net.output.name != "identity":
         return None
@@ -121,8 +92,7 @@ def _unscaled_targets(e: Evidence, _: set[str]) -> Finding | None:
     size, deviation = float(np.sqrt((Y**2).mean(axis=1)).max()), float(Y.std(axis=1).max())
     if size <= _LARGE_TARGET and not 0 < deviation < _SMALL_TARGET:
         return None
-    return Finding(
-        "unscaled_targets",
+    return (
         f"the targets have the root mean square {size:.3g} and the deviation {deviation:.3g}; an untrained network "
         "gives outputs near 1, and the gradients have the scale of the difference.",
         {"size of the targets": size, "deviation of the targets": deviation},
@@ -130,7 +100,7 @@ def _unscaled_targets(e: Evidence, _: set[str]) -> Finding | None:
     )
 
 
-def _different_data(e: Evidence, _: set[str]) -> Finding | None:
+def different_data(e: Evidence, _: set[str]) -> Found | None:
     """Find training and validation sets that come from different distributions (E37).
 
     This is Kolmogorov and Smirnov's test of each row of X and Y, at a level of 1 in 1000 for all rows together. The
@@ -150,8 +120,7 @@ def _different_data(e: Evidence, _: set[str]) -> Finding | None:
     n_0, (a, b) = len(e.training.X), pairs[worst]
     row = f"feature {worst}" if worst < n_0 else f"row {worst - n_0} of Y"
     means, deviations = (float(a.mean()), float(b.mean())), (float(a.std()), float(b.std()))
-    return Finding(
-        "different_data",
+    return (
         f"training and validation set differ more than chance explains, {row} most: mean {means[0]:.3g} and deviation "
         f"{deviations[0]:.3g} in training, {means[1]:.3g} and {deviations[1]:.3g} in validation; "
         f"{(distances > bound).sum()} of {len(pairs)} rows differ.",
@@ -174,14 +143,13 @@ def _distance(a: Floats, b: Floats) -> float:
 # --- units and gradients ------------------------------------------------------------------------------------
 
 
-def _identical_units(e: Evidence, _: set[str]) -> Finding | None:
+def identical_units(e: Evidence, _: set[str]) -> Found | None:
     """Find a hidden layer whose units all compute the same, as after zero initialization (E27)."""
     for l, (W, b) in enumerate(e.layers[:-1], start=1):
         rows = np.concatenate([W, b], axis=1)
         difference, largest = float((rows.max(axis=0) - rows.min(axis=0)).max()), float(np.abs(rows).max())
         if len(W) > 1 and difference <= 1e-4 * largest:
-            return Finding(
-                "identical_units",
+            return (
                 f"the {len(W)} units of layer {l} are all alike (their weights differ by {difference:.1g} at most), so "
                 "they get the same gradient and never part: the layer is worth one unit (E27).",
                 {"layer": l, "units": len(W), "largest difference": difference, "largest weight": largest},
@@ -190,7 +158,7 @@ def _identical_units(e: Evidence, _: set[str]) -> Finding | None:
     return None
 
 
-def _saturated_units(e: Evidence, found: set[str]) -> Finding | None:
+def saturated_units(e: Evidence, found: set[str]) -> Found | None:
     """Find sigmoid and tanh units that are flat on nearly all examples (E28), so dZ is nearly 0.
 
     A network that has learned well is left out: its units may be flat because they are right. So is layer 1 if the
@@ -214,8 +182,7 @@ def _saturated_units(e: Evidence, found: set[str]) -> Finding | None:
         return None
     size = float(np.median(np.abs(e.training.Z[worst])))
     cause = "scale the inputs (standardize=True)" if worst == 1 else "a lower learning rate"
-    return Finding(
-        "saturated_units",
+    return (
         f"{shares[worst]:.0%} of the {e.net.activations[worst - 1].name} units of layer {worst} are in the flat part "
         f"on nearly all examples (half of all |z| are above {size:.3g}), so hardly any gradient passes them (E28).",
         {"layer": worst, "share": shares[worst], "shares": shares, "median |z|": size},
@@ -223,7 +190,7 @@ def _saturated_units(e: Evidence, found: set[str]) -> Finding | None:
     )
 
 
-def _dead_relu(e: Evidence, _: set[str]) -> Finding | None:
+def dead_relu(e: Evidence, _: set[str]) -> Found | None:
     """Find ReLU units that are 0 on every example: with slope 0, they never come back (E19)."""
     if e.net is None or e.training is None:
         return None
@@ -239,8 +206,7 @@ def _dead_relu(e: Evidence, _: set[str]) -> Finding | None:
     if shares[worst] < (_HALF_DEAD if e.learned > _LEARNED else _MANY_DEAD):
         return None
     m = e.training.X.shape[1]
-    return Finding(
-        "dead_relu",
+    return (
         f"{shares[worst]:.0%} of the ReLU units of layer {worst} are 0 on all of {m} examples: no gradient reaches "
         "them, and they never come back (E19).",
         {"layer": worst, "share": shares[worst], "shares": shares},
@@ -276,7 +242,7 @@ def _signals(e: Evidence) -> Floats | None:
 _NO_SLOPE = {"unscaled_inputs", "identical_units", "saturated_units", "dead_relu"}
 
 
-def _vanishing_gradients(e: Evidence, found: set[str]) -> Finding | None:
+def vanishing_gradients(e: Evidence, found: set[str]) -> Found | None:
     """Find a hidden layer with under 1/100 of the last layer's gradient and no known cause (E36)."""
     signals = _signals(e)
     if signals is None:
@@ -287,8 +253,7 @@ def _vanishing_gradients(e: Evidence, found: set[str]) -> Finding | None:
         return None
     norm = float(e.norms[-1, worst])
     part = f"only {signals[worst]:.1g}" if norm > 0 else "nothing"
-    return Finding(
-        "vanishing_gradients",
+    return (
         f"of the gradient that the last layer gets, {part} arrives at layer {worst + 1} (its norm is {norm:.1g} at the "
         "end), so it hardly learns.",
         {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
@@ -296,7 +261,7 @@ def _vanishing_gradients(e: Evidence, found: set[str]) -> Finding | None:
     )
 
 
-def _exploding_gradients(e: Evidence, found: set[str]) -> Finding | None:
+def exploding_gradients(e: Evidence, found: set[str]) -> Found | None:
     """Find a hidden layer with over 100 times the last layer's gradient (compare E36)."""
     signals = _signals(e)
     if signals is None or found & {"identical_units"}:
@@ -306,8 +271,7 @@ def _exploding_gradients(e: Evidence, found: set[str]) -> Finding | None:
     if signals[worst] <= 1 / _FAINT:
         return None
     norm = float(e.norms[-1, worst])
-    return Finding(
-        "exploding_gradients",
+    return (
         f"the gradient grows on its way back: layer {worst + 1} gets {signals[worst]:.2g} times what the last layer "
         f"gets (its norm is {norm:.2g} at the end), so no learning rate fits both.",
         {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
@@ -318,7 +282,7 @@ def _exploding_gradients(e: Evidence, found: set[str]) -> Finding | None:
 # --- the course of the cost ---------------------------------------------------------------------------------
 
 
-def _learning_rate_too_high(e: Evidence, found: set[str]) -> Finding | None:
+def learning_rate_too_high(e: Evidence, found: set[str]) -> Found | None:
     """Find a cost that swings by a twentieth of the baseline each epoch, or ends above its start.
 
     The swing is a median over the second half of the run, so a single jump that training recovers from does not count.
@@ -342,8 +306,7 @@ def _learning_rate_too_high(e: Evidence, found: set[str]) -> Finding | None:
     else:
         return None
     numbers = {"swing": swing, "rising epochs": rising, "first cost": float(costs[0]), "last cost": end}
-    return Finding(
-        "learning_rate_too_high",
+    return (
         f"{what}: the steps are too long.",
         numbers | {"learning rate": e.rate},
         f"lower the learning rate{_now(e)} by a factor of 3 to 10, or let a schedule lower it; larger batches; scale "
@@ -363,7 +326,7 @@ _OBSTACLES = {
 }  # fmt: skip
 
 
-def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
+def still_falling(e: Evidence, found: set[str]) -> Found | None:
     """Find a cost that still falls, on the training set and on the validation set if there is one."""
     costs = e.costs if "different_data" in found else e.watched
     if len(costs) < 3 or e.stopped in ("patience", "converged") or found & _OBSTACLES:
@@ -375,8 +338,7 @@ def _still_falling(e: Evidence, found: set[str]) -> Finding | None:
         return None
     begun = _has_only_begun(costs)
     rate = f"a learning rate 10 times larger{_now(e)}"
-    return Finding(
-        "still_falling",
+    return (
         f"the cost {'barely falls' if begun else 'is still falling'}: from {costs[0]:.4g} to {end:.4g} in {len(costs)} "
         f"epochs, and by {fall:.2g} from the second to the last third of them.",
         {"first cost": float(costs[0]), "last cost": end, "fall": fall, "learning rate": e.rate},
@@ -407,7 +369,7 @@ def _has_only_begun(costs: Floats) -> bool:
     return float(costs[0] - costs[-1]) < 0.1 * abs(float(costs[0]))
 
 
-def _high_bias(e: Evidence, found: set[str]) -> Finding | None:
+def high_bias(e: Evidence, found: set[str]) -> Found | None:
     """Find a training set that is not learned, with training at rest and nothing else wrong (E37)."""
     if e.training is None or not np.isfinite(e.learned) or len(e.costs) < 3:
         return None
@@ -421,8 +383,7 @@ def _high_bias(e: Evidence, found: set[str]) -> Finding | None:
     if stuck:  # a plateau or a saddle: from other initial weights the same network may learn
         reason = f"training is stuck, {reason}"
         steps = [seeds, "a larger learning rate, or Adam", *(step for step in steps if step != seeds)]
-    return Finding(
-        "high_bias",
+    return (
         f"the training cost has come to rest at {J:.3g}, where predicting the mean of Y, whatever X is, costs "
         f"{e.baseline:.3g}: {reason}.",
         {"training cost": J, "baseline": e.baseline, "learned": learned},
@@ -440,7 +401,7 @@ def _worth_one_unit(A: Floats) -> bool:
     return len(A) > 1 and (len(varying) < 2 or bool(np.abs(np.corrcoef(varying)).min() > _TOGETHER))
 
 
-def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
+def high_variance(e: Evidence, found: set[str]) -> Found | None:
     """Find a validation set predicted much worse than the training set (E37), or worse and worse.
 
     Both costs are of the sample, with the parameters of the result and without penalties and dropout, so that they
@@ -459,8 +420,7 @@ def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
         return None
     epoch = int(np.nanargmin(e.watched)) + 1 if len(e.watched) else 0
     since = f", and has risen from {lowest:.3g} since epoch {epoch}" if rising else ""
-    return Finding(
-        "high_variance",
+    return (
         f"the validation cost is {J_held_out:.3g}, the training cost {J:.3g}{since} (predicting the mean costs "
         f"{e.baseline:.3g}): the network has learned what is special about its training examples.",
         {"training cost": J, "validation cost": J_held_out, "gap": float(gap), "rise": rise, "epoch": epoch},
@@ -468,7 +428,7 @@ def _high_variance(e: Evidence, found: set[str]) -> Finding | None:
     )
 
 
-CHECKS: tuple[Callable[[Evidence, set[str]], Finding | None], ...] = (
-    _unscaled_inputs, _unscaled_targets, _different_data, _identical_units, _saturated_units, _dead_relu,
-    _vanishing_gradients, _exploding_gradients, _learning_rate_too_high, _still_falling, _high_bias, _high_variance,
+CHECKS: tuple[Callable[[Evidence, set[str]], Found | None], ...] = (
+    unscaled_inputs, unscaled_targets, different_data, identical_units, saturated_units, dead_relu,
+    vanishing_gradients, exploding_gradients, learning_rate_too_high, still_falling, high_bias, high_variance,
 )  # fmt: skip
