@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecprop.inspection.plots.boundary import Plane, scorer
-from vecprop.inspection.plots.figures import axes_of, check_dpi
+from vecprop.inspection.plots.figures import Axes, axes_of, check_dpi
 from vecprop.inspection.plots.values import to_host
 from vecprop.nn.network import Network, check_network
 from vecprop.propagation import Layer, Params
@@ -17,7 +17,6 @@ from vecprop.utils.arguments import check_integer, check_number, check_path, che
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 _HOLD = 1.5  # seconds for which the last picture stays before the film restarts
 
@@ -100,7 +99,7 @@ def decision_boundary_animation(
     X: Any,
     Y: Any,
     path: str | Path | None = None,
-    ax: "Axes | None" = None,
+    ax: Axes | None = None,
     *,
     names: Sequence[str] | None = None,
     fps: float = 10.0,

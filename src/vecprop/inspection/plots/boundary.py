@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.inspection.plots.figures import COLOURS, MARKERS, Floats, axes_of, decorate
+from vecprop.inspection.plots.figures import COLOURS, MARKERS, Axes, Floats, axes_of, decorate
 from vecprop.inspection.plots.values import check_names, to_host
 from vecprop.nn.array_checks import check_examples, check_one_network, check_params
 from vecprop.nn.network import Network, check_network
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 _GRID = 250  # points along each side of the grid on which a decision boundary is evaluated
 _BLOCK = 16_384  # grid points in one forward pass
 
 
 def decision_boundary(
-    net: Network, params: Any, X: Any, Y: Any, ax: "Axes | None" = None, *, names: Sequence[str] | None = None
-) -> "Axes":
+    net: Network, params: Any, X: Any, Y: Any, ax: Axes | None = None, *, names: Sequence[str] | None = None
+) -> Axes:
     """Draw the regions of a classifier of points in the plane, their boundary, and the examples.
 
     At each point the colours of the classes are mixed by their probabilities; on the black line the most probable class
@@ -91,7 +90,7 @@ class Plane:
         ticks = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]
         return cls(X, labels, texts, (ticks[0], ticks[1]))
 
-    def draw_regions(self, ax: "Axes", score: Callable[[Floats], Floats]) -> "list[Artist]":
+    def draw_regions(self, ax: Axes, score: Callable[[Floats], Floats]) -> "list[Artist]":
         """Colour the plane by scores, draw lines where the best class changes, return all drawn."""
         from matplotlib.colors import to_rgb
 
@@ -112,7 +111,7 @@ class Plane:
                 drawn.append(ax.contour(*self.ticks, margin, levels=[0.0], colors="black", linewidths=1.3))
         return drawn
 
-    def draw_examples(self, ax: "Axes") -> None:
+    def draw_examples(self, ax: Axes) -> None:
         """Draw the examples over the regions, with labels and a legend."""
         for k, name in enumerate(self.names):
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]

@@ -1,17 +1,14 @@
 """The confusion matrix: how well classes are told apart."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, colour_map, decorate, tick_style
+from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, colour_map, decorate, tick_style
 from vecprop.inspection.plots.values import check_names, check_pair, check_vector
 from vecprop.utils.arguments import check_flag
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _CONTRAST = 4.0
 _MOST_WITH_TEXT = 25  # classes; with more the numbers are too small to read
@@ -21,11 +18,11 @@ def confusion_matrix(
     true: Any,
     predicted: Any,
     labels: Any = None,
-    ax: "Axes | None" = None,
+    ax: Axes | None = None,
     *,
     names: Sequence[str] | None = None,
     normalize: bool = False,
-) -> "Axes":
+) -> Axes:
     """Draw how many examples of each true class (row) were predicted as each class (column).
 
     Parameters
@@ -115,7 +112,7 @@ def _labels(values: Any, argument: str) -> npt.NDArray[Any]:
     return array
 
 
-def _write(ax: "Axes", values: Floats, colours: Floats, shares: bool) -> None:
+def _write(ax: Axes, values: Floats, colours: Floats, shares: bool) -> None:
     """Write the numbers into the cells, white on sRGB colours (K, K, 3) that contrast with it by 4:1."""
     K = len(values)
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)

@@ -1,18 +1,15 @@
 """A network as a diagram: its units, its layers with their shapes (E16), and its weights."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, three_digits
+from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, three_digits
 from vecprop.inspection.plots.values import to_host
 from vecprop.nn.array_checks import check_one_network
 from vecprop.nn.network import Network, check_network
 from vecprop.utils.arguments import check_integer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _APART = 3.4  # from layer to layer, where units are 1 apart
 _MARGIN = 1.5
@@ -32,7 +29,7 @@ class _Column(NamedTuple):
     ellipsis: float | None  # height of the dots that stand for the others
 
 
-def network_diagram(net: Network, params: Any = None, ax: "Axes | None" = None, *, most: int = 8) -> "Axes":
+def network_diagram(net: Network, params: Any = None, ax: Axes | None = None, *, most: int = 8) -> Axes:
     """Draw the units of a network as circles in columns, and every weight as a line between two.
 
     Below each layer are its activation and the shapes of W and b (E16). With parameters, lines are blue for positive
@@ -96,7 +93,7 @@ def _column(l: int, n: int, slots: int) -> _Column:
     return _Column(l * _APART, units, [middle - place for place in places], None if gap is None else middle - gap)
 
 
-def _draw_weights(ax: "Axes", left: _Column, right: _Column, W: Floats | None) -> None:
+def _draw_weights(ax: Axes, left: _Column, right: _Column, W: Floats | None) -> None:
     """Draw a line for each weight between drawn units, row by row of W."""
     from matplotlib.collections import LineCollection
 
@@ -112,7 +109,7 @@ def _draw_weights(ax: "Axes", left: _Column, right: _Column, W: Floats | None) -
     ax.add_collection(LineCollection(segments, colors=colours, linewidths=widths.tolist(), alpha=alphas, zorder=1))
 
 
-def _draw_units(ax: "Axes", column: _Column, l: int, last: int) -> None:
+def _draw_units(ax: Axes, column: _Column, l: int, last: int) -> None:
     from matplotlib.patches import Circle
 
     fill = _FILLS[0 if l == 0 else 2 if l == last else 1]
@@ -125,7 +122,7 @@ def _draw_units(ax: "Axes", column: _Column, l: int, last: int) -> None:
         ax.text(column.x, column.ellipsis, "⋮", ha="center", va="center", fontsize=16, zorder=3)
 
 
-def _describe(ax: "Axes", net: Network, l: int, x: float, y: float, W: Floats | None) -> None:
+def _describe(ax: Axes, net: Network, l: int, x: float, y: float, W: Floats | None) -> None:
     """Write under a layer what it is, its activation and its shapes."""
     last = len(net.sizes) - 1
     if l == 0:
@@ -139,7 +136,7 @@ def _describe(ax: "Axes", net: Network, l: int, x: float, y: float, W: Floats | 
     ax.text(x, y, "\n".join(lines), ha="center", va="top", fontsize=9, linespacing=1.35)
 
 
-def _sign_legend(ax: "Axes") -> None:
+def _sign_legend(ax: Axes) -> None:
     from matplotlib.lines import Line2D
 
     signs = [(COLOURS[0], "w > 0"), (COLOURS[1], "w < 0")]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,10 @@ from vecprop.utils.arguments import (
 from vecprop.utils.errors import imported
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
     from matplotlib.colors import LinearSegmentedColormap
+else:  # a name for signatures, as matplotlib is imported when a picture is drawn
+    Axes = NewType("Axes", object)
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "o^sDvPX"
@@ -39,7 +41,7 @@ _LEFT_OUT: dict[str, dict[str, Any]] = {
 }
 
 
-def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> "list[Axes]":
+def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> list[Axes]:
     """Return new axes side by side on one figure without a window.
 
     Each takes `width` × `height` inches with its labels. Without matplotlib ImportError has the install command.
@@ -57,14 +59,14 @@ def panels(columns: int = 1, width: float = 6.4, height: float = 5.0) -> "list[A
     return [figure.add_subplot(1, count, k + 1) for k in range(count)]
 
 
-def check_axes(ax: Any) -> "Axes":
+def check_axes(ax: Any) -> Axes:
     """Return the axes, or raise TypeError."""
     if not all(hasattr(ax, name) for name in ("figure", "plot", "imshow", "set_xlabel")):
         raise TypeError(f"ax must be axes of matplotlib, got {type(ax).__name__}")
     return ax  # type: ignore[no-any-return]
 
 
-def axes_of(ax: "Axes | None", **size: float) -> "Axes":
+def axes_of(ax: Axes | None, **size: float) -> Axes:
     """Return the axes given, or new ones of this size."""
     return panels(**size)[0] if ax is None else check_axes(ax)  # type: ignore[arg-type]
 
@@ -84,7 +86,7 @@ def _check_at_most(value: object, argument: str, most: int) -> float:
     return number
 
 
-def save(ax: "Axes", path: str | Path, dpi: float | None = None) -> Path:
+def save(ax: Axes, path: str | Path, dpi: float | None = None) -> Path:
     """Write the figure of the axes to a file and return the path.
 
     Parameters
@@ -105,7 +107,7 @@ def save(ax: "Axes", path: str | Path, dpi: float | None = None) -> Path:
     return target
 
 
-def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid: bool = True) -> None:
+def decorate(ax: Axes, x: str, y: str, title: str, *, log: bool = False, grid: bool = True) -> None:
     """Set the labels, title, ticks and grid of all pictures; `log` is for the vertical axis."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -127,7 +129,7 @@ def decorate(ax: "Axes", x: str, y: str, title: str, *, log: bool = False, grid:
 
 
 def draw_curves(
-    ax: "Axes",
+    ax: Axes,
     curves: Iterable[tuple[str, Floats]],
     x: Floats | None = None,
     *,
@@ -143,7 +145,7 @@ def draw_curves(
         draw_legend(ax)
 
 
-def draw_legend(ax: "Axes") -> None:
+def draw_legend(ax: Axes) -> None:
     """Draw a legend where it hides least."""
     ax.legend(framealpha=0.85, edgecolor="none")
 

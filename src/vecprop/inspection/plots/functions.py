@@ -1,17 +1,14 @@
 """Activations as functions of z: g and its derivative g′ (E17-E21)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import Floats, axes_of, check_axes, decorate, draw_curves, panels
+from vecprop.inspection.plots.figures import Axes, Floats, axes_of, check_axes, decorate, draw_curves, panels
 from vecprop.inspection.plots.values import to_host
 from vecprop.nn.activations import Activation, ActivationLike, get_activation, is_pair
 from vecprop.utils.arguments import is_sequence
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _POINTS = 1001
 _JUMP = 0.05  # of the height: a larger change from one point to the next is a jump, drawn as a gap
@@ -19,8 +16,8 @@ _USUAL = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "s
 
 
 def activation(
-    activation: ActivationLike, ax: "Axes | None" = None, *, limits: tuple[float, float] = (-5.0, 5.0)
-) -> "Axes":
+    activation: ActivationLike, ax: Axes | None = None, *, limits: tuple[float, float] = (-5.0, 5.0)
+) -> Axes:
     """Draw an activation g and its derivative g′ over z, with a gap where g′ jumps (E17-E21).
 
     Parameters
@@ -54,10 +51,10 @@ def activation(
 
 def activations(
     activations: Sequence[ActivationLike] = _USUAL,
-    ax: "Axes | None" = None,
+    ax: Axes | None = None,
     *,
     limits: tuple[float, float] = (-4.0, 4.0),
-) -> "Axes":
+) -> Axes:
     """Draw several activations over z, and their derivatives beside them.
 
     Parameters
@@ -143,7 +140,7 @@ def _gapped(y: Floats) -> Floats:
     return np.where((steps > _JUMP * height) & (around < 0.5 * steps), np.nan, y)
 
 
-def _cross(ax: "Axes") -> None:
+def _cross(ax: Axes) -> None:
     """Draw the axes z = 0 and y = 0."""
     for draw in (ax.axhline, ax.axvline):
         draw(0, color="0.6", linewidth=0.8, zorder=0.9, label="_cross")

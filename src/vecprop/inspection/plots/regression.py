@@ -1,22 +1,19 @@
 """Pictures of how far predicted values are from the true ones."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, decorate, three_digits, tick_text
+from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, decorate, three_digits, tick_text
 from vecprop.inspection.plots.values import check_numbers, check_pair
 from vecprop.utils.arguments import check_text
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _MOST_POINTS = 50_000  # drawn; the numbers in the text are of all points
 
 
 def predicted_against_true(
-    true: Any, predicted: Any, ax: "Axes | None" = None, *, quantity: str = "value", units: str = ""
-) -> "Axes":
+    true: Any, predicted: Any, ax: Axes | None = None, *, quantity: str = "value", units: str = ""
+) -> Axes:
     r"""Draw predicted values against the true ones; on the dashed line they are equal.
 
     The picture has R² and the root of the mean squared error (RMSE) as text.
@@ -68,9 +65,7 @@ def predicted_against_true(
     return ax
 
 
-def residuals(
-    true: Any, predicted: Any, ax: "Axes | None" = None, *, quantity: str = "value", units: str = ""
-) -> "Axes":
+def residuals(true: Any, predicted: Any, ax: Axes | None = None, *, quantity: str = "value", units: str = "") -> Axes:
     """Draw the residuals, true - predicted, against the predicted values.
 
     A pattern in them was not learned. The dashed line is 0; the dotted lines are one standard deviation of the
@@ -120,7 +115,7 @@ def _with_unit(name: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def _scatter(ax: "Axes", x: Floats, y: Floats) -> None:
+def _scatter(ax: Axes, x: Floats, y: Floats) -> None:
     """Draw points, more transparent the more there are; of very many only some, evenly spread."""
     if x.size > _MOST_POINTS:
         places = np.linspace(0, x.size - 1, _MOST_POINTS).astype(np.int64)
@@ -129,7 +124,7 @@ def _scatter(ax: "Axes", x: Floats, y: Floats) -> None:
     ax.scatter(x, y, s=18, color=COLOURS[0], alpha=alpha, edgecolors="none", zorder=2)
 
 
-def _number_ticks(ax: "Axes") -> None:
+def _number_ticks(ax: Axes) -> None:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: tick_text(value))
     ax.locator_params(axis="x", nbins=6)

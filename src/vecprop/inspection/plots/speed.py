@@ -1,18 +1,15 @@
 """The speed-up by vectorizing over a loop over the examples, against their number m."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vecprop.inspection.plots.figures import COLOURS, MARKERS, axes_of, group_digits
+from vecprop.inspection.plots.figures import COLOURS, MARKERS, Axes, axes_of, group_digits
 from vecprop.utils.arguments import check_text, is_sequence
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _FIELDS = ("backend", "network", "dtype", "pass_name", "rung", "m", "extrapolated", "speedup")
 _PASSES = {"forward": "forward", "gradients": "forward and backward"}
 
 
-def speedup(report: Any, ax: "Axes | None" = None, *, dtype: str = "float32", pass_name: str = "gradients") -> "Axes":
+def speedup(report: Any, ax: Axes | None = None, *, dtype: str = "float32", pass_name: str = "gradients") -> Axes:
     """Draw the speed-up of the vectorized pass over the loop per example, against m.
 
     Both axes are logarithmic. One line per backend and network; hollow markers: loops extrapolated from fewer examples.
@@ -96,7 +93,7 @@ def _speedups(rows: list[Any], dtype: str, pass_name: str) -> dict[str, list[tup
     return dict(sorted(lines.items()))
 
 
-def _draw_line(ax: "Axes", label: str, points: list[tuple[int, float, bool]], colour: str, marker: str) -> None:
+def _draw_line(ax: Axes, label: str, points: list[tuple[int, float, bool]], colour: str, marker: str) -> None:
     m, factors, hollow = zip(*points, strict=True)
     style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 7}
     ax.plot(m, factors, linewidth=1.8, label=label, **style)

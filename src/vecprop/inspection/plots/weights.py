@@ -1,27 +1,24 @@
 """Pictures of the weights of the first layer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import COLOURS, Floats, axes_of, colour_map, decorate, tick_style
+from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, colour_map, decorate, tick_style
 from vecprop.inspection.plots.values import check_names, to_host
 from vecprop.nn.array_checks import as_layers
 from vecprop.utils.arguments import check_positive_integer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def first_layer_weights(
     params: Any,
     image_shape: tuple[int, int] | None = None,
-    ax: "Axes | None" = None,
+    ax: Axes | None = None,
     *,
     columns: int | None = None,
     names: Sequence[str] | None = None,
-) -> "Axes":
+) -> Axes:
     """Draw the incoming weights of each unit of the first layer: as images, or as one heat map.
 
     Blue weights are positive, red ones negative, white is 0; the scale is the same for all units.
@@ -116,7 +113,7 @@ def _tiles(images: Floats, columns: int) -> Floats:
     return picture
 
 
-def _label_units(ax: "Axes", n1: int, n0: int, names: tuple[str, ...] | None) -> None:
+def _label_units(ax: Axes, n1: int, n0: int, names: tuple[str, ...] | None) -> None:
     """Label units and inputs with numbers from 1, or the inputs with their names."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
