@@ -1,6 +1,7 @@
 """The pictures: what is drawn where, without a display, and what is refused."""
 
 import sys
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -127,6 +128,10 @@ def test_results_can_be_given_for_their_history():
     assert list(plots.history(stack).get_lines()[3].get_ydata()) == [row[best] for row in stack.history["cost"]]
     (first, _), norms = plots.gradient_norms(stack).get_lines(), stack.history["gradient_norm"]
     assert list(first.get_ydata()) == [row[best][0] for row in norms]
+    worse_at_last = [*stack.history["validation_cost"][:-1], [float(k == best) for k in range(3)]]
+    stack = replace(stack, history=stack.history | {"validation_cost": worse_at_last})
+    for given in (stack, {"": stack}):
+        assert list(plots.cost_curve(given).get_lines()[0].get_ydata()) == [row[best] for row in stack.history["cost"]]
 
 
 @pytest.mark.parametrize("draw", [plots.cost_curve, plots.gradient_norms, plots.history])

@@ -1,13 +1,14 @@
 """Curves over the epochs: the cost of one or several runs, and the whole history of one."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vecprop.inspection.plots.figures import (
     COLOURS,
     LINES,
+    Axes,
     Floats,
     axes_of,
     check_axes,
@@ -26,15 +27,12 @@ from vecprop.inspection.plots.histories import (
 )
 from vecprop.training.results import FitResult, History
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _DECADES = 100.0  # a cost that falls by two decades is drawn on a logarithmic axis
 
 
 def cost_curve(
-    histories: FitResult | History | Mapping[str, Any], ax: "Axes | None" = None, *, log: bool = False
-) -> "Axes":
+    histories: FitResult | History | Mapping[str, Any], ax: Axes | None = None, *, log: bool = False
+) -> Axes:
     """Draw the cost over the epochs.
 
     Parameters
@@ -58,19 +56,17 @@ def cost_curve(
     [('slow', [1.0, 0.9]), ('quick', [1.0, 0.2])]
     """
     runs = labelled_histories(histories)
-    curves = []
-    for label, run in runs.items():
-        costs = column("histories", history_of(run), "cost")
-        K = costs.shape[1]
-        name = label if K == 1 else f"{label}, the best of {K}".removeprefix(", ")
-        curves.append((name, costs[:, best_of(run)]))
+    curves = [
+        (label if K == 1 else f"{label}, the best of {K}".removeprefix(", "), costs)
+        for label, (K, costs) in runs.items()
+    ]
     ax = axes_of(ax)
     draw_curves(ax, curves, legend=list(runs) != [""])
     decorate(ax, "epoch", "cost J (mean loss per example)", "Cost over the epochs", log=log)
     return ax
 
 
-def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
+def history(result: FitResult | History, ax: Axes | None = None) -> Axes:
     """Draw the history of a run: cost and, if present, validation cost, metric, learning rate.
 
     The axis of the cost is logarithmic if it spans two decades. The networks of a stack are drawn in thin lines, the
@@ -89,11 +85,11 @@ def history(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
     ImportError, TypeError, ValueError
         Without matplotlib; for what is not a history, or an empty one.
     """
-    entries("result", history_of(result), "cost")
+    entries("result", result, "cost")
     return draw_history(history_of(result), best_of(result), epoch_given_back(result), ax)
 
 
-def draw_history(given: Any, best: int, marked: int | None, ax: "Axes | None" = None) -> "Axes":
+def draw_history(given: Any, best: int, marked: int | None, ax: Axes | None = None) -> Axes:
     """Draw a history as `history` does: `best` is the index of the best network, `marked` the epoch given back."""
     costs = column("result", given, "cost")
     kept = {"training": costs}
@@ -115,7 +111,7 @@ def draw_history(given: Any, best: int, marked: int | None, ax: "Axes | None" = 
     return axes[0]
 
 
-def _draw_runs(ax: "Axes", columns: dict[str, Floats], best: int, marked: int | None) -> None:
+def _draw_runs(ax: Axes, columns: dict[str, Floats], best: int, marked: int | None) -> None:
     """Draw columns (epochs, K): thin lines for the networks of a stack, a thick one for the best."""
     for (name, values), colour, line in zip(columns.items(), COLOURS, LINES, strict=False):
         epochs, K = np.arange(1, len(values) + 1), values.shape[1]

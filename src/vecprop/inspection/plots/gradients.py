@@ -1,22 +1,19 @@
 """Pictures of gradient norms (E36): over the epochs, of one layer, and over the layers."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from vecprop.inspection.plots.figures import Floats, axes_of, decorate, draw_curves
-from vecprop.inspection.plots.histories import best_of, entries, history_of, labelled_histories
+from vecprop.inspection.plots.figures import Axes, Floats, axes_of, decorate, draw_curves
+from vecprop.inspection.plots.histories import labelled_histories, of_best
 from vecprop.training.results import FitResult, History
 from vecprop.utils.arguments import check_positive_integer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _NORM = "‖dW‖, mean over the epoch's batches"
 
 
-def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Axes":
+def gradient_norms(result: FitResult | History, ax: Axes | None = None) -> Axes:
     """Draw ‖dW_l‖ of each layer over the epochs, on a logarithmic axis (E36).
 
     Norms that shrink by a factor from each layer to the one before show a vanishing gradient. Epochs with a norm of
@@ -40,7 +37,7 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
     >>> [list(line.get_ydata()) for line in ax.get_lines()] == [[0.1, 0.2], [2.0, 1.0]]
     True
     """
-    norms = _norms("result", result)
+    _, norms = of_best("result", result, "gradient_norm")
     ax = axes_of(ax)
     draw_curves(ax, [_curve(f"layer {l}", column) for l, column in enumerate(norms.T, start=1)])
     decorate(ax, "epoch", _NORM, "Norm of the gradient, by layer", log=True)
@@ -48,8 +45,8 @@ def gradient_norms(result: FitResult | History, ax: "Axes | None" = None) -> "Ax
 
 
 def gradient_norms_of_layer(
-    histories: FitResult | History | Mapping[str, Any], ax: "Axes | None" = None, *, layer: int = 1
-) -> "Axes":
+    histories: FitResult | History | Mapping[str, Any], ax: Axes | None = None, *, layer: int = 1
+) -> Axes:
     """Draw ‖dW_l‖ of one layer over the epochs, a line for each run, to compare them (E28).
 
     Parameters
@@ -84,7 +81,7 @@ def gradient_norms_of_layer(
     return ax
 
 
-def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], ax: "Axes | None" = None) -> "Axes":
+def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """Draw the median of ‖dW_l‖ over the epochs against the layer l, a line for each run (E36).
 
     If the gradient vanishes, by a factor below 1 in each layer on its way back, the line rises from left to right.
@@ -115,16 +112,7 @@ def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], 
 
 def _runs(histories: Any) -> dict[str, Floats]:
     """Return label -> norms (epochs, L); a single run has the label ""."""
-    return {
-        label: _norms(f"histories[{label!r}]" if label else "histories", run)
-        for label, run in labelled_histories(histories, "gradient_norm").items()
-    }
-
-
-def _norms(argument: str, result: Any) -> Floats:
-    """Return the norms (epochs, L) of one run, or of the best network of a stack."""
-    norms = np.asarray(entries(argument, history_of(result), "gradient_norm"), dtype=np.float64)
-    return norms[:, best_of(result)] if norms.ndim == 3 else norms
+    return {label: norms for label, (_, norms) in labelled_histories(histories, "gradient_norm").items()}
 
 
 def _curve(label: str, norms: Floats) -> tuple[str, Floats]:

@@ -10,17 +10,21 @@ from vecprop.training.results import Best, FitResult
 from vecprop.utils.arguments import check_instance
 
 
-def labelled_histories(given: Any, key: str = "cost") -> dict[str, Any]:
-    """Return label -> result or history, each with column `key`; a single one has the label ""."""
-    if isinstance(given, FitResult):
-        given = given.history
+def labelled_histories(given: Any, key: str = "cost") -> dict[str, tuple[int, Floats]]:
+    """Return label -> K and column `key` of the best of K networks; a single run has the label ""."""
     wanted = "result.history, or a dict of label -> result.history"
-    if not check_instance(given, Mapping, "histories", wanted):
+    if not isinstance(given, FitResult) and not check_instance(given, Mapping, "histories", wanted):
         raise ValueError("histories must not be empty")
-    runs = {"": given} if key in given else {str(label): run for label, run in given.items()}
-    for label, run in runs.items():
-        entries(f"histories[{label!r}]" if label else "histories", history_of(run), key)
-    return runs
+    several = not isinstance(given, FitResult) and key not in given
+    runs = {str(label): run for label, run in given.items()} if several else {"": given}
+    return {label: of_best(f"histories[{label!r}]" if label else "histories", run, key) for label, run in runs.items()}
+
+
+def of_best(argument: str, result: Any, key: str) -> tuple[int, Floats]:
+    """Return the number K of networks, and one column of the history of the best, (epochs, …)."""
+    values = column(argument, result, key)
+    K = values.shape[1]
+    return K, values[:, best_of(result) if K > 1 else 0]
 
 
 def history_of(result: Any) -> Any:
@@ -28,10 +32,10 @@ def history_of(result: Any) -> Any:
     return result.history if isinstance(result, FitResult) else result
 
 
-def column(argument: str, given: Any, key: str) -> Floats:
-    """Return one column of a history, (epochs, K), K = 1 for one network."""
-    values = np.asarray(entries(argument, given, key), dtype=np.float64)
-    return values if values.ndim == 2 else values[:, np.newaxis]
+def column(argument: str, result: Any, key: str) -> Floats:
+    """Return one column of a history, (epochs, K, …), K = 1 for one network."""
+    values = np.asarray(entries(argument, result, key), dtype=np.float64)
+    return values if values.ndim == (3 if key == "gradient_norm" else 2) else values[:, np.newaxis]
 
 
 def best_of(result: Any) -> int:
@@ -54,8 +58,9 @@ def epoch_given_back(result: Any) -> int | None:
     return epoch if epoch > 0 else None
 
 
-def entries(argument: str, given: Any, key: str) -> list[Any]:
+def entries(argument: str, result: Any, key: str) -> list[Any]:
     """Return one column of a history, or raise an error that names the argument."""
+    given = history_of(result)
     if key not in check_instance(given, Mapping, argument, "a history, that is result.history of a fit"):
         raise ValueError(
             f"{argument} must be result.history of a fit; it has no {key!r}, only {sorted(map(str, given))}"
