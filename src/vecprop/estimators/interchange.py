@@ -278,11 +278,7 @@ def _their_parameters(estimator: Any, theirs: Any, ours: Any, net: Network) -> d
             f"out_activation={estimator.out_activation!r}), and scikit-learn's are the identity, or the exponential "
             'for loss="poisson"'
         )
-    if "loss" in given:
-        given["loss"] = "poisson" if net.output == Exp() else "squared_error"
-    elif net.output == Exp():
-        raise ValueError("estimator: its output is the exponential, which needs scikit-learn 1.7")
-    return given
+    return given | {"loss": "poisson" if net.output == Exp() else "squared_error"}
 
 
 def _their_activation(net: Network, given: Any) -> str:

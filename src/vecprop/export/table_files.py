@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vecprop.backend.contract import Backend
-from vecprop.export import estimator_files
+from vecprop.export import estimator_files, pack_files
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Preparation
 from vecprop.tabular.targets import Target
 from vecprop.training.json_values import Pair
 from vecprop.utils.tensor_file import Tensors
 
+_PARTS: dict[str, Any] = {"estimator": estimator_files, "pack": pack_files}
+
 
 def to_parts(model: TableModel) -> tuple[dict[str, Any], Tensors]:
     """Return the header and tensors of a model."""
-    parts = _parts("pack" if hasattr(model.estimator, "groups_") else "estimator")
+    parts = _PARTS["pack" if hasattr(model.estimator, "groups_") else "estimator"]
     estimator, tensors = parts.to_parts(model.estimator)
     header = {
         "kind": "table",
@@ -30,7 +32,7 @@ def from_parts(
     header: Mapping[str, Any], tensors: Tensors, backend: str | Backend | None, custom: Sequence[Pair]
 ) -> TableModel:
     """Return the model of a header and tensors."""
-    parts = _parts(header["estimator"]["kind"])
+    parts = _PARTS[header["estimator"]["kind"]]
     estimator = parts.from_parts(header["estimator"], tensors, backend, custom)
     preparation = Preparation.from_json(header["preparation"])
     if len(preparation.features) != estimator.n_features_in_:
@@ -40,12 +42,3 @@ def from_parts(
         raise TypeError("its about is no object")
     classes = getattr(estimator, "classes_", None)
     return TableModel(preparation, Target.from_json(header["target"], classes), estimator, about)
-
-
-def _parts(kind: str) -> Any:
-    """Return the module for estimators of a kind; that of packs is imported for packs only."""
-    if kind == "pack":
-        from vecprop.export import pack_files
-
-        return pack_files
-    return {"estimator": estimator_files}[kind]
