@@ -34,6 +34,7 @@ import numpy as np
 from vecprop import propagation
 from vecprop.backend.contract import Backend, add_trees
 from vecprop.backend.namespaces import Array, Static, array_namespace
+from vecprop.backend.pytrees import leaves_of
 from vecprop.backend.selection import get_backend, get_precision
 from vecprop.inspection.benchmark_report import RUNGS, Report, Row, describe_environment, duration, with_speedups
 from vecprop.inspection.plots import group_digits
@@ -224,7 +225,7 @@ class Workload:
     def _waiting(self, compute: Call, first: int = 0) -> Call:
         def call() -> Any:
             result = compute()
-            for leaf in _leaves(result)[first:]:
+            for leaf in [*(result if isinstance(result, list) else leaves_of(result))][first:]:
                 self.backend.synchronize(leaf)
             return result
 
@@ -240,12 +241,6 @@ class Workload:
 
 
 _CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradients": propagation.gradients}
-
-
-def _leaves(tree: Any) -> list[Array]:
-    if not isinstance(tree, tuple | list):
-        return [tree]
-    return [leaf for branch in tree for leaf in _leaves(branch)]
 
 
 # --- the clock ----------------------------------------------------------------------------------------------

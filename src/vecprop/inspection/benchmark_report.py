@@ -21,7 +21,13 @@ from vecprop.inspection.plots.figures import group_digits, save
 from vecprop.inspection.plots.speed import speedup
 from vecprop.utils.alignment import aligned
 
-RUNGS = ("per_neuron", "per_example", "per_example_compiled", "vectorized")
+_HEADINGS = {
+    "per_neuron": "per neuron",
+    "per_example": "per example",
+    "per_example_compiled": "compiled loop",
+    "vectorized": "vectorized",
+}
+RUNGS = tuple(_HEADINGS)
 
 
 @dataclass(frozen=True)
@@ -178,14 +184,6 @@ _LEGEND = (
     "products: the share of the vectorized time that the bare matrix products take.\n"
     "compile: the first vectorized call, less a later one."
 )
-
-
-_HEADINGS = {
-    "per_neuron": "per neuron",
-    "per_example": "per example",
-    "per_example_compiled": "compiled loop",
-    "vectorized": "vectorized",
-}
 
 
 def _block(title: str, rows: Sequence[Row]) -> str:

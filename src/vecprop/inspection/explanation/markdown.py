@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from vecprop.inspection.explanation.parts import Given, Mistake, Step, count, units
+from vecprop.inspection.explanation.parts import Given, Mistake, Operation, Step, count, units
 from vecprop.nn.network import Network
 
 WIDTH = 80  # columns of the text for a terminal
@@ -84,10 +84,7 @@ class Explanation:
             "m": self.m,
             "l2": self.l2,
             "given": [_plain(part) for part in self.given],
-            "steps": [
-                _plain(step) | {"kind": step.kind, "operations": [_plain(part) for part in step.operations]}
-                for step in self.steps
-            ],
+            "steps": [_plain(step) | {"kind": step.kind} for step in self.steps],
             "mistakes": [_plain(mistake) for mistake in self.mistakes],
             "program": self.program,
             "cost": self.cost,
@@ -119,13 +116,13 @@ class Explanation:
 
 
 def _plain(part: Any) -> dict[str, Any]:
-    """Return the fields of a part; arrays and tuples of integers as lists."""
+    """Return the fields of a part; arrays and tuples as lists."""
     fields = dict(vars(part))
     for name, value in fields.items():
         if hasattr(value, "tolist"):
             fields[name] = value.tolist()
         elif isinstance(value, tuple):
-            fields[name] = list(value)
+            fields[name] = [_plain(entry) if isinstance(entry, Operation) else entry for entry in value]
     return fields
 
 
