@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from sklearn.neural_network import MLPClassifier
 
 import vecprop as vp
 from helpers import (
@@ -232,12 +233,11 @@ def test_wrong_by_one_percent_fails_the_helper():
 @pytest.mark.parametrize("activation", ["tanh", "logistic", "identity"])
 def test_one_step_of_scikit_learn(activation):
     """One gradient-descent step of sklearn's MLPClassifier from its own parameters (no L2, no momentum)."""
-    neural_network = pytest.importorskip("sklearn.neural_network")
     random = np.random.default_rng(0)
     rows, labels = random.standard_normal((30, 4)), random.integers(0, 3, 30)
 
     def model(steps):
-        return neural_network.MLPClassifier(
+        return MLPClassifier(
             (5,), activation=activation, solver="sgd", alpha=0, batch_size=30, learning_rate_init=0.1, momentum=0,
             max_iter=steps, random_state=0, shuffle=False, tol=0, n_iter_no_change=1000,
         )  # fmt: skip

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 
 import vecprop as vp
 from helpers import backend_or_skip
@@ -117,7 +118,6 @@ caught(estimate)
 
 @on_linux
 def test_forward_cost_batch_norm_and_estimators():
-    pytest.importorskip("sklearn")
     lines = limited("numpy", FORWARD)
     assert [line.split()[0] for line in lines] == ["X", "X", "batch_size", "block_size"], lines
 
@@ -224,10 +224,9 @@ def test_examples_in_files_count_a_window_at_a_time(monkeypatch, window):
 
 
 def test_what_is_in_memory(tmp_path):
-    scipy_sparse = pytest.importorskip("scipy.sparse")
     np.save(tmp_path / "x.npy", np.ones((2, 3)))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    in_memory = [np.ones((2, 3)), [[1.0]], scipy_sparse.csc_array(np.ones((2, 3))), np.array(mapped)]
+    in_memory = [np.ones((2, 3)), [[1.0]], csc_array(np.ones((2, 3))), np.array(mapped)]
     assert all(fitting._is_in_memory(x) for x in in_memory)
     assert not any(fitting._is_in_memory(x) for x in (mapped, np.asarray(mapped).T, vp.rows(mapped)))
 

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 import vecprop as vp
 from helpers import refusals
@@ -64,8 +65,6 @@ def test_data_sets_do_not_share_their_random_numbers():
 
 @pytest.mark.parametrize("name", [*BINARY, "digits"])
 def test_examples_are_not_sorted_by_class(name):
-    if name == "digits":
-        pytest.importorskip("sklearn")
     labels = datasets.load(name).labels
     assert np.count_nonzero(np.diff(labels)) > labels.size / 4
 
@@ -314,8 +313,7 @@ SHIPPED = {
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_data_is_scikit_learns(name):
-    shipped = pytest.importorskip("sklearn.datasets")
-    bunch, data, (n_x, m, classes) = getattr(shipped, f"load_{name}")(), datasets.load(name), SHIPPED[name]
+    bunch, data, (n_x, m, classes) = getattr(sklearn.datasets, f"load_{name}")(), datasets.load(name), SHIPPED[name]
     assert data.X.shape == (n_x, m) and data.X.flags.c_contiguous and data.X.dtype == np.float64
     assert np.array_equal(data.X, bunch.data.T / (16 if name == "digits" else 1))
     assert name != "digits" or (data.X.min(), data.X.max()) == (0, 1)

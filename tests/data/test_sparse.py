@@ -4,12 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse as scipy_sparse
 
 import vecprop as vp
 from helpers import assert_grads_close, assert_same, host
+from vecprop import estimators
 from vecprop.data import sparse
 
-scipy_sparse = pytest.importorskip("scipy.sparse")
 NET = vp.Network((40, 6, 3), output="softmax")
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((40, 90)) * (RANDOM.random((40, 90)) < 0.1)
@@ -78,7 +79,6 @@ def test_every_kind_of_sparse_matrix(kind):
 @pytest.mark.usefixtures("in_parts")
 def test_rows_of_an_estimator_stay_sparse_where_memory_is_short(monkeypatch):
     """The same network and probabilities; a stack, which needs all of them dense, says so."""
-    estimators = pytest.importorskip("vecprop.estimators")
     arguments = {"hidden_layer_sizes": (6,), "batch_size": 7, "max_iter": 20, "tol": 1.0, "random_state": 0}
     rows, labels = scipy_sparse.csr_array(X.T), Y.argmax(axis=0)
     wanted = estimators.MLPClassifier(**arguments).fit(X.T, labels).predict_proba(X.T)

@@ -4,14 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-
-from helpers import refusals
-
-pytest.importorskip("sklearn")
 from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
 
 import vecprop as vp
+from helpers import refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor, PackRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

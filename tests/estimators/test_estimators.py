@@ -7,8 +7,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn")
 from scipy.sparse import csr_matrix, issparse
 from sklearn import neural_network as theirs
 from sklearn.base import clone

@@ -9,8 +9,6 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array

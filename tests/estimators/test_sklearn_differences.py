@@ -6,15 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
-
-from helpers import assert_near
-from helpers.processes import ROOT
-
-pytest.importorskip("sklearn")
 from sklearn import neural_network as theirs
 from sklearn.metrics import log_loss
 
 import vecprop as vp
+from helpers import assert_near
+from helpers.processes import ROOT
 from vecprop import estimators as ours
 from vecprop.utils.random_streams import shuffle
 

@@ -13,12 +13,8 @@ import warnings
 from collections import Counter
 
 import numpy as np
-import pytest
-
-pytest.importorskip("polars")
-pytest.importorskip("sklearn")
-pytest.importorskip("safetensors")
 import polars as pl
+import pytest
 import safetensors.numpy
 from typer.testing import CliRunner
 

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import vecprop as vp
 from helpers import cube, cube_prime, host
@@ -15,8 +16,6 @@ from vecprop.nn.activations import ACTIVATIONS, LeakyReLU, Ordered
 from vecprop.nn.losses import LOSSES, Huber, Quantile
 from vecprop.training.json_values import NotStorableError, from_json, to_json
 from vecprop.utils import atomic, tensor_file
-
-safetensors = pytest.importorskip("safetensors")
 
 NET = vp.Network((3, 4, 2), hidden=[LeakyReLU(0.2)], output="softmax", loss=vp.losses.CrossEntropy(0.1))
 X = np.random.default_rng(0).standard_normal((3, 20))

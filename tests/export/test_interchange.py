@@ -7,21 +7,18 @@ import warnings
 
 import numpy as np
 import pytest
-
-import vecprop as vp
-from helpers import ELEMENTWISE, assert_close, assert_same, make_problem, refusals
-from vecprop.export import pytorch
-from vecprop.export.pytorch import from_torch, to_torch
-from vecprop.nn.activations import ELU, LeakyReLU
-
-pytest.importorskip("sklearn")
 from scipy.sparse import csr_matrix
 from sklearn import neural_network as theirs
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
+import vecprop as vp
+from helpers import ELEMENTWISE, assert_close, assert_same, make_problem, refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.estimators.interchange import from_sklearn, to_sklearn
+from vecprop.export import pytorch
+from vecprop.export.pytorch import from_torch, to_torch
+from vecprop.nn.activations import ELU, LeakyReLU
 
 # Few epochs are enough for a network whose layers are not those it began with.
 pytestmark = [

@@ -4,23 +4,19 @@ import os
 import sys
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import vecprop as vp
 from helpers import assert_close, cube, cube_prime, make_problem, refusals, round_to
+from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.export.onnx_export import OPSET, export_onnx
 from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, ReLU
-
-pytest.importorskip("sklearn")
-onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
-
-from scipy.sparse import csr_matrix  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-
-from vecprop.estimators import MLPClassifier, MLPRegressor  # noqa: E402
 
 # Networks that are trained for a few epochs only, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

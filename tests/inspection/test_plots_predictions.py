@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 import vecprop as vp
 from helpers import refusals
@@ -29,7 +30,6 @@ def test_a_confusion_matrix_of_text(kind):
 
 
 def test_it_is_scikit_learns():
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     true, predicted = random.integers(0, 7, (2, 300))
     assert matrix(plots.confusion_matrix(true, predicted)) == metrics.confusion_matrix(true, predicted).tolist()
@@ -100,7 +100,6 @@ def test_predicted_against_true():
 
 
 def test_r_squared_is_scikit_learns():
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     true = random.normal(size=50)
     predicted = true + 0.3 * random.normal(size=50)

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 import vecprop as vp
 from helpers import assert_near, backend_or_skip, host
 from vecprop import losses
+from vecprop.estimators import MLPClassifier
 from vecprop.nn.activations import Identity, Sigmoid, Softmax, log_softmax
 from vecprop.training import epochs
 
@@ -178,9 +179,6 @@ def test_whole_networks(xp_backend, dtype, output, loss):
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_log_probabilities_of_the_estimators(classes, kind):
     """`predict_log_proba` from logits to 1e30: finite, and within 4 eps of what mpmath makes of the same logits."""
-    pytest.importorskip("sklearn")
-    from vecprop.estimators import MLPClassifier
-
     X = np.random.default_rng(0).standard_normal((30, 2)).astype(kind)
     y = np.arange(30) % classes
     model = MLPClassifier((4,), max_iter=2, random_state=0, dtype=kind).fit(X, y)

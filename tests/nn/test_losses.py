@@ -1,14 +1,14 @@
 """Losses: values from Z, dZ of the matching and the other pairings (E2, E22-E25)."""
 
+import mpmath
 import numpy as np
 import pytest
+from sklearn.metrics import mean_poisson_deviance
 
 import vecprop as vp
 from helpers import PAIRINGS, make_targets, on, refusals
 from vecprop.nn.activations import Ordered, get_activation
 from vecprop.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, get_loss
-
-mpmath = pytest.importorskip("mpmath")
 
 OWN_SIGMOID = (lambda Z: 1 / (1 + np.exp(-Z)), lambda Z: np.exp(-Z) / (1 + np.exp(-Z)) ** 2)
 LOGITS = [0.0, 0.3, -2.0, 30.0, -30.0, 88.8, -88.8, 710.0, -710.0, 1e4, -1e4]
@@ -139,9 +139,6 @@ def test_poisson_against_mpmath(z, y):
 
 
 def test_poisson_equals_scikit_learn():
-    pytest.importorskip("sklearn")
-    from sklearn.metrics import mean_poisson_deviance
-
     random = np.random.default_rng(0)
     Z, Y = random.standard_normal((1, 50)), random.poisson(2.0, (1, 50)).astype(float)
     A = np.exp(Z)

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.neural_network import MLPClassifier
 
 import vecprop as vp
 from helpers import assert_close, host, make_problem, on
@@ -85,8 +86,7 @@ def test_init_statistics(name):
 @pytest.mark.parametrize(("ours", "theirs"), [("relu", "relu"), ("tanh", "tanh"), ("sigmoid", "logistic")])
 def test_init_of_scikit_learn(ours, theirs):
     """The limits of the draws equal those of a fitted network of theirs, layer by layer, biases included."""
-    neural_network = pytest.importorskip("sklearn.neural_network")
-    model = neural_network.MLPClassifier((40, 50), activation=theirs, max_iter=1, learning_rate_init=1e-30)
+    model = MLPClassifier((40, 50), activation=theirs, max_iter=1, learning_rate_init=1e-30)
     X = np.random.default_rng(0).standard_normal((30, 20))
     with pytest.warns(UserWarning, match="Maximum iterations"):
         model.fit(X, np.arange(30) % 3)

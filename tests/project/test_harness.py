@@ -252,8 +252,6 @@ def test_every_contestant_runs(asked, name, amount):
     if asked is SLOW and amount(True, False):
         pytest.skip("with --long: they compile")
     work = WORKLOADS[name].tiny()
-    if work.part in ("accuracy", "estimators", "predictions"):
-        pytest.importorskip("sklearn")
     known = {peer: kind for peer, kind in contestants.contestants(work, ("numpy", "jax")).items() if peer in asked}
     found = rows_of(work, known, count=2 if asked is QUICK else 1)
     assert set(found) == set(known)
@@ -392,7 +390,6 @@ def test_public_tables(tmp_path, capsys):
 def test_libraries_get_a_frame(regression):
     """Texts, dates and gaps; what can be known of the target is in the category, the date and a number."""
     pandas = pytest.importorskip("pandas")
-    pytest.importorskip("sklearn")
     rng, m = np.random.default_rng(0), 600
     day, kind, x = rng.integers(0, 700, m), rng.integers(0, 3, m), rng.normal(size=m)
     y = day / 350 + 2.0 * kind + x

@@ -119,7 +119,6 @@ def test_import_loads_no_framework():
     ],
 )
 def test_what_is_not_needed_is_not_imported(code, absent):
-    pytest.importorskip("sklearn")
     loaded = fresh_python(f"import sys, warnings; warnings.simplefilter('ignore'); {code}; print(*sys.modules)").split()
     assert absent & set(loaded) == set()
 

@@ -5,15 +5,11 @@ import random
 import time
 
 import numpy as np
+import polars as pl
 import pytest
 
-from helpers import refusals
-
-pytest.importorskip("polars")
-pytest.importorskip("sklearn")
-import polars as pl
-
 import vecprop as vp
+from helpers import refusals
 from helpers.tables import train
 from vecprop import tabular
 from vecprop.data.spelling import booleans, dates, numbers

@@ -5,11 +5,8 @@ import math
 import os
 
 import numpy as np
-import pytest
-
-pytest.importorskip("polars")
-pytest.importorskip("sklearn")
 import polars as pl
+import pytest
 from sklearn import metrics
 
 import vecprop as vp

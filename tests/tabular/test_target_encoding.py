@@ -4,20 +4,18 @@ import functools
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
-pytest.importorskip("sklearn")
-pl = pytest.importorskip("polars")
-
-import vecprop as vp  # noqa: E402
-from helpers.tables import outputs, run_onnx, train  # noqa: E402
-from vecprop import tabular  # noqa: E402
-from vecprop.data.streaming import examples as streamed  # noqa: E402
-from vecprop.export import onnx_tables  # noqa: E402
-from vecprop.export.onnx_graph import OnnxGraph, Port  # noqa: E402
-from vecprop.tabular import Settings, target_encoding  # noqa: E402
-from vecprop.tabular.encoders import Category, Number  # noqa: E402
-from vecprop.tabular.preparation import Preparation  # noqa: E402
+import vecprop as vp
+from helpers.tables import outputs, run_onnx, train
+from vecprop import tabular
+from vecprop.data.streaming import examples as streamed
+from vecprop.export import onnx_tables
+from vecprop.export.onnx_graph import OnnxGraph, Port
+from vecprop.tabular import Settings, target_encoding
+from vecprop.tabular.encoders import Category, Number
+from vecprop.tabular.preparation import Preparation
 
 QUICK = Settings(networks=1, epochs=3, hidden=(4,))
 TASKS = {"regression": 0, "binary": 2, "three classes": 3}

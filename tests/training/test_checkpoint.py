@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import vecprop as vp
 from helpers import assert_same, backend_or_skip
@@ -115,7 +116,6 @@ def test_a_run_that_goes_on_from_a_state_is_resumed_to_its_end(tmp_path, broken_
 
 
 def test_sparse_x(tmp_path, monkeypatch, broken_off):
-    sparse = pytest.importorskip("scipy.sparse")
     X = sparse.random(30, 90, 0.2, format="csc", random_state=0)
     Y = (np.asarray(X.sum(axis=0)) > X.sum() / 90).astype(float)
     arguments = {"optimizer": vp.Adam(0.02), "epochs": 4, "batch_size": 10, "checkpoint_every": 0.4}
@@ -309,7 +309,6 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
 
 
 def test_estimators(tmp_path, broken_off):
-    pytest.importorskip("sklearn")
     X, y = MOONS.X.T, MOONS.Y[0].astype(int)
     arguments = {"hidden_layer_sizes": (8,), "max_iter": 8, "random_state": 0, "early_stopping": True, "tol": 0.0}
     arguments |= {"n_iter_no_change": 20, "learning_rate": vp.Cosine(), "learning_rate_init": 0.01}

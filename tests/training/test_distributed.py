@@ -31,7 +31,6 @@ def programs(tmp_path_factory):
 def start(programs):
     """Start processes that belong together; none is left at the end."""
     backend_or_skip("jax")
-    pytest.importorskip("safetensors")
     begun = []
 
     def begin(count, words, **extra):
@@ -130,7 +129,6 @@ def test_vecprop_train_in_two_processes(start, tmp_path, amount):
     if amount(True, False):
         pytest.skip("with --long")
     pytest.importorskip("polars")
-    pytest.importorskip("sklearn")
     from vecprop.tabular.houses import houses
 
     houses(m=120).write_csv(tmp_path / "h.csv")

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn import linear_model, metrics
 
 import vecprop as vp
 from helpers import assert_grads_close, assert_same, host, make_problem, refusals, stepped
@@ -70,7 +71,6 @@ def test_examples_of_weight_0_are_not_split_off(rows):
 
 @pytest.mark.parametrize("name", ["accuracy", "r2", "mean_squared_error", "mean_absolute_error"])
 def test_metrics_are_those_of_scikit_learn(name, backend):
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     A, Y, w = random.random((3, 30)), random.random((3, 30)), random.random(30)
     if name == "accuracy":
@@ -268,7 +268,6 @@ def test_ctrl_c_in_the_middle_of_an_epoch(backend, monkeypatch):
 
 def test_lbfgs_finds_the_optimum_of_a_convex_cost(backend):
     """Logistic regression with a penalty: the gradient vanishes, and it is scikit-learn's solution."""
-    linear_model = pytest.importorskip("sklearn.linear_model")
     net = vp.Network((4, 1))
     y = (Y.argmax(axis=0) == 0).astype(float)
     result = vp.fit(

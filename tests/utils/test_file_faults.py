@@ -32,7 +32,6 @@ from vecprop.training.results import TrainingState
 from vecprop.utils import atomic, tensor_file
 from vecprop.utils.atomic import write_atomically
 
-pytest.importorskip("safetensors")
 pytestmark = pytest.mark.reliability
 
 NET = vp.Network((2, 3, 1))
