@@ -471,55 +471,48 @@ def test_the_delimiter_is_inferred(text, delimiter):
     assert infer_delimiter(text) == delimiter
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments", "message"),
-    [
-        ("a,b,c\n", {}, r"table.csv has only a header \(a, b, c\) and no examples"),
-        ("1,2\n", {"header": True}, "table.csv has only a header"),
-        ("a,b\n1,0\n2,1\n", {"header": False}, "line 1, column 'column 0': 'a' is not a finite number"),
-        ("a,b,c\n1,2,0\n1,,0\n", {}, r"table.csv, line 3, column 'b': the value is missing \(''\)"),
-        ("a,b,c\n1,NaN,0\n", {}, r"table.csv, line 2, column 'b': the value is missing \('NaN'\)"),
-        ("1,2,0\n?,2,0\n", {}, r"table.csv, line 2, column 'column 0': the value is missing \('\?'\)"),
-        ("a,b,c\n1,2,0\n1,red,0\n", {}, r"table.csv, line 3, column 'b': 'red' is not a finite number"),
-        ("a,b,c\n1,1_0,0\n", {}, r"table.csv, line 2, column 'b': '1_0' is not a finite number"),
-        ("a,b,c\n1,inf,0\n", {}, r"table.csv, line 2, column 'b': 'inf' is not a finite number"),
-        ("a,b,c\n1,1e999,0\n", {}, r"table.csv, line 2, column 'b': '1e999' is not a finite number"),
-        ("a;b\n1,5;0\n", {}, r"table.csv, line 2, column 'a': '1,5' is not a finite number"),
-        ("a,b\n1,0\n2,\n", {}, r"table.csv, line 3, column 'b': the target is missing \(''\)"),
-        ("a,b\n1,0\n2,nan\n", {}, r"table.csv, line 3, column 'b': the target is missing \('nan'\)"),
-        (MANY + "1,3O\n", {}, "line 31, column 'column 1': '3O' is not a finite number"),  # a slip, and no class
-        ("a,b\n1,x\n2,y\n", {"task": "regression"}, r"line 2, column 'b': 'x' is not a finite number"),
-        ("a,b,c\n1,2,3\n4,5,x\n", {"target": ["b", "c"]}, r"line 3, column 'c': 'x' is not a finite number"),
-        ("width,height\n1,2\n", {"target": "hight"}, "unknown column 'hight': did you mean 'height'"),
-        ("1,2\n", {"target": "height"}, "unknown column 'height': Known: column 0, column 1$"),
-        ("a,a\n1,2\n", {"target": "a"}, "has 2 columns of this name; give the index"),
-        ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*table.csv has 2 columns, got 2"),
-        ("a,b\n1,2\n", {"target": -3}, "target must be from -2 to 1"),
-        ("a,b\n1,2\n", {"target": ["b", 1]}, "target must name at least one column and none twice"),
-        ("a,b\n1,2\n", {"target": []}, "target must name at least one column and none twice"),
-        ("a,b\n1,2\n", {"target": ["a", "b"]}, r"takes all columns \(2\) and leaves no feature"),
-        ("a\n1\n", {}, r"takes all columns \(1\) and leaves no feature; .*pass delimiter="),
-        ("a,b\n1,0\n2,1\n", {"task": "classify"}, "task: unknown task 'classify': did you mean 'classification'"),
-        ("a,b\n1,0\n2,1\n3,2\n", BINARY_TASK, "target 'b': task='binary' needs two different classes, got 0, 1, 2"),
-        ("a,b\n1,7\n2,7\n", {}, "target 'b': task='classification' needs two or more different classes, got 7"),
-        ("a,b\n1,x\n2,y\n", {"classes": ["x", "z"]}, "line 3, column 'b': unknown class 'y'"),
-        ("a,b\n1,x\n2,y\n", {"classes": ["x", "y", "x"]}, "needs two or more different classes"),
-        ("a,b\n1,0\n2,1\n", {"classes": [0, 1], "task": "regression"}, "classes are for one target column"),
-        ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "binary"}, "task='binary' needs one target column"),
-        ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "classification"}, "needs one target column"),
-    ],
+test_faults_of_a_csv_file_are_named = refusals(
+    lambda csv, text, arguments: datasets.from_csv(csv(text), **arguments),
+    ("a,b,c\n", {}, r"table.csv has only a header \(a, b, c\) and no examples"),
+    ("1,2\n", {"header": True}, "table.csv has only a header"),
+    ("a,b\n1,0\n2,1\n", {"header": False}, "line 1, column 'column 0': 'a' is not a finite number"),
+    ("a,b,c\n1,2,0\n1,,0\n", {}, r"table.csv, line 3, column 'b': the value is missing \(''\)"),
+    ("a,b,c\n1,NaN,0\n", {}, r"table.csv, line 2, column 'b': the value is missing \('NaN'\)"),
+    ("1,2,0\n?,2,0\n", {}, r"table.csv, line 2, column 'column 0': the value is missing \('\?'\)"),
+    ("a,b,c\n1,2,0\n1,red,0\n", {}, r"table.csv, line 3, column 'b': 'red' is not a finite number"),
+    ("a,b,c\n1,1_0,0\n", {}, r"table.csv, line 2, column 'b': '1_0' is not a finite number"),
+    ("a,b,c\n1,inf,0\n", {}, r"table.csv, line 2, column 'b': 'inf' is not a finite number"),
+    ("a,b,c\n1,1e999,0\n", {}, r"table.csv, line 2, column 'b': '1e999' is not a finite number"),
+    ("a;b\n1,5;0\n", {}, r"table.csv, line 2, column 'a': '1,5' is not a finite number"),
+    ("a,b\n1,0\n2,\n", {}, r"table.csv, line 3, column 'b': the target is missing \(''\)"),
+    ("a,b\n1,0\n2,nan\n", {}, r"table.csv, line 3, column 'b': the target is missing \('nan'\)"),
+    (MANY + "1,3O\n", {}, "line 31, column 'column 1': '3O' is not a finite number"),  # a slip, and no class
+    ("a,b\n1,x\n2,y\n", {"task": "regression"}, r"line 2, column 'b': 'x' is not a finite number"),
+    ("a,b,c\n1,2,3\n4,5,x\n", {"target": ["b", "c"]}, r"line 3, column 'c': 'x' is not a finite number"),
+    ("width,height\n1,2\n", {"target": "hight"}, "unknown column 'hight': did you mean 'height'"),
+    ("1,2\n", {"target": "height"}, "unknown column 'height': Known: column 0, column 1$"),
+    ("a,a\n1,2\n", {"target": "a"}, "has 2 columns of this name; give the index"),
+    ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*table.csv has 2 columns, got 2"),
+    ("a,b\n1,2\n", {"target": -3}, "target must be from -2 to 1"),
+    ("a,b\n1,2\n", {"target": ["b", 1]}, "target must name at least one column and none twice"),
+    ("a,b\n1,2\n", {"target": []}, "target must name at least one column and none twice"),
+    ("a,b\n1,2\n", {"target": ["a", "b"]}, r"takes all columns \(2\) and leaves no feature"),
+    ("a\n1\n", {}, r"takes all columns \(1\) and leaves no feature; .*pass delimiter="),
+    ("a,b\n1,0\n2,1\n", {"task": "classify"}, "task: unknown task 'classify': did you mean 'classification'"),
+    ("a,b\n1,0\n2,1\n3,2\n", BINARY_TASK, "target 'b': task='binary' needs two different classes, got 0, 1, 2"),
+    ("a,b\n1,7\n2,7\n", {}, "target 'b': task='classification' needs two or more different classes, got 7"),
+    ("a,b\n1,x\n2,y\n", {"classes": ["x", "z"]}, "line 3, column 'b': unknown class 'y'"),
+    ("a,b\n1,x\n2,y\n", {"classes": ["x", "y", "x"]}, "needs two or more different classes"),
+    ("a,b\n1,0\n2,1\n", {"classes": [0, 1], "task": "regression"}, "classes are for one target column"),
+    ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "binary"}, "task='binary' needs one target column"),
+    ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "classification"}, "needs one target column"),
+    *(
+        ("a,b\n1,x\n2,y\n", {name: value}, TypeError, f"^{name} must be ")
+        for name, values in {"target": (1.0, None, True), "classes": ("xy", {"x": 0, "y": 1})}.items()
+        for value in values
+    ),
+    fixtures=["csv"],
 )
-def test_faults_of_a_csv_file_are_named(csv, text, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        datasets.from_csv(csv(text), **arguments)
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"target": 1.0}, {"target": None}, {"target": True}, {"classes": "xy"}, {"classes": {"x": 0, "y": 1}}]
-)
-def test_arguments_of_the_wrong_kind(csv, arguments):
-    with pytest.raises(TypeError, match=rf"^{next(iter(arguments))} must be "):
-        datasets.from_csv(csv("a,b\n1,x\n2,y\n"), **arguments)
 
 
 def test_path_may_be_text(csv):
@@ -584,46 +577,38 @@ def test_kinds_of_targets(npy, Y, arguments, wanted):
 NAN = np.where(ROWS == 4.0, np.nan, ROWS)
 
 
-@pytest.mark.parametrize(
-    ("X", "Y", "arguments", "message"),
-    [
-        (ROWS[0], None, {}, r"x_path '.*x.npy' must hold an array \(m, n_x\) .*got shape \(3,\)"),
-        (ROWS[0], None, {"examples": "columns"}, r"must hold an array \(n_x, m\) .*got shape \(3,\)"),
-        (ROWS[:0], None, {}, r"must hold an array \(m, n_x\) with something in it, got shape \(0, 3\)"),
-        (ROWS + 1j, None, {}, "x_path '.*x.npy' must hold real numbers, got dtype complex128"),
-        (ROWS.astype(str), None, {}, "x_path '.*x.npy' must hold real numbers, got dtype <U"),
-        (NAN, None, {}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
-        (NAN.T, None, {"examples": "columns"}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
-        (ROWS, np.array([0.0, np.inf, 1, 1]), {}, "y_path '.*y.npy', example 1, target 0: the value is inf"),
-        (
-            ROWS,
-            np.array([0, 1, 0]),
-            {},
-            r"y_path '.*y.npy' holds 3 examples \(shape \(3,\)\) and x_path .* 4; .*'columns'",
-        ),
-        (ROWS, np.array([0, 1]), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2,\)\) and x_path holds 4$"),
-        (ROWS, np.zeros((2, 4)), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2, 4\)\)"),
-        (ROWS, np.zeros((4, 1, 1)), {}, r"y_path '.*y.npy' must hold an array \(m,\) or \(m, n_y\)"),
-        (ROWS, np.zeros(4, dtype=complex), {}, "y_path '.*y.npy' must hold real numbers or text labels"),
-        (ROWS, np.array(["a", "", "b", "b"]), {}, "y_path '.*y.npy', example 1: the target is missing"),
-        (ROWS, np.array(["a", "b", "b", "b"]), {"task": "regression"}, "y.npy', example 0: 'a' is not a finite"),
-        (ROWS, np.array([0, 1, 5, 1]), {"classes": [0, 1]}, "y.npy', example 2: unknown class '5'"),
-        (ROWS, None, {"target": 3}, "target must be from -3 to 2"),
-        (ROWS, None, {"target": "y"}, "x_path .*: unknown column 'y': Known: feature 0, feature 1, feature 2$"),
-        (ROWS, None, {"target": [0, 1, 2]}, "leaves no feature"),
-    ],
+test_faults_of_arrays_are_named = refusals(
+    lambda npy, X, Y, arguments: datasets.from_npy(
+        **{"x_path": npy(X), "y_path": None if Y is None else npy(Y, "y.npy")} | arguments
+    ),
+    (ROWS[0], None, {}, r"x_path '.*x.npy' must hold an array \(m, n_x\) .*got shape \(3,\)"),
+    (ROWS[0], None, {"examples": "columns"}, r"must hold an array \(n_x, m\) .*got shape \(3,\)"),
+    (ROWS[:0], None, {}, r"must hold an array \(m, n_x\) with something in it, got shape \(0, 3\)"),
+    (ROWS + 1j, None, {}, "x_path '.*x.npy' must hold real numbers, got dtype complex128"),
+    (ROWS.astype(str), None, {}, "x_path '.*x.npy' must hold real numbers, got dtype <U"),
+    (NAN, None, {}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
+    (NAN.T, None, {"examples": "columns"}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
+    (ROWS, np.array([0.0, np.inf, 1, 1]), {}, "y_path '.*y.npy', example 1, target 0: the value is inf"),
+    (
+        ROWS,
+        np.array([0, 1, 0]),
+        {},
+        r"y_path '.*y.npy' holds 3 examples \(shape \(3,\)\) and x_path .* 4; .*'columns'",
+    ),
+    (ROWS, np.array([0, 1]), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2,\)\) and x_path holds 4$"),
+    (ROWS, np.zeros((2, 4)), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2, 4\)\)"),
+    (ROWS, np.zeros((4, 1, 1)), {}, r"y_path '.*y.npy' must hold an array \(m,\) or \(m, n_y\)"),
+    (ROWS, np.zeros(4, dtype=complex), {}, "y_path '.*y.npy' must hold real numbers or text labels"),
+    (ROWS, np.array(["a", "", "b", "b"]), {}, "y_path '.*y.npy', example 1: the target is missing"),
+    (ROWS, np.array(["a", "b", "b", "b"]), {"task": "regression"}, "y.npy', example 0: 'a' is not a finite"),
+    (ROWS, np.array([0, 1, 5, 1]), {"classes": [0, 1]}, "y.npy', example 2: unknown class '5'"),
+    (ROWS, None, {"target": 3}, "target must be from -3 to 2"),
+    (ROWS, None, {"target": "y"}, "x_path .*: unknown column 'y': Known: feature 0, feature 1, feature 2$"),
+    (ROWS, None, {"target": [0, 1, 2]}, "leaves no feature"),
+    (ROWS, None, {"x_path": "nowhere.npy"}, FileNotFoundError, r"x_path '.*nowhere\.npy' does not exist"),
+    (ROWS, None, {"y_path": "nowhere.npy"}, FileNotFoundError, r"y_path '.*nowhere\.npy' does not exist"),
+    fixtures=["npy"],
 )
-def test_faults_of_arrays_are_named(npy, X, Y, arguments, message):
-    y_path = None if Y is None else npy(Y, "y.npy")
-    with pytest.raises(ValueError, match=message):
-        datasets.from_npy(npy(X), y_path, **arguments)
-
-
-@pytest.mark.parametrize("argument", ["x_path", "y_path"])
-def test_no_such_array(npy, tmp_path, argument):
-    paths = {"x_path": npy(ROWS), argument: tmp_path / "nowhere.npy"}
-    with pytest.raises(FileNotFoundError, match=rf"{argument} '.*nowhere\.npy' does not exist"):
-        datasets.from_npy(**paths)
 
 
 def test_what_is_no_npy_file_is_refused(npy, tmp_path):

@@ -133,16 +133,12 @@ def test_what_predict_takes(method):
 MASKED = np.ma.masked_array(X, mask=np.eye(len(X), 3) > 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "use"),
-    [
-        ("X", lambda: regressor().fit(MASKED, TARGETS)),
-        ("X", lambda: PackRegressor().fit(MASKED, TARGETS)),
-        ("y", lambda: regressor().fit(X, np.ma.masked_less(TARGETS, 0))),
-        ("X", lambda: regressor().fit(X, TARGETS).predict(MASKED)),
-        ("X", lambda: vp.fit(vp.Network((3, 1), output="identity"), MASKED.T, TARGETS[None], epochs=1)),
-    ],
+FILL = "has masked values: fill them, or leave out their examples"
+test_masked_values_are_refused = refusals(
+    lambda use: use(),
+    (lambda: regressor().fit(MASKED, TARGETS), f"^X {FILL}"),
+    (lambda: PackRegressor().fit(MASKED, TARGETS), f"^X {FILL}"),
+    (lambda: regressor().fit(X, np.ma.masked_less(TARGETS, 0)), f"^y {FILL}"),
+    (lambda: regressor().fit(X, TARGETS).predict(MASKED), f"^X {FILL}"),
+    (lambda: vp.fit(vp.Network((3, 1), output="identity"), MASKED.T, TARGETS[None], epochs=1), f"^X {FILL}"),
 )
-def test_masked_values_are_refused(name, use):
-    with pytest.raises(ValueError, match=f"^{name} has masked values: fill them, or leave out their examples"):
-        use()

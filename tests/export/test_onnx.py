@@ -323,23 +323,9 @@ class Derived(ReLU):
     """Not one of ours, for all we know."""
 
 
-@pytest.mark.parametrize(
-    "own", [(cube, cube_prime), Custom(cube, cube_prime), Derived()], ids=["pair", "Custom", "class"]
-)
-def test_an_activation_of_ones_own_is_named(own):
-    net = vp.Network((3, 4, 4, 2), hidden=["tanh", own])
-    with pytest.raises(ValueError, match=r"model: layer 2 of 3 has an activation of your own.*train with one of elu, "):
-        export_onnx((net, net.init()))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [None, NET, PARAMS, (PARAMS, NET), LogisticRegression(), MLPClassifier, make_pipeline(MLPRegressor()), "model"],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_is_no_model(given):
-    with pytest.raises(TypeError, match=r"model must be a fitted MLPClassifier.* or a pair \(net, params\), got \w+\."):
-        export_onnx(given)
+def with_own(g):
+    net = vp.Network((3, 4, 4, 2), hidden=["tanh", g])
+    return net, net.init()
 
 
 def changed(value, l=0):
@@ -349,8 +335,15 @@ def changed(value, l=0):
 
 
 SCALED = vp.Network((3, 4), output=Ordered(3), loss="squared_error")
+OWN = "model: layer 2 of 3 has an activation of your own.*train with one of elu, "
+NO_MODELS = (None, NET, PARAMS, (PARAMS, NET), LogisticRegression(), MLPClassifier, make_pipeline(MLPRegressor()), "m")
 test_bad_arguments = refusals(
     lambda arguments: export_onnx(**{"model": (NET, PARAMS)} | arguments),
+    *(({"model": with_own(g)}, OWN) for g in ((cube, cube_prime), Custom(cube, cube_prime), Derived())),
+    *(
+        ({"model": given}, TypeError, r"model must be a fitted MLPClassifier.* or a pair \(net, params\), got \w+\.")
+        for given in NO_MODELS
+    ),
     ({"model": (NET, PARAMS[:1])}, "params must have one .* 2 layers"),
     ({"model": (NET, [(W.T, b) for W, b in PARAMS])}, "W1 must have shape .*transpose"),
     ({"model": changed(np.nan)}, "model must have parameters that are finite in float32, and W1 has"),

@@ -172,15 +172,16 @@ def round_to(dtype, *values):
     return tuple(mapped(lambda a: np.asarray(a, dtype=dtype).astype(np.float64), v) for v in values)
 
 
-def refusals(call, *rows, error=ValueError, literal=None):
+def refusals(call, *rows, error=ValueError, literal=None, fixtures=()):
     """A test of what a call refuses, from rows: arguments, error if it is another, pattern of its message.
 
     Where messages are `literal` they are no patterns: "" is in front of what is looked for, or "^" for the beginning.
+    The values of the `fixtures` of these names come before a row's arguments.
     """
 
     @pytest.mark.parametrize("row", rows, ids=[row[-1][:60] for row in rows])
-    def test(row):
-        *given, message = row
+    def test(row, request):
+        *given, message = *map(request.getfixturevalue, fixtures), *row
         expected = given.pop() if isinstance(given[-1], type) and issubclass(given[-1], Exception) else error
         with pytest.raises(expected, match=message if literal is None else literal + re.escape(message)):
             call(*given)

@@ -123,28 +123,24 @@ def test_options_of_csv_are_refused_for_other_files(tmp_path):
         vp.datasets.from_csv(path)
 
 
-@pytest.mark.parametrize(
-    ("content", "name", "message"),
-    [
-        ("", "d.csv", "is empty; wanted is a table"),
-        ("\n  \n\n", "d.csv", "is empty; wanted is a table"),
-        ("a,b\n", "d.csv", r"has only a header \(a, b\) and no examples"),
-        ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
-        ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
-        ("a,b\n1,2\n\n1\n", "d.csv", "line 4: 1 cells where line 1 has 2"),
-        ("# by A, B\n# in C\na,b,c\n", "d.csv", r"line 2: 1 cells where line 1 has 2.* above the header \(--skip\)"),
-        ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
-        (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
-        (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
-        (b"a,b\n1,\x00\n", "d.csv", "is no text: it has a zero byte"),
-        (b"PAR1" + bytes(20), "d.parquet", "cannot be read as Parquet"),
-        (b"a,b\n1,2\n", "d.parquet", "cannot be read as Parquet"),
-        (b"\x93NUMPY\x01\x00", "d.npy", "cannot be read as a .npy file"),
-    ],
+test_files_that_are_no_tables = refusals(
+    lambda file, content, name: tabular.read(file(content, name)),
+    ("", "d.csv", "is empty; wanted is a table"),
+    ("\n  \n\n", "d.csv", "is empty; wanted is a table"),
+    ("a,b\n", "d.csv", r"has only a header \(a, b\) and no examples"),
+    ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
+    ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
+    ("a,b\n1,2\n\n1\n", "d.csv", "line 4: 1 cells where line 1 has 2"),
+    ("# by A, B\n# in C\na,b,c\n", "d.csv", r"line 2: 1 cells where line 1 has 2.* above the header \(--skip\)"),
+    ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
+    (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
+    (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
+    (b"a,b\n1,\x00\n", "d.csv", "is no text: it has a zero byte"),
+    (b"PAR1" + bytes(20), "d.parquet", "cannot be read as Parquet"),
+    (b"a,b\n1,2\n", "d.parquet", "cannot be read as Parquet"),
+    (b"\x93NUMPY\x01\x00", "d.npy", "cannot be read as a .npy file"),
+    fixtures=["file"],
 )
-def test_files_that_are_no_tables(file, content, name, message):
-    with pytest.raises(ValueError, match=message):
-        tabular.read(file(content, name))
 
 
 def test_paths_that_are_no_files(tmp_path):
@@ -271,21 +267,17 @@ def test_dates_that_can_be_read_in_two_ways_are_refused():
     assert plan.kinds["d"].kind == "date" and plan.table.column("d")[0].month == 1
 
 
-@pytest.mark.parametrize(
-    ("choices", "message"),
-    [
-        ({"drop": ["aera"]}, "--drop: data has no column 'aera': did you mean 'area'"),
-        ({"missing": ["aera=9"]}, "--missing: data has no column 'aera': did you mean 'area'"),
-        ({"date_format": "sold=%d/%m/%Y"}, "--date-format: data has no column 'sold'; it has: area"),
-        ({"numeric": ["y"]}, "--numeric 'y' is the target"),
-        ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
-        ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
-    ],
+CHOSEN_FROM = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
+
+test_wrong_choices = refusals(
+    lambda choices: train(CHOSEN_FROM, task="regression", **choices),
+    ({"drop": ["aera"]}, "--drop: data has no column 'aera': did you mean 'area'"),
+    ({"missing": ["aera=9"]}, "--missing: data has no column 'aera': did you mean 'area'"),
+    ({"date_format": "sold=%d/%m/%Y"}, "--date-format: data has no column 'sold'; it has: area"),
+    ({"numeric": ["y"]}, "--numeric 'y' is the target"),
+    ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
+    ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
 )
-def test_wrong_choices(choices, message):
-    frame = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
-    with pytest.raises(ValueError, match=message):
-        train(frame, task="regression", **choices)
 
 
 # --- what it becomes ----------------------------------------------------------------------------------------
@@ -416,25 +408,20 @@ test_targets_that_cannot_be_learned = refusals(
 )
 
 
-@pytest.mark.parametrize(
-    ("trained", "given", "message"),
-    [
-        ([i / 7 for i in range(30)], pl.date(2020, 1, 1), "the target 'y' must hold numbers; it has Date"),
-        (
-            [i % 3 == 0 for i in range(30)],
-            pl.lit(0.5),
-            r"row 0 .*: 0.5 is not true or false, 1 or 0, .*\(30 such cells",
-        ),
-        ([i % 3 == 0 for i in range(30)], pl.lit("0.5"), "'?0.5'? is not true or false"),
-        ([i % 3 for i in range(30)], pl.lit(0.5), "0.5 is not a whole number"),
-        ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a whole number"),
-    ],
+test_targets_of_another_kind_are_no_targets_of_a_model = refusals(
+    lambda trained, given: find_target(tabular.table_of(pl.DataFrame({"y": trained})), "y").values(
+        tabular.table_of(pl.DataFrame({"y": trained}).with_columns(y=given))
+    ),
+    ([i / 7 for i in range(30)], pl.date(2020, 1, 1), "the target 'y' must hold numbers; it has Date"),
+    (
+        [i % 3 == 0 for i in range(30)],
+        pl.lit(0.5),
+        r"row 0 .*: 0.5 is not true or false, 1 or 0, .*\(30 such cells",
+    ),
+    ([i % 3 == 0 for i in range(30)], pl.lit("0.5"), "'?0.5'? is not true or false"),
+    ([i % 3 for i in range(30)], pl.lit(0.5), "0.5 is not a whole number"),
+    ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a whole number"),
 )
-def test_targets_of_another_kind_are_no_targets_of_a_model(trained, given, message):
-    frame = pl.DataFrame({"y": trained})
-    target = find_target(tabular.table_of(frame), "y")
-    with pytest.raises(ValueError, match=message):
-        target.values(tabular.table_of(frame.with_columns(y=given)))
 
 
 def test_targets_by_name_and_index():
