@@ -286,8 +286,10 @@ def test_memory_of_a_gradient_does_not_grow_with_the_examples():
         net.gradients(params, X, Y)
         tracemalloc.start()
         net.gradients(params, X, Y)
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        left, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
+        peaks.append(peak)
+        assert left < 2**20
     assert peaks[1] < 1.5 * peaks[0]
     assert peaks[1] < 2**24
 

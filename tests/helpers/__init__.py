@@ -3,6 +3,7 @@
 import os
 import re
 
+import array_api_compat.numpy
 import numpy as np
 import pytest
 
@@ -12,6 +13,9 @@ from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy, Huber, Quantile
 
 # Backends that must be there: their tests fail rather than skip.
 REQUIRED = {name for name in os.environ.get("VECPROP_REQUIRE", "").replace(" ", "").split(",") if name}
+
+# NumPy with nothing recorded, fused or shared among threads.
+PLAIN = vp.Backend(array_api_compat.numpy, "plain")
 
 # Norm-wise relative error against the float64 oracle; float32 is with precision "highest".
 BOUNDS = {"float64": 1e-13, "float32": 2e-6}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
+from helpers import refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor, training
 from vecprop.inspection.diagnosis import Diagnosis, Finding, diagnose
 from vecprop.inspection.diagnosis_evidence import Part, evidence_of_result
@@ -421,13 +422,14 @@ def test_nothing_is_modified():
     assert all((a == b).all() for a, b in zip(params, (a for layer in result.params for a in layer), strict=True))
 
 
-@pytest.mark.parametrize("given", [{}, None, [1.0], "result", ValueError("diverged")])
-def test_what_cannot_be_diagnosed(given):
-    message = (
-        "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
-    )
-    with pytest.raises(TypeError, match=f"{message}vecprop fitted in this program, got {type(given).__name__}"):
-        diagnose(given)
+WANTED = "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
+test_what_cannot_be_diagnosed = refusals(
+    diagnose,
+    *(
+        (given, TypeError, f"{WANTED}vecprop fitted in this program, got {type(given).__name__}")
+        for given in ({}, None, [1.0], "result", ValueError("diverged"))
+    ),
+)
 
 
 @pytest.mark.reliability

@@ -1,5 +1,6 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
+import functools
 import importlib.util
 import math
 import os
@@ -258,11 +259,8 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
 
 
-def test_dates_that_can_be_read_in_two_ways_are_refused():
-    cells = ["01/02/2024", "03/04/2024"]
-    with pytest.raises(ValueError, match="can be read as DD/MM/YYYY and as MM/DD/YYYY"):
-        kind_of(cells)
-    frame = pl.DataFrame({"d": cells * 10, "y": range(20)})
+def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():
+    frame = pl.DataFrame({"d": ["01/02/2024", "03/04/2024"] * 10, "y": range(20)})
     plan = tabular.plan(tabular.table_of(frame), "y", "regression", Choices(date_format="%m/%d/%Y"))
     assert plan.kinds["d"].kind == "date" and plan.table.column("d")[0].month == 1
 
@@ -344,24 +342,22 @@ def test_order_and_other_columns_do_not_matter():
     np.testing.assert_array_equal(model.predict(frame.drop("price")), predicted)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f.drop("area"), r"lacks the column 'area' of the training"),
-        (lambda f: f.rename({"area": "Area"}), r"lacks the column 'area' of the training: did you mean 'Area'"),
-        (lambda f: f.drop("area", "sold"), r"lacks the columns 'area', 'sold' of the training; it has: district"),
-        (lambda f: f.with_columns(area=pl.lit("big")), "column 'area': 'big' is not a finite number"),
-        (lambda f: f.with_columns(sold=pl.lit("soon")), "'soon' is not a date such as YYYY-MM-DD"),
-        (lambda f: f.with_columns(sold=pl.lit("01/02/2020")), r"as MM/DD/YYYY; .*, or say --date-format '%d/%m/%Y'$"),
-        (lambda f: f.with_columns(sold=pl.lit(3)), "must hold dates, as in training; it has Int32"),
-        (lambda f: f.with_columns(area="sold"), "must hold numbers, as in training; it has Date"),
-    ],
+@functools.cache
+def houses_model():
+    return train(houses(m=60), "price").model
+
+
+test_tables_that_do_not_fit = refusals(
+    lambda change: houses_model().predict(change(houses(m=60))),
+    (lambda f: f.drop("area"), r"lacks the column 'area' of the training"),
+    (lambda f: f.rename({"area": "Area"}), r"lacks the column 'area' of the training: did you mean 'Area'"),
+    (lambda f: f.drop("area", "sold"), r"lacks the columns 'area', 'sold' of the training; it has: district"),
+    (lambda f: f.with_columns(area=pl.lit("big")), "column 'area': 'big' is not a finite number"),
+    (lambda f: f.with_columns(sold=pl.lit("soon")), "'soon' is not a date such as YYYY-MM-DD"),
+    (lambda f: f.with_columns(sold=pl.lit("01/02/2020")), r"as MM/DD/YYYY; .*, or say --date-format '%d/%m/%Y'$"),
+    (lambda f: f.with_columns(sold=pl.lit(3)), "must hold dates, as in training; it has Int32"),
+    (lambda f: f.with_columns(area="sold"), "must hold numbers, as in training; it has Date"),
 )
-def test_tables_that_do_not_fit(change, message):
-    frame = houses(m=60)
-    model = train(frame, "price").model
-    with pytest.raises(ValueError, match=message):
-        model.predict(change(frame))
 
 
 # --- targets ------------------------------------------------------------------------------------------------

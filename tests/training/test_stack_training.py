@@ -181,18 +181,15 @@ def test_k_widths(backend, more):
         assert_grads_close(kept, single.params, bound=1e-10)
 
 
+SIGMOID = vp.Network((4, 3, 1), hidden="sigmoid")
 test_bad_widths = refusals(
-    lambda widths: NET.init((0, 1), widths=widths),
+    lambda widths, net=NET: net.init((0, 1), widths=widths),
+    ([(2,)] * 2, SIGMOID, r"widths need elementwise hidden activations with g\(0\) = 0, got sigmoid"),
     ([(6, 5)], "widths must have one entry for each of 2 seeds, got 1"),
     ([(6,), (6, 5)], r"widths\[0\] must have 2 widths, from 1 to those of \(6, 5\), got \(6,\)"),
     ([(6, 5), (6, 6)], r"widths\[1\] must have 2 widths, from 1 to those of \(6, 5\), got \(6, 6\)"),
     ([(6, 5), (0, 5)], r"widths\[1\] must be a positive integer, got 0"),
 )
-
-
-def test_widths_need_units_that_stay_zero():
-    with pytest.raises(ValueError, match=r"widths need elementwise hidden activations with g\(0\) = 0, got sigmoid"):
-        vp.Network((4, 3, 1), hidden="sigmoid").init(widths=[(2,)])
 
 
 def test_all_the_best_and_mean_and_spread():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host, make_problem, stepped
+from helpers import PLAIN, assert_grads_close, assert_same, host, make_problem, stepped
 from vecprop.backend.pytrees import map_tree
 from vecprop.training import epochs
 from vecprop.utils import progress, random_streams
@@ -49,14 +49,29 @@ def test_each_example_counts_once(batch_size, weighted, shuffle, backend):
     assert_grads_close(result.params, params, bound=1e-12)
 
 
-@pytest.mark.parametrize("batch_size", [None, 16])
-@pytest.mark.parametrize(("output", "hidden"), [("softmax", "tanh"), ("sigmoid", "relu"), ("identity", "gelu")])
-def test_same_run_on_every_backend(output, hidden, batch_size, backend):
-    """Parameters after 20 epochs, batches included: relative difference ≤ 1e-10 in float64, 1e-4 in float32."""
+NETS = [("softmax", "tanh"), ("sigmoid", "relu"), ("identity", "gelu")]
+RUNS = [
+    *((*net, {"l2": 0.01, "batch_size": size}) for net in NETS for size in (None, 16)),
+    *(
+        ("softmax", "tanh", arguments)
+        for arguments in (
+            {"dropout": 0.3},
+            {"dropout": (0.0, 0.5), "batch_size": 16},
+            {"batch_norm": True, "batch_size": 20},
+            {"batch_norm": (True, False), "dropout": 0.2, "l1": 0.1, "l2": 0.3, "clip_norm": 0.5, "batch_size": 16},
+            {"standardize": True, "l1": 0.2},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("output", "hidden", "arguments"), RUNS, ids=str)
+def test_same_run_on_every_backend(output, hidden, arguments, backend):
+    """After 20 epochs, batches, masks, statistics and penalties included: 1e-10 in float64, 1e-4 in float32."""
     net = vp.Network((4, 8, 6, 3), hidden=hidden, output=output)
     _, X, Y, _ = make_problem(net, 70)
-    arguments = {"epochs": 20, "batch_size": batch_size, "seed": 11, "l2": 0.01}
-    reference = vp.fit(net, X, Y, dtype="float64", backend="numpy", **arguments)
+    arguments = {"epochs": 20, "seed": 11} | arguments
+    reference = vp.fit(net, X, Y, dtype="float64", backend=PLAIN, **arguments)
     run = vp.fit(net, X, Y, dtype="float64", backend=backend, **arguments)
     assert_grads_close(run.params, reference.params, bound=1e-10, xp=backend.xp)
     np.testing.assert_allclose(run.history["cost"], reference.history["cost"], rtol=1e-10)
