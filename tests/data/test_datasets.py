@@ -1,7 +1,5 @@
 """The data sets: what is generated, what is split and scaled, and what is read from files, faults included."""
 
-import sys
-
 import numpy as np
 import pytest
 import sklearn.datasets
@@ -325,13 +323,6 @@ def test_shipped_data_is_scikit_learns(name):
         assert data.task == ("binary" if classes == 2 else "classification")
     else:
         assert data.task == "regression" and np.array_equal(data.Y, bunch.target[None])
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_without_scikit_learn_the_error_has_the_command(name, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=rf'^{name} comes with .*pip install "vecprop\[sklearn\]"$'):
-        datasets.load(name)
 
 
 def test_import_loads_no_scikit_learn():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_near, assert_same, epoch_order, refusals
+from helpers import assert_near, assert_same, epoch_order, raising, refusals
 from helpers.processes import python
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
@@ -257,15 +257,6 @@ def readers():
     return [thread for thread in threading.enumerate() if thread.name.startswith("vecprop-reader")]
 
 
-def stops(error):
-    def callback(state, _):
-        if state.epoch == 2:
-            raise error
-        return False
-
-    return callback
-
-
 def test_no_thread_and_no_file_is_left(files):
     def handles():
         return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
@@ -278,10 +269,10 @@ def test_no_thread_and_no_file_is_left(files):
     fit(x, y, window=20, callbacks=lambda state, _: state.epoch == 1)
     assert readers() == [] and handles() == before
     with pytest.raises(vp.CallbackError):
-        fit(x, y, window=20, callbacks=stops(ValueError("no")))
+        fit(x, y, window=20, callbacks=raising(ValueError("no"), 2))
     assert readers() == []
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 3"):
-        assert fit(x, y, window=20, callbacks=stops(KeyboardInterrupt())).stopped == "interrupted"
+        assert fit(x, y, window=20, callbacks=raising(KeyboardInterrupt(), 2)).stopped == "interrupted"
     assert readers() == []
     watched = Watched(X)
     watched.fails_at = 40

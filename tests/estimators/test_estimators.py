@@ -17,7 +17,7 @@ from sklearn.metrics import d2_pinball_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
 import vecprop as vp
-from helpers import assert_near, assert_same, backend_or_skip, host
+from helpers import assert_near, assert_same, backend_or_skip, host, raising
 from vecprop import estimators
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.nn import array_checks
@@ -665,12 +665,8 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
 
 
 def test_ctrl_c_keeps_what_was_reached():
-    def interrupt(state, _):
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 4 epochs"):
-        model = classifier(callbacks=interrupt).fit(X, NAMES)
+        model = classifier(callbacks=raising(KeyboardInterrupt(), 2)).fit(X, NAMES)
     assert (model.stopped_, model.n_iter_) == ("interrupted", 2)
     np.testing.assert_array_equal(model.coefs_[0], classifier(max_iter=2).fit(X, NAMES).coefs_[0])
 

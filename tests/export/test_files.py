@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import sys
 
 import numpy as np
 import pytest
@@ -230,9 +229,3 @@ def test_places_that_cannot_be_written(tmp_path):
     with pytest.raises(OSError, match="a device or a pipe"):
         vp.save(tmp_path / "pipe", NET, NET.init())
     vp.save(tmp_path / ("m" * 255), NET, NET.init())  # the longest name there is
-
-
-def test_without_safetensors_the_error_says_what_to_install(path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match="pip install safetensors"):
-        vp.save(path, NET, NET.init())

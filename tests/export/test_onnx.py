@@ -1,7 +1,6 @@
 """ONNX export: onnxruntime gives what the model itself gives, for every kind of model, output and activation."""
 
 import os
-import sys
 
 import numpy as np
 import onnx
@@ -372,12 +371,6 @@ def test_classes_that_onnx_has_no_type_for():
         model.classes_ = classes
         with pytest.raises(ValueError, match="model must have classes that are numbers up to"):
             export_onnx(model)
-
-
-def test_without_onnx_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'ONNX export needs onnx: pip install "vecprop\[onnx\]"'):
-        export_onnx((NET, PARAMS))
 
 
 def test_an_onnx_that_is_too_old(monkeypatch):

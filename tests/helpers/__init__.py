@@ -193,6 +193,16 @@ def refusals(call, *rows, error=ValueError, literal=None, fixtures=()):
     return test
 
 
+def raising(error, epoch):
+    """A callback that raises an error after an epoch."""
+
+    def callback(state, _):
+        if state.epoch == epoch:
+            raise error
+
+    return callback
+
+
 def epoch_order(windows, seed, epoch):
     """The examples in the order in which they are trained on."""
     found = []

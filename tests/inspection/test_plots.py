@@ -1,7 +1,5 @@
 """The pictures: what is drawn where, without a display, and what is refused."""
 
-import sys
-
 import matplotlib
 import numpy as np
 import pytest
@@ -209,12 +207,6 @@ def test_a_file_is_written_into_a_new_folder(tmp_path):
     image = imread(path)
     assert image.shape[:2] == (600, 768) and image[..., :3].std() > 0.01
     assert imread(plots.save(plots.cost_curve(HISTORY), tmp_path / "a.png", dpi=50)).shape[:2] == (250, 320)
-
-
-def test_without_matplotlib_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "vecprop\[cli\]"'):
-        plots.cost_curve(HISTORY)
 
 
 # Every function that draws on axes, with what it is given.

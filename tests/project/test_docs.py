@@ -129,6 +129,17 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tests_that_a_page_names_exist(page):
+    """As `tests/file.py::test_name`, with a link to the file or none, or as a link of the test's name alone."""
+    linked = re.findall(r"\[`(?:(tests/[\w/]+\.py)::)?(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", text(page))
+    named = {(file, test) for _, test, file in linked} | {*re.findall(r"(tests/[\w/]+\.py)::(test_\w+)", text(page))}
+    assert all(said in ("", file) for said, _, file in linked)
+    assert len(named) >= {"docs/equations.md": 21, "docs/scikit-learn.md": 14}.get(name(page), 0)
+    for file, test in named:
+        assert re.search(rf"^(def )?{test}\b", text(ROOT / file), re.MULTILINE), test
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_equations_that_a_page_cites_exist(page):
     there = re.findall(r"^### (E\d+) ", text(DOCS / "equations.md"), re.MULTILINE)
     assert set(re.findall(r"\bE\d{1,2}\b", FENCE.sub("", text(page)))) <= set(there)

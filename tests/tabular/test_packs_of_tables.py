@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 import vecprop as vp
+from helpers import raising
 from helpers.tables import outputs, run_onnx
 from vecprop import tabular
 from vecprop.estimators import PackClassifier, PackRegressor
@@ -77,9 +78,5 @@ def test_a_setting_of_one_kind_gives_networks_of_one_kind():
 
 
 def test_ctrl_c_ends_the_pack():
-    def interrupts(state, _):
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        tabular.train(PLANS["classification"], callbacks=[interrupts])
+        tabular.train(PLANS["classification"], callbacks=[raising(KeyboardInterrupt(), 2)])

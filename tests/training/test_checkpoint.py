@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 
 import vecprop as vp
-from helpers import assert_same, backend_or_skip
+from helpers import assert_same, backend_or_skip, raising
 from helpers.processes import started
 from vecprop.training import checkpoint
 from vecprop.training.results import TrainingState
@@ -127,13 +127,9 @@ def test_sparse_x(tmp_path, monkeypatch, broken_off):
 
 
 def test_ctrl_c_writes_what_was_reached(tmp_path):
-    def interrupt(state, _):
-        if state.epoch == 3:
-            raise KeyboardInterrupt
-
     arguments = {"checkpoint": tmp_path / "c", "checkpoint_every": 100}
     with pytest.warns(RuntimeWarning, match="training was interrupted after 3 of 6 epochs"):
-        assert fit("numpy", callbacks=interrupt, **arguments).stopped == "interrupted"
+        assert fit("numpy", callbacks=raising(KeyboardInterrupt(), 3), **arguments).stopped == "interrupted"
     assert (tmp_path / "c").exists(), "although none was due"
     assert same(fit("numpy", resume=True, **arguments), fit("numpy"))
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn import linear_model, metrics
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host, make_problem, refusals, stepped
+from helpers import assert_grads_close, assert_same, host, make_problem, raising, refusals, stepped
 from vecprop.training import fit_arguments, loop
 
 NET = vp.Network((4, 6, 3), output="softmax")
@@ -218,11 +218,8 @@ def test_states_kept_by_a_callback_stay_usable(backend):
 
 
 def test_a_callback_that_raises_does_not_lose_the_training(backend):
-    def broken(state, _):
-        if state.epoch == 2:
-            raise ZeroDivisionError("oh")
-
-    with pytest.raises(vp.CallbackError, match="'broken' raised ZeroDivisionError after epoch 2: oh") as caught:
+    broken = raising(ZeroDivisionError("oh"), 2)
+    with pytest.raises(vp.CallbackError, match="'callback' raised ZeroDivisionError after epoch 2: oh") as caught:
         vp.fit(NET, X, Y, epochs=5, callbacks=broken, optimizer=vp.Adam(), dtype="float64", backend=backend)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert len(caught.value.history["cost"]) == 2
@@ -232,10 +229,7 @@ def test_a_callback_that_raises_does_not_lose_the_training(backend):
 
 
 def test_ctrl_c_keeps_what_was_reached(backend):
-    def interrupt(state, _):
-        if state.epoch == 4:
-            raise KeyboardInterrupt
-
+    interrupt = raising(KeyboardInterrupt(), 4)
     with pytest.warns(RuntimeWarning, match="interrupted after 4 of 50 epochs"):
         result = vp.fit(NET, X, Y, epochs=50, callbacks=interrupt, dtype="float64", backend=backend)
     assert result.stopped == "interrupted"

@@ -7,6 +7,7 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_grads_close, host, make_problem, refusals
+from helpers.threads import refuse_to_start
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.training import loop, network_groups, shuffling
 from vecprop.utils import random_streams
@@ -262,14 +263,10 @@ def test_orders_drawn_on_threads_are_the_same(monkeypatch, starts):
     monkeypatch.setattr(shuffling, "_WORTH_THREADS", 1)
     monkeypatch.setattr(shuffling, "_threads", lambda: 3)
     if not starts:
-        monkeypatch.setattr(threading.Thread, "start", refuse)
+        monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
     seeds = (7, 0, 2**64 - 1, 5)
     drawn = shuffling.shuffles(seeds, 3, 100)
     np.testing.assert_array_equal(drawn, [random_streams.shuffle(seed, 3, 100) for seed in seeds])
-
-
-def refuse(_):
-    raise RuntimeError("can't start new thread")
 
 
 STOPS = {"optimizer": vp.Adam((0.003, 0.03, 0.3, 0.1, 0.01, 0.2)), "seed": range(6), "dtype": "float64", "epochs": 40}
