@@ -122,6 +122,10 @@ def test_forward_cost_batch_norm_and_estimators():
     assert [line.split()[0] for line in lines] == ["X", "X", "batch_size", "block_size"], lines
 
 
+def full(*_):
+    raise MemoryError
+
+
 @pytest.fixture
 def small(backend, monkeypatch):
     """A backend that seems to have 128 MiB of main memory."""
@@ -164,9 +168,6 @@ def test_a_batch_that_is_normalized_counts_as_a_whole(small):
 
 
 def test_only_gradients_take_memory_for_gradients(monkeypatch):
-    def full(*_):
-        raise MemoryError
-
     monkeypatch.setattr("vecprop.nn.network.wait_if_large", full)
     net = vp.Network((2, 512, 512, 1))
     (X, Y), params = vp.datasets.xor(m=40_000), net.init()
@@ -185,9 +186,6 @@ def test_only_gradients_take_memory_for_gradients(monkeypatch):
 
 @pytest.mark.parametrize("where", ["_start", "prepare"])
 def test_before_the_training_begins_fewer_examples_are_the_remedy(monkeypatch, where):
-    def full(*_):
-        raise MemoryError
-
     monkeypatch.setattr(type(vp.get_backend("numpy").memory), "free", lambda _: 2**20)
     X, Y = vp.datasets.xor(m=64_000)
     with monkeypatch.context() as patch:

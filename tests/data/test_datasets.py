@@ -6,7 +6,6 @@ import sklearn.datasets
 
 import vecprop as vp
 from helpers import refusals
-from helpers.processes import python
 from vecprop import datasets
 from vecprop.data.datasets import Dataset
 from vecprop.data.tables import infer_delimiter
@@ -323,11 +322,6 @@ def test_shipped_data_is_scikit_learns(name):
         assert data.task == ("binary" if classes == 2 else "classification")
     else:
         assert data.task == "regression" and np.array_equal(data.Y, bunch.target[None])
-
-
-def test_import_loads_no_scikit_learn():
-    code = "import sys, vecprop.data.datasets; sys.exit('sklearn' in sys.modules)"
-    assert python("-c", code, check=False).returncode == 0
 
 
 # --- by name ------------------------------------------------------------------------------------------------

@@ -125,14 +125,6 @@ def test_classifier_in_float64():
     assert_classifies_alike(model, RANDOM.normal(size=(50, 4)), "float64", 1e-13)
 
 
-def test_digits_with_the_default_settings():
-    train, test = vp.datasets.digits().split(200 / 1797)
-    rows = test.X.T[:200].astype(np.float32)
-    model = MLPClassifier(random_state=0, max_iter=30).fit(train.X.T, train.labels)
-    assert model.score(rows, test.labels[:200]) > 0.9
-    assert_classifies_alike(model, rows)
-
-
 # --- regressors ---------------------------------------------------------------------------------------------
 
 

@@ -7,11 +7,10 @@ import socket
 import sys
 import time
 
-import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import backend_or_skip
+from helpers import assert_near, backend_or_skip
 from helpers.processes import TESTS, environment, started
 from helpers.several_processes import RUNS
 
@@ -142,8 +141,8 @@ def test_vecprop_train_in_two_processes(start, tmp_path, amount):
         assert all(process.returncode == 0 for process in processes), ended
         assert f"wrote {folder}" in ended[0][0] and all(out == "" for out, _ in ended[1:])
         models.append(vp.load(folder / "model.safetensors"))
-    for one, two in zip(models[0].estimator.coefs_, models[1].estimator.coefs_, strict=True):
-        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-4)
+    one, two = (model.estimator.coefs_ for model in models)
+    assert_near(two, one, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
