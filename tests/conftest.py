@@ -35,7 +35,7 @@ _NEEDS = {
         "helpers/public_calls.py", "helpers/tables.py", "cli/test_cli_models.py", "export/test_file_strangers.py",
         "export/test_tabular_onnx.py", "tabular/*",
     ],
-    "typer": ["cli/*", "helpers/commands.py", "inspection/test_explain.py"],
+    "typer": ["cli/*", "export/test_file_strangers.py", "helpers/commands.py", "inspection/test_explain.py"],
 }  # fmt: skip
 collect_ignore_glob = [path for library, paths in _NEEDS.items() for path in paths if find_spec(library) is None]
 

@@ -16,13 +16,12 @@ import numpy as np
 import polars as pl
 import pytest
 import safetensors.numpy
-from typer.testing import CliRunner
 
 import vecprop as vp
+from helpers.commands import refused, vecprop
 from helpers.faults import in_process
 from helpers.processes import python
 from vecprop import tabular
-from vecprop.cli.app import app
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.utils import tensor_file
 
@@ -497,32 +496,23 @@ def test_memory_is_bounded_by_the_size_of_the_file(saved, tmp_path, amount, figu
 # --- the program ------------------------------------------------------------------------------------------------
 
 
-def info(path):
-    """Exit code, stdout and stderr of `vecprop info`."""
-    result = CliRunner().invoke(app, ["info", os.fspath(path)], prog_name="vecprop")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def assert_refused(path, name):
-    code, out, err = info(path)
-    assert (code, out) == (2, ""), name
-    assert err.startswith("Error: ") and err.count("\n") <= 2 and "Traceback" not in err and "\x1b" not in err, err
+def assert_refused(path):
+    said = refused("info", path)
+    assert "Traceback" not in said and "\x1b" not in said, said
 
 
 def test_the_program_refuses_them_too(saved, tmp_path, amount):
     path = tmp_path / "model"
-    for name, data in hostile().items():
+    for data in hostile().values():
         path.write_bytes(data)
-        assert_refused(path, name)
+        assert_refused(path)
     for kind in amount(("labels", "flowers"), KINDS):
         model = saved(kind)
-        for name, text in headers(model.header).items():
-            assert_refused(model.write(forged(text, model.tensors)), name)
+        for text in headers(model.header).values():
+            assert_refused(model.write(forged(text, model.tensors)))
     os.mkfifo(tmp_path / "pipe")
     for other in (tmp_path, tmp_path / "pipe", tmp_path / "nowhere", "/dev/zero"):
-        assert_refused(other, other)
+        assert_refused(other)
     done = python("-m", "vecprop", "info", path, check=False)
     assert done.returncode == 2 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
 
@@ -534,10 +524,10 @@ def test_the_program_shows_or_refuses_every_header(saved, kind, amount):
     for place, value in random.Random(1).sample(cases, min(len(cases), amount(12, 1500))):
         path = model.write(forged(with_value(model.header, place, value), model.tensors))
         if outcome(path) is None:
-            assert_refused(path, place)
+            assert_refused(path)
         else:
-            code, out, err = info(path)
-            assert (code, err) == (0, "") and "parameters" in out, (place, value)
+            out, err = vecprop("info", path)
+            assert err == "" and "parameters" in out, (place, value)
 
 
 def test_a_model_of_tables_about_which_nothing_is_told(saved, tmp_path):
@@ -546,11 +536,9 @@ def test_a_model_of_tables_about_which_nothing_is_told(saved, tmp_path):
     for about in ({}, {"rows": 3}, {"source": "a", "rows": {"training": 1}, "scores": []}, {"scores": {"network": 1}}):
         vp.save(tmp_path / "model", tabular.TableModel(model.preparation, model.target, model.estimator, about))
         assert vp.load(tmp_path / "model").about == about
-        code, out, _ = info(tmp_path / "model")
-        assert code == 0 and "trained on" not in out
+        assert "trained on" not in vecprop("info", tmp_path / "model")[0]
         FRAME.write_csv(tmp_path / "data.csv")
-        result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "model"), str(tmp_path / "data.csv")])
-        assert result.exit_code == 0, result.output
+        vecprop("evaluate", tmp_path / "model", tmp_path / "data.csv")
 
 
 # --- what is saved can be loaded -----------------------------------------------------------------------------------

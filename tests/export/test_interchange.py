@@ -65,8 +65,7 @@ def converted(convert, *given):
 
 
 def assert_same_layers(model, other):
-    for name in ("coefs_", "intercepts_"):
-        assert_same(getattr(model, name), getattr(other, name))
+    assert_same((model.coefs_, model.intercepts_), (other.coefs_, other.intercepts_))
 
 
 def assert_same_model(model, other):

@@ -128,6 +128,16 @@ def assert_pass_close(actual, desired, xp=None):
     assert_grads_close(actual[1], desired[1], xp=xp)
 
 
+def assert_divergence_told(error):
+    """All that a DivergenceError is to say, and parameters to go on from."""
+    assert re.search(rf"epoch {error.epoch}, step {error.step} of \d+", str(error))
+    assert re.search(r"the largest of all layers was \S+\)", str(error)) and "lower the learning rate" in str(error)
+    assert error.gradient_norm >= 0
+    assert f"{error.gradient_norm:g}" in str(error)
+    assert all(np.isfinite(host(a)).all() for layer in error.params for a in layer)
+    assert len(error.history["cost"]) == error.epoch - 1 and np.isfinite(error.history["cost"]).all()
+
+
 def stepped(params, grads, rate):
     """The parameters after a step of gradient descent (E12)."""
     return tuple(vp.Layer(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(params, grads, strict=True))

@@ -1,6 +1,5 @@
 """Logits as large as there are, against mpmath, with floating-point errors raised; and runs that diverge."""
 
-import re
 import statistics
 import time
 
@@ -10,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import vecprop as vp
-from helpers import assert_near, backend_or_skip, host
+from helpers import assert_divergence_told, backend_or_skip, host
 from vecprop import losses
 from vecprop.estimators import MLPClassifier
 from vecprop.nn.activations import Identity, Sigmoid, Softmax, log_softmax
@@ -205,28 +204,6 @@ def diverged(net, X, Y, **settings):
     return caught.value
 
 
-def assert_told(error):
-    """All that a DivergenceError is to say, and parameters to go on from."""
-    assert re.search(rf"epoch {error.epoch}, step {error.step} of \d+", str(error))
-    assert re.search(r"the largest of all layers was \S+\)", str(error)) and "lower the learning rate" in str(error)
-    assert error.gradient_norm >= 0
-    assert f"{error.gradient_norm:g}" in str(error)
-    assert all(np.isfinite(host(a)).all() for layer in error.params for a in layer)
-    assert len(error.history["cost"]) == error.epoch - 1 and np.isfinite(error.history["cost"]).all()
-
-
-@pytest.mark.parametrize("batch_size", [None, 16])
-def test_a_rate_that_overflows(xp_backend, batch_size):
-    """The rate grows until the cost overflows: the epoch, the step, the largest gradient; and the run can go on."""
-    net, X, Y = problem()
-    settings = {"optimizer": vp.GradientDescent(5.0), "epochs": 60, "batch_size": batch_size, "backend": xp_backend}
-    error = diverged(net, X, Y, **settings)
-    assert_told(error)
-    assert 1 <= error.step <= (1 if batch_size is None else 4)
-    again = vp.fit(net, X / 100, Y, params=[tuple(host(a) * 0.0 for a in layer) for layer in error.params], epochs=2)
-    assert np.isfinite(again.history["cost"]).all()
-
-
 def test_the_largest_gradient_is_that_of_the_step_before():
     """One batch an epoch: the norm in the error is the largest in the history's last entry."""
     error = diverged(*problem(), optimizer=vp.GradientDescent(5.0), epochs=60)
@@ -243,19 +220,7 @@ def test_nan_that_comes_late():
 
     error = diverged(net, X, Y, dtype="float64", epochs=10, callbacks=spoil)
     assert error.epoch == 4
-    assert_told(error)
-
-
-def test_one_of_a_stack_diverges():
-    """The others go on to the end, as they would alone; all of them have to diverge for an error."""
-    net, X, Y = problem()
-    alone = vp.fit(net, X, Y, optimizer=vp.GradientDescent(0.01), epochs=60, seed=0)
-    stack = vp.fit(net, X, Y, optimizer=vp.GradientDescent((0.01, 5.0)), epochs=60, seed=0)
-    assert np.isfinite(stack.history["cost"][-1][0]) and not np.isfinite(stack.history["cost"][-1][1])
-    assert_near(stack.member(0).params, alone.params, rtol=1e-9)
-    mean, spread = stack.mean_and_deviation(X)
-    assert np.isfinite(mean).all() and not spread.any()
-    assert diverged(net, X, Y, optimizer=vp.GradientDescent((5.0, 6.0)), epochs=60, seed=0).gradient_norm > 0
+    assert_divergence_told(error)
 
 
 def test_lbfgs_from_what_is_not_finite():

@@ -222,11 +222,15 @@ def test_one_network_may_diverge_alone(backend):
     Y = np.vstack([X[:2], X[3:]])
     stack = vp.fit(net, X, Y, optimizer=vp.GradientDescent((0.1, 1e12)), epochs=30, backend=backend)
     costs = stack.final_costs
-    assert np.isfinite(costs[0]) and not np.isfinite(costs[1])
-    assert np.isfinite(stack.mean_and_deviation(X)[0]).all()
+    assert np.isfinite(costs[0]) and not np.isfinite(costs[1]) and not np.isfinite(stack.history["cost"][-1][1])
+    alone = vp.fit(net, X, Y, optimizer=vp.GradientDescent(0.1), epochs=30, backend="numpy")
+    assert_grads_close(stack.member(0).params, alone.params, bound=1e-10)
+    mean, spread = stack.mean_and_deviation(X)
+    assert np.isfinite(mean).all() and not spread.any()
     assert np.isfinite(stack.best.forward(X)).all()
-    with pytest.raises(vp.DivergenceError):
+    with pytest.raises(vp.DivergenceError) as caught:
         vp.fit(net, X, Y, optimizer=vp.GradientDescent((1e11, 1e12)), epochs=30, backend=backend)
+    assert caught.value.gradient_norm > 0
 
 
 test_bad_stacks = refusals(
@@ -273,11 +277,17 @@ STOPS = {"optimizer": vp.Adam((0.003, 0.03, 0.3, 0.1, 0.01, 0.2)), "seed": range
 STOPS |= {"validation": (X_VALIDATION, Y_VALIDATION), "patience": 3, "batch_size": 16, "metric": "accuracy"}
 
 
-@pytest.mark.parametrize("restore_best", [True, False])
-def test_networks_that_have_stopped_leave_the_stack(backend, restore_best, monkeypatch):
+@pytest.mark.parametrize(
+    "rule",
+    [
+        vp.EarlyStopping(3),
+        vp.EarlyStopping(3, restore_best=False),
+        vp.EarlyStopping(3, min_delta=0.005, restore_best=False, cumulative=False),
+    ],
+)
+def test_networks_that_have_stopped_leave_the_stack(backend, rule, monkeypatch):
     """The others go on as before; the left ones keep their parameters, and their last entries in the history."""
     monkeypatch.setattr(loop, "_CALLS_WORTH_COMPILING", 0)
-    rule = vp.EarlyStopping(3, restore_best=restore_best)
     weights, inputs = np.stack([W + 0.1 * k for k in range(1, 7)]), np.stack([X + 0.1 * k for k in range(6)])
     judged = np.stack([X_VALIDATION + 0.1 * k for k in range(6)])
     more = {"dropout": ((0.0, 0.1, 0.2, 0.0, 0.3, 0.1), 0.1), "l2": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), "patience": rule}

@@ -117,21 +117,6 @@ def test_which_metrics_are_better_when_greater():
     assert greater_is_better(lambda Y, A: 0.0)  # noqa: ARG005
 
 
-def test_networks_of_a_stack_stop_each_on_its_own(backend):
-    """Without a best to give back, member k is the network at its own stop, as if it had been trained alone."""
-    arguments = {
-        "optimizer": vp.Adam(0.05), "batch_size": 16, "dtype": "float64", "epochs": 60, "backend": backend,
-        "patience": EarlyStopping(2, min_delta=0.02, restore_best=False, cumulative=False),
-    }  # fmt: skip
-    stack = vp.fit(NET, X, Y, seed=(0, 1, 2), **arguments)
-    stops = []
-    for k in range(3):
-        single = vp.fit(NET, X, Y, seed=k, **arguments)
-        assert_grads_close(stack.member(k).params, single.params, bound=1e-10)
-        stops.append(len(single.history["cost"]))
-    assert len(set(stops)) > 1, "they stop at different epochs"
-
-
 def test_the_rate_falls_until_it_is_small_and_then_training_ends():
     """As scikit-learn's "adaptive": nothing improves, so the rate falls every third epoch, and at 1/8 it ends."""
     schedule = vp.ReduceOnPlateau(factor=0.5, patience=2, min_delta=10.0, cumulative=False, stop_at=0.125)
