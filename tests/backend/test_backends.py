@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_close, assert_grads_close, backend_or_skip, host, make_problem, on
+from helpers import assert_close, assert_grads_close, backend_or_skip, cases, host, make_problem, on
 from helpers.processes import TESTS, environment, python
 from vecprop.backend import scoped_settings, selection
 
@@ -201,15 +201,12 @@ MEMORY = "import os, vecprop; vecprop.get_backend('jax'); print(os.environ.get('
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize(
-    ("code", "variables", "printed"),
-    [
-        (FLOAT64, {}, [*["float64"] * 6, "True", "float32", "float32", "False", "float32"]),
-        (X64_ON, {"JAX_ENABLE_X64": "1"}, ["float32"] * 3),
-        (MEMORY, {}, ["false"]),
-        (MEMORY, {"XLA_PYTHON_CLIENT_PREALLOCATE": "true"}, ["true"]),
-        ("import jax; " + MEMORY, {}, ["None"]),
-    ],
+@cases(
+    (FLOAT64, {}, [*["float64"] * 6, "True", "float32", "float32", "False", "float32"]),
+    (X64_ON, {"JAX_ENABLE_X64": "1"}, ["float32"] * 3),
+    (MEMORY, {}, ["false"]),
+    (MEMORY, {"XLA_PYTHON_CLIENT_PREALLOCATE": "true"}, ["true"]),
+    ("import jax; " + MEMORY, {}, ["None"]),
     ids=[
         "float64 leaves the global flag alone, also after an error", "x64 on keeps float32",
         "memory is not preallocated", "unless the user says so", "or has imported JAX already",

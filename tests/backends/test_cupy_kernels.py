@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_near
+from helpers import assert_near, cases
 from vecprop import activations, losses, propagation
 from vecprop.backend.contract import cut_columns
 from vecprop.nn import dropout
@@ -77,16 +77,13 @@ def test_an_activation_is_one_kernel_each_way(g, dtype):
     assert record.dtypes == [[dtype], [dtype]]
 
 
-@pytest.mark.parametrize(
-    ("loss", "output"),
-    [
-        (losses.BinaryCrossEntropy(), activations.Sigmoid()),
-        (losses.BinaryCrossEntropy(smoothing=0.1), activations.Sigmoid()),
-        (losses.SquaredError(), activations.Identity()),
-        (losses.SquaredError(), activations.Tanh()),
-        (losses.Huber(2.0), activations.Identity()),
-        (losses.Poisson(), activations.Exp()),
-    ],
+@cases(
+    (losses.BinaryCrossEntropy(), activations.Sigmoid()),
+    (losses.BinaryCrossEntropy(smoothing=0.1), activations.Sigmoid()),
+    (losses.SquaredError(), activations.Identity()),
+    (losses.SquaredError(), activations.Tanh()),
+    (losses.Huber(2.0), activations.Identity()),
+    (losses.Poisson(), activations.Exp()),
     ids=lambda value: value.name,
 )
 def test_a_loss_is_one_kernel_each_way(loss, output, dtype):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, PLAIN, assert_near, flattened, make_problem, make_targets, on
+from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, PLAIN, assert_near, cases, flattened, make_problem, make_targets, on
 from helpers.processes import ROOT
 from helpers.threads import in_threads
 from vecprop import propagation
@@ -229,16 +229,13 @@ def positive(xp, a, *_):
     return xp.maximum(a, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("function", "shape"),
-    [
-        (many_operations, (3, 4)),
-        (selections, (70, 90)),
-        (positive, (1, 16411)),  # a prime: it cannot be cut into rows
-        (functions_of_numpy_itself, (3, 4)),
-    ],
+@cases(
+    (many_operations, (3, 4)),
+    (selections, (70, 90)),
+    (positive, (1, 16411)),  # a prime: it cannot be cut into rows
+    (functions_of_numpy_itself, (3, 4)),
 )
-def test_operations(numpy_backend, dtype, function, shape):
+def test_operations(function, shape, numpy_backend, dtype):
     a, b = (rng(seed).standard_normal(shape).astype(dtype) for seed in (0, 1))
     if function is selections:
         a[0, :3] = np.nan, np.inf, -0.0

@@ -5,7 +5,7 @@ import pytest
 import sklearn.datasets
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from vecprop import datasets
 from vecprop.data.datasets import Dataset
 from vecprop.data.tables import infer_delimiter
@@ -391,66 +391,57 @@ REGRESSION, BINARY_TASK, CLASSES = ({"task": task} for task in ("regression", "b
 MANY = "".join(f"{i},{i}.25\n" for i in range(30))
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments", "wanted"),
-    [
-        *(("kind,a,b\nx,1,2\ny,3,4\n", {"target": target}, KIND) for target in ("kind", 0, -3)),
-        *(("a,b,c\n1,2,3\n4,5,6\n", {"target": target}, TWO) for target in (["a", "c"], (0, 2), ["a", -1])),
-        (ONE_HOT, ANIMALS, CLASSES | {"target_names": ("cat", "dog"), "labels": [0, 1, 0]}),
-        (ONE_HOT, ANIMALS | REGRESSION, REGRESSION),
-        ("x,cat,dog\n1,1,1\n2,0,0\n", ANIMALS, REGRESSION | {"Y": [[1, 0], [1, 0]]}),
-        ("1,0\n2,1\n3,1\n", REGRESSION, {"Y": [[0, 1, 1]]}),
-        ("1,0\n2,1\n3,1\n", CLASSES, {"Y": [[1, 0, 0], [0, 1, 1]]}),
-        ("1,0.5\n2,1.5\n", BINARY_TASK, {"target_names": ("0.5", "1.5")}),
-        *(("1,2\n2,0\n", {"classes": classes}, FOUR) for classes in DIGITS),
-        (LOW_HIGH, {"classes": ORDER}, BINARY_TASK | {"target_names": ORDER, "Y": [[0, 1, 0]]}),
-        (EXCEL, {}, SAYS),
-        ("1 2 0\n3 4 1\n", {"delimiter": " "}, {"X": [[1, 3], [2, 4]]}),
-        ("1:2:0\n3:4:1\n", {"delimiter": ":"}, {"X": [[1, 3], [2, 4]]}),
-        (NUMBERED, TOLD, {"feature_names": ("0", "1"), "X": [[3, 5], [4, 6]]}),
-        (",b\n1,0\n2,1\n", {}, {"feature_names": ("column 0",)}),
-        (" \n\na,b\n1,0\n2,1\n", {}, {"feature_names": ("a",)}),
-    ],
+@cases(
+    *(("kind,a,b\nx,1,2\ny,3,4\n", {"target": target}, KIND) for target in ("kind", 0, -3)),
+    *(("a,b,c\n1,2,3\n4,5,6\n", {"target": target}, TWO) for target in (["a", "c"], (0, 2), ["a", -1])),
+    (ONE_HOT, ANIMALS, CLASSES | {"target_names": ("cat", "dog"), "labels": [0, 1, 0]}),
+    (ONE_HOT, ANIMALS | REGRESSION, REGRESSION),
+    ("x,cat,dog\n1,1,1\n2,0,0\n", ANIMALS, REGRESSION | {"Y": [[1, 0], [1, 0]]}),
+    ("1,0\n2,1\n3,1\n", REGRESSION, {"Y": [[0, 1, 1]]}),
+    ("1,0\n2,1\n3,1\n", CLASSES, {"Y": [[1, 0, 0], [0, 1, 1]]}),
+    ("1,0.5\n2,1.5\n", BINARY_TASK, {"target_names": ("0.5", "1.5")}),
+    *(("1,2\n2,0\n", {"classes": classes}, FOUR) for classes in DIGITS),
+    (LOW_HIGH, {"classes": ORDER}, BINARY_TASK | {"target_names": ORDER, "Y": [[0, 1, 0]]}),
+    (EXCEL, {}, SAYS),
+    ("1 2 0\n3 4 1\n", {"delimiter": " "}, {"X": [[1, 3], [2, 4]]}),
+    ("1:2:0\n3:4:1\n", {"delimiter": ":"}, {"X": [[1, 3], [2, 4]]}),
+    (NUMBERED, TOLD, {"feature_names": ("0", "1"), "X": [[3, 5], [4, 6]]}),
+    (",b\n1,0\n2,1\n", {}, {"feature_names": ("column 0",)}),
+    (" \n\na,b\n1,0\n2,1\n", {}, {"feature_names": ("a",)}),
 )
-def test_what_a_file_says(csv, text, arguments, wanted):
+def test_what_a_file_says(text, arguments, wanted, csv):
     reads(datasets.from_csv(csv(text), **arguments), wanted)
 
 
-@pytest.mark.parametrize(
-    ("targets", "task", "classes"),
-    [
-        ("0 1 0", "binary", ("0", "1")),
-        ("0.0 1.0 1e0", "binary", ("0", "1")),
-        ("5 -1 5", "binary", ("-1", "5")),
-        ("2 10 9", "classification", ("2", "9", "10")),
-        ("no yes no", "binary", ("no", "yes")),
-        ("b a c", "classification", ("a", "b", "c")),
-        ("1 2 3a", "classification", ("1", "2", "3a")),
-        ("none ? none", "binary", ("?", "none")),
-        ("1_0 2 2", "binary", ("1_0", "2")),
-        ("0.5 1 0", "regression", ("column 1",)),
-        (" ".join(map(str, range(20))), "classification", tuple(map(str, range(20)))),
-        (" ".join(map(str, range(21))), "regression", ("column 1",)),
-        (" ".join(f"c{i:02}" for i in range(30)), "classification", tuple(f"c{i:02}" for i in range(30))),
-    ],
+@cases(
+    ("0 1 0", "binary", ("0", "1")),
+    ("0.0 1.0 1e0", "binary", ("0", "1")),
+    ("5 -1 5", "binary", ("-1", "5")),
+    ("2 10 9", "classification", ("2", "9", "10")),
+    ("no yes no", "binary", ("no", "yes")),
+    ("b a c", "classification", ("a", "b", "c")),
+    ("1 2 3a", "classification", ("1", "2", "3a")),
+    ("none ? none", "binary", ("?", "none")),
+    ("1_0 2 2", "binary", ("1_0", "2")),
+    ("0.5 1 0", "regression", ("column 1",)),
+    (" ".join(map(str, range(20))), "classification", tuple(map(str, range(20)))),
+    (" ".join(map(str, range(21))), "regression", ("column 1",)),
+    (" ".join(f"c{i:02}" for i in range(30)), "classification", tuple(f"c{i:02}" for i in range(30))),
 )
-def test_the_task_is_inferred(csv, targets, task, classes):
+def test_the_task_is_inferred(targets, task, classes, csv):
     text = "".join(f"{i}.5,{target}\n" for i, target in enumerate(targets.split()))
     reads(datasets.from_csv(csv(text)), {"task": task, "target_names": classes})
 
 
-@pytest.mark.parametrize(
-    ("text", "delimiter"),
-    [
-        ("a;b;c\n1,5;2,5;x, y\n", ";"),
-        ("1;2;red, dark\n3;4;blue\n", ";"),
-        ("1;2;red, dark\n3;4;blue, light\n", ";"),
-        ('"a";"b"\n1;0\n', ";"),
-        ("a b|c d\n1|0\n", "|"),
-        ("1,2\n", ","),
-        ("1,2;3\n", ","),  # a tie
-        ("one column\n1\n", ","),
-    ],
+@cases(
+    ("a;b;c\n1,5;2,5;x, y\n", ";"),
+    ("1;2;red, dark\n3;4;blue\n", ";"),
+    ("1;2;red, dark\n3;4;blue, light\n", ";"),
+    ('"a";"b"\n1;0\n', ";"),
+    ("a b|c d\n1|0\n", "|"),
+    ("1,2\n", ","),
+    ("1,2;3\n", ","),  # a tie
+    ("one column\n1\n", ","),
 )
 def test_the_delimiter_is_inferred(text, delimiter):
     assert infer_delimiter(text) == delimiter
@@ -542,19 +533,16 @@ NUMBERS = np.array([[0.5, 1.5, 2.5, 3.5], [1.0, 2.0, 3.0, 4.0]])
 IN_COLUMNS = REGRESSION | {"Y": NUMBERS.tolist(), "target_names": ("target 0", "target 1")}
 
 
-@pytest.mark.parametrize(
-    ("Y", "arguments", "wanted"),
-    [
-        (np.array([3, 1, 2, 1]), {}, CLASSES | {"labels": [2, 0, 1, 0]}),
-        (np.array(["b", "a", "b", "a"]), {}, BINARY_TASK | {"labels": [1, 0, 1, 0]}),
-        (np.array([True, False, True, True]), {}, BINARY_TASK | {"labels": [1, 0, 1, 1]}),
-        (np.eye(3)[[2, 0, 1, 1]], {}, CLASSES | {"labels": [2, 0, 1, 1]}),
-        (np.array([[0.0], [1.0], [1.0], [0.0]]), {}, BINARY_TASK | {"labels": [0, 1, 1, 0]}),
-        (np.array([0, 1, 0, 1]), REGRESSION, REGRESSION | {"Y": [[0, 1, 0, 1]]}),
-        (NUMBERS, {"examples": "columns"}, IN_COLUMNS),
-    ],
+@cases(
+    (np.array([3, 1, 2, 1]), {}, CLASSES | {"labels": [2, 0, 1, 0]}),
+    (np.array(["b", "a", "b", "a"]), {}, BINARY_TASK | {"labels": [1, 0, 1, 0]}),
+    (np.array([True, False, True, True]), {}, BINARY_TASK | {"labels": [1, 0, 1, 1]}),
+    (np.eye(3)[[2, 0, 1, 1]], {}, CLASSES | {"labels": [2, 0, 1, 1]}),
+    (np.array([[0.0], [1.0], [1.0], [0.0]]), {}, BINARY_TASK | {"labels": [0, 1, 1, 0]}),
+    (np.array([0, 1, 0, 1]), REGRESSION, REGRESSION | {"Y": [[0, 1, 0, 1]]}),
+    (NUMBERS, {"examples": "columns"}, IN_COLUMNS),
 )
-def test_kinds_of_targets(npy, Y, arguments, wanted):
+def test_kinds_of_targets(Y, arguments, wanted, npy):
     X = ROWS.T if "examples" in arguments else ROWS
     reads(datasets.from_npy(npy(X), npy(Y, "y.npy"), **arguments), wanted)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_near, assert_same, epoch_order, raising, refusals
+from helpers import assert_near, assert_same, cases, epoch_order, raising, refusals
 from helpers.processes import python
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
@@ -358,21 +358,18 @@ def changed(array, place, value):
 
 
 @pytest.mark.parametrize("window", ["auto", 20])
-@pytest.mark.parametrize(
-    ("x", "y", "message"),
-    [
-        (changed(X, (88, 3), np.nan), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
-        (changed(X, (88, 3), np.inf), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
-        (changed(X, (88, 3), 1e300), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
-        (changed((X * 9).astype(int), (88, 3), 2**40), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
-        (X, changed(Y, (70, 0), np.nan), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
-        (X.T, Y, r"X must have shape \(5, m\).*got \(103, 5\); .*use vp.rows\(X\)"),
-        (X[:50], Y, r"Y must have shape \(3, 50\)"),
-        (X[:, :4], Y, r"X must have shape \(5, m\), one example per column, got \(4, 103\)"),
-        (X * 1j, Y, "X.npy: must be real numbers.*complex128"),
-    ],
+@cases(
+    (changed(X, (88, 3), np.nan), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
+    (changed(X, (88, 3), np.inf), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
+    (changed(X, (88, 3), 1e300), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
+    (changed((X * 9).astype(int), (88, 3), 2**40), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
+    (X, changed(Y, (70, 0), np.nan), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
+    (X.T, Y, r"X must have shape \(5, m\).*got \(103, 5\); .*use vp.rows\(X\)"),
+    (X[:50], Y, r"Y must have shape \(3, 50\)"),
+    (X[:, :4], Y, r"X must have shape \(5, m\), one example per column, got \(4, 103\)"),
+    (X * 1j, Y, "X.npy: must be real numbers.*complex128"),
 )  # fmt: skip
-def test_wrong_values_are_named_with_their_place(files, x, y, message, window):
+def test_wrong_values_are_named_with_their_place(x, y, message, files, window):
     np.save(files / "X.npy", x)
     np.save(files / "Y.npy", y)
     with pytest.raises((ValueError, TypeError), match=message):

@@ -17,7 +17,7 @@ from sklearn.metrics import d2_pinball_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
 import vecprop as vp
-from helpers import assert_near, assert_same, backend_or_skip, host, raising
+from helpers import assert_near, assert_same, backend_or_skip, cases, host, raising
 from vecprop import estimators
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.nn import array_checks
@@ -135,17 +135,14 @@ def test_lbfgs_finds_scikit_learns_optima():
 # --- targets of all kinds -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("y", "kind"),
-    [
-        (LABELS, "softmax"),
-        (NAMES, "softmax"),
-        (NAMES.astype(object), "softmax"),
-        (LABELS + 0.0, "softmax"),
-        (LABELS > 0, "logistic"),
-        (np.where(LABELS > 0, "b", "a"), "logistic"),
-        (np.where(LABELS > 0, 7, -3), "logistic"),
-    ],
+@cases(
+    (LABELS, "softmax"),
+    (NAMES, "softmax"),
+    (NAMES.astype(object), "softmax"),
+    (LABELS + 0.0, "softmax"),
+    (LABELS > 0, "logistic"),
+    (np.where(LABELS > 0, "b", "a"), "logistic"),
+    (np.where(LABELS > 0, 7, -3), "logistic"),
 )
 def test_classes_of_every_kind(y, kind, backend):
     model = classifier(max_iter=60, backend=backend.name).fit(X, y)
@@ -351,15 +348,12 @@ def test_scaled_targets_come_back_in_their_units():
     np.testing.assert_allclose(np.squeeze(scaling), [far.mean(axis=0), far.std(axis=0)])
 
 
-@pytest.mark.parametrize(
-    ("parameters", "far"),
-    [
-        ({}, np.array([1e8])),
-        ({}, np.array([1e8, -3e9])),
-        ({"n_networks": 2}, np.array([1e8, -3e9])),
-        ({"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, np.array([1e8])),
-        ({"early_stopping": True, "scoring": "neg_mean_squared_error"}, np.array([1e8, -3e9])),
-    ],
+@cases(
+    ({}, np.array([1e8])),
+    ({}, np.array([1e8, -3e9])),
+    ({"n_networks": 2}, np.array([1e8, -3e9])),
+    ({"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, np.array([1e8])),
+    ({"early_stopping": True, "scoring": "neg_mean_squared_error"}, np.array([1e8, -3e9])),
     ids=["one", "two", "networks", "quantiles", "scorer"],
 )
 def test_a_target_far_from_0_keeps_its_digits(parameters, far):
@@ -536,16 +530,13 @@ def test_warnings_where_it_has_not_converged():
 
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-@pytest.mark.parametrize(
-    ("parameters", "data"),
-    [
-        ({"solver": "lbfgs", "random_state": 3}, 8e4 + X),  # all the units are dead
-        ({"solver": "lbfgs", "alpha": 1e7}, X),
-        ({"n_networks": 2, "learning_rate_init": 0.01}, 0 * X),
-        ({"solver": "sgd", "early_stopping": True, "scoring": "loss", "learning_rate_init": 0.1}, 0 * X),
-    ],
+@cases(
+    ({"solver": "lbfgs", "random_state": 3}, 8e4 + X),  # all the units are dead
+    ({"solver": "lbfgs", "alpha": 1e7}, X),
+    ({"n_networks": 2, "learning_rate_init": 0.01}, 0 * X),
+    ({"solver": "sgd", "early_stopping": True, "scoring": "loss", "learning_rate_init": 0.1}, 0 * X),
 )
-def test_a_loss_that_ends_at_that_of_a_constant_is_warned_of(kind, parameters, data):
+def test_a_loss_that_ends_at_that_of_a_constant_is_warned_of(parameters, data, kind):
     model = kind(**{"hidden_layer_sizes": (3,), "max_iter": 2000, "random_state": 0} | parameters)
     with pytest.warns(ConvergenceWarning, match="the best constant prediction is .*: nothing was learned from X"):
         model.fit(data, NAMES if kind is MLPClassifier else X[:, 0])

@@ -18,6 +18,7 @@ import pytest
 import safetensors.numpy
 
 import vecprop as vp
+from helpers import cases
 from helpers.commands import refused, vecprop
 from helpers.faults import in_process
 from helpers.processes import python
@@ -544,15 +545,12 @@ def test_a_model_of_tables_about_which_nothing_is_told(saved, tmp_path):
 # --- what is saved can be loaded -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("about", "words"),
-    [
-        ({"deep": json.loads("[" * 200 + "]" * 200)}, "levels of lists"),
-        ({"half a character": "\ud800"}, "surrogates not allowed"),
-        ({"not a number": float("nan")}, "nan|JSON compliant"),
-    ],
+@cases(
+    ({"deep": json.loads("[" * 200 + "]" * 200)}, "levels of lists"),
+    ({"half a character": "\ud800"}, "surrogates not allowed"),
+    ({"not a number": float("nan")}, "nan|JSON compliant"),
 )
-def test_what_would_not_be_loaded_is_not_saved(tmp_path, saved, about, words):
+def test_what_would_not_be_loaded_is_not_saved(about, words, tmp_path, saved):
     model = saved("houses").model
     with pytest.raises(ValueError, match=words):
         vp.save(tmp_path / "m", tabular.TableModel(model.preparation, model.target, model.estimator, about))

@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 import vecprop as vp
-from helpers import assert_same, cube, cube_prime
+from helpers import assert_same, cases, cube, cube_prime
 from helpers.processes import python
 from vecprop.nn.activations import ACTIVATIONS, LeakyReLU, Ordered
 from vecprop.nn.losses import LOSSES, Huber, Quantile
@@ -159,16 +159,13 @@ def test_headers_that_are_whole_and_mean_nothing(path):
     refused(path, tensor_file.encode(header, {"W1": np.zeros((1, 1))}), "'b1'")
 
 
-@pytest.mark.parametrize(
-    ("model", "params", "message"),
-    [
-        ("net", None, "model must be a fitted MLPClassifier"),
-        (NET, None, "a Network is saved with its parameters"),
-        (None, NET.init(), "params goes with a Network as model, got it with NoneType"),
-        (NET, [(1, 2)], "params must have one"),
-    ],
+@cases(
+    ("net", None, "model must be a fitted MLPClassifier"),
+    (NET, None, "a Network is saved with its parameters"),
+    (None, NET.init(), "params goes with a Network as model, got it with NoneType"),
+    (NET, [(1, 2)], "params must have one"),
 )
-def test_what_cannot_be_saved(path, model, params, message):
+def test_what_cannot_be_saved(model, params, message, path):
     with pytest.raises((TypeError, ValueError), match=message):
         vp.save(path, model, params)
     assert not list(path.parent.iterdir())

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import vecprop as vp
-from helpers import assert_close, cube, cube_prime, make_problem, refusals, round_to
+from helpers import assert_close, cases, cube, cube_prime, make_problem, refusals, round_to
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.export.onnx_export import OPSET, export_onnx
 from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, ReLU
@@ -128,26 +128,23 @@ def test_classifier_in_float64():
 # --- regressors ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("y", "parameters"),
-    [
-        (TARGETS[:, 0], {}),
-        (TARGETS, {}),
-        (COUNTS, {"loss": "poisson"}),
-        (COUNTS, {"loss": "poisson", "hidden_layer_sizes": ()}),
-        (TARGETS[:, 0], {"loss": "quantile", "quantile": 0.2}),
-        (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS}),
-        (TARGETS, {"loss": "quantile", "quantile": LEVELS}),
-        (TARGETS, {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard", "n_networks": 3}),
-        (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard"}),
-        (TARGETS[:, 1], {"scale_target": "standard"}),
-        (TARGETS, {"scale_target": "standard", "scale": "standard", "batch_norm": True}),
-        (np.abs(TARGETS[:, 0]), {"out_activation": "relu"}),
-        (np.abs(TARGETS), {"out_activation": "softplus"}),
-        (TARGETS, {"n_networks": 3, "hidden_layer_sizes": (4, 3), "activation": ("tanh", "relu")}),
-        (TARGETS[:, 1], {"n_networks": 2, "hidden_layer_sizes": (), "scale_target": "standard"}),
-        (TARGETS[:, 0], {"solver": "lbfgs", "activation": "logistic"}),
-    ],
+@cases(
+    (TARGETS[:, 0], {}),
+    (TARGETS, {}),
+    (COUNTS, {"loss": "poisson"}),
+    (COUNTS, {"loss": "poisson", "hidden_layer_sizes": ()}),
+    (TARGETS[:, 0], {"loss": "quantile", "quantile": 0.2}),
+    (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS}),
+    (TARGETS, {"loss": "quantile", "quantile": LEVELS}),
+    (TARGETS, {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard", "n_networks": 3}),
+    (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard"}),
+    (TARGETS[:, 1], {"scale_target": "standard"}),
+    (TARGETS, {"scale_target": "standard", "scale": "standard", "batch_norm": True}),
+    (np.abs(TARGETS[:, 0]), {"out_activation": "relu"}),
+    (np.abs(TARGETS), {"out_activation": "softplus"}),
+    (TARGETS, {"n_networks": 3, "hidden_layer_sizes": (4, 3), "activation": ("tanh", "relu")}),
+    (TARGETS[:, 1], {"n_networks": 2, "hidden_layer_sizes": (), "scale_target": "standard"}),
+    (TARGETS[:, 0], {"solver": "lbfgs", "activation": "logistic"}),
 )
 def test_regressors(y, parameters):
     assert_predicts_alike(regressor(**parameters).fit(X, y))

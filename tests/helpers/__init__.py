@@ -1,5 +1,6 @@
 """What the tests share: the one comparison, random problems, and the list of pairings."""
 
+import inspect
 import os
 import re
 
@@ -184,6 +185,16 @@ def on(backend, dtype, *values):
 def round_to(dtype, *values):
     """The float64 values of what `on` makes: rounded once, so that an oracle sees the same input."""
     return tuple(mapped(lambda a: np.asarray(a, dtype=dtype).astype(np.float64), v) for v in values)
+
+
+def cases(*rows, ids=None):
+    """Parametrize a test by rows of its first arguments, which have the names that the function gives them."""
+
+    def parametrized(test):
+        names = list(inspect.signature(test).parameters)[: len(getattr(rows[0], "values", rows[0]))]
+        return pytest.mark.parametrize(names, rows, ids=ids)(test)
+
+    return parametrized
 
 
 def refusals(call, *rows, error=ValueError, literal=None, fixtures=()):

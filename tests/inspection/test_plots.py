@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.pictures import a_row, legend, lines
 from helpers.processes import environment, python
 from vecprop import plots
@@ -128,16 +128,13 @@ def test_results_can_be_given_for_their_history():
 
 
 @pytest.mark.parametrize("draw", [plots.cost_curve, plots.gradient_norms, plots.history])
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ([1.0, 2.0], TypeError, "got list"),
-        ({}, ValueError, "histor"),
-        ({"seconds": [1]}, (TypeError, ValueError), "histor"),
-        ({"cost": [], "gradient_norm": []}, ValueError, "at least one epoch"),
-    ],
+@cases(
+    ([1.0, 2.0], TypeError, "got list"),
+    ({}, ValueError, "histor"),
+    ({"seconds": [1]}, (TypeError, ValueError), "histor"),
+    ({"cost": [], "gradient_norm": []}, ValueError, "at least one epoch"),
 )
-def test_what_is_no_history(draw, given, error, message):
+def test_what_is_no_history(given, error, message, draw):
     with pytest.raises(error, match=message):
         draw(given)
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.pictures import texts, ticks
 from vecprop import plots
 
@@ -131,17 +131,14 @@ def test_large_numbers_have_grouped_digits(tmp_path):
 
 
 @pytest.mark.parametrize("draw", [plots.predicted_against_true, plots.residuals])
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"true": 3.0}, ValueError, r"true must be a 1-d array of numbers, got shape \(\)"),
-        ({"true": "abc"}, TypeError, "true must be a 1-d array or a list of numbers, got str"),
-        ({"predicted": [[1.0, 2.0]]}, ValueError, r"predicted .*use predicted\[0\]"),
-        ({"predicted": [1.0, np.inf]}, ValueError, "predicted must be finite, got inf at place 1"),
-        ({"predicted": ["a", "b"]}, TypeError, "predicted must be real numbers, got dtype"),
-        ({"predicted": [1.0]}, ValueError, "true and predicted must have the same length, got 2 and 1"),
-    ],
+@cases(
+    ({"true": 3.0}, ValueError, r"true must be a 1-d array of numbers, got shape \(\)"),
+    ({"true": "abc"}, TypeError, "true must be a 1-d array or a list of numbers, got str"),
+    ({"predicted": [[1.0, 2.0]]}, ValueError, r"predicted .*use predicted\[0\]"),
+    ({"predicted": [1.0, np.inf]}, ValueError, "predicted must be finite, got inf at place 1"),
+    ({"predicted": ["a", "b"]}, TypeError, "predicted must be real numbers, got dtype"),
+    ({"predicted": [1.0]}, ValueError, "true and predicted must have the same length, got 2 and 1"),
 )
-def test_what_are_no_values(draw, change, error, message):
+def test_what_are_no_values(change, error, message, draw):
     with pytest.raises(error, match=message):
         draw(**({"true": [1.0, 2.0], "predicted": [1.0, 3.0]} | change))

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import mean_poisson_deviance
 
 import vecprop as vp
-from helpers import PAIRINGS, make_targets, on, refusals
+from helpers import PAIRINGS, cases, make_targets, on, refusals
 from vecprop.nn.activations import Ordered, get_activation
 from vecprop.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, get_loss
 
@@ -214,14 +214,11 @@ def test_defaults():
     assert get_loss(None, get_activation("relu"), 1).name == "squared_error"
 
 
-@pytest.mark.parametrize(
-    ("loss", "above", "at", "below"),
-    [
-        ("absolute_error", 1.0, 0.0, -1.0),
-        (Huber(0.5), 0.5, 0.0, -0.5),
-        (Quantile(0.3), 0.7, -0.3, -0.3),  # at y = a as where y > a
-        ("squared_error", 2.0, 0.0, -2.0),
-    ],
+@cases(
+    ("absolute_error", 1.0, 0.0, -1.0),
+    (Huber(0.5), 0.5, 0.0, -0.5),
+    (Quantile(0.3), 0.7, -0.3, -0.3),  # at y = a as where y > a
+    ("squared_error", 2.0, 0.0, -2.0),
 )
 def test_derivative_at_a_kink(loss, above, at, below):
     g = get_activation("identity")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import PLAIN, assert_grads_close, assert_near, assert_same, host, make_problem
+from helpers import PLAIN, assert_grads_close, assert_near, assert_same, cases, host, make_problem
 from vecprop import activations, losses
 from vecprop.nn import batch_norm, dropout, input_scaling
 from vecprop.nn.weight_penalties import add_penalties, penalties
@@ -306,19 +306,16 @@ def test_float32_holds_the_moments_of_features_of_any_size(row):
         assert float(moments.scale(np).deviation[0, 0]) == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("row", "w", "mean", "variance"),
-    [
-        ([1.0, 3.0], None, 2.0, 1.0),
-        ([1.0, 3.0, 3.0, 1.0], None, 2.0, 1.0),
-        ([1.0, 3.0], [3.0, 1.0], 1.5, 0.75),
-        ([1.0, 3.0, 50.0], [3.0, 1.0, 0.0], 1.5, 0.75),
-        ([0.1, 0.1, 0.1], None, 0.1, 1.0),  # constant: exactly, with no rounded mean
-        ([0.1, 0.1, 0.1], [1.0, 5.0, 0.3], 0.1, 1.0),
-        ([5.0, 5.0, 7.0], [1.0, 2.0, 0.0], 5.0, 1.0),  # constant where it counts
-        ([5.0, 5.0, 3.0], [1.0, 2.0, 0.0], 5.0, 1.0),
-        ([-2.0, -4.0, -4.0], [2.0, 1.0, 1.0], -3.0, 1.0),
-    ],
+@cases(
+    ([1.0, 3.0], None, 2.0, 1.0),
+    ([1.0, 3.0, 3.0, 1.0], None, 2.0, 1.0),
+    ([1.0, 3.0], [3.0, 1.0], 1.5, 0.75),
+    ([1.0, 3.0, 50.0], [3.0, 1.0, 0.0], 1.5, 0.75),
+    ([0.1, 0.1, 0.1], None, 0.1, 1.0),  # constant: exactly, with no rounded mean
+    ([0.1, 0.1, 0.1], [1.0, 5.0, 0.3], 0.1, 1.0),
+    ([5.0, 5.0, 7.0], [1.0, 2.0, 0.0], 5.0, 1.0),  # constant where it counts
+    ([5.0, 5.0, 3.0], [1.0, 2.0, 0.0], 5.0, 1.0),
+    ([-2.0, -4.0, -4.0], [2.0, 1.0, 1.0], -3.0, 1.0),
 )
 def test_input_scale_on_paper(row, w, mean, variance):
     X = np.array([row, [10 * x for x in row]])

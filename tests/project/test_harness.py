@@ -24,6 +24,7 @@ from benchmarks.harness import environment, pictures, report, rounds, tables
 from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Workload
+from helpers import cases
 from helpers.processes import ROOT
 from vecprop import tabular
 
@@ -183,13 +184,10 @@ def rows_of(work, kinds, limit=None, count=2):
     return {row.peer: row for row in rows}
 
 
-@pytest.mark.parametrize(
-    ("work", "right", "wrong"),
-    [
-        (STEP, ours.VecpropTrainer, TooFast),
-        (STEP, ours.VecpropTrainer, on("numpy", TooFast, checked="full batch")),
-        (PASS, ours.VecpropPass, WrongGradient),
-    ],
+@cases(
+    (STEP, ours.VecpropTrainer, TooFast),
+    (STEP, ours.VecpropTrainer, on("numpy", TooFast, checked="full batch")),
+    (PASS, ours.VecpropPass, WrongGradient),
 )
 def test_who_computes_something_else_is_not_timed(work, right, wrong):
     found = rows_of(work, {"right": right, "wrong": wrong})
@@ -462,15 +460,12 @@ def test_a_stack_needs_the_work_of_all_and_the_launches_of_one():
     assert one.launches == 5 + 3 + 1 + 1
 
 
-@pytest.mark.parametrize(
-    ("rates", "wanted"),
-    [
-        (Rates(10.0, 10.0, 1.0), Bound(6.0, "products")),
-        (Rates(60.0, 10.0, 1.0), Bound(4.0, "bandwidth")),
-        (Rates(60.0, 40.0, 1.0), Bound(3.0, "launches")),
-        (Rates(bandwidth=40.0), Bound(1.0, "bandwidth")),
-        (Rates(), None),
-    ],
+@cases(
+    (Rates(10.0, 10.0, 1.0), Bound(6.0, "products")),
+    (Rates(60.0, 10.0, 1.0), Bound(4.0, "bandwidth")),
+    (Rates(60.0, 40.0, 1.0), Bound(3.0, "launches")),
+    (Rates(bandwidth=40.0), Bound(1.0, "bandwidth")),
+    (Rates(), None),
 )
 def test_the_bound_is_the_largest(rates, wanted):
     assert bounds.bound(Needs(60, 40, 3), rates) == wanted

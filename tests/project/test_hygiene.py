@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 
+from helpers import cases
 from helpers.processes import ROOT, python
 
 SOURCE = ROOT / "src" / "vecprop"
@@ -100,23 +101,20 @@ def test_import_loads_no_framework():
     assert heavy & set(loaded) == set(), "the NumPy backend pulls in nothing else"
 
 
-@pytest.mark.parametrize(
-    ("code", "absent"),
-    [
-        ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
-        (
-            "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
-            {"sklearn.metrics", "sklearn.neural_network"},
-        ),
-        (
-            "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
-            {"pandas", "psutil", "rich.progress", "scipy.stats._stats_py", "sklearn.metrics"},
-        ),
-        (
-            "from vecprop.cli import imports; imports.load_less(); import sklearn.base, scipy.optimize",
-            {"asyncio.events", "scipy.fft", "scipy.linalg.interpolative", "scipy.special._ufuncs"},
-        ),
-    ],
+@cases(
+    ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
+    (
+        "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
+        {"sklearn.metrics", "sklearn.neural_network"},
+    ),
+    (
+        "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
+        {"pandas", "psutil", "rich.progress", "scipy.stats._stats_py", "sklearn.metrics"},
+    ),
+    (
+        "from vecprop.cli import imports; imports.load_less(); import sklearn.base, scipy.optimize",
+        {"asyncio.events", "scipy.fft", "scipy.linalg.interpolative", "scipy.special._ufuncs"},
+    ),
 )
 def test_what_is_not_needed_is_not_imported(code, absent):
     loaded = fresh_python(f"import sys, warnings; warnings.simplefilter('ignore'); {code}; print(*sys.modules)").split()

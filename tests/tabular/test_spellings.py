@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.tables import train
 from vecprop import tabular
 from vecprop.data.spelling import booleans, dates, numbers
@@ -153,15 +153,12 @@ def test_one_table_in_many_types_is_one_model(library, reference, file, tmp_path
     np.testing.assert_array_equal(german.model.predict(frame), trained.model.predict(pl.DataFrame(columns)))
 
 
-@pytest.mark.parametrize(
-    ("words", "classes"),
-    [
-        (("True", "False"), [False, True]),
-        (("yes", "no"), ["no", "yes"]),
-        (("1", "0"), [0, 1]),
-        (("001", "002"), ["001", "002"]),
-        (("12345678901234567", "12345678901234568"), [12345678901234567, 12345678901234568]),
-    ],
+@cases(
+    (("True", "False"), [False, True]),
+    (("yes", "no"), ["no", "yes"]),
+    (("1", "0"), [0, 1]),
+    (("001", "002"), ["001", "002"]),
+    (("12345678901234567", "12345678901234568"), [12345678901234567, 12345678901234568]),
 )
 def test_labels_are_given_back_as_they_were(words, classes, file):
     columns = values()
@@ -178,45 +175,39 @@ def test_labels_are_given_back_as_they_were(words, classes, file):
 # --- cells --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("cells", "decimal", "found"),
-    [
-        (["1,234.5", "12,34,567", "1 234", "1'234.5"], ".", [1234.5, 1234567, 1234, 1234.5]),
-        (["1.234,5", "1.234.567", "5.000", "1,5"], ",", [1234.5, 1234567, 5000, 1.5]),
-        (["28.02.2022", "1.3", "1.23.456", "1.2345"], ",", [None] * 4),
-        (["1,23", "0,123", "1,2345", "3/5", "job 5", "12:30"], ".", [None] * 6),
-        (["$1.50", "-$1.50", "$-2", "US$5", "€ 5", "5€"], ".", [1.5, -1.5, -2, 5, 5, 5]),
-        (["5 %", "20 °C", "12 m2"], ".", [5, 20, 12]),
-        (["(1.23)", "−1.5", "5.00-", "+7", "± 2"], ".", [-1.23, -1.5, -5, 7, 2]),
-        (["1e3", "1.5E-2 kg", ".5", "5.", "1_000", "0x10"], ".", [1000, 0.015, 0.5, 5, None, None]),
-    ],
+@cases(
+    (["1,234.5", "12,34,567", "1 234", "1'234.5"], ".", [1234.5, 1234567, 1234, 1234.5]),
+    (["1.234,5", "1.234.567", "5.000", "1,5"], ",", [1234.5, 1234567, 5000, 1.5]),
+    (["28.02.2022", "1.3", "1.23.456", "1.2345"], ",", [None] * 4),
+    (["1,23", "0,123", "1,2345", "3/5", "job 5", "12:30"], ".", [None] * 6),
+    (["$1.50", "-$1.50", "$-2", "US$5", "€ 5", "5€"], ".", [1.5, -1.5, -2, 5, 5, 5]),
+    (["5 %", "20 °C", "12 m2"], ".", [5, 20, 12]),
+    (["(1.23)", "−1.5", "5.00-", "+7", "± 2"], ".", [-1.23, -1.5, -5, 7, 2]),
+    (["1e3", "1.5E-2 kg", ".5", "5.", "1_000", "0x10"], ".", [1000, 0.015, 0.5, 5, None, None]),
 )
 def test_numbers_as_people_write_them(cells, decimal, found):
     assert numbers(pl.Series(cells), decimal)[0].to_list() == found
 
 
-@pytest.mark.parametrize(
-    ("cell", "format", "found"),
-    [
-        ("2021-03-04T05:06:07Z", "%Y-%m-%d", "2021-03-04 05:06:07"),
-        ("2021-03-04 05:06:07.25", "%Y-%m-%d", "2021-03-04 05:06:07.250"),
-        ("2021-03-04T05:06", "%Y-%m-%d", "2021-03-04 05:06:00"),
-        ("2021-03-04 00:30:00+0200", "%Y-%m-%d", "2021-03-03 22:30:00"),
-        ("2021-03-04 23:30-01", "%Y-%m-%d", "2021-03-05 00:30:00"),
-        ("03/04/2021 12:05 PM", "%m/%d/%Y", "2021-03-04 12:05:00"),
-        ("03/04/2021 12:05 am", "%m/%d/%Y", "2021-03-04 00:05:00"),
-        ("4-Mar-2021", "%d-%b-%Y", "2021-03-04 00:00:00"),
-        ("March 4, 2021", "%B %d, %Y", "2021-03-04 00:00:00"),
-        ("Thu, 04 Mar 2021 05:06:07 GMT", "%d %b %Y", "2021-03-04 05:06:07"),
-        ("12/31/99", "%m/%d/%y", "1999-12-31 00:00:00"),
-        ("12/31/69", "%m/%d/%y", "2069-12-31 00:00:00"),
-        ("20210304", "%Y%m%d", "2021-03-04 00:00:00"),
-        ("04.03.21", "%d.%m.%Y", None),
-        ("2021-02-30", "%Y-%m-%d", None),
-        ("2021-03-04 25:00", "%Y-%m-%d", None),
-        ("24:00", "", None),
-        ("9:05 pm", "", "1970-01-01 21:05:00"),
-    ],
+@cases(
+    ("2021-03-04T05:06:07Z", "%Y-%m-%d", "2021-03-04 05:06:07"),
+    ("2021-03-04 05:06:07.25", "%Y-%m-%d", "2021-03-04 05:06:07.250"),
+    ("2021-03-04T05:06", "%Y-%m-%d", "2021-03-04 05:06:00"),
+    ("2021-03-04 00:30:00+0200", "%Y-%m-%d", "2021-03-03 22:30:00"),
+    ("2021-03-04 23:30-01", "%Y-%m-%d", "2021-03-05 00:30:00"),
+    ("03/04/2021 12:05 PM", "%m/%d/%Y", "2021-03-04 12:05:00"),
+    ("03/04/2021 12:05 am", "%m/%d/%Y", "2021-03-04 00:05:00"),
+    ("4-Mar-2021", "%d-%b-%Y", "2021-03-04 00:00:00"),
+    ("March 4, 2021", "%B %d, %Y", "2021-03-04 00:00:00"),
+    ("Thu, 04 Mar 2021 05:06:07 GMT", "%d %b %Y", "2021-03-04 05:06:07"),
+    ("12/31/99", "%m/%d/%y", "1999-12-31 00:00:00"),
+    ("12/31/69", "%m/%d/%y", "2069-12-31 00:00:00"),
+    ("20210304", "%Y%m%d", "2021-03-04 00:00:00"),
+    ("04.03.21", "%d.%m.%Y", None),
+    ("2021-02-30", "%Y-%m-%d", None),
+    ("2021-03-04 25:00", "%Y-%m-%d", None),
+    ("24:00", "", None),
+    ("9:05 pm", "", "1970-01-01 21:05:00"),
 )
 def test_dates_as_people_write_them(cell, format, found):
     read = dates(pl.Series([cell]), format)[0]
@@ -342,14 +333,11 @@ test_what_cannot_be_understood_is_said_at_once = refusals(
 )
 
 
-@pytest.mark.parametrize(
-    ("spelling", "found"),
-    [
-        ({"decimal": ","}, [5000, 1250]),
-        ({"thousands": "."}, [5000, 1250]),
-        ({"decimal": "."}, [5, 1.25]),
-        ({}, [5, 1.25]),
-    ],
+@cases(
+    ({"decimal": ","}, [5000, 1250]),
+    ({"thousands": "."}, [5000, 1250]),
+    ({"decimal": "."}, [5, 1.25]),
+    ({}, [5, 1.25]),
 )
 def test_the_user_says_what_the_decimal_sign_is(spelling, found, file):
     table = tabular.read(file("v;y\n5.000;1\n1.250;2\n"), spelling=Spelling(**spelling))
@@ -418,17 +406,14 @@ def test_a_date_is_a_date_whatever_file_it_comes_from(file, tmp_path):
     assert model.prepare(file("d\n02/01/2020\n")).X[0, 0] == 1970 + (365 * 50 + 12 + 1) / 365.2425
 
 
-@pytest.mark.parametrize(
-    ("cell", "kinds", "message"),
-    [
-        (
-            lambda i: "ABCD"[i % 4],
-            ["ABCD"[i % 4].lower() for i in range(M)],
-            "200 of 200 cells are categories that training did not have, such as 'a'",
-        ),
-        (lambda i: i % 4 + 1, [None if i == 3 else f"{i % 4 + 1:02}.0" for i in range(M)], None),
-        (lambda i: ["True", "false"][i % 2], [i % 2 == 0 for i in range(M)], None),
-    ],
+@cases(
+    (
+        lambda i: "ABCD"[i % 4],
+        ["ABCD"[i % 4].lower() for i in range(M)],
+        "200 of 200 cells are categories that training did not have, such as 'a'",
+    ),
+    (lambda i: i % 4 + 1, [None if i == 3 else f"{i % 4 + 1:02}.0" for i in range(M)], None),
+    (lambda i: ["True", "false"][i % 2], [i % 2 == 0 for i in range(M)], None),
 )
 def test_categories_are_compared_as_what_they_are(cell, kinds, message, file):
     path = file(lines("c,a,y", lambda i: f"{cell(i)},{X[i]:.3f},{i % 4}"))

@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.processes import ROOT
 from helpers.tables import run_onnx, train
 from vecprop import tabular
@@ -196,35 +196,32 @@ def kind_of(cells, name="c", delimiter=","):
     return " ".join(part for part in (kind, str(form) if kind in ("number", "date") else "", reason) if part)
 
 
-@pytest.mark.parametrize(
-    ("cells", "found"),
-    [
-        ([1, 2.5, "-3e2", None], "number"),
-        ([1, "?", "NA", "n/a", "nan", 2], "number"),
-        (["1,5", "2", "1.234,75"], "number with a decimal comma"),
-        (["1,5 %", "-2 %"], "number with a decimal comma in %"),
-        (["$1,234.50", "$-2", "$0.99"], "number in $"),
-        (["red", "blue", "red", None], "category"),
-        (["yes", "no"] * 3, "boolean"),
-        (["TRUE", "false", "True", None], "boolean"),
-        ([1, 0, 1], "boolean"),
-        (["1", "a"] * 5, "category"),
-        (["2024-01-31", "2023-12-01", None], "date YYYY-MM-DD"),
-        (["31.01.2024", "01.12.2023"], "date DD.MM.YYYY"),
-        (["31/01/2024", "01/12/2023"], "date DD/MM/YYYY"),
-        (["01/31/2024", "12/01/2023"], "date MM/DD/YYYY"),
-        (["2024-01-31 10:30", "2023-12-01 00:00"], "date YYYY-MM-DD"),
-        (["2024-01-31T10:30:00", "2023-12-01T00:00:00"], "date YYYY-MM-DD"),
-        (["14:30", "09:05:01", None], "date"),
-        ([None, None], "left out it has no values"),
-        ([7, 7, 7], "left out all its values are 7"),
-        ([7e-200, 8e-200], "left out its numbers differ by less than 1e-150, whose square is no number any more"),
-        (["7", "7.0", "7.00"], "left out all its values are 7"),
-        (range(30), "left out it counts the rows"),
-        (range(1, 31), "left out it counts the rows"),
-        ([(7 * i) % 31 for i in range(31)], "left out it numbers the rows"),
-        ([f"name {i}" for i in range(50)], "left out 50 different texts in 50 rows are names, no categories"),
-    ],
+@cases(
+    ([1, 2.5, "-3e2", None], "number"),
+    ([1, "?", "NA", "n/a", "nan", 2], "number"),
+    (["1,5", "2", "1.234,75"], "number with a decimal comma"),
+    (["1,5 %", "-2 %"], "number with a decimal comma in %"),
+    (["$1,234.50", "$-2", "$0.99"], "number in $"),
+    (["red", "blue", "red", None], "category"),
+    (["yes", "no"] * 3, "boolean"),
+    (["TRUE", "false", "True", None], "boolean"),
+    ([1, 0, 1], "boolean"),
+    (["1", "a"] * 5, "category"),
+    (["2024-01-31", "2023-12-01", None], "date YYYY-MM-DD"),
+    (["31.01.2024", "01.12.2023"], "date DD.MM.YYYY"),
+    (["31/01/2024", "01/12/2023"], "date DD/MM/YYYY"),
+    (["01/31/2024", "12/01/2023"], "date MM/DD/YYYY"),
+    (["2024-01-31 10:30", "2023-12-01 00:00"], "date YYYY-MM-DD"),
+    (["2024-01-31T10:30:00", "2023-12-01T00:00:00"], "date YYYY-MM-DD"),
+    (["14:30", "09:05:01", None], "date"),
+    ([None, None], "left out it has no values"),
+    ([7, 7, 7], "left out all its values are 7"),
+    ([7e-200, 8e-200], "left out its numbers differ by less than 1e-150, whose square is no number any more"),
+    (["7", "7.0", "7.00"], "left out all its values are 7"),
+    (range(30), "left out it counts the rows"),
+    (range(1, 31), "left out it counts the rows"),
+    ([(7 * i) % 31 for i in range(31)], "left out it numbers the rows"),
+    ([f"name {i}" for i in range(50)], "left out 50 different texts in 50 rows are names, no categories"),
 )
 def test_what_a_column_is_taken_for(cells, found):
     assert kind_of(list(cells)) == found
@@ -363,19 +360,16 @@ test_tables_that_do_not_fit = refusals(
 # --- targets ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("cells", "task", "found", "first"),
-    [
-        ([1.5, 2.5, 3.5], None, "regression", 1.5),
-        (list(range(0, 300, 10)), None, "regression", 0.0),
-        ([1, 2, 3, 1], None, "classification", 1),
-        ([1, 2, 3, 1], "regression", "regression", 1.0),
-        (["b", "a", "b"], None, "classification", "b"),
-        (["yes", "none", "no"], None, "classification", "yes"),
-        ([True, False, True], None, "classification", True),
-        (["001", "002"], None, "classification", "001"),
-        (["1", "01"], None, "classification", "1"),
-    ],
+@cases(
+    ([1.5, 2.5, 3.5], None, "regression", 1.5),
+    (list(range(0, 300, 10)), None, "regression", 0.0),
+    ([1, 2, 3, 1], None, "classification", 1),
+    ([1, 2, 3, 1], "regression", "regression", 1.0),
+    (["b", "a", "b"], None, "classification", "b"),
+    (["yes", "none", "no"], None, "classification", "yes"),
+    ([True, False, True], None, "classification", True),
+    (["001", "002"], None, "classification", "001"),
+    (["1", "01"], None, "classification", "1"),
 )
 @pytest.mark.parametrize("typed", [True, False])
 def test_the_task_follows_the_target(cells, task, found, first, typed):

@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 
 import vecprop as vp
-from helpers import assert_same, backend_or_skip, raising
+from helpers import assert_same, backend_or_skip, cases, raising
 from helpers.processes import started
 from vecprop.training import checkpoint
 from vecprop.training.results import TrainingState
@@ -234,23 +234,20 @@ OTHERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"seed": 1}, "seed = 0, and this fit has seed = 1"),
-        ({"batch_size": 30}, "batch_size = 20, and this fit has batch_size = 30"),
-        ({"optimizer": vp.GradientDescent(0.02)}, "optimizer = "),
-        ({"l2": 0.1}, "l2 = 0.0, and this fit has l2 = 0.1"),
-        *(({name: value}, f"{name} = ") for name, value in OTHERS.items()),
-        ({"clip_norm": 1.0}, "clip_norm = None, and this fit has clip_norm = 1.0"),
-        ({"dtype": "float32"}, "dtype = 'float64', and this fit has dtype = 'float32'"),
-        ({"backend": "jax"}, "backend = 'numpy', and this fit has backend = 'jax'"),
-        ({"net": vp.Network((2, 8, 1), hidden="relu")}, "net = "),
-        ({"X": MOONS.X[:, :200], "Y": MOONS.Y[:, :200]}, r"the shape of X = \[2, 230\], and this fit has"),
-        ({"X": MOONS.X + 1e-9}, "the values of X and Y = "),
-        ({"Y": 1 - MOONS.Y}, "the values of X and Y = "),
-        ({"validation": 0.1}, "the shape of X = |the values of X and Y = "),
-    ],
+@cases(
+    ({"seed": 1}, "seed = 0, and this fit has seed = 1"),
+    ({"batch_size": 30}, "batch_size = 20, and this fit has batch_size = 30"),
+    ({"optimizer": vp.GradientDescent(0.02)}, "optimizer = "),
+    ({"l2": 0.1}, "l2 = 0.0, and this fit has l2 = 0.1"),
+    *(({name: value}, f"{name} = ") for name, value in OTHERS.items()),
+    ({"clip_norm": 1.0}, "clip_norm = None, and this fit has clip_norm = 1.0"),
+    ({"dtype": "float32"}, "dtype = 'float64', and this fit has dtype = 'float32'"),
+    ({"backend": "jax"}, "backend = 'numpy', and this fit has backend = 'jax'"),
+    ({"net": vp.Network((2, 8, 1), hidden="relu")}, "net = "),
+    ({"X": MOONS.X[:, :200], "Y": MOONS.Y[:, :200]}, r"the shape of X = \[2, 230\], and this fit has"),
+    ({"X": MOONS.X + 1e-9}, "the values of X and Y = "),
+    ({"Y": 1 - MOONS.Y}, "the values of X and Y = "),
+    ({"validation": 0.1}, "the shape of X = |the values of X and Y = "),
 )
 def test_another_run_is_refused_by_name(change, named, tmp_path):
     if "backend" in change:
@@ -263,17 +260,14 @@ def test_another_run_is_refused_by_name(change, named, tmp_path):
     assert (tmp_path / "c").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"checkpoint": "."}, IsADirectoryError, "checkpoint: '.' is a directory"),
-        ({"checkpoint": "no/c"}, FileNotFoundError, "checkpoint: there is no directory .*no"),
-        ({"resume": "none"}, FileNotFoundError, "resume: there is no checkpoint 'none'"),
-        ({"resume": True}, ValueError, "resume=True goes on from `checkpoint`, and there is none"),
-        ({"checkpoint": "a\0b"}, ValueError, "checkpoint must have no zero character"),
-        ({"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None}, ValueError, "LBFGS keeps its memory"),
-        ({"resume": "c", "state": TrainingState((), None, 0, 0)}, ValueError, "state or resume, not both"),
-    ],
+@cases(
+    ({"checkpoint": "."}, IsADirectoryError, "checkpoint: '.' is a directory"),
+    ({"checkpoint": "no/c"}, FileNotFoundError, "checkpoint: there is no directory .*no"),
+    ({"resume": "none"}, FileNotFoundError, "resume: there is no checkpoint 'none'"),
+    ({"resume": True}, ValueError, "resume=True goes on from `checkpoint`, and there is none"),
+    ({"checkpoint": "a\0b"}, ValueError, "checkpoint must have no zero character"),
+    ({"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None}, ValueError, "LBFGS keeps its memory"),
+    ({"resume": "c", "state": TrainingState((), None, 0, 0)}, ValueError, "state or resume, not both"),
 )
 def test_what_is_refused(arguments, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import vecprop as vp
-from helpers import assert_near, backend_or_skip
+from helpers import assert_near, backend_or_skip, cases
 from helpers.processes import TESTS, environment, started
 from helpers.several_processes import RUNS
 
@@ -145,17 +145,14 @@ def test_vecprop_train_in_two_processes(start, tmp_path, amount):
     assert_near(two, one, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"coordinator_address": "here"}, "coordinator_address must be \"host:port\", got 'here'"),
-        ({"num_processes": 0}, "num_processes must be a positive integer, got 0"),
-        ({"process_id": -1}, "process_id must be an integer from 0, got -1"),
-        ({"num_processes": 2, "process_id": 2}, "process_id must be below num_processes = 2, got 2"),
-        ({"timeout": 0}, "timeout must be a positive integer"),
-        ({"heartbeat": 1.5}, "heartbeat must be a positive integer"),
-        ({"JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES, for num_processes, must be a whole number, got 'two'"),
-    ],
+@cases(
+    ({"coordinator_address": "here"}, "coordinator_address must be \"host:port\", got 'here'"),
+    ({"num_processes": 0}, "num_processes must be a positive integer, got 0"),
+    ({"process_id": -1}, "process_id must be an integer from 0, got -1"),
+    ({"num_processes": 2, "process_id": 2}, "process_id must be below num_processes = 2, got 2"),
+    ({"timeout": 0}, "timeout must be a positive integer"),
+    ({"heartbeat": 1.5}, "heartbeat must be a positive integer"),
+    ({"JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES, for num_processes, must be a whole number, got 'two'"),
 )
 def test_arguments_that_are_refused(arguments, message, monkeypatch):
     backend_or_skip("jax")

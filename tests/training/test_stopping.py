@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, make_problem, refusals
+from helpers import assert_grads_close, cases, make_problem, refusals
 from vecprop.nn.metrics import METRICS, greater_is_better
 from vecprop.training.results import TrainingState
 from vecprop.training.stopping import EarlyStopping, remember_best
@@ -81,14 +81,11 @@ def test_patience_none_never_stops():
     assert (stop, best.epoch) == (None, 1)
 
 
-@pytest.mark.parametrize(
-    ("rule", "metric"),
-    [
-        (5, None),
-        (EarlyStopping(5, restore_best=False), None),
-        (EarlyStopping(5, monitor="metric"), "accuracy"),
-        (EarlyStopping(5, monitor="metric"), "mean_squared_error"),
-    ],
+@cases(
+    (5, None),
+    (EarlyStopping(5, restore_best=False), None),
+    (EarlyStopping(5, monitor="metric"), "accuracy"),
+    (EarlyStopping(5, monitor="metric"), "mean_squared_error"),
 )
 def test_which_epoch_is_given_back(rule, metric, backend):
     """It overfits 60 random labels: the best epoch of the watched value, or the last; a metric in its own direction."""
