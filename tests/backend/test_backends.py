@@ -138,11 +138,8 @@ class Wrong(vp.Backend):
         return np.zeros_like(array)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [(explode, "installed but cannot be loaded: OSError: libcudart"), (Wrong, "computes 1 @ 1 = 0")],
-)
-def test_a_library_that_is_broken_is_unusable_not_missing(monkeypatch, make, message):
+@cases((explode, "installed but cannot be loaded: OSError: libcudart"), (Wrong, "computes 1 @ 1 = 0"))
+def test_a_library_that_is_broken_is_unusable_not_missing(make, message, monkeypatch):
     monkeypatch.setitem(selection.BUILT_IN, "broken", ("helpers:make", "pip install broken"))
     monkeypatch.setattr("helpers.make", make, raising=False)
     with pytest.raises(vp.BackendUnusableError, match=message):

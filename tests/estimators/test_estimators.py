@@ -387,9 +387,7 @@ def test_features_of_float32_are_scaled_in_float64(weights):
     np.testing.assert_allclose(np.squeeze(scale), [f(many, dtype=np.float64) for f in (np.mean, np.std)], rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("loss", "best"), [("squared_error", 3.2), ("absolute_error", 2.0), ("huber", 2.5), ("quantile", 9.0)]
-)
+@cases(("squared_error", 3.2), ("absolute_error", 2.0), ("huber", 2.5), ("quantile", 9.0))
 def test_losses_have_their_constants(loss, best):
     """Of 1, 1, 2, 3, 9: the mean, the median, between them, the 0.9-quantile; by a unit whose input says nothing."""
     y = np.tile([1.0, 1.0, 2.0, 3.0, 9.0], 4)

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 import vecprop as vp
-from helpers import ELEMENTWISE, assert_close, assert_same, make_problem, refusals
+from helpers import ELEMENTWISE, assert_close, assert_same, cases, make_problem, refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.estimators.interchange import from_sklearn, to_sklearn
 from vecprop.export import pytorch
@@ -295,10 +295,7 @@ NO_MODULE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("convert", "options", "words"),
-    [*((to_sklearn, *row) for row in REFUSED), *((to_torch, *row) for row in NO_MODULE)],
-)
+@cases(*((to_sklearn, *row) for row in REFUSED), *((to_torch, *row) for row in NO_MODULE))
 def test_what_others_cannot_be(convert, options, words):
     ours = fitted(MLPRegressor, X, np.abs(NUMBERS["one"]), max_iter=1, **options)
     with pytest.raises(ValueError, match="^" + ("estimator: " if convert is to_sklearn else "model: ")) as error:

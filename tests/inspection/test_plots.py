@@ -87,10 +87,7 @@ def test_the_history_on_given_axes_is_that_of_the_costs():
     assert len(right.figure.axes) == 2 and len(right.lines) == 1 and not left.lines
 
 
-@pytest.mark.parametrize(
-    ("costs", "scale"),
-    [([1.0, 0.5], "linear"), ([1.0, 0.009], "log"), ([1.0, 0.0], "linear"), ([1.0, np.nan], "linear")],
-)
+@cases(([1.0, 0.5], "linear"), ([1.0, 0.009], "log"), ([1.0, 0.0], "linear"), ([1.0, np.nan], "linear"))
 def test_a_cost_that_spans_decades_has_a_logarithmic_axis(costs, scale, tmp_path):
     ax = plots.history({"cost": costs})
     assert ax.get_yscale() == scale

@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import vecprop as vp
-from helpers import assert_divergence_told, backend_or_skip, host
+from helpers import assert_divergence_told, backend_or_skip, cases, host
 from vecprop import losses
 from vecprop.estimators import MLPClassifier
 from vecprop.nn.activations import Identity, Sigmoid, Softmax, log_softmax
@@ -145,11 +145,11 @@ def test_losses_of_real_targets(xp_backend, dtype, name):
     assert errors(dZ, exact[1], dtype) <= 4
 
 
-@pytest.mark.parametrize(("output", "loss"), [
+@cases(
     ("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy"), ("softmax", "binary_cross_entropy"),
     ("sigmoid", "cross_entropy"), ("sigmoid", "squared_error"), ("softmax", "squared_error"),
-])  # fmt: skip
-def test_whole_networks(xp_backend, dtype, output, loss):
+)  # fmt: skip
+def test_whole_networks(output, loss, xp_backend, dtype):
     """Weights scaled so that the logits are that large: cost and gradients stay finite, and J is what mpmath says."""
     net = vp.Network((3, 4, 3), output=output, loss=loss)
     first, last = net.init(seed=1, dtype=dtype)
@@ -231,9 +231,7 @@ def test_lbfgs_from_what_is_not_finite():
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(
-    ("sizes", "m", "batch_size", "count"), [((2, 4, 1), 2000, 32, 20), ((784, 128, 10), 2048, 128, 2)]
-)
+@cases(((2, 4, 1), 2000, 32, 20), ((784, 128, 10), 2048, 128, 2))
 def test_the_watch_costs_little(sizes, m, batch_size, count, monkeypatch, figure, amount):
     """With and without it in turn, in one process: the quickest quarter of each, since noise only ever adds."""
     if sizes[0] > 2 and amount(True, False):

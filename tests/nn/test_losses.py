@@ -146,9 +146,7 @@ def test_poisson_equals_scikit_learn():
     assert mine == pytest.approx(mean_poisson_deviance(Y[0], A[0]) / 2, rel=1e-13)
 
 
-@pytest.mark.parametrize(
-    ("loss", "best"), [("squared_error", 3.2), ("absolute_error", 2.0), (Quantile(0.3), 1.0), (Quantile(0.9), 9.0)]
-)
+@cases(("squared_error", 3.2), ("absolute_error", 2.0), (Quantile(0.3), 1.0), (Quantile(0.9), 9.0))
 def test_best_constant(loss, best):
     """Mean, median and quantiles of 1, 1, 2, 3, 9 minimize their losses."""
     Y = np.array([[1.0, 1.0, 2.0, 3.0, 9.0]])
@@ -172,10 +170,7 @@ def test_quantile_levels_of_several_targets():
     assert (np.diff(groups, axis=1) >= 0).all(), "quantiles do not cross"
 
 
-@pytest.mark.parametrize(
-    ("loss", "output", "share", "rtol"),
-    [(CrossEntropy, "softmax", 0.2 / 4, 1e-15), (BinaryCrossEntropy, "sigmoid", 0.2 / 2, 1e-14)],
-)
+@cases((CrossEntropy, "softmax", 0.2 / 4, 1e-15), (BinaryCrossEntropy, "sigmoid", 0.2 / 2, 1e-14))
 def test_label_smoothing_is_soft_targets(loss, output, share, rtol):
     """(1 - s) y + s/K, K = 2 for labels 0 and 1, whatever the number of outputs."""
     random = np.random.default_rng(0)

@@ -140,10 +140,7 @@ def test_words_of_64_bits_give_the_same_masks():
     np.testing.assert_array_equal(wide, dropout.mask(xp, key, 13, columns, 0.3, xp.float64))
 
 
-@pytest.mark.parametrize(
-    ("rate", "share"),
-    [(0.0, 65535), (0.5, 32768), (0.3, 45875), (1e-9, 65535), (1 - 2**-16, 1), (1 - 1e-9, 1), (0.75, 16384)],
-)
+@cases((0.0, 65535), (0.5, 32768), (0.3, 45875), (1e-9, 65535), (1 - 2**-16, 1), (1 - 1e-9, 1), (0.75, 16384))
 def test_the_share_that_is_kept_has_16_bits(rate, share):
     assert dropout.kept_share(rate) == share / 65536
 

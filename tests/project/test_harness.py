@@ -242,9 +242,7 @@ def is_missing(row):
     return any(words in row.reason for words in ("cannot be imported", "need a GPU", "has no GPU here"))
 
 
-@pytest.mark.parametrize(
-    ("asked", "name"), [*((QUICK, n) for n in CELLS[:-1]), slow(QUICK, CELLS[-1]), *(slow(SLOW, n) for n in CELLS)]
-)
+@cases(*((QUICK, n) for n in CELLS[:-1]), slow(QUICK, CELLS[-1]), *(slow(SLOW, n) for n in CELLS))
 def test_every_contestant_runs(asked, name, amount):
     """A time from everybody who is there, and from everybody else the reason; ours is always there."""
     if asked is SLOW and amount(True, False):

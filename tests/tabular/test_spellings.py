@@ -242,34 +242,31 @@ TEXTS = "left out: 90 different texts in 200 rows are names, no categories"
 X = [random.Random(i).gauss(0, 1) for i in range(M)]
 
 
-@pytest.mark.parametrize(
-    ("content", "name", "found"),
-    [  # a file, one of its columns, and what that is
-        (lines("v;a", lambda i: german(f"{300 + i * 47:,};{X[i]:.3f}")), "v", "number with a decimal comma"),
-        (lines("v;a", lambda i: f"{1 + i % 90 / 1000 + i:.3f};{X[i]:.2f}"), "v", "number"),
-        (with_y("when", lambda i: f"2013-01-0{1 + i % 4}T0{i % 9}:00:00Z"), "when", "date YYYY-MM-DD"),
-        (with_y("when", lambda i: f"2016/01/0{1 + i % 4} 0{i % 9}:10"), "when", "date YYYY/MM/DD"),
-        (with_y("clock", lambda i: f"0{i % 9}:{i % 4}5:00"), "clock", "date"),
-        (with_y("job", lambda i: f"job {i % 90}"), "job", TEXTS),
-        (with_y("rownames", lambda i: f"{3 * i + i % 3}"), "rownames", NAMES),
-        (with_y("", lambda i: f"{(i * 37) % 200 + 5}"), "column 0", NAMES),
-        (with_y("x", lambda i: f"{(i * 37) % 200}"), "x", "left out: it numbers the rows"),
-        (with_y("CustomerId", lambda i: f"{15600000 + 37 * i}"), "CustomerId", NAMES),
-        *(
-            (lines("v,y", lambda i, mark=mark: f"{mark if i % 5 == 0 else round(X[i], 3)},{i % 9}"), "v", "number")
-            for mark in MARKS
-        ),
-        (with_y("v", lambda i: f"{'-' if i % 5 == 0 else i % 4}"), "v", "number"),
-        (lines("v,y", lambda i: f'"{X[i] * 1e4:,.2f}",{i % 9}'), "v", "number"),
-        (with_y("v", lambda i: f"{i % 5} stars"), "v", "number in stars"),
-        (with_y("v", lambda i: f"{i % 5}{'abc'[i % 3]}"), "v", "category"),
-        (with_y("v", lambda i: f"1.{i % 3}.{i % 5}"), "v", "category"),
-        (with_y("v", lambda i: f"{['True', 'TRUE', 'true', 'False', '1', '0'][i % 6]}"), "v", "boolean"),
-        (lines("k,2019,2020,y", lambda i: f"{'AB'[i % 2]},{X[i]:.3f},{i},{'hl'[X[i] > 0]}"), "2019", "number"),
-        ("sep=;\n" + lines("a;y", lambda i: f"{X[i]:.3f};{X[i]:.3f}"), "a", "number"),
-        ("\ufeff" + with_y("a", lambda i: f"{X[i]:.3f}"), "a", "number"),
-        (lines(" a , y", lambda i: f" {X[i]:.3f} , {X[i]:.3f}"), "a", "number"),
-    ],
+@cases(  # a file, one of its columns, and what that is
+    (lines("v;a", lambda i: german(f"{300 + i * 47:,};{X[i]:.3f}")), "v", "number with a decimal comma"),
+    (lines("v;a", lambda i: f"{1 + i % 90 / 1000 + i:.3f};{X[i]:.2f}"), "v", "number"),
+    (with_y("when", lambda i: f"2013-01-0{1 + i % 4}T0{i % 9}:00:00Z"), "when", "date YYYY-MM-DD"),
+    (with_y("when", lambda i: f"2016/01/0{1 + i % 4} 0{i % 9}:10"), "when", "date YYYY/MM/DD"),
+    (with_y("clock", lambda i: f"0{i % 9}:{i % 4}5:00"), "clock", "date"),
+    (with_y("job", lambda i: f"job {i % 90}"), "job", TEXTS),
+    (with_y("rownames", lambda i: f"{3 * i + i % 3}"), "rownames", NAMES),
+    (with_y("", lambda i: f"{(i * 37) % 200 + 5}"), "column 0", NAMES),
+    (with_y("x", lambda i: f"{(i * 37) % 200}"), "x", "left out: it numbers the rows"),
+    (with_y("CustomerId", lambda i: f"{15600000 + 37 * i}"), "CustomerId", NAMES),
+    *(
+        (lines("v,y", lambda i, mark=mark: f"{mark if i % 5 == 0 else round(X[i], 3)},{i % 9}"), "v", "number")
+        for mark in MARKS
+    ),
+    (with_y("v", lambda i: f"{'-' if i % 5 == 0 else i % 4}"), "v", "number"),
+    (lines("v,y", lambda i: f'"{X[i] * 1e4:,.2f}",{i % 9}'), "v", "number"),
+    (with_y("v", lambda i: f"{i % 5} stars"), "v", "number in stars"),
+    (with_y("v", lambda i: f"{i % 5}{'abc'[i % 3]}"), "v", "category"),
+    (with_y("v", lambda i: f"1.{i % 3}.{i % 5}"), "v", "category"),
+    (with_y("v", lambda i: f"{['True', 'TRUE', 'true', 'False', '1', '0'][i % 6]}"), "v", "boolean"),
+    (lines("k,2019,2020,y", lambda i: f"{'AB'[i % 2]},{X[i]:.3f},{i},{'hl'[X[i] > 0]}"), "2019", "number"),
+    ("sep=;\n" + lines("a;y", lambda i: f"{X[i]:.3f};{X[i]:.3f}"), "a", "number"),
+    ("\ufeff" + with_y("a", lambda i: f"{X[i]:.3f}"), "a", "number"),
+    (lines(" a , y", lambda i: f" {X[i]:.3f} , {X[i]:.3f}"), "a", "number"),
 )
 def test_what_a_column_of_a_file_is(content, name, found, file):
     table = understand(tabular.read(file(content), encoding="utf-8"))

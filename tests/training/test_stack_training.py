@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, host, make_problem, refusals
+from helpers import assert_grads_close, cases, host, make_problem, refusals
 from helpers.threads import refuse_to_start
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy
 from vecprop.training import loop, network_groups, shuffling
@@ -116,10 +116,8 @@ def test_each_network_may_have_its_own(backend, arguments, others):
         assert_is(stack.member(k), vp.fit(NET, X, Y, backend="numpy", **given | other), backend.xp)
 
 
-@pytest.mark.parametrize(
-    ("output", "loss"), [("softmax", CrossEntropy), ("sigmoid", BinaryCrossEntropy), ("sigmoid", CrossEntropy)]
-)
-def test_k_smoothings_of_the_labels(backend, output, loss):
+@cases(("softmax", CrossEntropy), ("sigmoid", BinaryCrossEntropy), ("sigmoid", CrossEntropy))
+def test_k_smoothings_of_the_labels(output, loss, backend):
     shares = (0.0, 0.1, 0.5)
     arguments = {"epochs": 4, "batch_size": 16, "dtype": "float64", "optimizer": vp.Adam(0.01), "patience": 9}
     arguments |= {"seed": 4, "validation": (X_VALIDATION, Y_VALIDATION), "metric": "accuracy"}
