@@ -87,7 +87,7 @@ class Saved:
     """A model of a kind, and the bytes of its file in parts."""
 
     def __init__(self, kind, folder):
-        self.path = folder / f"{kind}.safetensors"
+        self.kind, self.path = kind, folder / f"{kind}.safetensors"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.model = made(kind)
@@ -113,6 +113,11 @@ def saved(tmp_path_factory):
         return there[kind]
 
     return get
+
+
+@pytest.fixture(params=KINDS)
+def model(saved, request):
+    return saved(request.param)
 
 
 def forged(header, tensors):
@@ -152,9 +157,8 @@ def nothing_hangs():
 # --- damage -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_truncated_and_flipped(saved, kind, amount, figure):
-    model, chance = saved(kind), random.Random(0)
+def test_truncated_and_flipped(model, amount, figure):
+    chance = random.Random(0)
     data, size = model.data, len(model.data)
     lengths = range(0, size, amount(97, 1))
     every = [8 * place + bit for place in range(model.length) for bit in range(8)]
@@ -179,7 +183,7 @@ def test_truncated_and_flipped(saved, kind, amount, figure):
     assert outcome(model.write(data[: size // 2])) is None
     assert outcome(model.write(data + b"\0")) is None
     figure(
-        f"a file of a model ({kind}) is damaged",
+        f"a file of a model ({model.kind}) is damaged",
         f"{len(lengths)} truncations, {len(header_bits)} bits of the header, {len(payload_bits)} of the numbers: all "
         "refused",
         "all refused",
@@ -315,17 +319,13 @@ def test_files_that_are_no_models(tmp_path, name):
     assert outcome(path) is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_headers_that_no_model_has(saved, kind):
-    model = saved(kind)
+def test_headers_that_no_model_has(model):
     for name, text in headers(model.header).items():
         assert outcome(model.write(forged(text, model.tensors))) is None, name
     assert outcome(model.write(forged(model.header, model.tensors))) is not None, "the forger's tool works"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_tensors_that_no_such_model_has(saved, kind):
-    model = saved(kind)
+def test_tensors_that_no_such_model_has(model):
     for name, array in model.tensors.items():
         for other in (
             None, array[..., :1, :0], array.T, array[None], array.ravel(), array[..., None], array.astype("float64" if
@@ -363,10 +363,8 @@ def with_value(header, place, value):
     return json.dumps(changed, sort_keys=True).replace('"1e400"', "1e400")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_value_of_the_header_replaced(saved, kind, amount, figure):
+def test_every_value_of_the_header_replaced(model, amount, figure):
     """ModelFileError, or a model that predicts the same and says of itself what the file says: nothing else."""
-    model = saved(kind)
     cases = [(place, value) for place in places(model.header) for value in VALUES]
     cases = amount(random.Random(0).sample(cases, min(len(cases), 120)), cases)
     counts = Counter()
@@ -387,15 +385,13 @@ def test_every_value_of_the_header_replaced(saved, kind, amount, figure):
                 np.testing.assert_array_equal(found, wanted, err_msg=f"{name}: {value!r}")
     assert counts["refused"] > counts["loaded"] > 0
     figure(
-        f"each value of the header ({kind}) replaced by null, -1, a text, [], {{}}, 1e400, true",
+        f"each value of the header ({model.kind}) replaced by null, -1, a text, [], {{}}, 1e400, true",
         f"{counts['refused']} refused, {counts['loaded']} loaded and predict as before or as the file now says",
         "nothing else",
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_key_of_the_header_left_out_or_added(saved, kind):
-    model = saved(kind)
+def test_every_key_of_the_header_left_out_or_added(model):
     objects = [p for p in [(), *places(model.header)] if isinstance(value_at(model.header, p), dict)]
     for place in objects:
         changed = copy.deepcopy(model.header)
@@ -518,9 +514,7 @@ def test_the_program_refuses_them_too(saved, tmp_path, amount):
     assert done.returncode == 2 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_program_shows_or_refuses_every_header(saved, kind, amount):
-    model = saved(kind)
+def test_the_program_shows_or_refuses_every_header(model, amount):
     cases = [(place, value) for place in places(model.header) for value in VALUES]
     for place, value in random.Random(1).sample(cases, min(len(cases), amount(12, 1500))):
         path = model.write(forged(with_value(model.header, place, value), model.tensors))
