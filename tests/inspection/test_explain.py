@@ -372,7 +372,6 @@ test_bad_input = refusals(
     ({"net_or_sizes": (3,)}, "sizes must have at least 2 entries"),
     ({"net_or_sizes": 3}, TypeError, "sizes"),
     ({"m": 10**7}, "explain it with a smaller m"),
-    ({"numbers": "yes"}, "numbers must be True, False or \"auto\", got 'yes'"),
     ({"X": np.ones((3, 2))}, "X and Y must be given together, got X alone"),
     ({"X": np.ones((3, 2)), "Y": np.ones((1, 2)), "m": 5}, "m must be the number of columns of X, 2"),
     ({"X": [[1.0]], "Y": [[1.0]]}, TypeError, "X must be an array, got list"),
