@@ -94,12 +94,9 @@ def test_a_loss_is_one_kernel_each_way(loss, output, dtype):
     assert record.dtypes == [[dtype], [dtype]]
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        optimizers.GradientDescent(), optimizers.Momentum(nesterov=True), optimizers.SGD(), optimizers.RMSProp(),
-        optimizers.Adam(),
-    ],
+@cases(
+    optimizers.GradientDescent(), optimizers.Momentum(nesterov=True), optimizers.SGD(), optimizers.RMSProp(),
+    optimizers.Adam(),
     ids=lambda o: type(o).__name__,
 )  # fmt: skip
 def test_an_update_is_one_kernel(optimizer, dtype):

@@ -335,19 +335,16 @@ def test_bound_arrays_are_used_where_they_are(numpy_backend):
     assert compiled(p, (data,)).tolist() == [[6, 10, 14]]
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: x if x[0] > 0 else -x,
-        lambda x: x * float(x[1]),
-        lambda x: np.linalg.norm(x) * x,
-        lambda x: x[x > 0],
-        lambda x: np.asarray(x) * 2,
-        lambda x: np.array([v * 2 for v in x.tolist()]),
-        lambda x: np.sum(x, 0, np.float32),  # NumPy's order of arguments, which is not the standard's
-    ],
+@cases(
+    lambda x: x if x[0] > 0 else -x,
+    lambda x: x * float(x[1]),
+    lambda x: np.linalg.norm(x) * x,
+    lambda x: x[x > 0],
+    lambda x: np.asarray(x) * 2,
+    lambda x: np.array([v * 2 for v in x.tolist()]),
+    lambda x: np.sum(x, 0, np.float32),  # NumPy's order of arguments, which is not the standard's
 )
-def test_what_cannot_be_recorded_runs_as_it_is(numpy_backend, function):
+def test_what_cannot_be_recorded_runs_as_it_is(function, numpy_backend):
     compiled = numpy_backend.compile_loop(function)
     x = np.array([1.0, -2.0])
     assert np.array_equal(compiled(x), function(x))

@@ -162,14 +162,11 @@ def test_backends_when_the_environment_asks_for_none_of_them(monkeypatch):
 # --- check --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        [],
-        ["--sizes", "3,4,5,2", "--hidden", "tanh,relu", "--output", "softmax", "--l2", 0],
-        ["--sizes", "4,2", "--output", "identity", "--m", 1],
-        ["--sizes", "3,4,2", "--output", "softmax", "--loss", "squared_error", "--seed", 9],
-    ],
+@cases(
+    [],
+    ["--sizes", "3,4,5,2", "--hidden", "tanh,relu", "--output", "softmax", "--l2", 0],
+    ["--sizes", "4,2", "--output", "identity", "--m", 1],
+    ["--sizes", "3,4,2", "--output", "softmax", "--loss", "squared_error", "--seed", 9],
 )
 def test_gradients_are_checked(options):
     out, err = vecprop("check", *options)

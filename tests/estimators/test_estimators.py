@@ -90,15 +90,12 @@ def test_first_loss_is_scikit_learns():
         assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"solver": "sgd"},
-        {"solver": "sgd", "momentum": 0},
-        {"solver": "sgd", "nesterovs_momentum": False},
-        {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.2},
-        {"solver": "adam", "epsilon": 1e-30},  # theirs is not corrected like ours
-    ],
+@cases(
+    {"solver": "sgd"},
+    {"solver": "sgd", "momentum": 0},
+    {"solver": "sgd", "nesterovs_momentum": False},
+    {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.2},
+    {"solver": "adam", "epsilon": 1e-30},  # theirs is not corrected like ours
     ids=str,
 )
 def test_whole_runs_equal_scikit_learns(options):

@@ -8,7 +8,7 @@ from sklearn import neural_network as theirs
 from sklearn.metrics import log_loss
 
 import vecprop as vp
-from helpers import assert_near
+from helpers import assert_near, cases
 from helpers.processes import ROOT
 from vecprop import estimators as ours
 from vecprop.utils.random_streams import shuffle
@@ -61,9 +61,7 @@ def test_the_penalty_does_not_depend_on_the_batch_size():
     assert losses["sklearn.neural_network", 10] > 2 * losses["sklearn.neural_network", 60]
 
 
-@pytest.mark.parametrize(
-    "y", [LABELS == "a", LABELS, (X[:, :2] > 0).astype(int)], ids=["two classes", "several classes", "labels"]
-)
+@cases(LABELS == "a", LABELS, (X[:, :2] > 0).astype(int), ids=["two classes", "several classes", "labels"])
 def test_log_probabilities_are_finite(y):
     far, arguments = 1e4 * X, {"max_iter": 300, "learning_rate_init": 0.05, "random_state": 0}
     mine, other = (library.MLPClassifier((5,), **arguments).fit(X, y) for library in (ours, theirs))

@@ -180,10 +180,8 @@ def write(request):
     return lambda path, seed: vp.export_onnx((NET, NET.init(seed=seed)), path)
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left"), PermissionError(13, "Permission denied"), KeyboardInterrupt()], ids=repr
-)
-def test_an_error_leaves_the_old_file(path, write, error, monkeypatch):
+@cases(OSError(28, "No space left"), PermissionError(13, "Permission denied"), KeyboardInterrupt(), ids=repr)
+def test_an_error_leaves_the_old_file(error, path, write, monkeypatch):
     def fails(*_, **__):
         raise error
 

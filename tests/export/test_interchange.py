@@ -521,11 +521,9 @@ def test_a_classifier(kind, torch, dtype):
     assert_close(A, (P[:, 1:] if ours.n_outputs_ == 1 else P).T, BOUNDS[dtype])
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"loss": "huber", "activation": "elu"}, {"out_activation": "softplus", "scale_target": None}]
-)
+@cases({}, {"loss": "huber", "activation": "elu"}, {"out_activation": "softplus", "scale_target": None})
 @pytest.mark.parametrize("targets", NUMBERS)
-def test_a_regressor(targets, options, torch, dtype):
+def test_a_regressor(options, targets, torch, dtype):
     x, y = (3.0 * X + 5.0).astype(dtype), NUMBERS[targets]
     ours = fitted(MLPRegressor, x, y, **{"scale": "standard", "scale_target": "standard"} | options)
     module = to_torch(ours)

@@ -104,16 +104,13 @@ def test_classes_that_the_training_set_did_not_have():
 
 
 @pytest.mark.parametrize("y", [NUMBERS, LABELS[:, 0], LABELS, np.full(60, 1)], ids=["three", "two", "labels", "one"])
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"hidden_layer_sizes": ()},
-        {"n_networks": 3},
-        {"batch_norm": True},
-        {"scale": "standard"},
-        {"hidden_layer_sizes": (5, 4), "activation": ["gelu", LeakyReLU(0.2)], "dropout": 0.2},
-        {"n_networks": 2, "batch_norm": True, "scale": "standard", "hidden_layer_sizes": (4, 3), "dtype": "float32"},
-    ],
+@cases(
+    {"hidden_layer_sizes": ()},
+    {"n_networks": 3},
+    {"batch_norm": True},
+    {"scale": "standard"},
+    {"hidden_layer_sizes": (5, 4), "activation": ["gelu", LeakyReLU(0.2)], "dropout": 0.2},
+    {"n_networks": 2, "batch_norm": True, "scale": "standard", "hidden_layer_sizes": (4, 3), "dtype": "float32"},
     ids=lambda parameters: ", ".join(parameters),
 )
 def test_classifiers(parameters, y):

@@ -188,11 +188,12 @@ def round_to(dtype, *values):
 
 
 def cases(*rows, ids=None):
-    """Parametrize a test by rows of its first arguments, which have the names that the function gives them."""
+    """Parametrize a test by rows of its first arguments, or by values of the first, which the function names."""
 
     def parametrized(test):
-        names = list(inspect.signature(test).parameters)[: len(getattr(rows[0], "values", rows[0]))]
-        return pytest.mark.parametrize(names, rows, ids=ids)(test)
+        row = rows[0].values if hasattr(rows[0], "marks") else rows[0]
+        names = list(inspect.signature(test).parameters)[: len(row) if isinstance(row, tuple) else 1]
+        return pytest.mark.parametrize(",".join(names), rows, ids=ids)(test)
 
     return parametrized
 

@@ -106,9 +106,7 @@ def test_the_same_batches_give_the_same_parameters(peer, output):
 
 
 @pytest.mark.parametrize("output", ["softmax", slow("sigmoid"), slow("identity")])
-@pytest.mark.parametrize(
-    "peer", ["torch", "sklearn", "optax-scan", slow("torch-fused"), slow("optax-step"), slow("keras")]
-)
+@cases("torch", "sklearn", "optax-scan", slow("torch-fused"), slow("optax-step"), slow("keras"))
 def test_full_batches_give_the_same_parameters(peer, output):
     work = replace(SMALL[output], batch_size=50)
     contestant, start = made_or_skip(peer, work), base.draw_start(work.sizes, 1)
@@ -332,10 +330,7 @@ def test_a_cpu_is_not_measured_as_a_gpu(capsys):
     assert "it computes on the CPU here" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "option",
-    ["part=x", "only=9-9-9", "only=", "backend=x", "peers=matlab", "rounds=0", "seconds=-1", "budget=x", "device=x"],
-)
+@cases("part=x", "only=9-9-9", "only=", "backend=x", "peers=matlab", "rounds=0", "seconds=-1", "budget=x", "device=x")
 def test_bad_options(option, capsys):
     with pytest.raises(SystemExit):
         command.parse([f"--{option}"])

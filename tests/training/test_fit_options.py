@@ -7,7 +7,7 @@ import pytest
 from sklearn import linear_model, metrics
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host, make_problem, raising, refusals, stepped
+from helpers import assert_grads_close, assert_same, cases, host, make_problem, raising, refusals, stepped
 from vecprop.training import fit_arguments, loop
 
 NET = vp.Network((4, 6, 3), output="softmax")
@@ -105,9 +105,7 @@ def test_an_own_metric_sees_numpy_arrays(backend):
 # --- schedules ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "schedule", [vp.StepDecay(2, 0.5), vp.Cosine(warmup=3), vp.InverseScaling(), vp.ExponentialDecay()]
-)
+@cases(vp.StepDecay(2, 0.5), vp.Cosine(warmup=3), vp.InverseScaling(), vp.ExponentialDecay())
 def test_each_step_has_the_rate_of_the_schedule(schedule, backend):
     """Replayed by hand on NumPy: full batches, six steps."""
     optimizer = vp.GradientDescent(0.5, schedule=schedule)

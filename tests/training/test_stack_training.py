@@ -138,16 +138,13 @@ def test_a_loss_of_k_networks_is_for_a_stack_of_k():
         vp.fit(net, X, Y, seed=range(3), epochs=1)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"seed": (4, 5, 6), "batch_size": 16, "batch_norm": True, "validation": 0.3, "class_weight": "balanced"},
-        {"seed": 4, "batch_size": 16, "block_size": 9, "l2": (0.1, 0.2, 0.3), "dropout": 0.1},
-        {"seed": (4, 5, 6), "l1": 0.2, "metric": "accuracy"},
-    ],
+@cases(
+    {"seed": (4, 5, 6), "batch_size": 16, "batch_norm": True, "validation": 0.3, "class_weight": "balanced"},
+    {"seed": 4, "batch_size": 16, "block_size": 9, "l2": (0.1, 0.2, 0.3), "dropout": 0.1},
+    {"seed": (4, 5, 6), "l1": 0.2, "metric": "accuracy"},
 )
 @pytest.mark.parametrize("differ", ["weights", "inputs", "both"])
-def test_k_inputs_and_weights_of_the_examples(backend, arguments, differ):
+def test_k_inputs_and_weights_of_the_examples(arguments, backend, differ):
     weights = np.stack([W, W[::-1], np.arange(50) % 7]) + 0.1  # an example of weight 0 would be in no validation set
     inputs = np.stack([X, 0.5 * X, X[::-1] + 1]) if differ != "weights" else np.stack([X] * 3)
     arguments = {"epochs": 4, "dtype": "float64", "optimizer": vp.Adam(0.01), **arguments}
@@ -273,15 +270,12 @@ STOPS = {"optimizer": vp.Adam((0.003, 0.03, 0.3, 0.1, 0.01, 0.2)), "seed": range
 STOPS |= {"validation": (X_VALIDATION, Y_VALIDATION), "patience": 3, "batch_size": 16, "metric": "accuracy"}
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        vp.EarlyStopping(3),
-        vp.EarlyStopping(3, restore_best=False),
-        vp.EarlyStopping(3, min_delta=0.005, restore_best=False, cumulative=False),
-    ],
+@cases(
+    vp.EarlyStopping(3),
+    vp.EarlyStopping(3, restore_best=False),
+    vp.EarlyStopping(3, min_delta=0.005, restore_best=False, cumulative=False),
 )
-def test_networks_that_have_stopped_leave_the_stack(backend, rule, monkeypatch):
+def test_networks_that_have_stopped_leave_the_stack(rule, backend, monkeypatch):
     """The others go on as before; the left ones keep their parameters, and their last entries in the history."""
     monkeypatch.setattr(loop, "_CALLS_WORTH_COMPILING", 0)
     weights, inputs = np.stack([W + 0.1 * k for k in range(1, 7)]), np.stack([X + 0.1 * k for k in range(6)])

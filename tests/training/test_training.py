@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import PLAIN, assert_divergence_told, assert_grads_close, assert_same, host, make_problem, stepped
+from helpers import PLAIN, assert_divergence_told, assert_grads_close, assert_same, cases, host, make_problem, stepped
 from vecprop.backend.pytrees import map_tree
 from vecprop.training import epochs
 from vecprop.utils import progress, random_streams
@@ -184,10 +184,8 @@ def test_progress_bar(monkeypatch):
     assert "cost" in shown(False, progress=True)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"dropout": 0.2, "l2": 0.1}, {"seed": range(3)}, {"sample_weight": np.arange(83.0)}]
-)
-def test_an_epoch_of_more_steps_than_a_call_takes_is_several_calls(backend, monkeypatch, arguments):
+@cases({}, {"dropout": 0.2, "l2": 0.1}, {"seed": range(3)}, {"sample_weight": np.arange(83.0)})
+def test_an_epoch_of_more_steps_than_a_call_takes_is_several_calls(arguments, backend, monkeypatch):
     X, Y = vp.datasets.moons(m=83)
     given = {"optimizer": vp.Adam(0.01), "batch_size": 8, "epochs": 6, "backend": backend, **arguments}
     whole = vp.fit(vp.Network((2, 5, 1)), X, Y, **given)
