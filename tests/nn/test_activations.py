@@ -32,6 +32,8 @@ from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered,
     ("gelu", -1.0, -0.15880800939172324, -0.08296408384578255),
     ("gelu", 20.0, 20.0, 1.0),
     ("gelu", -20.0, 0.0, 0.0),
+    ("gelu", 1e300, 1e300, 1.0),
+    ("gelu", -1e300, 0.0, 0.0),
 )
 def test_values_on_paper(name, z, a, slope):
     g, Z = get_activation(name), np.array([[z]])
