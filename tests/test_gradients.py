@@ -93,26 +93,6 @@ def test_backends_agree(seed, backend, dtype):
     assert_grads_close(grads_b, grads, xp=backend.xp)
 
 
-def test_logistic_regression(backend, dtype):
-    """No hidden layer: dZ = A - Y, dw = X dZᵀ / m, db = Σ dZ / m (E1-E4), written out."""
-    net = vp.Network((3, 1))
-    params, X, Y, _ = round_to(dtype, *make_problem(net, 20))
-    A = 1 / (1 + np.exp(-(params[0].W @ X + params[0].b)))
-    dZ = A - Y
-    J = -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A))
-    expected = J, [((X @ dZ.T).T / 20, dZ.mean(axis=1, keepdims=True))]
-    assert_pass_close(net.gradients(*on(backend, dtype, params, X, Y)), expected)
-
-
-def test_softmax_regression(backend, dtype):
-    net = vp.Network((3, 4), output="softmax")
-    params, X, Y, _ = round_to(dtype, *make_problem(net, 20))
-    E = np.exp(params[0].W @ X + params[0].b)
-    A = E / E.sum(axis=0)
-    expected = -np.sum(Y * np.log(A)) / 20, [((A - Y) @ X.T / 20, (A - Y).mean(axis=1, keepdims=True))]
-    assert_pass_close(net.gradients(*on(backend, dtype, params, X, Y)), expected)
-
-
 @pytest.mark.parametrize(("output", "loss"), PAIRINGS[:4])
 def test_sample_weight_is_repetition(output, loss, backend):
     """An integer weight is that many copies of the column, weight 0 an absent one (E10)."""
