@@ -84,6 +84,18 @@ def default_choices(monkeypatch):
     scoped_settings.clear()
 
 
+@pytest.fixture
+def file(tmp_path):
+    """Write a file and return its path."""
+
+    def write(content, name="data.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return path
+
+    return write
+
+
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="the long versions of the tests of reliability")
     parser.addoption(

@@ -345,15 +345,9 @@ test_names_and_arguments_that_do_not_exist = refusals(
 
 
 @pytest.fixture
-def csv(tmp_path):
+def csv(file):
     pytest.importorskip("polars")
-
-    def write(text, name="table.csv", encoding="utf-8"):
-        path = tmp_path / name
-        path.write_bytes(text.encode(encoding))
-        return path
-
-    return write
+    return file
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -367,7 +361,7 @@ def test_round_trip(csv, delimiter, header, given):
     data = datasets.from_csv(path, delimiter=delimiter if given else None)
     assert np.array_equal(data.X, rows.T) and data.X.flags.c_contiguous and data.X.dtype == np.float64
     assert data.task == "classification" and np.array_equal(data.labels, labels)
-    assert data.Y.shape == (3, 40) and data.target_names == ("0", "1", "2") and data.name == "table"
+    assert data.Y.shape == (3, 40) and data.target_names == ("0", "1", "2") and data.name == "data"
     assert data.feature_names == (("alpha", "beta") if header else ("column 0", "column 1"))
 
 
@@ -449,26 +443,26 @@ def test_the_delimiter_is_inferred(text, delimiter):
 
 test_faults_of_a_csv_file_are_named = refusals(
     lambda csv, text, arguments: datasets.from_csv(csv(text), **arguments),
-    ("a,b,c\n", {}, r"table.csv has only a header \(a, b, c\) and no examples"),
-    ("1,2\n", {"header": True}, "table.csv has only a header"),
+    ("a,b,c\n", {}, r"data.csv has only a header \(a, b, c\) and no examples"),
+    ("1,2\n", {"header": True}, "data.csv has only a header"),
     ("a,b\n1,0\n2,1\n", {"header": False}, "line 1, column 'column 0': 'a' is not a finite number"),
-    ("a,b,c\n1,2,0\n1,,0\n", {}, r"table.csv, line 3, column 'b': the value is missing \(''\)"),
-    ("a,b,c\n1,NaN,0\n", {}, r"table.csv, line 2, column 'b': the value is missing \('NaN'\)"),
-    ("1,2,0\n?,2,0\n", {}, r"table.csv, line 2, column 'column 0': the value is missing \('\?'\)"),
-    ("a,b,c\n1,2,0\n1,red,0\n", {}, r"table.csv, line 3, column 'b': 'red' is not a finite number"),
-    ("a,b,c\n1,1_0,0\n", {}, r"table.csv, line 2, column 'b': '1_0' is not a finite number"),
-    ("a,b,c\n1,inf,0\n", {}, r"table.csv, line 2, column 'b': 'inf' is not a finite number"),
-    ("a,b,c\n1,1e999,0\n", {}, r"table.csv, line 2, column 'b': '1e999' is not a finite number"),
-    ("a;b\n1,5;0\n", {}, r"table.csv, line 2, column 'a': '1,5' is not a finite number"),
-    ("a,b\n1,0\n2,\n", {}, r"table.csv, line 3, column 'b': the target is missing \(''\)"),
-    ("a,b\n1,0\n2,nan\n", {}, r"table.csv, line 3, column 'b': the target is missing \('nan'\)"),
+    ("a,b,c\n1,2,0\n1,,0\n", {}, r"data.csv, line 3, column 'b': the value is missing \(''\)"),
+    ("a,b,c\n1,NaN,0\n", {}, r"data.csv, line 2, column 'b': the value is missing \('NaN'\)"),
+    ("1,2,0\n?,2,0\n", {}, r"data.csv, line 2, column 'column 0': the value is missing \('\?'\)"),
+    ("a,b,c\n1,2,0\n1,red,0\n", {}, r"data.csv, line 3, column 'b': 'red' is not a finite number"),
+    ("a,b,c\n1,1_0,0\n", {}, r"data.csv, line 2, column 'b': '1_0' is not a finite number"),
+    ("a,b,c\n1,inf,0\n", {}, r"data.csv, line 2, column 'b': 'inf' is not a finite number"),
+    ("a,b,c\n1,1e999,0\n", {}, r"data.csv, line 2, column 'b': '1e999' is not a finite number"),
+    ("a;b\n1,5;0\n", {}, r"data.csv, line 2, column 'a': '1,5' is not a finite number"),
+    ("a,b\n1,0\n2,\n", {}, r"data.csv, line 3, column 'b': the target is missing \(''\)"),
+    ("a,b\n1,0\n2,nan\n", {}, r"data.csv, line 3, column 'b': the target is missing \('nan'\)"),
     (MANY + "1,3O\n", {}, "line 31, column 'column 1': '3O' is not a finite number"),  # a slip, and no class
     ("a,b\n1,x\n2,y\n", {"task": "regression"}, r"line 2, column 'b': 'x' is not a finite number"),
     ("a,b,c\n1,2,3\n4,5,x\n", {"target": ["b", "c"]}, r"line 3, column 'c': 'x' is not a finite number"),
     ("width,height\n1,2\n", {"target": "hight"}, "unknown column 'hight': did you mean 'height'"),
     ("1,2\n", {"target": "height"}, "unknown column 'height': Known: column 0, column 1$"),
     ("a,a\n1,2\n", {"target": "a"}, "has 2 columns of this name; give the index"),
-    ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*table.csv has 2 columns, got 2"),
+    ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*data.csv has 2 columns, got 2"),
     ("a,b\n1,2\n", {"target": -3}, "target must be from -2 to 1"),
     ("a,b\n1,2\n", {"target": ["b", 1]}, "target must name at least one column and none twice"),
     ("a,b\n1,2\n", {"target": []}, "target must name at least one column and none twice"),
