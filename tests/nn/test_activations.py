@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import ELEMENTWISE, cases, cube, cube_prime, on
+from helpers import ELEMENTWISE, cases, cube, cube_prime, on, refusals
 from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, get_activation, is_pair, log_softmax
 
 
@@ -157,6 +157,13 @@ def test_what_is_no_pair(given):
     assert not is_pair(given)
     with pytest.raises(TypeError, match=r"hidden must be a name, an Activation or a pair"):
         get_activation(given, "hidden")
+
+
+test_parameters_refused = refusals(
+    lambda kind, *given: kind(*given),
+    (ELU, 0.0, "alpha must be a finite number > 0, got 0.0"),
+    (Custom, cube, 3, TypeError, "g_prime must be a function"),
+)
 
 
 def test_values_are_hashable_comparable_and_pickle():
