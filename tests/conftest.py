@@ -18,15 +18,24 @@ from vecprop.backend import scoped_settings
 
 # Tests of what needs more than a GPU machine has by itself (`make gpu`): where the library is missing, they are named.
 _NEEDS = {
+    "array_api_strict": ["backend/test_array_api.py", "training/test_waits.py"],
     "cosmic_ray": ["project/mutants.py"],
-    "hypothesis": ["project/test_bad_arguments.py"],
-    "matplotlib": [
-        "cli/test_cli.py", "inspection/test_explain.py", "inspection/test_plots*.py", "utils/test_file_faults.py",
+    "hypothesis": [
+        "test_properties.py", "data/test_streaming_order.py", "estimators/test_pack.py",
+        "project/test_bad_arguments.py",
     ],
-    "mpmath": ["nn/test_extreme_numbers.py"],
+    "matplotlib": [
+        "cli/test_[cp]*.py", "inspection/test_explain.py", "inspection/test_plots*.py", "utils/test_file_faults.py",
+    ],
+    "mpmath": ["nn/test_extreme_numbers.py", "nn/test_losses.py"],
+    "onnx": ["export/test_onnx.py", "export/test_tabular_onnx.py"],
+    "onnxruntime": ["export/test_onnx.py", "export/test_tabular_onnx.py"],
     "PIL": ["inspection/test_plots_animation.py", "project/test_pictures.py"],
-    "polars": ["helpers/public_calls.py", "cli/test_cli_models.py"],
-    "typer": ["cli/*", "helpers/commands.py", "inspection/test_explain.py"],
+    "polars": [
+        "helpers/public_calls.py", "helpers/tables.py", "cli/test_cli_models.py", "export/test_file_strangers.py",
+        "export/test_tabular_onnx.py", "tabular/*",
+    ],
+    "typer": ["cli/*", "export/test_file_strangers.py", "helpers/commands.py", "inspection/test_explain.py"],
 }  # fmt: skip
 collect_ignore_glob = [path for library, paths in _NEEDS.items() for path in paths if find_spec(library) is None]
 
@@ -73,6 +82,18 @@ def default_choices(monkeypatch):
     scoped_settings.clear()
     yield
     scoped_settings.clear()
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file and return its path."""
+
+    def write(content, name="data.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return path
+
+    return write
 
 
 def pytest_addoption(parser):

@@ -1,12 +1,11 @@
 """Properties that hold for every network and all data (hypothesis)."""
 
+import hypothesis
 import numpy as np
-import pytest
 
 import vecprop as vp
 from helpers import ELEMENTWISE, PAIRINGS, assert_pass_close, make_problem
 
-hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
 
 networks = st.builds(

@@ -1,5 +1,6 @@
 """The core in the strictest namespace of the standard, and on arrays that cannot be written to."""
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 
@@ -12,10 +13,10 @@ from helpers import (
     assert_pass_close,
     make_problem,
     make_targets,
+    mapped,
+    round_to,
 )
 from vecprop import propagation, rungs
-
-strict = pytest.importorskip("array_api_strict")
 
 NETWORKS = [
     *(vp.Network((3, 4, 2), output=output, loss=loss) for output, loss in PAIRINGS),
@@ -33,23 +34,12 @@ def strictest():
 
 
 def to_strict(dtype, *values):
-    def move(v):
-        if v is None:
-            return None
-        if isinstance(v, tuple):
-            return tuple(vp.Layer(move(W), move(b)) for W, b in v)
-        return strict.asarray(v, dtype=getattr(strict, dtype))
-
-    return tuple(move(v) for v in values)
+    return tuple(mapped(lambda a: strict.asarray(a, dtype=getattr(strict, dtype)), v) for v in values)
 
 
 @pytest.mark.parametrize("net", NETWORKS, ids=str)
 def test_core_under_array_api_strict(net, dtype):
-    params, X, Y, w = make_problem(net, 6, weights=True)
-    params, X, Y, w = (
-        tuple(vp.Layer(*(a.astype(dtype).astype(float) for a in layer)) for layer in params),
-        *(a.astype(dtype).astype(float) for a in (X, Y, w)),
-    )
+    params, X, Y, w = round_to(dtype, *make_problem(net, 6, weights=True))
     J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.3)
     moved = to_strict(dtype, params, X, Y, w)
     for block_size in (None, 4):
@@ -132,8 +122,7 @@ def test_torch_arrays_compute_in_torch():
     net = vp.Network((3, 4, 2), output="softmax")
     params, X, Y, _ = make_problem(net, 5)
     J, grads = net.gradients(params, X, Y)
-    moved = tuple(vp.Layer(torch.asarray(W), torch.asarray(b)) for W, b in params)
-    J_t, grads_t = net.gradients(moved, torch.asarray(X), torch.asarray(Y), block_size=2)
+    J_t, grads_t = net.gradients(mapped(torch.asarray, params), torch.asarray(X), torch.asarray(Y), block_size=2)
     assert isinstance(J_t, torch.Tensor)
     np.testing.assert_allclose(J_t.numpy(), J, rtol=1e-13)
     np.testing.assert_allclose(grads_t[0].W.numpy(), grads[0].W, rtol=1e-12, atol=1e-15)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_close, assert_grads_close, backend_or_skip, host, make_problem, on
+from helpers import assert_close, assert_grads_close, backend_or_skip, cases, host, make_problem, on
 from helpers.processes import TESTS, environment, python
 from vecprop.backend import scoped_settings, selection
 
@@ -138,11 +138,8 @@ class Wrong(vp.Backend):
         return np.zeros_like(array)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [(explode, "installed but cannot be loaded: OSError: libcudart"), (Wrong, "computes 1 @ 1 = 0")],
-)
-def test_a_library_that_is_broken_is_unusable_not_missing(monkeypatch, make, message):
+@cases((explode, "installed but cannot be loaded: OSError: libcudart"), (Wrong, "computes 1 @ 1 = 0"))
+def test_a_library_that_is_broken_is_unusable_not_missing(make, message, monkeypatch):
     monkeypatch.setitem(selection.BUILT_IN, "broken", ("helpers:make", "pip install broken"))
     monkeypatch.setattr("helpers.make", make, raising=False)
     with pytest.raises(vp.BackendUnusableError, match=message):
@@ -201,15 +198,12 @@ MEMORY = "import os, vecprop; vecprop.get_backend('jax'); print(os.environ.get('
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize(
-    ("code", "variables", "printed"),
-    [
-        (FLOAT64, {}, [*["float64"] * 6, "True", "float32", "float32", "False", "float32"]),
-        (X64_ON, {"JAX_ENABLE_X64": "1"}, ["float32"] * 3),
-        (MEMORY, {}, ["false"]),
-        (MEMORY, {"XLA_PYTHON_CLIENT_PREALLOCATE": "true"}, ["true"]),
-        ("import jax; " + MEMORY, {}, ["None"]),
-    ],
+@cases(
+    (FLOAT64, {}, [*["float64"] * 6, "True", "float32", "float32", "False", "float32"]),
+    (X64_ON, {"JAX_ENABLE_X64": "1"}, ["float32"] * 3),
+    (MEMORY, {}, ["false"]),
+    (MEMORY, {"XLA_PYTHON_CLIENT_PREALLOCATE": "true"}, ["true"]),
+    ("import jax; " + MEMORY, {}, ["None"]),
     ids=[
         "float64 leaves the global flag alone, also after an error", "x64 on keeps float32",
         "memory is not preallocated", "unless the user says so", "or has imported JAX already",

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 
 import vecprop as vp
 from helpers import backend_or_skip
@@ -117,9 +118,12 @@ caught(estimate)
 
 @on_linux
 def test_forward_cost_batch_norm_and_estimators():
-    pytest.importorskip("sklearn")
     lines = limited("numpy", FORWARD)
     assert [line.split()[0] for line in lines] == ["X", "X", "batch_size", "block_size"], lines
+
+
+def full(*_):
+    raise MemoryError
 
 
 @pytest.fixture
@@ -164,9 +168,6 @@ def test_a_batch_that_is_normalized_counts_as_a_whole(small):
 
 
 def test_only_gradients_take_memory_for_gradients(monkeypatch):
-    def full(*_):
-        raise MemoryError
-
     monkeypatch.setattr("vecprop.nn.network.wait_if_large", full)
     net = vp.Network((2, 512, 512, 1))
     (X, Y), params = vp.datasets.xor(m=40_000), net.init()
@@ -185,9 +186,6 @@ def test_only_gradients_take_memory_for_gradients(monkeypatch):
 
 @pytest.mark.parametrize("where", ["_start", "prepare"])
 def test_before_the_training_begins_fewer_examples_are_the_remedy(monkeypatch, where):
-    def full(*_):
-        raise MemoryError
-
     monkeypatch.setattr(type(vp.get_backend("numpy").memory), "free", lambda _: 2**20)
     X, Y = vp.datasets.xor(m=64_000)
     with monkeypatch.context() as patch:
@@ -224,10 +222,9 @@ def test_examples_in_files_count_a_window_at_a_time(monkeypatch, window):
 
 
 def test_what_is_in_memory(tmp_path):
-    scipy_sparse = pytest.importorskip("scipy.sparse")
     np.save(tmp_path / "x.npy", np.ones((2, 3)))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    in_memory = [np.ones((2, 3)), [[1.0]], scipy_sparse.csc_array(np.ones((2, 3))), np.array(mapped)]
+    in_memory = [np.ones((2, 3)), [[1.0]], csc_array(np.ones((2, 3))), np.array(mapped)]
     assert all(fitting._is_in_memory(x) for x in in_memory)
     assert not any(fitting._is_in_memory(x) for x in (mapped, np.asarray(mapped).T, vp.rows(mapped)))
 

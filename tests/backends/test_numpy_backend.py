@@ -1,15 +1,13 @@
 """The NumPy backend's recorded programs against the plain functions they were recorded from."""
 
 import threading
-import tracemalloc
 from types import SimpleNamespace
 
-import array_api_compat.numpy as np_compat
 import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, assert_near, flattened, make_problem, make_targets, on
+from helpers import BOUNDS, ELEMENTWISE, PAIRINGS, PLAIN, assert_near, cases, flattened, make_problem, make_targets, on
 from helpers.processes import ROOT
 from helpers.threads import in_threads
 from vecprop import propagation
@@ -22,8 +20,6 @@ from vecprop.training.parameter_buffer import layout
 from vecprop_numpy import loops, programs
 from vecprop_numpy.frames import Frame
 from vecprop_numpy.threads import BLAS, execute
-
-PLAIN = Backend(np_compat, "numpy")
 
 
 @pytest.fixture
@@ -233,16 +229,13 @@ def positive(xp, a, *_):
     return xp.maximum(a, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("function", "shape"),
-    [
-        (many_operations, (3, 4)),
-        (selections, (70, 90)),
-        (positive, (1, 16411)),  # a prime: it cannot be cut into rows
-        (functions_of_numpy_itself, (3, 4)),
-    ],
+@cases(
+    (many_operations, (3, 4)),
+    (selections, (70, 90)),
+    (positive, (1, 16411)),  # a prime: it cannot be cut into rows
+    (functions_of_numpy_itself, (3, 4)),
 )
-def test_operations(numpy_backend, dtype, function, shape):
+def test_operations(function, shape, numpy_backend, dtype):
     a, b = (rng(seed).standard_normal(shape).astype(dtype) for seed in (0, 1))
     if function is selections:
         a[0, :3] = np.nan, np.inf, -0.0
@@ -342,19 +335,16 @@ def test_bound_arrays_are_used_where_they_are(numpy_backend):
     assert compiled(p, (data,)).tolist() == [[6, 10, 14]]
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: x if x[0] > 0 else -x,
-        lambda x: x * float(x[1]),
-        lambda x: np.linalg.norm(x) * x,
-        lambda x: x[x > 0],
-        lambda x: np.asarray(x) * 2,
-        lambda x: np.array([v * 2 for v in x.tolist()]),
-        lambda x: np.sum(x, 0, np.float32),  # NumPy's order of arguments, which is not the standard's
-    ],
+@cases(
+    lambda x: x if x[0] > 0 else -x,
+    lambda x: x * float(x[1]),
+    lambda x: np.linalg.norm(x) * x,
+    lambda x: x[x > 0],
+    lambda x: np.asarray(x) * 2,
+    lambda x: np.array([v * 2 for v in x.tolist()]),
+    lambda x: np.sum(x, 0, np.float32),  # NumPy's order of arguments, which is not the standard's
 )
-def test_what_cannot_be_recorded_runs_as_it_is(numpy_backend, function):
+def test_what_cannot_be_recorded_runs_as_it_is(function, numpy_backend):
     compiled = numpy_backend.compile_loop(function)
     x = np.array([1.0, -2.0])
     assert np.array_equal(compiled(x), function(x))
@@ -371,6 +361,8 @@ def test_errors_of_the_function_are_its_own(numpy_backend):
     with pytest.raises(ValueError, match="matmul"):
         compiled(np.ones((2, 3)), np.ones((2, 3)))
     assert compiled(np.ones((1, 2)), np.ones((2, 1))).tolist() == [[2]]
+    with pytest.raises(ZeroDivisionError):
+        numpy_backend.sum_blocks(lambda X: X * (1 / 0), 2, np.ones((1, 5)))
 
 
 def test_custom_activations(numpy_backend, dtype):
@@ -601,27 +593,6 @@ def test_sum_of_blocks_of_a_stack(numpy_backend, dtype):
     assert_same(numpy_backend.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
     X = np.stack([X, X + 1, X - 1])
     assert_same(numpy_backend.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
-
-
-def test_memory_of_a_sum_of_blocks(numpy_backend):
-    net = vp.Network((2, 256, 1))
-    params, X, Y, _ = on(numpy_backend, "float32", *make_problem(net, 100_000))
-
-    def part(X, Y):
-        return propagation.gradients(net, params, X, Y, m=1e5)
-
-    numpy_backend.sum_blocks(part, 500, X[:, :2000], Y[:, :2000])
-    tracemalloc.start()
-    numpy_backend.sum_blocks(part, 500, X, Y)
-    left, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 32 * 2**20, "the activations of all columns would take 100 MB each"
-    assert left < 2**20
-
-
-def test_errors_in_blocks_are_the_functions_own(numpy_backend):
-    with pytest.raises(ZeroDivisionError):
-        numpy_backend.sum_blocks(lambda X: X * (1 / 0), 2, np.ones((1, 5)))
 
 
 def test_whichever_thread_ends_last_gives_the_blas_its_threads_back():

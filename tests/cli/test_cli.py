@@ -10,6 +10,7 @@ import pytest
 from matplotlib.image import imread
 
 import vecprop as vp
+from helpers import cases
 from helpers.commands import RUNNER, app, refused, vecprop
 from helpers.processes import environment, python, started
 from vecprop.cli import arguments, check, demo, demonstration_of_depth, demonstration_of_estimators, demonstrations
@@ -161,14 +162,11 @@ def test_backends_when_the_environment_asks_for_none_of_them(monkeypatch):
 # --- check --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        [],
-        ["--sizes", "3,4,5,2", "--hidden", "tanh,relu", "--output", "softmax", "--l2", 0],
-        ["--sizes", "4,2", "--output", "identity", "--m", 1],
-        ["--sizes", "3,4,2", "--output", "softmax", "--loss", "squared_error", "--seed", 9],
-    ],
+@cases(
+    [],
+    ["--sizes", "3,4,5,2", "--hidden", "tanh,relu", "--output", "softmax", "--l2", 0],
+    ["--sizes", "4,2", "--output", "identity", "--m", 1],
+    ["--sizes", "3,4,2", "--output", "softmax", "--loss", "squared_error", "--seed", 9],
 )
 def test_gradients_are_checked(options):
     out, err = vecprop("check", *options)
@@ -205,25 +203,22 @@ def test_a_wrong_gradient_ends_with_1(monkeypatch):
     assert json.loads(out)["wrong"] == ["b1"] and err == "Error: the gradient of b1 is wrong\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["shapes", 2, 0, 1], "sizes[1] must be a positive integer, got 0"),
-        (["shapes", 2, 1, "--m", -4], "m must be a positive integer, got -4"),
-        (["check", "--sizes", "3,x,1"], "--sizes must be integers separated by commas, such as 3,4,1; got '3,x,1'"),
-        (["check", "--sizes", ""], "--sizes must be integers separated by commas"),
-        (["check", "--sizes", "3"], "sizes must have at least 2 entries"),
-        (["check", "--hidden", "tahn"], "hidden: unknown activation 'tahn': did you mean 'tanh'?"),
-        (["check", "--hidden", "tanh,relu"], "hidden must have one activation for each of the 1 hidden layers, got 2"),
-        (["check", "--output", "softmax"], "output: softmax over 1 unit"),
-        (["check", "--loss", "squared_eror"], "did you mean 'squared_error'?"),
-        (["check", "--output", "identity", "--loss", "cross_entropy"], "needs outputs in (0, 1)"),
-        (["check", "--m", 0], "m must be a positive integer, got 0"),
-        (["check", "--l2", -1], "l2 must be a finite number >= 0, got -1.0"),
-        (["check", "--l2", "nan"], "l2 must be a finite number >= 0, got nan"),
-        (["check", "--seed", -1], "seed must be an integer from 0 to 2**64 - 1, got -1"),
-        (["check", "--backend", "jaxx"], "unknown backend 'jaxx': did you mean 'jax'?"),
-    ],
+@cases(
+    (["shapes", 2, 0, 1], "sizes[1] must be a positive integer, got 0"),
+    (["shapes", 2, 1, "--m", -4], "m must be a positive integer, got -4"),
+    (["check", "--sizes", "3,x,1"], "--sizes must be integers separated by commas, such as 3,4,1; got '3,x,1'"),
+    (["check", "--sizes", ""], "--sizes must be integers separated by commas"),
+    (["check", "--sizes", "3"], "sizes must have at least 2 entries"),
+    (["check", "--hidden", "tahn"], "hidden: unknown activation 'tahn': did you mean 'tanh'?"),
+    (["check", "--hidden", "tanh,relu"], "hidden must have one activation for each of the 1 hidden layers, got 2"),
+    (["check", "--output", "softmax"], "output: softmax over 1 unit"),
+    (["check", "--loss", "squared_eror"], "did you mean 'squared_error'?"),
+    (["check", "--output", "identity", "--loss", "cross_entropy"], "needs outputs in (0, 1)"),
+    (["check", "--m", 0], "m must be a positive integer, got 0"),
+    (["check", "--l2", -1], "l2 must be a finite number >= 0, got -1.0"),
+    (["check", "--l2", "nan"], "l2 must be a finite number >= 0, got nan"),
+    (["check", "--seed", -1], "seed must be an integer from 0 to 2**64 - 1, got -1"),
+    (["check", "--backend", "jaxx"], "unknown backend 'jaxx': did you mean 'jax'?"),
 )
 def test_what_the_library_refuses(words, message):
     assert message in refused(*words)
@@ -232,22 +227,19 @@ def test_what_the_library_refuses(words, message):
 # --- errors -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("raised", "code", "message"),
-    [
-        (ValueError("no such thing"), 2, "no such thing"),
-        (TypeError("of the wrong kind"), 2, "of the wrong kind"),
-        (ImportError('pip install "vecprop[jax]"'), 2, 'pip install "vecprop[jax]"'),
-        (vp.BackendUnusableError("no driver"), 2, "no driver"),
-        (FileNotFoundError(2, "No such file or directory", "x.csv"), 2, "x.csv: No such file or directory"),
-        (MemoryError("Unable to allocate 9 TiB"), 2, "not enough memory: Unable to allocate 9 TiB"),
-        (MemoryError(), 2, "not enough memory"),
-        (ValueError(), 2, "ValueError"),
-        (vp.DivergenceError("diverged", epoch=1, step=1, layer=1, params=(), state=None, history={}), 1, "diverged"),
-        (KeyboardInterrupt(), 130, "interrupted"),
-    ],
+@cases(
+    (ValueError("no such thing"), 2, "no such thing"),
+    (TypeError("of the wrong kind"), 2, "of the wrong kind"),
+    (ImportError('pip install "vecprop[jax]"'), 2, 'pip install "vecprop[jax]"'),
+    (vp.BackendUnusableError("no driver"), 2, "no driver"),
+    (FileNotFoundError(2, "No such file or directory", "x.csv"), 2, "x.csv: No such file or directory"),
+    (MemoryError("Unable to allocate 9 TiB"), 2, "not enough memory: Unable to allocate 9 TiB"),
+    (MemoryError(), 2, "not enough memory"),
+    (ValueError(), 2, "ValueError"),
+    (vp.DivergenceError("diverged", epoch=1, step=1, layer=1, params=(), state=None, history={}), 1, "diverged"),
+    (KeyboardInterrupt(), 130, "interrupted"),
 )
-def test_errors_are_messages_with_an_exit_code(monkeypatch, raised, code, message):
+def test_errors_are_messages_with_an_exit_code(raised, code, message, monkeypatch):
     def fails(*_):
         raise raised
 
@@ -306,20 +298,17 @@ def test_bench_without_a_speed_up_to_draw(tmp_path):
     assert "no picture" in err and [path.name for path in tmp_path.iterdir()] == ["bench.json"]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["bench", "--sizes", "1,x"], "--sizes must be integers"),
-        (["bench", "--sizes", "0"], "sizes must be a positive integer, got 0"),
-        (["bench", "--network", "2-4-x"], "--network: unknown network '2-4-x': did you mean '2-4-1'?"),
-        (["bench", "--network", "0-1"], "sizes[0] must be a positive integer, got 0"),
-        (["bench", "--dtype", "float16"], "must be float32 or float64, got 'float16'"),
-        (["bench", "--pass", "backward"], "did you mean 'forward'?"),
-        (["bench", "--budget", 0], "budget must be a finite number > 0, got 0"),
-        (["bench", "--backend", "nunpy"], "did you mean 'numpy'?"),
-        (["demo", "--seed", -3], "seed must be an integer from 0"),
-        (["demo", "--backend", "numpie"], "did you mean 'numpy'?"),
-    ],
+@cases(
+    (["bench", "--sizes", "1,x"], "--sizes must be integers"),
+    (["bench", "--sizes", "0"], "sizes must be a positive integer, got 0"),
+    (["bench", "--network", "2-4-x"], "--network: unknown network '2-4-x': did you mean '2-4-1'?"),
+    (["bench", "--network", "0-1"], "sizes[0] must be a positive integer, got 0"),
+    (["bench", "--dtype", "float16"], "must be float32 or float64, got 'float16'"),
+    (["bench", "--pass", "backward"], "did you mean 'forward'?"),
+    (["bench", "--budget", 0], "budget must be a finite number > 0, got 0"),
+    (["bench", "--backend", "nunpy"], "did you mean 'numpy'?"),
+    (["demo", "--seed", -3], "seed must be an integer from 0"),
+    (["demo", "--backend", "numpie"], "did you mean 'numpy'?"),
 )
 def test_a_bench_and_a_demo_that_cannot_be(options, message, tmp_path):
     assert message in refused(*options, "--out", tmp_path / "unused")
@@ -395,16 +384,13 @@ def test_a_claim_that_fails_ends_the_demo_with_1(monkeypatch, tmp_path):
     assert "2 of 3 claims hold" in out and out.count("FAILED: large weights") == 2
 
 
-@pytest.mark.parametrize(
-    ("section", "name", "change", "claim"),
-    [
-        ("_digits", "digits", lambda r: replace(r, test_accuracy=0.9599), "at least 96 % of the test digits"),
-        ("_planar", "planar", lambda r: replace(r, network=r.logistic), "hidden layer adds"),
-        ("_zeros", "zero_initialization", lambda r: (r[1], r[1]), "all rows of W1 stay equal"),
-        ("_zeros", "zero_initialization", lambda r: (r[0], replace(r[1], cost=0.7)), "cost gets lower"),
-    ],
+@cases(
+    ("_digits", "digits", lambda r: replace(r, test_accuracy=0.9599), "at least 96 % of the test digits"),
+    ("_planar", "planar", lambda r: replace(r, network=r.logistic), "hidden layer adds"),
+    ("_zeros", "zero_initialization", lambda r: (r[1], r[1]), "all rows of W1 stay equal"),
+    ("_zeros", "zero_initialization", lambda r: (r[0], replace(r[1], cost=0.7)), "cost gets lower"),
 )
-def test_every_section_judges_what_it_shows(monkeypatch, tmp_path, section, name, change, claim):
+def test_every_section_judges_what_it_shows(section, name, change, claim, monkeypatch, tmp_path):
     real = getattr(demonstrations, name)
     monkeypatch.setattr(demonstrations, name, lambda *a, **k: change(real(*a, epochs=3, **k)))
     fails(monkeypatch, tmp_path, getattr(demo, section), claim)
@@ -418,32 +404,26 @@ def fails(monkeypatch, out, section, claim, verdict=""):
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize(
-    ("place", "change", "claim"),
-    [
-        (0, {"ratio": 0.01}, "sigmoid: ‖dW1‖ is less than 0.001 of ‖dW9‖"),
-        (0, {"test_accuracy": 0.6}, "and nothing is learned"),
-        (1, {"ratio": 0.01}, "ReLU with He's weights, and batch normalization"),
-        (2, {"test_accuracy": 0.8}, "ReLU with He's weights, and batch normalization"),
-    ],
+@cases(
+    (0, {"ratio": 0.01}, "sigmoid: ‖dW1‖ is less than 0.001 of ‖dW9‖"),
+    (0, {"test_accuracy": 0.6}, "and nothing is learned"),
+    (1, {"ratio": 0.01}, "ReLU with He's weights, and batch normalization"),
+    (2, {"test_accuracy": 0.8}, "ReLU with He's weights, and batch normalization"),
 )
-def test_the_section_on_depth_judges_what_it_shows(monkeypatch, tmp_path, place, change, claim):
+def test_the_section_on_depth_judges_what_it_shows(place, change, claim, monkeypatch, tmp_path):
     runs = demonstration_of_depth.deep_gradients(0)
     runs[place] = replace(runs[place], **change)
     monkeypatch.setattr(demonstration_of_depth, "deep_gradients", lambda seed: runs)  # noqa: ARG005
     fails(monkeypatch, tmp_path, demo._depth, claim, "1 of 2 claims hold")
 
 
-@pytest.mark.parametrize(
-    ("change", "claim"),
-    [
-        ({"inside": 0.8 - 0.101}, "the interval holds 80 % of the prices"),
-        ({"inside": 0.8 + 0.101}, "the interval holds 80 % of the prices"),
-        ({"loaded_predicts_the_same": False}, "the model predicts the same when it is loaded"),
-        ({"theirs": demonstration_of_estimators.Fitted(1.0, 1, 0.9498)}, "both read as many digits"),
-    ],
+@cases(
+    ({"inside": 0.8 - 0.101}, "the interval holds 80 % of the prices"),
+    ({"inside": 0.8 + 0.101}, "the interval holds 80 % of the prices"),
+    ({"loaded_predicts_the_same": False}, "the model predicts the same when it is loaded"),
+    ({"theirs": demonstration_of_estimators.Fitted(1.0, 1, 0.9498)}, "both read as many digits"),
 )
-def test_the_section_on_the_estimators_judges_what_it_shows(monkeypatch, tmp_path, change, claim):
+def test_the_section_on_the_estimators_judges_what_it_shows(change, claim, monkeypatch, tmp_path):
     fitted = demonstration_of_estimators.Fitted(seconds=1.0, epochs=200, accuracy=0.97)
     result = replace(demonstration_of_estimators.DropInResult(fitted, fitted, 0.9, 0.8, 30_000, True), **change)
     monkeypatch.setattr(demonstration_of_estimators, "drop_in", lambda seed: result)  # noqa: ARG005

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 import vecprop as vp
+from helpers import cases
 from helpers.commands import refused, vecprop
 from helpers.processes import environment, python
 from vecprop import tabular
@@ -236,23 +237,20 @@ READ, THERE = "this command reads it; name another file", "is there already, and
 
 
 @pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ((*PREDICT, "-o", "houses.csv"), READ),
-        ((*PREDICT, "-o", "houses-model/../houses.csv"), READ),
-        ((*PREDICT, "-o", "link.csv"), READ),
-        ((*PREDICT, "-o", "linked"), READ),
-        (("predict", "linked", "houses.csv", "-o", "linked"), READ),
-        (("export", "houses-model", "houses-model/model.safetensors"), READ),
-        (("export", "houses-model", "linked"), READ),
-        ((*TRAIN, "--checkpoint", "houses.csv"), READ),
-        ((*PREDICT, "-o", "t.xlsx"), "FILE must end in .csv or .parquet, which tells the format, got 't.xlsx'"),
-        ((*PREDICT, "-o", "t.csv.gz"), "FILE must end in .csv or .parquet, which tells the format, got 't.csv.gz'"),
-        (("sample", "t.json"), "FILE must end in .csv or .parquet, which tells the format, got 't.json'"),
-    ],
+@cases(
+    ((*PREDICT, "-o", "houses.csv"), READ),
+    ((*PREDICT, "-o", "houses-model/../houses.csv"), READ),
+    ((*PREDICT, "-o", "link.csv"), READ),
+    ((*PREDICT, "-o", "linked"), READ),
+    (("predict", "linked", "houses.csv", "-o", "linked"), READ),
+    (("export", "houses-model", "houses-model/model.safetensors"), READ),
+    (("export", "houses-model", "linked"), READ),
+    ((*TRAIN, "--checkpoint", "houses.csv"), READ),
+    ((*PREDICT, "-o", "t.xlsx"), "FILE must end in .csv or .parquet, which tells the format, got 't.xlsx'"),
+    ((*PREDICT, "-o", "t.csv.gz"), "FILE must end in .csv or .parquet, which tells the format, got 't.csv.gz'"),
+    (("sample", "t.json"), "FILE must end in .csv or .parquet, which tells the format, got 't.json'"),
 )
-def test_what_is_read_is_never_written_over(own, words, message, force):
+def test_what_is_read_is_never_written_over(words, message, own, force):
     before = contents(own)
     assert message in refused(*words, *force)
     assert contents(own) == before
@@ -336,54 +334,51 @@ RARE = "x,w,k\n" + "".join(f"{i % 37},{1 + i % 3},{'only' if i == 7 else 'ab'[i 
 GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(30))
 
 
-@pytest.mark.parametrize(
-    ("content", "words", "message"),
-    [
-        ("", ("-t", "y"), "is empty"),
-        ("x,y\n1,2\n", ("-t", "y"), "has only one class, 2"),
-        (GOOD, (), "which column is to be predicted? --target NAME; {path} has: x, k, y"),
-        (GOOD, ("-t", "yy"), "target: {path} has no column 'yy': did you mean 'y'?"),
-        (
-            GOOD.replace("1.5\n", "abc\n", 1),
-            ("-t", "y"),
-            "{path}, line 3, column 'y': 'abc' is not a number, and 29 of",
-        ),
-        (GOOD, ("-t", "y", "--hidden", "8;8"), "--hidden must be integers separated by commas"),
-        (GOOD, ("-t", "y", "--task", "regresion"), "unknown task 'regresion': did you mean 'regression'"),
-        (GOOD, ("-t", "y", "--drop", "z"), "--drop: {path} has no column 'z'; it has: x, k, y"),
-        (GOOD, ("-t", "y", "--drop", "x", "--drop", "k"), "has no column to learn from"),
-        (GOOD, ("-t", "y", "--test-share", "2"), "test_share must be"),
-        (GOOD, ("-t", "y", "--backend", "jaxx"), "unknown backend 'jaxx': did you mean 'jax'"),
-        (GOOD, ("-t", "y", "--networks", "0"), "networks must be a positive integer"),
-        (GOOD, ("-t", "y", "--delimiter", ";;"), "delimiter must be one character"),
-        (GOOD, ("-t", "y", "--encoding", "utf-99"), "knows no encoding 'utf-99'"),
-        (GOOD, ("-t", "x", "-t", "k"), "--target is one column, got 'x' and 'k'"),
-        (RARE, ("-t", "k", "--balance", "--class-weight", "a=2"), "two different things"),
-        *(
-            (RARE, ("-t", "k", "--class-weight", weight), "--class-weight must be CLASS=WEIGHT")
-            for weight in ("a", "3", "a=x")
-        ),
-        (
-            RARE,
-            ("-t", "k", "--class-weight", "a=2", "--class-weight", "a=3"),
-            "--class-weight names the class 'a' twice",
-        ),
-        (RARE, ("-t", "k", "--weight", "w", "--categorical", "w"), "--weight 'w': the column is named twice"),
-        (RARE, ("-t", "k", "--class-weight", "c=2"), "class_weight: unknown class 'c'"),
-        (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
-        (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),
-        (GOOD, ("-t", "y", "--weight", "y"), "--weight 'y' is the target; name another column"),
-        (GOOD, ("-t", "--2"), "target: {path} has no column '--2'"),
-        (RARE, ("-t", "w", "--weight", "k"), "column 'k': 'a' is not a finite number"),
-        (GOOD, ("-t", "y", "--linear"), "linear: a linear model has no hidden; leave out --linear or --hidden, got"),
-        (GOOD, ("-t", "y", "--cache", "."), "--cache is for the features of a table that stays in its file"),
-        (GOOD, ("-t", "y", "--checkpoint-every", "2"), "checkpoint_every is for a checkpoint, and there is none"),
-        (GOOD, ("-t", "y", "--quick", "--networks", "2"), "--quick and --networks exclude each other"),
-        (RARE, ("-t", "k", "--decimal", ";"), "unknown decimal ';'"),
-        (RARE, ("-t", "k", "--date-format", "w=%d/%m"), "column 'w': '1' is not a date such as DD/MM"),
-    ],
+@cases(
+    ("", ("-t", "y"), "is empty"),
+    ("x,y\n1,2\n", ("-t", "y"), "has only one class, 2"),
+    (GOOD, (), "which column is to be predicted? --target NAME; {path} has: x, k, y"),
+    (GOOD, ("-t", "yy"), "target: {path} has no column 'yy': did you mean 'y'?"),
+    (
+        GOOD.replace("1.5\n", "abc\n", 1),
+        ("-t", "y"),
+        "{path}, line 3, column 'y': 'abc' is not a number, and 29 of",
+    ),
+    (GOOD, ("-t", "y", "--hidden", "8;8"), "--hidden must be integers separated by commas"),
+    (GOOD, ("-t", "y", "--task", "regresion"), "unknown task 'regresion': did you mean 'regression'"),
+    (GOOD, ("-t", "y", "--drop", "z"), "--drop: {path} has no column 'z'; it has: x, k, y"),
+    (GOOD, ("-t", "y", "--drop", "x", "--drop", "k"), "has no column to learn from"),
+    (GOOD, ("-t", "y", "--test-share", "2"), "test_share must be"),
+    (GOOD, ("-t", "y", "--backend", "jaxx"), "unknown backend 'jaxx': did you mean 'jax'"),
+    (GOOD, ("-t", "y", "--networks", "0"), "networks must be a positive integer"),
+    (GOOD, ("-t", "y", "--delimiter", ";;"), "delimiter must be one character"),
+    (GOOD, ("-t", "y", "--encoding", "utf-99"), "knows no encoding 'utf-99'"),
+    (GOOD, ("-t", "x", "-t", "k"), "--target is one column, got 'x' and 'k'"),
+    (RARE, ("-t", "k", "--balance", "--class-weight", "a=2"), "two different things"),
+    *(
+        (RARE, ("-t", "k", "--class-weight", weight), "--class-weight must be CLASS=WEIGHT")
+        for weight in ("a", "3", "a=x")
+    ),
+    (
+        RARE,
+        ("-t", "k", "--class-weight", "a=2", "--class-weight", "a=3"),
+        "--class-weight names the class 'a' twice",
+    ),
+    (RARE, ("-t", "k", "--weight", "w", "--categorical", "w"), "--weight 'w': the column is named twice"),
+    (RARE, ("-t", "k", "--class-weight", "c=2"), "class_weight: unknown class 'c'"),
+    (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
+    (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),
+    (GOOD, ("-t", "y", "--weight", "y"), "--weight 'y' is the target; name another column"),
+    (GOOD, ("-t", "--2"), "target: {path} has no column '--2'"),
+    (RARE, ("-t", "w", "--weight", "k"), "column 'k': 'a' is not a finite number"),
+    (GOOD, ("-t", "y", "--linear"), "linear: a linear model has no hidden; leave out --linear or --hidden, got"),
+    (GOOD, ("-t", "y", "--cache", "."), "--cache is for the features of a table that stays in its file"),
+    (GOOD, ("-t", "y", "--checkpoint-every", "2"), "checkpoint_every is for a checkpoint, and there is none"),
+    (GOOD, ("-t", "y", "--quick", "--networks", "2"), "--quick and --networks exclude each other"),
+    (RARE, ("-t", "k", "--decimal", ";"), "unknown decimal ';'"),
+    (RARE, ("-t", "k", "--date-format", "w=%d/%m"), "column 'w': '1' is not a date such as DD/MM"),
 )
-def test_training_that_is_refused(tmp_path, content, words, message):
+def test_training_that_is_refused(content, words, message, tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(content)
     assert message.format(path=path) in refused("train", path, *QUICK, *words, "-o", tmp_path / "m", "-q")
@@ -468,28 +463,25 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
 # --- tables as people have them -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("content", "words", "said"),
-    [
-        (GOOD, ("-t", "y", "--linear"), r"trained on 24 rows in .*\n\n6 test rows"),
-        (GOOD, ("-t", "y", "--validation-share", "0.3"), r"trained on 17 rows, and 7 more told when to stop"),
-        ("a title\n" + GOOD, ("-t", "y", "--skip", "1"), "30 rows, 3 columns"),
-        (GOOD.replace("1.5\n", "\n", 1), ("-t", "y"), "1 row without a target left out"),
-        (
-            RARE,
-            ("-t", "k"),
-            r"note: class 'only' has 1 row to learn from\nnote: class 'only' is not among the test rows",
-        ),
-        (RARE, ("-t", "k", "--weight", "w"), r"w +left out: it says how much each row counts"),
-        (RARE, ("-t", "k", "--balance", "--epochs", "3"), "3 epochs"),
-        (RARE, ("-t", "k", "--networks", "1", "--missing", "w=3"), "missing values filled in: w 133"),
-        (RARE, ("-t", "k", "--class-weight", "a=2", "--class-weight", "only=0.5"), "3 classes"),
-        (RARE, ("-t", "w"), r"3 classes: '1', '2', '3' \(--task regression says otherwise\)"),
-        (GOOD.replace("x,k,y", "x,k,x2").replace("0.0", "0"), ("-t", "x2"), "target x2: regression"),
-        ("x,y\n" + "".join(f"{i % 7},{3 * (i % 7)}.5\n" for i in range(60)), ("-t", "y"), "x alone tells the target"),
-    ],
+@cases(
+    (GOOD, ("-t", "y", "--linear"), r"trained on 24 rows in .*\n\n6 test rows"),
+    (GOOD, ("-t", "y", "--validation-share", "0.3"), r"trained on 17 rows, and 7 more told when to stop"),
+    ("a title\n" + GOOD, ("-t", "y", "--skip", "1"), "30 rows, 3 columns"),
+    (GOOD.replace("1.5\n", "\n", 1), ("-t", "y"), "1 row without a target left out"),
+    (
+        RARE,
+        ("-t", "k"),
+        r"note: class 'only' has 1 row to learn from\nnote: class 'only' is not among the test rows",
+    ),
+    (RARE, ("-t", "k", "--weight", "w"), r"w +left out: it says how much each row counts"),
+    (RARE, ("-t", "k", "--balance", "--epochs", "3"), "3 epochs"),
+    (RARE, ("-t", "k", "--networks", "1", "--missing", "w=3"), "missing values filled in: w 133"),
+    (RARE, ("-t", "k", "--class-weight", "a=2", "--class-weight", "only=0.5"), "3 classes"),
+    (RARE, ("-t", "w"), r"3 classes: '1', '2', '3' \(--task regression says otherwise\)"),
+    (GOOD.replace("x,k,y", "x,k,x2").replace("0.0", "0"), ("-t", "x2"), "target x2: regression"),
+    ("x,y\n" + "".join(f"{i % 7},{3 * (i % 7)}.5\n" for i in range(60)), ("-t", "y"), "x alone tells the target"),
 )
-def test_what_is_said_of_a_table(tmp_path, content, words, said):
+def test_what_is_said_of_a_table(content, words, said, tmp_path):
     (tmp_path / "t.csv").write_text(content)
     quick = () if "--linear" in words else QUICK[:2] if "--epochs" in words else QUICK
     out, _ = vecprop("train", tmp_path / "t.csv", *words, "-o", tmp_path / "m", *quick)

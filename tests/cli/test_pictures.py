@@ -10,8 +10,6 @@ import pytest
 from helpers.processes import python
 from vecprop.cli import pictures
 
-pytest.importorskip("matplotlib")
-
 COSTS = {"cost": [[1.0, 0.8], [0.5, 0.6]], "validation_cost": [[1.1, 0.9], [0.7, np.float64(0.8)]]}
 DRAWS, FAILS = pictures._COMMAND, (sys.executable, "-c", "exit(1)")
 RUNS = {

@@ -1,13 +1,11 @@
 """The data sets: what is generated, what is split and scaled, and what is read from files, faults included."""
 
-import sys
-
 import numpy as np
 import pytest
+import sklearn.datasets
 
 import vecprop as vp
-from helpers import refusals
-from helpers.processes import python
+from helpers import cases, refusals
 from vecprop import datasets
 from vecprop.data.datasets import Dataset
 from vecprop.data.tables import infer_delimiter
@@ -64,8 +62,6 @@ def test_data_sets_do_not_share_their_random_numbers():
 
 @pytest.mark.parametrize("name", [*BINARY, "digits"])
 def test_examples_are_not_sorted_by_class(name):
-    if name == "digits":
-        pytest.importorskip("sklearn")
     labels = datasets.load(name).labels
     assert np.count_nonzero(np.diff(labels)) > labels.size / 4
 
@@ -314,8 +310,7 @@ SHIPPED = {
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_data_is_scikit_learns(name):
-    shipped = pytest.importorskip("sklearn.datasets")
-    bunch, data, (n_x, m, classes) = getattr(shipped, f"load_{name}")(), datasets.load(name), SHIPPED[name]
+    bunch, data, (n_x, m, classes) = getattr(sklearn.datasets, f"load_{name}")(), datasets.load(name), SHIPPED[name]
     assert data.X.shape == (n_x, m) and data.X.flags.c_contiguous and data.X.dtype == np.float64
     assert np.array_equal(data.X, bunch.data.T / (16 if name == "digits" else 1))
     assert name != "digits" or (data.X.min(), data.X.max()) == (0, 1)
@@ -327,18 +322,6 @@ def test_shipped_data_is_scikit_learns(name):
         assert data.task == ("binary" if classes == 2 else "classification")
     else:
         assert data.task == "regression" and np.array_equal(data.Y, bunch.target[None])
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_without_scikit_learn_the_error_has_the_command(name, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=rf'^{name} comes with .*pip install "vecprop\[sklearn\]"$'):
-        datasets.load(name)
-
-
-def test_import_loads_no_scikit_learn():
-    code = "import sys, vecprop.data.datasets; sys.exit('sklearn' in sys.modules)"
-    assert python("-c", code, check=False).returncode == 0
 
 
 # --- by name ------------------------------------------------------------------------------------------------
@@ -362,15 +345,9 @@ test_names_and_arguments_that_do_not_exist = refusals(
 
 
 @pytest.fixture
-def csv(tmp_path):
+def csv(file):
     pytest.importorskip("polars")
-
-    def write(text, name="table.csv", encoding="utf-8"):
-        path = tmp_path / name
-        path.write_bytes(text.encode(encoding))
-        return path
-
-    return write
+    return file
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -384,7 +361,7 @@ def test_round_trip(csv, delimiter, header, given):
     data = datasets.from_csv(path, delimiter=delimiter if given else None)
     assert np.array_equal(data.X, rows.T) and data.X.flags.c_contiguous and data.X.dtype == np.float64
     assert data.task == "classification" and np.array_equal(data.labels, labels)
-    assert data.Y.shape == (3, 40) and data.target_names == ("0", "1", "2") and data.name == "table"
+    assert data.Y.shape == (3, 40) and data.target_names == ("0", "1", "2") and data.name == "data"
     assert data.feature_names == (("alpha", "beta") if header else ("column 0", "column 1"))
 
 
@@ -408,120 +385,104 @@ REGRESSION, BINARY_TASK, CLASSES = ({"task": task} for task in ("regression", "b
 MANY = "".join(f"{i},{i}.25\n" for i in range(30))
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments", "wanted"),
-    [
-        *(("kind,a,b\nx,1,2\ny,3,4\n", {"target": target}, KIND) for target in ("kind", 0, -3)),
-        *(("a,b,c\n1,2,3\n4,5,6\n", {"target": target}, TWO) for target in (["a", "c"], (0, 2), ["a", -1])),
-        (ONE_HOT, ANIMALS, CLASSES | {"target_names": ("cat", "dog"), "labels": [0, 1, 0]}),
-        (ONE_HOT, ANIMALS | REGRESSION, REGRESSION),
-        ("x,cat,dog\n1,1,1\n2,0,0\n", ANIMALS, REGRESSION | {"Y": [[1, 0], [1, 0]]}),
-        ("1,0\n2,1\n3,1\n", REGRESSION, {"Y": [[0, 1, 1]]}),
-        ("1,0\n2,1\n3,1\n", CLASSES, {"Y": [[1, 0, 0], [0, 1, 1]]}),
-        ("1,0.5\n2,1.5\n", BINARY_TASK, {"target_names": ("0.5", "1.5")}),
-        *(("1,2\n2,0\n", {"classes": classes}, FOUR) for classes in DIGITS),
-        (LOW_HIGH, {"classes": ORDER}, BINARY_TASK | {"target_names": ORDER, "Y": [[0, 1, 0]]}),
-        (EXCEL, {}, SAYS),
-        ("1 2 0\n3 4 1\n", {"delimiter": " "}, {"X": [[1, 3], [2, 4]]}),
-        ("1:2:0\n3:4:1\n", {"delimiter": ":"}, {"X": [[1, 3], [2, 4]]}),
-        (NUMBERED, TOLD, {"feature_names": ("0", "1"), "X": [[3, 5], [4, 6]]}),
-        (",b\n1,0\n2,1\n", {}, {"feature_names": ("column 0",)}),
-        (" \n\na,b\n1,0\n2,1\n", {}, {"feature_names": ("a",)}),
-    ],
+@cases(
+    *(("kind,a,b\nx,1,2\ny,3,4\n", {"target": target}, KIND) for target in ("kind", 0, -3)),
+    *(("a,b,c\n1,2,3\n4,5,6\n", {"target": target}, TWO) for target in (["a", "c"], (0, 2), ["a", -1])),
+    (ONE_HOT, ANIMALS, CLASSES | {"target_names": ("cat", "dog"), "labels": [0, 1, 0]}),
+    (ONE_HOT, ANIMALS | REGRESSION, REGRESSION),
+    ("x,cat,dog\n1,1,1\n2,0,0\n", ANIMALS, REGRESSION | {"Y": [[1, 0], [1, 0]]}),
+    ("1,0\n2,1\n3,1\n", REGRESSION, {"Y": [[0, 1, 1]]}),
+    ("1,0\n2,1\n3,1\n", CLASSES, {"Y": [[1, 0, 0], [0, 1, 1]]}),
+    ("1,0.5\n2,1.5\n", BINARY_TASK, {"target_names": ("0.5", "1.5")}),
+    *(("1,2\n2,0\n", {"classes": classes}, FOUR) for classes in DIGITS),
+    (LOW_HIGH, {"classes": ORDER}, BINARY_TASK | {"target_names": ORDER, "Y": [[0, 1, 0]]}),
+    (EXCEL, {}, SAYS),
+    ("1 2 0\n3 4 1\n", {"delimiter": " "}, {"X": [[1, 3], [2, 4]]}),
+    ("1:2:0\n3:4:1\n", {"delimiter": ":"}, {"X": [[1, 3], [2, 4]]}),
+    (NUMBERED, TOLD, {"feature_names": ("0", "1"), "X": [[3, 5], [4, 6]]}),
+    (",b\n1,0\n2,1\n", {}, {"feature_names": ("column 0",)}),
+    (" \n\na,b\n1,0\n2,1\n", {}, {"feature_names": ("a",)}),
 )
-def test_what_a_file_says(csv, text, arguments, wanted):
+def test_what_a_file_says(text, arguments, wanted, csv):
     reads(datasets.from_csv(csv(text), **arguments), wanted)
 
 
-@pytest.mark.parametrize(
-    ("targets", "task", "classes"),
-    [
-        ("0 1 0", "binary", ("0", "1")),
-        ("0.0 1.0 1e0", "binary", ("0", "1")),
-        ("5 -1 5", "binary", ("-1", "5")),
-        ("2 10 9", "classification", ("2", "9", "10")),
-        ("no yes no", "binary", ("no", "yes")),
-        ("b a c", "classification", ("a", "b", "c")),
-        ("1 2 3a", "classification", ("1", "2", "3a")),
-        ("none ? none", "binary", ("?", "none")),
-        ("1_0 2 2", "binary", ("1_0", "2")),
-        ("0.5 1 0", "regression", ("column 1",)),
-        (" ".join(map(str, range(20))), "classification", tuple(map(str, range(20)))),
-        (" ".join(map(str, range(21))), "regression", ("column 1",)),
-        (" ".join(f"c{i:02}" for i in range(30)), "classification", tuple(f"c{i:02}" for i in range(30))),
-    ],
+@cases(
+    ("0 1 0", "binary", ("0", "1")),
+    ("0.0 1.0 1e0", "binary", ("0", "1")),
+    ("5 -1 5", "binary", ("-1", "5")),
+    ("2 10 9", "classification", ("2", "9", "10")),
+    ("no yes no", "binary", ("no", "yes")),
+    ("b a c", "classification", ("a", "b", "c")),
+    ("1 2 3a", "classification", ("1", "2", "3a")),
+    ("none ? none", "binary", ("?", "none")),
+    ("1_0 2 2", "binary", ("1_0", "2")),
+    ("0.5 1 0", "regression", ("column 1",)),
+    (" ".join(map(str, range(20))), "classification", tuple(map(str, range(20)))),
+    (" ".join(map(str, range(21))), "regression", ("column 1",)),
+    (" ".join(f"c{i:02}" for i in range(30)), "classification", tuple(f"c{i:02}" for i in range(30))),
 )
-def test_the_task_is_inferred(csv, targets, task, classes):
+def test_the_task_is_inferred(targets, task, classes, csv):
     text = "".join(f"{i}.5,{target}\n" for i, target in enumerate(targets.split()))
     reads(datasets.from_csv(csv(text)), {"task": task, "target_names": classes})
 
 
-@pytest.mark.parametrize(
-    ("text", "delimiter"),
-    [
-        ("a;b;c\n1,5;2,5;x, y\n", ";"),
-        ("1;2;red, dark\n3;4;blue\n", ";"),
-        ("1;2;red, dark\n3;4;blue, light\n", ";"),
-        ('"a";"b"\n1;0\n', ";"),
-        ("a b|c d\n1|0\n", "|"),
-        ("1,2\n", ","),
-        ("1,2;3\n", ","),  # a tie
-        ("one column\n1\n", ","),
-    ],
+@cases(
+    ("a;b;c\n1,5;2,5;x, y\n", ";"),
+    ("1;2;red, dark\n3;4;blue\n", ";"),
+    ("1;2;red, dark\n3;4;blue, light\n", ";"),
+    ('"a";"b"\n1;0\n', ";"),
+    ("a b|c d\n1|0\n", "|"),
+    ("1,2\n", ","),
+    ("1,2;3\n", ","),  # a tie
+    ("one column\n1\n", ","),
 )
 def test_the_delimiter_is_inferred(text, delimiter):
     assert infer_delimiter(text) == delimiter
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments", "message"),
-    [
-        ("a,b,c\n", {}, r"table.csv has only a header \(a, b, c\) and no examples"),
-        ("1,2\n", {"header": True}, "table.csv has only a header"),
-        ("a,b\n1,0\n2,1\n", {"header": False}, "line 1, column 'column 0': 'a' is not a finite number"),
-        ("a,b,c\n1,2,0\n1,,0\n", {}, r"table.csv, line 3, column 'b': the value is missing \(''\)"),
-        ("a,b,c\n1,NaN,0\n", {}, r"table.csv, line 2, column 'b': the value is missing \('NaN'\)"),
-        ("1,2,0\n?,2,0\n", {}, r"table.csv, line 2, column 'column 0': the value is missing \('\?'\)"),
-        ("a,b,c\n1,2,0\n1,red,0\n", {}, r"table.csv, line 3, column 'b': 'red' is not a finite number"),
-        ("a,b,c\n1,1_0,0\n", {}, r"table.csv, line 2, column 'b': '1_0' is not a finite number"),
-        ("a,b,c\n1,inf,0\n", {}, r"table.csv, line 2, column 'b': 'inf' is not a finite number"),
-        ("a,b,c\n1,1e999,0\n", {}, r"table.csv, line 2, column 'b': '1e999' is not a finite number"),
-        ("a;b\n1,5;0\n", {}, r"table.csv, line 2, column 'a': '1,5' is not a finite number"),
-        ("a,b\n1,0\n2,\n", {}, r"table.csv, line 3, column 'b': the target is missing \(''\)"),
-        ("a,b\n1,0\n2,nan\n", {}, r"table.csv, line 3, column 'b': the target is missing \('nan'\)"),
-        (MANY + "1,3O\n", {}, "line 31, column 'column 1': '3O' is not a finite number"),  # a slip, and no class
-        ("a,b\n1,x\n2,y\n", {"task": "regression"}, r"line 2, column 'b': 'x' is not a finite number"),
-        ("a,b,c\n1,2,3\n4,5,x\n", {"target": ["b", "c"]}, r"line 3, column 'c': 'x' is not a finite number"),
-        ("width,height\n1,2\n", {"target": "hight"}, "unknown column 'hight': did you mean 'height'"),
-        ("1,2\n", {"target": "height"}, "unknown column 'height': Known: column 0, column 1$"),
-        ("a,a\n1,2\n", {"target": "a"}, "has 2 columns of this name; give the index"),
-        ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*table.csv has 2 columns, got 2"),
-        ("a,b\n1,2\n", {"target": -3}, "target must be from -2 to 1"),
-        ("a,b\n1,2\n", {"target": ["b", 1]}, "target must name at least one column and none twice"),
-        ("a,b\n1,2\n", {"target": []}, "target must name at least one column and none twice"),
-        ("a,b\n1,2\n", {"target": ["a", "b"]}, r"takes all columns \(2\) and leaves no feature"),
-        ("a\n1\n", {}, r"takes all columns \(1\) and leaves no feature; .*pass delimiter="),
-        ("a,b\n1,0\n2,1\n", {"task": "classify"}, "task: unknown task 'classify': did you mean 'classification'"),
-        ("a,b\n1,0\n2,1\n3,2\n", BINARY_TASK, "target 'b': task='binary' needs two different classes, got 0, 1, 2"),
-        ("a,b\n1,7\n2,7\n", {}, "target 'b': task='classification' needs two or more different classes, got 7"),
-        ("a,b\n1,x\n2,y\n", {"classes": ["x", "z"]}, "line 3, column 'b': unknown class 'y'"),
-        ("a,b\n1,x\n2,y\n", {"classes": ["x", "y", "x"]}, "needs two or more different classes"),
-        ("a,b\n1,0\n2,1\n", {"classes": [0, 1], "task": "regression"}, "classes are for one target column"),
-        ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "binary"}, "task='binary' needs one target column"),
-        ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "classification"}, "needs one target column"),
-    ],
+test_faults_of_a_csv_file_are_named = refusals(
+    lambda csv, text, arguments: datasets.from_csv(csv(text), **arguments),
+    ("a,b,c\n", {}, r"data.csv has only a header \(a, b, c\) and no examples"),
+    ("1,2\n", {"header": True}, "data.csv has only a header"),
+    ("a,b\n1,0\n2,1\n", {"header": False}, "line 1, column 'column 0': 'a' is not a finite number"),
+    ("a,b,c\n1,2,0\n1,,0\n", {}, r"data.csv, line 3, column 'b': the value is missing \(''\)"),
+    ("a,b,c\n1,NaN,0\n", {}, r"data.csv, line 2, column 'b': the value is missing \('NaN'\)"),
+    ("1,2,0\n?,2,0\n", {}, r"data.csv, line 2, column 'column 0': the value is missing \('\?'\)"),
+    ("a,b,c\n1,2,0\n1,red,0\n", {}, r"data.csv, line 3, column 'b': 'red' is not a finite number"),
+    ("a,b,c\n1,1_0,0\n", {}, r"data.csv, line 2, column 'b': '1_0' is not a finite number"),
+    ("a,b,c\n1,inf,0\n", {}, r"data.csv, line 2, column 'b': 'inf' is not a finite number"),
+    ("a,b,c\n1,1e999,0\n", {}, r"data.csv, line 2, column 'b': '1e999' is not a finite number"),
+    ("a;b\n1,5;0\n", {}, r"data.csv, line 2, column 'a': '1,5' is not a finite number"),
+    ("a,b\n1,0\n2,\n", {}, r"data.csv, line 3, column 'b': the target is missing \(''\)"),
+    ("a,b\n1,0\n2,nan\n", {}, r"data.csv, line 3, column 'b': the target is missing \('nan'\)"),
+    (MANY + "1,3O\n", {}, "line 31, column 'column 1': '3O' is not a finite number"),  # a slip, and no class
+    ("a,b\n1,x\n2,y\n", {"task": "regression"}, r"line 2, column 'b': 'x' is not a finite number"),
+    ("a,b,c\n1,2,3\n4,5,x\n", {"target": ["b", "c"]}, r"line 3, column 'c': 'x' is not a finite number"),
+    ("width,height\n1,2\n", {"target": "hight"}, "unknown column 'hight': did you mean 'height'"),
+    ("1,2\n", {"target": "height"}, "unknown column 'height': Known: column 0, column 1$"),
+    ("a,a\n1,2\n", {"target": "a"}, "has 2 columns of this name; give the index"),
+    ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*data.csv has 2 columns, got 2"),
+    ("a,b\n1,2\n", {"target": -3}, "target must be from -2 to 1"),
+    ("a,b\n1,2\n", {"target": ["b", 1]}, "target must name at least one column and none twice"),
+    ("a,b\n1,2\n", {"target": []}, "target must name at least one column and none twice"),
+    ("a,b\n1,2\n", {"target": ["a", "b"]}, r"takes all columns \(2\) and leaves no feature"),
+    ("a\n1\n", {}, r"takes all columns \(1\) and leaves no feature; .*pass delimiter="),
+    ("a,b\n1,0\n2,1\n", {"task": "classify"}, "task: unknown task 'classify': did you mean 'classification'"),
+    ("a,b\n1,0\n2,1\n3,2\n", BINARY_TASK, "target 'b': task='binary' needs two different classes, got 0, 1, 2"),
+    ("a,b\n1,7\n2,7\n", {}, "target 'b': task='classification' needs two or more different classes, got 7"),
+    ("a,b\n1,x\n2,y\n", {"classes": ["x", "z"]}, "line 3, column 'b': unknown class 'y'"),
+    ("a,b\n1,x\n2,y\n", {"classes": ["x", "y", "x"]}, "needs two or more different classes"),
+    ("a,b\n1,0\n2,1\n", {"classes": [0, 1], "task": "regression"}, "classes are for one target column"),
+    ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "binary"}, "task='binary' needs one target column"),
+    ("a,b,c\n1,2,3\n", {"target": [1, 2], "task": "classification"}, "needs one target column"),
+    *(
+        ("a,b\n1,x\n2,y\n", {name: value}, TypeError, f"^{name} must be ")
+        for name, values in {"target": (1.0, None, True), "classes": ("xy", {"x": 0, "y": 1})}.items()
+        for value in values
+    ),
+    fixtures=["csv"],
 )
-def test_faults_of_a_csv_file_are_named(csv, text, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        datasets.from_csv(csv(text), **arguments)
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"target": 1.0}, {"target": None}, {"target": True}, {"classes": "xy"}, {"classes": {"x": 0, "y": 1}}]
-)
-def test_arguments_of_the_wrong_kind(csv, arguments):
-    with pytest.raises(TypeError, match=rf"^{next(iter(arguments))} must be "):
-        datasets.from_csv(csv("a,b\n1,x\n2,y\n"), **arguments)
 
 
 def test_path_may_be_text(csv):
@@ -566,19 +527,16 @@ NUMBERS = np.array([[0.5, 1.5, 2.5, 3.5], [1.0, 2.0, 3.0, 4.0]])
 IN_COLUMNS = REGRESSION | {"Y": NUMBERS.tolist(), "target_names": ("target 0", "target 1")}
 
 
-@pytest.mark.parametrize(
-    ("Y", "arguments", "wanted"),
-    [
-        (np.array([3, 1, 2, 1]), {}, CLASSES | {"labels": [2, 0, 1, 0]}),
-        (np.array(["b", "a", "b", "a"]), {}, BINARY_TASK | {"labels": [1, 0, 1, 0]}),
-        (np.array([True, False, True, True]), {}, BINARY_TASK | {"labels": [1, 0, 1, 1]}),
-        (np.eye(3)[[2, 0, 1, 1]], {}, CLASSES | {"labels": [2, 0, 1, 1]}),
-        (np.array([[0.0], [1.0], [1.0], [0.0]]), {}, BINARY_TASK | {"labels": [0, 1, 1, 0]}),
-        (np.array([0, 1, 0, 1]), REGRESSION, REGRESSION | {"Y": [[0, 1, 0, 1]]}),
-        (NUMBERS, {"examples": "columns"}, IN_COLUMNS),
-    ],
+@cases(
+    (np.array([3, 1, 2, 1]), {}, CLASSES | {"labels": [2, 0, 1, 0]}),
+    (np.array(["b", "a", "b", "a"]), {}, BINARY_TASK | {"labels": [1, 0, 1, 0]}),
+    (np.array([True, False, True, True]), {}, BINARY_TASK | {"labels": [1, 0, 1, 1]}),
+    (np.eye(3)[[2, 0, 1, 1]], {}, CLASSES | {"labels": [2, 0, 1, 1]}),
+    (np.array([[0.0], [1.0], [1.0], [0.0]]), {}, BINARY_TASK | {"labels": [0, 1, 1, 0]}),
+    (np.array([0, 1, 0, 1]), REGRESSION, REGRESSION | {"Y": [[0, 1, 0, 1]]}),
+    (NUMBERS, {"examples": "columns"}, IN_COLUMNS),
 )
-def test_kinds_of_targets(npy, Y, arguments, wanted):
+def test_kinds_of_targets(Y, arguments, wanted, npy):
     X = ROWS.T if "examples" in arguments else ROWS
     reads(datasets.from_npy(npy(X), npy(Y, "y.npy"), **arguments), wanted)
 
@@ -586,46 +544,38 @@ def test_kinds_of_targets(npy, Y, arguments, wanted):
 NAN = np.where(ROWS == 4.0, np.nan, ROWS)
 
 
-@pytest.mark.parametrize(
-    ("X", "Y", "arguments", "message"),
-    [
-        (ROWS[0], None, {}, r"x_path '.*x.npy' must hold an array \(m, n_x\) .*got shape \(3,\)"),
-        (ROWS[0], None, {"examples": "columns"}, r"must hold an array \(n_x, m\) .*got shape \(3,\)"),
-        (ROWS[:0], None, {}, r"must hold an array \(m, n_x\) with something in it, got shape \(0, 3\)"),
-        (ROWS + 1j, None, {}, "x_path '.*x.npy' must hold real numbers, got dtype complex128"),
-        (ROWS.astype(str), None, {}, "x_path '.*x.npy' must hold real numbers, got dtype <U"),
-        (NAN, None, {}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
-        (NAN.T, None, {"examples": "columns"}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
-        (ROWS, np.array([0.0, np.inf, 1, 1]), {}, "y_path '.*y.npy', example 1, target 0: the value is inf"),
-        (
-            ROWS,
-            np.array([0, 1, 0]),
-            {},
-            r"y_path '.*y.npy' holds 3 examples \(shape \(3,\)\) and x_path .* 4; .*'columns'",
-        ),
-        (ROWS, np.array([0, 1]), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2,\)\) and x_path holds 4$"),
-        (ROWS, np.zeros((2, 4)), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2, 4\)\)"),
-        (ROWS, np.zeros((4, 1, 1)), {}, r"y_path '.*y.npy' must hold an array \(m,\) or \(m, n_y\)"),
-        (ROWS, np.zeros(4, dtype=complex), {}, "y_path '.*y.npy' must hold real numbers or text labels"),
-        (ROWS, np.array(["a", "", "b", "b"]), {}, "y_path '.*y.npy', example 1: the target is missing"),
-        (ROWS, np.array(["a", "b", "b", "b"]), {"task": "regression"}, "y.npy', example 0: 'a' is not a finite"),
-        (ROWS, np.array([0, 1, 5, 1]), {"classes": [0, 1]}, "y.npy', example 2: unknown class '5'"),
-        (ROWS, None, {"target": 3}, "target must be from -3 to 2"),
-        (ROWS, None, {"target": "y"}, "x_path .*: unknown column 'y': Known: feature 0, feature 1, feature 2$"),
-        (ROWS, None, {"target": [0, 1, 2]}, "leaves no feature"),
-    ],
+test_faults_of_arrays_are_named = refusals(
+    lambda npy, X, Y, arguments: datasets.from_npy(
+        **{"x_path": npy(X), "y_path": None if Y is None else npy(Y, "y.npy")} | arguments
+    ),
+    (ROWS[0], None, {}, r"x_path '.*x.npy' must hold an array \(m, n_x\) .*got shape \(3,\)"),
+    (ROWS[0], None, {"examples": "columns"}, r"must hold an array \(n_x, m\) .*got shape \(3,\)"),
+    (ROWS[:0], None, {}, r"must hold an array \(m, n_x\) with something in it, got shape \(0, 3\)"),
+    (ROWS + 1j, None, {}, "x_path '.*x.npy' must hold real numbers, got dtype complex128"),
+    (ROWS.astype(str), None, {}, "x_path '.*x.npy' must hold real numbers, got dtype <U"),
+    (NAN, None, {}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
+    (NAN.T, None, {"examples": "columns"}, "x_path '.*x.npy', example 1, feature 1: the value is nan"),
+    (ROWS, np.array([0.0, np.inf, 1, 1]), {}, "y_path '.*y.npy', example 1, target 0: the value is inf"),
+    (
+        ROWS,
+        np.array([0, 1, 0]),
+        {},
+        r"y_path '.*y.npy' holds 3 examples \(shape \(3,\)\) and x_path .* 4; .*'columns'",
+    ),
+    (ROWS, np.array([0, 1]), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2,\)\) and x_path holds 4$"),
+    (ROWS, np.zeros((2, 4)), {}, r"y_path '.*y.npy' holds 2 examples \(shape \(2, 4\)\)"),
+    (ROWS, np.zeros((4, 1, 1)), {}, r"y_path '.*y.npy' must hold an array \(m,\) or \(m, n_y\)"),
+    (ROWS, np.zeros(4, dtype=complex), {}, "y_path '.*y.npy' must hold real numbers or text labels"),
+    (ROWS, np.array(["a", "", "b", "b"]), {}, "y_path '.*y.npy', example 1: the target is missing"),
+    (ROWS, np.array(["a", "b", "b", "b"]), {"task": "regression"}, "y.npy', example 0: 'a' is not a finite"),
+    (ROWS, np.array([0, 1, 5, 1]), {"classes": [0, 1]}, "y.npy', example 2: unknown class '5'"),
+    (ROWS, None, {"target": 3}, "target must be from -3 to 2"),
+    (ROWS, None, {"target": "y"}, "x_path .*: unknown column 'y': Known: feature 0, feature 1, feature 2$"),
+    (ROWS, None, {"target": [0, 1, 2]}, "leaves no feature"),
+    (ROWS, None, {"x_path": "nowhere.npy"}, FileNotFoundError, r"x_path '.*nowhere\.npy' does not exist"),
+    (ROWS, None, {"y_path": "nowhere.npy"}, FileNotFoundError, r"y_path '.*nowhere\.npy' does not exist"),
+    fixtures=["npy"],
 )
-def test_faults_of_arrays_are_named(npy, X, Y, arguments, message):
-    y_path = None if Y is None else npy(Y, "y.npy")
-    with pytest.raises(ValueError, match=message):
-        datasets.from_npy(npy(X), y_path, **arguments)
-
-
-@pytest.mark.parametrize("argument", ["x_path", "y_path"])
-def test_no_such_array(npy, tmp_path, argument):
-    paths = {"x_path": npy(ROWS), argument: tmp_path / "nowhere.npy"}
-    with pytest.raises(FileNotFoundError, match=rf"{argument} '.*nowhere\.npy' does not exist"):
-        datasets.from_npy(**paths)
 
 
 def test_what_is_no_npy_file_is_refused(npy, tmp_path):

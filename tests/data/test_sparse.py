@@ -4,12 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse as scipy_sparse
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host
+from helpers import assert_grads_close, assert_same, host, refusals
+from vecprop import estimators
 from vecprop.data import sparse
 
-scipy_sparse = pytest.importorskip("scipy.sparse")
 NET = vp.Network((40, 6, 3), output="softmax")
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((40, 90)) * (RANDOM.random((40, 90)) < 0.1)
@@ -78,7 +79,6 @@ def test_every_kind_of_sparse_matrix(kind):
 @pytest.mark.usefixtures("in_parts")
 def test_rows_of_an_estimator_stay_sparse_where_memory_is_short(monkeypatch):
     """The same network and probabilities; a stack, which needs all of them dense, says so."""
-    estimators = pytest.importorskip("vecprop.estimators")
     arguments = {"hidden_layer_sizes": (6,), "batch_size": 7, "max_iter": 20, "tol": 1.0, "random_state": 0}
     rows, labels = scipy_sparse.csr_array(X.T), Y.argmax(axis=0)
     wanted = estimators.MLPClassifier(**arguments).fit(X.T, labels).predict_proba(X.T)
@@ -114,21 +114,16 @@ def test_memory_is_that_of_a_part():
     assert peak < 6 * sparse.PART < 20_000**2 * 4 / 3
 
 
-@pytest.mark.usefixtures("in_parts")
-@pytest.mark.parametrize(
-    ("matrix", "arguments", "error", "message"),
-    [
-        (X.T, {}, ValueError, r"X must have shape \(40, m\).*got \(90, 40\); .* use X.T"),
-        (X * np.nan, {}, ValueError, "X must be finite, got NaN"),
-        (X * 1j, {}, TypeError, "X must be real numbers.*complex128"),
-        (X, {"seed": (0, 1)}, ValueError, "GiB dense, which a stack of networks needs"),
-        (X, {"standardize": True}, ValueError, "standardize=True subtracts the mean"),
-        (X[:, :50], {}, ValueError, r"Y must have shape \(3, 50\)"),
-    ],
+test_bad_input = refusals(
+    lambda _, matrix, arguments: vp.fit(NET, scipy_sparse.csr_array(matrix), Y, epochs=1, **arguments),
+    (X.T, {}, ValueError, r"X must have shape \(40, m\).*got \(90, 40\); .* use X.T"),
+    (X * np.nan, {}, ValueError, "X must be finite, got NaN"),
+    (X * 1j, {}, TypeError, "X must be real numbers.*complex128"),
+    (X, {"seed": (0, 1)}, ValueError, "GiB dense, which a stack of networks needs"),
+    (X, {"standardize": True}, ValueError, "standardize=True subtracts the mean"),
+    (X[:, :50], {}, ValueError, r"Y must have shape \(3, 50\)"),
+    fixtures=["in_parts"],
 )
-def test_bad_input(matrix, arguments, error, message):
-    with pytest.raises(error, match=message):
-        vp.fit(NET, scipy_sparse.csr_array(matrix), Y, epochs=1, **arguments)
 
 
 @pytest.mark.usefixtures("in_parts")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_near, assert_same, epoch_order, refusals
+from helpers import assert_near, assert_same, cases, epoch_order, raising, refusals
 from helpers.processes import python
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
@@ -257,15 +257,6 @@ def readers():
     return [thread for thread in threading.enumerate() if thread.name.startswith("vecprop-reader")]
 
 
-def stops(error):
-    def callback(state, _):
-        if state.epoch == 2:
-            raise error
-        return False
-
-    return callback
-
-
 def test_no_thread_and_no_file_is_left(files):
     def handles():
         return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
@@ -278,10 +269,10 @@ def test_no_thread_and_no_file_is_left(files):
     fit(x, y, window=20, callbacks=lambda state, _: state.epoch == 1)
     assert readers() == [] and handles() == before
     with pytest.raises(vp.CallbackError):
-        fit(x, y, window=20, callbacks=stops(ValueError("no")))
+        fit(x, y, window=20, callbacks=raising(ValueError("no"), 2))
     assert readers() == []
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 3"):
-        assert fit(x, y, window=20, callbacks=stops(KeyboardInterrupt())).stopped == "interrupted"
+        assert fit(x, y, window=20, callbacks=raising(KeyboardInterrupt(), 2)).stopped == "interrupted"
     assert readers() == []
     watched = Watched(X)
     watched.fails_at = 40
@@ -367,21 +358,18 @@ def changed(array, place, value):
 
 
 @pytest.mark.parametrize("window", ["auto", 20])
-@pytest.mark.parametrize(
-    ("x", "y", "message"),
-    [
-        (changed(X, (88, 3), np.nan), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
-        (changed(X, (88, 3), np.inf), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
-        (changed(X, (88, 3), 1e300), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
-        (changed((X * 9).astype(int), (88, 3), 2**40), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
-        (X, changed(Y, (70, 0), np.nan), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
-        (X.T, Y, r"X must have shape \(5, m\).*got \(103, 5\); .*use vp.rows\(X\)"),
-        (X[:50], Y, r"Y must have shape \(3, 50\)"),
-        (X[:, :4], Y, r"X must have shape \(5, m\), one example per column, got \(4, 103\)"),
-        (X * 1j, Y, "X.npy: must be real numbers.*complex128"),
-    ],
+@cases(
+    (changed(X, (88, 3), np.nan), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
+    (changed(X, (88, 3), np.inf), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
+    (changed(X, (88, 3), 1e300), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
+    (changed((X * 9).astype(int), (88, 3), 2**40), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
+    (X, changed(Y, (70, 0), np.nan), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
+    (X.T, Y, r"X must have shape \(5, m\).*got \(103, 5\); .*use vp.rows\(X\)"),
+    (X[:50], Y, r"Y must have shape \(3, 50\)"),
+    (X[:, :4], Y, r"X must have shape \(5, m\), one example per column, got \(4, 103\)"),
+    (X * 1j, Y, "X.npy: must be real numbers.*complex128"),
 )  # fmt: skip
-def test_wrong_values_are_named_with_their_place(files, x, y, message, window):
+def test_wrong_values_are_named_with_their_place(x, y, message, files, window):
     np.save(files / "X.npy", x)
     np.save(files / "Y.npy", y)
     with pytest.raises((ValueError, TypeError), match=message):

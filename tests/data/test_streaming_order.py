@@ -1,13 +1,12 @@
 """The order of streamed examples: a property of all windows (hypothesis)."""
 
+import hypothesis
 import numpy as np
-import pytest
 
 from helpers import epoch_order
 from vecprop.data.streaming.order import Windows
 from vecprop.utils import random_streams
 
-hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
 
 

@@ -4,14 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-
-from helpers import refusals
-
-pytest.importorskip("sklearn")
 from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
 
 import vecprop as vp
+from helpers import refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor, PackRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -136,16 +133,12 @@ def test_what_predict_takes(method):
 MASKED = np.ma.masked_array(X, mask=np.eye(len(X), 3) > 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "use"),
-    [
-        ("X", lambda: regressor().fit(MASKED, TARGETS)),
-        ("X", lambda: PackRegressor().fit(MASKED, TARGETS)),
-        ("y", lambda: regressor().fit(X, np.ma.masked_less(TARGETS, 0))),
-        ("X", lambda: regressor().fit(X, TARGETS).predict(MASKED)),
-        ("X", lambda: vp.fit(vp.Network((3, 1), output="identity"), MASKED.T, TARGETS[None], epochs=1)),
-    ],
+FILL = "has masked values: fill them, or leave out their examples"
+test_masked_values_are_refused = refusals(
+    lambda use: use(),
+    (lambda: regressor().fit(MASKED, TARGETS), f"^X {FILL}"),
+    (lambda: PackRegressor().fit(MASKED, TARGETS), f"^X {FILL}"),
+    (lambda: regressor().fit(X, np.ma.masked_less(TARGETS, 0)), f"^y {FILL}"),
+    (lambda: regressor().fit(X, TARGETS).predict(MASKED), f"^X {FILL}"),
+    (lambda: vp.fit(vp.Network((3, 1), output="identity"), MASKED.T, TARGETS[None], epochs=1), f"^X {FILL}"),
 )
-def test_masked_values_are_refused(name, use):
-    with pytest.raises(ValueError, match=f"^{name} has masked values: fill them, or leave out their examples"):
-        use()

@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("sklearn")
 from sklearn import neural_network
 from sklearn.utils.estimator_checks import parametrize_with_checks
 

@@ -2,11 +2,9 @@
 
 from functools import partial
 
+import joblib
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn")
-import joblib
 import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV

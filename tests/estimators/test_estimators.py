@@ -7,8 +7,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn")
 from scipy.sparse import csr_matrix, issparse
 from sklearn import neural_network as theirs
 from sklearn.base import clone
@@ -19,7 +17,7 @@ from sklearn.metrics import d2_pinball_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
 import vecprop as vp
-from helpers import assert_near, assert_same, backend_or_skip, host
+from helpers import assert_near, assert_same, backend_or_skip, cases, host, raising
 from vecprop import estimators
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.nn import array_checks
@@ -92,15 +90,12 @@ def test_first_loss_is_scikit_learns():
         assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"solver": "sgd"},
-        {"solver": "sgd", "momentum": 0},
-        {"solver": "sgd", "nesterovs_momentum": False},
-        {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.2},
-        {"solver": "adam", "epsilon": 1e-30},  # theirs is not corrected like ours
-    ],
+@cases(
+    {"solver": "sgd"},
+    {"solver": "sgd", "momentum": 0},
+    {"solver": "sgd", "nesterovs_momentum": False},
+    {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.2},
+    {"solver": "adam", "epsilon": 1e-30},  # theirs is not corrected like ours
     ids=str,
 )
 def test_whole_runs_equal_scikit_learns(options):
@@ -137,17 +132,14 @@ def test_lbfgs_finds_scikit_learns_optima():
 # --- targets of all kinds -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("y", "kind"),
-    [
-        (LABELS, "softmax"),
-        (NAMES, "softmax"),
-        (NAMES.astype(object), "softmax"),
-        (LABELS + 0.0, "softmax"),
-        (LABELS > 0, "logistic"),
-        (np.where(LABELS > 0, "b", "a"), "logistic"),
-        (np.where(LABELS > 0, 7, -3), "logistic"),
-    ],
+@cases(
+    (LABELS, "softmax"),
+    (NAMES, "softmax"),
+    (NAMES.astype(object), "softmax"),
+    (LABELS + 0.0, "softmax"),
+    (LABELS > 0, "logistic"),
+    (np.where(LABELS > 0, "b", "a"), "logistic"),
+    (np.where(LABELS > 0, 7, -3), "logistic"),
 )
 def test_classes_of_every_kind(y, kind, backend):
     model = classifier(max_iter=60, backend=backend.name).fit(X, y)
@@ -353,15 +345,12 @@ def test_scaled_targets_come_back_in_their_units():
     np.testing.assert_allclose(np.squeeze(scaling), [far.mean(axis=0), far.std(axis=0)])
 
 
-@pytest.mark.parametrize(
-    ("parameters", "far"),
-    [
-        ({}, np.array([1e8])),
-        ({}, np.array([1e8, -3e9])),
-        ({"n_networks": 2}, np.array([1e8, -3e9])),
-        ({"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, np.array([1e8])),
-        ({"early_stopping": True, "scoring": "neg_mean_squared_error"}, np.array([1e8, -3e9])),
-    ],
+@cases(
+    ({}, np.array([1e8])),
+    ({}, np.array([1e8, -3e9])),
+    ({"n_networks": 2}, np.array([1e8, -3e9])),
+    ({"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, np.array([1e8])),
+    ({"early_stopping": True, "scoring": "neg_mean_squared_error"}, np.array([1e8, -3e9])),
     ids=["one", "two", "networks", "quantiles", "scorer"],
 )
 def test_a_target_far_from_0_keeps_its_digits(parameters, far):
@@ -395,9 +384,7 @@ def test_features_of_float32_are_scaled_in_float64(weights):
     np.testing.assert_allclose(np.squeeze(scale), [f(many, dtype=np.float64) for f in (np.mean, np.std)], rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("loss", "best"), [("squared_error", 3.2), ("absolute_error", 2.0), ("huber", 2.5), ("quantile", 9.0)]
-)
+@cases(("squared_error", 3.2), ("absolute_error", 2.0), ("huber", 2.5), ("quantile", 9.0))
 def test_losses_have_their_constants(loss, best):
     """Of 1, 1, 2, 3, 9: the mean, the median, between them, the 0.9-quantile; by a unit whose input says nothing."""
     y = np.tile([1.0, 1.0, 2.0, 3.0, 9.0], 4)
@@ -538,16 +525,13 @@ def test_warnings_where_it_has_not_converged():
 
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-@pytest.mark.parametrize(
-    ("parameters", "data"),
-    [
-        ({"solver": "lbfgs", "random_state": 3}, 8e4 + X),  # all the units are dead
-        ({"solver": "lbfgs", "alpha": 1e7}, X),
-        ({"n_networks": 2, "learning_rate_init": 0.01}, 0 * X),
-        ({"solver": "sgd", "early_stopping": True, "scoring": "loss", "learning_rate_init": 0.1}, 0 * X),
-    ],
+@cases(
+    ({"solver": "lbfgs", "random_state": 3}, 8e4 + X),  # all the units are dead
+    ({"solver": "lbfgs", "alpha": 1e7}, X),
+    ({"n_networks": 2, "learning_rate_init": 0.01}, 0 * X),
+    ({"solver": "sgd", "early_stopping": True, "scoring": "loss", "learning_rate_init": 0.1}, 0 * X),
 )
-def test_a_loss_that_ends_at_that_of_a_constant_is_warned_of(kind, parameters, data):
+def test_a_loss_that_ends_at_that_of_a_constant_is_warned_of(parameters, data, kind):
     model = kind(**{"hidden_layer_sizes": (3,), "max_iter": 2000, "random_state": 0} | parameters)
     with pytest.warns(ConvergenceWarning, match="the best constant prediction is .*: nothing was learned from X"):
         model.fit(data, NAMES if kind is MLPClassifier else X[:, 0])
@@ -667,12 +651,8 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
 
 
 def test_ctrl_c_keeps_what_was_reached():
-    def interrupt(state, _):
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 4 epochs"):
-        model = classifier(callbacks=interrupt).fit(X, NAMES)
+        model = classifier(callbacks=raising(KeyboardInterrupt(), 2)).fit(X, NAMES)
     assert (model.stopped_, model.n_iter_) == ("interrupted", 2)
     np.testing.assert_array_equal(model.coefs_[0], classifier(max_iter=2).fit(X, NAMES).coefs_[0])
 
@@ -777,11 +757,9 @@ def test_documentation_has_every_parameter_and_attribute():
 
 def test_verbose_prints_what_scikit_learn_prints(capsys):
     classifier(verbose=True, early_stopping=True).fit(X, NAMES)
-    lines = capsys.readouterr().out.splitlines()
-    for line, words in zip(
-        lines[:3], ("Iteration 1, loss = ", "Validation loss = ", "Validation score: "), strict=True
-    ):
-        assert line.startswith(words)
+    first, second, third, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("Iteration 1, loss = ")
+    assert second.startswith("Validation loss = ") and third.startswith("Validation score: ")
 
 
 def test_same_seed_same_model_and_other_seeds_others():

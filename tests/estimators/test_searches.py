@@ -5,13 +5,11 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it makes the next import possible
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
 import vecprop as vp
 from helpers import backend_or_skip
-
-pytest.importorskip("sklearn")
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it makes the next import possible
-from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((240, 4))

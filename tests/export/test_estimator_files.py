@@ -5,9 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn")
-pytest.importorskip("safetensors")
 from sklearn.exceptions import NotFittedError
 
 import vecprop as vp

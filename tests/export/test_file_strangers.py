@@ -13,20 +13,16 @@ import warnings
 from collections import Counter
 
 import numpy as np
-import pytest
-
-pytest.importorskip("polars")
-pytest.importorskip("sklearn")
-pytest.importorskip("safetensors")
 import polars as pl
+import pytest
 import safetensors.numpy
-from typer.testing import CliRunner
 
 import vecprop as vp
+from helpers import cases
+from helpers.commands import refused, vecprop
 from helpers.faults import in_process
 from helpers.processes import python
 from vecprop import tabular
-from vecprop.cli.app import app
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.utils import tensor_file
 
@@ -91,7 +87,7 @@ class Saved:
     """A model of a kind, and the bytes of its file in parts."""
 
     def __init__(self, kind, folder):
-        self.path = folder / f"{kind}.safetensors"
+        self.kind, self.path = kind, folder / f"{kind}.safetensors"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.model = made(kind)
@@ -117,6 +113,11 @@ def saved(tmp_path_factory):
         return there[kind]
 
     return get
+
+
+@pytest.fixture(params=KINDS)
+def model(saved, request):
+    return saved(request.param)
 
 
 def forged(header, tensors):
@@ -156,9 +157,8 @@ def nothing_hangs():
 # --- damage -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_truncated_and_flipped(saved, kind, amount, figure):
-    model, chance = saved(kind), random.Random(0)
+def test_truncated_and_flipped(model, amount, figure):
+    chance = random.Random(0)
     data, size = model.data, len(model.data)
     lengths = range(0, size, amount(97, 1))
     every = [8 * place + bit for place in range(model.length) for bit in range(8)]
@@ -183,7 +183,7 @@ def test_truncated_and_flipped(saved, kind, amount, figure):
     assert outcome(model.write(data[: size // 2])) is None
     assert outcome(model.write(data + b"\0")) is None
     figure(
-        f"a file of a model ({kind}) is damaged",
+        f"a file of a model ({model.kind}) is damaged",
         f"{len(lengths)} truncations, {len(header_bits)} bits of the header, {len(payload_bits)} of the numbers: all "
         "refused",
         "all refused",
@@ -319,17 +319,13 @@ def test_files_that_are_no_models(tmp_path, name):
     assert outcome(path) is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_headers_that_no_model_has(saved, kind):
-    model = saved(kind)
+def test_headers_that_no_model_has(model):
     for name, text in headers(model.header).items():
         assert outcome(model.write(forged(text, model.tensors))) is None, name
     assert outcome(model.write(forged(model.header, model.tensors))) is not None, "the forger's tool works"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_tensors_that_no_such_model_has(saved, kind):
-    model = saved(kind)
+def test_tensors_that_no_such_model_has(model):
     for name, array in model.tensors.items():
         for other in (
             None, array[..., :1, :0], array.T, array[None], array.ravel(), array[..., None], array.astype("float64" if
@@ -367,10 +363,8 @@ def with_value(header, place, value):
     return json.dumps(changed, sort_keys=True).replace('"1e400"', "1e400")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_value_of_the_header_replaced(saved, kind, amount, figure):
+def test_every_value_of_the_header_replaced(model, amount, figure):
     """ModelFileError, or a model that predicts the same and says of itself what the file says: nothing else."""
-    model = saved(kind)
     cases = [(place, value) for place in places(model.header) for value in VALUES]
     cases = amount(random.Random(0).sample(cases, min(len(cases), 120)), cases)
     counts = Counter()
@@ -391,15 +385,13 @@ def test_every_value_of_the_header_replaced(saved, kind, amount, figure):
                 np.testing.assert_array_equal(found, wanted, err_msg=f"{name}: {value!r}")
     assert counts["refused"] > counts["loaded"] > 0
     figure(
-        f"each value of the header ({kind}) replaced by null, -1, a text, [], {{}}, 1e400, true",
+        f"each value of the header ({model.kind}) replaced by null, -1, a text, [], {{}}, 1e400, true",
         f"{counts['refused']} refused, {counts['loaded']} loaded and predict as before or as the file now says",
         "nothing else",
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_key_of_the_header_left_out_or_added(saved, kind):
-    model = saved(kind)
+def test_every_key_of_the_header_left_out_or_added(model):
     objects = [p for p in [(), *places(model.header)] if isinstance(value_at(model.header, p), dict)]
     for place in objects:
         changed = copy.deepcopy(model.header)
@@ -501,47 +493,36 @@ def test_memory_is_bounded_by_the_size_of_the_file(saved, tmp_path, amount, figu
 # --- the program ------------------------------------------------------------------------------------------------
 
 
-def info(path):
-    """Exit code, stdout and stderr of `vecprop info`."""
-    result = CliRunner().invoke(app, ["info", os.fspath(path)], prog_name="vecprop")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def assert_refused(path, name):
-    code, out, err = info(path)
-    assert (code, out) == (2, ""), name
-    assert err.startswith("Error: ") and err.count("\n") <= 2 and "Traceback" not in err and "\x1b" not in err, err
+def assert_refused(path):
+    said = refused("info", path)
+    assert "Traceback" not in said and "\x1b" not in said, said
 
 
 def test_the_program_refuses_them_too(saved, tmp_path, amount):
     path = tmp_path / "model"
-    for name, data in hostile().items():
+    for data in hostile().values():
         path.write_bytes(data)
-        assert_refused(path, name)
+        assert_refused(path)
     for kind in amount(("labels", "flowers"), KINDS):
         model = saved(kind)
-        for name, text in headers(model.header).items():
-            assert_refused(model.write(forged(text, model.tensors)), name)
+        for text in headers(model.header).values():
+            assert_refused(model.write(forged(text, model.tensors)))
     os.mkfifo(tmp_path / "pipe")
     for other in (tmp_path, tmp_path / "pipe", tmp_path / "nowhere", "/dev/zero"):
-        assert_refused(other, other)
+        assert_refused(other)
     done = python("-m", "vecprop", "info", path, check=False)
     assert done.returncode == 2 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_program_shows_or_refuses_every_header(saved, kind, amount):
-    model = saved(kind)
+def test_the_program_shows_or_refuses_every_header(model, amount):
     cases = [(place, value) for place in places(model.header) for value in VALUES]
     for place, value in random.Random(1).sample(cases, min(len(cases), amount(12, 1500))):
         path = model.write(forged(with_value(model.header, place, value), model.tensors))
         if outcome(path) is None:
-            assert_refused(path, place)
+            assert_refused(path)
         else:
-            code, out, err = info(path)
-            assert (code, err) == (0, "") and "parameters" in out, (place, value)
+            out, err = vecprop("info", path)
+            assert err == "" and "parameters" in out, (place, value)
 
 
 def test_a_model_of_tables_about_which_nothing_is_told(saved, tmp_path):
@@ -550,25 +531,20 @@ def test_a_model_of_tables_about_which_nothing_is_told(saved, tmp_path):
     for about in ({}, {"rows": 3}, {"source": "a", "rows": {"training": 1}, "scores": []}, {"scores": {"network": 1}}):
         vp.save(tmp_path / "model", tabular.TableModel(model.preparation, model.target, model.estimator, about))
         assert vp.load(tmp_path / "model").about == about
-        code, out, _ = info(tmp_path / "model")
-        assert code == 0 and "trained on" not in out
+        assert "trained on" not in vecprop("info", tmp_path / "model")[0]
         FRAME.write_csv(tmp_path / "data.csv")
-        result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "model"), str(tmp_path / "data.csv")])
-        assert result.exit_code == 0, result.output
+        vecprop("evaluate", tmp_path / "model", tmp_path / "data.csv")
 
 
 # --- what is saved can be loaded -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("about", "words"),
-    [
-        ({"deep": json.loads("[" * 200 + "]" * 200)}, "levels of lists"),
-        ({"half a character": "\ud800"}, "surrogates not allowed"),
-        ({"not a number": float("nan")}, "nan|JSON compliant"),
-    ],
+@cases(
+    ({"deep": json.loads("[" * 200 + "]" * 200)}, "levels of lists"),
+    ({"half a character": "\ud800"}, "surrogates not allowed"),
+    ({"not a number": float("nan")}, "nan|JSON compliant"),
 )
-def test_what_would_not_be_loaded_is_not_saved(tmp_path, saved, about, words):
+def test_what_would_not_be_loaded_is_not_saved(about, words, tmp_path, saved):
     model = saved("houses").model
     with pytest.raises(ValueError, match=words):
         vp.save(tmp_path / "m", tabular.TableModel(model.preparation, model.target, model.estimator, about))

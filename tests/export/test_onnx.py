@@ -1,26 +1,21 @@
 """ONNX export: onnxruntime gives what the model itself gives, for every kind of model, output and activation."""
 
 import os
-import sys
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import vecprop as vp
-from helpers import assert_close, cube, cube_prime, make_problem, refusals, round_to
+from helpers import assert_close, cases, cube, cube_prime, make_problem, refusals, round_to
+from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.export.onnx_export import OPSET, export_onnx
 from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, ReLU
-
-pytest.importorskip("sklearn")
-onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
-
-from scipy.sparse import csr_matrix  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-
-from vecprop.estimators import MLPClassifier, MLPRegressor  # noqa: E402
 
 # Networks that are trained for a few epochs only, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -109,16 +104,13 @@ def test_classes_that_the_training_set_did_not_have():
 
 
 @pytest.mark.parametrize("y", [NUMBERS, LABELS[:, 0], LABELS, np.full(60, 1)], ids=["three", "two", "labels", "one"])
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"hidden_layer_sizes": ()},
-        {"n_networks": 3},
-        {"batch_norm": True},
-        {"scale": "standard"},
-        {"hidden_layer_sizes": (5, 4), "activation": ["gelu", LeakyReLU(0.2)], "dropout": 0.2},
-        {"n_networks": 2, "batch_norm": True, "scale": "standard", "hidden_layer_sizes": (4, 3), "dtype": "float32"},
-    ],
+@cases(
+    {"hidden_layer_sizes": ()},
+    {"n_networks": 3},
+    {"batch_norm": True},
+    {"scale": "standard"},
+    {"hidden_layer_sizes": (5, 4), "activation": ["gelu", LeakyReLU(0.2)], "dropout": 0.2},
+    {"n_networks": 2, "batch_norm": True, "scale": "standard", "hidden_layer_sizes": (4, 3), "dtype": "float32"},
     ids=lambda parameters: ", ".join(parameters),
 )
 def test_classifiers(parameters, y):
@@ -130,37 +122,26 @@ def test_classifier_in_float64():
     assert_classifies_alike(model, RANDOM.normal(size=(50, 4)), "float64", 1e-13)
 
 
-def test_digits_with_the_default_settings():
-    train, test = vp.datasets.digits().split(200 / 1797)
-    rows = test.X.T[:200].astype(np.float32)
-    model = MLPClassifier(random_state=0, max_iter=30).fit(train.X.T, train.labels)
-    assert model.score(rows, test.labels[:200]) > 0.9
-    assert_classifies_alike(model, rows)
-
-
 # --- regressors ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("y", "parameters"),
-    [
-        (TARGETS[:, 0], {}),
-        (TARGETS, {}),
-        (COUNTS, {"loss": "poisson"}),
-        (COUNTS, {"loss": "poisson", "hidden_layer_sizes": ()}),
-        (TARGETS[:, 0], {"loss": "quantile", "quantile": 0.2}),
-        (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS}),
-        (TARGETS, {"loss": "quantile", "quantile": LEVELS}),
-        (TARGETS, {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard", "n_networks": 3}),
-        (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard"}),
-        (TARGETS[:, 1], {"scale_target": "standard"}),
-        (TARGETS, {"scale_target": "standard", "scale": "standard", "batch_norm": True}),
-        (np.abs(TARGETS[:, 0]), {"out_activation": "relu"}),
-        (np.abs(TARGETS), {"out_activation": "softplus"}),
-        (TARGETS, {"n_networks": 3, "hidden_layer_sizes": (4, 3), "activation": ("tanh", "relu")}),
-        (TARGETS[:, 1], {"n_networks": 2, "hidden_layer_sizes": (), "scale_target": "standard"}),
-        (TARGETS[:, 0], {"solver": "lbfgs", "activation": "logistic"}),
-    ],
+@cases(
+    (TARGETS[:, 0], {}),
+    (TARGETS, {}),
+    (COUNTS, {"loss": "poisson"}),
+    (COUNTS, {"loss": "poisson", "hidden_layer_sizes": ()}),
+    (TARGETS[:, 0], {"loss": "quantile", "quantile": 0.2}),
+    (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS}),
+    (TARGETS, {"loss": "quantile", "quantile": LEVELS}),
+    (TARGETS, {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard", "n_networks": 3}),
+    (TARGETS[:, 0], {"loss": "quantile", "quantile": LEVELS, "scale_target": "standard"}),
+    (TARGETS[:, 1], {"scale_target": "standard"}),
+    (TARGETS, {"scale_target": "standard", "scale": "standard", "batch_norm": True}),
+    (np.abs(TARGETS[:, 0]), {"out_activation": "relu"}),
+    (np.abs(TARGETS), {"out_activation": "softplus"}),
+    (TARGETS, {"n_networks": 3, "hidden_layer_sizes": (4, 3), "activation": ("tanh", "relu")}),
+    (TARGETS[:, 1], {"n_networks": 2, "hidden_layer_sizes": (), "scale_target": "standard"}),
+    (TARGETS[:, 0], {"solver": "lbfgs", "activation": "logistic"}),
 )
 def test_regressors(y, parameters):
     assert_predicts_alike(regressor(**parameters).fit(X, y))
@@ -327,23 +308,9 @@ class Derived(ReLU):
     """Not one of ours, for all we know."""
 
 
-@pytest.mark.parametrize(
-    "own", [(cube, cube_prime), Custom(cube, cube_prime), Derived()], ids=["pair", "Custom", "class"]
-)
-def test_an_activation_of_ones_own_is_named(own):
-    net = vp.Network((3, 4, 4, 2), hidden=["tanh", own])
-    with pytest.raises(ValueError, match=r"model: layer 2 of 3 has an activation of your own.*train with one of elu, "):
-        export_onnx((net, net.init()))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [None, NET, PARAMS, (PARAMS, NET), LogisticRegression(), MLPClassifier, make_pipeline(MLPRegressor()), "model"],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_is_no_model(given):
-    with pytest.raises(TypeError, match=r"model must be a fitted MLPClassifier.* or a pair \(net, params\), got \w+\."):
-        export_onnx(given)
+def with_own(g):
+    net = vp.Network((3, 4, 4, 2), hidden=["tanh", g])
+    return net, net.init()
 
 
 def changed(value, l=0):
@@ -353,8 +320,15 @@ def changed(value, l=0):
 
 
 SCALED = vp.Network((3, 4), output=Ordered(3), loss="squared_error")
+OWN = "model: layer 2 of 3 has an activation of your own.*train with one of elu, "
+NO_MODELS = (None, NET, PARAMS, (PARAMS, NET), LogisticRegression(), MLPClassifier, make_pipeline(MLPRegressor()), "m")
 test_bad_arguments = refusals(
     lambda arguments: export_onnx(**{"model": (NET, PARAMS)} | arguments),
+    *(({"model": with_own(g)}, OWN) for g in ((cube, cube_prime), Custom(cube, cube_prime), Derived())),
+    *(
+        ({"model": given}, TypeError, r"model must be a fitted MLPClassifier.* or a pair \(net, params\), got \w+\.")
+        for given in NO_MODELS
+    ),
     ({"model": (NET, PARAMS[:1])}, "params must have one .* 2 layers"),
     ({"model": (NET, [(W.T, b) for W, b in PARAMS])}, "W1 must have shape .*transpose"),
     ({"model": changed(np.nan)}, "model must have parameters that are finite in float32, and W1 has"),
@@ -383,12 +357,6 @@ def test_classes_that_onnx_has_no_type_for():
         model.classes_ = classes
         with pytest.raises(ValueError, match="model must have classes that are numbers up to"):
             export_onnx(model)
-
-
-def test_without_onnx_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'ONNX export needs onnx: pip install "vecprop\[onnx\]"'):
-        export_onnx((NET, PARAMS))
 
 
 def test_an_onnx_that_is_too_old(monkeypatch):

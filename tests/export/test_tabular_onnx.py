@@ -3,16 +3,13 @@
 import datetime
 
 import numpy as np
+import onnxruntime as ort
+import polars as pl
 import pytest
 
-pl = pytest.importorskip("polars")
-pytest.importorskip("sklearn")
-pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
-
-import vecprop as vp  # noqa: E402
-from vecprop import tabular  # noqa: E402
-from vecprop.export.onnx_tables import described  # noqa: E402
+import vecprop as vp
+from vecprop import tabular
+from vecprop.export.onnx_tables import described
 
 M = 300
 RANDOM = np.random.default_rng(0)

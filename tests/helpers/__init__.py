@@ -1,8 +1,10 @@
 """What the tests share: the one comparison, random problems, and the list of pairings."""
 
+import inspect
 import os
 import re
 
+import array_api_compat.numpy
 import numpy as np
 import pytest
 
@@ -12,6 +14,9 @@ from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy, Huber, Quantile
 
 # Backends that must be there: their tests fail rather than skip.
 REQUIRED = {name for name in os.environ.get("VECPROP_REQUIRE", "").replace(" ", "").split(",") if name}
+
+# NumPy with nothing recorded, fused or shared among threads.
+PLAIN = vp.Backend(array_api_compat.numpy, "plain")
 
 # Norm-wise relative error against the float64 oracle; float32 is with precision "highest".
 BOUNDS = {"float64": 1e-13, "float32": 2e-6}
@@ -124,6 +129,16 @@ def assert_pass_close(actual, desired, xp=None):
     assert_grads_close(actual[1], desired[1], xp=xp)
 
 
+def assert_divergence_told(error):
+    """All that a DivergenceError is to say, and parameters to go on from."""
+    assert re.search(rf"epoch {error.epoch}, step {error.step} of \d+", str(error))
+    assert re.search(r"the largest of all layers was \S+\)", str(error)) and "lower the learning rate" in str(error)
+    assert error.gradient_norm >= 0
+    assert f"{error.gradient_norm:g}" in str(error)
+    assert all(np.isfinite(host(a)).all() for layer in error.params for a in layer)
+    assert len(error.history["cost"]) == error.epoch - 1 and np.isfinite(error.history["cost"]).all()
+
+
 def stepped(params, grads, rate):
     """The parameters after a step of gradient descent (E12)."""
     return tuple(vp.Layer(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(params, grads, strict=True))
@@ -172,20 +187,42 @@ def round_to(dtype, *values):
     return tuple(mapped(lambda a: np.asarray(a, dtype=dtype).astype(np.float64), v) for v in values)
 
 
-def refusals(call, *rows, error=ValueError, literal=None):
+def cases(*rows, ids=None):
+    """Parametrize a test by rows of its first arguments, or by values of the first, which the function names."""
+
+    def parametrized(test):
+        row = rows[0].values if hasattr(rows[0], "marks") else rows[0]
+        names = list(inspect.signature(test).parameters)[: len(row) if isinstance(row, tuple) else 1]
+        return pytest.mark.parametrize(",".join(names), rows, ids=ids)(test)
+
+    return parametrized
+
+
+def refusals(call, *rows, error=ValueError, literal=None, fixtures=()):
     """A test of what a call refuses, from rows: arguments, error if it is another, pattern of its message.
 
     Where messages are `literal` they are no patterns: "" is in front of what is looked for, or "^" for the beginning.
+    The values of the `fixtures` of these names come before a row's arguments.
     """
 
     @pytest.mark.parametrize("row", rows, ids=[row[-1][:60] for row in rows])
-    def test(row):
-        *given, message = row
+    def test(row, request):
+        *given, message = *map(request.getfixturevalue, fixtures), *row
         expected = given.pop() if isinstance(given[-1], type) and issubclass(given[-1], Exception) else error
         with pytest.raises(expected, match=message if literal is None else literal + re.escape(message)):
             call(*given)
 
     return test
+
+
+def raising(error, epoch):
+    """A callback that raises an error after an epoch."""
+
+    def callback(state, _):
+        if state.epoch == epoch:
+            raise error
+
+    return callback
 
 
 def epoch_order(windows, seed, epoch):

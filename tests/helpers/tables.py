@@ -1,13 +1,11 @@
 """Models of tables in one call, and what ONNX Runtime makes of them."""
 
 import numpy as np
+import polars as pl
 import pytest
 
-pl = pytest.importorskip("polars")
-pytest.importorskip("sklearn")
-
-import vecprop as vp  # noqa: E402
-from vecprop import tabular  # noqa: E402
+import vecprop as vp
+from vecprop import tabular
 
 QUICK = tabular.Settings(hidden=(8,), epochs=20, networks=1)
 

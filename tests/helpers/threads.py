@@ -4,6 +4,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 
+def refuse_to_start(_):
+    """In place of `Thread.start`, where the system starts no thread, as in a browser."""
+    raise RuntimeError("can't start new thread")
+
+
 def in_threads(count, work):
     """work(k) in so many threads that start together; raises what they raise, and returns what they return."""
     together = threading.Barrier(count)

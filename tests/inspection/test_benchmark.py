@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.pictures import a_row
 from vecprop.backend import Backend
 from vecprop.inspection import benchmark
@@ -182,10 +182,8 @@ def test_json_round_trip(small, tmp_path):
     assert json.loads(report.to_json())["rows"][0]["rung"] == "per_neuron"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": "other"}', '{"format": "vecprop benchmark 1", "rows": 1}']
-)
-def test_a_file_that_is_no_benchmark_is_refused_by_name(tmp_path, text):
+@cases("", "[]", "{}", '{"format": "other"}', '{"format": "vecprop benchmark 1", "rows": 1}')
+def test_a_file_that_is_no_benchmark_is_refused_by_name(text, tmp_path):
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"other\.json is no benchmark of vecprop"):

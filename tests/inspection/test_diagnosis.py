@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
+from helpers import cases, refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor, training
 from vecprop.inspection.diagnosis import Diagnosis, Finding, diagnose
 from vecprop.inspection.diagnosis_evidence import Part, evidence_of_result
@@ -172,15 +173,12 @@ def test_a_trouble_made_on_purpose_is_found_and_nothing_else(trouble, seed):
 XOR = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[1.0, 0, 0, 1], [0, 1, 1, 0]])
 
 
-@pytest.mark.parametrize(
-    ("net", "data", "optimizer", "stuck"),
-    [
-        (Network((2, 2, 2), hidden="sigmoid", output="sigmoid", loss="squared_error"), XOR, Descent(0.1), True),
-        (Network((2, 2, 1), hidden="sigmoid"), vp.datasets.xor(200), Descent(0.1), True),
-        (Network((2, 1, 1)), vp.datasets.circles(), vp.Adam(0.05), False),
-        (Network((2, 2, 1)), vp.datasets.flower(), vp.Adam(0.05), False),
-        (Network((2, 1)), vp.datasets.xor(200), Descent(0.1), False),  # all seeds end at the same place
-    ],
+@cases(
+    (Network((2, 2, 2), hidden="sigmoid", output="sigmoid", loss="squared_error"), XOR, Descent(0.1), True),
+    (Network((2, 2, 1), hidden="sigmoid"), vp.datasets.xor(200), Descent(0.1), True),
+    (Network((2, 1, 1)), vp.datasets.circles(), vp.Adam(0.05), False),
+    (Network((2, 2, 1)), vp.datasets.flower(), vp.Adam(0.05), False),
+    (Network((2, 1)), vp.datasets.xor(200), Descent(0.1), False),  # all seeds end at the same place
 )
 def test_other_seeds_are_advised_first_where_a_network_is_stuck(net, data, optimizer, stuck):
     finding = diagnose(fit(net, *data, optimizer, 300, 0))["high_bias"]
@@ -232,15 +230,12 @@ def test_nothing_is_found_in_a_healthy_run(healthy, seed):
     assert "nothing found" in str(diagnosis) and diagnosis.numbers
 
 
-@pytest.mark.parametrize(
-    ("depth", "hidden", "options"),
-    [
-        (1, "relu", {"validation": 0.2, "metric": "accuracy"}),
-        (1, "relu", {"dropout": 0.2, "validation": 0.2}),
-        (2, "tanh", {"batch_norm": True, "standardize": True, "validation": 0.2, "patience": 3}),
-        (2, "relu", {"batch_norm": True, "validation": 0.2}),
-        (6, "sigmoid", {"batch_norm": True}),
-    ],
+@cases(
+    (1, "relu", {"validation": 0.2, "metric": "accuracy"}),
+    (1, "relu", {"dropout": 0.2, "validation": 0.2}),
+    (2, "tanh", {"batch_norm": True, "standardize": True, "validation": 0.2, "patience": 3}),
+    (2, "relu", {"batch_norm": True, "validation": 0.2}),
+    (6, "sigmoid", {"batch_norm": True}),
 )
 def test_nothing_is_found_where_digits_are_learned(depth, hidden, options):
     data = vp.datasets.digits()
@@ -372,16 +367,13 @@ def test_an_error_tells_where_it_happened(rate):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize(
-    ("solver", "networks", "early_stopping", "steps"),
-    [
-        *product(["adam", "sgd"], [1, 3], [False], [["fit"], ["partial_fit"] * 2, ["fit", "partial_fit"]]),
-        *product(["adam", "sgd"], [1, 3], [True], [["fit"]]),
-        *product(["lbfgs"], [1], [False, True], [["fit"]]),
-    ],
+@cases(
+    *product(["adam", "sgd"], [1, 3], [False], [["fit"], ["partial_fit"] * 2, ["fit", "partial_fit"]]),
+    *product(["adam", "sgd"], [1, 3], [True], [["fit"]]),
+    *product(["lbfgs"], [1], [False, True], [["fit"]]),
 )
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-def test_of_an_estimator_it_is_that_of_the_run(kind, solver, networks, early_stopping, steps, monkeypatch):
+def test_of_an_estimator_it_is_that_of_the_run(solver, networks, early_stopping, steps, kind, monkeypatch):
     runs = []
     monkeypatch.setattr(training, "fit", lambda *args, **given: runs.append((args, given)) or vp.fit(*args, **given))
     X, Y = surface(120, 0)
@@ -437,13 +429,14 @@ def test_nothing_is_modified():
     assert all((a == b).all() for a, b in zip(params, (a for layer in result.params for a in layer), strict=True))
 
 
-@pytest.mark.parametrize("given", [{}, None, [1.0], "result", ValueError("diverged")])
-def test_what_cannot_be_diagnosed(given):
-    message = (
-        "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
-    )
-    with pytest.raises(TypeError, match=f"{message}vecprop fitted in this program, got {type(given).__name__}"):
-        diagnose(given)
+WANTED = "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
+test_what_cannot_be_diagnosed = refusals(
+    diagnose,
+    *(
+        (given, TypeError, f"{WANTED}vecprop fitted in this program, got {type(given).__name__}")
+        for given in ({}, None, [1.0], "result", ValueError("diverged"))
+    ),
+)
 
 
 @pytest.mark.reliability

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import host, make_problem, refusals
+from helpers import cases, host, make_problem, refusals
 from helpers.commands import refused, vecprop
 
 NETWORKS = {
@@ -372,7 +372,6 @@ test_bad_input = refusals(
     ({"net_or_sizes": (3,)}, "sizes must have at least 2 entries"),
     ({"net_or_sizes": 3}, TypeError, "sizes"),
     ({"m": 10**7}, "explain it with a smaller m"),
-    ({"numbers": "yes"}, "numbers must be True, False or \"auto\", got 'yes'"),
     ({"X": np.ones((3, 2))}, "X and Y must be given together, got X alone"),
     ({"X": np.ones((3, 2)), "Y": np.ones((1, 2)), "m": 5}, "m must be the number of columns of X, 2"),
     ({"X": [[1.0]], "Y": [[1.0]]}, TypeError, "X must be an array, got list"),
@@ -415,17 +414,14 @@ def test_the_command_in_other_forms():
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["explain", 2], "sizes must have at least 2 entries"),
-        (["explain", 2, 1, "--m", 0], "m must be a positive integer, got 0"),
-        (["explain", 2, 3, 1, "--hidden", "tan"], "hidden: unknown activation 'tan': did you mean 'tanh'?"),
-        (["explain", 2, 1, "--loss", "poisson"], "loss: poisson needs output='exp'"),
-        (["explain", 2, 1, "--seed", -1], "seed must be an integer"),
-        (["explain", 2, 1, "--json", "--markdown"], "--json and --markdown exclude each other"),
-        (["explain", 784, 128, 10, "--m", 100000], "explain it with a smaller m"),
-    ],
+@cases(
+    (["explain", 2], "sizes must have at least 2 entries"),
+    (["explain", 2, 1, "--m", 0], "m must be a positive integer, got 0"),
+    (["explain", 2, 3, 1, "--hidden", "tan"], "hidden: unknown activation 'tan': did you mean 'tanh'?"),
+    (["explain", 2, 1, "--loss", "poisson"], "loss: poisson needs output='exp'"),
+    (["explain", 2, 1, "--seed", -1], "seed must be an integer"),
+    (["explain", 2, 1, "--json", "--markdown"], "--json and --markdown exclude each other"),
+    (["explain", 784, 128, 10, "--m", 100000], "explain it with a smaller m"),
 )
 def test_wrong_use_of_the_command(words, message):
     assert message in refused(*words)

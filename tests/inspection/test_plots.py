@@ -1,6 +1,5 @@
 """The pictures: what is drawn where, without a display, and what is refused."""
 
-import sys
 from dataclasses import replace
 
 import matplotlib
@@ -9,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.pictures import a_row, legend, lines
 from helpers.processes import environment, python
 from vecprop import plots
@@ -90,10 +89,7 @@ def test_the_history_on_given_axes_is_that_of_the_costs():
     assert len(right.figure.axes) == 2 and len(right.lines) == 1 and not left.lines
 
 
-@pytest.mark.parametrize(
-    ("costs", "scale"),
-    [([1.0, 0.5], "linear"), ([1.0, 0.009], "log"), ([1.0, 0.0], "linear"), ([1.0, np.nan], "linear")],
-)
+@cases(([1.0, 0.5], "linear"), ([1.0, 0.009], "log"), ([1.0, 0.0], "linear"), ([1.0, np.nan], "linear"))
 def test_a_cost_that_spans_decades_has_a_logarithmic_axis(costs, scale, tmp_path):
     ax = plots.history({"cost": costs})
     assert ax.get_yscale() == scale
@@ -135,16 +131,13 @@ def test_results_can_be_given_for_their_history():
 
 
 @pytest.mark.parametrize("draw", [plots.cost_curve, plots.gradient_norms, plots.history])
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ([1.0, 2.0], TypeError, "got list"),
-        ({}, ValueError, "histor"),
-        ({"seconds": [1]}, (TypeError, ValueError), "histor"),
-        ({"cost": [], "gradient_norm": []}, ValueError, "at least one epoch"),
-    ],
+@cases(
+    ([1.0, 2.0], TypeError, "got list"),
+    ({}, ValueError, "histor"),
+    ({"seconds": [1]}, (TypeError, ValueError), "histor"),
+    ({"cost": [], "gradient_norm": []}, ValueError, "at least one epoch"),
 )
-def test_what_is_no_history(draw, given, error, message):
+def test_what_is_no_history(given, error, message, draw):
     with pytest.raises(error, match=message):
         draw(given)
 
@@ -214,12 +207,6 @@ def test_a_file_is_written_into_a_new_folder(tmp_path):
     image = imread(path)
     assert image.shape[:2] == (600, 768) and image[..., :3].std() > 0.01
     assert imread(plots.save(plots.cost_curve(HISTORY), tmp_path / "a.png", dpi=50)).shape[:2] == (250, 320)
-
-
-def test_without_matplotlib_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "vecprop\[cli\]"'):
-        plots.cost_curve(HISTORY)
 
 
 # Every function that draws on axes, with what it is given.

@@ -59,7 +59,6 @@ def test_with_early_stopping_each_epoch_is_its_own_and_not_the_best():
 
 
 def test_lbfgs():
-    pytest.importorskip("scipy")
     snapshots = plots.Snapshots()
     result = vp.fit(NET, *DATA, optimizer=vp.LBFGS(), epochs=5, callbacks=snapshots)
     assert list(snapshots) == [0, 1, 2, 3, 4, 5]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.pictures import a_row, legend, lines, texts
 from vecprop import plots
 from vecprop.inspection.benchmark_report import Report, with_speedups
@@ -48,16 +48,13 @@ def test_results_of_fit_and_the_best_of_a_stack():
 
 
 @pytest.mark.parametrize("draw", [plots.gradient_norms_of_layer, plots.gradient_norms_by_layer])
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ([1.0], TypeError, "histories must be result.history, or a dict of label"),
-        ({}, ValueError, "histories must not be empty"),
-        ({"a": {"cost": [1.0]}}, ValueError, r"histories\['a'\] .*no 'gradient_norm', only \['cost'\]"),
-        ({"a": RUN, "b": 3}, TypeError, r"histories\['b'\] must be a history"),
-    ],
+@cases(
+    ([1.0], TypeError, "histories must be result.history, or a dict of label"),
+    ({}, ValueError, "histories must not be empty"),
+    ({"a": {"cost": [1.0]}}, ValueError, r"histories\['a'\] .*no 'gradient_norm', only \['cost'\]"),
+    ({"a": RUN, "b": 3}, TypeError, r"histories\['b'\] must be a history"),
 )
-def test_what_has_no_norms(draw, given, error, message):
+def test_what_has_no_norms(given, error, message, draw):
     with pytest.raises(error, match=message):
         draw(given)
 

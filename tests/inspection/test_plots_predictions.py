@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.pictures import texts, ticks
 from vecprop import plots
 
@@ -29,7 +30,6 @@ def test_a_confusion_matrix_of_text(kind):
 
 
 def test_it_is_scikit_learns():
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     true, predicted = random.integers(0, 7, (2, 300))
     assert matrix(plots.confusion_matrix(true, predicted)) == metrics.confusion_matrix(true, predicted).tolist()
@@ -100,7 +100,6 @@ def test_predicted_against_true():
 
 
 def test_r_squared_is_scikit_learns():
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     true = random.normal(size=50)
     predicted = true + 0.3 * random.normal(size=50)
@@ -132,17 +131,14 @@ def test_large_numbers_have_grouped_digits(tmp_path):
 
 
 @pytest.mark.parametrize("draw", [plots.predicted_against_true, plots.residuals])
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"true": 3.0}, ValueError, r"true must be a 1-d array of numbers, got shape \(\)"),
-        ({"true": "abc"}, TypeError, "true must be a 1-d array or a list of numbers, got str"),
-        ({"predicted": [[1.0, 2.0]]}, ValueError, r"predicted .*use predicted\[0\]"),
-        ({"predicted": [1.0, np.inf]}, ValueError, "predicted must be finite, got inf at place 1"),
-        ({"predicted": ["a", "b"]}, TypeError, "predicted must be real numbers, got dtype"),
-        ({"predicted": [1.0]}, ValueError, "true and predicted must have the same length, got 2 and 1"),
-    ],
+@cases(
+    ({"true": 3.0}, ValueError, r"true must be a 1-d array of numbers, got shape \(\)"),
+    ({"true": "abc"}, TypeError, "true must be a 1-d array or a list of numbers, got str"),
+    ({"predicted": [[1.0, 2.0]]}, ValueError, r"predicted .*use predicted\[0\]"),
+    ({"predicted": [1.0, np.inf]}, ValueError, "predicted must be finite, got inf at place 1"),
+    ({"predicted": ["a", "b"]}, TypeError, "predicted must be real numbers, got dtype"),
+    ({"predicted": [1.0]}, ValueError, "true and predicted must have the same length, got 2 and 1"),
 )
-def test_what_are_no_values(draw, change, error, message):
+def test_what_are_no_values(change, error, message, draw):
     with pytest.raises(error, match=message):
         draw(**({"true": [1.0, 2.0], "predicted": [1.0, 3.0]} | change))

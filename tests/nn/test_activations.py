@@ -7,34 +7,33 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import ELEMENTWISE, cube, cube_prime, on
+from helpers import ELEMENTWISE, cases, cube, cube_prime, on, refusals
 from vecprop.nn.activations import ACTIVATIONS, ELU, Custom, LeakyReLU, Ordered, get_activation, is_pair, log_softmax
 
 
-@pytest.mark.parametrize(
-    ("name", "z", "a", "slope"),
-    [
-        ("sigmoid", 0.0, 0.5, 0.25),
-        ("sigmoid", 10.0, 0.9999546021312976, 4.5395807735951673e-5),
-        ("sigmoid", -10.0, 4.5397868702434395e-5, 4.5395807735951673e-5),
-        ("tanh", 0.0, 0.0, 1.0),
-        ("tanh", 10.0, 0.9999999958776927, 8.244614546626394e-9),
-        ("relu", -3.0, 0.0, 0.0),
-        ("relu", 3.0, 3.0, 1.0),
-        ("leaky_relu", -3.0, -0.03, 0.01),
-        ("leaky_relu", 3.0, 3.0, 1.0),
-        ("identity", -3.0, -3.0, 1.0),
-        ("softplus", 0.0, math.log(2), 0.5),
-        ("elu", -1.0, math.exp(-1) - 1, math.exp(-1)),
-        ("elu", 2.0, 2.0, 1.0),
-        ("silu", 0.0, 0.0, 0.5),
-        ("silu", 1.0, 1 / (1 + math.exp(-1)), 0.92767051187),
-        ("gelu", 0.0, 0.0, 0.5),
-        ("gelu", 1.0, 0.8411919906082768, 1.0829640838457826),
-        ("gelu", -1.0, -0.15880800939172324, -0.08296408384578255),
-        ("gelu", 20.0, 20.0, 1.0),
-        ("gelu", -20.0, 0.0, 0.0),
-    ],
+@cases(
+    ("sigmoid", 0.0, 0.5, 0.25),
+    ("sigmoid", 10.0, 0.9999546021312976, 4.5395807735951673e-5),
+    ("sigmoid", -10.0, 4.5397868702434395e-5, 4.5395807735951673e-5),
+    ("tanh", 0.0, 0.0, 1.0),
+    ("tanh", 10.0, 0.9999999958776927, 8.244614546626394e-9),
+    ("relu", -3.0, 0.0, 0.0),
+    ("relu", 3.0, 3.0, 1.0),
+    ("leaky_relu", -3.0, -0.03, 0.01),
+    ("leaky_relu", 3.0, 3.0, 1.0),
+    ("identity", -3.0, -3.0, 1.0),
+    ("softplus", 0.0, math.log(2), 0.5),
+    ("elu", -1.0, math.exp(-1) - 1, math.exp(-1)),
+    ("elu", 2.0, 2.0, 1.0),
+    ("silu", 0.0, 0.0, 0.5),
+    ("silu", 1.0, 1 / (1 + math.exp(-1)), 0.92767051187),
+    ("gelu", 0.0, 0.0, 0.5),
+    ("gelu", 1.0, 0.8411919906082768, 1.0829640838457826),
+    ("gelu", -1.0, -0.15880800939172324, -0.08296408384578255),
+    ("gelu", 20.0, 20.0, 1.0),
+    ("gelu", -20.0, 0.0, 0.0),
+    ("gelu", 1e300, 1e300, 1.0),
+    ("gelu", -1e300, 0.0, 0.0),
 )
 def test_values_on_paper(name, z, a, slope):
     g, Z = get_activation(name), np.array([[z]])
@@ -158,6 +157,13 @@ def test_what_is_no_pair(given):
     assert not is_pair(given)
     with pytest.raises(TypeError, match=r"hidden must be a name, an Activation or a pair"):
         get_activation(given, "hidden")
+
+
+test_parameters_refused = refusals(
+    lambda kind, *given: kind(*given),
+    (ELU, 0.0, "alpha must be a finite number > 0, got 0.0"),
+    (Custom, cube, 3, TypeError, "g_prime must be a function"),
+)
 
 
 def test_values_are_hashable_comparable_and_pickle():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import make_problem, on, refusals
+from helpers import cases, make_problem, on, refusals
 
 NET = vp.Network((3, 4, 2))
 SOFTMAX = vp.Network((3, 4, 2), output="softmax")
@@ -98,18 +98,15 @@ def test_fit(case):
         vp.fit(net, **arguments)
 
 
-@pytest.mark.parametrize(
-    ("net", "name", "given"),
-    [
-        (SOFTMAX, "Y", np.array([0, 1, 1, 0, 1])),
-        (SOFTMAX, "Y", np.array([0, 0, 0, 0, 0])),
-        (SOFTMAX, "Y", np.array([[1, 2, 1, 1, 2]])),
-        (SOFTMAX, "Y", np.array([[-1.0], [1.0], [1.0], [-1.0], [1.0]])),
-        (SOFTMAX, "Y", np.array(["a", "b", "b", "a", "b"])),
-        (vp.Network((3, 4, 1)), "Y", np.array([0, 1, 1, 0, 1])),
-        (vp.Network((1, 4, 2)), "X", X[0]),
-        (NET, "X", X[:, 0]),
-    ],
+@cases(
+    (SOFTMAX, "Y", np.array([0, 1, 1, 0, 1])),
+    (SOFTMAX, "Y", np.array([0, 0, 0, 0, 0])),
+    (SOFTMAX, "Y", np.array([[1, 2, 1, 1, 2]])),
+    (SOFTMAX, "Y", np.array([[-1.0], [1.0], [1.0], [-1.0], [1.0]])),
+    (SOFTMAX, "Y", np.array(["a", "b", "b", "a", "b"])),
+    (vp.Network((3, 4, 1)), "Y", np.array([0, 1, 1, 0, 1])),
+    (vp.Network((1, 4, 2)), "X", X[0]),
+    (NET, "X", X[:, 0]),
 )
 def test_what_is_advised_where_a_shape_is_wrong_works(net, name, given):
     data = {"X": X[: net.sizes[0]], "Y": Y[: net.sizes[-1]]} | {name: given}

@@ -1,14 +1,14 @@
 """Losses: values from Z, dZ of the matching and the other pairings (E2, E22-E25)."""
 
+import mpmath
 import numpy as np
 import pytest
+from sklearn.metrics import mean_poisson_deviance
 
 import vecprop as vp
-from helpers import PAIRINGS, make_targets, on, refusals
+from helpers import PAIRINGS, cases, make_targets, on, refusals
 from vecprop.nn.activations import Ordered, get_activation
 from vecprop.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, get_loss
-
-mpmath = pytest.importorskip("mpmath")
 
 OWN_SIGMOID = (lambda Z: 1 / (1 + np.exp(-Z)), lambda Z: np.exp(-Z) / (1 + np.exp(-Z)) ** 2)
 LOGITS = [0.0, 0.3, -2.0, 30.0, -30.0, 88.8, -88.8, 710.0, -710.0, 1e4, -1e4]
@@ -139,9 +139,6 @@ def test_poisson_against_mpmath(z, y):
 
 
 def test_poisson_equals_scikit_learn():
-    pytest.importorskip("sklearn")
-    from sklearn.metrics import mean_poisson_deviance
-
     random = np.random.default_rng(0)
     Z, Y = random.standard_normal((1, 50)), random.poisson(2.0, (1, 50)).astype(float)
     A = np.exp(Z)
@@ -149,9 +146,7 @@ def test_poisson_equals_scikit_learn():
     assert mine == pytest.approx(mean_poisson_deviance(Y[0], A[0]) / 2, rel=1e-13)
 
 
-@pytest.mark.parametrize(
-    ("loss", "best"), [("squared_error", 3.2), ("absolute_error", 2.0), (Quantile(0.3), 1.0), (Quantile(0.9), 9.0)]
-)
+@cases(("squared_error", 3.2), ("absolute_error", 2.0), (Quantile(0.3), 1.0), (Quantile(0.9), 9.0))
 def test_best_constant(loss, best):
     """Mean, median and quantiles of 1, 1, 2, 3, 9 minimize their losses."""
     Y = np.array([[1.0, 1.0, 2.0, 3.0, 9.0]])
@@ -175,10 +170,7 @@ def test_quantile_levels_of_several_targets():
     assert (np.diff(groups, axis=1) >= 0).all(), "quantiles do not cross"
 
 
-@pytest.mark.parametrize(
-    ("loss", "output", "share", "rtol"),
-    [(CrossEntropy, "softmax", 0.2 / 4, 1e-15), (BinaryCrossEntropy, "sigmoid", 0.2 / 2, 1e-14)],
-)
+@cases((CrossEntropy, "softmax", 0.2 / 4, 1e-15), (BinaryCrossEntropy, "sigmoid", 0.2 / 2, 1e-14))
 def test_label_smoothing_is_soft_targets(loss, output, share, rtol):
     """(1 - s) y + s/K, K = 2 for labels 0 and 1, whatever the number of outputs."""
     random = np.random.default_rng(0)
@@ -217,14 +209,11 @@ def test_defaults():
     assert get_loss(None, get_activation("relu"), 1).name == "squared_error"
 
 
-@pytest.mark.parametrize(
-    ("loss", "above", "at", "below"),
-    [
-        ("absolute_error", 1.0, 0.0, -1.0),
-        (Huber(0.5), 0.5, 0.0, -0.5),
-        (Quantile(0.3), 0.7, -0.3, -0.3),  # at y = a as where y > a
-        ("squared_error", 2.0, 0.0, -2.0),
-    ],
+@cases(
+    ("absolute_error", 1.0, 0.0, -1.0),
+    (Huber(0.5), 0.5, 0.0, -0.5),
+    (Quantile(0.3), 0.7, -0.3, -0.3),  # at y = a as where y > a
+    ("squared_error", 2.0, 0.0, -2.0),
 )
 def test_derivative_at_a_kink(loss, above, at, below):
     g = get_activation("identity")

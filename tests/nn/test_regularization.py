@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_near, assert_same, host, make_problem
+from helpers import PLAIN, assert_grads_close, assert_near, assert_same, cases, host, make_problem
 from vecprop import activations, losses
 from vecprop.nn import batch_norm, dropout, input_scaling
 from vecprop.nn.weight_penalties import add_penalties, penalties
 from vecprop.training import epochs, training_pass
 from vecprop.training.evaluation import plain_layers
 from vecprop.utils.random_streams import DROPOUT
-
-PLAIN = vp.Backend(xp, "plain")
 
 # Known answers of Threefry-2x32-20, from the generator's authors: counter, key, result.
 THREEFRY = [
@@ -142,10 +140,7 @@ def test_words_of_64_bits_give_the_same_masks():
     np.testing.assert_array_equal(wide, dropout.mask(xp, key, 13, columns, 0.3, xp.float64))
 
 
-@pytest.mark.parametrize(
-    ("rate", "share"),
-    [(0.0, 65535), (0.5, 32768), (0.3, 45875), (1e-9, 65535), (1 - 2**-16, 1), (1 - 1e-9, 1), (0.75, 16384)],
-)
+@cases((0.0, 65535), (0.5, 32768), (0.3, 45875), (1e-9, 65535), (1 - 2**-16, 1), (1 - 1e-9, 1), (0.75, 16384))
 def test_the_share_that_is_kept_has_16_bits(rate, share):
     assert dropout.kept_share(rate) == share / 65536
 
@@ -308,19 +303,16 @@ def test_float32_holds_the_moments_of_features_of_any_size(row):
         assert float(moments.scale(np).deviation[0, 0]) == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("row", "w", "mean", "variance"),
-    [
-        ([1.0, 3.0], None, 2.0, 1.0),
-        ([1.0, 3.0, 3.0, 1.0], None, 2.0, 1.0),
-        ([1.0, 3.0], [3.0, 1.0], 1.5, 0.75),
-        ([1.0, 3.0, 50.0], [3.0, 1.0, 0.0], 1.5, 0.75),
-        ([0.1, 0.1, 0.1], None, 0.1, 1.0),  # constant: exactly, with no rounded mean
-        ([0.1, 0.1, 0.1], [1.0, 5.0, 0.3], 0.1, 1.0),
-        ([5.0, 5.0, 7.0], [1.0, 2.0, 0.0], 5.0, 1.0),  # constant where it counts
-        ([5.0, 5.0, 3.0], [1.0, 2.0, 0.0], 5.0, 1.0),
-        ([-2.0, -4.0, -4.0], [2.0, 1.0, 1.0], -3.0, 1.0),
-    ],
+@cases(
+    ([1.0, 3.0], None, 2.0, 1.0),
+    ([1.0, 3.0, 3.0, 1.0], None, 2.0, 1.0),
+    ([1.0, 3.0], [3.0, 1.0], 1.5, 0.75),
+    ([1.0, 3.0, 50.0], [3.0, 1.0, 0.0], 1.5, 0.75),
+    ([0.1, 0.1, 0.1], None, 0.1, 1.0),  # constant: exactly, with no rounded mean
+    ([0.1, 0.1, 0.1], [1.0, 5.0, 0.3], 0.1, 1.0),
+    ([5.0, 5.0, 7.0], [1.0, 2.0, 0.0], 5.0, 1.0),  # constant where it counts
+    ([5.0, 5.0, 3.0], [1.0, 2.0, 0.0], 5.0, 1.0),
+    ([-2.0, -4.0, -4.0], [2.0, 1.0, 1.0], -3.0, 1.0),
 )
 def test_input_scale_on_paper(row, w, mean, variance):
     X = np.array([row, [10 * x for x in row]])
@@ -357,31 +349,6 @@ def test_input_scale_folds_and_unfolds():
     expected = layer.W @ input_scaling.scaled(X, scale) + layer.b
     np.testing.assert_allclose(folded.W @ X + folded.b, expected, rtol=1e-13)
     assert_near(input_scaling.unfold_input(np, folded, scale), layer, rtol=1e-14)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"dropout": 0.3},
-        {"dropout": (0.0, 0.5), "batch_size": 16},
-        {"batch_norm": True, "batch_size": 20},
-        {"batch_norm": (True, False), "dropout": 0.2, "l1": 0.1, "l2": 0.3, "clip_norm": 0.5, "batch_size": 16},
-        {"standardize": True, "l1": 0.2},
-    ],
-    ids=str,
-)
-def test_same_run_on_every_backend(arguments, backend):
-    """Masks, statistics and penalties are the same numbers everywhere: 20 epochs, 1e-10 in float64, 1e-4 in float32."""
-    net = vp.Network((4, 9, 6, 3), hidden="tanh", output="softmax")
-    _, X, Y, _ = make_problem(net, 70)
-    arguments = {"epochs": 20, "seed": 11, **arguments}
-    reference = vp.fit(net, X, Y, dtype="float64", backend=PLAIN, **arguments)
-    run = vp.fit(net, X, Y, dtype="float64", backend=backend, **arguments)
-    assert_grads_close(run.params, reference.params, bound=1e-10, xp=backend.xp)
-    np.testing.assert_allclose(run.history["cost"], reference.history["cost"], rtol=1e-10)
-    if backend.name == "numpy":
-        run = vp.fit(net, X, Y, dtype="float32", backend=backend, **arguments)
-        assert_grads_close(run.params, reference.params, bound=1e-4)
 
 
 def test_dropout_in_blocks_is_dropout():

@@ -55,9 +55,7 @@ def commands(page):
 def test_commands_on_the_pages_work(page, tmp_path, monkeypatch):
     """In their order, in one folder, as a reader would type them."""
     pytest.importorskip("typer")
-    from typer.testing import CliRunner
-
-    from vecprop.cli.app import app
+    from helpers.commands import vecprop
 
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "docs" / "data" / "houses.csv"
@@ -69,8 +67,7 @@ def test_commands_on_the_pages_work(page, tmp_path, monkeypatch):
         words = shlex.split(command)[1:]
         if words[0] == "bench":
             words += ["--budget", "0.02"]  # the same command, in less time
-        result = CliRunner().invoke(app, words, prog_name="vecprop")
-        assert result.exit_code == 0, (command, result.output)
+        vecprop(*words)
 
 
 def test_there_are_commands_and_those_not_run_are_on_a_page():
@@ -126,6 +123,17 @@ def test_links_lead_somewhere(page):
             there = (page.parent / path).resolve() if path else page
             assert there.is_file(), target
             assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tests_that_a_page_names_exist(page):
+    """As `tests/file.py::test_name`, with a link to the file or none, or as a link of the test's name alone."""
+    linked = re.findall(r"\[`(?:(tests/[\w/]+\.py)::)?(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", text(page))
+    named = {(file, test) for _, test, file in linked} | {*re.findall(r"(tests/[\w/]+\.py)::(test_\w+)", text(page))}
+    assert all(said in ("", file) for said, _, file in linked)
+    assert len(named) >= {"docs/equations.md": 21, "docs/scikit-learn.md": 14}.get(name(page), 0)
+    for file, test in named:
+        assert re.search(rf"^(def )?{test}\b", text(ROOT / file), re.MULTILINE), test
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -24,6 +24,7 @@ from benchmarks.harness import environment, pictures, report, rounds, tables
 from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Workload
+from helpers import cases
 from helpers.processes import ROOT
 from vecprop import tabular
 
@@ -105,9 +106,7 @@ def test_the_same_batches_give_the_same_parameters(peer, output):
 
 
 @pytest.mark.parametrize("output", ["softmax", slow("sigmoid"), slow("identity")])
-@pytest.mark.parametrize(
-    "peer", ["torch", "sklearn", "optax-scan", slow("torch-fused"), slow("optax-step"), slow("keras")]
-)
+@cases("torch", "sklearn", "optax-scan", slow("torch-fused"), slow("optax-step"), slow("keras"))
 def test_full_batches_give_the_same_parameters(peer, output):
     work = replace(SMALL[output], batch_size=50)
     contestant, start = made_or_skip(peer, work), base.draw_start(work.sizes, 1)
@@ -183,13 +182,10 @@ def rows_of(work, kinds, limit=None, count=2):
     return {row.peer: row for row in rows}
 
 
-@pytest.mark.parametrize(
-    ("work", "right", "wrong"),
-    [
-        (STEP, ours.VecpropTrainer, TooFast),
-        (STEP, ours.VecpropTrainer, on("numpy", TooFast, checked="full batch")),
-        (PASS, ours.VecpropPass, WrongGradient),
-    ],
+@cases(
+    (STEP, ours.VecpropTrainer, TooFast),
+    (STEP, ours.VecpropTrainer, on("numpy", TooFast, checked="full batch")),
+    (PASS, ours.VecpropPass, WrongGradient),
 )
 def test_who_computes_something_else_is_not_timed(work, right, wrong):
     found = rows_of(work, {"right": right, "wrong": wrong})
@@ -244,16 +240,12 @@ def is_missing(row):
     return any(words in row.reason for words in ("cannot be imported", "need a GPU", "has no GPU here"))
 
 
-@pytest.mark.parametrize(
-    ("asked", "name"), [*((QUICK, n) for n in CELLS[:-1]), slow(QUICK, CELLS[-1]), *(slow(SLOW, n) for n in CELLS)]
-)
+@cases(*((QUICK, n) for n in CELLS[:-1]), slow(QUICK, CELLS[-1]), *(slow(SLOW, n) for n in CELLS))
 def test_every_contestant_runs(asked, name, amount):
     """A time from everybody who is there, and from everybody else the reason; ours is always there."""
     if asked is SLOW and amount(True, False):
         pytest.skip("with --long: they compile")
     work = WORKLOADS[name].tiny()
-    if work.part in ("accuracy", "estimators", "predictions"):
-        pytest.importorskip("sklearn")
     known = {peer: kind for peer, kind in contestants.contestants(work, ("numpy", "jax")).items() if peer in asked}
     found = rows_of(work, known, count=2 if asked is QUICK else 1)
     assert set(found) == set(known)
@@ -338,10 +330,7 @@ def test_a_cpu_is_not_measured_as_a_gpu(capsys):
     assert "it computes on the CPU here" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "option",
-    ["part=x", "only=9-9-9", "only=", "backend=x", "peers=matlab", "rounds=0", "seconds=-1", "budget=x", "device=x"],
-)
+@cases("part=x", "only=9-9-9", "only=", "backend=x", "peers=matlab", "rounds=0", "seconds=-1", "budget=x", "device=x")
 def test_bad_options(option, capsys):
     with pytest.raises(SystemExit):
         command.parse([f"--{option}"])
@@ -392,7 +381,6 @@ def test_public_tables(tmp_path, capsys):
 def test_libraries_get_a_frame(regression):
     """Texts, dates and gaps; what can be known of the target is in the category, the date and a number."""
     pandas = pytest.importorskip("pandas")
-    pytest.importorskip("sklearn")
     rng, m = np.random.default_rng(0), 600
     day, kind, x = rng.integers(0, 700, m), rng.integers(0, 3, m), rng.normal(size=m)
     y = day / 350 + 2.0 * kind + x
@@ -465,15 +453,12 @@ def test_a_stack_needs_the_work_of_all_and_the_launches_of_one():
     assert one.launches == 5 + 3 + 1 + 1
 
 
-@pytest.mark.parametrize(
-    ("rates", "wanted"),
-    [
-        (Rates(10.0, 10.0, 1.0), Bound(6.0, "products")),
-        (Rates(60.0, 10.0, 1.0), Bound(4.0, "bandwidth")),
-        (Rates(60.0, 40.0, 1.0), Bound(3.0, "launches")),
-        (Rates(bandwidth=40.0), Bound(1.0, "bandwidth")),
-        (Rates(), None),
-    ],
+@cases(
+    (Rates(10.0, 10.0, 1.0), Bound(6.0, "products")),
+    (Rates(60.0, 10.0, 1.0), Bound(4.0, "bandwidth")),
+    (Rates(60.0, 40.0, 1.0), Bound(3.0, "launches")),
+    (Rates(bandwidth=40.0), Bound(1.0, "bandwidth")),
+    (Rates(), None),
 )
 def test_the_bound_is_the_largest(rates, wanted):
     assert bounds.bound(Needs(60, 40, 3), rates) == wanted

@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 
+from helpers import cases
 from helpers.processes import ROOT, python
 
 SOURCE = ROOT / "src" / "vecprop"
@@ -100,26 +101,22 @@ def test_import_loads_no_framework():
     assert heavy & set(loaded) == set(), "the NumPy backend pulls in nothing else"
 
 
-@pytest.mark.parametrize(
-    ("code", "absent"),
-    [
-        ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
-        (
-            "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
-            {"sklearn.metrics", "sklearn.neural_network"},
-        ),
-        (
-            "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
-            {"pandas", "psutil", "rich.progress", "scipy.stats._stats_py", "sklearn.metrics"},
-        ),
-        (
-            "from vecprop.cli import imports; imports.load_less(); import sklearn.base, scipy.optimize",
-            {"asyncio.events", "scipy.fft", "scipy.linalg.interpolative", "scipy.special._ufuncs"},
-        ),
-    ],
+@cases(
+    ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
+    (
+        "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
+        {"sklearn.metrics", "sklearn.neural_network"},
+    ),
+    (
+        "from vecprop.cli import imports; imports.load_less(); import vecprop.estimators.classifier",
+        {"pandas", "psutil", "rich.progress", "scipy.stats._stats_py", "sklearn.metrics"},
+    ),
+    (
+        "from vecprop.cli import imports; imports.load_less(); import sklearn.base, scipy.optimize",
+        {"asyncio.events", "scipy.fft", "scipy.linalg.interpolative", "scipy.special._ufuncs"},
+    ),
 )
 def test_what_is_not_needed_is_not_imported(code, absent):
-    pytest.importorskip("sklearn")
     loaded = fresh_python(f"import sys, warnings; warnings.simplefilter('ignore'); {code}; print(*sys.modules)").split()
     assert absent & set(loaded) == set()
 
@@ -230,28 +227,22 @@ def is_dangerous(code):
     return any(danger_of(node) is not None for node in ast.walk(ast.parse(code)))
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "eval(x)", "exec(x)", "compile(x, y, z)", "__import__(x)", "run = eval", "getattr(builtins, 'eval')(x)",
-        "import pickle", "from pickle import loads", "import dill as d", "import joblib", "import marshal, json",
-        "import shelve", "from runpy import run_path", "import pickle.x", "pickle.loads(x)", "builtins.print(x)",
-        "np.load(f)", "numpy.load(f)", "np.load(f, allow_pickle=True)", "np.load(f, allow_pickle=x)",
-        "np.lib.format.read_array(f)", "yaml.load(f)", "yaml.unsafe_load(f)", "yaml.full_load(f)", "torch.load(f)",
-        "subprocess.run(x, shell=True)", "subprocess.Popen(x, shell=x)", "subprocess.getoutput(x)", "os.system(x)",
-        "os.popen(x)", "os.execv(x, y)", "os.spawnl(x)", "pandas.read_pickle(f)", "spec.loader.exec_module(m)",
-    ],
+@cases(
+    "eval(x)", "exec(x)", "compile(x, y, z)", "__import__(x)", "run = eval", "getattr(builtins, 'eval')(x)",
+    "import pickle", "from pickle import loads", "import dill as d", "import joblib", "import marshal, json",
+    "import shelve", "from runpy import run_path", "import pickle.x", "pickle.loads(x)", "builtins.print(x)",
+    "np.load(f)", "numpy.load(f)", "np.load(f, allow_pickle=True)", "np.load(f, allow_pickle=x)",
+    "np.lib.format.read_array(f)", "yaml.load(f)", "yaml.unsafe_load(f)", "yaml.full_load(f)", "torch.load(f)",
+    "subprocess.run(x, shell=True)", "subprocess.Popen(x, shell=x)", "subprocess.getoutput(x)", "os.system(x)",
+    "os.popen(x)", "os.execv(x, y)", "os.spawnl(x)", "pandas.read_pickle(f)", "spec.loader.exec_module(m)",
 )  # fmt: skip
 def test_the_search_finds_what_executes(code):
     assert is_dangerous(code)
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "backend.compile(f)", "re.compile(x)", "np.load(f, allow_pickle=False)", "json.load(f)", "yaml.safe_load(f)",
-        "subprocess.run([x], shell=False)", "safetensors.numpy.load(data)", "ast.literal_eval(x)", "import json",
-    ],
+@cases(
+    "backend.compile(f)", "re.compile(x)", "np.load(f, allow_pickle=False)", "json.load(f)", "yaml.safe_load(f)",
+    "subprocess.run([x], shell=False)", "safetensors.numpy.load(data)", "ast.literal_eval(x)", "import json",
 )  # fmt: skip
 def test_the_search_leaves_the_rest_alone(code):
     assert not is_dangerous(code)

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from helpers import cases
+
 mutating = pytest.importorskip("cosmic_ray.mutating", reason="`make mutants` installs Cosmic Ray")
 mutants = importlib.import_module("project.mutants")
 
@@ -17,22 +19,19 @@ def test_operators(operator, example):
     assert mutating.mutate_code(example.pre_mutation_code, operator(), example.occurrence) == example.post_mutation_code
 
 
-@pytest.mark.parametrize(
-    ("code", "computes"),
-    [
-        ("def f(x: A «|» B): pass", False),
-        ("def f(x) -> A «|» B: pass", False),
-        ("x: A «|» B = 1", False),
-        ("x: A | B = «1»", True),
-        ("def f(x: A | B = «1»): pass", True),
-        ("Union: TypeAlias = A «|» B", False),
-        ("raise ValueError(n «+» 1)", False),
-        ("f'{n «+» 1}'", False),
-        ("zip(a, b, strict=«True»)", False),
-        ("f(a, b, keepdims=«True»)", True),
-        ("if «TYPE_CHECKING»: pass", False),
-        ("x = a «|» b", True),
-    ],
+@cases(
+    ("def f(x: A «|» B): pass", False),
+    ("def f(x) -> A «|» B: pass", False),
+    ("x: A «|» B = 1", False),
+    ("x: A | B = «1»", True),
+    ("def f(x: A | B = «1»): pass", True),
+    ("Union: TypeAlias = A «|» B", False),
+    ("raise ValueError(n «+» 1)", False),
+    ("f'{n «+» 1}'", False),
+    ("zip(a, b, strict=«True»)", False),
+    ("f(a, b, keepdims=«True»)", True),
+    ("if «TYPE_CHECKING»: pass", False),
+    ("x = a «|» b", True),
 )
 def test_where_a_mistake_is_none(code, computes):
     before, leaf, after = code.replace("»", "«").split("«")

@@ -17,7 +17,6 @@ LARGEST = {".png": 120_000, ".gif": 600_000}  # bytes
 
 @pytest.fixture(scope="module")
 def pictures():
-    pytest.importorskip("sklearn")
     return importlib.import_module("pictures")
 
 

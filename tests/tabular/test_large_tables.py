@@ -3,11 +3,8 @@
 import datetime
 
 import numpy as np
-import pytest
-
-pytest.importorskip("polars")
-pytest.importorskip("sklearn")
 import polars as pl
+import pytest
 
 import vecprop as vp
 from vecprop import tabular

@@ -1,18 +1,17 @@
 """The pack as the default model of tables: report, file, ONNX, settings of one kind, Ctrl-C."""
 
 import numpy as np
+import polars as pl
 import pytest
 
-pytest.importorskip("sklearn")
-pl = pytest.importorskip("polars")
-
-import vecprop as vp  # noqa: E402
-from helpers.tables import outputs, run_onnx  # noqa: E402
-from vecprop import tabular  # noqa: E402
-from vecprop.estimators import PackClassifier, PackRegressor  # noqa: E402
-from vecprop.tabular import Settings  # noqa: E402
-from vecprop.tabular.houses import houses  # noqa: E402
-from vecprop.tabular.report import as_json, concluded  # noqa: E402
+import vecprop as vp
+from helpers import raising
+from helpers.tables import outputs, run_onnx
+from vecprop import tabular
+from vecprop.estimators import PackClassifier, PackRegressor
+from vecprop.tabular import Settings
+from vecprop.tabular.houses import houses
+from vecprop.tabular.report import as_json, concluded
 
 HOUSES = houses(240, 3)
 CHEAP = HOUSES.with_columns(
@@ -79,9 +78,5 @@ def test_a_setting_of_one_kind_gives_networks_of_one_kind():
 
 
 def test_ctrl_c_ends_the_pack():
-    def interrupts(state, _):
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        tabular.train(PLANS["classification"], callbacks=[interrupts])
+        tabular.train(PLANS["classification"], callbacks=[raising(KeyboardInterrupt(), 2)])

@@ -1,19 +1,17 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
+import functools
 import importlib.util
 import math
 import os
 
 import numpy as np
-import pytest
-
-pytest.importorskip("polars")
-pytest.importorskip("sklearn")
 import polars as pl
+import pytest
 from sklearn import metrics
 
 import vecprop as vp
-from helpers import refusals
+from helpers import cases, refusals
 from helpers.processes import ROOT
 from helpers.tables import run_onnx, train
 from vecprop import tabular
@@ -126,28 +124,24 @@ def test_options_of_csv_are_refused_for_other_files(tmp_path):
         vp.datasets.from_csv(path)
 
 
-@pytest.mark.parametrize(
-    ("content", "name", "message"),
-    [
-        ("", "d.csv", "is empty; wanted is a table"),
-        ("\n  \n\n", "d.csv", "is empty; wanted is a table"),
-        ("a,b\n", "d.csv", r"has only a header \(a, b\) and no examples"),
-        ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
-        ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
-        ("a,b\n1,2\n\n1\n", "d.csv", "line 4: 1 cells where line 1 has 2"),
-        ("# by A, B\n# in C\na,b,c\n", "d.csv", r"line 2: 1 cells where line 1 has 2.* above the header \(--skip\)"),
-        ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
-        (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
-        (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
-        (b"a,b\n1,\x00\n", "d.csv", "is no text: it has a zero byte"),
-        (b"PAR1" + bytes(20), "d.parquet", "cannot be read as Parquet"),
-        (b"a,b\n1,2\n", "d.parquet", "cannot be read as Parquet"),
-        (b"\x93NUMPY\x01\x00", "d.npy", "cannot be read as a .npy file"),
-    ],
+test_files_that_are_no_tables = refusals(
+    lambda file, content, name: tabular.read(file(content, name)),
+    ("", "d.csv", "is empty; wanted is a table"),
+    ("\n  \n\n", "d.csv", "is empty; wanted is a table"),
+    ("a,b\n", "d.csv", r"has only a header \(a, b\) and no examples"),
+    ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
+    ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
+    ("a,b\n1,2\n\n1\n", "d.csv", "line 4: 1 cells where line 1 has 2"),
+    ("# by A, B\n# in C\na,b,c\n", "d.csv", r"line 2: 1 cells where line 1 has 2.* above the header \(--skip\)"),
+    ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
+    (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
+    (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
+    (b"a,b\n1,\x00\n", "d.csv", "is no text: it has a zero byte"),
+    (b"PAR1" + bytes(20), "d.parquet", "cannot be read as Parquet"),
+    (b"a,b\n1,2\n", "d.parquet", "cannot be read as Parquet"),
+    (b"\x93NUMPY\x01\x00", "d.npy", "cannot be read as a .npy file"),
+    fixtures=["file"],
 )
-def test_files_that_are_no_tables(file, content, name, message):
-    with pytest.raises(ValueError, match=message):
-        tabular.read(file(content, name))
 
 
 def test_paths_that_are_no_files(tmp_path):
@@ -202,35 +196,32 @@ def kind_of(cells, name="c", delimiter=","):
     return " ".join(part for part in (kind, str(form) if kind in ("number", "date") else "", reason) if part)
 
 
-@pytest.mark.parametrize(
-    ("cells", "found"),
-    [
-        ([1, 2.5, "-3e2", None], "number"),
-        ([1, "?", "NA", "n/a", "nan", 2], "number"),
-        (["1,5", "2", "1.234,75"], "number with a decimal comma"),
-        (["1,5 %", "-2 %"], "number with a decimal comma in %"),
-        (["$1,234.50", "$-2", "$0.99"], "number in $"),
-        (["red", "blue", "red", None], "category"),
-        (["yes", "no"] * 3, "boolean"),
-        (["TRUE", "false", "True", None], "boolean"),
-        ([1, 0, 1], "boolean"),
-        (["1", "a"] * 5, "category"),
-        (["2024-01-31", "2023-12-01", None], "date YYYY-MM-DD"),
-        (["31.01.2024", "01.12.2023"], "date DD.MM.YYYY"),
-        (["31/01/2024", "01/12/2023"], "date DD/MM/YYYY"),
-        (["01/31/2024", "12/01/2023"], "date MM/DD/YYYY"),
-        (["2024-01-31 10:30", "2023-12-01 00:00"], "date YYYY-MM-DD"),
-        (["2024-01-31T10:30:00", "2023-12-01T00:00:00"], "date YYYY-MM-DD"),
-        (["14:30", "09:05:01", None], "date"),
-        ([None, None], "left out it has no values"),
-        ([7, 7, 7], "left out all its values are 7"),
-        ([7e-200, 8e-200], "left out its numbers differ by less than 1e-150, whose square is no number any more"),
-        (["7", "7.0", "7.00"], "left out all its values are 7"),
-        (range(30), "left out it counts the rows"),
-        (range(1, 31), "left out it counts the rows"),
-        ([(7 * i) % 31 for i in range(31)], "left out it numbers the rows"),
-        ([f"name {i}" for i in range(50)], "left out 50 different texts in 50 rows are names, no categories"),
-    ],
+@cases(
+    ([1, 2.5, "-3e2", None], "number"),
+    ([1, "?", "NA", "n/a", "nan", 2], "number"),
+    (["1,5", "2", "1.234,75"], "number with a decimal comma"),
+    (["1,5 %", "-2 %"], "number with a decimal comma in %"),
+    (["$1,234.50", "$-2", "$0.99"], "number in $"),
+    (["red", "blue", "red", None], "category"),
+    (["yes", "no"] * 3, "boolean"),
+    (["TRUE", "false", "True", None], "boolean"),
+    ([1, 0, 1], "boolean"),
+    (["1", "a"] * 5, "category"),
+    (["2024-01-31", "2023-12-01", None], "date YYYY-MM-DD"),
+    (["31.01.2024", "01.12.2023"], "date DD.MM.YYYY"),
+    (["31/01/2024", "01/12/2023"], "date DD/MM/YYYY"),
+    (["01/31/2024", "12/01/2023"], "date MM/DD/YYYY"),
+    (["2024-01-31 10:30", "2023-12-01 00:00"], "date YYYY-MM-DD"),
+    (["2024-01-31T10:30:00", "2023-12-01T00:00:00"], "date YYYY-MM-DD"),
+    (["14:30", "09:05:01", None], "date"),
+    ([None, None], "left out it has no values"),
+    ([7, 7, 7], "left out all its values are 7"),
+    ([7e-200, 8e-200], "left out its numbers differ by less than 1e-150, whose square is no number any more"),
+    (["7", "7.0", "7.00"], "left out all its values are 7"),
+    (range(30), "left out it counts the rows"),
+    (range(1, 31), "left out it counts the rows"),
+    ([(7 * i) % 31 for i in range(31)], "left out it numbers the rows"),
+    ([f"name {i}" for i in range(50)], "left out 50 different texts in 50 rows are names, no categories"),
 )
 def test_what_a_column_is_taken_for(cells, found):
     assert kind_of(list(cells)) == found
@@ -265,34 +256,27 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
 
 
-def test_dates_that_can_be_read_in_two_ways_are_refused():
-    cells = ["01/02/2024", "03/04/2024"]
-    with pytest.raises(ValueError, match="can be read as DD/MM/YYYY and as MM/DD/YYYY"):
-        kind_of(cells)
-    frame = pl.DataFrame({"d": cells * 10, "y": range(20)})
+def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():
+    frame = pl.DataFrame({"d": ["01/02/2024", "03/04/2024"] * 10, "y": range(20)})
     plan = tabular.plan(tabular.table_of(frame), "y", "regression", Choices(date_format="%m/%d/%Y"))
     assert plan.kinds["d"].kind == "date" and plan.table.column("d")[0].month == 1
 
 
-@pytest.mark.parametrize(
-    ("choices", "message"),
-    [
-        ({"drop": ["aera"]}, "--drop: data has no column 'aera': did you mean 'area'"),
-        ({"missing": ["aera=9"]}, "--missing: data has no column 'aera': did you mean 'area'"),
-        ({"date_format": "sold=%d/%m/%Y"}, "--date-format: data has no column 'sold'; it has: area"),
-        ({"date_format": "kind=%Y-%m-%d %H"}, "date_format: polars does not know '%Y-%m-%d %H': .* hour and minute"),
-        ({"numeric": ["y"]}, "--numeric 'y' is the target"),
-        ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
-        ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
-        ({"numeric": ["letter"]}, "column 'letter': 'a' is not a finite number"),
-        ({"weight": "day"}, "--weight 'day' must hold numbers; it has Date"),
-    ],
+CHOSEN_FROM = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
+CHOSEN_FROM = CHOSEN_FROM.with_columns(letter=pl.col("kind").cast(pl.Categorical), day=pl.date(2020, 1, 1))
+
+test_wrong_choices = refusals(
+    lambda choices: train(CHOSEN_FROM, task="regression", **choices),
+    ({"drop": ["aera"]}, "--drop: data has no column 'aera': did you mean 'area'"),
+    ({"missing": ["aera=9"]}, "--missing: data has no column 'aera': did you mean 'area'"),
+    ({"date_format": "sold=%d/%m/%Y"}, "--date-format: data has no column 'sold'; it has: area"),
+    ({"date_format": "kind=%Y-%m-%d %H"}, "date_format: polars does not know '%Y-%m-%d %H': .* hour and minute"),
+    ({"numeric": ["y"]}, "--numeric 'y' is the target"),
+    ({"numeric": ["area"], "drop": ["area"]}, "--numeric 'area': the column is named twice"),
+    ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
+    ({"numeric": ["letter"]}, "column 'letter': 'a' is not a finite number"),
+    ({"weight": "day"}, "--weight 'day' must hold numbers; it has Date"),
 )
-def test_wrong_choices(choices, message):
-    frame = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
-    frame = frame.with_columns(letter=pl.col("kind").cast(pl.Categorical), day=pl.date(2020, 1, 1))
-    with pytest.raises(ValueError, match=message):
-        train(frame, task="regression", **choices)
 
 
 # --- what it becomes ----------------------------------------------------------------------------------------
@@ -359,43 +343,38 @@ def test_order_and_other_columns_do_not_matter():
     np.testing.assert_array_equal(model.predict(frame.drop("price")), predicted)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f.drop("area"), r"lacks the column 'area' of the training"),
-        (lambda f: f.rename({"area": "Area"}), r"lacks the column 'area' of the training: did you mean 'Area'"),
-        (lambda f: f.drop("area", "sold"), r"lacks the columns 'area', 'sold' of the training; it has: district"),
-        (lambda f: f.with_columns(area=pl.lit("big")), "column 'area': 'big' is not a finite number"),
-        (lambda f: f.with_columns(sold=pl.lit("soon")), "'soon' is not a date such as YYYY-MM-DD"),
-        (lambda f: f.with_columns(sold=pl.lit("01/02/2020")), r"as MM/DD/YYYY; .*, or say --date-format '%d/%m/%Y'$"),
-        (lambda f: f.with_columns(sold=pl.lit(3)), "must hold dates, as in training; it has Int32"),
-        (lambda f: f.with_columns(area="sold"), "must hold numbers, as in training; it has Date"),
-    ],
+@functools.cache
+def houses_model():
+    return train(houses(m=60), "price").model
+
+
+test_tables_that_do_not_fit = refusals(
+    lambda change: houses_model().predict(change(houses(m=60))),
+    (lambda f: f.drop("area"), r"lacks the column 'area' of the training"),
+    (lambda f: f.rename({"area": "Area"}), r"lacks the column 'area' of the training: did you mean 'Area'"),
+    (lambda f: f.drop("area", "sold"), r"lacks the columns 'area', 'sold' of the training; it has: district"),
+    (lambda f: f.with_columns(area=pl.lit("big")), "column 'area': 'big' is not a finite number"),
+    (lambda f: f.with_columns(sold=pl.lit("soon")), "'soon' is not a date such as YYYY-MM-DD"),
+    (lambda f: f.with_columns(sold=pl.lit("01/02/2020")), r"as MM/DD/YYYY; .*, or say --date-format '%d/%m/%Y'$"),
+    (lambda f: f.with_columns(sold=pl.lit(3)), "must hold dates, as in training; it has Int32"),
+    (lambda f: f.with_columns(area="sold"), "must hold numbers, as in training; it has Date"),
 )
-def test_tables_that_do_not_fit(change, message):
-    frame = houses(m=60)
-    model = train(frame, "price").model
-    with pytest.raises(ValueError, match=message):
-        model.predict(change(frame))
 
 
 # --- targets ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("cells", "task", "found", "first"),
-    [
-        ([1.5, 2.5, 3.5], None, "regression", 1.5),
-        (list(range(0, 300, 10)), None, "regression", 0.0),
-        ([1, 2, 3, 1], None, "classification", 1),
-        ([1, 2, 3, 1], "regression", "regression", 1.0),
-        (pl.Series(["10", "20", "10"], dtype=pl.Categorical), "regression", "regression", 10.0),
-        (["b", "a", "b"], None, "classification", "b"),
-        (["yes", "none", "no"], None, "classification", "yes"),
-        ([True, False, True], None, "classification", True),
-        (["001", "002"], None, "classification", "001"),
-        (["1", "01"], None, "classification", "1"),
-    ],
+@cases(
+    ([1.5, 2.5, 3.5], None, "regression", 1.5),
+    (list(range(0, 300, 10)), None, "regression", 0.0),
+    ([1, 2, 3, 1], None, "classification", 1),
+    ([1, 2, 3, 1], "regression", "regression", 1.0),
+    (pl.Series(["10", "20", "10"], dtype=pl.Categorical), "regression", "regression", 10.0),
+    (["b", "a", "b"], None, "classification", "b"),
+    (["yes", "none", "no"], None, "classification", "yes"),
+    ([True, False, True], None, "classification", True),
+    (["001", "002"], None, "classification", "001"),
+    (["1", "01"], None, "classification", "1"),
 )
 @pytest.mark.parametrize("typed", [True, False])
 def test_the_task_follows_the_target(cells, task, found, first, typed):
@@ -425,25 +404,20 @@ test_targets_that_cannot_be_learned = refusals(
 )
 
 
-@pytest.mark.parametrize(
-    ("trained", "given", "message"),
-    [
-        ([i / 7 for i in range(30)], pl.date(2020, 1, 1), "the target 'y' must hold numbers; it has Date"),
-        (
-            [i % 3 == 0 for i in range(30)],
-            pl.lit(0.5),
-            r"row 0 .*: 0.5 is not true or false, 1 or 0, .*\(30 such cells",
-        ),
-        ([i % 3 == 0 for i in range(30)], pl.lit("0.5"), "'?0.5'? is not true or false"),
-        ([i % 3 for i in range(30)], pl.lit(0.5), "0.5 is not a whole number"),
-        ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a whole number"),
-    ],
+test_targets_of_another_kind_are_no_targets_of_a_model = refusals(
+    lambda trained, given: find_target(tabular.table_of(pl.DataFrame({"y": trained})), "y").values(
+        tabular.table_of(pl.DataFrame({"y": trained}).with_columns(y=given))
+    ),
+    ([i / 7 for i in range(30)], pl.date(2020, 1, 1), "the target 'y' must hold numbers; it has Date"),
+    (
+        [i % 3 == 0 for i in range(30)],
+        pl.lit(0.5),
+        r"row 0 .*: 0.5 is not true or false, 1 or 0, .*\(30 such cells",
+    ),
+    ([i % 3 == 0 for i in range(30)], pl.lit("0.5"), "'?0.5'? is not true or false"),
+    ([i % 3 for i in range(30)], pl.lit(0.5), "0.5 is not a whole number"),
+    ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a whole number"),
 )
-def test_targets_of_another_kind_are_no_targets_of_a_model(trained, given, message):
-    frame = pl.DataFrame({"y": trained})
-    target = find_target(tabular.table_of(frame), "y")
-    with pytest.raises(ValueError, match=message):
-        target.values(tabular.table_of(frame.with_columns(y=given)))
 
 
 def test_targets_by_name_and_index():

@@ -10,9 +10,10 @@ import time
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import vecprop as vp
-from helpers import assert_same, backend_or_skip
+from helpers import assert_same, backend_or_skip, cases, raising
 from helpers.processes import started
 from vecprop.training import checkpoint
 from vecprop.training.results import TrainingState
@@ -115,7 +116,6 @@ def test_a_run_that_goes_on_from_a_state_is_resumed_to_its_end(tmp_path, broken_
 
 
 def test_sparse_x(tmp_path, monkeypatch, broken_off):
-    sparse = pytest.importorskip("scipy.sparse")
     X = sparse.random(30, 90, 0.2, format="csc", random_state=0)
     Y = (np.asarray(X.sum(axis=0)) > X.sum() / 90).astype(float)
     arguments = {"optimizer": vp.Adam(0.02), "epochs": 4, "batch_size": 10, "checkpoint_every": 0.4}
@@ -127,13 +127,9 @@ def test_sparse_x(tmp_path, monkeypatch, broken_off):
 
 
 def test_ctrl_c_writes_what_was_reached(tmp_path):
-    def interrupt(state, _):
-        if state.epoch == 3:
-            raise KeyboardInterrupt
-
     arguments = {"checkpoint": tmp_path / "c", "checkpoint_every": 100}
     with pytest.warns(RuntimeWarning, match="training was interrupted after 3 of 6 epochs"):
-        assert fit("numpy", callbacks=interrupt, **arguments).stopped == "interrupted"
+        assert fit("numpy", callbacks=raising(KeyboardInterrupt(), 3), **arguments).stopped == "interrupted"
     assert (tmp_path / "c").exists(), "although none was due"
     assert same(fit("numpy", resume=True, **arguments), fit("numpy"))
 
@@ -238,23 +234,20 @@ OTHERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"seed": 1}, "seed = 0, and this fit has seed = 1"),
-        ({"batch_size": 30}, "batch_size = 20, and this fit has batch_size = 30"),
-        ({"optimizer": vp.GradientDescent(0.02)}, "optimizer = "),
-        ({"l2": 0.1}, "l2 = 0.0, and this fit has l2 = 0.1"),
-        *(({name: value}, f"{name} = ") for name, value in OTHERS.items()),
-        ({"clip_norm": 1.0}, "clip_norm = None, and this fit has clip_norm = 1.0"),
-        ({"dtype": "float32"}, "dtype = 'float64', and this fit has dtype = 'float32'"),
-        ({"backend": "jax"}, "backend = 'numpy', and this fit has backend = 'jax'"),
-        ({"net": vp.Network((2, 8, 1), hidden="relu")}, "net = "),
-        ({"X": MOONS.X[:, :200], "Y": MOONS.Y[:, :200]}, r"the shape of X = \[2, 230\], and this fit has"),
-        ({"X": MOONS.X + 1e-9}, "the values of X and Y = "),
-        ({"Y": 1 - MOONS.Y}, "the values of X and Y = "),
-        ({"validation": 0.1}, "the shape of X = |the values of X and Y = "),
-    ],
+@cases(
+    ({"seed": 1}, "seed = 0, and this fit has seed = 1"),
+    ({"batch_size": 30}, "batch_size = 20, and this fit has batch_size = 30"),
+    ({"optimizer": vp.GradientDescent(0.02)}, "optimizer = "),
+    ({"l2": 0.1}, "l2 = 0.0, and this fit has l2 = 0.1"),
+    *(({name: value}, f"{name} = ") for name, value in OTHERS.items()),
+    ({"clip_norm": 1.0}, "clip_norm = None, and this fit has clip_norm = 1.0"),
+    ({"dtype": "float32"}, "dtype = 'float64', and this fit has dtype = 'float32'"),
+    ({"backend": "jax"}, "backend = 'numpy', and this fit has backend = 'jax'"),
+    ({"net": vp.Network((2, 8, 1), hidden="relu")}, "net = "),
+    ({"X": MOONS.X[:, :200], "Y": MOONS.Y[:, :200]}, r"the shape of X = \[2, 230\], and this fit has"),
+    ({"X": MOONS.X + 1e-9}, "the values of X and Y = "),
+    ({"Y": 1 - MOONS.Y}, "the values of X and Y = "),
+    ({"validation": 0.1}, "the shape of X = |the values of X and Y = "),
 )
 def test_another_run_is_refused_by_name(change, named, tmp_path):
     if "backend" in change:
@@ -267,17 +260,14 @@ def test_another_run_is_refused_by_name(change, named, tmp_path):
     assert (tmp_path / "c").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"checkpoint": "."}, IsADirectoryError, "checkpoint: '.' is a directory"),
-        ({"checkpoint": "no/c"}, FileNotFoundError, "checkpoint: there is no directory .*no"),
-        ({"resume": "none"}, FileNotFoundError, "resume: there is no checkpoint 'none'"),
-        ({"resume": True}, ValueError, "resume=True goes on from `checkpoint`, and there is none"),
-        ({"checkpoint": "a\0b"}, ValueError, "checkpoint must have no zero character"),
-        ({"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None}, ValueError, "LBFGS keeps its memory"),
-        ({"resume": "c", "state": TrainingState((), None, 0, 0)}, ValueError, "state or resume, not both"),
-    ],
+@cases(
+    ({"checkpoint": "."}, IsADirectoryError, "checkpoint: '.' is a directory"),
+    ({"checkpoint": "no/c"}, FileNotFoundError, "checkpoint: there is no directory .*no"),
+    ({"resume": "none"}, FileNotFoundError, "resume: there is no checkpoint 'none'"),
+    ({"resume": True}, ValueError, "resume=True goes on from `checkpoint`, and there is none"),
+    ({"checkpoint": "a\0b"}, ValueError, "checkpoint must have no zero character"),
+    ({"checkpoint": "c", "optimizer": vp.LBFGS(), "batch_size": None}, ValueError, "LBFGS keeps its memory"),
+    ({"resume": "c", "state": TrainingState((), None, 0, 0)}, ValueError, "state or resume, not both"),
 )
 def test_what_is_refused(arguments, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -309,7 +299,6 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
 
 
 def test_estimators(tmp_path, broken_off):
-    pytest.importorskip("sklearn")
     X, y = MOONS.X.T, MOONS.Y[0].astype(int)
     arguments = {"hidden_layer_sizes": (8,), "max_iter": 8, "random_state": 0, "early_stopping": True, "tol": 0.0}
     arguments |= {"n_iter_no_change": 20, "learning_rate": vp.Cosine(), "learning_rate_init": 0.01}

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import vecprop as vp
 from helpers import backend_or_skip, refusals
@@ -97,14 +98,12 @@ test_what_is_refused = refusals(
 def test_other_backends_have_one_device():
     with pytest.raises(ValueError, match="devices='all': the backend 'numpy' computes on one device"):
         vp.fit(NET, X, Y, devices="all")
-    pytest.importorskip("sklearn")
     model = vp.estimators.MLPClassifier(devices=2, max_iter=2)
     with pytest.raises(ValueError, match="devices=2: the backend 'numpy' computes on one"):
         model.fit(X.T, Y[0])
 
 
 def test_sparse_data_stay_on_one_device(monkeypatch):
-    sparse = pytest.importorskip("scipy.sparse")
     backend_or_skip("jax")
     monkeypatch.setattr("vecprop.data.sparse.SMALL", 10)
     with pytest.raises(ValueError, match="devices: sparse X"):
@@ -112,7 +111,6 @@ def test_sparse_data_stay_on_one_device(monkeypatch):
 
 
 def test_a_checkpoint_is_of_a_number_of_devices(tmp_path):
-    pytest.importorskip("safetensors")
     backend_or_skip("jax")
     arguments = {"epochs": 2, "backend": "jax", "checkpoint": tmp_path / "c"}
     vp.fit(NET, X, Y, devices=1, **arguments)

@@ -7,11 +7,10 @@ import socket
 import sys
 import time
 
-import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import backend_or_skip
+from helpers import assert_near, backend_or_skip, cases
 from helpers.processes import TESTS, environment, started
 from helpers.several_processes import RUNS
 
@@ -31,7 +30,6 @@ def programs(tmp_path_factory):
 def start(programs):
     """Start processes that belong together; none is left at the end."""
     backend_or_skip("jax")
-    pytest.importorskip("safetensors")
     begun = []
 
     def begin(count, words, **extra):
@@ -130,7 +128,6 @@ def test_vecprop_train_in_two_processes(start, tmp_path, amount):
     if amount(True, False):
         pytest.skip("with --long")
     pytest.importorskip("polars")
-    pytest.importorskip("sklearn")
     from vecprop.tabular.houses import houses
 
     houses(m=120).write_csv(tmp_path / "h.csv")
@@ -144,21 +141,18 @@ def test_vecprop_train_in_two_processes(start, tmp_path, amount):
         assert all(process.returncode == 0 for process in processes), ended
         assert f"wrote {folder}" in ended[0][0] and all(out == "" for out, _ in ended[1:])
         models.append(vp.load(folder / "model.safetensors"))
-    for one, two in zip(models[0].estimator.coefs_, models[1].estimator.coefs_, strict=True):
-        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-4)
+    one, two = (model.estimator.coefs_ for model in models)
+    assert_near(two, one, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"coordinator_address": "here"}, "coordinator_address must be \"host:port\", got 'here'"),
-        ({"num_processes": 0}, "num_processes must be a positive integer, got 0"),
-        ({"process_id": -1}, "process_id must be an integer from 0, got -1"),
-        ({"num_processes": 2, "process_id": 2}, "process_id must be below num_processes = 2, got 2"),
-        ({"timeout": 0}, "timeout must be a positive integer"),
-        ({"heartbeat": 1.5}, "heartbeat must be a positive integer"),
-        ({"JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES, for num_processes, must be a whole number, got 'two'"),
-    ],
+@cases(
+    ({"coordinator_address": "here"}, "coordinator_address must be \"host:port\", got 'here'"),
+    ({"num_processes": 0}, "num_processes must be a positive integer, got 0"),
+    ({"process_id": -1}, "process_id must be an integer from 0, got -1"),
+    ({"num_processes": 2, "process_id": 2}, "process_id must be below num_processes = 2, got 2"),
+    ({"timeout": 0}, "timeout must be a positive integer"),
+    ({"heartbeat": 1.5}, "heartbeat must be a positive integer"),
+    ({"JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES, for num_processes, must be a whole number, got 'two'"),
 )
 def test_arguments_that_are_refused(arguments, message, monkeypatch):
     backend_or_skip("jax")

@@ -4,9 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn import linear_model, metrics
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host, make_problem, refusals, stepped
+from helpers import assert_grads_close, assert_same, cases, host, make_problem, raising, refusals, stepped
 from vecprop.training import fit_arguments, loop
 
 NET = vp.Network((4, 6, 3), output="softmax")
@@ -70,7 +71,6 @@ def test_examples_of_weight_0_are_not_split_off(rows):
 
 @pytest.mark.parametrize("name", ["accuracy", "r2", "mean_squared_error", "mean_absolute_error"])
 def test_metrics_are_those_of_scikit_learn(name, backend):
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     A, Y, w = random.random((3, 30)), random.random((3, 30)), random.random(30)
     if name == "accuracy":
@@ -105,9 +105,7 @@ def test_an_own_metric_sees_numpy_arrays(backend):
 # --- schedules ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "schedule", [vp.StepDecay(2, 0.5), vp.Cosine(warmup=3), vp.InverseScaling(), vp.ExponentialDecay()]
-)
+@cases(vp.StepDecay(2, 0.5), vp.Cosine(warmup=3), vp.InverseScaling(), vp.ExponentialDecay())
 def test_each_step_has_the_rate_of_the_schedule(schedule, backend):
     """Replayed by hand on NumPy: full batches, six steps."""
     optimizer = vp.GradientDescent(0.5, schedule=schedule)
@@ -227,11 +225,8 @@ def test_states_kept_by_a_callback_stay_usable(backend):
 
 
 def test_a_callback_that_raises_does_not_lose_the_training(backend):
-    def broken(state, _):
-        if state.epoch == 2:
-            raise ZeroDivisionError("oh")
-
-    with pytest.raises(vp.CallbackError, match="'broken' raised ZeroDivisionError after epoch 2: oh") as caught:
+    broken = raising(ZeroDivisionError("oh"), 2)
+    with pytest.raises(vp.CallbackError, match="'callback' raised ZeroDivisionError after epoch 2: oh") as caught:
         vp.fit(NET, X, Y, epochs=5, callbacks=broken, optimizer=vp.Adam(), dtype="float64", backend=backend)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert len(caught.value.history["cost"]) == 2
@@ -241,10 +236,7 @@ def test_a_callback_that_raises_does_not_lose_the_training(backend):
 
 
 def test_ctrl_c_keeps_what_was_reached(backend):
-    def interrupt(state, _):
-        if state.epoch == 4:
-            raise KeyboardInterrupt
-
+    interrupt = raising(KeyboardInterrupt(), 4)
     with pytest.warns(RuntimeWarning, match="interrupted after 4 of 50 epochs"):
         result = vp.fit(NET, X, Y, epochs=50, callbacks=interrupt, dtype="float64", backend=backend)
     assert result.stopped == "interrupted"
@@ -277,7 +269,6 @@ def test_ctrl_c_in_the_middle_of_an_epoch(backend, monkeypatch):
 
 def test_lbfgs_finds_the_optimum_of_a_convex_cost(backend):
     """Logistic regression with a penalty: the gradient vanishes, and it is scikit-learn's solution."""
-    linear_model = pytest.importorskip("sklearn.linear_model")
     net = vp.Network((4, 1))
     y = (Y.argmax(axis=0) == 0).astype(float)
     result = vp.fit(

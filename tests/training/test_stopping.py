@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, make_problem, refusals
+from helpers import assert_grads_close, cases, make_problem, refusals
 from vecprop.nn.metrics import METRICS, greater_is_better
 from vecprop.training.results import TrainingState
 from vecprop.training.stopping import EarlyStopping, remember_best
@@ -81,14 +81,11 @@ def test_patience_none_never_stops():
     assert (stop, best.epoch) == (None, 1)
 
 
-@pytest.mark.parametrize(
-    ("rule", "metric"),
-    [
-        (5, None),
-        (EarlyStopping(5, restore_best=False), None),
-        (EarlyStopping(5, monitor="metric"), "accuracy"),
-        (EarlyStopping(5, monitor="metric"), "mean_squared_error"),
-    ],
+@cases(
+    (5, None),
+    (EarlyStopping(5, restore_best=False), None),
+    (EarlyStopping(5, monitor="metric"), "accuracy"),
+    (EarlyStopping(5, monitor="metric"), "mean_squared_error"),
 )
 def test_which_epoch_is_given_back(rule, metric, backend):
     """It overfits 60 random labels: the best epoch of the watched value, or the last; a metric in its own direction."""
@@ -115,21 +112,6 @@ def test_which_metrics_are_better_when_greater():
         "mean_squared_error", "mean_absolute_error"
     }  # fmt: skip
     assert greater_is_better(lambda Y, A: 0.0)  # noqa: ARG005
-
-
-def test_networks_of_a_stack_stop_each_on_its_own(backend):
-    """Without a best to give back, member k is the network at its own stop, as if it had been trained alone."""
-    arguments = {
-        "optimizer": vp.Adam(0.05), "batch_size": 16, "dtype": "float64", "epochs": 60, "backend": backend,
-        "patience": EarlyStopping(2, min_delta=0.02, restore_best=False, cumulative=False),
-    }  # fmt: skip
-    stack = vp.fit(NET, X, Y, seed=(0, 1, 2), **arguments)
-    stops = []
-    for k in range(3):
-        single = vp.fit(NET, X, Y, seed=k, **arguments)
-        assert_grads_close(stack.member(k).params, single.params, bound=1e-10)
-        stops.append(len(single.history["cost"]))
-    assert len(set(stops)) > 1, "they stop at different epochs"
 
 
 def test_the_rate_falls_until_it_is_small_and_then_training_ends():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, host, make_problem, stepped
+from helpers import PLAIN, assert_divergence_told, assert_grads_close, assert_same, cases, host, make_problem, stepped
 from vecprop.backend.pytrees import map_tree
 from vecprop.training import epochs
 from vecprop.utils import progress, random_streams
@@ -49,24 +49,34 @@ def test_each_example_counts_once(batch_size, weighted, shuffle, backend):
     assert_grads_close(result.params, params, bound=1e-12)
 
 
-@pytest.mark.parametrize("batch_size", [None, 16])
-@pytest.mark.parametrize(("output", "hidden"), [("softmax", "tanh"), ("sigmoid", "relu"), ("identity", "gelu")])
-def test_same_run_on_every_backend(output, hidden, batch_size, backend):
-    """Parameters after 20 epochs, batches included: relative difference ≤ 1e-10 in float64, 1e-4 in float32."""
+NETS = [("softmax", "tanh"), ("sigmoid", "relu"), ("identity", "gelu")]
+RUNS = [
+    *((*net, {"l2": 0.01, "batch_size": size}) for net in NETS for size in (None, 16)),
+    *(
+        ("softmax", "tanh", arguments)
+        for arguments in (
+            {"dropout": 0.3},
+            {"dropout": (0.0, 0.5), "batch_size": 16},
+            {"batch_norm": True, "batch_size": 20},
+            {"batch_norm": (True, False), "dropout": 0.2, "l1": 0.1, "l2": 0.3, "clip_norm": 0.5, "batch_size": 16},
+            {"standardize": True, "l1": 0.2},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("output", "hidden", "arguments"), RUNS, ids=str)
+def test_same_run_on_every_backend(output, hidden, arguments, backend):
+    """After 20 epochs, batches, masks, statistics and penalties included: 1e-10 in float64, 1e-4 in float32."""
     net = vp.Network((4, 8, 6, 3), hidden=hidden, output=output)
     _, X, Y, _ = make_problem(net, 70)
-    arguments = {"epochs": 20, "batch_size": batch_size, "seed": 11, "l2": 0.01}
-    reference = vp.fit(net, X, Y, dtype="float64", backend="numpy", **arguments)
+    arguments = {"epochs": 20, "seed": 11} | arguments
+    reference = vp.fit(net, X, Y, dtype="float64", backend=PLAIN, **arguments)
     run = vp.fit(net, X, Y, dtype="float64", backend=backend, **arguments)
     assert_grads_close(run.params, reference.params, bound=1e-10, xp=backend.xp)
     np.testing.assert_allclose(run.history["cost"], reference.history["cost"], rtol=1e-10)
     run = vp.fit(net, X, Y, dtype="float32", backend=backend, **arguments)
     assert_grads_close(run.params, reference.params, bound=1e-4, xp=backend.xp)
-
-
-def test_shuffles_differ_between_epochs_and_seeds():
-    orders = {tuple(random_streams.shuffle(seed, epoch, 30)) for seed in range(5) for epoch in range(5)}
-    assert len(orders) == 25
 
 
 def test_gradient_norms_in_history(backend):
@@ -134,13 +144,13 @@ def test_jax_compiles_an_epoch_once(jax_backend, monkeypatch):
 def test_divergence_says_where_and_what_to_do(batch_size, backend):
     net = vp.Network((3, 8, 1), hidden="relu", output="identity")
     _, X, Y, _ = make_problem(net, 30)
-    with pytest.raises(vp.DivergenceError, match=r"epoch \d+, step \d+.*layer \d.*lower the learning rate") as caught:
+    with pytest.raises(vp.DivergenceError, match=r"layer \d") as caught:
         vp.fit(net, 1e4 * X, Y, optimizer=vp.GradientDescent(10.0), epochs=200, batch_size=batch_size, backend=backend)
     error = caught.value
-    assert error.epoch >= 1
-    assert error.layer in (1, 2)
-    assert all(np.isfinite(host(a)).all() for layer in error.params for a in layer)
-    assert len(error.history["cost"]) == error.epoch - 1
+    assert_divergence_told(error)
+    assert error.epoch >= 1 and error.layer in (1, 2) and 1 <= error.step <= (1 if batch_size is None else 4)
+    again = vp.fit(net, X / 100, Y, params=[tuple(host(a) * 0.0 for a in layer) for layer in error.params], epochs=2)
+    assert np.isfinite(again.history["cost"]).all(), "the run can go on"
 
 
 def test_divergence_in_the_very_last_update_is_noticed(backend):
@@ -174,10 +184,8 @@ def test_progress_bar(monkeypatch):
     assert "cost" in shown(False, progress=True)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"dropout": 0.2, "l2": 0.1}, {"seed": range(3)}, {"sample_weight": np.arange(83.0)}]
-)
-def test_an_epoch_of_more_steps_than_a_call_takes_is_several_calls(backend, monkeypatch, arguments):
+@cases({}, {"dropout": 0.2, "l2": 0.1}, {"seed": range(3)}, {"sample_weight": np.arange(83.0)})
+def test_an_epoch_of_more_steps_than_a_call_takes_is_several_calls(arguments, backend, monkeypatch):
     X, Y = vp.datasets.moons(m=83)
     given = {"optimizer": vp.Adam(0.01), "batch_size": 8, "epochs": 6, "backend": backend, **arguments}
     whole = vp.fit(vp.Network((2, 5, 1)), X, Y, **given)

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
+from helpers import cases
 from helpers.faults import EXIT_CODE, Fault, dies_at, faults_of, forked, in_process, injected, recorded
 from helpers.processes import environment
 from vecprop.backend.selection import get_backend
@@ -32,7 +33,6 @@ from vecprop.training.results import TrainingState
 from vecprop.utils import atomic, tensor_file
 from vecprop.utils.atomic import write_atomically
 
-pytest.importorskip("safetensors")
 pytestmark = pytest.mark.reliability
 
 NET = vp.Network((2, 3, 1))
@@ -366,22 +366,19 @@ STRACE = shutil.which("strace")
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace lets the kernel's calls fail")
-@pytest.mark.parametrize(
-    ("inject", "survives"),
-    [
-        ("fsync:error=EINTR:when=1", True),
-        ("rename:error=EINTR:when=1", True),
-        ("chmod:error=EINTR:when=1", True),
-        ("fsync:error=EIO:when=1", False),
-        ("fsync:error=EIO:when=2", False),
-        ("fsync:error=ENOSPC:when=1", False),
-        ("rename:error=EIO:when=1", False),
-        ("chmod:error=EIO:when=1", False),
-        ("fsync:signal=KILL:when=1", False),
-        ("rename:signal=KILL:when=1", False),
-    ],
+@cases(
+    ("fsync:error=EINTR:when=1", True),
+    ("rename:error=EINTR:when=1", True),
+    ("chmod:error=EINTR:when=1", True),
+    ("fsync:error=EIO:when=1", False),
+    ("fsync:error=EIO:when=2", False),
+    ("fsync:error=ENOSPC:when=1", False),
+    ("rename:error=EIO:when=1", False),
+    ("chmod:error=EIO:when=1", False),
+    ("fsync:signal=KILL:when=1", False),
+    ("rename:signal=KILL:when=1", False),
 )
-def test_errors_of_the_kernel_itself(tmp_path, amount, inject, survives):
+def test_errors_of_the_kernel_itself(inject, survives, tmp_path, amount):
     """What the tests above let happen in Python happens below Python; in the long version."""
     if amount(True, False) and inject != "fsync:error=EINTR:when=1":
         pytest.skip("with --long")

@@ -4,12 +4,9 @@ import threading
 
 import pytest
 
+from helpers.threads import refuse_to_start
 from vecprop.backend.blas import sharing_cores, usable_cores
 from vecprop.utils.threads import at_once, other_failed
-
-
-def refuse(_):
-    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 9])
@@ -17,7 +14,7 @@ def refuse(_):
 def test_each_is_done_once(monkeypatch, threads, starts):
     """Also where the system starts no thread, as in a browser."""
     if not starts:
-        monkeypatch.setattr(threading.Thread, "start", refuse)
+        monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
     done = []
     jobs = [lambda number=number: done.append(number) or number for number in range(5)]
     assert at_once(jobs, threads) == list(range(5))

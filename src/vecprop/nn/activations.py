@@ -288,23 +288,23 @@ class GELU(Activation):
     homogeneous: ClassVar[bool] = True
 
     @staticmethod
-    def _inner(xp: Namespace, Z: Array) -> tuple[Array, Array]:
-        """Return u and du/dz."""
+    def _inner(xp: Namespace, Z: Array) -> tuple[Array, Array, Array]:
+        """Return z cut at ±10, u and du/dz."""
         # Beyond |z| = 10 tanh(u) is ±1 to the last bit, and z³ may overflow.
         x = real_part(xp, Z)
         z = xp.where(x > 10.0, 10.0, xp.where(x < -10.0, -10.0, Z))
         c = math.sqrt(2 / math.pi)
-        return c * z * (1.0 + 0.044715 * z * z), c * (1.0 + 3 * 0.044715 * z * z)
+        return z, c * z * (1.0 + 0.044715 * z * z), c * (1.0 + 3 * 0.044715 * z * z)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        u, _ = self._inner(xp, Z)
+        _, u, _ = self._inner(xp, Z)
         return 0.5 * Z * (1.0 + xp.tanh(u))
 
     def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
-        u, du = self._inner(xp, Z)
+        z, u, du = self._inner(xp, Z)
         # 1 - tanh²(u) = 4s / (1 + s)² with s = e^(-2|u|): the subtraction would leave an error of |z|·du/dz roundings
         s = xp.exp(-2.0 * xp.abs(u))
-        return 0.5 * (1.0 + xp.tanh(u)) + 0.5 * Z * (4.0 * s / (1.0 + s) ** 2 * du)
+        return 0.5 * (1.0 + xp.tanh(u)) + 0.5 * z * (4.0 * s / (1.0 + s) ** 2 * du)
 
 
 class SiLU(Activation):

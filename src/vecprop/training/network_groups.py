@@ -88,7 +88,7 @@ def _group(
 def _joined(parts: tuple[Any, ...], axis: int) -> Any:
     """Return what the groups have given as one tree; the networks are along the axis, where an array has it."""
 
-    def join(*arrays: Any) -> Any:
-        return array_namespace(arrays[0]).concat(arrays, axis=axis) if arrays[0].ndim > axis else arrays[0]
+    def join(first: Any, *others: Any) -> Any:
+        return array_namespace(first).concat((first, *others), axis=axis) if first.ndim > axis else first
 
     return map_trees(join, *parts)
