@@ -133,12 +133,10 @@ def draw_tables(record: Record) -> Any:
     for y, (peer, standing) in enumerate(found.items()):
         colour = COLOURS[0 if is_ours(peer) else 1]
         scatter.plot(standing.processor, standing.normalised, "o", color=colour)
-        where = {"textcoords": "offset points", "fontsize": 8, "ha": "center"}
-        scatter.annotate(
-            NAMES[peer], (standing.processor, standing.normalised), (0, -13 if is_ours(peer) else 6), **where
-        )
+        beside = {"xytext": (5, 0), "textcoords": "offset points", "fontsize": 8, "va": "center"}
+        scatter.annotate(NAMES[peer], (standing.processor, standing.normalised), **beside)
         bars.barh(y, standing.rank, height=0.75, color=colour)
-        bars.annotate(f"{standing.rank:.1f}", (standing.rank, y), (4, 0), va="center", **where | {"ha": "left"})
+        bars.annotate(f"{standing.rank:.1f}", (standing.rank, y), **beside)
     scatter.set(xscale="log", xlabel="CPU seconds of a fit, mean", ylabel="normalised score, mean (1: best, 0: worst)")
     scatter.margins(0.2)
     scatter.grid(alpha=0.3)
