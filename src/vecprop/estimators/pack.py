@@ -55,6 +55,7 @@ from vecprop.utils.errors import unknown_name
 
 _BLAS = BLAS()
 _AT_ONCE = 8192  # rows of one prediction
+_FOR_THREADS = 100_000  # numbers in X from which on NumPy trains the kinds in threads
 _WHOLE_BATCHES = 34  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 
@@ -213,7 +214,7 @@ class Pack(BaseEstimator):
         groups = self._weighed(groups, weights)
         if self.refit and not _in_file(training, validation) and self.stopped_ != "interrupted":
             examples = _together(training, validation)
-            self._in_threads([partial(_go_on, group, examples) for group in groups])
+            self._in_threads([partial(_go_on, group, examples) for group in groups], examples)
         self._choose(groups)
         return self
 
@@ -262,7 +263,7 @@ class Pack(BaseEstimator):
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
             own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
             jobs.append(own)
-        fitted = self._in_threads(jobs, one_by_one=_in_file(training, validation))
+        fitted = self._in_threads(jobs, training, validation)
         kept = [group for group, found in zip(groups, fitted, strict=True) if found]
         if not kept and self.stopped_ == "interrupted":
             raise KeyboardInterrupt
@@ -272,16 +273,19 @@ class Pack(BaseEstimator):
             self.stopped_: str = "interrupted"
         return kept
 
-    def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]], one_by_one: bool = False) -> list[Any]:
+    def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]], *parts: Examples) -> list[Any]:
         """Return what the jobs give, each with callbacks that end its training; set `stopped_`.
 
         After Ctrl-C those that have begun end with their epoch, and the others give False. One thread for each kind is
-        faster than several in the products of one, which are small. `one_by_one`, they may read the same file.
+        faster than several in the products of one, which are small. For few numbers threads of NumPy would wait for
+        Python's lock more than they compute; those of one file would read it side by side.
         """
         ends = Event()
-        threads = 1 if one_by_one or get_backend(self.backend).has_gpu else usable_cores()
+        backend = get_backend(self.backend)
+        cores = 1 if backend.has_gpu or _in_file(*parts) else usable_cores()
+        threads = cores if backend.compiles or np.size(parts[0].X) >= _FOR_THREADS else 1
         self.stopped_ = "epochs"
-        with warnings.catch_warnings(), _BLAS.single(), sharing_cores(threads), ThreadPoolExecutor(threads) as pool:
+        with warnings.catch_warnings(), _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
             try:
