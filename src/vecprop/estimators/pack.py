@@ -278,7 +278,8 @@ class Pack(BaseEstimator):
 
         After Ctrl-C those that have begun end with their epoch, and the others give False. One thread for each kind is
         faster than several in the products of one, which are small. For few numbers threads of NumPy would wait for
-        Python's lock more than they compute; those of one file would read it side by side.
+        Python's lock more than they compute, so there is one, and within a kind, too; those of one file would read it
+        side by side.
         """
         ends = Event()
         backend = get_backend(self.backend)

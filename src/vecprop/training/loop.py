@@ -23,7 +23,7 @@ from vecprop.training.shuffling import Orders
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import leaving
 from vecprop.training.training_data import TrainingData
-from vecprop.utils.errors import DivergenceError, without_scaling
+from vecprop.utils.errors import DivergenceError
 from vecprop.utils.progress import Progress
 
 # One compiled call does several short epochs: enough to make the cost of the call small, and few enough that Ctrl-C and
@@ -369,17 +369,13 @@ def _divergence(
     rate = _rates(plan, state, 1, state.epoch + 1)[0]
     state, history = plan.whole(state, history)
     number = state.epoch + step // steps + 1
-    advice = (
-        f"lower the learning rate (now {np.min(rate):g}); scale the inputs (the largest |X| is {plan.data.largest:g}, "
-        "near 1 is good; standardize=True does it); start from smaller weights (init); clip the gradients "
-        "(clip_norm=1.0)."
-    )
+    scale = f"scale the inputs (the largest |X| is {plan.data.largest:g}, near 1 is good; standardize=True does it); "
     return DivergenceError(
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
         f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before; the "
-        f"largest of all layers was {np.max(before):g}). What to change: "
-        f"{without_scaling(advice) if plan.spec.standardize else advice} The parameters of the last good epoch are in "
-        "the error's `params`.",
+        f"largest of all layers was {np.max(before):g}). What to change: lower the learning rate (now "
+        f"{np.min(rate):g}); {'' if plan.spec.standardize else scale}start from smaller weights (init); clip the "
+        "gradients (clip_norm=1.0). The parameters of the last good epoch are in the error's `params`.",
         epoch=number,
         step=step % steps + 1,
         layer=layer,
