@@ -6,7 +6,6 @@ Repeated computations are recorded and replayed. README.md beside this file foll
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import array_api_compat.numpy
 import numpy as np
 
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree
@@ -77,8 +76,8 @@ class NumPyBackend(Backend):
     memory: DeviceMemory = NumPyMemory()
 
     def __init__(self) -> None:
-        super().__init__(array_api_compat.numpy, "numpy")
-        NAMESPACES[np.ndarray] = self.xp
+        super().__init__(np, "numpy")
+        NAMESPACES[np.ndarray] = np
 
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function as a recorded program, replayed in its own memory."""

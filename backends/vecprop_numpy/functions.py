@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import array_api_compat.numpy
 import numpy as np
 
 from vecprop_numpy.graph import Graph, TraceError, Value
 
 
-def _functions(names: str, library: Any = np) -> dict[str, Any]:
-    return {name: getattr(library, name) for name in names.split()}
+def _functions(names: str) -> dict[str, Any]:
+    return {name: getattr(np, name) for name in names.split()}
 
 
 UFUNCS = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)} | {"round": np.rint}
@@ -24,9 +23,7 @@ VIEWS = _functions("permute_dims matrix_transpose moveaxis expand_dims squeeze b
 # Functions that return a constant.
 CONSTANTS = _functions("arange eye linspace")
 # Functions that are called unchanged, with the result copied into place.
-CALLED = _functions(
-    "argmax argmin argsort sort roll flip tile repeat cumulative_sum prod var std tril triu", array_api_compat.numpy
-)
+CALLED = _functions("argmax argmin argsort sort roll flip tile repeat cumulative_sum prod var std tril triu")
 # Functions that return arrays of one number.
 FILLED = {"zeros": 0.0, "ones": 1.0, "empty": 0.0}
 # NumPy's other names for functions of the standard.
@@ -36,7 +33,7 @@ ALIASES = {"concatenate": "concat", "amax": "max", "amin": "min", "transpose": "
 class TraceNamespace:
     """The namespace of a symbolic array, from its `__array_namespace__`."""
 
-    __name__ = "array_api_compat.numpy"
+    __name__ = "numpy"
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -53,7 +50,7 @@ class TraceNamespace:
 
     def __getattr__(self, name: str) -> Any:
         found = next((partial(record, table[name]) for table, record in self._tables if name in table), None)
-        found = found or getattr(array_api_compat.numpy, name)
+        found = found or getattr(np, name)
         setattr(self, name, found)
         return found
 
@@ -61,7 +58,7 @@ class TraceNamespace:
         """Return the function that records NumPy's function of this name, or None."""
         name = ALIASES.get(name, name)
         found = getattr(self, name, None)
-        return None if found is getattr(array_api_compat.numpy, name, None) else found
+        return None if found is getattr(np, name, None) else found
 
     def _reduce(
         self, function: np.ufunc, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False

@@ -201,7 +201,12 @@ def _load(name: str, source: str) -> Backend:
 
 
 def _require_products(backend: Backend) -> None:
-    """Raise BackendUnusableError, with the device's own words, unless a real 1-element product comes out right."""
+    """Raise BackendUnusableError, with the device's own words, unless a real 1-element product comes out right.
+
+    Where it would be compiled for a CPU, which has no driver to fail, it is left out: it takes as long as a short fit.
+    """
+    if backend.compiles and not backend.has_gpu:
+        return
     try:
         one = backend.asarray([[1.0]], dtype="float32")
         product = float(backend.to_numpy(one @ one)[0, 0])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of
+from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of, dtype_name
 from vecprop.backend.pytrees import leaves_of, map_trees
 from vecprop.nn import weight_penalties
 from vecprop.nn.activations import Activation, Softmax
@@ -55,12 +55,10 @@ class Run(NamedTuple):
         return self._replace(net=net, layout=None if self.layout is None else layout(params, self.layout.apart))
 
     def initial_slots(self, params: tuple[Any, ...]) -> Slots:
-        """Return the optimizer's slots before its first step."""
-        return self.backend.compile(_initial_slots)(self, params)  # type: ignore[no-any-return]
-
-
-def _initial_slots(run: Static[Run], params: tuple[Any, ...]) -> Slots:
-    return run.optimizer.init(params if run.layout is None else run.layout.pack(run.backend, params))
+        """Return the optimizer's slots before its first step; made on the host, where no program has to be compiled."""
+        host = map_trees(lambda a: np.zeros(a.shape, dtype_name(a)), params)
+        slots = self.optimizer.init(host if self.layout is None else self.layout.pack(self.backend, host))
+        return map_trees(self.backend.asarray, slots)  # type: ignore[no-any-return]
 
 
 class Carry(NamedTuple):
