@@ -230,7 +230,7 @@ def understand(
     """
     evidence, sign = gather(table, target)
     said_format, _ = spelling.format_of(table.spelling, "", table.known)
-    if said_format and not any((found.formats or {}).get(said_format) for found in evidence.values()):
+    if said_format and not any(found.formats and found.formats[said_format] for found in evidence.values()):
         raise ValueError(
             f"--date-format {said_format!r}: no text in {table.source} is a date such as {readable(said_format)}; "
             "correct it, or leave it out"
