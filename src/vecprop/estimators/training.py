@@ -248,7 +248,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             backend,
             optimizer=optimizer,
             epochs=1 if incremental else self.max_iter,
-            seed=seed,
+            seed=seed if state is None else state.seed,
             state=state,
             metric=self._metric(validation, scoring) if stops_early else None,
             patience=None if incremental else stopping_of(self, monitor, baseline),
