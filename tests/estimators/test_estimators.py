@@ -514,6 +514,8 @@ def test_warnings_where_it_has_not_converged():
         classifier().fit(X, NAMES)
     with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge after 4 iterations: the limit max_iter=4"):
         classifier(solver="lbfgs").fit(X, NAMES)
+    with pytest.warns(ConvergenceWarning, match="Increase the limit$"):
+        classifier(solver="lbfgs", scale="standard").fit(X, NAMES)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier(tol=10.0, max_iter=50, learning_rate_init=0.1).fit(X, NAMES)

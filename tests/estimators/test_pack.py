@@ -30,6 +30,7 @@ from vecprop.estimators import (
     to_sklearn,
 )
 from vecprop.estimators.ensemble_selection import bagged_greedy, greedy, log_losses, squared_errors
+from vecprop.export import pack_files
 
 RNG = np.random.default_rng(5)
 X = np.concatenate([RNG.normal(size=(240, 2)), RNG.integers(0, 2, (240, 1)), RNG.lognormal(size=(240, 1))], axis=1)
@@ -114,6 +115,9 @@ def test_a_file_gives_the_same_pack(packs, kind, tmp_path):
     np.testing.assert_array_equal(outputs(loaded, X), outputs(pack, X))
     with pytest.raises(TypeError, match="fitted in this program"):
         vp.diagnose(loaded)
+    header, tensors = pack_files.to_parts(pack)
+    with pytest.raises(ValueError, match="1 feature_names for 4 features"):
+        pack_files.from_parts({**header, "feature_names": ["a"]}, tensors, None, ())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -205,6 +209,11 @@ def test_a_fit_that_fails_leaves_the_pack_as_it_was(packs):
     with pytest.raises(ValueError, match="`y_val` has classes not in"):
         pack.fit(X, LABELS, X_val=X, y_val=np.where(LABELS == "none", "extra", LABELS))
     assert vars(pack) == before and set(pack.predict(X)) <= set(y)
+
+
+def test_a_pack_says_that_a_callback_ended_it():
+    pack = PackClassifier(random_state=0, n_networks=1, maps=("standard",), callbacks=lambda state, _: state.epoch == 2)
+    assert pack.fit(X, LABELS).stopped_ == "callback"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")

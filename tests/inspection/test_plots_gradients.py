@@ -49,10 +49,10 @@ def test_results_of_fit_and_the_best_of_a_stack():
 
 @pytest.mark.parametrize("draw", [plots.gradient_norms_of_layer, plots.gradient_norms_by_layer])
 @cases(
-    ([1.0], TypeError, "histories must be result.history, or a dict of label"),
+    ([1.0], TypeError, "histories must be result.history, history_ of an estimator, or a dict"),
     ({}, ValueError, "histories must not be empty"),
     ({"a": {"cost": [1.0]}}, ValueError, r"histories\['a'\] .*no 'gradient_norm', only \['cost'\]"),
-    ({"a": RUN, "b": 3}, TypeError, r"histories\['b'\] must be a history"),
+    ({"a": RUN, "b": 3}, TypeError, r"histories\['b'\] must be result.history of a fit, or history_ of"),
 )
 def test_what_has_no_norms(given, error, message, draw):
     with pytest.raises(error, match=message):

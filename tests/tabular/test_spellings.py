@@ -409,6 +409,11 @@ def test_a_date_is_a_date_whatever_file_it_comes_from(file, tmp_path):
         ["ABCD"[i % 4].lower() for i in range(M)],
         "200 of 200 cells are categories that training did not have, such as 'a'",
     ),
+    (
+        lambda i: 2**53 + 2 * (i % 4),
+        [2**53 + 2 * (i % 4) + 1 for i in range(M)],
+        "200 of 200 cells are categories that training did not have, such as '9007199254740993'",
+    ),
     (lambda i: i % 4 + 1, [None if i == 3 else f"{i % 4 + 1:02}.0" for i in range(M)], None),
     (lambda i: ["True", "false"][i % 2], [i % 2 == 0 for i in range(M)], None),
 )

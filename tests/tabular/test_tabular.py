@@ -269,6 +269,7 @@ test_wrong_choices = refusals(
     lambda choices: train(CHOSEN_FROM, task="regression", **choices),
     ({"drop": ["aera"]}, "--drop: data has no column 'aera': did you mean 'area'"),
     ({"missing": ["aera=9"]}, "--missing: data has no column 'aera': did you mean 'area'"),
+    ({"date_format": "%d/%m/%Y"}, "--date-format '%d/%m/%Y': no text in data is a date such as DD/MM/YYYY; correct"),
     ({"date_format": "sold=%d/%m/%Y"}, "--date-format: data has no column 'sold'; it has: area"),
     ({"date_format": "kind=%Y-%m-%d %H"}, "date_format: polars does not know '%Y-%m-%d %H': .* hour and minute"),
     ({"numeric": ["y"]}, "--numeric 'y' is the target"),
@@ -492,6 +493,12 @@ def test_the_model_of_one_backend_predicts_on_another(jax_backend, tmp_path):
 
 
 def test_a_linear_model_is_no_hidden_layer():
+    called: list[int] = []
+    callbacks = [lambda _, history: called.append(len(history["cost"])) or len(called) == 2]
+    linear = tabular.train(tabular.plan(tabular.table_of(houses(m=300)), "price"), Settings(linear=True), callbacks)
+    assert called == [1, 2] and linear.model.estimator.stopped_ == "callback"
+    with pytest.raises(ValueError, match="no validation_share; leave out --linear or --validation-share, got"):
+        Settings(linear=True, validation_share=0.3)
     trained = train(houses(m=300), "price", Settings(hidden=()))
     assert trained.model.estimator.network_.sizes == (trained.training.X.shape[1], 1)
     np.testing.assert_allclose(trained.scores["network"]["r2"], trained.scores["linear"]["r2"], atol=0.02)

@@ -342,6 +342,7 @@ test_bad_arguments = refusals(
     ({"net": vp.Network((4, 3), output="identity"), "class_weight": "balanced"}, "class_weight needs classes"),
     ({"net": vp.Network((4, 7, 3), output="softmax"), "state": STATE}, "W1 must have shape"),
     ({"state": STATE, "params": NET.init()}, "give state or params, not both"),
+    ({"state": STATE, "seed": 9}, "give state or seed, not both: the state has the seed 0, got seed = 9"),
     (
         {"state": STATE, "standardize": True},
         "state is of a run without standardize=True, .*: leave standardize out, or",

@@ -28,7 +28,7 @@ from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trai
 from vecprop.tabular.model import leading
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.report import as_json, concluded, described, score_table
-from vecprop.tabular.training import EPOCHS, constant, without_nan
+from vecprop.tabular.training import EPOCHS, ITERATIONS, constant, without_nan
 from vecprop.utils import tensor_file
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError
@@ -148,10 +148,11 @@ def train(
 
 def _train(plan: Plan, settings: Settings, say: Say, show_progress: bool) -> Trained:
     """Train on the backend of the settings, with a progress bar, until the end or a signal."""
+    most = ITERATIONS if settings.linear else settings.epochs or EPOCHS
     with nullcontext() if settings.backend is None else use_backend(settings.backend):
         say(f"backend {get_backend().name} ({reason(settings.backend)}), seed {settings.seed}\n")
         try:
-            with signals.handled(), Progress(settings.epochs or EPOCHS, None if show_progress else False) as bar:
+            with signals.handled(), Progress(most, None if show_progress else False) as bar:
                 return tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
         except KeyboardInterrupt:
             saved = f"; the checkpoint {settings.checkpoint} has what was reached: go on from it with --resume"

@@ -263,18 +263,20 @@ class Pack(BaseEstimator):
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
             own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
             jobs.append(own)
+        self.stopped_ = "epochs"
         fitted = self._in_threads(jobs, training, validation)
         kept = [group for group, found in zip(groups, fitted, strict=True) if found]
         if not kept and self.stopped_ == "interrupted":
             raise KeyboardInterrupt
         if not kept:
             raise ValueError("the training of all networks diverged: X or y may contain extreme values")
-        if any(group.estimator.stopped_ == "interrupted" for group in kept):  # by a callback
-            self.stopped_: str = "interrupted"
+        found = {group.estimator.stopped_ for group in kept}
+        if self.stopped_ == "epochs":  # no Ctrl-C, at which callbacks of `_in_threads` end the training
+            self.stopped_ = next((why for why in ("interrupted", "callback") if why in found), "epochs")
         return kept
 
     def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]], *parts: Examples) -> list[Any]:
-        """Return what the jobs give, each with callbacks that end its training; set `stopped_`.
+        """Return what the jobs give, each with callbacks that end its training.
 
         After Ctrl-C those that have begun end with their epoch, and the others give False. One thread for each kind is
         faster than several in the products of one, which are small. For few numbers threads of NumPy would wait for
@@ -285,7 +287,6 @@ class Pack(BaseEstimator):
         backend = get_backend(self.backend)
         cores = 1 if backend.has_gpu or _in_file(*parts) else usable_cores()
         threads = cores if backend.compiles or np.size(parts[0].X) >= _FOR_THREADS else 1
-        self.stopped_ = "epochs"
         with warnings.catch_warnings(), _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]

@@ -66,7 +66,9 @@ class PastTraining(NamedTuple):
 
 
 class NonFiniteParametersError(DivergenceError, ValueError):
-    """Training diverged; also a ValueError, as scikit-learn's networks raise it."""
+    """Training diverged; also a ValueError, as scikit-learn's networks raise it. `scale` is that of the estimator."""
+
+    scale: str | None
 
 
 class Training(CallbackSupportMixin, Prediction, BaseEstimator):
@@ -248,7 +250,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             backend,
             optimizer=optimizer,
             epochs=1 if incremental else self.max_iter,
-            seed=seed,
+            seed=seed if state is None else state.seed,
             state=state,
             metric=self._metric(validation, scoring) if stops_early else None,
             patience=None if incremental else stopping_of(self, monitor, baseline),
@@ -305,6 +307,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
                 f"preprocessed: {words}",
                 **vars(error),
+                scale=self.scale,
             ) from None
         epoch = int(np.max(error.state.best.epoch))
         words = words.partition(" The parameters of the last")[0]
@@ -447,7 +450,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
     def _keep(self, result: FitResult, examples: Examples, stops_early: bool, goes_on: bool) -> None:
         """Set the attributes of the result."""
         place = backend_at(examples.X) if dispatches(examples.X) else None
-        set_layers(self, _without_diverged(result), place)
+        set_layers(self, _without_diverged(result, self._or_scale), place)
         self._keep_history(result.history, stops_early, goes_on)
         self.n_iter_ = len(result.history["cost"])
         self.t_ += self.n_iter_ * examples.n
@@ -467,6 +470,11 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             self.validation_scores_ = means.get("metric", [-c for c in self.validation_loss_curve_ or []])
             self.best_validation_score_ = max((s for s in self.validation_scores_ if s == s), default=float("nan"))
 
+    @property
+    def _or_scale(self) -> str:
+        """The end of advice, "" if the inputs are scaled already."""
+        return "" if self.scale == "standard" else ', or scale the data (scale="standard")'
+
     def _has_own_schedule(self) -> bool:
         """Tell whether the user gave a schedule of the learning rate, which is to end at max_iter."""
         planned = self.learning_rate if isinstance(self.solver, str) else getattr(self.solver, "schedule", CONSTANT)
@@ -481,10 +489,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 "evaluations": f"the limit max_fun={self.max_fun}",
                 "stalled": "no lower cost along the search direction",
             }[result.stopped]
-            message = (
-                f"lbfgs failed to converge after {done} iterations: {reason}. Increase the limit, or scale the data "
-                '(scale="standard")'
-            )
+            message = f"lbfgs failed to converge after {done} iterations: {reason}. Increase the limit{self._or_scale}"
         elif not is_lbfgs(self) and result.stopped == "epochs" and not self._has_own_schedule():
             if self.early_stopping and baseline <= np.finfo(float).eps:
                 return  # all targets are equal: the loss falls towards 0 for ever
@@ -493,10 +498,11 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 "converged yet."
             )
         elif result.stopped in ("converged", "patience") and self._learned_nothing(result, baseline):
+            take = "Take" if self.scale == "standard" else 'Scale the data (scale="standard"), or take'
             message = (
                 f"training ended at a loss of {self.loss_:.4g}, and that of the best constant prediction is "
-                f'{baseline:.4g}: nothing was learned from X. Scale the data (scale="standard"), or take another '
-                "random_state, another learning_rate_init or a smaller alpha"
+                f"{baseline:.4g}: nothing was learned from X. {take} another random_state, another "
+                "learning_rate_init or a smaller alpha"
             )
         else:
             return
@@ -535,7 +541,7 @@ def _on_host(state: TrainingState) -> TrainingState:
     return state._replace(params=best.params, statistics=best.statistics, slots=None)
 
 
-def _without_diverged(result: FitResult) -> Params:
+def _without_diverged(result: FitResult, or_scale: str) -> Params:
     """Return the layers without the networks of a stack that have diverged."""
     if result.networks is None:
         return result.params
@@ -545,7 +551,7 @@ def _without_diverged(result: FitResult) -> Params:
     kept = np.flatnonzero(finite)
     warnings.warn(
         f"{result.networks - len(kept)} of {result.networks} networks diverged and are left out: lower "
-        "learning_rate_init, or scale the inputs",
+        f"learning_rate_init{or_scale}",
         RuntimeWarning,
         stacklevel=7,
     )

@@ -95,7 +95,9 @@ def from_parts(
         parameters["out_activation"] = net.output
     estimator: Any = CLASSES[header["class"]](**{**parameters, "backend": backend})
     check_parameters(estimator)
-    _set_features(estimator, net, header["features"], header["feature_names"])
+    set_features(estimator, header)
+    if estimator.n_features_in_ != net.sizes[0]:
+        raise ValueError(f"{estimator.n_features_in_} features for the network {net}")
     if isinstance(estimator, MLPClassifier):
         estimator._set_labels(_labels_of(net, header["targets"]))
     else:
@@ -109,9 +111,9 @@ def from_parts(
     return estimator  # type: ignore[no-any-return]
 
 
-def _set_features(estimator: Any, net: Network, count: Any, names: Any) -> None:
-    if check_positive_integer(count, "features") != net.sizes[0]:
-        raise ValueError(f"{count} features for the network {net}")
+def set_features(estimator: Any, header: Mapping[str, Any]) -> None:
+    """Set the number of the features, and their names if there are any."""
+    names, count = header["feature_names"], check_positive_integer(header["features"], "features")
     estimator.n_features_in_ = count
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TypeError("its feature_names are no list of texts")

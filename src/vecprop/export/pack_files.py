@@ -13,7 +13,7 @@ from vecprop.estimators.pack import Group, Pack
 from vecprop.estimators.regressor import PackRegressor
 from vecprop.export import estimator_files
 from vecprop.training.json_values import Pair, from_json, to_json
-from vecprop.utils.arguments import check_positive_integer, check_text
+from vecprop.utils.arguments import check_text
 from vecprop.utils.tensor_file import Tensors
 
 CLASSES: dict[str, type[Any]] = {"PackClassifier": PackClassifier, "PackRegressor": PackRegressor}
@@ -57,10 +57,7 @@ def from_parts(header: dict[str, Any], tensors: Tensors, backend: str | Backend 
     given = header["parameters"]
     more = {"class_weight": from_json(given["class_weight"])} if "class_weight" in given else {}
     pack = CLASSES[header["class"]](**{**given, **more, "maps": tuple(given["maps"]), "backend": backend})
-    pack.n_features_in_ = check_positive_integer(header["features"], "features")
-    names = from_json(header["feature_names"])
-    if names:
-        pack.feature_names_in_ = np.array(names, dtype=object)
+    estimator_files.set_features(pack, header)
     pack.found_ = [(check_text(name, "found"), list(map(float, weights))) for name, weights in header["found"]]
     pack.stopped_ = check_text(header["stopped"], "stopped")
     groups = []

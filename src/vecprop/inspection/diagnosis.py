@@ -175,7 +175,7 @@ def diagnose(result: Any) -> Diagnosis:
     else:
         raise TypeError(
             "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
-            f"vecprop fitted in this program, got {type(result).__name__}"
+            f"vecprop fitted in this program, such as `estimator` of a model of tables, got {type(given).__name__}"
         )
     with np.errstate(all="ignore"):
         for check in CHECKS:
@@ -184,7 +184,8 @@ def diagnose(result: Any) -> Diagnosis:
     if result is not given or isinstance(given, ValueError):  # an estimator's divergence is a ValueError, too
         for ours, theirs in _OF_ESTIMATORS.items():
             findings = [replace(finding, advice=finding.advice.replace(ours, theirs)) for finding in findings]
-    if evidence.standardized or getattr(given, "scale", None) == "standard":
+    is_pack = hasattr(getattr(given, "pack_", given), "leading_")  # whose maps scale
+    if evidence.standardized or is_pack or getattr(given, "scale", None) == "standard":
         findings = [replace(finding, advice=without_scaling(finding.advice)) for finding in findings]
     return Diagnosis(title, tuple(findings), evidence.numbers)
 

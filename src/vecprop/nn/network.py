@@ -27,6 +27,7 @@ from vecprop.nn.losses import get_loss
 from vecprop.nn.shapes import ShapeTable, shape_table
 from vecprop.propagation import Layer, Params
 from vecprop.utils.arguments import check_instance, check_positive_integer, check_size, is_sequence
+from vecprop.utils.errors import shown
 from vecprop.utils.random_streams import check_seeds
 
 # A pass over fewer numbers than this is not worth blocks, which every call has to prepare.
@@ -318,7 +319,7 @@ class Network:
 
 def _check_sizes(sizes: object) -> tuple[int, ...]:
     if not is_sequence(sizes):
-        raise TypeError(f"sizes must be a sequence (n0, n1, …, nL) of layer sizes, got {sizes!r}")
+        raise TypeError(f"sizes must be a sequence (n0, n1, …, nL) of layer sizes, got {shown(sizes)}")
     given = list(sizes)  # type: ignore[call-overload]
     if len(given) < 2:
         raise ValueError(f"sizes must have at least 2 entries, the inputs and the outputs, got {given}")

@@ -141,8 +141,8 @@ class Category:
         counted = column_stats.counts_of_labels(table, name)
         missing = sum(counted.values()) < len(table)
         key = same_as(counted)
-        spelled: dict[str, str] = {}
-        counts: Counter[str] = Counter()
+        spelled: dict[float | str, str] = {}
+        counts: Counter[float | str] = Counter()
         for value in sorted(counted, key=lambda value: (-counted[value], value)):
             spelled.setdefault(key(value), value)
             counts[key(value)] += counted[value]
@@ -199,15 +199,16 @@ class Category:
         return f"{count} categor{'y' if count == 1 else 'ies'}{rest}: {first_rows(self.categories)}"
 
 
-def same_as(categories: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that gives texts of the same category the same name.
+def same_as(categories: Iterable[str]) -> Callable[[str], float | str]:
+    """Return a function that gives texts of the same category the same key.
 
-    >>> [same_as(["1", "2.0"])(text) for text in ("2", "01", "x")], same_as(["a"])("01")
-    (['2', '1', 'x'], '01')
+    >>> [same_as(["1", "2.0"])(text) for text in ("2.0", "01", "x")], same_as(["a"])("01")
+    ([2.0, 1, 'x'], '01')
     """
     given = list(categories)
     if given and all(map(is_number, given)):
-        return lambda text: label(float(text)) if is_number(text) else text
+        # floats beyond 2^53 have not all digits of whole numbers, as int has
+        return lambda text: (int if text.lstrip("+-").isdecimal() else float)(text) if is_number(text) else text
     if given and all(text.lower() in TRUTH for text in given) and len({text.lower() in TRUE for text in given}) == 2:
         return lambda text: str(text.lower() in TRUE) if text.lower() in TRUTH else text
     return str

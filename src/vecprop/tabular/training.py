@@ -43,7 +43,7 @@ from vecprop.utils.arguments import (
 from vecprop.utils.errors import unknown_name
 
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
-EPOCHS = 300
+EPOCHS, ITERATIONS = 300, 1000  # at most: of networks of one kind, and of the linear model
 # The settings of networks of one kind, and what holds unless they are given.
 _OF_ONE_KIND: dict[str, Any] = {
     "hidden": (64, 64), "activation": "silu", "epochs": EPOCHS, "patience": 20, "learning_rate": 0.002,
@@ -88,7 +88,7 @@ class Settings:
     test_share, validation_share : the share of all examples, and of those that remain
     class_weight : "balanced", or class -> weight of its examples, 1 where not given
     linear : whether the linear model that serves as a baseline becomes the model; it has none of the settings above,
-        but for the shares and the weights
+        but for the share of the test and the weights
     seed : the seed of the split and of the training
     cache : the folder for the features of a table that stays in its file; None for the system's temporary folder
     checkpoint, checkpoint_every, resume : as for `vecprop.fit`; `resume` continues from `checkpoint`, if it exists
@@ -135,8 +135,8 @@ class Settings:
         if self.checkpoint is None and (self.resume or self.checkpoint_every != Settings.checkpoint_every):
             what = "resume goes on from" if self.resume else "checkpoint_every is for"
             raise ValueError(f"{what} a checkpoint, and there is none: name its file (--checkpoint)")
-        if self.linear and self.of_one_kind:
-            name = self.of_one_kind[0]
+        stops = ["validation_share"] if self.validation_share != Settings.validation_share else []
+        for name in [*self.of_one_kind, *stops] if self.linear else ():
             raise ValueError(
                 f"linear: a linear model has no {name}; leave out --linear or --{name.replace('_', '-')}, got {name} "
                 f"{getattr(self, name)!r}"
@@ -233,7 +233,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     by_class = task == "classification" and isinstance(settings.class_weight, Mapping)
     some = [_some(part, task, by_class) for part in (training, stopping)]
     remarks = disguised(preparation, some[0].X, some[0].y, task)
-    linear = _linear(task, settings, classes, some)
+    linear = _linear(task, settings, classes, some, callbacks)
     del some
     estimator: Any
     if settings.linear:
@@ -385,12 +385,19 @@ def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _linear(task: str, settings: Settings, classes: npt.NDArray[Any] | None, parts: Sequence[_Examples]) -> Any:
-    """Return the baseline, linear or logistic regression, fitted to all parts."""
+def _linear(
+    task: str,
+    settings: Settings,
+    classes: npt.NDArray[Any] | None,
+    parts: Sequence[_Examples],
+    callbacks: Sequence[Callable[..., Any]],
+) -> Any:
+    """Return the baseline, linear or logistic regression, fitted to all parts; it has callbacks if it is delivered."""
     from sklearn.exceptions import ConvergenceWarning
 
-    parameters = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 1000}
+    parameters: dict[str, Any] = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": ITERATIONS}
     parameters["backend"] = settings.backend if settings.linear else "numpy"
+    parameters["callbacks"] = list(callbacks) if settings.linear else None
     model = _untrained(task, settings, classes, parameters)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
     with warnings.catch_warnings():

@@ -226,9 +226,15 @@ def understand(
     classes.
 
     ValueError, for all such columns together, if numbers have a few words among them, or dates two readings or a cell
-    that is none.
+    that is none; and for a date format of all columns that no cell has.
     """
     evidence, sign = gather(table, target)
+    said_format, _ = spelling.format_of(table.spelling, "", table.known)
+    if said_format and not any(found.formats and found.formats[said_format] for found in evidence.values()):
+        raise ValueError(
+            f"--date-format {said_format!r}: no text in {table.source} is a date such as {readable(said_format)}; "
+            "correct it, or leave it out"
+        )
     said = dict.fromkeys(table.categorical, False) | dict(said or {})
     forms, problems = {}, []
     for name, found in evidence.items():

@@ -11,6 +11,7 @@ from vecprop.training.optimizers import LBFGS, Optimizer
 from vecprop.training.results import TrainingState
 from vecprop.training.stopping import EarlyStopping
 from vecprop.utils.arguments import check_number, check_positive_integer, check_real, is_several, one_or_each
+from vecprop.utils.random_streams import check_seeds
 
 AUTO_BATCH = 256  # larger batches mean fewer updates, which costs more than faster steps gain
 _SHARE_OF_MEMORY = 8  # a batch may take one eighth of the free memory
@@ -106,13 +107,21 @@ def count_networks(
 
 
 def given_state(
-    net: Network, backend: Backend, state: Any, params: Any, normalized: tuple[bool, ...], standardize: bool
+    net: Network,
+    backend: Backend,
+    state: Any,
+    params: Any,
+    seed: Any,
+    normalized: tuple[bool, ...],
+    standardize: bool,
 ) -> Any:
     """Return the layers of a given state, or raise an error if it does not fit the network or the backend."""
     if not isinstance(state, TrainingState):
         raise TypeError(f"state must be the state of a result or an error of fit, got {type(state).__name__}")
     if params is not None:
         raise ValueError("give state or params, not both: the state has the parameters")
+    if check_seeds(seed) not in (0, state.seed):
+        raise ValueError(f"give state or seed, not both: the state has the seed {state.seed}, got seed = {seed!r}")
     if len(state.statistics) != sum(normalized):
         raise ValueError(
             f"state has {len(state.statistics)} layers with batch normalization and batch_norm asks for "

@@ -170,8 +170,8 @@ def fit(
         with the number of epochs done; a method `start` once before the first, with the state and a function from a
         state to the predicting layers (W, b), everything folded in (see `vp.plots.Snapshots`).
     state : TrainingState, optional
-        Go on from the `state` of a result or an error, in place of `params`, for `epochs` more epochs, on the same
-        backend with the same optimizer. With None as its slots the optimizer starts anew.
+        Go on from the `state` of a result or an error, in place of `params` and `seed`, for `epochs` more epochs, on
+        the same backend with the same optimizer. With None as its slots the optimizer starts anew.
     checkpoint : str or path, optional
         A file for the state of the run, for `resume`. It is written whole or not at all, every `checkpoint_every`
         epochs, at the end, and on Ctrl-C; the previous one is kept beside it, with ".previous" added to its name. Needs
@@ -245,7 +245,7 @@ def fit(
     normalized = for_each_layer(net, batch_norm, "batch_norm", check_flag)
     standardize = check_flag(standardize, "standardize")
     if state is not None:
-        params, seed = given_state(net, target, state, params, normalized, standardize), state.seed
+        params, seed = given_state(net, target, state, params, seed, normalized, standardize), state.seed
     seeds, rates, callbacks = check_seeds(seed), check_rates(net, dropout), check_callbacks(callbacks)
     progress = None if progress is None else check_flag(progress, "progress")
     spec = TrainingSpec(

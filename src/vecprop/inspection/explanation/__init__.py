@@ -116,7 +116,8 @@ def _network_of(given: Network | Sequence[int]) -> Network:
     try:
         return Network(given)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise type(error)(f"net_or_sizes must be a Network or sizes: {error}") from None
+        wanted = "a Network, such as network_ of an estimator, or sizes"
+        raise type(error)(f"net_or_sizes must be {wanted}: {error}") from None
 
 
 def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:

@@ -12,7 +12,7 @@ from vecprop.utils.arguments import check_instance
 
 def labelled_histories(given: Any, key: str = "cost") -> dict[str, tuple[int, Floats]]:
     """Return label -> K and column `key` of the best of K networks; a single run has the label ""."""
-    wanted = "result.history, or a dict of label -> result.history"
+    wanted = "result.history, history_ of an estimator, or a dict of label -> one of these"
     if not isinstance(given, FitResult) and not check_instance(given, Mapping, "histories", wanted):
         raise ValueError("histories must not be empty")
     several = not isinstance(given, FitResult) and key not in given
@@ -61,7 +61,7 @@ def epoch_given_back(result: Any) -> int | None:
 def entries(argument: str, result: Any, key: str) -> list[Any]:
     """Return one column of a history, or raise an error that names the argument."""
     given = history_of(result)
-    if key not in check_instance(given, Mapping, argument, "a history, that is result.history of a fit"):
+    if key not in check_instance(given, Mapping, argument, "result.history of a fit, or history_ of an estimator"):
         raise ValueError(
             f"{argument} must be result.history of a fit; it has no {key!r}, only {sorted(map(str, given))}"
         )
