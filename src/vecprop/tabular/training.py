@@ -205,18 +205,80 @@ class _Examples(NamedTuple):
 
     X: npt.NDArray[Any]
     y: npt.NDArray[Any]
-    w: npt.NDArray[Any] | None
+    w: npt.NDArray[Any] | None = None
+
+
+class _Parts(NamedTuple):
+    """The rows of a table as examples, with the preparation learned from those that are no test.
+
+    y_known : the targets of training and stopping (m,), numbers, or indices of `classes`
+    known, unknown : the counts of missing and unseen values of these rows, and of the test's
+    """
+
+    preparation: Preparation
+    classes: npt.NDArray[Any] | None
+    training: _Examples
+    stopping: _Examples
+    test: _Examples
+    y_known: npt.NDArray[Any]
+    known: Prepared
+    unknown: Prepared
 
 
 def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
-    from vecprop.estimators.inputs import scaled_up  # imports scikit-learn, which the time leaves out
-    from vecprop.estimators.labels import name_classes
+    from vecprop.estimators.labels import name_classes  # imports scikit-learn, which the time leaves out
 
     begin = time.perf_counter()
     task = plan.target.task
+    parts = _parts(plan, settings, folder)
+    classes, training, (X_test, y_test, _) = parts.classes, parts.training, parts.test
+    rows = {"training": len(parts.y_known), "validation": len(parts.stopping.y), "test": len(y_test)}
+    by_class = task == "classification" and isinstance(settings.class_weight, Mapping)
+    some = [_some(part, task, by_class) for part in (training, parts.stopping)]
+    remarks = disguised(parts.preparation, some[0].X, some[0].y, task)
+    linear = _linear(task, settings, classes, some, callbacks)
+    del some
+    if settings.linear:
+        estimator, rows["validation"] = linear, 0
+    else:
+        settings = _completed(settings, large_rows(training.X) is not None, remarks)
+        estimator = _fitted(task, settings, parts, callbacks, remarks)
+    if estimator.stopped_ == "interrupted":
+        raise KeyboardInterrupt
+    diagnosis = diagnose(estimator)
+    of_this_run = ("callbacks", "checkpoint", "resume", "devices")
+    estimator.set_params(**dict.fromkeys(of_this_run & estimator.get_params().keys()))
+    found = {
+        "network": scores(estimator, X_test, y_test),
+        "linear": scores(linear, X_test, y_test),
+        "constant": constant(parts.y_known, y_test, task),
+        "training": scores(estimator, training.X, training.y),
+    }
+    predicted = predictions(estimator, X_test)
+    if classes is not None:  # the estimator was fitted to their indices
+        remarks += about_classes(classes, parts.y_known, y_test, predicted)
+        name_classes(estimator, classes)
+        estimator.set_params(class_weight=settings.class_weight)
+        y_test, predicted = classes[y_test], classes[predicted]
+    where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
+    used = {name: value for name, value in asdict(settings).items() if name not in where}
+    used["hidden"] = None if settings.hidden is None else list(settings.hidden)
+    about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": used}
+    model = TableModel(parts.preparation, plan.target, estimator, without_nan(about))
+    known, unknown = parts.known, parts.unknown
+    if folder is not None:  # the files are deleted
+        known, unknown = (replace(part, X=part.X[:0].copy()) for part in (known, unknown))
+    seconds, notes = time.perf_counter() - begin, tuple(remarks)
+    return Trained(model, plan.table, rows, known, unknown, found, y_test, predicted, diagnosis, seconds, notes)
+
+
+def _parts(plan: Plan, settings: Settings, folder: Path | None) -> _Parts:
+    """Return the examples of a plan; with a folder, their features are in files there."""
+    from vecprop.estimators.inputs import scaled_up
+
     y, classes = plan.target.coded(plan.table)
     weights = scaled_up(_weights(plan))
-    parts = split(y, task, settings, masks=folder is not None)
+    parts = split(y, plan.target.task, settings, masks=folder is not None)
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
     targets = [(y[part], None if weights is None else weights[part]) for part in parts[:2]]
     preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
@@ -227,63 +289,38 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
         column.write(features[0])
     unknown, [X_test] = _features(preparation, plan, parts[2:], folder)
     training, stopping = (_Examples(X, *own) for X, own in zip(features, targets, strict=True))
-    y_known, y_test = y[known], y[parts[2]]
-    del y, weights, known, parts, features
-    rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
-    by_class = task == "classification" and isinstance(settings.class_weight, Mapping)
-    some = [_some(part, task, by_class) for part in (training, stopping)]
-    remarks = disguised(preparation, some[0].X, some[0].y, task)
-    linear = _linear(task, settings, classes, some, callbacks)
-    del some
-    estimator: Any
-    if settings.linear:
-        estimator = linear
-        rows["validation"] = 0
-    else:
-        one_kind = settings.of_one_kind
-        if settings.networks != 1 and large_rows(training.X) is not None:
-            settings = replace(settings, networks=1) if one_kind else settings
-            of_each = "" if one_kind else " of each kind"
-            remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
-        elif settings.networks is None and one_kind:
-            count = _OF_ONE_KIND["networks"]
-            remarks.append(f"{count} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
-        if one_kind:
-            usual = {name: value for name, value in _OF_ONE_KIND.items() if getattr(settings, name) is None}
-            settings = replace(settings, **usual)
-        parameters = _of_networks(rows["training"], settings) if one_kind else {"backend": settings.backend}
-        estimator = _untrained(task, settings, classes, parameters, as_pack=not one_kind)
-        estimator.set_params(callbacks=list(callbacks) or None)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            estimator.fit(*training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
-        remarks += dict.fromkeys(str(warning.message) for warning in caught)
-    if estimator.stopped_ == "interrupted":
-        raise KeyboardInterrupt
-    diagnosis = diagnose(estimator)
-    of_this_run = ("callbacks", "checkpoint", "resume", "devices")
-    estimator.set_params(**dict.fromkeys(of_this_run & estimator.get_params().keys()))
-    found = {
-        "network": scores(estimator, X_test, y_test),
-        "linear": scores(linear, X_test, y_test),
-        "constant": constant(y_known, y_test, task),
-        "training": scores(estimator, training.X, training.y),
-    }
-    predicted = predictions(estimator, X_test)
-    if classes is not None:  # the estimator was fitted to their indices
-        remarks += about_classes(classes, y_known, y_test, predicted)
-        name_classes(estimator, classes)
-        estimator.set_params(class_weight=settings.class_weight)
-        y_test, predicted = classes[y_test], classes[predicted]
-    where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
-    used = {name: value for name, value in asdict(settings).items() if name not in where}
-    used["hidden"] = None if settings.hidden is None else list(settings.hidden)
-    about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": used}
-    model = TableModel(preparation, plan.target, estimator, without_nan(about))
-    if folder is not None:  # the files are deleted
-        prepared, unknown = (replace(part, X=part.X[:0].copy()) for part in (prepared, unknown))
-    seconds, notes = time.perf_counter() - begin, tuple(remarks)
-    return Trained(model, plan.table, rows, prepared, unknown, found, y_test, predicted, diagnosis, seconds, notes)
+    test = _Examples(X_test, y[parts[2]])
+    return _Parts(preparation, classes, training, stopping, test, y[known], prepared, unknown)
+
+
+def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Settings:
+    """Return the settings of networks of one kind with all that was not given, those of a pack as they are."""
+    one_kind = settings.of_one_kind
+    if settings.networks != 1 and in_file:
+        settings = replace(settings, networks=1) if one_kind else settings
+        of_each = "" if one_kind else " of each kind"
+        remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
+    elif settings.networks is None and one_kind:
+        count = _OF_ONE_KIND["networks"]
+        remarks.append(f"{count} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
+    if not one_kind:
+        return settings
+    return replace(settings, **{name: value for name, value in _OF_ONE_KIND.items() if getattr(settings, name) is None})
+
+
+def _fitted(
+    task: str, settings: Settings, parts: _Parts, callbacks: Sequence[Callable[..., Any]], remarks: list[str]
+) -> Any:
+    """Return a pack or networks of one kind, fitted to the examples for training and stopping."""
+    one_kind, stopping = bool(settings.of_one_kind), parts.stopping
+    parameters = _of_networks(len(parts.y_known), settings) if one_kind else {"backend": settings.backend}
+    estimator = _untrained(task, settings, parts.classes, parameters, as_pack=not one_kind)
+    estimator.set_params(callbacks=list(callbacks) or None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(*parts.training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
+    remarks += dict.fromkeys(str(warning.message) for warning in caught)
+    return estimator
 
 
 def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
