@@ -47,15 +47,12 @@ def check_rates(net: Network, given: Any) -> tuple[float | tuple[float, ...], ..
     def rate(value: Any, name: str) -> float:
         return check_real(value, name, "in [0, 1), the share that is dropped", lambda x: 0 <= x < 1)
 
-    each_layer = isinstance(given, Sequence)
-    return for_each_layer(
-        net, given, "dropout", lambda value, name: one_or_each(value, name, rate) if each_layer else rate(value, name)
-    )
+    return for_each_layer(net, given, "dropout", lambda value, name: one_or_each(value, name, rate))
 
 
 def for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any, str], Any]) -> tuple[Any, ...]:
     """Return one checked value for each hidden layer, given as one for all or a sequence."""
-    count = len(net.hidden)
+    count, given = len(net.hidden), given.tolist() if getattr(given, "ndim", 0) else given
     if isinstance(given, str) or not isinstance(given, Sequence):
         value = check(given, argument)
         if value and not count:
