@@ -29,12 +29,12 @@ def check_callbacks(callbacks: Any) -> tuple[Callable[..., Any], ...]:
 def check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: Any) -> EarlyStopping | None:
     """Return the rule of early stopping, from an `EarlyStopping` or a number of epochs."""
     min_delta = check_number(min_delta, "min_delta")
-    if isinstance(patience, EarlyStopping):
-        if min_delta:
-            raise ValueError(f"min_delta is a part of patience={patience!r}: leave min_delta = {min_delta:g} out")
-        rule: EarlyStopping | None = patience
-    else:
-        rule = None if patience is None else EarlyStopping(check_positive_integer(patience, "patience"), min_delta)
+    rule: EarlyStopping | None = patience
+    if patience is not None and not isinstance(patience, EarlyStopping):
+        rule = EarlyStopping(check_positive_integer(patience, "patience"), min_delta)
+    elif min_delta:
+        why = "is for patience, and there is none" if patience is None else f"is a part of patience={patience!r}"
+        raise ValueError(f"min_delta {why}: leave min_delta = {min_delta:g} out")
     for name, watcher in (("patience", rule), ("schedule", optimizer.schedule)):
         if getattr(watcher, "monitor", "cost") == "metric" and metric is None:
             raise ValueError(f'{name} watches the metric, and there is none: give metric="accuracy" or another')
