@@ -15,7 +15,7 @@ from helpers import cases, refusals
 from helpers.processes import ROOT
 from helpers.tables import run_onnx, train
 from vecprop import tabular
-from vecprop.tabular import Choices, Settings
+from vecprop.tabular import Choices, Settings, Spelling
 from vecprop.tabular.encoders import Category, Date, Number
 from vecprop.tabular.houses import houses
 from vecprop.tabular.kinds import find_kind
@@ -254,6 +254,9 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     vp.save(tmp_path / "m", train(frame, missing=["gone"]).model)
     prepared = vp.load(tmp_path / "m").prepare(pl.DataFrame({"x": ["gone", "4"]}))
     assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
+    frame.write_csv(tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"--date-format '%d.%m.%Y': the model uses no dates; leave it out"):
+        vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=["%d.%m.%Y"])))
 
 
 def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():
