@@ -1,5 +1,6 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
+import csv
 import functools
 import importlib.util
 import math
@@ -15,6 +16,7 @@ from helpers import cases, refusals
 from helpers.processes import ROOT
 from helpers.tables import run_onnx, train
 from vecprop import tabular
+from vecprop.data import tables
 from vecprop.tabular import Choices, Settings, Spelling
 from vecprop.tabular.encoders import Category, Date, Number
 from vecprop.tabular.houses import houses
@@ -113,6 +115,12 @@ def test_cells_of_any_length(file):
     for text in (f"a,b\n{long},1\n2,3\n", f'a, "b"\n{long}, 1\n2, 3\n'):
         assert tabular.read(path := file(text)).column("a").to_list() == [long, "2"]
         assert tabular.read(path).place(1, "a").endswith("line 3, column 'a'")
+    limit = csv.field_size_limit()
+    first, second = (tables._records(f"{long * n}\n{long * n}", ",") for n in (1, 2))  # as two threads read
+    assert (next(first)[0], next(second)[0]) == (1, 1)
+    first.close()
+    assert len(next(second)[1][0]) == 2 * len(long) and not list(second)
+    assert csv.field_size_limit() == limit
 
 
 def test_options_of_csv_are_refused_for_other_files(tmp_path):
