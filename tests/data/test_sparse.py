@@ -86,7 +86,7 @@ def test_rows_of_an_estimator_stay_sparse_where_memory_is_short(monkeypatch):
     found = estimators.MLPClassifier(**arguments).fit(rows, labels).predict_proba(rows)
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
     stack = estimators.MLPClassifier(**arguments, n_networks=2)
-    with pytest.raises(ValueError, match="GiB dense, which a stack of networks needs"):
+    with pytest.raises(ValueError, match=r"would take 28.1 KiB dense, which a stack of networks needs"):
         stack.fit(rows, labels)
     monkeypatch.setattr("vecprop.estimators.inputs.free_main_memory", lambda: 3 * X.nbytes)
     assert stack.fit(rows, labels).coefs_[0].shape == (2, 40, 6)
@@ -119,7 +119,7 @@ test_bad_input = refusals(
     (X.T, {}, ValueError, r"X must have shape \(40, m\).*got \(90, 40\); .* use X.T"),
     (X * np.nan, {}, ValueError, "X must be finite, got NaN"),
     (X * 1j, {}, TypeError, "X must be real numbers.*complex128"),
-    (X, {"seed": (0, 1)}, ValueError, "GiB dense, which a stack of networks needs"),
+    (X, {"seed": (0, 1)}, ValueError, r"would take 28.1 KiB dense, which a stack of networks needs"),
     (X, {"standardize": True}, ValueError, "standardize=True subtracts the mean"),
     (X[:, :50], {}, ValueError, r"Y must have shape \(3, 50\)"),
     fixtures=["in_parts"],

@@ -116,8 +116,17 @@ def test_a_file_gives_the_same_pack(packs, kind, tmp_path):
     with pytest.raises(TypeError, match="fitted in this program"):
         vp.diagnose(loaded)
     header, tensors = pack_files.to_parts(pack)
-    with pytest.raises(ValueError, match="1 feature_names for 4 features"):
-        pack_files.from_parts({**header, "feature_names": ["a"]}, tensors, None, ())
+    other = {"estimator": {**header["groups"][0]["estimator"], "targets": {}}}
+    heavy = {name: array * (1 + name.endswith("weights")) for name, array in tensors.items()}
+    for change, arrays, message in (
+        ({"feature_names": ["a"]}, tensors, "1 feature_names for 4 features"),
+        ({"groups": []}, tensors, "its groups do not predict the same"),
+        ({"groups": [*header["groups"], other]}, tensors, "its groups do not predict the same"),
+        ({"parameters": {**header["parameters"], "maps": ["none"]}}, tensors, "maps: unknown map 'none'"),
+        ({}, heavy, "do not sum to 1"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            pack_files.from_parts({**header, **change}, arrays, None, ())
 
 
 @pytest.mark.parametrize("kind", KINDS)

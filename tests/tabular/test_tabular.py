@@ -1,5 +1,6 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
+import csv
 import functools
 import importlib.util
 import math
@@ -15,7 +16,8 @@ from helpers import cases, refusals
 from helpers.processes import ROOT
 from helpers.tables import run_onnx, train
 from vecprop import tabular
-from vecprop.tabular import Choices, Settings
+from vecprop.data import tables
+from vecprop.tabular import Choices, Settings, Spelling
 from vecprop.tabular.encoders import Category, Date, Number
 from vecprop.tabular.houses import houses
 from vecprop.tabular.kinds import find_kind
@@ -113,6 +115,12 @@ def test_cells_of_any_length(file):
     for text in (f"a,b\n{long},1\n2,3\n", f'a, "b"\n{long}, 1\n2, 3\n'):
         assert tabular.read(path := file(text)).column("a").to_list() == [long, "2"]
         assert tabular.read(path).place(1, "a").endswith("line 3, column 'a'")
+    limit = csv.field_size_limit()
+    first, second = (tables._records(f"{long * n}\n{long * n}", ",") for n in (1, 2))  # as two threads read
+    assert (next(first)[0], next(second)[0]) == (1, 1)
+    first.close()
+    assert len(next(second)[1][0]) == 2 * len(long) and not list(second)
+    assert csv.field_size_limit() == limit
 
 
 def test_options_of_csv_are_refused_for_other_files(tmp_path):
@@ -254,6 +262,9 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     vp.save(tmp_path / "m", train(frame, missing=["gone"]).model)
     prepared = vp.load(tmp_path / "m").prepare(pl.DataFrame({"x": ["gone", "4"]}))
     assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
+    frame.write_csv(tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"--date-format '%d.%m.%Y': the model uses no dates; leave it out"):
+        vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=["%d.%m.%Y"])))
 
 
 def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():

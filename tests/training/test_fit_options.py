@@ -119,7 +119,10 @@ def test_each_step_has_the_rate_of_the_schedule(schedule, backend):
     assert result.history["learning_rate"] == pytest.approx(rates.tolist())
 
 
-@pytest.mark.parametrize("more", [{"dropout": 0.3, "batch_norm": True}, {"seed": (1, 2)}, {"standardize": True}])
+OF_LAYERS = {"dropout": np.array([0.3]), "batch_norm": np.array([True])}
+
+
+@pytest.mark.parametrize("more", [OF_LAYERS, {"seed": (1, 2)}, {"standardize": True}])
 def test_training_goes_on_from_a_state(more, backend):
     """Bit for bit: slots, epoch, schedule and dropout masks included."""
     arguments = {"optimizer": vp.Adam(0.01, schedule=vp.StepDecay(2, 0.5)), "batch_size": 16, "backend": backend}

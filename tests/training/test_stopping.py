@@ -139,6 +139,7 @@ test_bad_arguments_of_fit = refusals(
     lambda arguments: vp.fit(NET, X, Y, epochs=1, **arguments),
     ({"patience": EarlyStopping(monitor="metric")}, "patience watches the metric, and there is none"),
     ({"patience": EarlyStopping(), "min_delta": 0.1}, "min_delta is a part of patience="),
+    ({"min_delta": 0.1}, "min_delta is for patience, and there is none: leave min_delta = 0.1 out"),
     ({"optimizer": vp.SGD(schedule=vp.ReduceOnPlateau(monitor="metric"))}, "schedule watches the metric"),
     error=(ValueError, TypeError),
 )

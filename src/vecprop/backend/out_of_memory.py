@@ -127,11 +127,11 @@ def _explained(demand: Demand, backend: Backend, wanted: int | None, error: Exce
     free = backend.memory.free()
     text = f"out of memory on {backend.name}: "
     if wanted is not None:
-        text += f"{_size(wanted)} could not be had in one piece; "
+        text += f"{sized(wanted)} could not be had in one piece; "
     elif type(error) is MemoryError and error.args:
         text += f"{error}; "
-    text += f"{demand.what} takes about {_size(demand.each * demand.columns)} for {demand.columns} examples at once; "
-    text += "how much is free is not known. " if free is None else f"{_size(free)} is free now. "
+    text += f"{demand.what} takes about {sized(demand.each * demand.columns)} for {demand.columns} examples at once; "
+    text += "how much is free is not known. " if free is None else f"{sized(free)} is free now. "
     argument, columns, advice = _advice(demand, free, backend.memory.least)
     return OutOfMemoryError(text + advice, wanted=wanted, free=free, argument=argument, columns=columns)
 
@@ -139,12 +139,12 @@ def _explained(demand: Demand, backend: Backend, wanted: int | None, error: Exce
 def _advice(demand: Demand, free: int | None, least: int) -> tuple[str, int, str]:
     """Return the argument to change, its value, and the advice in words."""
     if free is not None and free < least:
-        return "", 0, f"It cannot work with less than {_size(least)}: free memory, raise the limit, or use NumPy."
+        return "", 0, f"It cannot work with less than {sized(least)}: free memory, raise the limit, or use NumPy."
     if free is not None and demand.fixed > free:
-        taken = f"The {demand.fixed_for} alone take {_size(demand.fixed)}"
+        taken = f"The {demand.fixed_for} alone take {sized(demand.fixed)}"
         return "", 0, f"{taken}: {demand.remedy}."
     if free is not None and demand.example * demand.held > free:
-        columns, taken = _power_of_two(free // (_SHARE * demand.example)), _size(demand.example * demand.held)
+        columns, taken = _power_of_two(free // (_SHARE * demand.example)), sized(demand.example * demand.held)
         if demand.held_by == "X":
             text = f"X and Y and their copies on the way take up to {taken}: give fit at most {columns} "
             return "X", columns, text + "examples at a time, and go on with state=result.state."
@@ -168,10 +168,10 @@ def _power_of_two(number: int) -> int:
     return 1 << number.bit_length() - 1 if number > 0 else 0
 
 
-def _size(count: int) -> str:
+def sized(count: int) -> str:
     """Return a number of bytes as text with its unit.
 
-    >>> _size(3 * 2**29), _size(100)
+    >>> sized(3 * 2**29), sized(100)
     ('1.5 GiB', '100 bytes')
     """
     for unit, bits in (("GiB", 30), ("MiB", 20), ("KiB", 10)):

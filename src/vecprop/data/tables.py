@@ -42,6 +42,7 @@ _NOT_TABLES = {
 _NOT_CSV = {r"\s*(\{|\[\s*[\[{])": "JSON", r"(?i)\s*<(!doctype|html|\?xml|table)\b": "HTML or XML"}
 _A_YEAR = range(1900, 2101)
 _LONGEST = 60  # characters of a value in a message
+_limits: list[int] = []  # of the csv module before each of those that read
 
 
 @dataclass(frozen=True)
@@ -415,12 +416,17 @@ def _records(
 
 @contextmanager
 def _cells_of_any_length(text: str) -> Iterator[None]:
-    """Let the csv module read cells as long as the text; by itself it refuses more than 131 072 characters."""
-    limit = csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    """Let the csv module read cells as long as the text; by itself it refuses more than 131 072 characters.
+
+    The limit is one for all threads: the last that reads restores it.
+    """
+    _limits.append(csv.field_size_limit(max(csv.field_size_limit(), len(text))))
     try:
         yield
     finally:
-        csv.field_size_limit(limit)
+        limit = _limits.pop()
+        if not _limits:
+            csv.field_size_limit(limit)
 
 
 def _check_widths(text: str, delimiter: str, source: str, width: int, skip: int) -> None:

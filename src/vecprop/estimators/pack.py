@@ -194,14 +194,17 @@ class Pack(BaseEstimator):
         with unchanged_if_it_fails(self):
             return self._fit((X, y, sample_weight), (X_val, y_val, sample_weight_val))
 
-    def _fit(self, given: Any, held_out: Any) -> Any:
-        """Train on X, y and weights, with such a validation set or three times None."""
+    def _check_parameters(self) -> None:
         check_positive_integer(self.n_networks, "n_networks")
         for name in check_texts(self.maps, "maps"):
             if name not in KINDS:
                 raise ValueError(f"maps: {unknown_name('map', name, KINDS)}")
         check_real(self.validation_fraction, "validation_fraction", "in (0, 1)", lambda x: 0 < x < 1)
         check_flag(self.refit, "refit")
+
+    def _fit(self, given: Any, held_out: Any) -> Any:
+        """Train on X, y and weights, with such a validation set or three times None."""
+        self._check_parameters()
         random = random_state_of(self.random_state)
         training, validation = self._weighted(*self._parts(given, held_out, random))
         if isinstance(training.X, LargeRows) and not isinstance(validation.X, LargeRows):

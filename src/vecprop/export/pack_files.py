@@ -16,6 +16,7 @@ from vecprop.training.json_values import Pair, from_json, to_json
 from vecprop.utils.arguments import check_text
 from vecprop.utils.tensor_file import Tensors
 
+_ROUNDING = 1e-6
 CLASSES: dict[str, type[Any]] = {"PackClassifier": PackClassifier, "PackRegressor": PackRegressor}
 
 
@@ -57,9 +58,13 @@ def from_parts(header: dict[str, Any], tensors: Tensors, backend: str | Backend 
     given = header["parameters"]
     more = {"class_weight": from_json(given["class_weight"])} if "class_weight" in given else {}
     pack = CLASSES[header["class"]](**{**given, **more, "maps": tuple(given["maps"]), "backend": backend})
+    pack._check_parameters()
     estimator_files.set_features(pack, header)
     pack.found_ = [(check_text(name, "found"), list(map(float, weights))) for name, weights in header["found"]]
     pack.stopped_ = check_text(header["stopped"], "stopped")
+    kinds = [(group["estimator"]["class"], group["estimator"]["targets"]) for group in header["groups"]]
+    if not kinds or any(kind != (header["class"].replace("Pack", "MLP"), kinds[0][1]) for kind in kinds):
+        raise ValueError("its groups do not predict the same")
     groups = []
     for k, group in enumerate(header["groups"]):
         own = {name.removeprefix(f"{k}."): array for name, array in tensors.items() if name.startswith(f"{k}.")}
@@ -71,6 +76,8 @@ def from_parts(header: dict[str, Any], tensors: Tensors, backend: str | Backend 
         count = groups[-1].map(np.zeros((1, pack.n_features_in_))).shape[1]
         if count != estimator.n_features_in_:
             raise ValueError(f"its map has {count} features for a network of {estimator.n_features_in_}")
+    if abs(sum(group.weights.sum() for group in groups) - 1) > _ROUNDING:
+        raise ValueError("the weights of its networks do not sum to 1")
     pack._set_groups(groups)
     return pack  # type: ignore[no-any-return]
 

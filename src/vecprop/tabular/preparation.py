@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.data.spelling import Form
+from vecprop.data.spelling import Form, format_of
 from vecprop.data.tables import Table, first_rows, shown
 from vecprop.tabular.encoders import (
     KINDS,
@@ -108,6 +108,9 @@ class Preparation:
         remarks, own = [], table.forms is not None
         if not own:
             check_columns_said(table)
+            said, _ = format_of(table.spelling, "", table.known)
+            if said and not any(isinstance(column, Date) for column in self.columns):
+                raise ValueError(f"--date-format {said!r}: the model uses no dates; leave it out")
             categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
             wanted = {column.name: _form(column) for column in self.columns}
             table = understand_as(self.spelled(table), wanted, self.decimal, categories)

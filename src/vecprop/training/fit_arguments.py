@@ -29,12 +29,12 @@ def check_callbacks(callbacks: Any) -> tuple[Callable[..., Any], ...]:
 def check_stopping(optimizer: Optimizer, metric: Any, patience: Any, min_delta: Any) -> EarlyStopping | None:
     """Return the rule of early stopping, from an `EarlyStopping` or a number of epochs."""
     min_delta = check_number(min_delta, "min_delta")
-    if isinstance(patience, EarlyStopping):
-        if min_delta:
-            raise ValueError(f"min_delta is a part of patience={patience!r}: leave min_delta = {min_delta:g} out")
-        rule: EarlyStopping | None = patience
-    else:
-        rule = None if patience is None else EarlyStopping(check_positive_integer(patience, "patience"), min_delta)
+    rule: EarlyStopping | None = patience
+    if patience is not None and not isinstance(patience, EarlyStopping):
+        rule = EarlyStopping(check_positive_integer(patience, "patience"), min_delta)
+    elif min_delta:
+        why = "is for patience, and there is none" if patience is None else f"is a part of patience={patience!r}"
+        raise ValueError(f"min_delta {why}: leave min_delta = {min_delta:g} out")
     for name, watcher in (("patience", rule), ("schedule", optimizer.schedule)):
         if getattr(watcher, "monitor", "cost") == "metric" and metric is None:
             raise ValueError(f'{name} watches the metric, and there is none: give metric="accuracy" or another')
@@ -47,15 +47,12 @@ def check_rates(net: Network, given: Any) -> tuple[float | tuple[float, ...], ..
     def rate(value: Any, name: str) -> float:
         return check_real(value, name, "in [0, 1), the share that is dropped", lambda x: 0 <= x < 1)
 
-    each_layer = isinstance(given, Sequence)
-    return for_each_layer(
-        net, given, "dropout", lambda value, name: one_or_each(value, name, rate) if each_layer else rate(value, name)
-    )
+    return for_each_layer(net, given, "dropout", lambda value, name: one_or_each(value, name, rate))
 
 
 def for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any, str], Any]) -> tuple[Any, ...]:
     """Return one checked value for each hidden layer, given as one for all or a sequence."""
-    count = len(net.hidden)
+    count, given = len(net.hidden), given.tolist() if getattr(given, "ndim", 0) else given
     if isinstance(given, str) or not isinstance(given, Sequence):
         value = check(given, argument)
         if value and not count:

@@ -110,9 +110,9 @@ class _Search:
             cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
             by_network = ByNetwork(None, None, by_network.m)  # the penalties count once
         if not np.isfinite(cost) and not self._latest:
+            scale = "" if self.plan.spec.standardize else "scale the inputs (standardize=True does it); "
             raise DivergenceError(
-                f"the cost of the initial parameters is {cost:g}; scale the inputs (standardize=True does it) or start "
-                "from smaller weights (init)",
+                f"the cost of the initial parameters is {cost:g}; {scale}start from smaller weights (init)",
                 epoch=1,
                 step=1,
                 layer=1,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vecprop.backend.contract import to_host
 from vecprop.backend.main_memory import free_main_memory
 from vecprop.backend.namespaces import Array, is_array
+from vecprop.backend.out_of_memory import sized
 from vecprop.backend.processes import ALONE, Team
 from vecprop.backend.transfer import to_backend
 from vecprop.data import sparse as sparse_data
@@ -188,7 +189,7 @@ def _is_read_whole(
     batch = "LBFGS needs" if lbfgs else "batch_size takes"
     remedy = "take another optimizer, with a batch_size" if lbfgs else "give a batch_size, such as 256"
     raise ValueError(
-        f"{batch} all m = {m} examples at once, {size / 2**30:.3g} GiB, and they are to be read in windows: {remedy}"
+        f"{batch} all m = {m} examples at once, {sized(size)}, and they are to be read in windows: {remedy}"
         + ("" if isinstance(spec.window, str) else ", or leave window out")
     )
 
@@ -211,7 +212,7 @@ def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w
         raise ValueError(f"X must have shape ({net.sizes[0]}, m), one example per column, got {X.shape}{hint}")
     if checked.stack:
         raise ValueError(
-            f"sparse X of shape {X.shape} would take {X.dense_bytes / 2**30:.1f} GiB dense, which a stack of networks "
+            f"sparse X of shape {X.shape} would take {sized(X.dense_bytes)} dense, which a stack of networks "
             "needs: train the networks one after the other, or take fewer features"
         )
     return SparseData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
