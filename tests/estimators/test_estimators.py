@@ -522,6 +522,10 @@ def test_warnings_where_it_has_not_converged():
         # a schedule is a plan, which max_iter is the end of
         classifier(learning_rate=vp.Cosine()).fit(X, NAMES)
         classifier(solver=vp.Adam(schedule=vp.Cosine())).fit(X, NAMES)
+        # with the penalty the loss is above that of a constant, without it a tenth of that
+        large = regressor(hidden_layer_sizes=(64, 64), alpha=1.0, init="he", early_stopping=True, max_iter=2000)
+        large.set_params(learning_rate_init=0.003).fit(X, X[:, 0])
+        assert large.stopped_ == "patience" and large.score(X, X[:, 0]) > 0.9 and large.loss_ > 1
 
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])

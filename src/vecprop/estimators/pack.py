@@ -9,7 +9,6 @@ choosing with replacement as Caruana, Niculescu-Mizil, Crew and Ksikes, 2004.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +22,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
@@ -238,6 +236,9 @@ class Pack(BaseEstimator):
         if large is not None:
             X, how = large.skeleton(), {"ensure_all_finite": False}  # its values are checked as they are read
         X, y = check_pair(self, X, y, how, reset=reset, y_numeric=self._numeric_targets)
+        if self._numeric_targets:
+            with named(lambda: "y"):
+                y = np.asarray(y, dtype=np.float64)
         return Examples(X if large is None else large, y, scaled_up(check_weights(w, len(X))))
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
@@ -261,6 +262,7 @@ class Pack(BaseEstimator):
             view = learn(kind.map, seen, rng, training.n)
             parameters = kind.parameters(rng, networks, len(training.y))
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
+            groups[-1].estimator._is_silent = True
             own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
             jobs.append(own)
         fitted = self._in_threads(jobs, training, validation)
@@ -286,8 +288,7 @@ class Pack(BaseEstimator):
         cores = 1 if backend.has_gpu or _in_file(*parts) else usable_cores()
         threads = cores if backend.compiles or np.size(parts[0].X) >= _FOR_THREADS else 1
         self.stopped_ = "epochs"
-        with warnings.catch_warnings(), _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
             try:
                 for job in started:

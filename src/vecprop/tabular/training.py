@@ -387,15 +387,12 @@ def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
 
 def _linear(task: str, settings: Settings, classes: npt.NDArray[Any] | None, parts: Sequence[_Examples]) -> Any:
     """Return the baseline, linear or logistic regression, fitted to all parts."""
-    from sklearn.exceptions import ConvergenceWarning
-
     parameters = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 1000}
     parameters["backend"] = settings.backend if settings.linear else "numpy"
     model = _untrained(task, settings, classes, parameters)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(*columns)
+    model._is_silent = True
+    return model.fit(*columns)
 
 
 def _untrained(task: str, settings: Settings, classes: Any, parameters: dict[str, Any], as_pack: bool = False) -> Any:
