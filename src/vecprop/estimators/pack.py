@@ -25,6 +25,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
+from vecprop.backend.contract import to_host
 from vecprop.backend.selection import get_backend
 from vecprop.backend.transfer import refuse_masked
 from vecprop.data.splitting import in_second_part, places_of
@@ -35,6 +36,7 @@ from vecprop.estimators.inputs import (
     Examples,
     check_pair,
     check_weights,
+    dispatches,
     is_held_out,
     named,
     named_as_validation,
@@ -230,7 +232,7 @@ class Pack(BaseEstimator):
         return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
-        _refuse_sparse(X)
+        X, y = _dense_on_host(X), to_host(y) if dispatches(y) else y
         large = large_rows(X)
         how: dict[str, Any] = {"dtype": np.float64}
         if large is not None:
@@ -332,10 +334,10 @@ class Pack(BaseEstimator):
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return what each member predicts for rows X by such a function, (J, m, …), and their weights (J,)."""
         check_is_fitted(self, "groups_")
-        weights, large = np.concatenate([group.weights for group in self.groups_]), large_rows(X)
+        X, weights = _dense_on_host(X), np.concatenate([group.weights for group in self.groups_])
+        large = large_rows(X)
         with named(lambda: "X"):
             if large is None:
-                _refuse_sparse(X)
                 refuse_masked("X", X)
                 X = validate_data(self, X, dtype=np.float64, reset=False)
             else:
@@ -387,12 +389,14 @@ def _go_on(group: Group, examples: Examples, callbacks: list[Any]) -> None:
             set_layers(estimator, more.params_)
 
 
-def _refuse_sparse(X: Any) -> None:
+def _dense_on_host(X: Any) -> Any:
+    """Return X, where packs compute under scikit-learn's array API dispatch, too; TypeError if it is sparse."""
     if hasattr(X, "toarray"):
         raise TypeError(
             f"X must be dense, since the maps of a pack make numbers of its zeros, got sparse X of shape {X.shape}: "
             "MLPClassifier and MLPRegressor take it as it is"
         )
+    return to_host(X) if dispatches(X) else X
 
 
 def _in_file(*parts: Examples) -> bool:
