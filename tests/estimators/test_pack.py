@@ -74,6 +74,7 @@ def test_the_mixture_is_the_weighted_mean_of_its_members(packs, kind):
     assert pack.score(X, y) > 0.9
     if kind != "numbers":
         np.testing.assert_allclose(np.exp(pack.predict_log_proba(X)), mean, rtol=1e-9)
+        np.testing.assert_allclose(mean.sum(axis=1), 1.0, rtol=1e-14)
 
 
 def test_all_networks_are_reported_with_their_weights(packs):

@@ -352,6 +352,7 @@ class PackClassifier(ClassifierMixin, Pack):
 
     def _logs_of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)
+        L -= np.log(np.exp(L).sum(axis=-1, keepdims=True))  # metrics warn of sums to 1 as rough as float32's
         return L if L.ndim == 3 else L[None]
 
     def _losses(self, y: npt.NDArray[Any]) -> Losses:
