@@ -654,11 +654,12 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
     assert model.n_iter_ == 5, "1 epoch and 4 without change: a loss is not compared with the score watched before"
 
 
-def test_ctrl_c_keeps_what_was_reached():
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_ctrl_c_keeps_what_was_reached(solver):
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 4 epochs"):
-        model = classifier(callbacks=raising(KeyboardInterrupt(), 2)).fit(X, NAMES)
+        model = classifier(solver=solver, callbacks=raising(KeyboardInterrupt(), 2)).fit(X, NAMES)
     assert (model.stopped_, model.n_iter_) == ("interrupted", 2)
-    np.testing.assert_array_equal(model.coefs_[0], classifier(max_iter=2).fit(X, NAMES).coefs_[0])
+    np.testing.assert_array_equal(model.coefs_[0], classifier(solver=solver, max_iter=2).fit(X, NAMES).coefs_[0])
 
 
 # --- several networks ----------------------------------------------------------------------------------------

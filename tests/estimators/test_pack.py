@@ -250,7 +250,8 @@ def test_ctrl_c_keeps_the_kinds_that_have_begun(monkeypatch):
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
     try:
-        pack = PackClassifier(random_state=0, callbacks=interrupt).fit(X, LABELS)
+        with pytest.warns(RuntimeWarning, match="training was interrupted: the pack is of the kinds that had begun"):
+            pack = PackClassifier(random_state=0, callbacks=interrupt).fit(X, LABELS)
     finally:
         signal.signal(signal.SIGINT, before)
     assert pack.stopped_ == "interrupted" and [name for name, _ in pack.found_] == ["standard network"]

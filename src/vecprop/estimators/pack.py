@@ -9,6 +9,7 @@ choosing with replacement as Caruana, Niculescu-Mizil, Crew and Ksikes, 2004.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -216,6 +217,9 @@ class Pack(BaseEstimator):
             examples = _together(training, validation)
             self._in_threads([partial(_go_on, group, examples) for group in groups], examples)
         self._choose(groups)
+        if self.stopped_ == "interrupted":
+            message = "training was interrupted: the pack is of the kinds that had begun, as far as they had come"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
         return self
 
     def _parts(self, given: Any, held_out: Any, random: np.random.RandomState) -> tuple[Examples, Examples]:
