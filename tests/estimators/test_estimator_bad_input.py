@@ -40,6 +40,7 @@ test_parameters_that_do_not_go_together = refusals(
     (regressor(loss="poisson", scale_target="standard"), POSITIVE, "scale_target='standard' goes with outputs of"),
     (regressor(loss="quantile", quantile=[0.1, 0.9], out_activation="relu"), {}, "several quantiles are ordered"),
     (regressor(out_activation="relu", scale_target="standard"), {}, "scale_target='standard' goes with"),
+    (classifier(early_stopping=True, scoring="f1"), {}, "^scoring, on the validation set: Target is multiclass"),
 )
 
 test_weights = refusals(
@@ -59,8 +60,10 @@ test_weights = refusals(
     ),
     *(
         (classifier(class_weight=weight), {}, "class_weight must be >= 0 for every class and leave examples")
-        for weight in ({"a": -1.0, "b": 1.0, "c": 1.0}, {"a": 0.0, "b": 0.0, "c": 0.0}, {"a": np.nan})
+        for weight in ({"a": -1.0, "b": 1.0, "c": 1.0}, {"a": 0.0, "b": 0.0, "c": 0.0}, {"a": np.nan}, {"a": np.inf})
     ),
+    (classifier(class_weight=[{"a": 1.0}]), {}, 'class_weight must be a dict or "balanced" if y is not multilabel'),
+    (classifier(class_weight={"a": "much"}), {}, "^class_weight: could not convert string to float: 'much'"),
 )
 
 test_validation_sets = refusals(
@@ -78,6 +81,7 @@ test_data = refusals(
     fit,
     (classifier(), {"y": TWO_COLUMNS}, r"multiclass-multioutput.*MultiOutputClassifier"),
     (classifier(), {"y": TARGETS}, "Unknown label type: continuous"),
+    (classifier(), {"y": TWO_COLUMNS % 2 + 1}, r"y of several columns must be 0 and 1, .*, got \[2\]"),
     (classifier(scale="standard"), {"X": csr_array(X)}, r"would make sparse X dense.*MaxAbsScaler"),
     (regressor(), {"y": LABELS}, "could not convert string to float"),
     (regressor(), {"y": None}, "requires y to be passed"),

@@ -31,7 +31,7 @@ import vecprop as vp
 from helpers import backend_or_skip
 from helpers.processes import python
 from vecprop.backend.contract import to_host
-from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -188,6 +188,17 @@ def test_regression_follows_the_inputs():
         assert quantiles.predict(inputs).shape == (200, 2, 2)
         for fitted in (model, regressor(**options, backend="numpy").fit(inputs, y)):
             np.testing.assert_allclose(np.asarray(fitted.predict(inputs)), reference.predict(X), rtol=1e-6)
+
+
+def test_packs_bring_arrays_to_the_host():
+    strict = pytest.importorskip("array_api_strict")
+    pack = PackClassifier(random_state=0, n_networks=1, maps=())
+    wanted = clone(pack).fit(X, NUMBERS).predict_proba(X)
+    with sklearn.config_context(array_api_dispatch=True):
+        inputs, y = strict.asarray(X), strict.asarray(NUMBERS)
+        assert pack.fit(inputs, y, X_val=inputs, y_val=y).predict_proba(X).shape == (200, 2)
+        np.testing.assert_array_equal(pack.fit(inputs, y).predict_proba(inputs), wanted)
+        assert pack.score(inputs, y) > 0.85
 
 
 @pytest.mark.parametrize("library", ["torch", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -524,6 +524,10 @@ def test_warnings_where_it_has_not_converged():
         # a schedule is a plan, which max_iter is the end of
         classifier(learning_rate=vp.Cosine()).fit(X, NAMES)
         classifier(solver=vp.Adam(schedule=vp.Cosine())).fit(X, NAMES)
+        # with the penalty the loss is above that of a constant, without it a tenth of that
+        large = regressor(hidden_layer_sizes=(64, 64), alpha=1.0, init="he", early_stopping=True, max_iter=2000)
+        large.set_params(learning_rate_init=0.003).fit(X, X[:, 0])
+        assert large.stopped_ == "patience" and large.score(X, X[:, 0]) > 0.9 and large.loss_ > 1
 
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
@@ -652,11 +656,12 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
     assert model.n_iter_ == 5, "1 epoch and 4 without change: a loss is not compared with the score watched before"
 
 
-def test_ctrl_c_keeps_what_was_reached():
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_ctrl_c_keeps_what_was_reached(solver):
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 4 epochs"):
-        model = classifier(callbacks=raising(KeyboardInterrupt(), 2)).fit(X, NAMES)
+        model = classifier(solver=solver, callbacks=raising(KeyboardInterrupt(), 2)).fit(X, NAMES)
     assert (model.stopped_, model.n_iter_) == ("interrupted", 2)
-    np.testing.assert_array_equal(model.coefs_[0], classifier(max_iter=2).fit(X, NAMES).coefs_[0])
+    np.testing.assert_array_equal(model.coefs_[0], classifier(solver=solver, max_iter=2).fit(X, NAMES).coefs_[0])
 
 
 # --- several networks ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import pickle
 import re
 import signal
 import time
+import warnings
 from statistics import NormalDist
 
 import numpy as np
@@ -74,6 +75,7 @@ def test_the_mixture_is_the_weighted_mean_of_its_members(packs, kind):
     assert pack.score(X, y) > 0.9
     if kind != "numbers":
         np.testing.assert_allclose(np.exp(pack.predict_log_proba(X)), mean, rtol=1e-9)
+        np.testing.assert_allclose(mean.sum(axis=1), 1.0, rtol=1e-14)
 
 
 def test_all_networks_are_reported_with_their_weights(packs):
@@ -104,6 +106,35 @@ def test_extreme_rows_have_finite_predictions(packs, kind):
     assert np.isfinite(outputs(pack, EXTREME)).all()
     if kind != "numbers":
         assert np.isfinite(pack.predict_log_proba(EXTREME)).all()
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_units_do_not_matter(factor):
+    """No square overflows or vanishes."""
+    plain, other = (
+        PackRegressor(random_state=0, n_networks=1, maps=("standard",)).fit(X * by, X[:, 0] * by).predict(X * by) / by
+        for by in (1.0, factor)
+    )
+    np.testing.assert_allclose(other, plain, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("y", [NUMBERS.astype(np.longdouble), NUMBERS.astype(object), NUMBERS.astype(str)])
+def test_numbers_of_any_dtype_are_targets(y):
+    pack, plain = (PackRegressor(random_state=0, n_networks=1, maps=()).fit(X, y) for y in (y, NUMBERS))
+    assert pack.predict(X).dtype == np.float64
+    np.testing.assert_allclose(pack.predict(X), plain.predict(X), rtol=1e-12)
+
+
+def test_a_pack_neither_warns_nor_filters_warnings():
+    """Filters are those of all threads. The linear model learns nothing here, of which it would warn alone."""
+    codes, y, seen = np.arange(16.0)[:, None] % 2, np.arange(16.0) // 2, []
+    pack = PackRegressor(random_state=0, maps=(), callbacks=lambda *_: seen.append(list(warnings.filters)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pack.fit(codes, y, X_val=codes, y_val=y)
+        assert all(filters == warnings.filters for filters in seen) and seen
+    with pytest.warns(ConvergenceWarning, match="nothing was learned"):
+        clone(pack.leading_).fit(codes, y)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -237,7 +268,8 @@ def test_ctrl_c_keeps_the_kinds_that_have_begun(monkeypatch):
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
     try:
-        pack = PackClassifier(random_state=0, callbacks=interrupt).fit(X, LABELS)
+        with pytest.warns(RuntimeWarning, match="training was interrupted: the pack is of the kinds that had begun"):
+            pack = PackClassifier(random_state=0, callbacks=interrupt).fit(X, LABELS)
     finally:
         signal.signal(signal.SIGINT, before)
     assert pack.stopped_ == "interrupted" and [name for name, _ in pack.found_] == ["standard network"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.estimators.inputs import named
 from vecprop.estimators.prediction import layer_attributes, set_layers
 from vecprop.propagation import Layer, Params
 from vecprop.training.evaluation import LayersMetric, plain_layers
@@ -76,7 +77,8 @@ class ScorerMetric(LayersMetric):
         if not all(np.isfinite(a).all() for layer in layers for a in layer):
             return float("nan")
         set_layers(self.estimator, layers)
-        return float(self.scorer(self.estimator, *self.data, **self.weights))
+        with named(lambda: "scoring, on the validation set"):
+            return float(self.scorer(self.estimator, *self.data, **self.weights))
 
 
 def _takes_weights(scorer: Callable[..., float]) -> bool:

@@ -38,9 +38,23 @@ def _class_weight(value: Any, argument: str) -> None:
 
 def _factors(given: Any, classes: Any, groups: Any, w: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
     """Return the factor of each class, for training examples with these indices of classes (n,) and weights."""
-    if not isinstance(given, str):  # of all classes, also if none of these examples has one of them
-        return np.asarray(compute_class_weight(given, classes=classes, y=classes))
-    return class_factors(np.bincount(groups, w, len(classes)).astype(np.float64), given)
+    if isinstance(given, str):
+        return class_factors(np.bincount(groups, w, len(classes)).astype(np.float64), given)
+    if not isinstance(given, Mapping):
+        raise ValueError(f'class_weight must be a dict or "balanced" if y is not multilabel, got {given!r}')
+    with named(lambda: "class_weight"):  # of all classes, also if none of these examples has one of them
+        return np.asarray(compute_class_weight(given, classes=classes, y=classes), dtype=np.float64)
+
+
+def _check_weighted(weights: npt.NDArray[np.float64], given: Any) -> None:
+    """Raise an error for class_weight, if weights that it gives are not finite or >= 0, or all are 0."""
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not (weights >= 0).all() or not 0 < total < np.inf:
+        raise ValueError(
+            "class_weight must be >= 0 for every class and leave examples with a weight, and their sum must be finite, "
+            f"got {given!r}"
+        )
 
 
 @documented
@@ -240,10 +254,7 @@ class MLPClassifier(ClassifierMixin, Training):
         else:
             groups = self._groups(examples.Y)
             weights = weights * _factors(given, self.classes_, groups, w)[groups]
-        if not (weights >= 0).all() or not weights.any():
-            raise ValueError(
-                f"class_weight must be >= 0 for every class and leave examples with a weight, got {self.class_weight!r}"
-            )
+        _check_weighted(weights, given)
         return weights
 
     def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
@@ -328,8 +339,7 @@ class PackClassifier(ClassifierMixin, Pack):
             return training, validation
         _class_weight(self.class_weight, "class_weight")
         factors = _factors(self.class_weight, self.classes_, self._groups_of(training.y), training.w)
-        if not (factors >= 0).all() or not factors.any():
-            raise ValueError(f"class_weight must be >= 0 for every class and not 0 for all, got {self.class_weight!r}")
+        _check_weighted(factors, self.class_weight)
 
         def weighted(part: Examples) -> Examples:
             own = factors[np.searchsorted(self.classes_, part.y).clip(max=len(factors) - 1)]
@@ -342,6 +352,7 @@ class PackClassifier(ClassifierMixin, Pack):
 
     def _logs_of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)
+        L -= np.log(np.exp(L).sum(axis=-1, keepdims=True))  # metrics warn of sums to 1 as rough as float32's
         return L if L.ndim == 3 else L[None]
 
     def _losses(self, y: npt.NDArray[Any]) -> Losses:

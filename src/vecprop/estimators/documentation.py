@@ -67,7 +67,8 @@ clip_norm : float, default None
     Scale the gradients down to this norm when their joint norm is greater.
 scale : "standard" or None, default None
     Scale the features to zero mean and unit variance, with the statistics of the training examples, as a
-    `StandardScaler` in a pipeline would. `coefs_` then act on scaled features.
+    `StandardScaler` in a pipeline would; with `partial_fit` and `warm_start` those of the first call. `coefs_` then act
+    on scaled features.
 scoring : str, callable or None, default None
     What early stopping watches. None: `score`, which is the accuracy or R² (the loss if all validation targets are
     equal, when R² says nothing). "loss": the validation loss. Or a scorer, by scikit-learn's name or as a function

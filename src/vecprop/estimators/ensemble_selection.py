@@ -31,12 +31,13 @@ def log_losses(codes: npt.NDArray[np.int64]) -> Losses:
 
 
 def squared_errors(y: npt.NDArray[Any]) -> Losses:
-    """Return the squared errors, as a function of predictions (m,).
+    """Return the squared errors, in a unit in which none overflows or vanishes, as a function of predictions (m,).
 
-    >>> squared_errors(np.array([1.0, 2.0]))(np.array([3.0, 2.0])).tolist()
-    [4.0, 0.0]
+    >>> squared_errors(np.array([1.0, 2.0]))(np.array([3.0, 2.0])).tolist()  # in units of 2
+    [1.0, 0.0]
     """
-    return lambda P: np.asarray((P - y) ** 2)
+    unit = np.ldexp(1.0, np.frexp(np.abs(y).max())[1] - 1)  # a power of 2: no rounding
+    return lambda P: np.asarray(((P - y) / unit) ** 2)
 
 
 def greedy(P: npt.NDArray[Any], losses: Losses, w: npt.NDArray[Any], steps: int = _STEPS) -> npt.NDArray[np.float64]:

@@ -87,7 +87,10 @@ class Standard:
     def learn(cls, X: npt.NDArray[Any], columns: Columns) -> Self:
         """Return the map of these columns of X (m, n), which vary."""
         part = X[:, columns]
-        return cls(np.array(columns, dtype=np.int64), part.mean(axis=0), part.std(axis=0))
+        _, power = np.frexp(np.maximum(part.max(axis=0), -part.min(axis=0)))
+        unit = np.ldexp(part.dtype.type(1), power - 1)  # a power of 2: no rounding, and no square overflows
+        part /= unit
+        return cls(np.array(columns, dtype=np.int64), part.mean(axis=0) * unit, part.std(axis=0) * unit)
 
     def __call__(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the features (m, d)."""

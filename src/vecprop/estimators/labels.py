@@ -49,6 +49,8 @@ class Labels(NamedTuple):
             y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
             if y.ndim != 2 or y.shape[1] != len(self.classes):
                 raise ValueError(f"y must have {len(self.classes)} columns, one for each label, got shape {y.shape}")
+            if len(others := np.setdiff1d(y, [0, 1])):
+                raise ValueError(f"y of several columns must be 0 and 1, whether an example has a label, got {others}")
             return np.ascontiguousarray(y.T != 0, dtype=np.int8)
         codes = self.codes(y)
         if self.kind == "binary":

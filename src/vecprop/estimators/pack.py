@@ -23,10 +23,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
+from vecprop.backend.contract import to_host
 from vecprop.backend.selection import get_backend
 from vecprop.backend.transfer import refuse_masked
 from vecprop.data.splitting import in_second_part, places_of
@@ -37,6 +37,7 @@ from vecprop.estimators.inputs import (
     Examples,
     check_pair,
     check_weights,
+    dispatches,
     is_held_out,
     named,
     named_as_validation,
@@ -219,6 +220,9 @@ class Pack(BaseEstimator):
             examples = _together(training, validation)
             self._in_threads([partial(_go_on, group, examples) for group in groups], examples)
         self._choose(groups)
+        if self.stopped_ == "interrupted":
+            message = "training was interrupted: the pack is of the kinds that had begun, as far as they had come"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
         return self
 
     def _parts(self, given: Any, held_out: Any, random: np.random.RandomState) -> tuple[Examples, Examples]:
@@ -235,12 +239,15 @@ class Pack(BaseEstimator):
         return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
-        _refuse_sparse(X)
+        X, y = _dense_on_host(X), to_host(y) if dispatches(y) else y
         large = large_rows(X)
         how: dict[str, Any] = {"dtype": np.float64}
         if large is not None:
             X, how = large.skeleton(), {"ensure_all_finite": False}  # its values are checked as they are read
         X, y = check_pair(self, X, y, how, reset=reset, y_numeric=self._numeric_targets)
+        if self._numeric_targets:
+            with named(lambda: "y"):
+                y = np.asarray(y, dtype=np.float64)
         return Examples(X if large is None else large, y, scaled_up(check_weights(w, len(X))))
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
@@ -264,6 +271,7 @@ class Pack(BaseEstimator):
             view = learn(kind.map, seen, rng, training.n)
             parameters = kind.parameters(rng, networks, len(training.y))
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
+            groups[-1].estimator._is_silent = True
             own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
             jobs.append(own)
         self.stopped_ = "epochs"
@@ -290,8 +298,7 @@ class Pack(BaseEstimator):
         backend = get_backend(self.backend)
         cores = 1 if backend.has_gpu or _in_file(*parts) else usable_cores()
         threads = cores if backend.compiles or np.size(parts[0].X) >= _FOR_THREADS else 1
-        with warnings.catch_warnings(), _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
             try:
                 for job in started:
@@ -335,10 +342,10 @@ class Pack(BaseEstimator):
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return what each member predicts for rows X by such a function, (J, m, …), and their weights (J,)."""
         check_is_fitted(self, "groups_")
-        weights, large = np.concatenate([group.weights for group in self.groups_]), large_rows(X)
+        X, weights = _dense_on_host(X), np.concatenate([group.weights for group in self.groups_])
+        large = large_rows(X)
         with named(lambda: "X"):
             if large is None:
-                _refuse_sparse(X)
                 refuse_masked("X", X)
                 X = validate_data(self, X, dtype=np.float64, reset=False)
             else:
@@ -390,12 +397,14 @@ def _go_on(group: Group, examples: Examples, callbacks: list[Any]) -> None:
             set_layers(estimator, more.params_)
 
 
-def _refuse_sparse(X: Any) -> None:
+def _dense_on_host(X: Any) -> Any:
+    """Return X, where packs compute under scikit-learn's array API dispatch, too; TypeError if it is sparse."""
     if hasattr(X, "toarray"):
         raise TypeError(
             f"X must be dense, since the maps of a pack make numbers of its zeros, got sparse X of shape {X.shape}: "
             "MLPClassifier and MLPRegressor take it as it is"
         )
+    return to_host(X) if dispatches(X) else X
 
 
 def _in_file(*parts: Examples) -> bool:

@@ -39,6 +39,7 @@ from vecprop.estimators.parameters import THEIR_NAMES, callbacks_of, check_param
 from vecprop.estimators.prediction import Prediction, set_layers
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
+from vecprop.nn.weight_penalties import penalties
 from vecprop.propagation import Layer, Params
 from vecprop.training.fit_arguments import for_each_layer
 from vecprop.training.fitting import fit
@@ -78,6 +79,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
     """
 
     _numeric_targets: ClassVar[bool]
+    _is_silent = False  # of convergence; a filter of warnings would hold in all threads, and may outlast the fit
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[Any]:
         """Return the targets as columns (n_L, n); for `purpose` see `_examples`."""
@@ -267,7 +269,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             if isinstance(callback, TheirCallbacks):
                 callback.end()
         if not incremental:
-            self._warn(result, baseline)
+            self._warn(result, baseline, float(examples.n if weights is None else weights.sum()))
 
     def _run(
         self, examples: Examples, weights: Any, validation: Examples | None, backend: Backend, **arguments: Any
@@ -311,9 +313,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             ) from None
         epoch = int(np.max(error.state.best.epoch))
         words = words.partition(" The parameters of the last")[0]
-        warnings.warn(
-            f"{words} The network of the best epoch, {epoch}, is given back.", ConvergenceWarning, stacklevel=7
-        )
+        self._complain(f"{words} The network of the best epoch, {epoch}, is given back.", stacklevel=8)
         return FitResult(self.network_, error.params, error.state, error.history, backend, "diverged")
 
     def _prepare(self, examples: Examples, goes_on: bool) -> None:
@@ -480,8 +480,12 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         planned = self.learning_rate if isinstance(self.solver, str) else getattr(self.solver, "schedule", CONSTANT)
         return not isinstance(self.learning_rate, str) or (not isinstance(planned, str) and planned != CONSTANT)
 
-    def _warn(self, result: FitResult, baseline: float) -> None:
-        """Warn if training ended before it converged, or learned nothing."""
+    def _complain(self, message: str, stacklevel: int) -> None:
+        if not self._is_silent:
+            warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
+
+    def _warn(self, result: FitResult, baseline: float, m: float) -> None:
+        """Warn if training on examples of total weight m ended before it converged, or learned nothing."""
         done = self.n_iter_
         if is_lbfgs(self) and result.stopped in ("epochs", "evaluations", "stalled"):
             reason = {
@@ -497,23 +501,25 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet."
             )
-        elif result.stopped in ("converged", "patience") and self._learned_nothing(result, baseline):
-            take = "Take" if self.scale == "standard" else 'Scale the data (scale="standard"), or take'
+        elif result.stopped in ("converged", "patience") and self._learned_nothing(result, baseline, m):
+            advice = "Take" if self.scale == "standard" else 'Scale the data (scale="standard"), or take'
             message = (
                 f"training ended at a loss of {self.loss_:.4g}, and that of the best constant prediction is "
-                f"{baseline:.4g}: nothing was learned from X. {take} another random_state, another "
+                f"{baseline:.4g}: nothing was learned from X. {advice} another random_state, another "
                 "learning_rate_init or a smaller alpha"
             )
         else:
             return
-        warnings.warn(message, ConvergenceWarning, stacklevel=6)
+        self._complain(message, stacklevel=7)
 
-    def _learned_nothing(self, result: FitResult, baseline: float) -> bool:
-        """Tell whether no network's loss has come below that of the best constant prediction.
+    def _learned_nothing(self, result: FitResult, baseline: float, m: float) -> bool:
+        """Tell whether no network's loss, less the penalties for examples of total weight m, has come below `baseline`.
 
-        False for equal targets, where that is 0, and with dropout, where the loss is not of the whole network.
+        That is the loss of the best constant prediction. False for equal targets, where it is 0, and with dropout,
+        where the loss is not of the whole network.
         """
-        costs = result.history["cost"]
+        params = _on_host(result.state._replace(slots=None)).params
+        costs = np.asarray(result.history["cost"]) - penalties(params, self.l1, self.alpha, m)
         least = float(np.min(costs if self.early_stopping else costs[-1:], initial=np.inf))
         return bool(baseline > np.finfo(float).eps and least > _NOTHING * baseline and not np.any(self.dropout))
 

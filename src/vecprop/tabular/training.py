@@ -430,16 +430,13 @@ def _linear(
     callbacks: Sequence[Callable[..., Any]],
 ) -> Any:
     """Return the baseline, linear or logistic regression, fitted to all parts; it has callbacks if it is delivered."""
-    from sklearn.exceptions import ConvergenceWarning
-
     parameters: dict[str, Any] = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": ITERATIONS}
     parameters["backend"] = settings.backend if settings.linear else "numpy"
     parameters["callbacks"] = list(callbacks) if settings.linear else None
     model = _untrained(task, settings, classes, parameters)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(*columns)
+    model._is_silent = True
+    return model.fit(*columns)
 
 
 def _untrained(task: str, settings: Settings, classes: Any, parameters: dict[str, Any], as_pack: bool = False) -> Any:

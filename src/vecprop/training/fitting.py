@@ -6,6 +6,7 @@ and brings the data to the backend; `epochs` computes an epoch, and `loop` does 
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -299,6 +300,13 @@ def fit(
                 end, _, history, _, stopped = start
             else:
                 end, history, stopped = loop.train(plan, start)
+        if stopped == "interrupted":
+            warnings.warn(
+                f"training was interrupted after {len(history['cost'])} of {spec.epochs} epochs; the result has the "
+                "parameters reached so far",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         home = target.placement.home
         plain, end = map_tree(home, _plain(plan.run, end)), end.mapped(home)
     return FitResult(net, plain, end, history, get_backend(backend), stopped, examples.sample)

@@ -1,7 +1,6 @@
 """The loop over the epochs: the host's work between the epochs that the backend computes."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -70,13 +69,6 @@ def train(plan: TrainingPlan, start: Start) -> tuple[TrainingState, History, str
         state, history, stopped = _train(plan, state, history, partial, first + plan.spec.epochs)
     if plan.saver is not None:
         plan.saver.flush()
-    if stopped == "interrupted":
-        warnings.warn(
-            f"training was interrupted after {len(history['cost'])} of {plan.spec.epochs} epochs; the result has the "
-            "parameters reached so far",
-            RuntimeWarning,
-            stacklevel=4,
-        )
     return state, history, stopped
 
 
