@@ -3,20 +3,19 @@
 import os
 import threading
 from pathlib import Path
-from unittest.mock import DEFAULT, patch
 
 import numpy as np
 import pytest
 
 import vecprop as vp
 from helpers import assert_near, assert_same, cases, epoch_order, raising, refusals
+from helpers.faults import broken_off
 from helpers.processes import python
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.order import Windows, regular
 from vecprop.data.streaming.reading import ReadAhead
 from vecprop.data.streaming.statistics import moments_of
-from vecprop.training import checkpoint
 from vecprop.training import prepare as examples_module
 
 # Of the process alone: what getrusage says begins with the peak of the process that started it.
@@ -320,18 +319,12 @@ print(peak() - before)
 # --- checkpoints ------------------------------------------------------------------------------------------------
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize(("window", "every"), [(20, 0.2), (42, 0.1), (20, 0.5), (20, 1)])
 def test_a_run_goes_on_in_the_middle_of_an_epoch(files, tmp_path, window, every):
     x, y, path = vp.rows(Watched(X)), vp.rows(files / "Y.npy"), tmp_path / "run.ckpt"
     arguments = {"window": window, "checkpoint_every": every, "validation": (X[:9].T, Y[:9].T)}
     whole = fit(x, y, window=window, validation=arguments["validation"])
-    twice = {"wraps": checkpoint.write_atomically, "side_effect": [DEFAULT, DEFAULT, KilledError]}
-    with patch.object(checkpoint, "write_atomically", **twice), pytest.raises(KilledError):
-        fit(x, y, checkpoint=path, **arguments)
+    broken_off(2, fit, x, y, checkpoint=path, **arguments)
     x.source.array.reads.clear()
     same_bits(fit(x, y, checkpoint=path, resume=True, **arguments), whole)
     if every < 1:
