@@ -1,6 +1,5 @@
 """The same seed, the same bits; and a million steps that leave nothing behind."""
 
-import hashlib
 import sys
 import threading
 
@@ -176,4 +175,3 @@ def test_a_thread_that_trained_can_go(amount):
 def test_digest_is_of_the_run():
     """The digest that is compared changes with the run."""
     assert digest("numpy") != digest("numpy", width=13)
-    assert len(digest("numpy")) == len(hashlib.sha256().hexdigest())
