@@ -235,6 +235,7 @@ def test_network_and_params_are_those_of_the_core(backend):
     A = model.network_.forward(model.params_, X.T)
     np.testing.assert_allclose(A.T, model.predict_proba(X), rtol=1e-12)
     assert vp.check_gradients(model.network_, model.params_, X.T, np.eye(3)[:, LABELS]).passed
+    vp.fit(model.network_, X.T, np.eye(3)[:, LABELS], params=model.params_, epochs=1)
     on_device = tuple(vp.Layer(*(backend.asarray(a) for a in layer)) for layer in model.params_)
     A = model.network_.forward(on_device, backend.asarray(X.T.copy()))
     np.testing.assert_allclose(host(A).T, model.predict_proba(X), rtol=1e-10)
