@@ -595,14 +595,6 @@ def test_partial_fit_is_fit_epoch_by_epoch(backend):
     assert (parts.n_iter_, parts.t_, len(parts.loss_curve_)) == (1, whole.t_, 4)
 
 
-def test_partial_fit_of_parts_learns_the_whole():
-    model = MLPClassifier((20,), random_state=0, learning_rate_init=0.01)
-    for _ in range(60):
-        for part in (slice(0, 17), slice(17, 34), slice(34, None)):  # each has a class or two
-            model.partial_fit(X[part], NAMES[part], classes=np.unique(NAMES))
-    assert model.score(X, NAMES) > 0.9
-
-
 def test_partial_fit_needs_the_classes_once():
     with pytest.raises(ValueError, match="classes must be passed on the first call to partial_fit"):
         classifier().partial_fit(X, NAMES)
