@@ -199,7 +199,6 @@ def test_defaults():
     assert Quantile() == Quantile(0.5)
     assert Quantile([0.1, 0.9]) == Quantile((0.1, 0.9))
     assert CrossEntropy() == CrossEntropy(smoothing=0.0) and CrossEntropy(smoothing=0).smoothing == 0.0
-    assert get_loss(None, get_activation("softmax"), 2).name == "cross_entropy"
     assert get_loss(None, get_activation("relu"), 1).name == "squared_error"
 
 
