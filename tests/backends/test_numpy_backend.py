@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -147,14 +148,12 @@ def test_transposed_matrices_are_copied_for_some_kernels(numpy_backend, monkeypa
 
 def test_a_small_program_serves_other_data_and_the_next_run(monkeypatch):
     monkeypatch.setattr(programs, "SHELF", shelf := programs.Shelf())
-    net, made = vp.Network((3, 5, 1)), []
-    make = programs.Program
-    monkeypatch.setattr(programs, "Program", lambda *a: made.append(1) or make(*a))
-    results = []
+    monkeypatch.setattr(programs, "Program", made := mock.Mock(wraps=programs.Program))
+    net, results = vp.Network((3, 5, 1)), []
     for seed in range(3):
         _, X, Y, _ = make_problem(net, 20, seed)
         results += [vp.fit(net, X, Y, epochs=3, batch_size=8, optimizer=vp.Adam()).params for _ in range(2)]
-    assert len(made) == 1
+    assert made.call_count == 1
     assert shelf.bytes == sum(p.bytes for kept in shelf.programs.values() for p in kept) > 0
     assert (results[0][0].W == results[1][0].W).all()
     assert (results[0][0].W != results[2][0].W).any()

@@ -3,12 +3,13 @@
 import os
 import threading
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_near, assert_same, cases, epoch_order, raising, refusals
+from helpers import assert_near, assert_same, cases, epoch_order, raising, refusals, spoiled
 from helpers.faults import broken_off
 from helpers.processes import python
 from vecprop.data.streaming import as_source
@@ -344,19 +345,13 @@ def test_other_data_are_not_resumed(files, tmp_path):
 # --- bad input --------------------------------------------------------------------------------------------------
 
 
-def changed(array, place, value):
-    array = array.copy()
-    array[place] = value
-    return array
-
-
 @pytest.mark.parametrize("window", ["auto", 20])
 @cases(
-    (changed(X, (88, 3), np.nan), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
-    (changed(X, (88, 3), np.inf), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
-    (changed(X, (88, 3), 1e300), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
-    (changed((X * 9).astype(int), (88, 3), 2**40), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
-    (X, changed(Y, (70, 0), np.nan), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
+    (spoiled(X, np.nan, (88, 3)), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
+    (spoiled(X, np.inf, (88, 3)), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
+    (spoiled(X, 1e300, (88, 3)), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
+    (spoiled((X * 9).astype(int), 2**40, (88, 3)), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
+    (X, spoiled(Y, np.nan, (70, 0)), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
     (X.T, Y, r"X must have shape \(5, m\).*got \(103, 5\); .*use vp.rows\(X\)"),
     (X[:50], Y, r"Y must have shape \(3, 50\)"),
     (X[:, :4], Y, r"X must have shape \(5, m\), one example per column, got \(4, 103\)"),
@@ -370,10 +365,10 @@ def test_wrong_values_are_named_with_their_place(x, y, message, files, window):
 
 
 def test_targets_are_checked_as_they_are_read(files):
-    np.save(files / "Y.npy", changed(Y, (70, 0), 7.0))
+    np.save(files / "Y.npy", spoiled(Y, 7.0, (70, 0)))
     with pytest.raises(ValueError, match=r"Y must have columns that sum to 1 .*; found in rows \d+ to \d+ \(block"):
         fit(*rows_of(files), window=20)
-    np.save(files / "W.npy", changed(W, 70, -1.0))
+    np.save(files / "W.npy", spoiled(W, -1.0, 70))
     with pytest.raises(ValueError, match=r"sample_weight must be >= 0, got -1 in rows"):
         fit(vp.rows(files / "X.npy"), Y.T, window=20, sample_weight=vp.rows(files / "W.npy"))
     with pytest.raises(ValueError, match="sample_weight must not be all zero"):
@@ -394,19 +389,15 @@ def test_the_block_is_named_whichever_it_is(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["npy", "parquet", "object"])
 def test_what_would_be_seen_to_change_is_checked_until_all_has_been_read(files, monkeypatch, kind):
     x = vp.rows(Watched(X)) if kind == "object" else SOURCES[kind](files)
-    checks = []
     check = streamed.StreamedExamples._require_finite
-
-    def noted(examples, which, start, stop, values):
-        checks.append((which, stop - start))
-        check(examples, which, start, stop, values)
-
-    monkeypatch.setattr(streamed.StreamedExamples, "_require_finite", noted)
+    watched = mock.create_autospec(check, side_effect=check)
+    monkeypatch.setattr(streamed.StreamedExamples, "_require_finite", watched)
     counts = []
     for epochs in (1, 2, 4):
-        checks.clear()
+        watched.reset_mock()
         fit(x, vp.rows(files / "Y.npy"), window=20, epochs=epochs)
-        counts.append([sum(n for which, n in checks if which == i) for i in (0, 1)])
+        checks = [call.args[1:4] for call in watched.call_args_list]
+        counts.append([sum(stop - start for which, start, stop in checks if which == i) for i in (0, 1)])
     (once, of_y), *later = counts
     assert min(once, of_y) >= M
     assert later == [[once + (epochs - 1) * M * (kind == "object"), of_y] for epochs in (2, 4)]
@@ -577,7 +568,7 @@ def test_wrong_examples_of_an_estimator_are_named(files, monkeypatch):
     model = MLPClassifier((6,), max_iter=1, batch_size=7).fit(in_file, y)
     with pytest.raises(ValueError, match="5 features"):
         model.predict(np.load(files / "Y.npy", mmap_mode="r"))
-    np.save(files / "bad.npy", changed(X, (88, 3), np.nan))
+    np.save(files / "bad.npy", spoiled(X, np.nan, (88, 3)))
     bad = np.load(files / "bad.npy", mmap_mode="r")
     with pytest.raises(ValueError, match=r"X must be finite, got NaN in rows .*first in row 88, column 3"):
         MLPClassifier((6,), batch_size=7).fit(bad, y)

@@ -169,6 +169,16 @@ def make_problem(net, m, seed=0, weights=False, params_scale=1.0):
     return params, X, make_targets(random, net, m), w
 
 
+def spoiled(array, value, place=None):
+    """A copy with one value changed, the second of all unless a place is given."""
+    changed = array.copy()
+    if place is None:
+        changed.flat[1] = value
+    else:
+        changed[place] = value
+    return changed
+
+
 def mapped(function, value):
     """What a function makes of an array, or of each array of parameters; None stays."""
     if isinstance(value, tuple):

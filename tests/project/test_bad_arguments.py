@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 import vecprop as vp
 from helpers import public_calls as public
-from helpers.public_calls import CALLS, OTHERS, PARAMS, THING, W1, Wrong, Y, spoiled
+from helpers import spoiled
+from helpers.public_calls import CALLS, OTHERS, PARAMS, THING, W1, Wrong, Y
 from vecprop import activations, estimators, losses, plots, rungs, tabular
 from vecprop.tabular.houses import houses
 
