@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_near, assert_same, cases, epoch_order, raising, refusals, spoiled
+from helpers import assert_near, assert_same_run, cases, epoch_order, raising, refusals, spoiled
 from helpers.faults import broken_off
 from helpers.processes import python
 from vecprop.data.streaming import as_source
@@ -48,16 +49,7 @@ def fit(x, y, **arguments):
     return vp.fit(NET, x, y, **{**ARGUMENTS, **arguments})
 
 
-def same_bits(one, other):
-    assert_same(one.params, other.params)
-    assert one.history | {"seconds": 0} == other.history | {"seconds": 0}
-
-
-def close(one, other, bound=1e-12):
-    assert_near(one.params, other.params, atol=bound)
-    assert one.history.keys() == other.history.keys()
-    for key in set(one.history) - {"seconds"}:
-        np.testing.assert_allclose(one.history[key], other.history[key], rtol=1e-10)
+close = partial(assert_same_run, atol=1e-12, rtol=1e-10)
 
 
 def write_parquet(folder, parts, names=COLUMNS, group=19):
@@ -120,8 +112,8 @@ def test_every_source_gives_the_run_in_memory(kind, files):
     assert x.shape == (5, M)
     in_memory = X if kind != "memory map in columns" else np.asfortranarray(X)
     for window in ("auto", M, 1000):
-        same_bits(fit(x, y, window=window), fit(in_memory.T, Y.T))
-    same_bits(fit(x, y, window=20, shuffle=False), fit(X.T, Y.T, shuffle=False))
+        assert_same_run(fit(x, y, window=window), fit(in_memory.T, Y.T))
+    assert_same_run(fit(x, y, window=20, shuffle=False), fit(X.T, Y.T, shuffle=False))
 
 
 def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):
@@ -138,7 +130,7 @@ def test_windows_are_trained_on_in_the_documented_order(files, backend):
     arguments = {"epochs": 1, "seed": 5, "backend": backend, "dropout": 0.2}
     ours, theirs = fit(x, y, window=20, **arguments), fit(X[order].T, Y[order].T, shuffle=False, **arguments)
     assert len(np.unique(order)) == M and (order != np.arange(M)).any()
-    (same_bits if backend.name == "numpy" else close)(ours, theirs)
+    (assert_same_run if backend.name == "numpy" else close)(ours, theirs)
 
 
 OPTIONS = {
@@ -327,7 +319,7 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(files, tmp_path, window, every)
     whole = fit(x, y, window=window, validation=arguments["validation"])
     broken_off(2, fit, x, y, checkpoint=path, **arguments)
     x.source.array.reads.clear()
-    same_bits(fit(x, y, checkpoint=path, resume=True, **arguments), whole)
+    assert_same_run(fit(x, y, checkpoint=path, resume=True, **arguments), whole)
     if every < 1:
         assert len(x.source.array.reads) > 1, "it is read"
     with pytest.raises(ValueError, match="window"):
@@ -488,11 +480,11 @@ def test_wrong_files(tmp_path):
 
 def test_what_needs_all_the_examples_says_so(files, monkeypatch):
     x, y = rows_of(files)
-    same_bits(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
+    assert_same_run(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
     with pytest.raises(ValueError, match=r"batch_size takes all m = 103 .* give a batch_size.* or leave window out"):
         fit(x, y, batch_size=None, window=20)
     monkeypatch.setattr(streamed, "SMALL", 0)
-    same_bits(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
+    assert_same_run(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
     monkeypatch.setattr(examples_module, "free_main_memory", lambda: 1000)
     with pytest.raises(ValueError, match=r"batch_size takes all m = 103 .* give a batch_size, such as 256$"):
         fit(x, y, batch_size=None)
@@ -503,7 +495,7 @@ def test_what_needs_all_the_examples_says_so(files, monkeypatch):
 def test_several_seeds_have_orders_of_their_own(files):
     with pytest.raises(ValueError, match=r"several seeds, each of which would read the file .*\(window=103\)"):
         fit(vp.rows(files / "X.npy"), Y.T, window=20, seed=(0, 1))
-    same_bits(fit(vp.rows(files / "X.npy"), Y.T, window=103, seed=(0, 1)), fit(X.T, Y.T, seed=(0, 1)))
+    assert_same_run(fit(vp.rows(files / "X.npy"), Y.T, window=103, seed=(0, 1)), fit(X.T, Y.T, seed=(0, 1)))
 
 
 def test_divergence_is_reported_and_the_reading_ends(files):

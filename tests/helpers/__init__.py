@@ -103,6 +103,14 @@ def assert_near(actual, desired, rtol=0.0, atol=0.0):
         np.testing.assert_allclose(a, d, rtol=rtol, atol=atol)
 
 
+def assert_same_run(actual, desired, atol=0.0, rtol=0.0):
+    """The same parameters within `atol`, and the same history within `rtol`, but for what took how long."""
+    assert_near(actual.params, desired.params, atol=atol)
+    assert actual.history.keys() == desired.history.keys()
+    for key in actual.history.keys() - {"seconds"}:
+        np.testing.assert_allclose(actual.history[key], desired.history[key], rtol=rtol, err_msg=key)
+
+
 def assert_grads_close(actual, desired, bound=None, xp=None):
     """`assert_close` of the whole gradient as one vector, after structure, shapes and dtypes layer by layer.
 

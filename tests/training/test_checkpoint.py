@@ -14,7 +14,7 @@ import pytest
 from scipy import sparse
 
 import vecprop as vp
-from helpers import assert_same, backend_or_skip, cases, raising
+from helpers import assert_same, assert_same_run, backend_or_skip, cases, raising
 from helpers.faults import Fault, broken_off, injected
 from helpers.processes import started
 from vecprop.training import checkpoint
@@ -36,9 +36,8 @@ def fit(backend, **arguments):
 
 def same(one, two):
     """Whether two results are the same to the last bit, with all that can be gone on from."""
-    assert_same(*((result.params, *result.state[:2], result.state.statistics) for result in (one, two)))
-    for name in set(one.history) - {"seconds"}:
-        assert one.history[name] == two.history[name], name
+    assert_same_run(one, two)
+    assert_same(*((*result.state[:2], result.state.statistics) for result in (one, two)))
     assert (one.stopped, one.state.epoch, one.state.step) == (two.stopped, two.state.epoch, two.state.step)
     return True
 
