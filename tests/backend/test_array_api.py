@@ -7,6 +7,7 @@ import pytest
 import vecprop as vp
 from helpers import (
     ELEMENTWISE,
+    NETWORKS,
     PAIRINGS,
     assert_close,
     assert_grads_close,
@@ -20,11 +21,6 @@ from helpers import (
 from vecprop import propagation, rungs
 
 STRICT = vp.Backend(strict, "strict")
-NETWORKS = [
-    *(vp.Network((3, 4, 2), output=output, loss=loss) for output, loss in PAIRINGS),
-    *(vp.Network((3, 4, 3, 1), hidden=[g, "tanh"]) for g in ELEMENTWISE),
-    vp.Network((2, 3, 3, 2), hidden=["softmax", "relu"], output="softmax"),
-]
 
 
 @pytest.fixture(autouse=True)

@@ -39,6 +39,12 @@ PAIRINGS = [
     ("identity", "quantile"),
     ("ordered", Quantile(0.3)),
 ]
+# Each pairing as output, each activation in a hidden layer, and a hidden softmax.
+NETWORKS = [
+    *(vp.Network((3, 4, 2), output=output, loss=loss) for output, loss in PAIRINGS),
+    *(vp.Network((3, 4, 3, 1), hidden=[g, "tanh"]) for g in ELEMENTWISE),
+    vp.Network((2, 3, 3, 2), hidden=["softmax", "relu"], output="softmax"),
+]
 
 
 def cube(Z):
