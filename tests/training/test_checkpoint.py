@@ -63,11 +63,9 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("name", ["numpy", "jax", pytest.param("cupy", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("case", RUNS)
-def test_it_ends_where_it_would_have_ended(name, case, tmp_path, amount):
-    backend = backend_or_skip(name)
-    if name == "jax" and case not in amount(("everything",), ("in an epoch", "everything", "a stack")):
+def test_it_ends_where_it_would_have_ended(backend, case, tmp_path, amount):
+    if backend.name == "jax" and case not in amount(("everything",), ("in an epoch", "everything", "a stack")):
         pytest.skip("a compilation less")
     every, after, arguments = RUNS[case]
     arguments = {**arguments, "checkpoint_every": every}
@@ -76,7 +74,7 @@ def test_it_ends_where_it_would_have_ended(name, case, tmp_path, amount):
     for path in (tmp_path / "c", checkpoint.previous_of(tmp_path / "c")):
         assert same(fit(backend, resume=path, **arguments), whole)
     assert same(fit(backend, checkpoint=tmp_path / "c", resume=True, **arguments), whole)
-    if name == "numpy":
+    if backend.name == "numpy":
         assert same(fit(backend, **arguments), whole), "checkpoints change nothing"
 
 
