@@ -486,13 +486,10 @@ def modules(nn):
     ]
 
 
-@pytest.mark.parametrize("case", range(25))
-def test_modules_that_cannot_be_ours(case, torch):
-    cases = modules(torch.nn)
-    assert len(cases) == 25
-    *given, words = cases[case]
-    with pytest.raises(ValueError, match=words):
-        from_torch(*given)
+def test_modules_that_cannot_be_ours(torch):
+    for *given, words in modules(torch.nn):
+        with pytest.raises(ValueError, match=words):
+            from_torch(*given)
 
 
 # To PyTorch: results and estimators
