@@ -7,6 +7,7 @@ import pytest
 import vecprop as vp
 from helpers import (
     ELEMENTWISE,
+    NETWORKS,
     PAIRINGS,
     assert_close,
     assert_grads_close,
@@ -14,15 +15,12 @@ from helpers import (
     make_problem,
     make_targets,
     mapped,
+    on,
     round_to,
 )
 from vecprop import propagation, rungs
 
-NETWORKS = [
-    *(vp.Network((3, 4, 2), output=output, loss=loss) for output, loss in PAIRINGS),
-    *(vp.Network((3, 4, 3, 1), hidden=[g, "tanh"]) for g in ELEMENTWISE),
-    vp.Network((2, 3, 3, 2), hidden=["softmax", "relu"], output="softmax"),
-]
+STRICT = vp.Backend(strict, "strict")
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +31,11 @@ def strictest():
         yield
 
 
-def to_strict(dtype, *values):
-    return tuple(mapped(lambda a: strict.asarray(a, dtype=getattr(strict, dtype)), v) for v in values)
-
-
 @pytest.mark.parametrize("net", NETWORKS, ids=str)
 def test_core_under_array_api_strict(net, dtype):
     params, X, Y, w = round_to(dtype, *make_problem(net, 6, weights=True))
     J, grads = net.gradients(params, X, Y, sample_weight=w, l2=0.3)
-    moved = to_strict(dtype, params, X, Y, w)
+    moved = on(STRICT, dtype, params, X, Y, w)
     for block_size in (None, 4):
         found = net.gradients(*moved[:3], sample_weight=moved[3], l2=0.3, block_size=block_size)
         assert_pass_close(found, (J, grads), xp=strict)
@@ -77,7 +71,7 @@ def test_stack_and_collapse_under_array_api_strict():
     net = vp.Network((3, 4, 2), hidden="identity", output="softmax")
     _, X, Y, w = make_problem(net, 6, weights=True)
     stack = net.init(seed=range(3), dtype="float64")
-    moved = to_strict("float64", stack, X, Y, w)
+    moved = on(STRICT, "float64", stack, X, Y, w)
     found = net.gradients(*moved[:3], sample_weight=moved[3], l2=0.1)
     assert_pass_close(found, net.gradients(stack, X, Y, sample_weight=w, l2=0.1), xp=strict)
     assert_close(net.collapse(moved[0]).W, net.collapse(stack).W)

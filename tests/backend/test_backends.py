@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_close, assert_grads_close, backend_or_skip, cases, host, make_problem, on
+from helpers import assert_close, assert_grads_close, backend_or_skip, cases, make_problem, on
 from helpers.processes import TESTS, environment, python
 from vecprop.backend import scoped_settings, selection
 
@@ -251,28 +251,6 @@ def test_fast_precision_is_near_the_highest(backend):
     assert_grads_close(grads, expected, bound=1e-3)
     _, grads = net.gradients(*on(backend, "float32", params, X, Y))
     assert_grads_close(grads, expected)
-
-
-@pytest.mark.gpu
-def test_cupy_precision_is_restored():
-    backend = backend_or_skip("cupy")
-    from cupy._core import get_compute_type
-
-    before = get_compute_type(np.dtype("float32"))
-    with backend.scope("float32", "fast"):
-        assert get_compute_type(np.dtype("float32")) != before
-    assert get_compute_type(np.dtype("float32")) == before
-
-
-@pytest.mark.gpu
-def test_arrays_of_two_libraries_on_one_gpu():
-    """CuPy takes a JAX array on the GPU, and the other way round."""
-    cupy, jax = backend_or_skip("cupy"), backend_or_skip("jax")
-    if not jax.has_gpu:
-        pytest.skip("JAX has no GPU here")
-    values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    np.testing.assert_array_equal(cupy.to_numpy(cupy.asarray(jax.asarray(values))), values)
-    np.testing.assert_array_equal(host(jax.asarray(cupy.asarray(values))), values)
 
 
 class Tensor:

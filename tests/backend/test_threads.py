@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
 from types import ModuleType
@@ -36,50 +36,35 @@ def name():
 # --- whose choice counts -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def earlier():
+    """A thread that runs already: `earlier(call)` is what the call returns there."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        yield lambda call: pool.submit(call).result()
+
+
 @pytest.mark.usefixtures("jax_backend")
-def test_a_block_in_another_thread_is_not_seen():
-    entered, seen = threading.Event(), threading.Event()
-
-    def other():
-        with vp.use_backend("jax"):
-            entered.set()
-            seen.wait()
-            return name()
-
-    result = []
-    thread = threading.Thread(target=lambda: result.append(other()))
-    thread.start()
-    entered.wait()
+def test_a_block_in_another_thread_is_not_seen(earlier):
+    block = ExitStack()
+    earlier(lambda: block.enter_context(vp.use_backend("jax")))
     assert name() == "numpy"
     with vp.use_precision("fast"):
-        seen.set()
-        thread.join()
-    assert result == ["jax"]
+        assert (earlier(name), earlier(vp.get_precision)) == ("jax", "highest")
+    earlier(block.close)
     assert (name(), vp.get_precision()) == ("numpy", "highest")
 
 
 @pytest.mark.usefixtures("jax_backend")
-def test_a_call_by_itself_is_seen_by_threads_that_run_already():
-    go, result = threading.Event(), []
-
-    def earlier():
-        go.wait()
-        result.append(name())
-
-    def in_a_block():
-        with vp.use_backend("numpy"):
-            go.wait()
-            result.append(name())
-
-    for work in (earlier, in_a_block):
-        go.clear()
-        thread = threading.Thread(target=work)
-        thread.start()
-        vp.use_backend("jax")
-        go.set()
-        thread.join()
-    assert result == ["jax", "numpy"]
-    vp.use_backend("numpy")
+def test_a_call_by_itself_is_seen_by_threads_that_run_already(earlier):
+    block = ExitStack()
+    vp.use_backend("jax")
+    assert earlier(name) == "jax"
+    earlier(lambda: block.enter_context(vp.use_backend("numpy")))
+    vp.use_backend("jax")
+    assert earlier(name) == "numpy", "in its block"
+    earlier(block.close)
+    assert earlier(name) == "jax"
 
 
 @pytest.mark.usefixtures("jax_backend")
@@ -96,26 +81,12 @@ def test_a_call_by_itself_is_seen_by_threads_started_later_also_where_it_is_kept
 
 @pytest.mark.parametrize("done", [repr, lambda _: name()])
 @pytest.mark.usefixtures("jax_backend")
-def test_a_kept_choice_is_seen_by_threads_that_run_already_once_it_was_shown_or_used(done):
+def test_a_kept_choice_is_seen_by_threads_that_run_already_once_it_was_shown_or_used(done, earlier):
     """Before that it may become the choice of a block, which is none of their business."""
-    result, chosen, certain = [], threading.Event(), threading.Event()
-
-    def earlier():
-        for step in (chosen, certain):
-            step.wait()
-            result.append(name())
-            asked.release()
-
-    asked = threading.Semaphore(0)
-    thread = threading.Thread(target=earlier)
-    thread.start()
     kept = vp.use_backend("jax")
-    chosen.set()
-    asked.acquire()
+    assert earlier(name) == "numpy"
     done(kept)
-    certain.set()
-    thread.join()
-    assert result == ["numpy", "jax"]
+    assert earlier(name) == "jax"
 
 
 @pytest.mark.usefixtures("jax_backend")
@@ -268,6 +239,7 @@ def test_eight_threads_train_as_one(amount, figure):
 
 # --- fork --------------------------------------------------------------------------------------------------------
 
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 FORK = """
 import os, signal, sys, threading, time, warnings
 import numpy as np
@@ -289,9 +261,14 @@ def forked(work):
             os._exit(3)
     return os.waitpid(pid, 0)[1]
 """
-NUMPY_FORK = (
-    FORK
-    + """
+
+
+def forking(code):
+    """The words that a process prints in which these functions are there."""
+    return python("-c", FORK + code, timeout=600).stdout.split()
+
+
+NUMPY_FORK = """
 from vecprop_numpy.programs import SHELF
 before = run()
 assert SHELF.count, "a recorded program is there to be used again"
@@ -300,15 +277,13 @@ print(forked(lambda: forked(lambda: 0 if run() == before else 1)))
 statuses = [forked(lambda: 0 if run() == before else 1) for _ in range(ROUNDS)]
 print(sum(status != 0 for status in statuses))
 """
-)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@forks
 def test_numpy_goes_on_after_a_fork(amount, figure):
     """In the child the worker threads are gone: they are started anew, the same bits come out, nothing waits."""
     rounds = amount(3, 100)
-    out = python("-c", NUMPY_FORK.replace("ROUNDS", str(rounds)), timeout=600).stdout.split()
-    assert out[:3] == ["0", "0", "0"], out
+    assert forking(NUMPY_FORK.replace("ROUNDS", str(rounds))) == ["0", "0", "0"]
     figure(
         "os.fork after training, NumPy: the child trains",
         f"{rounds} of {rounds} children: the same bits, none hangs",
@@ -316,12 +291,10 @@ def test_numpy_goes_on_after_a_fork(amount, figure):
     )
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@forks
 def test_a_fork_in_the_middle_of_training():
     """A callback forks: the child goes on with programs that its parent has recorded for threads it does not have."""
-    code = (
-        FORK
-        + """
+    code = """
 seen = []
 def fork(state, history):
     if state.epoch == 2:
@@ -338,17 +311,14 @@ if seen[0] == 0:
     os._exit(0 if same else 1)
 print(os.waitpid(seen[0], 0)[1], same)
 """
-    )
-    assert python("-c", code).stdout.split() == ["0", "True"]
+    assert forking(code) == ["0", "True"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@forks
 def test_jax_refuses_after_a_fork():
     """JAX's threads are not in the child: without the error it would wait for ever."""
     pytest.importorskip("jax")
-    code = (
-        FORK
-        + """
+    code = """
 warnings.simplefilter("ignore")                         # JAX's own, of the fork
 run("jax")
 params, A = net.init(backend="jax"), vp.get_backend("jax").asarray(X)
@@ -365,8 +335,7 @@ def child():
 print(forked(child))
 run("jax")
 """
-    )
-    assert python("-c", code).stdout.split() == ["0"]
+    assert forking(code) == ["0"]
 
 
 # --- the switch of CuPy, which is one for all threads -------------------------------------------------------------

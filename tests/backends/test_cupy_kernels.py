@@ -236,8 +236,6 @@ def test_the_softmax_kernel_of_extreme_numbers(on_a_cpu):
     np.testing.assert_allclose(L[0, :2], [np.log(3), 0], rtol=1e-6)
     assert L[0, 2] == np.float64(2e30).astype(Z.dtype) and np.isnan(L[0, 3:]).all()
     np.testing.assert_allclose(dZ[:, :3], [[1 / 3, 0, 1], [-2 / 3, 0, -1], [1 / 3, 0, 0]], rtol=1e-6)
-    nearly = np.array([[40.0], [0.0]], dtype=Z.dtype)
-    assert np.isclose(on_a_cpu(nearly, np.array([[1.0], [0.0]], dtype=Z.dtype), 0.0)[0], np.exp(-40.0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("n", [3, 21])

@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -147,14 +148,12 @@ def test_transposed_matrices_are_copied_for_some_kernels(numpy_backend, monkeypa
 
 def test_a_small_program_serves_other_data_and_the_next_run(monkeypatch):
     monkeypatch.setattr(programs, "SHELF", shelf := programs.Shelf())
-    net, made = vp.Network((3, 5, 1)), []
-    make = programs.Program
-    monkeypatch.setattr(programs, "Program", lambda *a: made.append(1) or make(*a))
-    results = []
+    monkeypatch.setattr(programs, "Program", made := mock.Mock(wraps=programs.Program))
+    net, results = vp.Network((3, 5, 1)), []
     for seed in range(3):
         _, X, Y, _ = make_problem(net, 20, seed)
         results += [vp.fit(net, X, Y, epochs=3, batch_size=8, optimizer=vp.Adam()).params for _ in range(2)]
-    assert len(made) == 1
+    assert made.call_count == 1
     assert shelf.bytes == sum(p.bytes for kept in shelf.programs.values() for p in kept) > 0
     assert (results[0][0].W == results[1][0].W).all()
     assert (results[0][0].W != results[2][0].W).any()
@@ -536,10 +535,7 @@ def test_fused_kernels_of_views_of_one_array(numpy_backend, monkeypatch):
 
 
 def test_a_kernel_that_is_not_elementwise_is_recorded_all_the_same(numpy_backend):
-    def function(x):
-        return numpy_backend.fuse(lambda x: x / array_namespace(x).sum(x))(x)
-
-    check(numpy_backend, function, np.arange(1.0, 9.0))
+    check(numpy_backend, lambda x: numpy_backend.fuse(lambda y: y / array_namespace(y).sum(y))(x), np.arange(1.0, 9.0))
 
 
 def test_a_kernel_of_what_no_round_changes_is_run_once(numpy_backend, monkeypatch):
@@ -638,14 +634,8 @@ def test_automatic_block(numpy_backend, m, units, wanted):
 
 def test_the_readme_follows_a_real_step(numpy_backend, monkeypatch):
     """Its numbers of operations, calls and bytes are those of this program."""
-    graphs = []
-
-    class Kept(programs.Graph):
-        def __init__(self, *given):
-            super().__init__(*given)
-            graphs.append(self)
-
-    monkeypatch.setattr(programs, "Graph", Kept)
+    make, graphs = programs.Graph, []
+    monkeypatch.setattr(programs, "Graph", lambda *given: graphs.append(make(*given)) or graphs[-1])
     net = vp.Network((2, 4, 1))
     X, Y = (a.astype("float32") for a in vp.datasets.xor(m=8))
     step = numpy_backend.compile_loop(lambda *given: propagation.gradients(net, *given))

@@ -2,21 +2,22 @@
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
-from unittest.mock import DEFAULT, patch
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_near, assert_same, cases, epoch_order, raising, refusals
+from helpers import assert_near, assert_same_run, cases, epoch_order, raising, refusals, spoiled
+from helpers.faults import broken_off
 from helpers.processes import python
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.order import Windows, regular
 from vecprop.data.streaming.reading import ReadAhead
 from vecprop.data.streaming.statistics import moments_of
-from vecprop.training import checkpoint
 from vecprop.training import prepare as examples_module
 
 # Of the process alone: what getrusage says begins with the peak of the process that started it.
@@ -48,16 +49,7 @@ def fit(x, y, **arguments):
     return vp.fit(NET, x, y, **{**ARGUMENTS, **arguments})
 
 
-def same_bits(one, other):
-    assert_same(one.params, other.params)
-    assert one.history | {"seconds": 0} == other.history | {"seconds": 0}
-
-
-def close(one, other, bound=1e-12):
-    assert_near(one.params, other.params, atol=bound)
-    assert one.history.keys() == other.history.keys()
-    for key in set(one.history) - {"seconds"}:
-        np.testing.assert_allclose(one.history[key], other.history[key], rtol=1e-10)
+close = partial(assert_same_run, atol=1e-12, rtol=1e-10)
 
 
 def write_parquet(folder, parts, names=COLUMNS, group=19):
@@ -120,8 +112,8 @@ def test_every_source_gives_the_run_in_memory(kind, files):
     assert x.shape == (5, M)
     in_memory = X if kind != "memory map in columns" else np.asfortranarray(X)
     for window in ("auto", M, 1000):
-        same_bits(fit(x, y, window=window), fit(in_memory.T, Y.T))
-    same_bits(fit(x, y, window=20, shuffle=False), fit(X.T, Y.T, shuffle=False))
+        assert_same_run(fit(x, y, window=window), fit(in_memory.T, Y.T))
+    assert_same_run(fit(x, y, window=20, shuffle=False), fit(X.T, Y.T, shuffle=False))
 
 
 def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):
@@ -138,7 +130,7 @@ def test_windows_are_trained_on_in_the_documented_order(files, backend):
     arguments = {"epochs": 1, "seed": 5, "backend": backend, "dropout": 0.2}
     ours, theirs = fit(x, y, window=20, **arguments), fit(X[order].T, Y[order].T, shuffle=False, **arguments)
     assert len(np.unique(order)) == M and (order != np.arange(M)).any()
-    (same_bits if backend.name == "numpy" else close)(ours, theirs)
+    (assert_same_run if backend.name == "numpy" else close)(ours, theirs)
 
 
 OPTIONS = {
@@ -320,20 +312,14 @@ print(peak() - before)
 # --- checkpoints ------------------------------------------------------------------------------------------------
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize(("window", "every"), [(20, 0.2), (42, 0.1), (20, 0.5), (20, 1)])
 def test_a_run_goes_on_in_the_middle_of_an_epoch(files, tmp_path, window, every):
     x, y, path = vp.rows(Watched(X)), vp.rows(files / "Y.npy"), tmp_path / "run.ckpt"
     arguments = {"window": window, "checkpoint_every": every, "validation": (X[:9].T, Y[:9].T)}
     whole = fit(x, y, window=window, validation=arguments["validation"])
-    twice = {"wraps": checkpoint.write_atomically, "side_effect": [DEFAULT, DEFAULT, KilledError]}
-    with patch.object(checkpoint, "write_atomically", **twice), pytest.raises(KilledError):
-        fit(x, y, checkpoint=path, **arguments)
+    broken_off(2, fit, x, y, checkpoint=path, **arguments)
     x.source.array.reads.clear()
-    same_bits(fit(x, y, checkpoint=path, resume=True, **arguments), whole)
+    assert_same_run(fit(x, y, checkpoint=path, resume=True, **arguments), whole)
     if every < 1:
         assert len(x.source.array.reads) > 1, "it is read"
     with pytest.raises(ValueError, match="window"):
@@ -351,19 +337,13 @@ def test_other_data_are_not_resumed(files, tmp_path):
 # --- bad input --------------------------------------------------------------------------------------------------
 
 
-def changed(array, place, value):
-    array = array.copy()
-    array[place] = value
-    return array
-
-
 @pytest.mark.parametrize("window", ["auto", 20])
 @cases(
-    (changed(X, (88, 3), np.nan), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
-    (changed(X, (88, 3), np.inf), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
-    (changed(X, (88, 3), 1e300), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
-    (changed((X * 9).astype(int), (88, 3), 2**40), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
-    (X, changed(Y, (70, 0), np.nan), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
+    (spoiled(X, np.nan, (88, 3)), Y, r"X must be finite, got NaN in rows .*block \d+. of .*X.npy, first in row 88"),
+    (spoiled(X, np.inf, (88, 3)), Y, "X must be finite, got an infinite value .*first in row 88, column 3"),
+    (spoiled(X, 1e300, (88, 3)), Y, "X holds values too large for float32 in rows .*use dtype='float64'"),
+    (spoiled((X * 9).astype(int), 2**40, (88, 3)), Y, r"X: it holds integers beyond .16777216, which .* in rows"),
+    (X, spoiled(Y, np.nan, (70, 0)), r"Y must be finite, got NaN in rows .*Y.npy, first in row 70"),
     (X.T, Y, r"X must have shape \(5, m\).*got \(103, 5\); .*use vp.rows\(X\)"),
     (X[:50], Y, r"Y must have shape \(3, 50\)"),
     (X[:, :4], Y, r"X must have shape \(5, m\), one example per column, got \(4, 103\)"),
@@ -377,10 +357,10 @@ def test_wrong_values_are_named_with_their_place(x, y, message, files, window):
 
 
 def test_targets_are_checked_as_they_are_read(files):
-    np.save(files / "Y.npy", changed(Y, (70, 0), 7.0))
+    np.save(files / "Y.npy", spoiled(Y, 7.0, (70, 0)))
     with pytest.raises(ValueError, match=r"Y must have columns that sum to 1 .*; found in rows \d+ to \d+ \(block"):
         fit(*rows_of(files), window=20)
-    np.save(files / "W.npy", changed(W, 70, -1.0))
+    np.save(files / "W.npy", spoiled(W, -1.0, 70))
     with pytest.raises(ValueError, match=r"sample_weight must be >= 0, got -1 in rows"):
         fit(vp.rows(files / "X.npy"), Y.T, window=20, sample_weight=vp.rows(files / "W.npy"))
     with pytest.raises(ValueError, match="sample_weight must not be all zero"):
@@ -401,19 +381,15 @@ def test_the_block_is_named_whichever_it_is(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["npy", "parquet", "object"])
 def test_what_would_be_seen_to_change_is_checked_until_all_has_been_read(files, monkeypatch, kind):
     x = vp.rows(Watched(X)) if kind == "object" else SOURCES[kind](files)
-    checks = []
     check = streamed.StreamedExamples._require_finite
-
-    def noted(examples, which, start, stop, values):
-        checks.append((which, stop - start))
-        check(examples, which, start, stop, values)
-
-    monkeypatch.setattr(streamed.StreamedExamples, "_require_finite", noted)
+    watched = mock.create_autospec(check, side_effect=check)
+    monkeypatch.setattr(streamed.StreamedExamples, "_require_finite", watched)
     counts = []
     for epochs in (1, 2, 4):
-        checks.clear()
+        watched.reset_mock()
         fit(x, vp.rows(files / "Y.npy"), window=20, epochs=epochs)
-        counts.append([sum(n for which, n in checks if which == i) for i in (0, 1)])
+        checks = [call.args[1:4] for call in watched.call_args_list]
+        counts.append([sum(stop - start for which, start, stop in checks if which == i) for i in (0, 1)])
     (once, of_y), *later = counts
     assert min(once, of_y) >= M
     assert later == [[once + (epochs - 1) * M * (kind == "object"), of_y] for epochs in (2, 4)]
@@ -504,11 +480,11 @@ def test_wrong_files(tmp_path):
 
 def test_what_needs_all_the_examples_says_so(files, monkeypatch):
     x, y = rows_of(files)
-    same_bits(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
+    assert_same_run(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
     with pytest.raises(ValueError, match=r"batch_size takes all m = 103 .* give a batch_size.* or leave window out"):
         fit(x, y, batch_size=None, window=20)
     monkeypatch.setattr(streamed, "SMALL", 0)
-    same_bits(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
+    assert_same_run(fit(x, y, batch_size=None), fit(X.T, Y.T, batch_size=None))
     monkeypatch.setattr(examples_module, "free_main_memory", lambda: 1000)
     with pytest.raises(ValueError, match=r"batch_size takes all m = 103 .* give a batch_size, such as 256$"):
         fit(x, y, batch_size=None)
@@ -519,7 +495,7 @@ def test_what_needs_all_the_examples_says_so(files, monkeypatch):
 def test_several_seeds_have_orders_of_their_own(files):
     with pytest.raises(ValueError, match=r"several seeds, each of which would read the file .*\(window=103\)"):
         fit(vp.rows(files / "X.npy"), Y.T, window=20, seed=(0, 1))
-    same_bits(fit(vp.rows(files / "X.npy"), Y.T, window=103, seed=(0, 1)), fit(X.T, Y.T, seed=(0, 1)))
+    assert_same_run(fit(vp.rows(files / "X.npy"), Y.T, window=103, seed=(0, 1)), fit(X.T, Y.T, seed=(0, 1)))
 
 
 def test_divergence_is_reported_and_the_reading_ends(files):
@@ -584,7 +560,7 @@ def test_wrong_examples_of_an_estimator_are_named(files, monkeypatch):
     model = MLPClassifier((6,), max_iter=1, batch_size=7).fit(in_file, y)
     with pytest.raises(ValueError, match="5 features"):
         model.predict(np.load(files / "Y.npy", mmap_mode="r"))
-    np.save(files / "bad.npy", changed(X, (88, 3), np.nan))
+    np.save(files / "bad.npy", spoiled(X, np.nan, (88, 3)))
     bad = np.load(files / "bad.npy", mmap_mode="r")
     with pytest.raises(ValueError, match=r"X must be finite, got NaN in rows .*first in row 88, column 3"):
         MLPClassifier((6,), batch_size=7).fit(bad, y)

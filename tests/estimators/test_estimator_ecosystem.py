@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import joblib
 import numpy as np
 import pytest
 import sklearn
@@ -292,13 +291,7 @@ def test_the_progress_bar_of_scikit_learn(capsys):
     assert "MLPClassifier" in capsys.readouterr().out
 
 
-# --- files, installation -------------------------------------------------------------------------------------------
-
-
-def test_joblib(tmp_path):
-    model = classifier(warm_start=True).fit(X, Y)
-    joblib.dump(model, tmp_path / "model.joblib")
-    np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict_proba(X), model.predict_proba(X))
+# --- installation -------------------------------------------------------------------------------------------
 
 
 def test_without_scikit_learn_the_error_says_what_to_install():

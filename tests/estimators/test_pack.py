@@ -169,13 +169,6 @@ def test_onnx_computes_the_same(packs, kind):
         np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=2e-5 * np.abs(wanted).max())
 
 
-def test_the_same_seed_gives_the_same_pack(packs):
-    pack, y = packs["classes"]
-    again = PackClassifier(random_state=0, class_weight="balanced").fit(X, y)
-    np.testing.assert_array_equal(again.predict_proba(X), pack.predict_proba(X))
-    assert "of a stack" in str(vp.diagnose(pack))
-
-
 @pytest.mark.parametrize(("model", "y"), [(PackRegressor, NUMBERS), (PackClassifier, LABELS)])
 def test_small_weights_say_how_examples_relate_and_not_how_many_there_are(model, y):
     w = np.repeat([0.0, 1.0, 2.0, 1.0], len(X) // 4)
@@ -388,7 +381,7 @@ def test_an_estimator_with_auto_is_a_pack(kind, tmp_path):
         np.testing.assert_allclose(np.exp(estimator.predict_log_proba(X)), wanted, atol=1e-12)
     vp.save(tmp_path / "model", estimator)
     np.testing.assert_array_equal(outputs(vp.load(tmp_path / "model"), X), wanted)
-    assert str(vp.diagnose(estimator)) == str(vp.diagnose(estimator.pack_))
+    assert "of a stack" in str(vp.diagnose(estimator)) == str(vp.diagnose(estimator.pack_))
     with pytest.raises(ValueError, match=r"estimator: it is a pack .n_networks=.auto"):
         to_sklearn(estimator)
     pytest.importorskip("onnx")

@@ -1,13 +1,10 @@
 """Where the estimators differ from scikit-learn's on purpose: each row of docs/scikit-learn.md, both sides shown."""
 
-import warnings
-
 import numpy as np
 import pytest
 from sklearn import neural_network as theirs
 from sklearn.metrics import log_loss
 
-import vecprop as vp
 from helpers import assert_near, cases
 from helpers.processes import ROOT
 from vecprop import estimators as ours
@@ -145,11 +142,3 @@ def test_the_page_has_every_parameter_beyond_scikit_learns():
         own = set(getattr(ours, name)().get_params()) - set(getattr(theirs, name)().get_params())
         for parameter in own:
             assert f"`{parameter}`" in text or f"`{parameter}=" in text, parameter
-
-
-def test_nothing_warns_on_the_way():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model = ours.MLPClassifier((4,), tol=0.5, random_state=0).fit(X, LABELS)
-        model.predict_proba(X)
-        vp.fit(model.network_, X.T, np.eye(3)[:, np.arange(60) % 3], params=model.params_, epochs=1)

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 import vecprop as vp
-from helpers import ELEMENTWISE, assert_close, assert_same, cases, make_problem, refusals
+from helpers import ELEMENTWISE, assert_close, assert_same, cases, flattened, make_problem, refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.estimators.interchange import from_sklearn, to_sklearn
 from vecprop.export import pytorch
@@ -345,11 +345,8 @@ def rows(torch, module, X):
 
 
 def same(layers, others):
-    return all(
-        np.array_equal(a, b) and a.dtype == b.dtype
-        for one, other in zip(layers, others, strict=True)
-        for a, b in zip(one, other, strict=True)
-    )
+    pairs = zip(flattened(layers), flattened(others), strict=True)
+    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in pairs)
 
 
 @pytest.mark.parametrize("hidden", [*ELEMENTWISE, "softmax", LeakyReLU(0.3), ELU(0.7)])
@@ -489,13 +486,10 @@ def modules(nn):
     ]
 
 
-@pytest.mark.parametrize("case", range(25))
-def test_modules_that_cannot_be_ours(case, torch):
-    cases = modules(torch.nn)
-    assert len(cases) == 25
-    *given, words = cases[case]
-    with pytest.raises(ValueError, match=words):
-        from_torch(*given)
+def test_modules_that_cannot_be_ours(torch):
+    for *given, words in modules(torch.nn):
+        with pytest.raises(ValueError, match=words):
+            from_torch(*given)
 
 
 # To PyTorch: results and estimators

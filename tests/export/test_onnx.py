@@ -1,6 +1,7 @@
 """ONNX export: onnxruntime gives what the model itself gives, for every kind of model, output and activation."""
 
 import os
+from functools import partial
 
 import numpy as np
 import onnx
@@ -64,12 +65,8 @@ def assert_predicts_alike(model, X=X, dtype="float32", bound=BOUND):
     assert_close(found["prediction"], model.predict(X), bound)
 
 
-def classifier(**parameters):
-    return MLPClassifier(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0} | parameters)
-
-
-def regressor(**parameters):
-    return MLPRegressor(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0} | parameters)
+SMALL = {"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0}
+classifier, regressor = partial(MLPClassifier, **SMALL), partial(MLPRegressor, **SMALL)
 
 
 # --- classifiers --------------------------------------------------------------------------------------------

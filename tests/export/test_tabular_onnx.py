@@ -3,15 +3,14 @@
 import datetime
 
 import numpy as np
-import onnxruntime as ort
 import polars as pl
 import pytest
 
-import vecprop as vp
+from helpers.tables import run_onnx, train
 from vecprop import tabular
 from vecprop.export.onnx_tables import described
 
-M = 300
+M, TINY = 300, tabular.Settings(networks=1, epochs=1, hidden=(2,))
 RANDOM = np.random.default_rng(0)
 NEAR = RANDOM.normal(size=M).astype(np.float32).astype(np.float64)  # as an input of float32 has it
 WORDS = np.array(["x", "yy", "z"], dtype=object)[RANDOM.integers(0, 3, M)]
@@ -47,31 +46,28 @@ def frame_of(columns, y):
     return frame.with_columns(clock.cast(pl.Time))
 
 
-def run(data, columns):
-    """The first output, of columns as the inputs take them."""
-    columns = columns | ({"when": DAYS} if "when" in columns else {})
-    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
-    types = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": object}
-    feed = {given.name: columns[given.name].astype(types[given.type])[:, None] for given in session.get_inputs()}
-    return session.run(None, feed)[0], {given.name for given in session.get_inputs() if given.type == "tensor(double)"}
+def run(model, columns, **options):
+    """The first output, of columns as the inputs take them, and the inputs of float64."""
+    given = columns | ({"when": DAYS} if "when" in columns else {})
+    found, types = run_onnx(model, pl.DataFrame({name: list(values) for name, values in given.items()}), **options)
+    return found[0], {name for name, kind in types.items() if kind == "tensor(double)"}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_table_in_onnx_is_as_exact_as_in_python(name):
     columns, y, double = CASES[name]
     frame = frame_of(columns, y)
-    planned = tabular.plan(tabular.table_of(frame), "y")
-    model = tabular.train(planned, tabular.Settings(networks=2, epochs=30, hidden=(16, 16))).model
+    model = train(frame, settings=tabular.Settings(networks=2, epochs=30, hidden=(16, 16))).model
     expected = model.predict(frame)
     assert expected.dtype == np.float64 and model.evaluate(frame)["r2"] > 0.5
     for opset in (13, 17):
-        found, inputs = run(vp.export_onnx(model, opset=opset), columns)
+        found, inputs = run(model, columns, opset=opset)
         assert inputs == double and found.dtype == np.float64
         assert np.abs(found - expected).max() < 1e-6 * y.std()
     for column in columns:
         (line,) = (line for line in described(model).splitlines() if line.split()[0] == column)
         assert ("float64" in line) == (column in double)
-    found, inputs = run(vp.export_onnx(model, dtype="float64"), columns)
+    found, inputs = run(model, columns, dtype="float64")
     assert inputs == columns.keys() - {"words"}
     assert np.abs(found - expected).max() < 1e-6 * y.std()
 
@@ -80,8 +76,8 @@ def test_a_table_in_onnx_is_as_exact_as_in_python(name):
 def test_every_kind_of_column_of_a_pack_in_onnx(name):
     columns, y, _ = CASES[name]
     frame = frame_of(columns, y)
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), tabular.Settings(seed=1)).model
-    found, inputs = run(vp.export_onnx(model), columns)
+    model = train(frame, settings=tabular.Settings(seed=1)).model
+    found, inputs = run(model, columns)
     assert inputs == columns.keys()
     np.testing.assert_allclose(found, model.predict(frame), atol=2e-5 * y.std())
 
@@ -90,16 +86,13 @@ def test_the_sides_of_the_limit_between_float32_and_float64():
     """At a mean of 160 deviations float32 is still good to 1e-5 of one, at 180 it is not."""
     wave = np.where(np.arange(60) % 2, 1.0, -1.0) + np.arange(60) / 1e6
     for mean, double in ((160.0, set()), (-160.0, set()), (180.0, {"a"}), (-180.0, {"a"})):
-        frame = pl.DataFrame({"a": mean + wave, "y": wave})
-        settings = tabular.Settings(networks=1, epochs=1, hidden=(2,))
-        model = tabular.train(tabular.plan(tabular.table_of(frame), "y"), settings).model
-        assert run(vp.export_onnx(model), {"a": frame["a"].to_numpy()})[1] == double
+        model = train(pl.DataFrame({"a": mean + wave, "y": wave}), settings=TINY).model
+        assert run(model, {"a": mean + wave})[1] == double
 
 
 def test_words_of_inputs_and_outputs():
     frame = frame_of(*CASES["ordinary"][:2]).with_columns(kind=pl.Series(WORDS))
-    settings = tabular.Settings(networks=1, epochs=1, hidden=(2,))
-    model = tabular.train(tabular.plan(tabular.table_of(frame), "kind"), settings).model
+    model = train(frame, "kind", TINY).model
     assert described(model).splitlines()[1] == "  a      numbers (float32); NaN where missing"
     assert described(model).splitlines()[2] == '  words  text; "" where missing, and no blanks around it'
     assert described(model, "float64").splitlines()[1] == "  a      numbers (float64); NaN where missing"

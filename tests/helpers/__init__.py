@@ -39,6 +39,12 @@ PAIRINGS = [
     ("identity", "quantile"),
     ("ordered", Quantile(0.3)),
 ]
+# Each pairing as output, each activation in a hidden layer, and a hidden softmax.
+NETWORKS = [
+    *(vp.Network((3, 4, 2), output=output, loss=loss) for output, loss in PAIRINGS),
+    *(vp.Network((3, 4, 3, 1), hidden=[g, "tanh"]) for g in ELEMENTWISE),
+    vp.Network((2, 3, 3, 2), hidden=["softmax", "relu"], output="softmax"),
+]
 
 
 def cube(Z):
@@ -101,6 +107,14 @@ def assert_near(actual, desired, rtol=0.0, atol=0.0):
     """Every array nearly the same, number by number."""
     for a, d in zip(flattened(actual), flattened(desired), strict=True):
         np.testing.assert_allclose(a, d, rtol=rtol, atol=atol)
+
+
+def assert_same_run(actual, desired, atol=0.0, rtol=0.0):
+    """The same parameters within `atol`, and the same history within `rtol`, but for what took how long."""
+    assert_near(actual.params, desired.params, atol=atol)
+    assert actual.history.keys() == desired.history.keys()
+    for key in actual.history.keys() - {"seconds"}:
+        np.testing.assert_allclose(actual.history[key], desired.history[key], rtol=rtol, err_msg=key)
 
 
 def assert_grads_close(actual, desired, bound=None, xp=None):
@@ -167,6 +181,16 @@ def make_problem(net, m, seed=0, weights=False, params_scale=1.0):
     X = random.standard_normal((net.sizes[0], m))
     w = random.uniform(0, 3, m) if weights else None
     return params, X, make_targets(random, net, m), w
+
+
+def spoiled(array, value, place=None):
+    """A copy with one value changed, the second of all unless a place is given."""
+    changed = array.copy()
+    if place is None:
+        changed.flat[1] = value
+    else:
+        changed[place] = value
+    return changed
 
 
 def mapped(function, value):

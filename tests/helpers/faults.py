@@ -14,6 +14,9 @@ from functools import partial
 from types import SimpleNamespace
 from unittest import mock
 
+import pytest
+
+from vecprop.training import checkpoint
 from vecprop.utils import atomic
 
 # What a save asks of the system. `os` of vecprop.utils.atomic stands for it: everything goes through that.
@@ -71,6 +74,17 @@ def injected(fault=None, exits=os._exit):
     system = SimpleNamespace(**vars(os) | {name: partial(watched, name) for name in CALLS})
     with mock.patch.object(atomic, "os", system):
         yield seen
+
+
+class BrokenOff(BaseException):
+    """The end of a run, where a checkpoint would have been written."""
+
+
+def broken_off(after, run, *arguments, **options):
+    """Make a run that ends after so many checkpoints."""
+    calls = {"wraps": checkpoint.write_atomically, "side_effect": [*[mock.DEFAULT] * after, BrokenOff]}
+    with mock.patch.object(checkpoint, "write_atomically", **calls), pytest.raises(BrokenOff):
+        run(*arguments, **options)
 
 
 def recorded(action):

@@ -20,6 +20,7 @@ import polars
 import sklearn.neural_network
 
 import vecprop as vp
+from helpers import spoiled
 from vecprop import losses, plots, tabular
 from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, parameters
 from vecprop.inspection.benchmark_report import Row, with_speedups
@@ -144,13 +145,6 @@ PARAMS = tuple(vp.Layer(*(frozen(a) for a in layer)) for layer in NET.init(dtype
 LABELS = frozen(np.arange(12) % 3)
 VALUES = frozen(RANDOM.standard_normal(12))
 ROWS = frozen(np.ascontiguousarray(X.T))
-
-
-def spoiled(array, value, dtype=None):
-    """A copy with one value changed."""
-    changed = np.array(array, dtype=dtype or array.dtype)
-    changed.flat[1] = value
-    return changed
 
 
 def data(array, *, rank=True, lists=False):

@@ -3,7 +3,6 @@
 import mpmath
 import numpy as np
 import pytest
-from sklearn.metrics import mean_poisson_deviance
 
 import vecprop as vp
 from helpers import PAIRINGS, cases, make_targets, on, refusals
@@ -138,14 +137,6 @@ def test_poisson_against_mpmath(z, y):
     assert abs(LOSSES["poisson"].values(np, g, Z, g.function(np, Z), Y).item() - exact) <= error
 
 
-def test_poisson_equals_scikit_learn():
-    random = np.random.default_rng(0)
-    Z, Y = random.standard_normal((1, 50)), random.poisson(2.0, (1, 50)).astype(float)
-    A = np.exp(Z)
-    mine = LOSSES["poisson"].values(np, get_activation("exp"), Z, A, Y).mean()
-    assert mine == pytest.approx(mean_poisson_deviance(Y[0], A[0]) / 2, rel=1e-13)
-
-
 @cases(("squared_error", 3.2), ("absolute_error", 2.0), (Quantile(0.3), 1.0), (Quantile(0.9), 9.0))
 def test_best_constant(loss, best):
     """Mean, median and quantiles of 1, 1, 2, 3, 9 minimize their losses."""
@@ -191,7 +182,10 @@ test_bad_arguments = refusals(
     (lambda: Quantile((0.2, 0.5, 0.4)), "increasing sequence"),
     (lambda: vp.Network((2, 3), output="identity", loss="poisson"), "needs output='exp'"),
     (lambda: vp.Network((2, 3), output="identity", loss=Quantile((0.2, 0.4))), "multiple of 2, got 3"),
-    (lambda: vp.Network((2, 1), loss="cross_entropy"), "at least 2, got 1"),
+    (
+        lambda: vp.Network((2, 1), loss="cross_entropy"),
+        "needs one output unit per class.*at least 2, got 1",
+    ),
     (
         lambda: EXP.cost(EXP.init(), np.ones((1, 2), "f4"), np.array([[-1.0, 2.0]])),
         "Y must be >= 0 for poisson, got .* -1",
@@ -205,7 +199,6 @@ def test_defaults():
     assert Quantile() == Quantile(0.5)
     assert Quantile([0.1, 0.9]) == Quantile((0.1, 0.9))
     assert CrossEntropy() == CrossEntropy(smoothing=0.0) and CrossEntropy(smoothing=0).smoothing == 0.0
-    assert get_loss(None, get_activation("softmax"), 2).name == "cross_entropy"
     assert get_loss(None, get_activation("relu"), 1).name == "squared_error"
 
 

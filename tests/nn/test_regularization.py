@@ -403,16 +403,6 @@ def test_penalties_of_a_stack_are_those_of_its_members():
             np.testing.assert_array_equal(db[k], b)
 
 
-def test_l1_makes_weights_small_that_do_not_matter():
-    random = np.random.default_rng(0)
-    X = random.standard_normal((6, 400))
-    Y = X[:1] - 2 * X[1:2] + 0.01 * random.standard_normal((1, 400))
-    net = vp.Network((6, 1), output="identity")
-    W = vp.fit(net, X, Y, l1=20.0, epochs=400, dtype="float64").params[0].W[0]
-    assert np.abs(W[2:]).max() < 0.01
-    assert W[0] == pytest.approx(1 - 0.05, abs=0.02) and W[1] == pytest.approx(-2 + 0.05, abs=0.02)
-
-
 def test_standardize_is_folded_into_the_first_layer(backend):
     """The same as scaling by hand, and the result takes inputs as they come."""
     net = vp.Network((3, 5, 1), output="identity")

@@ -3,7 +3,6 @@
 What can be known without a browser is tested here, in processes of their own; `make pyodide` runs Pyodide itself.
 """
 
-import doctest
 import json
 import tomllib
 from importlib.metadata import distribution
@@ -152,12 +151,6 @@ def test_only_modules_that_pyodide_has():
     core = run(before + fit, new)
     numpys_own = run("import sys, numpy", "list(sys.modules)")  # Pyodide has a NumPy for which they are there
     assert not {"multiprocessing", "concurrent.futures.process", "ctypes", "ssl"} & set(core) - set(numpys_own)
-
-
-def test_the_lesson_of_the_page():
-    """What docs/browser.md shows."""
-    results = doctest.testfile(str(ROOT / "docs" / "browser.md"), module_relative=False)
-    assert results.failed == 0 and results.attempted >= 7
 
 
 def test_what_it_depends_on_is_pure_python_or_in_pyodide():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import assert_same
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild, unzip_trees
 from vecprop.nn.batch_norm import Scale
 from vecprop.training.parameter_buffer import Leaf, layout
@@ -46,13 +45,6 @@ def test_what_a_buffer_holds_in_which_order(stack):
     assert type(buffers) is vp.Layer
     for found, held in ((buffer, rows), (buffers.W, [W1, W2]), (buffers.b, [b1, b2, gamma, beta])):
         np.testing.assert_array_equal(found, np.concatenate(held, axis=-1)[..., None])
-
-
-def test_an_update_of_the_buffer_is_an_update_of_every_array():
-    tree = make_tree()
-    plan = layout(tree, apart=False)
-    (buffer,) = plan.pack(NUMPY, tree)
-    assert_same(plan.unpack(np, (2 * buffer + 1,)), map_tree(lambda a: 2 * a + 1, tree))
 
 
 def test_a_layout_is_a_value():
