@@ -421,14 +421,6 @@ def test_weights_are_shares_and_no_worse_than_the_best_alone(members, m, seed):
     assert losses(np.tensordot(greedy(P, losses, w), P, 1)) @ w <= min(losses(p) @ w for p in P) + 1e-9
 
 
-def test_with_few_examples_members_that_err_more_keep_a_part():
-    y = np.ones(4)
-    P = np.stack([y + 0.1, y + 0.2, y + 10.0])  # losses 0.01, 0.04 and 100: the first alone is best for each sample
-    few, many = (bagged_greedy(np.repeat(P, n, 1), squared_errors(np.repeat(y, n)), None, RNG) for n in (1, 1000))
-    assert few.round(2).tolist() == [0.81, 0.19, 0.0]  # (4 + 50 · 0.8) / 54
-    assert many.tolist() == [1.0, 0.0, 0.0]
-
-
 def test_the_weights_of_members_by_hand():
     """Each is right for one of two examples: 25 samples of two count as two examples, equal losses as 50."""
     P, drawn = np.eye(2), np.random.default_rng(0).multinomial(2, [0.5, 0.5], size=25)

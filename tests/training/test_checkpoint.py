@@ -109,11 +109,13 @@ def test_ctrl_c_writes_what_was_reached(tmp_path):
 
 
 def test_a_run_that_ended_is_given_back(tmp_path):
-    arguments = {"checkpoint": tmp_path / "c", "epochs": 200, "validation": 0.3, "patience": 2}
+    """It is started with resume=True as well."""
+    run = {"epochs": 200, "validation": 0.3, "patience": 2}
+    arguments = run | {"checkpoint": tmp_path / "c", "resume": True}
     whole = fit("numpy", **arguments)
-    assert whole.stopped == "patience"
+    assert whole.stopped == "patience" and same(whole, fit("numpy", **run))
     calls = []
-    assert same(fit("numpy", resume=True, callbacks=lambda *_: calls.append(1), **arguments), whole)
+    assert same(fit("numpy", callbacks=lambda *_: calls.append(1), **arguments), whole)
     assert calls == []
     done = fit("numpy", checkpoint=tmp_path / "d")
     assert same(fit("numpy", resume=tmp_path / "d"), done)
@@ -122,12 +124,6 @@ def test_a_run_that_ended_is_given_back(tmp_path):
 
 
 # --- files ----------------------------------------------------------------------------------------------------
-
-
-def test_resume_true_starts_a_run_and_goes_on_with_it(tmp_path):
-    arguments = {"checkpoint": tmp_path / "c", "resume": True}
-    first = fit("numpy", **arguments)
-    assert same(first, fit("numpy")) and same(fit("numpy", **arguments), first)
 
 
 def test_the_one_before_serves_where_the_last_is_damaged(tmp_path):
