@@ -1,4 +1,4 @@
-"""Every schedule against its formula by hand, and the plateau against PyTorch's."""
+"""Every schedule against PyTorch's where it has it, and against its formula by hand."""
 
 import math
 from dataclasses import FrozenInstanceError
@@ -68,6 +68,41 @@ def test_cosine_at_its_ends():
     assert_rates(Cosine(warmup=10).rates(1.0, 0, 3, 1, 3), [0.1, 0.2, 0.3])  # a run that is over before it is warm
     assert_rates(Cosine(final=1.0).rates(1.0, 0, 4, 1, 4), [1, 1, 1, 1])
     assert (np.diff(rates_of(Cosine())) < 0).all()
+
+
+# --- PyTorch ------------------------------------------------------------------------------------------------
+
+
+def by_torch(name, steps, **options):
+    """The rates of a torch scheduler, one for each of its steps."""
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=INITIAL)
+    scheduler, rates = getattr(torch.optim.lr_scheduler, name)(optimizer, **options), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return np.array(rates)
+
+
+# Theirs that go by epochs stand still within one.
+TORCH_EPOCHS = [
+    ("StepLR", StepDecay(every=3, factor=0.1), {"step_size": 3, "gamma": 0.1}),
+    ("ExponentialLR", ExponentialDecay(0.9), {"gamma": 0.9}),
+    ("ConstantLR", Constant(), {"factor": 1.0}),
+    ("LambdaLR", InverseScaling(0.7), {"lr_lambda": lambda epoch: (1 + epoch) ** -0.7}),
+]
+
+
+@pytest.mark.parametrize(("name", "schedule", "options"), TORCH_EPOCHS)
+def test_epochs_of_torch(name, schedule, options):
+    assert_rates(rates_of(schedule), np.repeat(by_torch(name, EPOCHS, **options), PER_EPOCH), rtol=1e-13)
+
+
+def test_cosine_of_torch():
+    """Theirs follows from the rate before, so that its roundings add up."""
+    theirs = by_torch("CosineAnnealingLR", TOTAL, T_max=TOTAL, eta_min=0.1 * INITIAL)
+    assert_rates(rates_of(Cosine(final=0.1)), theirs, rtol=1e-12)
 
 
 # --- the plateau --------------------------------------------------------------------------------------------
