@@ -431,10 +431,11 @@ def test_nothing_is_modified():
 
 
 WANTED = "result must be the FitResult that vp.fit returned, the DivergenceError that it raised, or an estimator of "
+WANTED += "vecprop fitted in this program, such as `estimator` of a model of tables"
 test_what_cannot_be_diagnosed = refusals(
     diagnose,
     *(
-        (given, TypeError, f"{WANTED}vecprop fitted in this program, got {type(given).__name__}")
+        (given, TypeError, f"{WANTED}, got {type(given).__name__}")
         for given in ({}, None, [1.0], "result", ValueError("diverged"))
     ),
 )

@@ -233,7 +233,7 @@ def understand(
     if said_format and not any(found.formats and found.formats[said_format] for found in evidence.values()):
         raise ValueError(
             f"--date-format {said_format!r}: no text in {table.source} is a date such as {readable(said_format)}; "
-            "correct it, or leave it out"
+            f"correct it, leave it out, or say COLUMN={said_format} if a column of numbers holds dates"
         )
     said = dict.fromkeys(table.categorical, False) | dict(said or {})
     forms, problems = {}, []
