@@ -39,6 +39,8 @@ from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_flag
 
 LOSSES = ("absolute_error", "huber", "poisson", "quantile", "squared_error")
+_OF_ANY_SIZE = ("identity", "ordered")  # outputs
+_LARGE = 10.0  # targets that are better scaled
 
 
 def _loss(value: Any, argument: str) -> None:
@@ -197,7 +199,7 @@ class MLPRegressor(RegressorMixin, Training):
                 raise ValueError(f"out_activation: several quantiles are ordered outputs, got {self.out_activation!r}")
             output = activation_of(self.out_activation, "out_activation")
         net = Network((n_in, *sizes, n_out), hidden_activations(self.activation, len(sizes)), output, loss)
-        if self.scale_target is not None and net.output.name not in ("identity", "ordered"):
+        if self.scale_target is not None and net.output.name not in _OF_ANY_SIZE:
             raise ValueError(
                 f"scale_target={self.scale_target!r} goes with outputs of any size, and here they are "
                 f"{net.output.name}: leave one of the two out"
@@ -224,6 +226,12 @@ class MLPRegressor(RegressorMixin, Training):
         if isinstance(Y, LargeTargets):
             return Y.scaled(InputScale(mean, deviation))
         return np.asarray((Y - mean) / deviation, dtype=np.float64)
+
+    def _target_advice(self, Y: Any) -> str:
+        fits = self.scale_target is None and self.network_.output.name in _OF_ANY_SIZE and not hasattr(Y, "whole")
+        if not fits or (top := np.abs(Y).max()) <= _LARGE:
+            return ""
+        return f'scale the targets (the largest |y| is {top:g}, near 1 is good; scale_target="standard" does it); '
 
     def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
         """Return the shift of the outputs and the factor applied before it, (n_L, 1) or numbers.
