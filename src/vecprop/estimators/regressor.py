@@ -168,7 +168,7 @@ class MLPRegressor(RegressorMixin, Training):
             Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
         if isinstance(self._loss(), Poisson) and Y.min() < 0:
             raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
-        levels = len(self._quantile_levels())
+        levels = len(self._quantile_levels(self._loss()))
         return Y if levels == 1 else np.asarray(np.repeat(Y, levels, axis=0), dtype=np.float64)
 
     def _set_targets(self, shape: tuple[int, ...], scaling: InputScale | None) -> None:
@@ -184,13 +184,14 @@ class MLPRegressor(RegressorMixin, Training):
             return Quantile(_levels(self.quantile))
         return losses.LOSSES[self.loss]
 
-    def _quantile_levels(self) -> tuple[float, ...]:
-        """Return the levels of the quantiles; other losses have one, which has no meaning."""
-        loss = self._loss()
+    def _quantile_levels(self, loss: Loss | None = None) -> tuple[float, ...]:
+        """Return the levels of a loss, by default the network's; one that is not of quantiles has a level, unused."""
+        loss = loss or self.network_.loss
         return loss.levels if isinstance(loss, Quantile) else (0.5,)
 
     def _network_for(self, n_in: int, n_out: int) -> Network:
-        sizes, loss, levels = hidden_sizes(self.hidden_layer_sizes), self._loss(), len(self._quantile_levels())
+        sizes, loss = hidden_sizes(self.hidden_layer_sizes), self._loss()
+        levels = len(self._quantile_levels(loss))
         output: Any = loss.matching_output or "identity"
         if levels > 1:
             output = Ordered(n_out // levels)
