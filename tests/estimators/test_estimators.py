@@ -653,6 +653,20 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
     assert model.n_iter_ == 5, "1 epoch and 4 without change: a loss is not compared with the score watched before"
 
 
+@cases(
+    ({}, LABELS[::-1], "the values of X and Y"),
+    ({}, np.append(LABELS[:-1], 1), "the values of X and Y"),
+    ({"random_state": 1, "early_stopping": True}, LABELS, "seed"),
+    ({"alpha": 1.0}, LABELS, "l2"),
+)
+def test_a_checkpoint_of_another_fit_is_refused_by_what_was_changed(parameters, y, name, tmp_path):
+    """Not by the patience, which follows from the shares of classes, nor by a split, which follows from the seed."""
+    given = {"checkpoint": tmp_path / "c", "early_stopping": "early_stopping" in parameters}
+    classifier(**given).fit(X, LABELS)
+    with pytest.raises(ValueError, match=f"^resume: the checkpoint .* was written with {name} = "):
+        classifier(**given | {"resume": True} | parameters).fit(X, y)
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_keeps_what_was_reached(solver):
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 4 epochs"):
