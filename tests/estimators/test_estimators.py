@@ -541,6 +541,15 @@ def test_a_loss_that_ends_at_that_of_a_constant_is_warned_of(parameters, data, k
     assert model.stopped_ in ("converged", "patience")
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
+def test_the_best_constant_counts_the_weights(loss):
+    y = np.arange(len(X)) % 3.0
+    model = regressor(loss=loss, quantile=0.3, max_iter=2000, learning_rate_init=0.01)
+    with pytest.warns(ConvergenceWarning, match="nothing was learned from X"):
+        model.fit(0 * X, y, np.where(y == 2, 9.0, 0.5))
+    assert np.abs(model.predict(X) - 2).max() < 0.1
+
+
 @pytest.mark.parametrize("given", [False, True], ids=["split off", "given"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("targets", [(), (2,)])

@@ -40,6 +40,7 @@ from vecprop.utils.arguments import check_flag
 
 LOSSES = ("absolute_error", "huber", "poisson", "quantile", "squared_error")
 _OF_ANY_SIZE = ("identity", "ordered")  # outputs
+_WEIGHTED: dict[str, Any] = {"method": "inverted_cdf"}  # of the methods of quantiles the one that takes weights
 _LARGE = 10.0  # targets that are better scaled
 
 
@@ -260,8 +261,9 @@ class MLPRegressor(RegressorMixin, Training):
         Y, loss = self._scaled_targets(examples.Y), self._loss()
         if isinstance(loss, Quantile | AbsoluteError | Huber) and isinstance(Y, LargeTargets):
             Y = Y.whole()
-        if isinstance(loss, Quantile):
-            best = np.stack([np.quantile(row, q) for row, q in zip(Y, loss.levels * len(Y), strict=False)])
+        if isinstance(loss, Quantile) or (isinstance(loss, AbsoluteError | Huber) and w is not None):
+            levels, how = self._quantile_levels() * len(Y), {} if w is None else _WEIGHTED | {"weights": w}
+            best = np.stack([np.quantile(row, q, **how) for row, q in zip(Y, levels, strict=False)])
         else:
             best = np.median(Y, axis=1) if isinstance(loss, AbsoluteError | Huber) else average(Y, w)
 
