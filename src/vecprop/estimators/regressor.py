@@ -187,7 +187,7 @@ class MLPRegressor(RegressorMixin, Training):
 
     def _quantile_levels(self, loss: Loss | None = None) -> tuple[float, ...]:
         """Return the levels of a loss, by default the network's; one that is not of quantiles has a level, unused."""
-        loss = loss or self.network_.loss
+        loss = loss or (self.network_.loss if hasattr(self, "network_") else self._loss())  # a pack has no network_
         return loss.levels if isinstance(loss, Quantile) else (0.5,)
 
     def _network_for(self, n_in: int, n_out: int) -> Network:
