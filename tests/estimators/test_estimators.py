@@ -242,7 +242,6 @@ def test_network_and_params_are_those_of_the_core(backend):
 def test_predictions_follow_layers_that_the_user_changes(backend):
     """In place, by another array, by another list; the layers of an estimator that is unchanged are moved once."""
     model = classifier(backend=backend.name).fit(X, NAMES)
-    model.intercepts_ = [intercept.copy() for intercept in model.intercepts_]  # JAX's cannot be written to
     before = model.predict_proba(X)
     assert model._layers_on(backend)[1] is model._layers_on(backend)[1]
     model.intercepts_[-1][0] += 1.0
@@ -543,6 +542,15 @@ def test_a_loss_that_ends_at_that_of_a_constant_is_warned_of(parameters, data, k
     assert model.stopped_ in ("converged", "patience")
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
+def test_the_best_constant_counts_the_weights(loss):
+    y = np.arange(len(X)) % 3.0
+    model = regressor(loss=loss, quantile=0.3, max_iter=2000, learning_rate_init=0.01)
+    with pytest.warns(ConvergenceWarning, match="nothing was learned from X"):
+        model.fit(0 * X, y, np.where(y == 2, 9.0, 0.5))
+    assert np.abs(model.predict(X) - 2).max() < 0.1
+
+
 @pytest.mark.parametrize("given", [False, True], ids=["split off", "given"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("targets", [(), (2,)])
@@ -647,6 +655,20 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
     assert model.n_iter_ == 5, "1 epoch and 4 without change: a loss is not compared with the score watched before"
 
 
+@cases(
+    ({}, LABELS[::-1], "the values of X and Y"),
+    ({}, np.append(LABELS[:-1], 1), "the values of X and Y"),
+    ({"random_state": 1, "early_stopping": True}, LABELS, "seed"),
+    ({"alpha": 1.0}, LABELS, "l2"),
+)
+def test_a_checkpoint_of_another_fit_is_refused_by_what_was_changed(parameters, y, name, tmp_path):
+    """Not by the patience, which follows from the shares of classes, nor by a split, which follows from the seed."""
+    given = {"checkpoint": tmp_path / "c", "early_stopping": "early_stopping" in parameters}
+    classifier(**given).fit(X, LABELS)
+    with pytest.raises(ValueError, match=f"^resume: the checkpoint .* was written with {name} = "):
+        classifier(**given | {"resume": True} | parameters).fit(X, y)
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_keeps_what_was_reached(solver):
     with pytest.warns(RuntimeWarning, match="interrupted after 2 of 4 epochs"):
@@ -716,7 +738,7 @@ def test_divergence_is_an_error_with_advice_or_the_best_network():
     wild = {"hidden_layer_sizes": (5,), "activation": "identity", "solver": "sgd", "learning_rate_init": 50.0}
     wild |= {"random_state": 0, "max_iter": 50}
     inputs, y = load_diabetes(return_X_y=True)
-    advice = r"non-finite parameter weights.*learning_rate_init.*scale=\"standard\""
+    advice = r"non-finite parameter weights.*learning_rate_init.*scale=\"standard\".*\|y\| is 346, .*scale_target"
     with pytest.raises(vp.DivergenceError, match=advice) as caught:
         MLPRegressor(**wild).fit(inputs, y)
     assert isinstance(caught.value, ValueError), "what scikit-learn raises"

@@ -80,6 +80,17 @@ def test_what_is_saved_comes_back(case, tmp_path):
     assert_same(vp.load(tmp_path / "model"), model)
 
 
+@pytest.mark.parametrize(("case", "loss"), [("numbers", "quantile"), ("targets", "quantile"), ("quantiles", "huber")])
+def test_parameters_for_the_next_fit_change_no_prediction(case, loss, tmp_path):
+    model = fitted(*CASES[case])
+    before, score = model.predict(X), model.score(X, CASES[case][2])
+    model.set_params(loss=loss, quantile=[0.2, 0.8], scale_target=None, hidden_layer_sizes=(9,), n_networks=3)
+    vp.save(tmp_path / "model", model)
+    for each in (model, vp.load(tmp_path / "model")):
+        np.testing.assert_array_equal(each.predict(X), before)
+        assert each.score(X, CASES[case][2]) == score
+
+
 def test_trained_on_one_backend_and_loaded_on_another(backend, tmp_path):
     model = fitted(*CASES["everything"], backend=backend.name)
     vp.save(tmp_path / "model", model)

@@ -228,6 +228,8 @@ def test_lbfgs_from_what_is_not_finite():
     params = [vp.Layer(layer.W * 1e200, layer.b) for layer in net.init(dtype="float64")]
     error = diverged(net, X, Y, optimizer=vp.LBFGS(), params=params)
     assert "initial parameters" in str(error) and not np.isfinite(error.gradient_norm)
+    error = diverged(net, X * 1e120, Y, optimizer=vp.LBFGS(), dtype="float64")  # the gradient's square overflows
+    assert "the cost after 0 iterations is nan" in str(error) and np.isfinite(error.params[0].W).all()
 
 
 @pytest.mark.alone

@@ -231,11 +231,14 @@ class Pack(BaseEstimator):
         if is_held_out(*held_out):
             with named_as_validation():
                 return examples, self._checked(*held_out, reset=False)
-        order = random.permutation(len(examples.y))
+        order, groups = random.permutation(len(examples.y)), self._groups_of(examples.y)
         try:
-            second = in_second_part(self._groups_of(examples.y), self.validation_fraction, order, examples.w)
+            second = in_second_part(groups, self.validation_fraction, order, examples.w)
         except ValueError:
-            raise ValueError(f"n_samples={len(examples.y)} are too few to split off a validation set") from None
+            why = "there are no two rows" if groups is None else "no class has two rows"
+            why += "" if examples.w is None else " with a weight"
+            message = f"n_samples={len(examples.y)} are too few to split off a validation set: {why}"
+            raise ValueError(message) from None
         return examples.at(places_of(~second)), examples.at(places_of(second))
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:

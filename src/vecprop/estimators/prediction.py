@@ -127,7 +127,7 @@ def layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, 
 
     def bring(array: Any) -> Any:
         if place is None:
-            return to_host(array)
+            return np.require(to_host(array), requirements="W")  # JAX lends its arrays to be read
         return array if array_namespace(array) is place.xp else place.asarray(to_host(array))
 
     coefs, intercepts = [], []

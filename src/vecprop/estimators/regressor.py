@@ -39,6 +39,9 @@ from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_flag
 
 LOSSES = ("absolute_error", "huber", "poisson", "quantile", "squared_error")
+_OF_ANY_SIZE = ("identity", "ordered")  # outputs
+_WEIGHTED: dict[str, Any] = {"method": "inverted_cdf"}  # of the methods of quantiles the one that takes weights
+_LARGE = 10.0  # targets that are better scaled
 
 
 def _loss(value: Any, argument: str) -> None:
@@ -166,7 +169,7 @@ class MLPRegressor(RegressorMixin, Training):
             Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1).T
         if isinstance(self._loss(), Poisson) and Y.min() < 0:
             raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
-        levels = len(self._quantile_levels())
+        levels = len(self._quantile_levels(self._loss()))
         return Y if levels == 1 else np.asarray(np.repeat(Y, levels, axis=0), dtype=np.float64)
 
     def _set_targets(self, shape: tuple[int, ...], scaling: InputScale | None) -> None:
@@ -182,13 +185,14 @@ class MLPRegressor(RegressorMixin, Training):
             return Quantile(_levels(self.quantile))
         return losses.LOSSES[self.loss]
 
-    def _quantile_levels(self) -> tuple[float, ...]:
-        """Return the levels of the quantiles; other losses have one, which has no meaning."""
-        loss = self._loss()
+    def _quantile_levels(self, loss: Loss | None = None) -> tuple[float, ...]:
+        """Return the levels of a loss, by default the network's; one that is not of quantiles has a level, unused."""
+        loss = loss or (self.network_.loss if hasattr(self, "network_") else self._loss())  # a pack has no network_
         return loss.levels if isinstance(loss, Quantile) else (0.5,)
 
     def _network_for(self, n_in: int, n_out: int) -> Network:
-        sizes, loss, levels = hidden_sizes(self.hidden_layer_sizes), self._loss(), len(self._quantile_levels())
+        sizes, loss = hidden_sizes(self.hidden_layer_sizes), self._loss()
+        levels = len(self._quantile_levels(loss))
         output: Any = loss.matching_output or "identity"
         if levels > 1:
             output = Ordered(n_out // levels)
@@ -197,7 +201,7 @@ class MLPRegressor(RegressorMixin, Training):
                 raise ValueError(f"out_activation: several quantiles are ordered outputs, got {self.out_activation!r}")
             output = activation_of(self.out_activation, "out_activation")
         net = Network((n_in, *sizes, n_out), hidden_activations(self.activation, len(sizes)), output, loss)
-        if self.scale_target is not None and net.output.name not in ("identity", "ordered"):
+        if self.scale_target is not None and net.output.name not in _OF_ANY_SIZE:
             raise ValueError(
                 f"scale_target={self.scale_target!r} goes with outputs of any size, and here they are "
                 f"{net.output.name}: leave one of the two out"
@@ -225,6 +229,12 @@ class MLPRegressor(RegressorMixin, Training):
             return Y.scaled(InputScale(mean, deviation))
         return np.asarray((Y - mean) / deviation, dtype=np.float64)
 
+    def _target_advice(self, Y: Any) -> str:
+        fits = self.scale_target is None and self.network_.output.name in _OF_ANY_SIZE and not hasattr(Y, "whole")
+        if not fits or (top := np.abs(Y).max()) <= _LARGE:
+            return ""
+        return f'scale the targets (the largest |y| is {top:g}, near 1 is good; scale_target="standard" does it); '
+
     def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
         """Return the shift of the outputs and the factor applied before it, (n_L, 1) or numbers.
 
@@ -251,8 +261,9 @@ class MLPRegressor(RegressorMixin, Training):
         Y, loss = self._scaled_targets(examples.Y), self._loss()
         if isinstance(loss, Quantile | AbsoluteError | Huber) and isinstance(Y, LargeTargets):
             Y = Y.whole()
-        if isinstance(loss, Quantile):
-            best = np.stack([np.quantile(row, q) for row, q in zip(Y, loss.levels * len(Y), strict=False)])
+        if isinstance(loss, Quantile) or (isinstance(loss, AbsoluteError | Huber) and w is not None):
+            levels, how = self._quantile_levels() * len(Y), {} if w is None else _WEIGHTED | {"weights": w}
+            best = np.stack([np.quantile(row, q, **how) for row, q in zip(Y, levels, strict=False)])
         else:
             best = np.median(Y, axis=1) if isinstance(loss, AbsoluteError | Huber) else average(Y, w)
 

@@ -296,13 +296,15 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             )
         except DivergenceError as error:
             rule = arguments["patience"]
-            return self._best_before(error, backend, given_back=rule is not None and rule.restore_best)
+            given_back = rule is not None and rule.restore_best
+            return self._best_before(error, backend, given_back, self._target_advice(examples.Y))
 
-    def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool) -> FitResult:
-        """Return the best network of a diverged run, with a warning, or raise the error for users."""
-        words = str(error)
-        for ours, theirs in (("learning rate", "learning_rate_init"), ("standardize=True", 'scale="standard"')):
-            words = words.replace(ours, theirs)
+    def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool, advice: str) -> FitResult:
+        """Return the best network of a diverged run, with a warning, or raise the error for users, with more advice."""
+        words = (
+            str(error).replace("learning rate", "learning_rate_init").replace("standardize=True", 'scale="standard"')
+        )
+        words = words.replace("start from smaller weights", f"{advice}start from smaller weights")
         words = without_scaling(words) if self.scale == "standard" else words
         if error.state.best is None or not given_back:
             raise NonFiniteParametersError(
@@ -363,6 +365,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
 
     def _scaled_targets(self, Y: Any) -> Any:
         return Y
+
+    def _target_advice(self, Y: Any) -> str:  # noqa: ARG002
+        """Return what to do about the targets after a divergence."""
+        return ""
 
     def _dtype(self, X: Any) -> str:
         return str(np.dtype(self.dtype)) if self.dtype is not None else floating_name(X)

@@ -150,7 +150,7 @@ def _set_targets(estimator: Any, net: Network, shape: Any, tensors: Tensors) -> 
     """Set the shape of a regressor's targets, and their scale."""
     counts = [check_positive_integer(n, "shape") for n in shape]
     count = counts[0] if counts else 1
-    if len(counts) > 1 or count * len(estimator._quantile_levels()) != net.sizes[-1]:
+    if len(counts) > 1 or count * len(estimator._quantile_levels(net.loss)) != net.sizes[-1]:
         raise ValueError(f"targets of shape {tuple(counts)} for the network {net}")
     estimator._set_targets(tuple(counts), _scale_of(tensors, "target_scaling_", count))
 

@@ -376,16 +376,18 @@ def _asked(plan: TrainingPlan, examples: PreparedData) -> dict[str, Any]:
         raise ValueError(
             "checkpoint and resume need an optimizer that goes step by step; LBFGS keeps its memory in SciPy"
         )
-    return {
+    described = plan.spec.described()
+    return {  # in the order of comparison: the seed splits the data, from which the patience of estimators follows
         "net": network_to_json(run.net),
         "backend": run.backend.name,
         "devices": run.backend.placement.devices,
-        **plan.spec.described(),
+        **{name: described[name] for name in ("dtype", "seed")},
+        "the shape of X": [run.net.sizes[0], run.m],
+        "the values of X and Y": _digest_of_all(run.backend.placement.team, examples.sample),
+        **described,
         "batch_size": run.batch_size,
         "sample_weight": None if w is None else _digest_of_all(run.backend.placement.team, [w]),
         **examples.data.described(),
-        "the shape of X": [run.net.sizes[0], run.m],
-        "the values of X and Y": _digest_of_all(run.backend.placement.team, examples.sample),
     }
 
 

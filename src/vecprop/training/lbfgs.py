@@ -109,15 +109,19 @@ class _Search:
             J, flat = self._compiled(backend, run.net, run.block_size, self.layout, buffer, data, by_network)
             cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
             by_network = ByNetwork(None, None, by_network.m)  # the penalties count once
-        if not np.isfinite(cost) and not self._latest:
+        lost = not np.isfinite(vector).all()  # SciPy's squares of a gradient can overflow
+        if lost or not (np.isfinite(cost) or self._latest):
+            done = self.state.epoch
+            when = f"after {done} iterations" if lost else "of the initial parameters"
             scale = "" if self.plan.spec.standardize else "scale the inputs (standardize=True does it); "
+            state = self.state._replace(params=self.unpacked(self.vector))
             raise DivergenceError(
-                f"the cost of the initial parameters is {cost:g}; {scale}start from smaller weights (init)",
-                epoch=1,
-                step=1,
+                f"the cost {when} is {cost:g}. What to change: {scale}start from smaller weights (init).",
+                epoch=done + 1,
+                step=done + 1,
                 layer=1,
-                params=self.state.params,
-                state=self.state,
+                params=state.params,
+                state=state,
                 history=self.history,
                 gradient_norm=float(np.linalg.norm(gradient)),
             )
