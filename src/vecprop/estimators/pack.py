@@ -56,7 +56,7 @@ from vecprop.utils.errors import unknown_name
 
 _BLAS = BLAS()
 _AT_ONCE = 8192  # rows of one prediction
-_FOR_THREADS = 100_000  # numbers in X from which on NumPy trains the kinds in threads
+_FOR_THREADS = 250_000  # numbers in X from which on NumPy trains the kinds in threads
 _WHOLE_BATCHES = 34  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 
