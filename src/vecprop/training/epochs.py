@@ -55,10 +55,11 @@ class Run(NamedTuple):
         return self._replace(net=net, layout=None if self.layout is None else layout(params, self.layout.apart))
 
     def initial_slots(self, params: tuple[Any, ...]) -> Slots:
-        """Return the optimizer's slots before its first step; made on the host, where no program has to be compiled."""
-        host = map_trees(lambda a: np.zeros(a.shape, dtype_name(a)), params)
-        slots = self.optimizer.init(host if self.layout is None else self.layout.pack(self.backend, host))
-        return map_trees(self.backend.asarray, slots)  # type: ignore[no-any-return]
+        """Return the optimizer's slots before its first step."""
+        if self.layout is not None:
+            return self.optimizer.init(self.layout.pack(self.backend, params))
+        host = map_trees(lambda a: np.zeros(a.shape, dtype_name(a)), params)  # a backend might have to compile
+        return map_trees(self.backend.asarray, self.optimizer.init(host))  # type: ignore[no-any-return]
 
 
 class Carry(NamedTuple):
