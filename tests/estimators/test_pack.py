@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import QuantileTransformer
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vecprop as vp
@@ -217,6 +218,7 @@ def test_refit_learns_from_the_validation_examples(kind, y):
 test_parameters_refused = refusals(
     lambda change: PackClassifier(**{"random_state": 0} | change).fit(X, LABELS),
     ({"maps": "bins"}, TypeError, "maps must be a sequence of names, got 'bins'"),
+    ({"maps": {"bins"}}, TypeError, "maps must be a sequence, in whose order random numbers are drawn, got {'bins'}"),
     ({"maps": ["bin"]}, "maps: unknown map .bin.: did you mean .bins."),
     ({"random_state": "seed"}, "random_state"),
     ({"class_weight": "even"}, "class_weight must be a dict .*, \"balanced\", .* got 'even'"),
@@ -374,6 +376,9 @@ AUTO = {"numbers": (MLPRegressor, PackRegressor, NUMBERS), "classes": (MLPClassi
 def test_an_estimator_with_auto_is_a_pack(kind, tmp_path):
     network, pack, y = AUTO[kind]
     estimator = clone(network(n_networks="auto", random_state=3)).fit(X, y)
+    told, wanted = (get_tags(one) for one in (estimator, pack()))
+    assert (told.input_tags, told.target_tags) == (wanted.input_tags, wanted.target_tags)
+    assert told.classifier_tags == wanted.classifier_tags
     wanted = outputs(pack(random_state=3).fit(X, y), X)
     np.testing.assert_array_equal(outputs(estimator, X), wanted)
     assert estimator.score(X, y) > 0.9 and estimator.n_features_in_ == 4 and not hasattr(estimator, "coefs_")

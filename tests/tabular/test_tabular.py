@@ -281,6 +281,10 @@ test_wrong_choices = refusals(
     ({"drop": ["aera"]}, "--drop: data has no column 'aera': did you mean 'area'"),
     ({"missing": ["aera=9"]}, "--missing: data has no column 'aera': did you mean 'area'"),
     ({"date_format": "%d/%m/%Y"}, "--date-format '%d/%m/%Y': no text in data is a date such as DD/MM/YYYY; correct"),
+    (
+        {"date_format": ["%Y", "%d.%m.%Y"]},
+        "--date-format: '%Y' and '%d.%m.%Y' are each for all columns",
+    ),
     ({"date_format": "sold=%d/%m/%Y"}, "--date-format: data has no column 'sold'; it has: area"),
     ({"date_format": "kind=%Y-%m-%d %H"}, "date_format: polars does not know '%Y-%m-%d %H': .* hour and minute"),
     ({"numeric": ["y"]}, "--numeric 'y' is the target"),

@@ -274,7 +274,7 @@ class MLPClassifier(ClassifierMixin, Training):
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = self.n_networks != "auto"
         return tags
 
 

@@ -197,6 +197,8 @@ class Pack(BaseEstimator):
 
     def _check_parameters(self) -> None:
         check_positive_integer(self.n_networks, "n_networks")
+        if isinstance(self.maps, set | frozenset):
+            raise TypeError(f"maps must be a sequence, in whose order random numbers are drawn, got {self.maps!r}")
         for name in check_texts(self.maps, "maps"):
             if name not in KINDS:
                 raise ValueError(f"maps: {unknown_name('map', name, KINDS)}")

@@ -289,7 +289,7 @@ class MLPRegressor(RegressorMixin, Training):
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = self.n_networks != "auto"
         return tags
 
 

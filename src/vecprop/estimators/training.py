@@ -198,7 +198,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.array_api_support = True
+        tags.input_tags.sparse, tags.array_api_support = self.n_networks != "auto", True
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[st
 
 
 def check_columns_said(table: Table) -> None:
-    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, perhaps by a slip.
+    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, or two formats for all.
 
     A text for a missing value may have = in it, so that only one like a column's name is refused.
     """
@@ -245,6 +245,12 @@ def check_columns_said(table: Table) -> None:
             like = get_close_matches(column.lower(), names, cutoff=0.75) if option == "--missing" else "%" not in column
             if like and column not in table.unusable:
                 table.find(column, option)
+    general = {form for form in said.date_format if form.partition("=")[0] not in {*table.names, *table.unusable}}
+    if len(general) > 1:
+        raise ValueError(
+            f"--date-format: {' and '.join(map(repr, sorted(general)))} are each for all columns; name the columns of "
+            "all but one: COLUMN=FORMAT"
+        )
 
 
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
