@@ -273,6 +273,17 @@ def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():
     assert plan.kinds["d"].kind == "date" and plan.table.column("d")[0].month == 1
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_format_of_a_column_counts_before_that_of_all(order):
+    """In either order; that of a column that is not used counts for none."""
+    dates = [f"0{1 + i % 9}/0{1 + i % 7}/2024" for i in range(40)]
+    spans = pl.Series(range(40)).cast(pl.Duration)
+    table = tabular.table_of(pl.DataFrame({"day": dates, "other": dates, "span": spans, "y": [0, 1] * 20}))
+    choices = Choices(date_format=["day=%d/%m/%Y", "%m/%d/%Y", "span=%Y"][::order])
+    found = tabular.plan(table, "y", choices=choices).table.forms
+    assert (found["day"].format, found["other"].format) == ("%d/%m/%Y", "%m/%d/%Y")
+
+
 CHOSEN_FROM = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
 CHOSEN_FROM = CHOSEN_FROM.with_columns(letter=pl.col("kind").cast(pl.Categorical), day=pl.date(2020, 1, 1))
 

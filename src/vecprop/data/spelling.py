@@ -133,8 +133,13 @@ def said_markers(spelling: Spelling, name: str, names: Collection[str]) -> froze
 
 def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
     """Return the date format for a column or None, and whether it names this very column."""
-    own = any(entry.startswith(f"{name}=") for entry in spelling.date_format)
-    return next(reversed(_said(spelling.date_format, name, names)), None), own
+    own = [entry.removeprefix(f"{name}=") for entry in spelling.date_format if entry.startswith(f"{name}=")]
+    return next(reversed(own or general_formats(spelling, names)), None), bool(own)
+
+
+def general_formats(spelling: Spelling, names: Collection[str]) -> list[str]:
+    """Return the date formats that name no column."""
+    return [entry for entry in spelling.date_format if entry.partition("=")[0] not in names]
 
 
 def check_spelling(value: Any) -> Spelling:

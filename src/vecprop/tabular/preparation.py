@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.data.spelling import Form, format_of
+from vecprop.data.spelling import Form, general_formats
 from vecprop.data.tables import Table, first_rows, shown
 from vecprop.tabular.encoders import (
     KINDS,
@@ -107,13 +107,14 @@ class Preparation:
             raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
         remarks, own = [], table.forms is not None
         if not own:
+            table = self.spelled(table)
             check_columns_said(table)
-            said, _ = format_of(table.spelling, "", table.known)
-            if said and not any(isinstance(column, Date) for column in self.columns):
-                raise ValueError(f"--date-format {said!r}: the model uses no dates; leave it out")
+            for form in general_formats(table.spelling, table.known):
+                if not any(isinstance(column, Date) for column in self.columns):
+                    raise ValueError(f"--date-format {form!r}: the model uses no dates; leave it out")
             categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
             wanted = {column.name: _form(column) for column in self.columns}
-            table = understand_as(self.spelled(table), wanted, self.decimal, categories)
+            table = understand_as(table, wanted, self.decimal, categories)
             remarks = _units(table, self.columns)
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
         for column, met in zip(self.columns, counts, strict=True):
@@ -229,7 +230,9 @@ def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[st
     """Return the table with texts for missing values and date formats added to its spelling, and gaps for the texts."""
     formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
     said = table.spelling
-    missing, formats = (*said.missing, *missing), (*said.date_format, *formats)
+    unusable = tuple(f"{name}=" for name in table.unusable)
+    formats = tuple(form for form in (*said.date_format, *formats) if not form.startswith(unusable))
+    missing = (*said.missing, *missing)
     return as_said(replace(table, spelling=replace(said, missing=missing, date_format=formats)))
 
 
@@ -245,7 +248,7 @@ def check_columns_said(table: Table) -> None:
             like = get_close_matches(column.lower(), names, cutoff=0.75) if option == "--missing" else "%" not in column
             if like and column not in table.unusable:
                 table.find(column, option)
-    general = {form for form in said.date_format if form.partition("=")[0] not in {*table.names, *table.unusable}}
+    general = set(general_formats(said, table.known))
     if len(general) > 1:
         raise ValueError(
             f"--date-format: {' and '.join(map(repr, sorted(general)))} are each for all columns; name the columns of "

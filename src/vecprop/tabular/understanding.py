@@ -229,12 +229,12 @@ def understand(
     that is none; and for a date format of all columns that no cell has.
     """
     evidence, sign = gather(table, target)
-    said_format, _ = spelling.format_of(table.spelling, "", table.known)
-    if said_format and not any(found.formats and found.formats[said_format] for found in evidence.values()):
-        raise ValueError(
-            f"--date-format {said_format!r}: no text in {table.source} is a date such as {readable(said_format)}; "
-            f"correct it, leave it out, or say COLUMN={said_format} if a column of numbers holds dates"
-        )
+    for form in spelling.general_formats(table.spelling, table.known):
+        if not any(found.formats and found.formats[form] for found in evidence.values()):
+            raise ValueError(
+                f"--date-format {form!r}: no text in {table.source} is a date such as {readable(form)}; correct it, "
+                f"leave it out, or say COLUMN={form} if a column of numbers holds dates"
+            )
     said = dict.fromkeys(table.categorical, False) | dict(said or {})
     forms, problems = {}, []
     for name, found in evidence.items():
