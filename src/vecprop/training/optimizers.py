@@ -156,7 +156,6 @@ class GradientDescent(Elementwise):
     schedule: Schedule = CONSTANT
 
     def rule(self, xp: Namespace, P: Array, G: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
-        """Return P - α G."""
         return (P - alpha * G,)
 
 
@@ -200,7 +199,6 @@ class Momentum(Elementwise):
     slot_count: ClassVar[int] = 1
 
     def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
-        """Return P - αV and V."""
         V = self.beta * V + (1.0 - self.beta) * G
         direction = self.beta * V + (1.0 - self.beta) * G if self.nesterov else V
         return P - alpha * direction, V
@@ -245,7 +243,6 @@ class SGD(Elementwise):
     slot_count: ClassVar[int] = 1
 
     def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
-        """Return P + V and V."""
         step = alpha * G
         V = self.momentum * V - step
         return P + (self.momentum * V - step if self.nesterov else V), V
@@ -289,7 +286,6 @@ class RMSProp(Elementwise):
     slot_count: ClassVar[int] = 1
 
     def rule(self, xp: Namespace, P: Array, G: Array, S: Array, alpha: Array | float) -> tuple[Array, ...]:
-        """Return P - αG / (√S + ε) and S."""
         S = self.rho * S + (1.0 - self.rho) * (G * G)
         return P - alpha * G / (xp.sqrt(S) + self.epsilon), S
 

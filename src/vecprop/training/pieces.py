@@ -73,7 +73,6 @@ class PiecesInMemory(Pieces):
         self.compiled, self._columns, self._widest = compiled, columns, widest(run)
 
     def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
-        """Yield the pieces of an epoch from step `first` on."""
         run, order = self._run, self._orders.draw(epoch)
         for begin, end in self._ranges(0, -(-run.m // run.batch_size), min(size, self._widest), first):
             places = order[..., begin * run.batch_size : end * run.batch_size]

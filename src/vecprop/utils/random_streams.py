@@ -66,7 +66,6 @@ class _Key(ISeedSequence):
         self._words = words
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> npt.NDArray[Any]:  # noqa: ARG002
-        """Return the key."""
         return np.array(self._words, dtype=dtype)
 
 

@@ -128,13 +128,11 @@ class ArrowSource(Source):
     # Reading
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return examples start … stop - 1."""
         out = np.empty((stop - start, self.shape[0]), self.dtype).T
         self._read(start, stop, out)
         return out
 
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
-        """Write examples start … stop - 1 into out."""
         if self.dtype.kind in "iu":
             super().read(start, stop, out)
             return
@@ -231,7 +229,6 @@ class ArrowSource(Source):
         self._open, self._left = None, _NOTHING
 
     def close(self) -> None:
-        """Close the file that is being read."""
         with self._lock:
             self._close()
 

@@ -109,7 +109,6 @@ class ArraySource(Source):
             self.unit = int(along) if isinstance(along, int) else 1
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return examples start … stop - 1."""
         if tuple(self.array.shape) != self._shape:
             raise OSError(f"{self._said}it had the shape {self._shape} and now has {tuple(self.array.shape)}")
         try:
@@ -131,15 +130,12 @@ class Derived(Source):
         self.unit, self.boundaries = source.unit, source.boundaries
 
     def place(self, index: int) -> int:
-        """Return the number of an example in the file."""
         return self.source.place(index)
 
     def held(self) -> AbstractContextManager[None]:
-        """Return a context in which many ranges are read."""
         return self.source.held()
 
     def close(self) -> None:
-        """Close what reading has opened."""
         self.source.close()
 
 
@@ -155,14 +151,12 @@ class Chosen(Derived):
         self.unit = max(1, round(source.unit * len(places) / source.shape[1]))
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return examples start … stop - 1."""
         out = np.empty((stop - start, self.shape[0]), self.dtype).T
         for part, values in self._parts(start, stop):
             out[:, part] = values
         return out
 
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
-        """Write examples start … stop - 1 into out."""
         for part, values in self._parts(start, stop):
             self.convert(values, out[:, part])
 
@@ -178,7 +172,6 @@ class Chosen(Derived):
             begin = end
 
     def place(self, index: int) -> int:
-        """Return the number of an example in the file."""
         return self.source.place(int(self.places[index]))
 
 
