@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -15,10 +16,9 @@ from vecprop.data import sparse
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.statistics import moments_of
 from vecprop.data.streaming.windows import WindowPlace, read_windows
 from vecprop.nn.array_checks import Checked
-from vecprop.nn.input_scaling import InputScale, input_scale, scaled
+from vecprop.nn.input_scaling import InputScale, input_scale, moments_of, scaled
 from vecprop.nn.network import Network
 from vecprop.training.epochs import Data, Run
 from vecprop.training.json_values import digest
@@ -343,6 +343,6 @@ class StreamedData(TrainingData):
     def parts(self, backend: Backend) -> Iterator[Data]:
         windows = self.X.cut()
         places = (WindowPlace(0, number) for number in range(len(windows)))
-        with read_windows(self.X, backend, places, windows=windows, arranged=False) as found:
+        with closing(read_windows(self.X, backend, places, windows=windows, arranged=False)) as found:
             for window in found:
                 yield window.data
