@@ -41,14 +41,7 @@ class Sized(NetLike, Protocol):
 
 
 def dtype_name(dtype: Any, argument: str = "dtype") -> str:
-    """Return "float32" or "float64" for a dtype given as a name, a type or a library's own object.
-
-    >>> dtype_name(np.float64)
-    'float64'
-    >>> dtype_name("float16")
-    Traceback (most recent call last):
-    ValueError: dtype must be float32 or float64, got 'float16'
-    """
+    """Return "float32" or "float64" for a dtype given as a name, a type or a library's own object."""
     # NumPy reads names that begin with "a" as types of text, with a warning
     if isinstance(dtype, bytes) or (isinstance(dtype, str) and dtype.startswith("a")):
         raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
@@ -224,16 +217,7 @@ def _has_finite_sum(array: Array) -> Array:
 def check_examples(
     net: Sized, checked: Checked, X: Any, Y: Any, sample_weight: Any = None
 ) -> tuple[Array, Array, Array | None]:
-    """Check X, Y and sample_weight, and return them in the dtype of the parameters.
-
-    Raises
-    ------
-    TypeError
-        For anything but an array of the parameters' library, with a real dtype.
-    ValueError
-        For a wrong rank or shape (a transposed array is recognised), an empty array, values that are not finite, labels
-        for which the loss is not defined, weights that are negative or all zero.
-    """
+    """Check X, Y and sample_weight, and return them in the dtype of the parameters."""
     arrays = {"X": (X, _check_layout(checked, "X", X, net.sizes[0]))}
     arrays |= _target_layouts(net, checked, Y, sample_weight, arrays["X"][1].shape[-1])
     found = _check_values(net, checked, arrays)

@@ -54,7 +54,7 @@ from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.training.training_data import FiniteColumns
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_several
+from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, one_or_each
 from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.utils.random_streams import check_seeds
 
@@ -260,8 +260,8 @@ def fit(
         batch_size=check_batch_size(batch_size),
         block_size=check_block_size(block_size),
         window=check_window(window),
-        l1=check_several(l1, "l1"),
-        l2=check_several(l2, "l2"),
+        l1=one_or_each(l1, "l1", check_number),
+        l2=one_or_each(l2, "l2", check_number),
         dropout=rates,
         batch_norm=normalized,
         standardize=standardize,

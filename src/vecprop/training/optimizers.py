@@ -24,8 +24,8 @@ from vecprop.utils.arguments import (
     check_number,
     check_positive_integer,
     check_real,
-    check_several,
     check_share,
+    one_or_each,
 )
 
 Slots: TypeAlias = tuple[Any, ...]
@@ -105,13 +105,13 @@ class Elementwise:
 
 # How the parameters of elementwise optimizers are checked, by their names.
 _CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "learning_rate": partial(check_several, zero=False),
+    "learning_rate": lambda value, name: one_or_each(value, name, partial(check_number, zero=False)),
     "schedule": lambda value, _: check_schedule(value),
     **dict.fromkeys(("beta", "rho", "beta1", "beta2"), check_share),
     "momentum": lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1),
     "nesterov": check_flag,
     "epsilon": partial(check_number, zero=False),
-    "weight_decay": check_several,
+    "weight_decay": lambda value, name: one_or_each(value, name, check_number),
 }
 
 

@@ -56,16 +56,7 @@ class Leaf:
 
 
 def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
-    """Return the layout of a tuple of layers (and other named tuples) of arrays (…, n, p).
-
-    >>> import numpy as np
-    >>> from vecprop.backend.selection import get_backend
-    >>> tree = (Layer(np.array([[1.0, 2.0]]), np.array([[3.0]])),)
-    >>> plan = layout(tree, apart=False)
-    >>> (buffer,) = plan.pack(get_backend("numpy"), tree)
-    >>> buffer[:, 0].tolist(), plan.unpack(np, (buffer,))[0].W.tolist()
-    ([1.0, 2.0, 3.0], [[1.0, 2.0]])
-    """
+    """Return the layout of a tuple of layers (and other named tuples) of arrays (…, n, p)."""
 
     def leaf(a: Array, part: Any) -> Leaf:
         return Leaf(tuple(a.shape[:-2]), tuple(a.shape[-2:]), isinstance(part, Layer) and a is part.W)

@@ -41,14 +41,10 @@ class _File(NamedTuple):
 class ArrowSource(Source):
     """Columns of Parquet or Arrow files, one example per row, read file after file.
 
-    Parameters
-    ----------
-    paths : sequence of str
-        Files in the file system, read in this order.
-    kinds : sequence of "parquet" or "ipc"
-    columns : sequence of str, or None for all
-    filesystem : pyarrow.fs.FileSystem, optional
-        By default the local one.
+    paths : files in the file system, read in this order
+    kinds : "parquet" or "ipc" for each
+    columns : by name, or None for all
+    filesystem : one of pyarrow's, by default the local one
     """
 
     watched = True  # the size and time of a file are checked at the start of each part

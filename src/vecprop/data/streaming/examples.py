@@ -32,27 +32,13 @@ ARGUMENTS = ("X", "Y", "sample_weight")
 class StreamedExamples:
     """X (n_0, m), Y (n_L, m) and weights (m,), read from sources.
 
-    Parameters
-    ----------
-    net : Network
-    dtype : "float32" or "float64"
-    sources : (X, Y, weights or None)
-    window : int or "auto", default "auto"
-        The examples of a window; `cut` makes it a multiple of the batch size.
-    prefix : str, default ""
-        Put before the names of the arguments in messages.
-
-    Attributes
-    ----------
+    sources : (X, Y, weights or None); ValueError for shapes that do not fit the network or each other
+    window : the examples of a window, or "auto"; `cut` makes it a multiple of the batch size
+    prefix : put before the names of the arguments in messages
     scale : (mean, deviation) (n_0, 1) by which X is scaled as it is read, or None
     factors : (classes,) by which the weights are multiplied, or None
     windows : those of an epoch
     largest : the largest |x| of `sample`
-
-    Raises
-    ------
-    ValueError
-        For shapes that do not fit the network or each other.
     """
 
     def __init__(

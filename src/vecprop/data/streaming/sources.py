@@ -43,12 +43,7 @@ class Source:
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
         """Write examples start … stop - 1 into out (n, stop - start), float32 or float64.
 
-        Raises
-        ------
-        OSError
-            If they cannot be read, or the file has changed.
-        InexactError
-            For integers that the dtype of out cannot hold.
+        OSError if they cannot be read, or the file has changed; InexactError for integers that out cannot hold.
         """
         self.convert(self.raw(start, stop), out)
 
@@ -75,16 +70,7 @@ class Source:
 class ArraySource(Source):
     """An object with shape, dtype and slicing: an array of NumPy or Zarr, a dataset of h5py, ….
 
-    Parameters
-    ----------
-    array : object of shape (m, n) or (m,), or (n, m) unless rows_first
-    rows_first : bool
-    name : str
-
-    Examples
-    --------
-    >>> ArraySource(np.array([[1, 2], [3, 4], [5, 6]])).raw(1, 3).tolist()
-    [[3, 5], [4, 6]]
+    Its shape is (m, n) or (m,), or (n, m) unless `rows_first`.
     """
 
     def __init__(self, array: Any, rows_first: bool = True, name: str = "") -> None:
