@@ -24,7 +24,7 @@ from vecprop.backend.namespaces import (
 from vecprop.backend.selection import backend_for
 from vecprop.nn.losses import CrossEntropy, Loss
 from vecprop.propagation import Layer, NetLike, Params
-from vecprop.utils.arguments import check_number, check_positive_integer
+from vecprop.utils.arguments import check_number
 
 # Columns of Y: checking makes arrays as large as the targets checked.
 _CHECKED_AT_ONCE = 1 << 16
@@ -384,12 +384,3 @@ def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype:
 def check_l2(l2: object) -> float | None:
     """Return λ (E32), or None for 0, so that no penalty is computed."""
     return check_number(l2, "l2") or None
-
-
-def check_block_size(block_size: object) -> int | str | None:
-    """Return block_size if it is a positive int, "auto" or None, else raise an error."""
-    if block_size is None or (isinstance(block_size, str) and block_size == "auto"):
-        return block_size
-    if isinstance(block_size, str):
-        raise ValueError(f'block_size must be a positive integer, "auto" or None, got {block_size!r}')
-    return check_positive_integer(block_size, "block_size")

@@ -16,9 +16,10 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
+from vecprop.nn.dropout import Fuse
 from vecprop.propagation import Layer, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
-from vecprop.training.training_pass import BoundMethod, Fuse
+from vecprop.training.training_pass import BoundMethod
 from vecprop.utils.arguments import (
     check_flag,
     check_number,
@@ -77,7 +78,7 @@ class Elementwise:
 
     def init(self, params: Any) -> Slots:
         """Return slots of zeros, each with the structure of the parameters."""
-        return tuple(map_tree(_zeros, params) for _ in range(self.slot_count))
+        return tuple(map_tree(lambda a: array_namespace(a).zeros_like(a), params) for _ in range(self.slot_count))
 
     def update(
         self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = _unfused
@@ -113,10 +114,6 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "epsilon": partial(check_number, zero=False),
     "weight_decay": lambda value, name: one_or_each(value, name, check_number),
 }
-
-
-def _zeros(a: Array) -> Array:
-    return array_namespace(a).zeros_like(a)
 
 
 def _scalar_zero(params: Any) -> Array:

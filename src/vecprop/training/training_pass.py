@@ -6,14 +6,13 @@ propagation with and without it. It belongs to one pass: forward stores in it th
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from vecprop.backend.namespaces import Array, Namespace
 from vecprop.nn.activations import Activation
 from vecprop.nn.batch_norm import BatchNorm
+from vecprop.nn.dropout import Fuse
 from vecprop.nn.losses import Loss
-
-Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Stage(Activation):

@@ -38,6 +38,16 @@ def check_positive_integer(value: object, argument: str) -> int:
     return check_integer(value, argument, 1, "a positive integer")
 
 
+def check_count(value: Any, argument: str, *, none: bool = True) -> Any:
+    """Return the value if it is a positive int, "auto" or, where that has a meaning, None."""
+    if (value is None and none) or (isinstance(value, str) and value == "auto"):
+        return value
+    if isinstance(value, str):
+        others = ', "auto" or None' if none else ' or "auto"'
+        raise ValueError(f"{argument} must be a positive integer{others}, got {value!r}")
+    return check_positive_integer(value, argument)
+
+
 def check_real(value: object, argument: str, wanted: str, holds: Callable[[float], bool]) -> float:
     """Return the value as a finite float for which `holds` is true.
 

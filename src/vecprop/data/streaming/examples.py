@@ -13,7 +13,6 @@ from vecprop.data.streaming.order import Range, Windows, regular
 from vecprop.data.streaming.sources import Chosen, InexactError, Source
 from vecprop.nn.losses import CrossEntropy
 from vecprop.nn.network import Network
-from vecprop.utils.arguments import check_positive_integer
 
 Host = npt.NDArray[Any]
 
@@ -279,10 +278,3 @@ def labels_of(net: Network, Y: Host) -> npt.NDArray[np.int64]:
     if isinstance(net.loss, CrossEntropy):
         return np.asarray(np.argmax(Y, axis=0), dtype=np.int64)
     return np.asarray(Y[0] > 0.5, dtype=np.int64)
-
-
-def check_window(window: Any) -> int | str:
-    """Return `window`: a positive int or "auto"."""
-    if isinstance(window, str) and window != "auto":
-        raise ValueError(f'window must be a positive integer or "auto", got {window!r}')
-    return window if isinstance(window, str) else check_positive_integer(window, "window")
