@@ -22,7 +22,7 @@ from vecprop.nn.input_scaling import InputScale, input_scale, moments_of, scaled
 from vecprop.nn.network import Network
 from vecprop.training.epochs import Data, Run
 from vecprop.training.json_values import digest
-from vecprop.training.pieces import Pieces, PiecesInMemory, PiecesOfWindows
+from vecprop.training.pieces import Pieces, PiecesOfWindows
 from vecprop.training.shuffling import Orders
 
 Host = npt.NDArray[Any]
@@ -204,7 +204,7 @@ class TrainingData:
         compile_epoch: Callable[[], Callable[..., Any]],
     ) -> Pieces:
         """Return the pieces in which the epochs up to `last` are computed."""
-        return PiecesInMemory(run, orders, compile_epoch(), self.columns, self.widest)
+        return Pieces(run, orders, compile_epoch, self)
 
     def widest(self, run: Run) -> int:
         """Return the most steps of an epoch whose examples are at hand together."""
