@@ -444,15 +444,8 @@ def is_pair(given: object) -> bool:
 def get_activation(given: ActivationLike | Sequence[object], argument: str = "activation") -> Activation:
     """Return the activation for a name, an `Activation`, or a pair (g, g′).
 
-    Raises
-    ------
-    ValueError
-        For an unknown name; the message suggests the nearest known one.
-    TypeError
-        For anything else; the message names the argument.
+    ValueError for an unknown name suggests the nearest known one; TypeError for anything else.
 
-    Examples
-    --------
     >>> get_activation("tanh")
     Tanh()
     >>> get_activation("rellu")
