@@ -10,9 +10,8 @@ import vecprop as vp
 from helpers import PLAIN, assert_grads_close, assert_near, assert_same, cases, host, make_problem
 from vecprop import activations, losses
 from vecprop.nn import batch_norm, dropout, input_scaling
-from vecprop.nn.weight_penalties import add_penalties, penalties
+from vecprop.nn.weight_penalties import add_penalties
 from vecprop.training import epochs, training_pass
-from vecprop.training.evaluation import plain_layers
 from vecprop.utils.random_streams import DROPOUT
 
 # Known answers of Threefry-2x32-20, from the generator's authors: counter, key, result.
@@ -276,24 +275,6 @@ def test_batch_norm_starts_as_no_more_than_a_normalization():
     np.testing.assert_allclose(U, [[-1 / math.sqrt(1.00001), 1 / math.sqrt(1.00001)]], rtol=1e-15)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
-    random = np.random.default_rng(0)
-    Z, dU = random.standard_normal((2, 3, 4, 6))
-    scale = batch_norm.Scale(*random.standard_normal((2, 3, 4, 1)))
-    w = random.uniform(0, 2, (3, 6)) if weighted else None
-    m = w.sum(axis=1) if weighted else np.full(3, 6.0)
-    norm = batch_norm.BatchNorm(scale, w, m)
-    U, dZ = norm.forward(np, Z), norm.backward(np, dU)
-    for k in range(3):
-        own = batch_norm.Scale(scale.gamma[k], scale.beta[k])
-        single = batch_norm.BatchNorm(own, w[k] if weighted else None, float(m[k]))
-        np.testing.assert_allclose(U[k], single.forward(np, Z[k]), rtol=1e-13)
-        np.testing.assert_allclose(dZ[k], single.backward(np, dU[k]), rtol=1e-12, atol=1e-15)
-        np.testing.assert_allclose(norm.grads.gamma[k], single.grads.gamma, rtol=1e-12)
-        np.testing.assert_allclose(norm.grads.beta[k], single.grads.beta, rtol=1e-12)
-
-
 @pytest.mark.parametrize("row", [[-1e30, 0.0, 1.0], [-1.0, 0.0, 1e30], [-1e-30, 0.0, 1e-32], [0.0, 0.0, 0.0]])
 def test_float32_holds_the_moments_of_features_of_any_size(row):
     X, exact = np.array([row], np.float32), max(np.std(row), float(not any(row)))
@@ -383,26 +364,6 @@ def test_a_weight_of_zero_has_no_l1_gradient():
     assert (dW.tolist(), db.tolist()) == ([[1.0, 0.75, 1.25]], [[7.0]])
 
 
-def test_penalties_of_a_stack_are_those_of_its_members():
-    """Each network has λ₁, λ₂ and m of its own; nothing of one is in another."""
-    random = np.random.default_rng(0)
-    stack = tuple(
-        vp.Layer(random.standard_normal((2, n, p)), random.standard_normal((2, n, 1))) for n, p in ((3, 4), (1, 3))
-    )
-    l1, l2, m = np.array([0.5, 0.1]), np.array([0.3, 2.0]), np.array([4.0, 10.0])
-    total = penalties(stack, l1, l2, m)
-    grads = add_penalties((*stack, "rest"), stack, l1, l2, m)
-    assert total.shape == (2,) and grads[2] == "rest"
-    for k in range(2):
-        members = tuple(vp.Layer(W[k], b[k]) for W, b in stack)
-        squares = sum((W**2).sum() for W, _ in members)
-        sizes = sum(np.abs(W).sum() for W, _ in members)
-        assert total[k] == pytest.approx(l2[k] / (2 * m[k]) * squares + l1[k] / m[k] * sizes, rel=1e-14)
-        for (W, b), (dW, db) in zip(members, grads[:2], strict=True):
-            np.testing.assert_allclose(dW[k], W + l2[k] / m[k] * W + l1[k] / m[k] * np.sign(W), rtol=1e-14)
-            np.testing.assert_array_equal(db[k], b)
-
-
 def test_standardize_is_folded_into_the_first_layer(backend):
     """The same as scaling by hand, and the result takes inputs as they come."""
     net = vp.Network((3, 5, 1), output="identity")
@@ -418,9 +379,3 @@ def test_standardize_is_folded_into_the_first_layer(backend):
     np.testing.assert_allclose(result.forward(X), by_hand.forward((X - mean) / deviation), rtol=1e-9, atol=1e-12)
     again = vp.fit(net, X, Y, standardize=True, params=result.params, **arguments | {"epochs": 1})
     assert again.history["cost"][0] < result.history["cost"][0]
-
-
-def test_plain_layers_leaves_other_layers_alone():
-    net = vp.Network((2, 3, 1))
-    params = net.init(dtype="float64")
-    assert plain_layers(net, (False,), params, ()) == params

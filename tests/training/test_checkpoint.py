@@ -15,7 +15,7 @@ from scipy import sparse
 
 import vecprop as vp
 from helpers import assert_same, assert_same_run, backend_or_skip, cases, raising
-from helpers.faults import Fault, broken_off, injected
+from helpers.faults import broken_off
 from helpers.processes import started
 from vecprop.training import checkpoint
 from vecprop.training.results import TrainingState
@@ -238,14 +238,6 @@ def test_what_is_refused(arguments, error, message, tmp_path, monkeypatch):
     with pytest.raises(error, match=message):
         fit("numpy", **arguments)
     assert os.listdir(tmp_path) == []
-
-
-def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
-    whole = fit("numpy", checkpoint=tmp_path / "whole")
-    with injected(Fault("fsync", 5, "ENOSPC")), pytest.raises(OSError, match="No space left"):
-        fit("numpy", checkpoint=tmp_path / "c")
-    assert same(fit("numpy", checkpoint=tmp_path / "c", resume=True), whole)
-    assert not [path.name for path in tmp_path.iterdir() if path.name[0] == "."]
 
 
 # --- estimators and the command line --------------------------------------------------------------------------
