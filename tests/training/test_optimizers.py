@@ -292,31 +292,6 @@ def test_update_is_pure(optimizer):
     assert [np.shape(a) for a in leaves_of(first)] == [np.shape(a) for a in leaves_of((tree, start))]
 
 
-@each(DISTINCT)
-def test_a_rate_that_is_given_replaces_the_learning_rate(optimizer):
-    tree = tree_of(problem()[0])
-    own = first_step(replace(optimizer, learning_rate=0.3), at_step(0), tree)
-    assert_same(first_step(optimizer, at_step(0), tree, 0.3), own)
-
-
-@each(DISTINCT)
-def test_the_rule_goes_through_fuse(optimizer):
-    """A backend's kernel sees every array of the parameters, and what it returns is the result."""
-    tree, seen = tree_of(problem()[0]), []
-
-    def fuse(function):
-        def kernel(*arguments):
-            seen.append(np.shape(arguments[0]))
-            return function(*arguments)
-
-        return kernel
-
-    fused, _ = optimizer.update(at_step(0), optimizer.init(tree), tree, 0.3, fuse)
-    numbers = [()] if isinstance(optimizer, Adam) else []  # its correction
-    assert seen == [*numbers, *SHAPES]
-    assert_same(fused, first_step(optimizer, at_step(0), tree, 0.3))
-
-
 def test_what_is_no_layer_does_not_decay():
     """γ and β of a normalization, and bare arrays, are left alone as biases are; a part may be empty."""
     one = np.ones((2, 1))

@@ -1,13 +1,14 @@
 """Every schedule against its formula by hand, and the plateau against PyTorch's."""
 
 import math
+from dataclasses import FrozenInstanceError
 from functools import partial
 
 import numpy as np
 import pytest
 
 from vecprop import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
-from vecprop.training.schedules import PlateauState
+from vecprop.training.schedules import SCHEDULES, PlateauState
 
 INITIAL = 0.3
 EPOCHS, PER_EPOCH = 25, 4
@@ -115,3 +116,11 @@ def test_a_fall_of_min_delta_is_no_improvement():
     state = observed(ReduceOnPlateau(min_delta=0.25), [1.0, 0.75])[-1]
     assert state == (1.0, 1.0, 1)
     assert observed(ReduceOnPlateau(min_delta=0.25), [1.0, 0.7])[-1] == (1.0, 0.7, 0)
+    assert observed(ReduceOnPlateau(patience=0), [1.0, 1.0, 0.5])[-1] == (0.5, 0.5, 0), "the rate stays low"
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_schedules_are_values(kind):
+    assert kind() == kind() and hash(kind()) == hash(kind())
+    with pytest.raises((FrozenInstanceError, AttributeError)):
+        kind().factor = 2.0

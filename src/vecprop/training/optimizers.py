@@ -398,11 +398,6 @@ def clip_by_norm(grads: Any, most: float) -> Any:
     """Scale the gradients down to the norm `most` if their common norm is greater.
 
     For a stack, (K, …, …), each network is clipped on its own. As `optax.clip_by_global_norm`.
-
-    >>> import numpy as np
-    >>> (g,) = clip_by_norm((np.array([[3.0, 4.0]]),), 1.0)
-    >>> g.round(6).tolist()
-    [[0.6, 0.8]]
     """
     leaves = list(leaves_of(grads))
     xp = array_namespace(leaves[0])
