@@ -123,8 +123,10 @@ def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), targe
 
 
 def said_markers(spelling: Spelling, name: str, names: Collection[str]) -> frozenset[str]:
-    """Return the user's texts, in lower case, for a missing value in a column."""
-    return frozenset(text.strip().lower() for text in _said(spelling.missing, name, names))
+    """Return the user's texts, in lower case, for a missing value in a column: its own, and those for all."""
+    split = [(entry.partition("="), entry) for entry in spelling.missing]
+    columns = [(column, text) if column in names else (name, entry) for (column, _, text), entry in split]
+    return frozenset(text.strip().lower() for column, text in columns if column == name)
 
 
 def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
@@ -141,13 +143,6 @@ def general_formats(spelling: Spelling, names: Collection[str]) -> list[str]:
 def check_spelling(value: Any) -> Spelling:
     """Return the spelling, an empty one for None; TypeError for anything else."""
     return check_instance(value, Spelling | None, "spelling", "a tabular.Spelling or None") or Spelling()
-
-
-def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
-    """Return the entries for a column: its COLUMN=TEXT, and those without a column's name."""
-    split = [(entry.partition("="), entry) for entry in entries]
-    columns = [(column, text) if column in names else (name, entry) for (column, _, text), entry in split]
-    return [text for column, text in columns if column == name]
 
 
 def label(value: Any) -> str:
