@@ -158,13 +158,6 @@ def test_a_data_set_is_frozen_and_unpacks():
         data.X = X
 
 
-def test_other_orders_and_types_are_brought_in_line():
-    X = np.arange(6, dtype=np.float32).reshape(3, 2).T
-    data = make(X=X, Y=np.array([[True, False, True]]))
-    assert data.X.flags.c_contiguous and data.X.dtype == data.Y.dtype == np.float64
-    assert np.array_equal(data.X, X) and data.Y.tolist() == [[1.0, 0.0, 1.0]]
-
-
 test_what_does_not_fit_together_is_refused = refusals(
     lambda arguments: make(**arguments),
     ({"X": np.zeros(4)}, "X must have one example per column, (n, m), got shape (4,)"),

@@ -10,22 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.data.streaming.sources import Source
+from vecprop.utils.errors import imported
 
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc"}
 _BATCH = 8192  # rows that are decoded at once
 _NOTHING = np.empty((0, 0))
-
-
-def import_arrow() -> Any:
-    """Return pyarrow and its modules, or raise ImportError with the install command."""
-    try:
-        import pyarrow
-        import pyarrow.dataset
-        import pyarrow.ipc
-        import pyarrow.parquet
-    except ImportError:
-        raise ImportError('Parquet and Arrow files are read by pyarrow: pip install "vecprop[stream]"') from None
-    return pyarrow
 
 
 class _File(NamedTuple):
@@ -52,7 +41,8 @@ class ArrowSource(Source):
     def __init__(
         self, paths: Sequence[str], kinds: Sequence[str], columns: Sequence[str] | None, filesystem: Any = None
     ) -> None:
-        self._arrow = import_arrow()
+        how = 'Parquet and Arrow files are read by pyarrow: pip install "vecprop[stream]"'
+        self._arrow, *_ = (imported(name, how) for name in ("pyarrow", "pyarrow.ipc", "pyarrow.parquet"))
         from pyarrow import fs
 
         self._fs = fs.LocalFileSystem() if filesystem is None else filesystem
