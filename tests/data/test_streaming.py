@@ -150,8 +150,9 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_options_are_those_of_data_in_memory(case, files):
-    """In windows of 21 examples, in the order of the file."""
+def test_options_are_those_of_data_in_memory(case, files, monkeypatch):
+    """In windows of 21 examples, 7 of them read at once, in the order of the file."""
+    monkeypatch.setattr(streamed, "READ", 7 * 9 * 8)
     arguments = {"shuffle": False, **OPTIONS[case]}
     theirs = fit(X.T, Y.T, **arguments)
     np.save(files / "W.npy", W)
