@@ -2,26 +2,19 @@
 
 from collections.abc import Callable, Generator, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from vecprop.backend.namespaces import Array
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.windows import Window, WindowPlace, read_windows
+from vecprop.data.streaming.windows import Place, Window, read_windows
 from vecprop.training.epochs import Data, Run
 from vecprop.training.shuffling import Orders
 
 Compiled = Callable[..., Any]
 
 
-class Piece(NamedTuple):
-    """Some steps of an epoch, begin … end - 1: their program, run, data and order."""
-
-    begin: int
-    end: int
-    compiled: Compiled
-    run: Run
-    data: Data
-    order: Array | None
+# Some steps of an epoch, begin … end - 1: their program, run, data and order
+Piece = tuple[int, int, Compiled, Run, Data, Array | None]
 
 
 class Pieces:
@@ -43,7 +36,7 @@ class Pieces:
         run, order = self._run, self._orders.draw(epoch)
         for begin, end in self._ranges(0, -(-run.m // run.batch_size), min(size, self._data.widest(run)), first):
             places = order[..., begin * run.batch_size : end * run.batch_size]
-            yield Piece(begin, end, self.compiled, *self._data.columns(run, places))
+            yield begin, end, self.compiled, *self._data.columns(run, places)
 
     def _ranges(self, begin: int, end: int, size: int, first: int) -> Iterator[tuple[int, int]]:
         """Yield the steps (begin, end) of pieces; an epoch's last, smaller batch is never alone."""
@@ -91,7 +84,7 @@ class PiecesOfWindows(Pieces):
             for begin, end in self._ranges(start, stop, -(-(stop - start) // pieces), first):
                 order = window.order[(begin - start) * batch : (end - start) * batch]
                 order = run.backend.placement.argument(order, "int32")
-                yield Piece(begin, end, self._program(window), run, window.data, order)
+                yield begin, end, self._program(window), run, window.data, order
 
     def _program(self, window: Window) -> Compiled:
         key = window.key if self._run.backend.computes_in_main_memory else None
@@ -99,9 +92,9 @@ class PiecesOfWindows(Pieces):
             self._programs[key] = self._compile()
         return self._programs[key]
 
-    def _places(self, epoch: int, begin: int) -> Iterator[WindowPlace]:
+    def _places(self, epoch: int, begin: int) -> Iterator[Place]:
         while epoch < self._last:
-            yield from (WindowPlace(epoch, number) for number in range(begin, len(self._steps)))
+            yield from ((epoch, number) for number in range(begin, len(self._steps)))
             epoch, begin = epoch + 1, 0
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ from vecprop.data import sparse
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.windows import WindowPlace, read_windows
+from vecprop.data.streaming.windows import read_windows
 from vecprop.nn.array_checks import Checked
 from vecprop.nn.input_scaling import InputScale, input_scale, moments_of, scaled
 from vecprop.nn.network import Network
@@ -342,7 +342,7 @@ class StreamedData(TrainingData):
 
     def parts(self, backend: Backend) -> Iterator[Data]:
         windows = self.X.cut()
-        places = (WindowPlace(0, number) for number in range(len(windows)))
+        places = ((0, number) for number in range(len(windows)))
         with closing(read_windows(self.X, backend, places, windows=windows, arranged=False)) as found:
             for window in found:
                 yield window.data
