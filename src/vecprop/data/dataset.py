@@ -116,10 +116,7 @@ class Dataset:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The class of each example, (m,): an index into `target_names`.
-
-        AttributeError for a regression.
-        """
+        """The class of each example, (m,): an index into `target_names`; AttributeError for a regression."""
         if self.task == "regression":
             raise AttributeError(f"{self.name} is a regression: it has numbers in Y and no class labels")
         return np.asarray(self.Y[0] if self.task == "binary" else self.Y.argmax(axis=0), dtype=np.int64)

@@ -549,10 +549,7 @@ class _Column(NamedTuple):
 
 
 def _text_column(name: str, texts: list[str], place: Callable[[int], str]) -> _Column:
-    """Return the column; ValueError where a target is missing.
-
-    'none' and '?' are not missing: they may be classes.
-    """
+    """Return the column; ValueError where a target is missing, which 'none' and '?' are not: they may be classes."""
     for i, text in enumerate(texts):
         if text.lower() in ("", "nan"):
             raise ValueError(f"{place(i)}: the target is missing ({text!r}); fill it in, or leave out the example")

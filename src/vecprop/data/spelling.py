@@ -44,10 +44,7 @@ _UNIT = r"%|‰|° ?[CFK]?|[\p{L}\p{Sc}][\p{L}\p{Sc}/·.²³°^]{0,11}[23]?"
 
 
 def _pattern(decimal: str, thousands: str) -> str:
-    """Return the pattern of a number with a sign, a currency or a unit.
-
-    Its groups are currency, number and unit.
-    """
+    """Return the pattern of a number with a sign; its groups are currency, number and unit."""
     groups = "|".join(rf"(?:{mark}\d{{3}})+" for mark in (thousands, "['’]", " "))
     grouped = rf"[1-9]\d{{0,2}}(?:{groups})" + (r"|[1-9]\d?(?:,\d\d)+,\d{3}" if thousands == "," else "")
     number = rf"(?:(?:{grouped}|\d+)(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
@@ -172,9 +169,7 @@ class Form(NamedTuple):
 
 
 def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None]:
-    """Return texts as numbers, null if they are not numbers, and their units.
-
-    The units are None if no cell has any.
+    """Return texts as numbers, null if they are not numbers, and their units, None if no cell has any.
 
     >>> import polars
     >>> values, units = numbers(polars.Series(["1.234,5", "-3 %", "(2)", "28.02.2022"]), ",")

@@ -257,10 +257,7 @@ def choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
 
 
 def _finite(xp: Namespace, params: Any, outputs: Outputs) -> Array:
-    """Return whether all costs, norms and parameters are finite, shape (…).
-
-    Costs are (steps, …), norms (steps, …, L), parameters (…, n, p).
-    """
+    """Return whether all costs (steps, …), norms (steps, …, L) and parameters (…, n, p) are finite, shape (…)."""
     cost, norms = outputs[0], outputs[1]
     finite = xp.all(xp.isfinite(cost), axis=0) & xp.all(xp.all(xp.isfinite(norms), axis=-1), axis=0)
     for a in leaves_of(params):

@@ -261,10 +261,7 @@ def _epoch_in_parts(
     history: History,
     partial: Partial | None,
 ) -> tuple[Any, ...]:
-    """Run an epoch as `epochs.epoch` does, but in parts.
-
-    For X that is not in memory, and for checkpoints inside the epoch.
-    """
+    """Run an epoch as `epochs.epoch` does, in parts: for X that is not in memory, and for checkpoints inside it."""
     backend, saver, size = plan.run.backend, plan.saver, _checkpoint_steps(plan)
     finite = np.asarray(True) if partial is None else partial.finite
     outputs = [] if partial is None else [partial.outputs]
@@ -334,10 +331,7 @@ def _divergence(
     norms: npt.NDArray[np.float64],
     history: History,
 ) -> DivergenceError:
-    """Return the error for an epoch in which a cost, gradient or parameter is not finite.
-
-    For a stack, all of whose networks diverged, it describes the first.
-    """
+    """Return the error for an epoch in which a cost, gradient or parameter is not finite; in a stack of the first."""
     if costs.ndim > 1:
         costs, norms = costs[:, 0], norms[:, 0]
     bad = ~np.isfinite(costs) | ~np.isfinite(norms).all(axis=1)

@@ -137,10 +137,7 @@ class ArrowSource(Source):
                 raise
 
     def _some(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return the columns (n, k) of some examples from `start` on, before `stop`.
-
-        If the last call ended there, the reading goes on without a new start.
-        """
+        """Return the columns (n, k) of some examples from `start` on, which is best where the last call ended."""
         assert self.boundaries is not None
         part = int(np.searchsorted(self.boundaries, start, side="right")) - 1
         end = int(self.boundaries[part + 1])
@@ -170,10 +167,7 @@ class ArrowSource(Source):
         return self._values(found, file.path, self._at - int(self.boundaries[part - number]))
 
     def _values(self, batch: Any, path: str, first: int) -> npt.NDArray[Any]:
-        """Return the columns (n, k) of a record batch that begins in row `first` of a file.
-
-        Nulls raise an error that names file, column and rows.
-        """
+        """Return the columns (n, k) of a record batch that begins in row `first` of a file; nulls are an error."""
         if self._alike:
             with suppress(self._arrow.ArrowTypeError):  # raised for a null
                 tensor = batch.select(self.columns).to_tensor(row_major=False)  # one call, without Python's lock
