@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -16,8 +17,8 @@ from helpers.processes import python
 from vecprop.data.streaming import as_source
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.order import Windows, regular
-from vecprop.data.streaming.reading import ReadAhead
-from vecprop.data.streaming.statistics import moments_of
+from vecprop.data.streaming.reading import read_ahead
+from vecprop.nn.input_scaling import moments_of
 from vecprop.training import prepare as examples_module
 
 # Of the process alone: what getrusage says begins with the peak of the process that started it.
@@ -222,12 +223,12 @@ def test_the_next_is_prepared_while_one_is_used_and_no_more():
         begun[item].set()
         return item
 
-    with ReadAhead(prepare, range(5)) as items:
+    with closing(read_ahead(prepare, range(5))) as items:
         for item in items:
             if item < 4:
                 assert begun[item + 1].wait(30), "nothing is read while this one is used"
             assert all(not event.is_set() for event in begun[item + 2 :]), "it reads too far ahead"
-    assert names == {"vecprop-reader"}
+    assert names == {"vecprop-reader_0"}
 
 
 class Watched:
@@ -270,7 +271,7 @@ def test_no_thread_and_no_file_is_left(files):
     watched.fails_at = 40
     with pytest.raises(OSError, match=r"X: rows \d+ to \d+ cannot be read: RuntimeError: the disk is gone"):
         fit(vp.rows(watched), y, window=20)
-    assert readers() == [] and "vecprop-reader" in watched.threads
+    assert readers() == [] and "vecprop-reader_0" in watched.threads
     vp.fit(NET, x, y, window=20, batch_size=7, epochs=1, validation=(x, y), metric="accuracy")
     assert readers() == []
 

@@ -63,7 +63,7 @@ def test_mistakes_are_noticed(run):
 
 @pytest.mark.slow
 def test_mistakes_that_no_test_sees_survive(run, monkeypatch):
-    module = "data/streaming/statistics"
+    module = "data/streaming/windows"
     monkeypatch.setitem(mutants.TABLES["tests"], module, ["tests/training/test_parameter_buffer.py"])
     code, made, noticed, survived, same = run(module)
     assert (code, noticed, survived, same) == (1, 0, made, 0)

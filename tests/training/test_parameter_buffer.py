@@ -6,7 +6,7 @@ import pytest
 import vecprop as vp
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, rebuild, unzip_trees
 from vecprop.nn.batch_norm import Scale
-from vecprop.training.parameter_buffer import Leaf, layout
+from vecprop.training.parameter_buffer import layout
 
 NUMPY = vp.get_backend("numpy")
 STACKS = [(), (1,), (4,), (2, 3)]
@@ -54,12 +54,6 @@ def test_a_layout_is_a_value():
     assert hash(plan) == hash(layout(make_tree(), False))
     assert plan != layout(make_tree(), True)
     assert plan != layout(make_tree((2,)), False)
-    leaf = Leaf((5, 2, 3), True)
-    assert (leaf.stack, leaf.shape, leaf.is_weight) == ((5,), (2, 3), True)
-    assert leaf == Leaf((5, 2, 3), True) and hash(leaf) == hash(Leaf((5, 2, 3), True))
-    others = [Leaf((5, 2, 3), False), Leaf((4, 2, 3), True), Leaf((5, 3, 2), True), (5, 2, 3)]
-    assert all(leaf != other for other in others)
-    assert len({hash(leaf), *(hash(other) for other in others)}) == 5
 
 
 def test_trees_of_named_tuples_and_of_nothing():

@@ -20,26 +20,9 @@ def is_sparse(value: Any) -> bool:
 
 
 class SparseColumns:
-    """Sparse X (n_0, m), one example per column.
+    """Sparse X (n_0, m), one example per column; TypeError or ValueError unless it holds finite real numbers.
 
-    Parameters
-    ----------
-    matrix : SciPy sparse matrix or array (n_0, m)
-        Of finite real numbers.
-    dtype : str
-        "float32" or "float64", of the dense columns.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it does not hold finite real numbers.
-
-    Examples
-    --------
-    >>> from scipy.sparse import csc_array
-    >>> X = SparseColumns(csc_array(np.array([[0, 2, 0], [1, 0, 0]])), "float32")
-    >>> X.shape, X.take(np.array([1, 0])).tolist()
-    ((2, 3), [[2.0, 0.0], [0.0, 1.0]])
+    dtype : "float32" or "float64", of the dense columns
     """
 
     def __init__(self, matrix: Any, dtype: str) -> None:

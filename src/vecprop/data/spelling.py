@@ -80,11 +80,7 @@ _READABLE = {
 
 
 def readable(format: str) -> str:
-    """Return a format of dates in the form that people write.
-
-    >>> readable("%d.%m.%Y")
-    'DD.MM.YYYY'
-    """
+    """Return a format of dates in the form that people write."""
     return re.sub(r"%[A-Za-z]", lambda found: _READABLE.get(found[0], found[0]), format)
 
 
@@ -148,22 +144,14 @@ def check_spelling(value: Any) -> Spelling:
 
 
 def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
-    """Return the entries for a column: its COLUMN=TEXT, and those without a column's name.
-
-    >>> _said(["gone", "a=x", "b=y", "p=q"], "a", ["a", "b"])
-    ['gone', 'x', 'p=q']
-    """
+    """Return the entries for a column: its COLUMN=TEXT, and those without a column's name."""
     split = [(entry.partition("="), entry) for entry in entries]
     columns = [(column, text) if column in names else (name, entry) for (column, _, text), entry in split]
     return [text for column, text in columns if column == name]
 
 
 def label(value: Any) -> str:
-    """Return the label of a value: '1' for 1.0, a text unchanged.
-
-    >>> label(1.0), label(0.5), label("red")
-    ('1', '0.5', 'red')
-    """
+    """Return the label of a value: '1' for 1.0, a text unchanged."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -220,12 +208,7 @@ def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None
 
 
 def booleans(cells: pl.Series) -> pl.Series:
-    """Return texts as booleans, null if they are neither true nor false.
-
-    >>> import polars
-    >>> booleans(polars.Series(["True", "FALSE", "no", "1", "perhaps"])).to_list()
-    [True, False, False, True, None]
-    """
+    """Return texts as booleans, null if they are neither true nor false."""
     small = cells.str.to_lowercase()
     return _where(small.is_in(TRUTH), small.is_in(TRUE))
 

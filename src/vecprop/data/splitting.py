@@ -70,11 +70,7 @@ def in_second_part(
 
 
 def places_of(mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the indices at which a mask is true, in int32 if that is enough.
-
-    >>> places_of(np.array([True, False, True])).tolist()
-    [0, 2]
-    """
+    """Return the indices at which a mask is true, in int32 if that is enough."""
     dtype = np.int32 if len(mask) <= np.iinfo(np.int32).max else np.int64
     starts = range(0, len(mask), _AT_ONCE)
     return np.concatenate([(start + np.flatnonzero(mask[start : start + _AT_ONCE])).astype(dtype) for start in starts])

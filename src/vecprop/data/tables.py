@@ -517,19 +517,11 @@ def tidied_names(names: Sequence[str]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message, which needs no whole paragraphs.
-
-    >>> shown("ab"), len(shown(40 * "ab"))
-    ("'ab'", 61)
-    """
+    """Return a value for a message, which needs no whole paragraphs."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def first_rows(values: Sequence[Any], count: int = 3, show: Callable[[Any], str] = shown) -> str:
-    """Return the first values, for a message.
-
-    >>> first_rows(["a", "b", "c", "d"]), first_rows(["a", "b"], 2, str)
-    ("'a', 'b', 'c', …", 'a, b')
-    """
+    """Return the first values, for a message."""
     return ", ".join([*map(show, values[:count]), *(["…"] if len(values) > count else [])])

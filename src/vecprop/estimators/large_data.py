@@ -10,8 +10,7 @@ from vecprop.backend.main_memory import map_of
 from vecprop.data.streaming import Rows, as_source, rows
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.sources import Chosen, Derived, Source
-from vecprop.data.streaming.statistics import moments_of
-from vecprop.nn.input_scaling import InputScale
+from vecprop.nn.input_scaling import InputScale, moments_of
 
 _AT_ONCE = 1 << 22  # bytes
 SOME, SOME_NUMBERS = 100_000, 1 << 22  # the most rows, and the most numbers in them, that `some` names

@@ -14,12 +14,13 @@ import numpy as np
 
 from vecprop.backend.selection import check_precision
 from vecprop.nn.activations import ACTIVATIONS, Activation, get_activation, is_pair
-from vecprop.nn.array_checks import check_block_size, dtype_name
+from vecprop.nn.array_checks import dtype_name
 from vecprop.nn.initializers import INITIALIZERS
 from vecprop.training.checkpoint import check_every
 from vecprop.training.optimizers import check_optimizer
 from vecprop.training.schedules import check_schedule
 from vecprop.utils.arguments import (
+    check_count,
     check_flag,
     check_integer,
     check_number,
@@ -222,7 +223,7 @@ class Parameters:
     checkpoint: Any = field(default=None, metadata={"check": optional(_path)})
     checkpoint_every: float = field(default=1, metadata={"check": lambda value, _: check_every(value)})
     resume: Any = field(default=None, metadata={"check": _resume})
-    block_size: int | str | None = field(default="auto", metadata={"check": lambda value, _: check_block_size(value)})
+    block_size: int | str | None = field(default="auto", metadata={"check": check_count})
     dtype: Any = field(default=None, metadata={"check": optional(dtype_name)})
     precision: str | None = field(default=None, metadata={"check": optional(check_precision)})
     backend: Any = None

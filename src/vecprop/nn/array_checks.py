@@ -24,7 +24,7 @@ from vecprop.backend.namespaces import (
 from vecprop.backend.selection import backend_for
 from vecprop.nn.losses import CrossEntropy, Loss
 from vecprop.propagation import Layer, NetLike, Params
-from vecprop.utils.arguments import check_number, check_positive_integer
+from vecprop.utils.arguments import check_number
 
 # Columns of Y: checking makes arrays as large as the targets checked.
 _CHECKED_AT_ONCE = 1 << 16
@@ -41,14 +41,7 @@ class Sized(NetLike, Protocol):
 
 
 def dtype_name(dtype: Any, argument: str = "dtype") -> str:
-    """Return "float32" or "float64" for a dtype given as a name, a type or a library's own object.
-
-    >>> dtype_name(np.float64)
-    'float64'
-    >>> dtype_name("float16")
-    Traceback (most recent call last):
-    ValueError: dtype must be float32 or float64, got 'float16'
-    """
+    """Return "float32" or "float64" for a dtype given as a name, a type or a library's own object."""
     # NumPy reads names that begin with "a" as types of text, with a warning
     if isinstance(dtype, bytes) or (isinstance(dtype, str) and dtype.startswith("a")):
         raise ValueError(f"{argument} must be float32 or float64, got {dtype!r}")
@@ -224,16 +217,7 @@ def _has_finite_sum(array: Array) -> Array:
 def check_examples(
     net: Sized, checked: Checked, X: Any, Y: Any, sample_weight: Any = None
 ) -> tuple[Array, Array, Array | None]:
-    """Check X, Y and sample_weight, and return them in the dtype of the parameters.
-
-    Raises
-    ------
-    TypeError
-        For anything but an array of the parameters' library, with a real dtype.
-    ValueError
-        For a wrong rank or shape (a transposed array is recognised), an empty array, values that are not finite, labels
-        for which the loss is not defined, weights that are negative or all zero.
-    """
+    """Check X, Y and sample_weight, and return them in the dtype of the parameters."""
     arrays = {"X": (X, _check_layout(checked, "X", X, net.sizes[0]))}
     arrays |= _target_layouts(net, checked, Y, sample_weight, arrays["X"][1].shape[-1])
     found = _check_values(net, checked, arrays)
@@ -400,12 +384,3 @@ def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype:
 def check_l2(l2: object) -> float | None:
     """Return λ (E32), or None for 0, so that no penalty is computed."""
     return check_number(l2, "l2") or None
-
-
-def check_block_size(block_size: object) -> int | str | None:
-    """Return block_size if it is a positive int, "auto" or None, else raise an error."""
-    if block_size is None or (isinstance(block_size, str) and block_size == "auto"):
-        return block_size
-    if isinstance(block_size, str):
-        raise ValueError(f'block_size must be a positive integer, "auto" or None, got {block_size!r}')
-    return check_positive_integer(block_size, "block_size")

@@ -34,11 +34,7 @@ _LEVELS = 65536  # a mask entry is decided by 16 random bits
 def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
     """Return the two words of Threefry-2x32-20 for a key and a counter.
 
-    All are uint32 arrays, or int64 arrays of such numbers, that broadcast together. The first published test vector:
-
-    >>> zero = np.zeros(1, dtype=np.uint32)
-    >>> [hex(int(word[0])) for word in threefry(np, zero, zero, zero, zero)]
-    ['0x6b200159', '0x99ba4efe']
+    All are uint32 arrays, or int64 arrays of such numbers, that broadcast together.
     """
     # Constants are plain numbers: arrays of them would be copied from the host each time.
     keys = (key0, key1, key0 ^ key1 ^ _PARITY)
@@ -67,12 +63,7 @@ def _words(xp: Namespace, x: Array) -> Array:
 
 
 def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.uint32]:
-    """Return the mask keys (count, layers, 2) of count steps from `first`, drawn on the host; those at 0 are odd.
-
-    >>> keys = step_keys(0, 2, 0, 5)
-    >>> keys.shape, bool((keys[3:] == step_keys(0, 2, 3, 2)).all())
-    ((5, 2, 2), True)
-    """
+    """Return the mask keys (count, layers, 2) of count steps from `first`, drawn on the host; those at 0 are odd."""
     steps = np.arange(first, first + count, dtype=np.uint64)[:, None]
     low, high = (np.asarray(part, dtype=np.uint32).reshape(1, 1) for part in (seed & 0xFFFFFFFF, seed >> 32))
     with np.errstate(over="ignore"):
@@ -99,22 +90,13 @@ def mask(
 ) -> Array:
     """Return D / keep (…, n, m): 1/keep where a unit is kept, 0 where it is dropped (E33).
 
-    Parameters
-    ----------
-    key : uint32 array (…, 2)
-        The key of the step and the layer, one for each network of a stack.
-    n : int
-        The number of units.
-    columns : uint32 array (m,)
-        The positions of the columns in the batch.
-    rate : float or array (K,)
-        The share of entries dropped, in [0, 1), rounded as in `kept_share`; or the share kept by each network, rounded
-        already, and 1 where nothing is dropped.
-    fuse : function
-        Makes one kernel of an elementwise function (`Backend.fuse`).
+    key : of the step and the layer, one for each network of a stack, (…, 2), uint32
+    n : the number of units
+    columns : the positions of the columns in the batch, (m,), uint32
+    rate : the share of entries dropped, in [0, 1), rounded as in `kept_share`; or (K,), the share kept by each network,
+        rounded already, and 1 where nothing is dropped
+    fuse : makes one kernel of an elementwise function (`Backend.fuse`)
 
-    Examples
-    --------
     >>> key, columns = step_keys(0, 1, 0, 1)[0, 0], np.arange(1000, dtype=np.uint32)
     >>> D = mask(np, key, 3, columns, 0.5, np.float64)
     >>> D.shape, sorted(set(D.ravel().tolist())), round(float(D.mean()), 1)

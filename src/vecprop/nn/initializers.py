@@ -70,12 +70,7 @@ _SKLEARN_SIGMOID = Initializer("sklearn", _Deviation(2 / 3, per_in=1, per_out=1)
 
 
 def get_initializer(name: str, activation: Activation) -> Initializer:
-    """Return the initializer of a name; "auto" is He for ReLU and its like, else Xavier (E29).
-
-    >>> from vecprop.nn.activations import ReLU
-    >>> get_initializer("auto", ReLU()).name
-    'he'
-    """
+    """Return the initializer of a name; "auto" is He for ReLU and its like, else Xavier (E29)."""
     if isinstance(name, str) and name == "auto":
         name = "he" if activation.homogeneous else "xavier"
     if not isinstance(name, str) or name not in INITIALIZERS:
@@ -88,12 +83,7 @@ def get_initializer(name: str, activation: Activation) -> Initializer:
 def draw_layers(
     sizes: tuple[int, ...], activations: tuple[Activation, ...], init: str, seed: int
 ) -> list[tuple[Numbers, Numbers]]:
-    """Return W_l (n_l, n_{l-1}) and b_l (n_l, 1) for l = 1 … L, in float64, from one seed.
-
-    >>> from vecprop.nn.activations import Tanh
-    >>> [W.shape for W, b in draw_layers((2, 4, 1), (Tanh(), Tanh()), "xavier", seed=0)]
-    [(4, 2), (1, 4)]
-    """
+    """Return W_l (n_l, n_{l-1}) and b_l (n_l, 1) for l = 1 … L, in float64, from one seed."""
     random = generator(seed, INITIAL_WEIGHTS)
     if isinstance(init, str) and init == "sklearn":  # draws the output layer by the hidden layers' activation
         activations = (*activations[:-1], *(activations[-2:-1] or (ReLU(),)))

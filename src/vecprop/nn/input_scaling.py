@@ -1,6 +1,10 @@
 """Input scaling (E35), and how it folds into the W and b of the first layer."""
 
+from collections.abc import Iterable
+from functools import reduce
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from vecprop.backend.namespaces import Array, Namespace
 from vecprop.propagation import Layer
@@ -67,6 +71,14 @@ def moments(xp: Namespace, X: Array, w: Array | None) -> Moments:
     mean = xp.where(low == high, low, xp.sum(X * share, axis=-1, keepdims=True))
     found = Moments(weight, mean, mean, low, high)
     return found._replace(variance=xp.sum(((X - mean) / found.unit(xp)) ** 2 * share, axis=-1, keepdims=True))
+
+
+def moments_of(parts: Iterable[tuple[Array, Array | None]]) -> Moments:
+    """Return the moments of examples that come as parts X (n, k) with weights (k,) or None, NumPy arrays."""
+    found = [moments(np, X, w) for X, w in parts if w is None or w.any()]
+    if not found:
+        raise ValueError("sample_weight must not be all zero: no example would count")
+    return reduce(lambda a, b: a.add(np, b), found)
 
 
 def input_scale(xp: Namespace, X: Array, w: Array | None) -> InputScale:

@@ -15,7 +15,6 @@ from vecprop.backend.selection import get_backend, get_precision
 from vecprop.nn.activations import Activation, get_activation, is_pair
 from vecprop.nn.array_checks import (
     Checked,
-    check_block_size,
     check_examples,
     check_inputs,
     check_l2,
@@ -26,7 +25,7 @@ from vecprop.nn.initializers import draw_layers
 from vecprop.nn.losses import get_loss
 from vecprop.nn.shapes import ShapeTable, shape_table
 from vecprop.propagation import Layer, Params
-from vecprop.utils.arguments import check_instance, check_positive_integer, check_size, is_sequence
+from vecprop.utils.arguments import check_count, check_instance, check_positive_integer, check_size, is_sequence
 from vecprop.utils.errors import shown
 from vecprop.utils.random_streams import check_seeds
 
@@ -260,7 +259,7 @@ class Network:
             The message tells the memory needed, the memory free, and the block size that fits.
         """
         checked = check_params(self, params)
-        block_size = check_block_size(block_size)
+        block_size = check_count(block_size, "block_size")
         _require_memory(self, "gradients", checked, columns_of(X))
         with checked.backend.scope(checked.dtype, get_precision()):
             X, Y, w = check_examples(self, checked, X, Y, sample_weight)

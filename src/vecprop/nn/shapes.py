@@ -2,12 +2,7 @@
 
 
 class ShapeTable(dict[str, tuple[int, ...]]):
-    """The shape of each quantity by name, in order of computation; printing it shows a table.
-
-    >>> table = shape_table((2, 4, 1), m=100)
-    >>> table["W1"], table["dZ2"]
-    ((4, 2), (1, 100))
-    """
+    """The shape of each quantity by name, in order of computation; printing it shows a table."""
 
     def __str__(self) -> str:
         width = max(len(name) for name in self)

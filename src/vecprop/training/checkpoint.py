@@ -127,17 +127,7 @@ def previous_of(path: Path) -> Path:
 
 
 def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Start:
-    """Return the contents of a checkpoint, on the backend.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no checkpoint.
-    ModelFileError
-        If both it and the previous one are damaged.
-    ValueError
-        If a run with other arguments wrote it; the message names them.
-    """
+    """Return the contents of a checkpoint, on the backend; ValueError if a run with other arguments wrote it."""
     source, header, tensors = _read_by_first(path, backend.placement.team)
     found = header.get("specification")
     if not isinstance(found, dict):

@@ -63,13 +63,6 @@ def for_each_layer(net: Network, given: Any, argument: str, check: Callable[[Any
     return tuple(check(value, f"{argument}[{l}]") for l, value in enumerate(given))
 
 
-def check_batch_size(given: Any) -> int | str | None:
-    """Return `batch_size`: a positive int, "auto" or None."""
-    if isinstance(given, str) and given != "auto":
-        raise ValueError(f'batch_size must be a positive integer, "auto" or None, got {given!r}')
-    return given if given is None or isinstance(given, str) else check_positive_integer(given, "batch_size")
-
-
 def auto_batch(backend: Backend, m: int, bytes_each: int) -> int:
     """Return the batch size for "auto": 256, or fewer if free memory is short."""
     free = backend.memory.free()

@@ -22,8 +22,7 @@ from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.backend.selection import check_precision, get_backend, get_precision
 from vecprop.backend.transfer import floating_name
 from vecprop.data.sparse import is_sparse
-from vecprop.data.streaming.examples import check_window
-from vecprop.nn.array_checks import Checked, check_block_size, check_finite_params, check_params, dtype_name
+from vecprop.nn.array_checks import Checked, check_finite_params, check_params, dtype_name
 from vecprop.nn.batch_norm import initial
 from vecprop.nn.dropout import kept_share
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
@@ -35,7 +34,6 @@ from vecprop.training.checkpoint import check_every, open_checkpoints
 from vecprop.training.epochs import ByNetwork, Run
 from vecprop.training.evaluation import Judge, plain_layers
 from vecprop.training.fit_arguments import (
-    check_batch_size,
     check_callbacks,
     check_rates,
     check_stopping,
@@ -54,7 +52,7 @@ from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.training.training_data import FiniteColumns
-from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_several
+from vecprop.utils.arguments import check_count, check_flag, check_number, check_positive_integer, one_or_each
 from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
 from vecprop.utils.random_streams import check_seeds
 
@@ -257,11 +255,11 @@ def fit(
         precision=get_precision() if precision is None else check_precision(precision),
         optimizer=optimizer,
         seed=seeds,
-        batch_size=check_batch_size(batch_size),
-        block_size=check_block_size(block_size),
-        window=check_window(window),
-        l1=check_several(l1, "l1"),
-        l2=check_several(l2, "l2"),
+        batch_size=check_count(batch_size, "batch_size"),
+        block_size=check_count(block_size, "block_size"),
+        window=check_count(window, "window", none=False),
+        l1=one_or_each(l1, "l1", check_number),
+        l2=one_or_each(l2, "l2", check_number),
         dropout=rates,
         batch_norm=normalized,
         standardize=standardize,

@@ -51,7 +51,8 @@ def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tupl
                 callback=search.iteration,
                 options=options,
             )
-        stopped = _reason(found, plan.spec.epochs)
+        limit = "epochs" if found.nit >= plan.spec.epochs else "evaluations"
+        stopped = {0: "converged", 1: limit}.get(found.status, "stalled")  # 2: a line search without progress
     except _Stop as stop:
         stopped = str(stop)
     except KeyboardInterrupt:
@@ -68,18 +69,6 @@ def _others_than_numpys(libraries: list[Any]) -> list[Any]:
 # SciPy's BLAS threads stay busy for a while after each short vector operation, and NumPy's, which compute the cost,
 # wait for them: that takes up to 1.7 times as long, more if another process is busy.
 _SCIPYS_BLAS = BLAS(_others_than_numpys)
-
-
-def _reason(found: Any, epochs: int) -> str:
-    """Return why SciPy ended, from its status.
-
-    0 is convergence, 1 a limit, 2 a line search without progress.
-    """
-    if found.status == 0:
-        return "converged"
-    if found.status == 1:
-        return "epochs" if found.nit >= epochs else "evaluations"
-    return "stalled"
 
 
 class _Search:

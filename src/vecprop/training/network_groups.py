@@ -22,12 +22,8 @@ _COST = 4
 class GroupedEpochs:
     """Compiled epochs (`epochs.epoch`) of a stack, for groups of its networks.
 
-    Parameters
-    ----------
-    compile_epoch : callable
-        Makes a compiled epoch; each group has its own, as it is bound to its own data.
-    groups, threads : int
-        At most as many as there are networks.
+    compile_epoch : makes a compiled epoch; each group has its own, as it is bound to its own data
+    groups, threads : at most as many as there are networks
     """
 
     def __init__(self, compile_epoch: Callable[[], Callable[..., Any]], groups: int, threads: int) -> None:

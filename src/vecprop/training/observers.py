@@ -91,7 +91,6 @@ class Judging(Observer):
         return Judging(self.by._replace(net=net), self.data.of_networks(take), self.validates)
 
     def after(self, done: Done) -> Done:
-        """Judge the network."""
         cost, metric = judge(self.by, self._compiled, done.state, self.data)
         if self.validates:
             done.history["validation_cost"].append(cost.tolist())
@@ -109,7 +108,6 @@ class Plateau(Observer):
         self.schedule, self.metric = schedule, metric
 
     def after(self, done: Done) -> Done:
-        """Let the schedule see the watched value."""
         before, value = done.state.plateau, watched(done.history, self.schedule.monitor, self.metric)
         now = self.schedule.observe(before, float(np.mean(value)))
         ends = now.scale < before.scale and np.min(done.history["learning_rate"][-1]) <= self.schedule.stop_at
@@ -137,7 +135,6 @@ class Stopping(Observer):
         return count if patience - int(waited) >= count else 1
 
     def after(self, done: Done) -> Done:
-        """Compare each of the epochs with the best so far."""
         for last in range(done.epochs, 0, -1):
             value, state = watched(done.history, self.rule.monitor, self.metric, last), done.state
             then = state._replace(epoch=state.epoch - last + 1)
@@ -156,13 +153,11 @@ class Callbacks(Observer):
         self.functions, self.team = functions, team
 
     def before(self, epoch: int) -> None:
-        """Call the method `begin` of those that have one."""
         for function in self.functions:
             if hasattr(function, "begin"):
                 function.begin(epoch)
 
     def after(self, done: Done) -> Done:
-        """Call all of them."""
         (state, history), stop = done.whole(done.state, done.history), done.stop
         for function in self.functions:
             try:
@@ -190,6 +185,5 @@ class ProgressBar(Observer):
         self.bar = bar
 
     def after(self, done: Done) -> Done:
-        """Show the last entries of the history."""
         self.bar.update(len(done.history["cost"]), done.history)
         return done

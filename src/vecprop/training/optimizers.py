@@ -16,16 +16,17 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
+from vecprop.nn.dropout import Fuse
 from vecprop.propagation import Layer, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
-from vecprop.training.training_pass import BoundMethod, Fuse
+from vecprop.training.training_pass import BoundMethod
 from vecprop.utils.arguments import (
     check_flag,
     check_number,
     check_positive_integer,
     check_real,
-    check_several,
     check_share,
+    one_or_each,
 )
 
 Slots: TypeAlias = tuple[Any, ...]
@@ -77,7 +78,7 @@ class Elementwise:
 
     def init(self, params: Any) -> Slots:
         """Return slots of zeros, each with the structure of the parameters."""
-        return tuple(map_tree(_zeros, params) for _ in range(self.slot_count))
+        return tuple(map_tree(lambda a: array_namespace(a).zeros_like(a), params) for _ in range(self.slot_count))
 
     def update(
         self, grads: Any, slots: Slots, params: Any, rate: Array | float | None = None, fuse: Fuse = _unfused
@@ -105,18 +106,14 @@ class Elementwise:
 
 # How the parameters of elementwise optimizers are checked, by their names.
 _CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "learning_rate": partial(check_several, zero=False),
+    "learning_rate": lambda value, name: one_or_each(value, name, partial(check_number, zero=False)),
     "schedule": lambda value, _: check_schedule(value),
     **dict.fromkeys(("beta", "rho", "beta1", "beta2"), check_share),
     "momentum": lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1),
     "nesterov": check_flag,
     "epsilon": partial(check_number, zero=False),
-    "weight_decay": check_several,
+    "weight_decay": lambda value, name: one_or_each(value, name, check_number),
 }
-
-
-def _zeros(a: Array) -> Array:
-    return array_namespace(a).zeros_like(a)
 
 
 def _scalar_zero(params: Any) -> Array:
@@ -156,7 +153,6 @@ class GradientDescent(Elementwise):
     schedule: Schedule = CONSTANT
 
     def rule(self, xp: Namespace, P: Array, G: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
-        """Return P - α G."""
         return (P - alpha * G,)
 
 
@@ -200,7 +196,6 @@ class Momentum(Elementwise):
     slot_count: ClassVar[int] = 1
 
     def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
-        """Return P - αV and V."""
         V = self.beta * V + (1.0 - self.beta) * G
         direction = self.beta * V + (1.0 - self.beta) * G if self.nesterov else V
         return P - alpha * direction, V
@@ -245,7 +240,6 @@ class SGD(Elementwise):
     slot_count: ClassVar[int] = 1
 
     def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
-        """Return P + V and V."""
         step = alpha * G
         V = self.momentum * V - step
         return P + (self.momentum * V - step if self.nesterov else V), V
@@ -289,7 +283,6 @@ class RMSProp(Elementwise):
     slot_count: ClassVar[int] = 1
 
     def rule(self, xp: Namespace, P: Array, G: Array, S: Array, alpha: Array | float) -> tuple[Array, ...]:
-        """Return P - αG / (√S + ε) and S."""
         S = self.rho * S + (1.0 - self.rho) * (G * G)
         return P - alpha * G / (xp.sqrt(S) + self.epsilon), S
 

@@ -1,6 +1,7 @@
 """One buffer for all parameters, with each W and b a view: an update is then one pass."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vecprop.backend.contract import Backend
@@ -45,34 +46,19 @@ class Layout(NamedTuple):
         return map_trees(take, self.model)
 
 
+@dataclass(frozen=True)
 class Leaf:
-    """One array in a layout: its shape (n, p), and whether it is a weight matrix."""
+    """One array in a layout: its shape, stack and (n, p), and whether it is a weight matrix."""
 
-    def __init__(self, shape: tuple[int, ...], is_weight: bool) -> None:
-        self.stack, self.shape, self.is_weight = shape[:-2], shape[-2:], is_weight
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Leaf) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash((self.stack, self.shape, self.is_weight))
+    stack: tuple[int, ...]
+    shape: tuple[int, ...]
+    is_weight: bool
 
 
 def layout(tree: tuple[Any, ...], apart: bool) -> Layout:
-    """Return the layout of a tuple of layers (and other named tuples) of arrays (…, n, p).
+    """Return the layout of a tuple of layers (and other named tuples) of arrays (…, n, p)."""
 
-    >>> import numpy as np
-    >>> from vecprop.backend.selection import get_backend
-    >>> tree = (Layer(np.array([[1.0, 2.0]]), np.array([[3.0]])),)
-    >>> plan = layout(tree, apart=False)
-    >>> (buffer,) = plan.pack(get_backend("numpy"), tree)
-    >>> buffer[:, 0].tolist(), plan.unpack(np, (buffer,))[0].W.tolist()
-    ([1.0, 2.0, 3.0], [[1.0, 2.0]])
-    """
-    return Layout(
-        tuple(
-            rebuild(part, [Leaf(tuple(a.shape), isinstance(part, Layer) and a is part.W) for a in part])
-            for part in tree
-        ),
-        apart,
-    )
+    def leaf(a: Array, part: Any) -> Leaf:
+        return Leaf(tuple(a.shape[:-2]), tuple(a.shape[-2:]), isinstance(part, Layer) and a is part.W)
+
+    return Layout(tuple(rebuild(part, [leaf(a, part) for a in part]) for part in tree), apart)

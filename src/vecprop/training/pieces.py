@@ -1,6 +1,6 @@
 """The pieces of an epoch: some of its steps, with the examples that are at hand for them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from vecprop.backend.namespaces import Array
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.reading import ReadAhead
 from vecprop.data.streaming.windows import Window, WindowPlace, read_windows
 from vecprop.training.epochs import Data, Run
 from vecprop.training.shuffling import Orders
@@ -73,7 +72,6 @@ class PiecesInMemory(Pieces):
         self.compiled, self._columns, self._widest = compiled, columns, widest(run)
 
     def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
-        """Yield the pieces of an epoch from step `first` on."""
         run, order = self._run, self._orders.draw(epoch)
         for begin, end in self._ranges(0, -(-run.m // run.batch_size), min(size, self._widest), first):
             places = order[..., begin * run.batch_size : end * run.batch_size]
@@ -93,7 +91,7 @@ class PiecesOfWindows(Pieces):
         self._compile, self._examples, self._last = compile_epoch, examples, last
         self._programs: dict[Any, Compiled] = {}
         self._steps = [(b // run.batch_size, -(-e // run.batch_size)) for b, e in examples.windows.bounds]
-        self._reader: ReadAhead[WindowPlace, Window] | None = None
+        self._reader: Generator[Window, None, None] | None = None
 
     def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
         """Yield the windows of an epoch from step `first` on, cut where a checkpoint is due inside them."""

@@ -72,7 +72,10 @@ def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team =
     def taken() -> tuple[TrainingData, TrainingData | None]:
         data, held_out = _on_backend(spec, checked, given[:3], trained_on=True), None
         if isinstance(validation, tuple | list):
-            held_out = _validation_on_backend(spec, checked, validation)
+            if len(validation) not in (2, 3):
+                raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(validation)} items")
+            with _named("validation"):
+                held_out = _on_backend(spec, checked, (*validation, None)[:3], trained_on=False)
         if team.count > 1:
             for part in filter(None, (data, held_out)):
                 part.check_processes()
@@ -124,7 +127,13 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
             given = (X.array, Y, w)
         examples = _streamed(net, checked.dtype, given, sources)
         if not _is_read_whole(spec, examples, sources, trained_on):
-            _check_streamed(spec, examples, trained_on)
+            if trained_on and isinstance(spec.seed, tuple) and spec.shuffle:
+                raise ValueError(
+                    "seed has several seeds, each of which would read the file in an order of its own: train the "
+                    "networks one after the other, or set shuffle=False, or have one window cover all the examples "
+                    f"(window={examples.m})"
+                )
+            examples.window = spec.window
             examples.prefix = "" if trained_on else "validation: "  # for what is read later
             return StreamedData(net, checked, examples)
         X, Y, w = (examples.whole(i) if sources[i] is not None else given[i] for i in range(3))
@@ -194,17 +203,6 @@ def _is_read_whole(
     )
 
 
-def _check_streamed(spec: TrainingSpec, examples: StreamedExamples, trained_on: bool) -> None:
-    """Raise ValueError for options that streamed examples do not allow."""
-    examples.window = spec.window
-    if trained_on and isinstance(spec.seed, tuple) and spec.shuffle:
-        raise ValueError(
-            "seed has several seeds, each of which would read the file in an order of its own: train the networks one "
-            "after the other, or set shuffle=False, or have one window cover all the examples "
-            f"(window={examples.m})"
-        )
-
-
 def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w: Any) -> SparseData:
     """Return data whose X stays sparse, with Y, the weights and the shapes checked."""
     if X.shape[0] != net.sizes[0]:
@@ -216,15 +214,6 @@ def _beside_sparse(net: Network, checked: Checked, X: SparseColumns, Y: Array, w
             "needs: train the networks one after the other, or take fewer features"
         )
     return SparseData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
-
-
-def _validation_on_backend(spec: TrainingSpec, checked: Checked, given: Any) -> TrainingData:
-    """Return the given validation set, checked like the training set."""
-    if len(given) not in (2, 3):
-        raise ValueError(f"validation must be (X, Y) or (X, Y, sample_weight), got {len(given)} items")
-    X, Y, w = given if len(given) == 3 else (*given, None)
-    with _named("validation"):
-        return _on_backend(spec, checked, (X, Y, w), trained_on=False)
 
 
 def _require_classes_seen(net: Network, train: TrainingData, held_out: TrainingData, team: Team) -> None:

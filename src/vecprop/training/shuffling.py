@@ -54,12 +54,7 @@ class Orders:
 
 
 def shuffles(seeds: Sequence[int], epoch: int, m: int) -> npt.NDArray[np.int64]:
-    """Return the orders of K seeds in an epoch, (K, m), as `random_streams.shuffle` draws them.
-
-    >>> from vecprop.utils.random_streams import shuffle
-    >>> shuffles((3, 4), 0, 5).tolist() == [shuffle(3, 0, 5).tolist(), shuffle(4, 0, 5).tolist()]
-    True
-    """
+    """Return the orders of K seeds in an epoch, (K, m), as `random_streams.shuffle` draws them."""
     orders = np.empty((len(seeds), m), np.int64)
     threads = min(_threads(), len(seeds)) if orders.size >= _WORTH_THREADS else 1
 

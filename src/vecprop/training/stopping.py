@@ -81,9 +81,6 @@ def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.N
     """Return the value to be minimized, a cost or a negated metric; (K,) for a stack.
 
     The value of the last epoch, or of the one `last` from the end.
-
-    >>> float(watched({"cost": [2.0], "validation_cost": [3.0]}, "cost", None))
-    3.0
     """
     if monitor == "metric":
         value = np.asarray(history["metric"][-last], dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -15,10 +16,9 @@ from vecprop.data import sparse
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.statistics import moments_of
 from vecprop.data.streaming.windows import WindowPlace, read_windows
 from vecprop.nn.array_checks import Checked
-from vecprop.nn.input_scaling import InputScale, input_scale, scaled
+from vecprop.nn.input_scaling import InputScale, input_scale, moments_of, scaled
 from vecprop.nn.network import Network
 from vecprop.training.epochs import Data, Run
 from vecprop.training.json_values import digest
@@ -229,31 +229,25 @@ class SparseData(TrainingData):
     same_arrays: ClassVar[bool] = False
 
     def check_devices(self) -> None:
-        """Raise ValueError."""
         raise ValueError(
             "devices: sparse X, made dense a part at a time, is trained on with one device; leave devices out, or give "
             "an array"
         )
 
     def input_scale(self) -> InputScale:
-        """Raise ValueError."""
         raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
 
     def sample(self) -> tuple[Host, Host]:
-        """Return X and Y of some examples, evenly spread, on the host."""
         X = self.X.take(slice(None, None, max(self._every, self.X.dense_bytes // sparse.PART)))
         return X, self._some(self.Y)
 
     def part(self, places: npt.NDArray[np.int64]) -> Self:
-        """Return the examples of these numbers."""
         return self._of(self.X.subset(places), *self._chosen(places, self.Y, self.w))
 
     def widest(self, run: Run) -> int:
-        """Return the most steps of an epoch whose examples are dense together."""
         return self.X.part(run.batch_size) // run.batch_size
 
     def columns(self, run: Run, places: npt.NDArray[np.int64]) -> tuple[Run, Data, Array | None]:
-        """Return run, data and order for steps on the examples of these numbers, made dense."""
         backend, on_device = run.backend, run.backend.asarray(places, "int32")
         Y, w = (None if a is None else take_columns(backend.xp, a, on_device) for a in (self.Y, self.w))
         data = backend.asarray(self.X.take(places), self.X.dtype), Y, w
@@ -262,7 +256,6 @@ class SparseData(TrainingData):
         return run._replace(m=len(places)), data, None
 
     def parts(self, backend: Backend) -> Iterator[Data]:
-        """Yield all of them in their order, made dense a part at a time."""
         size = self.X.part(1)
         for start in range(0, self.m, size):
             part = slice(start, min(start + size, self.m))
@@ -278,39 +271,32 @@ class StreamedData(TrainingData):
     in_windows: ClassVar[bool] = True
 
     def described(self) -> dict[str, Any]:
-        """Return what decides the order of the examples beside the seed."""
         windows = self.X.windows
         return {"window": windows.width, "the blocks of the file": digest([windows.boundaries])}
 
     def check_processes(self) -> None:
-        """Raise ValueError, as processes do not know each other's windows."""
         raise ValueError(
             "devices: examples in files are read by one process, and there are several; give each process its part of "
             "them in memory, or train in one process on its devices"
         )
 
     def labels(self) -> npt.NDArray[np.int64]:
-        """Return the class of each example, (m,)."""
         return np.concatenate([streamed.labels_of(self.net, Y) for _, Y, _ in self.X.blocks(Y=True)])
 
     def weights(self) -> Host | None:
-        """Return the weight of each example, (m,), or None if all are equal."""
         return np.concatenate([w.astype(np.float64) for _, _, w in self.X.blocks()]) if self.X.weighted else None
 
     def class_sums(self) -> Host:
-        """Return the sum of the targets of each class, (n_L,)."""
         sums = (Y.sum(axis=1, dtype=np.float64) for _, Y, _ in self.X.blocks(Y=True))
         return sum(sums, np.zeros(self.net.sizes[-1]))
 
     def class_totals(self, classes: int) -> npt.NDArray[np.float64]:
-        """Return the total weight of the examples of each class, (classes,)."""
         totals = np.zeros(classes)
         for _, Y, w in self.X.blocks(Y=True):
             totals += np.bincount(streamed.labels_of(self.net, Y), weights=w, minlength=classes)
         return totals
 
     def total_weight(self) -> float:
-        """Return the sum of the weights."""
         if not self.X.weighted:
             return float(self.m)
         weight = float(sum(w.sum(dtype=np.float64) for _, _, w in self.X.blocks()))
@@ -319,21 +305,17 @@ class StreamedData(TrainingData):
         return weight
 
     def input_scale(self) -> InputScale:
-        """Return the mean and the deviation of each feature (E35), from one pass."""
         backend, dtype = self.checked.backend, self.checked.dtype
         parts = ((X, w) for X, _, w in self.X.blocks(X=True, dtype="float64"))
         return InputScale(*(backend.asarray(a, dtype) for a in moments_of(parts).scale(np)))
 
     def sample(self) -> tuple[Host, Host]:
-        """Return X and Y of some examples, evenly spread."""
         return self.X.sample()
 
     def part(self, places: npt.NDArray[np.int64]) -> Self:
-        """Return the examples of these numbers."""
         return self._of(self.X.subset(places), None, None)
 
     def in_memory_if_small(self) -> TrainingData:
-        """Return examples scattered over a file, read into memory if they are small."""
         examples = self.X
         if self.m * examples.bytes_each > streamed.SMALL:
             return self
@@ -344,28 +326,23 @@ class StreamedData(TrainingData):
         return TrainingData(self.net, self.checked, *arrays)
 
     def reweighted(self, factors: npt.NDArray[np.float64]) -> Self:
-        """Return them with the weight of each times the factor of its class."""
         self.X.factors = factors
         return self
 
     def scaled(self, scale: InputScale) -> Self:
-        """Return them with every feature scaled as it is read (E35)."""
         mean, deviation = (self.checked.backend.to_numpy(a) for a in scale)
         self.X.scale = (mean, deviation)
         return self
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
-        """Choose the windows, for epochs in batches of this size."""
         self.X.windows = self.X.cut(batch_size, shuffled)
 
     def pieces(self, run: Run, orders: Orders, last: int, compile_epoch: Callable[[], Callable[..., Any]]) -> Pieces:
-        """Return the windows of the epochs up to `last`, read ahead."""
         return PiecesOfWindows(run, orders, compile_epoch, self.X, last)
 
     def parts(self, backend: Backend) -> Iterator[Data]:
-        """Yield all of them in the order of the file, a window at a time."""
         windows = self.X.cut()
         places = (WindowPlace(0, number) for number in range(len(windows)))
-        with read_windows(self.X, backend, places, windows=windows, arranged=False) as found:
+        with closing(read_windows(self.X, backend, places, windows=windows, arranged=False)) as found:
             for window in found:
                 yield window.data

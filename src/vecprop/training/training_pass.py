@@ -6,14 +6,13 @@ propagation with and without it. It belongs to one pass: forward stores in it th
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from vecprop.backend.namespaces import Array, Namespace
 from vecprop.nn.activations import Activation
 from vecprop.nn.batch_norm import BatchNorm
+from vecprop.nn.dropout import Fuse
 from vecprop.nn.losses import Loss
-
-Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Stage(Activation):
@@ -25,7 +24,6 @@ class Stage(Activation):
     __eq__, __hash__ = object.__eq__, object.__hash__
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return A (…, n, m)."""
         self._U = Z if self.norm is None else self.norm.forward(xp, Z)
         self._A = self.g.function(xp, self._U)
         return self._A if self.mask is None else self._A * self.mask
@@ -45,11 +43,9 @@ class Fused(Activation):
     fuse: Fuse = field(compare=False)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        """Return g(Z)."""
         return self.fuse(BoundMethod(self.g, "function", xp))(Z)
 
     def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
-        """Return dA ∘ g′(Z)."""
         return self.fuse(BoundMethod(self.g, "backward", xp))(dA, Z, A)
 
 
@@ -61,11 +57,9 @@ class FusedLoss(Loss):
     fuse: Fuse = field(compare=False)
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
-        """Return the loss of each output of each example."""
         return self.fuse(BoundMethod(self.loss, "values", xp, (output,)))(Z, A, Y)
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
-        """Return ∂(loss)/∂Z_L."""
         return self.fuse(BoundMethod(self.loss, "dZ", xp, (output,)))(Z, A, Y)
 
 
@@ -73,7 +67,6 @@ class Deferred(Activation):
     """An output that is left to the loss, which computes all from Z: A is Z."""
 
     def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
-        """Return Z."""
         return Z
 
 
@@ -92,7 +85,6 @@ class SoftmaxLoss(Loss):
         return L
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002, N802
-        """Return dZ of the pass."""
         return self._dZ
 
 

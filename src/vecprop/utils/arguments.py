@@ -20,9 +20,6 @@ def check_integer(value: object, argument: str, least: int, wanted: str = "") ->
     """Return the value as an int, at least `least`.
 
     Raises TypeError if it is not an integer, ValueError if it is smaller.
-
-    >>> check_integer(3, "arms", least=2)
-    3
     """
     message = f"{argument} must be {wanted or f'an integer of at least {least}'}, got {value!r}"
     if isinstance(value, bool | np.bool_):
@@ -37,23 +34,24 @@ def check_integer(value: object, argument: str, least: int, wanted: str = "") ->
 
 
 def check_positive_integer(value: object, argument: str) -> int:
-    """Return the value as a positive int.
-
-    >>> check_positive_integer(0, "epochs")
-    Traceback (most recent call last):
-    ValueError: epochs must be a positive integer, got 0
-    """
+    """Return the value as a positive int."""
     return check_integer(value, argument, 1, "a positive integer")
+
+
+def check_count(value: Any, argument: str, *, none: bool = True) -> Any:
+    """Return the value if it is a positive int, "auto" or, where that has a meaning, None."""
+    if (value is None and none) or (isinstance(value, str) and value == "auto"):
+        return value
+    if isinstance(value, str):
+        others = ', "auto" or None' if none else ' or "auto"'
+        raise ValueError(f"{argument} must be a positive integer{others}, got {value!r}")
+    return check_positive_integer(value, argument)
 
 
 def check_real(value: object, argument: str, wanted: str, holds: Callable[[float], bool]) -> float:
     """Return the value as a finite float for which `holds` is true.
 
     Raises TypeError if it is not a number, ValueError if it is not finite or `holds` is false.
-
-    >>> check_real(1.5, "fraction", "in (0, 1)", lambda x: 0 < x < 1)
-    Traceback (most recent call last):
-    ValueError: fraction must be a finite number in (0, 1), got 1.5
     """
     message = f"{argument} must be a finite number {wanted}, got {value!r}"
     kind = getattr(getattr(value, "dtype", None), "kind", "f")  # of NumPy's arrays and numbers
@@ -76,12 +74,7 @@ def check_share(value: object, argument: str) -> float:
 
 
 def check_number(value: object, argument: str, *, zero: bool = True) -> float:
-    """Return the value as a finite float ≥ 0 (> 0 unless `zero`).
-
-    >>> check_number(-1.0, "l2")
-    Traceback (most recent call last):
-    ValueError: l2 must be a finite number >= 0, got -1.0
-    """
+    """Return the value as a finite float ≥ 0 (> 0 unless `zero`)."""
     if zero:
         return check_real(value, argument, ">= 0", lambda x: x >= 0)
     return check_real(value, argument, "> 0", lambda x: x > 0)
@@ -90,15 +83,6 @@ def check_number(value: object, argument: str, *, zero: bool = True) -> float:
 def is_several(value: object) -> bool:
     """Tell whether a value is a sequence of values, one for each network."""
     return (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
-
-
-def check_several(given: Any, argument: str, *, zero: bool = True) -> float | tuple[float, ...]:
-    """Return a number as a float, or several, one for each network, as a tuple.
-
-    >>> check_several([1, 2.5], "l2")
-    (1.0, 2.5)
-    """
-    return one_or_each(given, argument, lambda value, name: check_number(value, name, zero=zero))
 
 
 def one_or_each(given: Any, argument: str, check: Callable[[Any, str], float]) -> float | tuple[float, ...]:
@@ -111,24 +95,14 @@ def one_or_each(given: Any, argument: str, check: Callable[[Any, str], float]) -
 
 
 def check_flag(value: object, argument: str) -> bool:
-    """Return the value if it is True or False, else raise TypeError.
-
-    >>> check_flag(1, "nesterov")
-    Traceback (most recent call last):
-    TypeError: nesterov must be True or False, got 1
-    """
+    """Return the value if it is True or False, else raise TypeError."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{argument} must be True or False, got {value!r}")
     return bool(value)
 
 
 def check_size(numbers: int, argument: str, value: object) -> None:
-    """Raise ValueError if the argument asks for more numbers than any memory holds.
-
-    >>> check_size(10**18, "m", 10**18)
-    Traceback (most recent call last):
-    ValueError: m is too large: 1e+18 numbers do not fit into any memory, got 1000000000000000000
-    """
+    """Raise ValueError if the argument asks for more numbers than any memory holds."""
     if numbers > MOST_NUMBERS:
         count = f"{numbers:.3g}" if numbers < 10**300 else "more than 1e+300"
         text = repr(value)
@@ -137,12 +111,7 @@ def check_size(numbers: int, argument: str, value: object) -> None:
 
 
 def check_choice(value: object, argument: str, known: Collection[Name]) -> Name:
-    """Return the value if it is a known name, else raise ValueError that suggests the nearest one.
-
-    >>> check_choice("kost", "monitor", ("cost", "metric"))
-    Traceback (most recent call last):
-    ValueError: monitor: unknown monitor 'kost': did you mean 'cost'? Known: cost, metric
-    """
+    """Return the value if it is a known name, else raise ValueError that suggests the nearest one."""
     for name in known:
         if isinstance(value, str) and value == name:
             return name
@@ -150,24 +119,14 @@ def check_choice(value: object, argument: str, known: Collection[Name]) -> Name:
 
 
 def check_text(value: object, argument: str) -> str:
-    """Return the value if it is text, else raise TypeError.
-
-    >>> check_text(3, "title")
-    Traceback (most recent call last):
-    TypeError: title must be text, got 3
-    """
+    """Return the value if it is text, else raise TypeError."""
     if not isinstance(value, str):
         raise TypeError(f"{argument} must be text, got {value!r}")
     return value
 
 
 def check_texts(values: object, argument: str, of: str = "names") -> tuple[str, ...]:
-    """Return a sequence of texts as a tuple, else raise TypeError.
-
-    >>> check_texts("ab", "drop", "names of columns")
-    Traceback (most recent call last):
-    TypeError: drop must be a sequence of names of columns, got 'ab'
-    """
+    """Return a sequence of texts as a tuple, else raise TypeError."""
     several = isinstance(values, Sequence | set | frozenset) and not isinstance(values, str | bytes)
     if not several or not all(isinstance(text, str) for text in values):  # type: ignore[attr-defined]
         raise TypeError(f"{argument} must be a sequence of {of}, got {values!r}")
@@ -184,12 +143,7 @@ def is_sequence(value: object) -> bool:
 
 
 def check_path(value: object, argument: str = "path") -> str:
-    """Return a path as text, else raise TypeError.
-
-    >>> check_path(3)
-    Traceback (most recent call last):
-    TypeError: path must be text or a pathlib.Path, got 3
-    """
+    """Return a path as text, else raise TypeError."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
         raise TypeError(f"{argument} must be text or a pathlib.Path, got {value!r}")
@@ -199,24 +153,14 @@ def check_path(value: object, argument: str = "path") -> str:
 
 
 def check_function(value: Any, argument: str, of: str) -> Any:
-    """Return the value if it can be called, else raise TypeError.
-
-    >>> check_function(3, "function", "x")
-    Traceback (most recent call last):
-    TypeError: function must be a function of x, got 3
-    """
+    """Return the value if it can be called, else raise TypeError."""
     if not callable(value):
         raise TypeError(f"{argument} must be a function of {of}, got {value!r}")
     return value
 
 
 def check_instance(value: Any, kind: Any, argument: str, wanted: str) -> Any:
-    """Return the value if it is an instance of `kind`, a type or a union, else raise TypeError.
-
-    >>> check_instance(3, str, "table", "a Table; tabular.table_of makes one")
-    Traceback (most recent call last):
-    TypeError: table must be a Table; tabular.table_of makes one, got int
-    """
+    """Return the value if it is an instance of `kind`, a type or a union, else raise TypeError."""
     if not isinstance(value, kind):
         raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
     return value

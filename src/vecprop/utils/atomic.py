@@ -17,27 +17,11 @@ _NO_DIRECTORY_FLUSH = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP, e
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, previous: Path | None = None) -> None:
     """Write a file atomically: a temporary file, flushed, replaces the old file.
 
-    path : the file
-    data : its new contents
     previous : a path in the same directory, under which the replaced file is kept; `path` exists all the time
 
     Readers see the old file or the new one. After an error the old file is unchanged, or the new one is complete. The
     mode of the replaced file is kept; a link is followed. If the process is killed, its temporary file,
-    `.vecprop-….tmp`, may remain.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written, with the error number and this path: FileNotFoundError if its directory is
-        missing, IsADirectoryError if the path is a directory.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_atomically(Path(folder, "numbers"), b"123")
-    ...     Path(folder, "numbers").read_bytes(), os.listdir(folder)
-    (b'123', ['numbers'])
+    `.vecprop-….tmp`, may remain. OSError has the error number and this path.
     """
     name = os.fspath(path)
     target = Path(os.path.realpath(path))

@@ -147,11 +147,7 @@ def without_scaling(advice: str) -> str:
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
-    """Return the error message for an unknown name, with the nearest known one.
-
-    >>> unknown_name("activation", "relo", ["relu", "tanh"])
-    "unknown activation 'relo': did you mean 'relu'? Known: relu, tanh"
-    """
+    """Return the error message for an unknown name, with the nearest known one."""
     names = sorted(known)
     near = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
     hint = f" did you mean {near[0]!r}?" if near else ""

@@ -5,7 +5,6 @@ It shows the epoch, the cost, the validation cost and the metric, if there are a
 
 import sys
 import time
-from types import TracebackType
 from typing import Any
 
 _DELAY = 1.0
@@ -14,12 +13,8 @@ _DELAY = 1.0
 class Progress:
     """The progress bar of `fit`.
 
-    Parameters
-    ----------
-    epochs : int
-    enabled : bool, optional
-        True shows it even if the error stream is no terminal, and raises ImportError without `rich`; False never shows
-        it; None shows it on a terminal if `rich` is installed.
+    enabled : True shows it even if the error stream is no terminal, and raises ImportError without `rich`; False never
+        shows it; None shows it on a terminal if `rich` is installed
     """
 
     def __init__(self, epochs: int, enabled: bool | None) -> None:
@@ -60,9 +55,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

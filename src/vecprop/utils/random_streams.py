@@ -30,12 +30,7 @@ _MOST_SEEDS = 2**24
 
 
 def check_seed(seed: object, argument: str = "seed") -> int:
-    """Return the seed as an int; TypeError if it is no integer, ValueError outside 0 … 2⁶⁴ - 1.
-
-    >>> check_seed(-1)
-    Traceback (most recent call last):
-    ValueError: seed must be an integer from 0 to 2**64 - 1, got -1
-    """
+    """Return the seed as an int; TypeError if it is no integer, ValueError outside 0 … 2⁶⁴ - 1."""
     wanted = "an integer from 0 to 2**64 - 1"
     value = check_integer(seed, argument, 0, wanted)
     if value >= 2**64:
@@ -44,11 +39,7 @@ def check_seed(seed: object, argument: str = "seed") -> int:
 
 
 def check_seeds(seed: Any) -> int | tuple[int, ...]:
-    """Return a seed, or for a sequence or 1-d array of K seeds a tuple of them.
-
-    >>> check_seeds(range(3))
-    (0, 1, 2)
-    """
+    """Return a seed, or for a sequence or 1-d array of K seeds a tuple of them."""
     if (not isinstance(seed, Sequence) or isinstance(seed, str)) and getattr(seed, "ndim", 0) != 1:
         return check_seed(seed)
     if isinstance(seed, range) and seed and max(seed[0], seed[-1]) - min(seed[0], seed[-1]) >= _MOST_SEEDS:
@@ -66,7 +57,6 @@ class _Key(ISeedSequence):
         self._words = words
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> npt.NDArray[Any]:  # noqa: ARG002
-        """Return the key."""
         return np.array(self._words, dtype=dtype)
 
 
@@ -74,9 +64,6 @@ def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.rand
     """Return the generator of (seed, purpose, epoch, part of the epoch).
 
     It is Philox-4x64 with the key (seed, purpose) and a counter that starts at epoch·2¹⁹² + part·2¹²⁸.
-
-    >>> generator(0, SHUFFLES, 3).random() == generator(0, SHUFFLES, 3).random() != generator(0, SHUFFLES, 4).random()
-    True
     """
     counter = np.array([0, 0, part, epoch], dtype=np.uint64)
     key: Any = _Key(check_seed(seed), purpose)  # NumPy takes any ISeedSequence; its types leave that out
@@ -84,9 +71,5 @@ def generator(seed: int, purpose: int, epoch: int = 0, part: int = 0) -> np.rand
 
 
 def shuffle(seed: int, epoch: int, m: int, part: int = 0) -> npt.NDArray[np.int64]:
-    """Return the order of the m examples of an epoch, or of a part of it, both from 0 (E30).
-
-    >>> sorted(shuffle(0, 0, 4).tolist())
-    [0, 1, 2, 3]
-    """
+    """Return the order of the m examples of an epoch, or of a part of it, both from 0 (E30)."""
     return generator(seed, SHUFFLES, epoch, part).permutation(m)

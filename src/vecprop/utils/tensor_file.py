@@ -29,12 +29,7 @@ _DEEPEST = 100  # levels of lists and objects in a header
 
 
 def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
-    """Return the bytes of a file; equal contents give equal bytes.
-
-    >>> header, tensors = decode(encode({"kind": "test"}, {"W1": np.ones((1, 2))}))
-    >>> header, tensors["W1"].tolist()
-    ({'kind': 'test'}, [[1.0, 1.0]])
-    """
+    """Return the bytes of a file; equal contents give equal bytes."""
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
     text = json.dumps(header, allow_nan=False, sort_keys=True)
     _check_values(json.loads(text))
@@ -47,16 +42,9 @@ def encode(header: dict[str, Any], tensors: Tensors) -> bytes:
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a model file.
+    """Return the bytes of a model file; if the first ones show that it is none, the rest is not read.
 
-    If the first bytes show that it is none, the rest is not read.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read, as a directory, a device or a pipe, which is not waited for.
-    ModelFileError
-        If the header would be longer than the file.
+    OSError if it cannot be read, as a directory, a device or a pipe, which is not waited for.
     """
     with _opened(path) as (file, size, _):
         return file.read(size)

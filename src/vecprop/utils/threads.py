@@ -34,9 +34,6 @@ def at_once(jobs: Sequence[Callable[[], T]], threads: int) -> list[T]:
     """Return what the jobs give, each done once: by the calling thread, and by as many others as can be started.
 
     After an error in one of them, or Ctrl-C, no other job begins; it is raised as soon as the others have ended.
-
-    >>> at_once([lambda: 1, lambda: 2, lambda: 3], threads=2)
-    [1, 2, 3]
     """
     waiting: SimpleQueue[int] = SimpleQueue()
     for number in range(len(jobs)):

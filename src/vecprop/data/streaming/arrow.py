@@ -41,14 +41,10 @@ class _File(NamedTuple):
 class ArrowSource(Source):
     """Columns of Parquet or Arrow files, one example per row, read file after file.
 
-    Parameters
-    ----------
-    paths : sequence of str
-        Files in the file system, read in this order.
-    kinds : sequence of "parquet" or "ipc"
-    columns : sequence of str, or None for all
-    filesystem : pyarrow.fs.FileSystem, optional
-        By default the local one.
+    paths : files in the file system, read in this order
+    kinds : "parquet" or "ipc" for each
+    columns : by name, or None for all
+    filesystem : one of pyarrow's, by default the local one
     """
 
     watched = True  # the size and time of a file are checked at the start of each part
@@ -128,13 +124,11 @@ class ArrowSource(Source):
     # Reading
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return examples start … stop - 1."""
         out = np.empty((stop - start, self.shape[0]), self.dtype).T
         self._read(start, stop, out)
         return out
 
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
-        """Write examples start … stop - 1 into out."""
         if self.dtype.kind in "iu":
             super().read(start, stop, out)
             return
@@ -231,7 +225,6 @@ class ArrowSource(Source):
         self._open, self._left = None, _NOTHING
 
     def close(self) -> None:
-        """Close the file that is being read."""
         with self._lock:
             self._close()
 

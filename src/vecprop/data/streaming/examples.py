@@ -13,7 +13,6 @@ from vecprop.data.streaming.order import Range, Windows, regular
 from vecprop.data.streaming.sources import Chosen, InexactError, Source
 from vecprop.nn.losses import CrossEntropy
 from vecprop.nn.network import Network
-from vecprop.utils.arguments import check_positive_integer
 
 Host = npt.NDArray[Any]
 
@@ -32,27 +31,13 @@ ARGUMENTS = ("X", "Y", "sample_weight")
 class StreamedExamples:
     """X (n_0, m), Y (n_L, m) and weights (m,), read from sources.
 
-    Parameters
-    ----------
-    net : Network
-    dtype : "float32" or "float64"
-    sources : (X, Y, weights or None)
-    window : int or "auto", default "auto"
-        The examples of a window; `cut` makes it a multiple of the batch size.
-    prefix : str, default ""
-        Put before the names of the arguments in messages.
-
-    Attributes
-    ----------
+    sources : (X, Y, weights or None); ValueError for shapes that do not fit the network or each other
+    window : the examples of a window, or "auto"; `cut` makes it a multiple of the batch size
+    prefix : put before the names of the arguments in messages
     scale : (mean, deviation) (n_0, 1) by which X is scaled as it is read, or None
     factors : (classes,) by which the weights are multiplied, or None
     windows : those of an epoch
     largest : the largest |x| of `sample`
-
-    Raises
-    ------
-    ValueError
-        For shapes that do not fit the network or each other.
     """
 
     def __init__(
@@ -293,10 +278,3 @@ def labels_of(net: Network, Y: Host) -> npt.NDArray[np.int64]:
     if isinstance(net.loss, CrossEntropy):
         return np.asarray(np.argmax(Y, axis=0), dtype=np.int64)
     return np.asarray(Y[0] > 0.5, dtype=np.int64)
-
-
-def check_window(window: Any) -> int | str:
-    """Return `window`: a positive int or "auto"."""
-    if isinstance(window, str) and window != "auto":
-        raise ValueError(f'window must be a positive integer or "auto", got {window!r}')
-    return window if isinstance(window, str) else check_positive_integer(window, "window")

@@ -47,7 +47,6 @@ class MappedSource(ArraySource):
         self.rows_first = self._step >= self._inner or self.shape[0] == 1
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return examples start … stop - 1."""
         if self._stamp is None:
             return self._through_the_map(start, stop)
         n, itemsize = self.shape[0], self.dtype.itemsize
@@ -74,7 +73,6 @@ class MappedSource(ArraySource):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the file open inside the context."""
         if self._stamp is None:
             yield
             return

@@ -15,28 +15,11 @@ Range = tuple[int, int]
 class Windows:
     """The windows of an epoch over m examples.
 
-    Parameters
-    ----------
-    boundaries : int array (blocks + 1,)
-        The places where blocks begin, and m.
-    batch_size : int
-        The last batch of an epoch may be smaller; it is never a window of its own.
-    width : int
-        Examples in a window: a multiple of the batch size. A width of m or more means one window, with the same order
-        as data in memory.
-    shuffled : bool, default True
-        False keeps the order of the file.
-
-    Examples
-    --------
-    Six examples in three blocks, two windows of two batches and of one:
-
-    >>> windows = Windows(np.array([0, 2, 4, 6]), batch_size=2, width=4, shuffled=False)
-    >>> windows.bounds, windows.ranges(0, 0, 1)
-    ([(0, 4), (4, 6)], [(4, 6)])
-    >>> windows = Windows(np.array([0, 2, 4, 6]), batch_size=2, width=4)
-    >>> sorted(first for number in (0, 1) for first, _ in windows.ranges(0, 0, number))
-    [0, 2, 4]
+    boundaries : the places where blocks begin, and m
+    batch_size : the last batch of an epoch may be smaller; it is never a window of its own
+    width : examples in a window, a multiple of the batch size; m or more means one window, with the same order as data
+        in memory
+    shuffled : False keeps the order of the file
     """
 
     def __init__(self, boundaries: npt.NDArray[np.int64], batch_size: int, width: int, shuffled: bool = True) -> None:
@@ -83,9 +66,5 @@ class Windows:
 
 
 def regular(m: int, size: int) -> npt.NDArray[np.int64]:
-    """Return the boundaries of blocks of one size, the last one smaller.
-
-    >>> regular(5, 2).tolist()
-    [0, 2, 4, 5]
-    """
+    """Return the boundaries of blocks of one size, the last one smaller."""
     return np.append(np.arange(0, m, size), m)

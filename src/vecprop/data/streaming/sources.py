@@ -43,12 +43,7 @@ class Source:
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
         """Write examples start … stop - 1 into out (n, stop - start), float32 or float64.
 
-        Raises
-        ------
-        OSError
-            If they cannot be read, or the file has changed.
-        InexactError
-            For integers that the dtype of out cannot hold.
+        OSError if they cannot be read, or the file has changed; InexactError for integers that out cannot hold.
         """
         self.convert(self.raw(start, stop), out)
 
@@ -75,16 +70,7 @@ class Source:
 class ArraySource(Source):
     """An object with shape, dtype and slicing: an array of NumPy or Zarr, a dataset of h5py, ….
 
-    Parameters
-    ----------
-    array : object of shape (m, n) or (m,), or (n, m) unless rows_first
-    rows_first : bool
-    name : str
-
-    Examples
-    --------
-    >>> ArraySource(np.array([[1, 2], [3, 4], [5, 6]])).raw(1, 3).tolist()
-    [[3, 5], [4, 6]]
+    Its shape is (m, n) or (m,), or (n, m) unless `rows_first`.
     """
 
     def __init__(self, array: Any, rows_first: bool = True, name: str = "") -> None:
@@ -109,7 +95,6 @@ class ArraySource(Source):
             self.unit = int(along) if isinstance(along, int) else 1
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return examples start … stop - 1."""
         if tuple(self.array.shape) != self._shape:
             raise OSError(f"{self._said}it had the shape {self._shape} and now has {tuple(self.array.shape)}")
         try:
@@ -131,15 +116,12 @@ class Derived(Source):
         self.unit, self.boundaries = source.unit, source.boundaries
 
     def place(self, index: int) -> int:
-        """Return the number of an example in the file."""
         return self.source.place(index)
 
     def held(self) -> AbstractContextManager[None]:
-        """Return a context in which many ranges are read."""
         return self.source.held()
 
     def close(self) -> None:
-        """Close what reading has opened."""
         self.source.close()
 
 
@@ -155,14 +137,12 @@ class Chosen(Derived):
         self.unit = max(1, round(source.unit * len(places) / source.shape[1]))
 
     def raw(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return examples start … stop - 1."""
         out = np.empty((stop - start, self.shape[0]), self.dtype).T
         for part, values in self._parts(start, stop):
             out[:, part] = values
         return out
 
     def read(self, start: int, stop: int, out: npt.NDArray[Any]) -> None:
-        """Write examples start … stop - 1 into out."""
         for part, values in self._parts(start, stop):
             self.convert(values, out[:, part])
 
@@ -178,7 +158,6 @@ class Chosen(Derived):
             begin = end
 
     def place(self, index: int) -> int:
-        """Return the number of an example in the file."""
         return self.source.place(int(self.places[index]))
 
 

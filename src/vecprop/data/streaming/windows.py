@@ -1,6 +1,6 @@
 """Windows of streamed examples on the backend: one is used while the next is read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from functools import cache
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.order import Windows
-from vecprop.data.streaming.reading import AHEAD, ReadAhead
+from vecprop.data.streaming.reading import AHEAD, read_ahead
 
 Memory = tuple[Any, Any, Any]
 
@@ -47,22 +47,12 @@ def read_windows(
     seed: int = 0,
     arranged: bool = True,
     checked_with: int | None = None,
-) -> ReadAhead[WindowPlace, Window]:
-    """Return an iterator that reads windows ahead; close it, or use it in a `with` block.
+) -> Generator[Window, None, None]:
+    """Return a generator that reads windows ahead in the order of their places; it has to be closed.
 
-    Parameters
-    ----------
-    examples : StreamedExamples
-    backend : Backend
-    places : iterable of WindowPlace
-        The windows to read, in this order.
-    windows : Windows, optional
-        By default those of the examples.
-    seed : int
-    arranged : bool, default True
-        Lay the data out in mini-batches with `Placement.spread`; False leaves columns.
-    checked_with : int, optional
-        The epoch at whose end all examples have been read, and so checked.
+    windows : by default those of the examples
+    arranged : whether to lay the data out in mini-batches with `Placement.spread`; else they stay in columns
+    checked_with : the epoch at whose end all examples have been read, and so checked
     """
     of = windows or examples.windows
     widest = max(end - begin for begin, end in of.bounds)
@@ -85,7 +75,7 @@ def read_windows(
         examples.fill(views(*key), of.ranges(seed, *place), stopped, checked)
         return Window(place, _moved(views(*key), backend, arranged), of.order(seed, *place), key)
 
-    return ReadAhead(read, places, examples.close)
+    return read_ahead(read, places, examples.close)
 
 
 def _moved(views: Memory, backend: Backend, arranged: bool) -> Any:
