@@ -15,6 +15,7 @@ from vecprop import propagation
 from vecprop.backend import Backend, blas
 from vecprop.backend.namespaces import Bound, Static, array_namespace
 from vecprop.nn.activations import sigmoid
+from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer
 from vecprop.training.epochs import ByNetwork, Run, epoch
 from vecprop.training.parameter_buffer import layout
@@ -412,7 +413,7 @@ def test_epochs(numpy_backend, dtype, orders, batch_size, block, weighted):
     order = None if orders == 0 else order if orders > 1 else order[0]
     rates = np.linspace(0.01, 0.02, -(-50 // batch_size)).astype(dtype)
     run = Run(numpy_backend, net, vp.Adam(), 50, batch_size, block, layout(params, orders > 1), (False,), (0.0,), None)
-    args = (params, run.initial_slots(params), (), tuple(data), order, (rates,), ByNetwork(None, None, 1.0))
+    args = (params, run.initial_slots(params), (), tuple(data), order, (rates,), ByNetwork(Penalties(None, None, 1.0)))
     assert_same(recorded(numpy_backend, epoch, run, *args), epoch(run._replace(backend=PLAIN), *args), scale=20)
 
 
