@@ -147,11 +147,6 @@ def test_xor_has_four_even_clusters():
     assert np.unique(X, axis=1, return_counts=True)[1].tolist() == [100] * 4
 
 
-def test_numpy_numbers_are_arguments_too():
-    same = datasets.moons(np.int64(20), np.uint8(3), np.float32(0.25))
-    assert np.array_equal(same.X, datasets.moons(20, 3, 0.25).X)
-
-
 # --- Dataset ------------------------------------------------------------------------------------------------
 
 
@@ -161,13 +156,6 @@ def test_a_data_set_is_frozen_and_unpacks():
     assert X is data.X and Y is data.Y and Y.dtype == np.float64
     with pytest.raises(AttributeError):
         data.X = X
-
-
-def test_other_orders_and_types_are_brought_in_line():
-    X = np.arange(6, dtype=np.float32).reshape(3, 2).T
-    data = make(X=X, Y=np.array([[True, False, True]]))
-    assert data.X.flags.c_contiguous and data.X.dtype == data.Y.dtype == np.float64
-    assert np.array_equal(data.X, X) and data.Y.tolist() == [[1.0, 0.0, 1.0]]
 
 
 test_what_does_not_fit_together_is_refused = refusals(
@@ -431,7 +419,6 @@ def test_the_delimiter_is_inferred(text, delimiter):
 test_faults_of_a_csv_file_are_named = refusals(
     lambda csv, text, arguments: datasets.from_csv(csv(text), **arguments),
     ("a,b,c\n", {}, r"data.csv has only a header \(a, b, c\) and no examples"),
-    ("1,2\n", {"header": True}, "data.csv has only a header"),
     ("a,b\n1,0\n2,1\n", {"header": False}, "line 1, column 'column 0': 'a' is not a finite number"),
     ("a,b,c\n1,2,0\n1,,0\n", {}, r"data.csv, line 3, column 'b': the value is missing \(''\)"),
     ("a,b,c\n1,NaN,0\n", {}, r"data.csv, line 2, column 'b': the value is missing \('NaN'\)"),
@@ -439,7 +426,6 @@ test_faults_of_a_csv_file_are_named = refusals(
     ("a,b,c\n1,2,0\n1,red,0\n", {}, r"data.csv, line 3, column 'b': 'red' is not a finite number"),
     ("a,b,c\n1,1_0,0\n", {}, r"data.csv, line 2, column 'b': '1_0' is not a finite number"),
     ("a,b,c\n1,inf,0\n", {}, r"data.csv, line 2, column 'b': 'inf' is not a finite number"),
-    ("a,b,c\n1,1e999,0\n", {}, r"data.csv, line 2, column 'b': '1e999' is not a finite number"),
     ("a;b\n1,5;0\n", {}, r"data.csv, line 2, column 'a': '1,5' is not a finite number"),
     ("a,b\n1,0\n2,\n", {}, r"data.csv, line 3, column 'b': the target is missing \(''\)"),
     ("a,b\n1,0\n2,nan\n", {}, r"data.csv, line 3, column 'b': the target is missing \('nan'\)"),
@@ -450,7 +436,6 @@ test_faults_of_a_csv_file_are_named = refusals(
     ("1,2\n", {"target": "height"}, "unknown column 'height': Known: column 0, column 1$"),
     ("a,a\n1,2\n", {"target": "a"}, "has 2 columns of this name; give the index"),
     ("a,b\n1,2\n", {"target": 2}, "target must be from -2 to 1: .*data.csv has 2 columns, got 2"),
-    ("a,b\n1,2\n", {"target": -3}, "target must be from -2 to 1"),
     ("a,b\n1,2\n", {"target": ["b", 1]}, "target must name at least one column and none twice"),
     ("a,b\n1,2\n", {"target": []}, "target must name at least one column and none twice"),
     ("a,b\n1,2\n", {"target": ["a", "b"]}, r"takes all columns \(2\) and leaves no feature"),

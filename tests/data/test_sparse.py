@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as scipy_sparse
 
 import vecprop as vp
-from helpers import assert_grads_close, assert_same, refusals
+from helpers import assert_grads_close, refusals
 from vecprop import estimators
 from vecprop.data import sparse
 
@@ -90,15 +90,6 @@ def test_rows_of_an_estimator_stay_sparse_where_memory_is_short(monkeypatch):
         stack.fit(rows, labels)
     monkeypatch.setattr("vecprop.estimators.inputs.free_main_memory", lambda: 3 * X.nbytes)
     assert stack.fit(rows, labels).coefs_[0].shape == (2, 40, 6)
-
-
-@pytest.mark.usefixtures("in_parts")
-def test_training_goes_on_from_a_state(backend):
-    matrix, arguments = scipy_sparse.csr_array(X), {"optimizer": vp.Adam(0.01), "batch_size": 7, "backend": backend}
-    whole = vp.fit(NET, matrix, Y, epochs=5, **arguments)
-    first = vp.fit(NET, matrix, Y, epochs=2, **arguments)
-    rest = vp.fit(NET, matrix, Y, epochs=3, state=first.state, **arguments)
-    assert_same(rest.params, whole.params)
 
 
 @pytest.mark.reliability

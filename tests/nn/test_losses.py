@@ -10,29 +10,6 @@ from vecprop.nn.activations import Ordered, get_activation
 from vecprop.nn.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, get_loss
 
 OWN_SIGMOID = (lambda Z: 1 / (1 + np.exp(-Z)), lambda Z: np.exp(-Z) / (1 + np.exp(-Z)) ** 2)
-LOGITS = [0.0, 0.3, -2.0, 30.0, -30.0, 88.8, -88.8, 710.0, -710.0, 1e4, -1e4]
-
-
-@pytest.mark.parametrize("y", [0.0, 1.0])
-@pytest.mark.parametrize("z", LOGITS)
-def test_values_against_mpmath(z, y):
-    loss, g = LOSSES["binary_cross_entropy"], get_activation("sigmoid")
-    Z = np.array([[z]])
-    value = loss.values(np, g, Z, g.function(np, Z), np.array([[y]])).item()
-    with mpmath.workdps(50 + int(abs(z))):
-        a = 1 / (1 + mpmath.exp(-mpmath.mpf(z)))
-        exact = float(-mpmath.log(a) if y else -mpmath.log(1 - a))
-    assert value == pytest.approx(exact, rel=4 * np.finfo(float).eps, abs=5e-324)
-
-
-@pytest.mark.parametrize("z", [0.0, 3.0, -3.0, 500.0, -500.0])
-def test_cross_entropy_against_mpmath(z):
-    loss, g = LOSSES["cross_entropy"], get_activation("softmax")
-    Z = np.array([[z], [0.0], [1.0]])
-    Y = np.array([[0.0], [1.0], [0.0]])
-    with mpmath.workdps(400):
-        exact = float(mpmath.log(sum(mpmath.exp(v) for v in Z[:, 0])))
-    assert loss.values(np, g, Z, g.function(np, Z), Y).sum() == pytest.approx(exact, rel=1e-15)
 
 
 @pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if loss.matching_output])
@@ -179,7 +156,6 @@ test_bad_arguments = refusals(
     (lambda: Quantile((0.5, 0.5)), "increasing sequence"),
     (lambda: Quantile(()), "increasing sequence"),
     (lambda: Quantile(0.0), r"levels must be a finite number in \(0, 1\), got 0.0"),
-    (lambda: Quantile((0.2, 0.5, 0.4)), "increasing sequence"),
     (lambda: vp.Network((2, 3), output="identity", loss="poisson"), "needs output='exp'"),
     (lambda: vp.Network((2, 3), output="identity", loss=Quantile((0.2, 0.4))), "multiple of 2, got 3"),
     (

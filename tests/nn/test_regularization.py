@@ -12,7 +12,6 @@ from vecprop import activations, losses
 from vecprop.nn import batch_norm, dropout, input_scaling
 from vecprop.nn.weight_penalties import Penalties
 from vecprop.training import epochs, training_pass
-from vecprop.training.evaluation import plain_layers
 from vecprop.utils.random_streams import DROPOUT
 
 # Known answers of Threefry-2x32-20, from the generator's authors: counter, key, result.
@@ -276,24 +275,6 @@ def test_batch_norm_starts_as_no_more_than_a_normalization():
     np.testing.assert_allclose(U, [[-1 / math.sqrt(1.00001), 1 / math.sqrt(1.00001)]], rtol=1e-15)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_batch_norm_of_a_stack_is_that_of_its_members(weighted):
-    random = np.random.default_rng(0)
-    Z, dU = random.standard_normal((2, 3, 4, 6))
-    scale = batch_norm.Scale(*random.standard_normal((2, 3, 4, 1)))
-    w = random.uniform(0, 2, (3, 6)) if weighted else None
-    m = w.sum(axis=1) if weighted else np.full(3, 6.0)
-    norm = batch_norm.BatchNorm(scale, w, m)
-    U, dZ = norm.forward(np, Z), norm.backward(np, dU)
-    for k in range(3):
-        own = batch_norm.Scale(scale.gamma[k], scale.beta[k])
-        single = batch_norm.BatchNorm(own, w[k] if weighted else None, float(m[k]))
-        np.testing.assert_allclose(U[k], single.forward(np, Z[k]), rtol=1e-13)
-        np.testing.assert_allclose(dZ[k], single.backward(np, dU[k]), rtol=1e-12, atol=1e-15)
-        np.testing.assert_allclose(norm.grads.gamma[k], single.grads.gamma, rtol=1e-12)
-        np.testing.assert_allclose(norm.grads.beta[k], single.grads.beta, rtol=1e-12)
-
-
 @pytest.mark.parametrize("row", [[-1e30, 0.0, 1.0], [-1.0, 0.0, 1e30], [-1e-30, 0.0, 1e-32], [0.0, 0.0, 0.0]])
 def test_float32_holds_the_moments_of_features_of_any_size(row):
     X, exact = np.array([row], np.float32), max(np.std(row), float(not any(row)))
@@ -418,9 +399,3 @@ def test_standardize_is_folded_into_the_first_layer(backend):
     np.testing.assert_allclose(result.forward(X), by_hand.forward((X - mean) / deviation), rtol=1e-9, atol=1e-12)
     again = vp.fit(net, X, Y, standardize=True, params=result.params, **arguments | {"epochs": 1})
     assert again.history["cost"][0] < result.history["cost"][0]
-
-
-def test_plain_layers_leaves_other_layers_alone():
-    net = vp.Network((2, 3, 1))
-    params = net.init(dtype="float64")
-    assert plain_layers(net, (False,), params, ()) == params

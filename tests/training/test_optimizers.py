@@ -238,9 +238,9 @@ def stacked(trees):
     return map_trees(lambda *leaves: np.stack(leaves), *trees)
 
 
-def in_one(tree, shape=(-1,)):
+def in_one(tree):
     """All numbers of a tree in one array."""
-    return np.concatenate([np.reshape(a, shape) for a in leaves_of(tree)], axis=-1)
+    return np.concatenate([np.reshape(a, -1) for a in leaves_of(tree)])
 
 
 def first_step(optimizer, grads, params, rate=None):
@@ -262,28 +262,15 @@ def test_a_stack_of_networks_with_a_rate_each_is_the_single_networks(optimizer):
     assert_same((stack, stack_slots), (stacked(singles), stacked(slots)))
 
 
-@pytest.mark.parametrize("bare", [False, True], ids=["in a tuple", "bare"])
 @each(FLAT)
-def test_one_flat_buffer_is_the_tree_of_layers(optimizer, bare):
+def test_one_flat_buffer_is_the_tree_of_layers(optimizer):
     tree = tree_of(problem()[0])
-    flat = in_one(tree) if bare else (in_one(tree),)
+    flat = in_one(tree)
     slots, flat_slots = optimizer.init(tree), optimizer.init(flat)
     for t in range(5):
         tree, slots = optimizer.update(at_step(t), slots, tree)
-        g = in_one(at_step(t))
-        flat, flat_slots = optimizer.update(g if bare else (g,), flat_slots, flat)
-    assert_same(flat, in_one(tree) if bare else (in_one(tree),))
-
-
-@each(FLAT)
-def test_a_stack_in_one_buffer(optimizer):
-    """(K, 1, P): the parameters of network k in one row, so that a rate each broadcasts as for layers."""
-    rates = np.array([0.01, 0.5])
-    params = [(in_one(tree_of(problem(seed=k)[0]), (1, -1)),) for k in range(2)]
-    grads = [(in_one(at_step(0, seed=k), (1, -1)),) for k in range(2)]
-    moved = first_step(optimizer, stacked(grads), stacked(params), rates)
-    singles = [first_step(optimizer, g, p, float(rate)) for g, p, rate in zip(grads, params, rates, strict=True)]
-    assert_same(moved, stacked(singles))
+        flat, flat_slots = optimizer.update(in_one(at_step(t)), flat_slots, flat)
+    assert_same(flat, in_one(tree))
 
 
 @each(DISTINCT)
@@ -305,37 +292,6 @@ def test_update_is_pure(optimizer):
     assert [np.shape(a) for a in leaves_of(first)] == [np.shape(a) for a in leaves_of((tree, start))]
 
 
-@each(DISTINCT)
-def test_a_rate_that_is_given_replaces_the_learning_rate(optimizer):
-    tree = tree_of(problem()[0])
-    own = first_step(replace(optimizer, learning_rate=0.3), at_step(0), tree)
-    assert_same(first_step(optimizer, at_step(0), tree, 0.3), own)
-
-
-@each(DISTINCT)
-def test_the_rule_goes_through_fuse(optimizer):
-    """A backend's kernel sees every array of the parameters, and what it returns is the result."""
-    tree, seen = tree_of(problem()[0]), []
-
-    def fuse(function):
-        def kernel(*arguments):
-            seen.append(np.shape(arguments[0]))
-            return function(*arguments)
-
-        return kernel
-
-    fused, _ = optimizer.update(at_step(0), optimizer.init(tree), tree, 0.3, fuse)
-    numbers = [()] if isinstance(optimizer, Adam) else []  # its correction
-    assert seen == [*numbers, *SHAPES]
-    assert_same(fused, first_step(optimizer, at_step(0), tree, 0.3))
-
-
-def test_without_decay_it_is_adam():
-    params = tree_of(problem()[0])
-    no_decay, adam = (first_step(o, at_step(0), params) for o in (AdamW(0.1, weight_decay=0.0), Adam(0.1)))
-    assert_same(no_decay, adam)
-
-
 def test_what_is_no_layer_does_not_decay():
     """γ and β of a normalization, and bare arrays, are left alone as biases are; a part may be empty."""
     one = np.ones((2, 1))
@@ -346,14 +302,6 @@ def test_what_is_no_layer_does_not_decay():
     np.testing.assert_allclose(layer.W, 0.95 * one)
     for array in (layer.b, *scale, bare):
         np.testing.assert_array_equal(array, one)
-
-
-@each(DISTINCT)
-def test_a_part_may_be_empty(optimizer):
-    tree = tree_of(problem()[0])
-    *moved, empty = first_step(optimizer, (*at_step(0), ()), (*tree, ()))
-    assert empty == ()
-    assert_same(tuple(moved), first_step(optimizer, at_step(0), tree))
 
 
 def test_the_corrections_of_adam():
@@ -404,12 +352,6 @@ def test_clipping_nothing_and_leaving_the_input_alone():
     before = map_tree(np.array, grads)
     ClipByNorm(1e-3).update(grads)
     assert_same(grads, before)
-
-
-def test_clipping_one_flat_buffer():
-    tree = tree_of([np.random.default_rng(1).standard_normal(shape) for shape in SHAPES])
-    (flat,) = ClipByNorm(0.5).update((in_one(tree)[:, None],))
-    np.testing.assert_allclose(flat[:, 0], in_one(ClipByNorm(0.5).update(tree)), rtol=1e-15)
 
 
 # --- values -------------------------------------------------------------------------------------------------

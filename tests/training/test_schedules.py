@@ -1,4 +1,4 @@
-"""Every schedule against PyTorch's where it has it, and against its formula by hand."""
+"""Every schedule against its formula by hand, and the plateau against PyTorch's."""
 
 import math
 from dataclasses import FrozenInstanceError
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vecprop import Constant, Cosine, ExponentialDecay, InverseScaling, ReduceOnPlateau, StepDecay
-from vecprop.training.schedules import CONSTANT, SCHEDULES, PlateauState, check_schedule
+from vecprop.training.schedules import SCHEDULES, PlateauState
 
 INITIAL = 0.3
 EPOCHS, PER_EPOCH = 25, 4
@@ -70,47 +70,12 @@ def test_cosine_at_its_ends():
     assert (np.diff(rates_of(Cosine())) < 0).all()
 
 
-# --- PyTorch ------------------------------------------------------------------------------------------------
-
-
-def by_torch(name, steps, **options):
-    """The rates of a torch scheduler, one for each of its steps."""
-    torch = pytest.importorskip("torch")
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=INITIAL)
-    scheduler, rates = getattr(torch.optim.lr_scheduler, name)(optimizer, **options), []
-    for _ in range(steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return np.array(rates)
-
-
-# Theirs that go by epochs stand still within one.
-TORCH_EPOCHS = [
-    ("StepLR", StepDecay(every=3, factor=0.1), {"step_size": 3, "gamma": 0.1}),
-    ("ExponentialLR", ExponentialDecay(0.9), {"gamma": 0.9}),
-    ("ConstantLR", Constant(), {"factor": 1.0}),
-    ("LambdaLR", InverseScaling(0.7), {"lr_lambda": lambda epoch: (1 + epoch) ** -0.7}),
-]
-
-
-@pytest.mark.parametrize(("name", "schedule", "options"), TORCH_EPOCHS)
-def test_epochs_of_torch(name, schedule, options):
-    assert_rates(rates_of(schedule), np.repeat(by_torch(name, EPOCHS, **options), PER_EPOCH), rtol=1e-13)
-
-
-def test_cosine_of_torch():
-    """Theirs follows from the rate before, so that its roundings add up."""
-    theirs = by_torch("CosineAnnealingLR", TOTAL, T_max=TOTAL, eta_min=0.1 * INITIAL)
-    assert_rates(rates_of(Cosine(final=0.1)), theirs, rtol=1e-12)
-
-
 # --- the plateau --------------------------------------------------------------------------------------------
 
 
-def observed(schedule, costs, state=None):
+def observed(schedule, costs):
     """The states after each cost."""
-    state, states = PlateauState() if state is None else state, []
+    state, states = PlateauState(), []
     for cost in costs:
         state = schedule.observe(state, float(cost))
         states.append(state)
@@ -147,36 +112,15 @@ def test_plateau_of_torch(min_delta, patience):
     assert max(falls) < 1.0, "the sequences have plateaus"
 
 
-def test_plateau_is_resumed_from_its_state():
-    schedule, costs = ReduceOnPlateau(patience=2, min_delta=0.01), plateaus(0)
-    whole = observed(schedule, costs)
-    for k in (1, 57, 200):
-        assert observed(schedule, costs[k:], whole[k - 1]) == whole[k:]
-
-
 def test_a_fall_of_min_delta_is_no_improvement():
     state = observed(ReduceOnPlateau(min_delta=0.25), [1.0, 0.75])[-1]
     assert state == (1.0, 1.0, 1)
     assert observed(ReduceOnPlateau(min_delta=0.25), [1.0, 0.7])[-1] == (1.0, 0.7, 0)
-
-
-# --- values -------------------------------------------------------------------------------------------------
+    assert observed(ReduceOnPlateau(patience=0), [1.0, 1.0, 0.5])[-1] == (0.5, 0.5, 0), "the rate stays low"
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
 def test_schedules_are_values(kind):
     assert kind() == kind() and hash(kind()) == hash(kind())
-    assert len({kind() for kind in SCHEDULES}) == len(SCHEDULES) == 6
     with pytest.raises((FrozenInstanceError, AttributeError)):
         kind().factor = 2.0
-
-
-def test_numbers_of_numpy_are_numbers():
-    assert StepDecay(np.int64(3), np.float64(0.5)) == StepDecay(3, 0.5)
-    assert hash(StepDecay(np.int64(3), np.float64(0.5))) == hash(StepDecay(3, 0.5))
-    assert rates_of(StepDecay(np.int64(3), np.float32(0.5))).dtype == np.float64
-
-
-def test_check_schedule():
-    assert check_schedule(None) is CONSTANT
-    assert check_schedule(Cosine(3)) == Cosine(3)

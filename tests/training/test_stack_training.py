@@ -246,7 +246,6 @@ test_bad_stacks = refusals(
     ({"dropout": (0.1, (0.1, 0.2)), "seed": [1, 2, 3]}, r"seed: 3.*dropout\[1\]: 2"),
     ({"dropout": (0.1, ())}, r"dropout\[1\] must hold at least one value.*K = 0"),
     ({"dropout": ((0.1, 1.0), 0.1)}, r"dropout\[0\]\[1\] must be a finite number in \[0, 1\).*got 1.0"),
-    ({"dropout": (0.1, 0.2, 0.3)}, "dropout must have one value for each of the 2 hidden layers, got 3"),
 )
 
 

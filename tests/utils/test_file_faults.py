@@ -228,18 +228,12 @@ def test_the_order_in_which_power_failures_do_no_harm(tmp_path):
     assert seen.index("open", seen.index("replace")), "the directory"
 
 
-def test_many_short_writes(tmp_path):
-    data = random.Random(0).randbytes(5000)
-    with injected() as seen:
-        write = atomic.os.write
-        atomic.os.write = lambda descriptor, rest: write(descriptor, rest[:7])
-        write_atomically(tmp_path / "file", data)
-    assert (tmp_path / "file").read_bytes() == data and seen.count("write") == -(-5000 // 7)
+def test_a_disk_that_takes_nothing_and_says_nothing(tmp_path):
     with injected():
         atomic.os.write = lambda *_: 0
         with pytest.raises(OSError, match=r"wrote nothing.*file"):
-            write_atomically(tmp_path / "file", data)
-    assert os.listdir(tmp_path) == ["file"]
+            write_atomically(tmp_path / "file", b"data")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits of Linux")

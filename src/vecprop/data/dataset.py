@@ -116,10 +116,7 @@ class Dataset:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The class of each example, (m,): an index into `target_names`.
-
-        AttributeError for a regression.
-        """
+        """The class of each example, (m,): an index into `target_names`; AttributeError for a regression."""
         if self.task == "regression":
             raise AttributeError(f"{self.name} is a regression: it has numbers in Y and no class labels")
         return np.asarray(self.Y[0] if self.task == "binary" else self.Y.argmax(axis=0), dtype=np.int64)
@@ -181,22 +178,10 @@ def _real(values: object, argument: str) -> NDArray[np.float64]:
 def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
     """Scale every feature to zero mean and unit variance, as measured on the first data set.
 
-    A feature that is constant in the first is only centred.
+    A feature that is constant in the first is only centred. Returns as many as were given: `train, test =
+    standardize(train, test)`. TypeError for an argument that is not a data set, ValueError if the numbers of features
+    differ, or the first has no examples.
 
-    Returns
-    -------
-    tuple of Dataset
-        As many as were given: `train, test = standardize(train, test)`.
-
-    Raises
-    ------
-    TypeError
-        For an argument that is not a data set.
-    ValueError
-        If the numbers of features differ, or the first has no examples.
-
-    Examples
-    --------
     >>> train = Dataset([[1.0, 3.0], [5.0, 5.0]], [[0, 1]], "train", ("a", "b"), ("no", "yes"), "binary")
     >>> test = Dataset([[4.0], [6.0]], [[1]], "test", ("a", "b"), ("no", "yes"), "binary")
     >>> [data.X.tolist() for data in standardize(train, test)]

@@ -82,7 +82,8 @@ def flower(m: int = 400, seed: int = 0, noise: float = 0.2) -> Dataset:
 
     A negative r lies on the far side of the centre: each petal faces one of the other class, and around the
     centre the classes alternate except at θ = 0 and π. No line separates them (logistic regression stays
-    near 50 %); one hidden layer of 4 or 5 tanh units gets about 90 %.
+    near 50 %); one hidden layer of 4 or 5 tanh units gets about 90 %. A binary task: X (2, m), Y (1, m).
+    TypeError or ValueError for an argument of the wrong kind, or outside its range.
 
     Parameters
     ----------
@@ -92,16 +93,6 @@ def flower(m: int = 400, seed: int = 0, noise: float = 0.2) -> Dataset:
         From 0 to 2**64 - 1; the same seed gives the same numbers.
     noise : float, default 0.2
         The standard deviation of the normal noise on the angle (radians) and on the radius.
-
-    Returns
-    -------
-    Dataset
-        Binary: X (2, m), Y (1, m).
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an argument of the wrong kind, or outside its range.
 
     Examples
     --------
@@ -121,8 +112,6 @@ def moons(m: int = 400, seed: int = 0, noise: float = 0.1) -> Dataset:
 
     The upper one is centred at (0, 0), the lower one at (1, 0.5). Arguments and errors as in `flower`.
 
-    Examples
-    --------
     >>> X, Y = moons(m=6, noise=0)
     >>> np.hypot(X[0] - Y[0], X[1] - 0.5 * Y[0])
     array([1., 1., 1., 1., 1., 1.])
@@ -139,8 +128,6 @@ def circles(m: int = 400, seed: int = 0, noise: float = 0.05) -> Dataset:
 
     There is normal noise on both coordinates. Arguments and errors as in `flower`.
 
-    Examples
-    --------
     >>> X, Y = circles(m=100, noise=0)
     >>> bool(np.allclose(np.hypot(X[0], X[1]), 1 - 0.5 * Y[0]))
     True
@@ -221,8 +208,6 @@ def xor(m: int = 400, seed: int = 0, noise: float = 0.3) -> Dataset:
 
     Arguments, shapes and errors as in `flower`.
 
-    Examples
-    --------
     >>> X, Y = xor(m=40, noise=0)
     >>> bool((X[0] * X[1] == 1 - 2 * Y[0]).all())
     True
@@ -242,8 +227,8 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
     - condition = 0.7 + 0.3 e^(-age/25), + 0.2 from 90 years of age on, - 0.0005 (energy - 100),
     - value = 40 + 260 e^(-distance/8) euros a square metre.
 
-    Bedrooms follow the area and add no information. Use `standardize`, and scale the prices as well. Errors as in
-    `flower`.
+    Bedrooms follow the area and add no information. Use `standardize`, and scale the prices as well. X is (6, m), Y
+    (1, m). Errors as in `flower`.
 
     Parameters
     ----------
@@ -251,11 +236,6 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
         As in `flower`; m is 1 or more.
     noise : float, default 0.1
         The standard deviation of the logarithm of the price.
-
-    Returns
-    -------
-    Dataset
-        A regression: X (6, m), Y (1, m).
 
     Examples
     --------
@@ -363,15 +343,11 @@ def from_csv(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        For a file with no examples, a ragged row, a missing value, a feature that is not a finite number, an
-        unknown column or class (with the nearest known one): the message has file, line and column.
-    TypeError
-        If `target` is neither an index nor a name nor a list of them.
-    ImportError
-        Without polars: pip install "vecprop[cli]".
+    FileNotFoundError, ImportError
+        If there is no such file, or no polars: pip install "vecprop[cli]".
+    ValueError, TypeError
+        For a file with no examples, a ragged row, a missing value, a feature that is not a finite number, an unknown
+        column or class (with the nearest known one), a wrong argument: the message has file, line and column.
 
     Examples
     --------
@@ -573,10 +549,7 @@ class _Column(NamedTuple):
 
 
 def _text_column(name: str, texts: list[str], place: Callable[[int], str]) -> _Column:
-    """Return the column; ValueError where a target is missing.
-
-    'none' and '?' are not missing: they may be classes.
-    """
+    """Return the column; ValueError where a target is missing, which 'none' and '?' are not: they may be classes."""
     for i, text in enumerate(texts):
         if text.lower() in ("", "nan"):
             raise ValueError(f"{place(i)}: the target is missing ({text!r}); fill it in, or leave out the example")
@@ -679,13 +652,8 @@ def names() -> tuple[str, ...]:
 def load(name: str, **arguments: Any) -> Dataset:
     """Return the data set of a name; the arguments go to its function.
 
-    Raises
-    ------
-    ValueError
-        For an unknown name; the message has the nearest known one.
+    ValueError for an unknown name has the nearest known one.
 
-    Examples
-    --------
     >>> load("moons", m=100)
     Dataset('moons', binary, X (2, 100), Y (1, 100))
     """

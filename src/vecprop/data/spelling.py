@@ -44,10 +44,7 @@ _UNIT = r"%|‰|° ?[CFK]?|[\p{L}\p{Sc}][\p{L}\p{Sc}/·.²³°^]{0,11}[23]?"
 
 
 def _pattern(decimal: str, thousands: str) -> str:
-    """Return the pattern of a number with a sign, a currency or a unit.
-
-    Its groups are currency, number and unit.
-    """
+    """Return the pattern of a number with a sign; its groups are currency, number and unit."""
     groups = "|".join(rf"(?:{mark}\d{{3}})+" for mark in (thousands, "['’]", " "))
     grouped = rf"[1-9]\d{{0,2}}(?:{groups})" + (r"|[1-9]\d?(?:,\d\d)+,\d{3}" if thousands == "," else "")
     number = rf"(?:(?:{grouped}|\d+)(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
@@ -123,8 +120,10 @@ def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), targe
 
 
 def said_markers(spelling: Spelling, name: str, names: Collection[str]) -> frozenset[str]:
-    """Return the user's texts, in lower case, for a missing value in a column."""
-    return frozenset(text.strip().lower() for text in _said(spelling.missing, name, names))
+    """Return the user's texts, in lower case, for a missing value in a column: its own, and those for all."""
+    split = [(entry.partition("="), entry) for entry in spelling.missing]
+    columns = [(column, text) if column in names else (name, entry) for (column, _, text), entry in split]
+    return frozenset(text.strip().lower() for column, text in columns if column == name)
 
 
 def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
@@ -141,13 +140,6 @@ def general_formats(spelling: Spelling, names: Collection[str]) -> list[str]:
 def check_spelling(value: Any) -> Spelling:
     """Return the spelling, an empty one for None; TypeError for anything else."""
     return check_instance(value, Spelling | None, "spelling", "a tabular.Spelling or None") or Spelling()
-
-
-def _said(entries: Sequence[str], name: str, names: Collection[str]) -> list[str]:
-    """Return the entries for a column: its COLUMN=TEXT, and those without a column's name."""
-    split = [(entry.partition("="), entry) for entry in entries]
-    columns = [(column, text) if column in names else (name, entry) for (column, _, text), entry in split]
-    return [text for column, text in columns if column == name]
 
 
 def label(value: Any) -> str:
@@ -177,9 +169,7 @@ class Form(NamedTuple):
 
 
 def numbers(cells: pl.Series, decimal: str) -> tuple[pl.Series, pl.Series | None]:
-    """Return texts as numbers, null if they are not numbers, and their units.
-
-    The units are None if no cell has any.
+    """Return texts as numbers, null if they are not numbers, and their units, None if no cell has any.
 
     >>> import polars
     >>> values, units = numbers(polars.Series(["1.234,5", "-3 %", "(2)", "28.02.2022"]), ",")

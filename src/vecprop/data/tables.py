@@ -121,10 +121,7 @@ class Table:
         return f"{self.source}, row {row} (counted from 0), column {name!r}"
 
     def find(self, name: str, what: str) -> str:
-        """Return the name of a column given by name or index.
-
-        ValueError, with the nearest name, if there is none.
-        """
+        """Return the name of a column given by name or index; ValueError, with the nearest name, if there is none."""
         if name in self.known:
             return name
         if name in self.unusable:

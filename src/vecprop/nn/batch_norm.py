@@ -39,8 +39,6 @@ class BatchNorm:
     Source: Ioffe and Szegedy, 2015, algorithm 1. The variance is divided by m; PyTorch divides its running variance by
     m - 1.
 
-    Examples
-    --------
     On paper: Z = (1, 3) has the mean 2 and the variance 1.
 
     >>> import numpy as np

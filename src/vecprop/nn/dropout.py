@@ -42,7 +42,7 @@ def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> t
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
             x0 = _cut(xp, x0 + x1)
-            x1 = _rotated(xp, x1, rotation) ^ x0
+            x1 = (_cut(xp, x1 << rotation) | (x1 >> (32 - rotation))) ^ x0
         x0 = _cut(xp, x0 + keys[(group + 1) % 3])
         x1 = _cut(xp, x1 + (keys[(group + 2) % 3] + (group + 1)))
     return x0, x1
@@ -51,10 +51,6 @@ def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> t
 def _cut(xp: Namespace, x: Array) -> Array:
     """Return x modulo 2³², which uint32 arithmetic has already taken."""
     return x if x.dtype == xp.uint32 else x & _ALL_BITS
-
-
-def _rotated(xp: Namespace, x: Array, bits: int) -> Array:
-    return _cut(xp, x << bits) | (x >> (32 - bits))
 
 
 def _words(xp: Namespace, x: Array) -> Array:

@@ -290,13 +290,8 @@ class Network:
     def collapse(self, params: Iterable[tuple[Array, Array]]) -> Layer:
         """Return W′ (…, n_L, n_0) and b′ (…, n_L, 1) with Z_L = W′X + b′ (E26).
 
-        Raises
-        ------
-        ValueError
-            If a hidden activation is not the identity.
+        ValueError if a hidden activation is not the identity.
 
-        Examples
-        --------
         On paper: W2 W1 = 3·2 = 6, W2 b1 + b2 = 3·1 + 4 = 7.
 
         >>> import numpy as np

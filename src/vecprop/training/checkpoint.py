@@ -20,7 +20,6 @@ import numpy as np
 
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array
-from vecprop.backend.processes import Team
 from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.nn.dropout import MASKS
 from vecprop.training.json_values import from_json, to_json
@@ -128,7 +127,12 @@ def previous_of(path: Path) -> Path:
 
 def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Start:
     """Return the contents of a checkpoint, on the backend; ValueError if a run with other arguments wrote it."""
-    source, header, tensors = _read_by_first(path, backend.placement.team)
+    team = backend.placement.team
+    if team.count == 1:
+        source, header, tensors = _read(path)
+    else:  # the first process reads, and sends it to the others
+        source = f"the checkpoint {os.fspath(path)!r}"
+        header, tensors = tensor_file.decode(team.from_first(lambda: tensor_file.encode(*_read(path)[1:])), source)
     found = header.get("specification")
     if not isinstance(found, dict):
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
@@ -148,15 +152,6 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: {error}") from error
 
 
-def _read_by_first(path: Path, team: Team) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
-    """Read as `_read` does, in the first process, which sends it to the others."""
-    if team.count == 1:
-        return _read(path)
-    data = team.from_first(lambda: tensor_file.encode(*_read(path)[1:]))
-    source = f"the checkpoint {os.fspath(path)!r}"
-    return source, *tensor_file.decode(data, source)
-
-
 def _read(path: Path) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
     """Return name, header and tensors of a checkpoint, or of the previous one if it is damaged."""
     previous = previous_of(path.resolve())
@@ -171,7 +166,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
             first = first or error
             continue
         if first is not None:
-            warnings.warn(f"{first}; going on from the one before, {os.fspath(file)!r}", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"{first}; going on from the one before, {os.fspath(file)!r}", RuntimeWarning, stacklevel=3)
         return source, header, tensors
     if isinstance(first, FileNotFoundError):
         raise FileNotFoundError(f"resume: there is no checkpoint {os.fspath(path)!r} (looked from {os.getcwd()})")

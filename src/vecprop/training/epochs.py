@@ -105,17 +105,12 @@ def epoch(
 ) -> tuple[Any, ...]:
     """Return (params, slots, statistics, finite, cost, norms[, weight]) after some epochs.
 
-    Parameters
-    ----------
-    params : tuple
-        As in `Carry`, but never buffers.
-    data : arrays
-        From `Placement.spread` if there is more than one batch.
-    order : int array (m,) or (K, m), or with several epochs (epochs, m) or (epochs, K, m); or None
-        The order of the examples. None for a full batch: an epoch is then one step, and there are as many epochs as
-        inputs.
-    inputs : arrays (steps, …)
-        The learning rate of each step, and its dropout keys if there is dropout; `step` then has the shares kept, too.
+    params : as in `Carry`, but never buffers
+    data : from `Placement.spread` if there is more than one batch
+    order : of the examples, (m,) or (K, m), or with several epochs (epochs, m) or (epochs, K, m); None for a full
+        batch: an epoch is then one step, and there are as many epochs as inputs
+    inputs : of each step the learning rate, and the dropout keys if there is dropout, (steps, …); `step` then has the
+        shares kept, too
 
     `finite`, () or (K,), is true if all costs, norms and parameters are finite. The outputs after it have one entry for
     each step.
@@ -274,10 +269,7 @@ def choose(xp: Namespace, condition: Array, new: Any, old: Any) -> Any:
 
 
 def _finite(xp: Namespace, params: Any, outputs: Outputs) -> Array:
-    """Return whether all costs, norms and parameters are finite, shape (…).
-
-    Costs are (steps, …), norms (steps, …, L), parameters (…, n, p).
-    """
+    """Return whether all costs (steps, …), norms (steps, …, L) and parameters (…, n, p) are finite, shape (…)."""
     cost, norms = outputs[0], outputs[1]
     finite = xp.all(xp.isfinite(cost), axis=0) & xp.all(xp.all(xp.isfinite(norms), axis=-1), axis=0)
     for a in leaves_of(params):

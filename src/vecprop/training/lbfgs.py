@@ -20,7 +20,7 @@ from vecprop.training.observers import Done, told
 from vecprop.training.optimizers import LBFGS
 from vecprop.training.parameter_buffer import Layout, layout
 from vecprop.training.results import History, TrainingState
-from vecprop.utils.errors import DivergenceError
+from vecprop.utils.errors import DivergenceError, imported
 
 
 class _Stop(Exception):  # noqa: N818 - not an error
@@ -29,10 +29,7 @@ class _Stop(Exception):  # noqa: N818 - not an error
 
 def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tuple[TrainingState, History, str]:
     """Return the state after at most `plan.spec.epochs` iterations, the history, and why it ended."""
-    try:
-        from scipy.optimize import minimize as scipy_minimize
-    except ImportError:
-        raise ImportError('LBFGS needs SciPy: pip install "vecprop[sklearn]"') from None
+    scipy = imported("scipy.optimize", 'LBFGS needs SciPy: pip install "vecprop[sklearn]"')
     search = _Search(plan, state)
     options = {
         "maxiter": plan.spec.epochs,
@@ -43,7 +40,7 @@ def minimize(plan: TrainingPlan, optimizer: LBFGS, state: TrainingState) -> tupl
     }
     try:
         with _SCIPYS_BLAS.single():
-            found = scipy_minimize(
+            found = scipy.minimize(
                 search.cost_and_gradient,
                 search.start,
                 jac=True,

@@ -84,7 +84,10 @@ def _train(
         def compile_one() -> Callable[..., Any]:
             return plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
 
-        groups, threads = _groups(plan, state)
+        if plan.spec.networks is None:
+            return compile_one()
+        run, K = plan.run, state.params[0].W.shape[0]
+        groups, threads = run.backend.memory.auto_groups(K, K * run.batch_size * run.net.numbers_per_example)
         return GroupedEpochs(compile_one, groups, threads) if groups > 1 else compile_one()
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffle)
@@ -112,14 +115,6 @@ def _train(
             state = state._replace(slots=plan.run.initial_slots(state.params))
         return *plan.whole(state, history), "interrupted"
     return *plan.whole(state, history), "epochs"
-
-
-def _groups(plan: TrainingPlan, state: TrainingState) -> tuple[int, int]:
-    """Return into how many groups the networks of a stack are divided, and on how many threads."""
-    if plan.spec.networks is None:
-        return 1, 1
-    run, K = plan.run, state.params[0].W.shape[0]
-    return run.backend.memory.auto_groups(K, K * run.batch_size * run.net.numbers_per_example)
 
 
 def _going_on(plan: TrainingPlan, state: TrainingState) -> npt.NDArray[np.int64] | None:
@@ -231,7 +226,9 @@ def _advance(
     rates = _rates(plan, state, count, last)
     inputs = [backend.placement.argument(rates, plan.spec.dtype)]
     if run.drops:
-        inputs.append(backend.placement.argument(_keys(plan, state.seed, state.step, len(rates)), "uint32"))
+        seeds = state.seed if isinstance(state.seed, tuple) else (state.seed,)
+        keys = np.stack([step_keys(seed, len(run.dropout), state.step, len(rates)) for seed in seeds], axis=1)
+        inputs.append(backend.placement.argument(keys if isinstance(state.seed, tuple) else keys[:, 0], "uint32"))
     size = min(_checkpoint_steps(plan), backend.most_steps)
     in_parts = partial is not None or size < plan.steps_an_epoch or not plan.data.at_hand
     if in_parts:
@@ -264,10 +261,7 @@ def _epoch_in_parts(
     history: History,
     partial: Partial | None,
 ) -> tuple[Any, ...]:
-    """Run an epoch as `epochs.epoch` does, but in parts.
-
-    For X that is not in memory, and for checkpoints inside the epoch.
-    """
+    """Run an epoch as `epochs.epoch` does, in parts: for X that is not in memory, and for checkpoints inside it."""
     backend, saver, size = plan.run.backend, plan.saver, _checkpoint_steps(plan)
     finite = np.asarray(True) if partial is None else partial.finite
     outputs = [] if partial is None else [partial.outputs]
@@ -330,14 +324,6 @@ def _rates(plan: TrainingPlan, state: TrainingState, count: int, last: int) -> n
     return rates if plan.networks is None else rates[:, plan.networks]
 
 
-def _keys(plan: TrainingPlan, seed: int | tuple[int, ...], step: int, count: int) -> npt.NDArray[np.uint32]:
-    """Return the keys of the masks, (steps, layers, 2), or (steps, K, layers, 2) for K seeds."""
-    layers = len(plan.run.dropout)
-    if isinstance(seed, tuple):
-        return np.stack([step_keys(s, layers, step, count) for s in seed], axis=1)
-    return step_keys(seed, layers, step, count)
-
-
 def _divergence(
     plan: TrainingPlan,
     state: TrainingState,
@@ -345,10 +331,7 @@ def _divergence(
     norms: npt.NDArray[np.float64],
     history: History,
 ) -> DivergenceError:
-    """Return the error for an epoch in which a cost, gradient or parameter is not finite.
-
-    For a stack, all of whose networks diverged, it describes the first.
-    """
+    """Return the error for an epoch in which a cost, gradient or parameter is not finite; in a stack of the first."""
     if costs.ndim > 1:
         costs, norms = costs[:, 0], norms[:, 0]
     bad = ~np.isfinite(costs) | ~np.isfinite(norms).all(axis=1)

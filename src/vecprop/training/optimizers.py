@@ -130,14 +130,9 @@ class GradientDescent(Elementwise):
     Parameters
     ----------
     learning_rate : float or sequence of float, default 0.1
-        α, positive. With K of them `fit` trains K networks in one stack, one with each.
+        α, positive, else ValueError or TypeError. With K of them `fit` trains K networks in one stack, one with each.
     schedule : Schedule, default Constant()
         How α changes.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the learning rate is not a positive finite number.
 
     Examples
     --------

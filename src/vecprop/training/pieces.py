@@ -1,45 +1,42 @@
 """The pieces of an epoch: some of its steps, with the examples that are at hand for them."""
 
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple, Self
-
-import numpy as np
-import numpy.typing as npt
+from functools import cached_property
+from typing import Any, Self
 
 from vecprop.backend.namespaces import Array
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.windows import Window, WindowPlace, read_windows
+from vecprop.data.streaming.windows import Place, Window, read_windows
 from vecprop.training.epochs import Data, Run
 from vecprop.training.shuffling import Orders
 
 Compiled = Callable[..., Any]
 
 
-class Piece(NamedTuple):
-    """Some steps of an epoch, begin … end - 1: their program, run, data and order."""
-
-    begin: int
-    end: int
-    compiled: Compiled
-    run: Run
-    data: Data
-    order: Array | None
+# Some steps of an epoch, begin … end - 1: their program, run, data and order
+Piece = tuple[int, int, Compiled, Run, Data, Array | None]
 
 
 class Pieces:
-    """The epochs of a run in pieces; as a context it ends what reads ahead.
+    """The epochs of a run in pieces, of data in memory; as a context it ends what reads ahead.
 
-    compiled : the epoch, compiled, for data in memory
+    data : `TrainingData`, whose `columns` are those of some examples, and whose `widest` is the most steps of a piece
     """
 
-    compiled: Compiled
+    def __init__(self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], data: Any) -> None:
+        self._run, self._orders, self._compile, self._data = run, orders, compile_epoch, data
 
-    def __init__(self, run: Run, orders: Orders) -> None:
-        self._run, self._orders = run, orders
+    @cached_property
+    def compiled(self) -> Compiled:
+        """The epoch, compiled."""
+        return self._compile()
 
     def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
         """Yield the pieces of an epoch from step `first` on, of at most about `size` steps."""
-        raise NotImplementedError
+        run, order = self._run, self._orders.draw(epoch)
+        for begin, end in self._ranges(0, -(-run.m // run.batch_size), min(size, self._data.widest(run)), first):
+            places = order[..., begin * run.batch_size : end * run.batch_size]
+            yield begin, end, self.compiled, *self._data.columns(run, places)
 
     def _ranges(self, begin: int, end: int, size: int, first: int) -> Iterator[tuple[int, int]]:
         """Yield the steps (begin, end) of pieces; an epoch's last, smaller batch is never alone."""
@@ -57,27 +54,6 @@ class Pieces:
         pass
 
 
-class PiecesInMemory(Pieces):
-    """Pieces of data in memory; `columns` gives those of some examples, `widest` the most steps of a piece."""
-
-    def __init__(
-        self,
-        run: Run,
-        orders: Orders,
-        compiled: Compiled,
-        columns: Callable[[Run, npt.NDArray[np.int64]], tuple[Run, Data, Array | None]],
-        widest: Callable[[Run], int],
-    ) -> None:
-        super().__init__(run, orders)
-        self.compiled, self._columns, self._widest = compiled, columns, widest(run)
-
-    def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
-        run, order = self._run, self._orders.draw(epoch)
-        for begin, end in self._ranges(0, -(-run.m // run.batch_size), min(size, self._widest), first):
-            places = order[..., begin * run.batch_size : end * run.batch_size]
-            yield Piece(begin, end, self.compiled, *self._columns(run, places))
-
-
 class PiecesOfWindows(Pieces):
     """Windows that are read ahead, from each epoch into the next, up to epoch `last`.
 
@@ -87,8 +63,8 @@ class PiecesOfWindows(Pieces):
     def __init__(
         self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], examples: StreamedExamples, last: int
     ) -> None:
-        super().__init__(run, orders)
-        self._compile, self._examples, self._last = compile_epoch, examples, last
+        super().__init__(run, orders, compile_epoch, examples)
+        self._last = last
         self._programs: dict[Any, Compiled] = {}
         self._steps = [(b // run.batch_size, -(-e // run.batch_size)) for b, e in examples.windows.bounds]
         self._reader: Generator[Window, None, None] | None = None
@@ -100,7 +76,7 @@ class PiecesOfWindows(Pieces):
         if self._reader is None:
             places, whole = self._places(epoch, begins_at), epoch + (begins_at > 0)
             seed = self._orders.first_seed
-            self._reader = read_windows(self._examples, run.backend, places, seed=seed, checked_with=whole)
+            self._reader = read_windows(self._data, run.backend, places, seed=seed, checked_with=whole)
         for number in range(begins_at, len(self._steps)):
             window, (start, stop) = next(self._reader), self._steps[number]
             assert window.place == (epoch, number)
@@ -108,7 +84,7 @@ class PiecesOfWindows(Pieces):
             for begin, end in self._ranges(start, stop, -(-(stop - start) // pieces), first):
                 order = window.order[(begin - start) * batch : (end - start) * batch]
                 order = run.backend.placement.argument(order, "int32")
-                yield Piece(begin, end, self._program(window), run, window.data, order)
+                yield begin, end, self._program(window), run, window.data, order
 
     def _program(self, window: Window) -> Compiled:
         key = window.key if self._run.backend.computes_in_main_memory else None
@@ -116,9 +92,9 @@ class PiecesOfWindows(Pieces):
             self._programs[key] = self._compile()
         return self._programs[key]
 
-    def _places(self, epoch: int, begin: int) -> Iterator[WindowPlace]:
+    def _places(self, epoch: int, begin: int) -> Iterator[Place]:
         while epoch < self._last:
-            yield from (WindowPlace(epoch, number) for number in range(begin, len(self._steps)))
+            yield from ((epoch, number) for number in range(begin, len(self._steps)))
             epoch, begin = epoch + 1, 0
 
     def __exit__(self, *_: object) -> None:

@@ -78,10 +78,7 @@ class EarlyStopping:
 
 
 def watched(history: History, monitor: str, metric: Any, last: int = 1) -> npt.NDArray[np.float64]:
-    """Return the value to be minimized, a cost or a negated metric; (K,) for a stack.
-
-    The value of the last epoch, or of the one `last` from the end.
-    """
+    """Return the value to be minimized, a cost or a negated metric, (K,) for a stack, `last` epochs from the end."""
     if monitor == "metric":
         value = np.asarray(history["metric"][-last], dtype=np.float64)
         return -value if greater_is_better(metric) else value

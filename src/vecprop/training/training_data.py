@@ -16,13 +16,13 @@ from vecprop.data import sparse
 from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.windows import WindowPlace, read_windows
+from vecprop.data.streaming.windows import read_windows
 from vecprop.nn.array_checks import Checked
 from vecprop.nn.input_scaling import InputScale, input_scale, moments_of, scaled
 from vecprop.nn.network import Network
 from vecprop.training.epochs import Data, Run
 from vecprop.training.json_values import digest
-from vecprop.training.pieces import Pieces, PiecesInMemory, PiecesOfWindows
+from vecprop.training.pieces import Pieces, PiecesOfWindows
 from vecprop.training.shuffling import Orders
 
 Host = npt.NDArray[Any]
@@ -204,7 +204,7 @@ class TrainingData:
         compile_epoch: Callable[[], Callable[..., Any]],
     ) -> Pieces:
         """Return the pieces in which the epochs up to `last` are computed."""
-        return PiecesInMemory(run, orders, compile_epoch(), self.columns, self.widest)
+        return Pieces(run, orders, compile_epoch, self)
 
     def widest(self, run: Run) -> int:
         """Return the most steps of an epoch whose examples are at hand together."""
@@ -342,7 +342,7 @@ class StreamedData(TrainingData):
 
     def parts(self, backend: Backend) -> Iterator[Data]:
         windows = self.X.cut()
-        places = (WindowPlace(0, number) for number in range(len(windows)))
+        places = ((0, number) for number in range(len(windows)))
         with closing(read_windows(self.X, backend, places, windows=windows, arranged=False)) as found:
             for window in found:
                 yield window.data

@@ -17,10 +17,7 @@ MOST_NUMBERS = 2**40
 
 
 def check_integer(value: object, argument: str, least: int, wanted: str = "") -> int:
-    """Return the value as an int, at least `least`.
-
-    Raises TypeError if it is not an integer, ValueError if it is smaller.
-    """
+    """Return the value as an int; TypeError if it is not an integer, ValueError if it is below `least`."""
     message = f"{argument} must be {wanted or f'an integer of at least {least}'}, got {value!r}"
     if isinstance(value, bool | np.bool_):
         raise TypeError(message)
@@ -49,10 +46,7 @@ def check_count(value: Any, argument: str, *, none: bool = True) -> Any:
 
 
 def check_real(value: object, argument: str, wanted: str, holds: Callable[[float], bool]) -> float:
-    """Return the value as a finite float for which `holds` is true.
-
-    Raises TypeError if it is not a number, ValueError if it is not finite or `holds` is false.
-    """
+    """Return the value as a finite float that `holds`, else ValueError; TypeError if it is not a number."""
     message = f"{argument} must be a finite number {wanted}, got {value!r}"
     kind = getattr(getattr(value, "dtype", None), "kind", "f")  # of NumPy's arrays and numbers
     if isinstance(value, bool | np.bool_ | str | complex) or kind not in "biufO":

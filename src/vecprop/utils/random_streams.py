@@ -4,18 +4,14 @@ Nothing is drawn on a device, so a seed gives the same run on every backend. No 
 shuffle of an epoch is drawn without those before it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.random.bit_generator import ISeedSequence
 
 from vecprop.utils.arguments import check_integer
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 # One stream per purpose, so that drawing more for one does not change the numbers of another.
 INITIAL_WEIGHTS = 1

@@ -10,22 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.data.streaming.sources import Source
+from vecprop.utils.errors import imported
 
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc"}
 _BATCH = 8192  # rows that are decoded at once
 _NOTHING = np.empty((0, 0))
-
-
-def import_arrow() -> Any:
-    """Return pyarrow and its modules, or raise ImportError with the install command."""
-    try:
-        import pyarrow
-        import pyarrow.dataset
-        import pyarrow.ipc
-        import pyarrow.parquet
-    except ImportError:
-        raise ImportError('Parquet and Arrow files are read by pyarrow: pip install "vecprop[stream]"') from None
-    return pyarrow
 
 
 class _File(NamedTuple):
@@ -52,7 +41,8 @@ class ArrowSource(Source):
     def __init__(
         self, paths: Sequence[str], kinds: Sequence[str], columns: Sequence[str] | None, filesystem: Any = None
     ) -> None:
-        self._arrow = import_arrow()
+        how = 'Parquet and Arrow files are read by pyarrow: pip install "vecprop[stream]"'
+        self._arrow, *_ = (imported(name, how) for name in ("pyarrow", "pyarrow.ipc", "pyarrow.parquet"))
         from pyarrow import fs
 
         self._fs = fs.LocalFileSystem() if filesystem is None else filesystem
@@ -147,10 +137,7 @@ class ArrowSource(Source):
                 raise
 
     def _some(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return the columns (n, k) of some examples from `start` on, before `stop`.
-
-        If the last call ended there, the reading goes on without a new start.
-        """
+        """Return the columns (n, k) of some examples from `start` on, which is best where the last call ended."""
         assert self.boundaries is not None
         part = int(np.searchsorted(self.boundaries, start, side="right")) - 1
         end = int(self.boundaries[part + 1])
@@ -180,10 +167,7 @@ class ArrowSource(Source):
         return self._values(found, file.path, self._at - int(self.boundaries[part - number]))
 
     def _values(self, batch: Any, path: str, first: int) -> npt.NDArray[Any]:
-        """Return the columns (n, k) of a record batch that begins in row `first` of a file.
-
-        Nulls raise an error that names file, column and rows.
-        """
+        """Return the columns (n, k) of a record batch that begins in row `first` of a file; nulls are an error."""
         if self._alike:
             with suppress(self._arrow.ArrowTypeError):  # raised for a null
                 tensor = batch.select(self.columns).to_tensor(row_major=False)  # one call, without Python's lock

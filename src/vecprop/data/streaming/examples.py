@@ -97,10 +97,7 @@ class StreamedExamples:
         return Windows(self._boundaries(width), batch_size, width, shuffled)
 
     def _boundaries(self, width: int) -> npt.NDArray[np.int64]:
-        """Return the places where blocks begin, and m.
-
-        A block is a part of a file, a chunk, or the examples that are read at once.
-        """
+        """Return where blocks begin, and m; a block is a part of a file, a chunk, or what is read at once."""
         for source in self.sources:
             if source.boundaries is not None:
                 return source.boundaries

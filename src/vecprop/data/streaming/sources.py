@@ -68,10 +68,7 @@ class Source:
 
 
 class ArraySource(Source):
-    """An object with shape, dtype and slicing: an array of NumPy or Zarr, a dataset of h5py, ….
-
-    Its shape is (m, n) or (m,), or (n, m) unless `rows_first`.
-    """
+    """An array of NumPy or Zarr, a dataset of h5py, …: (m, n) or (m,), or (n, m) unless `rows_first`."""
 
     def __init__(self, array: Any, rows_first: bool = True, name: str = "") -> None:
         self.array, self.in_rows = array, rows_first or len(array.shape) == 1

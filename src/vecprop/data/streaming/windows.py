@@ -14,25 +14,18 @@ from vecprop.data.streaming.order import Windows
 from vecprop.data.streaming.reading import AHEAD, read_ahead
 
 Memory = tuple[Any, Any, Any]
-
-
-class WindowPlace(NamedTuple):
-    """A window by its epoch and its number in it."""
-
-    epoch: int
-    number: int
+Place = tuple[int, int]  # a window by its epoch and its number in it
 
 
 class Window(NamedTuple):
     """A window on the backend.
 
-    place : its epoch and number
     data : X, Y and the weights or None
     order : (k,), the order in which its examples are trained on
     key : of its memory, where the backend computes directly with the memory that was read into
     """
 
-    place: WindowPlace
+    place: Place
     data: Memory
     order: npt.NDArray[Any]
     key: tuple[int, int]
@@ -41,7 +34,7 @@ class Window(NamedTuple):
 def read_windows(
     examples: StreamedExamples,
     backend: Backend,
-    places: Iterable[WindowPlace],
+    places: Iterable[Place],
     *,
     windows: Windows | None = None,
     seed: int = 0,
@@ -68,10 +61,11 @@ def read_windows(
         X, Y, w = (None if a is None else a[..., :width] for a in memory(turn))
         return X, Y, w
 
-    def read(place: WindowPlace, stopped: Callable[[], bool]) -> Window:
-        begin, end = of.bounds[place.number]
+    def read(place: Place, stopped: Callable[[], bool]) -> Window:
+        epoch, number = place
+        begin, end = of.bounds[number]
         key = (next(turns), end - begin)
-        checked = checked_with is not None and place.epoch > checked_with
+        checked = checked_with is not None and epoch > checked_with
         examples.fill(views(*key), of.ranges(seed, *place), stopped, checked)
         return Window(place, _moved(views(*key), backend, arranged), of.order(seed, *place), key)
 

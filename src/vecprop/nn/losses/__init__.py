@@ -26,15 +26,8 @@ LOSSES: dict[str, Loss] = {
 def get_loss(given: LossLike | None, output: Activation, n_out: int) -> Loss:
     """Return the loss for a name or a `Loss`; None is the output's match, or "squared_error".
 
-    Raises
-    ------
-    ValueError
-        For an unknown name, and for a loss that is not defined for the output.
-    TypeError
-        For anything that is neither a name nor a `Loss`.
+    ValueError for an unknown name, and for a loss that is not defined for the output; TypeError for anything else.
 
-    Examples
-    --------
     >>> from vecprop.nn.activations import Softmax
     >>> get_loss(None, Softmax(), 3).name
     'cross_entropy'
