@@ -227,12 +227,6 @@ def test_the_table_leaves_a_gap_where_a_rung_was_not_measured():
     assert lines[3].split() == ["gradients", "100", "2.50", "µs", "31%"]
 
 
-def test_plot_writes_a_png(tmp_path):
-    pytest.importorskip("matplotlib")
-    path = Report([a_row(speedup=90.0), a_row(rung="per_example")]).plot(tmp_path / "pictures" / "speedup.png")
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
 test_bad_arguments_are_named = refusals(
     lambda arguments: measure(**arguments),
     ({"backends": ["nunpy"]}, "backends: unknown backend 'nunpy': did you mean 'numpy'"),

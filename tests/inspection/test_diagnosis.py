@@ -12,7 +12,7 @@ import vecprop as vp
 from helpers import cases, refusals
 from vecprop.estimators import MLPClassifier, MLPRegressor, training
 from vecprop.inspection.diagnosis import Diagnosis, Finding, diagnose
-from vecprop.inspection.diagnosis_evidence import Part, evidence_of_result
+from vecprop.inspection.diagnosis_evidence import evidence_of_result
 
 Descent, Network = vp.GradientDescent, vp.Network
 SEEDS = [0, 1]
@@ -466,8 +466,3 @@ def test_a_finding_that_is_not_there():
     assert "dead_relu" in diagnosis and "high_bias" not in diagnosis
     with pytest.raises(KeyError, match="'high_bias' was not found, only \\['dead_relu'\\]"):
         diagnosis["high_bias"]
-
-
-def test_a_part_has_the_mean_of_its_losses():
-    part = Part(np.zeros((1, 2)), np.zeros((1, 2)), [None], [], np.array([1.0, 3.0]))
-    assert part.cost == 2.0

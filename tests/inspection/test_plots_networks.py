@@ -31,13 +31,6 @@ def test_a_diagram_has_every_unit_and_every_weight():
     assert "54 parameters" in ax.get_title() and ax.get_legend() is None
 
 
-def test_the_lines_end_at_the_units_they_belong_to():
-    ax = plots.network_diagram(NET)
-    centres = {tuple(np.round(circle.center, 6)) for circle in ax.patches}
-    ends = {tuple(np.round(end, 6)) for lines in ax.collections for segment in lines.get_segments() for end in segment}
-    assert centres == ends
-
-
 @pytest.mark.parametrize("name", ["numpy", "jax"])
 def test_colour_and_width_are_sign_and_size_of_the_weights(name, request):
     backend = vp.get_backend("numpy") if name == "numpy" else request.getfixturevalue("jax_backend")
@@ -172,11 +165,6 @@ def test_several_activations_and_their_derivatives():
     assert [line.get_ydata()[0] for line in left.get_lines()[:2]] == pytest.approx([0.26894142, -0.1])
     styles = {(line.get_color(), line.get_linestyle()) for line in plots.activations().get_lines()}
     assert len(styles) >= 8
-
-
-def test_on_given_axes_the_functions_alone():
-    left, right = plots.panels(2)
-    assert plots.activations(["relu"], right) is right and not left.lines and len(right.figure.axes) == 2
 
 
 test_what_is_no_activation = refusals(

@@ -20,7 +20,6 @@ from vecprop.inspection.plots.figures import (
 from vecprop.inspection.plots.histories import (
     best_of,
     column,
-    entries,
     epoch_given_back,
     history_of,
     labelled_histories,
@@ -85,7 +84,7 @@ def history(result: FitResult | History, ax: Axes | None = None) -> Axes:
     ImportError, TypeError, ValueError
         Without matplotlib; for what is not a history, or an empty one.
     """
-    entries("result", result, "cost")
+    column("result", result, "cost")  # checks it
     return draw_history(history_of(result), best_of(result), epoch_given_back(result), ax)
 
 
