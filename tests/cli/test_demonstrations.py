@@ -66,9 +66,9 @@ def test_the_gradient_vanishes_in_a_deep_sigmoid_network_and_two_ways_cure_it(se
     assert sigmoid.ratio < 1e-4 and sigmoid.test_accuracy < 0.2
     for run in cures:
         assert 0.5 < run.ratio < 5 and run.test_accuracy > 0.9
-        assert run.norms.shape == (20, 9) and run.norms.tolist() == run.training.history["gradient_norm"]
     # each layer takes its part: about 1/4 for the sigmoid, about 1 with either cure
-    steps = [np.median(run.norms, axis=0)[1:-1] / np.median(run.norms, axis=0)[2:] for run in result]
+    norms = [np.median(run.training.history["gradient_norm"], axis=0) for run in result]
+    steps = [each[1:-1] / each[2:] for each in norms]
     assert steps[0].max() < 0.5 and min(steps[1].min(), steps[2].min()) > 0.5
     assert [g.name for g in sigmoid.training.net.hidden] == ["sigmoid"] * 8
 

@@ -233,11 +233,9 @@ def _depth(demo: Demo) -> None:
     result = demonstrations.deep_gradients(demo.seed)
     table = [("", "‖dW1‖", "‖dW9‖", "ratio", "cost", "test accuracy")]
     for r in result:
-        first, last = (float(np.median(r.norms[:, l])) for l in (0, -1))
-        cost = r.training.history["cost"][-1]
-        table.append(
-            (r.name, f"{first:.2g}", f"{last:.2g}", f"{r.ratio:.2g}", f"{cost:.3f}", _percent(r.test_accuracy))
-        )
+        norms = np.median(r.training.history["gradient_norm"], axis=0)
+        cells = (f"{norms[0]:.2g}", f"{norms[-1]:.2g}", f"{r.ratio:.2g}", f"{r.training.history['cost'][-1]:.3f}")
+        table.append((r.name, *cells, _percent(r.test_accuracy)))
     demo.show(aligned(table))
     sigmoid, *cures = result
     vanished = sigmoid.ratio < _VANISHED and sigmoid.test_accuracy < 0.5

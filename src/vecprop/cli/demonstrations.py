@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vecprop.backend.selection import get_backend
 from vecprop.data import datasets
@@ -230,7 +229,6 @@ class DeepRun:
 
     name: str  # what distinguishes the network
     training: FitResult
-    norms: npt.NDArray[np.float64]  # float array (epochs, L): ‖dW_l‖ of each epoch (E36)
     ratio: float  # ‖dW1‖ / ‖dW_L‖, the median over the epochs
     test_accuracy: float  # the accuracy on the test digits
 
@@ -251,7 +249,7 @@ def deep_gradients(seed: int = 0) -> list[DeepRun]:
         net = Network((64, *[32] * 8, 10), hidden=hidden, output="softmax")
         options = {"epochs": 20, "batch_size": 64, "seed": seed, "progress": False}
         training = trained(net, train, Momentum(0.1), init=init, batch_norm=batch_norm, **options)
-        norms = np.asarray(training.history["gradient_norm"], dtype=np.float64)
+        norms = np.asarray(training.history["gradient_norm"])  # (epochs, L)
         ratio = float(np.median(norms[:, 0] / norms[:, -1]))
-        runs.append(DeepRun(name, training, norms, ratio, accuracy(training, test)))
+        runs.append(DeepRun(name, training, ratio, accuracy(training, test)))
     return runs

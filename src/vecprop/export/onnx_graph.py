@@ -14,15 +14,6 @@ _ROWS = "n"
 ML_DOMAIN, _ML_OPSET = "ai.onnx.ml", 2
 
 
-class Node(NamedTuple):
-    """An operator, the names of its inputs and its output, and its attributes."""
-
-    operator: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: dict[str, Any]
-
-
 class Port(NamedTuple):
     """An input or output: name, name of its value in the graph, dtype, shape without the examples."""
 
@@ -37,13 +28,13 @@ class OnnxGraph:
 
     def __init__(self, onnx: Any, dtype: str) -> None:
         self.onnx, self.dtype = onnx, np.dtype(dtype)
-        self.nodes: list[Node] = []
+        self.nodes: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = []  # operator, inputs, output, attributes
         self.constants: dict[str, npt.NDArray[Any]] = {}
 
     def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """Add an operator and return the name of its output."""
         name = name or f"{operator}_{len(self.nodes) + 1}"
-        self.nodes.append(Node(operator, inputs, name, attributes))
+        self.nodes.append((operator, inputs, name, attributes))
         return name
 
     def constant(self, name: str, values: npt.NDArray[Any]) -> str:
@@ -93,14 +84,8 @@ class OnnxGraph:
 
         graph = helper.make_graph(
             [
-                helper.make_node(
-                    node.operator,
-                    [named(value) for value in node.inputs],
-                    [named(node.output)],
-                    name=named(node.output),
-                    **node.attributes,
-                )
-                for node in self.nodes
+                helper.make_node(operator, [*map(named, given)], [named(output)], name=named(output), **attributes)
+                for operator, given, output, attributes in self.nodes
             ],
             name,
             [self._described(given) for given in inputs],
@@ -109,7 +94,7 @@ class OnnxGraph:
             doc_string=description,
         )
         opsets = [helper.make_opsetid("", opset)]
-        if any(node.attributes.get("domain") == ML_DOMAIN for node in self.nodes):
+        if any(attributes.get("domain") == ML_DOMAIN for *_, attributes in self.nodes):
             opsets.append(helper.make_opsetid(ML_DOMAIN, _ML_OPSET))
         model = helper.make_model(
             graph,

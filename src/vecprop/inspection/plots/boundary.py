@@ -37,8 +37,7 @@ def decision_boundary(
         The examples, one per column; of any array library.
     Y : array (1, m) of 0 and 1, or one-hot (K, m)
         Their classes.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     names : sequence of str, optional
         Names of the classes, as `data.target_names`; by default "class 0" and so on.
 

@@ -32,8 +32,7 @@ def confusion_matrix(
         `result.forward(X).argmax(axis=0)`, or `result.forward(X)[0] > 0.5`.
     labels : sequence of labels, optional
         The classes to draw, in this order, as in scikit-learn; others are left out. By default all that occur, sorted.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     names : sequence of str, optional
         Names of the rows and columns, one for each label, as `data.target_names`; by default the labels.
     normalize : bool, default False
