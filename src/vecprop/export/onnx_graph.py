@@ -1,6 +1,6 @@
 """The graph of an ONNX model: operators in order of computation, constants, inputs and outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +69,11 @@ class OnnxGraph:
     def joined(self, parts: Sequence[str]) -> str:
         """Join columns, if there are several values of them, and return their name."""
         return self.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def circle(self, turns: str, real: Callable[[str, float], str]) -> tuple[str, str]:
+        """Add cosine and sine of turns; onnxruntime has sines in float64, but cosines only in float32."""
+        angle = self.add("Mul", turns, real("circle", 2 * np.pi))
+        return self.add("Sin", self.add("Add", angle, real("quarter", np.pi / 2))), self.add("Sin", angle)
 
     def serialize(
         self, name: str, opset: int, inputs: Sequence[Port], outputs: Sequence[Port], description: str

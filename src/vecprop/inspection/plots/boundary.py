@@ -81,9 +81,7 @@ class Plane:
         """Check the examples against a network and lay a grid over them."""
         X, labels = _examples(net, params, X, Y)
         count = max(2, net.sizes[-1])
-        texts = (
-            tuple(f"class {k}" for k in range(count)) if names is None else check_names(names, "names", count, "class")
-        )
+        texts = tuple(f"class {k}" for k in range(count)) if names is None else check_names(names, count, "class")
         low, high = X.min(axis=1), X.max(axis=1)
         margin = np.where(high > low, 0.1 * (high - low), 1.0)
         ticks = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]

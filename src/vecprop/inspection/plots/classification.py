@@ -53,7 +53,7 @@ def confusion_matrix(
     """
     counts, classes = _count(true, predicted, labels)
     K = len(classes)
-    texts = tuple(map(str, classes)) if names is None else check_names(names, "names", K, "class")
+    texts = tuple(map(str, classes)) if names is None else check_names(names, K, "class")
     shares = check_flag(normalize, "normalize")
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # a class without examples is a row of zeros
     values = counts / totals if shares else counts.astype(np.float64)

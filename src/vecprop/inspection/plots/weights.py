@@ -55,7 +55,7 @@ def first_layer_weights(
     if names is not None and image_shape is not None:
         raise ValueError("names are for the heat map: leave out names or image_shape")
     if image_shape is None:
-        labels = None if names is None else check_names(names, "names", n0, "input")
+        labels = None if names is None else check_names(names, n0, "input")
         picture, title = W, "Weights of the first layer"
     else:
         height, width = _check_image_shape(image_shape, n0)
