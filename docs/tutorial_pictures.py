@@ -211,7 +211,7 @@ def rates():
 
 def starts():
     """Draw weights of the right size, and ten and a hundred times as large."""
-    runs = {f"weights × {run.scale:g}": run.training.history for run in saturation().runs}
+    runs = {f"weights × {run.scale:g}": run.training.history for run in saturation()}
     return _titled(plots.cost_curve, runs, "The same start, with larger weights", log=True)
 
 
