@@ -119,14 +119,14 @@ class GradientPass(Contestant):
 class Predictor(Participant):
     """A classifier of a library with the layers of the workload's; an epoch is a call.
 
-    Each has `build()`, which makes the library's own model, and `predict()`, the probabilities (m, classes) of rows.
+    Each has `predictor(model, rows)`, which makes the library's own model, and returns a function without arguments:
+    the probabilities (m, classes) of the rows.
     """
 
     checked = "probabilities"
 
     def __init__(self, work: Any, data: tuple[Any, np.ndarray]) -> None:
-        self.work, (self.model, self.rows) = work, data
-        self.build()
+        self.work, self.predict = work, self.predictor(*data)
 
     def train(self, calls: int) -> Timed:
         begin = time.perf_counter()

