@@ -26,6 +26,7 @@ from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Workload
 from helpers import cases
+from helpers.pictures import a_row
 from helpers.processes import ROOT
 from vecprop import tabular
 
@@ -619,9 +620,8 @@ def test_pictures(tmp_path):
         with pytest.raises(ValueError, match="nothing to draw"):
             draw(Record())
     record = on_a_gpu()
-    about = {"dtype": "float32", "pass_name": "gradients", "measured_m": 1, "extrapolated": False, "runs": 3}
     record.ladder = [
-        report.LadderRow(backend=b, network=n, rung=rung, m=m, seconds=scale * m * 1e-6, **about)
+        a_row(backend=b, network=n, rung=rung, m=m, seconds=scale * m * 1e-6)
         for b, scale in (("numpy", 1), ("cupy", 0.1))
         for n in ("2-4-1", "784-128-10")
         for rung in ("per_example", "vectorized")
