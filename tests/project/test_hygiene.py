@@ -92,16 +92,12 @@ def fresh_python(code):
     return python("-c", code).stdout
 
 
-def test_import_loads_no_framework():
-    loaded = fresh_python("import sys, vecprop; print(*sys.modules)").split()
-    heavy = VENDORS - {"numpy"} | {"pandas", "polars"}
-    assert heavy & set(loaded) == set()
-    fit = "import vecprop as vp; vp.fit(vp.Network((2, 3, 1)), *vp.datasets.xor(m=8), epochs=2)"
-    loaded = fresh_python(f"import sys; {fit}; print(*sys.modules)").split()
-    assert (heavy | {"numpy.f2py"}) & set(loaded) == set(), "the NumPy backend pulls in nothing else"
+HEAVY = VENDORS - {"numpy"} | {"pandas", "polars"}
 
 
 @cases(
+    ("import vecprop", HEAVY),
+    ("import vecprop as v; v.fit(v.Network((2, 3, 1)), *v.datasets.xor(m=8), epochs=2)", HEAVY | {"numpy.f2py"}),
     ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
     (
         "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
@@ -223,10 +219,6 @@ def test_nothing_of_a_file_is_executed():
     assert found == IMPORTS_BY_NAME
 
 
-def is_dangerous(code):
-    return any(danger_of(node) is not None for node in ast.walk(ast.parse(code)))
-
-
 @cases(
     "eval(x)", "exec(x)", "compile(x, y, z)", "__import__(x)", "run = eval", "getattr(builtins, 'eval')(x)",
     "import pickle", "from pickle import loads", "import dill as d", "import joblib", "import marshal, json",
@@ -237,26 +229,4 @@ def is_dangerous(code):
     "os.popen(x)", "os.execv(x, y)", "os.spawnl(x)", "pandas.read_pickle(f)", "spec.loader.exec_module(m)",
 )  # fmt: skip
 def test_the_search_finds_what_executes(code):
-    assert is_dangerous(code)
-
-
-@cases(
-    "backend.compile(f)", "re.compile(x)", "np.load(f, allow_pickle=False)", "json.load(f)", "yaml.safe_load(f)",
-    "subprocess.run([x], shell=False)", "safetensors.numpy.load(data)", "ast.literal_eval(x)", "import json",
-)  # fmt: skip
-def test_the_search_leaves_the_rest_alone(code):
-    assert not is_dangerous(code)
-
-
-def test_the_search_finds_imports_of_names():
-    code = "import_module(h['x']); importlib.import_module(n); import_module('torch')"
-    assert sorted(filter(None, map(import_of_a_name, ast.walk(ast.parse(code))))) == ["h['x']", "n"]
-
-
-def test_all_public_names_exist_and_are_documented():
-    import vecprop as vp
-
-    for name in vp.__all__:
-        value = getattr(vp, name)
-        assert name == "__version__" or value.__doc__, name
-    assert len(set(vp.__all__)) == len(vp.__all__)
+    assert any(danger_of(node) is not None for node in ast.walk(ast.parse(code)))
