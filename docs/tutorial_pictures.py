@@ -27,10 +27,10 @@ def _blank(width: float, height: float):
     return ax
 
 
-def _circle(ax, x: float, y: float, text: str, colour: str, radius: float = 0.42) -> None:
+def _circle(ax, x: float, y: float, text: str, colour: str) -> None:
     from matplotlib.patches import Circle
 
-    ax.add_patch(Circle((x, y), radius, facecolor="white", edgecolor=colour, linewidth=2.2, zorder=2))
+    ax.add_patch(Circle((x, y), 0.42, facecolor="white", edgecolor=colour, linewidth=2.2, zorder=2))
     ax.text(x, y, text, ha="center", va="center", fontsize=17, zorder=3)
 
 

@@ -28,14 +28,17 @@ class Static:
     value: Any
 
 
-@lru_cache(maxsize=256, typed=True)
+_static = lru_cache(maxsize=256, typed=True)(Static)
+
+
 def static(value: Any) -> Static:
     """Return a value as a structure, the same object for equal values.
 
     >>> static((1, 2)) is static((1, 2)), static(1) is static(True), unflatten(static((1, 2)), iter(()))
     (True, False, (1, 2))
     """
-    return Static(value)
+    _static(value)  # two threads that ask at once each get an object of their own, of which the cache keeps one
+    return _static(value)
 
 
 def flatten(tree: Any, leaves: list[Any]) -> Structure:

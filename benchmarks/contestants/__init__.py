@@ -83,6 +83,7 @@ def contestants(work: Any, backends: Sequence[str]) -> Kinds:
     return {n: partial(TimeToAccuracy, k) for n, k in found.items()} if work.part == "accuracy" else found
 
 
-def everybody(backends: Sequence[str] = ("numpy", "cupy", "jax")) -> list[str]:
+def everybody() -> list[str]:
     """Return the names of all who can take part in anything."""
-    return list(dict.fromkeys(name for work in WORKLOADS.values() for name in contestants(work, backends)))
+    known = (contestants(work, ("numpy", "cupy", "jax")) for work in WORKLOADS.values())
+    return list(dict.fromkeys(name for kinds in known for name in kinds))

@@ -48,15 +48,14 @@ class Contestant(Participant):
     can be seen: over batches in a given "order", over a "full batch" where it shuffles as it likes, or not at all.
 
     Each has `epoch(number)`, which trains one epoch, `parameters()` in the form of `start`, and `predict(rows)`, a
-    score (m, n_L) for each class. Each call of `train` begins with the parameters `start`, random ones unless given.
+    score (m, n_L) for each class. Each call of `train` begins with the parameters `start`.
     """
 
     checked = "order"
     one_order = False  # whether K networks share the order of the examples
 
-    def __init__(self, work: Any, data: Examples, start: Pairs | None = None) -> None:
-        self.work, self.data = work, data
-        self.start = draw_starts(work) if start is None else start
+    def __init__(self, work: Any, data: Examples) -> None:
+        self.work, self.data, self.start = work, data, draw_starts(work)
         self.order: Callable[[int], np.ndarray] | None = None
         self.rng = np.random.default_rng(0)
         self.build()

@@ -23,8 +23,8 @@ def on_host(values):
     return cupy.ndarray(values.shape, values.dtype, cupy.cuda.MemoryPointer(memory, 0), strides=values.strides)
 
 
-def memory(address, dtype, size=1 << 12):
-    return np.frombuffer((ctypes.c_char * (size * np.dtype(dtype).itemsize)).from_address(address), dtype)
+def memory(address, dtype):
+    return np.frombuffer((ctypes.c_char * (np.dtype(dtype).itemsize << 12)).from_address(address), dtype)
 
 
 def allocate(size):

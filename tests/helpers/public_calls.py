@@ -148,11 +148,10 @@ VALUES = frozen(RANDOM.standard_normal(12))
 ROWS = frozen(np.ascontiguousarray(X.T))
 
 
-def data(array, *, rank=True, lists=False):
+def data(array, *, lists=False):
     """What is wrong as X or Y, given one that is right; with `lists` lists are taken, and numbers as text are not."""
     return [
-        None, "text", 3, 1.5, THING, {}, b"bytes", math.sqrt,
-        *([array[0], np.array(1.0), array[None]] if rank else []),
+        None, "text", 3, 1.5, THING, {}, b"bytes", math.sqrt, array[0], np.array(1.0), array[None],
         array[:, :0], array[:0], array[:, :-1][:1] if array.shape[0] > 1 else np.vstack([array, array]),
         spoiled(array, NAN), spoiled(array, INF), spoiled(array, -INF),
         array + 1j, array.astype(object), array.astype(str), array.astype("M8[s]"),

@@ -443,7 +443,6 @@ def test_the_needs_of_a_pass_by_hand():
     assert bounds.products_of((2, 3, 4, 5), 1) == 2 * (2 * (6 + 12 + 20) + 12 + 20)
     # one layer 3-2 and 10 examples: Z 6 + 30 + 20, dZ 20 + 20 + 20, dW 20 + 30 + 6 numbers; 2 products, 1 pass
     assert bounds.pass_needs((3, 2), 10) == Needs(2 * 10 * 12, 4 * 172, 3)
-    assert bounds.pass_needs((3, 2), 10, itemsize=8).bytes == 8 * 172
 
 
 def test_a_stack_needs_the_work_of_all_and_the_launches_of_one():

@@ -1,6 +1,7 @@
 """What may import what, what an import costs, and the size of the file a newcomer reads first."""
 
 import ast
+import re
 import statistics
 
 import pytest
@@ -148,7 +149,11 @@ EXECUTING_MODULES = {
     "_pickle", "cloudpickle", "code", "codeop", "dill", "imp", "joblib", "marshal", "pickle", "pty", "runpy", "shelve",
     "zodbpickle",
 }  # fmt: skip
-EXECUTING_METHODS = {"exec_module", "unsafe_load", "read_pickle", "to_pickle"}
+EXECUTES = re.compile(
+    r"^(builtins\.|torch\.load$|subprocess\.get(status)?output$|yaml\.(?!safe_(load|dump|load_all)$)"
+    r"|os\.(exec|spawn|posix_spawn|system|popen))|(^|\.)(exec_module|unsafe_load|read_pickle|to_pickle)$"
+)
+READS = re.compile(r"(np|numpy)(\.lib\.format)?\.(load|read_array|fromfile)")
 # `import_module` of a name that is no text in the source: each looked through, none of them of a file.
 IMPORTS_BY_NAME = {
     ("__init__.py", "f'vecprop.{_MODULES[name]}'"),  # what is imported when it is first used, both from a closed table
@@ -179,24 +184,11 @@ def danger_of(node):
 
 def danger_of_call(node):
     name = ast.unparse(node.func)
-    owner, _, method = name.rpartition(".")
     if name == "getattr" and getattr(node.args[1], "value", None) in EXECUTING_BUILTINS:
         return ast.unparse(node)
-    reads = owner in ("np", "numpy", "np.lib.format", "numpy.lib.format") and method in (
-        "load",
-        "read_array",
-        "fromfile",
-    )
-    if reads and "allow_pickle" not in {keyword.arg for keyword in node.keywords}:
+    if READS.fullmatch(name) and "allow_pickle" not in {keyword.arg for keyword in node.keywords}:
         return f"{name} without allow_pickle=False"
-    executes = (
-        method in EXECUTING_METHODS
-        or owner in EXECUTING_MODULES | {"builtins"}
-        or name in ("torch.load", "subprocess.getoutput", "subprocess.getstatusoutput")
-        or (owner == "yaml" and method not in ("safe_load", "safe_dump", "safe_load_all"))
-        or (owner == "os" and method.startswith(("exec", "spawn", "posix_spawn", "system", "popen")))
-    )
-    return name if executes else None
+    return name if EXECUTES.search(name) or name.rpartition(".")[0] in EXECUTING_MODULES else None
 
 
 def import_of_a_name(node):

@@ -180,15 +180,6 @@ def test_data_frames():
 # --- what a column is ---------------------------------------------------------------------------------------
 
 
-def kind_of(cells, name="c", delimiter=","):
-    table = tabular.table_of(
-        pl.DataFrame({name: [str(c) if c is not None else None for c in cells], "r": range(len(cells))})
-    )
-    understood = understand(tabular.Table(table.frame, "data", delimiter=delimiter))
-    form, (kind, reason) = understood.forms[name], find_kind(understood, name)
-    return " ".join(part for part in (kind, str(form) if kind in ("number", "date") else "", reason) if part)
-
-
 @cases(
     (["1,5 %", "-2 %"], "number with a decimal comma in %"),
     (["$1,234.50", "$-2", "$0.99"], "number in $"),
@@ -213,7 +204,11 @@ def kind_of(cells, name="c", delimiter=","):
     ([f"name {i}" for i in range(50)], "left out 50 different texts in 50 rows are names, no categories"),
 )
 def test_what_a_column_is_taken_for(cells, found):
-    assert kind_of(list(cells)) == found
+    frame = pl.DataFrame({"c": [None if c is None else str(c) for c in cells], "r": range(len(cells))})
+    table = understand(tabular.Table(frame, "data", delimiter=","))
+    kind, reason = find_kind(table, "c")
+    form = str(table.forms["c"]) if kind in ("number", "date") else ""
+    assert " ".join(filter(None, (kind, form, reason))) == found
 
 
 def test_a_word_among_numbers_is_an_error_with_its_place(file):
