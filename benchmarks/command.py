@@ -1,13 +1,7 @@
 """vecprop against what one would take instead, and against what the device can do at all, on a CPU or on a GPU.
 
-    python -m benchmarks --out cpu.json --pictures pictures                  # the CPU; some forty minutes
-    python -m benchmarks --only 30-100-2 --contestant vecprop-numpy,torch    # a workload, two contestants
-    python -m benchmarks --device gpu --limit 500 --out gpu.json             # the GPU; some eight minutes
-    python -m benchmarks --device gpu --backend numpy --backend jax --tiny   # on any machine: does everything run?
-    python -m benchmarks --read gpu.json --page docs/performance.md --pictures docs/images
-
 It needs NumPy and a backend; a library that is not installed is left out with the reason. The file is written after
-each measurement.
+each measurement. README.md has calls to begin with.
 """
 
 import argparse

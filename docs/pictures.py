@@ -23,7 +23,7 @@ import vecprop as vp  # noqa: E402
 from benchmarks.harness.pictures import draw_growth, draw_ratios, draw_tables  # noqa: E402
 from benchmarks.harness.report import Record  # noqa: E402
 from vecprop import datasets, plots, tabular  # noqa: E402
-from vecprop.cli import demonstration_of_depth, demonstrations  # noqa: E402
+from vecprop.cli import demonstrations  # noqa: E402
 from vecprop.inspection.benchmark_report import Report  # noqa: E402
 from vecprop.training.results import FitResult  # noqa: E402
 
@@ -71,7 +71,7 @@ def cost_curve() -> Any:
 
 def saturation() -> Any:
     """Large initial weights: tanh is flat, its gradient small, learning slow."""
-    runs = {f"W1 × {r.scale:g}": r.training for r in demonstrations.saturation(0).runs}
+    runs = {f"W1 × {r.scale:g}": r.training for r in demonstrations.saturation(0)}
     left, right = plots.panels(2, width=5.2, height=4.4)
     plots.cost_curve(runs, left, log=True).set_title("Two circles: cost for larger initial weights")
     return plots.gradient_norms_of_layer(runs, right)
@@ -79,7 +79,7 @@ def saturation() -> Any:
 
 def vanishing() -> Any:
     """Eight hidden layers of sigmoids, and two cures."""
-    runs = {r.name: r.training for r in demonstration_of_depth.deep_gradients(0)}
+    runs = {r.name: r.training for r in demonstrations.deep_gradients(0)}
     left, right = plots.panels(2, width=5.2, height=4.4)
     plots.gradient_norms_by_layer(runs, left)
     plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")
@@ -90,7 +90,7 @@ def decision_boundary() -> Any:
     """Draw the flower, without and with a hidden layer."""
     result = demonstrations.planar(0)
     axes = plots.panels(2, width=4.8, height=5.0)
-    runs = {"No hidden layer": result.logistic, "6 hidden units": result.network}
+    runs = {"No hidden layer": result.regression, "6 hidden units": result.network}
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
         plots.decision_boundary(run.net, run.params, *result.train, ax)
         ax.set_title(f"{name}: {100 * demonstrations.accuracy(run, result.test):.0f} % of unseen points right")

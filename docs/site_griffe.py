@@ -25,9 +25,5 @@ class RuntimeDocstrings(griffe.Extension):
             text = obj.docstring.value
             section = _EXAMPLES.search(text)
             end = section.start() if section else len(text)
-            obj.docstring.value = _DOCTEST.sub(_fenced, text[:end]) + text[end:]
-
-
-def _fenced(match: re.Match) -> str:
-    indent = match.group(1)
-    return f"{indent}```pycon\n{match.group(0)}\n{indent}```"
+            fenced = _DOCTEST.sub(lambda m: f"{m[1]}```pycon\n{m[0]}\n{m[1]}```", text[:end])
+            obj.docstring.value = fenced + text[end:]

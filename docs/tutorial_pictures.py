@@ -3,6 +3,8 @@
 Each is drawn from a run with a fixed seed, so the same versions give the same pictures.
 """
 
+from functools import partial
+
 import numpy as np
 
 import vecprop as vp
@@ -25,10 +27,10 @@ def _blank(width: float, height: float):
     return ax
 
 
-def _circle(ax, x: float, y: float, text: str, colour: str, radius: float = 0.42) -> None:
+def _circle(ax, x: float, y: float, text: str, colour: str) -> None:
     from matplotlib.patches import Circle
 
-    ax.add_patch(Circle((x, y), radius, facecolor="white", edgecolor=colour, linewidth=2.2, zorder=2))
+    ax.add_patch(Circle((x, y), 0.42, facecolor="white", edgecolor=colour, linewidth=2.2, zorder=2))
     ax.text(x, y, text, ha="center", va="center", fontsize=17, zorder=3)
 
 
@@ -129,27 +131,18 @@ def _boundaries(cases) -> object:
     return ax
 
 
-def moons():
-    """Draw the picture of the first page."""
-    return _boundaries([("2-16-1, tanh", vp.Network((2, 16, 1)), vp.datasets.moons(m=500), 2000)])
-
-
-def one_neuron():
-    """Draw what a line can separate, and what not."""
-    net = vp.Network((2, 1))
-    return _boundaries(
-        [
-            ("One neuron, two clouds", net, vp.datasets.linearly_separable(m=200), 200),
-            ("One neuron, ring and disc", net, vp.datasets.circles(m=400), 500),
-        ]
-    )
-
-
-def linear_or_not():
-    """Draw the same hidden layer without and with a non-linear activation."""
-    data = vp.datasets.circles(m=400)
-    cases = [(f"2-8-1, {name}", vp.Network((2, 8, 1), hidden=name), data, 500) for name in ("identity", "tanh")]
-    return _boundaries(cases)
+# The picture of the first page; what a line can separate, and what not; a hidden layer without and with a bend.
+BOUNDARIES = {
+    "moons": [("2-16-1, tanh", vp.Network((2, 16, 1)), vp.datasets.moons(m=500), 2000)],
+    "one-neuron": [
+        ("One neuron, two clouds", vp.Network((2, 1)), vp.datasets.linearly_separable(m=200), 200),
+        ("One neuron, ring and disc", vp.Network((2, 1)), vp.datasets.circles(m=400), 500),
+    ],
+    "linear-or-not": [
+        (f"2-8-1, {name}", vp.Network((2, 8, 1), hidden=name), vp.datasets.circles(m=400), 500)
+        for name in ("identity", "tanh")
+    ],
+}
 
 
 # --- runs -------------------------------------------------------------------------------------------------------
@@ -211,7 +204,7 @@ def rates():
 
 def starts():
     """Draw weights of the right size, and ten and a hundred times as large."""
-    runs = {f"weights × {run.scale:g}": run.training.history for run in saturation().runs}
+    runs = {f"weights × {run.scale:g}": run.training.history for run in saturation()}
     return _titled(plots.cost_curve, runs, "The same start, with larger weights", log=True)
 
 
@@ -245,7 +238,7 @@ def vanishing():
 
 
 PICTURES = {
-    "neuron": neuron, "shapes": shapes, "moons": moons, "one-neuron": one_neuron, "linear-or-not": linear_or_not,
+    "neuron": neuron, "shapes": shapes, **{name: partial(_boundaries, cases) for name, cases in BOUNDARIES.items()},
     "activations": activations, "stack": stack, "pack": pack, "rates": rates, "saturation": starts,
     "optimizers": optimizers, "early-stopping": early_stopping, "vanishing": vanishing,
 }  # fmt: skip

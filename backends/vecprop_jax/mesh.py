@@ -30,15 +30,7 @@ _LOST = re.compile(r"gloo|nccl|connection (reset|closed|refused)|coordination|UN
 
 
 def mesh_of(devices: Any) -> Mesh:
-    """Return the mesh of one axis for `devices`: "all", a number, or a mesh.
-
-    Raises
-    ------
-    ValueError
-        For more devices than exist, a mesh of several axes, or one without devices of this process.
-    TypeError
-        For anything else.
-    """
+    """Return the mesh of one axis for `devices`: "all", a number, or a mesh with devices of each process."""
     there = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if isinstance(devices, str):
         if devices != "all":
@@ -110,14 +102,8 @@ def at(array: Array, place: NamedSharding) -> Array:
 class MeshPlacement(JAXPlacement):
     """The devices of a mesh of one axis.
 
-    Parameters
-    ----------
-    backend : Backend
-    mesh : jax.sharding.Mesh
-    networks : int, optional
-        K of a stack whose networks are spread over the devices; by default the examples are spread.
-    counts : tuple of int, optional
-        The number of examples of each process; by default this process has all.
+    networks : K of a stack whose networks are spread over the devices, or None if the examples are
+    counts : the number of examples of each process, or None if this process has all
     """
 
     def __init__(self, backend: Backend, mesh: Mesh, networks: int | None, counts: tuple[int, ...] | None) -> None:

@@ -194,16 +194,20 @@ class JAXOnOneDevice(Backend):
         stack.enter_context(jax.default_matmul_precision(_MATMUL_PRECISION[precision]))
         return stack
 
+    def placed(self, function: Function) -> Function:
+        """Return the function with its arguments and results where they are to be."""
+        return function
+
     def compile(self, function: Function) -> Function:
         """Return `jax.jit(function)`, the same object for the same function to compile it once."""
-        return compiled(function)
+        return compiled(self.placed(function))
 
     def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         return jax.lax.scan(step, carry, inputs)
 
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return `jax.jit(function)`, which may overwrite the donated arguments."""
-        return compiled(function, donated=donated, outermost=True)
+        return compiled(self.placed(function), donated=donated, outermost=True)
 
     def scan_batches(
         self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays

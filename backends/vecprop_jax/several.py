@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from vecprop.backend.contract import Function, Tree, add_trees, to_host
 from vecprop.backend.namespaces import Array, marked
 from vecprop_jax.mesh import MeshPlacement, at
-from vecprop_jax.one_device import JAXOnOneDevice, compiled, map_over, sum_over
+from vecprop_jax.one_device import JAXOnOneDevice, map_over, sum_over
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,8 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
             return np.asarray(multihost_utils.process_allgather(array, tiled=True))
         return np.array(array)
 
-    def compile(self, function: Function) -> Function:
-        """Return the function under `jax.jit`, with its results on each device."""
-        return compiled(_OverTheMesh(function, self))
-
-    def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
-        """Return the function under `jax.jit`, results on each device, arguments donated."""
-        return compiled(_OverTheMesh(function, self), donated=donated, outermost=True)
+    def placed(self, function: Function) -> Function:
+        return _OverTheMesh(function, self)
 
     def _gathers_each_batch(self, order: Array) -> bool:
         return self.placement.networks is None or super()._gathers_each_batch(order)

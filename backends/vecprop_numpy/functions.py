@@ -42,10 +42,13 @@ class TraceNamespace:
             (UFUNCS, graph.ufunc),
             (REDUCTIONS, self._reduce),
             (VIEWS, self._view),
-            (CONSTANTS, self._constant),
+            (CONSTANTS, lambda function, *args, **options: graph.constant(function(*args, **options))),
             (CALLED, self._call),
-            (FILLED, self._filled),
-            ({f"{name}_like": number for name, number in FILLED.items()}, self._filled_like),
+            (FILLED, lambda number, shape, **options: self.full(shape, number, **options)),
+            (
+                {f"{name}_like": number for name, number in FILLED.items()},
+                lambda number, x, **options: self.full_like(x, number, **options),
+            ),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -73,15 +76,6 @@ class TraceNamespace:
         if isinstance(x, tuple | list) or any(isinstance(a, Value) for a in (*args, *options.values())):
             raise TraceError("only the first argument may be an array")
         return self._graph.call(lambda a, **given: function(a, *args, **given), (x,), **options)
-
-    def _constant(self, function: Callable[..., Any], *args: Any, **options: Any) -> Value:
-        return self._graph.constant(function(*args, **options))
-
-    def _filled(self, number: float, shape: Any, *, dtype: Any = None, device: Any = None) -> Value:
-        return self.full(shape, number, dtype=dtype)
-
-    def _filled_like(self, number: float, x: Any, /, *, dtype: Any = None, device: Any = None) -> Value:
-        return self.full_like(x, number, dtype=dtype)
 
     def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Value:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)

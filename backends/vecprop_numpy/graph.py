@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,37 +26,35 @@ class TraceError(TypeError):
     """An operation on a symbolic array that cannot be recorded; its function runs unrecorded."""
 
 
+@dataclass(eq=False, slots=True)
 class Op:
-    """One recorded operation: its kind, inputs, outputs and attributes."""
+    """One recorded operation."""
 
-    __slots__ = ("attributes", "inputs", "kind", "outputs", "regions", "scope")
-
-    def __init__(self, kind: str, inputs: tuple[Value, ...], attributes: Any, scope: Scope) -> None:
-        self.kind = kind
-        self.inputs = inputs
-        self.attributes = attributes
-        self.scope = scope
-        self.outputs: list[Value] = []
-        self.regions: list[Region] = []
+    kind: str
+    inputs: tuple[Value, ...]
+    attributes: Any
+    scope: Scope
+    regions: list[Region] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
 
 
+@dataclass(eq=False)
 class Scope:
     """A sequence of operations: those of the function itself, or of a loop body in it."""
 
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
-        self.ops: list[Op] = []
-        self.known: dict[Any, Value] = {}
+    depth: int
+    ops: list[Op] = field(default_factory=list)
+    known: dict[Any, Value] = field(default_factory=dict)
 
 
+@dataclass(eq=False)
 class Region:
     """The body of a loop, with the inputs and results of each round."""
 
-    def __init__(self, scope: Scope, leaves: list[Value]) -> None:
-        self.scope = scope
-        self.leaves = leaves
-        self.results: list[Value] = []
-        self.free: list[Value] | None = None  # the values of outer scopes that it uses, once somebody asks
+    scope: Scope
+    leaves: list[Value]
+    results: list[Value] = field(default_factory=list)
+    free: list[Value] | None = None  # the values of outer scopes that it uses, once somebody asks
 
 
 class Sum(NamedTuple):
@@ -146,8 +145,7 @@ class Graph:
     ) -> Iterator[Value]:
         """Return the results of an operation with bodies, recorded in the current scope."""
         scope = self.scopes[-1]
-        op = Op(kind, inputs, attributes, scope)
-        op.regions = regions
+        op = Op(kind, inputs, attributes, scope, regions)
         scope.ops.append(op)
         for shape, dtype in outputs:
             self._new(op, shape, dtype)

@@ -23,32 +23,19 @@ FEWEST_ROWS_TRANSPOSED = 32
 
 
 Feed: TypeAlias = Callable[[int], None]  # fills an array for the round given
+Pair: TypeAlias = tuple[NDArray, NDArray]
 
 
 class _Rounds:
     """Some rounds of a loop, ready to run.
 
-    Parameters
-    ----------
-    segment : Segment
-    feeds, batches : list of Feed
-        What fills the arrays of a round, and those of its batch.
-    code : Code
-    rest : Code
-        The end of `code`, which no longer needs the batch, if a second thread is to gather the next batch meanwhile;
-        else nothing.
-    outputs : list of (NDArray, NDArray)
-        For each output that is collected, the rows and where a round leaves its row.
+    feeds, batches : what fills the arrays of a round, and those of its batch
+    rest : the end of `code`, which no longer needs the batch, if a second thread is to gather the next one meanwhile
+    outputs : for each output that is collected, the rows and where a round leaves its row
     """
 
     def __init__(
-        self,
-        segment: Segment,
-        feeds: list[Feed],
-        batches: list[Feed],
-        code: Code,
-        rest: Code,
-        outputs: list[tuple[NDArray, NDArray]],
+        self, segment: Segment, feeds: list[Feed], batches: list[Feed], code: Code, rest: Code, outputs: list[Pair]
     ) -> None:
         self.segment, self.feeds, self.batches, self.outputs = segment, feeds, batches, outputs
         self.code, self.rest, self.next = code[: len(code) - len(rest)], rest, [0]

@@ -72,11 +72,6 @@ def _select_all(out: NDArray, condition: NDArray, a: NDArray, b: NDArray) -> Non
         np.copyto(out, chosen)
 
 
-def _select(out: NDArray, condition: NDArray, a: NDArray, b: NDArray) -> None:
-    """`where` for any types and layouts."""
-    out[...] = np.where(condition, a, b)
-
-
 @lowers("where")
 def _lower_where(frame: Frame, op: Op) -> None:
     choices = op.inputs[1:]
@@ -87,7 +82,7 @@ def _lower_where(frame: Frame, op: Op) -> None:
     elif a.dtype == b.dtype and a.dtype in _BITS and c.shape == shape and c.flags.c_contiguous:
         _select_bits(frame, op, (c, a, b))
     else:
-        frame.emit(_select, frame.output(op.outputs[0], choices, shape), c, a, b)
+        frame.emit(_store, frame.output(op.outputs[0], choices, shape), np.where, c, a, b)
 
 
 def _select_bits(frame: Frame, op: Op, arrays: tuple[NDArray, NDArray, NDArray]) -> None:
@@ -209,22 +204,19 @@ def _lower_join(frame: Frame, op: Op) -> None:
             frame.copy(part, source)
 
 
-def _take(out: NDArray, source: NDArray, indices: NDArray, axis: int) -> None:
-    out[...] = source.take(indices, axis)
-
-
 @lowers("take")
 def _lower_take(frame: Frame, op: Op) -> None:
     source, indices = (frame.array(x) for x in op.inputs)
-    frame.emit(_take, frame.output(op.outputs[0]), source, indices, op.attributes)
-
-
-def _call(out: NDArray, function: Callable[..., Any], operands: list[NDArray], options: dict[str, Any]) -> None:
-    out[...] = function(*operands, **options)
+    frame.emit(_store, frame.output(op.outputs[0]), source.take, indices, op.attributes)
 
 
 @lowers("call")
 def _lower_call(frame: Frame, op: Op) -> None:
     function, options = op.attributes
     operands = [frame.array(x) for x in op.inputs]
-    frame.emit(_call, frame.output(op.outputs[0]), function, operands, options)
+    frame.emit(_store, frame.output(op.outputs[0]), functools.partial(function, **options), *operands)
+
+
+def _store(out: NDArray, function: Callable[..., Any], *operands: Any) -> None:
+    """Call a function that has nowhere to write to, and copy its result into place."""
+    out[...] = function(*operands)

@@ -1,6 +1,7 @@
 """Takes nested tuples of arrays apart into leaves and structure, and rebuilds them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,37 +21,24 @@ class Fixed:
     """Marks, in a structure, a value that is not an array: None, a number, an object."""
 
 
+@dataclass(eq=False)
 class Static:
-    """A constant that is not an array, as a structure; hashed once, compared by identity first.
+    """A constant that is not an array, as a structure: hashed and compared by its identity."""
 
-    >>> Static((1, 2)) == Static((1, 2)), Static(1) == Static(True), unflatten(Static((1, 2)), iter(()))
+    value: Any
+
+
+_static = lru_cache(maxsize=256, typed=True)(Static)
+
+
+def static(value: Any) -> Static:
+    """Return a value as a structure, the same object for equal values.
+
+    >>> static((1, 2)) is static((1, 2)), static(1) is static(True), unflatten(static((1, 2)), iter(()))
     (True, False, (1, 2))
     """
-
-    __slots__ = ("hash", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.hash = hash((type(value), value))
-
-    def __hash__(self) -> int:
-        return self.hash
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not Static or self.hash != other.hash:
-            return False
-        mine, others = self.value, other.value
-        return mine is others or (type(mine) is type(others) and bool(mine == others))
-
-
-@lru_cache(maxsize=256, typed=True)
-def static(value: Any) -> Static:
-    """Return a value as a structure, the same object for equal values to compare them fast.
-
-    >>> static((1, 2)) is static((1, 2))
-    True
-    """
-    return Static(value)
+    _static(value)  # two threads that ask at once each get an object of their own, of which the cache keeps one
+    return _static(value)
 
 
 def flatten(tree: Any, leaves: list[Any]) -> Structure:

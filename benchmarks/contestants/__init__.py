@@ -1,4 +1,4 @@
-"""Who takes part: one file for each library, which imports it when it is used."""
+"""Who takes part, in a file for each library, which imports it when it is used; public tables have one of their own."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,18 +9,7 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-from benchmarks.contestants import (
-    catboost,
-    keras,
-    lightgbm,
-    onnxruntime,
-    optax,
-    pytabkit,
-    sklearn,
-    tables,
-    torch,
-    xgboost,
-)
+from benchmarks.contestants import keras, onnxruntime, optax, sklearn, tables, torch
 from benchmarks.contestants import vecprop as ours
 from benchmarks.contestants.base import TimeToAccuracy
 from benchmarks.contestants.estimators import CrossValidated
@@ -28,14 +17,20 @@ from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
 from benchmarks.harness.workloads import WORKLOADS
 
 
-def on(backend: str, kind: Callable[..., Any], **more: str) -> type:
-    """Return a contestant of vecprop on a backend."""
-    return type(f"{kind.__name__}{backend.title()}", (kind,), {"backend": backend, **more})
+def like(kind: type, **different: Any) -> type:
+    """Return a kind of contestants that differs from another in some attributes."""
+    return type(kind.__name__, (kind,), different)
 
 
+def on(backend: str, kind: type, **different: Any) -> type:
+    """Return a kind of contestants of vecprop on a backend."""
+    return like(kind, backend=backend, **different)
+
+
+framed = partial(like, tables.WithFrames)
 Kinds = dict[str, Callable[..., Any]]
 TRAINERS: Kinds = {
-    "sklearn": sklearn.SklearnTrainer, "torch": torch.TorchTrainer, "torch-fused": torch.TorchFusedTrainer,
+    "sklearn": sklearn.SklearnTrainer, "torch": torch.TorchTrainer, "torch-fused": like(torch.TorchTrainer, fused=True),
     "torch-compile": torch.TorchCompiledTrainer, "torch-graph": torch.TorchGraphTrainer, "keras": keras.KerasTrainer,
     "optax-step": optax.OptaxStepTrainer, "optax-scan": optax.OptaxScanTrainer,
 }  # fmt: skip
@@ -64,10 +59,13 @@ OURS_AND_OTHERS: dict[str, tuple[Kinds, Kinds]] = {
     "estimators": (
         {"vecprop": on("numpy", CrossValidated, library="vecprop.estimators")}, {"sklearn": CrossValidated},
     ),
-    "tables": ({"vecprop": tables.VecpropTables, "quick": tables.VecpropQuick}, {
-        "linear": tables.VecpropLinear, "sklearn": sklearn.MLPOnTables, "histogram": sklearn.HistogramBoosting,
-        "lightgbm": lightgbm.LightGBM, "catboost": catboost.CatBoost, "xgboost": xgboost.XGBoost,
-        "realmlp": pytabkit.RealMLP,
+    "tables": ({"vecprop": tables.VecpropTables, "quick": like(tables.VecpropTables, settings={"networks": 4})}, {
+        "linear": like(tables.VecpropTables, settings={"linear": True}), "sklearn": tables.MLPOnTables,
+        "histogram": framed(needs=("sklearn.ensemble",), name="HistGradientBoosting"),
+        "lightgbm": framed(needs=("lightgbm",), name="LGBM", options={"verbose": -1, "n_jobs": 1}),
+        "catboost": tables.CatBoost,
+        "xgboost": framed(needs=("xgboost",), name="XGB", options={"enable_categorical": True, "n_jobs": 1}),
+        "realmlp": tables.RealMLP,
     }),
 }  # fmt: skip
 OURS_AND_OTHERS["unseen-tables"] = OURS_AND_OTHERS["tables"]
@@ -85,6 +83,7 @@ def contestants(work: Any, backends: Sequence[str]) -> Kinds:
     return {n: partial(TimeToAccuracy, k) for n, k in found.items()} if work.part == "accuracy" else found
 
 
-def everybody(backends: Sequence[str] = ("numpy", "cupy", "jax")) -> list[str]:
+def everybody() -> list[str]:
     """Return the names of all who can take part in anything."""
-    return list(dict.fromkeys(name for work in WORKLOADS.values() for name in contestants(work, backends)))
+    known = (contestants(work, ("numpy", "cupy", "jax")) for work in WORKLOADS.values())
+    return list(dict.fromkeys(name for kinds in known for name in kinds))

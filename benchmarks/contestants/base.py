@@ -48,15 +48,14 @@ class Contestant(Participant):
     can be seen: over batches in a given "order", over a "full batch" where it shuffles as it likes, or not at all.
 
     Each has `epoch(number)`, which trains one epoch, `parameters()` in the form of `start`, and `predict(rows)`, a
-    score (m, n_L) for each class. Each call of `train` begins with the parameters `start`, random ones unless given.
+    score (m, n_L) for each class. Each call of `train` begins with the parameters `start`.
     """
 
     checked = "order"
     one_order = False  # whether K networks share the order of the examples
 
-    def __init__(self, work: Any, data: Examples, start: Pairs | None = None) -> None:
-        self.work, self.data = work, data
-        self.start = draw_starts(work) if start is None else start
+    def __init__(self, work: Any, data: Examples) -> None:
+        self.work, self.data, self.start = work, data, draw_starts(work)
         self.order: Callable[[int], np.ndarray] | None = None
         self.rng = np.random.default_rng(0)
         self.build()
@@ -119,14 +118,14 @@ class GradientPass(Contestant):
 class Predictor(Participant):
     """A classifier of a library with the layers of the workload's; an epoch is a call.
 
-    Each has `build()`, which makes the library's own model, and `predict()`, the probabilities (m, classes) of rows.
+    Each has `predictor(model, rows)`, which makes the library's own model, and returns a function without arguments:
+    the probabilities (m, classes) of the rows.
     """
 
     checked = "probabilities"
 
     def __init__(self, work: Any, data: tuple[Any, np.ndarray]) -> None:
-        self.work, (self.model, self.rows) = work, data
-        self.build()
+        self.work, self.predict = work, self.predictor(*data)
 
     def train(self, calls: int) -> Timed:
         begin = time.perf_counter()

@@ -1,5 +1,8 @@
 """onnxruntime with the exported file, on as many threads as there are cores."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 import vecprop as vp
@@ -10,12 +13,10 @@ from vecprop.backend.blas import usable_cores
 class OnnxPredictor(Predictor):
     """A session on the processor."""
 
-    def build(self) -> None:
+    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
         runtime = import_or_unavailable("onnxruntime")
         import_or_unavailable("onnx")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = usable_cores()
-        self.session = runtime.InferenceSession(vp.export_onnx(self.model), options, ["CPUExecutionProvider"])
-
-    def predict(self) -> np.ndarray:
-        return self.session.run(["probabilities"], {"X": self.rows})[0]
+        session = runtime.InferenceSession(vp.export_onnx(model), options, ["CPUExecutionProvider"])
+        return lambda: session.run(["probabilities"], {"X": rows})[0]

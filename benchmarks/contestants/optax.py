@@ -17,9 +17,12 @@ class JaxModel(Contestant):
         self.optax = base.import_or_unavailable("optax")
         if jax.default_backend() == "cpu":
             base.refuse_a_cpu_beside_a_gpu("JAX")
-        self.X, self.T = jax.numpy.asarray(self.data.rows), jax.numpy.asarray(self.data.targets)
+        self.move_examples()
         self.activation = {"relu": jax.nn.relu, "tanh": jax.numpy.tanh}[self.work.hidden]
         self.compile()
+
+    def move_examples(self) -> None:
+        self.X, self.T = self.jax.numpy.asarray(self.data.rows), self.jax.numpy.asarray(self.data.targets)
 
     def moved(self, start: Pairs) -> Any:
         """Return parameters on the device, with weights (n_{l-1}, n_l)."""
@@ -59,6 +62,11 @@ class OptaxTrainer(JaxModel):
     def begin(self, start: Pairs) -> None:
         params = self.moved(start)
         self.carry = self.jax.block_until_ready((params, self.adam.init(params)))
+
+    def epochs(self, count: int) -> None:
+        if not self.work.resident:  # then the clock of the others has it, too
+            self.move_examples()
+        super().epochs(count)
 
     def finish(self) -> None:
         self.jax.block_until_ready(self.carry)

@@ -1,13 +1,14 @@
-"""scikit-learn's MLPClassifier and MLPRegressor, and on tables its histogram boosting."""
+"""scikit-learn's MLPClassifier and MLPRegressor."""
 
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks.contestants.base import Contestant, Pairs, Predictor, Timed, import_or_unavailable
-from benchmarks.contestants.tables import WithFrames
 
 
 class SklearnTrainer(Contestant):
@@ -74,36 +75,7 @@ class SklearnTrainer(Contestant):
 class SklearnPredictor(Predictor):
     """`MLPClassifier.predict_proba`."""
 
-    def build(self) -> None:
+    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
         from vecprop.estimators import to_sklearn
 
-        self.model = to_sklearn(self.model)
-
-    def predict(self) -> np.ndarray:
-        return self.model.predict_proba(self.rows)
-
-
-class HistogramBoosting(WithFrames):
-    """It takes categories as they are."""
-
-    needs = ("sklearn.ensemble",)
-    kinds = ("HistGradientBoostingRegressor", "HistGradientBoostingClassifier")
-
-
-class MLPOnTables(WithFrames):
-    """Gaps filled with the median, categories as 0 and 1, numbers and the target scaled to unit variance."""
-
-    needs = ("sklearn.neural_network", "sklearn.compose", "sklearn.preprocessing", "sklearn.pipeline", "sklearn.impute")
-    kinds = ("MLPRegressor", "MLPClassifier")
-
-    def model(self) -> Any:
-        from sklearn.compose import TransformedTargetRegressor, make_column_transformer
-        from sklearn.impute import SimpleImputer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-        numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-        texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        prepared = make_column_transformer((texts, self.categories), remainder=numbers)
-        model = make_pipeline(prepared, super().model())
-        return TransformedTargetRegressor(model, transformer=StandardScaler()) if self.work.regression else model
+        return partial(to_sklearn(model).predict_proba, rows)

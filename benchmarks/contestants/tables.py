@@ -45,10 +45,11 @@ class OnTables(Participant):
             seconds, processor = time.perf_counter() - begin, time.process_time() - busy
         self.seed += 1
         if self.work.regression:
-            scores = of_numbers(self.y[test], found)
-            return Timed(seconds, None, None, scores["r2"], scores["root_mean_squared_error"], processor)
-        scores = of_classes(self.y[test], np.log(np.clip(found, 1e-12, 1)), np.arange(len(self.classes)))
-        return Timed(seconds, None, None, scores["accuracy"], scores["log_loss"], processor)
+            scores, names = of_numbers(self.y[test], found), ("r2", "root_mean_squared_error")
+        else:
+            logs = np.log(np.clip(found, 1e-12, 1))
+            scores, names = of_classes(self.y[test], logs, np.arange(len(self.classes))), ("accuracy", "log_loss")
+        return Timed(seconds, None, None, *(scores[name] for name in names), processor)
 
 
 class VecpropTables(OnTables):
@@ -65,25 +66,13 @@ class VecpropTables(OnTables):
         return model.predict(rows) if self.work.regression else model.predict_proba(rows)
 
 
-class VecpropQuick(VecpropTables):
-    """Four networks of one kind."""
-
-    settings: ClassVar = {"networks": 4}
-
-
-class VecpropLinear(VecpropTables):
-    """The linear model alone."""
-
-    settings: ClassVar = {"linear": True}
-
-
 class WithFrames(OnTables):
-    """A library with scikit-learn's interface; of its two kinds of models the first is for regression.
+    """A library with scikit-learn's interface, whose two kinds of models have a name in common; it takes categories.
 
     It gets texts as pandas' categories and dates as numbers.
     """
 
-    kinds = ("", "")
+    name = ""
     options: ClassVar[dict[str, Any]] = {}
 
     def build(self) -> None:
@@ -102,8 +91,51 @@ class WithFrames(OnTables):
         self.categories = list(self.X.select_dtypes("category"))
 
     def model(self) -> Any:
-        return getattr(self.library, self.kinds[not self.work.regression])(random_state=self.seed, **self.options)
+        kind = getattr(self.library, self.name + ("Regressor" if self.work.regression else "Classifier"))
+        return kind(random_state=self.seed, **self.options)
 
     def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:
         model = self.model().fit(self.X.iloc[known], self.y[known])
         return (model.predict if self.work.regression else model.predict_proba)(self.X.iloc[test])
+
+
+class CatBoost(WithFrames):
+    """It takes categories as texts, without gaps."""
+
+    needs, name = ("catboost",), "CatBoost"
+
+    def build(self) -> None:
+        super().build()
+        self.options = {"verbose": 0, "thread_count": 1, "allow_writing_files": False, "cat_features": self.categories}
+        self.X[self.categories] = self.X[self.categories].astype(object).fillna("missing").astype(str)
+
+
+class RealMLP(WithFrames):
+    """With tuned defaults, and gaps filled with the median; for classes as its authors recommend it for log-loss."""
+
+    needs, name = ("pytabkit",), "RealMLP_TD_"
+
+    def build(self) -> None:
+        super().build()
+        self.X = self.X.fillna(self.X.median(numeric_only=True))
+        more = {} if self.work.regression else {"val_metric_name": "cross_entropy", "use_ls": False}
+        self.options = {"device": "cpu", "n_threads": 1, **more}
+
+
+class MLPOnTables(WithFrames):
+    """Gaps filled with the median, categories as 0 and 1, numbers and the target scaled to unit variance."""
+
+    needs = ("sklearn.neural_network", "sklearn.compose", "sklearn.preprocessing", "sklearn.pipeline", "sklearn.impute")
+    name = "MLP"
+
+    def model(self) -> Any:
+        from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+        texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        prepared = make_column_transformer((texts, self.categories), remainder=numbers)
+        model = make_pipeline(prepared, super().model())
+        return TransformedTargetRegressor(model, transformer=StandardScaler()) if self.work.regression else model

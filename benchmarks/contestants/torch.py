@@ -1,5 +1,6 @@
 """PyTorch: eager, with the fused Adam, with `torch.compile`, and as a CUDA graph; on its GPU where it has one."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -57,7 +58,7 @@ class TorchModel(Contestant):
 class TorchTrainer(TorchModel):
     """As its tutorials have it: `randperm`, an index for each batch, `zero_grad`, `backward`, `step`."""
 
-    fused: bool | None = None
+    fused: bool | None = None  # of Adam, for which PyTorch's default is another
 
     def begin(self, start: Pairs) -> None:
         self.copy(start)
@@ -90,12 +91,6 @@ class TorchTrainer(TorchModel):
     def predict(self, rows: np.ndarray) -> np.ndarray:
         with self.torch.no_grad():
             return self.model(self.torch.from_numpy(rows).to(self.device)).cpu().numpy()
-
-
-class TorchFusedTrainer(TorchTrainer):
-    """The same with `Adam(fused=True)`, which is not the default."""
-
-    fused = True
 
 
 class TorchCompiledTrainer(TorchTrainer):
@@ -177,11 +172,8 @@ class TorchPass(TorchModel, GradientPass):
 class TorchPredictor(Predictor):
     """A module in inference mode."""
 
-    def build(self) -> None:
-        self.torch, self.device = torch_and_device()
-        self.torch.set_num_threads(usable_cores())
-        self.module = vp.to_torch(self.model).to(self.device)
-
-    def predict(self) -> np.ndarray:
-        with self.torch.inference_mode():
-            return self.module(self.torch.from_numpy(self.rows).to(self.device)).cpu().numpy()
+    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
+        torch, device = torch_and_device()
+        torch.set_num_threads(usable_cores())
+        module = vp.to_torch(model).to(device)
+        return torch.inference_mode()(lambda: module(torch.from_numpy(rows).to(device)).cpu().numpy())

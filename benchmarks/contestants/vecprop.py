@@ -2,7 +2,9 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -84,18 +86,14 @@ class StackTrainer(VecpropTrainer):
         return {"optimizer": Adam(self.work.rates), "l2": self.work.penalties} if self.work.tuned else {}
 
 
-class SharedStackTrainer(StackTrainer):
+class SharedStackTrainer(VecpropTrainer):
     """K networks in one stack, from one seed with one order of the examples, each with its learning rate."""
 
     one_order = True
 
-    def build(self) -> None:
-        super().build()
-        self.seed = 0
-
     def settings(self) -> dict[str, Any]:
         """Return K learning rates, all 1e-3 unless the workload says otherwise."""
-        return {"optimizer": Adam(self.work.rates)} | super().settings()
+        return {"optimizer": Adam(self.work.rates), "l2": self.work.penalties if self.work.tuned else 0.0}
 
 
 class SinglesTrainer(VecpropTrainer):
@@ -175,12 +173,9 @@ class EstimatorPredictor(Predictor):
 
     backend = "numpy"
 
-    def build(self) -> None:
+    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
         base.backend_or_unavailable(self.backend)
-        self.model = deepcopy(self.model).set_params(backend=self.backend)
-
-    def predict(self) -> np.ndarray:
-        return self.model.predict_proba(self.rows)
+        return partial(deepcopy(model).set_params(backend=self.backend).predict_proba, rows)
 
 
 class ProductsTrainer(Contestant):

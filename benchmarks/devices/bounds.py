@@ -22,6 +22,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 _UPDATE = 7  # numbers that Adam reads and writes for each parameter
+_ITEMSIZE = 4  # bytes of a number
 
 
 class Needs(NamedTuple):
@@ -77,16 +78,7 @@ def numbers_of_a_pass(sizes: Sequence[int], columns: int) -> int:
     return products + 2 * hidden + 3 * sizes[-1] * columns + 3 * hidden
 
 
-def parameters_of(sizes: Sequence[int]) -> int:
-    """Return the number of weights and biases.
-
-    >>> parameters_of((2, 4, 1))
-    17
-    """
-    return sum(n * (n_in + 1) for n_in, n in pairwise(sizes))
-
-
-def pass_needs(sizes: Sequence[int], columns: int, itemsize: int = 4) -> Needs:
+def pass_needs(sizes: Sequence[int], columns: int) -> Needs:
     """Return what the cost and its gradients need (E11, E15): 3L - 1 products and 2L - 1 passes between them.
 
     >>> pass_needs((2, 4, 1), 1)
@@ -94,10 +86,10 @@ def pass_needs(sizes: Sequence[int], columns: int, itemsize: int = 4) -> Needs:
     """
     layers = len(sizes) - 1
     launches = 3 * layers - 1 + 2 * layers - 1
-    return Needs(products_of(sizes, columns), itemsize * numbers_of_a_pass(sizes, columns), launches)
+    return Needs(products_of(sizes, columns), _ITEMSIZE * numbers_of_a_pass(sizes, columns), launches)
 
 
-def step_needs(sizes: Sequence[int], batch: int, gathers: bool, networks: int = 1, itemsize: int = 4) -> Needs:
+def step_needs(sizes: Sequence[int], batch: int, gathers: bool, networks: int = 1) -> Needs:
     """Return what a step of training needs: a pass, Adam's update, and for mini-batches the gathering of the batch.
 
     K networks in one stack need K times the operations and bytes, and the launches of one. They share X and Y, but
@@ -108,10 +100,11 @@ def step_needs(sizes: Sequence[int], batch: int, gathers: bool, networks: int = 
     >>> step_needs((2, 4, 1), 1, gathers=True)
     Needs(operations=56, bytes=812, launches=10)
     """
-    once = pass_needs(sizes, batch, itemsize)
-    more = _UPDATE * parameters_of(sizes) + (2 * (sizes[0] + sizes[-1]) * batch if gathers else 0)
+    once = pass_needs(sizes, batch)
+    parameters = sum(n * (n_in + 1) for n_in, n in pairwise(sizes))
+    more = _UPDATE * parameters + (2 * (sizes[0] + sizes[-1]) * batch if gathers else 0)
     launches = once.launches + 1 + int(gathers)
-    return Needs(networks * once.operations, networks * (once.bytes + itemsize * more), launches)
+    return Needs(networks * once.operations, networks * (once.bytes + _ITEMSIZE * more), launches)
 
 
 def bound(needs: Needs, rates: Rates) -> Bound | None:

@@ -2,11 +2,11 @@
 
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-import vecprop as vp
+from benchmarks.contestants import on
+from benchmarks.contestants.vecprop import VecpropPass
 from benchmarks.harness.workloads import Workload
 from vecprop.inspection.benchmark import sample
 
@@ -24,22 +24,14 @@ TITLES = {
 
 
 def gradient_pass(backend: str, sweep: str, value: int) -> Callable[[], None]:
-    sizes, m = {
-        "m": ((30, 100, 2), value),
-        "n": ((64, value, 1), 1_000),
-        "K": ((30, 16, 1), 32),
+    sizes, m, part, networks = {
+        "m": ((30, 100, 2), value, "gradient", 1),
+        "n": ((64, value, 1), 1_000, "gradient", 1),
+        "K": ((30, 16, 1), 32, "networks", value),
     }[sweep]
-    work = Workload(sweep, sizes, "tanh", "softmax" if sizes[-1] > 1 else "sigmoid", m, m)
-    net, data, target = work.network(), work.draw(), vp.get_backend(backend)
-    params = net.init(seed=range(value) if sweep == "K" else 0, dtype="float32", backend=target)
-    X, Y = target.asarray(np.ascontiguousarray(data.rows.T)), target.asarray(data.columns)
-
-    def one_pass() -> None:
-        _, grads = net.gradients(params, X, Y)
-        for layer in grads:
-            target.synchronize(layer.W)
-
-    return one_pass
+    output = "softmax" if sizes[-1] > 1 else "sigmoid"
+    work = Workload(sweep, sizes, "tanh", output, m, m, part=part, networks=networks)
+    return partial(on(backend, VecpropPass)(work, work.draw()).epoch, 0)
 
 
 def measure(

@@ -1,7 +1,6 @@
 """What was found: the record, its JSON, shares of the bounds, which targets are met."""
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -178,15 +177,12 @@ def overtakes(sizes: Sequence[int], theirs: Sequence[float], ours: Sequence[floa
     >>> overtakes([1, 10], [1.0, 1.0], [2.0, 2.0]) is None, overtakes([1, 10], [2.0, 2.0], [1.0, 1.0])
     (True, 1.0)
     """
-    gains = [math.log(t / o) for t, o in zip(theirs, ours, strict=True)]
-    if not gains or gains[-1] <= 0:
+    gains = np.log(theirs) - np.log(ours)
+    if not sizes or gains[-1] <= 0:
         return None
-    last = max((i for i, gain in enumerate(gains) if gain <= 0), default=-1)
-    if last < 0:
-        return float(sizes[0])
-    part = -gains[last] / (gains[last + 1] - gains[last])
-    low, high = math.log(sizes[last]), math.log(sizes[last + 1])
-    return round(math.exp(low + part * (high - low)), 6)
+    (slower,) = np.nonzero(gains <= 0)
+    around = slice(slower[-1], slower[-1] + 2) if len(slower) else slice(0, 1)
+    return round(float(np.exp(np.interp(0.0, gains[around], np.log(sizes[around])))), 6)
 
 
 def crossings(ladder: Iterable[LadderRow]) -> dict[tuple[str, str], float | None]:

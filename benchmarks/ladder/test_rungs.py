@@ -47,11 +47,6 @@ def workload(backend: Backend, network: str, dtype: str, m: int) -> Workload:
     return Workload(backend, NETWORKS[network], dtype, m)
 
 
-@lru_cache
-def environment(backend: Backend) -> dict[str, str]:
-    return describe_environment([backend])
-
-
 @pytest.mark.parametrize(("backend", "network", "dtype", "m", "pass_name", "rung"), cells(), indirect=["backend"])
 def test_rung(
     backend: Backend, benchmark: Any, budget: float, network: str, dtype: str, m: int, pass_name: str, rung: str
@@ -60,8 +55,11 @@ def test_rung(
         pytest.skip(f"the {backend.name} backend does not compile")
     work = workload(backend, network, dtype, m)
     with work.scope():
-        if rung in LOOPS:
-            skip_beyond(budget, work, pass_name, rung)
+        if rung in LOOPS and (cap := cap_loop(work, pass_name, rung, budget)).m < m:
+            pytest.skip(
+                f"{rung}: about {cap.seconds * m:.3g} s a pass for m = {m}, over the cap of {budget:g} s (--budget), "
+                f"which allows m = {cap.m}; `vecprop bench` measures that many and extrapolates"
+            )
         call = work.call(pass_name, rung)
         call()  # compiles
         rounds, iterations = counts(benchmark, call)
@@ -69,18 +67,8 @@ def test_rung(
         benchmark.extra_info.update(
             backend=backend.name, network=network, dtype=dtype, m=m, pass_name=pass_name, rung=rung
         )
-        benchmark.extra_info["environment"] = environment(backend)
+        benchmark.extra_info["environment"] = describe_environment([backend])
         benchmark.pedantic(call, rounds=rounds, iterations=iterations)
-
-
-def skip_beyond(budget: float, work: Workload, pass_name: str, rung: str) -> None:
-    """Skip a loop that would take longer than the budget, and say how long."""
-    cap = cap_loop(work, pass_name, rung, budget)
-    if cap.m < work.m:
-        pytest.skip(
-            f"{rung}: about {cap.seconds * work.m:.3g} s a pass for m = {work.m}, over the cap of {budget:g} s "
-            f"(--budget), which allows m = {cap.m}; `vecprop bench` measures that many and extrapolates"
-        )
 
 
 def counts(benchmark: Any, call: Any) -> tuple[int, int]:

@@ -24,18 +24,17 @@ def gpu(name):
     return backend
 
 
-def on_the_device(library):
-    """An array on the GPU, and where its numbers are."""
-    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+def on_the_device(library, values):
+    """An array on the GPU."""
     if library == "torch":
-        torch = pytest.importorskip("torch")
-        array = torch.tensor(values, device="cuda")
-        return array, array.data_ptr()
-    array = gpu(library).asarray(values)
-    return array, address(array)
+        return pytest.importorskip("torch").tensor(values, device="cuda")
+    return gpu(library).asarray(values)
 
 
 def address(array):
+    """Where its numbers are."""
+    if hasattr(array, "data_ptr"):  # PyTorch
+        return array.data_ptr()
     return array.data.ptr if hasattr(array, "get") else array.unsafe_buffer_pointer()
 
 
@@ -44,8 +43,8 @@ def address(array):
 def test_an_array_on_the_device_is_taken_as_it_is(name, library):
     """By DLPack: the numbers are where they were, and JAX would refuse to bring them from the host or to it."""
     backend = gpu(name)
-    array, place = on_the_device(library)
-    guard = nullcontext()
+    array = on_the_device(library, np.arange(6, dtype=np.float32).reshape(2, 3))
+    place, guard = address(array), nullcontext()
     if "jax" in (name, library):
         import jax
 
@@ -60,13 +59,7 @@ def test_an_array_on_the_device_is_taken_as_it_is(name, library):
 @pytest.mark.parametrize("library", ["cupy", "jax", "torch"])
 def test_arrays_on_the_device_are_trained_on(name, library):
     backend = gpu(name)
-    if library == "torch":
-        torch = pytest.importorskip("torch")
-        x, y = (torch.tensor(a, device="cuda") for a in (X, Y))
-    else:
-        giver = gpu(library)
-        with giver.scope("float64", "highest"):
-            x, y = giver.asarray(X), giver.asarray(Y)
+    x, y = (on_the_device(library, a) for a in (X, Y))
     expected = vp.fit(NET, X, Y, backend="numpy", **ARGUMENTS)
     result = vp.fit(NET, x, y, backend=backend, **ARGUMENTS)
     np.testing.assert_allclose(host(result.params[0].W), expected.params[0].W, rtol=0, atol=1e-10)

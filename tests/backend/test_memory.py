@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csc_array
 
 import vecprop as vp
-from helpers import backend_or_skip, raising
+from helpers import backend_or_skip, cases, raising
 from helpers.processes import environment, python
 from vecprop.backend import main_memory, out_of_memory
 from vecprop.data.streaming.examples import StreamedExamples
@@ -253,48 +253,35 @@ def test_other_errors_pass_through(backend):
         vp.fit(net, X, Y, epochs=1, callbacks=[stop], backend=backend)
 
 
-@pytest.mark.gpu
-def test_a_pool_that_is_full_cupy():
-    """A limit of CuPy's pool, in a process of its own."""
-    backend_or_skip("cupy")
-    code = """
-import cupy
+FULL = """
 import numpy as np
 import vecprop as vp
-backend = vp.get_backend("cupy")
-net = vp.Network((32, 512, 512, 1), hidden="relu")
-X, Y = np.ones((32, 40_000), "float32"), np.ones((1, 40_000), "float32")
-cupy.get_default_memory_pool().set_limit(size=400 * 2**20)
-try:
-    vp.fit(net, X, Y, epochs=1, backend=backend, block_size=None)
-except vp.OutOfMemoryError as error:
-    assert error.wanted and error.free <= 400 * 2**20, vars(error)
-    vp.fit(net, X, Y, epochs=1, backend=backend, **{error.argument: error.columns})
-    print(error.argument, error)
-"""
-    out = python("-c", code, check=False)
-    assert out.stdout.startswith("block_size out of memory on cupy"), out
-
-
-@pytest.mark.gpu
-def test_a_device_that_is_full_jax():
-    """A small part of the device's memory, in a process of its own."""
-    if not backend_or_skip("jax").has_gpu:
-        pytest.skip("JAX has no GPU here")
-    code = """
-import numpy as np
-import vecprop as vp
-backend = vp.get_backend("jax")
-assert backend.has_gpu
-net = vp.Network((32, 512, 512, 1), hidden="relu")
-m = int(backend.memory.free() // (2 * 32 * 4))
-m = min(m, 2_000_000)
+backend, net = vp.get_backend("{name}"), vp.Network((32, 512, 512, 1), hidden="relu")
+{limit}
 X, Y = np.ones((32, m), "float32"), np.ones((1, m), "float32")
 try:
     vp.fit(net, X, Y, epochs=1, backend=backend, block_size=None)
 except vp.OutOfMemoryError as error:
-    vp.fit(net, X[:, :50_000], Y[:, :50_000], epochs=1, backend=backend, block_size=4096)
-    print(error.argument, error)
+    {again}
+    print(error)
 """
-    out = python("-c", code, check=False, env=environment(XLA_PYTHON_CLIENT_MEM_FRACTION="0.02"))
-    assert "out of memory on jax" in out.stdout, out
+A_POOL = "import cupy; cupy.get_default_memory_pool().set_limit(size=400 * 2**20); m = 40_000"
+AS_SAID = (
+    "assert error.wanted and error.free <= 400 * 2**20 and error.argument == 'block_size', vars(error); "
+    "vp.fit(net, X, Y, epochs=1, backend=backend, block_size=error.columns)"
+)
+A_PART = "m = min(int(backend.memory.free() // (2 * 32 * 4)), 2_000_000)"  # of the device, by the variable
+FEWER = "vp.fit(net, X[:, :50_000], Y[:, :50_000], epochs=1, backend=backend, block_size=4096)"
+
+
+@pytest.mark.gpu
+@cases(
+    ("cupy", A_POOL, AS_SAID), ("jax", A_PART, FEWER), ids=["a limit of CuPy's pool", "a small part of JAX's device"]
+)
+def test_a_device_that_is_full(name, limit, again):
+    """In a process of its own."""
+    if not backend_or_skip(name).has_gpu:
+        pytest.skip(f"{name} has no GPU here")
+    code, env = FULL.format(name=name, limit=limit, again=again), environment(XLA_PYTHON_CLIENT_MEM_FRACTION="0.02")
+    out = python("-c", code, check=False, env=env)
+    assert out.stdout.startswith(f"out of memory on {name}"), out

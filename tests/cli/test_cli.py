@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 from matplotlib.image import imread
@@ -13,7 +14,8 @@ import vecprop as vp
 from helpers import cases
 from helpers.commands import RUNNER, app, refused, vecprop
 from helpers.processes import environment, python, started
-from vecprop.cli import arguments, check, demo, demonstration_of_depth, demonstration_of_estimators, demonstrations
+from vecprop.cli import arguments, demo, demonstration_of_estimators, demonstrations
+from vecprop.inspection import gradient_check
 from vecprop.propagation import Layer
 
 RUNGS = ("per_neuron", "per_example", "vectorized")
@@ -175,12 +177,8 @@ def test_gradients_are_checked(options):
 
 
 def test_gradients_are_checked_on_the_backend_asked_for(jax_backend, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        check,
-        "check_gradients",
-        lambda net, params, *a, **k: seen.append(params) or vp.check_gradients(net, params, *a, **k),
-    )
+    seen, real = [], gradient_check.check_gradients
+    monkeypatch.setattr(gradient_check, "check_gradients", lambda *a, **k: seen.append(a[1]) or real(*a, **k))
     assert "ok" in vecprop("check", "--sizes", "2,1", "--backend", "jax")[0]
     assert isinstance(seen[0][0].W, type(jax_backend.asarray([1.0])))
 
@@ -192,11 +190,13 @@ def test_check_as_json():
 
 
 def test_a_wrong_gradient_ends_with_1(monkeypatch):
+    real = gradient_check.check_gradients
+
     def with_a_mistake(net, params, X, Y, **options):
         _, (first, second) = net.gradients(params, X, Y, l2=options["l2"])
-        return vp.check_gradients(net, params, X, Y, grads=[Layer(first.W, -first.b), second], **options)
+        return real(net, params, X, Y, grads=[Layer(first.W, -first.b), second], **options)
 
-    monkeypatch.setattr(check, "check_gradients", with_a_mistake)
+    monkeypatch.setattr(gradient_check, "check_gradients", with_a_mistake)
     out, err = vecprop("check", code=1)
     assert "db1" in out and "WRONG" in out and err == "Error: the gradient of b1 is wrong\n"
     out, err = vecprop("check", "--json", code=1)
@@ -207,16 +207,11 @@ def test_a_wrong_gradient_ends_with_1(monkeypatch):
     (["shapes", 2, 0, 1], "sizes[1] must be a positive integer, got 0"),
     (["shapes", 2, 1, "--m", -4], "m must be a positive integer, got -4"),
     (["check", "--sizes", "3,x,1"], "--sizes must be integers separated by commas, such as 3,4,1; got '3,x,1'"),
-    (["check", "--sizes", ""], "--sizes must be integers separated by commas"),
-    (["check", "--sizes", "3"], "sizes must have at least 2 entries"),
     (["check", "--hidden", "tahn"], "hidden: unknown activation 'tahn': did you mean 'tanh'?"),
-    (["check", "--hidden", "tanh,relu"], "hidden must have one activation for each of the 1 hidden layers, got 2"),
     (["check", "--output", "softmax"], "output: softmax over 1 unit"),
     (["check", "--loss", "squared_eror"], "did you mean 'squared_error'?"),
-    (["check", "--output", "identity", "--loss", "cross_entropy"], "needs outputs in (0, 1)"),
     (["check", "--m", 0], "m must be a positive integer, got 0"),
     (["check", "--l2", -1], "l2 must be a finite number >= 0, got -1.0"),
-    (["check", "--l2", "nan"], "l2 must be a finite number >= 0, got nan"),
     (["check", "--seed", -1], "seed must be an integer from 0 to 2**64 - 1, got -1"),
     (["check", "--backend", "jaxx"], "unknown backend 'jaxx': did you mean 'jax'?"),
 )
@@ -240,18 +235,12 @@ def test_what_the_library_refuses(words, message):
     (KeyboardInterrupt(), 130, "interrupted"),
 )
 def test_errors_are_messages_with_an_exit_code(raised, code, message, monkeypatch):
-    def fails(*_):
-        raise raised
-
-    monkeypatch.setattr(check, "gradients", fails)
+    monkeypatch.setattr(gradient_check, "check_gradients", mock.Mock(side_effect=raised))
     assert refused("check", code=code) == message
 
 
 def test_a_mistake_of_the_program_is_not_hidden(monkeypatch):
-    def fails(*_):
-        raise AssertionError("a mistake of ours")
-
-    monkeypatch.setattr(check, "gradients", fails)
+    monkeypatch.setattr(gradient_check, "check_gradients", mock.Mock(side_effect=AssertionError("a mistake of ours")))
     with pytest.raises(AssertionError, match="a mistake of ours"):
         vecprop("check")
 
@@ -373,22 +362,15 @@ def test_the_demo_runs_on_the_backend_of_the_environment(tmp_path, monkeypatch, 
     monkeypatch.setattr(demo, "_SECTIONS", (demo._saturation,))
     out, _ = vecprop("demo", "--out", tmp_path)
     assert "backend jax (from the environment variable VECPROP_BACKEND)" in out and "1 of 1 claims hold" in out
-    assert all(run.training.backend is jax_backend for run in used[0].runs)
-
-
-def test_a_claim_that_fails_ends_the_demo_with_1(monkeypatch, tmp_path):
-    real = demonstrations.saturation
-    monkeypatch.setattr(demonstrations, "saturation", lambda seed: real(seed, scales=[100.0, 1.0], epochs=30))
-    monkeypatch.setattr(demo, "_SECTIONS", (demo._gradients, demo._saturation))
-    out, _ = vecprop("demo", "--out", tmp_path, code=1)
-    assert "2 of 3 claims hold" in out and out.count("FAILED: large weights") == 2
+    assert all(run.training.backend is jax_backend for run in used[0])
 
 
 @cases(
-    ("_digits", "digits", lambda r: replace(r, test_accuracy=0.9599), "at least 96 % of the test digits"),
-    ("_planar", "planar", lambda r: replace(r, network=r.logistic), "hidden layer adds"),
+    ("_digits", "digits", lambda r: replace(r, network=r.regression), "at least 96 % of the test digits"),
+    ("_planar", "planar", lambda r: replace(r, network=r.regression), "hidden layer adds"),
     ("_zeros", "zero_initialization", lambda r: (r[1], r[1]), "all rows of W1 stay equal"),
     ("_zeros", "zero_initialization", lambda r: (r[0], replace(r[1], cost=0.7)), "cost gets lower"),
+    ("_saturation", "saturation", lambda r: r[::-1], "large weights make the gradient of layer 1 small"),
 )
 def test_every_section_judges_what_it_shows(section, name, change, claim, monkeypatch, tmp_path):
     real = getattr(demonstrations, name)
@@ -411,9 +393,9 @@ def fails(monkeypatch, out, section, claim, verdict=""):
     (2, {"test_accuracy": 0.8}, "ReLU with He's weights, and batch normalization"),
 )
 def test_the_section_on_depth_judges_what_it_shows(place, change, claim, monkeypatch, tmp_path):
-    runs = demonstration_of_depth.deep_gradients(0)
+    runs = demonstrations.deep_gradients(0)
     runs[place] = replace(runs[place], **change)
-    monkeypatch.setattr(demonstration_of_depth, "deep_gradients", lambda seed: runs)  # noqa: ARG005
+    monkeypatch.setattr(demonstrations, "deep_gradients", lambda seed: runs)  # noqa: ARG005
     fails(monkeypatch, tmp_path, demo._depth, claim, "1 of 2 claims hold")
 
 

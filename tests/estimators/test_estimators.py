@@ -175,13 +175,6 @@ def test_labels_that_do_not_exclude_each_other(sparse):
     assert (predicted == Y).mean() > 0.9
 
 
-def test_regression_of_one_and_of_several_targets():
-    assert regressor().fit(X, TARGETS[:, 0]).predict(X).shape == (len(X),)
-    assert regressor().fit(X, TARGETS).predict(X).shape == TARGETS.shape
-    with pytest.warns(UserWarning, match="column-vector y was passed"):
-        assert regressor().fit(X, TARGETS[:, :1]).predict(X).shape == (len(X),)
-
-
 def test_dtype_follows_the_inputs(dtype, backend):
     inputs = X.astype(dtype)
     for kind, y in ((classifier, NAMES), (regressor, TARGETS)):
@@ -193,26 +186,7 @@ def test_dtype_follows_the_inputs(dtype, backend):
     assert classifier(dtype=other).fit(inputs, NAMES).predict_proba(inputs).dtype.name == other
 
 
-def test_integers_and_lists_are_data_too():
-    lists = classifier().fit(X.tolist(), NAMES.tolist())
-    np.testing.assert_array_equal(lists.predict_proba(X.tolist()), classifier().fit(X, NAMES).predict_proba(X))
-    whole = (10 * X).astype(int)
-    assert classifier().fit(whole, NAMES).coefs_[0].dtype == np.float64
-
-
 # --- what goes beyond ----------------------------------------------------------------------------------------
-
-
-def test_backends_train_the_same_network(backend):
-    arguments = {"hidden_layer_sizes": (6, 5), "activation": ["leaky_relu", "tanh"], "batch_size": 16, "dropout": 0.1}
-    arguments |= {"max_iter": 5, "random_state": 3, "batch_norm": [True, False], "clip_norm": 1.0, "l1": 0.01}
-    mine, reference = (
-        MLPClassifier(**arguments, backend=name).fit(X, NAMES, sample_weight=W) for name in (backend.name, "numpy")
-    )
-    np.testing.assert_allclose(mine.loss_curve_, reference.loss_curve_, rtol=1e-9)
-    assert all(type(a) is np.ndarray for a in mine.coefs_)
-    assert_near(mine.coefs_, reference.coefs_, rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(mine.predict_proba(X), reference.predict_proba(X), atol=1e-9)
 
 
 def test_the_active_backend_is_used(monkeypatch):
@@ -619,11 +593,6 @@ def test_partial_fit_needs_the_classes_once():
         model.partial_fit(X, np.where(NAMES == "setosa", "rose", NAMES))
     labels = np.stack([LABELS > 0, LABELS > 1], axis=1).astype(int)
     assert classifier().partial_fit(X, labels, classes=[0, 1]).predict(X).shape == labels.shape
-
-
-def test_partial_fit_is_there_for_stochastic_solvers_only():
-    for kind in (classifier, regressor):
-        assert [hasattr(kind(solver=s), "partial_fit") for s in ("adam", "lbfgs", vp.LBFGS())] == [True, False, False]
 
 
 def test_changed_coefficients_count():

@@ -296,13 +296,6 @@ def test_bins_count_the_quantiles_passed(values, count):
     np.testing.assert_allclose(bins(edges[:, None]).sum(axis=1), np.arange(len(edges)), atol=1e-6)
 
 
-def test_rounding_does_not_decide_on_a_bin():
-    angle = 2 * np.pi * RNG.integers(0, 7, 300) / 7
-    bins = feature_maps.Bins.learn(np.cos(angle + 2 * np.pi)[:, None], [0], 48)
-    assert len(bins.column) <= 6
-    np.testing.assert_allclose(bins(np.cos(angle)[:, None]), bins(np.cos(angle + 2 * np.pi)[:, None]), atol=1e-9)
-
-
 def test_normal_is_scikit_learns_quantile_transformation():
     x = RNG.lognormal(size=(5000, 1))
     ours = feature_maps.Normal.learn(x, [0], 500)(x)

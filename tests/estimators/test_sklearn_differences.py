@@ -7,6 +7,7 @@ from sklearn.metrics import log_loss
 
 from helpers import assert_near, cases
 from helpers.processes import ROOT
+from vecprop import LBFGS
 from vecprop import estimators as ours
 from vecprop.utils.random_streams import shuffle
 
@@ -109,7 +110,8 @@ def test_a_batch_of_weight_zero_changes_nothing():
 
 def test_partial_fit_of_a_regressor_with_lbfgs_is_not_there():
     assert hasattr(theirs.MLPRegressor(solver="lbfgs"), "partial_fit")
-    assert not hasattr(ours.MLPRegressor(solver="lbfgs"), "partial_fit")
+    for kind in (ours.MLPRegressor, ours.MLPClassifier):
+        assert [hasattr(kind(solver=s), "partial_fit") for s in ("adam", "lbfgs", LBFGS())] == [True, False, False]
 
 
 def test_a_validation_score_of_nan_counts_as_no_improvement():

@@ -22,7 +22,6 @@ import vecprop as vp
 from helpers import cases
 from helpers.commands import refused, vecprop
 from helpers.faults import in_process
-from helpers.processes import python
 from vecprop import tabular
 from vecprop.estimators import MLPClassifier, MLPRegressor
 from vecprop.utils import tensor_file
@@ -139,7 +138,8 @@ def outcome(path, errors=vp.ModelFileError):
     try:
         return vp.load(path)
     except errors as error:
-        assert os.fspath(path) in str(error) and len(str(error)) < 2000, str(error)
+        text = str(error)
+        assert os.fspath(path) in text and len(text) < 2000 and not {"\n", "\x1b"} & {*text}, text
         return None
 
 
@@ -494,33 +494,12 @@ def test_memory_is_bounded_by_the_size_of_the_file(saved, tmp_path, amount, figu
 # --- the program ------------------------------------------------------------------------------------------------
 
 
-def assert_refused(path):
-    said = refused("info", path)
-    assert "Traceback" not in said and "\x1b" not in said, said
-
-
-def test_the_program_refuses_them_too(saved, tmp_path, amount):
-    path = tmp_path / "model"
-    for data in hostile().values():
-        path.write_bytes(data)
-        assert_refused(path)
-    for kind in amount(("labels", "flowers"), KINDS):
-        model = saved(kind)
-        for text in headers(model.header).values():
-            assert_refused(model.write(forged(text, model.tensors)))
-    os.mkfifo(tmp_path / "pipe")
-    for other in (tmp_path, tmp_path / "pipe", tmp_path / "nowhere", "/dev/zero"):
-        assert_refused(other)
-    done = python("-m", "vecprop", "info", path, check=False)
-    assert done.returncode == 2 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
-
-
 def test_the_program_shows_or_refuses_every_header(model, amount):
     cases = [(place, value) for place in places(model.header) for value in VALUES]
     for place, value in random.Random(1).sample(cases, min(len(cases), amount(12, 1500))):
         path = model.write(forged(with_value(model.header, place, value), model.tensors))
         if outcome(path) is None:
-            assert_refused(path)
+            assert "\x1b" not in refused("info", path)
         else:
             out, err = vecprop("info", path)
             assert err == "" and "parameters" in out, (place, value)

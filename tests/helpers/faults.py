@@ -42,7 +42,7 @@ class Fault:
         return f"{self.effect} {'after' if self.after else 'at'} {self.call} {self.n}"
 
 
-def happen(fault, exits, call, *arguments):
+def happen(fault, call, *arguments):
     """Let a fault happen at a call."""
     if fault.effect == "short":
         descriptor, data = arguments
@@ -52,7 +52,7 @@ def happen(fault, exits, call, *arguments):
         with contextlib.suppress(OSError):  # what the system itself says is no hindrance
             result = call(*arguments)
     if fault.effect == "exit":
-        exits(EXIT_CODE)
+        os._exit(EXIT_CODE)
     if fault.call == "open" and fault.after:
         os.close(result)  # nobody has got its number
     if fault.effect == "interrupt":
@@ -62,14 +62,14 @@ def happen(fault, exits, call, *arguments):
 
 
 @contextlib.contextmanager
-def injected(fault=None, exits=os._exit):
+def injected(fault=None):
     """Let a fault happen in whatever `write_atomically` writes meanwhile; gives the list of the calls as they come."""
     seen = []
 
     def watched(name, *arguments):
         seen.append(name)
         now = fault is not None and (fault.call, fault.n) == (name, seen.count(name))
-        return happen(fault, exits, getattr(os, name), *arguments) if now else getattr(os, name)(*arguments)
+        return happen(fault, getattr(os, name), *arguments) if now else getattr(os, name)(*arguments)
 
     system = SimpleNamespace(**vars(os) | {name: partial(watched, name) for name in CALLS})
     with mock.patch.object(atomic, "os", system):

@@ -21,9 +21,10 @@ import sklearn.neural_network
 
 import vecprop as vp
 from helpers import spoiled
+from helpers.pictures import a_row
 from vecprop import losses, plots, tabular
 from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor, parameters
-from vecprop.inspection.benchmark_report import Row, with_speedups
+from vecprop.inspection.benchmark_report import with_speedups
 from vecprop.utils.arguments import check_flag, check_number, check_positive_integer, check_share
 
 NAN, INF, HUGE = math.nan, math.inf, 10**18
@@ -147,11 +148,10 @@ VALUES = frozen(RANDOM.standard_normal(12))
 ROWS = frozen(np.ascontiguousarray(X.T))
 
 
-def data(array, *, rank=True, lists=False):
+def data(array, *, lists=False):
     """What is wrong as X or Y, given one that is right; with `lists` lists are taken, and numbers as text are not."""
     return [
-        None, "text", 3, 1.5, THING, {}, b"bytes", math.sqrt,
-        *([array[0], np.array(1.0), array[None]] if rank else []),
+        None, "text", 3, 1.5, THING, {}, b"bytes", math.sqrt, array[0], np.array(1.0), array[None],
         array[:, :0], array[:0], array[:, :-1][:1] if array.shape[0] > 1 else np.vstack([array, array]),
         spoiled(array, NAN), spoiled(array, INF), spoiled(array, -INF),
         array + 1j, array.astype(object), array.astype(str), array.astype("M8[s]"),
@@ -443,9 +443,7 @@ call("plots.save", lambda folder: {"ax": plots.panels()[0], "path": folder / "p.
 call("plots.decorate", lambda folder: {"ax": plots.panels()[0], "x": "x", "y": "y", "title": "t"},
      ax=[None, *AXES], x=TEXT, y=TEXT, title=TEXT, grid=FLAG)  # fmt: skip
 call("plots.group_digits", {"m": 1000}, m=INDEX)
-CELL = {"backend": "numpy", "network": "2-4-1", "dtype": "float32", "pass_name": "gradients", "m": 100,
-        "measured_m": 100, "extrapolated": False, "runs": 5}  # fmt: skip
-MEASURED = with_speedups([Row(rung=r, seconds=s, **CELL) for r, s in (("per_example", 1e-2), ("vectorized", 1e-4))])
+MEASURED = with_speedups([a_row(rung="per_example", seconds=1e-2), a_row(seconds=1e-4)])
 call("plots.speedup", {"report": MEASURED}, report=[None, 3, "text", [], {}, THING, [3], [{}]], dtype=[3, None, "float16", THING, []], pass_name=[3, None, "sideways", THING, []])  # fmt: skip
 
 # --- tables -----------------------------------------------------------------------------------------------------------

@@ -79,21 +79,6 @@ def test_one_row_for_every_cell(small):
         assert 1 <= row.measured_m <= row.m
 
 
-def test_the_speed_up_is_the_ratio_of_the_times_in_the_rows(small):
-    report, _ = small
-    for row in report.rows:
-        loop = report.find(rung="per_example", pass_name=row.pass_name, m=row.m)
-        assert row.speedup == loop.seconds / row.seconds
-    assert report.find(rung="vectorized", pass_name="gradients", m=60).speedup > 5
-    assert report.find(rung="per_neuron", pass_name="gradients", m=60).speedup < 1
-
-
-def test_no_speed_up_without_the_loop():
-    report = measure(networks=["2-4-1"], sizes=[3], dtypes=["float64"], rungs=["vectorized"], budget=0.01)
-    assert [row.speedup for row in report.rows] == [None, None]
-    assert report.rows[0].dtype == "float64"
-
-
 @pytest.mark.parametrize("network", ["2-4-1", "784-128-10"])
 def test_every_rung_computes_the_same(backend, network):
     net, m = NETWORKS[network], 3
@@ -227,12 +212,6 @@ def test_the_table_leaves_a_gap_where_a_rung_was_not_measured():
     assert lines[3].split() == ["gradients", "100", "2.50", "µs", "31%"]
 
 
-def test_plot_writes_a_png(tmp_path):
-    pytest.importorskip("matplotlib")
-    path = Report([a_row(speedup=90.0), a_row(rung="per_example")]).plot(tmp_path / "pictures" / "speedup.png")
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
 test_bad_arguments_are_named = refusals(
     lambda arguments: measure(**arguments),
     ({"backends": ["nunpy"]}, "backends: unknown backend 'nunpy': did you mean 'numpy'"),
@@ -241,14 +220,10 @@ test_bad_arguments_are_named = refusals(
     ({"networks": ["2-4-2"]}, "networks: unknown network '2-4-2': did you mean '2-4-1'"),
     ({"networks": NETWORKS["2-4-1"]}, TypeError, "networks must be a sequence"),
     ({"sizes": [10, 0]}, "sizes must be a positive integer, got 0"),
-    ({"sizes": [-1]}, "sizes must be a positive integer, got -1"),
-    ({"sizes": [1.5]}, TypeError, "sizes must be a positive integer, got 1.5"),
     ({"sizes": 10}, TypeError, "sizes must be a sequence"),
     ({"dtypes": ["float16"]}, "dtypes must be float32 or float64"),
     ({"passes": ["backward"]}, "passes: unknown pass 'backward'"),
     ({"rungs": ["per_nuron"]}, "rungs: unknown rung 'per_nuron': did you mean 'per_neuron'"),
     ({"budget": 0}, "budget must be a finite number > 0"),
-    ({"budget": -1.0}, "budget must be a finite number > 0"),
-    ({"budget": float("nan")}, "budget must be a finite number > 0"),
     literal="",
 )

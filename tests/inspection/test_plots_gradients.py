@@ -18,10 +18,7 @@ def test_one_layer_in_several_runs():
     assert lines(ax) == {"a": ([1, 2, 3], [1.0, 3.0, 8.0]), "b": ([1, 2], [4.0, 5.0])}
     assert "dW2" in ax.get_ylabel() and "layer 2" in ax.get_title() and ax.get_yscale() == "log"
     assert legend(ax) == ["a", "b"]
-
-
-def test_a_layer_without_gradient_is_said_to_be_so():
-    assert list(lines(plots.gradient_norms_of_layer({"a": RUN, "b": OTHER}))) == ["a", "b (all 0)"]
+    assert legend(plots.gradient_norms_of_layer({"a": RUN, "b": OTHER})) == ["a", "b (all 0)"]
 
 
 def test_over_the_layers_the_median_of_the_epochs():
@@ -37,7 +34,6 @@ def test_results_of_fit_and_the_best_of_a_stack():
     one = vp.fit(vp.Network((2, 3, 1)), *data, epochs=4)
     stack = vp.fit(vp.Network((2, 3, 1)), *data, epochs=4, seed=[0, 1, 2])
     norms = np.array(stack.history["gradient_norm"])[:, int(np.argmin(stack.final_costs))]
-    assert lines(plots.gradient_norms_of_layer({"stack": stack}))["stack"][1] == norms[:, 0].tolist()
     assert lines(plots.gradient_norms_by_layer({"stack": stack}))["stack"][1] == np.median(norms, axis=0).tolist()
     for draw in (plots.gradient_norms_of_layer, plots.gradient_norms_by_layer, plots.cost_curve):
         ax = draw(one)
@@ -51,6 +47,7 @@ def test_results_of_fit_and_the_best_of_a_stack():
 @cases(
     ([1.0], TypeError, "histories must be result.history, history_ of an estimator, or a dict"),
     ({}, ValueError, "histories must not be empty"),
+    ({"gradient_norm": []}, ValueError, "histories must have at least one epoch, got none"),
     ({"a": {"cost": [1.0]}}, ValueError, r"histories\['a'\] .*no 'gradient_norm', only \['cost'\]"),
     ({"a": RUN, "b": 3}, TypeError, r"histories\['b'\] must be result.history of a fit, or history_ of"),
 )

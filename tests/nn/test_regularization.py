@@ -10,7 +10,7 @@ import vecprop as vp
 from helpers import PLAIN, assert_grads_close, assert_near, assert_same, cases, host, make_problem
 from vecprop import activations, losses
 from vecprop.nn import batch_norm, dropout, input_scaling
-from vecprop.nn.weight_penalties import add_penalties
+from vecprop.nn.weight_penalties import Penalties
 from vecprop.training import epochs, training_pass
 from vecprop.utils.random_streams import DROPOUT
 
@@ -360,8 +360,28 @@ def test_penalties_do_not_depend_on_the_batch_size(penalty):
 def test_a_weight_of_zero_has_no_l1_gradient():
     layers = (vp.Layer(np.array([[0.0, -2.0, 3.0]]), np.array([[5.0]])),)
     grads = (vp.Layer(np.array([[1.0, 1.0, 1.0]]), np.array([[7.0]])),)
-    ((dW, db),) = add_penalties(grads, layers, 0.5, None, 2.0)
+    ((dW, db),) = Penalties(0.5, None, 2.0).update(grads, layers)
     assert (dW.tolist(), db.tolist()) == ([[1.0, 0.75, 1.25]], [[7.0]])
+
+
+def test_penalties_of_a_stack_are_those_of_its_members():
+    """Each network has λ₁, λ₂ and m of its own; nothing of one is in another."""
+    random = np.random.default_rng(0)
+    stack = tuple(
+        vp.Layer(random.standard_normal((2, n, p)), random.standard_normal((2, n, 1))) for n, p in ((3, 4), (1, 3))
+    )
+    l1, l2, m = np.array([0.5, 0.1]), np.array([0.3, 2.0]), np.array([4.0, 10.0])
+    penalties = Penalties(l1, l2, m)
+    total, grads = penalties.cost(stack), penalties.update((*stack, "rest"), stack)
+    assert total.shape == (2,) and grads[2] == "rest"
+    for k in range(2):
+        members = tuple(vp.Layer(W[k], b[k]) for W, b in stack)
+        squares = sum((W**2).sum() for W, _ in members)
+        sizes = sum(np.abs(W).sum() for W, _ in members)
+        assert total[k] == pytest.approx(l2[k] / (2 * m[k]) * squares + l1[k] / m[k] * sizes, rel=1e-14)
+        for (W, b), (dW, db) in zip(members, grads[:2], strict=True):
+            np.testing.assert_allclose(dW[k], W + l2[k] / m[k] * W + l1[k] / m[k] * np.sign(W), rtol=1e-14)
+            np.testing.assert_array_equal(db[k], b)
 
 
 def test_standardize_is_folded_into_the_first_layer(backend):

@@ -42,11 +42,6 @@ PARTS = {
 }
 
 
-def is_named(parameter, message):
-    """Whether the message has the name as a word of its own."""
-    return re.search(rf"(?<![A-Za-z0-9_])({PARTS.get(parameter, parameter)})(?![A-Za-z0-9])", message) is not None
-
-
 def arrays_in(value):
     """All the arrays in nested arguments."""
     if isinstance(value, np.ndarray):
@@ -73,7 +68,8 @@ def answer(call, arguments, parameter, wanted=None):
     except vp.DivergenceError:
         verdict = "taken"
     except (ValueError, TypeError) as error:
-        named = any(is_named(name, str(error)) and len(str(error)) > len(name) + 10 for name in names)
+        words = ((name, rf"(?<![A-Za-z0-9_])({PARTS.get(name, name)})(?![A-Za-z0-9])") for name in names)
+        named = any(re.search(word, str(error)) and len(str(error)) > len(name) + 10 for name, word in words)
         if wanted is not None:
             named = isinstance(error, wanted[0]) and re.search(wanted[1], str(error), re.DOTALL)
         verdict = "" if named else f"{type(error).__name__} without the name: {error}"

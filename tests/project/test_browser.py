@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import vecprop as vp
-from helpers import assert_near
 from helpers.processes import ROOT, environment, python
 from vecprop_numpy import threads
 
@@ -87,38 +85,15 @@ def threads_that_start(monkeypatch):
     return limit
 
 
-@pytest.fixture
-def no_thread_starts(monkeypatch, threads_that_start):
-    """Two cores and no thread: as after a limit of the system, or in a browser that counts its cores."""
-    monkeypatch.setattr("vecprop_numpy.programs.usable_threads", lambda: 3)
-    return threads_that_start(0)
-
-
-def test_pieces_of_a_program_without_workers(no_thread_starts):
-    done = []
-    parallel = threads.Parallel([[(done.append, (i,))] for i in range(3)])
-    parallel()
-    parallel()
-    assert done == [0, 1, 2, 0, 1, 2] and len(no_thread_starts) == 1, "it is tried once"
-    assert threads.usable_threads() == 1
-
-
-def test_blocks_without_workers(no_thread_starts):
-    random = np.random.default_rng(0)
-    X, Y = random.standard_normal((3, 5003)), random.standard_normal((2, 5003))
-    net = vp.Network((3, 7, 2), output="identity")
-    params = net.init(seed=0, dtype="float64")
-    J, grads = net.gradients(params, X, Y, block_size=None)
-    J_blocks, in_blocks = net.gradients(params, X, Y, block_size=500)
-    assert no_thread_starts, "workers were asked for"
-    np.testing.assert_allclose(J_blocks, J, rtol=1e-13)
-    assert_near(in_blocks, grads, rtol=1e-11)
-
-
-def test_a_pool_that_is_smaller_than_asked_for(threads_that_start):
-    attempts, done = threads_that_start(1), []
-    threads.Parallel([[(done.append, (i,))] for i in range(4)])()
-    assert sorted(done) == [0, 1, 2, 3] and len(attempts) == 2
+@pytest.mark.parametrize("most", [0, 1])
+def test_pieces_of_a_program_with_fewer_workers(most, threads_that_start):
+    attempts, done = threads_that_start(most), []
+    parallel = threads.Parallel([[(done.append, (i,))] for i in range(4)])
+    for calls in (1, 2):
+        parallel()
+        assert sorted(done) == sorted([0, 1, 2, 3] * calls)
+    assert len(attempts) == most + 1, "it is tried once"
+    assert threads.usable_threads() <= most + 1
 
 
 def test_an_error_of_the_calling_thread_waits_for_the_workers():

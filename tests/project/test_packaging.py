@@ -1,4 +1,4 @@
-"""The wheel, straight and by way of the sdist, has the library and the backends; so has the bare source tree."""
+"""The wheel, straight and by way of the sdist, has the library and the backends."""
 
 import tarfile
 import zipfile
@@ -64,8 +64,3 @@ def test_wheel_works_installed(wheels, tmp_path):
     done = python("-P", "-c", CODE, env=env, cwd=tmp_path)
     assert done.stdout.split()[1:2] == ["numpy"], done
     assert str(tmp_path) in done.stdout
-
-
-def test_bare_source_tree_works(tmp_path):
-    done = python("-P", "-c", CODE, cwd=tmp_path)
-    assert str(ROOT / "src") in done.stdout, done

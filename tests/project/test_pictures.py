@@ -36,20 +36,6 @@ def images_named(page):
     return [(page.parent / link).resolve() for link in links if re.search(r"\.(png|gif|svg|jpe?g)$", link)]
 
 
-def test_a_page_names_its_pictures(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text('![a](images/a.png) <img width="3" src="b.gif"> [text](c.md) ![d](x/d.svg "title")')
-    assert [path.name for path in images_named(page)] == ["a.png", "d.svg", "b.gif"]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_picture_named_exists_and_is_made_by_the_command(page, pictures):
-    for path in images_named(page):
-        assert path.is_relative_to(IMAGES), f"{path} is not in docs/images"
-        assert path.exists(), f"{path} is missing: make pictures"
-        assert name_of(path) in pictures.PICTURES, f"docs/pictures.py does not make {path.name}"
-
-
 def test_every_picture_is_on_some_page(pictures):
     assert {name_of(path) for page in PAGES for path in images_named(page)} == set(pictures.PICTURES)
 

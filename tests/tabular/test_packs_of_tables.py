@@ -1,12 +1,9 @@
-"""The pack as the default model of tables: report, file, ONNX, settings of one kind, Ctrl-C."""
+"""The pack as the default model of tables: report, settings of one kind, Ctrl-C."""
 
-import numpy as np
 import polars as pl
 import pytest
 
-import vecprop as vp
 from helpers import raising
-from helpers.tables import outputs, run_onnx
 from vecprop import tabular
 from vecprop.estimators import PackClassifier, PackRegressor
 from vecprop.tabular import Settings
@@ -21,52 +18,19 @@ PLANS = {
     "regression": tabular.plan(tabular.table_of(HOUSES), "price"),
     "classification": tabular.plan(tabular.table_of(CHEAP), "kind"),
 }
-FRAMES = {"regression": HOUSES.drop("price"), "classification": CHEAP.drop("kind")}
-TASKS = tuple(PLANS)
 
 
-@pytest.fixture(scope="module")
-def trained():
-    weights = {"cheap": 2.0}
-    return {
-        "regression": tabular.train(PLANS["regression"]),
-        "classification": tabular.train(PLANS["classification"], Settings(class_weight=weights)),
-    }
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_the_report_shows_each_kind_and_its_weights(trained, task):
-    found = trained[task].model.estimator.found_
-    assert isinstance(trained[task].model.estimator, PackRegressor if task == "regression" else PackClassifier)
-    text, report = concluded(trained[task]), as_json(PLANS[task], trained[task])
+@pytest.mark.parametrize("task", PLANS)
+def test_the_report_shows_each_kind_and_its_weights(task):
+    trained = tabular.train(PLANS[task], Settings(class_weight={"cheap": 2.0} if task == "classification" else None))
+    found = trained.model.estimator.found_
+    assert isinstance(trained.model.estimator, PackRegressor if task == "regression" else PackClassifier)
+    text, report = concluded(trained), as_json(PLANS[task], trained)
     for name, weights in found:
         assert f"  {name.ljust(16)}  {'  '.join(f'{w:.2f}' for w in weights)}" in text
     assert report["pack"] == [(name, weights) for name, weights in found] or report["pack"] == [list(f) for f in found]
-    assert trained[task].scores["network"] != trained[task].scores["linear"]
-    assert trained[task].rows == {"training": 192, "validation": 29, "test": 48}
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_a_file_predicts_the_same(trained, task, tmp_path):
-    model = trained[task].model
-    vp.save(tmp_path / "model.safetensors", model)
-    loaded = vp.load(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(outputs(loaded, FRAMES[task]), outputs(model, FRAMES[task]))
-    assert str(loaded) == str(model) and loaded.classes == (["cheap", "dear"] if task == "classification" else [])
-
-
-def test_rows_far_outside_are_predicted(trained):
-    far = FRAMES["regression"].with_columns(area=pl.lit(1e40), rooms=pl.lit(-1e40))
-    assert np.isfinite(trained["regression"].model.predict(far)).all()
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_onnx_takes_the_columns_as_they_come(trained, task):
-    model, frame = trained[task].model, FRAMES[task]
-    wanted = outputs(model, frame)
-    found, types = run_onnx(model, frame)
-    np.testing.assert_allclose(found[-1], wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
-    assert set(types.values()) == {"tensor(string)", "tensor(double)"}
+    assert trained.scores["network"] != trained.scores["linear"]
+    assert trained.rows == {"training": 192, "validation": 29, "test": 48}
 
 
 def test_a_setting_of_one_kind_gives_networks_of_one_kind():

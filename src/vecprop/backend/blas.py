@@ -59,10 +59,7 @@ def sharing_cores(count: int) -> Iterator[None]:
 class BLAS:
     """BLAS libraries of this process, found when first needed; later ones are not noticed.
 
-    Parameters
-    ----------
-    chosen : function of a list of libraries -> those to use
-        A library is a controller of threadpoolctl, with its `filepath`. By default all are used.
+    chosen : returns of a list of libraries, controllers of threadpoolctl with their `filepath`, those to use
     """
 
     def __init__(self, chosen: Callable[[list[Any]], list[Any]] = list) -> None:

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.utils import errors
-from vecprop.utils.errors import shown
+from vecprop.utils.errors import ModelFileError, shown
 
 T = TypeVar("T")
+# Errors that a message is enough for; any other is told of as a RuntimeError.
+_TOLD = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, OSError, KeyError, ModelFileError)
 
 
 class Team:
@@ -63,7 +64,8 @@ class Team:
         answers = [json.loads(data) for data in self.gather_bytes(json.dumps(told).encode())]
         for number, answer in enumerate(answers):
             if answer:
-                raise _error_of(answer["type"])(f"process {number} of {self.count}: {answer['text']}") from failed
+                kind = next((kind for kind in _TOLD if kind.__name__ == answer["type"]), RuntimeError)
+                raise kind(f"process {number} of {self.count}: {answer['text']}") from failed
         return result  # type: ignore[return-value]
 
     def from_first(self, function: Callable[[], bytes]) -> bytes:
@@ -100,12 +102,3 @@ class Team:
 
 
 ALONE = Team()
-
-
-def _error_of(name: str) -> type[Exception]:
-    """Return the class of an error by its name: one of Python's or vecprop's that a message is enough for."""
-    known: dict[str, type[Exception]] = {
-        kind.__name__: kind for kind in (ValueError, TypeError, FileNotFoundError, IsADirectoryError, OSError, KeyError)
-    }
-    known["ModelFileError"] = errors.ModelFileError
-    return known.get(name, RuntimeError)

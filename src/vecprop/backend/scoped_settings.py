@@ -1,9 +1,8 @@
 """Choices of `use_backend` and `use_precision`, for the rest of the program or for a block.
 
-The choice of a `with` block is kept in a context variable: other threads and asyncio tasks do not see it, and in its
-own it counts before choices for the program. A choice for the program counts at once in its own thread and in threads
-started later; in threads that run already it counts when it is certain that no `with` follows, that is when the
-`Choice` was dropped or shown, or the setting was used in its own thread.
+`use_backend` says which threads see a choice. That of a `with` block is kept in a context variable. One for the program
+counts in threads that run already when it is certain that no `with` follows: when the `Choice` was dropped or shown, or
+the setting was used in its own thread.
 """
 
 import threading

@@ -12,6 +12,7 @@ from vecprop.cli.exit_codes import FAILED
 from vecprop.cli.options import L2, BackendName, Flag, Force, Integer, Measured, Parts, PartsToExplain, grouped, option
 from vecprop.cli.output import Commands, console, error, note, print_either, print_json, reason
 from vecprop.nn.network import Network
+from vecprop.utils.arguments import check_positive_integer
 
 app = typer.Typer(
     cls=Commands,
@@ -78,11 +79,27 @@ def bench(
 
     Example: vecprop bench --network 2-4-1 --sizes 10,1000
     """
-    from vecprop.cli import bench as benchmarks
+    from vecprop.cli.arguments import backend_names, integers, network
+    from vecprop.cli.writing import check_files, holds_benchmark
+    from vecprop.inspection import benchmark
 
-    report = benchmarks.measure(measured, out, force)
+    check_files(out, ("bench.json", "speed-up.png"), (), holds_benchmark, force)
+    report = benchmark.measure(
+        backends=[selection.get_backend(name) for name in backend_names(measured.backend)],
+        networks=[network(text) for text in measured.network or ["2-4-1"]],
+        sizes=integers(measured.sizes, "--sizes"),
+        dtypes=measured.dtype or ["float32"],
+        passes=measured.passes or ["gradients"],
+        budget=measured.budget,
+        report=note,
+    )
     typer.echo(report.to_json() if json else report.table(), nl=not json)
-    for path in benchmarks.write(report, out):
+    paths = report.save(out)
+    if any(row.speedup and (row.dtype, row.pass_name) == ("float32", "gradients") for row in report.rows):
+        paths.append(report.plot(out / "speed-up.png"))
+    else:
+        note("no picture: it shows the speed-up of float32 gradients, which were not measured")
+    for path in paths:
         (note if json else typer.echo)(f"wrote {path}")
 
 
@@ -102,10 +119,17 @@ def check(
 
     Example: vecprop check --sizes 3,4,1 --hidden tanh --output sigmoid
     """
-    from vecprop.cli import check as checks
+    from vecprop.cli.arguments import integers
+    from vecprop.inspection import benchmark, gradient_check
 
-    net, report = checks.gradients(sizes, parts, m, l2, backend, seed)
-    print_either(json, f"{net}, m = {m}, λ = {l2:g}\n{report}", checks.as_json(net, report))
+    net = parts.network(integers(sizes, "--sizes"))
+    target = selection.get_backend(backend)
+    params = net.init(seed, dtype="float64", backend=target)
+    data = benchmark.random_examples(net, check_positive_integer(m, "m"), "float64", seed)
+    report = gradient_check.check_gradients(net, params, *map(target.asarray, data), l2=l2, seed=seed)
+    found = {"network": str(net), "method": report.method, "tolerance": report.tolerance}
+    found |= {"errors": dict(report), "wrong": report.wrong, "passed": report.passed}
+    print_either(json, f"{net}, m = {m}, λ = {l2:g}\n{report}", found)
     if not report.passed:
         error(f"the gradient of {', '.join(report.wrong)} is wrong")
         raise typer.Exit(FAILED)

@@ -8,7 +8,7 @@ from vecprop.nn.network import Network
 from vecprop.utils.errors import unknown_name
 
 
-def integers(text: str, option: str) -> list[int]:
+def integers(text: str, option: str, example: str = "3,4,1") -> list[int]:
     """Return the integers of a text such as "1,10,100"; their range is checked later.
 
     >>> integers("1,10, 1_000", "--sizes")
@@ -17,7 +17,7 @@ def integers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"{option} must be integers separated by commas, such as 3,4,1; got {text!r}") from None
+        raise ValueError(f"{option} must be integers separated by commas, such as {example}; got {text!r}") from None
 
 
 def network(text: str) -> Network:

@@ -17,6 +17,7 @@ from vecprop import tabular
 from vecprop.backend import distributed
 from vecprop.backend.selection import get_backend, use_backend
 from vecprop.cli import pictures, signals, writing
+from vecprop.cli.arguments import integers
 from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, reason
 from vecprop.cli.writing import MODEL, REPORT
@@ -74,12 +75,7 @@ def layers(text: str | None) -> tuple[int, ...] | None:
     """
     if text is None:
         return None
-    try:
-        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
-    except ValueError:
-        raise ValueError(
-            f'--hidden must be integers separated by commas, such as 64,32, or "" for none; got {text!r}'
-        ) from None
+    return tuple(integers(text, "--hidden", '64,32, or "" for none')) if text.strip() else ()
 
 
 def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str, float] | None:

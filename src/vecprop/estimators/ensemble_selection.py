@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.estimators.feature_maps import power_of_2
+
 # Of a mixture's predictions (m, …): the loss of each example, (m,).
 Losses: TypeAlias = "Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]"
 
@@ -36,7 +38,7 @@ def squared_errors(y: npt.NDArray[Any]) -> Losses:
     >>> squared_errors(np.array([1.0, 2.0]))(np.array([3.0, 2.0])).tolist()  # in units of 2
     [1.0, 0.0]
     """
-    unit = np.ldexp(1.0, np.frexp(np.abs(y).max())[1] - 1)  # a power of 2: no rounding
+    unit = power_of_2(y)
     return lambda P: np.asarray(((P - y) / unit) ** 2)
 
 

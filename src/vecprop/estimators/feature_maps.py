@@ -87,8 +87,7 @@ class Standard:
     def learn(cls, X: npt.NDArray[Any], columns: Columns) -> Self:
         """Return the map of these columns of X (m, n), which vary."""
         part = X[:, columns]
-        _, power = np.frexp(np.maximum(part.max(axis=0), -part.min(axis=0)))
-        unit = np.ldexp(part.dtype.type(1), power - 1)  # a power of 2: no rounding, and no square overflows
+        unit = power_of_2(part)
         part /= unit
         return cls(np.array(columns, dtype=np.int64), part.mean(axis=0) * unit, part.std(axis=0) * unit)
 
@@ -221,6 +220,18 @@ class FeatureMap:
             k, kind, field = key.split(".")
             found.setdefault((int(k), kind), {})[field] = array.astype(np.int64) if field == "column" else array
         return cls(name, tuple(PARTS[kind](**arrays) for (_, kind), arrays in sorted(found.items())))
+
+
+def power_of_2(X: npt.NDArray[Any]) -> Any:
+    """Return for each column of X (m, …) the largest power of 2 up to its largest |x|: a unit that rounds nothing.
+
+    In it no square overflows.
+
+    >>> power_of_2(np.array([[1.0, -9.0], [3.0, 5.0]])).tolist()
+    [2.0, 8.0]
+    """
+    _, power = np.frexp(np.maximum(X.max(axis=0), -X.min(axis=0)))
+    return np.ldexp(X.dtype.type(1), power - 1)
 
 
 def learn(name: str, X: npt.NDArray[Any], rng: np.random.Generator, m: int | None = None) -> FeatureMap:

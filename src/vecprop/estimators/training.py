@@ -39,7 +39,7 @@ from vecprop.estimators.parameters import THEIR_NAMES, callbacks_of, check_param
 from vecprop.estimators.prediction import Prediction, set_layers
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
-from vecprop.nn.weight_penalties import penalties
+from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params
 from vecprop.training.fit_arguments import for_each_layer
 from vecprop.training.fitting import fit
@@ -525,7 +525,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         where the loss is not of the whole network.
         """
         params = _on_host(result.state._replace(slots=None)).params
-        costs = np.asarray(result.history["cost"]) - penalties(params, self.l1, self.alpha, m)
+        costs = np.asarray(result.history["cost"]) - Penalties(self.l1, self.alpha, m).cost(params)
         least = float(np.min(costs if self.early_stopping else costs[-1:], initial=np.inf))
         return bool(baseline > np.finfo(float).eps and least > _NOTHING * baseline and not np.any(self.dropout))
 

@@ -1,6 +1,6 @@
 """The graph of an ONNX model: operators in order of computation, constants, inputs and outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +12,6 @@ from vecprop._version import __version__
 _ROWS = "n"
 # The domain of the operators that look texts up, and its version, which fits opset 13 and all later ones.
 ML_DOMAIN, _ML_OPSET = "ai.onnx.ml", 2
-
-
-class Node(NamedTuple):
-    """An operator, the names of its inputs and its output, and its attributes."""
-
-    operator: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: dict[str, Any]
 
 
 class Port(NamedTuple):
@@ -37,13 +28,13 @@ class OnnxGraph:
 
     def __init__(self, onnx: Any, dtype: str) -> None:
         self.onnx, self.dtype = onnx, np.dtype(dtype)
-        self.nodes: list[Node] = []
+        self.nodes: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = []  # operator, inputs, output, attributes
         self.constants: dict[str, npt.NDArray[Any]] = {}
 
     def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """Add an operator and return the name of its output."""
         name = name or f"{operator}_{len(self.nodes) + 1}"
-        self.nodes.append(Node(operator, inputs, name, attributes))
+        self.nodes.append((operator, inputs, name, attributes))
         return name
 
     def constant(self, name: str, values: npt.NDArray[Any]) -> str:
@@ -79,6 +70,11 @@ class OnnxGraph:
         """Join columns, if there are several values of them, and return their name."""
         return self.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
+    def circle(self, turns: str, real: Callable[[str, float], str]) -> tuple[str, str]:
+        """Add cosine and sine of turns; onnxruntime has sines in float64, but cosines only in float32."""
+        angle = self.add("Mul", turns, real("circle", 2 * np.pi))
+        return self.add("Sin", self.add("Add", angle, real("quarter", np.pi / 2))), self.add("Sin", angle)
+
     def serialize(
         self, name: str, opset: int, inputs: Sequence[Port], outputs: Sequence[Port], description: str
     ) -> bytes:
@@ -93,14 +89,8 @@ class OnnxGraph:
 
         graph = helper.make_graph(
             [
-                helper.make_node(
-                    node.operator,
-                    [named(value) for value in node.inputs],
-                    [named(node.output)],
-                    name=named(node.output),
-                    **node.attributes,
-                )
-                for node in self.nodes
+                helper.make_node(operator, [*map(named, given)], [named(output)], name=named(output), **attributes)
+                for operator, given, output, attributes in self.nodes
             ],
             name,
             [self._described(given) for given in inputs],
@@ -109,7 +99,7 @@ class OnnxGraph:
             doc_string=description,
         )
         opsets = [helper.make_opsetid("", opset)]
-        if any(node.attributes.get("domain") == ML_DOMAIN for node in self.nodes):
+        if any(attributes.get("domain") == ML_DOMAIN for *_, attributes in self.nodes):
             opsets.append(helper.make_opsetid(ML_DOMAIN, _ML_OPSET))
         model = helper.make_model(
             graph,

@@ -38,7 +38,4 @@ def _part(graph: OnnxGraph, part: Bins | Standard, X: str, place: str) -> str:
         return z
     spread = np.kron(np.eye(len(part.column)), part.frequencies[None, :])  # (d, dw): each number by each frequency
     turns = graph.add("MatMul", z, real("frequencies", spread))
-    angle = graph.add("Mul", turns, real("circle", 2 * np.pi))
-    # onnxruntime has sines in float64, but cosines only in float32
-    cosine = graph.add("Sin", graph.add("Add", angle, real("quarter", np.pi / 2)))
-    return graph.add("Concat", cosine, graph.add("Sin", angle), axis=1)
+    return graph.add("Concat", *graph.circle(turns, real), axis=1)

@@ -112,10 +112,7 @@ def _date(graph: OnnxGraph, column: Date, value: str) -> str:
         parts.append(graph.add("Add", real("epoch", 1970.0), graph.add("Div", days, real("year", DAYS_OF_A_YEAR))))
     for k, period in enumerate(column.circles.values()):
         turns = graph.add("Div", days, real(f"period{k}", period))
-        angle = graph.add("Mul", graph.add("Sub", turns, graph.add("Floor", turns)), real("circle", 2 * np.pi))
-        # onnxruntime has sines in float64, but cosines only in float32
-        cosine = graph.add("Sin", graph.add("Add", angle, real("quarter", np.pi / 2)))
-        parts += [cosine, graph.add("Sin", angle)]
+        parts += graph.circle(graph.add("Sub", turns, graph.add("Floor", turns)), real)
     if column.flag:
         parts.append(graph.cast(missing, np.float64))
     return graph.joined(parts)

@@ -77,6 +77,8 @@ def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
     >>> "numpy" in describe_environment()
     True
     """
+    variables = {name: os.environ.get(name, "") for name in _THREAD_VARIABLES}
+    threads = [f"{name}={value}" for name, value in variables.items() if re.fullmatch(r"[\d,]+", value)]
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "vecprop": __version__,
@@ -85,7 +87,7 @@ def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}".strip(),
         "CPU": _processor(),
         "cores": str(usable_cores()),
-        "BLAS threads": _blas_threads(),
+        "BLAS threads": ", ".join(threads) or "as the library chooses",
         "precision": get_precision(),
     }
     for backend in backends:
@@ -102,12 +104,6 @@ def _processor() -> str:
         text = ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
     return found[1].strip() if found else platform.processor() or "unknown"
-
-
-def _blas_threads() -> str:
-    values = {name: os.environ.get(name, "") for name in _THREAD_VARIABLES}
-    given = [f"{name}={value}" for name, value in values.items() if re.fullmatch(r"[\d,]+", value)]
-    return ", ".join(given) or "as the library chooses"
 
 
 @dataclass(frozen=True)

@@ -154,11 +154,14 @@ def check_gradients(
         errors, entries = {}, {}
         for l, layer in enumerate(analytic, start=1):
             for field, grad in zip(Layer._fields, layer, strict=True):
-                picked = _pick(math.prod(grad.shape), max_entries, seed)
+                size = math.prod(grad.shape)
+                picked = np.arange(size)
+                if size > max_entries:
+                    picked = np.sort(generator(seed, CHECKED_ENTRIES).choice(size, max_entries, replace=False))
                 numeric = _numeric(net, checked, (l, field), picked, method, (X, Y, w, lam))
                 ours = backend.to_numpy(grad).reshape(-1)[picked]
                 errors[f"{field}{l}"] = _relative_error(numeric, ours, floor)
-                entries[f"{field}{l}"] = (len(picked), math.prod(grad.shape))
+                entries[f"{field}{l}"] = (len(picked), size)
     return GradientReport(errors, method, TOLERANCE[method] if tolerance is None else tolerance, entries)
 
 
@@ -172,12 +175,6 @@ def _relative_error(numeric: npt.NDArray[Any], analytic: npt.NDArray[Any], floor
         return 0.0
     error = difference / float(np.linalg.norm(numeric) + np.linalg.norm(analytic))
     return min(error, float(np.finfo(np.float64).eps)) if difference <= floor * math.sqrt(numeric.size) else error
-
-
-def _pick(size: int, most: int, seed: int) -> npt.NDArray[np.int64]:
-    if size <= most:
-        return np.arange(size)
-    return np.sort(generator(seed, CHECKED_ENTRIES).choice(size, most, replace=False))
 
 
 def _numeric(

@@ -4,6 +4,7 @@ These are pure functions of arrays. Everything that is constant during a run is 
 compiled epoch serves the whole run.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -14,14 +15,14 @@ from vecprop import propagation
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of, dtype_name
 from vecprop.backend.pytrees import leaves_of, map_trees
-from vecprop.nn import weight_penalties
 from vecprop.nn.activations import Activation, Softmax
 from vecprop.nn.batch_norm import BatchNorm, Scale, Statistics, update_statistics
 from vecprop.nn.dropout import mask
 from vecprop.nn.losses import CrossEntropy, Loss
 from vecprop.nn.network import Network
+from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params, per_column
-from vecprop.training.optimizers import Optimizer, Slots, clip_by_norm
+from vecprop.training.optimizers import ClipByNorm, Link, Optimizer, Slots
 from vecprop.training.parameter_buffer import Layout, layout
 from vecprop.training.training_pass import Deferred, Fused, FusedLoss, Pass, SoftmaxLoss, Stage
 
@@ -78,16 +79,14 @@ class Carry(NamedTuple):
 class ByNetwork(NamedTuple):
     """What can differ by network, and is (K,) then; the inputs of a compiled epoch beside the data.
 
-    l1, l2, m : λ₁ and λ₂, or None, and their divisor, the total weight
+    penalties : of the weights, with m, the total weight
     decay : δ of AdamW, if by network
     kept : 1 - rate of dropout, of each layer where it is by network
     weights : of the examples, (K, m), if by network; a batch has the numbers of its examples in their place
     rows : the inputs of the examples, (K, m, n_0), if by network; likewise
     """
 
-    l1: Array | float | None
-    l2: Array | float | None
-    m: Array | float
+    penalties: Penalties
     decay: Array | None = None
     kept: tuple[Array, ...] = ()
     weights: Array | None = None
@@ -154,21 +153,34 @@ def step(
     weight = None if w is None else xp.sum(w, axis=-1)
     m = float(X.shape[-1]) if weight is None else xp.where(weight > 0, weight, xp.ones_like(weight))
     J, grads, norms = _batch_gradients(run, params, (X, Y, w), inputs, m)
-    if by_network.l1 is not None or by_network.l2 is not None:
-        J = J + weight_penalties.penalties(layers, *by_network[:3])
-        grads = weight_penalties.add_penalties(grads, layers, *by_network[:3])
-    sizes = (run.backend.gradient_norms or propagation.gradient_norms)(grads[: len(layers)])
-    if run.clip_norm is not None:
-        grads = clip_by_norm(grads, run.clip_norm)
+    if by_network.penalties.given:
+        J = J + by_network.penalties.cost(layers)
+    seen = GradientNorms(run.backend.gradient_norms or propagation.gradient_norms)
+    clipping = () if run.clip_norm is None else (ClipByNorm(run.clip_norm),)
+    links: tuple[Link, ...] = (by_network.penalties, seen, *clipping)
+    for link in links:
+        grads = link.update(grads, layers)
     if run.layout is not None:
         grads = run.layout.pack(run.backend, grads)
     decay = () if by_network.decay is None else (by_network.decay,)
     updated, slots = run.optimizer.update(grads, carry.slots, carry.params, inputs[0], run.backend.fuse, *decay)
-    seen = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
-    new = Carry(updated, slots, seen)
+    statistics = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
+    new = Carry(updated, slots, statistics)
     if weight is None:
-        return new, (J, sizes)
-    return choose(xp, weight > 0, new, carry), (J, sizes, weight)
+        return new, (J, seen.norms)
+    return choose(xp, weight > 0, new, carry), (J, seen.norms, weight)
+
+
+class GradientNorms:
+    """A link that leaves the gradients as they are and keeps the norms of the dW_l for the history."""
+
+    def __init__(self, norms_of: Callable[[Params], Array]) -> None:
+        self._norms_of = norms_of
+
+    def update(self, grads: Any, layers: Params) -> Any:
+        """Return the gradients."""
+        self.norms = self._norms_of(grads[: len(layers)])
+        return grads
 
 
 def _of_examples(xp: Namespace, all_of_them: Array, numbers: Array) -> Array:

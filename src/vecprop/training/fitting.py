@@ -28,6 +28,7 @@ from vecprop.nn.dropout import kept_share
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
 from vecprop.nn.metrics import get_metric
 from vecprop.nn.network import Network, activation_bytes, check_network, pass_demand
+from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params
 from vecprop.training import loop
 from vecprop.training.checkpoint import check_every, open_checkpoints
@@ -482,7 +483,8 @@ def _plan(
         data = data.numbered() if weights is not None or rows is not None else data
     data = data.spread(backend, batches=run.batch_size < run.m)
     bar = progress if backend.placement.team.index == 0 else False
-    return TrainingPlan(spec, run, data, ByNetwork(l1, l2, examples.weight, decay, kept, weights, rows), observers, bar)
+    by_network = ByNetwork(Penalties(l1, l2, examples.weight), decay, kept, weights, rows)
+    return TrainingPlan(spec, run, data, by_network, observers, bar)
 
 
 def _observers(

@@ -11,8 +11,8 @@ from vecprop import propagation
 from vecprop.backend.blas import BLAS
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, Bound, Static, array_namespace
-from vecprop.nn import weight_penalties
 from vecprop.nn.network import Network
+from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Params
 from vecprop.training.epochs import ByNetwork, Data
 from vecprop.training.loop import TrainingPlan, new_history
@@ -94,7 +94,7 @@ class _Search:
         for data in self.plan.data.parts(backend):
             J, flat = self._compiled(backend, run.net, run.block_size, self.layout, buffer, data, by_network)
             cost, gradient = cost + float(backend.to_numpy(J)), gradient + backend.to_numpy(flat)
-            by_network = ByNetwork(None, None, by_network.m)  # the penalties count once
+            by_network = ByNetwork(Penalties(None, None, by_network.penalties.m))  # the penalties count once
         lost = not np.isfinite(vector).all()  # SciPy's squares of a gradient can overflow
         if lost or not (np.isfinite(cost) or self._latest):
             done = self.state.epoch
@@ -142,15 +142,15 @@ def _cost_and_gradient(
     data: Bound[Data],
     by_network: ByNetwork,
 ) -> tuple[Array, Array]:
-    """Return J and its gradient (P,) for a buffer (P, 1) of parameters and `by_network.m` examples in all."""
+    """Return J and its gradient (P,) for a buffer (P, 1) of parameters and `by_network.penalties.m` examples in all."""
     X, Y, w = data
     xp = array_namespace(X)
     params: Params = plan.unpack(xp, (buffer,))
 
     def part(X: Array, Y: Array, w: Array | None) -> tuple[Array, Params]:
-        return propagation.gradients(net, params, X, Y, w, m=by_network.m)
+        return propagation.gradients(net, params, X, Y, w, m=by_network.penalties.m)
 
     J, grads = part(X, Y, w) if block_size is None else backend.sum_blocks(part, block_size, X, Y, w)
-    J = J + weight_penalties.penalties(params, *by_network[:3])
-    grads = weight_penalties.add_penalties(grads, params, *by_network[:3])
+    J = J + by_network.penalties.cost(params)
+    grads = by_network.penalties.update(grads, params)
     return J, plan.pack(backend, grads)[0][:, 0]

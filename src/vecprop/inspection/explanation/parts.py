@@ -33,46 +33,20 @@ class Given:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the forward or the backward pass: a quantity and how it is computed.
+    """One step of the forward or the backward pass: a quantity and how it is computed."""
 
-    Attributes
-    ----------
-    name : str
-        The quantity, such as "dW2".
-    phase : "forward", "cost" or "backward"
-    layer : int
-    formula : str
-        As on paper: "dW2 = (1/m) dZ2 A1ᵀ".
-    code : str
-        The same in NumPy, one or more lines: "dW2 = dZ2 @ A1.T / m".
-    operations : tuple of Operation
-        The shapes and the kind of each operation of the code, the main one first.
-    shape : tuple of int
-        The shape of the quantity.
-    equation : str
-        Its number in docs/equations.md.
-    reason : str
-        Why it is computed like this.
-    example : str
-        One entry computed with numbers; empty if no numbers are shown.
-    value : array or None
-        The value that the library computes; None if no numbers are shown.
-    role : str
-        The same text for steps that differ only in the layer.
-    """
-
-    name: str
-    phase: str
+    name: str  # of the quantity, such as "dW2"
+    phase: str  # "forward", "cost" or "backward"
     layer: int
-    formula: str
-    code: str
-    operations: tuple[Operation, ...]
-    shape: Shape
-    equation: str
-    reason: str
-    role: str
-    example: str = ""
-    value: npt.NDArray[Any] | None = None
+    formula: str  # as on paper: "dW2 = (1/m) dZ2 A1ᵀ"
+    code: str  # the same in NumPy, one or more lines: "dW2 = dZ2 @ A1.T / m"
+    operations: tuple[Operation, ...]  # of the code, the main one first
+    shape: Shape  # of the quantity
+    equation: str  # its number in docs/equations.md
+    reason: str  # why it is computed like this
+    role: str  # the same text for steps that differ only in the layer
+    example: str = ""  # one entry computed with numbers, if they are shown
+    value: npt.NDArray[Any] | None = None  # what the library computes, if numbers are shown
 
     @property
     def kind(self) -> str:
@@ -82,28 +56,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Mistake:
-    """Code often written by mistake, and what it does with arrays of these shapes.
-
-    Attributes
-    ----------
-    wrong, right : str
-        The two pieces of code.
-    outcome : str
-        "error", "wrong shape", "wrong numbers", or "right by accident": it works for these sizes only.
-    what_happens : str
-        The error or result of NumPy when the code is run.
-    reason : str
-        What was confused.
-    shape, right_shape : tuple of int or None
-        The shape of the result, or None after an error; and the shape of the right one.
-    """
+    """Code often written by mistake, and what it does with arrays of these shapes."""
 
     wrong: str
     right: str
-    outcome: str
-    what_happens: str
-    reason: str
-    shape: Shape | None
+    outcome: str  # "error", "wrong shape", "wrong numbers", or "right by accident": it works for these sizes only
+    what_happens: str  # the error or result of NumPy when the code is run
+    reason: str  # what was confused
+    shape: Shape | None  # of the result, None after an error
     right_shape: Shape
 
 

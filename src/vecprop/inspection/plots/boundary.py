@@ -37,8 +37,7 @@ def decision_boundary(
         The examples, one per column; of any array library.
     Y : array (1, m) of 0 and 1, or one-hot (K, m)
         Their classes.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     names : sequence of str, optional
         Names of the classes, as `data.target_names`; by default "class 0" and so on.
 
@@ -82,9 +81,7 @@ class Plane:
         """Check the examples against a network and lay a grid over them."""
         X, labels = _examples(net, params, X, Y)
         count = max(2, net.sizes[-1])
-        texts = (
-            tuple(f"class {k}" for k in range(count)) if names is None else check_names(names, "names", count, "class")
-        )
+        texts = tuple(f"class {k}" for k in range(count)) if names is None else check_names(names, count, "class")
         low, high = X.min(axis=1), X.max(axis=1)
         margin = np.where(high > low, 0.1 * (high - low), 1.0)
         ticks = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]

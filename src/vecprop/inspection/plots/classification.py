@@ -32,8 +32,7 @@ def confusion_matrix(
         `result.forward(X).argmax(axis=0)`, or `result.forward(X)[0] > 0.5`.
     labels : sequence of labels, optional
         The classes to draw, in this order, as in scikit-learn; others are left out. By default all that occur, sorted.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     names : sequence of str, optional
         Names of the rows and columns, one for each label, as `data.target_names`; by default the labels.
     normalize : bool, default False
@@ -54,7 +53,7 @@ def confusion_matrix(
     """
     counts, classes = _count(true, predicted, labels)
     K = len(classes)
-    texts = tuple(map(str, classes)) if names is None else check_names(names, "names", K, "class")
+    texts = tuple(map(str, classes)) if names is None else check_names(names, K, "class")
     shares = check_flag(normalize, "normalize")
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # a class without examples is a row of zeros
     values = counts / totals if shares else counts.astype(np.float64)

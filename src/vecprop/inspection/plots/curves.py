@@ -17,14 +17,7 @@ from vecprop.inspection.plots.figures import (
     draw_legend,
     panels,
 )
-from vecprop.inspection.plots.histories import (
-    best_of,
-    column,
-    entries,
-    epoch_given_back,
-    history_of,
-    labelled_histories,
-)
+from vecprop.inspection.plots.histories import best_of, column, epoch_given_back, history_of, labelled_histories
 from vecprop.training.results import FitResult, History
 
 _DECADES = 100.0  # a cost that falls by two decades is drawn on a logarithmic axis
@@ -39,8 +32,7 @@ def cost_curve(
     ----------
     histories : FitResult, history, or dict of label -> one of these
         Results of `vp.fit` or their `history`, of one run or several to compare. Of a stack the best network is drawn.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     log : bool, default False
         Whether the axis of the cost is logarithmic.
 
@@ -85,7 +77,7 @@ def history(result: FitResult | History, ax: Axes | None = None) -> Axes:
     ImportError, TypeError, ValueError
         Without matplotlib; for what is not a history, or an empty one.
     """
-    entries("result", result, "cost")
+    column("result", result, "cost")  # checks it
     return draw_history(history_of(result), best_of(result), epoch_given_back(result), ax)
 
 

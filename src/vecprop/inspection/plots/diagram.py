@@ -40,8 +40,7 @@ def network_diagram(net: Network, params: Any = None, ax: Axes | None = None, *,
     net : Network
     params : sequence of (W_l, b_l), optional
         One network, on any backend.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     most : int, default 8
         At least 3. Of a layer with more units the first and last ones are drawn, with dots in between.
 

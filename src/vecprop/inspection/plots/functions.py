@@ -24,8 +24,7 @@ def activation(
     ----------
     activation : str, Activation or pair (g, g′)
         Elementwise: softmax and ordered outputs depend on more than one z.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     limits : (float, float), default (-5, 5)
         The range of z.
 

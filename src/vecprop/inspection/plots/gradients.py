@@ -23,8 +23,7 @@ def gradient_norms(result: FitResult | History, ax: Axes | None = None) -> Axes:
     ----------
     result : FitResult or history
         What `vp.fit` returned, or its `history`.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
 
     Raises
     ------
@@ -53,8 +52,7 @@ def gradient_norms_of_layer(
     ----------
     histories : FitResult, history, or dict of label -> one of these
         One run, or several to compare. Of a stack the best network is drawn.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     layer : int, default 1
         From 1, the one next to the inputs.
 

@@ -32,12 +32,6 @@ def history_of(result: Any) -> Any:
     return result.history if isinstance(result, FitResult) else result
 
 
-def column(argument: str, result: Any, key: str) -> Floats:
-    """Return one column of a history, (epochs, K, …), K = 1 for one network."""
-    values = np.asarray(entries(argument, result, key), dtype=np.float64)
-    return values if values.ndim == (3 if key == "gradient_norm" else 2) else values[:, np.newaxis]
-
-
 def best_of(result: Any) -> int:
     """Return the index of the best network of a stack, else 0; of a history, by its last cost."""
     given = history_of(result)
@@ -58,8 +52,8 @@ def epoch_given_back(result: Any) -> int | None:
     return epoch if epoch > 0 else None
 
 
-def entries(argument: str, result: Any, key: str) -> list[Any]:
-    """Return one column of a history, or raise an error that names the argument."""
+def column(argument: str, result: Any, key: str) -> Floats:
+    """Return one column of a history, (epochs, K, …), K = 1 for one network; errors name the argument."""
     given = history_of(result)
     if key not in check_instance(given, Mapping, argument, "result.history of a fit, or history_ of an estimator"):
         raise ValueError(
@@ -74,4 +68,5 @@ def entries(argument: str, result: Any, key: str) -> list[Any]:
         raise TypeError(f"{argument} must be result.history of a fit, with numbers in {key!r}, got {values!r}")
     if not len(values):
         raise ValueError(f"{argument} must have at least one epoch, got none")
-    return list(values)
+    numbers = numbers.astype(np.float64)
+    return numbers if numbers.ndim == (3 if key == "gradient_norm" else 2) else numbers[:, np.newaxis]

@@ -23,8 +23,7 @@ def predicted_against_true(
     true, predicted : array-like (m,)
         Numbers, as scikit-learn's `y_true` and `y_pred`. From a network with one output: `data.Y[0]` and
         `result.forward(X)[0]`.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     quantity : str, default "value"
         The predicted quantity in the labels, such as "price".
     units : str, optional

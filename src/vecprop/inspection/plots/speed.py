@@ -18,8 +18,7 @@ def speedup(report: Any, ax: Axes | None = None, *, dtype: str = "float32", pass
     ----------
     report : Report or sequence of Row
         What `vecprop.inspection.benchmark.measure` returned or `Report.load` read, or its `rows`.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     dtype : str, default "float32"
     pass_name : str, default "gradients"
         "gradients" or "forward".

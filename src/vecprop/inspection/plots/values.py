@@ -54,13 +54,13 @@ def check_pair(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> None:
         raise ValueError(f"true and predicted must have the same length, got {true.size} and {predicted.size}")
 
 
-def check_names(names: Any, argument: str, count: int, of: str) -> tuple[str, ...]:
+def check_names(names: Any, count: int, of: str) -> tuple[str, ...]:
     """Return `count` names as text, or raise an error that says how many are wanted."""
     if not is_sequence(names):
-        raise TypeError(f"{argument} must be a sequence of {count} names, one for each {of}, got {names!r}")
+        raise TypeError(f"names must be a sequence of {count} names, one for each {of}, got {names!r}")
     if not all(isinstance(name, str | int | float | np.generic) for name in names):
-        raise TypeError(f"{argument} must be a sequence of {count} names, each a text or a number, got {names!r}")
+        raise TypeError(f"names must be a sequence of {count} names, each a text or a number, got {names!r}")
     texts = tuple(str(name) for name in names)
     if len(texts) != count:
-        raise ValueError(f"{argument} must have {count} names, one for each {of}, got {len(texts)}")
+        raise ValueError(f"names must have {count} names, one for each {of}, got {len(texts)}")
     return texts

@@ -30,8 +30,7 @@ def first_layer_weights(
     image_shape : (int, int), optional
         Height and width of the input images, n_0 = height · width: each unit's weights are drawn as such an image, in
         rows from the upper left. By default units are the rows of one heat map and inputs its columns.
-    ax : matplotlib Axes, optional
-        By default a new figure.
+    ax : matplotlib Axes, default a new figure
     columns : int, optional
         Number of images side by side; by default about as many as rows.
     names : sequence of str, optional
@@ -56,7 +55,7 @@ def first_layer_weights(
     if names is not None and image_shape is not None:
         raise ValueError("names are for the heat map: leave out names or image_shape")
     if image_shape is None:
-        labels = None if names is None else check_names(names, "names", n0, "input")
+        labels = None if names is None else check_names(names, n0, "input")
         picture, title = W, "Weights of the first layer"
     else:
         height, width = _check_image_shape(image_shape, n0)
