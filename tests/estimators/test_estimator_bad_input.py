@@ -41,6 +41,23 @@ test_parameters_that_do_not_go_together = refusals(
     (regressor(loss="quantile", quantile=[0.1, 0.9], out_activation="relu"), {}, "several quantiles are ordered"),
     (regressor(out_activation="relu", scale_target="standard"), {}, "scale_target='standard' goes with"),
     (classifier(early_stopping=True, scoring="f1"), {}, "^scoring, on the validation set: Target is multiclass"),
+    (
+        classifier(early_stopping=True, scoring="neg_log_loss"),
+        {"y": [*"ab" * 14, "b", "c"]},
+        r"^scoring, on the validation set \(it has no example of \['c'\], with which scoring=\"loss\" can deal\): ",
+    ),
+    (
+        classifier(hidden_layer_sizes=iter((3,))),
+        {},
+        TypeError,
+        "hidden_layer_sizes must be a positive integer",
+    ),
+    (
+        regressor(),
+        {"y": np.datetime64("2020-01-01") + np.arange(30)},
+        TypeError,
+        "^y must be numbers, got dtype date",
+    ),
 )
 
 test_weights = refusals(

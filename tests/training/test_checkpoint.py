@@ -67,15 +67,15 @@ RUNS = {
 def test_it_ends_where_it_would_have_ended(backend, case, tmp_path, amount):
     if backend.name == "jax" and case not in amount(("everything",), ("in an epoch", "everything", "a stack")):
         pytest.skip("a compilation less")
-    every, after, arguments = RUNS[case]
-    arguments = {**arguments, "checkpoint_every": every}
+    every, after, plain = RUNS[case]
+    arguments = {**plain, "checkpoint_every": every}
     whole = fit(backend, checkpoint=tmp_path / "whole", **arguments)
     broken_off(after, fit, backend, checkpoint=tmp_path / "c", **arguments)
     for path in (tmp_path / "c", checkpoint.previous_of(tmp_path / "c")):
         assert same(fit(backend, resume=path, **arguments), whole)
     assert same(fit(backend, checkpoint=tmp_path / "c", resume=True, **arguments), whole)
     if backend.name == "numpy":
-        assert same(fit(backend, **arguments), whole), "checkpoints change nothing"
+        assert same(fit(backend, **plain), whole), "checkpoints change nothing"
 
 
 def test_a_run_that_goes_on_from_a_state_is_resumed_to_its_end(tmp_path):

@@ -94,7 +94,10 @@ def check_pair(estimator: Any, X: Any, y: Any, how: dict[str, Any], **more: Any)
     refuse_masked("X", X)
     refuse_masked("y", y)
     with named(wrong_one):
-        return validate_data(estimator, X, y, **more, **how)  # type: ignore[no-any-return]
+        X, y = validate_data(estimator, X, y, **more, **how)
+    if more["y_numeric"] and y.dtype.kind in "mM":
+        raise TypeError(f"y must be numbers, got dtype {y.dtype}")
+    return X, y
 
 
 def _how(follows: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ choosing with replacement as Caruana, Niculescu-Mizil, Crew and Ksikes, 2004.
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -55,7 +55,7 @@ from vecprop.utils.arguments import check_flag, check_positive_integer, check_re
 from vecprop.utils.errors import unknown_name
 
 _BLAS = BLAS()
-_AT_ONCE = 8192  # rows of one prediction
+_AT_ONCE, _AT_ONCE_OF_A_FILE = 8192, 1 << 17  # rows of one prediction
 _FOR_THREADS = 250_000  # numbers in X from which on NumPy trains the kinds in threads
 _WHOLE_BATCHES = 34  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
@@ -344,8 +344,8 @@ class Pack(BaseEstimator):
 
     def _members(
         self, X: Any, of_each: Callable[[Any, npt.NDArray[Any]], npt.NDArray[np.float64]]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return what each member predicts for rows X by such a function, (J, m, …), and their weights (J,)."""
+    ) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+        """Yield what each member predicts for some of the rows X by such a function, (J, k, …), and weights (J,)."""
         check_is_fitted(self, "groups_")
         X, weights = _dense_on_host(X), np.concatenate([group.weights for group in self.groups_])
         large = large_rows(X)
@@ -354,18 +354,21 @@ class Pack(BaseEstimator):
                 refuse_masked("X", X)
                 X = validate_data(self, X, dtype=np.float64, reset=False)
             else:
-                validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)
-            parts = [X[a : a + _AT_ONCE] for a in range(0, len(X), _AT_ONCE)] if large is None else [large]
-            blocks = [np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_]) for part in parts]
-        return np.concatenate(blocks, axis=1), weights
+                X = validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)
+            size = _AT_ONCE if large is None else _AT_ONCE_OF_A_FILE
+            for rows in (np.arange(a, min(a + size, len(X))) for a in range(0, len(X), size)):
+                part = X[rows[0] : rows[-1] + 1] if large is None else large.take(rows)
+                yield np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_]), weights
 
     def _mixture(self, X: Any, return_std: bool) -> Any:
         """Return the weighted mean of the members' predictions; with `return_std` also the deviation from it."""
-        P, weights = self._members(X, self._of_each)
-        mean = np.tensordot(weights, P, axes=1)
-        if not check_flag(return_std, "return_std"):
-            return mean
-        return mean, np.sqrt(np.tensordot(weights, (P - mean) ** 2, axes=1))
+        return_std, means, deviations = check_flag(return_std, "return_std"), [], []
+        for P, weights in self._members(X, self._of_each):
+            means.append(np.tensordot(weights, P, axes=1))
+            if return_std:
+                deviations.append(np.sqrt(np.tensordot(weights, (P - means[-1]) ** 2, axes=1)))
+        mean = np.concatenate(means)
+        return (mean, np.concatenate(deviations)) if return_std else mean
 
 
 def _fit(group: Group, training: Examples, validation: Examples, given: list[Any], callbacks: list[Any]) -> bool:

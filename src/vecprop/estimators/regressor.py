@@ -121,7 +121,8 @@ class MLPRegressor(RegressorMixin, Training):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch from where the last call ended, with the optimizer's memory.
 
-        The parameters are those of `fit`.
+        The parameters are those of `fit`. A schedule such as vecprop.Cosine() ends after `max_iter` calls. Ctrl-C
+        leaves the estimator as it was.
         """
         return self._train(X, y, sample_weight, (None, None, None), incremental=True)
 

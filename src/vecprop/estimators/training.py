@@ -18,7 +18,7 @@ from vecprop.backend.pytrees import leaves_of
 from vecprop.backend.transfer import floating_name
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.callbacks import CallbackSupportMixin, ScorerMetric, TheirCallbacks, print_epoch, with_callbacks
-from vecprop.estimators.construction import is_lbfgs, monitor_of, optimizer_of, stopping_of
+from vecprop.estimators.construction import Planned, is_lbfgs, monitor_of, optimizer_of, stopping_of
 from vecprop.estimators.inputs import (
     Examples,
     backend_at,
@@ -45,7 +45,7 @@ from vecprop.training.fit_arguments import for_each_layer
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import Optimizer
 from vecprop.training.results import FitResult, History, TrainingState
-from vecprop.training.schedules import CONSTANT
+from vecprop.training.schedules import CONSTANT, ReduceOnPlateau
 from vecprop.training.training_data import FiniteColumns
 from vecprop.utils.arguments import check_flag
 from vecprop.utils.errors import DivergenceError, without_scaling
@@ -54,6 +54,7 @@ _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
 _OF_PACKS = ("random_state", "class_weight", "callbacks", "backend")  # parameters that packs have, too
 _OF_FIT = ("init", "l1", "dropout", "batch_norm", "clip_norm", "block_size", "devices", "precision")  # as they are
+_OF_WHOLE_RUNS = ("checkpoint", "checkpoint_every", "resume")  # of fit, too, but not of partial_fit
 _CURVES = ("cost", "validation_cost", "metric")  # of which the mean over the networks is an attribute
 _MOST_SEED = int(np.iinfo(np.int32).max)
 
@@ -235,7 +236,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         self._prepare(examples, goes_on)
         scoring = self._scoring(validation)
         monitor = monitor_of(scoring, stops_early)
-        optimizer = self._optimizer(examples.n, monitor, goes_on)
+        optimizer: Any = self._optimizer(examples.n, monitor, goes_on)
+        planned = incremental and not isinstance(optimizer.schedule, ReduceOnPlateau)
+        if planned and hasattr(optimizer, "__dataclass_fields__"):
+            optimizer = replace(optimizer, schedule=Planned(optimizer.schedule, self.max_iter))
         kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
         seed = seeds_from(random, self.n_networks)
         state = self._state(backend, kind, monitor, seed) if goes_on else None
@@ -257,10 +261,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             metric=self._metric(validation, scoring) if stops_early else None,
             patience=None if incremental else stopping_of(self, monitor, baseline),
             callbacks=callbacks,
-            checkpoint=None if incremental else self.checkpoint,
-            checkpoint_every=self.checkpoint_every,
-            resume=None if incremental else self.resume,
+            **({} if incremental else {name: getattr(self, name) for name in _OF_WHOLE_RUNS}),
         )
+        if incremental and result.stopped == "interrupted":
+            raise KeyboardInterrupt
         self._keep(result, examples, stops_early, goes_on)
         self._progress = PastTraining(_on_host(result.state), kind, monitor)
         # _progress has the optimizer's memory

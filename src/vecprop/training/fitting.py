@@ -269,7 +269,10 @@ def fit(
         patience=check_stopping(optimizer, metric, patience, min_delta),
         shuffle=check_flag(shuffle, "shuffle"),
     )
-    checkpoint_every = check_every(checkpoint_every)
+    if state is None and params is not None and init != "auto":
+        raise ValueError(f"give params or init, not both: no parameters are drawn beside them, got init = {init!r}")
+    if check_every(checkpoint_every) != 1 and checkpoint is None is resume:
+        raise ValueError(f"checkpoint_every is for checkpoint, and there is none: leave {checkpoint_every = } out")
     target = target if devices is None else target.placement.over(devices, spec.networks)
     require_memory(target, lambda: _demand_of_data(spec, X))
     checked = _start(spec, target, params, init)
@@ -525,6 +528,10 @@ def _begin(
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
         state = TrainingState(params, None, 0, spec.seed, 0, tuple(seen for _, seen in pairs))
     else:
+        if spec.networks is not None and state.params[0].W.ndim == 2:
+            raise ValueError(
+                f"state is of one network, and this run has K = {spec.networks}: give params=result.params in its place"
+            )
         if spec.patience is None:  # an earlier run's best is not to be returned by this one
             state = state._replace(best=None)
         if floating_name(state.params[0].W) != spec.dtype:
