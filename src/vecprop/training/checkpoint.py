@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import warnings
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from vecprop.training.schedules import PlateauState
 from vecprop.utils import tensor_file
 from vecprop.utils.arguments import check_path, check_real
 from vecprop.utils.atomic import write_atomically
-from vecprop.utils.errors import ModelFileError, shown
+from vecprop.utils.errors import ModelFileError, shown, warn
 
 _TREES = ("params", "slots", "statistics")
 _NUMBERS = ("cost", "epoch", "improved")  # of the best network
@@ -150,7 +149,7 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
             )
     if any(specification.get("dropout", ())) and header.get("masks") != MASKS:
         message = f"{source} is from a version of vecprop with other dropout masks: from here on the run has new ones"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warn(message, RuntimeWarning, stacklevel=2)
     try:
         state, partial, history = _from_parts(header, tensors, template, backend)
         return Start(state, partial, history, int(header["first"]), str(header["stopped"]))
@@ -181,7 +180,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
             first = first or error
             continue
         if first is not None:
-            warnings.warn(f"{first}; going on from the one before, {os.fspath(file)!r}", RuntimeWarning, stacklevel=4)
+            warn(f"{first}; going on from the one before, {os.fspath(file)!r}", RuntimeWarning, stacklevel=4)
         return source, header, tensors
     if isinstance(first, FileNotFoundError):
         raise FileNotFoundError(f"resume: there is no checkpoint {os.fspath(path)!r} (looked from {os.getcwd()})")
