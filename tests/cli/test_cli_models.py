@@ -16,7 +16,7 @@ from helpers.commands import refused, vecprop
 from helpers.processes import environment, python
 from vecprop import tabular
 from vecprop.cli.app import app
-from vecprop.tabular.houses import houses
+from vecprop.data.houses import houses
 
 QUICK = ("--hidden", "8", "--epochs", "10")
 

@@ -17,9 +17,9 @@ from helpers.processes import ROOT
 from helpers.tables import run_onnx, train
 from vecprop import tabular
 from vecprop.data import tables
+from vecprop.data.houses import houses
 from vecprop.tabular import Choices, Settings, Spelling
 from vecprop.tabular.encoders import Category, Date, Number
-from vecprop.tabular.houses import houses
 from vecprop.tabular.kinds import find_kind
 from vecprop.tabular.preparation import Preparation
 from vecprop.tabular.scores import of_classes, of_numbers

@@ -271,7 +271,7 @@ def test_estimators(tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_write_a_last_checkpoint(number, code, tmp_path, figure):
     pytest.importorskip("polars")
-    from vecprop.tabular.houses import houses
+    from vecprop.data.houses import houses
 
     houses(m=300).write_csv(tmp_path / "h.csv")
     words = ("-m", "vecprop", "train", "h.csv", "-t", "price", "--epochs", 100_000, "--patience", 100_000, "-q")
@@ -322,7 +322,7 @@ def test_a_signal_in_a_long_computation_ends_it_within_5_s(tmp_path):
 def test_train_and_resume_give_the_model_of_one_run(tmp_path):
     pytest.importorskip("polars")
     from helpers.commands import vecprop
-    from vecprop.tabular.houses import houses
+    from vecprop.data.houses import houses
 
     houses(m=200).write_csv(tmp_path / "h.csv")
     words = ("train", tmp_path / "h.csv", "-t", "price", "-q", "--hidden", "8")

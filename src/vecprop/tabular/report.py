@@ -9,7 +9,8 @@ from vecprop.tabular.model import described as described_networks
 from vecprop.tabular.model import leading
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.scores import SCORES
-from vecprop.tabular.training import Trained, without_nan
+from vecprop.tabular.training import Trained
+from vecprop.training.json_values import without_nan
 from vecprop.utils.alignment import aligned
 
 _TITLES = {"network": "network", "linear": "linear model", "constant": "constant"}

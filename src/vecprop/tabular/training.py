@@ -27,6 +27,7 @@ from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
 from vecprop.tabular.remarks import about_classes, disguised, in_options
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
+from vecprop.training.json_values import without_nan
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import (
     check_choice,
@@ -342,17 +343,6 @@ def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
     if not 0 < (total := weights.sum()) <= np.finfo(np.float32).max:
         raise ValueError(f"--weight {name!r}: its numbers must have a sum above 0 that float32 can hold, got {total:g}")
     return weights
-
-
-def without_nan(value: Any) -> Any:
-    """Return a value for strict JSON: None for NaN and infinity, plain Python types."""
-    if isinstance(value, Mapping):
-        return {str(key): without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(entry) for entry in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _features(

@@ -279,16 +279,16 @@ def understand_as(
         elif form.kind in ("number", "boolean"):
             if sign == "":
                 _refuse_groups(table, name, found, decimal)
-            is_boolean, form = form.kind == "boolean", _number_form(table, name, found, sign or decimal)
+            is_boolean, form = form.kind == "boolean", _number_form(table, name, found, sign, decimal)
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
     return replace(typed(table, forms, categories), forms=forms)
 
 
-def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | None) -> Form:
+def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | None, trained: str = ".") -> Form:
     """Return the form of numbers; raise `_Mixture` for shares such as 0.5 beside percentages such as 50 %."""
-    decimal = table.spelling.sign or found.shown or sign or "."
+    decimal = table.spelling.sign or found.shown or sign or max(trained, ".", ",", key=found.count)
     unit = found.unit(decimal)
     largest: Counter[str] = Counter()  # by unit
     for cells in table.parts(name) if unit == "%" and found.fits[decimal, ""] else ():
