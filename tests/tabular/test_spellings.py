@@ -316,6 +316,10 @@ test_what_cannot_be_understood_is_said_at_once = refusals(
         r"column 'v': '.' in its numbers may .* a thousands sign: .*; say --decimal . or --thousands .",
     ),
     (with_y("v", lambda i: f"{i % 9 / 10}" if i % 3 else f"{i % 60} %"), r"column 'v': .* up to 57 %, .* at most 0.8"),
+    (
+        lines("v;y", lambda i: f"{german(f'{1 + i / 300:.3f}')};{i % 60}"),
+        "column 'v': ',' in its numbers may .*: three digits follow each; say --decimal , or --thousands ,",
+    ),
     (lines("a,y", lambda i: f"{X[i]:.3f},2021-01-{1 + i % 9:02}"), "'y' holds dates; .* say --task classification"),
     (lines("a,y", lambda i: f"{X[i]:.3f},{i % 9:02}:30"), "'y' holds dates"),
     (

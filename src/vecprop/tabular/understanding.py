@@ -202,20 +202,25 @@ def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
 
 
 def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str) -> None:
-    """Raise `_Mixture` for numbers such as 517 and 1.400, where no column shows a sign: the latter may be 1400."""
+    """Raise `_Mixture` where no column shows a sign and 1.400 beside 517 may be 1400, or all are as 1,400 with `;`."""
     if found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
         return
-    groups, small = 0, 0
+    groups, small, commas = 0, 0, 0
     for cells in table.parts(name):
         if cells.str.contains(r"^[-+]?\d{4,}$").any():
             return
         groups += int(cells.str.contains(_GROUPS.replace(".", decimal)).sum())
         small += int(cells.str.contains(r"^[-+]?[1-9]\d*$").sum())
-    if groups >= _SOME and small >= _SOME:
-        raise _Mixture(
-            f"{table.source}, column {name!r}: {decimal!r} in its numbers may be a decimal or a thousands sign: three "
-            f"digits follow each, and numbers below 1000 have none; say --decimal {decimal} or --thousands {decimal}"
-        )
+        commas += int(cells.str.contains(",", literal=True).sum())
+    if decimal == "." and commas == found.known and table.delimiter not in (None, ","):
+        decimal = ","
+    elif groups < _SOME or small < _SOME:
+        return
+    raise _Mixture(
+        f"{table.source}, column {name!r}: {decimal!r} in its numbers may be a decimal or a thousands sign: three "
+        f"digits follow each{', and numbers below 1000 have none' * (small > 0)}; say --decimal {decimal} or "
+        f"--thousands {decimal}"
+    )
 
 
 # --- what is written in the columns -------------------------------------------------------------------------

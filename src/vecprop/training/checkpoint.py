@@ -142,9 +142,12 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
     if not isinstance(found, dict):
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
     for key, wanted in specification.items():
-        if found.get(key) != wanted:
+        if (before := found.get(key)) != wanted:
+            while isinstance(before, dict) and isinstance(wanted, dict) and before.keys() == wanted.keys():
+                part = next(part for part in wanted if before[part] != wanted[part])
+                key, before, wanted = f"{key}: {part}", before[part], wanted[part]
             raise ValueError(
-                f"resume: {source} was written with {key} = {shown(found.get(key))}, and this fit has {key} = "
+                f"resume: {source} was written with {key} = {shown(before)}, and this fit has {key} = "
                 f"{shown(wanted)}; give it the same, or start anew without resume"
             )
     if any(specification.get("dropout", ())) and header.get("masks") != MASKS:
