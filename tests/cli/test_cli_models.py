@@ -369,6 +369,7 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
     (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
     (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),
     (GOOD, ("-t", "y", "--weight", "y"), "--weight 'y' is the target; name another column"),
+    ("Title,,\n" + GOOD, ("-t", "y"), "if comments or a title stand above its header, say how many lines (--skip)"),
     (GOOD, ("-t", "--2"), "target: {path} has no column '--2'"),
     (RARE, ("-t", "w", "--weight", "k"), "column 'k': 'a' is not a finite number"),
     (GOOD, ("-t", "y", "--linear"), "linear: a linear model has no hidden; leave out --linear or --hidden, got"),

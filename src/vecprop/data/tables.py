@@ -140,8 +140,8 @@ class Table:
         hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
         if self.kind == "csv" and len(self.names) == 1 and re.search(r"\s", self.names[0]):
             hint = f"; if its columns are cut by blanks, say --delimiter ' '{hint}"
-        elif self.kind == "csv" and self.names[0].startswith("#"):
-            hint = f"; if comments stand above its header, say how many lines (--skip){hint}"
+        elif self.kind == "csv" and (self.names[0].startswith("#") or (self.header and "column 1" in self.names[1:2])):
+            hint = f"; if comments or a title stand above its header, say how many lines (--skip){hint}"
         return f"{hint}{'It' if near else 'it'} has: {first_rows(self.names, 30, str)}"
 
     @cached_property
