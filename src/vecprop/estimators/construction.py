@@ -138,5 +138,5 @@ def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping 
         monitor,
         restore_best=stops_early,
         cumulative=False,
-        baseline=None if stops_early else _ABOVE_BASELINE * baseline + estimator.tol,
+        baseline=None if stops_early or baseline == math.inf else _ABOVE_BASELINE * baseline + estimator.tol,
     )

@@ -273,7 +273,8 @@ class MLPRegressor(RegressorMixin, Training):
             Z = np.log(np.maximum(A, np.finfo(float).tiny)) if isinstance(loss, Poisson) else A
             return np.asarray(loss.values(np, self.network_.output, Z, A, block).sum(axis=0, keepdims=True))
 
-        return float(average(Y, w, costs)[0])
+        with np.errstate(over="ignore"):  # squares of such targets diverge in training, which says what to do
+            return float(average(Y, w, costs)[0])
 
     def _pack(self, **parameters: Any) -> Any:
         return PackRegressor(**parameters)

@@ -6,7 +6,6 @@ and brings the data to the backend; `epochs` computes an epoch, and `loop` does 
 """
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -54,7 +53,7 @@ from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.training.training_data import FiniteColumns
 from vecprop.utils.arguments import check_count, check_flag, check_number, check_positive_integer, one_or_each
-from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
+from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line, warn
 from vecprop.utils.random_streams import check_seeds
 
 _COPIES = 4  # of the data: as given, in the dtype and order of the backend, in the order of an epoch
@@ -303,7 +302,7 @@ def fit(
             else:
                 end, history, stopped = loop.train(plan, start)
         if stopped == "interrupted":
-            warnings.warn(
+            warn(
                 f"training was interrupted after {len(history['cost'])} of {spec.epochs} epochs; the result has the "
                 "parameters reached so far",
                 RuntimeWarning,
