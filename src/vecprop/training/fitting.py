@@ -182,7 +182,8 @@ def fit(
         same backend, versions and threads; `epochs` counts from the start of that run. The other arguments and the data
         must be the same, else an error names the difference. True means `checkpoint`, if the file exists.
     block_size : int, "auto" (default) or None
-        Columns computed at once inside a batch, which bounds the memory; None for all.
+        Columns computed at once inside a batch, which bounds the memory; None for all. A step with `batch_norm` needs
+        the whole batch at once.
     dtype : "float32" or "float64", optional
         By default that of `params`, else that of X if it is one of these, else float32.
     backend : str or Backend, optional
