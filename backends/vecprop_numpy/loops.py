@@ -6,6 +6,7 @@ needed. Each batch is gathered into one array, so that an epoch is never copied 
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -190,17 +191,19 @@ class _ParallelGather:
     """Gathers the rows of a batch on several threads."""
 
     def __init__(self, buffer: NDArray, array: NDArray, order: NDArray, size: int, threads: int) -> None:
-        self.take, self.buffer, self.order, self.size, self.start = array.take, buffer, order, size, 0
-        self.run = Parallel([[(self._part, (a, b, buffer[a:b]))] for a, b in shares(len(buffer), threads)])
+        batch, take = [0], array.take
 
-    def _part(self, first: int, last: int, rows: NDArray) -> None:
-        self.take(self.order[self.start + first : self.start + last], 0, rows, "clip")
+        def part(first: int, last: int, rows: NDArray) -> None:  # no method: a cycle would keep the arrays
+            take(order[batch[0] * size + first : batch[0] * size + last], 0, rows, "clip")
+
+        self.batch, self.whole = batch, partial(part, 0, len(buffer), buffer)
+        self.run = Parallel([[(part, (a, b, buffer[a:b]))] for a, b in shares(len(buffer), threads)])
 
     def __call__(self, i: int) -> None:
-        self.start = i * self.size
+        self.batch[0] = i
         self.run()
 
     def alone(self, i: int) -> None:
         """Gather batch i on this thread."""
-        self.start = i * self.size
-        self._part(0, len(self.buffer), self.buffer)
+        self.batch[0] = i
+        self.whole()

@@ -16,7 +16,7 @@ from helpers.commands import refused, vecprop
 from helpers.processes import environment, python
 from vecprop import tabular
 from vecprop.cli.app import app
-from vecprop.tabular.houses import houses
+from vecprop.data.houses import houses
 
 QUICK = ("--hidden", "8", "--epochs", "10")
 
@@ -361,6 +361,7 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
     (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
     (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),
     (GOOD, ("-t", "y", "--weight", "y"), "--weight 'y' is the target; name another column"),
+    ("Title,,\n" + GOOD, ("-t", "y"), "if comments or a title stand above its header, say how many lines (--skip)"),
     (GOOD, ("-t", "--2"), "target: {path} has no column '--2'"),
     (GOOD, ("-t", "y", "--linear"), "linear: a linear model has no hidden; leave out --linear or --hidden, got"),
     (GOOD, ("-t", "y", "--cache", "."), "--cache is for the features of a table that stays in its file"),
@@ -435,7 +436,7 @@ def test_spread_needs_several_networks(tmp_path, home):
 def test_a_run_that_diverges_has_an_exit_code_of_its_own(tmp_path, home):
     words = ("train", home / "houses.csv", "-t", "price", "--learning-rate", "1e30", "-q", "-o", tmp_path / "m")
     _out, err = vecprop(*words, code=1)
-    assert "non-finite" in err and not (tmp_path / "m").exists()
+    assert "lower the --learning-rate (now 1e+30).\n" in err and not (tmp_path / "m").exists()
 
 
 def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeypatch):

@@ -19,6 +19,7 @@ from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.order import Windows, regular
 from vecprop.data.streaming.reading import read_ahead
 from vecprop.training import prepare as examples_module
+from vecprop.training import results
 
 # Of the process alone: what getrusage says begins with the peak of the process that started it.
 PEAK = 'peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024'
@@ -106,14 +107,17 @@ SOURCES = {
 
 @pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.filterwarnings("ignore:.*zarr.*")
-def test_every_source_gives_the_run_in_memory(kind, files):
-    """With one window; with many of them where the order is that of the file."""
+def test_every_source_gives_the_run_in_memory(kind, files, monkeypatch):
+    """With one window; with many of them where the order is that of the file. Predictions are made part by part."""
     x, y = SOURCES[kind](files), vp.rows(files / "Y.npy")
     assert x.shape == (5, M)
     in_memory = X if kind != "memory map in columns" else np.asfortranarray(X)
     for window in ("auto", M, 1000):
         assert_same_run(fit(x, y, window=window), fit(in_memory.T, Y.T))
-    assert_same_run(fit(x, y, window=20, shuffle=False), fit(X.T, Y.T, shuffle=False))
+    result = fit(x, y, window=20, shuffle=False)
+    assert_same_run(result, fit(X.T, Y.T, shuffle=False))
+    monkeypatch.setattr(results, "_AT_ONCE", 40)
+    np.testing.assert_allclose(result.forward(x), result.forward(X.T), rtol=1e-12)
 
 
 def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):

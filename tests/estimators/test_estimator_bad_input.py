@@ -17,6 +17,7 @@ X = np.random.default_rng(0).standard_normal((30, 3))
 LABELS = np.array(["a", "b", "c"])[np.arange(30) % 3]
 TARGETS = X[:, 0] - X[:, 1]
 TWO_COLUMNS = np.stack([np.arange(30) % 3, np.arange(30) % 4], axis=1)
+DAYS = np.datetime64("2024-01-01") + np.arange(30)
 POSITIVE = {"y": np.abs(TARGETS)}
 
 
@@ -41,6 +42,23 @@ test_parameters_that_do_not_go_together = refusals(
     (regressor(loss="quantile", quantile=[0.1, 0.9], out_activation="relu"), {}, "several quantiles are ordered"),
     (regressor(out_activation="relu", scale_target="standard"), {}, "scale_target='standard' goes with"),
     (classifier(early_stopping=True, scoring="f1"), {}, "^scoring, on the validation set: Target is multiclass"),
+    (
+        classifier(early_stopping=True, scoring="neg_log_loss"),
+        {"y": [*"ab" * 14, "b", "c"]},
+        r"^scoring, on the validation set \(it has no example of \['c'\], with which scoring=\"loss\" can deal\): ",
+    ),
+    (
+        classifier(hidden_layer_sizes=iter((3,))),
+        {},
+        TypeError,
+        "hidden_layer_sizes must be a positive integer",
+    ),
+    (
+        regressor(),
+        {"y": np.datetime64("2020-01-01") + np.arange(30)},
+        TypeError,
+        "^y must be numbers, got dtype date",
+    ),
 )
 
 test_weights = refusals(
@@ -56,6 +74,7 @@ test_weights = refusals(
             (np.full(30, 1e308), "sample_weight has a sum that is too large for float64"),
             (np.full(30, np.nan), "sample_weight must be finite"),
             (["much"] * 30, "sample_weight must be numbers"),
+            (DAYS, r"sample_weight must be numbers, .*: got datetime64\[D\]"),
         )
     ),
     *(
@@ -64,6 +83,7 @@ test_weights = refusals(
     ),
     (classifier(class_weight=[{"a": 1.0}]), {}, 'class_weight must be a dict or "balanced" if y is not multilabel'),
     (classifier(class_weight={"a": "much"}), {}, "^class_weight: could not convert string to float: 'much'"),
+    error=(ValueError, TypeError),
 )
 
 test_validation_sets = refusals(
@@ -86,6 +106,15 @@ test_data = refusals(
     (regressor(), {"y": LABELS}, "could not convert string to float"),
     (regressor(), {"y": None}, "requires y to be passed"),
     (regressor(loss="poisson"), {"y": -np.abs(TARGETS)}, r'y must be >= 0 for loss="poisson", got -'),
+    *((kind(), {"y": DAYS}, r"y must be numbers, got datetime64\[D\]") for kind in (regressor, PackRegressor)),
+    (regressor(), {"y": DAYS - DAYS[0]}, r"y must be numbers, got timedelta64\[D\]"),
+    (regressor(), {"X_val": X, "y_val": DAYS}, r"y_val must be numbers, got datetime64\[D\]"),
+    *(
+        (kind(), {"X": DAYS[:, None]}, r"X must be numbers, got datetime64\[D\]")
+        for kind in (classifier, PackRegressor)
+    ),
+    (regressor(), {"y": 1e300 * TARGETS}, r'diverged.*the largest \|y\| is .*e\+300, .*scale_target="standard"'),
+    error=(ValueError, TypeError),
 )
 
 
@@ -117,6 +146,8 @@ def test_other_names_of_columns_are_an_error_of_x():
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
 def test_what_predict_takes(method):
     model = classifier().fit(X, LABELS)
+    with pytest.raises(TypeError, match=r"X must be numbers, got datetime64\[D\]"):
+        getattr(model, method)(np.stack([DAYS] * 3, axis=1))
     for inputs, message in (
         (X[:, :2], "X has 2 features, but MLPClassifier is expecting 3"),
         (X[0], "Expected 2D array, got 1D array"),

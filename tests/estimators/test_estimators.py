@@ -571,8 +571,9 @@ def test_warm_start_goes_on_bit_for_bit(solver, networks, backend):
     assert (parts.n_iter_, whole.n_iter_, parts.t_) == (5, 10, whole.t_)
 
 
-def test_partial_fit_is_fit_epoch_by_epoch(backend):
-    arguments = {**SMALL, "batch_size": 16, "backend": backend.name}
+@pytest.mark.parametrize("schedule", ["constant", vp.Cosine(warmup=2), vp.ReduceOnPlateau(patience=0)])
+def test_partial_fit_is_fit_epoch_by_epoch(schedule, backend):
+    arguments = {**SMALL, "batch_size": 16, "backend": backend.name, "learning_rate": schedule}
     whole = MLPRegressor(**arguments).fit(X, TARGETS)
     parts = MLPRegressor(**arguments)
     for _ in range(4):

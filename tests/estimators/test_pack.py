@@ -150,12 +150,16 @@ def test_a_file_gives_the_same_pack(packs, kind, tmp_path):
     header, tensors = pack_files.to_parts(pack)
     other = {"estimator": {**header["groups"][0]["estimator"], "targets": {}}}
     heavy = {name: array * (1 + name.endswith("weights")) for name, array in tensors.items()}
+    doubled = [[name, [2 * w for w in weights]] for name, weights in header["found"]]
     for change, arrays, message in (
         ({"feature_names": ["a"]}, tensors, "1 feature_names for 4 features"),
         ({"groups": []}, tensors, "its groups do not predict the same"),
         ({"groups": [*header["groups"], other]}, tensors, "its groups do not predict the same"),
         ({"parameters": {**header["parameters"], "maps": ["none"]}}, tensors, "maps: unknown map 'none'"),
-        ({}, heavy, "do not sum to 1"),
+        ({}, heavy, "its found are not the weights"),
+        ({"found": doubled}, heavy, "do not sum to 1"),
+        ({"found": header["found"][1:]}, tensors, "its found are not the weights"),
+        ({"found": [*header["found"], ["wide", [0.0]]]}, tensors, "its found are not the weights"),
     ):
         with pytest.raises((ValueError, TypeError), match=message):
             pack_files.from_parts({**header, **change}, arrays, None, ())
@@ -233,6 +237,7 @@ test_data_refused = refusals(
     ({"X": csr_array(X)}, TypeError, "X must be dense, since .* got sparse X of shape .*: MLPClassifier and MLPReg"),
     ({"y": LABELS[:-1]}, "inconsistent numbers of samples"),
     ({"sample_weight": -np.ones(len(X))}, "sample_weight must be >= 0, got -1"),
+    ({"sample_weight": 1e39}, "sample_weight has a sum too large for the networks of a pack: divide it"),
     ({"X_val": X}, "X_val and y_val go together, got X_val alone"),
     ({"sample_weight_val": np.ones(240)}, "sample_weight_val goes with X_val and y_val"),
     ({"X_val": X[:, :2], "y_val": LABELS}, "X_val has 2 features"),

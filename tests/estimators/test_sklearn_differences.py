@@ -1,14 +1,17 @@
 """Where the estimators differ from scikit-learn's on purpose: each row of docs/scikit-learn.md, both sides shown."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from sklearn import neural_network as theirs
 from sklearn.metrics import log_loss
 
-from helpers import assert_near, cases
+from helpers import assert_near, assert_same, cases
 from helpers.processes import ROOT
 from vecprop import LBFGS
 from vecprop import estimators as ours
+from vecprop.training import loop
 from vecprop.utils.random_streams import shuffle
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -96,6 +99,20 @@ def test_partial_fit_draws_new_orders():
             w, b = w - 0.05 * error * X[i], b - 0.05 * error
         model.partial_fit(X, y)
         np.testing.assert_allclose(model.coefs_[0][:, 0], w, rtol=1e-12)
+
+
+def test_ctrl_c_within_partial_fit_ends_the_program(monkeypatch):
+    """Unlike in scikit-learn a loop over chunks does not go on without the rows of one."""
+    interrupted = mock.Mock(side_effect=KeyboardInterrupt)
+    model = ours.MLPRegressor(random_state=0).partial_fit(X, Y)
+    before = [c.copy() for c in model.coefs_]
+    monkeypatch.setattr(loop, "_advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(X, Y)
+    assert_same(model.coefs_, before)
+    assert model.n_iter_ == 1
+    monkeypatch.setattr(theirs.MLPRegressor, "_backprop", interrupted)
+    theirs.MLPRegressor(random_state=0).partial_fit(X, Y)
 
 
 def test_a_batch_of_weight_zero_changes_nothing():

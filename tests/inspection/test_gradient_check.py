@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vecprop as vp
-from helpers import make_problem, on
+from helpers import cases, make_problem, on
 
 
 @pytest.mark.parametrize("name", ["W1", "b1", "W2", "b2", "W3", "b3"])
@@ -37,6 +37,14 @@ def test_report_of_one_wrong_entry_and_of_nan():
     assert vp.check_gradients(net, params, X, Y, grads=[(entry, first.b), second]).wrong == ["W1"]
     entry[2, 1] = np.nan
     assert vp.check_gradients(net, params, X, Y, grads=[(entry, first.b), second]).wrong == ["W1"]
+
+
+def test_central_differences_are_reported_as_they_are():
+    net = vp.Network((3, 4, 1))
+    params, X, Y, _ = make_problem(net, 9)
+    report = vp.check_gradients(net, params, X, Y, method="central")
+    assert report.passed
+    assert 1e-12 < max(report.values()) < 1e-8, "about nine digits"
 
 
 def test_float32_parameters_are_checked_in_float64(backend):
@@ -90,6 +98,20 @@ def test_chain_rule_cases(method):
         hand = [2 * y1, 4 * y1 * x2 + 2 * y2, 2 * y2 * 3 * x3**2]
         got = vp.numeric_gradient(z, np.array([x1, x2, x3]), method)
         np.testing.assert_allclose(got, hand, rtol=tolerance * 10, atol=tolerance)
+
+
+@cases(("float64", 1e-9, 1e-9), ("float64", 1e12, 1e-9), ("float32", 3.0, 1e-3), ("float32", 1e9, 1e-3))
+def test_the_step_suits_numbers_of_every_size(dtype, x, bound):
+    got = vp.numeric_gradient(lambda x: (x**2).sum(), np.array([x], dtype))
+    assert abs(got[0] - 2 * x) <= bound * max(2 * x, 1)
+
+
+def test_central_differences_of_large_weights():
+    net = vp.Network((1, 1), output="identity")
+    params = [(np.array([[3e12]]), np.array([[1e12]]))]
+    report = vp.check_gradients(net, params, np.array([[2.0]]), np.array([[1.0]]), method="central")
+    assert report.passed
+    assert max(report.values()) < 1e-9
 
 
 def test_numeric_gradient_keeps_the_shape():

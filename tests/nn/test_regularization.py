@@ -28,10 +28,9 @@ def words(*values):
 
 
 @pytest.mark.parametrize(("counter", "key", "expected"), THREEFRY)
-def test_threefry_gives_the_published_answers(counter, key, expected, backend):
-    with np.errstate(over="ignore"):
-        result = dropout.threefry(backend.xp, *map(backend.asarray, words(*key, *counter)))
-    assert [int(host(word)[0]) for word in result] == list(expected)
+def test_threefry_gives_the_published_answers(counter, key, expected):
+    result = dropout.threefry(*words(*key, *counter))
+    assert [int(word[0]) for word in result] == list(expected)
 
 
 def test_masks_are_the_same_on_every_backend_and_in_blocks(backend):
@@ -58,8 +57,8 @@ def odd_hash(x):
 def test_masks_are_what_they_always_were(seed, step, layer, n):
     """A run that goes on from a checkpoint needs the masks of before: keys, words and draws, written out again."""
     key = dropout.step_keys(seed, 3, step - step % 2, 2)[step % 2, layer]
-    layers_key = dropout.threefry(xp, *words(seed % 2**32, seed // 2**32, layer, DROPOUT))
-    expected = dropout.threefry(xp, *layers_key, *words(step % 2**32, step // 2**32))
+    layers_key = dropout.threefry(*words(seed % 2**32, seed // 2**32, layer, DROPOUT))
+    expected = dropout.threefry(*layers_key, *words(step % 2**32, step // 2**32))
     key0, key1 = key.tolist()
     assert [key0, key1] == [int(expected[0][0]) | 1, int(expected[1][0])]
     assert dropout.MASKS == 2, "masks drawn in another way need another number, by which checkpoints know them"

@@ -23,7 +23,7 @@ from helpers import public_calls as public
 from helpers import spoiled
 from helpers.public_calls import CALLS, OTHERS, PARAMS, THING, W1, Wrong, Y
 from vecprop import activations, estimators, losses, plots, rungs, tabular
-from vecprop.tabular.houses import houses
+from vecprop.data.houses import houses
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -5,9 +5,9 @@ import pytest
 
 from helpers import raising
 from vecprop import tabular
+from vecprop.data.houses import houses
 from vecprop.estimators import PackClassifier, PackRegressor
 from vecprop.tabular import Settings
-from vecprop.tabular.houses import houses
 from vecprop.tabular.report import as_json, concluded
 
 HOUSES = houses(240, 3)

@@ -315,6 +315,11 @@ test_what_cannot_be_understood_is_said_at_once = refusals(
         lines("v;a;y", lambda i: f"{german(f'{i * 7:,}')};{i % 5};{i % 60}"),
         r"column 'v': '.' in its numbers may .* a thousands sign: .*; say --decimal . or --thousands .",
     ),
+    (with_y("v", lambda i: f"{i % 9 / 10}" if i % 3 else f"{i % 60} %"), r"column 'v': .* up to 57 %, .* at most 0.8"),
+    (
+        lines("v;y", lambda i: f"{german(f'{1 + i / 300:.3f}')};{i % 60}"),
+        "column 'v': ',' in its numbers may .*: three digits follow each; say --decimal , or --thousands ,",
+    ),
     (lines("a,y", lambda i: f"{X[i]:.3f},2021-01-{1 + i % 9:02}"), "'y' holds dates; .* say --task classification"),
     (lines("a,y", lambda i: f"{X[i]:.3f},{i % 9:02}:30"), "'y' holds dates"),
     (
@@ -375,6 +380,12 @@ def test_numbers_and_dates_may_stand_for_missing_values_whatever_file_they_are_i
     model = trained.model
     for data in (frame.to_pandas(), csv, parquet):
         np.testing.assert_allclose(model.predict(data), model.predict(frame), rtol=1e-5)
+    # all digits of whole numbers count, and a comma may be the decimal sign
+    wide = pl.DataFrame(
+        {"id": [2**53 + i % 3 for i in range(60)], "y": ["-9,0" if i % 4 else f"{i},5" for i in range(60)]}
+    )
+    table = tabular.plan(tabular.table_of(wide), "y", choices=Choices(missing=(f"id={2**53 + 1}", "y=-9"))).table
+    assert (len(table), table.column("id").null_count()) == (15, 5)
     # the target too, in whatever type
     assert tabular.plan(tabular.table_of(frame), "age", choices=Choices(missing=("age=999",))).unlabelled == 12
 

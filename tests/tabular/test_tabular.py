@@ -17,9 +17,9 @@ from helpers.processes import ROOT
 from helpers.tables import run_onnx, train
 from vecprop import tabular
 from vecprop.data import tables
+from vecprop.data.houses import houses
 from vecprop.tabular import Choices, Settings, Spelling
 from vecprop.tabular.encoders import Category, Date, Number
-from vecprop.tabular.houses import houses
 from vecprop.tabular.kinds import find_kind
 from vecprop.tabular.preparation import Preparation
 from vecprop.tabular.scores import of_classes, of_numbers
@@ -249,7 +249,7 @@ def test_the_format_of_a_column_counts_before_that_of_all(order):
 
 
 CHOSEN_FROM = pl.DataFrame({"area": np.arange(20) ** 2, "kind": ["a", "b"] * 10, "y": np.arange(20.0)})
-CHOSEN_FROM = CHOSEN_FROM.with_columns(letter=pl.col("kind").cast(pl.Categorical), day=pl.date(2020, 1, 1))
+CHOSEN_FROM = CHOSEN_FROM.with_columns(letter=pl.col("kind").cast(pl.Categorical), day=pl.date(2020, 1, 1), huge=2e38)
 
 test_wrong_choices = refusals(
     lambda choices: train(CHOSEN_FROM, task="regression", **choices),
@@ -267,6 +267,7 @@ test_wrong_choices = refusals(
     ({"numeric": ["kind"]}, "column 'kind': 'a' is not a finite number"),
     ({"numeric": ["letter"]}, "column 'letter': 'a' is not a finite number"),
     ({"weight": "day"}, "--weight 'day' must hold numbers; it has Date"),
+    ({"weight": "huge"}, "--weight 'huge': its numbers must have a sum above 0 that float32 can hold, got 4e"),
 )
 
 
@@ -431,7 +432,9 @@ test_tables_without_anything_to_learn = refusals(
     lambda columns: train(pl.DataFrame(columns), task="regression"),
     ({"x": range(9), "y": np.arange(9) / 2}, "data has 9 examples; at least 10 are needed"),
     ({"x": [1], "y": [2]}, "has only one value, 2"),
-    ({"x": [1] * 20, "y": range(20)}, r"has no column to learn from \(x: all its values are 1"),
+    ({"x": [1] * 20, "y": range(20)}, r"has no column to learn from \(x: all its values are 1\)"),
+    ({"x": range(20), "y": np.arange(20) / 2}, r"\(x: it counts the rows, --numeric 'x' says otherwise\)"),
+    ({"x": [], "y": []}, r"data has only a header \(x, y\) and no examples"),
 )
 
 
@@ -464,6 +467,18 @@ def test_a_classification_keeps_its_labels(labels, tmp_path):
     again = vp.load(tmp_path / "iris")
     np.testing.assert_array_equal(again.predict_proba(frame), P)
     assert again.evaluate(frame) == model.evaluate(frame) and again.about == model.about
+
+
+def test_advice_is_in_the_options_of_the_command():
+    noise = pl.DataFrame({"x": X, "y": X[::-1]})
+    trained = train(noise, settings=Settings(networks=1, epochs=3))
+    assert "training ended after 3 epochs before it converged: more --epochs" in trained.notes
+    advice = " ".join(finding.advice for finding in trained.diagnosis)
+    assert "--seed" in advice and "--l2" in advice and "alpha" not in advice
+    with pytest.raises(
+        vp.DivergenceError, match=r"^training diverged: .*: lower the --learning-rate \(now 1e\+20\)\.$"
+    ):
+        train(noise, settings=Settings(networks=1, learning_rate=1e20))
 
 
 def test_the_same_seed_gives_the_same_model_and_another_one_another():

@@ -128,7 +128,7 @@ def test_vecprop_train_in_two_processes(start, tmp_path, amount):
     if amount(True, False):
         pytest.skip("with --long")
     pytest.importorskip("polars")
-    from vecprop.tabular.houses import houses
+    from vecprop.data.houses import houses
 
     houses(m=120).write_csv(tmp_path / "h.csv")
     words = ["-m", "vecprop", "train", str(tmp_path / "h.csv"), "-t", "price", "--epochs", "5", "--hidden", "8"]

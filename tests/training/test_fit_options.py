@@ -94,11 +94,11 @@ def test_an_own_metric_sees_numpy_arrays(backend):
     seen = []
 
     def own(Y, A):
-        seen.append((type(Y), Y.shape, A.shape))
+        seen.append((type(Y), Y.shape, A.shape, Y.flags.writeable))
         return float(np.abs(Y - A).max())
 
     result = vp.fit(NET, X, Y, epochs=2, metric=own, backend=backend)
-    assert seen == [(np.ndarray, (3, 60), (3, 60))] * 2
+    assert seen == [(np.ndarray, (3, 60), (3, 60), False)] * 2  # Y is the user's own array
     assert result.history["metric"][-1] == pytest.approx(np.abs(Y - result.forward(X)).max(), rel=1e-5)
 
 
@@ -310,6 +310,17 @@ def test_lbfgs_says_why_it_ended():
 NAN, FLAT, STATE = float("nan"), vp.Network((4, 3), output="softmax"), vp.fit(NET, X, Y, epochs=1).state
 SCALED = vp.fit(NET, X, Y, epochs=1, standardize=True).state
 
+
+class Rates:
+    """A schedule that gives the same rates whatever is asked for."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def rates(self, *_):
+        return self.given
+
+
 test_bad_arguments = refusals(
     lambda arguments: vp.fit(**({"net": NET, "X": X, "Y": Y, "epochs": 1} | arguments)),
     ({"dropout": [0.1, 0.1]}, "dropout must have one value for each of the 1 hidden layers, got 2"),
@@ -342,6 +353,16 @@ test_bad_arguments = refusals(
     ({"net": vp.Network((4, 3), output="identity"), "class_weight": "balanced"}, "class_weight needs classes"),
     ({"net": vp.Network((4, 7, 3), output="softmax"), "state": STATE}, "W1 must have shape"),
     ({"state": STATE, "params": NET.init()}, "give state or params, not both"),
+    ({"state": STATE, "l2": (0.0, 1.0)}, "state is of one network, and this run has K = 2: give params=result.params"),
+    *(
+        (
+            {"optimizer": vp.GradientDescent(schedule=Rates(rates))},
+            "schedule must give 1 rates, .* finite and >= 0",
+        )
+        for rates in ([0.1, 0.1], 0.1, None, [-0.1], [NAN])
+    ),
+    ({"params": NET.init(), "init": "he"}, "give params or init, not both: .*, got init = 'he'"),
+    ({"checkpoint_every": 2}, "checkpoint_every is for checkpoint, and there is none: leave checkpoint_every = 2 out"),
     ({"state": STATE, "seed": 9}, "give state or seed, not both: the state has the seed 0, got seed = 9"),
     (
         {"state": STATE, "standardize": True},

@@ -130,6 +130,15 @@ def test_a_schedule_watches_the_metric():
     assert result.history["learning_rate"] == pytest.approx([0.1, 0.1, 0.05, 0.025])
 
 
+def test_a_network_that_diverges_lowers_no_rate_of_others():
+    net, schedule = vp.Network((4, 3), output="identity"), vp.ReduceOnPlateau(patience=10, min_delta=0.0)
+    optimizer = vp.GradientDescent((1e30, 0.01), schedule=schedule)
+    with np.errstate(all="ignore"):
+        result = vp.fit(net, X, Y, optimizer=optimizer, epochs=40)
+    assert not np.isfinite(result.history["cost"][-1][0])
+    assert result.history["learning_rate"][-1][1] == pytest.approx(0.01)
+
+
 fit = partial(vp.fit, NET, X, Y, epochs=1)
 test_bad_arguments = refusals(
     lambda call, arguments: call(**arguments),

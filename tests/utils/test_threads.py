@@ -1,11 +1,13 @@
 """Pieces of work at once: each is done once, and all end when one fails."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from helpers.threads import refuse_to_start
 from vecprop.backend.blas import sharing_cores, usable_cores
+from vecprop.utils.errors import warn, warnings_kept
 from vecprop.utils.threads import at_once, other_failed
 
 
@@ -19,6 +21,14 @@ def test_each_is_done_once(monkeypatch, threads, starts):
     jobs = [lambda number=number: done.append(number) or number for number in range(5)]
     assert at_once(jobs, threads) == list(range(5))
     assert sorted(done) == list(range(5))
+
+
+def test_warnings_are_kept_of_their_own_thread_alone():
+    with warnings_kept() as kept:
+        with pytest.warns(UserWarning, match="^of another$"), ThreadPoolExecutor(1) as pool:
+            pool.submit(warn, "of another", UserWarning, 1)
+        warn("of this one", UserWarning, 1)
+    assert kept == ["of this one"]
 
 
 def test_as_many_at_once_as_wanted():

@@ -104,10 +104,6 @@ def train(
 
     if quick and (linear or networks is not None):
         raise ValueError(f"--quick and {'--linear' if linear else '--networks'} exclude each other: choose one")
-    if cache is not None and not stream:
-        raise ValueError(
-            "--cache is for the features of a table that stays in its file: give --stream, too, or neither"
-        )
     missing = file_format.missing or ()
     choices = Choices(tuple(drop or ()), tuple(categorical or ()), tuple(numeric or ()), missing=missing, weight=weight)
     chosen = tables.devices(devices, distributed)

@@ -29,7 +29,8 @@ from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trai
 from vecprop.tabular.model import leading
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.report import as_json, concluded, described, score_table
-from vecprop.tabular.training import EPOCHS, ITERATIONS, constant, without_nan
+from vecprop.tabular.training import EPOCHS, ITERATIONS, constant
+from vecprop.training.json_values import without_nan
 from vecprop.utils import tensor_file
 from vecprop.utils.atomic import write_atomically
 from vecprop.utils.errors import ModelFileError
@@ -326,7 +327,7 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
 
 def sample(out: Path, rows: int, seed: int, force: bool) -> str:
     """Write the table of houses; return a message with the next command."""
-    from vecprop.tabular.houses import houses
+    from vecprop.data.houses import houses
 
     writing.check_table_ending(out)
     writing.check_file(out, (), lambda _: False, force)

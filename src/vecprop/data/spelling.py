@@ -147,6 +147,15 @@ def label(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def exact(text: str) -> float | int:
+    """Return the number of a text; a whole one as an integer, which has all digits beyond 2^53.
+
+    >>> exact("9007199254740993"), exact("1.0")
+    (9007199254740993, 1.0)
+    """
+    return (int if text.lstrip("+-").isdecimal() else float)(text)
+
+
 # --- cells --------------------------------------------------------------------------------------------------
 
 

@@ -137,8 +137,8 @@ class Table:
         hint = f": did you mean {lower[near[0]]!r}? " if near else "; "
         if self.kind == "csv" and len(self.names) == 1 and re.search(r"\s", self.names[0]):
             hint = f"; if its columns are cut by blanks, say --delimiter ' '{hint}"
-        elif self.kind == "csv" and self.names[0].startswith("#"):
-            hint = f"; if comments stand above its header, say how many lines (--skip){hint}"
+        elif self.kind == "csv" and (self.names[0].startswith("#") or (self.header and "column 1" in self.names[1:2])):
+            hint = f"; if comments or a title stand above its header, say how many lines (--skip){hint}"
         return f"{hint}{'It' if near else 'it'} has: {first_rows(self.names, 30, str)}"
 
     @cached_property
@@ -207,8 +207,6 @@ def read(
         read_frame = {"npy": _read_npy, "parquet": pl.read_parquet, "arrow": pl.read_ipc}[kind]
         with polars_reads(source, kind.title()):
             table = Table(read_frame(source), source, kind)
-    if not len(table):
-        raise ValueError(f"{source} has only a header ({', '.join(table.names)}) and no examples")
     return replace(tidied(table), spelling=spelling)
 
 
@@ -257,13 +255,15 @@ def table_of(given: Any, what: str = "data") -> Table:
         return given
     if isinstance(given, str | os.PathLike):
         return read(given)
-    if not isinstance(given, pl.DataFrame) and hasattr(given, "columns") and hasattr(given, "to_dict"):
+    categorical: frozenset[str] = frozenset()
+    if not isinstance(given, pl.DataFrame) and hasattr(given, "to_dict") and hasattr(given, "columns"):
         # pandas; `polars.from_pandas` would need pyarrow
+        categorical = frozenset(str(name).strip() for name, dtype in given.dtypes.items() if str(dtype) == "category")
         given = [_from_pandas(given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
         _check_names([column.name for column in given], what)
     elif not hasattr(given, "__arrow_c_stream__"):
         raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
-    return tidied(Table(pl.DataFrame(given), what))
+    return tidied(Table(pl.DataFrame(given), what, categorical=categorical))
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------
@@ -468,8 +468,10 @@ def _read_npy(source: str) -> pl.DataFrame:
 def _from_pandas(series: Any) -> Any:
     if str(series.dtype).startswith(("datetime64", "timestamp")):
         return pl.Series(series.to_numpy("datetime64[us]"))
+    if str(series.dtype).startswith("period"):
+        return _from_pandas(series.dt.to_timestamp())
     values = series.to_numpy(dtype=object, na_value=None).tolist()
-    if str(series.dtype) == "category":
+    if str(series.dtype) == "category" and series.cat.categories.dtype.kind not in "iub":
         labels = [None if value is None else label(value) for value in values]
         return pl.Series(labels, dtype=pl.String).cast(pl.Categorical)
     try:
@@ -482,7 +484,9 @@ def _from_pandas(series: Any) -> Any:
 
 
 def tidied(table: AnyTable) -> AnyTable:
-    """Return a table of usable columns, with names and texts stripped, empty texts as null."""
+    """Return a table of usable columns, with names and texts stripped, empty texts as null; an error without rows."""
+    if not len(table):
+        raise ValueError(f"{table.source} has only a header ({', '.join(table.names)}) and no examples")
     names, kinds = table.frame.columns, pl.selectors
     frame = table.frame.rename(dict(zip(names, tidied_names(names), strict=True)))
     categorical = kinds.by_dtype(pl.Categorical, pl.Enum)
@@ -503,7 +507,8 @@ def tidied(table: AnyTable) -> AnyTable:
         (categorical | untyped).cast(pl.String),
     )
     tidy = tidy.with_columns(kinds.string().str.strip_chars().replace("", None))
-    return replace(table, frame=tidy, categorical=frozenset(frame.select(categorical).columns), unusable=unusable)
+    said = table.categorical | frozenset(frame.select(categorical).columns)
+    return replace(table, frame=tidy, categorical=said, unusable=unusable)
 
 
 def tidied_names(names: Sequence[str]) -> list[str]:

@@ -64,6 +64,10 @@ class ScorerMetric(LayersMetric):
         # X was checked already, and is an array without names
         vars(self.estimator).pop("feature_names_in_", None)
         self.scorer, self.data = scorer, (X, y)
+        lacking = np.setdiff1d(getattr(estimator, "classes_", ()), y).tolist() if np.ndim(y) == 1 else []
+        self.judged = "scoring, on the validation set"
+        if lacking:
+            self.judged += f' (it has no example of {lacking}, with which scoring="loss" can deal)'
         self.weights = {} if w is None or not _takes_weights(scorer) else {"sample_weight": w}
 
     def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
@@ -77,7 +81,7 @@ class ScorerMetric(LayersMetric):
         if not all(np.isfinite(a).all() for layer in layers for a in layer):
             return float("nan")
         set_layers(self.estimator, layers)
-        with named(lambda: "scoring, on the validation set"):
+        with named(lambda: self.judged):
             return float(self.scorer(self.estimator, *self.data, **self.weights))
 
 

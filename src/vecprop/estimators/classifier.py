@@ -107,6 +107,8 @@ class MLPClassifier(ClassifierMixin, Training):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch from where the last call ended, with the optimizer's memory.
 
+        A schedule such as vecprop.Cosine() ends after `max_iter` calls. Ctrl-C leaves the estimator as it was.
+
         Parameters
         ----------
         X, y, sample_weight
@@ -389,6 +391,8 @@ class PackClassifier(ClassifierMixin, Pack):
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the logarithms of `predict_proba`, finite for every finite X."""
-        L, weights = self._members(X, self._logs_of_each)
-        top = L.max(axis=0)
-        return np.asarray(top + np.log(np.tensordot(weights, np.exp(L - top), axes=1)))
+        blocks = []
+        for L, weights in self._members(X, self._logs_of_each):
+            top = L.max(axis=0)
+            blocks.append(top + np.log(np.tensordot(weights, np.exp(L - top), axes=1)))
+        return np.concatenate(blocks)

@@ -48,6 +48,23 @@ class InverseScalingOfExamples:
         return np.asarray(initial / (self.seen + epochs * self.m + 1.0) ** self.power)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A schedule of a run of a number of epochs, whatever the length of the parts in which it is trained.
+
+    >>> from vecprop.training.schedules import Cosine
+    >>> Planned(Cosine(), 4).rates(1.0, 2, 1, per_epoch=1, total=3).round(3).tolist()
+    [0.5]
+    """
+
+    schedule: Schedule
+    epochs: int
+
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+        """Return the rate of each step."""
+        return self.schedule.rates(initial, first, count, per_epoch, self.epochs * per_epoch)
+
+
 def optimizer_of(estimator: Parameters, m: int, monitor: str, seen: int, first: int) -> Optimizer:
     """Return the optimizer of a run with m examples an epoch, after `seen` examples in `first` steps."""
     given, rate = estimator.solver, estimator.learning_rate
@@ -121,5 +138,5 @@ def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping 
         monitor,
         restore_best=stops_early,
         cumulative=False,
-        baseline=None if stops_early else _ABOVE_BASELINE * baseline + estimator.tol,
+        baseline=None if stops_early or baseline == math.inf else _ABOVE_BASELINE * baseline + estimator.tol,
     )

@@ -91,10 +91,25 @@ def check_pair(estimator: Any, X: Any, y: Any, how: dict[str, Any], **more: Any)
             return "X"
         return "y"
 
-    refuse_masked("X", X)
-    refuse_masked("y", y)
+    refuse_unfit("X", X)
+    refuse_unfit("y", y, numeric=more["y_numeric"])
     with named(wrong_one):
-        return validate_data(estimator, X, y, **more, **how)  # type: ignore[no-any-return]
+        X, y = validate_data(estimator, X, y, **more, **how)
+    if more["y_numeric"] and y.dtype.kind in "mM":
+        raise TypeError(f"y must be numbers, got dtype {y.dtype}")
+    return X, y
+
+
+def refuse_unfit(name: str, value: Any, numeric: bool = True) -> None:
+    """Raise an error for masked values, and for dates and durations, which NumPy takes for numbers without a word."""
+    refuse_masked(name, value)
+    dtypes = getattr(value, "dtypes", None)
+    for dtype in [getattr(value, "dtype", None)] if dtypes is None or not np.iterable(dtypes) else dtypes:
+        if numeric and re.match("date|time|duration", str(dtype).lower()):
+            raise TypeError(
+                f"{name} must be numbers, got {dtype}: make numbers of dates, such as days since one of them, or use "
+                "vecprop.tabular, which takes dates as features"
+            )
 
 
 def _how(follows: bool) -> dict[str, Any]:
@@ -156,7 +171,7 @@ def check_inputs(estimator: Any, X: Any, method: str) -> Any:
     """Return checked X for a prediction; under array API dispatch it must be where `fit`'s X was."""
     if _is_fine(estimator, X):
         return X
-    refuse_masked("X", X)
+    refuse_unfit("X", X)
     follows, fitted_in = dispatches(X), estimator.coefs_[0]
     large = large_rows(X)
     if large is not None:
@@ -199,8 +214,8 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
         return None
     try:
         w = np.asarray(to_host(given) if is_array(given) else given)
-        if w.dtype.kind == "c":
-            raise TypeError("got complex ones")
+        if w.dtype.kind in "cmM":
+            raise TypeError(f"got {'complex ones' if w.dtype.kind == 'c' else w.dtype}")
         w = np.asarray(w, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{argument} must be numbers, one for each example: {error}") from None

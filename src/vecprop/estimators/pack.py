@@ -9,8 +9,7 @@ choosing with replacement as Caruana, Niculescu-Mizil, Crew and Ksikes, 2004.
 """
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -28,7 +27,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
 from vecprop.backend.contract import to_host
 from vecprop.backend.selection import get_backend
-from vecprop.backend.transfer import refuse_masked
 from vecprop.data.splitting import in_second_part, places_of
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.ensemble_selection import Losses, bagged_greedy
@@ -41,6 +39,7 @@ from vecprop.estimators.inputs import (
     is_held_out,
     named,
     named_as_validation,
+    refuse_unfit,
     scaled_up,
     unchanged_if_it_fails,
 )
@@ -52,10 +51,10 @@ from vecprop.propagation import Layer
 from vecprop.training.optimizers import Adam, AdamW, Optimizer
 from vecprop.training.schedules import Cosine
 from vecprop.utils.arguments import check_flag, check_positive_integer, check_real, check_texts
-from vecprop.utils.errors import unknown_name
+from vecprop.utils.errors import unknown_name, warn, warnings_kept
 
 _BLAS = BLAS()
-_AT_ONCE = 8192  # rows of one prediction
+_AT_ONCE, _AT_ONCE_OF_A_FILE = 8192, 1 << 17  # rows of one prediction
 _FOR_THREADS = 250_000  # numbers in X from which on NumPy trains the kinds in threads
 _WHOLE_BATCHES = 34  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
@@ -110,6 +109,7 @@ KINDS = {
     "cosines": Kind("cosines", (64, 64, 64)),
 }
 LINEAR = Kind("standard")
+NAMES = {f"{kind} network" for kind in KINDS} | {f"{LINEAR.map} linear"}  # of groups
 _EPOCHS, _MOST_EPOCHS, _PATIENCE = 20, 300, 20
 _MORE_EPOCHS, _LOWER = 6, 0.6  # of `refit`, and its rates as a share of those before
 
@@ -126,6 +126,11 @@ class Group(NamedTuple):
         """The layers as stacks, W (K, n_l, n_{l-1}), on the host."""
         layers = [Layer(*map(np.asarray, layer)) for layer in self.estimator.params_]
         return layers if layers[0].W.ndim == 3 else [Layer(*(a[None] for a in layer)) for layer in layers]
+
+    @property
+    def name(self) -> str:
+        """The name of the kind of networks."""
+        return f"{self.map.name} {'linear' if len(self.layers) == 1 else 'network'}"
 
     def seen(self, X: Any) -> Any:
         """Return the features that the networks see of rows X, made as they are read if X is in a file."""
@@ -210,6 +215,8 @@ class Pack(BaseEstimator):
         self._check_parameters()
         random = random_state_of(self.random_state)
         training, validation = self._weighted(*self._parts(given, held_out, random))
+        if any(part.w is not None and part.w.sum() > np.finfo(np.float32).max for part in (training, validation)):
+            raise ValueError("sample_weight has a sum too large for the networks of a pack: divide it by a number")
         if isinstance(training.X, LargeRows) and not isinstance(validation.X, LargeRows):
             validation = validation._replace(X=LargeRows(ArraySource(validation.X)))  # its features are many more
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
@@ -224,7 +231,7 @@ class Pack(BaseEstimator):
         self._choose(groups)
         if self.stopped_ == "interrupted":
             message = "training was interrupted: the pack is of the kinds that had begun, as far as they had come"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
+            warn(message, RuntimeWarning, stacklevel=3)
         return self
 
     def _parts(self, given: Any, held_out: Any, random: np.random.RandomState) -> tuple[Examples, Examples]:
@@ -276,7 +283,6 @@ class Pack(BaseEstimator):
             view = learn(kind.map, seen, rng, training.n)
             parameters = kind.parameters(rng, networks, len(training.y))
             groups.append(Group(view, self._estimator(**parameters, backend=self.backend)))
-            groups[-1].estimator._is_silent = True
             own = partial(_fit, groups[-1], training if kind.hidden else some, validation, callbacks_of(self.callbacks))
             jobs.append(own)
         self.stopped_ = "epochs"
@@ -303,7 +309,7 @@ class Pack(BaseEstimator):
         backend = get_backend(self.backend)
         cores = 1 if backend.has_gpu or _in_file(*parts) else usable_cores()
         threads = cores if backend.compiles or np.size(parts[0].X) >= _FOR_THREADS else 1
-        with _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
+        with warnings_kept(), _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
             try:
                 for job in started:
@@ -321,10 +327,7 @@ class Pack(BaseEstimator):
         """Return the groups with their weights; `found_` gets them, too."""
         counts = [len(group.layers[0].W) for group in groups]
         parts = np.split(weights, np.cumsum(counts)[:-1])
-        self.found_ = [
-            (f"{group.map.name} {'linear' if len(group.layers) == 1 else 'network'}", own.tolist())
-            for group, own in zip(groups, parts, strict=True)
-        ]
+        self.found_ = [(group.name, own.tolist()) for group, own in zip(groups, parts, strict=True)]
         return [group._replace(weights=own) for group, own in zip(groups, parts, strict=True)]
 
     def _choose(self, groups: list[Group]) -> None:
@@ -344,28 +347,31 @@ class Pack(BaseEstimator):
 
     def _members(
         self, X: Any, of_each: Callable[[Any, npt.NDArray[Any]], npt.NDArray[np.float64]]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return what each member predicts for rows X by such a function, (J, m, …), and their weights (J,)."""
+    ) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+        """Yield what each member predicts for some of the rows X by such a function, (J, k, …), and weights (J,)."""
         check_is_fitted(self, "groups_")
         X, weights = _dense_on_host(X), np.concatenate([group.weights for group in self.groups_])
         large = large_rows(X)
         with named(lambda: "X"):
             if large is None:
-                refuse_masked("X", X)
+                refuse_unfit("X", X)
                 X = validate_data(self, X, dtype=np.float64, reset=False)
             else:
-                validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)
-            parts = [X[a : a + _AT_ONCE] for a in range(0, len(X), _AT_ONCE)] if large is None else [large]
-            blocks = [np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_]) for part in parts]
-        return np.concatenate(blocks, axis=1), weights
+                X = validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)
+            size = _AT_ONCE if large is None else _AT_ONCE_OF_A_FILE
+            for rows in (np.arange(a, min(a + size, len(X))) for a in range(0, len(X), size)):
+                part = X[rows[0] : rows[-1] + 1] if large is None else large.take(rows)
+                yield np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_]), weights
 
     def _mixture(self, X: Any, return_std: bool) -> Any:
         """Return the weighted mean of the members' predictions; with `return_std` also the deviation from it."""
-        P, weights = self._members(X, self._of_each)
-        mean = np.tensordot(weights, P, axes=1)
-        if not check_flag(return_std, "return_std"):
-            return mean
-        return mean, np.sqrt(np.tensordot(weights, (P - mean) ** 2, axes=1))
+        return_std, means, deviations = check_flag(return_std, "return_std"), [], []
+        for P, weights in self._members(X, self._of_each):
+            means.append(np.tensordot(weights, P, axes=1))
+            if return_std:
+                deviations.append(np.sqrt(np.tensordot(weights, (P - means[-1]) ** 2, axes=1)))
+        mean = np.concatenate(means)
+        return (mean, np.concatenate(deviations)) if return_std else mean
 
 
 def _fit(group: Group, training: Examples, validation: Examples, given: list[Any], callbacks: list[Any]) -> bool:

@@ -46,9 +46,9 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
     >>> hidden_sizes(50), hidden_sizes([20, 10]), hidden_sizes(())
     ((50,), (20, 10), ())
     """
-    if isinstance(given, str) or (not hasattr(given, "__iter__") and not hasattr(given, "__index__")):
+    if isinstance(given, str) or (not hasattr(given, "__len__") and not hasattr(given, "__index__")):
         raise TypeError(f"hidden_layer_sizes must be a positive integer or a sequence of them, got {given!r}")
-    if not hasattr(given, "__iter__") or getattr(given, "ndim", 1) == 0:
+    if not hasattr(given, "__len__") or getattr(given, "ndim", 1) == 0:
         return (check_positive_integer(given, "hidden_layer_sizes"),)
     return tuple(check_positive_integer(n, f"hidden_layer_sizes[{l}]") for l, n in enumerate(given))
 

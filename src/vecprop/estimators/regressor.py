@@ -121,7 +121,8 @@ class MLPRegressor(RegressorMixin, Training):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch from where the last call ended, with the optimizer's memory.
 
-        The parameters are those of `fit`.
+        The parameters are those of `fit`. A schedule such as vecprop.Cosine() ends after `max_iter` calls. Ctrl-C
+        leaves the estimator as it was.
         """
         return self._train(X, y, sample_weight, (None, None, None), incremental=True)
 
@@ -272,7 +273,8 @@ class MLPRegressor(RegressorMixin, Training):
             Z = np.log(np.maximum(A, np.finfo(float).tiny)) if isinstance(loss, Poisson) else A
             return np.asarray(loss.values(np, self.network_.output, Z, A, block).sum(axis=0, keepdims=True))
 
-        return float(average(Y, w, costs)[0])
+        with np.errstate(over="ignore"):  # squares of such targets diverge in training, which says what to do
+            return float(average(Y, w, costs)[0])
 
     def _pack(self, **parameters: Any) -> Any:
         return PackRegressor(**parameters)

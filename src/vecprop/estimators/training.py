@@ -1,6 +1,5 @@
 """Fits an estimator: turns rows into columns, trains with the engine, and sets the attributes."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
@@ -18,7 +17,7 @@ from vecprop.backend.pytrees import leaves_of
 from vecprop.backend.transfer import floating_name
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.callbacks import CallbackSupportMixin, ScorerMetric, TheirCallbacks, print_epoch, with_callbacks
-from vecprop.estimators.construction import is_lbfgs, monitor_of, optimizer_of, stopping_of
+from vecprop.estimators.construction import Planned, is_lbfgs, monitor_of, optimizer_of, stopping_of
 from vecprop.estimators.inputs import (
     Examples,
     backend_at,
@@ -45,15 +44,16 @@ from vecprop.training.fit_arguments import for_each_layer
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import Optimizer
 from vecprop.training.results import FitResult, History, TrainingState
-from vecprop.training.schedules import CONSTANT
+from vecprop.training.schedules import CONSTANT, ReduceOnPlateau
 from vecprop.training.training_data import FiniteColumns
 from vecprop.utils.arguments import check_flag
-from vecprop.utils.errors import DivergenceError, without_scaling
+from vecprop.utils.errors import DivergenceError, warn, without_scaling
 
 _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
 _OF_PACKS = ("random_state", "class_weight", "callbacks", "backend")  # parameters that packs have, too
 _OF_FIT = ("init", "l1", "dropout", "batch_norm", "clip_norm", "block_size", "devices", "precision")  # as they are
+_OF_WHOLE_RUNS = ("checkpoint", "checkpoint_every", "resume")  # of fit, too, but not of partial_fit
 _CURVES = ("cost", "validation_cost", "metric")  # of which the mean over the networks is an attribute
 _MOST_SEED = int(np.iinfo(np.int32).max)
 
@@ -79,7 +79,6 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
     """
 
     _numeric_targets: ClassVar[bool]
-    _is_silent = False  # of convergence; a filter of warnings would hold in all threads, and may outlast the fit
 
     def _encode(self, y: Any, purpose: str) -> npt.NDArray[Any]:
         """Return the targets as columns (n_L, n); for `purpose` see `_examples`."""
@@ -235,7 +234,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         self._prepare(examples, goes_on)
         scoring = self._scoring(validation)
         monitor = monitor_of(scoring, stops_early)
-        optimizer = self._optimizer(examples.n, monitor, goes_on)
+        optimizer: Any = self._optimizer(examples.n, monitor, goes_on)
+        planned = incremental and not isinstance(optimizer.schedule, ReduceOnPlateau)
+        if planned and hasattr(optimizer, "__dataclass_fields__"):
+            optimizer = replace(optimizer, schedule=Planned(optimizer.schedule, self.max_iter))
         kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
         seed = seeds_from(random, self.n_networks)
         state = self._state(backend, kind, monitor, seed) if goes_on else None
@@ -257,10 +259,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             metric=self._metric(validation, scoring) if stops_early else None,
             patience=None if incremental else stopping_of(self, monitor, baseline),
             callbacks=callbacks,
-            checkpoint=None if incremental else self.checkpoint,
-            checkpoint_every=self.checkpoint_every,
-            resume=None if incremental else self.resume,
+            **({} if incremental else {name: getattr(self, name) for name in _OF_WHOLE_RUNS}),
         )
+        if incremental and result.stopped == "interrupted":
+            raise KeyboardInterrupt
         self._keep(result, examples, stops_early, goes_on)
         self._progress = PastTraining(_on_host(result.state), kind, monitor)
         # _progress has the optimizer's memory
@@ -315,7 +317,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             ) from None
         epoch = int(np.max(error.state.best.epoch))
         words = words.partition(" The parameters of the last")[0]
-        self._complain(f"{words} The network of the best epoch, {epoch}, is given back.", stacklevel=8)
+        warn(f"{words} The network of the best epoch, {epoch}, is given back.", ConvergenceWarning, 7)
         return FitResult(self.network_, error.params, error.state, error.history, backend, "diverged")
 
     def _prepare(self, examples: Examples, goes_on: bool) -> None:
@@ -380,7 +382,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             return min(_AUTO_BATCH, n)
         size = int(self.batch_size)
         if size > n:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped: "
                 f"{size} for {n} examples",
                 UserWarning,
@@ -486,10 +488,6 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         planned = self.learning_rate if isinstance(self.solver, str) else getattr(self.solver, "schedule", CONSTANT)
         return not isinstance(self.learning_rate, str) or (not isinstance(planned, str) and planned != CONSTANT)
 
-    def _complain(self, message: str, stacklevel: int) -> None:
-        if not self._is_silent:
-            warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
-
     def _warn(self, result: FitResult, baseline: float, m: float) -> None:
         """Warn if training on examples of total weight m ended before it converged, or learned nothing."""
         done = self.n_iter_
@@ -516,7 +514,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             )
         else:
             return
-        self._complain(message, stacklevel=7)
+        warn(message, ConvergenceWarning, stacklevel=6)
 
     def _learned_nothing(self, result: FitResult, baseline: float, m: float) -> bool:
         """Tell whether no network's loss, less the penalties for examples of total weight m, has come below `baseline`.
@@ -561,7 +559,7 @@ def _without_diverged(result: FitResult, or_scale: str) -> Params:
     if finite.all():
         return result.params
     kept = np.flatnonzero(finite)
-    warnings.warn(
+    warn(
         f"{result.networks - len(kept)} of {result.networks} networks diverged and are left out: lower "
         f"learning_rate_init{or_scale}",
         RuntimeWarning,

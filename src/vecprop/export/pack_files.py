@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from vecprop.backend.contract import Backend
 from vecprop.estimators.classifier import PackClassifier
 from vecprop.estimators.feature_maps import FeatureMap
-from vecprop.estimators.pack import Group, Pack
+from vecprop.estimators.pack import NAMES, Group, Pack
 from vecprop.estimators.regressor import PackRegressor
 from vecprop.export import estimator_files
 from vecprop.training.json_values import Pair, from_json, to_json
@@ -76,6 +76,9 @@ def from_parts(header: dict[str, Any], tensors: Tensors, backend: str | Backend 
         count = groups[-1].map(np.zeros((1, pack.n_features_in_))).shape[1]
         if count != estimator.n_features_in_:
             raise ValueError(f"its map has {count} features for a network of {estimator.n_features_in_}")
+    kept = [(name, some) for name, weights in pack.found_ if (some := [w for w in weights if w])]
+    if kept != [(group.name, group.weights.tolist()) for group in groups] or not {n for n, _ in pack.found_} <= NAMES:
+        raise ValueError("its found are not the weights of its networks")
     if abs(sum(group.weights.sum() for group in groups) - 1) > _ROUNDING:
         raise ValueError("the weights of its networks do not sum to 1")
     pack._set_groups(groups)

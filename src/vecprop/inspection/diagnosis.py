@@ -14,7 +14,7 @@ import numpy as np
 
 from vecprop.inspection.diagnosis_checks import CHECKS
 from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of_error, evidence_of_result
-from vecprop.training.results import FitResult
+from vecprop.training.results import FitResult, lowest
 from vecprop.utils.errors import DivergenceError, without_scaling
 
 # What advice calls something -> what an estimator calls it.
@@ -211,8 +211,7 @@ def _best_member(result: FitResult) -> tuple[FitResult, str, list[Finding]]:
     K = result.networks
     if K is None:
         return result, "", []
-    costs = result.final_costs
-    best = int(np.argmin(np.where(np.isfinite(costs), costs, np.inf)))
+    best = lowest(result.final_costs)
     last = np.asarray(result.history["cost"][-1:], dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(last).all(axis=0)).tolist() if last.size else []
     place = f"network {best} of a stack of {K}, the best: "

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop import propagation
-from vecprop.backend.namespaces import Array, Namespace, array_namespace, is_array, is_concrete
+from vecprop.backend.namespaces import Array, Namespace, array_namespace, dtype_name, is_array, is_concrete
 from vecprop.backend.selection import get_precision
 from vecprop.nn.activations import Custom
 from vecprop.nn.array_checks import Checked, array_dtype, check_examples, check_l2, check_one_network, check_params
@@ -24,7 +24,7 @@ from vecprop.utils.arguments import check_choice, check_function, check_number, 
 from vecprop.utils.random_streams import CHECKED_ENTRIES, check_seed, generator
 
 COMPLEX_STEP = 1e-30
-CENTRAL_STEP = 1e-6
+CENTRAL_STEP = {"float64": 1e-6, "float32": 5e-3}  # ε for numbers up to 1, of larger ones that share
 TOLERANCE = {"complex": 1e-12, "central": 1e-6}
 _CHUNK_BYTES = 2**25
 
@@ -32,8 +32,9 @@ _CHUNK_BYTES = 2**25
 class GradientReport(dict[str, float]):
     """The relative error of each parameter's gradient, by name: "W1", "b1", "W2", and so on.
 
-    The error is ‖numeric - analytic‖ / (‖numeric‖ + ‖analytic‖) (E40), in float64. It is at most 2⁻⁵² if the
-    difference is within the rounding of the whole gradient, as for a parameter whose gradient cancels to zero.
+    The error is ‖numeric - analytic‖ / (‖numeric‖ + ‖analytic‖) (E40), in float64. It is at most `tolerance` if the
+    difference is within the rounding of the whole gradient, as for a parameter whose gradient cancels to zero, and of
+    the cost, for central differences.
     Printing the report shows a table.
 
     Attributes
@@ -136,6 +137,7 @@ def check_gradients(
     tolerance = None if tolerance is None else check_number(tolerance, "tolerance", zero=False)
     if method == "auto":
         method = "central" if any(isinstance(g, Custom) for g in net.activations) else "complex"
+    tolerance = TOLERANCE[method] if tolerance is None else tolerance
     given = check_one_network(net, params, instead="check its members one by one")
     backend, xp = given.backend, given.xp
     with backend.scope("float64", get_precision()):
@@ -149,8 +151,8 @@ def check_gradients(
             analytic = _float64(xp, check_params(net, grads, "grads").params)
         analytic_norm = math.sqrt(sum(float(xp.sum(g * g)) for layer in analytic for g in layer))
         # the difference that rounding explains: of the gradient's sums, and of costs that are subtracted
-        eps = float(np.finfo(np.float64).eps)
-        floor = 8 * eps * analytic_norm + (0.0 if method == "complex" else 8 * eps * abs(float(J)) / CENTRAL_STEP)
+        subtracted = 0.0 if method == "complex" else abs(float(J)) / CENTRAL_STEP["float64"]
+        floor = 8 * float(np.finfo(np.float64).eps) * (analytic_norm + subtracted)
         errors, entries = {}, {}
         for l, layer in enumerate(analytic, start=1):
             for field, grad in zip(Layer._fields, layer, strict=True):
@@ -160,21 +162,21 @@ def check_gradients(
                     picked = np.sort(generator(seed, CHECKED_ENTRIES).choice(size, max_entries, replace=False))
                 numeric = _numeric(net, checked, (l, field), picked, method, (X, Y, w, lam))
                 ours = backend.to_numpy(grad).reshape(-1)[picked]
-                errors[f"{field}{l}"] = _relative_error(numeric, ours, floor)
+                errors[f"{field}{l}"] = _relative_error(numeric, ours, floor, tolerance)
                 entries[f"{field}{l}"] = (len(picked), size)
-    return GradientReport(errors, method, TOLERANCE[method] if tolerance is None else tolerance, entries)
+    return GradientReport(errors, method, tolerance, entries)
 
 
 def _float64(xp: Namespace, params: Params) -> Params:
     return tuple(Layer(xp.astype(W, xp.float64), xp.astype(b, xp.float64)) for W, b in params)
 
 
-def _relative_error(numeric: npt.NDArray[Any], analytic: npt.NDArray[Any], floor: float) -> float:
+def _relative_error(numeric: npt.NDArray[Any], analytic: npt.NDArray[Any], floor: float, tolerance: float) -> float:
     difference = float(np.linalg.norm(numeric - analytic))
     if difference == 0:
         return 0.0
     error = difference / float(np.linalg.norm(numeric) + np.linalg.norm(analytic))
-    return min(error, float(np.finfo(np.float64).eps)) if difference <= floor * math.sqrt(numeric.size) else error
+    return tolerance if error > tolerance and difference <= floor * math.sqrt(numeric.size) else error
 
 
 def _numeric(
@@ -190,28 +192,34 @@ def _numeric(
     backend = checked.backend
     compiled = backend.compile(propagation.cost)
     host = [Layer(*(backend.to_numpy(a) for a in layer)) for layer in checked.params]
+    steps = _central_steps(np, getattr(host[which[0] - 1], which[1]).reshape(-1), "float64")
 
-    def costs(entries: npt.NDArray[np.int64], step: complex) -> npt.NDArray[Any]:
+    def costs(entries: npt.NDArray[np.int64], step: Any) -> npt.NDArray[Any]:
         return backend.to_numpy(compiled(net, _perturbed(checked.xp, host, which, entries, step), X, Y, w, l2))
 
     # in chunks, so that a stack of one network per entry stays small
     size = max(1, _CHUNK_BYTES // (16 * (max(net.sizes) * X.shape[-1] * 3 + net.parameter_count)))
     chunks = (picked[start : start + size] for start in range(0, len(picked), size))
-    return np.concatenate([_derivative(np, partial(costs, chunk), method) for chunk in chunks])
+    return np.concatenate([_derivative(np, partial(costs, chunk), method, steps[chunk]) for chunk in chunks])
 
 
-def _derivative(xp: Namespace, value: Callable[[complex], Array], method: str) -> Array:
-    """Return the derivative of value(step) at step 0 (E40)."""
+def _central_steps(xp: Namespace, x: Array, dtype: str) -> Array:
+    """Return ε for each number, in proportion to those above 1, which would not be changed by a fixed one."""
+    return CENTRAL_STEP[dtype] * xp.maximum(xp.abs(x), xp.ones_like(x))
+
+
+def _derivative(xp: Namespace, value: Callable[[Any], Array], method: str, step: Array) -> Array:
+    """Return the derivative of value(step) at step 0 (E40); `step` is that of central differences."""
     if method == "complex":
         return xp.imag(value(1j * COMPLEX_STEP)) / COMPLEX_STEP
-    return (value(CENTRAL_STEP) - value(-CENTRAL_STEP)) / (2 * CENTRAL_STEP)
+    return (value(step) - value(-step)) / (2 * step)
 
 
 def _perturbed(
-    xp: Namespace, host: list[Layer], which: tuple[int, str], entries: npt.NDArray[np.int64], step: complex
+    xp: Namespace, host: list[Layer], which: tuple[int, str], entries: npt.NDArray[np.int64], step: Any
 ) -> Params:
-    """Return a stack of networks, number k with `step` added to entry k of one parameter."""
-    K, dtype = len(entries), np.complex128 if isinstance(step, complex) else np.float64
+    """Return a stack of networks, number k with `step`, or its own, added to entry k of one parameter."""
+    K, dtype = len(entries), np.result_type(np.float64, step)
     stack = [Layer(*(np.repeat(array[None].astype(dtype), K, axis=0) for array in layer)) for layer in host]
     l, field = which
     getattr(stack[l - 1], field).reshape(K, -1)[np.arange(K), entries] += step
@@ -226,7 +234,7 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     function : callable
         x -> a scalar. For "complex" it must take complex arrays and be analytic: no abs, no max, no comparison.
     x : array of any shape
-        Finite, in float64, or in float32 with fewer digits.
+        Finite, in float64, or in float32 with about four digits by central differences.
     method : "central" (default) or "complex"
 
     Returns
@@ -246,9 +254,9 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     check_choice(method, "method", ("complex", "central"))
     check_function(function, "function", "x")
     xp = _check_point(x)
-    size = math.prod(x.shape)
+    size, steps = math.prod(x.shape), _central_steps(xp, x, dtype_name(x))
 
-    def value(unit: Array, step: complex) -> Array:
+    def value(unit: Array, step: Any) -> Array:
         result = function(x + step * unit)
         array = (
             result if is_array(result) else xp.asarray(result) if isinstance(result, complex | float | int) else None
@@ -261,7 +269,7 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     values = []
     for k in range(size):
         unit = xp.reshape(xp.astype(xp.arange(size) == k, x.dtype), x.shape)
-        values.append(_derivative(xp, partial(value, unit), method))
+        values.append(_derivative(xp, partial(value, unit), method, xp.sum(steps * unit)))
     return xp.reshape(xp.stack(values), x.shape)
 
 

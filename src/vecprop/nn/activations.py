@@ -71,7 +71,7 @@ def sigmoid(xp: Namespace, Z: Array) -> Array:
 
 
 def log_softmax(xp: Namespace, Z: Array) -> Array:
-    """Return ln of the softmax, Z - max - ln Σ e^(Z - max), finite for every finite Z."""
+    """Return ln of the softmax, Z - max - ln Σ e^(Z - max), finite where differences of Z are."""
     Z = Z - xp.max(real_part(xp, Z), axis=-2, keepdims=True)
     if is_complex(xp, Z):
         return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))

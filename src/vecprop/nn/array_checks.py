@@ -343,22 +343,40 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
         _require_finite(xp, name, given, array, checked.dtype)
     if not net.loss.valid_targets(xp, Y):
         raise ValueError(net.loss.describe_invalid(xp, Y))
-    if w is not None and xp.min(w) < 0:
-        raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
-    if w is not None and not xp.all(xp.sum(w, axis=-1) > 0):
-        raise ValueError("sample_weight must not be all zero: no example would count")
+    if w is not None:
+        _require_weights(xp, w, checked.dtype)
     return found
 
 
+def _require_weights(xp: Namespace, w: Array, dtype: str) -> None:
+    if xp.min(w) < 0:
+        raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
+    with np.errstate(over="ignore"):
+        total = xp.sum(w, axis=-1)
+    if not xp.all(total > 0):
+        raise ValueError("sample_weight must not be all zero: no example would count")
+    if not _is_ordinary(xp, total):
+        raise ValueError(
+            f"sample_weight must have a sum of ordinary size for {dtype}, got weights up to {float(xp.max(w)):g}; "
+            "multiply them by a number, which changes nothing where there is no penalty"
+        )
+
+
 def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Array | None) -> Array:
-    """Return (0-d) whether X has a finite sum, Y fits the loss, and w has a finite sum, is ≥ 0 and not all 0."""
+    """Return (0-d) whether X has a finite sum, Y fits the loss, and w is ≥ 0 with an ordinary sum."""
     xp = array_namespace(next(a for a in (X, Y, w) if a is not None))
     good: Array = True if X is None else _has_finite_sum(X)
     if Y is not None:
         good = loss.valid_targets(xp, Y) & good
     if w is not None:
-        good = good & _has_finite_sum(w) & (xp.min(w) >= 0) & xp.all(xp.sum(w, axis=-1) > 0)
+        good = good & (xp.min(w) >= 0) & _is_ordinary(xp, xp.sum(w, axis=-1))
     return good
+
+
+def _is_ordinary(xp: Namespace, total: Array) -> Array:
+    """Return (0-d) whether sums of weights are finite, and so large that shares of them are not rounded to 0."""
+    info = xp.finfo(total.dtype)
+    return xp.all(xp.isfinite(total) & (total >= float(info.smallest_normal) / float(info.eps)))
 
 
 def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> None:

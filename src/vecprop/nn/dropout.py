@@ -22,6 +22,7 @@ from vecprop.propagation import per_column
 from vecprop.utils.random_streams import DROPOUT
 
 Fuse: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+Words: TypeAlias = npt.NDArray[Any]  # uint32
 
 MASKS = 2  # counts the ways in which masks were drawn, for checkpoints
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -31,20 +32,16 @@ _FIRST_COLUMN = 1 << 30  # counters of columns begin here, those of units at 0
 _LEVELS = 65536  # a mask entry is decided by 16 random bits
 
 
-def threefry(xp: Namespace, key0: Array, key1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
-    """Return the two words of Threefry-2x32-20 for a key and a counter.
-
-    All are uint32 arrays, or int64 arrays of such numbers, that broadcast together.
-    """
-    # Constants are plain numbers: arrays of them would be copied from the host each time.
+def threefry(key0: Words, key1: Words, x0: Words, x1: Words) -> tuple[Words, Words]:
+    """Return the two words of Threefry-2x32-20 for a key and a counter, arrays that broadcast together."""
     keys = (key0, key1, key0 ^ key1 ^ _PARITY)
-    x0, x1 = _cut(xp, x0 + keys[0]), _cut(xp, x1 + keys[1])
+    x0, x1 = x0 + keys[0], x1 + keys[1]
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
-            x0 = _cut(xp, x0 + x1)
-            x1 = (_cut(xp, x1 << rotation) | (x1 >> (32 - rotation))) ^ x0
-        x0 = _cut(xp, x0 + keys[(group + 1) % 3])
-        x1 = _cut(xp, x1 + (keys[(group + 2) % 3] + (group + 1)))
+            x0 = x0 + x1
+            x1 = (x1 << rotation | x1 >> 32 - rotation) ^ x0
+        x0 = x0 + keys[(group + 1) % 3]
+        x1 = x1 + (keys[(group + 2) % 3] + (group + 1))
     return x0, x1
 
 
@@ -58,15 +55,15 @@ def _words(xp: Namespace, x: Array) -> Array:
     return xp.astype(x, xp.int64) if namespace_name(xp) == "torch" else x
 
 
-def step_keys(seed: int, layers: int, first: int, count: int) -> npt.NDArray[np.uint32]:
+def step_keys(seed: int, layers: int, first: int, count: int) -> Words:
     """Return the mask keys (count, layers, 2) of count steps from `first`, drawn on the host; those at 0 are odd."""
     steps = np.arange(first, first + count, dtype=np.uint64)[:, None]
     low, high = (np.asarray(part, dtype=np.uint32).reshape(1, 1) for part in (seed & 0xFFFFFFFF, seed >> 32))
     with np.errstate(over="ignore"):
         layer = np.arange(layers, dtype=np.uint32)[None, :]
         purpose = np.full((1, 1), DROPOUT, dtype=np.uint32)
-        key0, key1 = threefry(np, low, high, layer, purpose)  # a key for each layer, and from it one for each step
-        words = threefry(np, key0, key1, steps.astype(np.uint32), (steps >> np.uint64(32)).astype(np.uint32))
+        key0, key1 = threefry(low, high, layer, purpose)  # a key for each layer, and from it one for each step
+        words = threefry(key0, key1, steps.astype(np.uint32), (steps >> np.uint64(32)).astype(np.uint32))
     return np.stack((words[0] | np.uint32(1), words[1]), axis=-1)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.data.dataset import is_number
-from vecprop.data.spelling import TRUE, TRUTH, Form, label, pl, readable
+from vecprop.data.spelling import TRUE, TRUTH, Form, exact, label, pl, readable
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 
@@ -207,8 +207,7 @@ def same_as(categories: Iterable[str]) -> Callable[[str], float | str]:
     """
     given = list(categories)
     if given and all(map(is_number, given)):
-        # floats beyond 2^53 have not all digits of whole numbers, as int has
-        return lambda text: (int if text.lstrip("+-").isdecimal() else float)(text) if is_number(text) else text
+        return lambda text: exact(text) if is_number(text) else text
     if given and all(text.lower() in TRUTH for text in given) and len({text.lower() in TRUE for text in given}) == 2:
         return lambda text: str(text.lower() in TRUE) if text.lower() in TRUTH else text
     return str

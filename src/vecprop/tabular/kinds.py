@@ -34,7 +34,7 @@ class Kind(NamedTuple):
 def find_kind(table: Table, name: str) -> Kind:
     """Return the kind of a column whose texts are converted already (`understanding.understand`)."""
     dtype = table.dtype(name)
-    if dtype != pl.String and not dtype.is_temporal():
+    if dtype != pl.String and not dtype.is_temporal() and name not in table.categorical:
         return _of_numbers(table, name)
     m, count = len(table), column_stats.count_different(table, name)
     if not count:

@@ -113,8 +113,6 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
     with polars_reads(source, "Parquet"):
         lazy = pl.scan_parquet(source)
         schema, rows = lazy.collect_schema(), int(lazy.select(pl.len()).collect().item())
-    if not rows:
-        raise ValueError(f"{source} has only a header ({', '.join(schema.names())}) and no examples")
     return tidied(LargeTable(pl.DataFrame(schema=schema), source, "parquet", spelling=spelling, rows=rows))
 
 

@@ -332,6 +332,9 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
         else:
             columns.append(KINDS[kind].learn(table, name))
     if not columns:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        options = {
+            name: f", {say} {name!r} says otherwise" for name, reason in left_out.items() if (say := _otherwise(reason))
+        }
+        reasons = "; ".join(f"{name}: {reason}{options.get(name, '')}" for name, reason in left_out.items())
         raise ValueError(f"{table.source} has no column to learn from ({reasons or 'the target is its only one'})")
     return Preparation(tuple(columns), left_out, tuple(choices.missing))

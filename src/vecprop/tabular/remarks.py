@@ -1,7 +1,8 @@
-"""Remarks on a trained model: classes that are rare, columns that give the target away."""
+"""Remarks on a trained model: rare classes, columns that give the target away, advice in the options of the command."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,38 @@ _RARE_ROWS = 2
 _RARE = 0.02
 _SHOWN = 5
 _SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
+
+# What advice for estimators calls something -> the option of `vecprop train`; what has none is left out.
+_OPTIONS = {
+    r"^Solver produced .* preprocessed: | The parameters of the last .*|, or Adam|, or let a schedule lower it": "",
+    r"(?:^|; )[^;:]*?(?:init=|\(init\)|clip_norm|batch_norm).*?(?=; |\. |\.?$)": "",
+    r"^; ": "",
+    r"^Stochastic .*\((\d+)\) reached .*": r"training ended after \1 epochs before it converged: more --epochs",
+    r"learning_rate_init|learning rate": "--learning-rate",
+    r"random_state|other seeds|start from random weights: .*(?=\.)": "another --seed",
+    r"another another": "another",
+    r"\balpha(=…|(?=,|\.?$))": "--l2",
+    r"\bdropout(=…)?": "--dropout",
+    r'activation="(\w+)"': r"--activation \1",
+    r"another activation": "another --activation",
+    r"more epochs": "more --epochs",
+    r"larger batches": "a larger --batch-size",
+    r"((?:more|fewer) (?:units or )?(?:units|layers))": r"\1 (--hidden)",
+    r"shuffle before splitting, .*(?=\.)": "another --seed, which splits the rows anew",
+}
+
+
+def in_options(advice: str, linear: bool = False) -> str:
+    """Return advice for an estimator in the options of `vecprop train`, of which a linear model has none.
+
+    >>> in_options('a lower learning rate; smaller weights (init="auto"); batch_norm=True; L2 (alpha=…); fewer units.')
+    'a lower --learning-rate; L2 (--l2); fewer units (--hidden).'
+    """
+    for words, option in _OPTIONS.items():
+        advice = re.sub(words, option, advice)
+    if linear:
+        advice = "; ".join(part for part in advice.rstrip(".").split("; ") if "--" not in part) + "."
+    return advice
 
 
 def about_classes(

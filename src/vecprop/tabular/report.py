@@ -9,7 +9,8 @@ from vecprop.tabular.model import described as described_networks
 from vecprop.tabular.model import leading
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.scores import SCORES
-from vecprop.tabular.training import Trained, without_nan
+from vecprop.tabular.training import Trained
+from vecprop.training.json_values import without_nan
 from vecprop.utils.alignment import aligned
 
 _TITLES = {"network": "network", "linear": "linear model", "constant": "constant"}
@@ -45,12 +46,14 @@ def concluded(trained: Trained) -> str:
     learned = f"{trained.rows['training'] - stops} rows" + (f", and {stops} more told when to stop" if stops else "")
     undefined = [SCORES[name][0] for name, value in trained.scores["network"].items() if not np.isfinite(value)]
     why = f"{', '.join(undefined)} cannot be told: all test rows have one target, or too large ones"
+    is_linear = trained.model.about["settings"]["linear"]  # then it is the network
+    shown = {t: trained.scores[k] for k, t in _TITLES.items() if not (is_linear and k == "network")}
     lines = [
         *linear_is_better(trained.scores),
         *described_networks(estimator),
         f"trained on {learned} in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
         "",
-        score_table(f"{trained.rows['test']} test rows", {t: trained.scores[k] for k, t in _TITLES.items()}),
+        score_table(f"{trained.rows['test']} test rows", shown),
         "",
         *(f"note: {note}" for note in [*trained.notes, *([why] if undefined else [])]),
         str(trained.diagnosis) if trained.diagnosis else "diagnosis: nothing found",
@@ -59,13 +62,19 @@ def concluded(trained: Trained) -> str:
 
 
 def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return lines that recommend the linear model if it is better on the test rows, else none.
+    """Return lines that recommend the linear model if it is better on the test rows, or say that none is any good.
 
     >>> linear_is_better({"network": {"log_loss": 0.5}, "linear": {"log_loss": 0.4}})
     ['the linear model is better on the test rows (log loss 0.400 against 0.500): --linear delivers it', '']
+    >>> linear_is_better({"network": {"log_loss": 0.5}, "linear": {"log_loss": 0.4}, "constant": {"log_loss": 0.3}})
+    ['nothing was learned that holds for the test rows: the constant is the best there (log loss 0.300)', '']
     """
     name = "log_loss" if "log_loss" in scores["network"] else "root_mean_squared_error"
     network, linear = scores["network"][name], scores["linear"][name]
+    constant = scores.get("constant", {}).get(name, np.inf)
+    if constant <= min(network, linear):
+        best = f"{SCORES[name][0]} {_number(name, constant)}"
+        return [f"nothing was learned that holds for the test rows: the constant is the best there ({best})", ""]
     if not linear < network:
         return []
     shown = f"{SCORES[name][0]} {_number(name, linear)} against {_number(name, network)}"

@@ -175,10 +175,10 @@ def _of_text(table: Table, name: str, task: str | None) -> tuple[Target, int]:
             f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
             f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
         )
-    return _of_labels(table, name)
+    return _of_labels(table, name, numbers=table.dtype(name) != pl.String)
 
 
-def _of_labels(table: Table, name: str, numbers: bool = False) -> tuple[Target, int]:
+def _of_labels(table: Table, name: str, numbers: bool) -> tuple[Target, int]:
     labels = sorted(column_stats.counts_of_labels(table, name))  # texts, with all their digits and leading zeros
     whole = numbers and bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())
     if whole:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,9 +24,10 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
-from vecprop.tabular.remarks import about_classes, disguised
+from vecprop.tabular.remarks import about_classes, disguised, in_options
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
+from vecprop.training.json_values import without_nan
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import (
     check_choice,
@@ -40,7 +40,7 @@ from vecprop.utils.arguments import (
     check_real,
     check_share,
 )
-from vecprop.utils.errors import unknown_name
+from vecprop.utils.errors import DivergenceError, unknown_name, warnings_kept
 
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 EPOCHS, ITERATIONS = 300, 1000  # at most: of networks of one kind, and of the linear model
@@ -193,6 +193,9 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
     if not isinstance(plan.table, LargeTable):
+        if settings.cache is not None:
+            what = "--cache is for the features of a table that stays in its file (--stream, tabular.scan)"
+            raise ValueError(f"{what}; leave it out, got cache {os.fspath(settings.cache)!r}")
         return _train(plan, settings, callbacks, None)
     if settings.cache is not None and not Path(settings.cache).is_dir():
         raise FileNotFoundError(f"cache: there is no folder {os.fspath(settings.cache)}; make it, or name another")
@@ -246,6 +249,8 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
+    findings = tuple(replace(found, advice=in_options(found.advice, settings.linear)) for found in diagnosis)
+    diagnosis = replace(diagnosis, findings=findings)
     of_this_run = ("callbacks", "checkpoint", "resume", "devices")
     estimator.set_params(**dict.fromkeys(of_this_run & estimator.get_params().keys()))
     found = {
@@ -316,10 +321,13 @@ def _fitted(
     parameters = _of_networks(len(parts.y_known), settings) if one_kind else {"backend": settings.backend}
     estimator = _untrained(task, settings, parts.classes, parameters, as_pack=not one_kind)
     estimator.set_params(callbacks=list(callbacks) or None)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        estimator.fit(*parts.training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
-    remarks += dict.fromkeys(str(warning.message) for warning in caught)
+    try:
+        with warnings_kept() as kept:
+            estimator.fit(*parts.training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
+    except DivergenceError as error:
+        error.args = (in_options(str(error)),)
+        raise
+    remarks += dict.fromkeys(map(in_options, kept))
     return estimator
 
 
@@ -332,18 +340,9 @@ def _weights(plan: Plan) -> npt.NDArray[np.float64] | None:
     weights = column_stats.whole(plan.table, name)
     for row in np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[:1].tolist():
         raise ValueError(f"{plan.table.place(row, name)}: a weight must be a number from 0 on")
+    if not 0 < (total := weights.sum()) <= np.finfo(np.float32).max:
+        raise ValueError(f"--weight {name!r}: its numbers must have a sum above 0 that float32 can hold, got {total:g}")
     return weights
-
-
-def without_nan(value: Any) -> Any:
-    """Return a value for strict JSON: None for NaN and infinity, plain Python types."""
-    if isinstance(value, Mapping):
-        return {str(key): without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(entry) for entry in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _features(
@@ -435,8 +434,8 @@ def _linear(
     parameters["callbacks"] = list(callbacks) if settings.linear else None
     model = _untrained(task, settings, classes, parameters)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
-    model._is_silent = True
-    return model.fit(*columns)
+    with warnings_kept():
+        return model.fit(*columns)
 
 
 def _untrained(task: str, settings: Settings, classes: Any, parameters: dict[str, Any], as_pack: bool = False) -> Any:

@@ -187,30 +187,40 @@ def as_said(table: Table) -> Table:
 
 
 def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
-    texts, numbers = cells.cast(pl.String), pl.Series(list(map(float, filter(is_number, markers))), dtype=pl.Float64)
+    texts, said = cells.cast(pl.String), set(map(spelling.exact, filter(is_number, markers)))
     days = texts.str.replace(r"[ Tt]00:00(:00)?(\.0+)?$", "")
     missing = is_missing(texts, markers) | is_missing(days, markers)
-    if len(numbers) and not cells.dtype.is_temporal():
-        numbers.append(numbers.cast(pl.Float32).cast(pl.Float64))
-        missing |= cells.cast(pl.Float64, strict=False).is_in(numbers.implode()).fill_null(False)
+    if said and not cells.dtype.is_temporal():  # floats first, then all digits of whole numbers
+        plain = texts.str.replace(r"^([-+]?\d+),(\d\d?|\d{4,})$", "$1.$2").cast(pl.Float64, strict=False)
+        floats = pl.Series([float(number) for number in said])
+        near = plain.is_in(floats.append(floats.cast(pl.Float32).cast(pl.Float64)).implode()).fill_null(False)
+        alike = texts.filter(near).unique()
+        missing |= texts.is_in(
+            [text for text in alike if not text.lstrip("-").isdecimal() or spelling.exact(text) in said]
+        )
     return cells.set(missing, None)
 
 
 def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str) -> None:
-    """Raise `_Mixture` for numbers such as 517 and 1.400, where no column shows a sign: the latter may be 1400."""
+    """Raise `_Mixture` where no column shows a sign and 1.400 beside 517 may be 1400, or all are as 1,400 with `;`."""
     if found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
         return
-    groups, small = 0, 0
+    groups, small, commas = 0, 0, 0
     for cells in table.parts(name):
         if cells.str.contains(r"^[-+]?\d{4,}$").any():
             return
         groups += int(cells.str.contains(_GROUPS.replace(".", decimal)).sum())
         small += int(cells.str.contains(r"^[-+]?[1-9]\d*$").sum())
-    if groups >= _SOME and small >= _SOME:
-        raise _Mixture(
-            f"{table.source}, column {name!r}: {decimal!r} in its numbers may be a decimal or a thousands sign: three "
-            f"digits follow each, and numbers below 1000 have none; say --decimal {decimal} or --thousands {decimal}"
-        )
+        commas += int(cells.str.contains(",", literal=True).sum())
+    if decimal == "." and commas == found.known and table.delimiter not in (None, ","):
+        decimal = ","
+    elif groups < _SOME or small < _SOME:
+        return
+    raise _Mixture(
+        f"{table.source}, column {name!r}: {decimal!r} in its numbers may be a decimal or a thousands sign: three "
+        f"digits follow each{', and numbers below 1000 have none' * (small > 0)}; say --decimal {decimal} or "
+        f"--thousands {decimal}"
+    )
 
 
 # --- what is written in the columns -------------------------------------------------------------------------
@@ -240,7 +250,7 @@ def understand(
     for name, found in evidence.items():
         try:
             if name in said:
-                forms[name] = _number_form(table, found, sign) if said[name] else Form("text")
+                forms[name] = _number_form(table, name, found, sign) if said[name] else Form("text")
             else:
                 forms[name] = _form(table, name, found, sign, name == target)
         except _Mixture as mixture:
@@ -274,16 +284,29 @@ def understand_as(
         elif form.kind in ("number", "boolean"):
             if sign == "":
                 _refuse_groups(table, name, found, decimal)
-            is_boolean, form = form.kind == "boolean", _number_form(table, found, sign or decimal)
+            is_boolean, form = form.kind == "boolean", _number_form(table, name, found, sign, decimal)
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
     return replace(typed(table, forms, categories), forms=forms)
 
 
-def _number_form(table: Table, found: ColumnEvidence, sign: str | None) -> Form:
-    decimal = table.spelling.sign or found.shown or sign or "."
-    return Form("number", decimal, found.unit(decimal))
+def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | None, trained: str = ".") -> Form:
+    """Return the form of numbers; raise `_Mixture` for shares such as 0.5 beside percentages such as 50 %."""
+    decimal = table.spelling.sign or found.shown or sign or max(trained, ".", ",", key=found.count)
+    unit = found.unit(decimal)
+    largest: Counter[str] = Counter()  # by unit
+    for cells in table.parts(name) if unit == "%" and found.fits[decimal, ""] else ():
+        values, units = spelling.numbers(cells, decimal)
+        frame = pl.DataFrame({"size": values.abs()}).with_columns(unit=pl.lit("") if units is None else units)
+        for size, own in frame.drop_nulls().group_by("unit").max().select("size", "unit").iter_rows():
+            largest[own] = max(largest[own], size)
+    if 0 < largest[""] <= 1 < largest["%"]:
+        raise _Mixture(
+            f"{table.source}, column {name!r}: some of its numbers are percentages, up to {largest['%']:g} %, and the "
+            f"others at most {largest['']:g}, as shares are; write all of them alike"
+        )
+    return Form("number", decimal, unit)
 
 
 def _wanted_dates(table: Table, name: str, trained: str, found: ColumnEvidence) -> Form:
@@ -302,7 +325,7 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
     said, own = spelling.format_of(table.spelling, name, table.known)
     if said is not None and found.known and (own or (found.formats or Counter())[said] == found.known):
         return Form("date", format=said)
-    number = _number_form(table, found, sign)
+    number = _number_form(table, name, found, sign)
     if sign == "":
         _refuse_groups(table, name, found, ".")
     if sign is None and found.shown is None and found.differ and found.count(".") == found.known:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import warnings
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +28,7 @@ from vecprop.training.schedules import PlateauState
 from vecprop.utils import tensor_file
 from vecprop.utils.arguments import check_path, check_real
 from vecprop.utils.atomic import write_atomically
-from vecprop.utils.errors import ModelFileError, shown
+from vecprop.utils.errors import ModelFileError, shown, warn
 
 _TREES = ("params", "slots", "statistics")
 _NUMBERS = ("cost", "epoch", "improved")  # of the best network
@@ -137,14 +136,17 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
     if not isinstance(found, dict):
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
     for key, wanted in specification.items():
-        if found.get(key) != wanted:
+        if (before := found.get(key)) != wanted:
+            while isinstance(before, dict) and isinstance(wanted, dict) and before.keys() == wanted.keys():
+                part = next(part for part in wanted if before[part] != wanted[part])
+                key, before, wanted = f"{key}: {part}", before[part], wanted[part]
             raise ValueError(
-                f"resume: {source} was written with {key} = {shown(found.get(key))}, and this fit has {key} = "
+                f"resume: {source} was written with {key} = {shown(before)}, and this fit has {key} = "
                 f"{shown(wanted)}; give it the same, or start anew without resume"
             )
     if any(specification.get("dropout", ())) and header.get("masks") != MASKS:
         message = f"{source} is from a version of vecprop with other dropout masks: from here on the run has new ones"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warn(message, RuntimeWarning, stacklevel=2)
     try:
         state, partial, history = _from_parts(header, tensors, template, backend)
         return Start(state, partial, history, int(header["first"]), str(header["stopped"]))
@@ -166,7 +168,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any], tensor_file.Tensors]:
             first = first or error
             continue
         if first is not None:
-            warnings.warn(f"{first}; going on from the one before, {os.fspath(file)!r}", RuntimeWarning, stacklevel=3)
+            warn(f"{first}; going on from the one before, {os.fspath(file)!r}", RuntimeWarning, stacklevel=3)
         return source, header, tensors
     if isinstance(first, FileNotFoundError):
         raise FileNotFoundError(f"resume: there is no checkpoint {os.fspath(path)!r} (looked from {os.getcwd()})")

@@ -81,6 +81,8 @@ def judge(by: Judge, compiled: Function, state: TrainingState, data: TrainingDat
 
 def _users(metric: Any, Y: npt.NDArray[Any], A: npt.NDArray[Any]) -> Any:
     """Return a user's own metric, (K,) for a stack."""
+    Y = Y.view()
+    Y.flags.writeable = False  # it may be the user's own array
     values = [metric(Y, a) for a in (A if A.ndim == 3 else A[None])]
     for value in values:
         if not isinstance(value, Real) and getattr(value, "shape", None) != ():

@@ -6,7 +6,6 @@ and brings the data to the backend; `epochs` computes an epoch, and `loop` does 
 """
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -54,7 +53,7 @@ from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.training.training_data import FiniteColumns
 from vecprop.utils.arguments import check_count, check_flag, check_number, check_positive_integer, one_or_each
-from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line
+from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line, warn
 from vecprop.utils.random_streams import check_seeds
 
 _COPIES = 4  # of the data: as given, in the dtype and order of the backend, in the order of an epoch
@@ -183,7 +182,8 @@ def fit(
         same backend, versions and threads; `epochs` counts from the start of that run. The other arguments and the data
         must be the same, else an error names the difference. True means `checkpoint`, if the file exists.
     block_size : int, "auto" (default) or None
-        Columns computed at once inside a batch, which bounds the memory; None for all.
+        Columns computed at once inside a batch, which bounds the memory; None for all. A step with `batch_norm` needs
+        the whole batch at once.
     dtype : "float32" or "float64", optional
         By default that of `params`, else that of X if it is one of these, else float32.
     backend : str or Backend, optional
@@ -269,7 +269,10 @@ def fit(
         patience=check_stopping(optimizer, metric, patience, min_delta),
         shuffle=check_flag(shuffle, "shuffle"),
     )
-    checkpoint_every = check_every(checkpoint_every)
+    if state is None and params is not None and init != "auto":
+        raise ValueError(f"give params or init, not both: no parameters are drawn beside them, got init = {init!r}")
+    if check_every(checkpoint_every) != 1 and checkpoint is None is resume:
+        raise ValueError(f"checkpoint_every is for checkpoint, and there is none: leave {checkpoint_every = } out")
     target = target if devices is None else target.placement.over(devices, spec.networks)
     require_memory(target, lambda: _demand_of_data(spec, X))
     checked = _start(spec, target, params, init)
@@ -300,7 +303,7 @@ def fit(
             else:
                 end, history, stopped = loop.train(plan, start)
         if stopped == "interrupted":
-            warnings.warn(
+            warn(
                 f"training was interrupted after {len(history['cost'])} of {spec.epochs} epochs; the result has the "
                 "parameters reached so far",
                 RuntimeWarning,
@@ -525,6 +528,10 @@ def _begin(
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
         state = TrainingState(params, None, 0, spec.seed, 0, tuple(seen for _, seen in pairs))
     else:
+        if spec.networks is not None and state.params[0].W.ndim == 2:
+            raise ValueError(
+                f"state is of one network, and this run has K = {spec.networks}: give params=result.params in its place"
+            )
         if spec.patience is None:  # an earlier run's best is not to be returned by this one
             state = state._replace(best=None)
         if floating_name(state.params[0].W) != spec.dtype:

@@ -6,7 +6,7 @@ The table of classes is closed: names in a file are looked up in it, never impor
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -68,6 +68,17 @@ def described(value: Any) -> Any:
         return to_json(value)
     except NotStorableError:
         return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def without_nan(value: Any) -> Any:
+    """Return a value for strict JSON: None for NaN and infinity, plain Python types."""
+    if isinstance(value, Mapping):
+        return {str(key): without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def digest(arrays: Any) -> str:

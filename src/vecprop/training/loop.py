@@ -22,7 +22,7 @@ from vecprop.training.shuffling import Orders
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import leaving
 from vecprop.training.training_data import TrainingData
-from vecprop.utils.errors import DivergenceError
+from vecprop.utils.errors import DivergenceError, shown
 from vecprop.utils.progress import Progress
 
 # One compiled call does several short epochs: enough to make the cost of the call small, and few enough that Ctrl-C and
@@ -314,9 +314,11 @@ def _rates(plan: TrainingPlan, state: TrainingState, count: int, last: int) -> n
     per_epoch, schedule = plan.steps_an_epoch, plan.spec.optimizer.schedule
     given = plan.spec.optimizer.learning_rate
     initial = list(given) if isinstance(given, tuple) else [given]
-    rates = np.stack(
-        [schedule.rates(a, state.step, count * per_epoch, per_epoch, last * per_epoch) for a in initial], axis=-1
-    )
+    steps = count * per_epoch
+    found = [schedule.rates(a, state.step, steps, per_epoch, last * per_epoch) for a in initial]
+    if any(np.shape(row) != (steps,) or not (np.isfinite(row) & (np.asarray(row) >= 0)).all() for row in found):
+        raise ValueError(f"schedule must give {steps} rates, one for each step, finite and >= 0, got {shown(found)}")
+    rates = np.stack(found, axis=-1)
     if isinstance(schedule, ReduceOnPlateau):
         rates = np.maximum(rates * state.plateau.scale, np.minimum(rates, schedule.least))
     if not isinstance(given, tuple):

@@ -108,8 +108,9 @@ class Plateau(Observer):
         self.schedule, self.metric = schedule, metric
 
     def after(self, done: Done) -> Done:
-        before, value = done.state.plateau, watched(done.history, self.schedule.monitor, self.metric)
-        now = self.schedule.observe(before, float(np.mean(value)))
+        before, values = done.state.plateau, watched(done.history, self.schedule.monitor, self.metric)
+        values = values[np.isfinite(values)]  # without the networks that have diverged
+        now = self.schedule.observe(before, float(values.mean()) if values.size else np.nan)
         ends = now.scale < before.scale and np.min(done.history["learning_rate"][-1]) <= self.schedule.stop_at
         return done._replace(state=done.state._replace(plateau=now), stop="patience" if ends else done.stop)
 

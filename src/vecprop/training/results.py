@@ -14,6 +14,7 @@ from vecprop.backend.namespaces import Array
 from vecprop.backend.pytrees import map_tree
 from vecprop.backend.transfer import to_backend
 from vecprop.data.sparse import is_sparse
+from vecprop.data.streaming import as_source
 from vecprop.nn.batch_norm import Statistics
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
@@ -23,6 +24,7 @@ from vecprop.training.schedules import PlateauState
 from vecprop.utils.arguments import check_integer
 
 History = dict[str, list[Any]]
+_AT_ONCE = 1 << 16  # examples of a file that are read for one prediction
 
 
 class Best(NamedTuple):
@@ -157,6 +159,11 @@ class FitResult:
 
         X (n_0, m) may be of any kind that `fit` takes.
         """
+        if (source := as_source(X)) is not None:
+            m = source.shape[1]
+            parts = [self.forward(source.raw(a, min(a + _AT_ONCE, m))) for a in range(0, m, _AT_ONCE)]
+            source.close()
+            return np.concatenate(parts, axis=-1)
         X = to_backend(self.backend, "X", X.toarray() if is_sparse(X) else X)
         return self.backend.to_numpy(self.net.forward(self.params, X))
 
@@ -192,8 +199,7 @@ class FitResult:
     @property
     def best(self) -> FitResult:
         """The network of the stack with the lowest of `final_costs`, as a result of its own."""
-        costs = self.final_costs
-        return self.member(int(np.argmin(np.where(np.isfinite(costs), costs, np.inf))))
+        return self.member(lowest(self.final_costs))
 
     def member(self, k: int) -> FitResult:
         """Return network k of the stack, from 0, as a result of its own."""
@@ -221,6 +227,11 @@ class FitResult:
         if self.networks is None:
             raise ValueError(f"{name} is for a stack of networks; this is one network")
         return self.networks
+
+
+def lowest(costs: npt.NDArray[np.float64]) -> int:
+    """Return the place of the lowest cost, of a network that has not diverged if there is one."""
+    return int(np.argmin(np.where(np.isfinite(costs), costs, np.inf)))
 
 
 def _from_host(

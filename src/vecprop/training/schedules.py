@@ -147,7 +147,8 @@ class ReduceOnPlateau:
 
     The watched value is the cost of the validation set if there is one, else the training cost; or the metric. It must
     improve by more than `min_delta` to count. This schedule depends on the past, so its state (`PlateauState`) is part
-    of the training state. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
+    of the training state. Of a stack the mean over the networks that have not diverged is watched, and all their rates
+    fall together. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
 
     Parameters
     ----------

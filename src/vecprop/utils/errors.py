@@ -1,8 +1,11 @@
-"""Error types of vecprop, and wording that error messages share."""
+"""Error types of vecprop, its warnings, and wording that messages share."""
 
 import math
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -107,6 +110,34 @@ class ProcessLostError(VecpropError, RuntimeError):
     """A process of a joint training has ended or cannot be reached; all processes must restart."""
 
 
+_kept: ContextVar[list[str] | None] = ContextVar("_kept", default=None)
+
+
+def warn(message: str, category: type[Warning], stacklevel: int) -> None:
+    """Warn as `warnings.warn` does, or inside `warnings_kept` keep the message."""
+    if (kept := _kept.get()) is None:
+        warnings.warn(message, category, stacklevel=stacklevel + 1)
+    else:
+        kept.append(message)
+
+
+@contextmanager
+def warnings_kept() -> Iterator[list[str]]:
+    """Keep what vecprop warns of meanwhile, in this context alone; Python's own filters hold in all threads.
+
+    >>> with warnings_kept() as found:
+    ...     warn("it has not converged", UserWarning, 1)
+    >>> found
+    ['it has not converged']
+    """
+    found: list[str] = []
+    token = _kept.set(found)
+    try:
+        yield found
+    finally:
+        _kept.reset(token)
+
+
 def one_line(text: object, most: int = 300) -> str:
     r"""Return foreign text for a message: on one line, escaped where unprintable, not too long.
 
@@ -118,12 +149,12 @@ def one_line(text: object, most: int = 300) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as text of at most 80 characters, for a message.
+    """Return a value as text of at most 80 characters, of a fingerprint the first ones, for a message.
 
-    >>> shown([1, 2]), len(shown(list(range(100))))
-    ('[1, 2]', 80)
+    >>> shown([1, 2]), len(shown(list(range(100)))), shown("0123abcd" * 8)
+    ('[1, 2]', 80, "'0123abcd…'")
     """
-    text = repr(value)
+    text = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vecprop.inspection.plots.figures import Floats
-from vecprop.training.results import Best, FitResult
+from vecprop.training.results import Best, FitResult, lowest
 from vecprop.utils.arguments import check_instance
 
 
@@ -39,7 +39,7 @@ def best_of(result: Any) -> int:
     last = np.atleast_1d(np.asarray(costs[-1], dtype=np.float64))
     if isinstance(result, FitResult) and result.networks is not None:
         last = result.final_costs
-    return int(np.argmin(np.where(np.isfinite(last), last, np.inf)))
+    return lowest(last)
 
 
 def epoch_given_back(result: Any) -> int | None:

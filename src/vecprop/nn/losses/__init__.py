@@ -3,7 +3,7 @@
 `values(xp, output, Z, A, Y)` gives the loss of every output of every example, shape (…, n_L, m); the cost (E10) sums
 the values over the outputs and averages over the examples. `dZ(xp, output, Z, A, Y)` gives the derivative with respect
 to Z_L, of the same shape: A - Y where the loss matches the output's activation, elsewhere dA_L ∘ g_L′(Z_L) (E25).
-For sigmoid and softmax the cross-entropies are computed from Z_L and overflow for no finite Z_L.
+For sigmoid and softmax the cross-entropies are computed from Z_L and overflow only where differences of Z_L do.
 """
 
 from vecprop.nn.activations import Activation

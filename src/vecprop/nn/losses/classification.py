@@ -125,8 +125,8 @@ def _softmax_rest(xp: Namespace, Z: Array) -> tuple[Array, Array]:
 class CrossEntropy(Smoothing):
     """L = -Σ_k y_k ln a_k over the one-hot column y (E23); with a softmax output dZ = A - Y.
 
-    Evaluated from Z by log-sum-exp, so finite for every finite Z. Each column of Y holds class probabilities, which
-    sum to 1.
+    Evaluated from Z by log-sum-exp, so finite where differences of Z are. Each column of Y holds class probabilities,
+    which sum to 1.
 
     Parameters
     ----------

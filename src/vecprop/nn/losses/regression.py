@@ -94,7 +94,8 @@ class Poisson(Loss):
     """L = Σ_k y_k ln(y_k / a_k) - y_k + a_k, half the Poisson deviance (0 ln 0 = 0).
 
     For counts and rates y ≥ 0. The output must be a = e^z, the log link; dZ = A - Y. Evaluated as y (e^u - 1 - u) with
-    u = z - ln y, which loses no digits where the prediction is good. Equals scikit-learn's "poisson".
+    u = z - ln y, whose error is rounding of y u, not of y, where the prediction is good. Equals scikit-learn's
+    "poisson".
 
     >>> import numpy as np
     >>> from vecprop.nn.activations import Exp
@@ -107,9 +108,10 @@ class Poisson(Loss):
     matching_output: ClassVar[str] = "exp"
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
-        some = Y > 0
-        U = Z - xp.log(xp.where(some, Y, 1.0))
-        return xp.where(some, Y * (xp.expm1(U) - U), A)
+        U = Z - xp.log(xp.where(Y > 0, Y, 1.0))
+        near = (Y > 0) & (real_part(xp, U) < 1.0)
+        V = xp.where(near, U, 0.0)  # for a tiny y, e^u overflows where y e^u = a does not
+        return xp.where(near, Y * (xp.expm1(V) - V), A - Y * (1.0 + U))
 
     def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         return A - Y
