@@ -11,7 +11,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import vecprop as vp
 from helpers import assert_same, assert_same_run, backend_or_skip, cases, raising
@@ -87,17 +86,6 @@ def test_a_run_that_goes_on_from_a_state_is_resumed_to_its_end(tmp_path):
     assert checkpoint._read(tmp_path / "c")[1]["epoch"] == 5
     assert same(fit("numpy", **more, resume=True), whole)
     assert whole.state.epoch == 8
-
-
-def test_sparse_x(tmp_path, monkeypatch):
-    X = sparse.random(30, 90, 0.2, format="csc", random_state=0)
-    Y = (np.asarray(X.sum(axis=0)) > X.sum() / 90).astype(float)
-    arguments = {"optimizer": vp.Adam(0.02), "epochs": 4, "batch_size": 10, "checkpoint_every": 0.4}
-    monkeypatch.setattr("vecprop.data.sparse.PART", 1000)
-    net = vp.Network((30, 4, 1))
-    whole = vp.fit(net, X, Y, checkpoint=tmp_path / "whole", **arguments)
-    broken_off(4, vp.fit, net, X, Y, checkpoint=tmp_path / "c", **arguments)
-    assert same(vp.fit(net, X, Y, resume=tmp_path / "c", **arguments), whole)
 
 
 def test_ctrl_c_writes_what_was_reached(tmp_path):

@@ -165,12 +165,11 @@ class Momentum(Elementwise):
 
     Parameters
     ----------
-    learning_rate : float or sequence of float, default 0.1
-        α, positive.
+    learning_rate, schedule
+        As for `GradientDescent`.
     beta : float, default 0.9
         β, in [0, 1); 0 is gradient descent.
     nesterov : bool, default False
-    schedule : Schedule, default Constant()
 
     Examples
     --------
@@ -209,12 +208,11 @@ class SGD(Elementwise):
 
     Parameters
     ----------
-    learning_rate : float or sequence of float, default 0.001
-        α, positive.
+    learning_rate, schedule
+        As for `GradientDescent`; the rate is 0.001 by default.
     momentum : float, default 0.9
         μ, in [0, 1].
     nesterov : bool, default True
-    schedule : Schedule, default Constant()
 
     Examples
     --------
@@ -251,13 +249,12 @@ class RMSProp(Elementwise):
 
     Parameters
     ----------
-    learning_rate : float or sequence of float, default 0.001
-        α, positive.
+    learning_rate, schedule
+        As for `GradientDescent`; the rate is 0.001 by default.
     rho : float, default 0.99
         ρ, in [0, 1).
     epsilon : float, default 1e-8
         ε, positive.
-    schedule : Schedule, default Constant()
 
     Examples
     --------
@@ -296,13 +293,12 @@ class Adam(Elementwise):
 
     Parameters
     ----------
-    learning_rate : float or sequence of float, default 0.001
-        α, positive.
+    learning_rate, schedule
+        As for `GradientDescent`; the rate is 0.001 by default.
     beta1, beta2 : float, default 0.9 and 0.999
         In [0, 1).
     epsilon : float, default 1e-8
         ε, positive.
-    schedule : Schedule, default Constant()
 
     Examples
     --------

@@ -56,10 +56,8 @@ def rows(source: Any, columns: str | Sequence[str] | None = None) -> Rows:
 
     Raises
     ------
-    OSError
-        For a file that is missing or cannot be read.
-    ImportError
-        If pyarrow is needed but not installed.
+    OSError, ImportError
+        For a file that is missing or cannot be read; if pyarrow is needed but not installed.
     ValueError, TypeError
         For files without rows, and for columns that are missing, hold no numbers, or differ in type between files.
         The message names the file and the column.
