@@ -161,6 +161,8 @@ class JAXPlacement(Placement):
 class JAXOnOneDevice(Backend):
     """JAX on its default device."""
 
+    gathers_each_batch = False  # in its turn, also where there is one order
+
     def __init__(self, devices: int = 1) -> None:
         super().__init__(jnp, "jax")
         require_what_jax_needs()
@@ -216,7 +218,7 @@ class JAXOnOneDevice(Backend):
         m = next(a.shape[0] for a in data if a is not None) if order is None else order.shape[-1]
         whole, present = m // batch_size, [a is not None for a in data]
         rows = [a for a in data if a is not None]
-        gathers = order is not None and self._gathers_each_batch(order)
+        gathers = order is not None and (self.gathers_each_batch or order.ndim == 2)  # K orders would need K copies
         if order is not None and not gathers:
             rows = [jnp.take(a, order, axis=0) for a in rows]
 
@@ -239,10 +241,6 @@ class JAXOnOneDevice(Backend):
             carry, last = unpack(carry, (rest, tuple(a[whole] for a in inputs)))
             outputs = tuple(jnp.concatenate([o, a[None]]) for o, a in zip(outputs, last, strict=True))
         return carry, outputs
-
-    def _gathers_each_batch(self, order: Array) -> bool:
-        """Whether each batch is gathered in its turn: K orders at once would need K copies."""
-        return bool(order.ndim == 2)
 
     def _columns_at(self, rows: Array, places: Array) -> Array:
         """Return columns (…, n, B), or weights (…, B), at places (…, B) of rows (m, n) or (m,)."""

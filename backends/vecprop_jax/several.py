@@ -21,18 +21,13 @@ from vecprop_jax.one_device import JAXOnOneDevice, map_over, sum_over
 class _OverTheMesh:
     """A function with its results, and for a stack its networks, placed on the mesh."""
 
-    function: Callable[..., Any]
+    __wrapped__: Callable[..., Any]  # its signature says how its arguments may be treated
     backend: "JAXOnSeveralDevices"
 
-    @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        """The function, whose signature says how its arguments may be treated."""
-        return self.function
-
     def __call__(self, *arguments: Any) -> Any:
-        place, static = self.backend.placement, marked(self.function, "Static")
+        place, static = self.backend.placement, marked(self.__wrapped__, "Static")
         placed = tuple(a if i in static else place.with_networks_spread(a, rest=False) for i, a in enumerate(arguments))
-        return place.with_networks_spread(self.function(*placed), rest=True)
+        return place.with_networks_spread(self.__wrapped__(*placed), rest=True)
 
 
 class JAXOnSeveralDevices(JAXOnOneDevice):
@@ -43,6 +38,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
     def __init__(self, mesh: Mesh, networks: int | None = None, counts: tuple[int, ...] | None = None) -> None:
         super().__init__(int(mesh.devices.size))
         self.placement = MeshPlacement(self, mesh, networks, counts)
+        self.gathers_each_batch = networks is None
         self._key = mesh, networks, counts
 
     def __eq__(self, other: object) -> bool:
@@ -68,9 +64,6 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
 
     def placed(self, function: Function) -> Function:
         return _OverTheMesh(function, self)
-
-    def _gathers_each_batch(self, order: Array) -> bool:
-        return self.placement.networks is None or super()._gathers_each_batch(order)
 
     def _columns_at(self, rows: Array, places: Array) -> Array:
         """Return columns, spread over the devices, at some places of rows that are spread too."""

@@ -1,6 +1,7 @@
 """The NumPy backend's recorded programs against the plain functions they were recorded from."""
 
 import threading
+from functools import partial
 from types import SimpleNamespace
 from unittest import mock
 
@@ -338,6 +339,8 @@ def test_custom_activations(numpy_backend, dtype):
             lambda X, Y, net=net, args=args: propagation.gradients(net, args[0], X, Y, m=20.0), 8, *args[1:]
         )
         assert_same(total, propagation.gradients(net, *args), scale=4)
+        run = partial(vp.fit, net, *args[1:], params=args[0], epochs=2, batch_size=8)
+        assert_same(run(backend=numpy_backend).params, run(backend=PLAIN).params, scale=20)
 
 
 def test_threads_do_not_share_a_program(numpy_backend):
