@@ -353,6 +353,8 @@ def test_targets_are_checked_as_they_are_read(files):
         fit(vp.rows(files / "X.npy"), Y.T, window=20, sample_weight=vp.rows(files / "W.npy"))
     with pytest.raises(ValueError, match="sample_weight must not be all zero"):
         fit(vp.rows(files / "X.npy"), Y.T, window=20, sample_weight=np.zeros(M))
+    with pytest.raises(ValueError, match="sample_weight must have a sum of ordinary size for float64"):
+        fit(vp.rows(files / "X.npy"), Y.T, window=20, sample_weight=np.full(M, 1e-300))
 
 
 def test_the_block_is_named_whichever_it_is(tmp_path, monkeypatch):

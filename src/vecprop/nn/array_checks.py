@@ -344,21 +344,22 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     if not net.loss.valid_targets(xp, Y):
         raise ValueError(net.loss.describe_invalid(xp, Y))
     if w is not None:
-        _require_weights(xp, w, checked.dtype)
+        if xp.min(w) < 0:
+            raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
+        with np.errstate(over="ignore"):
+            total = xp.sum(w, axis=-1)
+        check_total_weight(xp, total, checked.dtype)
     return found
 
 
-def _require_weights(xp: Namespace, w: Array, dtype: str) -> None:
-    if xp.min(w) < 0:
-        raise ValueError(f"sample_weight must be >= 0, got {float(xp.min(w)):g}")
-    with np.errstate(over="ignore"):
-        total = xp.sum(w, axis=-1)
+def check_total_weight(xp: Namespace, total: Array, dtype: str) -> None:
+    """Raise ValueError for sums of weights that are 0, or too large or too small to divide by."""
     if not xp.all(total > 0):
         raise ValueError("sample_weight must not be all zero: no example would count")
-    if not _is_ordinary(xp, total):
+    if not _is_ordinary(xp, total, dtype):
         raise ValueError(
-            f"sample_weight must have a sum of ordinary size for {dtype}, got weights up to {float(xp.max(w)):g}; "
-            "multiply them by a number, which changes nothing where there is no penalty"
+            f"sample_weight must have a sum of ordinary size for {dtype}, got {float(xp.max(total)):g}; multiply the "
+            "weights by a number, which changes nothing where there is no penalty"
         )
 
 
@@ -369,14 +370,14 @@ def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Ar
     if Y is not None:
         good = loss.valid_targets(xp, Y) & good
     if w is not None:
-        good = good & (xp.min(w) >= 0) & _is_ordinary(xp, xp.sum(w, axis=-1))
+        good = good & (xp.min(w) >= 0) & _is_ordinary(xp, xp.sum(w, axis=-1), array_dtype(xp, w))
     return good
 
 
-def _is_ordinary(xp: Namespace, total: Array) -> Array:
+def _is_ordinary(xp: Namespace, total: Array, dtype: str | None) -> Array:
     """Return (0-d) whether sums of weights are finite, and so large that shares of them are not rounded to 0."""
-    info = xp.finfo(total.dtype)
-    return xp.all(xp.isfinite(total) & (total >= float(info.smallest_normal) / float(info.eps)))
+    info = np.finfo(np.dtype(dtype))
+    return xp.all((total >= float(info.smallest_normal) / float(info.eps)) & (total <= float(info.max)))
 
 
 def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> None:

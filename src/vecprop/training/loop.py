@@ -342,6 +342,7 @@ def _divergence(
     earlier = np.asarray(history["gradient_norm"][-1]) if history["gradient_norm"] else norms[step]
     before = norms[step - 1] if step else earlier[0] if earlier.ndim > 1 else earlier
     layer = int(overflowed[-1] if len(overflowed) else np.argmax(before)) + 1
+    place = "first to go" if len(overflowed) else "largest"  # a parameter or the cost alone may overflow
     steps = plan.steps_an_epoch
     rate = _rates(plan, state, 1, state.epoch + 1)[0]
     state, history = plan.whole(state, history)
@@ -349,7 +350,7 @@ def _divergence(
     scale = f"scale the inputs (the largest |X| is {plan.data.largest:g}, near 1 is good; standardize=True does it); "
     return DivergenceError(
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
-        f"the gradient of layer {layer} was the first to go (its norm was {before[layer - 1]:g} just before; the "
+        f"the gradient of layer {layer} was the {place} (its norm was {before[layer - 1]:g} just before; the "
         f"largest of all layers was {np.max(before):g}). What to change: lower the learning rate (now "
         f"{np.min(rate):g}); {'' if plan.spec.standardize else scale}start from smaller weights (init); clip the "
         "gradients (clip_norm=1.0). The parameters of the last good epoch are in the error's `params`.",

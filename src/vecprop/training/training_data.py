@@ -17,7 +17,7 @@ from vecprop.data.sparse import SparseColumns
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.windows import read_windows
-from vecprop.nn.array_checks import Checked
+from vecprop.nn.array_checks import Checked, check_total_weight
 from vecprop.nn.input_scaling import InputScale, input_scale, moments_of, scaled
 from vecprop.nn.network import Network
 from vecprop.training.epochs import Data, Run
@@ -299,10 +299,9 @@ class StreamedData(TrainingData):
     def total_weight(self) -> float:
         if not self.X.weighted:
             return float(self.m)
-        weight = float(sum(w.sum(dtype=np.float64) for _, _, w in self.X.blocks()))
-        if not weight > 0:
-            raise ValueError("sample_weight must not be all zero: no example would count")
-        return weight
+        weight = sum(w.sum(dtype=np.float64) for _, _, w in self.X.blocks())
+        check_total_weight(np, weight, self.checked.dtype)
+        return float(weight)
 
     def input_scale(self) -> InputScale:
         backend, dtype = self.checked.backend, self.checked.dtype
