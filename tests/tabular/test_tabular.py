@@ -481,6 +481,25 @@ def test_advice_is_in_the_options_of_the_command():
         train(noise, settings=Settings(networks=1, learning_rate=1e20))
 
 
+def test_pandas_categories_of_numbers_are_predicted_as_such_and_periods_are_dates():
+    pandas = pytest.importorskip("pandas")
+    columns = {"k": pandas.Categorical(np.arange(40) % 3 * 10), "b": pandas.Categorical(np.arange(40) % 2 == 0)}
+    frame = pandas.DataFrame({**columns, "x": X, "p": pandas.period_range("2024-01-01", periods=40, freq="D")})
+    for name, classes, other in (("k", [0, 10, 20], "b"), ("b", [False, True], "k")):
+        model = train(frame, name, Settings(linear=True)).model
+        assert model.classes == classes and set(model.predict(frame)) <= set(frame[name])
+        assert {c.name: c.kind for c in model.preparation.columns} == {other: "category", "x": "number", "p": "date"}
+        np.testing.assert_array_equal(model.predict(frame.astype(str)), model.predict(frame))
+
+
+def test_the_table_of_one_training_is_read_anew_by_the_model_of_another():
+    frame = pl.DataFrame({"day": [f"2024-01-{1 + i % 28:02}" for i in range(40)], "x": X, "y": X})
+    dates, categories = train(frame), train(frame, categorical=["day"])
+    np.testing.assert_array_equal(dates.model.predict(categories.table), dates.model.predict(frame))
+    with pytest.raises(ValueError, match="40 of 40 cells are categories that training did not have"):
+        categories.model.predict(dates.table)
+
+
 def test_the_same_seed_gives_the_same_model_and_another_one_another():
     plan = tabular.plan(tabular.table_of(houses(m=100)), "price")
     one, two, other = (tabular.train(plan, Settings(epochs=3, seed=seed)) for seed in (0, 0, 1))

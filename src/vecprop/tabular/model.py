@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class TableModel:
         TypeError
             For anything else.
         """
-        table = table_of(data)
+        table = replace(table_of(data), forms=None)  # those of another training may be others
         prepared = self.preparation.transform(table, self.target.name)
         self._refuse_too_far(table, prepared.X)
         return prepared
