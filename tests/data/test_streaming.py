@@ -3,6 +3,7 @@
 import os
 import threading
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -583,7 +584,9 @@ def test_a_table_that_stays_in_its_file(tmp_path, monkeypatch):
     town_table().write_parquet(path, row_group_size=100)
     settings_ = tabular.Settings(hidden=(8,), epochs=30, networks=2, cache=cache)
     monkeypatch.setattr(large_tables, "_ROWS", 70)
-    whole = tabular.train(tabular.plan(tabular.read(path), "price"), settings_)
+    with pytest.raises(ValueError, match="--cache is for the features of a table that stays in its file"):
+        tabular.train(tabular.plan(tabular.read(path), "price"), settings_)
+    whole = tabular.train(tabular.plan(tabular.read(path), "price"), replace(settings_, cache=None))
     fits_when_encoded = tabular.train(tabular.plan(tabular.scan(path), "price"), settings_)
     monkeypatch.setattr(streamed, "SMALL", 0)
     monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)
