@@ -79,6 +79,12 @@ def test_one_row_for_every_cell(small):
         assert 1 <= row.measured_m <= row.m
 
 
+def test_no_speed_up_without_the_loop():
+    report = measure(networks=["2-4-1"], sizes=[3], dtypes=["float64"], rungs=["vectorized"], budget=0.01)
+    assert [row.speedup for row in report.rows] == [None, None]
+    assert report.rows[0].dtype == "float64"
+
+
 @pytest.mark.parametrize("network", ["2-4-1", "784-128-10"])
 def test_every_rung_computes_the_same(backend, network):
     net, m = NETWORKS[network], 3
