@@ -109,7 +109,11 @@ class Frame:
         self.ops = live_ops(scope, results)
         self.scope = scope
         self.last: dict[Value, int] = {}
-        self._find_last_uses()
+        for position, op in enumerate(self.ops):
+            for value in uses(op):
+                self._needed(value, position)
+        for value in self.results:
+            self._needed(value, len(self.ops))
         self._find_places()
 
     @property
@@ -124,13 +128,6 @@ class Frame:
         self.deliveries = [(v, t) for v, t in zip(self.results, targets, strict=True) if t is not None]
         for value, target in self.deliveries:
             self.targets.setdefault(value, target)
-
-    def _find_last_uses(self) -> None:
-        for position, op in enumerate(self.ops):
-            for value in uses(op):
-                self._needed(value, position)
-        for value in self.results:
-            self._needed(value, len(self.ops))
 
     def _needed(self, value: Value, position: int) -> None:
         """Note that a value is needed at a position, and the value whose memory it shares."""

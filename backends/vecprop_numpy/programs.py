@@ -42,7 +42,8 @@ class Program:
         # BLAS threads keep their cores busy for a while after a product, so our threads need the BLAS to use only one.
         ops, threads = list(_all_of(graph.scopes[0].ops)), usable_threads()
         shared = threads > 1 and any(op.kind == "blocks" for op in ops)
-        products = (_multiplications(op) for op in ops if op.kind == "matmul")
+        pairs = ((op.outputs[0].shape[-2:], op.inputs[0].shape[-1]) for op in ops if op.kind == "matmul")
+        products = (math.prod(shape) * n for shape, n in pairs)  # the multiplications of each, for one of a stack
         self.one_blas_thread = threads > 1 and (shared or max(products, default=0) < SMALL_PRODUCT)
         pools = [Pool() for _ in range(threads if shared else 1)]
         frame = Frame(graph.scopes[0], results, pools)
@@ -75,11 +76,6 @@ def _all_of(ops: Iterable[Op]) -> Iterator[Op]:
         yield op
         for region in op.regions:
             yield from _all_of(region.scope.ops)
-
-
-def _multiplications(product: Op) -> int:
-    """Return the multiplications of a matrix product, for one of a stack."""
-    return math.prod(product.outputs[0].shape[-2:]) * product.inputs[0].shape[-1]
 
 
 class Shelf:

@@ -74,7 +74,10 @@ class Demo:
 def run(out: Path, seed: int, backend: str | None, quick: bool, force: bool) -> bool:
     """Run the demo, print it, write the pictures into `out`, and return whether every claim holds."""
     begin = time.perf_counter()
-    _check_extras()
+    needed = {"sklearn": "scikit-learn for the digits", "matplotlib": "matplotlib for the pictures"}
+    missing = [what for module, what in needed.items() if find_spec(module) is None]
+    if missing:  # said at the start, not halfway
+        raise ImportError(f'the demo needs {" and ".join(missing)}: pip install "vecprop[cli,sklearn]"')
     demo = Demo(out, check_seed(seed), quick)
     check_files(out, _FILES, (), holds_benchmark, force)
     with nullcontext() if backend is None else use_backend(backend):
@@ -84,14 +87,6 @@ def run(out: Path, seed: int, backend: str | None, quick: bool, force: bool) -> 
             section(demo)
     _summary(demo, time.perf_counter() - begin)
     return not demo.failed
-
-
-def _check_extras() -> None:
-    """Raise ImportError at the start, not halfway, if a library that the demo needs is missing."""
-    needed = {"sklearn": "scikit-learn for the digits", "matplotlib": "matplotlib for the pictures"}
-    missing = [what for module, what in needed.items() if find_spec(module) is None]
-    if missing:
-        raise ImportError(f'the demo needs {" and ".join(missing)}: pip install "vecprop[cli,sklearn]"')
 
 
 def _summary(demo: Demo, seconds: float) -> None:

@@ -202,8 +202,8 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
         return None
     try:
         w = np.asarray(to_host(given) if is_array(given) else given)
-        if w.dtype.kind == "c":
-            raise TypeError("got complex ones")
+        if w.dtype.kind in "cmM":
+            raise TypeError(f"got dtype {w.dtype}")
         w = np.asarray(w, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{argument} must be numbers, one for each example: {error}") from None

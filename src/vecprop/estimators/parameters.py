@@ -174,7 +174,7 @@ def _path(value: Any, argument: str) -> None:
 
 
 def _resume(value: Any, argument: str) -> None:
-    if value is not None and value is not True:
+    if value is not None and not isinstance(value, bool):
         _path(value, argument)
 
 
@@ -200,7 +200,9 @@ class Parameters:
     tol: float = field(default=1e-4, metadata={"check": check_number})
     verbose: bool | int = field(default=False, metadata={"check": _verbose})
     warm_start: bool = field(default=False, metadata={"check": check_flag})
-    momentum: float = field(default=0.9, metadata={"check": _momentum})
+    momentum: float = field(
+        default=0.9, metadata={"check": lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1)}
+    )
     nesterovs_momentum: bool = field(default=True, metadata={"check": check_flag})
     early_stopping: bool = field(default=False, metadata={"check": check_flag})
     validation_fraction: float = field(default=0.1, metadata={"check": check_share})
@@ -221,7 +223,9 @@ class Parameters:
     callbacks: Any = field(default=None, metadata={"check": _callbacks})
     checkpoint: Any = field(default=None, metadata={"check": optional(_path)})
     checkpoint_every: float = field(default=1, metadata={"check": lambda value, _: check_every(value)})
-    resume: Any = field(default=None, metadata={"check": _resume})
+    resume: Any = field(
+        default=None, metadata={"check": lambda value, name: isinstance(value, bool) or optional(_path)(value, name)}
+    )
     block_size: int | str | None = field(default="auto", metadata={"check": lambda value, _: check_block_size(value)})
     dtype: Any = field(default=None, metadata={"check": optional(dtype_name)})
     precision: str | None = field(default=None, metadata={"check": optional(check_precision)})

@@ -77,6 +77,8 @@ def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
     >>> "numpy" in describe_environment()
     True
     """
+    values = {name: os.environ.get(name, "") for name in _THREAD_VARIABLES}
+    threads = ", ".join(f"{name}={value}" for name, value in values.items() if re.fullmatch(r"[\d,]+", value))
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "vecprop": __version__,
@@ -85,7 +87,7 @@ def describe_environment(backends: Iterable[Backend] = ()) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}".strip(),
         "CPU": _processor(),
         "cores": str(usable_cores()),
-        "BLAS threads": _blas_threads(),
+        "BLAS threads": threads or "as the library chooses",
         "precision": get_precision(),
     }
     for backend in backends:
@@ -102,12 +104,6 @@ def _processor() -> str:
         text = ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
     return found[1].strip() if found else platform.processor() or "unknown"
-
-
-def _blas_threads() -> str:
-    values = {name: os.environ.get(name, "") for name in _THREAD_VARIABLES}
-    given = [f"{name}={value}" for name, value in values.items() if re.fullmatch(r"[\d,]+", value)]
-    return ", ".join(given) or "as the library chooses"
 
 
 @dataclass(frozen=True)
@@ -194,14 +190,10 @@ def _block(title: str, rows: Sequence[Row]) -> str:
     lines = [[*header, "compile"] if compiled else header]
     for name, m in sorted({(row.pass_name, row.m) for row in rows}):
         cells = {row.rung: row for row in rows if (row.pass_name, row.m) == (name, m)}
-        lines.append(
-            [name, group_digits(m), *(_time_cell(cells.get(rung)) for rung in rungs), *_rates(cells, compiled)]
-        )
+        there = (cells.get(rung) for rung in rungs)
+        times = ("" if row is None else "~" * row.extrapolated + duration(row.seconds) for row in there)
+        lines.append([name, group_digits(m), *times, *_rates(cells, compiled)])
     return "\n".join([title, aligned(lines), *_notes(rows)])
-
-
-def _time_cell(row: Row | None) -> str:
-    return "" if row is None else ("~" if row.extrapolated else "") + duration(row.seconds)
 
 
 def _rates(cells: dict[str, Row], compiled: bool) -> list[str]:

@@ -4,7 +4,8 @@ X, Y and sample_weight must be of the parameters' library, and are converted to 
 are always checked; values only where they can be read, so not inside `jax.jit` or `jax.grad`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -350,7 +351,10 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     good = checked.backend.compile(_values_are_good)
     with np.errstate(over="ignore", invalid="ignore"):
         fine = (many and X is None and w is None) or good(net.loss, X, None if many else Y, w)
-    if fine and not (many and _has_wrong_targets(good, net.loss, Y)):
+    if fine and many:  # some columns at a time
+        ends = [*range(0, Y.shape[-1], _CHECKED_AT_ONCE), Y.shape[-1]]
+        fine = all(good(net.loss, part, part, None) for part in (Y[..., a:b] for a, b in pairwise(ends)))
+    if fine:
         return found
     xp = checked.xp
     for name, (given, array) in arrays.items():
@@ -373,14 +377,6 @@ def _values_are_good(loss: Static[Loss], X: Array | None, Y: Array | None, w: Ar
     if w is not None:
         good = good & _has_finite_sum(w) & (xp.min(w) >= 0) & xp.all(xp.sum(w, axis=-1) > 0)
     return good
-
-
-def _has_wrong_targets(good: Callable[..., Any], loss: Loss, Y: Array) -> bool:
-    """Tell whether the loss is not defined for a column of Y, checking some columns at a time."""
-    m = Y.shape[-1]
-    starts = range(0, m, _CHECKED_AT_ONCE)
-    parts = (Y[..., start : min(start + _CHECKED_AT_ONCE, m)] for start in starts)
-    return not all(good(loss, part, part, None) for part in parts)
 
 
 def _require_finite(xp: Namespace, name: str, given: Array, array: Array, dtype: str) -> None:

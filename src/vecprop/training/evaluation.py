@@ -1,7 +1,7 @@
 """Judges a network between epochs: the cost of a validation set, and a metric."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import pairwise
 from numbers import Real
 from typing import Any, NamedTuple
@@ -68,7 +68,10 @@ def judge(by: Judge, compiled: Function, state: TrainingState, data: TrainingDat
         return J, metric.of_layers(map_tree(backend.to_numpy, layers))
     if not data.at_hand:
         return _judge_parts(by, state, data)
-    with _few_threads(by, data.X):
+    # one thread of the BLAS for small products, so that training keeps the other cores
+    largest = int(data.X.shape[-1]) * max(map(math.prod, pairwise(by.net.sizes)))
+    few = backend.computes_in_main_memory and largest < SMALL_PRODUCT
+    with _BLAS.single() if few else nullcontext():
         J, value = compiled(by, state.params, state.statistics, data.arrays)
     if isinstance(metric, Metric):
         value = backend.to_numpy(value).astype(np.float64)
@@ -86,12 +89,6 @@ def _users(metric: Any, Y: npt.NDArray[Any], A: npt.NDArray[Any]) -> Any:
         if not isinstance(value, Real) and getattr(value, "shape", None) != ():
             raise TypeError(f"metric must return a number, got {value!r}")
     return np.array(values) if A.ndim == 3 else values[0]
-
-
-def _few_threads(by: Judge, X: Array) -> AbstractContextManager[None]:
-    """Let the BLAS use one thread for small products, so that training keeps the other cores."""
-    largest = int(X.shape[-1]) * max(map(math.prod, pairwise(by.net.sizes)))
-    return _BLAS.single() if by.backend.computes_in_main_memory and largest < SMALL_PRODUCT else nullcontext()
 
 
 def _judge_parts(by: Judge, state: TrainingState, data: TrainingData) -> tuple[Any, Any]:

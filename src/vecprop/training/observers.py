@@ -174,13 +174,10 @@ class Callbacks(Observer):
                     state=state,
                     history=history,
                 ) from error
-            stop = "callback" if _is_true(wants_stop) else stop
+            # True, or what a comparison of an array library's numbers gives in its place
+            is_bool = getattr(wants_stop, "shape", None) == () and wants_stop.dtype == bool
+            stop = "callback" if wants_stop is True or (is_bool and bool(wants_stop)) else stop
         return done._replace(stop=self.team.from_first(stop.encode).decode())
-
-
-def _is_true(answer: Any) -> bool:
-    """Tell whether it is True, or what a comparison of an array library's numbers gives in its place."""
-    return answer is True or (getattr(answer, "shape", None) == () and answer.dtype == bool and bool(answer))
 
 
 class ProgressBar(Observer):

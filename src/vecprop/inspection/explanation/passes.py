@@ -62,9 +62,11 @@ class Passes:
 
     def given(self) -> Iterator[Given]:
         """Yield the quantities that the passes start from."""
+        targets = {"cross_entropy": "1 in the row of its class and 0 in the others"}
+        targets["binary_cross_entropy"] = f"{count(self.net.sizes[-1], 'label')}, 0 or 1"
         meanings = {
             "X": f"one example per column, {count(self.n(0), 'feature')} each",
-            "Y": f"one example per column, {_targets(self.net)}",
+            "Y": f"one example per column, {targets.get(self.net.loss.name, 'its targets')}",
         }
         for l in range(1, self.last + 1):
             meanings[f"W{l}"] = f"row j holds the weights into neuron j of layer {l}, from {units(self.net, l - 1)}"
@@ -289,10 +291,3 @@ class Passes:
             role=f"dZ {g.name}",
             example=example,
         )
-
-
-def _targets(net: Network) -> str:
-    """Return the description of a column of Y."""
-    if net.loss.name == "cross_entropy":
-        return "1 in the row of its class and 0 in the others"
-    return f"{count(net.sizes[-1], 'label')}, 0 or 1" if net.loss.name == "binary_cross_entropy" else "its targets"
