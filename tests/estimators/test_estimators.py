@@ -664,7 +664,7 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
 )
 def test_a_checkpoint_of_another_fit_is_refused_by_what_was_changed(parameters, y, name, tmp_path):
     """Not by the patience, which follows from the shares of classes, nor by a split, which follows from the seed."""
-    given = {"checkpoint": tmp_path / "c", "resume": False, "early_stopping": "early_stopping" in parameters}
+    given = {"checkpoint": tmp_path / "c", "early_stopping": "early_stopping" in parameters}
     classifier(**given).fit(X, LABELS)
     with pytest.raises(ValueError, match=f"^resume: the checkpoint .* was written with {name} = "):
         classifier(**given | {"resume": True} | parameters).fit(X, y)

@@ -174,7 +174,7 @@ def _path(value: Any, argument: str) -> None:
 
 
 def _resume(value: Any, argument: str) -> None:
-    if value is not None and not isinstance(value, bool):
+    if value is not None and value is not True:
         _path(value, argument)
 
 
