@@ -200,9 +200,7 @@ class Parameters:
     tol: float = field(default=1e-4, metadata={"check": check_number})
     verbose: bool | int = field(default=False, metadata={"check": _verbose})
     warm_start: bool = field(default=False, metadata={"check": check_flag})
-    momentum: float = field(
-        default=0.9, metadata={"check": lambda value, name: check_real(value, name, "in [0, 1]", lambda x: 0 <= x <= 1)}
-    )
+    momentum: float = field(default=0.9, metadata={"check": _momentum})
     nesterovs_momentum: bool = field(default=True, metadata={"check": check_flag})
     early_stopping: bool = field(default=False, metadata={"check": check_flag})
     validation_fraction: float = field(default=0.1, metadata={"check": check_share})
@@ -223,9 +221,7 @@ class Parameters:
     callbacks: Any = field(default=None, metadata={"check": _callbacks})
     checkpoint: Any = field(default=None, metadata={"check": optional(_path)})
     checkpoint_every: float = field(default=1, metadata={"check": lambda value, _: check_every(value)})
-    resume: Any = field(
-        default=None, metadata={"check": lambda value, name: isinstance(value, bool) or optional(_path)(value, name)}
-    )
+    resume: Any = field(default=None, metadata={"check": _resume})
     block_size: int | str | None = field(default="auto", metadata={"check": lambda value, _: check_block_size(value)})
     dtype: Any = field(default=None, metadata={"check": optional(dtype_name)})
     precision: str | None = field(default=None, metadata={"check": optional(check_precision)})
