@@ -179,7 +179,7 @@ def pack():
         X, X_test, y, y_test = train_test_split(houses.X.T, houses.Y[0] / 1000, random_state=split)
         mixture = PackRegressor(random_state=0).fit(X, y)
         predicted = {"four of one kind": four.fit(X, y).predict(X_test), "the mixture": mixture.predict(X_test)}
-        P = mixture._members(X_test, mixture._of_each)[0]
+        P = np.concatenate([P for P, _ in mixture._members(X_test, mixture._of_each)], axis=1)
         names = [g.map.name if g.estimator.hidden_layer_sizes else "linear" for g in mixture.groups_ for _ in g.weights]
         for name, colour, shift in zip(MAPS, plots.COLOURS, (-0.1, 0.0, 0.1), strict=False):
             errors = np.sqrt(((P[[n == name for n in names]] - y_test) ** 2).mean(axis=1))

@@ -107,19 +107,16 @@ def _lower_reduce(frame: Frame, op: Op) -> None:
     function, axes, keepdims = op.attributes
     source, value = frame.array(x), op.outputs[0]
     out = frame.output(value)
+    is_float = source.dtype == value.dtype and source.dtype in (np.float32, np.float64)
+    plain = is_float and source.ndim > 1 and source.flags.c_contiguous and out.flags.c_contiguous
     if not axes:
         frame.copy(out, source)
-    elif function is np.add and axes == (x.ndim - 1,) and _sums_rows(source, value) and out.flags.c_contiguous:
+    elif function is np.add and axes == (x.ndim - 1,) and plain and 1 < source.shape[-1] <= LONGEST_PLAIN_SUM:
         # A sum over the columns is several times faster as a matrix-vector product of the BLAS
         ones = np.ones(source.shape[-1], source.dtype)
         frame.emit(np.dot, source.reshape(-1, source.shape[-1]), ones, out.reshape(-1))
     else:
         frame.emit(function.reduce, source, axes if len(axes) > 1 else axes[0], value.dtype, out, keepdims)
-
-
-def _sums_rows(source: NDArray, value: Value) -> bool:
-    plain = source.dtype == value.dtype and source.dtype in (np.float32, np.float64)
-    return plain and source.flags.c_contiguous and source.ndim > 1 and 1 < source.shape[-1] <= LONGEST_PLAIN_SUM
 
 
 @lowers("dot")

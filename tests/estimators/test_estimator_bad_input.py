@@ -1,6 +1,7 @@
 """What the estimators refuse: parameters that do not go together, and data that cannot be learned from or predicted."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +30,11 @@ def fit(model, arguments):
     return model.fit(**{"X": X, "y": LABELS if isinstance(model, MLPClassifier) else TARGETS} | arguments)
 
 
+OWN = SimpleNamespace(init=None, update=None, learning_rate=0.1)
+FITTED, BATCH_NORM = (classifier(warm_start=True, learning_rate=vp.Cosine()) for _ in range(2))
+FITTED.fit(X, LABELS)
+BATCH_NORM.set_params(hidden_layer_sizes=(3, 3), batch_norm=[True, False]).fit(X, LABELS)
+
 test_parameters_that_do_not_go_together = refusals(
     fit,
     (classifier(solver="lbfgs", dropout=0.5), {}, "LBFGS needs the same cost at every step: no dropout"),
@@ -41,6 +47,10 @@ test_parameters_that_do_not_go_together = refusals(
     (regressor(loss="poisson", scale_target="standard"), POSITIVE, "scale_target='standard' goes with outputs of"),
     (regressor(loss="quantile", quantile=[0.1, 0.9], out_activation="relu"), {}, "several quantiles are ordered"),
     (regressor(out_activation="relu", scale_target="standard"), {}, "scale_target='standard' goes with"),
+    (classifier(solver=vp.Adam([0.1, 0.2])), {}, "solver or dropout has values for 2 networks: set n_networks=2"),
+    (classifier(solver=OWN, learning_rate=vp.Cosine()), {}, TypeError, "cannot be given another schedule: leave learn"),
+    (FITTED.set_params(resume="c"), {}, "resume goes on from a checkpoint, warm_start from the network fitted before"),
+    (BATCH_NORM.set_params(batch_norm=[False, True]), {}, r"batch_norm=\[False, True\], and the network fitted before"),
     (classifier(early_stopping=True, scoring="f1"), {}, "^scoring, on the validation set: Target is multiclass"),
     (
         classifier(early_stopping=True, scoring="neg_log_loss"),
@@ -52,12 +62,6 @@ test_parameters_that_do_not_go_together = refusals(
         {},
         TypeError,
         "hidden_layer_sizes must be a positive integer",
-    ),
-    (
-        regressor(),
-        {"y": np.datetime64("2020-01-01") + np.arange(30)},
-        TypeError,
-        "^y must be numbers, got dtype date",
     ),
 )
 

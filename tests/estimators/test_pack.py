@@ -31,6 +31,7 @@ from vecprop.estimators import (
     large_data,
     to_sklearn,
 )
+from vecprop.estimators import pack as pack_module
 from vecprop.estimators.ensemble_selection import bagged_greedy, greedy, log_losses, squared_errors
 from vecprop.export import pack_files
 
@@ -77,6 +78,18 @@ def test_the_mixture_is_the_weighted_mean_of_its_members(packs, kind):
     if kind != "numbers":
         np.testing.assert_allclose(np.exp(pack.predict_log_proba(X)), mean, rtol=1e-9)
         np.testing.assert_allclose(mean.sum(axis=1), 1.0, rtol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_rows_are_predicted_part_by_part(packs, kind, monkeypatch):
+    """The predictions of all members together would take many times the memory of the mixture."""
+    pack, _ = packs[kind]
+    whole = outputs(pack, X, return_std=True)
+    for name in ("_AT_ONCE", "_AT_ONCE_OF_A_FILE"):
+        monkeypatch.setattr(pack_module, name, 100)
+    for rows in (X, vp.rows(X)):
+        for a, b in zip(outputs(pack, rows, return_std=True), whole, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5 * np.ptp(b))
 
 
 def test_all_networks_are_reported_with_their_weights(packs):

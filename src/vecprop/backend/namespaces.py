@@ -115,12 +115,6 @@ def device_of(array: Array) -> dict[str, Any]:
     return {"device": array_api_compat.device(array)}
 
 
-def column_of(xp: Namespace, numbers: Sequence[float], like: Array) -> Array:
-    """Return numbers as a column (n, 1), in the dtype and on the device of an array; made there, not brought there."""
-    place = device_of(like)
-    return joined(xp, [xp.full((1, 1), number, dtype=like.dtype, **place) for number in numbers], axis=0)
-
-
 def joined(xp: Namespace, parts: Sequence[Array], axis: int) -> Array:
     """Return arrays joined along an axis, eight at once: CuPy would bring the addresses of more to the device.
 

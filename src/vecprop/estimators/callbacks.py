@@ -65,10 +65,11 @@ class ScorerMetric(LayersMetric):
         vars(self.estimator).pop("feature_names_in_", None)
         self.scorer, self.data = scorer, (X, y)
         lacking = np.setdiff1d(getattr(estimator, "classes_", ()), y).tolist() if np.ndim(y) == 1 else []
-        self.judged = "scoring, on the validation set"
-        if lacking:
-            self.judged += f' (it has no example of {lacking}, with which scoring="loss" can deal)'
-        self.weights = {} if w is None or not _takes_weights(scorer) else {"sample_weight": w}
+        why = f' (it has no example of {lacking}, with which scoring="loss" can deal)' if lacking else ""
+        self.judged = f"scoring, on the validation set{why}"
+        parameters = inspect.signature(scorer).parameters.values()  # scikit-learn's own have sample_weight
+        takes_weights = any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
+        self.weights = {} if w is None or not takes_weights else {"sample_weight": w}
 
     def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
         """Return the score, or the score of each network of a stack."""
@@ -83,12 +84,6 @@ class ScorerMetric(LayersMetric):
         set_layers(self.estimator, layers)
         with named(lambda: self.judged):
             return float(self.scorer(self.estimator, *self.data, **self.weights))
-
-
-def _takes_weights(scorer: Callable[..., float]) -> bool:
-    """Tell whether a scorer has the keyword sample_weight; scikit-learn's own do."""
-    parameters = inspect.signature(scorer).parameters.values()
-    return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 class TheirCallbacks:

@@ -161,7 +161,11 @@ class MLPClassifier(ClassifierMixin, Training):
         if hasattr(self, "pack_"):
             return self.pack_.predict_log_proba(X)
         L = self._log_probabilities(X)
-        return L if L.ndim == 2 else _log_of_mean(array_namespace(L), L)
+        if L.ndim == 2:
+            return L
+        xp = array_namespace(L)
+        top = xp.max(L, axis=0)
+        return top + xp.log(xp.mean(xp.exp(L - top), axis=0))
 
     def _log_probabilities(self, X: Any) -> Any:
         """Return the log-probabilities of each network, ([K,] n, n_classes)."""
@@ -278,12 +282,6 @@ class MLPClassifier(ClassifierMixin, Training):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = self.n_networks != "auto"
         return tags
-
-
-def _log_of_mean(xp: Any, L: Array) -> Array:
-    """Return ln of the mean of e^L over the K networks, L (K, n, n_classes)."""
-    top = xp.max(L, axis=0)
-    return top + xp.log(xp.mean(xp.exp(L - top), axis=0))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

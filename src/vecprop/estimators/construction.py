@@ -70,7 +70,11 @@ def optimizer_of(estimator: Parameters, m: int, monitor: str, seen: int, first: 
     given, rate = estimator.solver, estimator.learning_rate
     own = None if isinstance(rate, str) else rate
     if not isinstance(given, str):
-        return given if own is None else replace(given, schedule=own)  # type: ignore[no-any-return]
+        if own is None or is_lbfgs(estimator):
+            return given  # type: ignore[no-any-return]
+        if not hasattr(given, "__dataclass_fields__"):
+            raise TypeError(f"solver={given!r} cannot be given another schedule: leave learning_rate={own!r} out")
+        return replace(given, schedule=own)  # type: ignore[no-any-return]
     if given == "lbfgs":
         return LBFGS(
             tolerance=estimator.tol,
@@ -109,13 +113,6 @@ def is_stochastic(estimator: Any) -> bool:
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
-
-
-def monitor_of(scoring: Any, stops_early: bool) -> str:
-    """Return the quantity to watch: the training cost, or the cost or score of a validation set."""
-    if not stops_early:
-        return "training_cost"
-    return "cost" if isinstance(scoring, str) and scoring == "loss" else "metric"
 
 
 def stopping_of(estimator: Any, monitor: str, baseline: float) -> EarlyStopping | None:

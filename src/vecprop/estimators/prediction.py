@@ -106,7 +106,8 @@ class Prediction(Parameters):
     def _layers_on(self, backend: Backend) -> tuple[str, Params]:
         """Return the dtype and the layers on the backend, kept until coefs_ or intercepts_ change, also in place."""
         given, kept = [*self.coefs_, *self.intercepts_], _kept.get(self)
-        bits = _bits_of(given, backend)
+        own = array_namespace(given[0]) is backend.xp  # which the backend computes with as they are
+        bits = [] if own else [to_host(a).tobytes("A") for a in given]
         made_from = (backend, list(map(id, given)), bits)
         if kept is not None and kept.made_from == made_from:
             return kept.dtype, kept.layers
@@ -149,11 +150,6 @@ def scored(estimator: Any, metric: Callable[..., Any], X: Any, y: Any, sample_we
     w = check_weights(sample_weight, int(predicted.shape[0]))
     with named(lambda: "y"):
         return float(metric(y, predicted, sample_weight=w if np.ndim(sample_weight) == 0 else sample_weight))
-
-
-def _bits_of(arrays: list[Array], backend: Backend) -> list[bytes]:
-    """Return the contents of arrays that are not the backend's own, which it computes with as they are."""
-    return [] if array_namespace(arrays[0]) is backend.xp else [to_host(a).tobytes("A") for a in arrays]
 
 
 def _padded(inputs: Any) -> Any:

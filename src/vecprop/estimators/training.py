@@ -17,7 +17,7 @@ from vecprop.backend.pytrees import leaves_of
 from vecprop.backend.transfer import floating_name
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.callbacks import CallbackSupportMixin, ScorerMetric, TheirCallbacks, print_epoch, with_callbacks
-from vecprop.estimators.construction import Planned, is_lbfgs, monitor_of, optimizer_of, stopping_of
+from vecprop.estimators.construction import Planned, is_lbfgs, optimizer_of, stopping_of
 from vecprop.estimators.inputs import (
     Examples,
     backend_at,
@@ -40,7 +40,7 @@ from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
 from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params
-from vecprop.training.fit_arguments import for_each_layer
+from vecprop.training.fit_arguments import check_rates, count_networks, for_each_layer
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import Optimizer
 from vecprop.training.results import FitResult, History, TrainingState
@@ -233,13 +233,14 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         stops_early = self.early_stopping and validation is not None
         self._prepare(examples, goes_on)
         scoring = self._scoring(validation)
-        monitor = monitor_of(scoring, stops_early)
-        optimizer: Any = self._optimizer(examples.n, monitor, goes_on)
-        planned = incremental and not isinstance(optimizer.schedule, ReduceOnPlateau)
-        if planned and hasattr(optimizer, "__dataclass_fields__"):
-            optimizer = replace(optimizer, schedule=Planned(optimizer.schedule, self.max_iter))
-        kind = (backend.name, type(optimizer), self.batch_norm, self.n_networks, self._dtype(examples.X))
+        monitor = "training_cost"  # the quantity to watch, or the cost or the score of a validation set
+        if stops_early:
+            monitor = "cost" if isinstance(scoring, str) and scoring == "loss" else "metric"
+        optimizer = self._optimizer(examples.n, monitor, goes_on, incremental)
+        kind = (backend.name, type(optimizer), self._normalized(), self.n_networks, self._dtype(examples.X))
         seed = seeds_from(random, self.n_networks)
+        if goes_on and self.resume and not incremental:
+            raise ValueError("resume goes on from a checkpoint, warm_start from the network fitted before: give one")
         state = self._state(backend, kind, monitor, seed) if goes_on else None
         weights = self._training_weights(examples)
         baseline = self._baseline(examples, weights)
@@ -390,13 +391,20 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             )
         return min(size, n)
 
-    def _optimizer(self, m: int, monitor: str, goes_on: bool) -> Optimizer:
+    def _optimizer(self, m: int, monitor: str, goes_on: bool, incremental: bool) -> Optimizer:
         if is_lbfgs(self) and self.n_networks > 1:
             raise ValueError(
                 f'n_networks={self.n_networks} needs solver="adam", "sgd" or an optimizer: "lbfgs" trains one network'
             )
         first = self._progress.state.step if goes_on and self._progress is not None else 0
-        return optimizer_of(self, m, monitor, self.t_ if goes_on else 0, first)
+        optimizer: Any = optimizer_of(self, m, monitor, self.t_ if goes_on else 0, first)
+        found = count_networks(self.network_, 0, optimizer, 0, 0, check_rates(self.network_, self.dropout), None)
+        if found not in (None, self.n_networks):
+            raise ValueError(f"solver or dropout has values for {found} networks: set n_networks={found}")
+        planned = incremental and not isinstance(optimizer.schedule, ReduceOnPlateau)
+        if planned and hasattr(optimizer, "__dataclass_fields__"):
+            optimizer = replace(optimizer, schedule=Planned(optimizer.schedule, self.max_iter))
+        return optimizer  # type: ignore[no-any-return]
 
     def _metric(self, validation: Examples | None, scoring: Any) -> Any:
         """Return the metric that early stopping watches, or None if it watches the cost."""
@@ -433,6 +441,11 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 "cannot be trained further with it: set batch_norm=False, or fit anew with warm_start=False"
             )
         before = self._progress or PastTraining(TrainingState((), None, self.n_iter_, seed))
+        if before.kind and before.kind[2] != kind[2]:
+            raise ValueError(
+                f"batch_norm={self.batch_norm!r}, and the network fitted before was trained with another: set "
+                "warm_start=False, or use a new estimator"
+            )
         state = before.state
         if not normalized:  # the user may have changed coefficients
             layers = (
@@ -483,14 +496,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         """The end of advice, "" if the inputs are scaled already."""
         return "" if self.scale == "standard" else ', or scale the data (scale="standard")'
 
-    def _has_own_schedule(self) -> bool:
-        """Tell whether the user gave a schedule of the learning rate, which is to end at max_iter."""
-        planned = self.learning_rate if isinstance(self.solver, str) else getattr(self.solver, "schedule", CONSTANT)
-        return not isinstance(self.learning_rate, str) or (not isinstance(planned, str) and planned != CONSTANT)
-
     def _warn(self, result: FitResult, baseline: float, m: float) -> None:
         """Warn if training on examples of total weight m ended before it converged, or learned nothing."""
-        done = self.n_iter_
+        done, planned = self.n_iter_, None if isinstance(self.solver, str) else getattr(self.solver, "schedule", None)
+        has_own_schedule = not isinstance(self.learning_rate, str) or planned not in (None, CONSTANT)  # until max_iter
         if is_lbfgs(self) and result.stopped in ("epochs", "evaluations", "stalled"):
             reason = {
                 "epochs": f"the limit max_iter={self.max_iter}",
@@ -498,7 +507,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
                 "stalled": "no lower cost along the search direction",
             }[result.stopped]
             message = f"lbfgs failed to converge after {done} iterations: {reason}. Increase the limit{self._or_scale}"
-        elif not is_lbfgs(self) and result.stopped == "epochs" and not self._has_own_schedule():
+        elif not is_lbfgs(self) and result.stopped == "epochs" and not has_own_schedule:
             if self.early_stopping and baseline <= np.finfo(float).eps:
                 return  # all targets are equal: the loss falls towards 0 for ever
             message = (

@@ -51,8 +51,11 @@ def to_parts(estimator: Any) -> tuple[dict[str, Any], Tensors]:
     check_parameters(estimator)  # parameters that `from_parts` would refuse are not saved
     parameters, lost = {}, []
     for name, value in estimator.get_params(deep=False).items():
+        if name == "dtype" and value is not None:
+            value = str(np.dtype(value))
         try:
-            parameters[name] = None if name in _LEFT_OUT else _parameter_to_json(name, value)
+            value = value.tolist() if isinstance(value, np.ndarray) else value
+            parameters[name] = None if name in _LEFT_OUT else to_json(value)
         except NotStorableError:
             parameters[name] = None
             # of pairs of functions the network's specification has the places
@@ -164,12 +167,6 @@ def _record_of(name: str, value: Any) -> Any:
     if not isinstance(entry, kinds) and (entry is not None or name == "stopped_"):
         raise TypeError(f"{name} is {entry!r}")
     return entry
-
-
-def _parameter_to_json(name: str, value: Any) -> Any:
-    if name == "dtype" and value is not None:
-        return str(np.dtype(value))
-    return to_json(value.tolist() if isinstance(value, np.ndarray) else value)
 
 
 def _targets_to_json(estimator: Any) -> dict[str, Any]:

@@ -139,7 +139,9 @@ def _to_parts(model: Any) -> tuple[dict[str, Any], Tensors]:
     model = getattr(model, "pack_", model)
     if isinstance(model, FitResult):
         return _result_to_parts(model)
-    if (kind := _kind_of(model)) is not None:
+    homes = [f"{cls.__module__}." for cls in type(model).__mro__]  # no class is imported
+    kind = next((kind for kind, room in _ROOMS.items() if any(home.startswith(f"{room}.") for home in homes)), None)
+    if kind is not None:
         return _module_of(kind).to_parts(model)  # type: ignore[no-any-return]
     raise TypeError(
         "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a TableModel, a FitResult, or a Network "
@@ -158,14 +160,6 @@ def _check_made(header: dict[str, Any], tensors: Tensors, model: Any) -> None:
         raise ValueError(words)
     if unknown := tensors.keys() ^ arrays.keys():
         raise ValueError(f"a tensor {min(unknown)!r}, which is no part of this model")
-
-
-def _kind_of(model: Any) -> str | None:
-    """Return the kind of a model among `_ROOMS`, or None, without importing its class."""
-    homes = [cls.__module__ for cls in type(model).__mro__]
-    return next(
-        (kind for kind, room in _ROOMS.items() if any(f"{home}.".startswith(f"{room}.") for home in homes)), None
-    )
 
 
 def _module_of(kind: str) -> Any:

@@ -190,14 +190,10 @@ def _block(title: str, rows: Sequence[Row]) -> str:
     lines = [[*header, "compile"] if compiled else header]
     for name, m in sorted({(row.pass_name, row.m) for row in rows}):
         cells = {row.rung: row for row in rows if (row.pass_name, row.m) == (name, m)}
-        lines.append(
-            [name, group_digits(m), *(_time_cell(cells.get(rung)) for rung in rungs), *_rates(cells, compiled)]
-        )
+        there = (cells.get(rung) for rung in rungs)
+        times = ("" if row is None else "~" * row.extrapolated + duration(row.seconds) for row in there)
+        lines.append([name, group_digits(m), *times, *_rates(cells, compiled)])
     return "\n".join([title, aligned(lines), *_notes(rows)])
-
-
-def _time_cell(row: Row | None) -> str:
-    return "" if row is None else ("~" if row.extrapolated else "") + duration(row.seconds)
 
 
 def _rates(cells: dict[str, Row], compiled: bool) -> list[str]:

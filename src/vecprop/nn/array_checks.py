@@ -5,6 +5,7 @@ are always checked; values only where they can be read, so not inside `jax.jit` 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -334,9 +335,10 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     good = checked.backend.compile(_values_are_good)
     with np.errstate(over="ignore", invalid="ignore"):
         fine = (many and X is None and w is None) or good(net.loss, X, None if many else Y, w)
-    starts = range(0, Y.shape[-1], _CHECKED_AT_ONCE) if many else ()
-    parts = (Y[..., start : min(start + _CHECKED_AT_ONCE, Y.shape[-1])] for start in starts)
-    if fine and all(good(net.loss, part, part, None) for part in parts):
+    if fine and many:  # some columns at a time
+        ends = [*range(0, Y.shape[-1], _CHECKED_AT_ONCE), Y.shape[-1]]
+        fine = all(good(net.loss, part, part, None) for part in (Y[..., a:b] for a, b in pairwise(ends)))
+    if fine:
         return found
     xp = checked.xp
     for name, (given, array) in arrays.items():

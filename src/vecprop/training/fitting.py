@@ -280,7 +280,10 @@ def fit(
         given = GivenData(X, Y, sample_weight, class_weight, validation, None if state is None else state.scale)
         if (team := target.placement.team).count > 1:
             team.require_same(_called_with(spec, checked, given) | {"init": init})
-        moved_later = devices is not None or _are_moved_once(spec, target, X)
+        array = X.array if isinstance(X, FiniteColumns) else X
+        in_memory = isinstance(array, np.ndarray) and map_of(array) is None
+        # checked on the host, and moved in the order of steps; moments are the backend's
+        moved_later = devices is not None or (target.compiles and not spec.standardize and in_memory)
         examples = prepare(spec, _on_host(net, checked) if moved_later else checked, given, team)
         if moved_later:
             target = target.placement.laid_out(examples.counts)
@@ -342,12 +345,6 @@ def _on_host(net: Network, checked: Checked) -> Checked:
     host = get_backend("numpy")
     layers = tuple(Layer(*(host.asarray(checked.backend.to_numpy(a)) for a in layer)) for layer in checked.params)
     return check_params(net, layers)._replace(backend=host)
-
-
-def _are_moved_once(spec: TrainingSpec, backend: Backend, X: Any) -> bool:
-    """Tell whether data are checked on the host, and moved in the order of steps; moments are the backend's."""
-    X = X.array if isinstance(X, FiniteColumns) else X
-    return backend.compiles and not spec.standardize and isinstance(X, np.ndarray) and map_of(X) is None
 
 
 def _moved(examples: PreparedData, backend: Backend, several: bool) -> PreparedData:

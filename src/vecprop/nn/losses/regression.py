@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from vecprop.backend.namespaces import Array, Namespace, column_of, real_part, sign
+from vecprop.backend.namespaces import Array, Namespace, device_of, joined, real_part, sign
 from vecprop.nn.activations import Activation
 from vecprop.nn.losses.base import Loss
 from vecprop.utils.arguments import check_number, check_real
@@ -171,7 +171,8 @@ class Quantile(Loss):
 
     def _column(self, xp: Namespace, Y: Array) -> Array:
         """Return the level of each output, (n_L, 1)."""
-        return column_of(xp, self.levels * (Y.shape[-2] // len(self.levels)), like=Y)
+        levels = self.levels * (Y.shape[-2] // len(self.levels))  # made where Y is, not brought there
+        return joined(xp, [xp.full((1, 1), q, dtype=Y.dtype, **device_of(Y)) for q in levels], axis=0)
 
     def check_output(self, output: Activation, n_out: int) -> None:
         if n_out % len(self.levels):
