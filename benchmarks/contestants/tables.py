@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+import vecprop as vp
 from benchmarks.contestants.base import Participant, Timed, import_or_unavailable
-from vecprop import tabular
-from vecprop.tabular.scores import of_classes, of_numbers
-from vecprop.tabular.training import split
 
 
 class OnTables(Participant):
@@ -34,10 +32,14 @@ class OnTables(Participant):
         """Bring the table into the form that users of the library have it in."""
 
     def plan(self) -> Any:
-        return tabular.plan(tabular.table_of(self.frame), self.work.target, task=self.task)
+        return vp.tabular.plan(vp.tabular.table_of(self.frame), self.work.target, task=self.task)
 
     def train(self, runs: int) -> Timed:  # noqa: ARG002 - one run is one split
-        *known, test = split(self.y, self.task, tabular.Settings(seed=self.seed))
+        # imported here: they need polars, and the other parts of a run do not
+        from vecprop.tabular.scores import of_classes, of_numbers
+        from vecprop.tabular.training import split
+
+        *known, test = split(self.y, self.task, vp.tabular.Settings(seed=self.seed))
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             begin, busy = time.perf_counter(), time.process_time()
@@ -60,8 +62,8 @@ class VecpropTables(OnTables):
     settings: ClassVar[dict[str, Any]] = {}
 
     def predict(self, known: np.ndarray, test: np.ndarray) -> np.ndarray:  # noqa: ARG002 - it draws the same split
-        settings = tabular.Settings(seed=self.seed, backend=self.backend, **self.settings)
-        model = tabular.train(self.plan(), settings).model
+        settings = vp.tabular.Settings(seed=self.seed, backend=self.backend, **self.settings)
+        model = vp.tabular.train(self.plan(), settings).model
         rows = self.frame.iloc[test].drop(columns=self.work.target)
         return model.predict(rows) if self.work.regression else model.predict_proba(rows)
 

@@ -100,6 +100,7 @@ HEAVY = VENDORS - {"numpy"} | {"pandas", "polars"}
     ("import vecprop", HEAVY),
     ("import vecprop as v; v.fit(v.Network((2, 3, 1)), *v.datasets.xor(m=8), epochs=2)", HEAVY | {"numpy.f2py"}),
     ("import vecprop; vecprop.estimators; import vecprop.estimators.large_data", {"sklearn", "scipy"}),
+    (f"sys.path.append({str(ROOT)!r}); import benchmarks.command", {"pandas", "polars", "sklearn", "torch"}),
     (
         "from vecprop.estimators import MLPRegressor as M; M(scoring='loss', max_iter=1).fit([[0], [1]], [0, 1])",
         {"sklearn.metrics", "sklearn.neural_network"},
