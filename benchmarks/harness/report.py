@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTabl
 from vecprop.inspection.benchmark_report import Row as LadderRow
 
 FORMAT = "vecprop comparison 1"
-BEFORE = ("vecprop peers 1", "vecprop gpu 1")  # in these, vecprop's `seconds` are those of its own history
 OURS = ("vecprop-numpy", "vecprop-cupy", "vecprop-jax")
 _PRECISION = {"highest": "float32", "fast": "TF32"}
 
@@ -103,29 +102,18 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> "Record":
-        """Read what `save` wrote, and the files of the harnesses before this one."""
+        """Read what `save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        found = content.get("format")
-        if found not in (FORMAT, *BEFORE):
-            raise ValueError(f"{path}: the format is {found!r}, known is {FORMAT!r}")
-        rows, memory = content.get("rows", content.get("cells")), content.get("memory", [])
-        for row in rows if found in BEFORE else ():
-            row.pop("wall")
-            if (more := row.pop("memory")) is not None:
-                memory.append({"workload": row["workload"], "peer": row["peer"], "before": 0, "peak": more})
-        needs = content.get("needs", {}).items()
-        return cls(
-            content["environment"],
-            content.get("device", "gpu" if found == BEFORE[1] else "cpu"),
-            [Ceiling(**c) for c in content.get("ceilings", [])],
-            {name: (Needs(n["operations"], n["bytes"], n["launches"]), n["precision"]) for name, n in needs},
-            [Row(**row) for row in rows],
-            content.get("growth", []),
-            [LadderRow(**r) for r in content.get("ladder", [])],
-            memory,
-            content.get("neighbours", {}),
-            content.get("tiny", False),
-        )
+        if content.get("format") != FORMAT:
+            raise ValueError(f"{path}: the format is {content.get('format')!r}, known is {FORMAT!r}")
+        content["ceilings"] = [Ceiling(**c) for c in content["ceilings"]]
+        content["needs"] = {
+            name: (Needs(n["operations"], n["bytes"], n["launches"]), n["precision"])
+            for name, n in content["needs"].items()
+        }
+        content["rows"] = [Row(**row) for row in content["rows"]]
+        content["ladder"] = [LadderRow(**row) for row in content["ladder"]]
+        return cls(**{field.name: content[field.name] for field in fields(cls)})
 
 
 class Standing(NamedTuple):
