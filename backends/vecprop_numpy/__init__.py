@@ -4,6 +4,7 @@ Repeated computations are recorded and replayed. README.md beside this file foll
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import NAMESPACES, Array, marked
 from vecprop.backend.placement import Columns
 from vecprop_numpy.graph import Graph, Value
-from vecprop_numpy.programs import Compiled, run_once
+from vecprop_numpy.programs import SMALL_CALL, Compiled, CompiledForCalls, run_once
 from vecprop_numpy.recording import record_batches, record_blocks, record_fused
 from vecprop_numpy.threads import usable_threads
 from vecprop_numpy.trees import flatten
@@ -42,6 +43,11 @@ def _graph(*trees: Any) -> Graph | None:
     return next((leaf.graph for leaf in leaves if isinstance(leaf, Value)), None)
 
 
+@lru_cache(maxsize=64)
+def _for_calls(function: Function) -> Function:
+    return CompiledForCalls(function, marked(function, "Static"), marked(function, "Bound"))
+
+
 class NumPyMemory(DeviceMemory):
     """Main memory and the caches of the CPU."""
 
@@ -61,6 +67,10 @@ class NumPyMemory(DeviceMemory):
         rounds = -(-m // (block * threads))  # blocks for each thread, all of one size
         return -(-m // (rounds * threads))
 
+    def worth_blocks(self, m: int, inputs: int, others: int, itemsize: int) -> bool:
+        """Blocks spare new memory for all that is made of X; a program for small data is kept for the next call."""
+        return m * others >= (1 << 20 if m * inputs * itemsize <= SMALL_CALL else 1 << 22)
+
     def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:
         """Return the groups of a stack's networks and the threads that share them."""
         if numbers < SMALLEST_STACK:
@@ -78,6 +88,10 @@ class NumPyBackend(Backend):
     def __init__(self) -> None:
         super().__init__(np, "numpy")
         NAMESPACES[np.ndarray] = np
+
+    def compile(self, function: Function) -> Function:
+        """Return a function with `Bound` arguments as a recorded program, if they are small; others as they are."""
+        return _for_calls(function) if marked(function, "Bound") else function
 
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function as a recorded program, replayed in its own memory."""

@@ -18,9 +18,10 @@ from vecprop_numpy.threads import BLAS, execute, usable_threads
 from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
 
 # Recording a function takes milliseconds. Programs for small data take the data as an ordinary argument, so that the
-# next run of the same shape can use them. Limits in bytes: SMALL_DATA for the data, SMALL_PROGRAM for a program,
-# ALL_PROGRAMS for all of them.
+# next run of the same shape can use them. Limits in bytes: SMALL_DATA for the data, SMALL_CALL for those of a function
+# that is compiled for single calls, SMALL_PROGRAM for a program, ALL_PROGRAMS for all of them.
 SMALL_DATA = 1 << 19
+SMALL_CALL = 1 << 22
 SMALL_PROGRAM = 1 << 23
 ALL_PROGRAMS = 1 << 26
 # The objects of a program take some 100 KB in addition.
@@ -126,6 +127,8 @@ def _after_fork() -> None:
 class Compiled:
     """A function compiled by `NumPyBackend.compile_loop`."""
 
+    small, binds = SMALL_DATA, True
+
     def __init__(self, function: Callable[..., Any], static: tuple[int, ...], bound: tuple[int, ...]) -> None:
         self.function = function
         self.static = frozenset(static)
@@ -150,9 +153,11 @@ class Compiled:
             return self.function(*args)
         structure = (tuple, tuple(entries))
         key = (structure, tuple([(a.shape, a.dtype) for a in leaves]))
-        shared = bool(bound) and sum([leaves[i].nbytes for i in bound]) <= SMALL_DATA
+        shared = bool(bound) and sum([leaves[i].nbytes for i in bound]) <= self.small
         if shared:
             bound = []
+        elif not self.binds:
+            return self.function(*args)
         try:
             programs = self._programs(key, [leaves[i] for i in bound])
         except TypeError:  # an argument that is not an array cannot be hashed
@@ -194,10 +199,17 @@ class Compiled:
     def _programs(self, key: Any, data: list[Any]) -> list[Program] | None:
         """Return the idle programs, or None if the function cannot be recorded."""
         with self.lock:
-            if len(data) != len(self.data) or not all(map(operator.is_, data, self.data)):
+            other = len(data) != len(self.data) or not all(map(operator.is_, data, self.data))
+            if other or len(self.idle) > MOST_PROGRAMS:
                 self.idle = {}
                 self.data = data
             return self.idle.setdefault(key, [])
+
+
+class CompiledForCalls(Compiled):
+    """A function compiled by `NumPyBackend.compile`, for the whole process: it must not keep anybody's data."""
+
+    small, binds = SMALL_CALL, False
 
 
 def run_once(function: Callable[..., Any], args: Sequence[Any]) -> Any:

@@ -1,6 +1,7 @@
 """The NumPy backend's recorded programs against the plain functions they were recorded from."""
 
 import threading
+import weakref
 from functools import partial
 from types import SimpleNamespace
 from unittest import mock
@@ -149,6 +150,30 @@ def test_large_data_are_not_copied_into_a_program(monkeypatch):
     _, X, Y, _ = make_problem(net, 40000)
     vp.fit(net, X, Y, epochs=2, batch_size=8000)
     assert not shelf.programs
+
+
+def test_gradients_in_blocks_are_recorded_once_and_keep_no_data(monkeypatch):
+    monkeypatch.setattr(programs, "SHELF", programs.Shelf())
+    made, program = [], programs.Program
+
+    def noted(*arguments):
+        made.append(arguments[0])
+        return program(*arguments)
+
+    monkeypatch.setattr(programs, "Program", noted)
+    net, counts = vp.Network((3, 5, 2), hidden="tanh"), []
+    for small in (1 << 22, 0):
+        monkeypatch.setattr(programs.CompiledForCalls, "small", small)
+        for seed in range(2):
+            params, X, Y, w = make_problem(net, 50, seed, weights=True)
+            whole, blocks = (net.gradients(params, X, Y, sample_weight=w, l2=0.1, block_size=b) for b in (None, 16))
+            for a, desired in zip(flattened(blocks), flattened(whole), strict=True):
+                np.testing.assert_allclose(a, desired, rtol=1e-12, atol=1e-14)
+            kept = [weakref.ref(a) for a in (X, Y, w)]
+            del X, Y, w
+            assert [ref() for ref in kept] == [None] * 3
+        counts.append(len(made))
+    assert counts == [1, 3], "larger data are recorded in each call"
 
 
 def test_the_shelf_lets_the_oldest_go(monkeypatch):

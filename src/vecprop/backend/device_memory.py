@@ -33,6 +33,13 @@ class DeviceMemory:
         """
         return None
 
+    def worth_blocks(self, m: int, inputs: int, others: int, itemsize: int) -> bool:  # noqa: ARG002
+        """Tell whether one pass over m columns is worth blocks, which a call has to prepare.
+
+        inputs, others : the numbers of one column in X, and all that a forward pass makes of it
+        """
+        return m * (inputs + others) >= 1 << 22
+
     def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:  # noqa: ARG002
         """Return into how many groups the networks of a stack are divided for training, and on how many threads.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vecprop import propagation
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import Array, Static
+from vecprop.backend.namespaces import Array, Bound, Static
 from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory, wait_if_large
 from vecprop.backend.selection import get_backend, get_precision
 from vecprop.nn.activations import Activation, get_activation, is_pair
@@ -28,9 +28,6 @@ from vecprop.propagation import Layer, Params
 from vecprop.utils.arguments import check_count, check_instance, check_positive_integer, check_size, is_sequence
 from vecprop.utils.errors import shown
 from vecprop.utils.random_streams import check_seeds
-
-# A pass over fewer numbers than this is not worth blocks, which every call has to prepare.
-_WORTH_BLOCKS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -266,8 +263,9 @@ class Network:
             lam = check_l2(l2)
             if block_size == "auto":
                 memory, m, units = checked.backend.memory, X.shape[-1], self.numbers_per_example
-                whole = checked.stack or X.ndim > 2 or m * units < _WORTH_BLOCKS
-                block_size = None if whole else memory.auto_block(m, units, np.dtype(checked.dtype).itemsize)
+                n, itemsize = self.sizes[0], np.dtype(checked.dtype).itemsize
+                blocks = not checked.stack and X.ndim == 2 and memory.worth_blocks(m, n, units - n, itemsize)
+                block_size = memory.auto_block(m, units, itemsize) if blocks else None
             if block_size is None or int(block_size) >= X.shape[-1]:
                 _require_memory(self, "gradients", checked, X.shape[-1], begins=True)
                 compiled = checked.backend.compile(propagation.gradients)
@@ -414,7 +412,12 @@ def _blocked_output(
 
 
 def _blocked_cost(
-    backend: Static[Backend], block_size: Static[int], net: Static[Network], params: Params, examples: Any, l2: Any
+    backend: Static[Backend],
+    block_size: Static[int],
+    net: Static[Network],
+    params: Params,
+    examples: Bound[Any],
+    l2: Any,
 ) -> Array:
     """`propagation.cost` of examples (X, Y, w) as a sum over blocks of columns."""
     m = propagation.total_weight(examples[0], examples[2])
@@ -423,7 +426,12 @@ def _blocked_cost(
 
 
 def _blocked_gradients(
-    backend: Static[Backend], block_size: Static[int], net: Static[Network], params: Params, examples: Any, l2: Any
+    backend: Static[Backend],
+    block_size: Static[int],
+    net: Static[Network],
+    params: Params,
+    examples: Bound[Any],
+    l2: Any,
 ) -> tuple[Array, Params]:
     """`propagation.gradients` of examples (X, Y, w) as a sum over blocks of columns."""
     m = propagation.total_weight(examples[0], examples[2])
