@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import tutorial_pictures  # noqa: E402
 import vecprop as vp  # noqa: E402
 from benchmarks.harness.pictures import draw_growth, draw_ratios, draw_tables  # noqa: E402
 from benchmarks.harness.report import Record  # noqa: E402
+from benchmarks.harness.workloads import WORKLOADS  # noqa: E402
 from vecprop import datasets, plots, tabular  # noqa: E402
 from vecprop.cli import demonstrations  # noqa: E402
 from vecprop.inspection.benchmark_report import Report  # noqa: E402
@@ -139,6 +141,11 @@ def measured(name: str) -> Record:
     return Record.load(RESULTS / f"cpu-2-cores-{name}.json")
 
 
+def _without_networks(record: Record) -> Record:
+    """Leave out stacks of networks, which have tables of their own."""
+    return replace(record, rows=[row for row in record.rows if WORKLOADS[row.workload].part != "networks"])
+
+
 ANIMATION = "decision-boundary.gif"
 # What draws each, and returns axes of it; the animation is written by itself.
 PICTURES: dict[str, Callable[..., Any]] = {
@@ -158,7 +165,7 @@ PICTURES: dict[str, Callable[..., Any]] = {
     "predicted-against-true.png": lambda: plots.predicted_against_true(*houses(), quantity="price", units="€"),
     "residuals.png": lambda: plots.residuals(*houses(), quantity="price", units="€"),
     "speedup.png": lambda: plots.speedup(Report.load(RESULTS / "cpu-2-cores-ladder.json")),
-    "peers.png": lambda: draw_ratios(measured("peers")),
+    "peers.png": lambda: draw_ratios(_without_networks(measured("peers"))),
     "peers-growth.png": lambda: draw_growth(measured("peers")),
     "tables.png": lambda: draw_tables(measured("tables")),
     **{f"tutorial/{name}.png": draw for name, draw in tutorial_pictures.PICTURES.items()},
