@@ -412,12 +412,7 @@ def _blocked_output(
 
 
 def _blocked_cost(
-    backend: Static[Backend],
-    block_size: Static[int],
-    net: Static[Network],
-    params: Params,
-    examples: Bound[Any],
-    l2: Any,
+    backend: Static[Backend], block_size: Static[int], net: Static[Network], params: Params, examples: Any, l2: Any
 ) -> Array:
     """`propagation.cost` of examples (X, Y, w) as a sum over blocks of columns."""
     m = propagation.total_weight(examples[0], examples[2])
