@@ -638,6 +638,7 @@ def test_wrong_tables_in_files(tmp_path):
 @needs_proc
 @pytest.mark.reliability
 @pytest.mark.slow
+@pytest.mark.alone
 def test_memory_of_a_large_table_is_that_of_its_target(tmp_path, amount, figure):
     """What is in a file of 70 MB is found out, with --long it is 850 MB and trained on, in an eighth of that."""
     polars = pytest.importorskip("polars")

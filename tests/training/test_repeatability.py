@@ -135,7 +135,7 @@ def test_recorded_programs_are_bounded(amount, figure):
         assert SHELF.count <= MOST_PROGRAMS and SHELF.bytes <= ALL_PROGRAMS
     kept = [p for programs in SHELF.programs.values() for p in programs]
     assert (len(kept), sum(p.bytes for p in kept)) == (SHELF.count, SHELF.bytes) and all(SHELF.programs.values())
-    assert trees.static.cache_info().maxsize == 256
+    assert trees._static.cache_info().maxsize == 256
     figure(f"{fits} fits of different shapes, NumPy: programs kept", f"{len(kept)}", f"≤ {MOST_PROGRAMS}")
 
 
