@@ -358,10 +358,12 @@ class Pack(BaseEstimator):
                 X = validate_data(self, X, dtype=np.float64, reset=False)
             else:
                 X = validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)
-            size = _AT_ONCE if large is None else _AT_ONCE_OF_A_FILE
-            for rows in (np.arange(a, min(a + size, len(X))) for a in range(0, len(X), size)):
+        size = _AT_ONCE if large is None else _AT_ONCE_OF_A_FILE
+        for rows in (np.arange(a, min(a + size, len(X))) for a in range(0, len(X), size)):
+            with named(lambda: "X"):  # its setting for NumPy's warnings must not be that of whoever takes the parts
                 part = X[rows[0] : rows[-1] + 1] if large is None else large.take(rows)
-                yield np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_]), weights
+                found = np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_])
+            yield found, weights
 
     def _mixture(self, X: Any, return_std: bool) -> Any:
         """Return the weighted mean of the members' predictions; with `return_std` also the deviation from it."""
