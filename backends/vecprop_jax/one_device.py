@@ -40,6 +40,8 @@ COMPILER_MEMORY = 1 << 26
 # Arrays are moved by way of NumPy from this many bytes on; XLA's arrays begin at multiples of so many.
 _LARGE = 1 << 22
 _ALIGNMENT = 64
+# A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
+LARGEST_GROUP = 1 << 20
 _LEVEL = "xla_backend_optimization_level"
 
 
@@ -128,6 +130,13 @@ class JAXMemory(DeviceMemory):
             block = 2048 if units >= 32 else 8192
             block = None if m < 4 * block else block
         return None if block is None else block * self.devices
+
+    def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:
+        """Return groups of one size, which one program serves, for the caches of a CPU."""
+        if self.devices > 1 or jax.default_backend() != "cpu":
+            return 1, 1
+        least = min(-(-numbers // LARGEST_GROUP), networks)
+        return next((n for n in range(least, min(4 * least, networks) + 1) if networks % n == 0), 1), 1
 
 
 def _aligned(array: Any) -> Any:

@@ -1,6 +1,7 @@
 """Tables: what is read, what a column is taken for, what it becomes, and what a model of them predicts."""
 
 import csv
+import datetime
 import functools
 import importlib.util
 import math
@@ -193,6 +194,9 @@ def test_data_frames():
     (["01/31/2024", "12/01/2023"], "date MM/DD/YYYY"),
     (["2024-01-31 10:30", "2023-12-01 00:00"], "date YYYY-MM-DD"),
     (["2024-01-31T10:30:00", "2023-12-01T00:00:00"], "date YYYY-MM-DD"),
+    (["2024-01", "2023-12"], "date YYYY-MM"),
+    (["March 2024", "May 2023"], "date Month YYYY"),
+    (["2009-10", "2013-14"], "category"),
     (["14:30", "09:05:01", None], "date"),
     ([None, None], "left out it has no values"),
     ([7, 7, 7], "left out all its values are 7"),
@@ -301,6 +305,14 @@ def test_dates_by_hand():
         circle = [math.cos(year * day), math.sin(year * day), math.cos(week * day), math.sin(week * day)]
         np.testing.assert_allclose(row[:5], [1970 + day / 365.2425, *circle], rtol=1e-12, atol=1e-12)
     assert encoded[:, 5].tolist() == [0, 0, 1, 0] and found.missing == 1
+
+
+def test_the_weekday_is_no_feature_of_months():
+    months = Date.learn(understand(tabular.table_of(pl.DataFrame({"d": ["1970-01", None, "1970-07"]}))), "d")
+    assert months.features == ["d: years", "d: cos in the year", "d: sin in the year", "d: is missing"]
+    for day in (1, 2):
+        column = Date.learn(tabular.table_of(pl.DataFrame({"d": [datetime.date(1970, k, day) for k in (1, 7)]})), "d")
+        assert column.week == (day == 2)
 
 
 def test_hours_are_features_of_dates_with_a_time():

@@ -51,6 +51,17 @@ def test_groups_of_networks_are_trained_at_once(monkeypatch):
         groups.clear()
 
 
+@pytest.mark.parametrize("case", ["dropout of seeds", "decays"])
+def test_groups_on_jax_are_as_the_whole_stack(case, monkeypatch):
+    arguments = {"epochs": 3, "batch_size": 16, "optimizer": vp.Adam(0.01), "dtype": "float64", "backend": "jax"}
+    arguments |= DIFFERENT[case][0]
+    whole = vp.fit(NET, X, Y, **arguments)
+    monkeypatch.setattr("vecprop_jax.one_device.LARGEST_GROUP", 1)
+    groups = vp.fit(NET, X, Y, **arguments)
+    for k in range(whole.networks):
+        assert_is(groups.member(k), whole.member(k), vp.get_backend("jax").xp)
+
+
 def assert_is(member, single, xp):
     """A network of a stack is the one that was trained alone: the parameters, and the history until that ended."""
     assert_grads_close(member.params, single.params, bound=1e-10, xp=xp)

@@ -57,6 +57,7 @@ _TIME = r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?(?: ?([AaPp])\.?[Mm]\.?)?"
 _DAY = (
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
     r"|\d{1,2}[-/ .]{1,2}[A-Za-z]{3,9}[-/ ,.]{1,2}(?:\d{4}|\d{2})|[A-Za-z]{3,9}[- ]\d{1,2},? \d{4}"
+    r"|\d{4}[-/]\d{2}|\d{2}/\d{4}|[A-Za-z]{3,9}[- ](?:\d{4}|\d{2})"
 )
 _WHEN = rf"^(?:[A-Za-z]{{3,9}}, )?({_DAY})(?:(?:[Tt]|,? ){_TIME} ?(Z|UTC|GMT|[-+]\d{{2}}(?::?\d{{2}})?)?)?$"
 _CLOCK = rf"^(){_TIME}()$"  # the same groups
@@ -67,6 +68,7 @@ DATE_FORMATS = (
     *(f"%d{sign}%{b}{sign}%{y}" for sign in "- /" for b in "bB" for y in "Yy"),
     *(f"%{b} %d{sign} %Y" for b in "bB" for sign in (",", "")),
     *(f"%d. %{b} %Y" for b in "bB"),
+    "%Y-%m", "%Y/%m", "%m/%Y", *(f"%{b}{sign}%Y" for b in "bB" for sign in "- "), "%b-%y",
 )  # fmt: skip
 _DIRECTIVES = {
     "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}",
@@ -216,7 +218,7 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
     """Return texts as dates with a time, in UTC, null if they do not have the format.
 
     The format "" is a time of the day alone. A time of the day and a time zone may follow a date without being in the
-    format.
+    format. A month without a day is its first day.
 
     >>> import polars
     >>> dates(polars.Series(["28.02.2022 12:00", "01.03.2022", "2022-03-01"]), "%d.%m.%Y").dt.day().to_list()
@@ -230,8 +232,10 @@ def dates(cells: pl.Series, format: str) -> pl.Series:
     pattern = _WHEN if format else _CLOCK
     if format:
         text = cells.str.extract(pattern, 1)
-        day = _where(text.str.contains(f"^{_shape(format)}$"), text).str.to_date(format, strict=False)
-        day = day.cast(pl.Int64) * 86_400_000
+        day = _where(text.str.contains(f"^{_shape(format)}$"), text)
+        if "%d" not in format:
+            day, format = day + " 1", f"{format} %d"
+        day = day.str.to_date(format, strict=False).cast(pl.Int64) * 86_400_000
     else:
         day = _where(cells.str.contains(pattern), pl.zeros(len(cells), pl.Int64, eager=True))
     if cells.str.contains(":", literal=True).any():

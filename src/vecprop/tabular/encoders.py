@@ -221,6 +221,7 @@ class Date:
     fill : the median, in days since 1970
     time : whether the time of the day is encoded, too, as one more circle
     day : whether there are dates, not only times of the day
+    week : whether the weekday is encoded; not for months, all of which have their first day
     """
 
     name: str
@@ -229,6 +230,7 @@ class Date:
     time: bool = False
     flag: bool = False
     day: bool = True
+    week: bool = True
     kind: ClassVar[str] = "date"
     otherwise: ClassVar[str] = "--date-format"
 
@@ -239,7 +241,8 @@ class Date:
         day = table.dtype(name) != pl.Time
         form = (table.forms or {}).get(name)
         fill, time = column_stats.median(days), not (day and found.whole)
-        return cls(name, form and form.format, fill, time, found.missing > 0, day)
+        week = day and not all((part.dt.day() == 1).all() for part in table.parts(name))
+        return cls(name, form and form.format, fill, time, found.missing > 0, day, week)
 
     @property
     def features(self) -> list[str]:
@@ -255,7 +258,8 @@ class Date:
     @property
     def circles(self) -> dict[str, float]:
         """The circles, and their periods in days."""
-        return ({"year": DAYS_OF_A_YEAR, "week": 7.0} if self.day else {}) | ({"day": 1.0} if self.time else {})
+        periods = (("year", DAYS_OF_A_YEAR, self.day), ("week", 7.0, self.week), ("day", 1.0, self.time))
+        return {circle: period for circle, period, there in periods if there}
 
     def encode(self, table: Table) -> Encoded:
         """Return the features (m, k), and counts of missing, unseen and far values."""
@@ -276,7 +280,8 @@ class Date:
         if not self.day:
             return "times of the day, as points on a circle"
         shape = f" {readable(self.format)}" if self.format else ""
-        return f"dates{shape}, as year, season and day of the week{', hour' if self.time else ''}"
+        parts = "year, season and day of the week" if self.week else "year and season"
+        return f"dates{shape}, as {parts}{', hour' if self.time else ''}"
 
 
 Column = Number | Boolean | Category | Date
@@ -290,7 +295,7 @@ def _several(value: Any, kind: Any) -> bool:
 # Checks of the fields of encoders and targets in a file, where tuples may be lists.
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("name", "reason", "task", "unit"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("flag", "time", "day", "whole", "truth"), lambda value: isinstance(value, bool)),
+    **dict.fromkeys(("flag", "time", "day", "week", "whole", "truth"), lambda value: isinstance(value, bool)),
     **dict.fromkeys(("categories", "other"), lambda value: _several(value, str) and len(set(value)) == len(value)),
     **dict.fromkeys(("low", "high"), lambda value: isinstance(value, float | None)),
     "fill": lambda value: isinstance(value, float),
@@ -300,7 +305,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     ),
     "format": lambda value: isinstance(value, str | None),
 }
-_LATER = frozenset({"unit", "low", "high", "day", "truth", "means"})  # fields that the oldest files lack
+_LATER = frozenset({"unit", "low", "high", "day", "week", "truth", "means"})  # fields that the oldest files lack
 
 
 def fields_of(value: Any) -> dict[str, Any]:

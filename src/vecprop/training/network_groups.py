@@ -1,4 +1,4 @@
-"""The networks of a stack in groups, each trained by a thread of its own."""
+"""The networks of a stack in groups, trained one after the other or each by a thread of its own."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from vecprop.backend.blas import BLAS, sharing_cores
-from vecprop.backend.namespaces import array_namespace
+from vecprop.backend.contract import Backend
+from vecprop.backend.namespaces import Static, array_namespace
 from vecprop.backend.pytrees import map_tree, map_trees
 from vecprop.training.epochs import ByNetwork, Data, Run
 from vecprop.utils.threads import at_once
@@ -26,8 +27,11 @@ class GroupedEpochs:
     groups, threads : at most as many as there are networks
     """
 
-    def __init__(self, compile_epoch: Callable[[], Callable[..., Any]], groups: int, threads: int) -> None:
+    def __init__(
+        self, backend: Backend, compile_epoch: Callable[[], Callable[..., Any]], groups: int, threads: int
+    ) -> None:
         self._compiled = [compile_epoch() for _ in range(groups)]
+        self._divide, self._join = backend.compile(_divided), backend.compile(_joined)
         self._threads = threads
         self._data: Data | tuple[()] = ()
         self._parts: list[Data] = []
@@ -36,18 +40,24 @@ class GroupedEpochs:
         self, run: Run, params: Any, slots: Any, statistics: Any, data: Data, order: Any, *rest: Any
     ) -> tuple[Any, ...]:
         """Return what an epoch of all networks does."""
-        count, K = len(self._compiled), params[0].W.shape[0]
-        places = [slice(*ends) for ends in pairwise(K * i // count for i in range(count + 1))]
+        places = _places(len(self._compiled), params[0].W.shape[0])
         if len(self._data) != len(data) or not all(map(is_, self._data, data)):  # programs are bound to the views
-            laid = data if order is None else _in_rows(data)
+            laid = _in_rows(data) if order is not None and isinstance(data[0], np.ndarray) else data
             self._data, self._parts = data, [_examples(k, laid) for k in places]
+        divided = self._divide(len(places), run.epochs > 1, params, slots, statistics, order, *rest)
         jobs = [
-            partial(compiled, *_group(k, run, params, slots, statistics, part, order, *rest))
-            for compiled, k, part in zip(self._compiled, places, self._parts, strict=True)
+            partial(compiled, run.of_networks(np.arange(k.start, k.stop), part), part, *state, examples, *more)
+            for compiled, k, (part, *state), more, examples in zip(
+                self._compiled, places, *divided, self._parts, strict=True
+            )
         ]
         with _BLAS.single(), sharing_cores(self._threads):
             found = at_once(jobs, self._threads)
-        return tuple(_joined(parts, axis=int(i >= _COST)) for i, parts in enumerate(zip(*found, strict=True)))
+        return self._join(tuple(found))  # type: ignore[no-any-return]
+
+
+def _places(groups: int, K: int) -> list[slice]:
+    return [slice(*ends) for ends in pairwise(K * i // groups for i in range(groups + 1))]
 
 
 def _in_rows(data: Data) -> Data:
@@ -66,25 +76,29 @@ def _examples(k: slice, data: Data) -> Data:
     return X, Y, w
 
 
-def _group(
-    k: slice, run: Run, params: Any, slots: Any, statistics: Any, examples: Data, order: Any, inputs: Any,
+def _divided(
+    groups: Static[int], several: Static[bool], params: Any, slots: Any, statistics: Any, order: Any, inputs: Any,
     by_network: ByNetwork,
 ) -> tuple[Any, ...]:  # fmt: skip
-    """Return the arguments of `epochs.epoch` for some networks."""
-    take = partial(_take, k)
-    part = map_tree(take, params)
-    if order is not None and order.ndim == (2 if run.epochs == 1 else 3):
-        order = order[..., k, :]
+    """Return the arguments of `epochs.epoch` for each group: those before the data, and those after it.
+
+    several : whether it does several epochs
+    """
+    places = _places(groups, params[0].W.shape[0])
     rates, *keys = inputs  # (steps, K) and (steps, K, layers, 2), or for all networks without K
-    steps = (rates if rates.ndim == 1 else rates[:, k], *(a if a.ndim == 3 else a[:, k, ...] for a in keys))
-    run = run.of_networks(np.arange(k.start, k.stop), part)
-    return run, part, *map_tree(take, (slots, statistics)), examples, order, steps, map_tree(take, by_network)
+
+    def after(k: slice) -> tuple[Any, ...]:
+        own = order[..., k, :] if order is not None and order.ndim == (3 if several else 2) else order
+        steps = (rates if rates.ndim == 1 else rates[:, k], *(a if a.ndim == 3 else a[:, k, ...] for a in keys))
+        return own, steps, map_tree(partial(_take, k), by_network)
+
+    return tuple(map_tree(partial(_take, k), (params, slots, statistics)) for k in places), tuple(map(after, places))
 
 
-def _joined(parts: tuple[Any, ...], axis: int) -> Any:
-    """Return what the groups have given as one tree; the networks are along the axis, where an array has it."""
+def _joined(found: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what the groups have given as of all networks, which are along the axis, where an array has it."""
 
-    def join(first: Any, *others: Any) -> Any:
+    def join(axis: int, first: Any, *others: Any) -> Any:
         return array_namespace(first).concat((first, *others), axis=axis) if first.ndim > axis else first
 
-    return map_trees(join, *parts)
+    return tuple(map_trees(partial(join, int(i >= _COST)), *parts) for i, parts in enumerate(zip(*found, strict=True)))
