@@ -225,12 +225,7 @@ class Graph:
     def reshape(self, operand: Any, shape: Sequence[int] | int, *, copy: bool | None = None) -> Value:  # noqa: ARG002
         """Return the same numbers in another shape, in C order."""
         x = self.value(operand)
-        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
-        if -1 in shape:
-            rest = math.prod(n for n in shape if n != -1)
-            shape = tuple(x.size // max(rest, 1) if n == -1 else n for n in shape)
-        if math.prod(shape) != x.size:
-            raise ValueError(f"cannot reshape {x.shape} into {shape}")
+        shape = np.broadcast_to(np.zeros((), bool), x.shape).reshape(shape).shape  # -1 found
         return self.view(x, ("reshape", shape), lambda a: a.reshape(shape))
 
     def where(self, condition: Any, a: Any, b: Any) -> Value:
@@ -343,8 +338,7 @@ class Value(NDArrayOperatorsMixin):
     @property
     def splat(self) -> NDArray | None:
         """The number that fills a constant, or None."""
-        array = self.op.attributes if self.op.kind == "constant" else None
-        return array if array is not None and array.ndim == 0 else None
+        return self.op.attributes if self.op.kind == "constant" and not self.op.attributes.ndim else None
 
     def is_ufunc(self, *functions: np.ufunc) -> bool:
         """Tell whether this is the result of one of the functions."""
