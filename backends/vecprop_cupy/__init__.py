@@ -93,10 +93,7 @@ class CuPyBackend(Backend):
         _refuse_shared_cache()
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
-        """Return the values as an array on the device.
-
-        An array of another library on the same GPU is not copied.
-        """
+        """Return the values as an array on the device, shared with another library on the same GPU."""
         if not isinstance(values, cupy.ndarray):
             values = share(values, cupy.from_dlpack) if on_cuda(values) else np.asarray(values)
         on_host = isinstance(values, np.ndarray)
@@ -130,10 +127,7 @@ class CuPyBackend(Backend):
         return Captured(function, marked(function, "Static"), marked(function, "Bound") if bound else (), self.memory)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as one kernel, or unchanged if it cannot be traced.
-
-        Equal functions share a kernel.
-        """
+        """Return the function as one kernel, or unchanged if it cannot be traced."""
         try:
             return _fused(function)
         except TypeError:  # it has no hash, such as a mutable data class
@@ -182,10 +176,7 @@ class CuPyBackend(Backend):
 
 
 def _brought(values: npt.NDArray[Any]) -> Array:
-    """Return a contiguous host array on the device once it is there; CuPy would first copy all of it to pinned memory.
-
-    That is right for what is needed during training: then the host waits for nothing.
-    """
+    """Return a contiguous host array on the device once it is there; CuPy would copy it first to pinned memory."""
     array = cupy.empty(values.shape, values.dtype, order="C" if values.flags.c_contiguous else "F")
     array.set(values)
     cupy.cuda.get_current_stream().synchronize()  # the caller may change the values next

@@ -174,10 +174,7 @@ class MeshPlacement(JAXPlacement):
         return np.concatenate(parts)
 
     def spread(self, data: Columns, batches: bool) -> Columns:
-        """Return X, Y and weights over the devices, filled up with examples of weight 0.
-
-        With `batches` they are in rows, from which the examples of a batch are gathered.
-        """
+        """Return X, Y and weights over the devices, filled up with examples of weight 0; for batches in rows."""
         if self.networks is not None:
             return super().spread(tuple(None if a is None else self.team.joined(a) for a in data), batches)
         X, _, w = data

@@ -116,11 +116,7 @@ class JAXMemory(DeviceMemory):
         )
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the columns of one round of a compiled loop, on all devices.
-
-        On a CPU as many as fit into the cache with their numbers. On a GPU all (None), or as many as take a quarter of
-        the free memory.
-        """
+        """Return the columns of one round of a loop, on all devices; on a CPU as many as fit into the cache."""
         m = -(-m // self.devices)
         if jax.default_backend() != "cpu":
             block = self.fitting_block(m, units, itemsize)
@@ -131,13 +127,9 @@ class JAXMemory(DeviceMemory):
 
 
 def _aligned(array: Any) -> Any:
-    """Return a large host array as a copy that JAX on a CPU takes as it is: its own copy takes four times as long.
-
-    NumPy's lies in large pages, and begins where XLA wants it.
-    """
-    if not isinstance(array, np.ndarray) or array.nbytes < _LARGE or jax.default_backend() != "cpu":
-        return array
-    if not array.flags.c_contiguous:
+    """Return a large host array as a copy that JAX on a CPU takes as it is: its own copy takes four times as long."""
+    large = isinstance(array, np.ndarray) and array.nbytes >= _LARGE and array.flags.c_contiguous
+    if not large or jax.default_backend() != "cpu":
         return array
     memory = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
@@ -171,10 +163,7 @@ class JAXOnOneDevice(Backend):
         self.memory, self.placement = JAXMemory(devices), JAXPlacement(self)
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
-        """Return the values as a JAX array; float64 stays float64, with the global flag untouched.
-
-        An array of another library on the same GPU is not copied, unless it is cut or strided.
-        """
+        """Return the values as a JAX array, shared with another library on the same GPU; float64 stays float64."""
         require_what_jax_needs()
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)

@@ -276,10 +276,7 @@ class Frame:
             self.pool.free.append(self.memory.pop(value))
 
     def _deliver(self) -> None:
-        """Copy results that were not computed in place.
-
-        A result that lies in the place of another one goes through a temporary.
-        """
+        """Copy results that were not computed in place; one that lies in another's place goes through a temporary."""
         moves = [
             (target.array, self.array(value))
             for value, target in self.deliveries

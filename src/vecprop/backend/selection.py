@@ -8,7 +8,9 @@ import copyreg
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -174,16 +176,14 @@ def _load(name: str, source: str) -> Backend:
     """Import, make and probe a backend."""
     if name in BUILT_IN:
         target, install = BUILT_IN[name]
-
-        def make() -> Callable[[], Backend]:
-            return resolve_name(target)  # type: ignore[no-any-return]
+        load: Callable[[], Any] = partial(resolve_name, target)
     else:
         third_party = _third_party()
         if name not in third_party:
             raise UnknownBackendError(source + unknown_name("backend", name, ["auto", *known_names()]))
-        make, install = third_party[name].load, "see the documentation of that backend"
+        load, install = third_party[name].load, "see the documentation of that backend"
     try:
-        backend = make()()
+        backend = load()()
     except ModuleNotFoundError as error:
         raise BackendNotInstalledError(
             f"{source}backend {name!r} is not installed ({error}). Install it: {install}"
@@ -220,12 +220,9 @@ def _require_products(backend: Backend) -> None:
 
 def _auto() -> Backend:
     for name in ("jax", "cupy"):
-        try:
-            backend = get_backend(name)
-        except BackendError:
-            continue
-        if backend.has_gpu:
-            return backend
+        with suppress(BackendError):
+            if (backend := get_backend(name)).has_gpu:
+                return backend
     return get_backend("numpy")
 
 
