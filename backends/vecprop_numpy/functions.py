@@ -115,7 +115,7 @@ class TraceNamespace:
     def concat(self, arrays: Sequence[Any], /, *, axis: int | None = 0) -> Value:
         if axis is None:
             arrays, axis = [self.reshape(a, (-1,)) for a in arrays], 0
-        return self._graph.join(arrays, axis, False)
+        return self._graph.join(arrays, axis)
 
     def stack(self, arrays: Sequence[Any], /, *, axis: int = 0) -> Value:
-        return self._graph.join(arrays, axis, True)
+        return self.concat([self.expand_dims(a, axis=axis) for a in arrays], axis=axis)

@@ -77,6 +77,7 @@ class Graph:
 
     def __init__(self, namespace: Callable[[Graph], Any], rewrites: Rewrites) -> None:
         self.scopes = [Scope(0)]
+        self.ops: list[Op] = []  # of all scopes
         self.namespace = namespace(self)
         self.rewrites = rewrites
 
@@ -130,8 +131,7 @@ class Graph:
         known = (kind, key, dtype, *map(id, inputs))
         if known in scope.known:
             return scope.known[known]
-        op = Op(kind, inputs, attributes, scope)
-        scope.ops.append(op)
+        op = self._op(kind, inputs, attributes, scope, [])
         scope.known[known] = value = self._new(op, shape, dtype)
         return value
 
@@ -144,9 +144,7 @@ class Graph:
         outputs: Sequence[tuple[Shape, Any]],
     ) -> Iterator[Value]:
         """Return the results of an operation with bodies, recorded in the current scope."""
-        scope = self.scopes[-1]
-        op = Op(kind, inputs, attributes, scope, regions)
-        scope.ops.append(op)
+        op = self._op(kind, inputs, attributes, self.scopes[-1], regions)
         for shape, dtype in outputs:
             self._new(op, shape, dtype)
         return iter(op.outputs)
@@ -157,6 +155,12 @@ class Graph:
         if depth >= len(self.scopes) or any(v.op.scope is not self.scopes[v.op.scope.depth] for v in inputs):
             raise TraceError("an array of a loop's body is used outside of it")
         return self.scopes[depth]
+
+    def _op(self, *parts: Any) -> Op:
+        op = Op(*parts)
+        op.scope.ops.append(op)
+        self.ops.append(op)
+        return op
 
     def _new(self, op: Op, shape: Shape, dtype: Any) -> Value:
         value = Value(self, op, tuple(int(n) for n in shape), np.dtype(dtype))
@@ -247,14 +251,9 @@ class Graph:
             return self.constant(x.splat.astype(dtype), dtype, x.shape)
         return self.record("cast", (x,), None, None, x.shape, dtype)
 
-    def join(self, operands: Sequence[Any], axis: int, new_axis: bool) -> Value:
-        """Return arrays joined along an axis, or along a new one."""
+    def join(self, operands: Sequence[Any], axis: int) -> Value:
+        """Return arrays joined along an axis."""
         values = [self.value(x) for x in operands]
-        if new_axis:
-            axis %= values[0].ndim + 1
-            if any(v.shape != values[0].shape for v in values):
-                raise ValueError("stack: shapes differ")
-            values = [self.view(v, ("expand_dims", axis), lambda a: np.expand_dims(a, axis)) for v in values]
         axis %= values[0].ndim
         rest = {(*v.shape[:axis], *v.shape[axis + 1 :]) for v in values}
         if len(rest) != 1:

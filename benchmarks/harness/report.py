@@ -107,10 +107,7 @@ class Record:
         if content.get("format") != FORMAT:
             raise ValueError(f"{path}: the format is {content.get('format')!r}, known is {FORMAT!r}")
         content["ceilings"] = [Ceiling(**c) for c in content["ceilings"]]
-        content["needs"] = {
-            name: (Needs(n["operations"], n["bytes"], n["launches"]), n["precision"])
-            for name, n in content["needs"].items()
-        }
+        content["needs"] = {w: (Needs(*map(n.get, Needs._fields)), n["precision"]) for w, n in content["needs"].items()}
         content["rows"] = [Row(**row) for row in content["rows"]]
         content["ladder"] = [LadderRow(**row) for row in content["ladder"]]
         return cls(**{field.name: content[field.name] for field in fields(cls)})

@@ -6,21 +6,26 @@
     zero_initialization   weights that start at zero stay alike for ever (E27)
     saturation            large initial weights put tanh where it is flat, and learning slows down (E28)
     deep_gradients        the vanishing gradient of a deep sigmoid network, and two cures (E29, E34, E36)
+    drop_in               our estimators beside scikit-learn's, intervals, a model file
 
 They print and judge nothing: `vecprop demo` does. They run on the active backend. The seed is that of the data or their
 split, the initial weights and the shuffles; the same one gives the same result on every backend, up to rounding.
 `epochs` are as for `vecprop.fit`, in mini-batches of 50 unless it is said otherwise.
 """
 
+import tempfile
+import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vecprop.backend.selection import get_backend
 from vecprop.data import datasets
 from vecprop.data.dataset import Dataset
+from vecprop.export import files
 from vecprop.inspection.benchmark import random_examples
 from vecprop.inspection.gradient_check import GradientReport, check_gradients
 from vecprop.nn.network import Network
@@ -28,6 +33,7 @@ from vecprop.propagation import Layer, gradient_norms
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import GradientDescent, Momentum, Optimizer
 from vecprop.training.results import FitResult
+from vecprop.utils.random_streams import check_seed
 
 _TEST_SEED = 1_000_003  # added to the seed for points that no training has seen
 
@@ -102,8 +108,7 @@ def wrong_gradient(seed: int = 0, factor: float = 1.01) -> GradientReport:
     return check_gradients(net, params, X, Y, grads=[Layer(dW1, first.b), *others])
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(NamedTuple):
     """A network with one hidden layer beside one without, on the same data."""
 
     regression: FitResult  # logistic or softmax regression, which has no hidden layer
@@ -141,8 +146,7 @@ def planar(seed: int = 0, epochs: int = 500) -> Comparison:
     return Comparison(logistic, network, train, test)
 
 
-@dataclass(frozen=True, eq=False)
-class SymmetryRun:
+class SymmetryRun(NamedTuple):
     """One run of `zero_initialization`, and what is true of it after training."""
 
     training: FitResult
@@ -175,8 +179,7 @@ def zero_initialization(seed: int = 0, hidden: str = "sigmoid", epochs: int = 20
     return started("zeros"), started("auto")
 
 
-@dataclass(frozen=True, eq=False)
-class SaturationRun:
+class SaturationRun(NamedTuple):
     """One run of `saturation`."""
 
     scale: float  # the factor of the initial weights of the hidden layer
@@ -223,8 +226,7 @@ _WAYS = (  # name, hidden activation, initialization, batch normalization
 )
 
 
-@dataclass(frozen=True, eq=False)
-class DeepRun:
+class DeepRun(NamedTuple):
     """One network of `deep_gradients`."""
 
     name: str  # what distinguishes the network
@@ -253,3 +255,63 @@ def deep_gradients(seed: int = 0) -> list[DeepRun]:
         ratio = float(np.median(norms[:, 0] / norms[:, -1]))
         runs.append(DeepRun(name, training, ratio, accuracy(training, test)))
     return runs
+
+
+class Fitted(NamedTuple):
+    """One estimator on the digits: seconds and epochs of its fit, and accuracy on the test digits."""
+
+    seconds: float
+    epochs: int
+    accuracy: float
+
+
+class DropInResult(NamedTuple):
+    """The result of `drop_in`."""
+
+    # `sklearn.neural_network.MLPClassifier` and ours, with default settings
+    theirs: Fitted
+    ours: Fitted
+    median_r2: float  # R² of the predicted medians of the test house prices
+    inside: float  # the share of the test prices between the 10 % and the 90 % quantile
+    file_bytes: int  # the size of the classifier's model file
+    loaded_predicts_the_same: bool
+
+
+def drop_in(seed: int = 0) -> DropInResult:
+    """Fit the estimators on the active backend, and scikit-learn's network beside them."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import r2_score
+    from sklearn.neural_network import MLPClassifier as TheirClassifier
+
+    from vecprop.estimators import MLPClassifier, MLPRegressor
+
+    seed = check_seed(seed) % 2**32
+    train, test = datasets.digits().split(0.2, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        results = []
+        for kind in (TheirClassifier, MLPClassifier):
+            begin = time.perf_counter()
+            model = kind(random_state=seed).fit(train.X.T, train.labels)
+            seconds = time.perf_counter() - begin
+            results.append(Fitted(seconds, model.n_iter_, float(model.score(test.X.T, test.labels))))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "digits.safetensors")
+            files.save(path, model)
+            size, loaded = path.stat().st_size, files.load(path)
+        same = bool((loaded.predict_proba(test.X.T) == model.predict_proba(test.X.T)).all())
+        houses, unseen = datasets.house_prices(m=3000, seed=seed).split(0.2, seed=seed)
+        intervals = MLPRegressor(
+            "quantile",
+            quantile=[0.1, 0.5, 0.9],
+            hidden_layer_sizes=(50,),
+            scale="standard",
+            scale_target="standard",
+            learning_rate_init=0.01,
+            early_stopping=True,
+            random_state=seed,
+        ).fit(houses.X.T, houses.Y[0])
+    low, median, high = intervals.predict(unseen.X.T).T
+    inside = float(np.mean((low <= unseen.Y[0]) & (unseen.Y[0] <= high)))
+    theirs, ours = results
+    return DropInResult(theirs, ours, float(r2_score(unseen.Y[0], median)), inside, size, same)
