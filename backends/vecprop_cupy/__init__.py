@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, take_columns
+from vecprop.backend.contract import Arrays, Backend, Carry, Function, Step, take_columns
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import NAMESPACES, Array, marked, on_cuda, share
+from vecprop.backend.namespaces import NAMESPACES, Array, Namespace, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -76,6 +76,15 @@ class CuPyPlacement(Placement):
         # what is still on the host is a window, which comes while the one before is trained on
         X, *rest = (cupy.asarray(a) if isinstance(a, np.ndarray) else a for a in data)
         return (cupy.asfortranarray(X) if batches else X, *rest)
+
+
+def _take_columns(xp: Namespace, array: Array, order: Array) -> Array:
+    """Return columns in an order (m,), or in K orders (K, m) as a stack, in the memory order of the array."""
+    if array.flags.c_contiguous:
+        taken = take_columns(xp, array, order)
+    else:
+        taken = cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
+    return taken.view(type(array))
 
 
 class CuPyBackend(Backend):
@@ -136,6 +145,7 @@ class CuPyBackend(Backend):
     softmax_cross_entropy = staticmethod(softmax_cross_entropy)
     gradient_norms = staticmethod(gradients.gradient_norms)
     joined = staticmethod(gradients.joined)
+    take_columns = staticmethod(_take_columns)
 
     def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run the steps. Their outputs go to their places at once: joining them all needs addresses from the host."""
@@ -148,14 +158,6 @@ class CuPyBackend(Backend):
             for place, a in zip(outputs, out, strict=True):
                 place[i, ...] = a
         return carry, outputs
-
-    def scan_batches(
-        self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
-    ) -> tuple[Carry, Arrays]:
-        """Put the columns in order, keeping their memory order, which `take` alone does not, and run."""
-        if order is not None:
-            data, order = tuple(None if a is None else _columns_at(a, order) for a in data), None
-        return super().scan_batches(step, carry, data, order, batch_size, inputs)
 
     def synchronize(self, array: Array) -> None:
         with array.device:
@@ -181,15 +183,6 @@ def _brought(values: npt.NDArray[Any]) -> Array:
     array.set(values)
     cupy.cuda.get_current_stream().synchronize()  # the caller may change the values next
     return array
-
-
-def _columns_at(array: Array, order: Array) -> Array:
-    """Return columns in an order (m,), or in K orders (K, m) as a stack, in the memory order of the array."""
-    if array.flags.c_contiguous:
-        taken = take_columns(array_api_compat.cupy, array, order)
-    else:
-        taken = cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
-    return taken.view(type(array))
 
 
 def _refuse_shared_cache() -> None:

@@ -120,15 +120,13 @@ class MeshPlacement(JAXPlacement):
 
     def along(self, axes: int, axis: int) -> NamedSharding:
         """Return the place of an array that is spread along one of its axes."""
-        return self._sharding(*(AXIS if i == axis else None for i in range(axes)))
+        axes_of_mesh = (AXIS if i == axis else None for i in range(axes))
+        return NamedSharding(self.mesh, PartitionSpec(*axes_of_mesh))  # type: ignore[no-untyped-call]
 
     @property
     def everywhere(self) -> NamedSharding:
         """The place of an array that is on each device."""
-        return self._sharding()
-
-    def _sharding(self, *axes: str | None) -> NamedSharding:
-        return NamedSharding(self.mesh, PartitionSpec(*axes))  # type: ignore[no-untyped-call]
+        return self.along(0, 0)
 
     def columns_spread(self, array: Array) -> Array:
         """Return an array, inside a compiled function, spread along its last axis."""

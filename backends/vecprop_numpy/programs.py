@@ -15,7 +15,7 @@ from vecprop_numpy.functions import TraceNamespace
 from vecprop_numpy.graph import Graph, NDArray, Value
 from vecprop_numpy.rewrites import REWRITES
 from vecprop_numpy.threads import BLAS, execute, usable_threads
-from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
+from vecprop_numpy.trees import FIXED, Static, Structure, flatten, static, unflatten
 
 # Recording a function takes milliseconds. Programs for small data take the data as an ordinary argument, so that the
 # next run of the same shape can use them. Limits in bytes: SMALL_DATA for the data, SMALL_CALL for those of a function
@@ -184,7 +184,7 @@ class Compiled:
             try:
                 known = static(argument)
             except TypeError:  # not hashable
-                return Fixed, type(argument), argument
+                return FIXED, type(argument), argument
             self.fixed[place] = argument, known
         return known
 

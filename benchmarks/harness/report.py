@@ -13,6 +13,7 @@ from benchmarks.devices.ceilings import Ceiling, best
 from benchmarks.harness.rounds import Row, ratio_of
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Target
 from vecprop.inspection.benchmark_report import Row as LadderRow
+from vecprop.utils.atomic import write_atomically
 
 FORMAT = "vecprop comparison 1"
 OURS = ("vecprop-numpy", "vecprop-cupy", "vecprop-jax")
@@ -96,9 +97,7 @@ class Record:
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all; the folder is made if need be."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new")
-        new.write_text(self.to_json(), encoding="utf-8")
-        new.replace(path)
+        write_atomically(path, self.to_json().encode())
 
     @classmethod
     def load(cls, path: Path) -> "Record":

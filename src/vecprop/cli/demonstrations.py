@@ -1,13 +1,5 @@
 """Experiments that show what the equations say: each trains small networks and returns its results.
 
-    gradient_checks       hand-derived gradients against numeric ones (E40)
-    digits                handwritten digits, learned on four fifths and tested on one (E23, E30)
-    planar                one hidden layer against logistic regression (E4, E9)
-    zero_initialization   weights that start at zero stay alike for ever (E27)
-    saturation            large initial weights put tanh where it is flat, and learning slows down (E28)
-    deep_gradients        the vanishing gradient of a deep sigmoid network, and two cures (E29, E34, E36)
-    drop_in               our estimators beside scikit-learn's, intervals, a model file
-
 They print and judge nothing: `vecprop demo` does. They run on the active backend. The seed is that of the data or their
 split, the initial weights and the shuffles; the same one gives the same result on every backend, up to rounding.
 `epochs` are as for `vecprop.fit`, in mini-batches of 50 unless it is said otherwise.
