@@ -190,9 +190,7 @@ class Graph:
     def matmul(self, left: Any, right: Any) -> Value:
         """Return left @ right."""
         a, b = self.value(left), self.value(right)
-        if not a.ndim or not b.ndim:
-            raise ValueError("matmul: operands must have at least one axis")
-        if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
+        if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
             raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit")
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         shape = (*stack, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))

@@ -148,12 +148,10 @@ class Compiled:
         shared = bool(bound) and sum([leaves[i].nbytes for i in bound]) <= self.small
         if shared:
             bound = []
-        elif not self.binds:
-            return self.function(*args)
         try:
-            programs = self._programs(key, [leaves[i] for i in bound])
+            programs = self._programs(key, [leaves[i] for i in bound]) if shared or self.binds else None
         except TypeError:  # an argument that is not an array cannot be hashed
-            return self.function(*args)
+            programs = None
         if programs is None:
             return self.function(*args)
         shelf = (self.function, key, usable_threads()) if shared else None

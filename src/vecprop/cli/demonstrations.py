@@ -192,23 +192,17 @@ def saturation(seed: int = 0, scales: Sequence[float] = (1.0, 10.0, 100.0), epoc
     The scale 1 is Xavier's initialization (E29).
     """
     net, data = Network((2, 4, 1)), datasets.circles(seed=seed)
+    g = net.activations[0]
     first, last = net.init(seed, "xavier", dtype="float32", backend="numpy")
     runs = []
     for scale in scales:
         params = (Layer(first.W * np.float32(scale), first.b), last)
         training = trained(net, data, GradientDescent(1.0), seed=seed, epochs=epochs, params=params)
-        slope, norm = _start_of(net, params, data)
+        Z1 = params[0].W @ data.X + params[0].b
+        slope = float(g.derivative(np, Z1, g.function(np, Z1)).mean())
+        norm = float(gradient_norms(net.gradients(params, data.X, data.Y)[1])[0])
         runs.append(SaturationRun(scale, slope, norm, cost(training, data), accuracy(training, data), training))
     return runs
-
-
-def _start_of(net: Network, params: tuple[Layer, ...], data: Dataset) -> tuple[float, float]:
-    """Return the mean slope of the hidden units and ‖dW1‖, for NumPy parameters."""
-    Z1 = params[0].W @ data.X + params[0].b
-    g = net.activations[0]
-    slope = g.derivative(np, Z1, g.function(np, Z1))
-    _, grads = net.gradients(params, data.X, data.Y)
-    return float(slope.mean()), float(gradient_norms(grads)[0])
 
 
 _WAYS = (  # name, hidden activation, initialization, batch normalization
