@@ -37,10 +37,7 @@ def trained(net: Network, data: Dataset, optimizer: Optimizer, **options: Any) -
 
 
 def accuracy(result: FitResult, data: Dataset) -> float:
-    """Return the share of the examples of a data set that a trained network assigns to their class.
-
-    A single output means class 1 above ½; of several outputs the largest one gives the class.
-    """
+    """Return the share of the examples of a data set that a trained network assigns to their class."""
     A = result.forward(data.X)
     predicted = A[0] > 0.5 if data.task == "binary" else A.argmax(axis=0)
     return float(np.mean(predicted == data.labels))
@@ -65,8 +62,6 @@ _CHECKED = (
 def gradient_checks(seed: int = 0) -> list[tuple[str, Network, GradientReport]]:
     """Check the hand-derived gradients of several kinds of networks on random examples, in float64 (E40).
 
-    For each one it returns what distinguishes it, the network, and the relative error of each parameter's gradient.
-
     >>> all(report.passed for _, _, report in gradient_checks())
     True
     """
@@ -87,8 +82,6 @@ def _problem(net: Network, seed: int) -> tuple[tuple[Layer, ...], Any, Any]:
 
 def wrong_gradient(seed: int = 0, factor: float = 1.01) -> GradientReport:
     """Check a gradient that is wrong on purpose: dW1 of a 3-4-1 network, multiplied by `factor`.
-
-    It shows that the check does not pass everything: it must name W1 and nothing else.
 
     >>> wrong_gradient().wrong
     ['W1']
@@ -187,9 +180,7 @@ def saturation(seed: int = 0, scales: Sequence[float] = (1.0, 10.0, 100.0), epoc
     """Train a network on two circles from weights of the hidden layer times each scale (E28).
 
     tanh is flat for large |z|: g′(z) = 1 - tanh²(z) ≈ 4 e^(-2|z|) (E18), and dZ1 = W2ᵀ dZ2 ∘ g′(Z1) carries that
-    factor into dW1. All runs have the same data, learning rate and number of epochs.
-
-    The scale 1 is Xavier's initialization (E29).
+    factor into dW1. The scale 1 is Xavier's initialization (E29).
     """
     net, data = Network((2, 4, 1)), datasets.circles(seed=seed)
     g = net.activations[0]
