@@ -94,6 +94,7 @@ class CuPyBackend(Backend):
     fuses: ClassVar[bool] = True
     most_steps: ClassVar[int] = 4096  # in one graph, in which each kernel takes some memory of the device
     memory: DeviceMemory = CuPyMemory()
+    has_gpu, compiles = True, False  # a function takes arrays of all shapes
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
@@ -126,11 +127,6 @@ class CuPyBackend(Backend):
 
         return run
 
-    @property
-    def compiles(self) -> bool:
-        """False: a function takes arrays of all shapes."""
-        return False
-
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function captured as CUDA graphs, one for each shape."""
         return Captured(function, marked(function, "Static"), marked(function, "Bound") if bound else (), self.memory)
@@ -162,10 +158,6 @@ class CuPyBackend(Backend):
     def synchronize(self, array: Array) -> None:
         with array.device:
             cupy.cuda.get_current_stream().synchronize()
-
-    @property
-    def has_gpu(self) -> bool:
-        return True
 
     def describe(self) -> Mapping[str, str]:
         device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())

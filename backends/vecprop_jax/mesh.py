@@ -109,6 +109,7 @@ class MeshPlacement(JAXPlacement):
         super().__init__(backend)
         self.mesh, self.networks, self.counts = mesh, networks, counts or ()
         self.devices = int(mesh.devices.size)
+        self.everywhere = self.along(0, 0)  # the place of an array that is on each device
         owners = np.array([device.process_index for device in mesh.devices])
         # the number of places for examples on a device, and the position of each example in an array over all (m,)
         self._width = max((-(-m // int((owners == p).sum())) for p, m in enumerate(self.counts)), default=0)
@@ -127,11 +128,6 @@ class MeshPlacement(JAXPlacement):
         """Return the place of an array that is spread along one of its axes."""
         axes_of_mesh = (AXIS if i == axis else None for i in range(axes))
         return NamedSharding(self.mesh, PartitionSpec(*axes_of_mesh))  # type: ignore[no-untyped-call]
-
-    @property
-    def everywhere(self) -> NamedSharding:
-        """The place of an array that is on each device."""
-        return self.along(0, 0)
 
     def columns_spread(self, array: Array) -> Array:
         """Return an array, inside a compiled function, spread along its last axis."""

@@ -304,6 +304,7 @@ class Value(NDArrayOperatorsMixin):
     """A symbolic array: shape and dtype are known, the numbers are not. The operators are NumPy's functions of it."""
 
     __slots__ = ("dtype", "graph", "op", "shape")
+    device = "cpu"
 
     def __init__(self, graph: Graph, op: Op, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.graph = graph
@@ -327,10 +328,6 @@ class Value(NDArrayOperatorsMixin):
     @property
     def size(self) -> int:
         return math.prod(self.shape)
-
-    @property
-    def device(self) -> str:
-        return "cpu"
 
     @property
     def splat(self) -> NDArray | None:
