@@ -153,8 +153,8 @@ class _Source:
             if segment.count == 1:
                 start = segment.first * size
                 return self.array[..., start : start + columns], []
-            buffer = buffer_like(body, self.array, columns)
-            return buffer, [_slice_feed(buffer, self.array, size)]
+            buffer, array = buffer_like(body, self.array, columns), self.array
+            return buffer, [lambda i: np.copyto(buffer, array[..., i * size : i * size + columns])]
         stack = self.order.shape[:-1]
         if self.rows is not None:
             rows = body.temporary((*stack, columns, self.rows.shape[1]), self.array.dtype)
@@ -164,11 +164,6 @@ class _Source:
         taken = body.temporary((*self.array.shape[:-1], *stack, columns), self.array.dtype)
         feed = _take_feed(taken, self.array, self.order, self.array.ndim - 1, size, columns)
         return np.moveaxis(taken, -2, 0) if stack else taken, [feed]
-
-
-def _slice_feed(buffer: NDArray, array: NDArray, size: int) -> Feed:
-    columns = buffer.shape[-1]
-    return lambda i: np.copyto(buffer, array[..., i * size : i * size + columns])
 
 
 def _take_feed(buffer: NDArray, array: NDArray, order: NDArray, axis: int, size: int, columns: int) -> Feed:
