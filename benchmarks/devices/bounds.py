@@ -34,10 +34,7 @@ class Needs(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What the device reaches: products in operations a second, copies in bytes a second, one launch in seconds.
-
-    None where it was not measured.
-    """
+    """What the device reaches: operations and bytes a second, seconds of a launch; None where it was not measured."""
 
     products: float | None = None
     bandwidth: float | None = None

@@ -105,10 +105,9 @@ class Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("format") != FORMAT:
             raise ValueError(f"{path}: the format is {content.get('format')!r}, known is {FORMAT!r}")
-        content["ceilings"] = [Ceiling(**c) for c in content["ceilings"]]
         content["needs"] = {w: (Needs(*map(n.get, Needs._fields)), n["precision"]) for w, n in content["needs"].items()}
-        content["rows"] = [Row(**row) for row in content["rows"]]
-        content["ladder"] = [LadderRow(**row) for row in content["ladder"]]
+        for name, kind in {"ceilings": Ceiling, "rows": Row, "ladder": LadderRow}.items():
+            content[name] = [kind(**row) for row in content[name]]
         return cls(**{field.name: content[field.name] for field in fields(cls)})
 
 

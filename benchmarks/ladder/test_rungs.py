@@ -1,8 +1,4 @@
-"""The ladder: every backend, network, dtype, number of examples, pass and rung (E13), one benchmark each.
-
-`vecprop bench` measures the same cells and prints one table; this suite compares and stores them as pytest-benchmark
-does. What is timed is said in `vecprop.inspection.benchmark`.
-"""
+"""The cells that `vecprop bench` measures (E13), one benchmark each, compared and stored by pytest-benchmark."""
 
 from functools import lru_cache
 from itertools import product
