@@ -7,10 +7,8 @@ library is imported when the backend is first used.
 import copyreg
 import os
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -174,16 +172,16 @@ def check_precision(precision: object, argument: str = "precision") -> str:
 
 def _load(name: str, source: str) -> Backend:
     """Import, make and probe a backend."""
+    target: Any
     if name in BUILT_IN:
         target, install = BUILT_IN[name]
-        load: Callable[[], Any] = partial(resolve_name, target)
     else:
         third_party = _third_party()
         if name not in third_party:
             raise UnknownBackendError(source + unknown_name("backend", name, ["auto", *known_names()]))
-        load, install = third_party[name].load, "see the documentation of that backend"
+        target, install = third_party[name], "see the documentation of that backend"
     try:
-        backend = load()()
+        backend = (resolve_name(target) if isinstance(target, str) else target.load())()
     except ModuleNotFoundError as error:
         raise BackendNotInstalledError(
             f"{source}backend {name!r} is not installed ({error}). Install it: {install}"
