@@ -25,7 +25,7 @@ from benchmarks.harness.pictures import draw_growth, draw_ratios, draw_tables  #
 from benchmarks.harness.report import Record  # noqa: E402
 from benchmarks.harness.workloads import WORKLOADS  # noqa: E402
 from vecprop import datasets, plots, tabular  # noqa: E402
-from vecprop.cli import demonstrations  # noqa: E402
+from vecprop.cli import demo, demonstrations  # noqa: E402
 from vecprop.inspection.benchmark_report import Report  # noqa: E402
 from vecprop.training.results import FitResult  # noqa: E402
 
@@ -69,23 +69,6 @@ def cost_curve() -> Any:
     ax = plots.cost_curve(runs, log=True)
     ax.set_title("Two moons, 2-16-1: cost over the epochs")
     return ax
-
-
-def saturation() -> Any:
-    """Large initial weights: tanh is flat, its gradient small, learning slow."""
-    runs = {f"W1 × {r.scale:g}": r.training for r in demonstrations.saturation(0)}
-    left, right = plots.panels(2, width=5.2, height=4.4)
-    plots.cost_curve(runs, left, log=True).set_title("Two circles: cost for larger initial weights")
-    return plots.gradient_norms_of_layer(runs, right)
-
-
-def vanishing() -> Any:
-    """Eight hidden layers of sigmoids, and two cures."""
-    runs = {r.name: r.training for r in demonstrations.deep_gradients(0)}
-    left, right = plots.panels(2, width=5.2, height=4.4)
-    plots.gradient_norms_by_layer(runs, left)
-    plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")
-    return right
 
 
 def decision_boundary() -> Any:
@@ -152,8 +135,8 @@ PICTURES: dict[str, Callable[..., Any]] = {
     "cost-curve.png": cost_curve,
     "history.png": lambda: plots.history(digits()[0]),
     "gradient-norms.png": lambda: plots.gradient_norms(digits()[0]),
-    "saturation.png": saturation,
-    "vanishing-gradient.png": vanishing,
+    "saturation.png": lambda: demo.draw_saturation(demonstrations.saturation(0), width=5.2, height=4.4),
+    "vanishing-gradient.png": lambda: demo.draw_vanishing(demonstrations.deep_gradients(0), width=5.2, height=4.4),
     "decision-boundary.png": decision_boundary,
     ANIMATION: decision_boundary_animation,
     "network-diagram.png": lambda: plots.network_diagram(vp.Network((784, 128, 10), hidden="relu", output="softmax")),

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from cupy._core import _routines_linalg as _linalg
 
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, take_columns
+from vecprop.backend.contract import Arrays, Backend, Carry, Function, Step, take_columns
 from vecprop.backend.device_memory import DeviceMemory
-from vecprop.backend.namespaces import NAMESPACES, Array, marked, on_cuda, share
+from vecprop.backend.namespaces import NAMESPACES, Array, Namespace, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
 from vecprop.utils.directories import why_not_private
 from vecprop.utils.errors import BackendUnusableError
@@ -78,6 +78,15 @@ class CuPyPlacement(Placement):
         return (cupy.asfortranarray(X) if batches else X, *rest)
 
 
+def _take_columns(xp: Namespace, array: Array, order: Array) -> Array:
+    """Return columns in an order (m,), or in K orders (K, m) as a stack, in the memory order of the array."""
+    if array.flags.c_contiguous:
+        taken = take_columns(xp, array, order)
+    else:
+        taken = cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
+    return taken.view(type(array))
+
+
 class CuPyBackend(Backend):
     """CuPy on the current CUDA device."""
 
@@ -85,6 +94,7 @@ class CuPyBackend(Backend):
     fuses: ClassVar[bool] = True
     most_steps: ClassVar[int] = 4096  # in one graph, in which each kernel takes some memory of the device
     memory: DeviceMemory = CuPyMemory()
+    has_gpu, compiles = True, False  # a function takes arrays of all shapes
 
     def __init__(self) -> None:
         super().__init__(array_api_compat.cupy, "cupy")
@@ -93,10 +103,7 @@ class CuPyBackend(Backend):
         _refuse_shared_cache()
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
-        """Return the values as an array on the device.
-
-        An array of another library on the same GPU is not copied.
-        """
+        """Return the values as an array on the device, shared with another library on the same GPU."""
         if not isinstance(values, cupy.ndarray):
             values = share(values, cupy.from_dlpack) if on_cuda(values) else np.asarray(values)
         on_host = isinstance(values, np.ndarray)
@@ -120,20 +127,12 @@ class CuPyBackend(Backend):
 
         return run
 
-    @property
-    def compiles(self) -> bool:
-        """False: a function takes arrays of all shapes."""
-        return False
-
     def compile_loop(self, function: Function, *, bound: bool = True, donated: bool = True) -> Function:  # noqa: ARG002
         """Return the function captured as CUDA graphs, one for each shape."""
         return Captured(function, marked(function, "Static"), marked(function, "Bound") if bound else (), self.memory)
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as one kernel, or unchanged if it cannot be traced.
-
-        Equal functions share a kernel.
-        """
+        """Return the function as one kernel, or unchanged if it cannot be traced."""
         try:
             return _fused(function)
         except TypeError:  # it has no hash, such as a mutable data class
@@ -142,6 +141,7 @@ class CuPyBackend(Backend):
     softmax_cross_entropy = staticmethod(softmax_cross_entropy)
     gradient_norms = staticmethod(gradients.gradient_norms)
     joined = staticmethod(gradients.joined)
+    take_columns = staticmethod(_take_columns)
 
     def scan(self, step: Step[Carry], carry: Carry, inputs: Arrays) -> tuple[Carry, Arrays]:
         """Run the steps. Their outputs go to their places at once: joining them all needs addresses from the host."""
@@ -155,21 +155,9 @@ class CuPyBackend(Backend):
                 place[i, ...] = a
         return carry, outputs
 
-    def scan_batches(
-        self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
-    ) -> tuple[Carry, Arrays]:
-        """Put the columns in order, keeping their memory order, which `take` alone does not, and run."""
-        if order is not None:
-            data, order = tuple(None if a is None else _columns_at(a, order) for a in data), None
-        return super().scan_batches(step, carry, data, order, batch_size, inputs)
-
     def synchronize(self, array: Array) -> None:
         with array.device:
             cupy.cuda.get_current_stream().synchronize()
-
-    @property
-    def has_gpu(self) -> bool:
-        return True
 
     def describe(self) -> Mapping[str, str]:
         device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
@@ -182,23 +170,11 @@ class CuPyBackend(Backend):
 
 
 def _brought(values: npt.NDArray[Any]) -> Array:
-    """Return a contiguous host array on the device once it is there; CuPy would first copy all of it to pinned memory.
-
-    That is right for what is needed during training: then the host waits for nothing.
-    """
+    """Return a contiguous host array on the device once it is there; CuPy would copy it first to pinned memory."""
     array = cupy.empty(values.shape, values.dtype, order="C" if values.flags.c_contiguous else "F")
     array.set(values)
     cupy.cuda.get_current_stream().synchronize()  # the caller may change the values next
     return array
-
-
-def _columns_at(array: Array, order: Array) -> Array:
-    """Return columns in an order (m,), or in K orders (K, m) as a stack, in the memory order of the array."""
-    if array.flags.c_contiguous:
-        taken = take_columns(array_api_compat.cupy, array, order)
-    else:
-        taken = cupy.swapaxes(cupy.take(array.T, order, axis=0), -1, -2)
-    return taken.view(type(array))
 
 
 def _refuse_shared_cache() -> None:

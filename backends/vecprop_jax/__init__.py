@@ -13,10 +13,7 @@ __all__ = ["JAXBackend"]
 
 class _DefaultDevice(JAXPlacement):
     def over(self, devices: Any, networks: int | None) -> Backend:
-        """Return JAX on several devices.
-
-        The examples are spread over them, or the networks if there are at least as many as devices.
-        """
+        """Return JAX on several devices, with the networks spread over them if they are at least as many."""
         from vecprop_jax.mesh import mesh_of  # only needed for several devices
         from vecprop_jax.several import JAXOnSeveralDevices
 

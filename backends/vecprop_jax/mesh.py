@@ -6,7 +6,6 @@ each device holds the examples. The devices may belong to several processes, eac
 
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import jax
@@ -103,13 +102,20 @@ class MeshPlacement(JAXPlacement):
     """The devices of a mesh of one axis.
 
     networks : K of a stack whose networks are spread over the devices, or None if the examples are
-    counts : the number of examples of each process, or None if this process has all
+    counts : the number of examples of each process; None before they are known
     """
 
     def __init__(self, backend: Backend, mesh: Mesh, networks: int | None, counts: tuple[int, ...] | None) -> None:
         super().__init__(backend)
-        self.mesh, self.networks, self.counts = mesh, networks, counts
+        self.mesh, self.networks, self.counts = mesh, networks, counts or ()
         self.devices = int(mesh.devices.size)
+        self.everywhere = self.along(0, 0)  # the place of an array that is on each device
+        owners = np.array([device.process_index for device in mesh.devices])
+        # the number of places for examples on a device, and the position of each example in an array over all (m,)
+        self._width = max((-(-m // int((owners == p).sum())) for p, m in enumerate(self.counts)), default=0)
+        places = np.arange(self.devices * self._width).reshape(self.devices, self._width)
+        own = [places[owners == p].reshape(-1)[:m] for p, m in enumerate(self.counts)]
+        self._positions = np.concatenate(own or [places.reshape(-1)])
         self.team = JAXTeam() if jax.process_count() > 1 else ALONE
         # everything trained is on each device, or on the devices of this process
         self.gathers_alone = networks is None or self.team.count == 1
@@ -120,15 +126,8 @@ class MeshPlacement(JAXPlacement):
 
     def along(self, axes: int, axis: int) -> NamedSharding:
         """Return the place of an array that is spread along one of its axes."""
-        return self._sharding(*(AXIS if i == axis else None for i in range(axes)))
-
-    @property
-    def everywhere(self) -> NamedSharding:
-        """The place of an array that is on each device."""
-        return self._sharding()
-
-    def _sharding(self, *axes: str | None) -> NamedSharding:
-        return NamedSharding(self.mesh, PartitionSpec(*axes))  # type: ignore[no-untyped-call]
+        axes_of_mesh = (AXIS if i == axis else None for i in range(axes))
+        return NamedSharding(self.mesh, PartitionSpec(*axes_of_mesh))  # type: ignore[no-untyped-call]
 
     def columns_spread(self, array: Array) -> Array:
         """Return an array, inside a compiled function, spread along its last axis."""
@@ -153,36 +152,13 @@ class MeshPlacement(JAXPlacement):
 
         return jax.tree_util.tree_map(placed, tree)
 
-    @cached_property
-    def _owners(self) -> list[int]:
-        return [device.process_index for device in self.mesh.devices]
-
-    @cached_property
-    def _width(self) -> int:
-        """The number of places for examples on a device."""
-        counts = self.counts or (0,)
-        return max(-(-m // self._owners.count(p)) for p, m in enumerate(counts))
-
-    @cached_property
-    def _positions(self) -> npt.NDArray[np.int64]:
-        """The position of each example in an array over all devices, (m,)."""
-        places = np.arange(self.devices * self._width).reshape(self.devices, self._width)
-        parts = [
-            places[[i for i, owner in enumerate(self._owners) if owner == p]].reshape(-1)[:m]
-            for p, m in enumerate(self.counts or ())
-        ]
-        return np.concatenate(parts)
-
     def spread(self, data: Columns, batches: bool) -> Columns:
-        """Return X, Y and weights over the devices, filled up with examples of weight 0.
-
-        With `batches` they are in rows, from which the examples of a batch are gathered.
-        """
+        """Return X, Y and weights over the devices, filled up with examples of weight 0; for batches in rows."""
         if self.networks is not None:
             return super().spread(tuple(None if a is None else self.team.joined(a) for a in data), batches)
         X, _, w = data
         assert X is not None
-        if w is None and not batches and self.devices * self._width > sum(self.counts or ()):
+        if w is None and not batches and self.devices * self._width > sum(self.counts):
             w = np.ones(X.shape[-1], dtype=str(X.dtype))
         arrays = (*data[:2], w)
         return tuple(
@@ -212,12 +188,12 @@ class MeshPlacement(JAXPlacement):
 
     def places(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the positions, in the arrays from `spread`, of the examples of an order."""
-        return order if self.networks is not None or len(self.counts or ()) < 2 else self._positions[order]
+        return order if self.networks is not None or len(self.counts) < 2 else self._positions[order]
 
     def column_numbers(self, X: Array) -> Array:
         """Return the numbers of the columns, for all the examples their numbers before spreading."""
         columns = X.shape[-1]
-        if self.networks is None and len(self.counts or ()) > 1 and columns == self.devices * self._width:
+        if self.networks is None and len(self.counts) > 1 and columns == self.devices * self._width:
             numbers = np.full(columns, columns, dtype=np.uint32)
             numbers[self._positions] = np.arange(len(self._positions), dtype=np.uint32)
             return jnp.asarray(numbers)

@@ -118,11 +118,7 @@ class JAXMemory(DeviceMemory):
         )
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the columns of one round of a compiled loop, on all devices.
-
-        On a CPU as many as fit into the cache with their numbers. On a GPU all (None), or as many as take a quarter of
-        the free memory.
-        """
+        """Return the columns of one round of a loop, on all devices; on a CPU as many as fit into the cache."""
         m = -(-m // self.devices)
         if jax.default_backend() != "cpu":
             block = self.fitting_block(m, units, itemsize)
@@ -140,13 +136,9 @@ class JAXMemory(DeviceMemory):
 
 
 def _aligned(array: Any) -> Any:
-    """Return a large host array as a copy that JAX on a CPU takes as it is: its own copy takes four times as long.
-
-    NumPy's lies in large pages, and begins where XLA wants it.
-    """
-    if not isinstance(array, np.ndarray) or array.nbytes < _LARGE or jax.default_backend() != "cpu":
-        return array
-    if not array.flags.c_contiguous:
+    """Return a large host array as a copy that JAX on a CPU takes as it is: its own copy takes four times as long."""
+    large = isinstance(array, np.ndarray) and array.nbytes >= _LARGE and array.flags.c_contiguous
+    if not large or jax.default_backend() != "cpu":
         return array
     memory = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
@@ -180,10 +172,7 @@ class JAXOnOneDevice(Backend):
         self.memory, self.placement = JAXMemory(devices), JAXPlacement(self)
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
-        """Return the values as a JAX array; float64 stays float64, with the global flag untouched.
-
-        An array of another library on the same GPU is not copied, unless it is cut or strided.
-        """
+        """Return the values as a JAX array, shared with another library on the same GPU; float64 stays float64."""
         require_what_jax_needs()
         foreign = not isinstance(values, jax.Array)
         shared = foreign and on_cuda(values)
@@ -257,10 +246,29 @@ class JAXOnOneDevice(Backend):
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         m = next(a.shape[-1] for a in arrays if a is not None)
-        return sum_over(lambda *at: function(*(None if a is None else _block(a, *at) for a in arrays)), block_size, m)
+        whole, rest = divmod(m, block_size)
+
+        def block(start: Any, size: int) -> Tree:
+            return function(*(None if a is None else _block(a, start, size) for a in arrays))
+
+        if whole == 0:
+            return block(0, m)
+        total = block(0, block_size)
+        if whole > 1:
+            starts = jnp.arange(1, whole)
+            total, _ = jax.lax.scan(lambda t, i: (add_trees(t, block(i * block_size, block_size)), None), total, starts)
+        return add_trees(total, block(whole * block_size, rest)) if rest else total
 
     def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
-        return map_over(lambda *at: function(_block(array, *at)), block_size, array.shape[-1])
+        whole, rest = divmod(array.shape[-1], block_size)
+        parts = []
+        if whole:
+            starts = jnp.arange(whole) * block_size
+            blocks = jax.lax.map(lambda start: function(_block(array, start, block_size)), starts)
+            parts.append(jnp.moveaxis(blocks, 0, -2).reshape(*blocks.shape[1:-1], whole * block_size))
+        if rest:
+            parts.append(function(_block(array, whole * block_size, rest)))
+        return jnp.concatenate(parts, axis=-1)
 
     def synchronize(self, array: Array) -> None:
         jax.block_until_ready(array)  # type: ignore[no-untyped-call]
@@ -281,30 +289,3 @@ def _in_columns(batch: Array, rows: Array) -> Array:
 
 def _block(array: Array, start: Any, size: int) -> Array:
     return jax.lax.dynamic_slice_in_dim(array, start, size, axis=-1)
-
-
-def sum_over(block: Callable[[Any, int], Tree], size: int, m: int) -> Tree:
-    """Return the sum of block(start, columns) over blocks of m columns, the last one smaller."""
-    whole, rest = divmod(m, size)
-    if whole == 0:
-        return block(0, m)
-    total = block(0, size)
-    if whole > 1:
-
-        def add(sums: Tree, i: Any) -> tuple[Tree, None]:
-            return add_trees(sums, block(i * size, size)), None
-
-        total, _ = jax.lax.scan(add, total, jnp.arange(1, whole))
-    return add_trees(total, block(whole * size, rest)) if rest else total
-
-
-def map_over(block: Callable[[Any, int], Array], size: int, m: int) -> Array:
-    """Return block(start, columns) for blocks of m columns, the last one smaller, joined along the last axis."""
-    whole, rest = divmod(m, size)
-    parts = []
-    if whole:
-        blocks = jax.lax.map(lambda start: block(start, size), jnp.arange(whole) * size)
-        parts.append(jnp.moveaxis(blocks, 0, -2).reshape(*blocks.shape[1:-1], whole * size))
-    if rest:
-        parts.append(block(whole * size, rest))
-    return jnp.concatenate(parts, axis=-1)

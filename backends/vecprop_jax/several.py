@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from vecprop.backend.contract import Function, Tree, add_trees, to_host
 from vecprop.backend.namespaces import Array, marked
 from vecprop_jax.mesh import MeshPlacement, at
-from vecprop_jax.one_device import JAXOnOneDevice, map_over, sum_over
+from vecprop_jax.one_device import JAXOnOneDevice
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         total: Tree | None = None
         if each:
             parts = [None if a is None else self._parts(a, each) for a in arrays]
-            total = sum_over(lambda *at: function(*(self._block(p, *at) for p in parts)), local, each)
+            total = super().sum_blocks(lambda *part: function(*map(self._together, part)), local, *parts)
         if rest:
             last = function(*(None if a is None else a[..., m - rest :] for a in arrays))
             total = last if total is None else add_trees(total, last)
@@ -99,13 +99,13 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         each, rest, local = self._shares(array.shape[-1], block_size)
         done = []
         if each:
-            part, devices = self._parts(array, each), self.placement.devices
+            devices = self.placement.devices
 
-            def block(start: Any, size: int) -> Array:
-                mapped = function(self._block(part, start, size))
-                return mapped.reshape(*mapped.shape[:-1], devices, size)
+            def apart(part: Array) -> Array:
+                mapped = function(self._together(part))
+                return mapped.reshape(*mapped.shape[:-1], devices, part.shape[-1])
 
-            mapped = map_over(block, local, each)
+            mapped = super().map_blocks(apart, local, self._parts(array, each))
             done.append(mapped.reshape(*mapped.shape[:-2], devices * each))
         if rest:
             done.append(function(array[..., array.shape[-1] - rest :]))
@@ -121,9 +121,6 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
         cut = array[..., : self.placement.devices * each].reshape(*array.shape[:-1], self.placement.devices, each)
         return at(cut, self.placement.along(cut.ndim, cut.ndim - 2))
 
-    def _block(self, part: Array | None, start: Any, size: int) -> Array | None:
-        """Return `size` columns of every device from `start` on, (…, devices · size), of (…, devices, each)."""
-        if part is None:
-            return None
-        taken = jax.lax.dynamic_slice_in_dim(part, start, size, axis=-1)
-        return self.placement.columns_spread(taken.reshape(*part.shape[:-2], self.placement.devices * size))
+    def _together(self, part: Array | None) -> Array | None:
+        """Return the columns (…, devices, size) of every device as one block, (…, devices · size)."""
+        return None if part is None else self.placement.columns_spread(part.reshape(*part.shape[:-2], -1))

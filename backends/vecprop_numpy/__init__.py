@@ -52,10 +52,7 @@ class NumPyMemory(DeviceMemory):
     """Main memory and the caches of the CPU."""
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the number of columns that a thread computes at once, to stay in its L2 cache.
-
-        None if there is less than a block for each thread, or too little work for threads to pay.
-        """
+        """Return the columns that a thread computes at once, to stay in its L2 cache; None for too little work."""
         if m * units < SMALLEST_WORK:
             return None
         narrowest = NARROWEST_OF_MANY if m >= 8 * NARROWEST_OF_MANY else NARROWEST_BLOCK

@@ -1,12 +1,11 @@
 """Sums over blocks of columns and elementwise kernels in chunks, shared among threads."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from vecprop.backend.blas import shares_cores
-from vecprop_numpy.frames import Destination, Frame, buffer_like, lowers, uses
+from vecprop_numpy.frames import Destination, Frame, Pair, buffer_like, lowers, uses
 from vecprop_numpy.graph import NDArray, Op, Region, Shape
 from vecprop_numpy.threads import Code, Parallel, shares
 
@@ -24,23 +23,19 @@ def _lower_blocks(frame: Frame, op: Op) -> None:
     arrays = [frame.array(v) for v in op.inputs]
     threads = min(len(frame.pools), whole)
     outs = [frame.output(v) for v in op.outputs]
-    pieces: list[Code] = []
-    totals: list[list[NDArray]] = []
-    frames: list[Frame] = []
+    workers: list[tuple[Frame, list[NDArray]]] = []
     for t, (first, last) in enumerate(shares(whole, threads)):
         worker = Frame(op.scope, (), [frame.pools[t]], frame)
         sums = outs if t == 0 else [worker.temporary(v.shape, v.dtype) for v in op.outputs]
         _sum_blocks(worker, op.regions[0], arrays, sums, range(first * size, last * size, size), False)
         if t == threads - 1 and len(op.regions) > 1:
             _sum_blocks(worker, op.regions[1], arrays, sums, range(whole * size, whole * size + 1), True)
-        pieces.append(worker.code)
-        totals.append(sums)
-        frames.append(worker)
-    frame.emit(Parallel(pieces)) if threads > 1 else frame.code.extend(pieces[0])
-    for sums in totals[1:]:
+        workers.append((worker, sums))
+    frame.emit(Parallel([worker.code for worker, _ in workers])) if threads > 1 else frame.code.extend(worker.code)
+    for _, sums in workers[1:]:
         for out, part in zip(outs, sums, strict=True):
             _emit_sum(frame, out, part)
-    for worker in frames:
+    for worker, _ in workers:
         worker.close()
 
 
@@ -68,42 +63,29 @@ def _sum_blocks(
     if single and not more:
         body.deliver_to([Destination(total, None) for total in sums])
     body.build()
+    parts = [(total, body.array(v)) for total, v in zip(sums, region.results, strict=True)]
     if single:
-        worker.code.extend(body.code)
-        if more:
-            worker.code.extend(
-                (np.add, (total, body.array(v), total)) for total, v in zip(sums, region.results, strict=True)
-            )
+        worker.code += body.code
+        worker.code += [(np.add, (total, part, total)) for total, part in parts if more]
     else:
-        results = [body.array(v) for v in region.results]
-        worker.emit(
-            _Blocks(list(zip(blocks, arrays, strict=True)), starts, body.code, list(zip(sums, results, strict=True)))
-        )
+        worker.emit(_sum_of_blocks, list(zip(blocks, arrays, strict=True)), starts, body.code, parts)
     body.close()
 
 
-@dataclass
-class _Blocks:
-    """A sum over several blocks, ready to run."""
-
-    blocks: list[tuple[NDArray, NDArray]]
-    starts: range
-    code: Code
-    sums: list[tuple[NDArray, NDArray]]
-
-    def __call__(self) -> None:
-        code, copy, add = self.code, np.copyto, np.add
-        columns = self.blocks[0][0].shape[-1]
-        for start in self.starts:
-            for buffer, array in self.blocks:
-                copy(buffer, array[..., start : start + columns])
-            for function, arguments in code:
-                function(*arguments)
-            for total, part in self.sums:
-                if start == self.starts[0]:
-                    copy(total, part)
-                else:
-                    add(total, part, total)
+def _sum_of_blocks(blocks: list[Pair], starts: range, code: Code, sums: list[Pair]) -> None:
+    """Run the code on each block, copied into its buffer, and add up what it leaves."""
+    copy, add = np.copyto, np.add
+    columns = blocks[0][0].shape[-1]
+    for start in starts:
+        for buffer, array in blocks:
+            copy(buffer, array[..., start : start + columns])
+        for function, arguments in code:
+            function(*arguments)
+        for total, part in sums:
+            if start == starts[0]:
+                copy(total, part)
+            else:
+                add(total, part, total)
 
 
 @lowers("fuse")

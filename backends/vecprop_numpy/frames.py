@@ -18,6 +18,7 @@ ALIGNMENT = 64
 # The function that writes the code of each kind of operation; lowering, loops and blocks enter theirs here.
 Lowering: TypeAlias = "Callable[[Frame, Op], None]"
 LOWERING: dict[str, Lowering] = {}
+Pair: TypeAlias = tuple[NDArray, NDArray]  # where to, and what from
 # Operations that can write their result to any given place.
 _PRODUCERS = frozenset({"ufunc", "reduce", "matmul", "where", "cast", "dot", "blocks", "fuse"})
 _ELEMENTWISE = frozenset({"ufunc", "where", "cast", "fuse"})
@@ -92,7 +93,8 @@ class Frame:
     def __init__(
         self, scope: Scope, results: Sequence[Value], pools: Sequence[Pool], parent: "Frame | None" = None
     ) -> None:
-        self.pools = pools  # one for each thread that may work at the same time
+        self.pools = pools  # one for each thread that may work at the same time, the first for this one
+        self.pool = pools[0]
         self.parent = parent
         self.results = results
         self.chunked = False
@@ -115,11 +117,6 @@ class Frame:
         for value in results:
             self._needed(value, len(self.ops))
         self._find_places()
-
-    @property
-    def pool(self) -> Pool:
-        """The memory of the thread that this code runs in."""
-        return self.pools[0]
 
     # Lifetimes and places of values
 
@@ -279,10 +276,7 @@ class Frame:
             self.pool.free.append(self.memory.pop(value))
 
     def _deliver(self) -> None:
-        """Copy results that were not computed in place.
-
-        A result that lies in the place of another one goes through a temporary.
-        """
+        """Copy results that were not computed in place; one that lies in another's place goes through a temporary."""
         moves = [
             (target.array, self.array(value))
             for value, target in self.deliveries

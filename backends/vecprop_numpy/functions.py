@@ -4,7 +4,7 @@
 # ruff: noqa: ARG002
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, partialmethod
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,6 @@ VIEWS = _functions("permute_dims matrix_transpose moveaxis expand_dims squeeze b
 CONSTANTS = _functions("arange eye linspace")
 # Functions that are called unchanged, with the result copied into place.
 CALLED = _functions("argmax argmin argsort sort roll flip tile repeat cumulative_sum prod var std tril triu")
-# Functions that return arrays of one number.
-FILLED = {"zeros": 0.0, "ones": 1.0, "empty": 0.0}
 # NumPy's other names for functions of the standard.
 ALIASES = {"concatenate": "concat", "amax": "max", "amin": "min", "transpose": "permute_dims"}
 
@@ -44,11 +42,6 @@ class TraceNamespace:
             (VIEWS, self._view),
             (CONSTANTS, lambda function, *args, **options: graph.constant(function(*args, **options))),
             (CALLED, self._call),
-            (FILLED, lambda number, shape, **options: self.full(shape, number, **options)),
-            (
-                {f"{name}_like": number for name, number in FILLED.items()},
-                lambda number, x, **options: self.full_like(x, number, **options),
-            ),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -87,6 +80,11 @@ class TraceNamespace:
     def full_like(self, x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Value:
         return self.full(x.shape, fill_value, dtype=x.dtype if dtype is None else dtype)
 
+    zeros = empty = partialmethod(full, fill_value=0.0)
+    ones = partialmethod(full, fill_value=1.0)
+    zeros_like = empty_like = partialmethod(full_like, fill_value=0.0)
+    ones_like = partialmethod(full_like, fill_value=1.0)
+
     def asarray(self, x: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Value:
         if isinstance(x, Value):
             return x if dtype is None else self.astype(x, dtype)
@@ -117,7 +115,7 @@ class TraceNamespace:
     def concat(self, arrays: Sequence[Any], /, *, axis: int | None = 0) -> Value:
         if axis is None:
             arrays, axis = [self.reshape(a, (-1,)) for a in arrays], 0
-        return self._graph.join(arrays, axis, False)
+        return self._graph.join(arrays, axis)
 
     def stack(self, arrays: Sequence[Any], /, *, axis: int = 0) -> Value:
-        return self._graph.join(arrays, axis, True)
+        return self.concat([self.expand_dims(a, axis=axis) for a in arrays], axis=axis)

@@ -77,6 +77,7 @@ class Graph:
 
     def __init__(self, namespace: Callable[[Graph], Any], rewrites: Rewrites) -> None:
         self.scopes = [Scope(0)]
+        self.ops: list[Op] = []  # of all scopes
         self.namespace = namespace(self)
         self.rewrites = rewrites
 
@@ -130,8 +131,7 @@ class Graph:
         known = (kind, key, dtype, *map(id, inputs))
         if known in scope.known:
             return scope.known[known]
-        op = Op(kind, inputs, attributes, scope)
-        scope.ops.append(op)
+        op = self._op(kind, inputs, attributes, scope, [])
         scope.known[known] = value = self._new(op, shape, dtype)
         return value
 
@@ -144,9 +144,7 @@ class Graph:
         outputs: Sequence[tuple[Shape, Any]],
     ) -> Iterator[Value]:
         """Return the results of an operation with bodies, recorded in the current scope."""
-        scope = self.scopes[-1]
-        op = Op(kind, inputs, attributes, scope, regions)
-        scope.ops.append(op)
+        op = self._op(kind, inputs, attributes, self.scopes[-1], regions)
         for shape, dtype in outputs:
             self._new(op, shape, dtype)
         return iter(op.outputs)
@@ -157,6 +155,12 @@ class Graph:
         if depth >= len(self.scopes) or any(v.op.scope is not self.scopes[v.op.scope.depth] for v in inputs):
             raise TraceError("an array of a loop's body is used outside of it")
         return self.scopes[depth]
+
+    def _op(self, *parts: Any) -> Op:
+        op = Op(*parts)
+        op.scope.ops.append(op)
+        self.ops.append(op)
+        return op
 
     def _new(self, op: Op, shape: Shape, dtype: Any) -> Value:
         value = Value(self, op, tuple(int(n) for n in shape), np.dtype(dtype))
@@ -186,9 +190,7 @@ class Graph:
     def matmul(self, left: Any, right: Any) -> Value:
         """Return left @ right."""
         a, b = self.value(left), self.value(right)
-        if not a.ndim or not b.ndim:
-            raise ValueError("matmul: operands must have at least one axis")
-        if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
+        if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
             raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit")
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         shape = (*stack, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
@@ -225,12 +227,7 @@ class Graph:
     def reshape(self, operand: Any, shape: Sequence[int] | int, *, copy: bool | None = None) -> Value:  # noqa: ARG002
         """Return the same numbers in another shape, in C order."""
         x = self.value(operand)
-        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
-        if -1 in shape:
-            rest = math.prod(n for n in shape if n != -1)
-            shape = tuple(x.size // max(rest, 1) if n == -1 else n for n in shape)
-        if math.prod(shape) != x.size:
-            raise ValueError(f"cannot reshape {x.shape} into {shape}")
+        shape = np.broadcast_to(np.zeros((), bool), x.shape).reshape(shape).shape  # -1 found
         return self.view(x, ("reshape", shape), lambda a: a.reshape(shape))
 
     def where(self, condition: Any, a: Any, b: Any) -> Value:
@@ -252,14 +249,9 @@ class Graph:
             return self.constant(x.splat.astype(dtype), dtype, x.shape)
         return self.record("cast", (x,), None, None, x.shape, dtype)
 
-    def join(self, operands: Sequence[Any], axis: int, new_axis: bool) -> Value:
-        """Return arrays joined along an axis, or along a new one."""
+    def join(self, operands: Sequence[Any], axis: int) -> Value:
+        """Return arrays joined along an axis."""
         values = [self.value(x) for x in operands]
-        if new_axis:
-            axis %= values[0].ndim + 1
-            if any(v.shape != values[0].shape for v in values):
-                raise ValueError("stack: shapes differ")
-            values = [self.view(v, ("expand_dims", axis), lambda a: np.expand_dims(a, axis)) for v in values]
         axis %= values[0].ndim
         rest = {(*v.shape[:axis], *v.shape[axis + 1 :]) for v in values}
         if len(rest) != 1:
@@ -312,6 +304,7 @@ class Value(NDArrayOperatorsMixin):
     """A symbolic array: shape and dtype are known, the numbers are not. The operators are NumPy's functions of it."""
 
     __slots__ = ("dtype", "graph", "op", "shape")
+    device = "cpu"
 
     def __init__(self, graph: Graph, op: Op, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.graph = graph
@@ -337,14 +330,9 @@ class Value(NDArrayOperatorsMixin):
         return math.prod(self.shape)
 
     @property
-    def device(self) -> str:
-        return "cpu"
-
-    @property
     def splat(self) -> NDArray | None:
         """The number that fills a constant, or None."""
-        array = self.op.attributes if self.op.kind == "constant" else None
-        return array if array is not None and array.ndim == 0 else None
+        return self.op.attributes if self.op.kind == "constant" and not self.op.attributes.ndim else None
 
     def is_ufunc(self, *functions: np.ufunc) -> bool:
         """Tell whether this is the result of one of the functions."""

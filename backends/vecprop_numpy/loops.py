@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from vecprop.utils.threads import EndedError, other_failed
-from vecprop_numpy.frames import Destination, Frame, buffer_like, free_values, lowers
+from vecprop_numpy.frames import Destination, Frame, Pair, buffer_like, free_values, lowers
 from vecprop_numpy.graph import NDArray, Op
 from vecprop_numpy.recording import LoopPlan, Segment
 from vecprop_numpy.threads import Code, Parallel, execute, shares
@@ -23,33 +23,28 @@ SMALLEST_PARALLEL_GATHER = 1 << 19
 FEWEST_ROWS_TRANSPOSED = 32
 
 
-Feed: TypeAlias = Callable[[int], None]  # fills an array for the round given
-Pair: TypeAlias = tuple[NDArray, NDArray]
+Feed: TypeAlias = Callable[[int], object]  # fills an array for the round given
 
 
-class _Rounds:
-    """Some rounds of a loop, ready to run.
+def _rounds(
+    segment: Segment, feeds: list[Feed], batches: list[Feed], code: Code, rest: Code, outputs: list[Pair]
+) -> Callable[[], None]:
+    """Return some rounds of a loop as one call.
 
     feeds, batches : what fills the arrays of a round, and those of its batch
     rest : the end of `code`, which no longer needs the batch, if a second thread is to gather the next one meanwhile
     outputs : for each output that is collected, the rows and where a round leaves its row
     """
+    code, first, end, number = code[: len(code) - len(rest)], segment.first, segment.first + segment.count, [0]
 
-    def __init__(
-        self, segment: Segment, feeds: list[Feed], batches: list[Feed], code: Code, rest: Code, outputs: list[Pair]
-    ) -> None:
-        self.segment, self.feeds, self.batches, self.outputs = segment, feeds, batches, outputs
-        self.code, self.rest, self.next = code[: len(code) - len(rest)], rest, [0]
+    def gather() -> None:
+        for feed in batches:
+            feed(number[0])
 
-        def gather(number: list[int]) -> None:  # no method: the memory of a loop would wait for the garbage collector
-            for feed in batches:
-                feed(number[0])
+    ahead = Parallel([rest, [(gather, ())]]) if rest else None
 
-        self.rest_beside_gathering = Parallel([rest, [(gather, (self.next,))]]) if rest else None
-
-    def __call__(self) -> None:
-        code, feeds, batches, outputs, failed = self.code, self.feeds, self.batches, self.outputs, other_failed()
-        first, end, ahead = self.segment.first, self.segment.first + self.segment.count, self.rest_beside_gathering
+    def run() -> None:
+        failed = other_failed()
         for i in range(first, end):
             if failed is not None and failed.is_set():
                 raise EndedError
@@ -61,10 +56,12 @@ class _Rounds:
             for function, arguments in code:
                 function(*arguments)
             if ahead is not None:
-                self.next[0] = i + 1
-                ahead() if i + 1 < end else execute(self.rest)
+                number[0] = i + 1
+                ahead() if i + 1 < end else execute(rest)
             for rows, row in outputs:
                 rows[i] = row
+
+    return run
 
 
 @lowers("loop")
@@ -114,7 +111,7 @@ def _lower_loop(frame: Frame, op: Op) -> None:
             batches = [feed.alone if isinstance(feed, _ParallelGather) else feed for feed in batches]
         else:
             rest = []
-        frame.emit(_Rounds(segment, feeds, batches, body.code, rest, rows_of))
+        frame.emit(_rounds(segment, feeds, batches, body.code, rest, rows_of))
         body.close()
 
 
@@ -156,8 +153,8 @@ class _Source:
             if segment.count == 1:
                 start = segment.first * size
                 return self.array[..., start : start + columns], []
-            buffer = buffer_like(body, self.array, columns)
-            return buffer, [_slice_feed(buffer, self.array, size)]
+            buffer, array = buffer_like(body, self.array, columns), self.array
+            return buffer, [lambda i: np.copyto(buffer, array[..., i * size : i * size + columns])]
         stack = self.order.shape[:-1]
         if self.rows is not None:
             rows = body.temporary((*stack, columns, self.rows.shape[1]), self.array.dtype)
@@ -169,22 +166,9 @@ class _Source:
         return np.moveaxis(taken, -2, 0) if stack else taken, [feed]
 
 
-def _slice_feed(buffer: NDArray, array: NDArray, size: int) -> Feed:
-    columns = buffer.shape[-1]
-
-    def feed(i: int) -> None:
-        np.copyto(buffer, array[..., i * size : i * size + columns])
-
-    return feed
-
-
 def _take_feed(buffer: NDArray, array: NDArray, order: NDArray, axis: int, size: int, columns: int) -> Feed:
     take = array.take
-
-    def feed(i: int) -> None:
-        take(order[..., i * size : i * size + columns], axis, buffer, "clip")
-
-    return feed
+    return lambda i: take(order[..., i * size : i * size + columns], axis, buffer, "clip")
 
 
 class _ParallelGather:

@@ -4,7 +4,7 @@ import math
 import operator
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vecprop.backend.blas import SMALL_PRODUCT
@@ -12,10 +12,10 @@ from vecprop.utils.threads import after_fork
 from vecprop_numpy import blocks, loops, lowering  # noqa: F401 - they enter what they lower into a table
 from vecprop_numpy.frames import Frame, Pool
 from vecprop_numpy.functions import TraceNamespace
-from vecprop_numpy.graph import Graph, NDArray, Op, Value
+from vecprop_numpy.graph import Graph, NDArray, Value
 from vecprop_numpy.rewrites import REWRITES
 from vecprop_numpy.threads import BLAS, execute, usable_threads
-from vecprop_numpy.trees import Fixed, Static, Structure, flatten, static, unflatten
+from vecprop_numpy.trees import FIXED, Static, Structure, flatten, static, unflatten
 
 # Recording a function takes milliseconds. Programs for small data take the data as an ordinary argument, so that the
 # next run of the same shape can use them. Limits in bytes: SMALL_DATA for the data, SMALL_CALL for those of a function
@@ -41,10 +41,10 @@ class Program:
         self.structure = flatten(result, found)
         results = [graph.value(x) for x in found]
         # BLAS threads keep their cores busy for a while after a product, so our threads need the BLAS to use only one.
-        ops, threads = list(_all_of(graph.scopes[0].ops)), usable_threads()
-        shared = threads > 1 and any(op.kind == "blocks" for op in ops)
+        threads = usable_threads()
+        shared = threads > 1 and any(op.kind == "blocks" for op in graph.ops)
         products = (  # the multiplications of each, for one of a stack
-            math.prod(op.outputs[0].shape[-2:]) * op.inputs[0].shape[-1] for op in ops if op.kind == "matmul"
+            math.prod(op.outputs[0].shape[-2:]) * op.inputs[0].shape[-1] for op in graph.ops if op.kind == "matmul"
         )
         self.one_blas_thread = threads > 1 and (shared or max(products, default=0) < SMALL_PRODUCT)
         pools = [Pool() for _ in range(threads if shared else 1)]
@@ -70,14 +70,6 @@ class Program:
         else:
             execute(self.code)
         return unflatten(self.structure, iter([a.copy() for a in self.results]))
-
-
-def _all_of(ops: Iterable[Op]) -> Iterator[Op]:
-    """Yield operations, each followed by those of its bodies."""
-    for op in ops:
-        yield op
-        for region in op.regions:
-            yield from _all_of(region.scope.ops)
 
 
 class Shelf:
@@ -156,12 +148,10 @@ class Compiled:
         shared = bool(bound) and sum([leaves[i].nbytes for i in bound]) <= self.small
         if shared:
             bound = []
-        elif not self.binds:
-            return self.function(*args)
         try:
-            programs = self._programs(key, [leaves[i] for i in bound])
+            programs = self._programs(key, [leaves[i] for i in bound]) if shared or self.binds else None
         except TypeError:  # an argument that is not an array cannot be hashed
-            return self.function(*args)
+            programs = None
         if programs is None:
             return self.function(*args)
         shelf = (self.function, key, usable_threads()) if shared else None
@@ -192,7 +182,7 @@ class Compiled:
             try:
                 known = static(argument)
             except TypeError:  # not hashable
-                return Fixed, type(argument), argument
+                return FIXED, type(argument), argument
             self.fixed[place] = argument, known
         return known
 

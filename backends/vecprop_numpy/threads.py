@@ -50,10 +50,7 @@ class _Job:
 
 
 class Parallel:
-    """Pieces of a program that run at once, the first in the calling thread, others in workers.
-
-    If there are not enough workers, the calling thread runs the remaining pieces too.
-    """
+    """Pieces of a program that run at once, the first, and those that no worker is left for, in the calling thread."""
 
     def __init__(self, pieces: Sequence[Code]) -> None:
         self.process = _process
@@ -97,10 +94,7 @@ def _work(queue: SimpleQueue[_Job]) -> None:
 
 
 def _workers(count: int) -> list[SimpleQueue[_Job]]:
-    """Return the queues of a number of worker threads, started when first needed.
-
-    There are fewer if the system refuses to start more, and none in a browser.
-    """
+    """Return the queues of worker threads, started when first needed: fewer if the system refuses, as in a browser."""
     global _no_more
     with _starting:
         while len(_queues) < count and not _no_more:
@@ -118,11 +112,7 @@ BLAS = blas.BLAS()
 
 
 def usable_threads() -> int:
-    """Return the number of threads to use: the usable cores, within the BLAS's limit.
-
-    Once the system has refused to start a thread, only those that run count. A refusal is noticed when the first large
-    piece of work tries to start one.
-    """
+    """Return the number of threads to use: the usable cores, within the BLAS's limit, or those the system allowed."""
     threads = min(blas.usable_cores(), BLAS.threads())
     return min(threads, 1 + len(_queues)) if _no_more else threads
 

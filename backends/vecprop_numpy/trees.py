@@ -9,16 +9,12 @@ import numpy as np
 
 from vecprop_numpy.graph import Value
 
-# A structure is LEAF, (Fixed, value) for a value that is not an array, or (type of the tuple, structures of entries).
-LEAF = "leaf"
+# A structure is LEAF, (FIXED, type, value) for None, a number or an object, or (type of a tuple, its structures).
+LEAF, FIXED = "leaf", "fixed"
 Structure = Any
 
 _ARRAYS = (np.ndarray, Value, np.generic)
 _TUPLES = (tuple, list)
-
-
-class Fixed:
-    """Marks, in a structure, a value that is not an array: None, a number, an object."""
 
 
 @dataclass(eq=False)
@@ -57,7 +53,7 @@ def flatten(tree: Any, leaves: list[Any]) -> Structure:
         return LEAF
     if issubclass(kind, _TUPLES):
         return kind, tuple([flatten(entry, leaves) for entry in tree])
-    return Fixed, kind, tree
+    return FIXED, kind, tree
 
 
 def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
@@ -66,7 +62,7 @@ def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
         return next(leaves)
     if type(structure) is Static:
         return structure.value
-    if structure[0] is Fixed:
+    if structure[0] is FIXED:
         return structure[2]
     kind, entries = structure
     built = [unflatten(entry, leaves) for entry in entries]

@@ -209,10 +209,7 @@ def refuse_a_cpu_beside_a_gpu(name: str) -> None:
 
 @contextmanager
 def products_in(precision: str) -> Iterator[None]:
-    """Set how PyTorch and JAX multiply float32: "highest", as float32, or "fast", as TensorFloat-32.
-
-    vecprop is told by its own argument. A library that is not there needs no setting.
-    """
+    """Set how PyTorch and JAX, where they are, multiply float32: "highest", as such, or "fast", as TensorFloat-32."""
     fast = precision == "fast"
     with ExitStack() as settings:
         with suppress(UnavailableError):

@@ -69,12 +69,9 @@ class VecpropTables(OnTables):
 
 
 class WithFrames(OnTables):
-    """A library with scikit-learn's interface, whose two kinds of models have a name in common; it takes categories.
+    """A library with scikit-learn's interface, for which texts become pandas' categories, and dates numbers."""
 
-    It gets texts as pandas' categories and dates as numbers.
-    """
-
-    name = ""
+    name = ""  # what its two kinds of models have in common
     options: ClassVar[dict[str, Any]] = {}
 
     def build(self) -> None:

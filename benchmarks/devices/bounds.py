@@ -34,10 +34,7 @@ class Needs(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What the device reaches: products in operations a second, copies in bytes a second, one launch in seconds.
-
-    None where it was not measured.
-    """
+    """What the device reaches: operations and bytes a second, seconds of a launch; None where it was not measured."""
 
     products: float | None = None
     bandwidth: float | None = None
@@ -51,42 +48,22 @@ class Bound(NamedTuple):
     by: str
 
 
-def products_of(sizes: Sequence[int], columns: int) -> int:
-    """Return the operations of the products: two for Z_l and for dW_l of each layer, and for dA of all but the first.
-
-    On paper, 2-4-1 and one example: Z 8 + 4 multiplications, dW as many, dA 4, in all 28, and as many additions.
-
-    >>> products_of((2, 4, 1), 1)
-    56
-    """
-    layers = [n * n_in for n_in, n in pairwise(sizes)]
-    return 2 * columns * (2 * sum(layers) + sum(layers[1:]))
-
-
-def numbers_of_a_pass(sizes: Sequence[int], columns: int) -> int:
-    """Return how many numbers the kernels of a forward and backward pass read and write.
-
-    On paper, 2-4-1 and one example. Products: Z_1 8 + 2 + 4, Z_2 4 + 4 + 1, dW_2 1 + 4 + 4, dW_1 4 + 2 + 8,
-    dA_1 4 + 1 + 4. Passes: A_1 4 + 4, dZ_2 1 + 1 + 1, dZ_1 4 + 4 + 4.
-
-    >>> numbers_of_a_pass((2, 4, 1), 1)
-    78
-    """
-    each = [(n * n_in, n_in * columns, n * columns) for n_in, n in pairwise(sizes)]
-    products = 2 * sum(map(sum, each)) + sum(map(sum, each[1:]))
-    hidden = sum(sizes[1:-1]) * columns
-    return products + 2 * hidden + 3 * sizes[-1] * columns + 3 * hidden
-
-
 def pass_needs(sizes: Sequence[int], columns: int) -> Needs:
     """Return what the cost and its gradients need (E11, E15): 3L - 1 products and 2L - 1 passes between them.
+
+    On paper, 2-4-1 and one example. Multiplications: Z 8 + 4, dW as many, dA 4, in all 28, and as many additions.
+    Numbers: products Z_1 8 + 2 + 4, Z_2 4 + 4 + 1, dW_2 1 + 4 + 4, dW_1 4 + 2 + 8, dA_1 4 + 1 + 4; passes A_1 4 + 4,
+    dZ_2 1 + 1 + 1, dZ_1 4 + 4 + 4; in all 78.
 
     >>> pass_needs((2, 4, 1), 1)
     Needs(operations=56, bytes=312, launches=8)
     """
-    layers = len(sizes) - 1
-    launches = 3 * layers - 1 + 2 * layers - 1
-    return Needs(products_of(sizes, columns), _ITEMSIZE * numbers_of_a_pass(sizes, columns), launches)
+    each = [(n * n_in, n_in * columns, n * columns) for n_in, n in pairwise(sizes)]  # W, A_{l-1}, Z
+    products = each + each + each[1:]  # Z and dW of each layer, dA of all but the first
+    hidden = sum(sizes[1:-1]) * columns
+    numbers = sum(map(sum, products)) + 5 * hidden + 3 * sizes[-1] * columns
+    operations = 2 * columns * sum(W for W, _, _ in products)
+    return Needs(operations, _ITEMSIZE * numbers, len(products) + 2 * len(each) - 1)
 
 
 def step_needs(sizes: Sequence[int], batch: int, gathers: bool, networks: int = 1) -> Needs:

@@ -20,10 +20,7 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Memory(NamedTuple):
-    """Bytes in use when a contestant is ready, its examples on the device, and the most bytes in use afterwards.
-
-    None where it cannot be told.
-    """
+    """Bytes in use when a contestant is ready, its examples on the device, and the most afterwards; None if unknown."""
 
     before: int | None
     peak: int | None
@@ -94,10 +91,7 @@ def of_process(run: Callable[[], object]) -> Memory:
 
 
 def _peak() -> int | None:
-    """Return the most bytes that were in use.
-
-    `ru_maxrss` would do, but on Linux a new process begins with the peak of the one that started it.
-    """
+    """Return the most bytes that were in use; on Linux `ru_maxrss` begins with the peak of the process before."""
     if _STATUS.exists():
         return _field("VmHWM")
     try:

@@ -30,14 +30,9 @@ EPOCHS = 6
 def step_time(parameters, numbers_per_example, batch, devices, rate, bandwidth, latency, step=0.0):
     """Return (compute, communication) of a step in seconds, on a number of devices.
 
-    parameters : P; an example takes 6 P operations (2 forward, 4 backward)
-    numbers_per_example : of X and Y, which are gathered for every batch
-    rate : operations a second of a device
-    bandwidth, latency : of a link: bytes a second, and seconds of a message
-    step : what a step takes whatever its size, in seconds
-
-    An all-reduce passes 2 (N - 1)/N of the bytes over each link, and takes 2 log2 N messages one after the other; there
-    is one for the batch and one for the gradients, of 4 bytes a number.
+    An example takes 6 P operations (2 forward, 4 backward), at the `rate` of a device, a step `step` seconds whatever
+    its size. An all-reduce passes 2 (N - 1)/N of the bytes over each link, and takes 2 log2 N messages one after the
+    other; there is one for the batch, X and Y, and one for the gradients, of 4 bytes a number.
 
     >>> step_time(1000, 10, 100, 1, 6e8, 1e9, 1e-5)
     (0.001, 0.0)
@@ -137,10 +132,7 @@ def parameters_of(sizes):
 
 
 def measure(rounds, programs):
-    """Return the figures of every workload and batch: seconds of a step on one and on two processes.
-
-    With the speed-up of two processes, the efficiency with twice the work, and the share of communication.
-    """
+    """Return the figures of every workload and batch, from one and from two processes, and those of the link."""
     one, two = team(1, programs), team(2, programs)
     found = []
     for name, (sizes, m) in WORKLOADS.items():

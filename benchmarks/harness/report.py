@@ -13,6 +13,7 @@ from benchmarks.devices.ceilings import Ceiling, best
 from benchmarks.harness.rounds import Row, ratio_of
 from benchmarks.harness.workloads import DEVICES, TARGETS, WORKLOADS, PublicTable, Target
 from vecprop.inspection.benchmark_report import Row as LadderRow
+from vecprop.utils.atomic import write_atomically
 
 FORMAT = "vecprop comparison 1"
 OURS = ("vecprop-numpy", "vecprop-cupy", "vecprop-jax")
@@ -96,9 +97,7 @@ class Record:
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all; the folder is made if need be."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new")
-        new.write_text(self.to_json(), encoding="utf-8")
-        new.replace(path)
+        write_atomically(path, self.to_json().encode())
 
     @classmethod
     def load(cls, path: Path) -> "Record":
@@ -106,13 +105,9 @@ class Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("format") != FORMAT:
             raise ValueError(f"{path}: the format is {content.get('format')!r}, known is {FORMAT!r}")
-        content["ceilings"] = [Ceiling(**c) for c in content["ceilings"]]
-        content["needs"] = {
-            name: (Needs(n["operations"], n["bytes"], n["launches"]), n["precision"])
-            for name, n in content["needs"].items()
-        }
-        content["rows"] = [Row(**row) for row in content["rows"]]
-        content["ladder"] = [LadderRow(**row) for row in content["ladder"]]
+        content["needs"] = {w: (Needs(*map(n.get, Needs._fields)), n["precision"]) for w, n in content["needs"].items()}
+        for name, kind in {"ceilings": Ceiling, "rows": Row, "ladder": LadderRow}.items():
+            content[name] = [kind(**row) for row in content[name]]
         return cls(**{field.name: content[field.name] for field in fields(cls)})
 
 

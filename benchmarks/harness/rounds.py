@@ -23,6 +23,7 @@ _TRAINING_BOUND = {"highest": 0.01, "fast": 0.05}
 _GRADIENT_BOUND = 1e-3
 _PROBABILITY_BOUND = 1e-5
 _JUDGED = 1024  # examples that the cost is computed of
+_OF_EACH_ROUND = ("seconds", "history", "scores", "losses", "processor")  # of a row, in the order of a `Timed`
 _FULL_BATCH = 256  # examples of the check of who shuffles as it likes
 
 
@@ -116,10 +117,8 @@ def compare(
             contestant, epochs = ready[name]
             with _reason_instead(new[name]), products_in(work.precision):
                 timed = contestant.train(epochs)
-                new[name].seconds.append(timed.seconds / work.steps)
-                if timed.history is not None:
-                    new[name].history.append(timed.history / work.steps)
-                for found, value in (("scores", timed.score), ("losses", timed.loss), ("processor", timed.processor)):
+                of_a_step = (None if value is None else value / work.steps for value in timed[:2])
+                for found, value in zip(_OF_EACH_ROUND, (*of_a_step, *timed[3:]), strict=True):
                     if value is not None:
                         getattr(new[name], found).append(value)
         save()
@@ -147,7 +146,7 @@ def _reason_instead(row: Row) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
-        row.seconds, row.history, row.scores, row.losses, row.processor, row.first = [], [], [], [], [], None
+        vars(row).update({found: [] for found in _OF_EACH_ROUND}, first=None)
         known = isinstance(error, UnavailableError | DifferentError)
         row.reason = ("" if known else f"{type(error).__name__}: ") + first_line(error)
 

@@ -1,8 +1,10 @@
 """A record as tables, in Markdown."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness.report import OURS, Record, crossings, standings, tables_of
 from benchmarks.harness.rounds import Row, ratio_of
@@ -54,8 +56,11 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
 
 
-def _seconds(value: float | None) -> str:
-    return "–" if value is None else duration(value)
+def _or_dash(value: Any, shown: Callable[[Any], str] = duration) -> str:
+    return "–" if value is None else shown(value)
+
+
+_mebibytes = partial(_or_dash, shown=lambda count: f"{count / 2**20:.0f} MiB")
 
 
 def _mean_and_error(scores: Sequence[float]) -> str:
@@ -68,10 +73,6 @@ def _missing(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(f"- {NAMES[row.peer]} not available: {row.reason}" for row in rows if row.reason))
 
 
-def _mebibytes(count: int | None) -> str:
-    return "–" if count is None else f"{count / 2**20:.0f} MiB"
-
-
 def ceilings_table(record: Record) -> str:
     """Return the ceilings of each library, from the best of which the bounds follow."""
     libraries = list(dict.fromkeys(c.library for c in record.ceilings))
@@ -80,7 +81,7 @@ def ceilings_table(record: Record) -> str:
 
     def cell(what: str, found: float | None) -> str:
         if found is None or what.startswith("launch"):
-            return _seconds(found)
+            return _or_dash(found)
         return f"{found / 1e12:.3g} {'TB/s' if what in ('copy', 'transfer') else 'TFLOP/s'}"
 
     rows = [[what, *(cell(what, value.get((what, name))) for name in libraries)] for what in kinds]
@@ -92,25 +93,23 @@ def rows_table(record: Record, workload: str) -> str:
     least, ours, unit = record.bound(workload), [record.find(workload, (p,)) for p in OURS], WORKLOADS[workload].unit
 
     def cells(row: Row) -> dict[str, str]:
-        ratios = {
-            f"/ {NAMES[p].split(', ')[1]}": o and f"{ratio_of(row, o):.2f}" for p, o in zip(OURS, ours, strict=True)
-        }
+        ratios = [_or_dash(o, lambda o: f"{ratio_of(row, o):.2f}") for o in ours]
         return {
             "": NAMES[row.peer],
             unit: duration(row.median),
             "lowest–highest": f"{duration(min(row.seconds))}–{duration(max(row.seconds))}",
             "score": _mean_and_error(row.scores),
             "loss": _mean_and_error(row.losses),
-            "processor": _seconds(statistics.mean(row.processor) if row.processor else None),
+            "processor": duration(statistics.mean(row.processor)) if row.processor else "–",
             "epoch": duration(row.median * row.steps) if row.steps > 1 else "",
-            **{name: ratio or "–" for name, ratio in ratios.items()},
+            **{f"/ {name}": ratio for name, ratio in zip(_BACKENDS.values(), ratios, strict=True)},
             "of the bound": percent(record.share(row, "bound")),
             "of the products' rate": percent(record.share(row, "products")),
             "of the bandwidth": percent(record.share(row, "bandwidth")),
-            "first call": _seconds(row.first),
-            "transfer": _seconds(row.transfer),
-            "by its history": _seconds(statistics.median(row.history) if row.history else None),
-            "off by": "–" if row.difference is None else f"{row.difference:.0e}",
+            "first call": _or_dash(row.first),
+            "transfer": _or_dash(row.transfer),
+            "by its history": duration(statistics.median(row.history)) if row.history else "–",
+            "off by": _or_dash(row.difference, "{:.0e}".format),
         }
 
     rows = [cells(row) for row in record.rows_of(workload) if row.seconds]

@@ -1,10 +1,5 @@
-"""The ladder: every backend, network, dtype, number of examples, pass and rung (E13), one benchmark each.
+"""The cells that `vecprop bench` measures (E13), one benchmark each, compared and stored by pytest-benchmark."""
 
-`vecprop bench` measures the same cells and prints one table; this suite compares and stores them as pytest-benchmark
-does. What is timed is said in `vecprop.inspection.benchmark`.
-"""
-
-import statistics
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -22,12 +17,9 @@ from vecprop.inspection.benchmark import (
     Workload,
     cap_loop,
     describe_environment,
-    sample,
 )
 
 LOOPS = RUNGS[:-1]
-_ROUNDS_BUDGET = 0.5  # seconds for the rounds of a cell whose single pass is shorter than that
-_LEAST_ROUNDS = 3
 
 
 def cells() -> list[Any]:
@@ -47,6 +39,8 @@ def workload(backend: Backend, network: str, dtype: str, m: int) -> Workload:
     return Workload(backend, NETWORKS[network], dtype, m)
 
 
+# rounds of 2 ms or more
+@pytest.mark.benchmark(min_time=2e-3, min_rounds=3, max_time=0.5)
 @pytest.mark.parametrize(("backend", "network", "dtype", "m", "pass_name", "rung"), cells(), indirect=["backend"])
 def test_rung(
     backend: Backend, benchmark: Any, budget: float, network: str, dtype: str, m: int, pass_name: str, rung: str
@@ -62,20 +56,9 @@ def test_rung(
             )
         call = work.call(pass_name, rung)
         call()  # compiles
-        rounds, iterations = counts(benchmark, call)
         benchmark.group = f"{backend.name} {network} {dtype} {pass_name} m = {m}"
         benchmark.extra_info.update(
             backend=backend.name, network=network, dtype=dtype, m=m, pass_name=pass_name, rung=rung
         )
         benchmark.extra_info["environment"] = describe_environment([backend])
-        benchmark.pedantic(call, rounds=rounds, iterations=iterations)
-
-
-def counts(benchmark: Any, call: Any) -> tuple[int, int]:
-    """Return how many rounds to run and how many calls in each, so that a round is not below 2 ms."""
-    if not benchmark.enabled:
-        return 1, 1
-    (seconds,) = sample([call], budget=0.02)
-    estimate = statistics.median(seconds)
-    iterations = max(1, round(2e-3 / estimate))
-    return max(_LEAST_ROUNDS, min(100, int(_ROUNDS_BUDGET / (iterations * estimate)))), iterations
+        benchmark(call)

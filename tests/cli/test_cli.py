@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -14,7 +13,7 @@ import vecprop as vp
 from helpers import cases
 from helpers.commands import RUNNER, app, refused, vecprop
 from helpers.processes import environment, python, started
-from vecprop.cli import arguments, demo, demonstration_of_estimators, demonstrations
+from vecprop.cli import arguments, demo, demonstrations
 from vecprop.inspection import gradient_check
 from vecprop.propagation import Layer
 
@@ -366,10 +365,10 @@ def test_the_demo_runs_on_the_backend_of_the_environment(tmp_path, monkeypatch, 
 
 
 @cases(
-    ("_digits", "digits", lambda r: replace(r, network=r.regression), "at least 96 % of the test digits"),
-    ("_planar", "planar", lambda r: replace(r, network=r.regression), "hidden layer adds"),
+    ("_digits", "digits", lambda r: r._replace(network=r.regression), "at least 96 % of the test digits"),
+    ("_planar", "planar", lambda r: r._replace(network=r.regression), "hidden layer adds"),
     ("_zeros", "zero_initialization", lambda r: (r[1], r[1]), "all rows of W1 stay equal"),
-    ("_zeros", "zero_initialization", lambda r: (r[0], replace(r[1], cost=0.7)), "cost gets lower"),
+    ("_zeros", "zero_initialization", lambda r: (r[0], r[1]._replace(cost=0.7)), "cost gets lower"),
     ("_saturation", "saturation", lambda r: r[::-1], "large weights make the gradient of layer 1 small"),
 )
 def test_every_section_judges_what_it_shows(section, name, change, claim, monkeypatch, tmp_path):
@@ -394,7 +393,7 @@ def fails(monkeypatch, out, section, claim, verdict=""):
 )
 def test_the_section_on_depth_judges_what_it_shows(place, change, claim, monkeypatch, tmp_path):
     runs = demonstrations.deep_gradients(0)
-    runs[place] = replace(runs[place], **change)
+    runs[place] = runs[place]._replace(**change)
     monkeypatch.setattr(demonstrations, "deep_gradients", lambda seed: runs)  # noqa: ARG005
     fails(monkeypatch, tmp_path, demo._depth, claim, "1 of 2 claims hold")
 
@@ -403,12 +402,12 @@ def test_the_section_on_depth_judges_what_it_shows(place, change, claim, monkeyp
     ({"inside": 0.8 - 0.101}, "the interval holds 80 % of the prices"),
     ({"inside": 0.8 + 0.101}, "the interval holds 80 % of the prices"),
     ({"loaded_predicts_the_same": False}, "the model predicts the same when it is loaded"),
-    ({"theirs": demonstration_of_estimators.Fitted(1.0, 1, 0.9498)}, "both read as many digits"),
+    ({"theirs": demonstrations.Fitted(1.0, 1, 0.9498)}, "both read as many digits"),
 )
 def test_the_section_on_the_estimators_judges_what_it_shows(change, claim, monkeypatch, tmp_path):
-    fitted = demonstration_of_estimators.Fitted(seconds=1.0, epochs=200, accuracy=0.97)
-    result = replace(demonstration_of_estimators.DropInResult(fitted, fitted, 0.9, 0.8, 30_000, True), **change)
-    monkeypatch.setattr(demonstration_of_estimators, "drop_in", lambda seed: result)  # noqa: ARG005
+    fitted = demonstrations.Fitted(seconds=1.0, epochs=200, accuracy=0.97)
+    result = demonstrations.DropInResult(fitted, fitted, 0.9, 0.8, 30_000, True)._replace(**change)
+    monkeypatch.setattr(demonstrations, "drop_in", lambda seed: result)  # noqa: ARG005
     fails(monkeypatch, tmp_path, demo._estimators, claim, "2 of 3 claims hold")
 
 

@@ -6,7 +6,6 @@ import pytest
 import vecprop as vp
 from helpers import assert_near
 from vecprop.cli import demo, demonstrations
-from vecprop.cli.demonstration_of_estimators import drop_in
 
 pytestmark = pytest.mark.reliability
 SEEDS = [1, 2, 3]
@@ -91,7 +90,7 @@ def test_the_same_on_jax_where_it_is_the_active_backend():
 def test_the_estimators_do_what_the_demonstration_says(seed, request):
     if seed != SEEDS[0] and not request.config.getoption("--long"):
         pytest.skip("with --long")
-    result = drop_in(seed)
+    result = demonstrations.drop_in(seed)
     assert abs(result.theirs.accuracy - result.ours.accuracy) <= 0.02 and abs(result.inside - 0.8) <= 0.1
     assert result.loaded_predicts_the_same
     assert result.median_r2 > 0.9 and min(result.theirs.accuracy, result.ours.accuracy) > 0.95

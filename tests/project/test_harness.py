@@ -145,7 +145,7 @@ def test_the_products_are_those_of_a_step():
     assert steps == 1 and len(operands) == 5
     multiplications = sum(a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in operands)
     assert multiplications == 32 * (2 * 6 * 8 + 3 * 8 * 3)
-    assert bounds.products_of((6, 8, 3), 32) == 2 * multiplications
+    assert bounds.pass_needs((6, 8, 3), 32).operations == 2 * multiplications
     products.train(1)
     for a, b, out in operands:
         np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-5)
@@ -440,7 +440,7 @@ def test_standings_by_hand():
 
 def test_the_needs_of_a_pass_by_hand():
     # dA of the two upper of three layers
-    assert bounds.products_of((2, 3, 4, 5), 1) == 2 * (2 * (6 + 12 + 20) + 12 + 20)
+    assert bounds.pass_needs((2, 3, 4, 5), 1).operations == 2 * (2 * (6 + 12 + 20) + 12 + 20)
     # one layer 3-2 and 10 examples: Z 6 + 30 + 20, dZ 20 + 20 + 20, dW 20 + 30 + 6 numbers; 2 products, 1 pass
     assert bounds.pass_needs((3, 2), 10) == Needs(2 * 10 * 12, 4 * 172, 3)
 

@@ -119,12 +119,10 @@ def _set_threads(library: Any, count: int) -> None:
 
     threadpoolctl 3.8 lets only the first thread that sets OpenBLAS's number set it again, unless that is cleared.
     """
-    everyone = getattr(library, "clear_controlling_thread", None)
-    if everyone is not None:
-        everyone(force=True)
+    let_everyone = getattr(library, "clear_controlling_thread", lambda **_: None)
+    let_everyone(force=True)
     library.set_num_threads(count)
-    if everyone is not None:
-        everyone(force=True)  # and those who limit it for themselves are obeyed, too
+    let_everyone(force=True)  # and those who limit it for themselves are obeyed, too
 
 
 def _free_left_over() -> None:

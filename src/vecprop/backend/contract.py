@@ -26,6 +26,14 @@ Step: TypeAlias = Callable[[Carry, Any], tuple[Carry, Arrays]]
 BatchStep: TypeAlias = Callable[[Carry, Columns, Arrays], tuple[Carry, Arrays]]
 
 
+def take_columns(xp: Namespace, array: Array, order: Array) -> Array:
+    """Return the columns of an array (…, m) in an order (m,), or in K orders (K, m) as a stack (K, …, m)."""
+    if order.ndim == 1:
+        return xp.take(array, order, axis=-1)
+    taken = xp.take(array, xp.reshape(order, (-1,)), axis=-1)
+    return xp.moveaxis(xp.reshape(taken, (*array.shape[:-1], *order.shape)), -2, 0)
+
+
 class Backend:
     """One array library, as the rest of vecprop sees it.
 
@@ -56,6 +64,8 @@ class Backend:
     softmax_cross_entropy: Callable[[Array, Array, float], tuple[Array, Array]] | None = None
     # (dW_l, db_l), l = 1 … L -> ‖dW_l‖ (…, L) (E36), in fewer kernels than `propagation.gradient_norms`.
     gradient_norms: Callable[[Any], Array] | None = None
+    # What puts columns in order, keeping the order in memory that a library's products want.
+    take_columns = staticmethod(take_columns)
     # The memory in which the arrays are.
     memory: DeviceMemory = DeviceMemory()
 
@@ -146,7 +156,7 @@ class Backend:
         """
         xp = self.xp
         if order is not None:
-            data = tuple(None if a is None else take_columns(xp, a, order) for a in data)
+            data = tuple(None if a is None else self.take_columns(xp, a, order) for a in data)
         m = next(a.shape[-1] for a in data if a is not None)
         whole = m // batch_size
         present = [a is not None for a in data]
@@ -224,14 +234,6 @@ def to_host(array: Array) -> npt.NDArray[Any]:
         return np.asarray(array)
     except RuntimeError:  # array_api_strict has devices of its own, whose arrays leave by DLPack only
         return np.from_dlpack(array)
-
-
-def take_columns(xp: Namespace, array: Array, order: Array) -> Array:
-    """Return the columns of an array (…, m) in an order (m,), or in K orders (K, m) as a stack (K, …, m)."""
-    if order.ndim == 1:
-        return xp.take(array, order, axis=-1)
-    taken = xp.take(array, xp.reshape(order, (-1,)), axis=-1)
-    return xp.moveaxis(xp.reshape(taken, (*array.shape[:-1], *order.shape)), -2, 0)
 
 
 def cut_columns(xp: Namespace, array: Array, count: int, size: int) -> Array:

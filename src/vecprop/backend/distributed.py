@@ -56,12 +56,8 @@ def initialize(
     """
     jax = _jax()
     address = coordinator_address or os.environ.get("JAX_COORDINATOR_ADDRESS")
-    count = _number(num_processes, "num_processes", "JAX_NUM_PROCESSES")
-    number = _number(process_id, "process_id", "JAX_PROCESS_ID")
-    if count is not None:
-        check_positive_integer(count, "num_processes")
-    if number is not None:
-        check_integer(number, "process_id", 0, "an integer from 0")
+    count = _number(num_processes, "num_processes", 1, "a positive integer")
+    number = _number(process_id, "process_id", 0, "an integer from 0")
     if None not in (count, number) and number >= count:  # type: ignore[operator]
         raise ValueError(f"process_id must be below num_processes = {count}, got {number}")
     if address is not None and ":" not in address:
@@ -110,7 +106,11 @@ def shutdown() -> None:
     jax = _jax()
     if jax.distributed.is_initialized():
         if jax.config.jax_enable_recoverability:
-            _wait_for_the_others(jax)
+            multihost_utils = import_module("jax.experimental.multihost_utils")
+            multihost_utils.sync_global_devices("vecprop: the end")
+            if jax.process_index() == 0:  # the others leave through the first, which would not wait for them
+                with multihost_utils.live_devices(jax.devices()):
+                    pass
         jax.distributed.shutdown()
 
 
@@ -119,18 +119,6 @@ def _leave() -> None:
     if not hasattr(sys, "last_value"):
         with suppress(Exception):
             shutdown()
-
-
-def _wait_for_the_others(jax: Any) -> None:
-    """Wait until every process calls this; in the first, also until the others have left.
-
-    The others leave through the first, which with JAX's recoverability would not wait for them.
-    """
-    multihost_utils = import_module("jax.experimental.multihost_utils")
-    multihost_utils.sync_global_devices("vecprop: the end")
-    if jax.process_index() == 0:
-        with multihost_utils.live_devices(jax.devices()):
-            pass
 
 
 def team() -> Team:
@@ -169,11 +157,12 @@ def _jax() -> Any:
         raise BackendNotInstalledError('training in several processes needs JAX: pip install "vecprop[jax]"') from error
 
 
-def _number(given: int | None, name: str, variable: str) -> int | None:
-    text = os.environ.get(variable)
-    if given is not None or not text:
-        return given
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{variable}, for {name}, must be a whole number, got {text!r}") from None
+def _number(given: int | None, name: str, least: int, wanted: str) -> int | None:
+    """Return the argument, or else the number in its variable of JAX's; None without both."""
+    text = os.environ.get(variable := f"JAX_{name.upper()}")
+    if given is None and text:
+        try:
+            given = int(text)
+        except ValueError:
+            raise ValueError(f"{variable}, for {name}, must be a whole number, got {text!r}") from None
+    return None if given is None else check_integer(given, name, least, wanted)

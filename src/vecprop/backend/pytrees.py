@@ -42,10 +42,7 @@ def unzip_trees(tree: Any, count: int, model: Any) -> list[Any]:
     >>> unzip_trees(((1, 2), ((3, 4),)), 2, (0, (0,)))
     [(1, (3,)), (2, (4,))]
     """
-    if not isinstance(model, tuple):
-        return list(tree)
-    columns = zip(*(unzip_trees(t, count, m) for t, m in zip(tree, model, strict=True)), strict=True)
-    return [rebuild(model, list(column)) for column in columns] if model else [() for _ in range(count)]
+    return [map_trees(lambda _, leaf, i=i: leaf[i], model, tree) for i in range(count)]
 
 
 def rebuild(model: tuple[Any, ...], leaves: list[Any]) -> Any:

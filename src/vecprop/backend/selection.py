@@ -7,7 +7,7 @@ library is imported when the backend is first used.
 import copyreg
 import os
 import threading
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
@@ -172,18 +172,16 @@ def check_precision(precision: object, argument: str = "precision") -> str:
 
 def _load(name: str, source: str) -> Backend:
     """Import, make and probe a backend."""
+    target: Any
     if name in BUILT_IN:
         target, install = BUILT_IN[name]
-
-        def make() -> Callable[[], Backend]:
-            return resolve_name(target)  # type: ignore[no-any-return]
     else:
         third_party = _third_party()
         if name not in third_party:
             raise UnknownBackendError(source + unknown_name("backend", name, ["auto", *known_names()]))
-        make, install = third_party[name].load, "see the documentation of that backend"
+        target, install = third_party[name], "see the documentation of that backend"
     try:
-        backend = make()()
+        backend = (resolve_name(target) if isinstance(target, str) else target.load())()
     except ModuleNotFoundError as error:
         raise BackendNotInstalledError(
             f"{source}backend {name!r} is not installed ({error}). Install it: {install}"
@@ -220,12 +218,9 @@ def _require_products(backend: Backend) -> None:
 
 def _auto() -> Backend:
     for name in ("jax", "cupy"):
-        try:
-            backend = get_backend(name)
-        except BackendError:
-            continue
-        if backend.has_gpu:
-            return backend
+        with suppress(BackendError):
+            if (backend := get_backend(name)).has_gpu:
+                return backend
     return get_backend("numpy")
 
 

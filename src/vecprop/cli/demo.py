@@ -5,17 +5,19 @@ Each section says what it shows, prints numbers, and checks claims by them; the 
 
 import textwrap
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from vecprop._version import __version__
 from vecprop.backend.selection import backends, get_backend, use_backend
-from vecprop.cli import demonstration_of_estimators, demonstrations
+from vecprop.cli import demonstrations
 from vecprop.cli.arguments import usable_backends
 from vecprop.cli.output import console, reason
 from vecprop.cli.writing import check_files, holds_benchmark
@@ -217,11 +219,15 @@ def _saturation(demo: Demo) -> None:
     first, last = runs[0], runs[-1]
     slowed = last.slope < first.slope and last.gradient_norm < first.gradient_norm and last.cost > first.cost
     demo.claim("large weights make the gradient of layer 1 small and learning slow", slowed)
-    left, right = plots.panels(2)
+    demo.files.append(plots.save(draw_saturation(runs), demo.out / "saturation.png"))
+
+
+def draw_saturation(runs: Sequence[demonstrations.SaturationRun], **size: float) -> Any:
+    """Return axes with the cost of each run, and the gradient of layer 1."""
+    left, right = plots.panels(2, **size)
     curves = {f"W1 × {r.scale:g}": r.training for r in runs}
     plots.cost_curve(curves, left, log=True).set_title("Two circles: cost for larger initial weights")
-    plots.gradient_norms_of_layer(curves, right)
-    demo.files.append(plots.save(left, demo.out / "saturation.png"))
+    return plots.gradient_norms_of_layer(curves, right)
 
 
 def _depth(demo: Demo) -> None:
@@ -243,11 +249,16 @@ def _depth(demo: Demo) -> None:
     text = f"more than {_ALIVE:g} of it, and {100 * _LEARNED:.0f} % of the digits"
     cured = all(r.ratio > _ALIVE and r.test_accuracy > _LEARNED for r in cures)
     demo.claim(f"ReLU with He's weights, and batch normalization: {text}", cured)
-    left, right = plots.panels(2)
+    demo.files.append(plots.save(draw_vanishing(result), demo.out / "vanishing-gradient.png"))
+
+
+def draw_vanishing(result: Sequence[demonstrations.DeepRun], **size: float) -> Any:
+    """Return axes with the gradient of each layer, and the cost."""
+    left, right = plots.panels(2, **size)
     runs = {r.name: r.training for r in result}
     plots.gradient_norms_by_layer(runs, left)
     plots.cost_curve(runs, right, log=True).set_title("Digits, 8 hidden layers: cost over the epochs")
-    demo.files.append(plots.save(left, demo.out / "vanishing-gradient.png"))
+    return right
 
 
 def _estimators(demo: Demo) -> None:
@@ -256,7 +267,7 @@ def _estimators(demo: Demo) -> None:
         "The same digits with sklearn.neural_network.MLPClassifier and with vecprop.estimators.MLPClassifier, both as "
         "they come; then intervals for house prices, which scikit-learn's networks do not give, and a model file.",
     )
-    result = demonstration_of_estimators.drop_in(demo.seed)
+    result = demonstrations.drop_in(demo.seed)
     table = [("MLPClassifier()", "epochs", "fit", "test accuracy")]
     for name, fitted in (("scikit-learn", result.theirs), ("vecprop", result.ours)):
         table.append((name, str(fitted.epochs), f"{fitted.seconds:.2f} s", _percent(fitted.accuracy)))

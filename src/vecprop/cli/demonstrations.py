@@ -1,26 +1,23 @@
 """Experiments that show what the equations say: each trains small networks and returns its results.
 
-    gradient_checks       hand-derived gradients against numeric ones (E40)
-    digits                handwritten digits, learned on four fifths and tested on one (E23, E30)
-    planar                one hidden layer against logistic regression (E4, E9)
-    zero_initialization   weights that start at zero stay alike for ever (E27)
-    saturation            large initial weights put tanh where it is flat, and learning slows down (E28)
-    deep_gradients        the vanishing gradient of a deep sigmoid network, and two cures (E29, E34, E36)
-
 They print and judge nothing: `vecprop demo` does. They run on the active backend. The seed is that of the data or their
 split, the initial weights and the shuffles; the same one gives the same result on every backend, up to rounding.
 `epochs` are as for `vecprop.fit`, in mini-batches of 50 unless it is said otherwise.
 """
 
+import tempfile
+import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vecprop.backend.selection import get_backend
 from vecprop.data import datasets
 from vecprop.data.dataset import Dataset
+from vecprop.export import files
 from vecprop.inspection.benchmark import random_examples
 from vecprop.inspection.gradient_check import GradientReport, check_gradients
 from vecprop.nn.network import Network
@@ -28,6 +25,7 @@ from vecprop.propagation import Layer, gradient_norms
 from vecprop.training.fitting import fit
 from vecprop.training.optimizers import GradientDescent, Momentum, Optimizer
 from vecprop.training.results import FitResult
+from vecprop.utils.random_streams import check_seed
 
 _TEST_SEED = 1_000_003  # added to the seed for points that no training has seen
 
@@ -39,10 +37,7 @@ def trained(net: Network, data: Dataset, optimizer: Optimizer, **options: Any) -
 
 
 def accuracy(result: FitResult, data: Dataset) -> float:
-    """Return the share of the examples of a data set that a trained network assigns to their class.
-
-    A single output means class 1 above ½; of several outputs the largest one gives the class.
-    """
+    """Return the share of the examples of a data set that a trained network assigns to their class."""
     A = result.forward(data.X)
     predicted = A[0] > 0.5 if data.task == "binary" else A.argmax(axis=0)
     return float(np.mean(predicted == data.labels))
@@ -67,8 +62,6 @@ _CHECKED = (
 def gradient_checks(seed: int = 0) -> list[tuple[str, Network, GradientReport]]:
     """Check the hand-derived gradients of several kinds of networks on random examples, in float64 (E40).
 
-    For each one it returns what distinguishes it, the network, and the relative error of each parameter's gradient.
-
     >>> all(report.passed for _, _, report in gradient_checks())
     True
     """
@@ -90,8 +83,6 @@ def _problem(net: Network, seed: int) -> tuple[tuple[Layer, ...], Any, Any]:
 def wrong_gradient(seed: int = 0, factor: float = 1.01) -> GradientReport:
     """Check a gradient that is wrong on purpose: dW1 of a 3-4-1 network, multiplied by `factor`.
 
-    It shows that the check does not pass everything: it must name W1 and nothing else.
-
     >>> wrong_gradient().wrong
     ['W1']
     """
@@ -102,8 +93,7 @@ def wrong_gradient(seed: int = 0, factor: float = 1.01) -> GradientReport:
     return check_gradients(net, params, X, Y, grads=[Layer(dW1, first.b), *others])
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(NamedTuple):
     """A network with one hidden layer beside one without, on the same data."""
 
     regression: FitResult  # logistic or softmax regression, which has no hidden layer
@@ -141,8 +131,7 @@ def planar(seed: int = 0, epochs: int = 500) -> Comparison:
     return Comparison(logistic, network, train, test)
 
 
-@dataclass(frozen=True, eq=False)
-class SymmetryRun:
+class SymmetryRun(NamedTuple):
     """One run of `zero_initialization`, and what is true of it after training."""
 
     training: FitResult
@@ -175,8 +164,7 @@ def zero_initialization(seed: int = 0, hidden: str = "sigmoid", epochs: int = 20
     return started("zeros"), started("auto")
 
 
-@dataclass(frozen=True, eq=False)
-class SaturationRun:
+class SaturationRun(NamedTuple):
     """One run of `saturation`."""
 
     scale: float  # the factor of the initial weights of the hidden layer
@@ -192,28 +180,20 @@ def saturation(seed: int = 0, scales: Sequence[float] = (1.0, 10.0, 100.0), epoc
     """Train a network on two circles from weights of the hidden layer times each scale (E28).
 
     tanh is flat for large |z|: g′(z) = 1 - tanh²(z) ≈ 4 e^(-2|z|) (E18), and dZ1 = W2ᵀ dZ2 ∘ g′(Z1) carries that
-    factor into dW1. All runs have the same data, learning rate and number of epochs.
-
-    The scale 1 is Xavier's initialization (E29).
+    factor into dW1. The scale 1 is Xavier's initialization (E29).
     """
     net, data = Network((2, 4, 1)), datasets.circles(seed=seed)
+    g = net.activations[0]
     first, last = net.init(seed, "xavier", dtype="float32", backend="numpy")
     runs = []
     for scale in scales:
         params = (Layer(first.W * np.float32(scale), first.b), last)
         training = trained(net, data, GradientDescent(1.0), seed=seed, epochs=epochs, params=params)
-        slope, norm = _start_of(net, params, data)
+        Z1 = params[0].W @ data.X + params[0].b
+        slope = float(g.derivative(np, Z1, g.function(np, Z1)).mean())
+        norm = float(gradient_norms(net.gradients(params, data.X, data.Y)[1])[0])
         runs.append(SaturationRun(scale, slope, norm, cost(training, data), accuracy(training, data), training))
     return runs
-
-
-def _start_of(net: Network, params: tuple[Layer, ...], data: Dataset) -> tuple[float, float]:
-    """Return the mean slope of the hidden units and ‖dW1‖, for NumPy parameters."""
-    Z1 = params[0].W @ data.X + params[0].b
-    g = net.activations[0]
-    slope = g.derivative(np, Z1, g.function(np, Z1))
-    _, grads = net.gradients(params, data.X, data.Y)
-    return float(slope.mean()), float(gradient_norms(grads)[0])
 
 
 _WAYS = (  # name, hidden activation, initialization, batch normalization
@@ -223,8 +203,7 @@ _WAYS = (  # name, hidden activation, initialization, batch normalization
 )
 
 
-@dataclass(frozen=True, eq=False)
-class DeepRun:
+class DeepRun(NamedTuple):
     """One network of `deep_gradients`."""
 
     name: str  # what distinguishes the network
@@ -253,3 +232,63 @@ def deep_gradients(seed: int = 0) -> list[DeepRun]:
         ratio = float(np.median(norms[:, 0] / norms[:, -1]))
         runs.append(DeepRun(name, training, ratio, accuracy(training, test)))
     return runs
+
+
+class Fitted(NamedTuple):
+    """One estimator on the digits: seconds and epochs of its fit, and accuracy on the test digits."""
+
+    seconds: float
+    epochs: int
+    accuracy: float
+
+
+class DropInResult(NamedTuple):
+    """The result of `drop_in`."""
+
+    # `sklearn.neural_network.MLPClassifier` and ours, with default settings
+    theirs: Fitted
+    ours: Fitted
+    median_r2: float  # R² of the predicted medians of the test house prices
+    inside: float  # the share of the test prices between the 10 % and the 90 % quantile
+    file_bytes: int  # the size of the classifier's model file
+    loaded_predicts_the_same: bool
+
+
+def drop_in(seed: int = 0) -> DropInResult:
+    """Fit the estimators on the active backend, and scikit-learn's network beside them."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import r2_score
+    from sklearn.neural_network import MLPClassifier as TheirClassifier
+
+    from vecprop.estimators import MLPClassifier, MLPRegressor
+
+    seed = check_seed(seed) % 2**32
+    train, test = datasets.digits().split(0.2, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        results = []
+        for kind in (TheirClassifier, MLPClassifier):
+            begin = time.perf_counter()
+            model = kind(random_state=seed).fit(train.X.T, train.labels)
+            seconds = time.perf_counter() - begin
+            results.append(Fitted(seconds, model.n_iter_, float(model.score(test.X.T, test.labels))))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "digits.safetensors")
+            files.save(path, model)
+            size, loaded = path.stat().st_size, files.load(path)
+        same = bool((loaded.predict_proba(test.X.T) == model.predict_proba(test.X.T)).all())
+        houses, unseen = datasets.house_prices(m=3000, seed=seed).split(0.2, seed=seed)
+        intervals = MLPRegressor(
+            "quantile",
+            quantile=[0.1, 0.5, 0.9],
+            hidden_layer_sizes=(50,),
+            scale="standard",
+            scale_target="standard",
+            learning_rate_init=0.01,
+            early_stopping=True,
+            random_state=seed,
+        ).fit(houses.X.T, houses.Y[0])
+    low, median, high = intervals.predict(unseen.X.T).T
+    inside = float(np.mean((low <= unseen.Y[0]) & (unseen.Y[0] <= high)))
+    theirs, ours = results
+    return DropInResult(theirs, ours, float(r2_score(unseen.Y[0], median)), inside, size, same)

@@ -48,7 +48,8 @@ class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name in _FUNCTIONS_LATER:
             return ModuleSpec(name, _FunctionsLater())
-        if name in _LEFT_OUT and _is_being_imported(_LEFT_OUT[name]):
+        importing = getattr(sys.modules.get(_LEFT_OUT.get(name, "")), "__spec__", None)
+        if getattr(importing, "_initializing", False):
             raise ModuleNotFoundError("left out by the command line of vecprop", name=name)
         spec = PathFinder.find_spec(name, path, target) if name in _LATER else None
         if spec is not None and spec.loader is not None:
@@ -77,11 +78,6 @@ def _function_of(name: str, function: str) -> Callable[..., Any]:
         return getattr(import_module(name), function)(*args, **kwargs)
 
     return call
-
-
-def _is_being_imported(name: str) -> bool:
-    spec = getattr(sys.modules.get(name), "__spec__", None)
-    return bool(getattr(spec, "_initializing", False))
 
 
 def load_less() -> None:

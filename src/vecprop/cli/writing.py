@@ -30,12 +30,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(out: Path, reads: Iterable[Path], ours: Callable[[Path], bool], force: bool) -> None:
-    """Raise OSError or ValueError if a command must not write a file, or cannot.
-
-    out : the file
-    reads : the files that the command reads, which not even --force replaces
-    ours : function that tells whether a file is an output of the same command
-    """
+    """Raise OSError or ValueError if a command that `reads` some files must not write another one, or cannot."""
     if out.is_dir():
         raise IsADirectoryError(f"cannot write {out}: it is a directory; name a file in it")
     if not out.absolute().parent.is_dir():
