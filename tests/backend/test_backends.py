@@ -140,15 +140,6 @@ def test_a_library_that_is_broken_is_unusable_not_missing(make, message, monkeyp
         vp.get_backend("broken")
 
 
-def test_asarray_and_back(backend, dtype):
-    values = np.arange(6.0).reshape(2, 3)
-    moved = backend.asarray(values, dtype)
-    assert str(moved.dtype).endswith(dtype)
-    np.testing.assert_array_equal(backend.to_numpy(moved), values)
-    np.testing.assert_array_equal(backend.to_numpy(backend.asarray([[1, 2]], dtype)), [[1, 2]])
-    backend.synchronize(moved)
-
-
 FLOAT64 = """
 import warnings; warnings.simplefilter("error")
 import jax, numpy as np, vecprop as vp

@@ -1,6 +1,7 @@
 """What surrounds the steps of `fit`: validation, stopping, schedules, class weights, callbacks, Ctrl-C, L-BFGS."""
 
 import pickle
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -311,16 +312,6 @@ NAN, FLAT, STATE = float("nan"), vp.Network((4, 3), output="softmax"), vp.fit(NE
 SCALED = vp.fit(NET, X, Y, epochs=1, standardize=True).state
 
 
-class Rates:
-    """A schedule that gives the same rates whatever is asked for."""
-
-    def __init__(self, given):
-        self.given = given
-
-    def rates(self, *_):
-        return self.given
-
-
 test_bad_arguments = refusals(
     lambda arguments: vp.fit(**({"net": NET, "X": X, "Y": Y, "epochs": 1} | arguments)),
     ({"dropout": [0.1, 0.1]}, "dropout must have one value for each of the 1 hidden layers, got 2"),
@@ -356,7 +347,7 @@ test_bad_arguments = refusals(
     ({"state": STATE, "l2": (0.0, 1.0)}, "state is of one network, and this run has K = 2: give params=result.params"),
     *(
         (
-            {"optimizer": vp.GradientDescent(schedule=Rates(rates))},
+            {"optimizer": vp.GradientDescent(schedule=mock.Mock(**{"rates.return_value": rates}))},
             "schedule must give 1 rates, .* finite and >= 0",
         )
         for rates in ([0.1, 0.1], 0.1, None, [-0.1], [NAN])
