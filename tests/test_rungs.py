@@ -7,9 +7,7 @@ from helpers import (
     NETWORKS,
     PAIRINGS,
     assert_close,
-    assert_grads_close,
     assert_pass_close,
-    host,
     make_problem,
     on,
     round_to,
@@ -29,20 +27,6 @@ def test_rungs_agree(net, dtype, backend):
         assert_pass_close(rung(net, *moved), expected, xp=backend.xp)
     for forward in (rungs.forward_per_neuron, rungs.forward_per_example, vp.Network.forward):
         assert_close(forward(net, *moved[:2]), A, xp=backend.xp)
-
-
-def test_networks_rung_equals_singles(backend, dtype):
-    net = vp.Network((3, 4, 2), output="softmax")
-    K, (_, X, Y, _) = 6, make_problem(net, 7)
-    stack = net.init(seed=range(K), dtype=dtype, backend=backend)
-    X, Y = on(backend, dtype, X, Y)
-    J, grads = rungs.networks(net, stack, X, Y)
-    for k in range(K):
-        single = net.init(seed=k, dtype=dtype, backend=backend)
-        J_k, grads_k = rungs.vectorized(net, single, X, Y)
-        assert_close(J[k, ...], host(J_k))
-        member = tuple(vp.Layer(W[k, ...], b[k, ...]) for W, b in grads)
-        assert_grads_close(member, [vp.Layer(host(W), host(b)) for W, b in grads_k])
 
 
 def test_stack_and_single_are_told_apart():

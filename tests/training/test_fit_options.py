@@ -146,17 +146,6 @@ def test_training_goes_on_with_the_scale_of_the_state(backend):
     np.testing.assert_allclose(rest.forward(other), by_hand.forward(scaled), rtol=1e-9)
 
 
-@pytest.mark.parametrize("batch_size", [None, 17])
-def test_several_epochs_in_one_call_are_the_same_epochs(batch_size, backend, monkeypatch):
-    arguments = {"epochs": 7, "dtype": "float64", "dropout": 0.2, "optimizer": vp.Adam(0.01, schedule=vp.Cosine())}
-    arguments |= {"batch_size": batch_size, "backend": backend}
-    at_once = vp.fit(NET, X, Y, **arguments)
-    monkeypatch.setattr(loop, "_STEPS_A_CALL", 1)
-    one_by_one = vp.fit(NET, X, Y, **arguments)
-    np.testing.assert_allclose(at_once.history["cost"], one_by_one.history["cost"], rtol=1e-12)
-    assert_grads_close(at_once.params, one_by_one.params, bound=1e-12)
-
-
 def test_errors_are_pickled_with_what_they_hold():
     """As those of a search come back from other processes."""
     with pytest.raises(vp.DivergenceError) as diverged:

@@ -8,24 +8,8 @@ import pytest
 
 import vecprop as vp
 from helpers import PLAIN, assert_divergence_told, assert_grads_close, assert_same, cases, host, make_problem, stepped
-from vecprop.backend.pytrees import map_tree
 from vecprop.training import epochs
 from vecprop.utils import progress, random_streams
-
-
-def test_one_step_is_gradient_descent(backend, dtype):
-    """W - α dW and b - α db (E12)."""
-    net = vp.Network((3, 4, 2), output="softmax")
-    _, X, Y, _ = make_problem(net, 9)
-    start = net.init(seed=1, dtype=dtype, backend="numpy")
-    exact = map_tree(lambda a: a.astype(np.float64), start)
-    J, grads = net.gradients(exact, X.astype(dtype).astype(np.float64), Y, l2=0.3)
-    expected = stepped(exact, grads, 0.2)
-    result = vp.fit(
-        net, X, Y, optimizer=vp.GradientDescent(0.2), epochs=1, seed=1, l2=0.3, dtype=dtype, backend=backend
-    )
-    assert_grads_close(result.params, expected, xp=backend.xp)
-    assert result.history["cost"] == [pytest.approx(J, rel=1e-5)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 7, 20, None])
