@@ -81,7 +81,8 @@ class Place:
 
     def is_new_after(self, fault, seen):
         """Whether the new file has taken the place of the old one when a fault ends one of the calls of a save."""
-        here, there = place_of(seen, fault.call, fault.n), place_of(seen, "replace", self.replaces)
+        calls = ((fault.call, fault.n), ("replace", self.replaces))
+        here, there = ([i for i, name in enumerate(seen) if name == call][n - 1] for call, n in calls)
         return here > there or (here == there and fault.after)
 
     def check_the_one_before(self):
@@ -173,11 +174,6 @@ def test_every_system_call_of_a_save_fails_once(place, amount, figure):
         f"{len(points)} faults: {reported} reported, {survived} survived; the old or the new file whole after all",
         "all whole, no temporary file",
     )
-
-
-def place_of(seen, call, n):
-    """The place of the n-th call of a name among all."""
-    return [i for i, name in enumerate(seen) if name == call][n - 1]
 
 
 def test_a_process_ends_at_every_system_call_of_a_save(place, amount, figure):
