@@ -134,6 +134,8 @@ def test_own_pair():
     assert vp.check_gradients(net, params, X, Y[:1]).passed
     wrong = vp.Network((2, 3, 1), hidden=(cube, lambda Z: 2 * Z**2), output="identity")
     assert set(vp.check_gradients(wrong, params, X, Y[:1]).wrong) == {"W1", "b1"}
+    with pytest.raises(TypeError, match="g_prime must be a function"):
+        Custom(cube, 3)
 
 
 @pytest.mark.parametrize(
