@@ -46,11 +46,3 @@ def test_every_gradient_is_right(problem):
     net, params, X, Y, w = problem
     report = vp.check_gradients(net, params, X, Y, sample_weight=w, l2=0.2)
     assert report.passed, report
-
-
-@settings
-@hypothesis.given(st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(1, 200))
-def test_a_shuffle_is_a_permutation_of_its_own(seed, epoch, m):
-    order = vp.utils.random_streams.shuffle(seed, epoch, m)
-    assert sorted(order) == list(range(m))
-    assert (order == vp.utils.random_streams.shuffle(seed, epoch, m)).all()
