@@ -179,10 +179,7 @@ def make_problem(net, m, seed=0, weights=False, params_scale=1.0):
 def spoiled(array, value, place=None):
     """A copy with one value changed, the second of all unless a place is given."""
     changed = array.copy()
-    if place is None:
-        changed.flat[1] = value
-    else:
-        changed[place] = value
+    changed[np.unravel_index(1, array.shape) if place is None else place] = value
     return changed
 
 
