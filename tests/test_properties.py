@@ -24,35 +24,20 @@ settings = hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
 
 
 @settings
-@hypothesis.given(problems, st.randoms(use_true_random=False))
-def test_the_order_of_the_examples_does_not_matter(problem, random):
+@hypothesis.given(
+    problems, st.randoms(use_true_random=False), st.integers(2, 4), st.floats(0.01, 100), st.integers(1, 13)
+)
+def test_what_makes_no_difference(problem, random, copies, factor, block_size):
+    """The order of the examples, how often all of them are there, the unit of their weights, and blocks."""
     net, params, X, Y, w = problem
+    expected = net.gradients(params, X, Y, sample_weight=w, l2=0.1)
     order = random.sample(range(len(w)), len(w))
-    found = net.gradients(params, X[:, order], Y[:, order], sample_weight=w[order], l2=0.1)
-    assert_pass_close(found, net.gradients(params, X, Y, sample_weight=w, l2=0.1))
-
-
-@settings
-@hypothesis.given(problems, st.integers(2, 4))
-def test_the_mean_over_copies_is_the_mean(problem, copies):
-    net, params, X, Y, _ = problem
-    assert_pass_close(net.gradients(params, np.tile(X, copies), np.tile(Y, copies)), net.gradients(params, X, Y))
-
-
-@settings
-@hypothesis.given(problems, st.floats(0.01, 100))
-def test_weights_count_relative_to_each_other(problem, factor):
-    net, params, X, Y, w = problem
-    found = net.gradients(params, X, Y, sample_weight=factor * w)
-    assert_pass_close(found, net.gradients(params, X, Y, sample_weight=w))
-
-
-@settings
-@hypothesis.given(problems, st.integers(1, 13))
-def test_blocks_add_up(problem, block_size):
-    net, params, X, Y, w = problem
-    found = net.gradients(params, X, Y, sample_weight=w, l2=0.2, block_size=block_size)
-    assert_pass_close(found, net.gradients(params, X, Y, sample_weight=w, l2=0.2))
+    assert_pass_close(net.gradients(params, X[:, order], Y[:, order], sample_weight=w[order], l2=0.1), expected)
+    assert_pass_close(net.gradients(params, X, Y, sample_weight=w, l2=0.1, block_size=block_size), expected)
+    expected = net.gradients(params, X, Y, sample_weight=w)
+    assert_pass_close(net.gradients(params, X, Y, sample_weight=factor * w), expected)
+    repeated = net.gradients(params, np.tile(X, copies), np.tile(Y, copies))
+    assert_pass_close(repeated, net.gradients(params, X, Y))
 
 
 @settings
@@ -61,11 +46,3 @@ def test_every_gradient_is_right(problem):
     net, params, X, Y, w = problem
     report = vp.check_gradients(net, params, X, Y, sample_weight=w, l2=0.2)
     assert report.passed, report
-
-
-@settings
-@hypothesis.given(st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(1, 200))
-def test_a_shuffle_is_a_permutation_of_its_own(seed, epoch, m):
-    order = vp.utils.random_streams.shuffle(seed, epoch, m)
-    assert sorted(order) == list(range(m))
-    assert (order == vp.utils.random_streams.shuffle(seed, epoch, m)).all()

@@ -20,7 +20,6 @@ from vecprop.nn.losses import CrossEntropy, SquaredError
 
 PAGE = ROOT / "docs" / "equations.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-EQUATIONS = list(range(1, 41))
 
 # --- a 2-2-1 network, ReLU and identity, half the squared error, two examples -------------------------------
 
@@ -48,6 +47,7 @@ PAPER = {
     "db_1": [[2], [1]],
 }
 GRADIENTS = ("dW_1", "db_1", "dW_2", "db_2")
+EXACT = {name: PAPER[name] for name in GRADIENTS}
 
 # E7 for each example: its loss and its gradients.
 EXAMPLES = [
@@ -70,23 +70,15 @@ def named(grads):
     return dict(zip(GRADIENTS, (array.tolist() for layer in grads for array in layer), strict=True))
 
 
-def exact(paper):
-    return {name: paper[name] for name in GRADIENTS}
-
-
-def computed():
-    """Return every quantity of E9-E11 as the library computes it, by its name on paper."""
+def test_every_quantity_equals_the_paper():
+    """Those of E9-E11, by their names on paper."""
     Z, A = propagation.forward(NET, PARAMS, X)
     dZ2 = NET.loss.dZ(np, NET.output, Z[2], A[2], Y)
     dA1 = W2.T @ dZ2
     dZ1 = NET.hidden[0].backward(np, dA1, Z[1], A[1])
     J, grads = NET.gradients(PARAMS, X, Y)
     inner = {"Z_1": Z[1], "A_1": A[1], "Z_2": Z[2], "A_2": A[2], "dZ_2": dZ2, "dA_1": dA1, "dZ_1": dZ1}
-    return {name: array.tolist() for name, array in inner.items()} | {"J": float(J)} | named(grads)
-
-
-def test_every_quantity_equals_the_paper():
-    assert computed() == PAPER
+    assert {name: array.tolist() for name, array in inner.items()} | {"J": float(J)} | named(grads) == PAPER
     assert NET.forward(PARAMS, X).tolist() == PAPER["A_2"]
     assert float(NET.cost(PARAMS, X, Y)) == PAPER["J"]
 
@@ -101,22 +93,14 @@ def test_each_example_equals_the_paper():
             assert named(grads)[f"db_{l}"] == np.array(PAPER[f"dZ_{l}"])[:, i : i + 1].tolist()
 
 
-def test_rungs_equal_the_paper():
-    for rung in (vp.rungs.per_neuron, vp.rungs.per_example, vp.rungs.vectorized):
-        J, grads = rung(NET, PARAMS, X, Y)
-        assert float(J) == PAPER["J"] and named(grads) == exact(PAPER)
-    for forward in (vp.rungs.forward_per_neuron, vp.rungs.forward_per_example):
-        assert forward(NET, PARAMS, X).tolist() == PAPER["A_2"]
-
-
 def test_networks_rung_equals_the_paper():
     """Two networks in one stack: the one on paper, and one whose signs of W2, b2 and Y are turned round."""
     stack = [(np.stack([W1, W1]), np.stack([b1, b1])), (np.stack([W2, -W2]), np.stack([b2, -b2]))]
     J, grads = vp.rungs.networks(NET, stack, X, np.stack([Y, -Y]))
     assert J.tolist() == [5, 5]
-    assert named([(dW[0], db[0]) for dW, db in grads]) == exact(PAPER)
+    assert named([(dW[0], db[0]) for dW, db in grads]) == EXACT
     turned = {name: (-np.array(PAPER[name])).tolist() for name in ("dW_2", "db_2")}
-    assert named([(dW[1], db[1]) for dW, db in grads]) == exact(PAPER) | turned
+    assert named([(dW[1], db[1]) for dW, db in grads]) == EXACT | turned
 
 
 def test_one_step_of_gradient_descent():
@@ -229,16 +213,6 @@ def test_activations_on_paper():
 # --- the page -----------------------------------------------------------------------------------------------
 
 
-def sections():
-    """Return the text of each numbered equation of the page, by its number."""
-    found = {}
-    for part in re.split(r"^#{2,3} ", TEXT, flags=re.M):
-        if number := re.match(r"E(\d+) ", part):
-            assert int(number[1]) not in found, f"E{number[1]} stands twice"
-            found[int(number[1])] = part
-    return found
-
-
 def display_rows(heading):
     """Return name -> value for the rows `name &= … value` in the displays of one section: a matrix or a number."""
     section = TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
@@ -261,24 +235,19 @@ def test_page_has_the_same_numbers():
 
 
 def test_page_has_every_equation():
-    found = sections()
-    assert sorted(found) == EQUATIONS
-    for number, text in found.items():
-        for wanted in ("```math" if number != 29 else "|", "\n- Shapes: ", "\n- Code: ", "\n- Test: "):
+    found = re.findall(r"^#{2,3} E(\d+) (.*?)(?=^#{2,3} |\Z)", TEXT, flags=re.M | re.S)
+    assert sorted(int(number) for number, _ in found) == list(range(1, 41)), "each once"
+    for number, text in found:
+        for wanted in ("```math" if number != "29" else "|", "\n- Shapes: ", "\n- Code: ", "\n- Test: "):
             assert wanted in text, f"E{number} lacks {wanted.strip()!r}"
         shapes, code, test = re.split(r"\n- (?:Shapes|Code|Test): ", text)[1:4]
         assert shapes
-        assert re.search(r"vecprop\.\w+\.\w+", code + text * (number == 13)), f"E{number} names no function"
+        assert re.search(r"vecprop\.\w+\.\w+", code + text * (number == "13")), f"E{number} names no function"
         assert re.search(r"tests/[\w/]+\.py::test_\w+", test), f"E{number} names no test"
 
 
-def citations(pattern):
-    """Return the (text, target) of every link of the page whose text is code that matches the pattern."""
-    return sorted(set(re.findall(rf"\[`({pattern})`\]\(([^)\s]+)\)", TEXT)))
-
-
 def test_functions_that_the_page_names_exist():
-    links = citations(r"vecprop\.[\w.]+")
+    links = set(re.findall(r"\[`(vecprop\.[\w.]+)`\]\(([^)\s]+)\)", TEXT))
     assert len(links) > 40
     for name, target in links:
         value = pkgutil.resolve_name(name)

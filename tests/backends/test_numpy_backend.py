@@ -25,10 +25,7 @@ from vecprop_numpy import loops, programs
 from vecprop_numpy.frames import Frame
 from vecprop_numpy.threads import BLAS, execute
 
-
-@pytest.fixture
-def numpy_backend():
-    return vp.get_backend("numpy")
+NUMPY = vp.get_backend("numpy")
 
 
 def assert_same(actual, desired, scale=1):
@@ -50,9 +47,9 @@ def assert_same(actual, desired, scale=1):
         assert error <= scale * BOUNDS[str(d.dtype)] * max(float(np.linalg.norm(d.reshape(-1))), 1e-3)
 
 
-def recorded(backend, function, *args, **options):
+def recorded(function, *args):
     """function(*args) by a recorded program, run twice; it fails if the function could not be recorded."""
-    compiled = backend.compile_loop(function, **options)
+    compiled = NUMPY.compile_loop(function)
     first = compiled(*args)
     assert compiled.idle, "it was not asked"
     assert None not in compiled.idle.values(), "it was run as it is"
@@ -60,8 +57,8 @@ def recorded(backend, function, *args, **options):
     return first
 
 
-def check(backend, function, *args, scale=1, **options):
-    assert_same(recorded(backend, function, *args, **options), function(*args), scale)
+def check(function, *args, scale=1):
+    assert_same(recorded(function, *args), function(*args), scale)
 
 
 def rng(seed=0):
@@ -80,33 +77,33 @@ def stacked(params, K):
 @pytest.mark.parametrize("weights", [False, True])
 @pytest.mark.parametrize("K", [None, 3])
 @pytest.mark.parametrize(("output", "loss"), PAIRINGS)
-def test_gradients_of_every_pairing(numpy_backend, dtype, output, loss, K, weights):
+def test_gradients_of_every_pairing(dtype, output, loss, K, weights):
     net = vp.Network((3, 5, 4), hidden="tanh", output=output, loss=loss)
     params, X, Y, w = make_problem(net, 17, weights=weights)
     params = params if K is None else stacked(params, K)
-    args = on(numpy_backend, dtype, params, X, Y, w)
-    check(numpy_backend, lambda *a: propagation.gradients(net, *a, 0.1), *args, scale=4)
+    args = on(NUMPY, dtype, params, X, Y, w)
+    check(lambda *a: propagation.gradients(net, *a, 0.1), *args, scale=4)
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 1, 1), (1, 3, 1), (40, 10, 2)])
 @pytest.mark.parametrize("m", [1, 2, 50])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_shapes_and_layouts(numpy_backend, dtype, sizes, m, transposed):
+def test_shapes_and_layouts(dtype, sizes, m, transposed):
     net = vp.Network(sizes, hidden="relu")
-    params, X, Y, _ = on(numpy_backend, dtype, *make_problem(net, m))
+    params, X, Y, _ = on(NUMPY, dtype, *make_problem(net, m))
     X = np.ascontiguousarray(X.T).T if transposed else X
 
     def function(params, X, Y):
         J, grads = propagation.gradients(net, params, X, Y)
         return J, grads, propagation.gradient_norms(grads), propagation.cost(net, params, X, Y)
 
-    check(numpy_backend, function, params, X, Y, scale=4)
+    check(function, params, X, Y, scale=4)
 
 
-def test_the_sigmoid_by_exp(numpy_backend):
+def test_the_sigmoid_by_exp():
     """In float32; to the last bits, also of small values, and without overflow."""
     Z = np.concatenate([np.linspace(-86, 120, 20_001), [-1e30, -np.inf, 1e30, np.inf, np.nan]]).astype(np.float32)
-    compiled = numpy_backend.compile_loop(lambda Z: sigmoid(array_namespace(Z), Z))
+    compiled = NUMPY.compile_loop(lambda Z: sigmoid(array_namespace(Z), Z))
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         A = compiled(Z)
     ((program,),) = compiled.idle.values()
@@ -115,13 +112,13 @@ def test_the_sigmoid_by_exp(numpy_backend):
     np.testing.assert_array_equal(A[-5:], np.array([0, 0, 1, 1, np.nan], np.float32))
 
 
-def test_transposed_matrices_are_copied_for_some_kernels(numpy_backend, monkeypatch):
+def test_transposed_matrices_are_copied_for_some_kernels(monkeypatch):
     """The products are equal with and without."""
     dZ, A = rng(1).standard_normal((3, 5, 40)), rng(2).standard_normal((3, 6, 40))
     found = []
     for kernels in ("Haswell", "SkylakeX"):
         monkeypatch.setattr(BLAS, "architectures", lambda kernels=kernels: {kernels})
-        product = numpy_backend.compile_loop(lambda dZ, A: dZ @ A.mT)
+        product = NUMPY.compile_loop(lambda dZ, A: dZ @ A.mT)
         assert_same(product(dZ, A), dZ @ A.swapaxes(1, 2), scale=4)
         ((program,),) = product.idle.values()
         found.append([function for function, _ in program.code])
@@ -243,16 +240,16 @@ def positive(xp, a, *_):
     (positive, (1, 16411)),  # a prime: it cannot be cut into rows
     (functions_of_numpy_itself, (3, 4)),
 )
-def test_operations(function, shape, numpy_backend, dtype):
+def test_operations(function, shape, dtype):
     a, b = (rng(seed).standard_normal(shape).astype(dtype) for seed in (0, 1))
     if function is selections:
         a[0, :3] = np.nan, np.inf, -0.0
     scale = 1 if function is selections else 4
     args = a, b, np.array([2, 0, 0])
-    check(numpy_backend, lambda *args: function(array_namespace(args[0]), *args), *args, scale=scale)
+    check(lambda *args: function(array_namespace(args[0]), *args), *args, scale=scale)
 
 
-def test_long_sums_are_accurate(numpy_backend):
+def test_long_sums_are_accurate():
     """Cut into pieces: added up in float32 without a break, five million squares are wrong by 1e-5."""
     x = rng().standard_normal((2, 2_500_001)).astype(np.float32)
 
@@ -261,20 +258,20 @@ def test_long_sums_are_accurate(numpy_backend):
         return xp.sum(x * x), xp.sum(x * x, axis=-1), xp.sum(xp.reshape(x * x, (2, 1, -1)), axis=(-2, -1))
 
     exact = (x.astype(np.float64) ** 2).sum(axis=1)
-    assert_near(recorded(numpy_backend, function, x), (exact.sum(), exact, exact), rtol=1e-6)
+    assert_near(recorded(function, x), (exact.sum(), exact, exact), rtol=1e-6)
 
 
-def test_results_keep_the_dtype(numpy_backend):
+def test_results_keep_the_dtype():
     x = np.ones(3, np.float32)
     y = np.arange(3)
-    result = recorded(numpy_backend, lambda x, y: (x * 2.5 + 1, x + y, y / 2, y * 2, x > 1, x * np.float64(2)), x, y)
+    result = recorded(lambda x, y: (x * 2.5 + 1, x + y, y / 2, y * 2, x > 1, x * np.float64(2)), x, y)
     assert [a.dtype.name for a in result] == ["float32", "float64", "float64", "int64", "bool", "float64"]
 
 
 # What a compiled function promises
 
 
-def test_arguments_are_left_alone_and_results_are_new(numpy_backend):
+def test_arguments_are_left_alone_and_results_are_new():
     x, y = np.arange(4.0), np.ones(4)
     x.flags.writeable = False
 
@@ -284,7 +281,7 @@ def test_arguments_are_left_alone_and_results_are_new(numpy_backend):
         a += b
         return a, b
 
-    compiled = numpy_backend.compile_loop(function)
+    compiled = NUMPY.compile_loop(function)
     first = compiled((x, y))
     kept = first[0].copy()
     second = compiled((x + 1, y))
@@ -295,24 +292,24 @@ def test_arguments_are_left_alone_and_results_are_new(numpy_backend):
     assert np.array_equal(compiled((x, y))[0], kept)
 
 
-def test_shapes_dtypes_structures_and_numbers_each_have_a_program(numpy_backend):
+def test_shapes_dtypes_structures_and_numbers_each_have_a_program():
     def scaled(n: Static[object], x, s):
         return (x[0] * s if isinstance(x, tuple) else x * s, n)
 
-    compiled = numpy_backend.compile_loop(scaled)
+    compiled = NUMPY.compile_loop(scaled)
     x = np.ones(3, np.float32)
     for args in [(1, x, 2.0), (2, x, 3.0), (1, (x, None), 2.0), (1, np.ones(5), 2.0), (1, x, np.float64(4))] * 2:
         assert_same(compiled(*args), compiled.function(*args))
     assert len(compiled.idle) == 5
 
 
-def test_bound_arrays_are_used_where_they_are(numpy_backend):
+def test_bound_arrays_are_used_where_they_are():
     data = np.arange(6.0).reshape(2, 3)
 
     def product(p, data: Bound[tuple]):
         return p @ data[0]
 
-    compiled = numpy_backend.compile_loop(product)
+    compiled = NUMPY.compile_loop(product)
     p = np.ones((1, 2))
     assert compiled(p, (data,)).tolist() == [[3, 5, 7]]
     data *= 2  # not allowed, and shows that there is no copy
@@ -330,46 +327,46 @@ def test_bound_arrays_are_used_where_they_are(numpy_backend):
     lambda x: np.array([v * 2 for v in x.tolist()]),
     lambda x: np.sum(x, 0, np.float32),  # NumPy's order of arguments, which is not the standard's
 )
-def test_what_cannot_be_recorded_runs_as_it_is(function, numpy_backend):
-    compiled = numpy_backend.compile_loop(function)
+def test_what_cannot_be_recorded_runs_as_it_is(function):
+    compiled = NUMPY.compile_loop(function)
     x = np.array([1.0, -2.0])
     assert np.array_equal(compiled(x), function(x))
     assert np.array_equal(compiled(x), function(x))
 
 
-def test_a_product_with_a_vector(numpy_backend):
+def test_a_product_with_a_vector():
     v, Z = rng().standard_normal(4), rng(1).standard_normal((4, 5))
-    check(numpy_backend, lambda v, Z: Z @ (v @ Z + 1), v, Z)
+    check(lambda v, Z: Z @ (v @ Z + 1), v, Z)
 
 
-def test_errors_of_the_function_are_its_own(numpy_backend):
-    compiled = numpy_backend.compile_loop(lambda x, y: x @ y)
+def test_errors_of_the_function_are_its_own():
+    compiled = NUMPY.compile_loop(lambda x, y: x @ y)
     with pytest.raises(ValueError, match="matmul"):
         compiled(np.ones((2, 3)), np.ones((2, 3)))
     assert compiled(np.ones((1, 2)), np.ones((2, 1))).tolist() == [[2]]
     with pytest.raises(ZeroDivisionError):
-        numpy_backend.sum_blocks(lambda X: X * (1 / 0), 2, np.ones((1, 5)))
+        NUMPY.sum_blocks(lambda X: X * (1 / 0), 2, np.ones((1, 5)))
 
 
-def test_custom_activations(numpy_backend, dtype):
+def test_custom_activations(dtype):
     def branching(Z):
         return Z if float(Z[0, 0]) > 1e9 else Z * Z
 
     for g in (lambda Z: Z * Z, lambda Z: np.square(Z), branching):
         net = vp.Network((2, 3, 1), hidden=(g, lambda Z: 2 * Z))
-        args = on(numpy_backend, dtype, *make_problem(net, 20)[:3])
-        compiled = numpy_backend.compile_loop(lambda *a, net=net: propagation.gradients(net, *a))
+        args = on(NUMPY, dtype, *make_problem(net, 20)[:3])
+        compiled = NUMPY.compile_loop(lambda *a, net=net: propagation.gradients(net, *a))
         assert_same(compiled(*args), propagation.gradients(net, *args), scale=4)
-        total = numpy_backend.sum_blocks(
+        total = NUMPY.sum_blocks(
             lambda X, Y, net=net, args=args: propagation.gradients(net, args[0], X, Y, m=20.0), 8, *args[1:]
         )
         assert_same(total, propagation.gradients(net, *args), scale=4)
         run = partial(vp.fit, net, *args[1:], params=args[0], epochs=2, batch_size=8)
-        assert_same(run(backend=numpy_backend).params, run(backend=PLAIN).params, scale=20)
+        assert_same(run(backend=NUMPY).params, run(backend=PLAIN).params, scale=20)
 
 
-def test_threads_do_not_share_a_program(numpy_backend):
-    compiled = numpy_backend.compile_loop(lambda x: (x @ x + x) * 2)
+def test_threads_do_not_share_a_program():
+    compiled = NUMPY.compile_loop(lambda x: (x @ x + x) * 2)
 
     def work(k):
         x = rng(k).standard_normal((60, 60))
@@ -392,28 +389,28 @@ def adam_rule(p, g, M, V, a, e):
 @pytest.mark.parametrize("block", [None, 8])
 @pytest.mark.parametrize("batch_size", [10, 16, 50])
 @pytest.mark.parametrize("orders", [0, 1, 4])
-def test_epochs(numpy_backend, dtype, orders, batch_size, block, weighted):
+def test_epochs(dtype, orders, batch_size, block, weighted):
     """Training as the core does it, with ragged last batches, weights, blocks, and K orders for K networks."""
     net = vp.Network((9, 7, 2), hidden="relu")
     params, X, Y, w = make_problem(net, 50, weights=weighted)
-    params, *data = on(numpy_backend, dtype, stacked(params, orders) if orders > 1 else params, X, Y, w)
+    params, *data = on(NUMPY, dtype, stacked(params, orders) if orders > 1 else params, X, Y, w)
     order = np.stack([rng(k).permutation(50) for k in range(orders or 1)]).astype(np.int32)
     order = None if orders == 0 else order if orders > 1 else order[0]
     rates = np.linspace(0.01, 0.02, -(-50 // batch_size)).astype(dtype)
-    run = Run(numpy_backend, net, vp.Adam(), 50, batch_size, block, layout(params, orders > 1), (False,), (0.0,), None)
+    run = Run(NUMPY, net, vp.Adam(), 50, batch_size, block, layout(params, orders > 1), (False,), (0.0,), None)
     args = (params, run.initial_slots(params), (), tuple(data), order, (rates,), ByNetwork(Penalties(None, None, 1.0)))
-    assert_same(recorded(numpy_backend, epoch, run, *args), epoch(run._replace(backend=PLAIN), *args), scale=20)
+    assert_same(recorded(epoch, run, *args), epoch(run._replace(backend=PLAIN), *args), scale=20)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_epochs_on_any_number_of_threads(numpy_backend, monkeypatch, threads):
+def test_epochs_on_any_number_of_threads(monkeypatch, threads):
     """With every threshold lowered, so that all that can be done in parallel is."""
     monkeypatch.setattr("vecprop_numpy.programs.usable_threads", lambda: threads)
     names = {"blocks.SMALLEST_PARALLEL": 1, "loops.SMALLEST_PARALLEL_GATHER": 1, "blocks.CHUNK": 16}
     for name, value in names.items():
         monkeypatch.setattr(f"vecprop_numpy.{name}", value)
-    test_epochs(numpy_backend, "float64", 1, 16, 4, True)
-    test_epochs(numpy_backend, "float32", 0, 50, 7, False)
+    test_epochs("float64", 1, 16, 4, True)
+    test_epochs("float32", 0, 50, 7, False)
 
 
 @pytest.mark.parametrize("more", [{}, {"dropout": 0.2, "sample_weight": np.arange(50) % 7}])
@@ -455,14 +452,14 @@ class LastFirst:
             execute(code)
 
 
-def test_compiled_functions_within_compiled_functions(numpy_backend):
-    inner = numpy_backend.compile_loop(lambda x: x * 2)
+def test_compiled_functions_within_compiled_functions():
+    inner = NUMPY.compile_loop(lambda x: x * 2)
     x = np.ones(3)
     inner(x)
-    check(numpy_backend, lambda x: inner(x) + 1, x)
+    check(lambda x: inner(x) + 1, x)
 
 
-def test_carried_values_that_trade_places(numpy_backend):
+def test_carried_values_that_trade_places():
     def step(carry, inputs):
         a, b, (c, d) = carry
         return (b, a + inputs[0], (d * 1.0, c)), (a, b + c)
@@ -471,19 +468,19 @@ def test_carried_values_that_trade_places(numpy_backend):
         return backend.scan(step, (x, 2 * x, (x + 1, x)), inputs)
 
     x, inputs = np.arange(3.0), (np.arange(5.0),)
-    assert_same(recorded(numpy_backend, run, numpy_backend, x, inputs), run(PLAIN, x, inputs))
+    assert_same(recorded(run, NUMPY, x, inputs), run(PLAIN, x, inputs))
 
 
-def test_a_step_that_carries_on_another_shape_runs_as_it_is(numpy_backend):
+def test_a_step_that_carries_on_another_shape_runs_as_it_is():
     def run(x, inputs):
-        return numpy_backend.scan(lambda c, i: ((c[0] + i[0],), (c[0].sum(),)), (x,), inputs)
+        return NUMPY.scan(lambda c, i: ((c[0] + i[0],), (c[0].sum(),)), (x,), inputs)
 
     x, inputs = np.ones((1, 3)), (np.ones((4, 2, 1)),)
-    assert_same(numpy_backend.compile_loop(run)(x, inputs), run(x, inputs))
+    assert_same(NUMPY.compile_loop(run)(x, inputs), run(x, inputs))
 
 
 @pytest.mark.parametrize("n", [1, 5, 3000, 100_000])
-def test_maximum_and_minimum_with_one_number(numpy_backend, n):
+def test_maximum_and_minimum_with_one_number(n):
     """Of the function's, or of an argument, which is not known when the function is recorded."""
 
     def function(x, number):
@@ -491,43 +488,43 @@ def test_maximum_and_minimum_with_one_number(numpy_backend, n):
         least = xp.maximum(number, 0.5)
         return xp.maximum(x, 0.0), xp.minimum(0.5, x), xp.maximum(x, number), xp.minimum(least, x), least
 
-    compiled = numpy_backend.compile_loop(function)
+    compiled = NUMPY.compile_loop(function)
     for number in (0.25, 0.75):
         given = rng().standard_normal(n), np.asarray(number)
         assert_same(compiled(*given), function(*given), scale=0)
 
 
-def test_fused_kernels(numpy_backend, dtype):
+def test_fused_kernels(dtype):
     n = 100_003  # several chunks, on several threads if there are any
     arrays = [rng(k).standard_normal(n).astype(dtype) for k in range(3)]
     args = (*arrays, np.abs(arrays[0]), np.asarray(0.1, dtype), np.asarray(1e-3, dtype))
 
     def function(*args):
-        return numpy_backend.fuse(adam_rule)(*args)
+        return NUMPY.fuse(adam_rule)(*args)
 
-    check(numpy_backend, function, *args)
+    check(function, *args)
     square = [a[:99_000].reshape(3, 330, 100) for a in args[:4]]
-    check(numpy_backend, function, *square, np.full((3, 1, 1), 0.1, dtype), np.full((330, 1), 1e-3, dtype))
+    check(function, *square, np.full((3, 1, 1), 0.1, dtype), np.full((330, 1), 1e-3, dtype))
     assert_same(function(*args), adam_rule(*args), scale=0)
 
 
-def test_fused_kernels_of_views_of_one_array(numpy_backend, monkeypatch):
+def test_fused_kernels_of_views_of_one_array(monkeypatch):
     monkeypatch.setattr("vecprop_numpy.blocks.CHUNK", 8)
 
     def function(x):
         y = x + 1
-        first = numpy_backend.fuse(lambda a, b: a + 2 * b)(y, y[::-1])
+        first = NUMPY.fuse(lambda a, b: a + 2 * b)(y, y[::-1])
         z = x * 2
-        return first, numpy_backend.fuse(lambda a, b: a + b)(z, z[0])
+        return first, NUMPY.fuse(lambda a, b: a + b)(z, z[0])
 
-    check(numpy_backend, function, np.arange(50.0))
-
-
-def test_a_kernel_that_is_not_elementwise_is_recorded_all_the_same(numpy_backend):
-    check(numpy_backend, lambda x: numpy_backend.fuse(lambda y: y / array_namespace(y).sum(y))(x), np.arange(1.0, 9.0))
+    check(function, np.arange(50.0))
 
 
-def test_a_kernel_of_what_no_round_changes_is_run_once(numpy_backend, monkeypatch):
+def test_a_kernel_that_is_not_elementwise_is_recorded_all_the_same():
+    check(lambda x: NUMPY.fuse(lambda y: y / array_namespace(y).sum(y))(x), np.arange(1.0, 9.0))
+
+
+def test_a_kernel_of_what_no_round_changes_is_run_once(monkeypatch):
     calls = []
     monkeypatch.setattr(Frame, "emit", lambda frame, function, *given: frame.code.append((counted, (function, *given))))
 
@@ -537,13 +534,13 @@ def test_a_kernel_of_what_no_round_changes_is_run_once(numpy_backend, monkeypatc
 
     def run(x, inputs):
         def step(carry, i):
-            word = numpy_backend.fuse(lambda a: a ^ (a >> 1))(array_namespace(x).arange(5))
+            word = NUMPY.fuse(lambda a: a ^ (a >> 1))(array_namespace(x).arange(5))
             return (carry[0] + i[0] * word,), ()
 
-        return numpy_backend.scan(step, (x,), inputs)[0]
+        return NUMPY.scan(step, (x,), inputs)[0]
 
     x, inputs = np.zeros(5), (np.ones(4),)
-    assert_same(numpy_backend.compile_loop(run)(x, inputs), run(x, inputs))
+    assert_same(NUMPY.compile_loop(run)(x, inputs), run(x, inputs))
     assert (calls.count(np.right_shift), calls.count(np.add)) == (1, 4)
 
 
@@ -553,31 +550,31 @@ def test_a_kernel_of_what_no_round_changes_is_run_once(numpy_backend, monkeypatc
 @pytest.mark.parametrize("weights", [False, True])
 @pytest.mark.parametrize(("m", "block"), [(1000, 1000), (1000, 250), (1003, 100), (7, 2), (300, 299), (5, 100)])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_sum_of_blocks(numpy_backend, dtype, m, block, weights, transposed):
+def test_sum_of_blocks(dtype, m, block, weights, transposed):
     net = vp.Network((4, 6, 2), output="softmax")
-    params, X, Y, w = on(numpy_backend, dtype, *make_problem(net, m, weights=weights))
+    params, X, Y, w = on(NUMPY, dtype, *make_problem(net, m, weights=weights))
     X = np.ascontiguousarray(X.T).T if transposed else X
     X.flags.writeable = False
 
     def part(X, Y, w):
         return propagation.gradients(net, params, X, Y, w, m=float(m))
 
-    got = numpy_backend.sum_blocks(part, block, X, Y, w)
+    got = NUMPY.sum_blocks(part, block, X, Y, w)
     assert_same(got, part(X, Y, w), scale=4)
-    assert_same(numpy_backend.sum_blocks(part, block, X, Y, w), got, scale=0)
+    assert_same(NUMPY.sum_blocks(part, block, X, Y, w), got, scale=0)
 
 
-def test_sum_of_blocks_of_a_stack(numpy_backend, dtype):
+def test_sum_of_blocks_of_a_stack(dtype):
     net = vp.Network((4, 6, 2))
     params, X, Y, _ = make_problem(net, 500)
-    params, X, Y = on(numpy_backend, dtype, stacked(params, 3), X, Y)
+    params, X, Y = on(NUMPY, dtype, stacked(params, 3), X, Y)
 
     def part(X, Y):
         return propagation.gradients(net, params, X, Y, m=500.0)
 
-    assert_same(numpy_backend.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
+    assert_same(NUMPY.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
     X = np.stack([X, X + 1, X - 1])
-    assert_same(numpy_backend.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
+    assert_same(NUMPY.sum_blocks(part, 90, X, Y), part(X, Y), scale=4)
 
 
 def test_whichever_thread_ends_last_gives_the_blas_its_threads_back():
@@ -615,20 +612,20 @@ def test_limits_of_the_blas_may_overlap():
 
 
 @pytest.mark.parametrize(("m", "units", "wanted"), [(400, 10, False), (200_000, 600, True), (1_000_000, 12, True)])
-def test_automatic_block(numpy_backend, m, units, wanted):
-    block = numpy_backend.memory.auto_block(m, units, 4)
+def test_automatic_block(m, units, wanted):
+    block = NUMPY.memory.auto_block(m, units, 4)
     assert (block is not None) == wanted
     assert block is None or 256 <= block < m
 
 
-def test_the_readme_follows_a_real_step(numpy_backend, monkeypatch):
+def test_the_readme_follows_a_real_step(monkeypatch):
     """Its numbers of operations, calls and bytes are those of this program."""
     make, graphs = programs.Graph, []
     monkeypatch.setattr(programs, "Graph", lambda *given: graphs.append(make(*given)) or graphs[-1])
     net = vp.Network((2, 4, 1))
     X, Y = (a.astype("float32") for a in vp.datasets.xor(m=8))
-    step = numpy_backend.compile_loop(lambda *given: propagation.gradients(net, *given))
-    step(net.init(backend=numpy_backend), X, Y)
+    step = NUMPY.compile_loop(lambda *given: propagation.gradients(net, *given))
+    step(net.init(backend=NUMPY), X, Y)
     ((program,),) = step.idle.values()
     text = " ".join((ROOT / "backends" / "vecprop_numpy" / "README.md").read_text(encoding="utf-8").split())
     ops = len(graphs[0].scopes[0].ops)

@@ -332,11 +332,11 @@ def test_round_trip(csv, delimiter, header, given):
     rows = np.random.default_rng(0).normal(size=(40, 2)) * [1e-3, 1e7]
     labels = np.arange(40) % 3
     lines = [f"{float(a)!r},{float(b)!r},{label}\n" for (a, b), label in zip(rows, labels, strict=True)]
-    path = csv((header + "".join(lines)).replace(",", delimiter))
-    data = datasets.from_csv(path, delimiter=delimiter if given else None)
+    path = csv((header + "".join(lines)).replace(",", delimiter), name="my.data.csv")
+    data = datasets.from_csv(str(path) if given else path, delimiter=delimiter if given else None)
     assert np.array_equal(data.X, rows.T) and data.X.flags.c_contiguous and data.X.dtype == np.float64
     assert data.task == "classification" and np.array_equal(data.labels, labels)
-    assert data.Y.shape == (3, 40) and data.target_names == ("0", "1", "2") and data.name == "data"
+    assert data.Y.shape == (3, 40) and data.target_names == ("0", "1", "2") and data.name == "my.data"
     assert data.feature_names == (("alpha", "beta") if header else ("column 0", "column 1"))
 
 
@@ -455,10 +455,6 @@ test_faults_of_a_csv_file_are_named = refusals(
     ),
     fixtures=["csv"],
 )
-
-
-def test_path_may_be_text(csv):
-    assert datasets.from_csv(str(csv("1,0\n2,1\n", name="my.data.csv"))).name == "my.data"
 
 
 # --- .npy ---------------------------------------------------------------------------------------------------

@@ -121,13 +121,6 @@ def test_every_source_gives_the_run_in_memory(kind, files, monkeypatch):
     np.testing.assert_allclose(result.forward(x), result.forward(X.T), rtol=1e-12)
 
 
-def test_one_window_is_the_run_in_memory_on_every_backend(files, backend):
-    x, y = rows_of(files)
-    for window, shuffle in ((M, True), (21, False)):
-        both = {"backend": backend, "shuffle": shuffle}
-        close(fit(x, y, window=window, **both), fit(X.T, Y.T, **both))
-
-
 def test_windows_are_trained_on_in_the_documented_order(files, backend):
     """An epoch in windows is the epoch over the examples put into that order beforehand."""
     x, y = rows_of(files)

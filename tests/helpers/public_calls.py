@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
+from unittest.mock import sentinel
 
 import numpy as np
 import polars
@@ -30,14 +31,7 @@ from vecprop.utils.arguments import check_flag, check_number, check_positive_int
 NAN, INF, HUGE = math.nan, math.inf, 10**18
 
 
-class Thing:
-    """No value of any kind that an argument takes."""
-
-    def __repr__(self):
-        return "<a thing>"
-
-
-THING = Thing()
+THING = sentinel.thing  # no value of any kind that an argument takes
 
 # --- values that are refused, by the kind of the argument ------------------------------------------------------
 
@@ -110,11 +104,7 @@ STRINGS = Wrong(["abc", 3, THING, [1, 2], [3], [None]], "^{} must be a sequence 
 
 def without(values, *kept):
     """The values but those that the argument takes."""
-
-    def same(a, b):
-        return a is b or (type(a) is type(b) and type(a) in (int, float, str, list) and a == b)
-
-    left = [v for v in values if not any(same(v, k) for k in kept)]
+    left = [v for v in values if repr(v) not in map(repr, kept)]
     return Wrong(left, values.says, values.types, values.several) if isinstance(values, Wrong) else left
 
 

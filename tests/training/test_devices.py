@@ -49,16 +49,13 @@ def test_the_same_run_as_on_one_device(names, request, figure):
     rest = {line["run"]: line for line in found if line["run"] not in RUNS}
     assert set(rest) == ({"communication", "estimators"} if "everything" in names else set())
     if rest:
-        check_what_is_sent(*rest["communication"]["sent"])
+        # for each step the batch and the gradients, never the data; for networks nothing but the costs at the end
+        batches, networks = rest["communication"]["sent"]
+        assert batches and max(np.prod(shape) for shape in batches) <= 24 * 3, batches
+        steps = -(-M // 24)
+        assert networks and {tuple(s) for s in networks} <= {(16,), (steps, 16), (steps, 16, 3)}, "costs, norms, finite"
         alone, several = rest["estimators"]["differences"]
         assert alone == 0 and several < 1e-6
-
-
-def check_what_is_sent(batches, networks):
-    """For each step the batch and the gradients, never the data; for networks nothing but the costs at the end."""
-    assert batches and max(np.prod(shape) for shape in batches) <= 24 * 3, batches
-    steps = -(-M // 24)
-    assert networks and {tuple(s) for s in networks} <= {(16,), (steps, 16), (steps, 16, 3)}, "costs, norms, finite"
 
 
 @pytest.mark.reliability

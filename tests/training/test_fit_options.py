@@ -1,6 +1,7 @@
 """What surrounds the steps of `fit`: validation, stopping, schedules, class weights, callbacks, Ctrl-C, L-BFGS."""
 
 import pickle
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -143,17 +144,6 @@ def test_training_goes_on_with_the_scale_of_the_state(backend):
     scaled = (other - mean) / deviation
     by_hand = vp.fit(NET, scaled, Y, epochs=2, state=first.state._replace(scale=None), backend=backend)
     np.testing.assert_allclose(rest.forward(other), by_hand.forward(scaled), rtol=1e-9)
-
-
-@pytest.mark.parametrize("batch_size", [None, 17])
-def test_several_epochs_in_one_call_are_the_same_epochs(batch_size, backend, monkeypatch):
-    arguments = {"epochs": 7, "dtype": "float64", "dropout": 0.2, "optimizer": vp.Adam(0.01, schedule=vp.Cosine())}
-    arguments |= {"batch_size": batch_size, "backend": backend}
-    at_once = vp.fit(NET, X, Y, **arguments)
-    monkeypatch.setattr(loop, "_STEPS_A_CALL", 1)
-    one_by_one = vp.fit(NET, X, Y, **arguments)
-    np.testing.assert_allclose(at_once.history["cost"], one_by_one.history["cost"], rtol=1e-12)
-    assert_grads_close(at_once.params, one_by_one.params, bound=1e-12)
 
 
 def test_errors_are_pickled_with_what_they_hold():
@@ -311,16 +301,6 @@ NAN, FLAT, STATE = float("nan"), vp.Network((4, 3), output="softmax"), vp.fit(NE
 SCALED = vp.fit(NET, X, Y, epochs=1, standardize=True).state
 
 
-class Rates:
-    """A schedule that gives the same rates whatever is asked for."""
-
-    def __init__(self, given):
-        self.given = given
-
-    def rates(self, *_):
-        return self.given
-
-
 test_bad_arguments = refusals(
     lambda arguments: vp.fit(**({"net": NET, "X": X, "Y": Y, "epochs": 1} | arguments)),
     ({"dropout": [0.1, 0.1]}, "dropout must have one value for each of the 1 hidden layers, got 2"),
@@ -356,7 +336,7 @@ test_bad_arguments = refusals(
     ({"state": STATE, "l2": (0.0, 1.0)}, "state is of one network, and this run has K = 2: give params=result.params"),
     *(
         (
-            {"optimizer": vp.GradientDescent(schedule=Rates(rates))},
+            {"optimizer": vp.GradientDescent(schedule=mock.Mock(**{"rates.return_value": rates}))},
             "schedule must give 1 rates, .* finite and >= 0",
         )
         for rates in ([0.1, 0.1], 0.1, None, [-0.1], [NAN])

@@ -40,15 +40,29 @@ def counted_like_scikit_learn(values, tol, n_iter_no_change):
 
 
 SLOW = [1.0 - 0.01 * k for k in range(50)]  # falls for ever, each time by less than 0.05
+HIGH = [9.0, 7.0, 8.0, 8.0, 8.0, 8.0, 8.0, 2.0, 3.0, 3.0, 3.0, 3.0]
+NAN = np.nan
 
 
-def test_small_improvements_add_up_or_do_not():
-    best, stop = followed(SLOW, EarlyStopping(7, min_delta=0.05))
-    assert (stop, best.cost) == (None, pytest.approx(0.52))
-    best, stop = followed(SLOW, EarlyStopping(7, min_delta=0.05, cumulative=False))
-    assert stop == 8, "no single epoch improves by 0.05"
-    assert best.epoch == 8, "yet the best is the best"
-    assert best.params[0].W.item() == 8
+@cases(
+    (SLOW, EarlyStopping(7, min_delta=0.05), None, 49, 0.52),  # small improvements add up
+    (SLOW, EarlyStopping(7, min_delta=0.05, cumulative=False), 8, 8, 0.93),  # or not, yet the best is the best
+    ([1.0, 0.5, NAN, NAN, NAN], EarlyStopping(3), 5, 2, 0.5),  # NaN is no improvement
+    ([NAN, NAN, 0.5, 0.6], EarlyStopping(5), None, 3, 0.5),
+    ([NAN] * 5, EarlyStopping(3), 4, 1, np.inf),
+    (HIGH, EarlyStopping(3), 5, 2, 7.0),
+    (HIGH, EarlyStopping(3, baseline=5.0), 11, 8, 2.0),  # above the baseline nothing ends
+    ([1.0] * 100, EarlyStopping(None), None, 1, 1.0),
+)
+def test_when_training_ends_and_what_was_best(values, rule, end, epoch, cost):
+    best, stop = followed(values, rule)
+    assert (stop, best.epoch, best.cost, best.params[0].W.item()) == (end, epoch, pytest.approx(cost), epoch)
+
+
+def test_the_baseline_of_each_network_of_a_stack():
+    best, stop = followed(np.stack([HIGH, np.full(12, 1.0)], axis=-1), EarlyStopping(3, baseline=5.0))
+    assert stop == 11, "the second network ran out of patience long before"
+    assert best.improved.tolist() == [8, 1]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -59,28 +73,6 @@ def test_the_rule_of_scikit_learn(seed):
     for tol, patience in ((0.0, 3), (0.03, 5), (0.1, 10)):
         rule = EarlyStopping(patience + 1, min_delta=tol, cumulative=False)
         assert followed(values, rule)[1] == counted_like_scikit_learn(values, tol, patience)
-
-
-def test_nan_is_no_improvement():
-    best, stop = followed([1.0, 0.5, np.nan, np.nan, np.nan], EarlyStopping(3))
-    assert (stop, best.epoch, best.cost) == (5, 2, 0.5)
-    assert followed([np.nan, np.nan, 0.5, 0.6], EarlyStopping(5))[0].epoch == 3
-    assert followed([np.nan] * 5, EarlyStopping(3))[1] == 4
-
-
-def test_above_the_baseline_nothing_ends():
-    values = np.array([9.0, 7.0, 8.0, 8.0, 8.0, 8.0, 8.0, 2.0, 3.0, 3.0, 3.0, 3.0])
-    rule = EarlyStopping(3, baseline=5.0)
-    assert followed(values, EarlyStopping(3))[1] == 5
-    assert followed(values, rule)[1] == 11
-    best, stop = followed(np.stack([values, np.full(12, 1.0)], axis=-1), rule)
-    assert stop == 11, "the second network ran out of patience long before"
-    assert best.improved.tolist() == [8, 1]
-
-
-def test_patience_none_never_stops():
-    best, stop = followed([1.0] * 100, EarlyStopping(None))
-    assert (stop, best.epoch) == (None, 1)
 
 
 @cases(

@@ -11,12 +11,8 @@ from vecprop.backend.namespaces import array_namespace
 
 RNG = np.random.default_rng(0)
 M = 83
-X, ONE_HOT, TARGETS, WEIGHTS = (
-    RNG.normal(size=(6, M)),
-    np.eye(3)[:, RNG.integers(3, size=M)],
-    RNG.normal(size=(1, M)),
-    RNG.random(M),
-)
+X, ONE_HOT = RNG.normal(size=(6, M)), np.eye(3)[:, RNG.integers(3, size=M)]
+TARGETS, WEIGHTS = RNG.normal(size=(1, M)), RNG.random(M)
 NET, LINE = vp.Network((6, 8, 5, 3), hidden="relu", output="softmax"), {"output": "identity", "hidden": "tanh"}
 NINE = losses.Quantile(tuple(k / 10 for k in range(1, 10)))
 KINDS = {

@@ -44,6 +44,7 @@ class Place:
     """A folder with a model, and a link to it in another folder."""
 
     most_left = 1  # temporary files of a writer that is killed
+    replaces = 1  # which replacement is that of the old file
 
     def __init__(self, folder):
         self.folder = folder / "models"
@@ -78,9 +79,11 @@ class Place:
     def temporary_files(self):
         return [name for name in os.listdir(self.folder) if name not in (self.path.name, f"{self.path.name}.previous")]
 
-    def replaces(self, seen):
-        """At which of the calls of a save the new file takes the place of the old one."""
-        return place_of(seen, "replace", 1)
+    def is_new_after(self, fault, seen):
+        """Whether the new file has taken the place of the old one when a fault ends one of the calls of a save."""
+        calls = ((fault.call, fault.n), ("replace", self.replaces))
+        here, there = ([i for i, name in enumerate(seen) if name == call][n - 1] for call, n in calls)
+        return here > there or (here == there and fault.after)
 
     def check_the_one_before(self):
         """A model has none."""
@@ -98,6 +101,7 @@ class CheckpointPlace(Place):
     """The same with a checkpoint, which keeps the one before."""
 
     most_left = 2  # its own, and another name of the one before
+    replaces = 2  # the first is of the one before
 
     def begin(self):
         self.write(epoch=1)
@@ -118,9 +122,6 @@ class CheckpointPlace(Place):
 
     def holds(self):
         return {2: "old", 3: "new", 4: "next"}[self.epochs_of(self.path)]
-
-    def replaces(self, seen):
-        return place_of(seen, "replace", 2)  # the first is for the one before
 
     def check_the_one_before(self):
         epoch = self.epochs_of(self.path)
@@ -143,7 +144,6 @@ def place(request, tmp_path, amount):
 
 def test_every_system_call_of_a_save_fails_once(place, amount, figure):
     seen = recorded(place.save)
-    replaced = place.replaces(seen)
     points = faults_of(seen, deaths=False) * amount(1, 3)
     reported = survived = 0
     for fault in points:
@@ -157,9 +157,7 @@ def test_every_system_call_of_a_save_fails_once(place, amount, figure):
             error = caught
         survived += error is None
         reported += error is not None
-        here = place_of(seen, fault.call, fault.n)
-        there = error is None or here > replaced or (here == replaced and fault.after)
-        assert place.holds() == ("new" if there else "old"), str(fault)
+        assert place.holds() == ("new" if error is None or place.is_new_after(fault, seen) else "old"), str(fault)
         assert error is None or fault.effect not in SURVIVED, str(fault)
         if isinstance(error, OSError):
             assert error.errno == getattr(errno, fault.effect), str(fault)
@@ -178,22 +176,15 @@ def test_every_system_call_of_a_save_fails_once(place, amount, figure):
     )
 
 
-def place_of(seen, call, n):
-    """The place of the n-th call of a name among all."""
-    return [i for i, name in enumerate(seen) if name == call][n - 1]
-
-
 def test_a_process_ends_at_every_system_call_of_a_save(place, amount, figure):
     seen = recorded(place.save)
-    replaced = place.replaces(seen)
     points = [fault for fault in faults_of(seen, effects=()) if fault.effect == "exit"]
     points = amount(points[::3], points * 5)
     left = 0
     for fault in points:
         place.begin()
         assert dies_at(place.save, fault) == EXIT_CODE, str(fault)
-        here = place_of(seen, fault.call, fault.n)
-        assert place.holds() == ("new" if here > replaced or (here == replaced and fault.after) else "old"), str(fault)
+        assert place.holds() == ("new" if place.is_new_after(fault, seen) else "old"), str(fault)
         place.check_the_one_before()
         left += bool(place.check_what_the_killed_left())
         place.check_the_next_save()
