@@ -3,17 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from vecprop.backend.namespaces import Array, array_namespace, is_array
-from vecprop.backend.selection import backend_for
+from vecprop.backend.selection import backend_for, get_backend
 from vecprop.inspection.explanation.markdown import Explanation
 from vecprop.inspection.explanation.mistakes import find_mistakes
 from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params
 from vecprop.inspection.explanation.parts import Given, Mistake, Operation, Step
 from vecprop.inspection.explanation.passes import Passes
 from vecprop.inspection.gradient_check import check_gradients
-from vecprop.nn.array_checks import check_examples, check_l2, check_one_network, check_params
+from vecprop.nn.array_checks import check_examples, check_l2, check_one_network
 from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_flag, check_positive_integer
 from vecprop.utils.random_streams import check_seed
@@ -138,14 +136,12 @@ def _computed(
     net: Network, params: Any, X: Any, Y: Any, m: int, l2: float, seed: int, show: bool
 ) -> tuple[dict[str, Any], float, dict[str, float]]:
     """Return every quantity by its name, J, and the gradient checks if numbers are shown."""
-    given = draw_params(net, seed) if params is None else params
-    checked = check_one_network(net, given, instead="explain its members one by one")
+    if params is None:  # drawn, on the backend of any data
+        backend = backend_for(array_namespace(X)) if is_array(X) else get_backend("numpy")
+        params = [[backend.asarray(a, "float64") for a in layer] for layer in draw_params(net, seed)]
+    checked = check_one_network(net, params, instead="explain its members one by one")
     if X is None:
         X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
-    elif params is None and is_array(X):  # on the backend of the data
-        backend = backend_for(array_namespace(X))
-        drawn = [[backend.asarray(np.asarray(a), "float64") for a in layer] for layer in checked.params]
-        checked = check_params(net, drawn)
     with checked.backend.scope(checked.dtype, "highest"):
         X, Y, _ = check_examples(net, checked, X, Y)
     if X.ndim > 2 or Y.ndim > 2:
