@@ -47,13 +47,11 @@ def cost_curve(
     >>> [(line.get_label(), line.get_ydata().tolist()) for line in ax.get_lines()]
     [('slow', [1.0, 0.9]), ('quick', [1.0, 0.2])]
     """
-    runs = labelled_histories(histories)
-    curves = [
-        (label if K == 1 else f"{label}, the best of {K}".removeprefix(", "), costs)
-        for label, (K, costs) in runs.items()
-    ]
+    runs = labelled_histories(histories, "cost")
     ax = axes_of(ax)
-    draw_curves(ax, curves, legend=list(runs) != [""])
+    best = "{}, the best of {}"
+    curves = [(label if K == 1 else best.format(label, K).removeprefix(", "), costs) for label, K, costs in runs]
+    draw_curves(ax, curves, legend=any(label for label, *_ in runs))
     decorate(ax, "epoch", "cost J (mean loss per example)", "Cost over the epochs", log=log)
     return ax
 

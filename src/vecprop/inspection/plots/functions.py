@@ -42,7 +42,7 @@ def activation(
     g, z = _check_activation(activation, "activation"), _check_limits(limits)
     values, slopes = _evaluate(g, z, "activation")
     ax = axes_of(ax)
-    draw_curves(ax, [("g(z)", values), ("g′(z)", _gapped(slopes))], z, width=2)
+    draw_curves(ax, [("g(z)", values), ("g′(z)", slopes)], z, width=2)
     _cross(ax)
     decorate(ax, "z", "g(z), g′(z)", _label(g))
     return ax
@@ -79,17 +79,15 @@ def activations(
     """
     if isinstance(activations, str | Activation) or is_pair(activations) or not is_sequence(activations):
         raise TypeError(f"activations must be a sequence of names or activations, got {activations!r}")
-    known = {f"activations[{i}]": g for i, g in enumerate(activations)}
-    if not known:
+    checked = [_check_activation(g, f"activations[{i}]") for i, g in enumerate(activations)]
+    if not checked:
         raise ValueError("activations must have at least one, got none")
-    checked = {argument: _check_activation(g, argument) for argument, g in known.items()}
     z = _check_limits(limits)
-    curves = [(_label(g), *_evaluate(g, z, argument)) for argument, g in checked.items()]
+    sides = zip(*(_evaluate(g, z, f"activations[{i}]") for i, g in enumerate(checked)), strict=True)
     axes = panels(2, width=5.0) if ax is None else [check_axes(ax)]
-    values, slopes = [(label, y) for label, y, _ in curves], [(label, _gapped(slope)) for label, _, slope in curves]
-    sides = (("g(z)", "Activations", values), ("g′(z)", "Their derivatives", slopes))
-    for panel, (y, title, drawn) in zip(axes, sides, strict=False):
-        draw_curves(panel, drawn, z, legend=panel is axes[0])
+    titles = (("g(z)", "Activations"), ("g′(z)", "Their derivatives"))
+    for panel, curves, (y, title) in zip(axes, sides, titles, strict=False):
+        draw_curves(panel, zip(map(_label, checked), curves, strict=True), z, legend=panel is axes[0])
         _cross(panel)
         decorate(panel, "z", y, title)
     return axes[0]
@@ -117,7 +115,7 @@ def _check_limits(limits: Any) -> Floats:
 
 
 def _evaluate(g: Activation, z: Floats, argument: str) -> tuple[Floats, Floats]:
-    """Return g(z) and g′(z) (n,), z (n,)."""
+    """Return g(z) and g′(z) (n,), z (n,), with gaps where g′ jumps."""
     Z = z[np.newaxis]
     with np.errstate(over="ignore"):
         A = g.function(np, Z)
@@ -126,7 +124,7 @@ def _evaluate(g: Activation, z: Floats, argument: str) -> tuple[Floats, Floats]:
     for name, result in zip(("g", "g′"), results, strict=True):
         if result.shape != Z.shape:
             raise ValueError(f"{argument}: {name}(Z) must have the shape of Z, {Z.shape}, got {result.shape}")
-    return results[0][0], results[1][0]
+    return results[0][0], _gapped(results[1][0])
 
 
 def _gapped(y: Floats) -> Floats:

@@ -1,5 +1,6 @@
 """Checks of the arguments of pictures, which also bring arrays to the host."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,14 @@ def check_numbers(values: Any, argument: str) -> Floats:
     return array
 
 
-def check_pair(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> None:
-    """Raise ValueError unless there are as many true as predicted entries."""
+def check_pair(
+    true: Any, predicted: Any, check: Callable[[Any, str], npt.NDArray[Any]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return true and predicted values, each checked, of one length."""
+    true, predicted = check(true, "true"), check(predicted, "predicted")
     if true.size != predicted.size:
         raise ValueError(f"true and predicted must have the same length, got {true.size} and {predicted.size}")
+    return true, predicted
 
 
 def check_names(names: Any, count: int, of: str) -> tuple[str, ...]:
