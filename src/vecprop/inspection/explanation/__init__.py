@@ -86,7 +86,11 @@ def explain(
     >>> explanation["dW1"].value.tolist()
     [[6.0, -2.0], [-1.0, 5.0]]
     """
-    net = _network_of(net_or_sizes)
+    try:
+        net = net_or_sizes if isinstance(net_or_sizes, Network) else Network(net_or_sizes)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        wanted = "a Network, such as network_ of an estimator, or sizes"
+        raise type(error)(f"net_or_sizes must be {wanted}: {error}") from None
     m = _check_m(net, m, X, Y)
     if not isinstance(numbers, str):
         show = check_flag(numbers, "numbers")
@@ -105,17 +109,6 @@ def explain(
     steps = (*passes.forward(), *passes.cost(), *passes.backward())
     mistakes = tuple(find_mistakes(net, arrays | {"m": m}))
     return Explanation(net, m, float(l2), tuple(passes.given()), steps, mistakes, J if show else None, check)
-
-
-def _network_of(given: Network | Sequence[int]) -> Network:
-    """Return the network given, or a new one of the sizes given."""
-    if isinstance(given, Network):
-        return given
-    try:
-        return Network(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        wanted = "a Network, such as network_ of an estimator, or sizes"
-        raise type(error)(f"net_or_sizes must be {wanted}: {error}") from None
 
 
 def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:

@@ -148,7 +148,12 @@ def markdown_lines(explanation: Explanation) -> Iterator[str]:
     yield from _steps(explanation)
     yield from _products(net, explanation.m)
     if explanation.has_numbers:
-        yield from ("", _verdict(explanation.check))
+        check = explanation.check
+        told = "Checked: the products of the numbers above give the gradients of Network.gradients, largest difference"
+        told += f" {check['difference']:.2g}."
+        if "numeric" in check:
+            told += f" A numeric derivative of the cost (E40) agrees with them to {check['numeric']:.2g}, relative."
+        yield from ("", told)
     yield from ("", "## Common mistakes", "", "Each was tried with NumPy on these shapes.")
     yield from _mistakes(explanation.mistakes)
     yield from ("", "## The whole as a program", "")
@@ -263,17 +268,6 @@ def _products(net: Network, m: int) -> Iterator[str]:
         ("", "sums over", "inner size", "product", "shapes"),
         [(_code(a), b, c, _code(d), _code(e)) for a, b, c, d, e in (rows if L > 1 else rows[:2])],
     )
-
-
-def _verdict(check: Mapping[str, float]) -> str:
-    """Return the text on how the numbers were checked."""
-    text = (
-        "Checked: the products of the numbers above give the gradients of Network.gradients, largest difference "
-        f"{check['difference']:.2g}."
-    )
-    if "numeric" in check:
-        text += f" A numeric derivative of the cost (E40) agrees with them to {check['numeric']:.2g}, relative."
-    return text
 
 
 _MATMUL = "Input operand 1 has a mismatch in its core dimension 0, with gufunc signature (n?,k),(k,m?)->(n?,m?)"

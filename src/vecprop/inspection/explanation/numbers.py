@@ -56,7 +56,12 @@ def compute(
     J, grads = net.gradients(params, X, Y, l2=l2)
     with checked.backend.scope(checked.dtype, get_precision()):
         Z, A = propagation.forward(net, params, X)
-        found = {"X": X, "Y": Y, "J": J} | _of_the_loss(net, xp, A[-1], Y)
+        found = {"X": X, "Y": Y, "J": J}
+        if smoothing := getattr(net.loss, "smoothing", 0.0):
+            classes = 2 if net.loss.name == "binary_cross_entropy" else net.sizes[-1]
+            found["Ys"] = (1 - smoothing) * Y + smoothing / classes
+        if not loss_texts.matches(net):  # with the identity as output, dZ is the derivative with respect to A
+            found[f"dA{len(params)}"] = net.loss.dZ(xp, Identity(), A[-1], A[-1], Y)
         dZ, difference = net.loss.dZ(xp, net.output, Z[-1], A[-1], Y), 0.0
         for l in range(len(params), 0, -1):
             (W, b), (dW, db) = params[l - 1], grads[l - 1]
@@ -69,17 +74,6 @@ def compute(
                 dZ = net.activations[l - 2].backward(xp, found[f"dA{l - 1}"], Z[l - 1], A[l - 1])
     to_numpy = checked.backend.to_numpy
     return {name: np.asarray(to_numpy(value), dtype=np.float64) for name, value in found.items()}, float(J), difference
-
-
-def _of_the_loss(net: Network, xp: Any, A: Any, Y: Any) -> dict[str, Any]:
-    """Return dA_L unless dZ_L is A_L - Y, and the smoothed targets if there are any."""
-    smoothing = getattr(net.loss, "smoothing", 0.0)
-    classes = 2 if net.loss.name == "binary_cross_entropy" else net.sizes[-1]
-    smoothed = {"Ys": (1 - smoothing) * Y + smoothing / classes} if smoothing else {}
-    if loss_texts.matches(net):
-        return smoothed
-    # With the identity as output, dZ is the derivative with respect to A
-    return smoothed | {f"dA{len(net.sizes) - 1}": net.loss.dZ(xp, Identity(), A, A, Y)}
 
 
 def worked_product(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> str:
