@@ -21,12 +21,7 @@ class LossText(NamedTuple):
 
 
 def describe(net: Network) -> LossText:
-    """Return the texts of a network's loss.
-
-    >>> from vecprop import Network
-    >>> describe(Network((2, 1), output="identity")).slope
-    'A1 - Y'
-    """
+    """Return the texts of a network's loss."""
     if net.loss.name not in _TEXTS:
         raise ValueError(f"loss {net.loss.name!r} has no texts here")
     levels = ", ".join(f"{q:g}" for q in getattr(net.loss, "levels", ()))

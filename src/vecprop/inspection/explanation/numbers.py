@@ -77,11 +77,7 @@ def compute(
 
 
 def worked_product(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> str:
-    """Return entry [0, 0] of a matrix product written out.
-
-    >>> worked_product(np.array([[1.0, -2.0]]), np.array([[3.0], [0.5]]))
-    '1·3 + (-2)·0.5'
-    """
+    """Return entry [0, 0] of a matrix product written out, such as '1·3 + (-2)·0.5'."""
     return " + ".join(f"{number(a)}·{number(b)}" for a, b in zip(left[0], right[:, 0], strict=True))
 
 
@@ -96,10 +92,6 @@ def plain(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number for a product, in parentheses if it is negative.
-
-    >>> number(0.5), number(-0.25)
-    ('0.5', '(-0.25)')
-    """
+    """Return a number for a product, in parentheses if it is negative."""
     text = plain(value)
     return f"({text})" if text.startswith("-") else text
