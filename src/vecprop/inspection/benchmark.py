@@ -24,10 +24,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +55,8 @@ NETWORKS = {
 }
 SIZES = (1, 10, 100, 1_000, 10_000, 100_000)
 DTYPES = ("float32", "float64")
-PASSES = ("forward", "gradients")
+_CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradients": propagation.gradients}
+PASSES = tuple(_CORE)
 
 _LEAST_SAMPLE = 2e-3  # seconds: a sample repeats a short pass until the clock's resolution does not matter
 _MOST_RUNS = 51
@@ -69,14 +69,9 @@ Columns = list[tuple[Array, Array]]
 # --- what is timed ------------------------------------------------------------------------------------------
 
 
-def _one_example(net: Static[Network], params: Params, x: Array, y: Array, m: Array | float) -> tuple[Array, Params]:
-    """Return the share of one example of m in J and in the gradients (E8)."""
-    return propagation.gradients(net, params, x, y, None, None, m)
-
-
 def _add_example(net: Static[Network], params: Params, total: Any, x: Array, y: Array, m: Array | float) -> Any:
-    """Return total + the share of one example: a step of the loop over the examples (E8)."""
-    return add_trees(total, _one_example(net, params, x, y, m))
+    """Return total + the share of one example of m in J and in the gradients: a step of the loop over them (E8)."""
+    return add_trees(total, propagation.gradients(net, params, x, y, None, None, m))
 
 
 def _scan_gradients(
@@ -178,18 +173,25 @@ class Workload:
             data = [V[:, :m] for V in self._data(pass_name)]
             loop = _scan_forward if pass_name == "forward" else _scan_gradients
             return self._program(loop, self.backend, self.net, self.params, *data)
-        net, params, xp, step = self.net, self.params, self.backend.xp, self.backend.compile(propagation.output)
-        loops: dict[tuple[str, str], Callable[[Columns], Any]] = {
-            ("forward", "per_neuron"): lambda columns: [
+        net, params, backend, columns = self.net, self.params, self.backend, self._cut(m)
+        xp, count = backend.xp, self._on_device(m)
+        step, one, add = (backend.compile(f) for f in (propagation.output, propagation.gradients, _add_example))
+        loops: dict[tuple[str, str], Call] = {
+            ("forward", "per_neuron"): lambda: [
                 example_forward_per_neuron(net, xp, params, x)[1][-1] for x, _ in columns
             ],
-            ("forward", "per_example"): lambda columns: [step(net, params, x) for x, _ in columns],
-            ("gradients", "per_neuron"): lambda columns: mean_of_examples(
+            ("forward", "per_example"): lambda: [step(net, params, x) for x, _ in columns],
+            ("gradients", "per_neuron"): lambda: mean_of_examples(
                 example_per_neuron(net, xp, params, x, y) for x, y in columns
             ),
-            ("gradients", "per_example"): partial(self._gradients_per_example, self._on_device(m)),
+            # the compiled step adds: adding outside would cost JAX more than the step
+            ("gradients", "per_example"): lambda: reduce(
+                lambda total, xy: add(net, params, total, *xy, count),
+                columns[1:],
+                one(net, params, *columns[0], None, None, count),
+            ),
         }
-        return self._waiting(partial(loops[pass_name, rung], self._cut(m)))
+        return self._waiting(loops[pass_name, rung])
 
     def products(self, pass_name: str) -> Call:
         """Return the call that computes only the matrix products of a pass over all examples."""
@@ -231,17 +233,6 @@ class Workload:
 
         return call
 
-    def _gradients_per_example(self, m: Array, columns: Columns) -> tuple[Array, Params]:
-        """Add the shares inside the compiled step: adding outside would cost JAX more than the step."""
-        one, add = (self.backend.compile(f) for f in (_one_example, _add_example))
-        total = one(self.net, self.params, *columns[0], m)
-        for x, y in columns[1:]:
-            total = add(self.net, self.params, total, x, y, m)
-        return total  # type: ignore[no-any-return]
-
-
-_CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradients": propagation.gradients}
-
 
 # --- the clock ----------------------------------------------------------------------------------------------
 
@@ -270,8 +261,7 @@ def sample(calls: Sequence[Call], budget: float, least_runs: int = 1) -> list[li
     return [list(column) for column in zip(*samples, strict=True)]
 
 
-@dataclass(frozen=True)
-class Cap:
+class Cap(NamedTuple):
     """The examples of a loop that fit into a budget, and the times of one and of compiling."""
 
     m: int
