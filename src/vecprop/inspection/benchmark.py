@@ -376,7 +376,10 @@ def measure(
     >>> min(slow, loop) > fast
     True
     """
-    spaces = [_backend(b) for b in _listed(backends, "backends")]
+    try:
+        spaces = [get_backend(b) for b in _listed(backends, "backends")]
+    except UnknownBackendError as error:
+        raise UnknownBackendError(f"backends: {error}") from None
     nets = [
         n if isinstance(n, Network) else NETWORKS[_known(n, tuple(NETWORKS), "networks", "network")]
         for n in _listed(networks, "networks")
@@ -416,13 +419,6 @@ def _listed(values: Any, argument: str) -> list[Any]:
     if not listed:
         raise ValueError(f"{argument} must not be empty")
     return listed
-
-
-def _backend(given: Any) -> Backend:
-    try:
-        return get_backend(given)
-    except UnknownBackendError as error:
-        raise UnknownBackendError(f"backends: {error}") from None
 
 
 def _known(given: Any, known: tuple[str, ...], argument: str, kind: str) -> str:

@@ -11,7 +11,7 @@ from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_
 from vecprop.inspection.explanation.parts import Given, Mistake, Operation, Step
 from vecprop.inspection.explanation.passes import Passes
 from vecprop.inspection.gradient_check import check_gradients
-from vecprop.nn.array_checks import check_examples, check_l2, check_one_network
+from vecprop.nn.array_checks import Checked, check_examples, check_l2, check_one_network
 from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_flag, check_positive_integer
 from vecprop.utils.random_streams import check_seed
@@ -104,7 +104,11 @@ def explain(
             "be tried; explain it with a smaller m, every step is the same"
         )
     check_l2(l2)
-    arrays, J, check = _computed(net, params, X, Y, m, float(l2), check_seed(seed), show)
+    checked, X, Y = _data(net, params, X, Y, m, check_seed(seed))
+    arrays, J, difference = compute(net, checked, X, Y, float(l2))
+    check = {"difference": difference} if show else {}
+    if show and net.parameter_count <= _MOST_CHECKED:
+        check["numeric"] = max(check_gradients(net, checked.params, X, Y, l2=l2).values())
     passes = Passes(net, m, float(l2), arrays if show else {})
     steps = (*passes.forward(), *passes.cost(), *passes.backward())
     mistakes = tuple(find_mistakes(net, arrays | {"m": m}))
@@ -125,10 +129,8 @@ def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:
     return 1 if found is None else found
 
 
-def _computed(
-    net: Network, params: Any, X: Any, Y: Any, m: int, l2: float, seed: int, show: bool
-) -> tuple[dict[str, Any], float, dict[str, float]]:
-    """Return every quantity by its name, J, and the gradient checks if numbers are shown."""
+def _data(net: Network, params: Any, X: Any, Y: Any, m: int, seed: int) -> tuple[Checked, Array, Array]:
+    """Return the checked parameters, X and Y; those that are not given are drawn."""
     if params is None:  # drawn, on the backend of any data
         backend = backend_for(array_namespace(X)) if is_array(X) else get_backend("numpy")
         params = [[backend.asarray(a, "float64") for a in layer] for layer in draw_params(net, seed)]
@@ -139,10 +141,4 @@ def _computed(
         X, Y, _ = check_examples(net, checked, X, Y)
     if X.ndim > 2 or Y.ndim > 2:
         raise ValueError(f"X and Y must be matrices, got shapes {tuple(X.shape)} and {tuple(Y.shape)}")
-    arrays, J, difference = compute(net, checked, X, Y, l2)
-    check: dict[str, float] = {}
-    if show:
-        check["difference"] = difference
-        if net.parameter_count <= _MOST_CHECKED:
-            check["numeric"] = max(check_gradients(net, checked.params, X, Y, l2=l2).values())
-    return arrays, J, check
+    return checked, X, Y

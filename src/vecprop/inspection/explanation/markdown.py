@@ -1,15 +1,16 @@
 """An explanation, and its Markdown."""
 
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy.typing as npt
 
-from vecprop.inspection.explanation.parts import Given, Mistake, Operation, Step, count, units
+from vecprop.inspection.explanation.parts import Given, Mistake, Step, count, units
 from vecprop.nn.network import Network
 
 WIDTH = 80  # columns of the text for a terminal
@@ -78,18 +79,19 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as a dict for JSON, with arrays as nested lists."""
-        return {
+        content = {
             "network": str(self.network),
-            "sizes": list(self.network.sizes),
+            "sizes": self.network.sizes,
             "m": self.m,
             "l2": self.l2,
-            "given": [_plain(part) for part in self.given],
-            "steps": [_plain(step) | {"kind": step.kind} for step in self.steps],
-            "mistakes": [_plain(mistake) for mistake in self.mistakes],
+            "given": [asdict(part) for part in self.given],
+            "steps": [asdict(step) | {"kind": step.kind} for step in self.steps],
+            "mistakes": [asdict(mistake) for mistake in self.mistakes],
             "program": self.program,
             "cost": self.cost,
             "check": dict(self.check),
         }
+        return json.loads(json.dumps(content, default=lambda array: array.tolist()))  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         """Return the Markdown as text 80 characters wide if `rich` is installed, else as it is."""
@@ -113,17 +115,6 @@ class Explanation:
         return "\n".join(markdown_lines(self)) + "\n"
 
     _repr_markdown_ = to_markdown  # what IPython and Jupyter ask for
-
-
-def _plain(part: Any) -> dict[str, Any]:
-    """Return the fields of a part; arrays and tuples as lists."""
-    fields = dict(vars(part))
-    for name, value in fields.items():
-        if hasattr(value, "tolist"):
-            fields[name] = value.tolist()
-        elif isinstance(value, tuple):
-            fields[name] = [_plain(entry) if isinstance(entry, Operation) else entry for entry in value]
-    return fields
 
 
 def markdown_lines(explanation: Explanation) -> Iterator[str]:

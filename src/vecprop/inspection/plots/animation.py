@@ -66,13 +66,10 @@ class Snapshots(dict[int, Params]):
         for epoch in [epoch for epoch in self if epoch >= state.epoch]:
             del self[epoch]
         self._plain = plain
-        self._keep(state)
+        self(state, {})
 
     def __call__(self, state: TrainingState, history: History) -> None:  # noqa: ARG002
         """Keep the network after an epoch, if the epoch is wanted."""
-        self._keep(state)
-
-    def _keep(self, state: TrainingState) -> None:
         wanted = state.epoch % self.every == 0 if self.at is None else state.epoch in self.at
         if wanted and self._plain is not None:
             # without the best network of early stopping, which `plain` would take instead of this epoch's
@@ -98,6 +95,8 @@ def decision_boundary_animation(
 ) -> "FuncAnimation":
     """Animate the decision boundary over the epochs, one picture for each snapshot.
 
+    Errors are those of `decision_boundary`.
+
     Parameters
     ----------
     net : Network
@@ -117,11 +116,6 @@ def decision_boundary_animation(
     -------
     matplotlib.animation.FuncAnimation
         Keep a reference to it while it plays; `.to_jshtml()` shows it in a notebook, `.save(path)` writes it again.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument that does not fit.
 
     Examples
     --------
