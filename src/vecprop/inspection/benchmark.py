@@ -74,26 +74,19 @@ def _add_example(net: Static[Network], params: Params, total: Any, x: Array, y: 
     return add_trees(total, propagation.gradients(net, params, x, y, None, None, m))
 
 
-def _scan_gradients(
-    backend: Static[Backend], net: Static[Network], params: Params, X: Array, Y: Array
-) -> tuple[Array, Params]:
-    """Return J and the gradients by a loop over the columns that the backend can compile (E8)."""
-    xp = array_namespace(X)
-    zero = (xp.zeros((), dtype=X.dtype), tuple(Layer(xp.zeros_like(W), xp.zeros_like(b)) for W, b in params))
-    columns = tuple(xp.matrix_transpose(V)[..., None] for V in (X, Y))  # (m, n, 1): one column per step
-    m = float(X.shape[-1])
+def _scan(backend: Static[Backend], net: Static[Network], params: Params, *data: Array) -> Any:
+    """Return A_L of X (E6), or J and the gradients of X and Y (E8), by a loop over columns that can be compiled."""
+    xp = array_namespace(data[0])
+    columns = tuple(xp.matrix_transpose(V)[..., None] for V in data)  # (m, n, 1): one column per step
+    if len(data) == 1:
+        _, (A,) = backend.scan(lambda none, x: (none, (propagation.output(net, params, *x),)), (), columns)
+        return xp.matrix_transpose(A[..., 0])
+    m, dtype = float(data[0].shape[-1]), data[0].dtype
+    zero = (xp.zeros((), dtype=dtype), tuple(Layer(xp.zeros_like(W), xp.zeros_like(b)) for W, b in params))
     return backend.scan(lambda total, xy: (_add_example(net, params, total, xy[0], xy[1], m), ()), zero, columns)[0]
 
 
-def _scan_forward(backend: Static[Backend], net: Static[Network], params: Params, X: Array) -> Array:
-    """Return A_L (n_L, m) by a loop over the columns that the backend can compile (E6)."""
-    xp = array_namespace(X)
-    columns = (xp.matrix_transpose(X)[..., None],)
-    _, (A,) = backend.scan(lambda none, x: (none, (propagation.output(net, params, *x),)), (), columns)
-    return xp.matrix_transpose(A[..., 0])
-
-
-def _products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...] = ()) -> tuple[Array, ...]:
+def _products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...]) -> tuple[Array, ...]:
     """Return W_l A_{l-1} for l = 1 … L; with dZ also dZ_l A_{l-1}ᵀ, and W_lᵀ dZ_l for l = 2 … L.
 
     A is (A_0, …, A_{L-1}), dZ is (dZ_1, …, dZ_L).
@@ -166,13 +159,12 @@ class Workload:
         A loop runs over the first m examples. The call returns A_L (from a Python loop a list of columns), or
         (J, gradients).
         """
+        data = (self.X,) if pass_name == "forward" else (self.X, self.Y)
         if rung == "vectorized":
-            return self._program(_CORE[pass_name], self.net, self.params, *self._data(pass_name))
+            return self._program(_CORE[pass_name], self.net, self.params, *data)
         m = self.m if m is None else m
         if rung == "per_example_compiled":
-            data = [V[:, :m] for V in self._data(pass_name)]
-            loop = _scan_forward if pass_name == "forward" else _scan_gradients
-            return self._program(loop, self.backend, self.net, self.params, *data)
+            return self._program(_scan, self.backend, self.net, self.params, *(V[:, :m] for V in data))
         net, params, backend, columns = self.net, self.params, self.backend, self._cut(m)
         xp, count = backend.xp, self._on_device(m)
         step, one, add = (backend.compile(f) for f in (propagation.output, propagation.gradients, _add_example))
@@ -196,18 +188,13 @@ class Workload:
     def products(self, pass_name: str) -> Call:
         """Return the call that computes only the matrix products of a pass over all examples."""
         A = tuple(propagation.forward(self.net, self.params, self.X)[1][:-1])
-        if pass_name == "forward":
-            return self._program(_products, self.params, A)
-        rng = np.random.default_rng(1)
-        kind: Any = np.dtype(self.dtype).type
-        dZ = tuple(self._on_device(rng.standard_normal((n, self.m), dtype=kind)) for n in self.net.sizes[1:])
+        rng, kind = np.random.default_rng(1), np.dtype(self.dtype).type
+        sizes = () if pass_name == "forward" else self.net.sizes[1:]
+        dZ = tuple(self._on_device(rng.standard_normal((n, self.m), dtype=kind)) for n in sizes)
         return self._program(_products, self.params, A, dZ)
 
     def _on_device(self, values: Any) -> Array:
         return self.backend.asarray(values, self.dtype)
-
-    def _data(self, pass_name: str) -> tuple[Array, ...]:
-        return (self.X,) if pass_name == "forward" else (self.X, self.Y)
 
     def _cut(self, m: int) -> Columns:
         """Return the first m examples as pairs of columns (n0, 1), (n_L, 1)."""

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop import propagation
-from vecprop.backend.namespaces import array_namespace
-from vecprop.backend.selection import backend_for
+from vecprop.backend.contract import to_host
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer
@@ -90,7 +89,7 @@ def evidence_of(run: FitResult | DivergenceError) -> Evidence:
     """Return the evidence in a result of one network, or in an error, of a stack that diverged in its first network."""
     net: Any = getattr(run, "net", None)
     sample = getattr(run, "sample", None)
-    to_numpy = backend_for(array_namespace(run.params[0].W)).to_numpy
+    to_numpy = run.backend.to_numpy if isinstance(run, FitResult) else to_host
     layers = tuple(Layer(*(to_numpy(a).astype(np.float64) for a in layer)) for layer in run.params)
     history = run.history
     if layers[0].W.ndim == 3:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.boundary import Plane, scorer
 from vecprop.inspection.plots.figures import Axes, axes_of, check_dpi
-from vecprop.inspection.plots.values import to_host
 from vecprop.nn.network import Network, check_network
 from vecprop.propagation import Layer, Params
 from vecprop.training.results import History, TrainingState

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import COLOURS, MARKERS, Axes, Floats, axes_of, decorate
-from vecprop.inspection.plots.values import check_names, to_host
+from vecprop.inspection.plots.values import check_names
 from vecprop.nn.array_checks import check_examples, check_one_network, check_params
 from vecprop.nn.network import Network, check_network
 

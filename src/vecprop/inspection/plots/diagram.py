@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, three_digits
-from vecprop.inspection.plots.values import to_host
 from vecprop.nn.array_checks import check_one_network
 from vecprop.nn.network import Network, check_network
 from vecprop.utils.arguments import check_integer

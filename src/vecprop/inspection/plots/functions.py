@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import Axes, Floats, axes_of, check_axes, decorate, draw_curves, panels
-from vecprop.inspection.plots.values import to_host
 from vecprop.nn.activations import Activation, ActivationLike, get_activation, is_pair
 from vecprop.utils.arguments import is_sequence
 

@@ -17,18 +17,13 @@ def gradient_norms(result: FitResult | History, ax: Axes | None = None) -> Axes:
     """Draw ‖dW_l‖ of each layer over the epochs, on a logarithmic axis (E36).
 
     Norms that shrink by a factor from each layer to the one before show a vanishing gradient. Epochs with a norm of
-    exactly 0 leave a gap. Of a stack the best network is drawn.
+    exactly 0 leave a gap. Of a stack the best network is drawn. Errors are those of `cost_curve`.
 
     Parameters
     ----------
     result : FitResult or history
         What `vp.fit` returned, or its `history`.
     ax : matplotlib Axes, default a new figure
-
-    Raises
-    ------
-    ImportError, TypeError, ValueError
-        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------

@@ -6,15 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.backend.namespaces import Array, array_namespace, is_array
-from vecprop.backend.selection import backend_for
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import Floats
 from vecprop.utils.arguments import is_sequence
-
-
-def to_host(values: Array) -> npt.NDArray[Any]:
-    """Return an array of any library, or anything array-like, as a NumPy array."""
-    return backend_for(array_namespace(values)).to_numpy(values) if is_array(values) else np.asarray(values)
 
 
 def check_vector(values: Any, argument: str, of: str) -> npt.NDArray[Any]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, colour_map, decorate, tick_style
-from vecprop.inspection.plots.values import check_names, to_host
+from vecprop.inspection.plots.values import check_names
 from vecprop.nn.array_checks import as_layers
 from vecprop.utils.arguments import check_positive_integer
 
