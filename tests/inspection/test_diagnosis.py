@@ -12,7 +12,7 @@ import vecprop as vp
 from helpers import cases
 from vecprop.estimators import MLPClassifier, MLPRegressor, training
 from vecprop.inspection.diagnosis import Diagnosis, Finding, diagnose
-from vecprop.inspection.diagnosis_evidence import evidence_of_result
+from vecprop.inspection.diagnosis_evidence import evidence_of
 
 Descent, Network = vp.GradientDescent, vp.Network
 SEEDS = [0, 1]
@@ -319,12 +319,12 @@ def test_the_baseline_is_the_cost_of_predicting_the_mean():
     X, Y = np.zeros((1, 8)), np.array([[0, 0, 0, 0, 0, 0, 1, 1.0]])
     result = fit(Network((1, 1)), np.arange(8.0)[None] / 8, Y, Descent(0.01), 3, 0)
     p = 0.25
-    assert evidence_of_result(result).baseline == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
+    assert evidence_of(result).baseline == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
     regression = fit(Network((1, 1), output="identity"), X + Y, Y, Descent(0.01), 3, 0)
-    assert evidence_of_result(regression).baseline == pytest.approx(Y.var() / 2)
+    assert evidence_of(regression).baseline == pytest.approx(Y.var() / 2)
     one_hot = np.concatenate([Y, 1 - Y])
     classes = fit(Network((1, 2), output="softmax"), X + Y, one_hot, Descent(0.01), 3, 0)
-    assert evidence_of_result(classes).baseline == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
+    assert evidence_of(classes).baseline == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
 
 
 def test_the_numbers_of_dead_and_saturated_units_are_right():
@@ -357,9 +357,9 @@ def test_members_that_diverged_are_named():
     assert "number 2, at learning rates of 100 and above" in finding.message
 
 
-@pytest.mark.parametrize("rate", [2.5, (2.5, 2.6)])
-def test_an_error_tells_where_it_happened(rate):
-    error = diverged(LINE, *surface(300, 0), Descent(rate), 2000, 0, batch_size=None)
+@cases((2.5, 0), ((2.5, 2.6), 0), (2.5, (0, 1)))
+def test_an_error_tells_where_it_happened(rate, seed):
+    error = diverged(LINE, *surface(300, 0), Descent(rate), 2000, seed, batch_size=None)
     diagnosis = diagnose(error)
     numbers = diagnosis["divergence"].numbers
     assert (numbers["epoch"], numbers["step"], numbers["layer"]) == (error.epoch, error.step, 1)

@@ -24,10 +24,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +55,8 @@ NETWORKS = {
 }
 SIZES = (1, 10, 100, 1_000, 10_000, 100_000)
 DTYPES = ("float32", "float64")
-PASSES = ("forward", "gradients")
+_CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradients": propagation.gradients}
+PASSES = tuple(_CORE)
 
 _LEAST_SAMPLE = 2e-3  # seconds: a sample repeats a short pass until the clock's resolution does not matter
 _MOST_RUNS = 51
@@ -69,36 +69,24 @@ Columns = list[tuple[Array, Array]]
 # --- what is timed ------------------------------------------------------------------------------------------
 
 
-def _one_example(net: Static[Network], params: Params, x: Array, y: Array, m: Array | float) -> tuple[Array, Params]:
-    """Return the share of one example of m in J and in the gradients (E8)."""
-    return propagation.gradients(net, params, x, y, None, None, m)
-
-
 def _add_example(net: Static[Network], params: Params, total: Any, x: Array, y: Array, m: Array | float) -> Any:
-    """Return total + the share of one example: a step of the loop over the examples (E8)."""
-    return add_trees(total, _one_example(net, params, x, y, m))
+    """Return total + the share of one example of m in J and in the gradients: a step of the loop over them (E8)."""
+    return add_trees(total, propagation.gradients(net, params, x, y, None, None, m))
 
 
-def _scan_gradients(
-    backend: Static[Backend], net: Static[Network], params: Params, X: Array, Y: Array
-) -> tuple[Array, Params]:
-    """Return J and the gradients by a loop over the columns that the backend can compile (E8)."""
-    xp = array_namespace(X)
-    zero = (xp.zeros((), dtype=X.dtype), tuple(Layer(xp.zeros_like(W), xp.zeros_like(b)) for W, b in params))
-    columns = tuple(xp.matrix_transpose(V)[..., None] for V in (X, Y))  # (m, n, 1): one column per step
-    m = float(X.shape[-1])
+def _scan(backend: Static[Backend], net: Static[Network], params: Params, *data: Array) -> Any:
+    """Return A_L of X (E6), or J and the gradients of X and Y (E8), by a loop over columns that can be compiled."""
+    xp = array_namespace(data[0])
+    columns = tuple(xp.matrix_transpose(V)[..., None] for V in data)  # (m, n, 1): one column per step
+    if len(data) == 1:
+        _, (A,) = backend.scan(lambda none, x: (none, (propagation.output(net, params, *x),)), (), columns)
+        return xp.matrix_transpose(A[..., 0])
+    m, dtype = float(data[0].shape[-1]), data[0].dtype
+    zero = (xp.zeros((), dtype=dtype), tuple(Layer(xp.zeros_like(W), xp.zeros_like(b)) for W, b in params))
     return backend.scan(lambda total, xy: (_add_example(net, params, total, xy[0], xy[1], m), ()), zero, columns)[0]
 
 
-def _scan_forward(backend: Static[Backend], net: Static[Network], params: Params, X: Array) -> Array:
-    """Return A_L (n_L, m) by a loop over the columns that the backend can compile (E6)."""
-    xp = array_namespace(X)
-    columns = (xp.matrix_transpose(X)[..., None],)
-    _, (A,) = backend.scan(lambda none, x: (none, (propagation.output(net, params, *x),)), (), columns)
-    return xp.matrix_transpose(A[..., 0])
-
-
-def _products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...] = ()) -> tuple[Array, ...]:
+def _products(params: Params, A: tuple[Array, ...], dZ: tuple[Array, ...]) -> tuple[Array, ...]:
     """Return W_l A_{l-1} for l = 1 … L; with dZ also dZ_l A_{l-1}ᵀ, and W_lᵀ dZ_l for l = 2 … L.
 
     A is (A_0, …, A_{L-1}), dZ is (dZ_1, …, dZ_L).
@@ -171,41 +159,42 @@ class Workload:
         A loop runs over the first m examples. The call returns A_L (from a Python loop a list of columns), or
         (J, gradients).
         """
+        data = (self.X,) if pass_name == "forward" else (self.X, self.Y)
         if rung == "vectorized":
-            return self._program(_CORE[pass_name], self.net, self.params, *self._data(pass_name))
+            return self._program(_CORE[pass_name], self.net, self.params, *data)
         m = self.m if m is None else m
         if rung == "per_example_compiled":
-            data = [V[:, :m] for V in self._data(pass_name)]
-            loop = _scan_forward if pass_name == "forward" else _scan_gradients
-            return self._program(loop, self.backend, self.net, self.params, *data)
-        net, params, xp, step = self.net, self.params, self.backend.xp, self.backend.compile(propagation.output)
-        loops: dict[tuple[str, str], Callable[[Columns], Any]] = {
-            ("forward", "per_neuron"): lambda columns: [
+            return self._program(_scan, self.backend, self.net, self.params, *(V[:, :m] for V in data))
+        net, params, backend, columns = self.net, self.params, self.backend, self._cut(m)
+        xp, count = backend.xp, self._on_device(m)
+        step, one, add = (backend.compile(f) for f in (propagation.output, propagation.gradients, _add_example))
+        loops: dict[tuple[str, str], Call] = {
+            ("forward", "per_neuron"): lambda: [
                 example_forward_per_neuron(net, xp, params, x)[1][-1] for x, _ in columns
             ],
-            ("forward", "per_example"): lambda columns: [step(net, params, x) for x, _ in columns],
-            ("gradients", "per_neuron"): lambda columns: mean_of_examples(
+            ("forward", "per_example"): lambda: [step(net, params, x) for x, _ in columns],
+            ("gradients", "per_neuron"): lambda: mean_of_examples(
                 example_per_neuron(net, xp, params, x, y) for x, y in columns
             ),
-            ("gradients", "per_example"): partial(self._gradients_per_example, self._on_device(m)),
+            # the compiled step adds: adding outside would cost JAX more than the step
+            ("gradients", "per_example"): lambda: reduce(
+                lambda total, xy: add(net, params, total, *xy, count),
+                columns[1:],
+                one(net, params, *columns[0], None, None, count),
+            ),
         }
-        return self._waiting(partial(loops[pass_name, rung], self._cut(m)))
+        return self._waiting(loops[pass_name, rung])
 
     def products(self, pass_name: str) -> Call:
         """Return the call that computes only the matrix products of a pass over all examples."""
         A = tuple(propagation.forward(self.net, self.params, self.X)[1][:-1])
-        if pass_name == "forward":
-            return self._program(_products, self.params, A)
-        rng = np.random.default_rng(1)
-        kind: Any = np.dtype(self.dtype).type
-        dZ = tuple(self._on_device(rng.standard_normal((n, self.m), dtype=kind)) for n in self.net.sizes[1:])
+        rng, kind = np.random.default_rng(1), np.dtype(self.dtype).type
+        sizes = () if pass_name == "forward" else self.net.sizes[1:]
+        dZ = tuple(self._on_device(rng.standard_normal((n, self.m), dtype=kind)) for n in sizes)
         return self._program(_products, self.params, A, dZ)
 
     def _on_device(self, values: Any) -> Array:
         return self.backend.asarray(values, self.dtype)
-
-    def _data(self, pass_name: str) -> tuple[Array, ...]:
-        return (self.X,) if pass_name == "forward" else (self.X, self.Y)
 
     def _cut(self, m: int) -> Columns:
         """Return the first m examples as pairs of columns (n0, 1), (n_L, 1)."""
@@ -230,17 +219,6 @@ class Workload:
             return result
 
         return call
-
-    def _gradients_per_example(self, m: Array, columns: Columns) -> tuple[Array, Params]:
-        """Add the shares inside the compiled step: adding outside would cost JAX more than the step."""
-        one, add = (self.backend.compile(f) for f in (_one_example, _add_example))
-        total = one(self.net, self.params, *columns[0], m)
-        for x, y in columns[1:]:
-            total = add(self.net, self.params, total, x, y, m)
-        return total  # type: ignore[no-any-return]
-
-
-_CORE: dict[str, Callable[..., Any]] = {"forward": propagation.output, "gradients": propagation.gradients}
 
 
 # --- the clock ----------------------------------------------------------------------------------------------
@@ -270,8 +248,7 @@ def sample(calls: Sequence[Call], budget: float, least_runs: int = 1) -> list[li
     return [list(column) for column in zip(*samples, strict=True)]
 
 
-@dataclass(frozen=True)
-class Cap:
+class Cap(NamedTuple):
     """The examples of a loop that fit into a budget, and the times of one and of compiling."""
 
     m: int
@@ -386,7 +363,10 @@ def measure(
     >>> min(slow, loop) > fast
     True
     """
-    spaces = [_backend(b) for b in _listed(backends, "backends")]
+    try:
+        spaces = [get_backend(b) for b in _listed(backends, "backends")]
+    except UnknownBackendError as error:
+        raise UnknownBackendError(f"backends: {error}") from None
     nets = [
         n if isinstance(n, Network) else NETWORKS[_known(n, tuple(NETWORKS), "networks", "network")]
         for n in _listed(networks, "networks")
@@ -426,13 +406,6 @@ def _listed(values: Any, argument: str) -> list[Any]:
     if not listed:
         raise ValueError(f"{argument} must not be empty")
     return listed
-
-
-def _backend(given: Any) -> Backend:
-    try:
-        return get_backend(given)
-    except UnknownBackendError as error:
-        raise UnknownBackendError(f"backends: {error}") from None
 
 
 def _known(given: Any, known: tuple[str, ...], argument: str, kind: str) -> str:

@@ -185,29 +185,22 @@ _LEGEND = (
 def _block(title: str, rows: Sequence[Row]) -> str:
     """Return one table: a line for each pass and m, a column for each rung, then the notes."""
     rungs = [rung for rung in RUNGS if any(row.rung == rung for row in rows)]
-    compiled = any(row.compile_seconds is not None for row in rows)
-    header = ["pass", "m", *(_HEADINGS[rung] for rung in rungs), "speed-up", "products"]
-    lines = [[*header, "compile"] if compiled else header]
+    columns = ["speed-up", "products"] + ["compile"] * any(row.compile_seconds is not None for row in rows)
+    lines = [["pass", "m", *(_HEADINGS[rung] for rung in rungs), *columns]]
     for name, m in sorted({(row.pass_name, row.m) for row in rows}):
         cells = {row.rung: row for row in rows if (row.pass_name, row.m) == (name, m)}
-        there = (cells.get(rung) for rung in rungs)
-        times = ("" if row is None else "~" * row.extrapolated + duration(row.seconds) for row in there)
-        lines.append([name, group_digits(m), *times, *_rates(cells, compiled)])
+        times = ("~" * cells[r].extrapolated + duration(cells[r].seconds) if r in cells else "" for r in rungs)
+        rates = dict.fromkeys(columns, "")
+        if (row := cells.get("vectorized")) is not None:
+            loop = cells.get("per_example", row)
+            if row.speedup is not None:
+                rates["speed-up"] = f"{'~' * loop.extrapolated}{_three_digits(row.speedup)}×"
+            if row.matmul_share is not None:
+                rates["products"] = f"{row.matmul_share:.0%}"
+            if row.compile_seconds is not None:  # under a millisecond nothing was compiled: what is left is noise
+                rates["compile"] = duration(row.compile_seconds if row.compile_seconds > 1e-3 else 0)
+        lines.append([name, group_digits(m), *times, *rates.values()])
     return "\n".join([title, aligned(lines), *_notes(rows)])
-
-
-def _rates(cells: dict[str, Row], compiled: bool) -> list[str]:
-    """Return the cells after the times: speed-up, share of the products, any compile time."""
-    row = cells.get("vectorized")
-    if row is None:
-        return [""] * (2 + compiled)
-    loop = cells.get("per_example")
-    mark = "~" if loop is not None and loop.extrapolated else ""
-    speedup = "" if row.speedup is None else f"{mark}{_three_digits(row.speedup)}×"
-    share = "" if row.matmul_share is None else f"{row.matmul_share:.0%}"
-    # Under a millisecond nothing was compiled: what is left is noise.
-    times = ["" if row.compile_seconds is None else duration(row.compile_seconds if row.compile_seconds > 1e-3 else 0)]
-    return [speedup, share, *(times if compiled else [])]
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

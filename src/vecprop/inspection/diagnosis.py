@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vecprop.inspection.diagnosis_checks import CHECKS
-from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of_error, evidence_of_result
+from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of
 from vecprop.training.results import FitResult, lowest
 from vecprop.utils.errors import DivergenceError, without_scaling
 
@@ -89,9 +89,6 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     numbers: dict[str, float] = field(default_factory=dict)
 
-    def __bool__(self) -> bool:
-        return bool(self.findings)
-
     def __len__(self) -> int:
         return len(self.findings)
 
@@ -166,11 +163,11 @@ def diagnose(result: Any) -> Diagnosis:
     for name in ("pack_", "leading_", "result_"):  # of an estimator, the pack of one, its network that counts most
         result = getattr(result, name, result)
     if isinstance(result, DivergenceError):
-        evidence, title = evidence_of_error(result), "a training run that diverged"
+        evidence, title = evidence_of(result), "a training run that diverged"
         findings = [_divergence(result, evidence)]
     elif isinstance(result, FitResult):
         member, place, findings = _best_member(result)
-        evidence = evidence_of_result(member)
+        evidence = evidence_of(member)
         title = f"{place}{member.net}, {len(evidence.costs)} epochs"
     else:
         raise TypeError(

@@ -86,7 +86,7 @@ def unscaled_inputs(e: Evidence, _: set[str]) -> Found | None:
 
 def unscaled_targets(e: Evidence, _: set[str]) -> Found | None:
     """Find real targets much larger or smaller than the outputs of an untrained network."""
-    if e.net is None or e.training is None or e.net.output.name != "identity":
+    if e.training is None or e.training.net.output.name != "identity":
         return None
     Y = e.training.Y
     size, deviation = float(np.sqrt((Y**2).mean(axis=1)).max()), float(Y.std(axis=1).max())
@@ -164,13 +164,13 @@ def saturated_units(e: Evidence, found: set[str]) -> Found | None:
     A network that has learned well is left out: its units may be flat because they are right. So is layer 1 if the
     inputs are out of scale, which explains flat units.
     """
-    if e.net is None or e.training is None:
+    if e.training is None:
         return None
-    shares = {}
+    net, shares = e.training.net, {}
     first = 2 if "unscaled_inputs" in found else 1
-    for l, g in enumerate(e.net.activations[first - 1 :], start=first):
+    for l, g in enumerate(net.activations[first - 1 :], start=first):
         steepest = {"tanh": 1.0, "sigmoid": 0.25}.get(g.name)
-        passes_slope = l < len(e.net.activations) or isinstance(e.net.loss, SquaredError)
+        passes_slope = l < len(net.activations) or isinstance(net.loss, SquaredError)
         if steepest is not None and passes_slope:
             slope = g.derivative(np, e.training.Z[l], e.training.A[l])
             shares[l] = float(((slope < _FLAT * steepest).mean(axis=1) >= _NEARLY_ALL).mean())
@@ -183,7 +183,7 @@ def saturated_units(e: Evidence, found: set[str]) -> Found | None:
     size = float(np.median(np.abs(e.training.Z[worst])))
     cause = "scale the inputs (standardize=True)" if worst == 1 else "a lower learning rate"
     return (
-        f"{shares[worst]:.0%} of the {e.net.activations[worst - 1].name} units of layer {worst} are in the flat part "
+        f"{shares[worst]:.0%} of the {net.activations[worst - 1].name} units of layer {worst} are in the flat part "
         f"on nearly all examples (half of all |z| are above {size:.3g}), so hardly any gradient passes them (E28).",
         {"layer": worst, "share": shares[worst], "shares": shares, "median |z|": size},
         f'{cause}; smaller initial weights (init="auto"); batch_norm=True; L2 (l2=…); or hidden="relu".',
@@ -192,11 +192,11 @@ def saturated_units(e: Evidence, found: set[str]) -> Found | None:
 
 def dead_relu(e: Evidence, _: set[str]) -> Found | None:
     """Find ReLU units that are 0 on every example: with slope 0, they never come back (E19)."""
-    if e.net is None or e.training is None:
+    if e.training is None:
         return None
     shares = {
         l: float((e.training.A[l] <= 0).all(axis=1).mean())
-        for l, g in enumerate(e.net.activations, start=1)
+        for l, g in enumerate(e.training.net.activations, start=1)
         if g.name == "relu"
     }
     if not shares:
@@ -226,11 +226,10 @@ def _signals(e: Evidence) -> Floats | None:
     late = e.norms[-max(1, len(e.norms) // 4) :]
     if len(e.layers) < 2 or not len(late):
         return None
-    if e.training is None:
-        inputs = np.sqrt(np.array(e.sizes[:-1], dtype=np.float64))
-    else:
-        inputs = np.array([np.sqrt((a**2).sum(axis=0).mean()) for a in e.training.A[:-1]])
-        inputs[0] = np.sqrt(e.sizes[0]) if e.standardized else inputs[0]
+    inputs = np.sqrt(np.array([W.shape[1] for W, _ in e.layers], dtype=np.float64))
+    if e.training is not None:
+        measured = np.array([np.sqrt((a**2).sum(axis=0).mean()) for a in e.training.A[:-1]])
+        inputs = np.concatenate([inputs[:1], measured[1:]]) if e.standardized else measured
     tiny = np.finfo(np.float64).tiny
     signals = np.exp(np.log(np.maximum(late, tiny)).mean(axis=0)) / np.maximum(inputs, tiny)
     if not np.isfinite(signals).all() or late[:, -1].max() == 0:

@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop import propagation
-from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import array_namespace
-from vecprop.backend.selection import backend_for
+from vecprop.backend.contract import to_host
 from vecprop.nn.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 from vecprop.nn.network import Network
 from vecprop.propagation import Layer
@@ -23,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 class Part:
     """A set of examples, one per column, and what the network computes from it."""
 
+    net: Network
     X: Floats
     Y: Floats
     Z: list[Any]  # None, Z_1, …, Z_L
@@ -39,8 +38,6 @@ class Part:
 class Evidence:
     """The evidence given to the checks, None if unknown; they add their numbers to `numbers`."""
 
-    net: Network | None
-    sizes: tuple[int, ...]
     layers: tuple[Layer, ...]
     costs: Floats  # (epochs,), of the training set
     watched: Floats  # (epochs,), of the validation set if there is one
@@ -55,10 +52,19 @@ class Evidence:
 
     @property
     def baseline(self) -> float:
-        """The cost of predicting the mean of the training targets, NaN if it is unknown or 0."""
-        known = self.net is not None and self.training is not None
-        J = _baseline(self.net.loss, self.training.Y) if known else np.nan  # type: ignore[union-attr]
-        return J if J > 0 else float("nan")
+        """The cost of predicting the mean of the training targets, for classes their shares; NaN if unknown or 0."""
+        if self.training is None:
+            return float("nan")
+        loss, Y, J = self.training.net.loss, self.training.Y, np.nan
+        mean = Y.mean(axis=1, keepdims=True)
+        p, q = np.clip(mean, 1e-300, 1.0), np.clip(1 - mean, 1e-300, 1.0)
+        if isinstance(loss, SquaredError):
+            J = 0.5 * ((Y - mean) ** 2).sum(axis=0).mean()
+        elif isinstance(loss, CrossEntropy):
+            J = -(mean * np.log(p)).sum()
+        elif isinstance(loss, BinaryCrossEntropy):
+            J = -(mean * np.log(p) + (1 - mean) * np.log(q)).sum()
+        return float(J) if J > 0 else float("nan")
 
     @property
     def learned(self) -> float:
@@ -67,79 +73,50 @@ class Evidence:
         With classes the share is also computed with equal weight for each class, as class weights have it in training,
         and the larger one is taken.
         """
-        if self.training is None or self.net is None:
+        if self.training is None:
             return float("nan")
-        losses, Y = self.training.losses, self.training.Y
+        loss, losses, Y = self.training.net.loss, self.training.losses, self.training.Y
         share = 1 - losses.mean() / self.baseline
-        rows = np.concatenate([1 - Y, Y]) if isinstance(self.net.loss, BinaryCrossEntropy) and len(Y) == 1 else Y
-        if isinstance(self.net.loss, SquaredError) or len(rows) < 2 or not np.allclose(rows.sum(axis=0), 1):
+        rows = np.concatenate([1 - Y, Y]) if isinstance(loss, BinaryCrossEntropy) and len(Y) == 1 else Y
+        if isinstance(loss, SquaredError) or len(rows) < 2 or not np.allclose(rows.sum(axis=0), 1):
             return float(share)
         rows = rows[rows.sum(axis=1) > 0]
         balanced = 1 - np.mean(rows @ losses / rows.sum(axis=1)) / np.log(max(len(rows), 2))
         return float(max(share, balanced))
 
 
-def evidence_of_result(result: FitResult) -> Evidence:
-    """Return the evidence in a result of one network, not of a stack."""
-    net, backend, history = result.net, result.backend, result.history
-    layers = _on_host(result.params, backend)
-    kept = result.state.given_back
-    sample, parts = result.sample, []
-    for X, Y in ((sample.X, sample.Y), (sample.X_validation, sample.Y_validation)) if sample is not None else ():
-        parts.append(None if X is None or Y is None else _part(net, layers, X, Y))
-    costs = np.asarray(history.get("cost", []), dtype=np.float64)
+def evidence_of(run: FitResult | DivergenceError) -> Evidence:
+    """Return the evidence in a result of one network, or in an error, of a stack that diverged in its first network."""
+    net: Any = getattr(run, "net", None)
+    sample = getattr(run, "sample", None)
+    to_numpy = run.backend.to_numpy if isinstance(run, FitResult) else to_host
+    layers = tuple(Layer(*(to_numpy(a).astype(np.float64) for a in layer)) for layer in run.params)
+    history = run.history
+    if layers[0].W.ndim == 3:
+        layers = tuple(Layer(W[0], b[0]) for W, b in layers)
+        history = {key: [v[0] if isinstance(v, list) else v for v in values] for key, values in history.items()}
+
+    def column(key: str, default: Any = ()) -> Floats:
+        return np.asarray(history.get(key, default), dtype=np.float64)
+
+    def part(X: Any, Y: Any) -> Part | None:
+        if X is None:
+            return None
+        X, Y = X.astype(np.float64), Y.astype(np.float64)
+        with np.errstate(all="ignore"):
+            Z, A = propagation.forward(net, layers, X)
+            return Part(net, X, Y, Z, A, net.loss.values(np, net.output, Z[-1], A[-1], Y).sum(axis=0))
+
+    costs = column("cost")
     return Evidence(
-        net,
-        net.sizes,
         layers,
         costs,
-        np.asarray(history.get("validation_cost", costs), dtype=np.float64),
-        np.asarray(history.get("gradient_norm", []), dtype=np.float64).reshape(-1, len(layers)),
+        column("validation_cost", costs),
+        column("gradient_norm").reshape(-1, len(layers)),
         float(max(history.get("learning_rate") or [np.nan])),
-        result.stopped,
-        isinstance(kept, Best),
-        result.state.scale is not None,
-        *(parts or (None, None)),
+        getattr(run, "stopped", "divergence"),
+        isinstance(run.state.given_back, Best),
+        run.state.scale is not None,
+        part(sample.X, sample.Y) if sample else None,
+        part(sample.X_validation, sample.Y_validation) if sample else None,
     )
-
-
-def evidence_of_error(error: DivergenceError) -> Evidence:
-    """Return the evidence in an error; for a stack, all of which diverged, of its first network."""
-    layers = _on_host(error.params, backend_for(array_namespace(error.params[0].W)))
-    stack = layers[0].W.ndim == 3
-    layers = tuple(Layer(W[0], b[0]) for W, b in layers) if stack else layers
-
-    def column(key: str) -> Floats:
-        return np.asarray([np.asarray(v)[0] if stack else v for v in error.history.get(key, [])], dtype=np.float64)
-
-    sizes = (layers[0].W.shape[1], *(len(W) for W, _ in layers))
-    costs, rates, norms = column("cost"), column("learning_rate"), column("gradient_norm").reshape(-1, len(layers))
-    rate = float(rates.max()) if len(rates) else float("nan")
-    return Evidence(
-        None, sizes, layers, costs, costs, norms, rate, "divergence", False, error.state.scale is not None, None, None
-    )
-
-
-def _on_host(params: Any, backend: Backend) -> tuple[Layer, ...]:
-    return tuple(Layer(*(backend.to_numpy(a).astype(np.float64) for a in layer)) for layer in params)
-
-
-def _part(net: Network, layers: tuple[Layer, ...], X: npt.NDArray[Any], Y: npt.NDArray[Any]) -> Part:
-    X, Y = X.astype(np.float64), Y.astype(np.float64)
-    with np.errstate(all="ignore"):
-        Z, A = propagation.forward(net, layers, X)
-        losses = net.loss.values(np, net.output, Z[-1], A[-1], Y).sum(axis=0)
-    return Part(X, Y, Z, A, losses)
-
-
-def _baseline(loss: Any, Y: Floats) -> float:
-    """Return the lowest cost of a constant prediction: the mean of Y, for classes their shares."""
-    mean = Y.mean(axis=1, keepdims=True)
-    if isinstance(loss, SquaredError):
-        return float(0.5 * ((Y - mean) ** 2).sum(axis=0).mean())
-    p = np.clip(mean, 1e-300, 1.0)
-    if isinstance(loss, CrossEntropy):
-        return float(-(mean * np.log(p)).sum())
-    if isinstance(loss, BinaryCrossEntropy):
-        return float(-(mean * np.log(p) + (1 - mean) * np.log(np.clip(1 - mean, 1e-300, 1.0))).sum())
-    return float("nan")

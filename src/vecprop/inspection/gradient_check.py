@@ -17,7 +17,7 @@ from vecprop import propagation
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, dtype_name, is_array, is_concrete
 from vecprop.backend.selection import get_precision
 from vecprop.nn.activations import Custom
-from vecprop.nn.array_checks import Checked, array_dtype, check_examples, check_l2, check_one_network, check_params
+from vecprop.nn.array_checks import array_dtype, check_examples, check_l2, check_one_network, check_params
 from vecprop.nn.network import Network, check_network
 from vecprop.propagation import Layer, Params
 from vecprop.utils.arguments import check_choice, check_function, check_number, check_positive_integer
@@ -145,14 +145,21 @@ def check_gradients(
         w: Array | None
         X, Y, w = check_examples(net, checked, X, Y, sample_weight)
         lam = check_l2(l2)
-        compiled = backend.compile(propagation.gradients)
-        J, analytic = compiled(net, checked.params, X, Y, w, lam)
+        gradients, cost = (backend.compile(f) for f in (propagation.gradients, propagation.cost))
+        J, analytic = gradients(net, checked.params, X, Y, w, lam)
         if grads is not None:
             analytic = _float64(xp, check_params(net, grads, "grads").params)
         analytic_norm = math.sqrt(sum(float(xp.sum(g * g)) for layer in analytic for g in layer))
         # the difference that rounding explains: of the gradient's sums, and of costs that are subtracted
         subtracted = 0.0 if method == "complex" else abs(float(J)) / CENTRAL_STEP["float64"]
         floor = 8 * float(np.finfo(np.float64).eps) * (analytic_norm + subtracted)
+        host = [Layer(*map(backend.to_numpy, layer)) for layer in checked.params]
+        # in chunks, so that a stack of one network per entry stays small
+        chunk = max(1, _CHUNK_BYTES // (16 * (max(net.sizes) * X.shape[-1] * 3 + net.parameter_count)))
+
+        def costs(params: list[Layer]) -> npt.NDArray[Any]:
+            return backend.to_numpy(cost(net, tuple(Layer(*map(xp.asarray, layer)) for layer in params), X, Y, w, lam))
+
         errors, entries = {}, {}
         for l, layer in enumerate(analytic, start=1):
             for field, grad in zip(Layer._fields, layer, strict=True):
@@ -160,7 +167,8 @@ def check_gradients(
                 picked = np.arange(size)
                 if size > max_entries:
                     picked = np.sort(generator(seed, CHECKED_ENTRIES).choice(size, max_entries, replace=False))
-                numeric = _numeric(net, checked, (l, field), picked, method, (X, Y, w, lam))
+                parts = (picked[start : start + chunk] for start in range(0, len(picked), chunk))
+                numeric = np.concatenate([_numeric(costs, host, (l, field), part, method) for part in parts])
                 ours = backend.to_numpy(grad).reshape(-1)[picked]
                 errors[f"{field}{l}"] = _relative_error(numeric, ours, floor, tolerance)
                 entries[f"{field}{l}"] = (len(picked), size)
@@ -180,27 +188,23 @@ def _relative_error(numeric: npt.NDArray[Any], analytic: npt.NDArray[Any], floor
 
 
 def _numeric(
-    net: Network,
-    checked: Checked,
+    costs: Callable[[list[Layer]], npt.NDArray[Any]],
+    host: list[Layer],
     which: tuple[int, str],
     picked: npt.NDArray[np.int64],
     method: str,
-    data: tuple[Array, Array, Array | None, float | None],
 ) -> npt.NDArray[np.float64]:
-    """Return the numeric gradient of J at the picked entries of one parameter."""
-    X, Y, w, l2 = data
-    backend = checked.backend
-    compiled = backend.compile(propagation.cost)
-    host = [Layer(*(backend.to_numpy(a) for a in layer)) for layer in checked.params]
-    steps = _central_steps(np, getattr(host[which[0] - 1], which[1]).reshape(-1), "float64")
+    """Return the numeric gradient of J at the picked entries of one parameter, by a stack of one network for each."""
+    (l, field), K = which, len(picked)
 
-    def costs(entries: npt.NDArray[np.int64], step: Any) -> npt.NDArray[Any]:
-        return backend.to_numpy(compiled(net, _perturbed(checked.xp, host, which, entries, step), X, Y, w, l2))
+    def value(step: Any) -> npt.NDArray[Any]:
+        dtype = np.result_type(np.float64, step)
+        stack = [Layer(*(np.repeat(array[None].astype(dtype), K, axis=0) for array in layer)) for layer in host]
+        getattr(stack[l - 1], field).reshape(K, -1)[np.arange(K), picked] += step
+        return costs(stack)
 
-    # in chunks, so that a stack of one network per entry stays small
-    size = max(1, _CHUNK_BYTES // (16 * (max(net.sizes) * X.shape[-1] * 3 + net.parameter_count)))
-    chunks = (picked[start : start + size] for start in range(0, len(picked), size))
-    return np.concatenate([_derivative(np, partial(costs, chunk), method, steps[chunk]) for chunk in chunks])
+    steps = _central_steps(np, getattr(host[l - 1], field).reshape(-1)[picked], "float64")
+    return _derivative(np, value, method, steps)  # type: ignore[no-any-return]
 
 
 def _central_steps(xp: Namespace, x: Array, dtype: str) -> Array:
@@ -213,17 +217,6 @@ def _derivative(xp: Namespace, value: Callable[[Any], Array], method: str, step:
     if method == "complex":
         return xp.imag(value(1j * COMPLEX_STEP)) / COMPLEX_STEP
     return (value(step) - value(-step)) / (2 * step)
-
-
-def _perturbed(
-    xp: Namespace, host: list[Layer], which: tuple[int, str], entries: npt.NDArray[np.int64], step: Any
-) -> Params:
-    """Return a stack of networks, number k with `step`, or its own, added to entry k of one parameter."""
-    K, dtype = len(entries), np.result_type(np.float64, step)
-    stack = [Layer(*(np.repeat(array[None].astype(dtype), K, axis=0) for array in layer)) for layer in host]
-    l, field = which
-    getattr(stack[l - 1], field).reshape(K, -1)[np.arange(K), entries] += step
-    return tuple(Layer(*map(xp.asarray, layer)) for layer in stack)
 
 
 def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str = "central") -> Array:
@@ -253,28 +246,6 @@ def numeric_gradient(function: Callable[[Array], Array], x: Array, method: str =
     """
     check_choice(method, "method", ("complex", "central"))
     check_function(function, "function", "x")
-    xp = _check_point(x)
-    size, steps = math.prod(x.shape), _central_steps(xp, x, dtype_name(x))
-
-    def value(unit: Array, step: Any) -> Array:
-        result = function(x + step * unit)
-        array = (
-            result if is_array(result) else xp.asarray(result) if isinstance(result, complex | float | int) else None
-        )
-        if array is None or math.prod(array.shape) != 1:
-            got = f"an array {tuple(array.shape)}" if array is not None else repr(result)
-            raise TypeError(f"function must return one number, got {got}")
-        return xp.reshape(array, ())
-
-    values = []
-    for k in range(size):
-        unit = xp.reshape(xp.astype(xp.arange(size) == k, x.dtype), x.shape)
-        values.append(_derivative(xp, partial(value, unit), method, xp.sum(steps * unit)))
-    return xp.reshape(xp.stack(values), x.shape)
-
-
-def _check_point(x: Array) -> Namespace:
-    """Return the namespace of x; raise an error unless x is an array of finite floats."""
     if not is_array(x):
         raise TypeError(f"x must be an array, got {type(x).__name__}; use numpy.asarray(x)")
     xp = array_namespace(x)
@@ -284,4 +255,19 @@ def _check_point(x: Array) -> Namespace:
         raise ValueError(f"x must have at least one entry, got shape {tuple(x.shape)}")
     if is_concrete(x) and not bool(xp.all(xp.isfinite(x))):
         raise ValueError("x must be finite, got NaN or infinity")
-    return xp
+    size, steps = math.prod(x.shape), _central_steps(xp, x, dtype_name(x))
+
+    def value(unit: Array, step: Any) -> Array:
+        result = function(x + step * unit)
+        if isinstance(result, complex | float | int):
+            result = xp.asarray(result)
+        if not is_array(result) or math.prod(result.shape) != 1:
+            got = f"an array {tuple(result.shape)}" if is_array(result) else repr(result)
+            raise TypeError(f"function must return one number, got {got}")
+        return xp.reshape(result, ())
+
+    values = []
+    for k in range(size):
+        unit = xp.reshape(xp.astype(xp.arange(size) == k, x.dtype), x.shape)
+        values.append(_derivative(xp, partial(value, unit), method, xp.sum(steps * unit)))
+    return xp.reshape(xp.stack(values), x.shape)

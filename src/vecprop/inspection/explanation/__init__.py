@@ -3,17 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from vecprop.backend.namespaces import Array, array_namespace, is_array
-from vecprop.backend.selection import backend_for
+from vecprop.backend.selection import backend_for, get_backend
 from vecprop.inspection.explanation.markdown import Explanation
 from vecprop.inspection.explanation.mistakes import find_mistakes
 from vecprop.inspection.explanation.numbers import compute, draw_examples, draw_params
 from vecprop.inspection.explanation.parts import Given, Mistake, Operation, Step
 from vecprop.inspection.explanation.passes import Passes
 from vecprop.inspection.gradient_check import check_gradients
-from vecprop.nn.array_checks import check_examples, check_l2, check_one_network, check_params
+from vecprop.nn.array_checks import Checked, check_examples, check_l2, check_one_network
 from vecprop.nn.network import Network
 from vecprop.utils.arguments import check_flag, check_positive_integer
 from vecprop.utils.random_streams import check_seed
@@ -88,7 +86,11 @@ def explain(
     >>> explanation["dW1"].value.tolist()
     [[6.0, -2.0], [-1.0, 5.0]]
     """
-    net = _network_of(net_or_sizes)
+    try:
+        net = net_or_sizes if isinstance(net_or_sizes, Network) else Network(net_or_sizes)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        wanted = "a Network, such as network_ of an estimator, or sizes"
+        raise type(error)(f"net_or_sizes must be {wanted}: {error}") from None
     m = _check_m(net, m, X, Y)
     if not isinstance(numbers, str):
         show = check_flag(numbers, "numbers")
@@ -102,22 +104,15 @@ def explain(
             "be tried; explain it with a smaller m, every step is the same"
         )
     check_l2(l2)
-    arrays, J, check = _computed(net, params, X, Y, m, float(l2), check_seed(seed), show)
+    checked, X, Y = _data(net, params, X, Y, m, check_seed(seed))
+    arrays, J, difference = compute(net, checked, X, Y, float(l2))
+    check = {"difference": difference} if show else {}
+    if show and net.parameter_count <= _MOST_CHECKED:
+        check["numeric"] = max(check_gradients(net, checked.params, X, Y, l2=l2).values())
     passes = Passes(net, m, float(l2), arrays if show else {})
     steps = (*passes.forward(), *passes.cost(), *passes.backward())
     mistakes = tuple(find_mistakes(net, arrays | {"m": m}))
     return Explanation(net, m, float(l2), tuple(passes.given()), steps, mistakes, J if show else None, check)
-
-
-def _network_of(given: Network | Sequence[int]) -> Network:
-    """Return the network given, or a new one of the sizes given."""
-    if isinstance(given, Network):
-        return given
-    try:
-        return Network(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        wanted = "a Network, such as network_ of an estimator, or sizes"
-        raise type(error)(f"net_or_sizes must be {wanted}: {error}") from None
 
 
 def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:
@@ -134,26 +129,16 @@ def _check_m(net: Network, m: int | None, X: Any, Y: Any) -> int:
     return 1 if found is None else found
 
 
-def _computed(
-    net: Network, params: Any, X: Any, Y: Any, m: int, l2: float, seed: int, show: bool
-) -> tuple[dict[str, Any], float, dict[str, float]]:
-    """Return every quantity by its name, J, and the gradient checks if numbers are shown."""
-    given = draw_params(net, seed) if params is None else params
-    checked = check_one_network(net, given, instead="explain its members one by one")
+def _data(net: Network, params: Any, X: Any, Y: Any, m: int, seed: int) -> tuple[Checked, Array, Array]:
+    """Return the checked parameters, X and Y; those that are not given are drawn."""
+    if params is None:  # drawn, on the backend of any data
+        backend = backend_for(array_namespace(X)) if is_array(X) else get_backend("numpy")
+        params = [[backend.asarray(a, "float64") for a in layer] for layer in draw_params(net, seed)]
+    checked = check_one_network(net, params, instead="explain its members one by one")
     if X is None:
         X, Y = (checked.backend.asarray(V, checked.dtype) for V in draw_examples(net, m, seed))
-    elif params is None and is_array(X):  # on the backend of the data
-        backend = backend_for(array_namespace(X))
-        drawn = [[backend.asarray(np.asarray(a), "float64") for a in layer] for layer in checked.params]
-        checked = check_params(net, drawn)
     with checked.backend.scope(checked.dtype, "highest"):
         X, Y, _ = check_examples(net, checked, X, Y)
     if X.ndim > 2 or Y.ndim > 2:
         raise ValueError(f"X and Y must be matrices, got shapes {tuple(X.shape)} and {tuple(Y.shape)}")
-    arrays, J, difference = compute(net, checked, X, Y, l2)
-    check: dict[str, float] = {}
-    if show:
-        check["difference"] = difference
-        if net.parameter_count <= _MOST_CHECKED:
-            check["numeric"] = max(check_gradients(net, checked.params, X, Y, l2=l2).values())
-    return arrays, J, check
+    return checked, X, Y

@@ -19,12 +19,7 @@ class ActivationText(NamedTuple):
 
 
 def describe(g: Activation, l: int) -> ActivationText:
-    """Return the texts of an activation in layer l.
-
-    >>> from vecprop.nn.activations import Tanh
-    >>> describe(Tanh(), 1).back_code
-    'dZ1 = dA1 * (1 - A1 * A1)'
-    """
+    """Return the texts of an activation in layer l."""
     names = {name: f"{name}{l}" for name in ("Z", "A", "dA", "dZ")}
     return ActivationText(*(text.format(g=g, l=l, **names) for text in _TEXTS[g.name]))
 

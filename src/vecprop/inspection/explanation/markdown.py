@@ -1,15 +1,16 @@
 """An explanation, and its Markdown."""
 
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy.typing as npt
 
-from vecprop.inspection.explanation.parts import Given, Mistake, Operation, Step, count, units
+from vecprop.inspection.explanation.parts import Given, Mistake, Step, count, units
 from vecprop.nn.network import Network
 
 WIDTH = 80  # columns of the text for a terminal
@@ -78,18 +79,19 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as a dict for JSON, with arrays as nested lists."""
-        return {
+        content = {
             "network": str(self.network),
-            "sizes": list(self.network.sizes),
+            "sizes": self.network.sizes,
             "m": self.m,
             "l2": self.l2,
-            "given": [_plain(part) for part in self.given],
-            "steps": [_plain(step) | {"kind": step.kind} for step in self.steps],
-            "mistakes": [_plain(mistake) for mistake in self.mistakes],
+            "given": [asdict(part) for part in self.given],
+            "steps": [asdict(step) | {"kind": step.kind} for step in self.steps],
+            "mistakes": [asdict(mistake) for mistake in self.mistakes],
             "program": self.program,
             "cost": self.cost,
             "check": dict(self.check),
         }
+        return json.loads(json.dumps(content, default=lambda array: array.tolist()))  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         """Return the Markdown as text 80 characters wide if `rich` is installed, else as it is."""
@@ -115,17 +117,6 @@ class Explanation:
     _repr_markdown_ = to_markdown  # what IPython and Jupyter ask for
 
 
-def _plain(part: Any) -> dict[str, Any]:
-    """Return the fields of a part; arrays and tuples as lists."""
-    fields = dict(vars(part))
-    for name, value in fields.items():
-        if hasattr(value, "tolist"):
-            fields[name] = value.tolist()
-        elif isinstance(value, tuple):
-            fields[name] = [_plain(entry) if isinstance(entry, Operation) else entry for entry in value]
-    return fields
-
-
 def markdown_lines(explanation: Explanation) -> Iterator[str]:
     """Yield the lines of the explanation as Markdown."""
     net, middle = explanation.network, _middle_layers(explanation)
@@ -148,7 +139,12 @@ def markdown_lines(explanation: Explanation) -> Iterator[str]:
     yield from _steps(explanation)
     yield from _products(net, explanation.m)
     if explanation.has_numbers:
-        yield from ("", _verdict(explanation.check))
+        check = explanation.check
+        told = "Checked: the products of the numbers above give the gradients of Network.gradients, largest difference"
+        told += f" {check['difference']:.2g}."
+        if "numeric" in check:
+            told += f" A numeric derivative of the cost (E40) agrees with them to {check['numeric']:.2g}, relative."
+        yield from ("", told)
     yield from ("", "## Common mistakes", "", "Each was tried with NumPy on these shapes.")
     yield from _mistakes(explanation.mistakes)
     yield from ("", "## The whole as a program", "")
@@ -263,17 +259,6 @@ def _products(net: Network, m: int) -> Iterator[str]:
         ("", "sums over", "inner size", "product", "shapes"),
         [(_code(a), b, c, _code(d), _code(e)) for a, b, c, d, e in (rows if L > 1 else rows[:2])],
     )
-
-
-def _verdict(check: Mapping[str, float]) -> str:
-    """Return the text on how the numbers were checked."""
-    text = (
-        "Checked: the products of the numbers above give the gradients of Network.gradients, largest difference "
-        f"{check['difference']:.2g}."
-    )
-    if "numeric" in check:
-        text += f" A numeric derivative of the cost (E40) agrees with them to {check['numeric']:.2g}, relative."
-    return text
 
 
 _MATMUL = "Input operand 1 has a mismatch in its core dimension 0, with gufunc signature (n?,k),(k,m?)->(n?,m?)"

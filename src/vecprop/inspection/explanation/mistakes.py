@@ -125,8 +125,8 @@ def find_mistakes(net: Network, arrays: Arrays) -> Iterator[Mistake]:
     """Yield the common mistakes that matter for these arrays: X, Y and all quantities by name."""
     L, table = len(net.sizes) - 1, dict(_FORWARD)
     l, below = L - 1, f"A{L - 1}" if L > 1 else "X"
-    v = SimpleNamespace(**arrays, W=arrays[f"W{L}"], dZ=arrays[f"dZ{L}"], A=arrays[below], out=arrays[f"A{L}"])
-    vars(v).update(L=L, l=l, below=below, outputs=net.sizes[-1])
+    v = SimpleNamespace(**arrays, L=L, l=l, below=below, outputs=net.sizes[-1])
+    v.W, v.dZ, v.A, v.out = (arrays[name] for name in (f"W{L}", f"dZ{L}", below, f"A{L}"))
     if loss_texts.matches(net) and loss_texts.targets(net) == "Y":
         table["dZ{L} = A{L} - Y"] = _OUTPUT | (_SIGMOID_OUTPUT if net.output.name == "sigmoid" else {})
     table |= _GRADIENTS

@@ -56,7 +56,12 @@ def compute(
     J, grads = net.gradients(params, X, Y, l2=l2)
     with checked.backend.scope(checked.dtype, get_precision()):
         Z, A = propagation.forward(net, params, X)
-        found = {"X": X, "Y": Y, "J": J} | _of_the_loss(net, xp, A[-1], Y)
+        found = {"X": X, "Y": Y, "J": J}
+        if smoothing := getattr(net.loss, "smoothing", 0.0):
+            classes = 2 if net.loss.name == "binary_cross_entropy" else net.sizes[-1]
+            found["Ys"] = (1 - smoothing) * Y + smoothing / classes
+        if not loss_texts.matches(net):  # with the identity as output, dZ is the derivative with respect to A
+            found[f"dA{len(params)}"] = net.loss.dZ(xp, Identity(), A[-1], A[-1], Y)
         dZ, difference = net.loss.dZ(xp, net.output, Z[-1], A[-1], Y), 0.0
         for l in range(len(params), 0, -1):
             (W, b), (dW, db) = params[l - 1], grads[l - 1]
@@ -71,23 +76,8 @@ def compute(
     return {name: np.asarray(to_numpy(value), dtype=np.float64) for name, value in found.items()}, float(J), difference
 
 
-def _of_the_loss(net: Network, xp: Any, A: Any, Y: Any) -> dict[str, Any]:
-    """Return dA_L unless dZ_L is A_L - Y, and the smoothed targets if there are any."""
-    smoothing = getattr(net.loss, "smoothing", 0.0)
-    classes = 2 if net.loss.name == "binary_cross_entropy" else net.sizes[-1]
-    smoothed = {"Ys": (1 - smoothing) * Y + smoothing / classes} if smoothing else {}
-    if loss_texts.matches(net):
-        return smoothed
-    # With the identity as output, dZ is the derivative with respect to A
-    return smoothed | {f"dA{len(net.sizes) - 1}": net.loss.dZ(xp, Identity(), A, A, Y)}
-
-
 def worked_product(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> str:
-    """Return entry [0, 0] of a matrix product written out.
-
-    >>> worked_product(np.array([[1.0, -2.0]]), np.array([[3.0], [0.5]]))
-    '1·3 + (-2)·0.5'
-    """
+    """Return entry [0, 0] of a matrix product written out, such as '1·3 + (-2)·0.5'."""
     return " + ".join(f"{number(a)}·{number(b)}" for a, b in zip(left[0], right[:, 0], strict=True))
 
 
@@ -102,10 +92,6 @@ def plain(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number for a product, in parentheses if it is negative.
-
-    >>> number(0.5), number(-0.25)
-    ('0.5', '(-0.25)')
-    """
+    """Return a number for a product, in parentheses if it is negative."""
     text = plain(value)
     return f"({text})" if text.startswith("-") else text

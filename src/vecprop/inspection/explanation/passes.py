@@ -1,38 +1,25 @@
 """The steps of the forward and the backward pass and their reasons (E9, E11, E14, E15)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from vecprop.inspection.explanation import activation_texts, loss_texts
 from vecprop.inspection.explanation.numbers import number, plain, worked_product
-from vecprop.inspection.explanation.parts import Given, Operation, Shape, Step, Values, count, units
+from vecprop.inspection.explanation.parts import Given, Operation, Step, Values, count, units
 from vecprop.nn.network import Network
 
 _MOST_TERMS = 6  # of a sum that is written out
 
 
-@dataclass(frozen=True)
 class Passes:
     """The steps of one network's passes over m examples; without numbers `values` is empty."""
 
-    net: Network
-    m: int
-    l2: float
-    values: Values
-
-    @property
-    def last(self) -> int:
-        """L, the number of layers."""
-        return len(self.net.activations)
-
-    def n(self, l: int) -> int:
-        """Return the number of units of layer l."""
-        return self.net.sizes[l]
-
-    def a(self, l: int) -> str:
-        """Return the name of A_l: X for layer 0."""
-        return f"A{l}" if l else "X"
+    def __init__(self, net: Network, m: int, l2: float, values: Values) -> None:
+        self.net, self.m, self.l2, self.values = net, m, l2, values
+        self.last, self.loss = len(net.activations), loss_texts.describe(net)
+        self.n, self.a = net.sizes, ["X", *(f"A{l}" for l in range(1, len(net.sizes)))]
+        self.shapes = net.shapes(m)
+        self.shapes |= {"J": (), "Ys": self.shapes["Y"], f"dA{self.last}": self.shapes["Y"]}
 
     def number_of(self, of_one_hidden_layer: str, of_any: str) -> str:
         """Return equation numbers; one hidden layer and logistic regression have their own."""
@@ -40,19 +27,13 @@ class Passes:
             return f"E4, {of_any}"  # logistic regression
         return f"{of_one_hidden_layer}, {of_any}" if self.last == 2 else of_any
 
-    def shape(self, name: str) -> Shape:
-        """Return the shape of a quantity; a derivative has that of its quantity."""
-        letter, number = name.removeprefix("d")[0], name.lstrip("dAWZb")
-        l = int(number) if number.isdigit() else 0 if name == "X" else self.last
-        return () if name == "J" else (self.n(l), {"W": self.n(l - 1), "b": 1}.get(letter, self.m))
-
     def step(self, name: str, *operations: Operation, **texts: Any) -> Step:
         """Return a step, with its value if there is one; its name, such as dW2, says in which pass and layer."""
         phase = "backward" if name[0] == "d" else "cost" if name in ("J", "Ys") else "forward"
         layer = self.last if phase == "cost" else int(name.lstrip("dAWZb"))
         role = name.rstrip("0123456789")
         texts = {"code": texts["formula"], "role": role, "value": self.values.get(name)} | texts
-        return Step(name, phase, layer, operations=operations, shape=self.shape(name), **texts)
+        return Step(name, phase, layer, operations=operations, shape=self.shapes[name], **texts)
 
     def example(self, name: str, terms: int, text: Callable[[Values], str]) -> str:
         """Return entry [0, 0] of a quantity written out, or "" without numbers or with too many terms."""
@@ -64,17 +45,17 @@ class Passes:
         """Yield the quantities that the passes start from."""
         targets = {
             "cross_entropy": "1 in the row of its class and 0 in the others",
-            "binary_cross_entropy": f"{count(self.n(self.last), 'label')}, 0 or 1",
+            "binary_cross_entropy": f"{count(self.n[self.last], 'label')}, 0 or 1",
         }
         meanings = {
-            "X": f"one example per column, {count(self.n(0), 'feature')} each",
+            "X": f"one example per column, {count(self.n[0], 'feature')} each",
             "Y": f"one example per column, {targets.get(self.net.loss.name, 'its targets')}",
         }
         for l in range(1, self.last + 1):
             meanings[f"W{l}"] = f"row j holds the weights into neuron j of layer {l}, from {units(self.net, l - 1)}"
             meanings[f"b{l}"] = f"one bias for each neuron of layer {l}, kept as a column"
         for name, meaning in meanings.items():
-            yield Given(name, self.shape(name), meaning, self.values.get(name))
+            yield Given(name, self.shapes[name], meaning, self.values.get(name))
 
     def forward(self) -> Iterator[Step]:
         """Yield Z_l and A_l for l = 1 … L."""
@@ -83,7 +64,7 @@ class Passes:
             yield self._activation(l)
 
     def _pre_activation(self, l: int) -> Step:
-        W, b, A, Z, n, n_in, m = f"W{l}", f"b{l}", self.a(l - 1), f"Z{l}", self.n(l), self.n(l - 1), self.m
+        W, b, A, Z, n, n_in, m = f"W{l}", f"b{l}", self.a[l - 1], f"Z{l}", self.n[l], self.n[l - 1], self.m
         return self.step(
             Z,
             Operation(f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}", "matrix product"),
@@ -101,7 +82,7 @@ class Passes:
         )
 
     def _activation(self, l: int) -> Step:
-        g, n, m = self.net.activations[l - 1], self.n(l), self.m
+        g, n, m = self.net.activations[l - 1], self.n[l], self.m
         text = activation_texts.describe(g, l)
         if g.elementwise:
             reason = "Each entry for itself: the shape stays as it is."
@@ -130,7 +111,7 @@ class Passes:
 
     def cost(self) -> Iterator[Step]:
         """Yield J, and before it any smoothed targets."""
-        loss, L, m, n = self.net.loss, self.last, self.m, self.n(self.last)
+        loss, L, m, n = self.net.loss, self.last, self.m, self.n[self.last]
         smoothing = getattr(loss, "smoothing", 0.0)
         if smoothing:
             share = f"{smoothing:g} / {2 if loss.name == 'binary_cross_entropy' else n}"
@@ -142,7 +123,7 @@ class Passes:
                 equation="E23" if loss.name == "cross_entropy" else "E22",
                 reason="Label smoothing: the targets are moved a little away from 0 and 1.",
             )
-        text = loss_texts.describe(self.net)
+        text = self.loss
         penalty = " + (λ/2m) Σ_l ‖W_l‖²" if self.l2 else ""
         lines = [*filter(None, [text.before]), f"L = {text.code}", "J = np.sum(L) / m"]
         if self.l2:
@@ -171,17 +152,16 @@ class Passes:
                 yield self._back_through_activation(l - 1, "E11" if self.last == 2 else "")
 
     def _last_dz(self) -> Iterator[Step]:
-        net, L, m, n = self.net, self.last, self.m, self.n(self.last)
+        net, L, m, n = self.net, self.last, self.m, self.n[self.last]
         Y = loss_texts.targets(net)
         convention = "Column i is the derivative of the loss of example i alone. "
         convention += "The 1/m of J waits until the examples are summed, in dW and db."
         if not loss_texts.matches(net):
-            text = loss_texts.describe(net)
             yield self.step(
                 f"dA{L}",
                 Operation(f"slope of {(n, m)} -> {(n, m)}", "elementwise"),
-                formula=f"dA{L} = {text.slope}",
-                code=f"dA{L} = {text.slope_code}",
+                formula=f"dA{L} = {self.loss.slope}",
+                code=f"dA{L} = {self.loss.slope_code or self.loss.slope}",
                 equation="E25",
                 reason=(
                     f"The derivative of the loss with respect to the output. For {net.output.name} with "
@@ -190,21 +170,22 @@ class Passes:
                 ),
                 role="dA_L",
             )
-            yield self._back_through_activation(L, "E25", loss_texts.rearranged(net))
+            more = self.loss.rearranged if net.output.open_unit_interval else ""
+            yield self._back_through_activation(L, "E25", more)
             return
         example = self.example(f"dZ{L}", 1, lambda v: f"{number(v[f'A{L}'][0, 0])} - {number(v['Y'][0, 0])}")
         yield self.step(
             f"dZ{L}",
             Operation(f"{(n, m)} - {(n, m)} -> {(n, m)}", "elementwise"),
             formula=f"dZ{L} = A{L} - {Y}",
-            equation=self.number_of("E11", loss_texts.describe(net).equation),
-            reason=f"{loss_texts.cancellation(net)} {convention}",
+            equation=self.number_of("E11", self.loss.equation),
+            reason=f"{self.loss.cancels} {convention}",
             role="dZ_L",
             example=example if Y == "Y" else "",
         )
 
     def _weight_gradient(self, l: int) -> Step:
-        W, dZ, A, n, n_in, m = f"W{l}", f"dZ{l}", self.a(l - 1), self.n(l), self.n(l - 1), self.m
+        W, dZ, A, n, n_in, m = f"W{l}", f"dZ{l}", self.a[l - 1], self.n[l], self.n[l - 1], self.m
         name = f"d{W}"
 
         def example(v: Values) -> str:
@@ -233,7 +214,7 @@ class Passes:
         )
 
     def _bias_gradient(self, l: int) -> Step:
-        name, dZ, n, m = f"db{l}", f"dZ{l}", self.n(l), self.m
+        name, dZ, n, m = f"db{l}", f"dZ{l}", self.n[l], self.m
         return self.step(
             name,
             Operation(f"sum of {(n, m)} over axis 1, keepdims -> {(n, 1)}", "sum over examples"),
@@ -250,7 +231,7 @@ class Passes:
         )
 
     def _back_to_units(self, l: int) -> Step:
-        W, dZ, dA, n, n_in, m = f"W{l}", f"dZ{l}", f"dA{l - 1}", self.n(l), self.n(l - 1), self.m
+        W, dZ, dA, n, n_in, m = f"W{l}", f"dZ{l}", f"dA{l - 1}", self.n[l], self.n[l - 1], self.m
         return self.step(
             dA,
             Operation(f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}", "matrix product"),
@@ -268,7 +249,7 @@ class Passes:
         )
 
     def _back_through_activation(self, l: int, equation: str, more: str = "") -> Step:
-        g, n, m = self.net.activations[l - 1], self.n(l), self.m
+        g, n, m = self.net.activations[l - 1], self.n[l], self.m
         text, dZ, dA, example = activation_texts.describe(g, l), f"dZ{l}", f"dA{l}", ""
         if g.name == "identity":
             operation, why = Operation(f"copy of {(n, m)} -> {(n, m)}", "elementwise"), ""

@@ -1,14 +1,14 @@
 """Decision boundaries over the epochs: a callback that keeps networks, and a film of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.boundary import Plane, scorer
 from vecprop.inspection.plots.figures import Axes, axes_of, check_dpi
-from vecprop.inspection.plots.values import to_host
 from vecprop.nn.network import Network, check_network
 from vecprop.propagation import Layer, Params
 from vecprop.training.results import History, TrainingState
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _HOLD = 1.5  # seconds for which the last picture stays before the film restarts
 
 
-class Snapshots(Mapping[int, Params]):
-    """A callback of `vp.fit` that keeps networks: a mapping from epoch to parameters.
+class Snapshots(dict[int, Params]):
+    """A callback of `vp.fit` that keeps networks: a dict from epoch to parameters.
 
     Epoch 0 is the network before the first step. Networks are kept as layers (W, b) of NumPy arrays, with batch
     normalization and input scaling folded in, so that `net.forward(snapshots[epoch], X)` takes unscaled X. A run that
@@ -59,34 +59,22 @@ class Snapshots(Mapping[int, Params]):
             if not is_sequence(at):
                 raise TypeError(f"at must be a sequence of epochs, got {at!r}")
             self.at = frozenset(check_integer(epoch, "at", 0, "epochs, integers of at least 0") for epoch in at)
-        self._kept: dict[int, Params] = {}
         self._plain: Callable[[TrainingState], Params] | None = None
 
     def start(self, state: TrainingState, plain: Callable[[TrainingState], Params]) -> None:
         """Begin or continue a run, for `fit`; `plain` turns a state into the layers that predict."""
-        self._kept = {epoch: params for epoch, params in self._kept.items() if epoch < state.epoch}
+        for epoch in [epoch for epoch in self if epoch >= state.epoch]:
+            del self[epoch]
         self._plain = plain
-        self._keep(state)
+        self(state, {})
 
     def __call__(self, state: TrainingState, history: History) -> None:  # noqa: ARG002
         """Keep the network after an epoch, if the epoch is wanted."""
-        self._keep(state)
-
-    def _keep(self, state: TrainingState) -> None:
         wanted = state.epoch % self.every == 0 if self.at is None else state.epoch in self.at
         if wanted and self._plain is not None:
             # without the best network of early stopping, which `plain` would take instead of this epoch's
             layers = self._plain(state._replace(best=None))
-            self._kept[state.epoch] = tuple(Layer(*(np.array(to_host(a)) for a in layer)) for layer in layers)
-
-    def __getitem__(self, epoch: int) -> Params:
-        return self._kept[epoch]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._kept)
-
-    def __len__(self) -> int:
-        return len(self._kept)
+            self[state.epoch] = tuple(Layer(*(np.array(to_host(a)) for a in layer)) for layer in layers)
 
     def __repr__(self) -> str:
         what = f"every={self.every}" if self.at is None else f"at={sorted(self.at)}"
@@ -106,6 +94,8 @@ def decision_boundary_animation(
     dpi: float = 80.0,
 ) -> "FuncAnimation":
     """Animate the decision boundary over the epochs, one picture for each snapshot.
+
+    Errors are those of `decision_boundary`.
 
     Parameters
     ----------
@@ -127,11 +117,6 @@ def decision_boundary_animation(
     matplotlib.animation.FuncAnimation
         Keep a reference to it while it plays; `.to_jshtml()` shows it in a notebook, `.save(path)` writes it again.
 
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument that does not fit.
-
     Examples
     --------
     >>> import tempfile, vecprop as vp
@@ -145,8 +130,16 @@ def decision_boundary_animation(
     b'GIF8'
     """
     check_network(net)
-    scorers = _scorers(net, snapshots)
-    plane = Plane.of(net, next(iter(snapshots.values())), X, Y, names)
+    if not isinstance(snapshots, Mapping):
+        raise TypeError(
+            f"snapshots must be a Snapshots that was a callback of fit, or a dict of epoch -> params, got "
+            f"{type(snapshots).__name__}"
+        )
+    if not snapshots:
+        raise ValueError("snapshots must have at least one epoch, got none: train with vp.fit(…, callbacks=snapshots)")
+    epochs = sorted(check_integer(epoch, "snapshots", 0, "a dict of epoch -> params") for epoch in snapshots)
+    scorers = {epoch: scorer(net, snapshots[epoch], f"snapshots[{epoch}]") for epoch in epochs}
+    plane = Plane(net, next(iter(snapshots.values())), X, Y, names)
     rate, dots = check_number(fps, "fps", zero=False), check_dpi(dpi)
     if not 0.01 <= rate <= 1000:
         raise ValueError(f"fps must be from 0.01 to 1000, got {fps!r}")
@@ -168,7 +161,7 @@ def decision_boundary_animation(
         ax.set_title(f"epoch {epoch}: {100 * right:.0f} % of the examples right")
         return drawn
 
-    frames = [*scorers, *[list(scorers)[-1]] * round(_HOLD * rate)]
+    frames = [*epochs, *epochs[-1:] * round(_HOLD * rate)]
     figure: Any = ax.figure
     film = FuncAnimation(figure, draw, frames=frames, init_func=list, interval=1000 / rate)
     if target is not None:
@@ -176,16 +169,3 @@ def decision_boundary_animation(
         writer: Any = PillowWriter  # typed for an integer fps, but any number works
         film.save(target, writer=writer(fps=rate), dpi=dots)
     return film
-
-
-def _scorers(net: Network, snapshots: Any) -> dict[int, Any]:
-    """Return a dict of epoch -> function from points to scores, by rising epoch."""
-    if not isinstance(snapshots, Mapping):
-        raise TypeError(
-            f"snapshots must be a Snapshots that was a callback of fit, or a dict of epoch -> params, got "
-            f"{type(snapshots).__name__}"
-        )
-    if not snapshots:
-        raise ValueError("snapshots must have at least one epoch, got none: train with vp.fit(…, callbacks=snapshots)")
-    epochs = sorted(check_integer(epoch, "snapshots", 0, "a dict of epoch -> params") for epoch in snapshots)
-    return {epoch: scorer(net, snapshots[epoch], f"snapshots[{epoch}]") for epoch in epochs}

@@ -1,14 +1,14 @@
 """The regions of a classifier of points in the plane, their boundary, and the examples."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import COLOURS, MARKERS, Axes, Floats, axes_of, decorate
-from vecprop.inspection.plots.values import check_names, to_host
+from vecprop.inspection.plots.values import check_names
 from vecprop.nn.array_checks import check_examples, check_one_network, check_params
 from vecprop.nn.network import Network, check_network
 
@@ -58,7 +58,7 @@ def decision_boundary(
     """
     check_network(net)
     score = scorer(net, params)
-    plane = Plane.of(net, params, X, Y, names)
+    plane = Plane(net, params, X, Y, names)
     ax = axes_of(ax)
     plane.draw_regions(ax, score)
     plane.draw_examples(ax)
@@ -67,25 +67,19 @@ def decision_boundary(
     return ax
 
 
-@dataclass(frozen=True)
 class Plane:
-    """The examples, the names of their classes, and the grid on which scores are evaluated."""
+    """Examples checked against a network, the names of their classes, and the grid on which scores are evaluated."""
 
-    X: Floats
-    labels: npt.NDArray[np.int64]
-    names: tuple[str, ...]
-    ticks: tuple[Floats, Floats]
-
-    @classmethod
-    def of(cls, net: Network, params: Any, X: Any, Y: Any, names: Any) -> "Plane":
-        """Check the examples against a network and lay a grid over them."""
-        X, labels = _examples(net, params, X, Y)
+    def __init__(self, net: Network, params: Any, X: Any, Y: Any, names: Any) -> None:
+        checked = check_params(net, [tuple(to_host(a) for a in layer) for layer in params])
+        X, Y, _ = check_examples(net, checked, _array(X, "X"), _array(Y, "Y"))
+        self.labels = np.asarray(Y[0] > 0.5 if len(Y) == 1 else Y.argmax(axis=0), dtype=np.int64)
+        self.X = np.asarray(X, dtype=np.float64)
         count = max(2, net.sizes[-1])
-        texts = tuple(f"class {k}" for k in range(count)) if names is None else check_names(names, count, "class")
-        low, high = X.min(axis=1), X.max(axis=1)
+        self.names = [f"class {k}" for k in range(count)] if names is None else check_names(names, count, "class")
+        low, high = self.X.min(axis=1), self.X.max(axis=1)
         margin = np.where(high > low, 0.1 * (high - low), 1.0)
-        ticks = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]
-        return cls(X, labels, texts, (ticks[0], ticks[1]))
+        self.ticks = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]
 
     def draw_regions(self, ax: Axes, score: Callable[[Floats], Floats]) -> "list[Artist]":
         """Colour the plane by scores, draw lines where the best class changes, return all drawn."""
@@ -150,11 +144,3 @@ def _array(values: Any, argument: str) -> npt.NDArray[Any]:
         return to_host(values)
     except ValueError as error:
         raise ValueError(f"{argument} must be an array, one example per column: {error}") from None
-
-
-def _examples(net: Network, params: Any, X: Any, Y: Any) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Return X (2, m) on the host and the class of each example (m,)."""
-    checked = check_params(net, [tuple(to_host(a) for a in layer) for layer in params])
-    X, Y, _ = check_examples(net, checked, _array(X, "X"), _array(Y, "Y"), None)
-    labels = Y[0] > 0.5 if len(Y) == 1 else Y.argmax(axis=0)
-    return np.asarray(X, dtype=np.float64), np.asarray(labels, dtype=np.int64)

@@ -75,10 +75,9 @@ def confusion_matrix(
 
 def _count(true: Any, predicted: Any, labels: Any) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Return the counts (K, K), rows true, and the K classes."""
-    columns = [_labels(true, "true"), _labels(predicted, "predicted")]
-    check_pair(*columns)
+    columns = check_pair(true, predicted, _labels)
     chosen = [] if labels is None else [_labels(labels, "labels")]
-    kinds = {"text" if a.dtype.kind == "U" else "numbers" for a in columns + chosen}
+    kinds = {"text" if a.dtype.kind == "U" else "numbers" for a in (*columns, *chosen)}
     if len(kinds) > 1:
         names = "true, predicted and labels" if chosen else "true and predicted"
         raise TypeError(f"{names} must be all text or all numbers, got both")

@@ -47,13 +47,10 @@ def cost_curve(
     >>> [(line.get_label(), line.get_ydata().tolist()) for line in ax.get_lines()]
     [('slow', [1.0, 0.9]), ('quick', [1.0, 0.2])]
     """
-    runs = labelled_histories(histories)
-    curves = [
-        (label if K == 1 else f"{label}, the best of {K}".removeprefix(", "), costs)
-        for label, (K, costs) in runs.items()
-    ]
+    runs = labelled_histories(histories, "cost")
     ax = axes_of(ax)
-    draw_curves(ax, curves, legend=list(runs) != [""])
+    curves = [(f"{label}, the best of {K}".removeprefix(", ") if K > 1 else label, costs) for label, K, costs in runs]
+    draw_curves(ax, curves, legend=any(label for label, *_ in runs))
     decorate(ax, "epoch", "cost J (mean loss per example)", "Cost over the epochs", log=log)
     return ax
 
@@ -62,7 +59,8 @@ def history(result: FitResult | History, ax: Axes | None = None) -> Axes:
     """Draw the history of a run: cost and, if present, validation cost, metric, learning rate.
 
     The axis of the cost is logarithmic if it spans two decades. The networks of a stack are drawn in thin lines, the
-    best in a thick one; a dotted line marks the epoch whose parameters early stopping gave back.
+    best in a thick one; a dotted line marks the epoch whose parameters early stopping gave back. Errors are those of
+    `cost_curve`.
 
     Parameters
     ----------
@@ -71,11 +69,6 @@ def history(result: FitResult | History, ax: Axes | None = None) -> Axes:
     ax : matplotlib Axes, optional
         If given, only the costs are drawn. A new figure has a panel for them, one for a metric, and one for a learning
         rate that changes; the first is returned, all are `ax.figure.axes`.
-
-    Raises
-    ------
-    ImportError, TypeError, ValueError
-        Without matplotlib; for what is not a history, or an empty one.
     """
     column("result", result, "cost")  # checks it
     return draw_history(history_of(result), best_of(result), epoch_given_back(result), ax)

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, three_digits
-from vecprop.inspection.plots.values import to_host
 from vecprop.nn.array_checks import check_one_network
 from vecprop.nn.network import Network, check_network
 from vecprop.utils.arguments import check_integer
@@ -65,6 +65,8 @@ def network_diagram(net: Network, params: Any = None, ax: Axes | None = None, *,
     bottom = low - 0.4 - (4 if weights is None else 5) * _LINE
     span = columns[-1].x + 2 * _MARGIN
     ax = axes_of(ax, width=_INCHES * span + 0.2, height=_INCHES * (-low + 0.1 - bottom) + 0.5)
+    from matplotlib.lines import Line2D
+
     for l, (left, right) in enumerate(pairwise(columns), start=1):
         _draw_weights(ax, left, right, None if weights is None else weights[l - 1])
     for l, column in enumerate(columns):
@@ -75,19 +77,17 @@ def network_diagram(net: Network, params: Any = None, ax: Axes | None = None, *,
     ax.set_axis_off()
     ax.set_title(f"{'-'.join(map(str, net.sizes))}: {net.parameter_count:,} parameters".replace(",", " "))
     if weights is not None:
-        _sign_legend(ax)
+        signs = [(COLOURS[0], "w > 0"), (COLOURS[1], "w < 0")]
+        handles = [Line2D([], [], color=colour, linewidth=2.2, label=text) for colour, text in signs]
+        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.0, 1.0), frameon=False, borderaxespad=0.0)
     return ax
 
 
 def _column(l: int, n: int, slots: int) -> _Column:
     """Return the drawn ones of n units and their places; the dots take the place of one."""
-    if n <= slots:
-        units, places = list(range(n)), list(range(n))
-        gap = None
-    else:
-        head, tail = slots // 2, (slots - 1) // 2
-        units, gap = [*range(head), *range(n - tail, n)], head
-        places = [*range(head), *range(head + 1, slots)]
+    gap = None if n <= slots else slots // 2
+    places = [place for place in range(min(n, slots)) if place != gap]
+    units = places if gap is None else [place if place < gap else n - slots + place for place in places]
     middle = (min(n, slots) - 1) / 2
     return _Column(l * _APART, units, [middle - place for place in places], None if gap is None else middle - gap)
 
@@ -97,15 +97,14 @@ def _draw_weights(ax: Axes, left: _Column, right: _Column, W: Floats | None) -> 
     from matplotlib.collections import LineCollection
 
     segments = [[(left.x, y0), (right.x, y1)] for y1 in right.y for y0 in left.y]
-    if W is None:
-        ax.add_collection(LineCollection(segments, colors="0.7", linewidths=0.7, zorder=1))
-        return
-    w = W[np.ix_(right.units, left.units)].ravel().astype(np.float64)
-    size = np.abs(w) / (float(np.abs(W).max()) or 1.0)
-    colours = np.where(w >= 0, COLOURS[0], COLOURS[1]).tolist()
-    widths = _THINNEST + (_THICKEST - _THINNEST) * size
-    alphas = 0.25 + 0.65 * size
-    ax.add_collection(LineCollection(segments, colors=colours, linewidths=widths.tolist(), alpha=alphas, zorder=1))
+    style: dict[str, Any] = {"colors": "0.7", "linewidths": 0.7}
+    if W is not None:
+        w = W[np.ix_(right.units, left.units)].ravel().astype(np.float64)
+        size = np.abs(w) / (float(np.abs(W).max()) or 1.0)
+        widths = _THINNEST + (_THICKEST - _THINNEST) * size
+        style = {"colors": np.where(w >= 0, COLOURS[0], COLOURS[1]).tolist(), "linewidths": widths.tolist()}
+        style["alpha"] = 0.25 + 0.65 * size
+    ax.add_collection(LineCollection(segments, zorder=1, **style))
 
 
 def _draw_units(ax: Axes, column: _Column, l: int, last: int) -> None:
@@ -133,11 +132,3 @@ def _describe(ax: Axes, net: Network, l: int, x: float, y: float, W: Floats | No
         if W is not None:
             lines.append(f"|w| ≤ {three_digits(float(np.abs(W).max()))}")
     ax.text(x, y, "\n".join(lines), ha="center", va="top", fontsize=9, linespacing=1.35)
-
-
-def _sign_legend(ax: Axes) -> None:
-    from matplotlib.lines import Line2D
-
-    signs = [(COLOURS[0], "w > 0"), (COLOURS[1], "w < 0")]
-    handles = [Line2D([], [], color=colour, linewidth=2.2, label=text) for colour, text in signs]
-    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.0, 1.0), frameon=False, borderaxespad=0.0)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import Axes, Floats, axes_of, check_axes, decorate, draw_curves, panels
-from vecprop.inspection.plots.values import to_host
 from vecprop.nn.activations import Activation, ActivationLike, get_activation, is_pair
 from vecprop.utils.arguments import is_sequence
 
@@ -39,12 +39,12 @@ def activation(
     >>> float(g.get_ydata()[0]), float(slope.get_ydata()[0])
     (0.0, 1.0)
     """
-    g, z = _check_activation(activation, "activation"), _check_limits(limits)
-    values, slopes = _evaluate(g, z, "activation")
+    z = _check_limits(limits)
+    name, values, slopes = _curves(activation, z, "activation")
     ax = axes_of(ax)
-    draw_curves(ax, [("g(z)", values), ("g′(z)", _gapped(slopes))], z, width=2)
+    draw_curves(ax, [("g(z)", values), ("g′(z)", slopes)], z, width=2)
     _cross(ax)
-    decorate(ax, "z", "g(z), g′(z)", _label(g))
+    decorate(ax, "z", "g(z), g′(z)", name)
     return ax
 
 
@@ -54,7 +54,7 @@ def activations(
     *,
     limits: tuple[float, float] = (-4.0, 4.0),
 ) -> Axes:
-    """Draw several activations over z, and their derivatives beside them.
+    """Draw several activations over z, and their derivatives beside them; errors are those of `activation`.
 
     Parameters
     ----------
@@ -66,11 +66,6 @@ def activations(
     limits : (float, float), default (-4, 4)
         The range of z.
 
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
-
     Examples
     --------
     >>> ax = activations(["sigmoid", "relu"], limits=(0, 1))
@@ -79,27 +74,18 @@ def activations(
     """
     if isinstance(activations, str | Activation) or is_pair(activations) or not is_sequence(activations):
         raise TypeError(f"activations must be a sequence of names or activations, got {activations!r}")
-    known = {f"activations[{i}]": g for i, g in enumerate(activations)}
-    if not known:
-        raise ValueError("activations must have at least one, got none")
-    checked = {argument: _check_activation(g, argument) for argument, g in known.items()}
     z = _check_limits(limits)
-    curves = [(_label(g), *_evaluate(g, z, argument)) for argument, g in checked.items()]
+    curves = [_curves(g, z, f"activations[{i}]") for i, g in enumerate(activations)]
+    if not curves:
+        raise ValueError("activations must have at least one, got none")
+    names, *sides = zip(*curves, strict=True)
     axes = panels(2, width=5.0) if ax is None else [check_axes(ax)]
-    values, slopes = [(label, y) for label, y, _ in curves], [(label, _gapped(slope)) for label, _, slope in curves]
-    sides = (("g(z)", "Activations", values), ("g′(z)", "Their derivatives", slopes))
-    for panel, (y, title, drawn) in zip(axes, sides, strict=False):
-        draw_curves(panel, drawn, z, legend=panel is axes[0])
+    titles = (("g(z)", "Activations"), ("g′(z)", "Their derivatives"))
+    for panel, side, (y, title) in zip(axes, sides, titles, strict=False):
+        draw_curves(panel, zip(names, side, strict=True), z, legend=panel is axes[0])
         _cross(panel)
         decorate(panel, "z", y, title)
     return axes[0]
-
-
-def _check_activation(given: Any, argument: str) -> Activation:
-    g = get_activation(given, argument)
-    if not g.elementwise:
-        raise ValueError(f"{argument} must be elementwise, a function of one z; {g.name} depends on all of a column")
-    return g
 
 
 def _check_limits(limits: Any) -> Floats:
@@ -116,17 +102,21 @@ def _check_limits(limits: Any) -> Floats:
     return np.where(np.abs(z) < 1e-12 * (high - low), 0.0, z)
 
 
-def _evaluate(g: Activation, z: Floats, argument: str) -> tuple[Floats, Floats]:
-    """Return g(z) and g′(z) (n,), z (n,)."""
-    Z = z[np.newaxis]
+def _curves(given: Any, z: Floats, argument: str) -> tuple[str, Floats, Floats]:
+    """Return the name of an activation, with its parameters unless they are functions, g(z) and g′(z) (n,), z (n,)."""
+    g = get_activation(given, argument)
+    if not g.elementwise:
+        raise ValueError(f"{argument} must be elementwise, a function of one z; {g.name} depends on all of a column")
+    Z, text = z[np.newaxis], repr(g)
     with np.errstate(over="ignore"):
         A = g.function(np, Z)
         slopes = g.derivative(np, Z, A)
     results = [np.asarray(to_host(a), dtype=np.float64) for a in (A, slopes)]
-    for name, result in zip(("g", "g′"), results, strict=True):
+    for part, result in zip(("g", "g′"), results, strict=True):
         if result.shape != Z.shape:
-            raise ValueError(f"{argument}: {name}(Z) must have the shape of Z, {Z.shape}, got {result.shape}")
-    return results[0][0], results[1][0]
+            raise ValueError(f"{argument}: {part}(Z) must have the shape of Z, {Z.shape}, got {result.shape}")
+    name = g.name if text.endswith("()") or "<" in text else g.name + text[text.index("(") :]
+    return name, results[0][0], _gapped(results[1][0])
 
 
 def _gapped(y: Floats) -> Floats:
@@ -143,9 +133,3 @@ def _cross(ax: Axes) -> None:
     """Draw the axes z = 0 and y = 0."""
     for draw in (ax.axhline, ax.axvline):
         draw(0, color="0.6", linewidth=0.8, zorder=0.9, label="_cross")
-
-
-def _label(g: Activation) -> str:
-    """Return the name of an activation, with its parameters unless they are functions."""
-    text = repr(g)
-    return g.name if text.endswith("()") or "<" in text else g.name + text[text.index("(") :]

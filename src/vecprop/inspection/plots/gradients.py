@@ -17,18 +17,13 @@ def gradient_norms(result: FitResult | History, ax: Axes | None = None) -> Axes:
     """Draw ‖dW_l‖ of each layer over the epochs, on a logarithmic axis (E36).
 
     Norms that shrink by a factor from each layer to the one before show a vanishing gradient. Epochs with a norm of
-    exactly 0 leave a gap. Of a stack the best network is drawn.
+    exactly 0 leave a gap. Of a stack the best network is drawn. Errors are those of `cost_curve`.
 
     Parameters
     ----------
     result : FitResult or history
         What `vp.fit` returned, or its `history`.
     ax : matplotlib Axes, default a new figure
-
-    Raises
-    ------
-    ImportError, TypeError, ValueError
-        Without matplotlib; for what is not a history, or an empty one.
 
     Examples
     --------
@@ -68,13 +63,14 @@ def gradient_norms_of_layer(
     [2.0, 1.0]
     """
     l = check_positive_integer(layer, "layer")
-    runs = _runs(histories)
-    for label, norms in runs.items():
+    runs = labelled_histories(histories, "gradient_norm")
+    for label, _, norms in runs:
         if l > norms.shape[1]:
             where = f" in {label!r}" if label else ""
             raise ValueError(f"layer must be from 1 to {norms.shape[1]}{where}, got {l}")
     ax = axes_of(ax)
-    draw_curves(ax, [_curve(label, norms[:, l - 1]) for label, norms in runs.items()], legend=list(runs) != [""])
+    curves = [_curve(label, norms[:, l - 1]) for label, _, norms in runs]
+    draw_curves(ax, curves, legend=any(label for label, *_ in runs))
     decorate(ax, "epoch", _NORM.replace("dW", f"dW{l}"), f"Norm of the gradient of layer {l}", log=True)
     return ax
 
@@ -83,16 +79,7 @@ def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], 
     """Draw the median of ‖dW_l‖ over the epochs against the layer l, a line for each run (E36).
 
     If the gradient vanishes, by a factor below 1 in each layer on its way back, the line rises from left to right.
-
-    Parameters
-    ----------
-    histories, ax
-        As for `gradient_norms_of_layer`.
-
-    Raises
-    ------
-    ImportError, TypeError, ValueError
-        Without matplotlib; for what is not a history, or an empty one.
+    Parameters and errors are those of `gradient_norms_of_layer`.
 
     Examples
     --------
@@ -100,17 +87,12 @@ def gradient_norms_by_layer(histories: FitResult | History | Mapping[str, Any], 
     >>> ax.get_lines()[0].get_ydata().tolist()
     [0.1, 1.5]
     """
-    runs = _runs(histories)
+    runs = labelled_histories(histories, "gradient_norm")
     ax = axes_of(ax)
-    curves = [_curve(label, np.median(norms, axis=0)) for label, norms in runs.items()]
-    draw_curves(ax, curves, markers=True, legend=list(runs) != [""])
+    curves = [_curve(label, np.median(norms, axis=0)) for label, _, norms in runs]
+    draw_curves(ax, curves, markers=True, legend=any(label for label, *_ in runs))
     decorate(ax, "layer", "‖dW‖, median over the epochs", "Norm of the gradient, by layer", log=True)
     return ax
-
-
-def _runs(histories: Any) -> dict[str, Floats]:
-    """Return label -> norms (epochs, L); a single run has the label ""."""
-    return {label: norms for label, (_, norms) in labelled_histories(histories, "gradient_norm").items()}
 
 
 def _curve(label: str, norms: Floats) -> tuple[str, Floats]:

@@ -10,14 +10,15 @@ from vecprop.training.results import Best, FitResult, lowest
 from vecprop.utils.arguments import check_instance
 
 
-def labelled_histories(given: Any, key: str = "cost") -> dict[str, tuple[int, Floats]]:
-    """Return label -> K and column `key` of the best of K networks; a single run has the label ""."""
+def labelled_histories(given: Any, key: str) -> list[tuple[str, int, Floats]]:
+    """Return for each run its label, K, and column `key` of the best of K networks; a single run has the label ""."""
     wanted = "result.history, history_ of an estimator, or a dict of label -> one of these"
     if not isinstance(given, FitResult) and not check_instance(given, Mapping, "histories", wanted):
         raise ValueError("histories must not be empty")
     several = not isinstance(given, FitResult) and key not in given
     runs = {str(label): run for label, run in given.items()} if several else {"": given}
-    return {label: of_best(f"histories[{label!r}]" if label else "histories", run, key) for label, run in runs.items()}
+    names = {label: f"histories[{label!r}]" if label else "histories" for label in runs}
+    return [(label, *of_best(names[label], run, key)) for label, run in runs.items()]
 
 
 def of_best(argument: str, result: Any, key: str) -> tuple[int, Floats]:

@@ -43,7 +43,7 @@ def predicted_against_true(
     >>> ax.texts[0].get_text(), ax.get_xlabel()
     ('R² = 0.75\nRMSE = 1 m', 'true length (m)')
     """
-    true, predicted = _check(true, predicted)
+    true, predicted = check_pair(true, predicted, check_numbers)
     name, unit = check_text(quantity, "quantity"), check_text(units, "units")
     ax = axes_of(ax, width=5.8)
     _scatter(ax, true, predicted)
@@ -68,17 +68,8 @@ def residuals(true: Any, predicted: Any, ax: Axes | None = None, *, quantity: st
     """Draw the residuals, true - predicted, against the predicted values.
 
     A pattern in them was not learned. The dashed line is 0; the dotted lines are one standard deviation of the
-    residuals from their mean. The title has the mean and the deviation.
-
-    Parameters
-    ----------
-    true, predicted, ax, quantity, units
-        As for `predicted_against_true`.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
+    residuals from their mean. The title has the mean and the deviation. Parameters and errors are those of
+    `predicted_against_true`.
 
     Examples
     --------
@@ -88,7 +79,7 @@ def residuals(true: Any, predicted: Any, ax: Axes | None = None, *, quantity: st
     >>> ax.get_title()
     'Residuals: mean 0 m, standard deviation 1 m'
     """
-    true, predicted = _check(true, predicted)
+    true, predicted = check_pair(true, predicted, check_numbers)
     name, unit = check_text(quantity, "quantity"), check_text(units, "units")
     errors = true - predicted
     ax = axes_of(ax)
@@ -102,12 +93,6 @@ def residuals(true: Any, predicted: Any, ax: Axes | None = None, *, quantity: st
     numbers = [f"{three_digits(value)} {unit}".rstrip() for value in (mean, deviation)]
     ax.set_title(f"Residuals: mean {numbers[0]}, standard deviation {numbers[1]}")
     return ax
-
-
-def _check(true: Any, predicted: Any) -> tuple[Floats, Floats]:
-    pair = check_numbers(true, "true"), check_numbers(predicted, "predicted")
-    check_pair(*pair)
-    return pair
 
 
 def _with_unit(name: str, unit: str) -> str:

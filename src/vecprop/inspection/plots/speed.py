@@ -1,5 +1,6 @@
 """The speed-up by vectorizing over a loop over the examples, against their number m."""
 
+from itertools import cycle
 from typing import Any
 
 from vecprop.inspection.plots.figures import COLOURS, MARKERS, Axes, axes_of, group_digits
@@ -47,8 +48,12 @@ def speedup(report: Any, ax: Axes | None = None, *, dtype: str = "float32", pass
             f"'per_example' and 'vectorized'; report has {len(rows)} rows without such a pair"
         )
     ax = axes_of(ax, width=8.0)
-    for i, (label, points) in enumerate(lines.items()):
-        _draw_line(ax, label, points, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+    for (label, points), colour, marker in zip(lines.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 7}
+        m, factors, _ = zip(*points, strict=True)
+        ax.plot(m, factors, linewidth=1.8, label=label, **style)
+        if hollow := [(m, factor) for m, factor, extrapolated in points if extrapolated]:
+            ax.plot(*zip(*hollow, strict=True), linestyle="none", mfc="white", label="_extrapolated", **style)
     if any(hollow for points in lines.values() for *_, hollow in points):
         ax.plot([], [], linestyle="none", marker="o", color="0.4", mfc="white", label="loop extrapolated")
     ax.axhline(1, color="0.6", linewidth=1, linestyle="--", zorder=0, label="_one")
@@ -74,8 +79,7 @@ def _check_rows(report: Any) -> list[Any]:
         )
     rows = list(rows)
     for i, row in enumerate(rows):
-        missing = [name for name in _FIELDS if not hasattr(row, name)]
-        if missing:
+        if not all(hasattr(row, name) for name in _FIELDS):
             raise TypeError(f"report: row {i} must be a Row of vecprop.inspection.benchmark, got {type(row).__name__}")
     return rows
 
@@ -90,12 +94,3 @@ def _speedups(rows: list[Any], dtype: str, pass_name: str) -> dict[str, list[tup
         if row.rung == "vectorized" and row.speedup and loop:
             lines.setdefault(f"{row.backend}, {row.network}", []).append((row.m, row.speedup, loop.extrapolated))
     return dict(sorted(lines.items()))
-
-
-def _draw_line(ax: Axes, label: str, points: list[tuple[int, float, bool]], colour: str, marker: str) -> None:
-    m, factors, hollow = zip(*points, strict=True)
-    style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 7}
-    ax.plot(m, factors, linewidth=1.8, label=label, **style)
-    masked = [(x, y) for x, y, h in zip(m, factors, hollow, strict=True) if h]
-    if masked:
-        ax.plot(*zip(*masked, strict=True), linestyle="none", mfc="white", label="_extrapolated", **style)

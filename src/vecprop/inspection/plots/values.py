@@ -1,19 +1,14 @@
 """Checks of the arguments of pictures, which also bring arrays to the host."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.backend.namespaces import Array, array_namespace, is_array
-from vecprop.backend.selection import backend_for
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import Floats
 from vecprop.utils.arguments import is_sequence
-
-
-def to_host(values: Array) -> npt.NDArray[Any]:
-    """Return an array of any library, or anything array-like, as a NumPy array."""
-    return backend_for(array_namespace(values)).to_numpy(values) if is_array(values) else np.asarray(values)
 
 
 def check_vector(values: Any, argument: str, of: str) -> npt.NDArray[Any]:
@@ -48,10 +43,14 @@ def check_numbers(values: Any, argument: str) -> Floats:
     return array
 
 
-def check_pair(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> None:
-    """Raise ValueError unless there are as many true as predicted entries."""
+def check_pair(
+    true: Any, predicted: Any, check: Callable[[Any, str], npt.NDArray[Any]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return true and predicted values, each checked, of one length."""
+    true, predicted = check(true, "true"), check(predicted, "predicted")
     if true.size != predicted.size:
         raise ValueError(f"true and predicted must have the same length, got {true.size} and {predicted.size}")
+    return true, predicted
 
 
 def check_names(names: Any, count: int, of: str) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.backend.contract import to_host
 from vecprop.inspection.plots.figures import COLOURS, Axes, Floats, axes_of, colour_map, decorate, tick_style
-from vecprop.inspection.plots.values import check_names, to_host
+from vecprop.inspection.plots.values import check_names
 from vecprop.nn.array_checks import as_layers
 from vecprop.utils.arguments import check_positive_integer
 
@@ -56,23 +57,22 @@ def first_layer_weights(
         raise ValueError("names are for the heat map: leave out names or image_shape")
     if image_shape is None:
         labels = None if names is None else check_names(names, n0, "input")
-        picture, title = W, "Weights of the first layer"
+        picture, tall, aspect = W, 5.0, "auto"
     else:
         height, width = _check_image_shape(image_shape, n0)
         across = min(n1, check_positive_integer(columns, "columns") if columns is not None else -int(-(n1**0.5) // 1))
-        picture, title = _tiles(W.reshape(n1, height, width), across), "Incoming weights of each unit of layer 1"
-    tall = 5.0 if image_shape is None else min(8.0, 5.2 * picture.shape[0] / picture.shape[1] + 0.4)
+        picture, aspect = _tiles(W.reshape(n1, height, width), across), "equal"
+        tall = min(8.0, 5.2 * picture.shape[0] / picture.shape[1] + 0.4)
     ax = axes_of(ax, height=tall)
     colours = colour_map("signed", COLOURS[1], "white", COLOURS[0]).with_extremes(bad="0.25")  # between the images
     largest = float(np.abs(W).max()) or 1.0
-    style: dict[str, Any] = {"cmap": colours, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
-    style["aspect"] = "auto" if image_shape is None else "equal"
-    image = ax.imshow(np.ma.masked_invalid(picture), **style)
+    style: dict[str, Any] = {"cmap": colours, "vmin": -largest, "vmax": largest, "aspect": aspect}
+    image = ax.imshow(np.ma.masked_invalid(picture), interpolation="nearest", **style)
     if image_shape is None:
-        decorate(ax, "input", "unit", title, grid=False)
+        decorate(ax, "input", "unit", "Weights of the first layer", grid=False)
         _label_units(ax, n1, n0, labels)
     else:
-        ax.set_title(title)
+        ax.set_title("Incoming weights of each unit of layer 1")
         ax.set_axis_off()
     ax.figure.colorbar(image, ax=ax, label="weight", fraction=0.05, pad=0.02)
     return ax
