@@ -1,8 +1,7 @@
-"""Remarks on a trained model: rare classes, columns that give the target away, advice in the options of the command."""
+"""Remarks on a trained model: rare classes, columns that give the target away; the command's words for advice."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from vecprop.data.spelling import pl
 from vecprop.tabular.preparation import Preparation
+from vecprop.utils.advice import ESTIMATOR, SCALED, Words
 
 _ROWS = 5000  # examined for a column that gives the target away
 _NUMBERS = 1 << 22  # the most numbers examined
@@ -18,37 +18,21 @@ _RARE = 0.02
 _SHOWN = 5
 _SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
 
-# What advice for estimators calls something -> the option of `vecprop train`; what has none is left out.
-_OPTIONS = {
-    r"^Solver produced .* preprocessed: | The parameters of the last .*|, or Adam|, or let a schedule lower it": "",
-    r"(?:^|; )[^;:]*?(?:init=|\(init\)|clip_norm|batch_norm).*?(?=; |\. |\.?$)": "",
-    r"^; ": "",
-    r"^Stochastic .*\((\d+)\) reached .*": r"training ended after \1 epochs before it converged: more --epochs",
-    r"learning_rate_init|learning rate": "--learning-rate",
-    r"random_state|other seeds|start from random weights: .*(?=\.)": "another --seed",
-    r"another another": "another",
-    r"\balpha(=…|(?=,|\.?$))": "--l2",
-    r"\bdropout(=…)?": "--dropout",
-    r'activation="(\w+)"': r"--activation \1",
-    r"another activation": "another --activation",
-    r"more epochs": "more --epochs",
-    r"larger batches": "a larger --batch-size",
-    r"((?:more|fewer) (?:units or )?(?:units|layers))": r"\1 (--hidden)",
-    r"shuffle before splitting, .*(?=\.)": "another --seed, which splits the rows anew",
+# What advice calls the options of `vecprop train`; what has none is left out.
+_OPTIONS: Words = {
+    **dict.fromkeys(("init", "clip_norm", "batch_norm", "validation", "statistics")),
+    **dict.fromkeys(("hidden", "activation"), "--activation"),
+    **dict.fromkeys(("or_schedule", "or_adam"), ""),
+    **{name: f"--{name}" for name in ("epochs", "l2", "dropout", "seed")},
+    "learning_rate": "--learning-rate",
+    "larger_batches": "a larger --batch-size",
+    "units": "units (--hidden)",
+    "layers": "layers (--hidden)",
+    **dict.fromkeys(("seeds", "new_seed"), "another --seed"),
+    "new_split": "another --seed, which splits the rows anew",
 }
-
-
-def in_options(advice: str, linear: bool = False) -> str:
-    """Return advice for an estimator in the options of `vecprop train`, of which a linear model has none.
-
-    >>> in_options('a lower learning rate; smaller weights (init="auto"); batch_norm=True; L2 (alpha=…); fewer units.')
-    'a lower --learning-rate; L2 (--l2); fewer units (--hidden).'
-    """
-    for words, option in _OPTIONS.items():
-        advice = re.sub(words, option, advice)
-    if linear:
-        advice = "; ".join(part for part in advice.rstrip(".").split("; ") if "--" not in part) + "."
-    return advice
+OF_NETWORKS: Words = {**ESTIMATOR, **SCALED, **_OPTIONS}
+OF_LINEAR: Words = {**ESTIMATOR, **SCALED, **dict.fromkeys(_OPTIONS)}  # a linear model has none of them
 
 
 def about_classes(

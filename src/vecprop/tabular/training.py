@@ -24,11 +24,12 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
-from vecprop.tabular.remarks import about_classes, disguised, in_options
+from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
 from vecprop.training.json_values import without_nan
 from vecprop.utils import random_streams
+from vecprop.utils.advice import said
 from vecprop.utils.arguments import (
     check_choice,
     check_flag,
@@ -249,7 +250,8 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    findings = tuple(replace(found, advice=in_options(found.advice, settings.linear)) for found in diagnosis)
+    words = OF_LINEAR if settings.linear else OF_NETWORKS
+    findings = tuple(replace(found, advice=said(found.advice, words=words)) for found in diagnosis)
     diagnosis = replace(diagnosis, findings=findings)
     of_this_run = ("callbacks", "checkpoint", "resume", "devices")
     estimator.set_params(**dict.fromkeys(of_this_run & estimator.get_params().keys()))
@@ -325,9 +327,10 @@ def _fitted(
         with warnings_kept() as kept:
             estimator.fit(*parts.training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
     except DivergenceError as error:
-        error.args = (in_options(str(error)),)
+        error.args = (said(error.advice, words=OF_NETWORKS, after="."),)
         raise
-    remarks += dict.fromkeys(map(in_options, kept))
+    ended = f"training ended after {settings.epochs} epochs before it converged: more --epochs"
+    remarks += dict.fromkeys(said(text, words={**OF_NETWORKS, "ended": ended}) for text in kept)
     return estimator
 
 
