@@ -509,11 +509,11 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             if self.early_stopping and baseline <= np.finfo(float).eps:
                 return  # all targets are equal: the loss falls towards 0 for ever
             ended = f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet."
-            message = Advice(["{ended}"], {"ended": f"Stochastic Optimizer: {ended}"}, after="")
+            message = Advice("{ended}", {"ended": f"Stochastic Optimizer: {ended}"}, after="")
         elif result.stopped in ("converged", "patience") and self._learned_nothing(result, baseline, m):
             take = "Take" if self.scale == "standard" else 'Scale the data (scale="standard"), or take'
             message = Advice(
-                ["another {seed}, another {learning_rate} or a smaller {l2}"],
+                "another {seed}, another {learning_rate} or a smaller {l2}",
                 _WORDS,
                 f"training ended at a loss of {self.loss_:.4g}, and that of the best constant prediction is "
                 f"{baseline:.4g}: nothing was learned from X. {take} ",
@@ -567,5 +567,5 @@ def _without_diverged(result: FitResult, or_scale: str) -> Params:
         return result.params
     kept = np.flatnonzero(finite)
     lost = f"{result.networks - len(kept)} of {result.networks} networks diverged and are left out: "
-    warn(Advice(["lower {learning_rate}"], _WORDS, lost, or_scale), RuntimeWarning, stacklevel=7)
+    warn(Advice("lower {learning_rate}", _WORDS, lost, or_scale), RuntimeWarning, stacklevel=7)
     return tuple(Layer(*(to_host(a)[kept] for a in layer)) for layer in result.params)

@@ -190,12 +190,8 @@ def _divergence(error: DivergenceError, e: Evidence) -> Found:
         f"in epoch {error.epoch}, step {error.step}, the cost or a gradient was no longer finite; layer {error.layer} "
         f"was the first to go.{before}",
         numbers,
-        [
-            "lower the {learning_rate} by a factor of 3 to 10",
-            "scale the inputs ({standardize})",
-            "clip the gradients ({clip_norm:1.0})",
-            "start from smaller weights ({init}). The error's `state` is good to go on from",
-        ],
+        "lower the {learning_rate} by a factor of 3 to 10; scale the inputs ({standardize}); clip the gradients "
+        "({clip_norm:1.0}); start from smaller weights ({init}). The error's `state` is good to go on from",
     )
 
 
@@ -215,10 +211,7 @@ def _best_member(result: FitResult) -> tuple[FitResult, str, dict[str, Found]]:
     found: Found = (
         f"{len(bad)} of the {K} networks of the stack diverged, number {', '.join(map(str, bad))}{where}.",
         {"members": bad, "networks": K, "learning rates": rates[bad].tolist()},
-        [
-            "lower or leave out the largest {learning_rate}s",
-            "scale the inputs ({standardize})",
-            "clip the gradients ({clip_norm:1.0})",
-        ],
+        "lower or leave out the largest {learning_rate}s; scale the inputs ({standardize}); clip the gradients "
+        "({clip_norm:1.0})",
     )
     return result.member(best), place, {"diverged_members": found}

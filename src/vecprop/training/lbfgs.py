@@ -101,7 +101,7 @@ class _Search:
             done = self.state.epoch
             when = f"after {done} iterations" if lost else "of the initial parameters"
             advice = Advice(
-                ["scale the inputs ({standardize} does it)", "{targets}", "start from smaller weights ({init})"],
+                "scale the inputs ({standardize} does it); {targets}; start from smaller weights ({init})",
                 {**FIT, **SCALED} if self.plan.spec.standardize else FIT,
                 f"the cost {when} is {cost:g}. What to change: ",
             )

@@ -349,13 +349,9 @@ def _divergence(
     state, history = plan.whole(state, history)
     number = state.epoch + step // steps + 1
     advice = Advice(
-        [
-            f"lower the {{learning_rate}} (now {np.min(rate):g})",
-            f"scale the inputs (the largest |X| is {plan.data.largest:g}, near 1 is good; {{standardize}} does it)",
-            "{targets}",
-            "start from smaller weights ({init})",
-            "clip the gradients ({clip_norm:1.0})",
-        ],
+        f"lower the {{learning_rate}} (now {np.min(rate):g}); scale the inputs (the largest |X| is "
+        f"{plan.data.largest:g}, near 1 is good; {{standardize}} does it); {{targets}}; start from smaller weights "
+        "({init}); clip the gradients ({clip_norm:1.0})",
         {**FIT, **SCALED} if plan.spec.standardize else FIT,
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
         f"the gradient of layer {layer} was the {place} (its norm was {before[layer - 1]:g} just before; the "

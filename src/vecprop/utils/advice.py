@@ -1,7 +1,7 @@
 """Advice on a training run: steps that name arguments, said in the words of `fit`, of an estimator or of a command."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 # Argument -> what it is called, by default its own name. Steps with one that is None are left out.
@@ -29,22 +29,22 @@ ESTIMATOR: Words = {
 }
 SCALED: Words = {"standardize": None}  # for inputs that are scaled already
 _NAMED = re.compile(r"\{(\w+)(?::([^}]*))?\}")  # {argument} or {argument:value} in a step
+_BETWEEN = re.compile(r"; (?![^()]*\))")  # steps; a semicolon in brackets is part of one
 
 
 class Advice(str):
     """Text with steps to take, that can be said again in the words of another.
 
-    >>> Advice(["a lower {learning_rate}", "smaller weights ({init})", "L2 ({l2:…})"], FIT)
+    >>> Advice("a lower {learning_rate}; smaller weights ({init}); L2 ({l2:…})", FIT)
     'a lower learning rate; smaller weights (init); L2 (l2=…).'
-    >>> Advice(["a lower {learning_rate}", "smaller weights ({init})", "L2 ({l2:…})"], {"init": None, "l2": "--l2"})
+    >>> Advice("a lower {learning_rate}; smaller weights ({init}); L2 ({l2:…})", {"init": None, "l2": "--l2"})
     'a lower learning_rate; L2 (--l2).'
     """
 
     parts: dict[str, Any]
 
-    def __new__(cls, steps: Iterable[str], words: Words, before: str = "", after: str = ".") -> "Advice":
+    def __new__(cls, steps: str, words: Words, before: str = "", after: str = ".") -> "Advice":
         """Return the text; `before` and `after` stand around the steps."""
-        given = tuple(steps)
 
         def word(found: re.Match[str]) -> str:
             name, value = found.groups()
@@ -53,10 +53,13 @@ class Advice(str):
                 return own if value is None else f"{own}={value}"
             return " ".join([own, *value.strip('"…').split()])
 
-        kept = (step for step in given if all(words.get(name, "") is not None for name, _ in _NAMED.findall(step)))
-        text = f"{before}{'; '.join(_NAMED.sub(word, step) for step in kept)}{after}"
-        self = super().__new__(cls, text)
-        self.parts = {"steps": given, "words": words, "before": before, "after": after}
+        told = [
+            _NAMED.sub(word, step)
+            for step in _BETWEEN.split(steps)
+            if all(words.get(name, "") is not None for name, _ in _NAMED.findall(step))
+        ]
+        self = super().__new__(cls, f"{before}{'; '.join(told)}{after}")
+        self.parts = {"steps": steps, "words": words, "before": before, "after": after}
         return self
 
     def __reduce__(self) -> Any:
