@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.data.spelling import pl
+from vecprop.data.tables import first_rows
 from vecprop.tabular.preparation import Preparation
 from vecprop.utils.advice import ESTIMATOR, SCALED, Words
 
@@ -45,38 +46,26 @@ def about_classes(
     """
     count = len(classes)
     known, test, found = (np.bincount(codes, minlength=count) for codes in (y, y_test, predicted))
-    few = known <= _RARE_ROWS
-    lines = [
-        f"{_named(classes, known == rows)} {rows} row{'s' * (rows != 1)} to learn from"
-        for rows in sorted(set(known[few].tolist()))
-    ]
+    few, untested = known <= _RARE_ROWS, test == 0
     rare = ~few & (known < _RARE * known.sum())
-    if rare.any():
-        lines.append(f"{_named(classes, rare)} less than 2 % of the rows: --balance gives all classes the same weight")
-    if (test == 0).any():
-        lines.append(
-            f"{_named(classes, test == 0, 'is', 'are')} not among the test rows: no score says anything of "
-            f"{'it' if (test == 0).sum() == 1 else 'them'}"
-        )
-    never = (found == 0) & (test > 0)
-    if never.any():
-        lines.append(f"{_named(classes, never, 'is', 'are')} never predicted for a test row")
+    them = "it" if untested.sum() == 1 else "them"
+    notes = [
+        *((known == n, "has", "have each", f"{n} row{'s' * (n != 1)} to learn from") for n in range(_RARE_ROWS + 1)),
+        (rare, "has", "have each", "less than 2 % of the rows: --balance gives all classes the same weight"),
+        (untested, "is", "are", f"not among the test rows: no score says anything of {them}"),
+        (~untested & (found == 0), "is", "are", "never predicted for a test row"),
+    ]
+    lines = []
+    for which, one, several, what in notes:
+        if names := classes[which].tolist():
+            begin, verb = ("class", one) if len(names) == 1 else ("classes", several)
+            in_all = f" ({len(names)} in all)" if len(names) > _SHOWN else ""
+            lines.append(f"{begin} {first_rows(names, _SHOWN, repr)}{in_all} {verb} {what}")
     return lines
 
 
-def _named(
-    classes: npt.NDArray[Any], which: npt.NDArray[np.bool_], one: str = "has", several: str = "have each"
-) -> str:
-    names = [repr(name) for name in classes[which].tolist()]
-    shown = ", ".join(names[:_SHOWN]) + (f", … ({len(names)} in all)" if len(names) > _SHOWN else "")
-    return f"class {shown} {one}" if len(names) == 1 else f"classes {shown} {several}"
-
-
 def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> list[str]:
-    """Return a note for each column that gives the target away: one with the same ranks or classes.
-
-    Some rows of the features X (m, n_x) are examined; y (m,) are numbers, or indices of classes.
-    """
+    """Return a note for each column that has the target's ranks or classes, in some rows of X (m, n_x) and y (m,)."""
     rows = np.unique(np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64))
     X, y = np.asarray(X[rows]), np.asarray(y[rows])
     if len(rows) < 20 or (task == "classification" and len(np.unique(y)) < 2):
