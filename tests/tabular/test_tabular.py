@@ -384,14 +384,16 @@ test_tables_that_do_not_fit = refusals(
 def test_the_task_follows_the_target(cells, task, found, first, typed):
     values = cells if typed else [str(c) for c in cells]
     table = tabular.table_of(pl.DataFrame({"y": values}))
-    target = find_target(table, "y", task)
+    target = find_target(understand(table, target="y"), "y", task)
     assert target.task == found
     value = target.values(table)[0].item()
     assert value == first and type(value) is type(first)
 
 
 test_targets_that_cannot_be_learned = refusals(
-    lambda cells, task: find_target(tabular.table_of(pl.DataFrame({"y": cells, "x": range(len(cells))})), "y", task),
+    lambda cells, task: tabular.plan(
+        tabular.table_of(pl.DataFrame({"y": cells, "x": range(len(cells))})), "y", task, drop_unlabelled=False
+    ),
     (["a", "a"], None, "has only one class, 'a'"),
     ([2.5, 2.5], None, "has only one value, 2.5"),
     (["a", None, "b"], None, "row 1 .* the target is missing; fill it in, or leave these rows out"),
@@ -409,9 +411,9 @@ test_targets_that_cannot_be_learned = refusals(
 
 
 test_targets_of_another_kind_are_no_targets_of_a_model = refusals(
-    lambda trained, given: find_target(tabular.table_of(pl.DataFrame({"y": trained})), "y").values(
-        tabular.table_of(pl.DataFrame({"y": trained}).with_columns(y=given))
-    ),
+    lambda trained, given: find_target(
+        understand(tabular.table_of(pl.DataFrame({"y": trained})), target="y"), "y", None
+    ).values(tabular.table_of(pl.DataFrame({"y": trained}).with_columns(y=given))),
     ([i / 7 for i in range(30)], pl.date(2020, 1, 1), "the target 'y' must hold numbers; it has Date"),
     (
         [i % 3 == 0 for i in range(30)],

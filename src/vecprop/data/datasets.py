@@ -142,21 +142,10 @@ def circles(m: int = 400, seed: int = 0, noise: float = 0.05) -> Dataset:
 def spirals(m: int = 400, seed: int = 0, noise: float = 0.03, *, arms: int = 2, turns: float = 1.0) -> Dataset:
     """Return K spirals that wind around each other, one for each class.
 
-    Arm k has r from 0.1 to 1 at angle 2π (turns·r + k/K). Errors as in `flower`.
+    Arm k of K = `arms` has r from 0.1 to 1 at angle 2π (turns·r + k/K), with normal noise on both coordinates. Two arms
+    are a binary task with Y (1, m), more give a one-hot Y (K, m). Arguments and errors as in `flower`; m is `arms` or
+    more, `turns` more than 0.
 
-    Parameters
-    ----------
-    m, seed
-        As in `flower`; m is `arms` or more.
-    noise : float, default 0.03
-        The standard deviation of the normal noise on both coordinates.
-    arms : int, default 2
-        The number K of spirals, each a class: 2 is a binary task with Y (1, m), more give a one-hot Y (K, m).
-    turns : float, default 1.0
-        How often an arm winds around the centre; more than 0.
-
-    Examples
-    --------
     >>> X, Y = spirals(m=300, arms=3, noise=0)
     >>> X.shape, Y.shape, round(float(np.hypot(X[0], X[1]).max()), 6)
     ((2, 300), (3, 300), 1.0)
@@ -177,17 +166,8 @@ def linearly_separable(m: int = 400, seed: int = 0, *, margin: float = 0.2) -> D
     """Return two classes in the plane, on either side of a line.
 
     The line has a random direction and passes the origin at a distance of up to 0.5. Along it examples lie
-    within ±1; their distance from it is `margin` to `margin + 1`. Errors as in `flower`.
+    within ±1; their distance from it is `margin`, more than 0, to `margin + 1`. Arguments and errors as in `flower`.
 
-    Parameters
-    ----------
-    m, seed
-        As in `flower`.
-    margin : float, default 0.2
-        More than 0.
-
-    Examples
-    --------
     >>> X, Y = linearly_separable(m=10)
     >>> X.shape, Y.sum()
     ((2, 10), np.float64(5.0))
@@ -228,17 +208,8 @@ def house_prices(m: int = 1000, seed: int = 0, noise: float = 0.1) -> Dataset:
     - value = 40 + 260 e^(-distance/8) euros a square metre.
 
     Bedrooms follow the area and add no information. Use `standardize`, and scale the prices as well. X is (6, m), Y
-    (1, m). Errors as in `flower`.
+    (1, m). Arguments and errors as in `flower`; m is 1 or more.
 
-    Parameters
-    ----------
-    m, seed
-        As in `flower`; m is 1 or more.
-    noise : float, default 0.1
-        The standard deviation of the logarithm of the price.
-
-    Examples
-    --------
     >>> data = house_prices(m=4)
     >>> data.feature_names
     ('area', 'bedrooms', 'age', 'distance', 'garden', 'energy')
@@ -278,19 +249,15 @@ def _shipped_classes(name: str, scale: float = 1.0) -> Dataset:
 
 
 def digits() -> Dataset:
-    """Return 1797 handwritten digits of 8 × 8 pixels.
+    """Return 1797 handwritten digits of 8 × 8 pixels: X (64, 1797) in [0, 1], Y (10, 1797) one-hot.
 
-    X is (64, 1797) in [0, 1], Y (10, 1797) one-hot.
     Needs scikit-learn (else ImportError), as do `breast_cancer`, `wine`, `iris` and `diabetes`.
     """
     return _shipped_classes("digits", scale=16.0)
 
 
 def breast_cancer() -> Dataset:
-    """Return 569 tumours, malignant (0) or benign (1): X (30, 569), Y (1, 569).
-
-    Use `standardize`.
-    """
+    """Return 569 tumours, malignant (0) or benign (1): X (30, 569), Y (1, 569). Use `standardize`."""
     return _shipped_classes("breast_cancer")
 
 

@@ -230,11 +230,11 @@ class MLPRegressor(RegressorMixin, Training):
             return Y.scaled(InputScale(mean, deviation))
         return np.asarray((Y - mean) / deviation, dtype=np.float64)
 
-    def _target_advice(self, Y: Any) -> str:
+    def _target_advice(self, Y: Any) -> str | None:
         fits = self.scale_target is None and self.network_.output.name in _OF_ANY_SIZE and not hasattr(Y, "whole")
         if not fits or (top := np.abs(Y).max()) <= _LARGE:
-            return ""
-        return f'scale the targets (the largest |y| is {top:g}, near 1 is good; scale_target="standard" does it); '
+            return None
+        return f'scale the targets (the largest |y| is {top:g}, near 1 is good; scale_target="standard" does it)'
 
     def _target_columns(self, xp: Any, A: Array) -> tuple[Any, Any]:
         """Return the shift of the outputs and the factor applied before it, (n_L, 1) or numbers.

@@ -46,14 +46,16 @@ from vecprop.training.optimizers import Optimizer
 from vecprop.training.results import FitResult, History, TrainingState
 from vecprop.training.schedules import CONSTANT, ReduceOnPlateau
 from vecprop.training.training_data import FiniteColumns
+from vecprop.utils.advice import ESTIMATOR, SCALED, Advice, said
 from vecprop.utils.arguments import check_flag
-from vecprop.utils.errors import DivergenceError, warn, without_scaling
+from vecprop.utils.errors import DivergenceError, warn
 
 _AUTO_BATCH = 200  # scikit-learn's
 _NOTHING = 1 - 1e-4  # a loss above this share of the best constant prediction's means that nothing was learned
 _OF_PACKS = ("random_state", "class_weight", "callbacks", "backend")  # parameters that packs have, too
 _OF_FIT = ("init", "l1", "dropout", "batch_norm", "clip_norm", "block_size", "devices", "precision")  # as they are
 _OF_WHOLE_RUNS = ("checkpoint", "checkpoint_every", "resume")  # of fit, too, but not of partial_fit
+_WORDS = {**ESTIMATOR, "learning_rate": "learning_rate_init", "seed": "random_state"}
 _CURVES = ("cost", "validation_cost", "metric")  # of which the mean over the networks is an attribute
 _MOST_SEED = int(np.iinfo(np.int32).max)
 
@@ -302,23 +304,19 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             given_back = rule is not None and rule.restore_best
             return self._best_before(error, backend, given_back, self._target_advice(examples.Y))
 
-    def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool, advice: str) -> FitResult:
+    def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool, advice: str | None) -> FitResult:
         """Return the best network of a diverged run, with a warning, or raise the error for users, with more advice."""
-        words = (
-            str(error).replace("learning rate", "learning_rate_init").replace("standardize=True", 'scale="standard"')
-        )
-        words = words.replace("start from smaller weights", f"{advice}start from smaller weights")
-        words = without_scaling(words) if self.scale == "standard" else words
+        words = {**_WORDS, "targets": advice, **(SCALED if self.scale == "standard" else {})}
         if error.state.best is None or not given_back:
             raise NonFiniteParametersError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-                f"preprocessed: {words}",
+                f"preprocessed: {said(error.advice, words=words)}",
                 **vars(error),
                 scale=self.scale,
             ) from None
         epoch = int(np.max(error.state.best.epoch))
-        words = words.partition(" The parameters of the last")[0]
-        warn(f"{words} The network of the best epoch, {epoch}, is given back.", ConvergenceWarning, 7)
+        after = f". The network of the best epoch, {epoch}, is given back."
+        warn(said(error.advice, words=words, after=after), ConvergenceWarning, 7)
         return FitResult(self.network_, error.params, error.state, error.history, backend, "diverged")
 
     def _prepare(self, examples: Examples, goes_on: bool) -> None:
@@ -369,9 +367,9 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
     def _scaled_targets(self, Y: Any) -> Any:
         return Y
 
-    def _target_advice(self, Y: Any) -> str:  # noqa: ARG002
-        """Return what to do about the targets after a divergence."""
-        return ""
+    def _target_advice(self, Y: Any) -> str | None:  # noqa: ARG002
+        """Return what to do about the targets after a divergence, if anything."""
+        return None
 
     def _dtype(self, X: Any) -> str:
         return str(np.dtype(self.dtype)) if self.dtype is not None else floating_name(X)
@@ -510,16 +508,16 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         elif not is_lbfgs(self) and result.stopped == "epochs" and not has_own_schedule:
             if self.early_stopping and baseline <= np.finfo(float).eps:
                 return  # all targets are equal: the loss falls towards 0 for ever
-            message = (
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
-                "converged yet."
-            )
+            ended = f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet."
+            message = Advice("{ended}", {"ended": f"Stochastic Optimizer: {ended}"}, after="")
         elif result.stopped in ("converged", "patience") and self._learned_nothing(result, baseline, m):
-            advice = "Take" if self.scale == "standard" else 'Scale the data (scale="standard"), or take'
-            message = (
+            take = "Take" if self.scale == "standard" else 'Scale the data (scale="standard"), or take'
+            message = Advice(
+                "another {seed}, another {learning_rate} or a smaller {l2}",
+                _WORDS,
                 f"training ended at a loss of {self.loss_:.4g}, and that of the best constant prediction is "
-                f"{baseline:.4g}: nothing was learned from X. {advice} another random_state, another "
-                "learning_rate_init or a smaller alpha"
+                f"{baseline:.4g}: nothing was learned from X. {take} ",
+                "",
             )
         else:
             return
@@ -568,10 +566,6 @@ def _without_diverged(result: FitResult, or_scale: str) -> Params:
     if finite.all():
         return result.params
     kept = np.flatnonzero(finite)
-    warn(
-        f"{result.networks - len(kept)} of {result.networks} networks diverged and are left out: lower "
-        f"learning_rate_init{or_scale}",
-        RuntimeWarning,
-        stacklevel=7,
-    )
+    lost = f"{result.networks - len(kept)} of {result.networks} networks diverged and are left out: "
+    warn(Advice("lower {learning_rate}", _WORDS, lost, or_scale), RuntimeWarning, stacklevel=7)
     return tuple(Layer(*(to_host(a)[kept] for a in layer)) for layer in result.params)

@@ -7,26 +7,16 @@ validation set are alike is the gap between them called variance (E37).
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vecprop.inspection.diagnosis_checks import CHECKS
+from vecprop.inspection.diagnosis_checks import CHECKS, Found
 from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of
 from vecprop.training.results import FitResult, lowest
-from vecprop.utils.errors import DivergenceError, without_scaling
-
-# What advice calls something -> what an estimator calls it.
-_OF_ESTIMATORS = {
-    "standardize=True": 'scale="standard"',
-    "train on (Y - mean) / deviation, and scale the outputs back": 'scale_target="standard"',
-    "validation=0.2": "early_stopping=True",
-    "early stopping (patience=…)": "early_stopping=True",
-    "hidden=": "activation=",
-    "l2": "alpha",
-}
-
+from vecprop.utils.advice import ESTIMATOR, FIT, SCALED, Advice
+from vecprop.utils.errors import DivergenceError
 
 _WIDTH = 100  # characters in a line of the text
 
@@ -164,9 +154,9 @@ def diagnose(result: Any) -> Diagnosis:
         result = getattr(result, name, result)
     if isinstance(result, DivergenceError):
         evidence, title = evidence_of(result), "a training run that diverged"
-        findings = [_divergence(result, evidence)]
+        found = {"divergence": _divergence(result, evidence)}
     elif isinstance(result, FitResult):
-        member, place, findings = _best_member(result)
+        member, place, found = _best_member(result)
         evidence = evidence_of(member)
         title = f"{place}{member.net}, {len(evidence.costs)} epochs"
     else:
@@ -176,51 +166,49 @@ def diagnose(result: Any) -> Diagnosis:
         )
     with np.errstate(all="ignore"):
         for check in CHECKS:
-            if (found := check(evidence, {f.name for f in findings})) is not None:
-                findings.append(Finding(check.__name__, *found))
-    if result is not given or isinstance(given, ValueError):  # an estimator's divergence is a ValueError, too
-        for ours, theirs in _OF_ESTIMATORS.items():
-            findings = [replace(finding, advice=finding.advice.replace(ours, theirs)) for finding in findings]
+            if (trouble := check(evidence, {*found})) is not None:
+                found[check.__name__] = trouble
+    # an estimator's divergence is a ValueError, too
+    words = ESTIMATOR if result is not given or isinstance(given, ValueError) else FIT
     is_pack = hasattr(getattr(given, "pack_", given), "leading_")  # whose maps scale
     if evidence.standardized or is_pack or getattr(given, "scale", None) == "standard":
-        findings = [replace(finding, advice=without_scaling(finding.advice)) for finding in findings]
+        words = {**words, **SCALED}
+    findings = (Finding(name, text, numbers, Advice(steps, words)) for name, (text, numbers, steps) in found.items())
     return Diagnosis(title, tuple(findings), evidence.numbers)
 
 
-def _divergence(error: DivergenceError, e: Evidence) -> Finding:
+def _divergence(error: DivergenceError, e: Evidence) -> Found:
     numbers: dict[str, Any] = {"epoch": error.epoch, "step": error.step, "layer": error.layer}
     before = ""
     if len(e.costs):
         numbers |= {"first cost": float(e.costs[0]), "last cost": float(e.costs[-1]), "learning rate": e.rate}
         before = f" The cost was {e.costs[0]:.3g} in the first epoch and {e.costs[-1]:.3g} in the last good one."
-    return Finding(
-        "divergence",
+    return (
         f"in epoch {error.epoch}, step {error.step}, the cost or a gradient was no longer finite; layer {error.layer} "
         f"was the first to go.{before}",
         numbers,
-        "lower the learning rate by a factor of 3 to 10; scale the inputs (standardize=True); clip the gradients "
-        "(clip_norm=1.0); start from smaller weights (init). The error's `state` is good to go on from.",
+        "lower the {learning_rate} by a factor of 3 to 10; scale the inputs ({standardize}); clip the gradients "
+        "({clip_norm:1.0}); start from smaller weights ({init}). The error's `state` is good to go on from",
     )
 
 
-def _best_member(result: FitResult) -> tuple[FitResult, str, list[Finding]]:
-    """Return the network to diagnose, its place in a stack, and a finding if others diverged."""
+def _best_member(result: FitResult) -> tuple[FitResult, str, dict[str, Found]]:
+    """Return the network to diagnose, its place in a stack, and what is found if others diverged."""
     K = result.networks
     if K is None:
-        return result, "", []
+        return result, "", {}
     best = lowest(result.final_costs)
     last = np.asarray(result.history["cost"][-1:], dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(last).all(axis=0)).tolist() if last.size else []
     place = f"network {best} of a stack of {K}, the best: "
     if not bad:
-        return result.member(best), place, []
+        return result.member(best), place, {}
     rates = np.broadcast_to(np.asarray(result.history["learning_rate"][-1], dtype=np.float64), (K,))
     where = f", at learning rates of {min(rates[bad]):g} and above" if np.ptp(rates) > 0 else ""
-    finding = Finding(
-        "diverged_members",
+    found: Found = (
         f"{len(bad)} of the {K} networks of the stack diverged, number {', '.join(map(str, bad))}{where}.",
         {"members": bad, "networks": K, "learning rates": rates[bad].tolist()},
-        "lower or leave out the largest learning rates; scale the inputs (standardize=True); clip the gradients "
-        "(clip_norm=1.0).",
+        "lower or leave out the largest {learning_rate}s; scale the inputs ({standardize}); clip the gradients "
+        "({clip_norm:1.0})",
     )
-    return result.member(best), place, [finding]
+    return result.member(best), place, {"diverged_members": found}

@@ -12,7 +12,7 @@ import numpy as np
 from vecprop.inspection.diagnosis_evidence import Evidence, Floats
 from vecprop.nn.losses import SquaredError
 
-Found: TypeAlias = tuple[str, dict[str, Any], str]  # message, numbers and advice, as in a `Finding`
+Found: TypeAlias = tuple[str, dict[str, Any], str]  # message, numbers, and the steps of an `Advice`
 
 # Every threshold on a cost is a share of the baseline, the cost of predicting the mean of Y (for classes their shares)
 # whatever X is, so that it means the same for every loss and every unit of Y. `learned` is the share removed.
@@ -81,7 +81,7 @@ def unscaled_inputs(e: Evidence, _: set[str]) -> Found | None:
     if not wrong:
         return None
     message = f"the inputs are not scaled: {'; '.join(wrong)}. Mean 0 and deviation 1 are good (E35)."
-    return message, numbers, "standardize=True; then choose the learning rate anew."
+    return message, numbers, "{scaled_inputs}; then choose the {learning_rate} anew"
 
 
 def unscaled_targets(e: Evidence, _: set[str]) -> Found | None:
@@ -96,7 +96,7 @@ def unscaled_targets(e: Evidence, _: set[str]) -> Found | None:
         f"the targets have the root mean square {size:.3g} and the deviation {deviation:.3g}; an untrained network "
         "gives outputs near 1, and the gradients have the scale of the difference.",
         {"size of the targets": size, "deviation of the targets": deviation},
-        "train on (Y - mean) / deviation, and scale the outputs back.",
+        "{scaled_targets}",
     )
 
 
@@ -125,7 +125,8 @@ def different_data(e: Evidence, _: set[str]) -> Found | None:
         f"{deviations[0]:.3g} in training, {means[1]:.3g} and {deviations[1]:.3g} in validation; "
         f"{(distances > bound).sum()} of {len(pairs)} rows differ.",
         {"row": worst, "distance": distance, "bound": bound, "means": means, "deviations": deviations},
-        "shuffle before splitting, or let fit split (validation=0.2); scale both with the training set's statistics.",
+        "shuffle before splitting, or let fit split ({validation}); scale both with the training set's {statistics}; "
+        "{new_split}",
     )
 
 
@@ -153,7 +154,7 @@ def identical_units(e: Evidence, _: set[str]) -> Found | None:
                 f"the {len(W)} units of layer {l} are all alike (their weights differ by {difference:.1g} at most), so "
                 "they get the same gradient and never part: the layer is worth one unit (E27).",
                 {"layer": l, "units": len(W), "largest difference": difference, "largest weight": largest},
-                'start from random weights: init="auto".',
+                'start from random weights: {init:"auto"}; {new_seed}',
             )
     return None
 
@@ -181,12 +182,12 @@ def saturated_units(e: Evidence, found: set[str]) -> Found | None:
     if shares[worst] < _MANY_FLAT or e.learned > _LEARNED:
         return None
     size = float(np.median(np.abs(e.training.Z[worst])))
-    cause = "scale the inputs (standardize=True)" if worst == 1 else "a lower learning rate"
+    cause = "scale the inputs ({standardize})" if worst == 1 else "a lower {learning_rate}"
     return (
         f"{shares[worst]:.0%} of the {net.activations[worst - 1].name} units of layer {worst} are in the flat part "
         f"on nearly all examples (half of all |z| are above {size:.3g}), so hardly any gradient passes them (E28).",
         {"layer": worst, "share": shares[worst], "shares": shares, "median |z|": size},
-        f'{cause}; smaller initial weights (init="auto"); batch_norm=True; L2 (l2=…); or hidden="relu".',
+        cause + '; smaller initial weights ({init:"auto"}); {batch_norm:True}; L2 ({l2:…}); or {hidden:"relu"}',
     )
 
 
@@ -210,8 +211,8 @@ def dead_relu(e: Evidence, _: set[str]) -> Found | None:
         f"{shares[worst]:.0%} of the ReLU units of layer {worst} are 0 on all of {m} examples: no gradient reaches "
         "them, and they never come back (E19).",
         {"layer": worst, "share": shares[worst], "shares": shares},
-        'a lower learning rate; init="he"; scale the inputs (standardize=True); hidden="leaky_relu" or "elu", or '
-        "batch_norm=True.",
+        'a lower {learning_rate}; {init:"he"}; scale the inputs ({standardize}); {hidden:"leaky_relu"} or "elu", or '
+        "{batch_norm:True}",
     )
 
 
@@ -256,7 +257,7 @@ def vanishing_gradients(e: Evidence, found: set[str]) -> Found | None:
         f"of the gradient that the last layer gets, {part} arrives at layer {worst + 1} (its norm is {norm:.1g} at the "
         "end), so it hardly learns.",
         {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
-        'hidden="relu" with init="he" (E29); batch_norm=True (E34); fewer layers.',
+        '{hidden:"relu"} with {init:"he"} (E29); {batch_norm:True} (E34); fewer {layers}',
     )
 
 
@@ -274,7 +275,7 @@ def exploding_gradients(e: Evidence, found: set[str]) -> Found | None:
         f"the gradient grows on its way back: layer {worst + 1} gets {signals[worst]:.2g} times what the last layer "
         f"gets (its norm is {norm:.2g} at the end), so no learning rate fits both.",
         {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
-        'smaller initial weights (init="auto", E29); clip_norm=1.0; batch_norm=True; fewer layers.',
+        'smaller initial weights ({init:"auto"}, E29); {clip_norm:1.0}; {batch_norm:True}; fewer {layers}',
     )
 
 
@@ -308,8 +309,8 @@ def learning_rate_too_high(e: Evidence, found: set[str]) -> Found | None:
     return (
         f"{what}: the steps are too long.",
         numbers | {"learning rate": e.rate},
-        f"lower the learning rate{_now(e)} by a factor of 3 to 10, or let a schedule lower it; larger batches; scale "
-        "the inputs (standardize=True).",
+        f"lower the {{learning_rate}}{_now(e)} by a factor of 3 to 10{{or_schedule}}; {{larger_batches}}; scale the "
+        "inputs ({standardize})",
     )
 
 
@@ -336,12 +337,12 @@ def still_falling(e: Evidence, found: set[str]) -> Found | None:
     if not (falls and _fall(e.costs)[1]) or e.learned > _LEARNED:
         return None
     begun = _has_only_begun(costs)
-    rate = f"a learning rate 10 times larger{_now(e)}"
+    rate = f"a {{learning_rate}} 10 times larger{_now(e)}{{or_adam}}"
     return (
         f"the cost {'barely falls' if begun else 'is still falling'}: from {costs[0]:.4g} to {end:.4g} in {len(costs)} "
         f"epochs, and by {fall:.2g} from the second to the last third of them.",
         {"first cost": float(costs[0]), "last cost": end, "fall": fall, "learning rate": e.rate},
-        f"{rate}, or Adam; then more epochs." if begun else f"more epochs; {rate}, or Adam.",
+        f"{rate}; then more {{epochs}}" if begun else f"more {{epochs}}; {rate}",
     )
 
 
@@ -377,16 +378,17 @@ def high_bias(e: Evidence, found: set[str]) -> Found | None:
     if learned >= _POOR or found & (_OBSTACLES | {"still_falling"}):
         return None
     stuck = len(e.layers) > 1 and (learned < _NOTHING or any(map(_worth_one_unit, e.training.A[1:-1])))
-    reason, seeds = "the network is too simple for the data, or X tells no more about Y", "other seeds (E38)"
-    steps = ["more units or layers", "another activation", "less regularization (l2, dropout)", seeds, "more features"]
+    reason, seeds = "the network is too simple for the data, or X tells no more about Y", "{seeds} (E38)"
+    less = "less regularization ({l2}, {dropout})"
+    steps = ["more units or {layers}", "another {activation}", less, seeds, "more features"]
     if stuck:  # a plateau or a saddle: from other initial weights the same network may learn
         reason = f"training is stuck, {reason}"
-        steps = [seeds, "a larger learning rate, or Adam", *(step for step in steps if step != seeds)]
+        steps = [seeds, "a larger {learning_rate}{or_adam}", *(step for step in steps if step != seeds)]
     return (
         f"the training cost has come to rest at {J:.3g}, where predicting the mean of Y, whatever X is, costs "
         f"{e.baseline:.3g}: {reason}.",
         {"training cost": J, "baseline": e.baseline, "learned": learned},
-        f"{'; '.join(steps)}.",
+        "; ".join(steps),
     )
 
 
@@ -423,7 +425,7 @@ def high_variance(e: Evidence, found: set[str]) -> Found | None:
         f"the validation cost is {J_held_out:.3g}, the training cost {J:.3g}{since} (predicting the mean costs "
         f"{e.baseline:.3g}): the network has learned what is special about its training examples.",
         {"training cost": J, "validation cost": J_held_out, "gap": float(gap), "rise": rise, "epoch": epoch},
-        f"{'' if e.keeps_best else 'early stopping (patience=…); '}l2=…; dropout=…; more examples; fewer units.",
+        "{patience}; " * (not e.keeps_best) + "{l2:…}; {dropout:…}; more examples; fewer {units}",
     )
 
 

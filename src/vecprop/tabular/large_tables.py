@@ -97,12 +97,7 @@ class LargeTable(Table):
 def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
     """Return the table of a Parquet file, whose rows stay in the file.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no Parquet file, or has no rows.
+    FileNotFoundError if there is none, ValueError if it is no Parquet file, or has no rows.
     """
     source, spelling = check_path(path), check_spelling(spelling)
     if kind_of(source) != "parquet":

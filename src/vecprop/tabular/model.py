@@ -12,7 +12,7 @@ from vecprop.backend.contract import to_host
 from vecprop.data.tables import Table, table_of
 from vecprop.tabular.preparation import Preparation, Prepared
 from vecprop.tabular.scores import scores
-from vecprop.tabular.targets import Target, without_unlabelled
+from vecprop.tabular.targets import Target, labelled
 
 if TYPE_CHECKING:
     from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor
@@ -24,16 +24,10 @@ _FARTHEST = 1e30  # standard deviations: up to here a network's float32 results 
 class TableModel:
     """A network with the preparation of its columns; it predicts from files and data frames.
 
-    Attributes
-    ----------
-    preparation : Preparation
-        What each column becomes.
-    target : Target
-        The column to be predicted.
-    estimator : MLPClassifier or MLPRegressor, PackClassifier or PackRegressor
-        The networks, which take prepared features.
-    about : dict
-        The training's file, numbers of examples, scores and settings.
+    preparation : what each column becomes
+    target : the column to be predicted
+    estimator : the networks, which take prepared features
+    about : the training's file, numbers of examples, scores and settings
     """
 
     preparation: Preparation
@@ -54,12 +48,7 @@ class TableModel:
     def prepare(self, data: Any) -> Prepared:
         """Return the features of a file, a pandas or polars data frame, or a Table, with counts.
 
-        Raises
-        ------
-        ValueError
-            If a column is missing, or a cell is not of the kind that training had; the message has column and line.
-        TypeError
-            For anything else.
+        TypeError for anything else, and errors as in `Preparation.transform`.
         """
         table = replace(table_of(data), forms=None)  # those of another training may be others
         prepared = self.preparation.transform(table, self.target.name)
@@ -104,7 +93,7 @@ class TableModel:
         """Return a Table of the rows with a target, and the number of others. Arguments as in `prepare`."""
         table = self.preparation.spelled(table_of(data))
         target = self.target
-        return without_unlabelled(table, target.name, target.words) if target.name in table.names else (table, 0)
+        return labelled(table, target.name, target.words) if target.name in table.names else (table, 0)
 
     def __str__(self) -> str:
         lines = [

@@ -25,7 +25,7 @@ from vecprop.tabular.encoders import (
     fields_of,
 )
 from vecprop.tabular.kinds import Kind, find_kind
-from vecprop.tabular.targets import Target, find_target, refuse_missing, without_unlabelled
+from vecprop.tabular.targets import Target, find_target, labelled
 from vecprop.tabular.understanding import as_said, understand, understand_as
 from vecprop.utils.arguments import check_flag, check_instance, check_positive_integer, check_text, check_texts
 
@@ -93,10 +93,7 @@ class Preparation:
     def transform(self, table: Table, target: str | None = None) -> Prepared:
         """Return the features of a table, whatever the order of its columns.
 
-        Raises
-        ------
-        ValueError
-            If a column is missing, or a cell is not of the kind that training had; the message has column and line.
+        ValueError, with column and line, if a column is missing, or a cell is not of the kind that training had.
         """
         missing = [name for name in self.names if name not in table.known]
         if missing:
@@ -237,14 +234,12 @@ def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[st
 
 
 def check_columns_said(table: Table) -> None:
-    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, or two formats for all.
-
-    A text for a missing value may have = in it, so that only one like a column's name is refused.
-    """
+    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, or two formats for all."""
     said = table.spelling
     names = {name.lower() for name in table.names}
     for option, entries in (("--missing", said.missing), ("--date-format", said.date_format)):
         for column in (entry.partition("=")[0] for entry in entries if "=" in entry):
+            # a text for a missing value may have = in it
             like = get_close_matches(column.lower(), names, cutoff=0.75) if option == "--missing" else "%" not in column
             if like and column not in table.unusable:
                 table.find(column, option)
@@ -290,12 +285,8 @@ def plan(
 ) -> Plan:
     """Find out the task of a target, and the kind of each other column of a table.
 
-    Rows whose target is missing are left out, or an error if `drop_unlabelled` is False.
-
-    Raises
-    ------
-    ValueError
-        For fewer than 10 examples, and as `targets.find_target` and `understanding.understand`.
+    Rows whose target is missing are left out, or an error if `drop_unlabelled` is False. ValueError for fewer than 10
+    examples, a target of one value or unfit for the task, and columns that can be read in two ways.
     """
     check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
     check_text(target, "target")
@@ -305,8 +296,7 @@ def plan(
     check_columns_said(table)
     name = table.find(target, "target")
     said = said_of(table, name, choices)
-    table, unlabelled = without_unlabelled(table, name) if drop_unlabelled else (table, 0)
-    refuse_missing(table, name)
+    table, unlabelled = labelled(table, name, drop=drop_unlabelled)
     numeric = {column: kind in (Kind("number"), _WEIGHT) for column, kind in said.items()}
     table = understand(table, numeric, name, task == "classification")
     found = find_target(table, name, task)

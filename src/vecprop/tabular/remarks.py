@@ -1,15 +1,16 @@
-"""Remarks on a trained model: rare classes, columns that give the target away, advice in the options of the command."""
+"""Remarks on a trained model: rare classes, columns that give the target away; the command's words for advice."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vecprop.data.spelling import pl
+from vecprop.data.tables import first_rows
 from vecprop.tabular.preparation import Preparation
+from vecprop.utils.advice import ESTIMATOR, SCALED, Words
 
 _ROWS = 5000  # examined for a column that gives the target away
 _NUMBERS = 1 << 22  # the most numbers examined
@@ -18,37 +19,21 @@ _RARE = 0.02
 _SHOWN = 5
 _SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
 
-# What advice for estimators calls something -> the option of `vecprop train`; what has none is left out.
-_OPTIONS = {
-    r"^Solver produced .* preprocessed: | The parameters of the last .*|, or Adam|, or let a schedule lower it": "",
-    r"(?:^|; )[^;:]*?(?:init=|\(init\)|clip_norm|batch_norm).*?(?=; |\. |\.?$)": "",
-    r"^; ": "",
-    r"^Stochastic .*\((\d+)\) reached .*": r"training ended after \1 epochs before it converged: more --epochs",
-    r"learning_rate_init|learning rate": "--learning-rate",
-    r"random_state|other seeds|start from random weights: .*(?=\.)": "another --seed",
-    r"another another": "another",
-    r"\balpha(=…|(?=,|\.?$))": "--l2",
-    r"\bdropout(=…)?": "--dropout",
-    r'activation="(\w+)"': r"--activation \1",
-    r"another activation": "another --activation",
-    r"more epochs": "more --epochs",
-    r"larger batches": "a larger --batch-size",
-    r"((?:more|fewer) (?:units or )?(?:units|layers))": r"\1 (--hidden)",
-    r"shuffle before splitting, .*(?=\.)": "another --seed, which splits the rows anew",
+# What advice calls the options of `vecprop train`; what has none is left out.
+_OPTIONS: Words = {
+    **dict.fromkeys(("init", "clip_norm", "batch_norm", "validation", "statistics")),
+    **dict.fromkeys(("hidden", "activation"), "--activation"),
+    **dict.fromkeys(("or_schedule", "or_adam"), ""),
+    **{name: f"--{name}" for name in ("epochs", "l2", "dropout", "seed")},
+    "learning_rate": "--learning-rate",
+    "larger_batches": "a larger --batch-size",
+    "units": "units (--hidden)",
+    "layers": "layers (--hidden)",
+    **dict.fromkeys(("seeds", "new_seed"), "another --seed"),
+    "new_split": "another --seed, which splits the rows anew",
 }
-
-
-def in_options(advice: str, linear: bool = False) -> str:
-    """Return advice for an estimator in the options of `vecprop train`, of which a linear model has none.
-
-    >>> in_options('a lower learning rate; smaller weights (init="auto"); batch_norm=True; L2 (alpha=…); fewer units.')
-    'a lower --learning-rate; L2 (--l2); fewer units (--hidden).'
-    """
-    for words, option in _OPTIONS.items():
-        advice = re.sub(words, option, advice)
-    if linear:
-        advice = "; ".join(part for part in advice.rstrip(".").split("; ") if "--" not in part) + "."
-    return advice
+OF_NETWORKS: Words = {**ESTIMATOR, **SCALED, **_OPTIONS}
+OF_LINEAR: Words = {**ESTIMATOR, **SCALED, **dict.fromkeys(_OPTIONS)}  # a linear model has none of them
 
 
 def about_classes(
@@ -61,38 +46,26 @@ def about_classes(
     """
     count = len(classes)
     known, test, found = (np.bincount(codes, minlength=count) for codes in (y, y_test, predicted))
-    few = known <= _RARE_ROWS
-    lines = [
-        f"{_named(classes, known == rows)} {rows} row{'s' * (rows != 1)} to learn from"
-        for rows in sorted(set(known[few].tolist()))
-    ]
+    few, untested = known <= _RARE_ROWS, test == 0
     rare = ~few & (known < _RARE * known.sum())
-    if rare.any():
-        lines.append(f"{_named(classes, rare)} less than 2 % of the rows: --balance gives all classes the same weight")
-    if (test == 0).any():
-        lines.append(
-            f"{_named(classes, test == 0, 'is', 'are')} not among the test rows: no score says anything of "
-            f"{'it' if (test == 0).sum() == 1 else 'them'}"
-        )
-    never = (found == 0) & (test > 0)
-    if never.any():
-        lines.append(f"{_named(classes, never, 'is', 'are')} never predicted for a test row")
+    them = "it" if untested.sum() == 1 else "them"
+    notes = [
+        *((known == n, "has", "have each", f"{n} row{'s' * (n != 1)} to learn from") for n in range(_RARE_ROWS + 1)),
+        (rare, "has", "have each", "less than 2 % of the rows: --balance gives all classes the same weight"),
+        (untested, "is", "are", f"not among the test rows: no score says anything of {them}"),
+        (~untested & (found == 0), "is", "are", "never predicted for a test row"),
+    ]
+    lines = []
+    for which, one, several, what in notes:
+        if names := classes[which].tolist():
+            begin, verb = ("class", one) if len(names) == 1 else ("classes", several)
+            in_all = f" ({len(names)} in all)" if len(names) > _SHOWN else ""
+            lines.append(f"{begin} {first_rows(names, _SHOWN, repr)}{in_all} {verb} {what}")
     return lines
 
 
-def _named(
-    classes: npt.NDArray[Any], which: npt.NDArray[np.bool_], one: str = "has", several: str = "have each"
-) -> str:
-    names = [repr(name) for name in classes[which].tolist()]
-    shown = ", ".join(names[:_SHOWN]) + (f", … ({len(names)} in all)" if len(names) > _SHOWN else "")
-    return f"class {shown} {one}" if len(names) == 1 else f"classes {shown} {several}"
-
-
 def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> list[str]:
-    """Return a note for each column that gives the target away: one with the same ranks or classes.
-
-    Some rows of the features X (m, n_x) are examined; y (m,) are numbers, or indices of classes.
-    """
+    """Return a note for each column that has the target's ranks or classes, in some rows of X (m, n_x) and y (m,)."""
     rows = np.unique(np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64))
     X, y = np.asarray(X[rows]), np.asarray(y[rows])
     if len(rows) < 20 or (task == "classification" and len(np.unique(y)) < 2):

@@ -15,7 +15,7 @@ from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 from vecprop.tabular.encoders import check_fields, fields_of
 from vecprop.tabular.kinds import LARGEST, find_kind
-from vecprop.tabular.understanding import is_missing, not_of_kind, typed, understand, understand_as
+from vecprop.tabular.understanding import is_missing, not_of_kind, typed, understand_as
 from vecprop.utils.arguments import check_choice
 
 TASKS = ("regression", "classification")
@@ -51,10 +51,7 @@ class Target:
         return np.concatenate(list(self.parts(table)))
 
     def coded(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-        """Return numbers (m,) and None, or indices of classes (m,) and the sorted classes.
-
-        Errors as in `values`. An index takes 1 byte, or up to 4 if there are many classes.
-        """
+        """Return numbers (m,) and None, or indices of classes (m,) in as few bytes as they need, and sorted classes."""
         if self.task == "regression":
             return self.values(table), None
         parts = []  # of each part the sorted values, and the index of each cell's, in 1 byte if there are few
@@ -71,7 +68,7 @@ class Target:
         if self.name not in table.names:
             table.find(self.name, "target") if self.name in table.unusable else None
             raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
-        refuse_missing(table, self.name, self.words)
+        labelled(table, self.name, self.words, drop=False)
         if self.task == "regression" or self.truth:
             table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
             if table.dtype(self.name).is_temporal():
@@ -110,6 +107,8 @@ class Target:
 
 def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
     """Return the table with a column as numbers or booleans, however the file writes them."""
+    if table.dtype(name) != pl.String:
+        return table
     form = (table.forms or {}).get(name)
     if form is None:
         return understand_as(table, {name: Form(kind)}, decimal)
@@ -130,17 +129,13 @@ def _whole(series: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.boo
     return found.fill_null(0).to_numpy(), fit.to_numpy()
 
 
-def find_target(table: Table, name: str, task: str | None = None) -> Target:
-    """Return the target of this name or index; its task is found out unless given.
+def find_target(table: Table, name: str, task: str | None) -> Target:
+    """Return the target; its task is found out unless given. ValueError if its values are all alike, or unfit for it.
 
-    ValueError if there is no such column, or its values are missing, all alike, or unfit for the task.
+    The table must be understood, and no value of the target be missing.
     """
     if task is not None:
         check_choice(task, "task", TASKS)
-    name = table.find(name, "target")
-    if table.forms is None:
-        table = understand(table, target=name)
-    refuse_missing(table, name)
     form = (table.forms or {}).get(name, Form("number"))
     dates_as_text = form.kind in ("date", "clock") and task is None
     if dates_as_text or table.dtype(name).is_temporal():
@@ -217,25 +212,16 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[
     return _of_labels(table, name, numbers=True)
 
 
-def _missing(table: Table, name: str, words: bool) -> npt.NDArray[np.bool_]:
-    """Tell which targets are missing; `words` such as NULL may be classes, unless they stand among numbers."""
+def labelled(table: Table, name: str, words: bool = True, drop: bool = True) -> tuple[Table, int]:
+    """Return the table without the rows whose target is missing, and their number; an error unless they are to `drop`.
+
+    Words such as NULL may be classes, unless they stand among numbers.
+    """
     markers = markers_of(table.spelling, name, table.known, target=words)
-    return column_stats.whole(table, name, lambda cells: is_missing(cells, markers).to_numpy(), bool)
-
-
-def refuse_missing(table: Table, name: str, words: bool = True) -> None:
-    """Raise ValueError at the first target that is missing."""
-    rows = np.flatnonzero(_missing(table, name, words))
-    if len(rows):
-        more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
-        raise ValueError(
-            f"{table.place(int(rows[0]), name)}: the target is missing{more}; fill it in, or leave these rows out"
-        )
-
-
-def without_unlabelled(table: Table, name: str, words: bool = True) -> tuple[Table, int]:
-    """Return the table without the rows whose target is missing, and their number."""
-    missing = _missing(table, name, words)
-    if missing.all():
+    missing = column_stats.whole(table, name, lambda cells: is_missing(cells, markers).to_numpy(), bool)
+    for row in () if drop else np.flatnonzero(missing)[:1].tolist():
+        more = f" ({missing.sum()} such rows)" if missing.sum() > 1 else ""
+        raise ValueError(f"{table.place(row, name)}: the target is missing{more}; fill it in, or leave these rows out")
+    if drop and missing.all():
         raise ValueError(f"{table.source}: the target {name!r} is missing in all rows")
     return (table.take(~missing), int(missing.sum())) if missing.any() else (table, 0)

@@ -24,11 +24,12 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
-from vecprop.tabular.remarks import about_classes, disguised, in_options
+from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
 from vecprop.training.json_values import without_nan
 from vecprop.utils import random_streams
+from vecprop.utils.advice import said
 from vecprop.utils.arguments import (
     check_choice,
     check_flag,
@@ -180,12 +181,8 @@ class Trained:
 def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Callable[..., Any]] = ()) -> Trained:
     """Train as planned, and score the model on the test examples.
 
-    Raises
-    ------
-    DivergenceError
-        If the run diverges before its first good epoch.
-    KeyboardInterrupt
-        On Ctrl-C; the state is in the checkpoint, if one was asked for.
+    DivergenceError if the run diverges before its first good epoch. KeyboardInterrupt on Ctrl-C; the state is in the
+    checkpoint, if one was asked for.
     """
     check_instance(plan, Plan, "plan", "what tabular.plan returns")
     wanted = "tabular.Settings or None"
@@ -232,24 +229,24 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     from vecprop.estimators.labels import name_classes  # imports scikit-learn, which the time leaves out
 
     begin = time.perf_counter()
-    task = plan.target.task
-    parts = _parts(plan, settings, folder)
+    parts, task = _parts(plan, settings, folder), plan.target.task
     classes, training, (X_test, y_test, _) = parts.classes, parts.training, parts.test
     rows = {"training": len(parts.y_known), "validation": len(parts.stopping.y), "test": len(y_test)}
-    by_class = task == "classification" and isinstance(settings.class_weight, Mapping)
-    some = [_some(part, task, by_class) for part in (training, parts.stopping)]
+    by_class = None if classes is None else isinstance(settings.class_weight, Mapping)
+    some = [_some(part, by_class) for part in (training, parts.stopping)]
     remarks = disguised(parts.preparation, some[0].X, some[0].y, task)
-    linear = _linear(task, settings, classes, some, callbacks)
+    linear = _linear(settings, classes, some, callbacks)
     del some
     if settings.linear:
         estimator, rows["validation"] = linear, 0
     else:
         settings = _completed(settings, large_rows(training.X) is not None, remarks)
-        estimator = _fitted(task, settings, parts, callbacks, remarks)
+        estimator = _fitted(settings, parts, callbacks, remarks)
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    findings = tuple(replace(found, advice=in_options(found.advice, settings.linear)) for found in diagnosis)
+    words = OF_LINEAR if settings.linear else OF_NETWORKS
+    findings = tuple(replace(found, advice=said(found.advice, words=words)) for found in diagnosis)
     diagnosis = replace(diagnosis, findings=findings)
     of_this_run = ("callbacks", "checkpoint", "resume", "devices")
     estimator.set_params(**dict.fromkeys(of_this_run & estimator.get_params().keys()))
@@ -313,21 +310,19 @@ def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Setting
     return replace(settings, **{name: value for name, value in _OF_ONE_KIND.items() if getattr(settings, name) is None})
 
 
-def _fitted(
-    task: str, settings: Settings, parts: _Parts, callbacks: Sequence[Callable[..., Any]], remarks: list[str]
-) -> Any:
+def _fitted(settings: Settings, parts: _Parts, callbacks: Sequence[Callable[..., Any]], remarks: list[str]) -> Any:
     """Return a pack or networks of one kind, fitted to the examples for training and stopping."""
-    one_kind, stopping = bool(settings.of_one_kind), parts.stopping
-    parameters = _of_networks(len(parts.y_known), settings) if one_kind else {"backend": settings.backend}
-    estimator = _untrained(task, settings, parts.classes, parameters, as_pack=not one_kind)
+    of_networks = _of_networks(len(parts.y_known), settings) if settings.of_one_kind else None
+    estimator, stopping = _untrained(settings, parts.classes, of_networks), parts.stopping
     estimator.set_params(callbacks=list(callbacks) or None)
     try:
         with warnings_kept() as kept:
             estimator.fit(*parts.training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
     except DivergenceError as error:
-        error.args = (in_options(str(error)),)
+        error.args = (said(error.advice, words=OF_NETWORKS, after="."),)
         raise
-    remarks += dict.fromkeys(map(in_options, kept))
+    ended = f"training ended after {settings.epochs} epochs before it converged: more --epochs"
+    remarks += dict.fromkeys(said(text, words={**OF_NETWORKS, "ended": ended}) for text in kept)
     return estimator
 
 
@@ -358,15 +353,15 @@ def _features(
     return sum(written[1:], start=written[0]), [part.X for part in written]
 
 
-def _some(part: _Examples, task: str, by_class: bool = False) -> _Examples:
-    """Return the examples, or of those in a file enough for a linear model, of every class.
+def _some(part: _Examples, by_class: bool | None) -> _Examples:
+    """Return the examples, or of those in a file enough for a linear model, of every class, unless `by_class` is None.
 
-    `by_class`, a class weighs among them as much as among all; "balanced" does so by itself.
+    If it is true, a class weighs among them as much as among all; "balanced" does so by itself.
     """
     large = large_rows(part.X)
     if large is None:
         return part
-    places = large.some(part.w, part.y if task == "classification" else None)
+    places = large.some(part.w, None if by_class is None else part.y)
     w = np.ones(len(part.y)) if part.w is None and by_class else part.w
     if w is not None:
         w = of_all(w, part.y, places) if by_class else w[places]
@@ -421,43 +416,36 @@ def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _linear(
-    task: str,
-    settings: Settings,
-    classes: npt.NDArray[Any] | None,
-    parts: Sequence[_Examples],
-    callbacks: Sequence[Callable[..., Any]],
-) -> Any:
+def _linear(settings: Settings, classes: Any, parts: Sequence[_Examples], callbacks: Sequence[Any]) -> Any:
     """Return the baseline, linear or logistic regression, fitted to all parts; it has callbacks if it is delivered."""
-    parameters: dict[str, Any] = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": ITERATIONS}
-    parameters["backend"] = settings.backend if settings.linear else "numpy"
-    parameters["callbacks"] = list(callbacks) if settings.linear else None
-    model = _untrained(task, settings, classes, parameters)
+    own = {"backend": settings.backend, "callbacks": list(callbacks)} if settings.linear else {"backend": "numpy"}
+    lbfgs = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": ITERATIONS}
+    model = _untrained(settings, classes, lbfgs | own)
     columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
     with warnings_kept():
         return model.fit(*columns)
 
 
-def _untrained(task: str, settings: Settings, classes: Any, parameters: dict[str, Any], as_pack: bool = False) -> Any:
-    """Return a pack, or networks of one kind; weights of classes are by their codes."""
+def _untrained(settings: Settings, classes: Any, of_networks: dict[str, Any] | None) -> Any:
+    """Return networks of one kind with these parameters, or a pack; weights of classes are by their codes."""
     from vecprop import estimators  # scikit-learn takes a while to import
 
     weight: Any = settings.class_weight
-    parameters = {"random_state": settings.seed, **({} if as_pack else {"scale": "standard"}), **parameters}
-    if task == "regression":
-        if weight is not None:
-            raise ValueError("class_weight is for classes, and the target is a number")
-        if as_pack:
-            return estimators.PackRegressor(**parameters)
-        return estimators.MLPRegressor(**parameters, scale_target="standard")
-    if isinstance(weight, Mapping) and classes is not None:
+    if classes is None and weight is not None:
+        raise ValueError("class_weight is for classes, and the target is a number")
+    if isinstance(weight, Mapping):
         known = {str(label): code for code, label in enumerate(classes.tolist())}
         unknown = [label for label in weight if str(label) not in known]
         if unknown:
             raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
         weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
-    kind = estimators.PackClassifier if as_pack else estimators.MLPClassifier
-    return kind(**parameters, class_weight=weight)
+    own = {"random_state": settings.seed} | ({} if classes is None else {"class_weight": weight})
+    if of_networks is None:
+        pack = estimators.PackRegressor if classes is None else estimators.PackClassifier
+        return pack(**own, backend=settings.backend)
+    if classes is None:
+        return estimators.MLPRegressor(**own, **of_networks, scale="standard", scale_target="standard")
+    return estimators.MLPClassifier(**own, **of_networks, scale="standard")
 
 
 def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[str, float]:

@@ -81,10 +81,7 @@ class ColumnEvidence:
 
 
 def gather(table: Table, target: str | None = None) -> tuple[dict[str, ColumnEvidence], str | None]:
-    """Return the evidence of each column of text, and the decimal sign: the user's, or the columns'.
-
-    It is None if columns show both signs, "" if none shows any.
-    """
+    """Return the evidence of each column of text, and the decimal sign: None if both are shown, "" if none."""
     found = {name: ColumnEvidence() for name in table.names if table.dtype(name) == pl.String}
     said = {}
     for name in found:
@@ -170,10 +167,7 @@ def is_missing(cells: pl.Series, markers: Collection[str]) -> pl.Series:
 
 
 def as_said(table: Table) -> Table:
-    """Return the table without the values that the user calls missing, whatever their type: texts, numbers, dates.
-
-    Where the user gave the column a date format, numbers such as 20240131 become texts.
-    """
+    """Return the table without values the user calls missing, and with numbers such as 20240131 as texts if dates."""
     said = {name: spelling.said_markers(table.spelling, name, table.known) - {""} for name in table.names}
     numbers = [name for name in table.names if table.dtype(name).is_numeric()]
     dated = {name for name in numbers if spelling.format_of(table.spelling, name, table.known)[1]}
@@ -235,8 +229,7 @@ def understand(
     they are, only their form is found out; `classes` says that a target of numbers with words among them is one of
     classes.
 
-    ValueError, for all such columns together, if numbers have a few words among them, or dates two readings or a cell
-    that is none; and for a date format of all columns that no cell has.
+    ValueError tells together of all columns that can be read in two ways.
     """
     evidence, sign = gather(table, target)
     for form in spelling.general_formats(table.spelling, table.known):
@@ -268,11 +261,10 @@ def understand(
 def understand_as(
     table: Table, wanted: Mapping[str, Form], decimal: str, categories: Mapping[str, Collection[str]] | None = None
 ) -> Table:
-    """Return the table with its texts turned into the values that a model expects: the kind of each column.
+    """Return the table with its texts turned into the values that a model expects; ValueError at one that is none.
 
-    A date's form has the format of the training file, which decides where two formats fit. `decimal` is the sign of
-    the training file, for a table that shows none; `categories` of a column are none that mean a missing value.
-    ValueError names the first cell that does not fit.
+    The form of a date and the sign `decimal` are those of the training file, where the table leaves them open;
+    `categories` of a column do not mean a missing value.
     """
     evidence, sign = gather(table)
     forms = {}
@@ -347,10 +339,7 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
 
 
 def _date_form(table: Table, name: str, found: ColumnEvidence, drop: str, is_target: bool = False) -> Form:
-    """Return the date format; raise `_Mixture` if a cell does not have it, or two formats fit.
-
-    drop : the option that leaves the column out, "" for a model, which needs it
-    """
+    """Return the date format; raise `_Mixture` if a cell does not have it, or two fit. `drop` is an option, or ""."""
     best, (first, *others) = found.dated
     if best < found.known:
         row, cell = next(wrong_cells(table, name, Form("date", format=first), is_target))
@@ -404,10 +393,7 @@ def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is
 
 
 def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection[str]] | None = None) -> Table:
-    """Return the table with its texts in their columns' forms; those in `kept` are not missing.
-
-    ValueError at the first cell that does not fit; for a table that stays in its file, when it is read.
-    """
+    """Return the table with its texts in their columns' forms, of which those in `kept` are not missing."""
 
     def block(part: Table) -> Table:
         keys, columns = {}, []

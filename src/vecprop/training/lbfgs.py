@@ -20,6 +20,7 @@ from vecprop.training.observers import Done, told
 from vecprop.training.optimizers import LBFGS
 from vecprop.training.parameter_buffer import Layout, layout
 from vecprop.training.results import History, TrainingState
+from vecprop.utils.advice import FIT, SCALED, Advice
 from vecprop.utils.errors import DivergenceError, imported
 
 
@@ -99,10 +100,15 @@ class _Search:
         if lost or not (np.isfinite(cost) or self._latest):
             done = self.state.epoch
             when = f"after {done} iterations" if lost else "of the initial parameters"
-            scale = "" if self.plan.spec.standardize else "scale the inputs (standardize=True does it); "
+            advice = Advice(
+                "scale the inputs ({standardize} does it); {targets}; start from smaller weights ({init})",
+                {**FIT, **SCALED} if self.plan.spec.standardize else FIT,
+                f"the cost {when} is {cost:g}. What to change: ",
+            )
             state = self.state._replace(params=self.unpacked(self.vector))
             raise DivergenceError(
-                f"the cost {when} is {cost:g}. What to change: {scale}start from smaller weights (init).",
+                advice,
+                advice=advice,
                 epoch=done + 1,
                 step=done + 1,
                 layer=1,

@@ -22,6 +22,7 @@ from vecprop.training.shuffling import Orders
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import leaving
 from vecprop.training.training_data import TrainingData
+from vecprop.utils.advice import FIT, SCALED, Advice
 from vecprop.utils.errors import DivergenceError, shown
 from vecprop.utils.progress import Progress
 
@@ -348,13 +349,19 @@ def _divergence(
     rate = _rates(plan, state, 1, state.epoch + 1)[0]
     state, history = plan.whole(state, history)
     number = state.epoch + step // steps + 1
-    scale = f"scale the inputs (the largest |X| is {plan.data.largest:g}, near 1 is good; standardize=True does it); "
-    return DivergenceError(
+    advice = Advice(
+        f"lower the {{learning_rate}} (now {np.min(rate):g}); scale the inputs (the largest |X| is "
+        f"{plan.data.largest:g}, near 1 is good; {{standardize}} does it); {{targets}}; start from smaller weights "
+        "({init}); clip the gradients ({clip_norm:1.0})",
+        {**FIT, **SCALED} if plan.spec.standardize else FIT,
         f"training diverged: the cost is {costs[step]:g} in epoch {number}, step {step % steps + 1} of {steps}; "
         f"the gradient of layer {layer} was the {place} (its norm was {before[layer - 1]:g} just before; the "
-        f"largest of all layers was {np.max(before):g}). What to change: lower the learning rate (now "
-        f"{np.min(rate):g}); {'' if plan.spec.standardize else scale}start from smaller weights (init); clip the "
-        "gradients (clip_norm=1.0). The parameters of the last good epoch are in the error's `params`.",
+        f"largest of all layers was {np.max(before):g}). What to change: ",
+        ". The parameters of the last good epoch are in the error's `params`.",
+    )
+    return DivergenceError(
+        advice,
+        advice=advice,
         epoch=number,
         step=step % steps + 1,
         layer=layer,

@@ -52,8 +52,11 @@ class DivergenceError(VecpropError, ArithmeticError):
         The state after that epoch; `fit(state=error.state)` continues from it.
     history : dict
         The history of the finished epochs.
+    advice : str
+        What went wrong, and what to change, in the words of `fit`.
     """
 
+    advice: str
     epoch: int
     step: int
     layer: int
@@ -164,17 +167,6 @@ def imported(name: str, how_to_get_it: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise ImportError(how_to_get_it.format(error)) from error
-
-
-def without_scaling(advice: str) -> str:
-    """Return advice for a run whose inputs are scaled already.
-
-    >>> without_scaling("lower the rate; scale the inputs (standardize=True); clip the gradients.")
-    'lower the rate; clip the gradients.'
-    >>> without_scaling("larger batches; scale the inputs (standardize=True).")
-    'larger batches.'
-    """
-    return re.sub(r"scale the inputs \([^)]*\); |; scale the inputs \([^)]*\)(?=\.)", "", advice)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
