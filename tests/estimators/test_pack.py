@@ -33,7 +33,7 @@ from vecprop.estimators import (
 )
 from vecprop.estimators import pack as pack_module
 from vecprop.estimators.ensemble_selection import bagged_greedy, greedy, log_losses, squared_errors
-from vecprop.export import pack_files
+from vecprop.export import estimator_files
 
 RNG = np.random.default_rng(5)
 X = np.concatenate([RNG.normal(size=(240, 2)), RNG.integers(0, 2, (240, 1)), RNG.lognormal(size=(240, 1))], axis=1)
@@ -160,7 +160,7 @@ def test_a_file_gives_the_same_pack(packs, kind, tmp_path):
     np.testing.assert_array_equal(outputs(loaded, X), outputs(pack, X))
     with pytest.raises(TypeError, match="fitted in this program"):
         vp.diagnose(loaded)
-    header, tensors = pack_files.to_parts(pack)
+    header, tensors = estimator_files.to_parts(pack)
     other = {"estimator": {**header["groups"][0]["estimator"], "targets": {}}}
     heavy = {name: array * (1 + name.endswith("weights")) for name, array in tensors.items()}
     doubled = [[name, [2 * w for w in weights]] for name, weights in header["found"]]
@@ -175,7 +175,7 @@ def test_a_file_gives_the_same_pack(packs, kind, tmp_path):
         ({"found": [*header["found"], ["wide", [0.0]]]}, tensors, "its found are not the weights"),
     ):
         with pytest.raises((ValueError, TypeError), match=message):
-            pack_files.from_parts({**header, **change}, arrays, None, ())
+            estimator_files.from_parts({**header, **change}, arrays, None, ())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -32,30 +32,18 @@ __all__ = ["CallbackSupportMixin", "ScorerMetric", "TheirCallbacks", "print_epoc
 
 
 def print_epoch(_: TrainingState, history: History) -> None:
-    """Print the last epoch as scikit-learn does with `verbose`."""
-    number = len(history["cost"])
-    print(f"Iteration {number}, loss = {_number(history['cost'][-1])}")
-    if "validation_cost" in history:
-        print(f"Validation loss = {_number(history['validation_cost'][-1])}")
-    if "metric" in history:
-        print(f"Validation score: {_number(history['metric'][-1], 6)}")
-
-
-def _number(value: Any, digits: int = 8) -> str:
-    """Return a number as text, or the least and the greatest of a stack of networks."""
-    ends = (min(value), max(value)) if isinstance(value, list) else (value,)
-    return " to ".join(f"{end:.{digits}f}" for end in ends)
+    """Print the last epoch as scikit-learn does with `verbose`; of a stack the least and the greatest numbers."""
+    iteration = f"Iteration {len(history['cost'])}, loss ="
+    texts = {"cost": iteration, "validation_cost": "Validation loss =", "metric": "Validation score:"}
+    for name, text in texts.items():
+        if name in history:
+            value, digits = history[name][-1], 6 if name == "metric" else 8
+            ends = (min(value), max(value)) if isinstance(value, list) else (value,)
+            print(text, " to ".join(f"{end:.{digits}f}" for end in ends))
 
 
 class ScorerMetric(LayersMetric):
-    """A scikit-learn scorer as a metric of the engine: scores a copy of the estimator.
-
-    Parameters
-    ----------
-    estimator : estimator with all attributes of a fitted one, except the layers
-    scorer : function (estimator, X, y[, sample_weight]) -> float
-    X, y, w : the validation set as rows; w may be None
-    """
+    """A scikit-learn scorer as a metric of the engine: scores a copy of the estimator, which lacks only the layers."""
 
     def __init__(
         self, estimator: Any, scorer: Callable[..., float], X: Any, y: Any, w: npt.NDArray[np.float64] | None
@@ -87,14 +75,7 @@ class ScorerMetric(LayersMetric):
 
 
 class TheirCallbacks:
-    """Calls the hooks of `sklearn.callback` from the engine: one task for each epoch.
-
-    Parameters
-    ----------
-    estimator : the estimator being fitted
-    context : what its `_init_callback_context` returned
-    data : dict of X, y and metadata, as the hooks get them
-    """
+    """Calls the hooks of `sklearn.callback` from the engine: one task for each epoch; they get `data`, X and y."""
 
     def __init__(self, estimator: Any, context: Any, data: dict[str, Any]) -> None:
         self.estimator, self.context, self.data = estimator, context, data

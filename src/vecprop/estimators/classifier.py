@@ -15,7 +15,7 @@ from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.ensemble_selection import Losses, log_losses
 from vecprop.estimators.inputs import Examples, named
-from vecprop.estimators.labels import Labels, check_classes, labels_of, name_classes
+from vecprop.estimators.labels import Labels, check_classes, labels_of
 from vecprop.estimators.large_data import LargeTargets, average
 from vecprop.estimators.pack import Group, Pack
 from vecprop.estimators.parameters import hidden_activations, hidden_sizes
@@ -88,11 +88,6 @@ class MLPClassifier(ClassifierMixin, Training):
     >>> clf = MLPClassifier((10,), solver="lbfgs", scale="standard", max_iter=500, random_state=0).fit(X, y)
     >>> clf.score(X, y) > 0.97, clf.predict_proba(X[:2]).shape, clf.out_activation_
     (True, (2, 3), 'softmax')
-
-    Three classes are one softmax, and each row of probabilities is a distribution:
-
-    >>> clf.predict_proba(X[:2]).sum(axis=1).round(6).tolist()
-    [1.0, 1.0]
     """
 
     hidden_layer_sizes: Any = (100,)
@@ -100,8 +95,6 @@ class MLPClassifier(ClassifierMixin, Training):
     _: KW_ONLY
     class_weight: Any = field(default=None, metadata={"check": _class_weight})
     label_smoothing: float = field(default=0.0, metadata={"check": check_share})
-
-    _numeric_targets: ClassVar[bool] = False
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -121,7 +114,13 @@ class MLPClassifier(ClassifierMixin, Training):
                 f'class_weight="{self.class_weight}" needs all the examples at once, and partial_fit has some of them: '
                 "give a dict, as sklearn.utils.class_weight.compute_class_weight computes"
             )
-        self._check_given_classes(classes)
+        begun, found = hasattr(self, "coefs_"), None if classes is None else check_classes(classes)
+        if found is None and not begun:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if found is not None and begun and not np.array_equal(found, self.classes_):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+            )
         self._given_classes = classes
         try:
             return self._train(X, y, sample_weight, (None, None, None), incremental=True)
@@ -189,42 +188,23 @@ class MLPClassifier(ClassifierMixin, Training):
         a = A[..., 0, :]
         return xp.stack([1.0 - a, a] if len(self.classes_) == 2 else [xp.ones_like(a)], axis=-1)
 
-    # The methods that `Training` requires
+    # The members that `Training` requires
 
-    def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.int8]:
-        self._find_labels(y, purpose)
-        return self._labels.encode(y)
-
-    def _large_targets(self, y: Any, purpose: str) -> LargeTargets:
-        self._find_labels(y, purpose)
-        return LargeTargets(self._labels.source(y))
-
-    def _find_labels(self, y: Any, purpose: str) -> None:
-        if purpose == "more":
-            return
-        with named(lambda: "y"):
-            found = labels_of(y, getattr(self, "_given_classes", None))
-        if purpose == "first":
-            self._set_labels(found)
-        elif found.kind != self._labels.kind or not np.array_equal(found.classes, self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {found.classes}"
-            )
+    def _encode(self, y: Any, purpose: str, in_file: bool = False) -> Any:
+        if purpose != "more":
+            with named(lambda: "y"):
+                found = labels_of(y, getattr(self, "_given_classes", None))
+            if purpose == "first":
+                self._set_labels(found)
+            elif found.kind != self._labels.kind or not np.array_equal(found.classes, self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {found.classes}"
+                )
+        return LargeTargets(self._labels.source(y)) if in_file else self._labels.encode(y)
 
     def _set_labels(self, labels: Labels) -> None:
         self._labels, self.classes_ = labels, labels.classes
-
-    def _check_given_classes(self, classes: Any) -> None:
-        if classes is not None:
-            check_classes(classes)
-        if not hasattr(self, "coefs_"):
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
-            )
 
     def _network_for(self, n_in: int, n_out: int) -> Network:
         sizes = hidden_sizes(self.hidden_layer_sizes)
@@ -239,7 +219,7 @@ class MLPClassifier(ClassifierMixin, Training):
     def _groups(self, Y: Any) -> npt.NDArray[np.int64]:
         """Return the index of each example's class, (n,), or 0 for all if multilabel."""
         if isinstance(Y, LargeTargets):
-            return np.concatenate([self._groups(block).astype(np.int32) for _, _, block in Y.column_blocks()])
+            return np.concatenate([self._groups(rows.T).astype(np.int32) for _, _, rows in Y.blocks()])
         kind = self._labels.kind
         groups = np.argmax(Y, axis=0) if kind == "multiclass" else Y[0] if kind == "binary" else np.zeros(Y.shape[1])
         return np.asarray(groups, dtype=np.int64)
@@ -301,8 +281,7 @@ class PackClassifier(ClassifierMixin, Pack):
         Whether the chosen networks then learn from the validation examples, too, from X_val as well.
     class_weight : "balanced" or dict, optional
         As for `MLPClassifier`; it counts in the validation set, too.
-    random_state : int, RandomState or None
-    callbacks, backend : optional
+    random_state, callbacks, backend : optional
         As for `MLPClassifier`.
 
     Attributes
@@ -324,7 +303,6 @@ class PackClassifier(ClassifierMixin, Pack):
 
     class_weight: Any = None
 
-    _numeric_targets: ClassVar[bool] = False
     _estimator: ClassVar[Callable[..., Any]] = MLPClassifier
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
@@ -363,14 +341,12 @@ class PackClassifier(ClassifierMixin, Pack):
 
     def _set_groups(self, groups: list[Group]) -> None:
         super()._set_groups(groups)
-        self._labels = self.leading_._labels
-        self.classes_ = self._labels.classes
+        self._set_labels(self.leading_._labels)
 
-    def _set_labels(self, labels: Any) -> None:
-        """Set the labels of the pack and of its groups (`name_classes`)."""
+    def _set_labels(self, labels: Labels) -> None:
         self._labels, self.classes_ = labels, labels.classes
         for group in self.groups_:
-            name_classes(group.estimator, labels.classes)
+            group.estimator._set_labels(labels)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable label of each row, (n_samples,)."""

@@ -21,18 +21,10 @@ _ABOVE_BASELINE = 1.05
 
 @dataclass(frozen=True)
 class InverseScalingOfExamples:
-    """scikit-learn's "invscaling": α₀ / (t + 1)^power, t examples seen before the epoch.
+    """scikit-learn's "invscaling": α₀ / (t + 1)^power, t examples seen before the epoch, m in each.
 
-    Parameters
-    ----------
-    power : float
-    m : int
-        The number of examples in an epoch.
-    seen : int
-        The number of examples seen before the run, whose first step has the number `first`.
+    `seen` are those before the run, whose first step has the number `first`.
 
-    Examples
-    --------
     >>> InverseScalingOfExamples(0.5, m=8).rates(1.0, 0, 3, 1, 3).round(6).tolist()
     [1.0, 0.333333, 0.242536]
     """

@@ -22,38 +22,28 @@ alpha : float, default 0.0001
 batch_size : int or "auto", default "auto"
     Examples for each update; "auto" is min(200, n_samples). "lbfgs" takes all of them.
 learning_rate : str or schedule, default "constant"
-    "constant", "invscaling" or "adaptive", which act on "sgd", or a schedule such as `vecprop.Cosine()`, which acts on
-    every optimizer.
-learning_rate_init : float, default 0.001
-    The step size that the schedule starts from.
-power_t : float, default 0.5
-    The exponent of "invscaling": learning_rate_init / (examples seen + 1)^power_t.
-max_iter : int, default 200
-    Epochs at most; for "lbfgs" iterations.
+    "constant"; for "sgd" also "invscaling" or "adaptive"; for every optimizer a schedule such as `vecprop.Cosine()`.
+learning_rate_init, power_t : float, default 0.001 and 0.5
+    The step size that the schedule starts from; "invscaling" is learning_rate_init / (examples seen + 1)^power_t.
+max_iter, max_fun : int, default 200 and 15000
+    Epochs at most; for "lbfgs" iterations, and evaluations of the loss.
 shuffle : bool, default True
     Whether the examples come in a new order in each epoch.
 random_state : int, RandomState or None, default None
     Decides the initial parameters, the order of the examples, dropout, and the split for early stopping.
-tol : float, default 1e-4
-    Training ends when the loss, or with `early_stopping` the score, has not improved by at least this for more than
-    `n_iter_no_change` epochs. "lbfgs" ends when no entry of the gradient is larger than this.
+tol, n_iter_no_change : float, default 1e-4, and int or infinity, default 10
+    Training ends when the loss, or with `early_stopping` the score, has not improved by at least `tol` for more than
+    `n_iter_no_change` epochs; with "lbfgs" when no entry of the gradient is larger than `tol`.
 verbose : bool or int, default False
     Print the loss of each epoch.
 warm_start : bool, default False
     Go on from the previous fit, its optimizer's memory included, with the same classes and layers.
 momentum, nesterovs_momentum : float in [0, 1], default 0.9, and bool, default True
     The momentum of "sgd", and whether it is Nesterov's.
-early_stopping : bool, default False
-    Watch a validation set, and return the network of the best epoch. The set is split off the training examples, or
-    given to `fit`.
-validation_fraction : float in [0, 1), default 0.1
-    The share of the training examples that `early_stopping` splits off.
+early_stopping, validation_fraction : bool, default False, and float in [0, 1), default 0.1
+    Watch a validation set, given to `fit` or this share of the examples, and return the network of the best epoch.
 beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
     The decay rates of the two moments of "adam", and the number that keeps its division finite.
-n_iter_no_change : int or infinity, default 10
-    The epochs without an improvement by `tol` that are allowed.
-max_fun : int, default 15000
-    The most evaluations of the loss by "lbfgs".
 init : str, default "sklearn"
     How the initial parameters are drawn: "sklearn" as scikit-learn does, "auto" by He or Xavier, as the activation
     needs. `vecprop.Network.init` lists all names.
@@ -66,9 +56,8 @@ batch_norm : bool or sequence of bool, default False
 clip_norm : float, default None
     Scale the gradients down to this norm when their joint norm is greater.
 scale : "standard" or None, default None
-    Scale the features to zero mean and unit variance, with the statistics of the training examples, as a
-    `StandardScaler` in a pipeline would; with `partial_fit` and `warm_start` those of the first call. `coefs_` then act
-    on scaled features.
+    Scale the features to zero mean and unit variance, as a `StandardScaler` in a pipeline would; with `partial_fit` and
+    `warm_start` by the examples of the first call. `coefs_` then act on scaled features.
 scoring : str, callable or None, default None
     What early stopping watches. None: `score`, which is the accuracy or R² (the loss if all validation targets are
     equal, when R² says nothing). "loss": the validation loss. Or a scorer, by scikit-learn's name or as a function
@@ -78,15 +67,12 @@ n_networks : int or "auto", default 1
     `PackClassifier` and `PackRegressor` do: it chooses all but random_state, class_weight, callbacks and backend
     itself, and is `pack_` afterwards, in place of `coefs_` and what describes one kind of networks.
 callbacks : function or sequence of functions, default None
-    Called as (state, history) after each epoch; True ends the training. scikit-learn's own callbacks are set by
-    `set_callbacks` (scikit-learn 1.9).
-checkpoint : str or path, default None
-    A file into which `fit` writes the whole state of its run, every `checkpoint_every` epochs.
-checkpoint_every : int or float, default 1
-    A number of epochs, or a share of one: 0.25 writes four times in each epoch.
+    Called as (state, history) after each epoch; True ends the training. `set_callbacks` sets scikit-learn's own.
+checkpoint, checkpoint_every : str or path, default None, and int or float, default 1
+    A file into which `fit` writes the whole state of its run, after so many epochs; 0.25 writes four times in each.
 resume : str, path or True, default None
-    Go on from a checkpoint, and end where that run would have ended. Data, parameters and `random_state` must be the
-    same. True means `checkpoint`, if that file exists.
+    Go on from a checkpoint of the same data, parameters and `random_state`, and end where that run would have ended.
+    True means `checkpoint`, if that file exists.
 block_size : int, "auto" or None, default "auto"
     Examples computed at once inside a batch, so that memory does not grow with it.
 dtype : "float32", "float64" or None, default None
@@ -105,14 +91,13 @@ _ATTRIBUTES = """
 coefs_, intercepts_ : lists of arrays (n_in, n_out) and (n_out,)
     One for each layer; with several networks (n_networks, n_in, n_out) and (n_networks, n_out).
 loss_, best_loss_, loss_curve_ : float, float or None, list of float
-    The training loss: of the last epoch, the lowest, and of each epoch. It is the mean over the batches of an epoch,
-    penalties included.
+    The training loss, penalties included: of the last epoch, the lowest, and of each epoch, the mean over its batches.
 validation_loss_curve_, validation_scores_, best_validation_score_ : lists of float or None, float or None
     The validation loss and score of each epoch, if there was a validation set; scores with early stopping only.
 n_iter_, t_ : int
     Epochs of the last call, and examples seen in all of them.
 n_layers_, n_outputs_, out_activation_ : int, int, str
-    The number of layers, counting the input; the number of outputs; the output's activation.
+    The numbers of layers, with the input, and of outputs; the output's activation.
 n_features_in_, feature_names_in_ : int, array
     As in every estimator of scikit-learn.
 history_ : dict of lists
@@ -124,10 +109,8 @@ stopped_ : str
     Why training ended: "epochs" (max_iter), "patience" (tol), "callback", "interrupted" (Ctrl-C) or "diverged" (the
     network of the best epoch is kept); for "lbfgs" also "converged", "evaluations" (max_fun) or "stalled"; "converted"
     if `from_sklearn` made the estimator.
-network_ : vecprop.Network
-    The specification of the network, for `network_.gradients(params_, …)` and everything else in vecprop.
-params_ : tuple of Layer
-    The layers as vecprop takes them: W is the transpose of a `coefs_`.
+network_, params_ : vecprop.Network, tuple of Layer
+    Specification and layers, for `network_.gradients(params_, …)` and all of vecprop: W is the transpose of a `coefs_`.
 scaling_ : (mean, deviation) of the features with scale="standard", else None
 """
 

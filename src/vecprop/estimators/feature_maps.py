@@ -175,9 +175,7 @@ class Normal(Bins):
     def sums(self) -> npt.NDArray[np.float64]:
         """The matrix (B, d) that turns the bins' features into rises over the start."""
         _, place = np.unique(self.column, return_inverse=True)
-        matrix = np.zeros((len(self.column), len(self.start)))
-        matrix[np.arange(len(place)), place] = self.rise
-        return matrix
+        return np.where(place[:, None] == np.arange(len(self.start)), self.rise[:, None], 0.0)
 
     def __call__(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the features (m, d)."""
@@ -223,9 +221,7 @@ class FeatureMap:
 
 
 def power_of_2(X: npt.NDArray[Any]) -> Any:
-    """Return for each column of X (m, …) the largest power of 2 up to its largest |x|: a unit that rounds nothing.
-
-    In it no square overflows.
+    """Return the largest power of 2 up to the largest |x| of each column of X (m, …): in it no square overflows.
 
     >>> power_of_2(np.array([[1.0, -9.0], [3.0, 5.0]])).tolist()
     [2.0, 8.0]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn import get_config
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from vecprop.backend.contract import Backend, to_host
@@ -23,6 +24,7 @@ from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.large_data import LargeRows, LargeTargets, large_rows, scaled
 from vecprop.nn.input_scaling import InputScale, input_scale
 
+_IN_FILE = {"ensure_all_finite": False}  # how X is checked whose values are checked as they are read
 _NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
 
 
@@ -45,6 +47,11 @@ class Examples(NamedTuple):
         return int(self.X.shape[0])
 
     @property
+    def in_file(self) -> bool:
+        """Whether X stays in its file."""
+        return isinstance(self.X, LargeRows)
+
+    @property
     def targets(self) -> Any:
         """The targets of these examples, as they were given."""
         return self.y if self.places is None else self.y[self.places]
@@ -53,48 +60,42 @@ class Examples(NamedTuple):
         """Return the examples at these places."""
         w = None if self.w is None else self.w[places]
         if isinstance(self.Y, LargeTargets):
-            of_all = places if self.places is None else self.places[places]
-            return self._replace(X=self.X.take(places), w=w, Y=self.Y.take(places), places=of_all)
+            return self._replace(X=self.X.take(places), w=w, Y=self.Y.take(places), places=places)
         Y = None if self.Y is None else self.Y[:, places]
         return self._replace(X=take_rows(self.X, places), y=self.y[places], w=w, Y=Y)
 
 
 def dispatches(X: Any) -> bool:
     """Tell whether to compute where X is: dispatch is on, and X is an array of another library."""
-    if not get_config()["array_api_dispatch"] or not is_array(X):
-        return False
-    return namespace_name(array_namespace(X)) != "numpy"
+    on = get_config()["array_api_dispatch"] and is_array(X)
+    return bool(on and namespace_name(array_namespace(X)) != "numpy")
 
 
 def check_examples(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, numeric: bool = False
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, multi_output: bool = True, **how: Any
 ) -> Examples:
-    """Return the examples given to `fit`, checked as scikit-learn's estimators check them."""
-    follows = dispatches(X)
+    """Return the examples given to `fit`, checked as scikit-learn's estimators check them; `how` says what X may be."""
+    follows, numeric = dispatches(X), isinstance(estimator, RegressorMixin)
     y = to_host(y) if follows and is_array(y) else y
     large = large_rows(X)
-    X = X if large is None else large.skeleton()  # its values are checked as they are read
-    how = _how(follows) | ({} if large is None else {"ensure_all_finite": False})
-    X, y = check_pair(estimator, X, y, how, multi_output=True, y_numeric=numeric, reset=reset)
-    if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
-        y = column_or_1d(y, warn=True)
-    return Examples(X if large is None else large, y, check_weights(sample_weight, int(X.shape[0])))
-
-
-def check_pair(estimator: Any, X: Any, y: Any, how: dict[str, Any], **more: Any) -> tuple[Any, Any]:
-    """Return X and y as scikit-learn checks them, X as `how` says; an error names the one that is wrong."""
+    if large is not None:
+        X, how = large.skeleton(), _IN_FILE
+    how = how or _how(follows)
 
     def wrong_one() -> str:
         try:
-            validate_data(estimator, X, reset=more["reset"], **how)
+            validate_data(estimator, X, reset=reset, **how)
         except (TypeError, ValueError):
             return "X"
         return "y"
 
     refuse_unfit("X", X)
-    refuse_unfit("y", y, numeric=more["y_numeric"])
+    refuse_unfit("y", y, numeric)
     with named(wrong_one):
-        return validate_data(estimator, X, y, **more, **how)  # type: ignore[no-any-return]
+        X, y = validate_data(estimator, X, y, reset=reset, multi_output=multi_output, y_numeric=numeric, **how)
+    if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "toarray"):
+        y = column_or_1d(y, warn=True)
+    return Examples(X if large is None else large, y, check_weights(sample_weight, int(X.shape[0])))
 
 
 def refuse_unfit(name: str, value: Any, numeric: bool = True) -> None:
@@ -164,20 +165,24 @@ def unchanged_if_it_fails(estimator: Any) -> Iterator[None]:
         raise
 
 
+def check_rows(estimator: Any, X: Any, **how: Any) -> Any:
+    """Return X for a prediction, checked as scikit-learn's estimators check it; `how` says what it may be."""
+    refuse_unfit("X", X)
+    large = large_rows(X)
+    with named(lambda: "X"):
+        if large is None:
+            return validate_data(estimator, X, reset=False, **how)
+        validate_data(estimator, large.skeleton(), reset=False, **_IN_FILE)
+    return large
+
+
 def check_inputs(estimator: Any, X: Any, method: str) -> Any:
     """Return checked X for a prediction; under array API dispatch it must be where `fit`'s X was."""
     if _is_fine(estimator, X):
         return X
-    refuse_unfit("X", X)
-    follows, fitted_in = dispatches(X), estimator.coefs_[0]
-    large = large_rows(X)
-    if large is not None:
-        validate_data(estimator, large.skeleton(), reset=False, **_how(follows) | {"ensure_all_finite": False})
-        return large
-    with named(lambda: "X"):
-        X = validate_data(estimator, X, reset=False, **_how(follows))
-    if get_config()["array_api_dispatch"]:
-        place, wanted = (_place(a) for a in (X if is_array(X) else np.empty(0), fitted_in))
+    X = check_rows(estimator, X, **_how(dispatches(X)))
+    if get_config()["array_api_dispatch"] and not isinstance(X, LargeRows):
+        place, wanted = (_place(a) for a in (X if is_array(X) else np.empty(0), estimator.coefs_[0]))
         if place != wanted:
             raise ValueError(
                 f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same "
@@ -200,12 +205,11 @@ def _is_fine(estimator: Any, X: Any) -> bool:
 
 
 def _place(array: Array) -> str:
-    xp = array_namespace(array)
     device = device_of(array).get("device")
-    return namespace_name(xp) + ("" if device is None else f" on {device}")
+    return namespace_name(array_namespace(array)) + ("" if device is None else f" on {device}")
 
 
-def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.NDArray[np.float64] | None:
+def check_weights(given: Any, n: int) -> npt.NDArray[np.float64] | None:
     """Return the weights (n,) as float64, None for none; one number is the weight of every example."""
     if given is None:
         return None
@@ -215,23 +219,23 @@ def check_weights(given: Any, n: int, argument: str = "sample_weight") -> npt.ND
             raise TypeError(f"got {'complex ones' if w.dtype.kind == 'c' else w.dtype}")
         w = np.asarray(w, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{argument} must be numbers, one for each example: {error}") from None
+        raise type(error)(f"sample_weight must be numbers, one for each example: {error}") from None
     if w.ndim == 0:
         w = np.full(n, w)
     if w.ndim != 1:
-        raise ValueError(f"{argument} must be 1D array or scalar, got an array of shape {w.shape}")
+        raise ValueError(f"sample_weight must be 1D array or scalar, got an array of shape {w.shape}")
     if len(w) != n:
-        raise ValueError(f"{argument}.shape == {w.shape}, expected {(n,)}: one weight for each example of X")
+        raise ValueError(f"sample_weight.shape == {w.shape}, expected {(n,)}: one weight for each example of X")
     if not np.isfinite(w).all():
-        raise ValueError(f"{argument} must be finite; Input {argument} contains NaN or infinity")
+        raise ValueError("sample_weight must be finite; Input sample_weight contains NaN or infinity")
     if (w < 0).any():
-        raise ValueError(f"{argument} must be >= 0, got {w.min():g}")
+        raise ValueError(f"sample_weight must be >= 0, got {w.min():g}")
     if n and not w.any():
-        raise ValueError(f"{argument} must not be all zero: no example would count")
+        raise ValueError("sample_weight must not be all zero: no example would count")
     with np.errstate(over="ignore"):
         total = w.sum()
     if not np.isfinite(total):
-        raise ValueError(f"{argument} has a sum that is too large for float64: divide the weights by a number")
+        raise ValueError("sample_weight has a sum that is too large for float64: divide the weights by a number")
     return w
 
 

@@ -33,20 +33,14 @@ _UNKNOWN = float("nan")
 def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
     """Return scikit-learn's fitted network as ours, with its parameters, layers and losses.
 
-    It predicts the same, and `fit` with `warm_start` and `partial_fit` continue from its layers with a new optimizer.
-    The two estimators share no data: training one does not change the other.
-
-    Losses are kept as scikit-learn computed them. Later ones are ours, which are summed over the targets of a
-    regression, where scikit-learn's are averaged. What scikit-learn does not record is NaN in `history_`, and
-    `stopped_` is "converted". For a model of a single class, `predict_proba` has one column of 1, scikit-learn's two.
+    It predicts the same and shares no data with the model; for a single class `predict_proba` has one column of 1,
+    scikit-learn's two. `fit` with `warm_start` and `partial_fit` continue from its layers with a new optimizer. Their
+    losses are summed over the targets of a regression, the losses kept from scikit-learn averaged. What scikit-learn
+    does not record is NaN in `history_`, and `stopped_` is "converted".
 
     Parameters
     ----------
     model : fitted sklearn.neural_network.MLPClassifier or MLPRegressor, or of a subclass
-
-    Returns
-    -------
-    MLPClassifier or MLPRegressor
 
     Raises
     ------
@@ -67,9 +61,9 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
     >>> bool((ours.predict(X) == theirs.predict(X)).all()), ours.network_.sizes
     (True, (4, 10, 3))
     """
-    theirs, ours = _pair_of(model, 0, "sklearn.neural_network")
+    _, ours, shared = _classes_of(model, 0, "sklearn.neural_network")
     check_is_fitted(model)
-    estimator: Any = ours(**{name: deepcopy(getattr(model, name)) for name in _shared_parameters(theirs, ours)})
+    estimator: Any = ours(**{name: deepcopy(getattr(model, name)) for name in shared})
     estimator.n_features_in_ = model.n_features_in_
     if hasattr(model, "feature_names_in_"):
         estimator.feature_names_in_ = model.feature_names_in_.copy()
@@ -85,22 +79,16 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
 def to_sklearn(estimator: Any) -> Any:
     """Return a fitted network of ours as scikit-learn's, which predicts the same.
 
-    `scale` is folded into the first layer and `scale_target` into the last. With either, all layers are float64, since
-    features with means far from zero would lose digits in float32. What acts only in training (dropout, class weights,
-    a loss such as Huber's, …) is left out. A `solver` or `learning_rate` that is an object becomes the default.
+    `scale` is folded into the first layer and `scale_target` into the last; then all layers are float64, since features
+    with means far from zero would lose digits in float32. What acts only in training (dropout, class weights, a loss
+    such as Huber's, …) is left out. A `solver` or `learning_rate` that is an object becomes the default.
 
-    The result is for predictions, not for `partial_fit` or `fit` with `warm_start`: it lacks scikit-learn's private
-    state for these. Train our estimator further and convert it again.
-
-    For a model of a single class, scikit-learn's `predict_proba` has two columns, ours one.
+    The result is for predictions: it lacks scikit-learn's private state for `partial_fit` and `warm_start`. For a
+    single class its `predict_proba` has two columns, ours one.
 
     Parameters
     ----------
     estimator : fitted vecprop.estimators.MLPClassifier or MLPRegressor
-
-    Returns
-    -------
-    sklearn.neural_network.MLPClassifier or MLPRegressor
 
     Raises
     ------
@@ -122,35 +110,29 @@ def to_sklearn(estimator: Any) -> Any:
     >>> bool(abs(theirs.predict_proba(X) - ours.predict_proba(X)).max() < 1e-12)
     True
     """
-    theirs, ours = _pair_of(estimator, 1, "vecprop.estimators")
+    theirs, ours, shared = _classes_of(estimator, 1, "vecprop.estimators")
     net, params = folded(estimator)
-    model = theirs(**_their_parameters(estimator, theirs, ours, net))
+    model = theirs(**_their_parameters(estimator, shared, net))
     model.coefs_ = [np.array(W.T, order="C") for W, _ in params]
     model.intercepts_ = [np.array(b[:, 0]) for _, b in params]
     if ours is MLPClassifier:
-        model._label_binarizer = _label_binarizer(estimator._labels, estimator.n_outputs_)
+        labels, coded = estimator._labels, np.repeat([[0], [1]], estimator.n_outputs_, axis=1)
+        if labels.kind != "multilabel":
+            coded = np.repeat(labels.classes, 2)  # repeated, against a warning about regression
+        model._label_binarizer = LabelBinarizer().fit(csr_matrix(coded) if labels.sparse else coded)
         model.classes_ = model._label_binarizer.classes_
-    names = ["n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "n_iter_", "t_", "loss_"]
-    if model.solver != "lbfgs":  # with it scikit-learn has none of these
-        names += ["best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"]
-    if hasattr(estimator, "feature_names_in_"):
-        names.append("feature_names_in_")
-    for name in names:
-        setattr(model, name, deepcopy(getattr(estimator, name)))
+    names = {"n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "feature_names_in_", "n_iter_", "t_"}
+    losses = {"loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"}
+    names |= {"loss_"} if model.solver == "lbfgs" else losses  # with it scikit-learn has no others
+    vars(model).update({name: deepcopy(value) for name, value in vars(estimator).items() if name in names})
     return model
 
 
 def folded(estimator: Any, argument: str = "estimator") -> tuple[Network, Params]:
     """Return the network and layers of a fitted estimator, for unscaled features and targets.
 
-    The layers are NumPy arrays, in float64 if a scaling is folded into them, else in their own dtype.
-
-    Raises
-    ------
-    sklearn.exceptions.NotFittedError
-        If it was not fitted.
-    ValueError
-        If it has several networks, or scaled targets and an output other than the identity, such as ordered quantiles.
+    The layers are NumPy arrays, in float64 if a scaling is folded into them. ValueError for several networks, and for
+    scaled targets of an output other than the identity, such as ordered quantiles.
     """
     check_is_fitted(estimator)
     if hasattr(estimator, "pack_"):
@@ -177,23 +159,18 @@ def folded(estimator: Any, argument: str = "estimator") -> tuple[Network, Params
     return net, tuple(layers)
 
 
-def _pair_of(value: Any, side: int, module: str) -> tuple[Any, Any]:
-    """Return scikit-learn's class and ours for a value, which is of the class at index `side`."""
+def _classes_of(value: Any, side: int, module: str) -> tuple[Any, Any, set[str]]:
+    """Return scikit-learn's class and ours for a value of the class at index `side`, and the parameters of both."""
     from sklearn import neural_network
 
     for pair in ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor)):
         if isinstance(value, pair[side]):
-            return pair
+            return *pair, set(pair[0]().get_params()) & set(pair[1]().get_params())
     argument = ("model", "estimator")[side]
     raise TypeError(
         f"{argument} must be a fitted MLPClassifier or MLPRegressor of {module}, got "
         f"{type(value).__module__}.{type(value).__qualname__}"
     )
-
-
-def _shared_parameters(theirs: Any, ours: Any) -> set[str]:
-    """Return the names of the parameters that both classes have."""
-    return set(theirs().get_params()) & set(ours().get_params())
 
 
 # From scikit-learn
@@ -263,14 +240,14 @@ def _take_history(estimator: Any, model: Any) -> None:
 # To scikit-learn
 
 
-def _their_parameters(estimator: Any, theirs: Any, ours: Any, net: Network) -> dict[str, Any]:
+def _their_parameters(estimator: Any, shared: set[str], net: Network) -> dict[str, Any]:
     """Return the parameters of scikit-learn's estimator, or raise an error for what it lacks."""
-    given = {name: deepcopy(getattr(estimator, name)) for name in _shared_parameters(theirs, ours)}
+    given = {name: deepcopy(getattr(estimator, name)) for name in shared}
     given["activation"] = _their_activation(net, estimator.activation)
     for name in ("solver", "learning_rate"):
         if not isinstance(given[name], str):
             del given[name]
-    if ours is MLPClassifier:
+    if isinstance(estimator, MLPClassifier):
         return given
     if net.output not in (Identity(), Exp()):
         raise ValueError(
@@ -293,11 +270,3 @@ def _their_activation(net: Network, given: Any) -> str:
             f"activation for all of them: {', '.join(known)}"
         )
     return str(names.pop())
-
-
-def _label_binarizer(labels: Labels, outputs: int) -> Any:
-    """Return scikit-learn's label binarizer, fitted to these labels."""
-    if labels.kind != "multilabel":
-        return LabelBinarizer().fit(np.repeat(labels.classes, 2))  # repeated, against a warning about regression
-    indicators = np.repeat([[0], [1]], outputs, axis=1)
-    return LabelBinarizer().fit(csr_matrix(indicators) if labels.sparse else indicators)

@@ -86,8 +86,8 @@ class Labels(NamedTuple):
         return xp.take(xp.asarray(classes, **device_of(A)), codes, axis=0)
 
 
-def check_classes(classes: Any) -> None:
-    """Raise an error unless these are labels of one kind, (n_classes,)."""
+def check_classes(classes: Any) -> npt.NDArray[Any]:
+    """Return the sorted classes; an error unless these are labels of one kind, (n_classes,)."""
     wanted = "classes must be a 1-d array of the labels there will be"
     try:
         found = np.unique(np.asarray(classes))
@@ -99,6 +99,7 @@ def check_classes(classes: Any) -> None:
         raise TypeError(f"{wanted}, got dtype {found.dtype}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise ValueError(f"{wanted}, got {classes!r}")
+    return found
 
 
 def labels_of(y: Any, classes: Any = None) -> Labels:

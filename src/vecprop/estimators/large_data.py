@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend.main_memory import map_of
-from vecprop.data.streaming import Rows, as_source, rows
+from vecprop.data.streaming import Rows, rows
 from vecprop.data.streaming import examples as streamed
 from vecprop.data.streaming.sources import Chosen, Derived, Source
 from vecprop.nn.input_scaling import InputScale, moments_of
@@ -17,11 +17,7 @@ SOME, SOME_NUMBERS = 100_000, 1 << 22  # the most rows, and the most numbers in 
 
 
 class LargeRows:
-    """Rows of a source, one example each.
-
-    shape : (m, n)
-    dtype : the dtype of the source
-    """
+    """Rows (m, n) of a source, one example each, in its dtype."""
 
     ndim = 2
 
@@ -121,14 +117,9 @@ class LargeTargets(LargeRows):
         super().__init__(source)
         self.shape = source.shape
 
-    def column_blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
-        """Yield (start, stop, columns start … stop - 1), (n_L, k), for blocks of all the targets."""
-        for start, stop, block in self.blocks():
-            yield start, stop, block.T
-
     def whole(self) -> npt.NDArray[Any]:
         """Return the targets in memory."""
-        return np.concatenate([block for _, _, block in self.column_blocks()], axis=1)
+        return np.concatenate([block.T for _, _, block in self.blocks()], axis=1)
 
 
 class OneHot(Source):
@@ -163,8 +154,8 @@ def average(
     if not isinstance(Y, LargeTargets):
         return np.asarray(np.average(Y if of is None else of(Y), axis=1, weights=w), dtype=np.float64)
     total, weight = np.zeros(()), 0.0
-    for start, stop, block in Y.column_blocks():
-        part, found = None if w is None else w[start:stop], block if of is None else of(block)
+    for start, stop, block in Y.blocks():
+        part, found = None if w is None else w[start:stop], block.T if of is None else of(block.T)
         count = float(stop - start) if part is None else float(part.sum())
         if count:
             total, weight = total + np.average(found, axis=1, weights=part) * count, weight + count
@@ -223,17 +214,9 @@ def scaled(X: npt.NDArray[Any], mean: npt.NDArray[Any], deviation: npt.NDArray[A
 
 
 def large_rows(X: Any, smallest: int | None = None) -> LargeRows | None:
-    """Return the rows of `vp.rows`, or of a memory map of more than `smallest` bytes; else None.
-
-    `smallest` is 256 MiB by default.
-    """
+    """Return the rows of `vp.rows`, or of a memory map of more than `smallest` bytes, 256 MiB by default; else None."""
     if isinstance(X, LargeRows):
         return X
-    if isinstance(X, Rows):
-        return LargeRows(X.source)
     is_map = map_of(X) is not None and X.ndim == 2 and X.dtype.kind in "biuf"
-    if not is_map or X.nbytes <= (streamed.SMALL if smallest is None else smallest):
-        return None
-    source = as_source(rows(X))
-    assert source is not None
-    return LargeRows(source)
+    is_large = is_map and X.nbytes > (streamed.SMALL if smallest is None else smallest)
+    return LargeRows(rows(X).source) if is_large or isinstance(X, Rows) else None

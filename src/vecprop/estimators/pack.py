@@ -21,8 +21,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from vecprop.backend.blas import BLAS, sharing_cores, usable_cores
 from vecprop.backend.contract import to_host
@@ -33,17 +33,17 @@ from vecprop.estimators.ensemble_selection import Losses, bagged_greedy
 from vecprop.estimators.feature_maps import FeatureMap, learn
 from vecprop.estimators.inputs import (
     Examples,
-    check_pair,
-    check_weights,
+    check_examples,
+    check_rows,
     dispatches,
     is_held_out,
     named,
     named_as_validation,
-    refuse_unfit,
     scaled_up,
+    take_rows,
     unchanged_if_it_fails,
 )
-from vecprop.estimators.large_data import LargeRows, large_rows, of_all
+from vecprop.estimators.large_data import LargeRows, of_all
 from vecprop.estimators.parameters import callbacks_of
 from vecprop.estimators.prediction import set_layers
 from vecprop.estimators.training import NonFiniteParametersError, random_state_of
@@ -63,10 +63,8 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 class Kind(NamedTuple):
     """A kind of networks: the map of their inputs, their hidden layers, and where rates and decays are drawn from.
 
-    ReLU suits bins, whose edges are thresholds; SiLU the smooth maps.
-
-    Without decays it is Adam with an L2 penalty, until patience runs out; else AdamW along a cosine. The linear model,
-    without hidden layers, has one optimum, which L-BFGS finds.
+    ReLU suits bins, whose edges are thresholds; SiLU the smooth maps. Without decays it is Adam with an L2 penalty and
+    patience, else AdamW along a cosine. The linear model, without hidden layers, has one optimum, which L-BFGS finds.
     """
 
     map: str
@@ -149,15 +147,10 @@ class Pack(BaseEstimator):
     callbacks: Any = None
     backend: Any = None
 
-    _numeric_targets: ClassVar[bool]
     _estimator: ClassVar[Callable[..., Any]]  # makes that of a group
-
-    def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Return what each of K networks predicts for features X: probabilities (K, m, classes), or (K, m)."""
-        raise NotImplementedError
-
-    def _losses(self, y: npt.NDArray[Any]) -> Losses:
-        raise NotImplementedError
+    # For an estimator of K networks and features X what each predicts: probabilities (K, m, classes), or (K, m)
+    _of_each: ClassVar[Callable[..., Any]]
+    _losses: ClassVar[Callable[..., Losses]]  # for targets y
 
     def _weighted(self, training: Examples, validation: Examples) -> tuple[Examples, Examples]:
         """Return both parts with the weights that count in training, in its end and in the choice of the mixture."""
@@ -192,10 +185,6 @@ class Pack(BaseEstimator):
             A validation set, which ends the training and chooses the mixture, and from which the chosen networks
             learn at last; by default a share `validation_fraction` of the examples, at random. With X or X_val in a
             file, at most 100 000 rows choose the mixture, and the networks do not learn from them (`refit`).
-
-        Returns
-        -------
-        The estimator itself.
         """
         with unchanged_if_it_fails(self):
             return self._fit((X, y, sample_weight), (X_val, y_val, sample_weight_val))
@@ -217,16 +206,22 @@ class Pack(BaseEstimator):
         training, validation = self._weighted(*self._parts(given, held_out, random))
         if any(part.w is not None and part.w.sum() > np.finfo(np.float32).max for part in (training, validation)):
             raise ValueError("sample_weight has a sum too large for the networks of a pack: divide it by a number")
-        if isinstance(training.X, LargeRows) and not isinstance(validation.X, LargeRows):
+        if training.in_file and not validation.in_file:
             validation = validation._replace(X=LargeRows(ArraySource(validation.X)))  # its features are many more
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
         groups = self._trained(training, validation, rng)
-        judged = validation.at(validation.X.some(validation.w)) if isinstance(validation.X, LargeRows) else validation
+        judged = validation.at(validation.X.some(validation.w)) if validation.in_file else validation
         found = [self._of_each(group.estimator, group.seen(judged.X)) for group in groups]
         weights = bagged_greedy(np.concatenate(found), self._losses(judged.y), judged.w, rng)
-        groups = self._weighed(groups, weights)
-        if self.refit and not _in_file(training, validation) and self.stopped_ != "interrupted":
-            examples = _together(training, validation)
+        of_groups = np.split(weights, np.cumsum([len(P) for P in found])[:-1])
+        groups = [group._replace(weights=own) for group, own in zip(groups, of_groups, strict=True)]
+        self.found_ = [(group.name, group.weights.tolist()) for group in groups]
+        if self.refit and not validation.in_file and self.stopped_ != "interrupted":
+            parts, w = (training, validation), None
+            if any(part.w is not None for part in parts):  # weights that only one part has are 1 for the other
+                w = np.concatenate([np.ones(part.n) if part.w is None else part.w for part in parts])
+            X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
+            examples = Examples(X, y, w)
             self._in_threads([partial(_go_on, group, examples) for group in groups], examples)
         self._choose(groups)
         if self.stopped_ == "interrupted":
@@ -252,20 +247,16 @@ class Pack(BaseEstimator):
 
     def _checked(self, X: Any, y: Any, w: Any, *, reset: bool) -> Examples:
         X, y = _dense_on_host(X), to_host(y) if dispatches(y) else y
-        large = large_rows(X)
-        how: dict[str, Any] = {"dtype": np.float64}
-        if large is not None:
-            X, how = large.skeleton(), {"ensure_all_finite": False}  # its values are checked as they are read
-        X, y = check_pair(self, X, y, how, reset=reset, y_numeric=self._numeric_targets)
-        if self._numeric_targets:
+        examples = check_examples(self, X, y, w, reset=reset, multi_output=False, dtype=np.float64)
+        if isinstance(self, RegressorMixin):
             with named(lambda: "y"):
-                y = np.asarray(y, dtype=np.float64)
-        return Examples(X if large is None else large, y, scaled_up(check_weights(w, len(X))))
+                examples = examples._replace(y=np.asarray(examples.y, dtype=np.float64))
+        return examples._replace(w=scaled_up(examples.w))
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
         """Return the groups that have not diverged."""
         some, networks = training, self.n_networks
-        if isinstance(training.X, LargeRows):
+        if training.in_file:
             codes = self._groups_of(training.y)
             some = training.at(places := training.X.some(training.w, codes))
             if codes is not None and training.w is not None:
@@ -307,7 +298,7 @@ class Pack(BaseEstimator):
         """
         ends = Event()
         backend = get_backend(self.backend)
-        cores = 1 if backend.has_gpu or _in_file(*parts) else usable_cores()
+        cores = 1 if backend.has_gpu or any(part.in_file for part in parts) else usable_cores()
         threads = cores if backend.compiles or np.size(parts[0].X) >= _FOR_THREADS else 1
         with warnings_kept(), _BLAS.single(), sharing_cores(cores), ThreadPoolExecutor(threads) as pool:
             started = [pool.submit(copy_context().run, job, [lambda *_: ends.is_set()]) for job in jobs]
@@ -322,13 +313,6 @@ class Pack(BaseEstimator):
                     raise
                 self.stopped_ = "interrupted"
         return [not job.cancelled() and job.result() for job in started]
-
-    def _weighed(self, groups: list[Group], weights: npt.NDArray[np.float64]) -> list[Group]:
-        """Return the groups with their weights; `found_` gets them, too."""
-        counts = [len(group.layers[0].W) for group in groups]
-        parts = np.split(weights, np.cumsum(counts)[:-1])
-        self.found_ = [(group.name, own.tolist()) for group, own in zip(groups, parts, strict=True)]
-        return [group._replace(weights=own) for group, own in zip(groups, parts, strict=True)]
 
     def _choose(self, groups: list[Group]) -> None:
         """Keep the networks with a weight."""
@@ -350,18 +334,12 @@ class Pack(BaseEstimator):
     ) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
         """Yield what each member predicts for some of the rows X by such a function, (J, k, …), and weights (J,)."""
         check_is_fitted(self, "groups_")
-        X, weights = _dense_on_host(X), np.concatenate([group.weights for group in self.groups_])
-        large = large_rows(X)
-        with named(lambda: "X"):
-            if large is None:
-                refuse_unfit("X", X)
-                X = validate_data(self, X, dtype=np.float64, reset=False)
-            else:
-                X = validate_data(self, large.skeleton(), ensure_all_finite=False, reset=False)
-        size = _AT_ONCE if large is None else _AT_ONCE_OF_A_FILE
-        for rows in (np.arange(a, min(a + size, len(X))) for a in range(0, len(X), size)):
+        X = check_rows(self, _dense_on_host(X), dtype=np.float64)
+        size = _AT_ONCE_OF_A_FILE if isinstance(X, LargeRows) else _AT_ONCE
+        weights = np.concatenate([group.weights for group in self.groups_])
+        for start in range(0, len(X), size):
             with named(lambda: "X"):  # its setting for NumPy's warnings must not be that of whoever takes the parts
-                part = X[rows[0] : rows[-1] + 1] if large is None else large.take(rows)
+                part = take_rows(X, np.arange(start, min(start + size, len(X))))
                 found = np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_])
             yield found, weights
 
@@ -418,19 +396,6 @@ def _dense_on_host(X: Any) -> Any:
             "MLPClassifier and MLPRegressor take it as it is"
         )
     return to_host(X) if dispatches(X) else X
-
-
-def _in_file(*parts: Examples) -> bool:
-    return any(isinstance(part.X, LargeRows) for part in parts)
-
-
-def _together(first: Examples, second: Examples) -> Examples:
-    """Return both examples as one; weights that only one of them has are 1 for the other."""
-    parts = (first, second)
-    w = None
-    if first.w is not None or second.w is not None:
-        w = np.concatenate([np.ones(len(part.y)) if part.w is None else part.w for part in parts])
-    return Examples(np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts]), w)
 
 
 def _drawn(rng: np.random.Generator, ends: tuple[float, float], count: int) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +39,8 @@ THEIR_NAMES = {"logistic": "sigmoid"}
 
 # Of a parameter's value and its name: raises ValueError or TypeError unless the value can be used.
 Check: TypeAlias = Callable[[Any, str], object]
+positive: Check = partial(check_number, zero=False)
+_momentum: Check = partial(check_real, wanted="in [0, 1]", holds=lambda x: 0 <= x <= 1)
 
 
 def hidden_sizes(given: Any) -> tuple[int, ...]:
@@ -113,11 +116,6 @@ def one_of(known: Sequence[str]) -> Check:
     return lambda value, argument: check_choice(value, argument, known)
 
 
-def positive(value: Any, argument: str) -> float:
-    """Return the value if it is a positive number."""
-    return check_number(value, argument, zero=False)
-
-
 def _name_or_object(known: Sequence[str], check: Callable[[Any], Any], otherwise: str, hint: str = "") -> Check:
     """Return the check of a name, or of an object of the engine."""
 
@@ -138,10 +136,6 @@ _solver = _name_or_object(SOLVERS, check_optimizer, "an optimizer such as vecpro
 _learning_rate = _name_or_object(
     LEARNING_RATES, check_schedule, "a schedule such as vecprop.Cosine()", "; the initial rate is learning_rate_init"
 )
-
-
-def _momentum(value: Any, argument: str) -> None:
-    check_real(value, argument, "in [0, 1]", lambda x: 0 <= x <= 1)
 
 
 def _at_least_one(value: Any, argument: str) -> None:

@@ -131,12 +131,9 @@ def layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, 
             return np.require(to_host(array), requirements="W")  # JAX lends its arrays to be read
         return array if array_namespace(array) is place.xp else place.asarray(to_host(array))
 
-    coefs, intercepts = [], []
-    for W, b in layers:
-        W, b = bring(W), bring(b)
-        coefs.append(array_namespace(W).matrix_transpose(W))
-        intercepts.append(b[..., 0])
-    return {"coefs_": coefs, "intercepts_": intercepts}
+    brought = [(bring(W), bring(b)) for W, b in layers]
+    coefs = [array_namespace(W).matrix_transpose(W) for W, _ in brought]
+    return {"coefs_": coefs, "intercepts_": [b[..., 0] for _, b in brought]}
 
 
 def set_layers(estimator: Any, layers: Params, place: Backend | None = None) -> None:

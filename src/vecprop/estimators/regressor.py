@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from vecprop.backend.contract import to_host
 from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array
+from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.ensemble_selection import Losses, squared_errors
@@ -72,8 +73,7 @@ class MLPRegressor(RegressorMixin, Training):
         The level for loss="quantile", in (0, 1), or several increasing levels: `predict` then has one column for each,
         and they do not cross.
     huber_delta : float, default 1.0
-        The residual up to which loss="huber" is squared, and beyond which it is absolute; in the units of y, or with
-        `scale_target` in standard deviations of y.
+        The residual from which on loss="huber" is absolute; in the units of y, or with `scale_target` in deviations.
     scale_target : "standard" or None, default None
         Train on targets of zero mean and unit variance, as targets such as prices in the hundred thousands need.
         Predictions are in the units of y, in float64 whatever the network's dtype; losses are of the scaled targets.
@@ -115,13 +115,11 @@ class MLPRegressor(RegressorMixin, Training):
     scale_target: str | None = field(default=None, metadata={"check": optional(one_of(SCALES))})
     out_activation: Any = field(default=None, metadata={"check": optional(activation_of)})
 
-    _numeric_targets: ClassVar[bool] = True
-
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch from where the last call ended, with the optimizer's memory.
 
-        The parameters are those of `fit`. A schedule such as vecprop.Cosine() ends after `max_iter` calls. Ctrl-C
+        X, y, sample_weight are as for `fit`. A schedule such as vecprop.Cosine() ends after `max_iter` calls. Ctrl-C
         leaves the estimator as it was.
         """
         return self._train(X, y, sample_weight, (None, None, None), incremental=True)
@@ -130,8 +128,7 @@ class MLPRegressor(RegressorMixin, Training):
         """Return the predictions (n_samples,) or (n_samples, n_targets).
 
         Several quantiles give (n_samples, n_quantiles), or (n_samples, n_targets, n_quantiles) for several targets.
-        The mean over the networks if there are several; with `return_std` also the standard deviation over them. The
-        dtype is the network's, or float64 with `scale_target`.
+        The mean over several networks, with `return_std` also the deviation; float64 with `scale_target`.
         """
         return_std = check_flag(return_std, "return_std")
         if hasattr(self, "pack_"):
@@ -158,9 +155,9 @@ class MLPRegressor(RegressorMixin, Training):
 
         return scored(self, r2_score if len(levels) == 1 else mean_d2, X, y, sample_weight)
 
-    # The methods that `Training` requires
+    # The members that `Training` requires
 
-    def _encode(self, y: Any, purpose: str) -> npt.NDArray[np.float64]:
+    def _encode(self, y: Any, purpose: str, in_file: bool = False) -> Any:
         if purpose == "first":
             self._targets_shape = y.shape[1:]
         elif y.shape[1:] != self._targets_shape:
@@ -171,7 +168,8 @@ class MLPRegressor(RegressorMixin, Training):
         if isinstance(self._loss(), Poisson) and Y.min() < 0:
             raise ValueError(f'y must be >= 0 for loss="poisson", got {Y.min():g}')
         levels = len(self._quantile_levels(self._loss()))
-        return Y if levels == 1 else np.asarray(np.repeat(Y, levels, axis=0), dtype=np.float64)
+        Y = Y if levels == 1 else np.repeat(Y, levels, axis=0)
+        return LargeTargets(ArraySource(Y, rows_first=False)) if in_file else Y
 
     def _set_targets(self, shape: tuple[int, ...], scaling: InputScale | None) -> None:
         """Set the shape of an example's targets, () or (n_targets,), and their scaling."""
@@ -211,16 +209,14 @@ class MLPRegressor(RegressorMixin, Training):
 
     def _prepare(self, examples: Examples, goes_on: bool) -> None:
         super()._prepare(examples, goes_on)
-        if not goes_on:
-            self.target_scaling_ = None if self.scale_target is None else self._scaling_of(examples.Y, examples.w)
-
-    def _scaling_of(self, Y: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
-        """Return the mean and the deviation of each target, (n_targets, 1)."""
-        levels = len(self._quantile_levels())
-        if isinstance(Y, LargeTargets):
-            mean, deviation = Y.input_scale(w)
-            return InputScale(mean[::levels], deviation[::levels])
-        return input_scale(np, Y[::levels], w)
+        if goes_on:
+            return
+        Y, w, levels = examples.Y, examples.w, len(self._quantile_levels())
+        self.target_scaling_ = None
+        if self.scale_target is not None and isinstance(Y, LargeTargets):
+            self.target_scaling_ = InputScale(*(a[::levels] for a in Y.input_scale(w)))
+        elif self.scale_target is not None:
+            self.target_scaling_ = input_scale(np, Y[::levels], w)
 
     def _scaled_targets(self, Y: Any) -> Any:
         if self.target_scaling_ is None:
@@ -284,24 +280,11 @@ class MLPRegressor(RegressorMixin, Training):
 
     def _scoring(self, validation: Examples | None) -> Any:
         """Return `scoring`, with "loss" as the default for several quantiles or equal targets."""
-        if self.scoring is not None or not (len(self._quantile_levels()) > 1 or _all_equal(validation)):
+        if self.scoring is not None or validation is None:
             return self.scoring
-        return "loss"
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn which data the estimator accepts."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = self.n_networks != "auto"
-        return tags
-
-
-def _all_equal(examples: Examples | None) -> bool:
-    """Tell whether all examples with a weight have the same targets; False if there are none."""
-    if examples is None:
-        return False
-    Y = examples.Y.whole() if isinstance(examples.Y, LargeTargets) else examples.Y
-    Y = Y if examples.w is None else Y[:, examples.w > 0]
-    return bool((Y[:, :1] == Y).all())
+        Y, w = validation.Y.whole() if isinstance(validation.Y, LargeTargets) else validation.Y, validation.w
+        Y = Y if w is None else Y[:, w > 0]
+        return "loss" if len(self._quantile_levels()) > 1 or (Y[:, :1] == Y).all() else None
 
 
 def _levels(given: Any) -> tuple[float, ...]:
@@ -328,16 +311,13 @@ class PackRegressor(RegressorMixin, Pack):
     >>> mean, deviation = pack.predict(X, return_std=True)
     """
 
-    _numeric_targets: ClassVar[bool] = True
     _estimator: ClassVar[Callable[..., Any]] = staticmethod(partial(MLPRegressor, scale_target="standard"))
+    _losses: ClassVar[Callable[..., Losses]] = staticmethod(squared_errors)
 
     def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         A = np.asarray(estimator._outputs(X, "predict"), dtype=np.float64)[..., 0, :]
         mean, deviation = (float(np.asarray(a)[0, 0]) for a in estimator.target_scaling_)
         return np.atleast_2d(A * deviation + mean)
-
-    def _losses(self, y: npt.NDArray[Any]) -> Losses:
-        return squared_errors(y)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the predictions (n_samples,); with `return_std` also the deviation over the members."""

@@ -1,12 +1,12 @@
 """Fits an estimator: turns rows into columns, trains with the engine, and sets the attributes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -15,7 +15,6 @@ from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.namespaces import dtype_name, is_array
 from vecprop.backend.pytrees import leaves_of
 from vecprop.backend.transfer import floating_name
-from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.callbacks import CallbackSupportMixin, ScorerMetric, TheirCallbacks, print_epoch, with_callbacks
 from vecprop.estimators.construction import Planned, is_lbfgs, optimizer_of, stopping_of
 from vecprop.estimators.inputs import (
@@ -33,7 +32,7 @@ from vecprop.estimators.inputs import (
     split,
     unchanged_if_it_fails,
 )
-from vecprop.estimators.large_data import LargeRows, LargeTargets
+from vecprop.estimators.large_data import LargeTargets
 from vecprop.estimators.parameters import THEIR_NAMES, callbacks_of, check_parameters
 from vecprop.estimators.prediction import Prediction, set_layers
 from vecprop.nn.input_scaling import InputScale
@@ -75,23 +74,13 @@ class NonFiniteParametersError(DivergenceError, ValueError):
 
 
 class Training(CallbackSupportMixin, Prediction, BaseEstimator):
-    """The training behind `fit` and `partial_fit` of both estimators.
+    """The training behind `fit` and `partial_fit`; a subclass defines the first members, by the kind of its targets."""
 
-    A subclass defines the first members and methods, which depend on the kind of targets.
-    """
-
-    _numeric_targets: ClassVar[bool]
-
-    def _encode(self, y: Any, purpose: str) -> npt.NDArray[Any]:
-        """Return the targets as columns (n_L, n); for `purpose` see `_examples`."""
-        raise NotImplementedError
-
-    def _large_targets(self, y: Any, purpose: str) -> LargeTargets:
-        """Return the targets of `_encode` for X in a file, possibly made as they are read."""
-        return LargeTargets(ArraySource(self._encode(y, purpose), rows_first=False))
-
-    def _network_for(self, n_in: int, n_out: int) -> Network:
-        raise NotImplementedError
+    _encode: Callable[..., Any]  # the targets as columns (n_L, n), of y, a purpose as in `_examples`, and "in a file"
+    _network_for: Callable[[int, int], Network]  # of the numbers of inputs and outputs
+    _baseline: Callable[..., float]  # of examples and weights the cost of the best constant, or a little more
+    _default_metric: Callable[[], str]
+    _pack: Callable[..., Any]  # the unfitted pack that `n_networks="auto"` asks for
 
     def _groups(self, Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return each example's group, (n,); the split for validation keeps the groups' shares."""
@@ -99,17 +88,6 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
 
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         return examples.w
-
-    def _default_metric(self) -> str:
-        raise NotImplementedError
-
-    def _pack(self, **parameters: Any) -> Any:
-        """Return the unfitted pack that `n_networks="auto"` asks for."""
-        raise NotImplementedError
-
-    def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
-        """Return the training cost of the best constant prediction, or a little more."""
-        raise NotImplementedError
 
     # Attributes of a fitted estimator
     pack_: Any
@@ -131,7 +109,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> Self:
-        """Train on examples X (n_samples, n_features) with targets y.
+        """Train on examples X (n_samples, n_features) with targets y; a fit that fails leaves the estimator as it was.
 
         Parameters
         ----------
@@ -145,11 +123,6 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         X_val, y_val, sample_weight_val : optional
             A validation set. Its loss is in `validation_loss_curve_`; `early_stopping` watches it in place of a share
             of the training examples.
-
-        Returns
-        -------
-        MLPClassifier or MLPRegressor
-            The estimator itself. A fit that fails leaves it as it was.
         """
         return self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -200,6 +173,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         """Tell scikit-learn which data the estimator accepts."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse, tags.array_api_support = self.n_networks != "auto", True
+        tags.target_tags.multi_output = self.n_networks != "auto" and isinstance(self, RegressorMixin)
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -211,9 +185,8 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
 
     def _examples(self, X: Any, y: Any, sample_weight: Any, purpose: str) -> Examples:
         """Return checked examples: of a "first" fit, to fit "again" (`warm_start`), or "more" of them."""
-        examples = check_examples(self, X, y, sample_weight, reset=purpose == "first", numeric=self._numeric_targets)
-        large = isinstance(examples.X, LargeRows)
-        return examples._replace(Y=(self._large_targets if large else self._encode)(examples.y, purpose))
+        examples = check_examples(self, X, y, sample_weight, reset=purpose == "first")
+        return examples._replace(Y=self._encode(examples.y, purpose, examples.in_file))
 
     # The run
 
@@ -227,7 +200,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         given: dict[str, Any],
     ) -> None:
         backend = backend_of(self, examples.X)
-        if isinstance(examples.X, LargeRows) and self.n_networks > 1 and self.shuffle:
+        if examples.in_file and self.n_networks > 1 and self.shuffle:
             raise ValueError(
                 f"n_networks={self.n_networks}: X stays in its file, and each network would read it in an order of its "
                 "own; fit one network at a time, or set shuffle=False"
@@ -246,10 +219,8 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         state = self._state(backend, kind, monitor, seed) if goes_on else None
         weights = self._training_weights(examples)
         baseline = self._baseline(examples, weights)
-        callbacks = []
-        if not incremental:
-            own = [print_epoch] if self.verbose else []
-            callbacks = [*own, *callbacks_of(self.callbacks), *self._their_callbacks(given)]
+        theirs = [] if incremental else self._their_callbacks(given)
+        own = [print_epoch] if self.verbose else []
         result = self._run(
             examples,
             weights,
@@ -259,9 +230,9 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             epochs=1 if incremental else self.max_iter,
             seed=seed if state is None else state.seed,
             state=state,
-            metric=self._metric(validation, scoring) if stops_early else None,
+            metric=self._metric(validation, scoring) if monitor == "metric" else None,
             patience=None if incremental else stopping_of(self, monitor, baseline),
-            callbacks=callbacks,
+            callbacks=[] if incremental else [*own, *callbacks_of(self.callbacks), *theirs],
             **({} if incremental else {name: getattr(self, name) for name in _OF_WHOLE_RUNS}),
         )
         if incremental and result.stopped == "interrupted":
@@ -270,9 +241,8 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         self._progress = PastTraining(_on_host(result.state), kind, monitor)
         # _progress has the optimizer's memory
         self.result_ = replace(result, state=result.state._replace(slots=None))
-        for callback in callbacks:
-            if isinstance(callback, TheirCallbacks):
-                callback.end()
+        for callback in theirs:
+            callback.end()
         if not incremental:
             self._warn(result, baseline, float(examples.n if weights is None else weights.sum()))
 
@@ -404,10 +374,8 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             optimizer = replace(optimizer, schedule=Planned(optimizer.schedule, self.max_iter))
         return optimizer  # type: ignore[no-any-return]
 
-    def _metric(self, validation: Examples | None, scoring: Any) -> Any:
-        """Return the metric that early stopping watches, or None if it watches the cost."""
-        if scoring == "loss" or validation is None:
-            return None
+    def _metric(self, validation: Any, scoring: Any) -> Any:
+        """Return the metric that early stopping watches."""
         if scoring is None:
             return self._default_metric()
         from sklearn.metrics import check_scoring
@@ -446,11 +414,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             )
         state = before.state
         if not normalized:  # the user may have changed coefficients
-            layers = (
-                Layer(np.swapaxes(to_host(c), -1, -2), to_host(i)[..., None])
-                for c, i in zip(self.coefs_, self.intercepts_, strict=True)
-            )
-            state = state._replace(params=tuple(layers))
+            state = state._replace(params=tuple(Layer(*map(to_host, layer)) for layer in self.params_))
         W = state.params[0].W
         if (count := len(W) if W.ndim == 3 else 1) != self.n_networks:
             raise ValueError(

@@ -19,7 +19,7 @@ from vecprop.export.tensors import layers_from_tensors, layers_to_tensors
 from vecprop.nn.activations import is_pair
 from vecprop.nn.array_checks import check_params
 from vecprop.nn.network import Network
-from vecprop.propagation import Layer, Params
+from vecprop.propagation import Layer
 from vecprop.training.json_values import (
     Pair,
     difference,
@@ -36,8 +36,8 @@ from vecprop.utils.errors import ModelFileError, one_line
 from vecprop.utils.random_streams import check_seed
 from vecprop.utils.tensor_file import Tensors
 
-# The kinds of models whose files have a module of their own, and the packages of their classes.
-_ROOMS = {"pack": "vecprop.estimators.pack", "estimator": "vecprop.estimators", "table": "vecprop.tabular"}
+# The kinds of models that need scikit-learn, and the packages of their classes.
+_KINDS, _ROOMS = {"pack", "estimator", "table"}, ("vecprop.estimators.", "vecprop.tabular.")
 
 
 def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
@@ -55,10 +55,8 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
 
     Raises
     ------
-    TypeError
-        For anything else, and for classes that are neither numbers nor texts.
-    sklearn.exceptions.NotFittedError
-        For an estimator that was not fitted.
+    TypeError, sklearn.exceptions.NotFittedError
+        For anything else, such as an estimator that was not fitted, and for classes that are neither numbers nor texts.
     OSError
         If the file cannot be written. The old file is unchanged, or, if only the directory could not be flushed, the
         new file is complete.
@@ -78,11 +76,21 @@ def save(path: str | os.PathLike[str], model: Any, params: Any = None) -> None:
     """
     path = check_path(path)
     if isinstance(model, Network):
-        model = _untrained(model, params)
+        if params is None:
+            raise TypeError("a Network is saved with its parameters: save(path, net, params)")
+        checked = check_params(model, params)
+        history: dict[str, list[Any]] = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
+        untrained = TrainingState(checked.params, None, 0, 0)
+        model = FitResult(model, checked.params, untrained, history, checked.backend)
     elif params is not None:
         raise TypeError(f"params goes with a Network as model, got it with {type(model).__name__}")
     header, tensors = _to_parts(model)
-    write_atomically(path, tensor_file.encode(header | {"versions": _versions(header)}, tensors))
+    versions = {"vecprop": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    if header["kind"] in _KINDS:
+        import sklearn
+
+        versions["scikit-learn"] = sklearn.__version__
+    write_atomically(path, tensor_file.encode(header | {"versions": versions}, tensors))
 
 
 def load(
@@ -118,8 +126,8 @@ def load(
     try:
         if place is not None:
             model: Any = _result_from_parts(header, tensors, place, pairs)
-        elif header["kind"] in _ROOMS:
-            model = _module_of(header["kind"]).from_parts(header, tensors, backend, pairs)
+        elif header["kind"] in _KINDS:
+            model = _estimator_files().from_parts(header, tensors, backend, pairs)
         elif header["kind"] == "checkpoint":
             raise ModelFileError("it is a checkpoint of a training run: vp.fit(…, resume=path) goes on from it")
         else:
@@ -139,10 +147,8 @@ def _to_parts(model: Any) -> tuple[dict[str, Any], Tensors]:
     model = getattr(model, "pack_", model)
     if isinstance(model, FitResult):
         return _result_to_parts(model)
-    homes = [f"{cls.__module__}." for cls in type(model).__mro__]  # no class is imported
-    kind = next((kind for kind, room in _ROOMS.items() if any(home.startswith(f"{room}.") for home in homes)), None)
-    if kind is not None:
-        return _module_of(kind).to_parts(model)  # type: ignore[no-any-return]
+    if any(f"{cls.__module__}.".startswith(_ROOMS) for cls in type(model).__mro__):  # no class is imported
+        return _estimator_files().to_parts(model)  # type: ignore[no-any-return]
     raise TypeError(
         "model must be a fitted MLPClassifier or MLPRegressor of vecprop, a TableModel, a FitResult, or a Network "
         f"with params, got {type(model).__name__}"
@@ -162,35 +168,11 @@ def _check_made(header: dict[str, Any], tensors: Tensors, model: Any) -> None:
         raise ValueError(f"a tensor {min(unknown)!r}, which is no part of this model")
 
 
-def _module_of(kind: str) -> Any:
-    """Return the module with `to_parts` and `from_parts` for models of a kind."""
+def _estimator_files() -> Any:
     from vecprop import estimators  # noqa: F401 - first, since it says what to install where scikit-learn is missing
+    from vecprop.export import estimator_files
 
-    if kind == "table":
-        from vecprop.export import table_files
-
-        return table_files
-    from vecprop.export import estimator_files, pack_files
-
-    return pack_files if kind == "pack" else estimator_files
-
-
-def _versions(header: dict[str, Any]) -> dict[str, str]:
-    versions = {"vecprop": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    if header["kind"] in _ROOMS:
-        import sklearn
-
-        versions["scikit-learn"] = sklearn.__version__
-    return versions
-
-
-def _untrained(net: Network, params: Any) -> FitResult:
-    """Return a result with these parameters and no training."""
-    if params is None:
-        raise TypeError("a Network is saved with its parameters: save(path, net, params)")
-    checked = check_params(net, params)
-    history: dict[str, list[Any]] = {"cost": [], "learning_rate": [], "gradient_norm": [], "seconds": []}
-    return FitResult(net, checked.params, TrainingState(checked.params, None, 0, 0), history, checked.backend)
+    return estimator_files
 
 
 def _result_to_parts(result: FitResult) -> tuple[dict[str, Any], Tensors]:
@@ -213,14 +195,9 @@ def _result_from_parts(header: dict[str, Any], tensors: Tensors, backend: Backen
     dtype = str(host[0].W.dtype)
     params = tuple(Layer(backend.asarray(W, dtype), backend.asarray(b, dtype)) for W, b in host)
     epoch, step = (check_integer(header[name], name, 0) for name in ("epoch", "step"))
-    state = TrainingState(params, None, epoch, _seed_of(header["seed"], params), step)
+    given, shape = header["seed"], tuple(params[0].W.shape)
+    if isinstance(given, list) and shape[:-2] != (len(given),):  # one for each network of a stack
+        raise ValueError(f"{len(given)} seeds for W1 of shape {shape}")
+    seed = tuple(map(check_seed, given)) if isinstance(given, list) else check_seed(given)
+    state = TrainingState(params, None, epoch, seed, step)
     return FitResult(net, params, state, history_from_json(header["history"]), backend, str(header["stopped"]))
-
-
-def _seed_of(value: Any, params: Params) -> int | tuple[int, ...]:
-    """Return the seed, or for a stack of networks one for each."""
-    if not isinstance(value, list):
-        return check_seed(value)
-    if params[0].W.ndim != 3 or len(value) != params[0].W.shape[0]:
-        raise ValueError(f"{len(value)} seeds for W1 of shape {tuple(params[0].W.shape)}")
-    return tuple(check_seed(seed) for seed in value)

@@ -40,7 +40,7 @@ def export_onnx(
     name: str | None = None,
     dtype: Any = "float32",
 ) -> bytes:
-    """Return a trained model in the ONNX format, and write it to a file if a path is given.
+    """Return a trained model in the ONNX format as bytes, and write it to a file if a path is given.
 
     The input is "X" (n, n_features), one example per row for every kind of model; a model of tables instead has one
     input (n, 1) for each column, described in `vecprop.export.onnx_tables`. The outputs are
@@ -53,7 +53,7 @@ def export_onnx(
 
     Labels have the type of the classes: int64, double for every floating type, bool, or string. Several networks
     (`n_networks`, or a stack) become one model that gives the mean of their outputs, without networks that diverged.
-    Estimators check X, the file does not: give it finite numbers.
+    Estimators check X, the file does not: give it finite numbers. The same model gives the same bytes.
 
     Parameters
     ----------
@@ -72,17 +72,10 @@ def export_onnx(
         model of tables it is the dtype of the networks; all before and after is in float64, X included, so that dates
         and numbers far from 0 keep their digits.
 
-    Returns
-    -------
-    bytes
-        The model, the same bytes for the same model.
-
     Raises
     ------
-    ImportError
-        If onnx is not installed: pip install "vecprop[onnx]".
-    sklearn.exceptions.NotFittedError
-        If the estimator has not been fitted.
+    ImportError, sklearn.exceptions.NotFittedError
+        If onnx is not installed (pip install "vecprop[onnx]"), or the estimator has not been fitted.
     ValueError, TypeError
         For anything but such a model; for a custom activation, as ONNX has no operator for it; for parameters that are
         not finite in this dtype; for a wrong argument, which the message names.
@@ -219,8 +212,16 @@ def _mixture(graph: OnnxGraph, groups: Sequence[Any], X: str) -> str:
 def _forward(
     graph: OnnxGraph, net: Network, params: Sequence[Any], X: str, prefix: str = "", weights: Any = None
 ) -> str:
-    """Add the layers, Z_l = A_{l-1} W_l + b_l, A_l = g_l(Z_l), and the mean A_L of networks, or their weighted sum."""
-    layers = _in_rows(params)
+    """Add the layers, Z_l = A_{l-1} W_l + b_l, A_l = g_l(Z_l), and the mean A_L of networks, or their weighted sum.
+
+    Networks of a stack that are not finite are left out, unless no network is finite.
+    """
+    layers = [[np.swapaxes(to_host(a), -1, -2) for a in layer] for layer in params]
+    if layers[0][0].ndim > 2:
+        layers = [[a.reshape(-1, *a.shape[-2:]) for a in layer] for layer in layers]
+        finite = np.all([np.isfinite(a).all(axis=(-2, -1)) for layer in layers for a in layer], axis=0)
+        kept = np.flatnonzero(finite) if finite.any() else np.arange(len(finite))
+        layers = [[a[kept[0] if len(kept) == 1 else kept] for a in layer] for layer in layers]
     stack = layers[0][0].shape[:-2]
     A = X
     for l, ((W, b), g) in enumerate(zip(layers, net.activations, strict=True), start=1):
@@ -233,20 +234,6 @@ def _forward(
     if stack:
         A = graph.add("Div", graph.add("ReduceSum", A, graph.integers(0), keepdims=0), graph.number(stack[0]))
     return A
-
-
-def _in_rows(params: Sequence[Any]) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Return the layers for examples in rows, W (n_{l-1}, n_l) and b (1, n_l); (K, …) for K networks.
-
-    Networks of a stack that are not finite are left out, unless no network is finite.
-    """
-    layers = [[np.swapaxes(to_host(a), -1, -2) for a in layer] for layer in params]
-    if layers[0][0].ndim > 2:
-        layers = [[a.reshape(-1, *a.shape[-2:]) for a in layer] for layer in layers]
-        finite = np.all([np.isfinite(a).all(axis=(-2, -1)) for layer in layers for a in layer], axis=0)
-        kept = np.flatnonzero(finite) if finite.any() else np.arange(len(finite))
-        layers = [[a[kept[0] if len(kept) == 1 else kept] for a in layer] for layer in layers]
-    return [(W, b) for W, b in layers]
 
 
 def _activated(graph: OnnxGraph, g: Activation, Z: str, shape: tuple[int, ...], place: str) -> str:

@@ -87,14 +87,18 @@ class OnnxGraph:
             """Return a value's name in the file, changed if an input, such as a column, has it."""
             return public.get(value, f"{value}/" if value in taken else value)
 
+        def described(port: Port) -> Any:
+            dtype = helper.np_dtype_to_tensor_dtype(port.dtype)
+            return helper.make_tensor_value_info(port.name, dtype, (_ROWS, *port.shape))
+
         graph = helper.make_graph(
             [
                 helper.make_node(operator, [*map(named, given)], [named(output)], name=named(output), **attributes)
                 for operator, given, output, attributes in self.nodes
             ],
             name,
-            [self._described(given) for given in inputs],
-            [self._described(output) for output in outputs],
+            list(map(described, inputs)),
+            list(map(described, outputs)),
             [from_array(values, name=named(constant)) for constant, values in self.constants.items()],
             doc_string=description,
         )
@@ -109,9 +113,3 @@ class OnnxGraph:
             producer_version=__version__,
         )
         return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
-
-    def _described(self, given: Port) -> Any:
-        helper = self.onnx.helper
-        return helper.make_tensor_value_info(
-            given.name, helper.np_dtype_to_tensor_dtype(given.dtype), (_ROWS, *given.shape)
-        )

@@ -26,13 +26,7 @@ _SMALLEST, _LARGEST = 1e-30, 1e30  # deviations within float32
 
 
 def prepared(graph: OnnxGraph, model: TableModel) -> tuple[list[Port], str]:
-    """Add the preparation; return the inputs and the name of the features X (n, n_x) in float64.
-
-    Raises
-    ------
-    ValueError
-        If a column has the name of an output.
-    """
+    """Add the preparation; return the inputs and the name of the features X (n, n_x) in float64."""
     inputs, parts = [], []
     for k, (column, dtype) in enumerate(_inputs(model, graph.dtype)):
         if column.name in _OWN_NAMES:

@@ -44,9 +44,8 @@ _ACTIVATIONS = {kind.__name__: kind for kind in _ARGUMENTS}
 def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
     """Return a PyTorch module as a `Network` and parameters, NumPy arrays of the module's dtype.
 
-    The network computes what the module computes in eval mode: dropout is left out, and batch normalization is folded
-    into the linear layer before it. The module is not changed, and shares no memory with the parameters. X has an
-    example per column, so `net.forward(params, X)` is `module(X.T).T`.
+    In eval mode `module(X.T).T` is `net.forward(params, X)`: dropout is left out, batch normalization is folded into
+    the linear layer before it. The module is not changed, and shares no memory with the parameters.
 
     Parameters
     ----------
@@ -65,10 +64,8 @@ def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
 
     Raises
     ------
-    ImportError
-        If PyTorch is not installed: pip install torch.
-    TypeError
-        If module is not an `nn.Module`.
+    ImportError, TypeError
+        If PyTorch is not installed (pip install torch), or module is no `nn.Module`.
     ValueError
         For a module without a counterpart here; the message has its place and its class. `GELU` needs
         approximate="tanh", from which its exact form differs by up to 5e-4. For dtypes other than float32 and float64.
@@ -98,14 +95,13 @@ def from_torch(module: Any, output: Any = None) -> tuple[Network, Params]:
 
 
 def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
-    """Return a network as a PyTorch `nn.Sequential` in eval mode, on the CPU.
+    """Return a network as a PyTorch `nn.Sequential` of `Linear` and activations, in eval mode, on the CPU.
 
     The module has the dtype of the parameters, takes one example per row, (n, n_0), and returns A_L (n, n_L): of a
-    classifier the probabilities of the classes, for two classes only that of the second; of a regressor the
-    predictions, with a column for each target.
+    classifier the probabilities of the classes, for two classes only that of the second.
 
-    `scale` is folded into the first layer, `scale_target` into the last one. In float32, features whose mean is many
-    deviations from zero lose digits by this: the rounding error is multiplied by |mean| / deviation.
+    `scale` is folded into the first layer, `scale_target` into the last one. In float32 this multiplies the rounding
+    error of a feature by |mean| / deviation.
 
     Parameters
     ----------
@@ -115,17 +111,10 @@ def to_torch(model: Any, params: Any = None, *, logits: bool = False) -> Any:
     logits : bool, default False
         Leave out the output's activation, for further training with `nn.CrossEntropyLoss` or `nn.BCEWithLogitsLoss`.
 
-    Returns
-    -------
-    torch.nn.Sequential
-        Of `Linear` and activations; an identity is left out.
-
     Raises
     ------
-    ImportError
-        If PyTorch is not installed: pip install torch.
-    TypeError
-        If the model is something else, or params are missing or not allowed.
+    ImportError, TypeError
+        If PyTorch is not installed (pip install torch); for other models, and params that are missing or not allowed.
     sklearn.exceptions.NotFittedError
         If the estimator was not fitted.
     ValueError
