@@ -167,8 +167,9 @@ def test_what_is_refused(tmp_path):
     assert not path.exists()
 
 
-def test_loading_an_estimator_without_scikit_learn(tmp_path):
+def test_without_scikit_learn_the_error_says_what_to_install(tmp_path):
     vp.save(tmp_path / "model", fitted(MLPClassifier, {}, NAMES))
-    code = f"import sys; sys.modules['sklearn'] = None; import vecprop as vp; vp.load({str(tmp_path / 'model')!r})"
-    done = python("-c", code, check=False)
-    assert 'pip install "vecprop[sklearn]"' in done.stderr.splitlines()[-1]
+    for use in ("vp.estimators", f"vp.load({str(tmp_path / 'model')!r})"):
+        done = python("-c", f"import sys; sys.modules['sklearn'] = None; import vecprop as vp; {use}", check=False)
+        wanted = 'vecprop.estimators needs scikit-learn. Install it: pip install "vecprop[sklearn]"'
+        assert done.stderr.splitlines()[-1] == f"ImportError: {wanted}"
