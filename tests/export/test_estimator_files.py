@@ -56,7 +56,11 @@ def fitted(kind, options, y, **more):
     return kind(**{"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, **options, **more}).fit(X, y)
 
 
-def assert_same(loaded, model):
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_saved_comes_back(case, tmp_path):
+    model = fitted(*CASES[case])
+    vp.save(tmp_path / "model", model)
+    loaded = vp.load(tmp_path / "model")
     for method in ("predict", "predict_proba", "predict_log_proba"):
         if hasattr(model, method):
             first, second = getattr(model, method)(X), getattr(loaded, method)(X)
@@ -71,13 +75,6 @@ def assert_same(loaded, model):
             assert found == np.dtype(value).name
         elif name != "backend":
             np.testing.assert_equal(found, value if not isinstance(value, np.ndarray) else value.tolist(), err_msg=name)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_what_is_saved_comes_back(case, tmp_path):
-    model = fitted(*CASES[case])
-    vp.save(tmp_path / "model", model)
-    assert_same(vp.load(tmp_path / "model"), model)
 
 
 @pytest.mark.parametrize(("case", "loss"), [("numbers", "quantile"), ("targets", "quantile"), ("quantiles", "huber")])
