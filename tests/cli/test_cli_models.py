@@ -104,6 +104,7 @@ def test_the_same_seed_gives_the_same_file(tmp_path, home):
     frame = houses(m=20)
     np.testing.assert_array_equal(one.predict(frame), two.predict(frame))
     assert not np.array_equal(one.predict(frame), other.predict(frame))
+    assert one.about["scores"]["constant"] != other.about["scores"]["constant"], "another split"
 
 
 def test_one_s_own_table_with_text_and_missing_values(tmp_path, monkeypatch):
