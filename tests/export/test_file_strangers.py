@@ -296,6 +296,10 @@ def headers(header):
             "functions": {"output": {"custom": ["os.system\n\x1b[31m", "x" * 100]}},
         }.items():
             changed[name] = text(network=network | other)
+    if "groups" in header:
+        changed["an unknown map"] = text(parameters=header["parameters"] | {"maps": ["none"]})
+    if "feature_names" in header:
+        changed["names of too few features"] = text(feature_names=["a"])
     for columns in ([], [{"kind": "poem"}]) if "preparation" in header else ():
         changed[f"columns {columns}"] = text(preparation=header["preparation"] | {"columns": columns})
     if "classes" in header.get("targets", {}):
