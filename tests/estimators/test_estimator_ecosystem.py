@@ -1,7 +1,9 @@
 """The estimators in what is built around scikit-learn: pipelines, searches, frames, other arrays, callbacks."""
 
+import warnings
 from functools import partial
 
+import joblib
 import numpy as np
 import pytest
 import sklearn
@@ -10,10 +12,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.ensemble import BaggingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it makes the import of one possible
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
+    HalvingGridSearchCV,
     RandomizedSearchCV,
     cross_val_predict,
     cross_val_score,
@@ -27,8 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import vecprop as vp
-from helpers import backend_or_skip
-from helpers.processes import python
+from helpers import backend_or_skip, cases
 from vecprop.backend.contract import to_host
 from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier
 
@@ -291,15 +294,47 @@ def test_the_progress_bar_of_scikit_learn(capsys):
     assert "MLPClassifier" in capsys.readouterr().out
 
 
-# --- installation -------------------------------------------------------------------------------------------
+# --- searches in other processes ---------------------------------------------------------------------------------
+
+CROSSED = np.random.default_rng(0).standard_normal((240, 4))
+SIGNS = (CROSSED[:, 0] * CROSSED[:, 1] > 0).astype(int)
+LONG = {"max_iter": 150, "learning_rate_init": 0.02, "random_state": 0, "n_iter_no_change": 150}
+GRID = {"alpha": [1e-4, 1.0], "hidden_layer_sizes": [(8,), ()]}
+# the resource is a parameter of the estimator: cheap fits first
+HALVING = {"factor": 2, "resource": "max_iter", "max_resources": 150, "min_resources": 50, "random_state": 0}
 
 
-def test_without_scikit_learn_the_error_says_what_to_install():
-    code = (
-        "import sys; sys.modules['sklearn'] = None\n"
-        "import vecprop as vp\n"
-        "try:\n    vp.estimators\nexcept ImportError as error:\n    print(error)"
-    )
-    done = python("-c", code)
-    wanted = 'vecprop.estimators needs scikit-learn. Install it: pip install "vecprop[sklearn]"'
-    assert (done.stdout.strip(), done.stderr) == (wanted, "")
+def check_search(kind, backend, engine):
+    """It finds what has hidden units, and scores as a search in one process does, which shares no state with it."""
+    how = {"cv": 2, **(HALVING if kind is HalvingGridSearchCV else {})}
+    search, alone = (kind(MLPClassifier(backend=backend, **LONG), GRID, n_jobs=n, **how) for n in (2, 1))
+    with joblib.parallel_config(engine):
+        search.fit(CROSSED, SIGNS)
+    assert search.best_params_["hidden_layer_sizes"] == (8,) and search.best_score_ > 0.8
+    found = [s.cv_results_["mean_test_score"] for s in (search, alone.fit(CROSSED, SIGNS))]
+    np.testing.assert_allclose(*found, atol=0 if backend == "numpy" else 1e-2)
+
+
+@pytest.mark.reliability
+@pytest.mark.filterwarnings("ignore")
+@cases((GridSearchCV, "numpy"), (HalvingGridSearchCV, "numpy"), (GridSearchCV, "jax"))
+def test_loky(kind, backend):
+    """JAX is loaded in processes of their own: nothing is forked after it was used."""
+    backend_or_skip(backend)
+    vp.fit(vp.Network((2, 1)), np.zeros((2, 4)), np.ones((1, 4)), epochs=1, backend=backend)
+    check_search(kind, backend, "loky")
+
+
+@pytest.mark.reliability
+@pytest.mark.filterwarnings("ignore")  # what Dask and its web server leave open when a cluster ends is theirs
+def test_dask(amount):
+    """A cluster of two processes on this machine."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+            for backend in amount(("numpy",), ("numpy", "jax")):
+                for kind in amount((HalvingGridSearchCV,), (GridSearchCV, HalvingGridSearchCV)):
+                    backend_or_skip(backend)
+                    check_search(kind, backend, "dask")

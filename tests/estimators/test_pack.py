@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import re
 import signal
 import time
 import warnings
@@ -16,9 +15,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
-from sklearn.preprocessing import QuantileTransformer
 from sklearn.utils import get_tags
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vecprop as vp
 from helpers import refusals
@@ -74,8 +71,9 @@ def test_the_mixture_is_the_weighted_mean_of_its_members(packs, kind):
     np.testing.assert_allclose(mean, total, rtol=1e-6, atol=1e-6)
     shifted = squares - total**2  # loses digits where the mean is large
     np.testing.assert_allclose(deviation**2, shifted, atol=1e-5 if kind != "numbers" else 1.0)
-    assert pack.score(X, y) > 0.9
+    assert pack.score(X, y) > 0.9 and np.isfinite(outputs(pack, EXTREME)).all()
     if kind != "numbers":
+        assert np.isfinite(pack.predict_log_proba(EXTREME)).all()
         np.testing.assert_allclose(np.exp(pack.predict_log_proba(X)), mean, rtol=1e-9)
         np.testing.assert_allclose(mean.sum(axis=1), 1.0, rtol=1e-14)
 
@@ -112,14 +110,6 @@ def test_the_linear_model_can_be_chosen():
     held = rng.normal(size=(500, 8))
     error, best = (np.mean((m.predict(held) - held @ slopes) ** 2) for m in (pack, LinearRegression().fit(X, y)))
     assert error < 2 * best < np.var(held @ slopes) / 5
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_extreme_rows_have_finite_predictions(packs, kind):
-    pack, _ = packs[kind]
-    assert np.isfinite(outputs(pack, EXTREME)).all()
-    if kind != "numbers":
-        assert np.isfinite(pack.predict_log_proba(EXTREME)).all()
 
 
 @pytest.mark.parametrize("factor", [1e-300, 1e300])
@@ -161,21 +151,11 @@ def test_a_file_gives_the_same_pack(packs, kind, tmp_path):
     with pytest.raises(TypeError, match="fitted in this program"):
         vp.diagnose(loaded)
     header, tensors = estimator_files.to_parts(pack)
-    other = {"estimator": {**header["groups"][0]["estimator"], "targets": {}}}
     heavy = {name: array * (1 + name.endswith("weights")) for name, array in tensors.items()}
     doubled = [[name, [2 * w for w in weights]] for name, weights in header["found"]]
-    for change, arrays, message in (
-        ({"feature_names": ["a"]}, tensors, "1 feature_names for 4 features"),
-        ({"groups": []}, tensors, "its groups do not predict the same"),
-        ({"groups": [*header["groups"], other]}, tensors, "its groups do not predict the same"),
-        ({"parameters": {**header["parameters"], "maps": ["none"]}}, tensors, "maps: unknown map 'none'"),
-        ({}, heavy, "its found are not the weights"),
-        ({"found": doubled}, heavy, "do not sum to 1"),
-        ({"found": header["found"][1:]}, tensors, "its found are not the weights"),
-        ({"found": [*header["found"], ["wide", [0.0]]]}, tensors, "its found are not the weights"),
-    ):
-        with pytest.raises((ValueError, TypeError), match=message):
-            estimator_files.from_parts({**header, **change}, arrays, None, ())
+    for found, message in ((header["found"], "its found are not the weights"), (doubled, "do not sum to 1")):
+        with pytest.raises(ValueError, match=message):
+            estimator_files.from_parts({**header, "found": found}, heavy, None, ())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -312,14 +292,6 @@ def test_bins_count_the_quantiles_passed(values, count):
     assert len(bins.column) <= count and set(edges) <= set(np.quantile(x, np.linspace(0, 1, count + 1)))
     assert (len(edges) > 1) == (np.ptp(x) > 0)
     np.testing.assert_allclose(bins(edges[:, None]).sum(axis=1), np.arange(len(edges)), atol=1e-6)
-
-
-def test_normal_is_scikit_learns_quantile_transformation():
-    x = RNG.lognormal(size=(5000, 1))
-    ours = feature_maps.Normal.learn(x, [0], 500)(x)
-    theirs = QuantileTransformer(n_quantiles=501, output_distribution="normal", subsample=None).fit_transform(x)
-    inner = np.abs(theirs) < 2.9  # ours is cut there
-    assert np.abs(ours - theirs)[inner].max() < 0.02 and np.abs(ours).max() < 3.1
 
 
 @pytest.mark.parametrize(("numbers", "each"), [(1, 16), (128, 16), (683, 2), (1100, 2)])
@@ -469,27 +441,7 @@ def test_examples_without_a_weight_are_not_drawn():
     assert np.isfinite(log_losses(codes)(P[0])).all()
 
 
-# --- scikit-learn's checks ------------------------------------------------------------------------------------
-
-ROUNDING = "networks compute in float32: the sum of a product depends on the rows beside it"
-EXPECTED = {
-    "check_methods_sample_order_invariance": ROUNDING,
-    "check_methods_subset_invariance": ROUNDING,
-    "check_sample_weight_equivalence_on_dense_data": "the validation set is drawn from the rows, weighted or repeated",
-}
-
-
-@pytest.mark.reliability
-@pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks(
-    [PackClassifier(n_networks=1), PackRegressor(n_networks=1)],
-    expected_failed_checks=lambda _: EXPECTED,
-    xfail_strict=False,  # whether rounding shows depends on the processor
-)
-def test_scikit_learn_check(estimator, check):
-    if re.search("cupy|torch", repr(check)):
-        pytest.skip("packs take NumPy arrays")
-    check(estimator)
+# --- rows in files -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "y"), [(PackRegressor, NUMBERS), (PackClassifier, LABELS)])

@@ -5,7 +5,6 @@ from unittest import mock
 import numpy as np
 import pytest
 from sklearn import neural_network as theirs
-from sklearn.metrics import log_loss
 
 from helpers import assert_near, assert_same, cases
 from helpers.processes import ROOT
@@ -144,12 +143,6 @@ def test_a_validation_score_of_nan_counts_as_no_improvement():
         mine = ours.MLPRegressor(**arguments).fit(100 * X, Y[:, 0])
     assert (mine.stopped_, np.isfinite(mine.predict(X)).all()) == ("diverged", True)
     assert mine.n_iter_ < 20
-
-
-def test_probabilities_are_those_of_the_loss():
-    """The reported loss of an epoch without steps is the log-loss of the probabilities before it."""
-    model = ours.MLPClassifier((4,), batch_size=60, alpha=0.0, **STILL).fit(X, LABELS)
-    assert model.loss_ == pytest.approx(log_loss(LABELS, model.predict_proba(X)), rel=1e-12)
 
 
 # --- the page ------------------------------------------------------------------------------------------------

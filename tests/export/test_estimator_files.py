@@ -56,7 +56,11 @@ def fitted(kind, options, y, **more):
     return kind(**{"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, **options, **more}).fit(X, y)
 
 
-def assert_same(loaded, model):
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_saved_comes_back(case, tmp_path):
+    model = fitted(*CASES[case])
+    vp.save(tmp_path / "model", model)
+    loaded = vp.load(tmp_path / "model")
     for method in ("predict", "predict_proba", "predict_log_proba"):
         if hasattr(model, method):
             first, second = getattr(model, method)(X), getattr(loaded, method)(X)
@@ -71,13 +75,6 @@ def assert_same(loaded, model):
             assert found == np.dtype(value).name
         elif name != "backend":
             np.testing.assert_equal(found, value if not isinstance(value, np.ndarray) else value.tolist(), err_msg=name)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_what_is_saved_comes_back(case, tmp_path):
-    model = fitted(*CASES[case])
-    vp.save(tmp_path / "model", model)
-    assert_same(vp.load(tmp_path / "model"), model)
 
 
 @pytest.mark.parametrize(("case", "loss"), [("numbers", "quantile"), ("targets", "quantile"), ("quantiles", "huber")])
@@ -167,8 +164,9 @@ def test_what_is_refused(tmp_path):
     assert not path.exists()
 
 
-def test_loading_an_estimator_without_scikit_learn(tmp_path):
+def test_without_scikit_learn_the_error_says_what_to_install(tmp_path):
     vp.save(tmp_path / "model", fitted(MLPClassifier, {}, NAMES))
-    code = f"import sys; sys.modules['sklearn'] = None; import vecprop as vp; vp.load({str(tmp_path / 'model')!r})"
-    done = python("-c", code, check=False)
-    assert 'pip install "vecprop[sklearn]"' in done.stderr.splitlines()[-1]
+    for use in ("vp.estimators", f"vp.load({str(tmp_path / 'model')!r})"):
+        done = python("-c", f"import sys; sys.modules['sklearn'] = None; import vecprop as vp; {use}", check=False)
+        wanted = 'vecprop.estimators needs scikit-learn. Install it: pip install "vecprop[sklearn]"'
+        assert done.stderr.splitlines()[-1] == f"ImportError: {wanted}"

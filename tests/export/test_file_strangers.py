@@ -11,7 +11,7 @@ import sys
 import tracemalloc
 import warnings
 from collections import Counter
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ from helpers import cases
 from helpers.commands import refused, vecprop
 from helpers.faults import in_process
 from vecprop import tabular
-from vecprop.estimators import MLPClassifier, MLPRegressor
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier
 from vecprop.utils import tensor_file
 
 pytestmark = [
@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:X does not have valid feature names"),
 ]
 
-KINDS = ("network", "stack", "classifier", "labels", "regressor", "quantiles", "houses", "flowers")
+KINDS = ("network", "stack", "classifier", "labels", "regressor", "quantiles", "pack", "houses", "flowers")
 X = np.random.default_rng(0).standard_normal((24, 3))
 FRAME = pl.DataFrame({"size": [1.5, None, 3.0] * 8, "kind": ["a", "b", "c", None] * 6, "day": ["2024-05-01"] * 24})
 FRAME = FRAME.with_columns(
@@ -42,7 +42,7 @@ FRAME = FRAME.with_columns(
 )
 # Values of which another one of the same type describes another model; which then is what the file says.
 OF_THE_MODEL = re.compile(
-    r"(estimator\.)?network\.(hidden\.\d+|output)(\.fields\.\w+)?|(estimator\.)?targets\.classes\.\d+"
+    r"(groups\.\d\.)?(estimator\.)?(network\.(hidden\.\d+|output)(\.fields\.\w+)?|targets\.classes\.\d+)"
     r"|preparation\.columns\.\d+\.(name|fill|format|decimal|(categories|other)(\.\d+)?)"
 )
 VALUES = (None, -1, "x", [], {}, "1e400", True)
@@ -69,6 +69,8 @@ def made(kind):
         return MLPRegressor(**small, scale_target="standard", dtype="float32").fit(X, X[:, :2])
     if kind == "quantiles":
         return MLPRegressor(**small, loss="quantile", quantile=(0.1, 0.9)).fit(X, X[:, 0])
+    if kind == "pack":
+        return PackClassifier(random_state=0, n_networks=1, maps=("bins",)).fit(X, np.array(["a", "b"])[Y[:, 0]])
     target, others = ("price", "flower") if kind == "houses" else ("flower", "price")
     return tabular.train(tabular.plan(tabular.table_of(FRAME.drop(others)), target), settings).model
 
@@ -203,8 +205,15 @@ def hostile():
     def tensors(*entries, payload=zeros):
         return raw("{" + metadata + "".join(f', "{n}": {json.dumps(t)}' for n, t in entries) + "}", payload)
 
-    long = {"dtype": "F32", "shape": [2**62, 2**62, 4], "data_offsets": [0, 8]}
+    shapes = ([2], [4], [-2, -1], [2.5], [1] * 500 + [2], [2**62, 2**62, 4], [2**61 + 2, 8], [0, 2**62])
+    places = ([0, 8], [0, 0], [8, 16], [8, 0], [-8, 0], [60, 68], [2**63, 2**63 + 8])
+    kinds = product(("F32", "F9", "O", "I32", "BF16"), shapes, places, (8, 0, 64))
     return {
+        f"{dtype} {shape[-2:]} {place} of {size} bytes": tensors(
+            ("W1", {"dtype": dtype, "shape": shape, "data_offsets": place}), payload=bytes(size)
+        )
+        for dtype, shape, place, size in kinds
+    } | {
         "empty": b"",
         "seven bytes": bytes(7),
         "eight zeros": bytes(8),
@@ -235,25 +244,6 @@ def hostile():
         "a tensor twice": tensors(("W1", tensor), ("W1", tensor)),
         "tensors that overlap": tensors(("W1", tensor), ("b1", tensor | {"data_offsets": [4, 12]})),
         "the same bytes": tensors(("W1", tensor), ("b1", tensor)),
-        "out of the file": tensors(("W1", tensor | {"data_offsets": [60, 68]})),
-        "far out of the file": tensors(("W1", tensor | {"data_offsets": [2**63, 2**63 + 8]})),
-        "backwards": tensors(("W1", tensor | {"data_offsets": [8, 0]})),
-        "negative offsets": tensors(("W1", tensor | {"data_offsets": [-8, 0]})),
-        "a hole": tensors(("W1", tensor | {"data_offsets": [8, 16]})),
-        "bytes nobody has": tensors(("W1", tensor)),
-        "a shape that is larger": tensors(("W1", tensor | {"shape": [3]})),
-        "a shape that overflows": tensors(("W1", long)),
-        "a shape that overflows to the right size": tensors(("W1", long | {"shape": [2**61 + 2, 8]}), payload=bytes(8)),
-        "a negative shape": tensors(("W1", tensor | {"shape": [-2, -1]})),
-        "a shape of fractions": tensors(("W1", tensor | {"shape": [2.5]})),
-        "a deep shape": tensors(("W1", tensor | {"shape": [1] * 500 + [2]}), payload=bytes(8)),
-        "an empty shape with a large side": tensors(
-            ("W1", tensor | {"shape": [0, 2**62], "data_offsets": [0, 0]}), payload=b""
-        ),
-        "an unknown dtype": tensors(("W1", tensor | {"dtype": "F9"}), payload=bytes(8)),
-        "objects": tensors(("W1", tensor | {"dtype": "O"}), payload=bytes(8)),
-        "integers": tensors(("W1", tensor | {"dtype": "I32"}), payload=bytes(8)),
-        "bfloat16": tensors(("W1", tensor | {"dtype": "BF16", "shape": [4]}), payload=bytes(8)),
         "deep lists": raw("[" * 100_000),
         "deep objects": raw('{"a":' * 100_000),
         "deep and closed": raw('{"a":' + "[" * 100_000 + "]" * 100_000 + "}"),
@@ -306,6 +296,12 @@ def headers(header):
             "functions": {"output": {"custom": ["os.system\n\x1b[31m", "x" * 100]}},
         }.items():
             changed[name] = text(network=network | other)
+    if "groups" in header:
+        changed["an unknown map"] = text(parameters=header["parameters"] | {"maps": ["none"]})
+    if "feature_names" in header:
+        changed["names of too few features"] = text(feature_names=["a"])
+    for columns in ([], [{"kind": "poem"}]) if "preparation" in header else ():
+        changed[f"columns {columns}"] = text(preparation=header["preparation"] | {"columns": columns})
     if "classes" in header.get("targets", {}):
         targets = header["targets"]
         for dtype in ("<U100000000", "V100000000", "O", "M8[s]", "i4,f8", "x", "S9", "complex128"):
@@ -313,11 +309,11 @@ def headers(header):
     return changed
 
 
-@pytest.mark.parametrize("name", hostile())
-def test_files_that_are_no_models(tmp_path, name):
+def test_files_that_are_no_models(tmp_path):
     path = tmp_path / "model"
-    path.write_bytes(hostile()[name])
-    assert outcome(path) is None
+    for name, data in hostile().items():
+        path.write_bytes(data)
+        assert outcome(path) is None, name
 
 
 def test_headers_that_no_model_has(model):
@@ -329,9 +325,11 @@ def test_headers_that_no_model_has(model):
 def test_tensors_that_no_such_model_has(model):
     for name, array in model.tensors.items():
         for other in (
-            None, array[..., :1, :0], array.T, array[None], array.ravel(), array[..., None], array.astype("float64" if
-            array.dtype == "float32" else "float32"), array[..., :1, :1],
+            None, array[..., :0], array.T, array[None], array.ravel(), array[..., None], array.astype("float64" if
+            array.dtype == "float32" else "float32"), array[:1],
         ):  # fmt: skip
+            if other is not None and ".map." in name:  # a map takes what its own shapes are broadcast to
+                continue
             if other is not None and other.shape == array.shape and name not in ("W1", "b1"):
                 continue
             if other is not None and other.shape == array.shape and other.dtype == array.dtype:
@@ -365,16 +363,22 @@ def with_value(header, place, value):
 
 
 def test_every_value_of_the_header_replaced(model, amount, figure):
-    """ModelFileError, or a model that predicts the same and says of itself what the file says: nothing else."""
+    """ModelFileError, or a model that predicts the same and says of itself what the file says: nothing else.
+
+    `vecprop info` refuses the same of them, in words for a terminal, and shows the others.
+    """
     cases = [(place, value) for place in places(model.header) for value in VALUES]
     cases = amount(random.Random(0).sample(cases, min(len(cases), 120)), cases)
     counts = Counter()
-    for place, value in cases:
+    for number, (place, value) in enumerate(cases):
         text, name = with_value(model.header, place, value), ".".join(map(str, place))
         if text == json.dumps(model.header, sort_keys=True):
             continue
         loaded = outcome(model.write(forged(text, model.tensors)))
         counts["refused" if loaded is None else "loaded"] += 1
+        if number % 8 == 0 and model.kind != "pack":  # which `info` does not know
+            said = refused("info", model.path) if loaded is None else "".join(vecprop("info", model.path))
+            assert "\x1b" not in said and (loaded is None or "parameters" in said), (name, value)
         if loaded is None:
             continue
         vp.save(model.path, loaded)
@@ -494,17 +498,6 @@ def test_memory_is_bounded_by_the_size_of_the_file(saved, tmp_path, amount, figu
 # --- the program ------------------------------------------------------------------------------------------------
 
 
-def test_the_program_shows_or_refuses_every_header(model, amount):
-    cases = [(place, value) for place in places(model.header) for value in VALUES]
-    for place, value in random.Random(1).sample(cases, min(len(cases), amount(12, 1500))):
-        path = model.write(forged(with_value(model.header, place, value), model.tensors))
-        if outcome(path) is None:
-            assert "\x1b" not in refused("info", path)
-        else:
-            out, err = vecprop("info", path)
-            assert err == "" and "parameters" in out, (place, value)
-
-
 def test_a_model_of_tables_about_which_nothing_is_told(saved, tmp_path):
     """`about` is free: `info` and `evaluate` do without it."""
     model = saved("houses").model
@@ -523,19 +516,17 @@ def test_a_model_of_tables_about_which_nothing_is_told(saved, tmp_path):
     ({"deep": json.loads("[" * 200 + "]" * 200)}, "levels of lists"),
     ({"half a character": "\ud800"}, "surrogates not allowed"),
     ({"not a number": float("nan")}, "nan|JSON compliant"),
+    (None, "alpha"),
 )
 def test_what_would_not_be_loaded_is_not_saved(about, words, tmp_path, saved):
-    model = saved("houses").model
+    """What tells about a table, or a parameter: `set_params` checks nothing."""
+    if about is None:
+        model = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2).fit(X, X[:, 0]).set_params(alpha=-1)
+    else:
+        houses = saved("houses").model
+        model = tabular.TableModel(houses.preparation, houses.target, houses.estimator, about)
     with pytest.raises(ValueError, match=words):
-        vp.save(tmp_path / "m", tabular.TableModel(model.preparation, model.target, model.estimator, about))
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_estimator_with_wrong_parameters_is_not_saved(tmp_path):
-    """Since it would not be loaded: `set_params` checks nothing."""
-    estimator = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2).fit(X, X[:, 0]).set_params(alpha=-1)
-    with pytest.raises(ValueError, match="alpha"):
-        vp.save(tmp_path / "model", estimator)
+        vp.save(tmp_path / "m", model)
     assert not list(tmp_path.iterdir())
 
 

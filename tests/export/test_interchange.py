@@ -281,7 +281,7 @@ REFUSED = [
     ({"n_networks": 2}, "it has 2 networks (n_networks=2)"),
     ({"activation": "gelu"}, "its hidden layers are gelu"),
     ({"activation": ["tanh", "relu"], "hidden_layer_sizes": (2, 3)}, "its hidden layers are tanh, relu"),
-    ({"activation": (np.sin, np.cos)}, "its hidden layers are custom"),
+    ({"activation": [(np.sin, np.cos), "silu"], "hidden_layer_sizes": (2, 3)}, "its hidden layers are custom, silu"),
     ({"loss": "quantile", "quantile": [0.1, 0.9]}, "its outputs are ordered"),
     ({"loss": "quantile", "quantile": [0.1, 0.9], "scale_target": "standard"}, "scale_target='standard'"),
     ({"out_activation": "softplus"}, "its outputs are softplus (loss='squared_error', out_activation='softplus')"),
@@ -376,20 +376,6 @@ def test_the_module_and_the_parameters_share_nothing(torch):
     assert np.array_equal(params[0].W, before)
 
 
-def with_statistics(torch, module, dtype):
-    """The module with batch normalization that has seen some batches, in training mode as it was left."""
-    module = module.to(getattr(torch, dtype)).train()
-    for norm in module.modules():
-        if isinstance(norm, torch.nn.BatchNorm1d):
-            with torch.no_grad():
-                norm.running_mean.normal_()
-                norm.running_var.uniform_(0.5, 2.0)
-                if norm.weight is not None:
-                    norm.weight.normal_()
-                    norm.bias.normal_()
-    return module
-
-
 def test_what_is_folded_dropped_and_flattened(torch, dtype):
     nn = torch.nn
     torch.manual_seed(0)
@@ -408,7 +394,13 @@ def test_what_is_folded_dropped_and_flattened(torch, dtype):
         nn.Linear(3, 2),
         nn.Softmax(dim=1),
     )
-    module = with_statistics(torch, module, dtype)
+    module = module.to(getattr(torch, dtype)).train()  # as it was left in training
+    with torch.no_grad():
+        for norm in (norm for norm in module.modules() if isinstance(norm, nn.BatchNorm1d)):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2.0)
+            for number in norm.parameters():  # none if it is not affine
+                number.normal_()
     module[1].weight.grad = torch.ones_like(module[1].weight)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     net, params = from_torch(module)

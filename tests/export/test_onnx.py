@@ -96,10 +96,6 @@ def test_labels_of_any_kind(kind):
     assert assert_classifies_alike(classifier().fit(X, y)) == dtype
 
 
-def test_classes_that_the_training_set_did_not_have():
-    assert_classifies_alike(classifier().partial_fit(X, np.minimum(NUMBERS, 1), classes=[0, 1, 2]))
-
-
 @pytest.mark.parametrize("y", [NUMBERS, LABELS[:, 0], LABELS, np.full(60, 1)], ids=["three", "two", "labels", "one"])
 @cases(
     {"hidden_layer_sizes": ()},
@@ -159,7 +155,6 @@ def test_a_mean_that_is_no_float32():
 # --- networks -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("hidden", [*ACTIVATIONS.values(), LeakyReLU(0.3), ELU(0.3), Ordered(2)], ids=repr)
 def test_every_activation_hidden_and_last(hidden, dtype):
     """Also far from 0, where a careless form overflows; exp, which does, is given less."""
@@ -170,22 +165,6 @@ def test_every_activation_hidden_and_last(hidden, dtype):
     params, columns = round_to(dtype, params, columns)
     found = run(export_onnx((net, params), dtype=dtype), columns.T, dtype)["A"]
     assert_close(found, net.forward(params, columns).T, {"float32": 1e-5, "float64": 1e-13}[dtype])
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_softplus_elu_and_gelu_at_their_limits(dtype):
-    """The values on paper: ln 2 at 0, z far above, 0 or -alpha far below."""
-    rows = np.array([[-1e30], [-200.0], [0.0], [200.0], [1e30]])
-    for g, desired in (
-        ("softplus", [0, 0, np.log(2), 200, 1e30]),
-        (ELU(0.5), [-0.5, -0.5, 0, 200, 1e30]),
-        ("gelu", [0, 0, 0, 200, 1e30]),
-        ("silu", [0, 0, 0, 200, 1e30]),
-        ("sigmoid", [0, 0, 0.5, 1, 1]),
-    ):
-        unit = vp.Network((1, 1), output=g, loss="squared_error")
-        data = export_onnx((unit, [(np.ones((1, 1)), np.zeros((1, 1)))]), dtype=dtype)
-        np.testing.assert_allclose(run(data, rows, dtype)["A"][:, 0], desired, rtol=1e-6, atol=1e-12)
 
 
 def test_pair_and_result_of_fit():

@@ -105,6 +105,11 @@ def test_results_can_be_given_for_their_history():
     assert list(plots.history(stack).get_lines()[3].get_ydata()) == [row[best] for row in stack.history["cost"]]
     (first, _), norms = plots.gradient_norms(stack).get_lines(), stack.history["gradient_norm"]
     assert list(first.get_ydata()) == [row[best][0] for row in norms]
+    by_layer = lines(plots.gradient_norms_by_layer({"stack": stack}))["stack"][1]
+    assert by_layer == np.median([row[best] for row in norms], axis=0).tolist()
+    assert set(lines(plots.cost_curve({"one": result, "stack": stack}))) == {"one", "stack, the best of 3"}
+    for draw in (plots.gradient_norms_of_layer, plots.gradient_norms_by_layer, plots.cost_curve):
+        assert len(draw(result).get_lines()) == 1 and draw(result).get_legend() is None
     worse_at_last = [*stack.history["validation_cost"][:-1], [float(k == best) for k in range(3)]]
     stack = replace(stack, history=stack.history | {"validation_cost": worse_at_last})
     for given in (stack, {"": stack}):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import vecprop as vp
 from helpers import cases, refusals
 from helpers.pictures import a_row, legend, lines, texts
 from vecprop import plots
@@ -27,20 +26,6 @@ def test_over_the_layers_the_median_of_the_epochs():
     (_, (first, second)) = lines(ax)["b"]
     assert np.isnan(first) and second == 4.5
     assert ax.get_xlabel() == "layer" and len({line.get_marker() for line in ax.get_lines()}) == 2
-
-
-def test_results_of_fit_and_the_best_of_a_stack():
-    data = vp.datasets.xor(m=40)
-    one = vp.fit(vp.Network((2, 3, 1)), *data, epochs=4)
-    stack = vp.fit(vp.Network((2, 3, 1)), *data, epochs=4, seed=[0, 1, 2])
-    norms = np.array(stack.history["gradient_norm"])[:, int(np.argmin(stack.final_costs))]
-    assert lines(plots.gradient_norms_by_layer({"stack": stack}))["stack"][1] == np.median(norms, axis=0).tolist()
-    for draw in (plots.gradient_norms_of_layer, plots.gradient_norms_by_layer, plots.cost_curve):
-        ax = draw(one)
-        assert len(ax.get_lines()) == 1 and ax.get_legend() is None
-    curves = lines(plots.cost_curve({"one": one, "stack": stack}))
-    best = [row[int(np.argmin(stack.history["cost"][-1]))] for row in stack.history["cost"]]
-    assert curves == {"one": ([1, 2, 3, 4], one.history["cost"]), "stack, the best of 3": ([1, 2, 3, 4], best)}
 
 
 @pytest.mark.parametrize("draw", [plots.gradient_norms_of_layer, plots.gradient_norms_by_layer])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from helpers.processes import ROOT, environment, python
+from helpers.threads import refuse_to_start
 from vecprop_numpy import threads
 
 pytestmark = pytest.mark.reliability
@@ -64,30 +65,17 @@ def test_the_numbers_do_not_depend_on_whether_threads_start():
     np.testing.assert_allclose(refused["gradient"], shared["gradient"], rtol=1e-4, atol=1e-6)
 
 
-@pytest.fixture
-def threads_that_start(monkeypatch):
-    """A function of how many threads start at most; it returns the list of those that were tried."""
-
-    def limit(most):
-        attempts, start = [], threads.threading.Thread.start
-
-        def start_or_refuse(thread):
-            attempts.append(thread)
-            if len(attempts) > most:
-                raise RuntimeError("can't start new thread")
-            start(thread)
-
-        monkeypatch.setattr(threads, "_queues", [])
-        monkeypatch.setattr(threads, "_no_more", False)
-        monkeypatch.setattr(threads.threading.Thread, "start", start_or_refuse)
-        return attempts
-
-    return limit
-
-
 @pytest.mark.parametrize("most", [0, 1])
-def test_pieces_of_a_program_with_fewer_workers(most, threads_that_start):
-    attempts, done = threads_that_start(most), []
+def test_pieces_of_a_program_with_fewer_workers(most, monkeypatch):
+    attempts, done, start = [], [], threads.threading.Thread.start
+
+    def start_or_refuse(thread):
+        attempts.append(thread)
+        (start if len(attempts) <= most else refuse_to_start)(thread)
+
+    monkeypatch.setattr(threads, "_queues", [])
+    monkeypatch.setattr(threads, "_no_more", False)
+    monkeypatch.setattr(threads.threading.Thread, "start", start_or_refuse)
     parallel = threads.Parallel([[(done.append, (i,))] for i in range(4)])
     for calls in (1, 2):
         parallel()

@@ -620,14 +620,8 @@ def test_pictures(tmp_path):
         for rung in ("per_example", "vectorized")
         for m in (1, 100)
     ]
-    record.growth = [
-        {"sweep": s, "value": v, "backend": b, "seconds": 1e-5 * v}
-        for s in ("m", "K")
-        for v in (10, 100)
-        for b in ("numpy", "jax")
-    ]
     drawn = pictures.draw_all(record, tmp_path)
-    assert [p.name for p in drawn] == ["gpu-ratios.png", "gpu-shares.png", "gpu-ladder.png", "gpu-growth.png"]
+    assert [p.name for p in drawn] == ["gpu-ratios.png", "gpu-shares.png", "gpu-ladder.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in drawn)
     assert [p.name for p in pictures.draw_all(on_tables(), tmp_path)] == ["cpu-tables.png"]
     assert pictures.draw_all(Record(), tmp_path) == []

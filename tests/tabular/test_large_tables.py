@@ -11,7 +11,7 @@ from vecprop import tabular
 from vecprop.data import splitting
 from vecprop.data.streaming import examples as streamed
 from vecprop.estimators import large_data
-from vecprop.tabular import column_stats, large_tables, training
+from vecprop.tabular import large_tables, training
 from vecprop.tabular.preparation import learn
 
 pytestmark = pytest.mark.reliability
@@ -201,16 +201,6 @@ def test_a_file_without_values(tmp_path):
     for read in (tabular.read, tabular.scan):
         with pytest.raises(ValueError, match=r"t.parquet: the target 'b' is missing in all rows"):
             tabular.plan(read(path), "b")
-
-
-def test_what_is_counted_in_place():
-    random = np.random.default_rng(0)
-    values = random.integers(0, 300, 1000).astype(np.float64)
-    assert column_stats.different(values.copy()) == len(np.unique(values))
-    for m in (1, 2, 5, 1000):
-        gaps = np.where(random.random(m) < 0.2, np.nan, random.standard_normal(m))
-        known = gaps[~np.isnan(gaps)]
-        assert column_stats.median(gaps.copy()) == (np.median(known) if len(known) else 0.0)
 
 
 def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):

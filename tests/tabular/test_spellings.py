@@ -92,24 +92,19 @@ SPELLINGS = {
 }
 
 
-def typed(columns, library):
-    if library == "polars":
-        return pl.DataFrame(columns)
-    if library == "categories":
-        return pl.DataFrame(columns).with_columns(pl.col("kind").cast(pl.Categorical), pl.col("flag").cast(pl.Int8))
-    if library == "times with a zone":
-        return pl.DataFrame(columns).with_columns(pl.col("day").cast(pl.Datetime("us", "UTC")))
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(columns)
-    if library == "pandas with types":
-        frame["day"] = pandas.to_datetime(frame["day"])
-        frame = frame.convert_dtypes().astype({"kind": "category", "flag": "boolean"})
-    elif library == "pandas":
-        frame["day"] = frame["day"].astype(str)
-    return frame
+def pandas_frame(columns):
+    return pytest.importorskip("pandas").DataFrame(columns)
 
 
-LIBRARIES = ["polars", "categories", "times with a zone", "pandas", "pandas with types"]
+LIBRARIES = {
+    "polars": pl.DataFrame,
+    "categories": lambda columns: pl.DataFrame(columns).cast({"kind": pl.Categorical, "flag": pl.Int8}),
+    "times with a zone": lambda columns: pl.DataFrame(columns).cast({"day": pl.Datetime("us", "UTC")}),
+    "pandas": lambda columns: pandas_frame(columns).astype({"day": str}),
+    "pandas with types": lambda columns: (
+        pandas_frame(columns).astype({"day": "datetime64[s]"}).convert_dtypes().astype({"kind": "category"})
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +137,7 @@ def test_one_table_in_many_spellings_is_one_model(name, reference, file):
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_one_table_in_many_types_is_one_model(library, reference, file, tmp_path):
     columns, trained = reference
-    frame = typed(columns, library)
+    frame = LIBRARIES[library](columns)
     same_model(train(frame), trained)
     if isinstance(frame, pl.DataFrame):
         for path, write in ((tmp_path / "t.parquet", frame.write_parquet), (tmp_path / "t.arrow", frame.write_ipc)):
