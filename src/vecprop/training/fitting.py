@@ -8,6 +8,7 @@ and brings the data to the backend; `epochs` computes an epoch, and `loop` does 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -543,7 +544,7 @@ def _begin(
             f"{len(given)}: give the optimizer it was made with, or state._replace(slots=None), with which the "
             "optimizer starts anew"
         )
-    return state
+    return state._replace(slots=map_tree(partial(run.backend.xp.asarray, copy=True), state.slots))  # may be overwritten
 
 
 def _plain(run: Run, state: TrainingState) -> Params:

@@ -154,11 +154,11 @@ def _of_some(
             for row in rows[key][len(all_rows) :]:
                 both = [*all_rows[-1], *row] if isinstance(row, list) else row
                 all_rows.append([both[i] for i in there] if isinstance(row, list) else row)
-        joined = map_trees(lambda a, b: at(there, a, b), state._replace(seed=0), some._replace(seed=0))
-        return plan.whole(joined._replace(seed=state.seed), history)
+        joined = map_trees(lambda a, b: at(there, a, b), *(s._replace(seed=0, scale=None) for s in (state, some)))
+        return plan.whole(joined._replace(seed=state.seed, scale=state.scale), history)
 
     seed = tuple(state.seed[i] for i in k) if isinstance(state.seed, tuple) else state.seed
-    part = map_tree(take, state._replace(seed=0))._replace(seed=seed)
+    part = map_tree(take, state._replace(seed=0, scale=None))._replace(seed=seed, scale=state.scale)
     own = run.of_networks(k, part.params)
     less = plan._replace(
         run=own,
