@@ -237,7 +237,7 @@ def _split(net: Network, data: TrainingData, fraction: Any, team: Team) -> tuple
     fraction = check_real(
         fraction, "validation", "in (0, 1), or a tuple (X, Y): the share to split off", lambda x: 0 < x < 1
     )
-    parts_of = team.gather(data.labels() if _has_classes(net) else np.zeros(data.m, dtype=np.int64))
+    parts_of = team.gather(data.labels if _has_classes(net) else np.zeros(data.m, dtype=np.int64))
     first_of_ours, groups = sum(len(part) for part in parts_of[: team.index]), np.concatenate(parts_of)
     m, w = len(groups), data.weights()
     if data.weighted_by_network and w is not None:

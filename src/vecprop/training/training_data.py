@@ -103,12 +103,9 @@ class TrainingData:
 
     # --- what they hold ---
 
-    def labels(self) -> npt.NDArray[np.int64]:
-        """Return the class of each example, (m,), for a network whose classes exclude each other."""
-        return self._labels
-
     @cached_property
-    def _labels(self) -> npt.NDArray[np.int64]:  # class weights need them twice, and Y may be on a device
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The class of each example, (m,), for a network whose classes exclude each other."""
         return streamed.labels_of(self.net, self.checked.backend.to_numpy(self.Y))
 
     def weights(self) -> Host | None:
@@ -124,7 +121,7 @@ class TrainingData:
         w = self.weights()
         weights = np.ones(self.m) if w is None else w.astype(np.float64)
         return np.apply_along_axis(
-            lambda row: np.bincount(self.labels(), weights=row, minlength=classes).astype(np.float64), -1, weights
+            lambda row: np.bincount(self.labels, weights=row, minlength=classes).astype(np.float64), -1, weights
         )
 
     def total_weight(self) -> Array | float:
@@ -169,7 +166,7 @@ class TrainingData:
     def reweighted(self, factors: npt.NDArray[np.float64]) -> Self:
         """Return them with the weight of each times the factor of its class."""
         w = self.weights()
-        weights = (np.ones(self.m) if w is None else w.astype(np.float64)) * factors[..., self.labels()]
+        weights = (np.ones(self.m) if w is None else w.astype(np.float64)) * factors[..., self.labels]
         return self._of(self.X, self.Y, self.checked.backend.asarray(weights, self.checked.dtype))
 
     def numbered(self) -> Self:
@@ -280,6 +277,7 @@ class StreamedData(TrainingData):
             "them in memory, or train in one process on its devices"
         )
 
+    @property  # not kept: there may be many
     def labels(self) -> npt.NDArray[np.int64]:
         return np.concatenate([streamed.labels_of(self.net, Y) for _, Y, _ in self.X.blocks(Y=True)])
 
