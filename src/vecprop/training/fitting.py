@@ -8,7 +8,6 @@ and brings the data to the backend; `epochs` computes an epoch, and `loop` does 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -544,7 +543,9 @@ def _begin(
             f"{len(given)}: give the optimizer it was made with, or state._replace(slots=None), with which the "
             "optimizer starts anew"
         )
-    return state._replace(slots=map_tree(partial(run.backend.xp.asarray, copy=True), state.slots))  # may be overwritten
+    # an epoch may overwrite them; a copy on the host needs no compilation
+    own = map_tree(lambda a: run.backend.asarray(np.array(run.backend.to_numpy(a))), state.slots)
+    return state._replace(slots=own)
 
 
 def _plain(run: Run, state: TrainingState) -> Params:
