@@ -36,7 +36,7 @@ class Metric:
         share = b[0] / (a[0] + b[0])
         return (a[0] + b[0], *(x + (y - x) * share for x, y in zip(a[1:], b[1:], strict=True)))
 
-    def result(self, xp: Namespace, part: Part) -> Array:  # noqa: ARG002
+    def result(self, xp: Namespace, part: Part) -> Array:
         """Return the metric of the examples of a part."""
         return part[1]
 

@@ -92,7 +92,7 @@ def _train(
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffle)
     try:
-        with plan.data.pieces(plan.run, orders, last, compile_epoch) as pieces:
+        with plan.data.pieces(plan.run, orders, compile_epoch, plan.data, last) as pieces:
             while state.epoch < last:
                 if history["cost"] and (going_on := _going_on(plan, state)) is not None:
                     break

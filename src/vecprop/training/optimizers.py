@@ -94,12 +94,7 @@ class Elementwise:
         params, *trees = unzip_trees(moved, 1 + self.slot_count, params)
         return params, (*trees, *remembered)
 
-    def scalars(
-        self,
-        slots: Slots,  # noqa: ARG002
-        rate: Array | float,
-        fuse: Fuse,  # noqa: ARG002
-    ) -> tuple[tuple[Array | float, ...], Slots]:
+    def scalars(self, slots: Slots, rate: Array | float, fuse: Fuse) -> tuple[tuple[Array | float, ...], Slots]:
         """Return the rule's numbers, the same for all parameters, and the slots that are numbers."""
         return (rate,), ()
 
@@ -147,7 +142,7 @@ class GradientDescent(Elementwise):
     learning_rate: float | tuple[float, ...] = 0.1
     schedule: Schedule = CONSTANT
 
-    def rule(self, xp: Namespace, P: Array, G: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, alpha: Array | float) -> tuple[Array, ...]:
         return (P - alpha * G,)
 
 
@@ -189,7 +184,7 @@ class Momentum(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 1
 
-    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:
         V = self.beta * V + (1.0 - self.beta) * G
         direction = self.beta * V + (1.0 - self.beta) * G if self.nesterov else V
         return P - alpha * direction, V
@@ -232,7 +227,7 @@ class SGD(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 1
 
-    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:
         step = alpha * G
         V = self.momentum * V - step
         return P + (self.momentum * V - step if self.nesterov else V), V
@@ -458,11 +453,11 @@ class LBFGS:
         if self.max_evaluations is not None:
             check_positive_integer(self.max_evaluations, "max_evaluations")
 
-    def init(self, params: Any) -> tuple[Any, ...]:  # noqa: ARG002
+    def init(self, params: Any) -> tuple[Any, ...]:
         """Return (): SciPy keeps the memory, and each `fit` starts anew."""
         return ()
 
-    def update(self, *arguments: object) -> Any:  # noqa: ARG002
+    def update(self, *arguments: object) -> Any:
         """Raise: L-BFGS takes whole line searches, not single steps."""
         raise TypeError("LBFGS has no single step; give it to vp.fit(net, X, Y, optimizer=vp.LBFGS())")
 

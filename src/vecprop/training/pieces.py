@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any, Self
 
 from vecprop.backend.namespaces import Array
-from vecprop.data.streaming.examples import StreamedExamples
 from vecprop.data.streaming.windows import Place, Window, read_windows
 from vecprop.training.epochs import Data, Run
 from vecprop.training.shuffling import Orders
@@ -18,13 +17,13 @@ Piece = tuple[int, int, Compiled, Run, Data, Array | None]
 
 
 class Pieces:
-    """The epochs of a run in pieces, of data in memory; as a context it ends what reads ahead.
+    """The epochs of a run up to `last` in pieces, of data in memory; as a context it ends what reads ahead.
 
     data : `TrainingData`, whose `columns` are those of some examples, and whose `widest` is the most steps of a piece
     """
 
-    def __init__(self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], data: Any) -> None:
-        self._run, self._orders, self._compile, self._data = run, orders, compile_epoch, data
+    def __init__(self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], data: Any, last: int) -> None:
+        self._run, self._orders, self._compile, self._data, self._last = run, orders, compile_epoch, data, last
 
     @cached_property
     def compiled(self) -> Compiled:
@@ -55,18 +54,15 @@ class Pieces:
 
 
 class PiecesOfWindows(Pieces):
-    """Windows that are read ahead, from each epoch into the next, up to epoch `last`.
+    """Windows that are read ahead, from each epoch into the next.
 
     A program is compiled for each memory that windows are read into, as it may keep that memory.
     """
 
-    def __init__(
-        self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], examples: StreamedExamples, last: int
-    ) -> None:
-        super().__init__(run, orders, compile_epoch, examples)
-        self._last = last
+    def __init__(self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], data: Any, last: int) -> None:
+        super().__init__(run, orders, compile_epoch, data, last)
         self._programs: dict[Any, Compiled] = {}
-        self._steps = [(b // run.batch_size, -(-e // run.batch_size)) for b, e in examples.windows.bounds]
+        self._steps = [(b // run.batch_size, -(-e // run.batch_size)) for b, e in data.X.windows.bounds]
         self._reader: Generator[Window, None, None] | None = None
 
     def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
@@ -76,7 +72,7 @@ class PiecesOfWindows(Pieces):
         if self._reader is None:
             places, whole = self._places(epoch, begins_at), epoch + (begins_at > 0)
             seed = self._orders.first_seed
-            self._reader = read_windows(self._data, run.backend, places, seed=seed, checked_with=whole)
+            self._reader = read_windows(self._data.X, run.backend, places, seed=seed, checked_with=whole)
         for number in range(begins_at, len(self._steps)):
             window, (start, stop) = next(self._reader), self._steps[number]
             assert window.place == (epoch, number)

@@ -42,7 +42,7 @@ class Constant:
     [0.5, 0.5, 0.5]
     """
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return np.full(count, initial)
 
 
@@ -66,7 +66,7 @@ class StepDecay:
         check_positive_integer(self.every, "every")
         check_real(self.factor, "factor", "in (0, 1]", lambda x: 0 < x <= 1)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return initial * self.factor ** (_epochs(first, count, per_epoch) // self.every)
 
 
@@ -83,7 +83,7 @@ class ExponentialDecay:
     def __post_init__(self) -> None:
         check_real(self.factor, "factor", "in (0, 1]", lambda x: 0 < x <= 1)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return initial * self.factor ** _epochs(first, count, per_epoch)
 
 
@@ -102,7 +102,7 @@ class InverseScaling:
     def __post_init__(self) -> None:
         check_number(self.power, "power", zero=False)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return initial / (1.0 + _epochs(first, count, per_epoch)) ** self.power
 
 
@@ -125,7 +125,7 @@ class Cosine:
         check_integer(self.warmup, "warmup", 0)
         check_real(self.final, "final", "in [0, 1]", lambda x: 0 <= x <= 1)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         step = np.arange(first, first + count, dtype=np.float64)
         share = np.clip((step - self.warmup) / max(total - self.warmup, 1), 0.0, 1.0)
         fall = self.final + (1.0 - self.final) * 0.5 * (1.0 + np.cos(math.pi * share))

@@ -23,7 +23,6 @@ from vecprop.nn.network import Network
 from vecprop.training.epochs import Data, Run
 from vecprop.training.json_values import digest
 from vecprop.training.pieces import Pieces, PiecesOfWindows
-from vecprop.training.shuffling import Orders
 
 Host = npt.NDArray[Any]
 
@@ -53,6 +52,7 @@ class TrainingData:
     at_hand: ClassVar[bool] = True  # whether all of them are on the backend
     same_arrays: ClassVar[bool] = True  # whether a compiled epoch gets the very same arrays in each call
     in_windows: ClassVar[bool] = False  # whether a window of them is in memory at a time
+    pieces: ClassVar[type[Pieces]] = Pieces  # in which epochs are computed
 
     def __init__(self, net: Network, checked: Checked, X: Any, Y: Any = None, w: Any = None) -> None:
         self.net, self.checked, self.X, self.Y, self.w = net, checked, X, Y, w
@@ -193,16 +193,6 @@ class TrainingData:
     def cut(self, batch_size: int, shuffled: bool) -> None:
         """Choose what is read together, for epochs in batches of this size."""
 
-    def pieces(
-        self,
-        run: Run,
-        orders: Orders,
-        last: int,  # noqa: ARG002
-        compile_epoch: Callable[[], Callable[..., Any]],
-    ) -> Pieces:
-        """Return the pieces in which the epochs up to `last` are computed."""
-        return Pieces(run, orders, compile_epoch, self)
-
     def widest(self, run: Run) -> int:
         """Return the most steps of an epoch whose examples are at hand together."""
         return -(-run.m // run.batch_size)
@@ -213,7 +203,7 @@ class TrainingData:
         order = None if run.batch_size >= run.m else place.argument(place.places(places), "int32")
         return run, self.arrays, order
 
-    def parts(self, backend: Backend) -> Iterator[Data]:  # noqa: ARG002
+    def parts(self, backend: Backend) -> Iterator[Data]:
         """Yield all of them in their order, as arrays, in parts that fit into memory."""
         yield self.arrays
 
@@ -266,6 +256,7 @@ class StreamedData(TrainingData):
     X: StreamedExamples
     at_hand: ClassVar[bool] = False
     in_windows: ClassVar[bool] = True
+    pieces: ClassVar[type[Pieces]] = PiecesOfWindows
 
     def described(self) -> dict[str, Any]:
         windows = self.X.windows
@@ -333,9 +324,6 @@ class StreamedData(TrainingData):
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
         self.X.windows = self.X.cut(batch_size, shuffled)
-
-    def pieces(self, run: Run, orders: Orders, last: int, compile_epoch: Callable[[], Callable[..., Any]]) -> Pieces:
-        return PiecesOfWindows(run, orders, compile_epoch, self.X, last)
 
     def parts(self, backend: Backend) -> Iterator[Data]:
         windows = self.X.cut()

@@ -28,7 +28,7 @@ class Stage(Activation):
         self._A = self.g.function(xp, self._U)
         return self._A if self.mask is None else self._A * self.mask
 
-    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
         """Return dZ: through the mask, then g′, then the normalization."""
         dA = dA if self.mask is None else dA * self.mask
         dU = self.g.backward(xp, dA, self._U, self._A)
@@ -72,12 +72,12 @@ class SoftmaxLoss(Loss):
     def __init__(self, kernel: Callable[[Array, Array, float], tuple[Array, Array]], smoothing: float) -> None:
         self._kernel, self._smoothing = kernel, smoothing
 
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return the loss of each example, already summed over its outputs, (…, 1, m)."""
         L, self._dZ = self._kernel(Z, Y, self._smoothing)
         return L
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002, N802
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         return self._dZ
 
 
