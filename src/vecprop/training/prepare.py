@@ -96,10 +96,9 @@ def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team =
         data, held_out = data.scaled(own), None if held_out is None else held_out.scaled(own)
         scale = InputScale(*map(checked.backend.to_numpy, own))
     held, weight = 0 if held_out is None else held_out.m, data.total_weight()
-    if team.count == 1:
-        return PreparedData(data, held_out, (data.m,), (held,), weight, scale, sample)
     counts, judged = (tuple(map(int, row)) for row in team.joined(np.asarray([[data.m], [held]], dtype=np.int64)))
-    return PreparedData(data, held_out, counts, judged, float(team.total(weight)), scale, sample)
+    weight = weight if team.count == 1 else float(team.total(weight))
+    return PreparedData(data, held_out, counts, judged, weight, scale, sample)
 
 
 def _scale_of(checked: Checked, data: TrainingData, team: Team) -> InputScale:
