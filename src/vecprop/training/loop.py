@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +93,7 @@ def _train(
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffle)
     try:
-        with plan.data.pieces(plan.run, orders, compile_epoch, plan.data, last) as pieces:
+        with closing(plan.data.pieces(plan.run, orders, compile_epoch, plan.data, last)) as pieces:
             while state.epoch < last:
                 if history["cost"] and (going_on := _going_on(plan, state)) is not None:
                     break
@@ -237,7 +238,7 @@ def _advance(
     else:
         order, run = orders.of(state.epoch, count), run._replace(epochs=count) if count > 1 else run
         carried = (state.params, state.slots, state.statistics)
-        result = pieces.compiled(run, *carried, plan.data.arrays, order, tuple(inputs), plan.by_network)
+        result = pieces.program()(run, *carried, plan.data.arrays, order, tuple(inputs), plan.by_network)
     if state.epoch + count < last and not in_parts:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result
