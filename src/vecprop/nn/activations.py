@@ -17,9 +17,15 @@ from vecprop.utils.arguments import check_function, check_number, check_positive
 from vecprop.utils.errors import unknown_name
 
 
-class Value:
-    """A value without parameters is equal to all of its class; those with parameters are data classes."""
+class Activation:
+    """The base class of activations: a name, g, g′ and the backward step."""
 
+    name: ClassVar[str]
+    open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
+    elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
+    homogeneous: ClassVar[bool] = False  # ReLU and its like, which start from He's initialization (E29)
+
+    # Activations without parameters are equal if of the same class; those with parameters are data classes.
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
 
@@ -28,15 +34,6 @@ class Value:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-
-class Activation(Value):
-    """The base class of activations: a name, g, g′ and the backward step."""
-
-    name: ClassVar[str]
-    open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
-    elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
-    homogeneous: ClassVar[bool] = False  # ReLU and its like, which start from He's initialization (E29)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return A = g(Z)."""
