@@ -137,6 +137,14 @@ def test_training_goes_on_from_a_state(more, backend):
         assert {str(a.dtype) for layer in rest.params for a in layer} == {dtype}
 
 
+def test_training_goes_on_from_a_state_twice(backend):
+    """The calls of one epoch each that patience asks for overwrite the slots, but not those of the given state."""
+    arguments = {"optimizer": vp.Adam(0.01), "patience": 5, "backend": backend}
+    first = vp.fit(NET, X, Y, epochs=2, **arguments)
+    rest, again = (vp.fit(NET, X, Y, epochs=2, state=first.state, **arguments) for _ in range(2))
+    assert_same(rest.params, again.params)
+
+
 def test_training_goes_on_with_the_scale_of_the_state(backend):
     first = vp.fit(NET, X, Y, epochs=2, standardize=True, backend=backend)
     other, (mean, deviation) = 3 * X + 1, first.state.scale

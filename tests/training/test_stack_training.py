@@ -301,3 +301,14 @@ def test_networks_that_have_stopped_leave_the_stack(rule, backend, monkeypatch):
     assert ends.max() > ends[first] + 5, "the case must have networks that stop early"
     costs = stack.member(first).history["cost"]
     assert costs[-1] == costs[-2] != costs[0], "it has left"
+
+
+def test_networks_that_leave_have_the_scaling_of_all(backend, monkeypatch):
+    monkeypatch.setattr(loop, "_CALLS_WORTH_COMPILING", 0)
+    stack = vp.fit(NET, 3 + X, Y, backend=backend, standardize=True, **STOPS | {"validation": (3 + X, Y)})
+    assert np.ptp(np.asarray(stack.state.best.improved)) > 5, "the case must have networks that stop early"
+    again = vp.fit(NET, 3 + X, Y, backend=backend, standardize=True, state=stack.state, **STOPS | {"epochs": 1})
+    np.testing.assert_array_equal(again.state.scale, stack.state.scale)
+    for k in range(6):
+        own = {"optimizer": vp.Adam(STOPS["optimizer"].learning_rate[k]), "seed": k, "validation": (3 + X, Y)}
+        assert_is(stack.member(k), vp.fit(NET, 3 + X, Y, backend="numpy", standardize=True, **STOPS | own), backend.xp)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from vecprop.estimators.inputs import named
 from vecprop.estimators.prediction import layer_attributes, set_layers
 from vecprop.propagation import Layer, Params
-from vecprop.training.evaluation import LayersMetric, plain_layers
+from vecprop.training.evaluation import plain_layers
 from vecprop.training.results import History, TrainingState
 
 try:
@@ -42,7 +42,7 @@ def print_epoch(_: TrainingState, history: History) -> None:
             print(text, " to ".join(f"{end:.{digits}f}" for end in ends))
 
 
-class ScorerMetric(LayersMetric):
+class ScorerMetric:
     """A scikit-learn scorer as a metric of the engine: scores a copy of the estimator, which lacks only the layers."""
 
     def __init__(

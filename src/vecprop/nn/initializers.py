@@ -5,7 +5,6 @@ An initializer is a scale, the standard deviation of a weight, and a distributio
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,12 +20,18 @@ Numbers: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Initializer:
-    """A normal or uniform distribution of weights; scale(n_{l-1}, n_l) is its standard deviation."""
+    """A normal or uniform distribution of weights, of the deviation √(variance / (per_in n_{l-1} + per_out n_l))."""
 
     name: str
-    scale: Callable[[int, int], float]
+    variance: float
+    per_in: int = 0
+    per_out: int = 0
     uniform: bool = False
     biases: bool = False  # whether biases are drawn too
+
+    def scale(self, n_in: int, n_out: int) -> float:
+        """Return the standard deviation of a weight."""
+        return math.sqrt(self.variance / (self.per_in * n_in + self.per_out * n_out or 1))
 
     def draw(self, random: np.random.Generator, n_in: int, n_out: int) -> tuple[Numbers, Numbers]:
         """Return W (n_out, n_in) and b (n_out, 1) in float64."""
@@ -41,32 +46,16 @@ class Initializer:
         return random.standard_normal(shape) * std
 
 
-@dataclass(frozen=True)
-class _Deviation:
-    """√(variance / (per_in n_{l-1} + per_out n_l)), a function that can be compared and pickled."""
-
-    variance: float
-    per_in: int = 0
-    per_out: int = 0
-
-    def __call__(self, n_in: int, n_out: int) -> float:
-        return math.sqrt(self.variance / (self.per_in * n_in + self.per_out * n_out or 1))
-
-
-_SCALES = {
-    "small": _Deviation(0.01**2),
-    "he": _Deviation(2, per_in=1),
-    "xavier": _Deviation(1, per_in=1),
-    "glorot": _Deviation(2, per_in=1, per_out=1),
-}
-INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", _Deviation(0))} | {
-    name + suffix: Initializer(name + suffix, scale, uniform=bool(suffix))
+# variance, per_in and per_out
+_SCALES = {"small": (0.01**2, 0, 0), "he": (2, 1, 0), "xavier": (1, 1, 0), "glorot": (2, 1, 1)}
+INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", 0)} | {
+    name + suffix: Initializer(name + suffix, *scale, uniform=bool(suffix))
     for name, scale in _SCALES.items()
     for suffix in ("", "_uniform")
 }
 # scikit-learn's: uniform in ±√(6/(n_{l-1} + n_l)), for sigmoid ±√(2/(n_{l-1} + n_l)).
-INITIALIZERS["sklearn"] = Initializer("sklearn", _SCALES["glorot"], uniform=True, biases=True)
-_SKLEARN_SIGMOID = Initializer("sklearn", _Deviation(2 / 3, per_in=1, per_out=1), uniform=True, biases=True)
+INITIALIZERS["sklearn"] = Initializer("sklearn", *_SCALES["glorot"], uniform=True, biases=True)
+_SKLEARN_SIGMOID = Initializer("sklearn", 2 / 3, 1, 1, uniform=True, biases=True)
 
 
 def get_initializer(name: str, activation: Activation) -> Initializer:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
-from vecprop.utils.errors import unknown_name
+from vecprop.utils.arguments import check_choice
 
 # The weight of some examples, and their weighted means
 Part: TypeAlias = tuple[Any, ...]
@@ -36,7 +36,7 @@ class Metric:
         share = b[0] / (a[0] + b[0])
         return (a[0] + b[0], *(x + (y - x) * share for x, y in zip(a[1:], b[1:], strict=True)))
 
-    def result(self, xp: Namespace, part: Part) -> Array:  # noqa: ARG002
+    def result(self, xp: Namespace, part: Part) -> Array:
         """Return the metric of the examples of a part."""
         return part[1]
 
@@ -173,7 +173,5 @@ def get_metric(given: Any) -> Metric | Callable[..., Any] | Any:
     if given is None or callable(given) or hasattr(given, "of_layers"):
         return given
     if isinstance(given, str):
-        if given not in METRICS:
-            raise ValueError(f"metric: {unknown_name('metric', given, METRICS)}")
-        return METRICS[given]
+        return METRICS[check_choice(given, "metric", METRICS)]
     raise TypeError(f"metric must be a name or a function of (Y, A), got {given!r}")

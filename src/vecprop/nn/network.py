@@ -261,20 +261,20 @@ class Network:
         with checked.backend.scope(checked.dtype, get_precision()):
             X, Y, w = check_examples(self, checked, X, Y, sample_weight)
             lam = check_l2(l2)
+            m = X.shape[-1]
             if block_size == "auto":
-                memory, m, units = checked.backend.memory, X.shape[-1], self.numbers_per_example
+                memory, units = checked.backend.memory, self.numbers_per_example
                 n, itemsize = self.sizes[0], np.dtype(checked.dtype).itemsize
                 blocks = not checked.stack and X.ndim == 2 and memory.worth_blocks(m, n, units - n, itemsize)
                 block_size = memory.auto_block(m, units, itemsize) if blocks else None
-            if block_size is None or int(block_size) >= X.shape[-1]:
-                _require_memory(self, "gradients", checked, X.shape[-1], begins=True)
-                compiled = checked.backend.compile(propagation.gradients)
-                J, grads = compiled(self, checked.params, X, Y, w, lam)
+            columns = m if block_size is None else min(m, int(block_size))
+            _require_memory(self, "gradients", checked, columns, begins=True)
+            if columns == m:
+                J, grads = checked.backend.compile(propagation.gradients)(self, checked.params, X, Y, w, lam)
             else:
-                _require_memory(self, "gradients", checked, int(block_size), begins=True)
                 blocked = checked.backend.compile(_blocked_gradients)
                 J, grads = blocked(checked.backend, block_size, self, checked.params, (X, Y, w), lam)
-            wait_if_large(checked.backend, X.shape[-1] * self.numbers_per_example, J)
+            wait_if_large(checked.backend, m * self.numbers_per_example, J)
             return J, grads
 
     def shapes(self, m: int) -> ShapeTable:

@@ -29,20 +29,12 @@ class Judge(NamedTuple):
     backend: Backend
     net: Network
     normalized: tuple[bool, ...]
-    metric: Any  # a `Metric`, a user's function (Y, A) of NumPy arrays, `LayersMetric`, or None
+    metric: Any  # a `Metric`, a user's function (Y, A) of NumPy arrays, one `of_layers` (W, b) in NumPy, or None
     block_size: int | None
 
 
 _BLAS = BLAS()
 _OUTPUTS = "outputs"  # used as a metric: return the outputs themselves
-
-
-class LayersMetric:
-    """A metric of the predicting layers, as NumPy arrays, instead of the outputs."""
-
-    def of_layers(self, layers: Params) -> float | npt.NDArray[np.float64]:
-        """Return the metric of the network with these layers, (K,) for a stack."""
-        raise NotImplementedError
 
 
 def plain_layers(net: Network, normalized: tuple[bool, ...], params: Any, statistics: tuple[Statistics, ...]) -> Params:
@@ -62,7 +54,7 @@ def judge(by: Judge, compiled: Function, state: TrainingState, data: TrainingDat
     Both are floats, or (K,) for a stack; None if not judged. `compiled` is `cost_and_metric`, compiled for the run.
     """
     backend, metric = by.backend, by.metric
-    if isinstance(metric, LayersMetric):
+    if hasattr(metric, "of_layers"):
         J, _ = judge(by._replace(metric=None), compiled, state, data)
         layers = plain_layers(by.net, by.normalized, state.params, state.statistics)
         return J, metric.of_layers(map_tree(backend.to_numpy, layers))

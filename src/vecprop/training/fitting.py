@@ -274,7 +274,7 @@ def fit(
     if check_every(checkpoint_every) != 1 and checkpoint is None is resume:
         raise ValueError(f"checkpoint_every is for checkpoint, and there is none: leave {checkpoint_every = } out")
     target = target if devices is None else target.placement.over(devices, spec.networks)
-    require_memory(target, lambda: _demand_of_data(spec, X))
+    require_memory(target, lambda: _demand(spec, columns_of(X), None if _is_in_memory(X) else spec.window))
     checked = _start(spec, target, params, init)
     with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         given = GivenData(X, Y, sample_weight, class_weight, validation, None if state is None else state.scale)
@@ -424,34 +424,23 @@ def _is_in_memory(X: Any) -> bool:
     return map_of(X) is None and (isinstance(X, list | tuple) or is_array(X) or is_sparse(X))
 
 
-def _demand_of_data(spec: TrainingSpec, X: Any) -> Demand:
-    """Return the memory that is needed to bring parameters and data to the backend."""
-    advice = "Give fit at most {columns} examples at a time, and go on with state=result.state."
-    m = columns_of(X)
-    demand = pass_demand(spec.net, "fit", spec.dtype, spec.networks or 1, m, "X", advice)
-    return _with_data(demand, spec, m, None if _is_in_memory(X) else spec.window)
-
-
-def _with_data(demand: Demand, spec: TrainingSpec, m: int, window: int | str | None) -> Demand:
-    """Add the memory of the data, or of a window if they are streamed."""
+def _demand(spec: TrainingSpec, m: int, window: int | str | None, run: Run | None = None) -> Demand:
+    """Return the memory of m examples, or of a window of them, and of a step, with the argument that reduces it."""
+    columns, argument = m, "X"  # where the run is not yet known
+    advice = "Give fit at most {columns} examples at a time, and go on with state=result.state"
+    if run is not None:
+        columns, argument = run.block_size or run.batch_size, "block_size"
+        advice = "block_size={columns} fits, and computes the same"
+        if any(run.normalized):
+            argument, advice = "batch_size", "batch_size={columns} fits"
+        elif not isinstance(spec.optimizer, LBFGS):
+            advice += "; batch_size={columns} as well, in steps of its own"
+    demand = pass_demand(spec.net, "fit", spec.dtype, spec.networks or 1, columns, argument, f"{advice}.")
     example = _COPIES * (spec.net.sizes[0] + spec.net.sizes[-1]) * np.dtype(spec.dtype).itemsize
     if window is None:
         return demand._replace(example=example, held=m)
     # a window of the library's own choice is small
     return demand._replace(example=example, held=0 if isinstance(window, str) else min(m, window), held_by="window")
-
-
-def _demand(spec: TrainingSpec, run: Run, examples: PreparedData) -> Demand:
-    """Return the memory that training needs, with the argument that reduces it."""
-    columns, networks = run.block_size or run.batch_size, spec.networks or 1
-    argument, advice = "block_size", "block_size={columns} fits, and computes the same"
-    if any(run.normalized):
-        argument, advice = "batch_size", "batch_size={columns} fits"
-    elif not isinstance(spec.optimizer, LBFGS):
-        advice += "; batch_size={columns} as well, in steps of its own"
-    demand = pass_demand(spec.net, "fit", spec.dtype, networks, columns, argument, f"{advice}.")
-    window = spec.window if examples.data.in_windows else None
-    return _with_data(demand, spec, run.m, window)
 
 
 def _plan(
@@ -464,9 +453,9 @@ def _plan(
     """Return the plan of the loop, with the data arranged for mini-batches if there are any."""
     backend, dtype = checked.backend, spec.dtype
     run = spec.run(checked, examples.m)
-    columns, networks = run.block_size or run.batch_size, spec.networks or 1
-    least = activation_bytes(spec.net, dtype, networks, columns)
-    require_memory(backend, lambda: _demand(spec, run, examples), least)
+    least = activation_bytes(spec.net, dtype, spec.networks or 1, run.block_size or run.batch_size)
+    window = spec.window if examples.data.in_windows else None
+    require_memory(backend, lambda: _demand(spec, run.m, window, run), least)
     decay = getattr(spec.optimizer, "weight_decay", None)
     given = (spec.l1 or None, spec.l2 or None, decay if isinstance(decay, tuple) else None)
     l1, l2, decay = (backend.asarray(list(v), dtype) if isinstance(v, tuple) else v for v in given)
@@ -543,7 +532,9 @@ def _begin(
             f"{len(given)}: give the optimizer it was made with, or state._replace(slots=None), with which the "
             "optimizer starts anew"
         )
-    return state
+    # an epoch may overwrite them; a copy on the host needs no compilation
+    own = map_tree(lambda a: run.backend.asarray(np.array(run.backend.to_numpy(a))), state.slots)
+    return state._replace(slots=own)
 
 
 def _plain(run: Run, state: TrainingState) -> Params:

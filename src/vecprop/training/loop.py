@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +95,7 @@ def _train(
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffle)
     try:
-        with plan.data.pieces(plan.run, orders, last, compile_epoch) as pieces:
+        with closing(plan.data.pieces(plan.run, orders, compile_epoch, plan.data, last)) as pieces:
             while state.epoch < last:
                 if history["cost"] and (going_on := _going_on(plan, state)) is not None:
                     break
@@ -156,11 +157,11 @@ def _of_some(
             for row in rows[key][len(all_rows) :]:
                 both = [*all_rows[-1], *row] if isinstance(row, list) else row
                 all_rows.append([both[i] for i in there] if isinstance(row, list) else row)
-        joined = map_trees(lambda a, b: at(there, a, b), state._replace(seed=0), some._replace(seed=0))
-        return plan.whole(joined._replace(seed=state.seed), history)
+        joined = map_trees(lambda a, b: at(there, a, b), *(s._replace(seed=0, scale=None) for s in (state, some)))
+        return plan.whole(joined._replace(seed=state.seed, scale=state.scale), history)
 
     seed = tuple(state.seed[i] for i in k) if isinstance(state.seed, tuple) else state.seed
-    part = map_tree(take, state._replace(seed=0))._replace(seed=seed)
+    part = map_tree(take, state._replace(seed=0, scale=None))._replace(seed=seed, scale=state.scale)
     own = run.of_networks(k, part.params)
     less = plan._replace(
         run=own,
@@ -239,7 +240,7 @@ def _advance(
     else:
         order, run = orders.of(state.epoch, count), run._replace(epochs=count) if count > 1 else run
         carried = (state.params, state.slots, state.statistics)
-        result = pieces.compiled(run, *carried, plan.data.arrays, order, tuple(inputs), plan.by_network)
+        result = pieces.program()(run, *carried, plan.data.arrays, order, tuple(inputs), plan.by_network)
     if state.epoch + count < last and not in_parts:  # while a device computes this epoch
         orders.prepare(state.epoch + count, min(count, last - state.epoch - count))
     params, slots, statistics, finite, *outputs = result

@@ -54,7 +54,7 @@ class Observer:
     sees_every_epoch: ClassVar[bool] = False
     keeps_state: ClassVar[bool] = False
 
-    def allows(self, state: TrainingState, count: int) -> int:  # noqa: ARG002
+    def allows(self, state: TrainingState, count: int) -> int:
         """Return how many of the next `count` epochs may be done before it has to be told."""
         return 1 if self.sees_every_epoch else count
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
 from vecprop.nn.dropout import Fuse
-from vecprop.propagation import Layer, Params, per_column
+from vecprop.propagation import Layer, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
 from vecprop.training.training_pass import BoundMethod
 from vecprop.utils.arguments import (
@@ -94,12 +94,7 @@ class Elementwise:
         params, *trees = unzip_trees(moved, 1 + self.slot_count, params)
         return params, (*trees, *remembered)
 
-    def scalars(
-        self,
-        slots: Slots,  # noqa: ARG002
-        rate: Array | float,
-        fuse: Fuse,  # noqa: ARG002
-    ) -> tuple[tuple[Array | float, ...], Slots]:
+    def scalars(self, slots: Slots, rate: Array | float, fuse: Fuse) -> tuple[tuple[Array | float, ...], Slots]:
         """Return the rule's numbers, the same for all parameters, and the slots that are numbers."""
         return (rate,), ()
 
@@ -147,7 +142,7 @@ class GradientDescent(Elementwise):
     learning_rate: float | tuple[float, ...] = 0.1
     schedule: Schedule = CONSTANT
 
-    def rule(self, xp: Namespace, P: Array, G: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, alpha: Array | float) -> tuple[Array, ...]:
         return (P - alpha * G,)
 
 
@@ -189,7 +184,7 @@ class Momentum(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 1
 
-    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:
         V = self.beta * V + (1.0 - self.beta) * G
         direction = self.beta * V + (1.0 - self.beta) * G if self.nesterov else V
         return P - alpha * direction, V
@@ -232,7 +227,7 @@ class SGD(Elementwise):
     schedule: Schedule = CONSTANT
     slot_count: ClassVar[int] = 1
 
-    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:  # noqa: ARG002
+    def rule(self, xp: Namespace, P: Array, G: Array, V: Array, alpha: Array | float) -> tuple[Array, ...]:
         step = alpha * G
         V = self.momentum * V - step
         return P + (self.momentum * V - step if self.nesterov else V), V
@@ -390,34 +385,21 @@ class AdamW(Adam):
         return super().update(grads, slots, decayed, rate, fuse)
 
 
-class Link(Protocol):
-    """A link of the chain before the optimizer, which is the last: gradients in, gradients out, as in optax."""
-
-    def update(self, grads: Any, layers: Params) -> Any:
-        """Return the gradients for the next link; the arguments stay unchanged."""
-
-
-@dataclass(frozen=True)
-class ClipByNorm:
-    """A link that scales the gradients down to the norm `most` if their common norm is greater.
+def clip_by_norm(grads: Any, most: float) -> Any:
+    """Return the gradients scaled down to the norm `most` if their common norm is greater.
 
     For a stack, (K, …, …), each network is clipped on its own. As `optax.clip_by_global_norm`.
 
     >>> import numpy as np
-    >>> (g,) = ClipByNorm(1.0).update((np.array([[3.0, 4.0]]),))
+    >>> (g,) = clip_by_norm((np.array([[3.0, 4.0]]),), 1.0)
     >>> g.round(6).tolist()
     [[0.6, 0.8]]
     """
-
-    most: float
-
-    def update(self, grads: Any, layers: Params = ()) -> Any:  # noqa: ARG002
-        """Return the gradients, none of them 0/0: a norm of 0 gives most/most = 1."""
-        leaves = list(leaves_of(grads))
-        xp = array_namespace(leaves[0])
-        norm = xp.sqrt(sum(xp.sum(g * g, axis=(-2, -1)) for g in leaves))
-        scale = per_column(self.most / xp.maximum(norm, self.most * xp.ones_like(norm)))
-        return map_tree(lambda g: g * scale, grads)
+    leaves = list(leaves_of(grads))
+    xp = array_namespace(leaves[0])
+    norm = xp.sqrt(sum(xp.sum(g * g, axis=(-2, -1)) for g in leaves))
+    scale = per_column(most / xp.maximum(norm, most * xp.ones_like(norm)))  # of a norm of 0 most/most = 1, not 0/0
+    return map_tree(lambda g: g * scale, grads)
 
 
 def check_optimizer(optimizer: object) -> Optimizer:
@@ -471,11 +453,11 @@ class LBFGS:
         if self.max_evaluations is not None:
             check_positive_integer(self.max_evaluations, "max_evaluations")
 
-    def init(self, params: Any) -> tuple[Any, ...]:  # noqa: ARG002
+    def init(self, params: Any) -> tuple[Any, ...]:
         """Return (): SciPy keeps the memory, and each `fit` starts anew."""
         return ()
 
-    def update(self, *arguments: object) -> Any:  # noqa: ARG002
+    def update(self, *arguments: object) -> Any:
         """Raise: L-BFGS takes whole line searches, not single steps."""
         raise TypeError("LBFGS has no single step; give it to vp.fit(net, X, Y, optimizer=vp.LBFGS())")
 

@@ -1,12 +1,10 @@
 """The pieces of an epoch: some of its steps, with the examples that are at hand for them."""
 
 from collections.abc import Callable, Generator, Iterator
-from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from vecprop.backend.namespaces import Array
-from vecprop.data.streaming.examples import StreamedExamples
-from vecprop.data.streaming.windows import Place, Window, read_windows
+from vecprop.data.streaming.windows import Window, read_windows
 from vecprop.training.epochs import Data, Run
 from vecprop.training.shuffling import Orders
 
@@ -18,25 +16,27 @@ Piece = tuple[int, int, Compiled, Run, Data, Array | None]
 
 
 class Pieces:
-    """The epochs of a run in pieces, of data in memory; as a context it ends what reads ahead.
+    """The epochs of a run up to `last` in pieces, of data in memory.
 
     data : `TrainingData`, whose `columns` are those of some examples, and whose `widest` is the most steps of a piece
     """
 
-    def __init__(self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], data: Any) -> None:
-        self._run, self._orders, self._compile, self._data = run, orders, compile_epoch, data
+    def __init__(self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], data: Any, last: int) -> None:
+        self._run, self._orders, self._compile, self._data, self._last = run, orders, compile_epoch, data, last
+        self._programs: dict[Any, Compiled] = {}
 
-    @cached_property
-    def compiled(self) -> Compiled:
-        """The epoch, compiled."""
-        return self._compile()
+    def program(self, memory: Any = None) -> Compiled:
+        """Return the epoch, compiled; one for each memory that windows are read into, as it may keep that memory."""
+        if memory not in self._programs:
+            self._programs[memory] = self._compile()
+        return self._programs[memory]
 
     def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
         """Yield the pieces of an epoch from step `first` on, of at most about `size` steps."""
         run, order = self._run, self._orders.draw(epoch)
         for begin, end in self._ranges(0, -(-run.m // run.batch_size), min(size, self._data.widest(run)), first):
             places = order[..., begin * run.batch_size : end * run.batch_size]
-            yield begin, end, self.compiled, *self._data.columns(run, places)
+            yield begin, end, self.program(), *self._data.columns(run, places)
 
     def _ranges(self, begin: int, end: int, size: int, first: int) -> Iterator[tuple[int, int]]:
         """Yield the steps (begin, end) of pieces; an epoch's last, smaller batch is never alone."""
@@ -47,26 +47,16 @@ class Pieces:
             if stop > first:
                 yield max(start, first), stop
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    def close(self) -> None:
+        """End what reads ahead."""
 
 
 class PiecesOfWindows(Pieces):
-    """Windows that are read ahead, from each epoch into the next, up to epoch `last`.
+    """Windows that are read ahead, from each epoch into the next."""
 
-    A program is compiled for each memory that windows are read into, as it may keep that memory.
-    """
-
-    def __init__(
-        self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], examples: StreamedExamples, last: int
-    ) -> None:
-        super().__init__(run, orders, compile_epoch, examples)
-        self._last = last
-        self._programs: dict[Any, Compiled] = {}
-        self._steps = [(b // run.batch_size, -(-e // run.batch_size)) for b, e in examples.windows.bounds]
+    def __init__(self, run: Run, orders: Orders, compile_epoch: Callable[[], Compiled], data: Any, last: int) -> None:
+        super().__init__(run, orders, compile_epoch, data, last)
+        self._steps = [(b // run.batch_size, -(-e // run.batch_size)) for b, e in data.X.windows.bounds]
         self._reader: Generator[Window, None, None] | None = None
 
     def of(self, epoch: int, first: int, size: int) -> Iterator[Piece]:
@@ -74,30 +64,21 @@ class PiecesOfWindows(Pieces):
         run, batch = self._run, self._run.batch_size
         begins_at = next(i for i, (_, end) in enumerate(self._steps) if end > first)
         if self._reader is None:
-            places, whole = self._places(epoch, begins_at), epoch + (begins_at > 0)
-            seed = self._orders.first_seed
-            self._reader = read_windows(self._data, run.backend, places, seed=seed, checked_with=whole)
+            first_of = {epoch: begins_at}
+            places = ((e, i) for e in range(epoch, self._last) for i in range(first_of.get(e, 0), len(self._steps)))
+            seed, whole = self._orders.first_seed, epoch + (begins_at > 0)
+            self._reader = read_windows(self._data.X, run.backend, places, seed=seed, checked_with=whole)
         for number in range(begins_at, len(self._steps)):
             window, (start, stop) = next(self._reader), self._steps[number]
             assert window.place == (epoch, number)
+            program = self.program(window.key if run.backend.computes_in_main_memory else None)
             pieces = -(-(stop - start) // size)
             for begin, end in self._ranges(start, stop, -(-(stop - start) // pieces), first):
                 order = window.order[(begin - start) * batch : (end - start) * batch]
                 order = run.backend.placement.argument(order, "int32")
-                yield begin, end, self._program(window), run, window.data, order
+                yield begin, end, program, run, window.data, order
 
-    def _program(self, window: Window) -> Compiled:
-        key = window.key if self._run.backend.computes_in_main_memory else None
-        if key not in self._programs:
-            self._programs[key] = self._compile()
-        return self._programs[key]
-
-    def _places(self, epoch: int, begin: int) -> Iterator[Place]:
-        while epoch < self._last:
-            yield from ((epoch, number) for number in range(begin, len(self._steps)))
-            epoch, begin = epoch + 1, 0
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None

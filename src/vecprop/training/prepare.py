@@ -96,10 +96,9 @@ def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team =
         data, held_out = data.scaled(own), None if held_out is None else held_out.scaled(own)
         scale = InputScale(*map(checked.backend.to_numpy, own))
     held, weight = 0 if held_out is None else held_out.m, data.total_weight()
-    if team.count == 1:
-        return PreparedData(data, held_out, (data.m,), (held,), weight, scale, sample)
     counts, judged = (tuple(map(int, row)) for row in team.joined(np.asarray([[data.m], [held]], dtype=np.int64)))
-    return PreparedData(data, held_out, counts, judged, float(team.total(weight)), scale, sample)
+    weight = weight if team.count == 1 else float(team.total(weight))
+    return PreparedData(data, held_out, counts, judged, weight, scale, sample)
 
 
 def _scale_of(checked: Checked, data: TrainingData, team: Team) -> InputScale:
@@ -237,7 +236,7 @@ def _split(net: Network, data: TrainingData, fraction: Any, team: Team) -> tuple
     fraction = check_real(
         fraction, "validation", "in (0, 1), or a tuple (X, Y): the share to split off", lambda x: 0 < x < 1
     )
-    parts_of = team.gather(data.labels() if _has_classes(net) else np.zeros(data.m, dtype=np.int64))
+    parts_of = team.gather(data.labels if _has_classes(net) else np.zeros(data.m, dtype=np.int64))
     first_of_ours, groups = sum(len(part) for part in parts_of[: team.index]), np.concatenate(parts_of)
     m, w = len(groups), data.weights()
     if data.weighted_by_network and w is not None:

@@ -42,8 +42,7 @@ class Constant:
     [0.5, 0.5, 0.5]
     """
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return `initial`, count times."""
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return np.full(count, initial)
 
 
@@ -67,8 +66,7 @@ class StepDecay:
         check_positive_integer(self.every, "every")
         check_real(self.factor, "factor", "in (0, 1]", lambda x: 0 < x <= 1)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return the rates by the epoch of each step."""
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return initial * self.factor ** (_epochs(first, count, per_epoch) // self.every)
 
 
@@ -85,8 +83,7 @@ class ExponentialDecay:
     def __post_init__(self) -> None:
         check_real(self.factor, "factor", "in (0, 1]", lambda x: 0 < x <= 1)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return the rates by the epoch of each step."""
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return initial * self.factor ** _epochs(first, count, per_epoch)
 
 
@@ -105,8 +102,7 @@ class InverseScaling:
     def __post_init__(self) -> None:
         check_number(self.power, "power", zero=False)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return the rates by the epoch of each step."""
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         return initial / (1.0 + _epochs(first, count, per_epoch)) ** self.power
 
 
@@ -129,8 +125,7 @@ class Cosine:
         check_integer(self.warmup, "warmup", 0)
         check_real(self.final, "final", "in [0, 1]", lambda x: 0 <= x <= 1)
 
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return the rates by the number of each step."""
+    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:
         step = np.arange(first, first + count, dtype=np.float64)
         share = np.clip((step - self.warmup) / max(total - self.warmup, 1), 0.0, 1.0)
         fall = self.final + (1.0 - self.final) * 0.5 * (1.0 + np.cos(math.pi * share))
@@ -142,13 +137,14 @@ def _epochs(first: int, count: int, per_epoch: int) -> Rates:
 
 
 @dataclass(frozen=True)
-class ReduceOnPlateau:
+class ReduceOnPlateau(Constant):
     """The rate falls by `factor` when the watched value has not improved for `patience` epochs.
 
     The watched value is the cost of the validation set if there is one, else the training cost; or the metric. It must
     improve by more than `min_delta` to count. This schedule depends on the past, so its state (`PlateauState`) is part
-    of the training state. Of a stack the mean over the networks that have not diverged is watched, and all their rates
-    fall together. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with threshold_mode="abs".
+    of the training state, and `rates` are those before any fall. Of a stack the mean over the networks that have not
+    diverged is watched, and all their rates fall together. As `torch.optim.lr_scheduler.ReduceLROnPlateau` with
+    threshold_mode="abs".
 
     Parameters
     ----------
@@ -188,10 +184,6 @@ class ReduceOnPlateau:
             check_number(getattr(self, name), name)
         check_choice(self.monitor, "monitor", MONITORS)
         check_flag(self.cumulative, "cumulative")
-
-    def rates(self, initial: float, first: int, count: int, per_epoch: int, total: int) -> Rates:  # noqa: ARG002
-        """Return `initial`, count times; the state's `scale` is applied elsewhere."""
-        return np.full(count, initial)
 
     def observe(self, state: "PlateauState", cost: float) -> "PlateauState":
         """Return the state after an epoch with this cost, or negated metric."""

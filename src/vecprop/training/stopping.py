@@ -94,14 +94,14 @@ def remember_best(
     A network of a stack whose patience has run out is no longer updated, so that it ends as in a run of its own. NaN is
     not an improvement.
     """
-    if value.ndim == 0:
-        return _remember_one(best, state, float(value), rule)
-    kept = (state.params, state.statistics)
+    several = value.ndim > 0
+    # without restore_best one network is that of the last epoch, which need not be kept
+    kept = (state.params, state.statistics) if rule.restore_best or several else ((), ())
     if best is None:
-        start, epoch = np.where(np.isfinite(value), value, np.inf), np.full(value.shape, state.epoch)
-        return Best(start, epoch, *kept, epoch), False
+        value = np.where(np.isfinite(value), value, np.inf)
+        best = Best(np.inf, state.epoch, *kept, state.epoch)
     waiting = np.full(value.shape, True)
-    if rule.patience is not None:
+    if rule.patience is not None and several:
         waiting &= state.epoch - 1 - best.improved < rule.patience
     with np.errstate(invalid="ignore"):
         improved = waiting & (value < best.cost - rule.min_delta)
@@ -112,8 +112,11 @@ def remember_best(
         xp = array_namespace(W)
         kept = choose(xp, xp.asarray(taken, **device_of(W)), kept, before) if taken.any() else before
     cost, epoch = np.where(better, value, best.cost), np.where(better, state.epoch, best.epoch)
-    best = Best(cost, epoch, *kept, np.where(improved | (cost > rule.limit), state.epoch, best.improved))
-    return best, rule.patience is not None and bool((state.epoch - best.improved >= rule.patience).all())
+    since = np.where(improved | (cost > rule.limit), state.epoch, best.improved)
+    ends = rule.patience is not None and bool((state.epoch - since >= rule.patience).all())
+    if not several:
+        cost, epoch, since = (number.item() for number in (cost, epoch, since))
+    return Best(cost, epoch, *kept, since), ends
 
 
 def leaving(best: Best, epoch: int, patience: int, share: float) -> npt.NDArray[np.int64] | None:
@@ -132,18 +135,3 @@ def leaving(best: Best, epoch: int, patience: int, share: float) -> npt.NDArray[
         if 0 < len(going_on) <= share * len(ends):
             return going_on
     return None
-
-
-def _remember_one(best: Best | None, state: TrainingState, value: float, rule: EarlyStopping) -> tuple[Best, bool]:
-    """`remember_best` for one network; the network of the last epoch is not kept."""
-    kept = (state.params, state.statistics) if rule.restore_best else ((), ())
-    if best is None:
-        return Best(value if math.isfinite(value) else math.inf, state.epoch, *kept, state.epoch), False
-    improved = value < best.cost - rule.min_delta
-    if improved or (not rule.cumulative and value < best.cost):
-        best = Best(value, state.epoch, *kept, state.epoch if improved else best.improved)
-    if not rule.restore_best:  # drop the network that an earlier run kept
-        best = best._replace(params=(), statistics=())
-    if best.cost > rule.limit:
-        best = best._replace(improved=state.epoch)
-    return best, rule.patience is not None and state.epoch - best.improved >= rule.patience

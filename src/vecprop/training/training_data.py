@@ -23,7 +23,6 @@ from vecprop.nn.network import Network
 from vecprop.training.epochs import Data, Run
 from vecprop.training.json_values import digest
 from vecprop.training.pieces import Pieces, PiecesOfWindows
-from vecprop.training.shuffling import Orders
 
 Host = npt.NDArray[Any]
 
@@ -53,6 +52,7 @@ class TrainingData:
     at_hand: ClassVar[bool] = True  # whether all of them are on the backend
     same_arrays: ClassVar[bool] = True  # whether a compiled epoch gets the very same arrays in each call
     in_windows: ClassVar[bool] = False  # whether a window of them is in memory at a time
+    pieces: ClassVar[type[Pieces]] = Pieces  # in which epochs are computed
 
     def __init__(self, net: Network, checked: Checked, X: Any, Y: Any = None, w: Any = None) -> None:
         self.net, self.checked, self.X, self.Y, self.w = net, checked, X, Y, w
@@ -103,12 +103,9 @@ class TrainingData:
 
     # --- what they hold ---
 
-    def labels(self) -> npt.NDArray[np.int64]:
-        """Return the class of each example, (m,), for a network whose classes exclude each other."""
-        return self._labels
-
     @cached_property
-    def _labels(self) -> npt.NDArray[np.int64]:  # class weights need them twice, and Y may be on a device
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The class of each example, (m,), for a network whose classes exclude each other."""
         return streamed.labels_of(self.net, self.checked.backend.to_numpy(self.Y))
 
     def weights(self) -> Host | None:
@@ -124,7 +121,7 @@ class TrainingData:
         w = self.weights()
         weights = np.ones(self.m) if w is None else w.astype(np.float64)
         return np.apply_along_axis(
-            lambda row: np.bincount(self.labels(), weights=row, minlength=classes).astype(np.float64), -1, weights
+            lambda row: np.bincount(self.labels, weights=row, minlength=classes).astype(np.float64), -1, weights
         )
 
     def total_weight(self) -> Array | float:
@@ -169,7 +166,7 @@ class TrainingData:
     def reweighted(self, factors: npt.NDArray[np.float64]) -> Self:
         """Return them with the weight of each times the factor of its class."""
         w = self.weights()
-        weights = (np.ones(self.m) if w is None else w.astype(np.float64)) * factors[..., self.labels()]
+        weights = (np.ones(self.m) if w is None else w.astype(np.float64)) * factors[..., self.labels]
         return self._of(self.X, self.Y, self.checked.backend.asarray(weights, self.checked.dtype))
 
     def numbered(self) -> Self:
@@ -196,16 +193,6 @@ class TrainingData:
     def cut(self, batch_size: int, shuffled: bool) -> None:
         """Choose what is read together, for epochs in batches of this size."""
 
-    def pieces(
-        self,
-        run: Run,
-        orders: Orders,
-        last: int,  # noqa: ARG002
-        compile_epoch: Callable[[], Callable[..., Any]],
-    ) -> Pieces:
-        """Return the pieces in which the epochs up to `last` are computed."""
-        return Pieces(run, orders, compile_epoch, self)
-
     def widest(self, run: Run) -> int:
         """Return the most steps of an epoch whose examples are at hand together."""
         return -(-run.m // run.batch_size)
@@ -216,7 +203,7 @@ class TrainingData:
         order = None if run.batch_size >= run.m else place.argument(place.places(places), "int32")
         return run, self.arrays, order
 
-    def parts(self, backend: Backend) -> Iterator[Data]:  # noqa: ARG002
+    def parts(self, backend: Backend) -> Iterator[Data]:
         """Yield all of them in their order, as arrays, in parts that fit into memory."""
         yield self.arrays
 
@@ -269,6 +256,7 @@ class StreamedData(TrainingData):
     X: StreamedExamples
     at_hand: ClassVar[bool] = False
     in_windows: ClassVar[bool] = True
+    pieces: ClassVar[type[Pieces]] = PiecesOfWindows
 
     def described(self) -> dict[str, Any]:
         windows = self.X.windows
@@ -280,6 +268,7 @@ class StreamedData(TrainingData):
             "them in memory, or train in one process on its devices"
         )
 
+    @property  # not kept: there may be many
     def labels(self) -> npt.NDArray[np.int64]:
         return np.concatenate([streamed.labels_of(self.net, Y) for _, Y, _ in self.X.blocks(Y=True)])
 
@@ -335,9 +324,6 @@ class StreamedData(TrainingData):
 
     def cut(self, batch_size: int, shuffled: bool) -> None:
         self.X.windows = self.X.cut(batch_size, shuffled)
-
-    def pieces(self, run: Run, orders: Orders, last: int, compile_epoch: Callable[[], Callable[..., Any]]) -> Pieces:
-        return PiecesOfWindows(run, orders, compile_epoch, self.X, last)
 
     def parts(self, backend: Backend) -> Iterator[Data]:
         windows = self.X.cut()

@@ -28,7 +28,7 @@ class Stage(Activation):
         self._A = self.g.function(xp, self._U)
         return self._A if self.mask is None else self._A * self.mask
 
-    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:  # noqa: ARG002
+    def backward(self, xp: Namespace, dA: Array, Z: Array, A: Array) -> Array:
         """Return dZ: through the mask, then g′, then the normalization."""
         dA = dA if self.mask is None else dA * self.mask
         dU = self.g.backward(xp, dA, self._U, self._A)
@@ -63,28 +63,21 @@ class FusedLoss(Loss):
         return self.fuse(BoundMethod(self.loss, "dZ", xp, (output,)))(Z, A, Y)
 
 
-class Deferred(Activation):
-    """An output that is left to the loss, which computes all from Z: A is Z."""
-
-    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
-        return Z
-
-
 class SoftmaxLoss(Loss):
-    """The cross-entropy of a softmax, with values and dZ from one kernel of the backend.
+    """The cross-entropy of a softmax, with values and dZ from Z by one kernel (`Backend.softmax_cross_entropy`).
 
-    The kernel is `Backend.softmax_cross_entropy`. The loss belongs to one pass: `values` stores the result of `dZ`.
+    It belongs to one pass: `values` stores the result of `dZ`.
     """
 
     def __init__(self, kernel: Callable[[Array, Array, float], tuple[Array, Array]], smoothing: float) -> None:
         self._kernel, self._smoothing = kernel, smoothing
 
-    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002
+    def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return the loss of each example, already summed over its outputs, (…, 1, m)."""
         L, self._dZ = self._kernel(Z, Y, self._smoothing)
         return L
 
-    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: ARG002, N802
+    def dZ(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:  # noqa: N802
         return self._dZ
 
 

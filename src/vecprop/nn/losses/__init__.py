@@ -10,7 +10,7 @@ from vecprop.nn.activations import Activation
 from vecprop.nn.losses.base import Loss, LossLike
 from vecprop.nn.losses.classification import BinaryCrossEntropy, CrossEntropy
 from vecprop.nn.losses.regression import AbsoluteError, Huber, Poisson, Quantile, SquaredError
-from vecprop.utils.errors import unknown_name
+from vecprop.utils.arguments import check_choice
 
 __all__ = [
     "LOSSES", "AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "Huber", "Loss", "LossLike", "Poisson",
@@ -36,9 +36,7 @@ def get_loss(given: LossLike | None, output: Activation, n_out: int) -> Loss:
         matching = [loss for loss in LOSSES.values() if loss.matching_output == output.name]
         given = matching[0] if matching else "squared_error"
     if isinstance(given, str):
-        if given not in LOSSES:
-            raise ValueError(f"loss: {unknown_name('loss', given, LOSSES)}")
-        given = LOSSES[given]
+        given = LOSSES[check_choice(given, "loss", LOSSES)]
     if not isinstance(given, Loss):
         raise TypeError(f"loss must be a name or a Loss, got {given!r}")
     given.check_output(output, n_out)

@@ -131,7 +131,7 @@ class CrossEntropy(Smoothing):
     Parameters
     ----------
     smoothing : float or sequence of float, default 0.0
-        s of label smoothing, in [0, 1). With K of them `fit` trains K networks in one stack, one with each.
+        As for `BinaryCrossEntropy`.
 
     Examples
     --------
