@@ -13,7 +13,7 @@ from vecprop.backend import Backend
 from vecprop.backend.namespaces import Static
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees
 from vecprop.nn.batch_norm import Scale
-from vecprop.training.optimizers import Optimizer, check_optimizer, clip_by_norm
+from vecprop.training.optimizers import ClipByNorm, Optimizer, check_optimizer
 from vecprop.training.schedules import StepDecay
 
 STEPS = 60
@@ -314,7 +314,7 @@ def test_clipping_is_that_of_optax(most, backend):
         desired, _ = clip.update(tree_of([jax.numpy.asarray(g) for g in grads]), clip.init(None))
         desired = [np.asarray(a) for a in leaves_of(desired)]
     with backend.scope("float64", "highest"):
-        actual = clip_by_norm(tree_of(on(backend, "float64", *grads)), most)
+        actual = ClipByNorm(most).update(tree_of(on(backend, "float64", *grads)))
         actual = [backend.to_numpy(a) for a in leaves_of(actual)]
     for a, d, g in zip(actual, desired, grads, strict=True):
         assert_close(a, d, bound=1e-15)

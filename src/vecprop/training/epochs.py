@@ -4,6 +4,7 @@ These are pure functions of arrays. Everything that is constant during a run is 
 compiled epoch serves the whole run.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -14,16 +15,16 @@ from vecprop import propagation
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of, dtype_name
 from vecprop.backend.pytrees import leaves_of, map_trees
-from vecprop.nn.activations import Activation, Identity, Softmax
+from vecprop.nn.activations import Activation, Softmax
 from vecprop.nn.batch_norm import BatchNorm, Scale, Statistics, update_statistics
 from vecprop.nn.dropout import mask
 from vecprop.nn.losses import CrossEntropy, Loss
 from vecprop.nn.network import Network
 from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params, per_column
-from vecprop.training.optimizers import Optimizer, Slots, clip_by_norm
+from vecprop.training.optimizers import ClipByNorm, Link, Optimizer, Slots
 from vecprop.training.parameter_buffer import Layout, layout
-from vecprop.training.training_pass import Fused, FusedLoss, Pass, SoftmaxLoss, Stage
+from vecprop.training.training_pass import Deferred, Fused, FusedLoss, Pass, SoftmaxLoss, Stage
 
 Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
 Outputs = tuple[Array, ...]  # of each step: the cost, the norms of dW_l, and with sample weights the batch's weight
@@ -154,10 +155,11 @@ def step(
     J, grads, norms = _batch_gradients(run, params, (X, Y, w), inputs, m)
     if by_network.penalties.given:
         J = J + by_network.penalties.cost(layers)
-    grads = by_network.penalties.update(grads, layers)
-    gradient_norms = (run.backend.gradient_norms or propagation.gradient_norms)(grads[: len(layers)])
-    if run.clip_norm is not None:
-        grads = clip_by_norm(grads, run.clip_norm)
+    seen = GradientNorms(run.backend.gradient_norms or propagation.gradient_norms)
+    clipping = () if run.clip_norm is None else (ClipByNorm(run.clip_norm),)
+    links: tuple[Link, ...] = (by_network.penalties, seen, *clipping)
+    for link in links:
+        grads = link.update(grads, layers)
     if run.layout is not None:
         grads = run.layout.pack(run.backend, grads)
     decay = () if by_network.decay is None else (by_network.decay,)
@@ -165,8 +167,20 @@ def step(
     statistics = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
     new = Carry(updated, slots, statistics)
     if weight is None:
-        return new, (J, gradient_norms)
-    return choose(xp, weight > 0, new, carry), (J, gradient_norms, weight)
+        return new, (J, seen.norms)
+    return choose(xp, weight > 0, new, carry), (J, seen.norms, weight)
+
+
+class GradientNorms:
+    """A link that leaves the gradients as they are and keeps the norms of the dW_l for the history."""
+
+    def __init__(self, norms_of: Callable[[Params], Array]) -> None:
+        self._norms_of = norms_of
+
+    def update(self, grads: Any, layers: Params) -> Any:
+        """Return the gradients."""
+        self.norms = self._norms_of(grads[: len(layers)])
+        return grads
 
 
 def _of_examples(xp: Namespace, all_of_them: Array, numbers: Array) -> Array:
@@ -238,7 +252,7 @@ def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
     kernel, for_all = backend.softmax_cross_entropy, net.loss.networks is None  # kernels know one loss for all networks
     # exact types: a user's loss may inherit from ours but compute something else
     if kernel is not None and for_all and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
-        return Identity(), SoftmaxLoss(kernel, cast(float, net.loss.smoothing))
+        return Deferred(), SoftmaxLoss(kernel, cast(float, net.loss.smoothing))
     ours = all(type(part).__module__.startswith("vecprop.") for part in (net.output, net.loss))
     if backend.fuses and for_all and net.output.elementwise and ours:
         return Fused(net.output, backend.fuse), FusedLoss(net.loss, backend.fuse)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
 from vecprop.nn.dropout import Fuse
-from vecprop.propagation import Layer, per_column
+from vecprop.propagation import Layer, Params, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
 from vecprop.training.training_pass import BoundMethod
 from vecprop.utils.arguments import (
@@ -385,21 +385,34 @@ class AdamW(Adam):
         return super().update(grads, slots, decayed, rate, fuse)
 
 
-def clip_by_norm(grads: Any, most: float) -> Any:
-    """Return the gradients scaled down to the norm `most` if their common norm is greater.
+class Link(Protocol):
+    """A link of the chain before the optimizer, which is the last: gradients in, gradients out, as in optax."""
+
+    def update(self, grads: Any, layers: Params) -> Any:
+        """Return the gradients for the next link; the arguments stay unchanged."""
+
+
+@dataclass(frozen=True)
+class ClipByNorm:
+    """A link that scales the gradients down to the norm `most` if their common norm is greater.
 
     For a stack, (K, …, …), each network is clipped on its own. As `optax.clip_by_global_norm`.
 
     >>> import numpy as np
-    >>> (g,) = clip_by_norm((np.array([[3.0, 4.0]]),), 1.0)
+    >>> (g,) = ClipByNorm(1.0).update((np.array([[3.0, 4.0]]),))
     >>> g.round(6).tolist()
     [[0.6, 0.8]]
     """
-    leaves = list(leaves_of(grads))
-    xp = array_namespace(leaves[0])
-    norm = xp.sqrt(sum(xp.sum(g * g, axis=(-2, -1)) for g in leaves))
-    scale = per_column(most / xp.maximum(norm, most * xp.ones_like(norm)))  # of a norm of 0 most/most = 1, not 0/0
-    return map_tree(lambda g: g * scale, grads)
+
+    most: float
+
+    def update(self, grads: Any, layers: Params = ()) -> Any:  # noqa: ARG002
+        """Return the gradients, none of them 0/0: a norm of 0 gives most/most = 1."""
+        leaves = list(leaves_of(grads))
+        xp = array_namespace(leaves[0])
+        norm = xp.sqrt(sum(xp.sum(g * g, axis=(-2, -1)) for g in leaves))
+        scale = per_column(self.most / xp.maximum(norm, self.most * xp.ones_like(norm)))
+        return map_tree(lambda g: g * scale, grads)
 
 
 def check_optimizer(optimizer: object) -> Optimizer:
