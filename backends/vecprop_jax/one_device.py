@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from vecprop.backend.blas import usable_cores
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree, add_trees, to_host
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
@@ -40,8 +41,10 @@ COMPILER_MEMORY = 1 << 26
 # Arrays are moved by way of NumPy from this many bytes on; XLA's arrays begin at multiples of so many.
 _LARGE = 1 << 22
 _ALIGNMENT = 64
+# A stack whose steps, or whose compiled calls, make fewer numbers is one program: each takes its time to start.
+SMALLEST_STACK, SMALLEST_CALL = 1 << 16, 1 << 21
 # A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
-LARGEST_GROUP = 1 << 20
+LARGEST_GROUP = 1 << 22
 _LEVEL = "xla_backend_optimization_level"
 
 
@@ -127,12 +130,14 @@ class JAXMemory(DeviceMemory):
             block = None if m < 4 * block else block
         return None if block is None else block * self.devices
 
-    def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:
-        """Return groups of one size, which one program serves, for the caches of a CPU."""
-        if self.devices > 1 or jax.default_backend() != "cpu":
+    def auto_groups(self, networks: int, numbers: int, steps: int) -> tuple[int, int]:
+        """Return groups of one size, which one program serves, for the caches and cores of a CPU."""
+        small = numbers < SMALLEST_STACK or numbers * steps < SMALLEST_CALL
+        if small or self.devices > 1 or jax.default_backend() != "cpu":
             return 1, 1
-        least = min(-(-numbers // LARGEST_GROUP), networks)
-        return next((n for n in range(least, min(4 * least, networks) + 1) if networks % n == 0), 1), 1
+        least = min(max(usable_cores(), -(-numbers // LARGEST_GROUP)), networks)
+        groups = next((n for n in range(least, min(4 * least, networks) + 1) if networks % n == 0), 1)
+        return groups, min(groups, usable_cores())
 
 
 def _aligned(array: Any) -> Any:

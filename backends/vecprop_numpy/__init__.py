@@ -68,7 +68,7 @@ class NumPyMemory(DeviceMemory):
         """Blocks spare new memory for all that is made of X; a program for small data is kept for the next call."""
         return m * others >= (1 << 20 if m * inputs * itemsize <= SMALL_CALL else 1 << 22)
 
-    def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:
+    def auto_groups(self, networks: int, numbers: int, steps: int) -> tuple[int, int]:  # noqa: ARG002
         """Return the groups of a stack's networks and the threads that share them."""
         if numbers < SMALLEST_STACK:
             return 1, 1

@@ -40,7 +40,7 @@ def test_groups_of_networks_are_trained_at_once(monkeypatch):
     groups = []
 
     def in_turns(jobs, threads):
-        groups.extend((threads, job.args[1][0].W.shape[0]) for job in jobs)
+        groups.extend((threads, job.args[2][0].W.shape[0]) for job in jobs)
         return [job() for job in jobs]
 
     monkeypatch.setattr(network_groups, "at_once", in_turns)
@@ -56,10 +56,20 @@ def test_groups_on_jax_are_as_the_whole_stack(case, monkeypatch):
     arguments = {"epochs": 3, "batch_size": 16, "optimizer": vp.Adam(0.01), "dtype": "float64", "backend": "jax"}
     arguments |= DIFFERENT[case][0]
     whole = vp.fit(NET, X, Y, **arguments)
-    monkeypatch.setattr("vecprop_jax.one_device.LARGEST_GROUP", 1)
+    for limit in ("SMALLEST_STACK", "SMALLEST_CALL", "LARGEST_GROUP"):
+        monkeypatch.setattr(f"vecprop_jax.one_device.{limit}", 1)
     groups = vp.fit(NET, X, Y, **arguments)
     for k in range(whole.networks):
         assert_is(groups.member(k), whole.member(k), vp.get_backend("jax").xp)
+
+
+def test_stacks_on_jax_are_divided_where_that_is_faster(monkeypatch):
+    monkeypatch.setattr("vecprop_jax.one_device.usable_cores", lambda: 2)
+    divided = vp.get_backend("jax").memory.auto_groups
+    assert divided(64, 1 << 20, 100) == (2, 2)
+    assert divided(64, 1 << 25, 100) == (8, 2)  # for the caches
+    assert divided(63, 1 << 20, 100) == (3, 2)  # all of one size
+    assert divided(61, 1 << 20, 100) == divided(64, 1 << 10, 10**6) == divided(64, 1 << 20, 1) == (1, 1)
 
 
 def assert_is(member, single, xp):

@@ -40,10 +40,11 @@ class DeviceMemory:
         """
         return m * (inputs + others) >= 1 << 22
 
-    def auto_groups(self, networks: int, numbers: int) -> tuple[int, int]:  # noqa: ARG002
+    def auto_groups(self, networks: int, numbers: int, steps: int) -> tuple[int, int]:  # noqa: ARG002
         """Return into how many groups the networks of a stack are divided for training, and on how many threads.
 
         numbers : those that a step of all networks makes
+        steps : those of one compiled call
         """
         return 1, 1
 

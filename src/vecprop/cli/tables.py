@@ -26,7 +26,7 @@ from vecprop.data.tables import first_rows, refuse_options_of_csv
 from vecprop.export import files
 from vecprop.export.onnx_export import export_onnx
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
-from vecprop.tabular.model import leading
+from vecprop.tabular.model import leading, networks_of
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.report import as_json, concluded, described, score_table
 from vecprop.tabular.training import EPOCHS, ITERATIONS, constant
@@ -300,12 +300,12 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
     file = model_file(path)
     model = files.load(file)
     header, tensors = tensor_file.decode(tensor_file.read(file), f"the file {os.fspath(file)!r}")
-    kinds = {"table": "a model of tables", "estimator": f"a {header.get('class')}", "network": "a network"}
+    kind = {"table": "model of tables", "network": "network"}.get(header["kind"], type(model).__name__)
     layers = [tensor for name, tensor in tensors.items() if name.rpartition(".")[2][0] in "Wb" and ".map." not in name]
     count = sum(tensor.size for tensor in layers)
     versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
     lines = [
-        f"{file}: {kinds[header['kind']]}, {count} parameters, {file.stat().st_size} bytes",
+        f"{file}: a {kind}, {count} parameters, {file.stat().st_size} bytes",
         f"written by {versions}",
     ]
     found = {"file": str(file), "kind": header["kind"], "parameters": count, "versions": header["versions"]}
@@ -319,9 +319,9 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
             tested = score_table(f"{rows['test']} test rows", {"network": scores})
             lines += [f"trained on {rows['training']} rows of {source}", "", tested]
     else:
-        net = model.net if hasattr(model, "net") else leading(model).network_
-        found["network"] = str(net)
-        lines.append(str(net))
+        own = hasattr(model, "net")
+        found["network"] = str(model.net if own else leading(model).network_)
+        lines += [found["network"]] if own else networks_of(model)
     return "\n".join(lines), without_nan(found)
 
 

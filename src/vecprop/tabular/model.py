@@ -99,7 +99,7 @@ class TableModel:
         lines = [
             f"{self.target.task} of {self.target.name!r} from {len(self.preparation.columns)} columns, "
             f"{len(self.preparation.features)} features",
-            *described(self.estimator),
+            *networks_of(self.estimator),
         ]
         if self.classes:
             lines.append(f"classes: {', '.join(map(str, self.classes))}")
@@ -111,7 +111,7 @@ def leading(estimator: Any) -> Any:
     return getattr(estimator, "leading_", estimator)
 
 
-def described(estimator: Any) -> list[str]:
+def networks_of(estimator: Any) -> list[str]:
     """Return lines on the networks of a model: one, or for a pack each kind and its weights."""
     if not hasattr(estimator, "groups_"):
         several = f"{estimator.n_networks} networks, averaged: each " if estimator.n_networks > 1 else ""

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop.tabular.model import described as described_networks
-from vecprop.tabular.model import leading
+from vecprop.tabular.model import leading, networks_of
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.scores import SCORES
 from vecprop.tabular.training import Trained
@@ -50,7 +49,7 @@ def concluded(trained: Trained) -> str:
     shown = {t: trained.scores[k] for k, t in _TITLES.items() if not (is_linear and k == "network")}
     lines = [
         *linear_is_better(trained.scores),
-        *described_networks(estimator),
+        *networks_of(estimator),
         f"trained on {learned} in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
         "",
         score_table(f"{trained.rows['test']} test rows", shown),

@@ -15,7 +15,7 @@ from vecprop import propagation
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, Bound, Donated, Namespace, Static, array_namespace, device_of, dtype_name
 from vecprop.backend.pytrees import leaves_of, map_trees
-from vecprop.nn.activations import Activation, Softmax
+from vecprop.nn.activations import Activation, Identity, Softmax
 from vecprop.nn.batch_norm import BatchNorm, Scale, Statistics, update_statistics
 from vecprop.nn.dropout import mask
 from vecprop.nn.losses import CrossEntropy, Loss
@@ -24,7 +24,7 @@ from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params, per_column
 from vecprop.training.optimizers import ClipByNorm, Link, Optimizer, Slots
 from vecprop.training.parameter_buffer import Layout, layout
-from vecprop.training.training_pass import Deferred, Fused, FusedLoss, Pass, SoftmaxLoss, Stage
+from vecprop.training.training_pass import Fused, FusedLoss, Pass, SoftmaxLoss, Stage
 
 Data = tuple[Array, Array, Array | None]  # X, Y and the sample weights
 Outputs = tuple[Array, ...]  # of each step: the cost, the norms of dW_l, and with sample weights the batch's weight
@@ -252,7 +252,7 @@ def _last_stage(backend: Backend, net: Network) -> tuple[Activation, Loss]:
     kernel, for_all = backend.softmax_cross_entropy, net.loss.networks is None  # kernels know one loss for all networks
     # exact types: a user's loss may inherit from ours but compute something else
     if kernel is not None and for_all and type(net.output) is Softmax and type(net.loss) is CrossEntropy:
-        return Deferred(), SoftmaxLoss(kernel, cast(float, net.loss.smoothing))
+        return Identity(), SoftmaxLoss(kernel, cast(float, net.loss.smoothing))
     ours = all(type(part).__module__.startswith("vecprop.") for part in (net.output, net.loss))
     if backend.fuses and for_all and net.output.elementwise and ours:
         return Fused(net.output, backend.fuse), FusedLoss(net.loss, backend.fuse)

@@ -86,12 +86,12 @@ def _train(
         def compile_one() -> Callable[..., Any]:
             return plan.run.backend.compile_loop(epoch, bound=plan.data.same_arrays, donated=given_away)
 
-        run = plan.run
-        if plan.spec.networks is None or (run.backend.compiles and run.net.loss.networks is not None):
+        run, spec = plan.run, plan.spec
+        if spec.networks is None or (run.backend.compiles and run.net.loss.networks is not None):
             return compile_one()  # groups with losses of their own would be programs of their own
-        K = state.params[0].W.shape[0]
-        groups, threads = run.backend.memory.auto_groups(K, K * run.batch_size * run.net.numbers_per_example)
-        return GroupedEpochs(run.backend, compile_one, groups, threads) if groups > 1 else compile_one()
+        K, steps = state.params[0].W.shape[0], at_once * plan.steps_an_epoch
+        groups, threads = run.backend.memory.auto_groups(K, K * run.batch_size * run.net.numbers_per_example, steps)
+        return GroupedEpochs(run.backend, spec, compile_one, groups, threads) if groups > 1 else compile_one()
 
     orders = Orders(plan.run, state.seed, plan.spec.shuffle)
     try:

@@ -13,6 +13,7 @@ from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Static, array_namespace
 from vecprop.backend.pytrees import map_tree, map_trees
 from vecprop.training.epochs import ByNetwork, Data, Run
+from vecprop.training.spec import TrainingSpec
 from vecprop.utils.threads import at_once
 
 _BLAS = BLAS()
@@ -23,13 +24,16 @@ _COST = 4
 class GroupedEpochs:
     """Compiled epochs (`epochs.epoch`) of a stack, for groups of its networks.
 
+    spec : of the run; its scope is entered in each thread, as a library may keep it by thread
     compile_epoch : makes a compiled epoch; each group has its own, as it is bound to its own data
     groups, threads : at most as many as there are networks
     """
 
     def __init__(
-        self, backend: Backend, compile_epoch: Callable[[], Callable[..., Any]], groups: int, threads: int
-    ) -> None:
+        self, backend: Backend, spec: TrainingSpec, compile_epoch: Callable[[], Callable[..., Any]], groups: int,
+        threads: int,
+    ) -> None:  # fmt: skip
+        self._backend, self._spec = backend, spec
         self._compiled = [compile_epoch() for _ in range(groups)]
         self._divide, self._join = backend.compile(_divided), backend.compile(_joined)
         self._threads = threads
@@ -45,15 +49,19 @@ class GroupedEpochs:
             laid = _in_rows(data) if order is not None and isinstance(data[0], np.ndarray) else data
             self._data, self._parts = data, [_examples(k, laid) for k in places]
         divided = self._divide(len(places), run.epochs > 1, params, slots, statistics, order, *rest)
-        jobs = [
-            partial(compiled, run.of_networks(np.arange(k.start, k.stop), part), part, *state, examples, *more)
-            for compiled, k, (part, *state), more, examples in zip(
-                self._compiled, places, *divided, self._parts, strict=True
-            )
-        ]
+        jobs = []
+        for k, compiled, (part, *state), more, examples in zip(
+            places, self._compiled, *divided, self._parts, strict=True
+        ):
+            own = run.of_networks(np.arange(k.start, k.stop), part)
+            jobs.append(partial(self._in_scope, compiled, own, part, *state, examples, *more))
         with _BLAS.single(), sharing_cores(self._threads):
             found = at_once(jobs, self._threads)
         return self._join(tuple(found))  # type: ignore[no-any-return]
+
+    def _in_scope(self, compiled: Callable[..., Any], *arguments: Any) -> Any:
+        with self._backend.scope(self._spec.dtype, self._spec.precision):
+            return compiled(*arguments)
 
 
 def _places(groups: int, K: int) -> list[slice]:

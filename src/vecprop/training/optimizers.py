@@ -406,7 +406,7 @@ class ClipByNorm:
 
     most: float
 
-    def update(self, grads: Any, layers: Params = ()) -> Any:  # noqa: ARG002
+    def update(self, grads: Any, layers: Params = ()) -> Any:
         """Return the gradients, none of them 0/0: a norm of 0 gives most/most = 1."""
         leaves = list(leaves_of(grads))
         xp = array_namespace(leaves[0])

@@ -63,17 +63,10 @@ class FusedLoss(Loss):
         return self.fuse(BoundMethod(self.loss, "dZ", xp, (output,)))(Z, A, Y)
 
 
-class Deferred(Activation):
-    """An output that is left to the loss, which computes all from Z: A is Z."""
-
-    def function(self, xp: Namespace, Z: Array) -> Array:  # noqa: ARG002
-        return Z
-
-
 class SoftmaxLoss(Loss):
-    """The cross-entropy of a softmax, with values and dZ from one kernel of the backend.
+    """The cross-entropy of a softmax, with values and dZ from Z by one kernel (`Backend.softmax_cross_entropy`).
 
-    The kernel is `Backend.softmax_cross_entropy`. The loss belongs to one pass: `values` stores the result of `dZ`.
+    It belongs to one pass: `values` stores the result of `dZ`.
     """
 
     def __init__(self, kernel: Callable[[Array, Array, float], tuple[Array, Array]], smoothing: float) -> None:
