@@ -29,8 +29,9 @@ NARROWEST_BLOCK = 256
 NARROWEST_OF_MANY = 2048
 # Computing fewer numbers than this is not worth a second thread.
 SMALLEST_WORK = 1 << 18
-# A step of a stack that makes fewer numbers is not divided among threads, as each thread has to make all the calls.
-SMALLEST_STACK = 1 << 20
+# A stack whose steps, or whose compiled calls, make fewer numbers is not divided among threads, as each thread has to
+# make all the calls.
+SMALLEST_STACK, SMALLEST_CALL = 1 << 19, 1 << 20
 # A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
 LARGEST_GROUP = 1 << 22
 
@@ -68,9 +69,9 @@ class NumPyMemory(DeviceMemory):
         """Blocks spare new memory for all that is made of X; a program for small data is kept for the next call."""
         return m * others >= (1 << 20 if m * inputs * itemsize <= SMALL_CALL else 1 << 22)
 
-    def auto_groups(self, networks: int, numbers: int, steps: int) -> tuple[int, int]:  # noqa: ARG002
+    def auto_groups(self, networks: int, numbers: int, steps: int) -> tuple[int, int]:
         """Return the groups of a stack's networks and the threads that share them."""
-        if numbers < SMALLEST_STACK:
+        if numbers < SMALLEST_STACK or numbers * steps < SMALLEST_CALL:
             return 1, 1
         threads = min(networks, usable_threads())
         return min(networks, threads * -(-numbers // (threads * LARGEST_GROUP))), threads

@@ -32,6 +32,7 @@ CASES = {
 def two_threads(monkeypatch):
     """On NumPy the networks are in groups, as those of larger stacks are."""
     monkeypatch.setattr("vecprop_numpy.SMALLEST_STACK", 0)
+    monkeypatch.setattr("vecprop_numpy.SMALLEST_CALL", 0)
     monkeypatch.setattr("vecprop_numpy.usable_threads", lambda: 2)
 
 
