@@ -61,7 +61,7 @@ def test_the_means_by_hand():
     np.testing.assert_allclose(
         encoded(column, ["b", "a", None, "new"]), [[0, 0, -6 / 12], [1, 0, 0], [0, 1, 6 / 11], [0, 0, 0]], rtol=1e-15
     )
-    assert str(column) == "1 category, and 1 rare ones, all with their mean target: 'a'"
+    assert str(column) == "1 category, and 1 rare one, all with their mean target: 'a'"
 
 
 @pytest.mark.usefixtures("always")

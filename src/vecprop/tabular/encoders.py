@@ -195,7 +195,7 @@ class Category:
     def __str__(self) -> str:
         count = len(self.categories)
         how = ", all with their mean target" if self.means else " as one more"
-        rest = f", and {len(self.other)} rare ones{how}" if self.other else ""
+        rest = f", and {len(self.other)} rare one{'s' * (len(self.other) > 1)}{how}" if self.other else ""
         return f"{count} categor{'y' if count == 1 else 'ies'}{rest}: {first_rows(self.categories)}"
 
 
