@@ -12,11 +12,26 @@ SEEDS = [1, 2, 3]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("section", [demo._gradients, demo._digits, demo._planar, demo._zeros, demo._saturation])
+@pytest.mark.parametrize("section", [demo._gradients, demo._digits, demo._zeros])
 def test_what_the_demo_claims_holds(section, seed, tmp_path):
     shown = demo.Demo(tmp_path, seed, quick=True)
     section(shown)
     assert shown.claims and not shown.failed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_hidden_layer_beats_logistic_regression(seed):
+    result = demonstrations.planar(seed, epochs=300)
+    logistic, network = (demonstrations.accuracy(run, result.test) for run in (result.regression, result.network))
+    assert logistic < 0.65 and network > 0.85
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_large_weights_stall_learning(seed):
+    small, _, large = runs = demonstrations.saturation(seed)
+    assert [run.scale for run in runs] == [1.0, 10.0, 100.0]
+    assert large.slope < small.slope / 10 and large.gradient_norm < small.gradient_norm / 5
+    assert small.cost < 0.2 and large.cost > 0.5 and small.accuracy > 0.95 > 0.7 > large.accuracy
 
 
 def test_zero_weights_of_tanh_never_move():
