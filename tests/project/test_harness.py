@@ -581,7 +581,7 @@ def test_the_recorded_comparison_is_whole():
     record = Record.load(RESULTS / "cpu-2-cores-peers.json")
     assert set(record.workloads) == {w.name for w in DEVICES["cpu"] if w.part in parts.BY_DEFAULT["cpu"]}
     assert len(record.growth) > 30 and {entry["workload"] for entry in record.memory} == set(HEAVY["cpu"])
-    assert len([j for _, j in record.judged() if j and j[1]]) == 16
+    assert len([j for _, j in record.judged() if j and j[1]]) == 17
 
 
 def test_the_tables_on_a_page(tmp_path):
