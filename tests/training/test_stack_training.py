@@ -54,7 +54,7 @@ def test_groups_of_networks_are_trained_at_once(monkeypatch):
 
 @pytest.mark.parametrize("case", ["dropout of seeds", "decays"])
 def test_groups_on_jax_are_as_the_whole_stack(case, monkeypatch):
-    arguments = {"epochs": 3, "batch_size": 16, "optimizer": vp.Adam(0.01), "dtype": "float64", "backend": "jax"}
+    arguments = {"epochs": 2, "batch_size": 16, "optimizer": vp.Adam(0.01), "dtype": "float64", "backend": "jax"}
     arguments |= DIFFERENT[case][0]
     whole = vp.fit(NET, X, Y, **arguments)
     for limit in ("SMALLEST_STACK", "SMALLEST_CALL", "LARGEST_GROUP"):

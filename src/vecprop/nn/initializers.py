@@ -24,8 +24,8 @@ class Initializer:
 
     name: str
     variance: float
-    per_in: int = 0
-    per_out: int = 0
+    per_in: int
+    per_out: int
     uniform: bool = False
     biases: bool = False  # whether biases are drawn too
 
@@ -48,7 +48,7 @@ class Initializer:
 
 # variance, per_in and per_out
 _SCALES = {"small": (0.01**2, 0, 0), "he": (2, 1, 0), "xavier": (1, 1, 0), "glorot": (2, 1, 1)}
-INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", 0)} | {
+INITIALIZERS: dict[str, Initializer] = {"zeros": Initializer("zeros", 0, 0, 0)} | {
     name + suffix: Initializer(name + suffix, *scale, uniform=bool(suffix))
     for name, scale in _SCALES.items()
     for suffix in ("", "_uniform")
