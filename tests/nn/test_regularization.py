@@ -100,8 +100,8 @@ def test_which_stages_are_the_same():
     stage = training_pass.Stage(tanh)
     assert stage == stage and stage != training_pass.Stage(tanh)
     fused = training_pass.Fused(tanh, len)
-    assert fused == training_pass.Fused(activations.Tanh(), len) and fused not in (training_pass.Fused(relu, len), tanh)
-    loss, again = (training_pass.FusedLoss(losses.Huber(2.0), len) for _ in range(2))
+    assert fused == training_pass.Fused(activations.Tanh(), max) and fused not in (training_pass.Fused(relu, len), tanh)
+    loss, again = (training_pass.FusedLoss(losses.Huber(2.0), fuse) for fuse in (len, max))
     assert loss == again and hash(loss) == hash(again)
     assert loss not in (training_pass.FusedLoss(losses.Huber(1.0), len), losses.Huber(2.0))
 
