@@ -532,7 +532,9 @@ def _begin(
             f"{len(given)}: give the optimizer it was made with, or state._replace(slots=None), with which the "
             "optimizer starts anew"
         )
-    # an epoch may overwrite them; a copy on the host needs no compilation
+    if not run.backend.compiles:
+        return state
+    # a compiled epoch may overwrite them; a copy on the host needs no compilation
     own = map_tree(lambda a: run.backend.asarray(np.array(run.backend.to_numpy(a))), state.slots)
     return state._replace(slots=own)
 
