@@ -24,8 +24,11 @@ from vecprop.utils.arguments import check_positive_integer
 from vecprop_jax.one_device import JAXPlacement
 
 AXIS = "examples"
-# Messages when another process does not answer: by Gloo on CPUs, NCCL on GPUs, JAX's coordination service.
-_LOST = re.compile(r"gloo|nccl|connection (reset|closed|refused)|coordination|UNAVAILABLE|DEADLINE_EXCEEDED", re.I)
+# Messages when another process does not answer: by Gloo on CPUs, NCCL on GPUs, JAX's coordination service. They begin
+# with a status; most are JaxRuntimeError, those of a program called for the first time also ValueError.
+_LOST = re.compile(
+    r"(UNAVAILABLE|DEADLINE_EXCEEDED|[A-Z_]+: .*\b(gloo|nccl|connection (reset|closed|refused)|coordination))", re.I | re.S
+)
 
 
 def mesh_of(devices: Any) -> Mesh:
@@ -87,7 +90,7 @@ class JAXTeam(Team):
 
     def has_lost(self, error: BaseException) -> bool:
         """Recognise it by the messages of the communication libraries."""
-        return isinstance(error, jax.errors.JaxRuntimeError) and bool(_LOST.search(str(error)))
+        return isinstance(error, (jax.errors.JaxRuntimeError, ValueError)) and bool(_LOST.match(str(error)))
 
     def _all(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.asarray(multihost_utils.process_allgather(array))

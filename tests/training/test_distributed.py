@@ -124,6 +124,21 @@ def test_a_death_ends_the_others_and_a_restart_goes_on(start, tmp_path, amount, 
     )
 
 
+@cases(
+    (ValueError, "UNKNOWN: Gloo AllGather failed: [pair.cc:538] Read error [127.0.0.1]:4504: Connection reset", True),
+    (None, "INTERNAL: NCCL operation ncclAllReduce failed", True),
+    (None, "UNAVAILABLE: failed to connect", True),
+    (None, "INVALID_ARGUMENT: the shapes differ", False),
+    (ValueError, "a callback's database: connection refused", False),
+    (OSError, "UNAVAILABLE: a disk", False),
+)
+def test_which_errors_say_that_a_process_is_lost(kind, text, lost):
+    jax = pytest.importorskip("jax")
+    from vecprop_jax.mesh import JAXTeam
+
+    assert JAXTeam().has_lost((kind or jax.errors.JaxRuntimeError)(text)) is lost
+
+
 def test_vecprop_train_in_two_processes(start, tmp_path, amount):
     if amount(True, False):
         pytest.skip("with --long")

@@ -15,8 +15,9 @@ from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.ensemble_selection import Losses, log_losses
 from vecprop.estimators.inputs import Examples, named
+from vecprop.estimators.kinds_of_data import average, targets_of
 from vecprop.estimators.labels import Labels, check_classes, labels_of
-from vecprop.estimators.large_data import LargeTargets, average
+from vecprop.estimators.large_data import LargeTargets
 from vecprop.estimators.pack import Group, Pack
 from vecprop.estimators.parameters import hidden_activations, hidden_sizes
 from vecprop.estimators.prediction import scored
@@ -218,18 +219,20 @@ class MLPClassifier(ClassifierMixin, Training):
 
     def _groups(self, Y: Any) -> npt.NDArray[np.int64]:
         """Return the index of each example's class, (n,), or 0 for all if multilabel."""
-        if isinstance(Y, LargeTargets):
-            return np.concatenate([self._groups(rows.T).astype(np.int32) for _, _, rows in Y.blocks()])
         kind = self._labels.kind
-        groups = np.argmax(Y, axis=0) if kind == "multiclass" else Y[0] if kind == "binary" else np.zeros(Y.shape[1])
-        return np.asarray(groups, dtype=np.int64)
+
+        def groups(Y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+            found = np.argmax(Y, axis=0) if kind == "multiclass" else Y[0] if kind == "binary" else np.zeros(Y.shape[1])
+            return np.asarray(found, dtype=np.int64)
+
+        return targets_of(Y).of_each(groups)
 
     def _training_weights(self, examples: Examples) -> npt.NDArray[np.float64] | None:
         if self.class_weight is None:
             return examples.w
         given, w, weights = self.class_weight, examples.w, np.ones(examples.n) if examples.w is None else examples.w
         if self._labels.kind == "multilabel":
-            Y = examples.Y.whole().astype(np.int8) if isinstance(examples.Y, LargeTargets) else examples.Y
+            Y = targets_of(examples.Y).whole().astype(np.int8, copy=False)
             each = given if isinstance(given, list) else [given] * len(Y)
             if isinstance(given, Mapping) or len(each) != len(Y):
                 raise ValueError(

@@ -1,4 +1,4 @@
-"""Checks an estimator's data, one example per row, and turns them into the core's columns."""
+"""Checks an estimator's data, one example per row."""
 
 import math
 import re
@@ -20,9 +20,8 @@ from vecprop.backend.transfer import refuse_masked
 from vecprop.data import sparse
 from vecprop.data.sparse import is_sparse
 from vecprop.data.splitting import in_second_part, places_of, shuffled
-from vecprop.data.streaming.sources import ArraySource
-from vecprop.estimators.large_data import LargeRows, LargeTargets, large_rows, scaled
-from vecprop.nn.input_scaling import InputScale, input_scale
+from vecprop.estimators.kinds_of_data import rows_of, targets_of
+from vecprop.estimators.large_data import large_rows
 
 _IN_FILE = {"ensure_all_finite": False}  # how X is checked whose values are checked as they are read
 _NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
@@ -49,7 +48,7 @@ class Examples(NamedTuple):
     @property
     def in_file(self) -> bool:
         """Whether X stays in its file."""
-        return isinstance(self.X, LargeRows)
+        return rows_of(self.X).in_file
 
     @property
     def targets(self) -> Any:
@@ -59,10 +58,9 @@ class Examples(NamedTuple):
     def at(self, places: npt.NDArray[np.int64]) -> Self:
         """Return the examples at these places."""
         w = None if self.w is None else self.w[places]
-        if isinstance(self.Y, LargeTargets):
-            return self._replace(X=self.X.take(places), w=w, Y=self.Y.take(places), places=places)
-        Y = None if self.Y is None else self.Y[:, places]
-        return self._replace(X=take_rows(self.X, places), y=self.y[places], w=w, Y=Y)
+        Y = None if self.Y is None else targets_of(self.Y).take(places)
+        found = self._replace(X=rows_of(self.X).take(places), w=w, Y=Y)
+        return found._replace(places=places) if targets_of(Y).in_file else found._replace(y=self.y[places])
 
 
 def dispatches(X: Any) -> bool:
@@ -181,7 +179,7 @@ def check_inputs(estimator: Any, X: Any, method: str) -> Any:
     if _is_fine(estimator, X):
         return X
     X = check_rows(estimator, X, **_how(dispatches(X)))
-    if get_config()["array_api_dispatch"] and not isinstance(X, LargeRows):
+    if get_config()["array_api_dispatch"] and not rows_of(X).in_file:
         place, wanted = (_place(a) for a in (X if is_array(X) else np.empty(0), estimator.coefs_[0]))
         if place != wanted:
             raise ValueError(
@@ -269,17 +267,6 @@ def backend_at(array: Array) -> Backend:
     return Backend(xp, device=device_of(array)["device"])
 
 
-def columns(X: Any) -> Any:
-    """Return X (n, n_0) with one example per column, a view if possible; sparse X becomes dense."""
-    if isinstance(X, LargeRows):
-        return X.columns()
-    if hasattr(X, "toarray"):
-        return X.toarray().T
-    if isinstance(X, np.ndarray):
-        return X.T
-    return array_namespace(X).matrix_transpose(X)
-
-
 def is_too_large_when_dense(X: Any, dtype: str) -> bool:
     """Tell whether X (n, n_0) is sparse and would, dense, take more than a third of the free memory."""
     size = math.prod(X.shape) * np.dtype(dtype).itemsize
@@ -287,16 +274,6 @@ def is_too_large_when_dense(X: Any, dtype: str) -> bool:
         return False
     free = free_main_memory()
     return free is not None and 3 * size > free
-
-
-def take_rows(X: Any, places: npt.NDArray[np.int64]) -> Any:
-    """Return the examples at these places."""
-    if isinstance(X, LargeRows):
-        return X.take(places)
-    if isinstance(X, np.ndarray) or hasattr(X, "toarray"):
-        return X[places]
-    xp = array_namespace(X)
-    return xp.take(X, xp.asarray(places, **device_of(X)), axis=0)
 
 
 def split(
@@ -317,32 +294,3 @@ def split(
             f"validation_fraction={fraction!r} of {n} examples{counted}"
         )
     return examples.at(places_of(~second)), examples.at(places_of(second))
-
-
-def scale_of(X: Any, w: npt.NDArray[np.float64] | None) -> InputScale:
-    """Return the mean and the deviation of every feature, (n_0, 1) (E35)."""
-    if isinstance(X, LargeRows):
-        return X.input_scale(w)
-    if hasattr(X, "toarray"):
-        raise ValueError(
-            'scale="standard" subtracts the mean of every feature, which would make sparse X dense; leave scale out '
-            "and put sklearn.preprocessing.MaxAbsScaler() before the estimator in a pipeline"
-        )
-    if isinstance(X, np.ndarray):  # sums in float64, also for float32
-        return LargeRows(ArraySource(X)).input_scale(w, checked=True)
-    xp = array_namespace(X)
-    weights = None if w is None else xp.asarray(w, dtype=X.dtype, **device_of(X))
-    return input_scale(xp, columns(X), weights)
-
-
-def scaled_rows(X: Any, scale: InputScale | None) -> Any:
-    """Return X (n, n_0) with every feature scaled, or X itself if the scale is None."""
-    if scale is None:
-        return X
-    if isinstance(X, LargeRows):
-        return X.scaled(scale)
-    if isinstance(X, np.ndarray):
-        return scaled(X, *(np.reshape(a, (1, -1)) for a in scale))
-    xp = array_namespace(X)
-    mean, deviation = (xp.reshape(xp.astype(a, X.dtype), (1, -1)) for a in scale)
-    return (X - mean) / deviation

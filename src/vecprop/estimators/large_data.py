@@ -19,7 +19,7 @@ SOME, SOME_NUMBERS = 100_000, 1 << 22  # the most rows, and the most numbers in 
 class LargeRows:
     """Rows (m, n) of a source, one example each, in its dtype."""
 
-    ndim = 2
+    ndim, in_file = 2, True
 
     def __init__(self, source: Source) -> None:
         self._source, self.dtype, self.shape = source, source.dtype, source.shape[::-1]
@@ -45,6 +45,11 @@ class LargeRows:
                 yield start, stop, self.block(start, stop)
         finally:
             self._source.close()
+
+    def parts(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Yield (what errors call it, block), values still to be checked, for consecutive blocks."""
+        for start, stop, block in self.blocks():
+            yield f"X, in rows {start} to {stop - 1},", block
 
     def some(self, w: npt.NDArray[np.float64] | None, codes: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int64]:
         """Return numbers of rows spread evenly over those with a weight, few enough for memory.
@@ -73,7 +78,7 @@ class LargeRows:
         """Return the features (m, n') that a function makes of rows, block by block, as they are read."""
         return LargeRows(_Mapped(self._source, view))
 
-    def columns(self) -> Rows:
+    def columns(self) -> Any:
         """Return the source that `fit` takes."""
         return Rows(self._source)
 
@@ -121,6 +126,22 @@ class LargeTargets(LargeRows):
         """Return the targets in memory."""
         return np.concatenate([block.T for _, _, block in self.blocks()], axis=1)
 
+    def of_each(self, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return what a function makes, (m,), of targets (n_L, m), block by block."""
+        return np.concatenate([function(block.T).astype(np.int32) for _, _, block in self.blocks()])
+
+    def mean(
+        self, w: npt.NDArray[np.float64] | None, of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    ) -> npt.NDArray[np.float64]:
+        """Return the weighted mean of every target, or of the function `of` of the targets, in blocks."""
+        total, weight = np.zeros(()), 0.0
+        for start, stop, block in self.blocks():
+            part, found = None if w is None else w[start:stop], of(block.T)
+            count = float(stop - start) if part is None else float(part.sum())
+            if count:
+                total, weight = total + np.average(found, axis=1, weights=part) * count, weight + count
+        return np.asarray(total / weight, dtype=np.float64)
+
 
 class OneHot(Source):
     """One-hot columns, made from indices of classes (m,) as they are read.
@@ -139,27 +160,6 @@ class OneHot(Source):
         columns = np.zeros((stop - start, self.shape[0]), self.dtype).T
         columns[self._codes[start:stop], np.arange(stop - start)] = 1
         return columns
-
-
-def average(
-    Y: Any, w: npt.NDArray[np.float64] | None, of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None
-) -> npt.NDArray[np.float64]:
-    """Return the weighted mean of every row of Y (n, m), or of the function `of` of Y, in blocks.
-
-    >>> average(np.array([[1, 2], [3, 5]]), None).tolist()
-    [1.5, 4.0]
-    """
-    if w is not None and not w.sum() > 0:
-        raise ValueError("sample_weight must not be all zero among the training examples: none of them would count")
-    if not isinstance(Y, LargeTargets):
-        return np.asarray(np.average(Y if of is None else of(Y), axis=1, weights=w), dtype=np.float64)
-    total, weight = np.zeros(()), 0.0
-    for start, stop, block in Y.blocks():
-        part, found = None if w is None else w[start:stop], block.T if of is None else of(block.T)
-        count = float(stop - start) if part is None else float(part.sum())
-        if count:
-            total, weight = total + np.average(found, axis=1, weights=part) * count, weight + count
-    return np.asarray(total / weight, dtype=np.float64)
 
 
 class _Scaled(Derived):

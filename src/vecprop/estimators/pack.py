@@ -40,9 +40,9 @@ from vecprop.estimators.inputs import (
     named,
     named_as_validation,
     scaled_up,
-    take_rows,
     unchanged_if_it_fails,
 )
+from vecprop.estimators.kinds_of_data import rows_of
 from vecprop.estimators.large_data import LargeRows, of_all
 from vecprop.estimators.parameters import callbacks_of
 from vecprop.estimators.prediction import set_layers
@@ -132,7 +132,7 @@ class Group(NamedTuple):
 
     def seen(self, X: Any) -> Any:
         """Return the features that the networks see of rows X, made as they are read if X is in a file."""
-        return X.mapped(self.map) if isinstance(X, LargeRows) else self.map(X)
+        return rows_of(X).mapped(self.map)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -335,11 +335,11 @@ class Pack(BaseEstimator):
         """Yield what each member predicts for some of the rows X by such a function, (J, k, …), and weights (J,)."""
         check_is_fitted(self, "groups_")
         X = check_rows(self, _dense_on_host(X), dtype=np.float64)
-        size = _AT_ONCE_OF_A_FILE if isinstance(X, LargeRows) else _AT_ONCE
+        size = _AT_ONCE_OF_A_FILE if rows_of(X).in_file else _AT_ONCE
         weights = np.concatenate([group.weights for group in self.groups_])
         for start in range(0, len(X), size):
             with named(lambda: "X"):  # its setting for NumPy's warnings must not be that of whoever takes the parts
-                part = take_rows(X, np.arange(start, min(start + size, len(X))))
+                part = rows_of(X).take(np.arange(start, min(start + size, len(X))))
                 found = np.concatenate([of_each(g.estimator, g.seen(part)) for g in self.groups_])
             yield found, weights
 

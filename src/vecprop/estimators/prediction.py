@@ -1,6 +1,6 @@
 """The outputs of an estimator's network, or of its K networks, for rows of X."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -11,24 +11,21 @@ from vecprop.backend.contract import Backend, to_host
 from vecprop.backend.namespaces import Array, array_namespace, dtype_name
 from vecprop.backend.selection import get_precision
 from vecprop.backend.transfer import to_backend
-from vecprop.data import sparse
 from vecprop.estimators.inputs import (
     backend_at,
     backend_of,
     check_inputs,
     check_weights,
-    columns,
     dispatches,
     named,
-    scaled_rows,
 )
-from vecprop.estimators.large_data import LargeRows
+from vecprop.estimators.kinds_of_data import rows_of
 from vecprop.estimators.parameters import Parameters
 from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network, compiled_output
 from vecprop.propagation import Layer, Params
 
-# The most rows of sparse X made dense at a time, and columns of one compiled forward pass.
+# The most columns of one compiled forward pass.
 _AT_ONCE = 8192
 
 
@@ -73,16 +70,9 @@ class Prediction(Parameters):
         if logits:
             net = Network(net.sizes, net.hidden, "identity")
         backend = backend_of(self, X)
-        parts: Iterable[Any] | None = None
-        if isinstance(X, LargeRows):
-            parts = (
-                check_array(block, input_name=f"X, in rows {start} to {stop - 1},") for start, stop, block in X.blocks()
-            )
-        elif hasattr(X, "toarray"):
-            size = max(1, min(_AT_ONCE, sparse.SMALL // (8 * X.shape[1])))
-            parts = (X[start : start + size] for start in range(0, X.shape[0], size))
-        if parts is not None:
-            return np.concatenate([backend.to_numpy(self._forward(net, part, backend)) for part in parts], axis=-1)
+        if (parts := rows_of(X).parts()) is not None:
+            checked = (check_array(part, input_name=name) if name else part for name, part in parts)
+            return np.concatenate([backend.to_numpy(self._forward(net, part, backend)) for part in checked], axis=-1)
         A = self._forward(net, X, backend)
         if not dispatches(X):
             return backend.to_numpy(A)
@@ -91,7 +81,8 @@ class Prediction(Parameters):
     def _forward(self, net: Network, X: Any, backend: Backend) -> Array:
         """Return the outputs, on the host if the backend compiles, else as an array of the backend."""
         dtype, layers = self._layers_on(backend)
-        inputs = columns(scaled_rows(X, self.scaling_))
+        rows = X if self.scaling_ is None else rows_of(X).scaled(self.scaling_)
+        inputs = rows_of(rows).columns()
         xp = array_namespace(inputs)
         wide = dtype_name(inputs) != dtype == "float32"
         if wide and max(xp.max(inputs), -xp.min(inputs)) > xp.finfo(xp.float32).max:

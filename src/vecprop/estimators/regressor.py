@@ -17,7 +17,8 @@ from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
 from vecprop.estimators.ensemble_selection import Losses, squared_errors
 from vecprop.estimators.inputs import Examples, named
-from vecprop.estimators.large_data import LargeTargets, average
+from vecprop.estimators.kinds_of_data import average, targets_of
+from vecprop.estimators.large_data import LargeTargets
 from vecprop.estimators.pack import Pack
 from vecprop.estimators.parameters import (
     SCALES,
@@ -33,7 +34,7 @@ from vecprop.estimators.prediction import scored
 from vecprop.estimators.training import Training
 from vecprop.nn import losses
 from vecprop.nn.activations import Ordered
-from vecprop.nn.input_scaling import InputScale, input_scale
+from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.losses import AbsoluteError, Huber, Loss, Poisson, Quantile
 from vecprop.nn.losses.classification import Smoothing
 from vecprop.nn.network import Network
@@ -211,23 +212,19 @@ class MLPRegressor(RegressorMixin, Training):
         super()._prepare(examples, goes_on)
         if goes_on:
             return
-        Y, w, levels = examples.Y, examples.w, len(self._quantile_levels())
         self.target_scaling_ = None
-        if self.scale_target is not None and isinstance(Y, LargeTargets):
-            self.target_scaling_ = InputScale(*(a[::levels] for a in Y.input_scale(w)))
-        elif self.scale_target is not None:
-            self.target_scaling_ = input_scale(np, Y[::levels], w)
+        if self.scale_target is not None:
+            of_all, levels = targets_of(examples.Y).input_scale(examples.w), len(self._quantile_levels())
+            self.target_scaling_ = InputScale(*(a[::levels] for a in of_all))
 
     def _scaled_targets(self, Y: Any) -> Any:
         if self.target_scaling_ is None:
             return Y
         mean, deviation = (np.repeat(a, len(self._quantile_levels()), axis=0) for a in self.target_scaling_)
-        if isinstance(Y, LargeTargets):
-            return Y.scaled(InputScale(mean, deviation))
-        return np.asarray((Y - mean) / deviation, dtype=np.float64)
+        return targets_of(Y).scaled(InputScale(mean, deviation))
 
     def _target_advice(self, Y: Any) -> str | None:
-        fits = self.scale_target is None and self.network_.output.name in _OF_ANY_SIZE and not hasattr(Y, "whole")
+        fits = self.scale_target is None and self.network_.output.name in _OF_ANY_SIZE and not targets_of(Y).in_file
         if not fits or (top := np.abs(Y).max()) <= _LARGE:
             return None
         return f'scale the targets (the largest |y| is {top:g}, near 1 is good; scale_target="standard" does it)'
@@ -256,8 +253,8 @@ class MLPRegressor(RegressorMixin, Training):
     def _baseline(self, examples: Examples, w: npt.NDArray[np.float64] | None) -> float:
         """Return the cost of the mean, of the median for absolute and Huber losses, or of quantiles."""
         Y, loss = self._scaled_targets(examples.Y), self._loss()
-        if isinstance(loss, Quantile | AbsoluteError | Huber) and isinstance(Y, LargeTargets):
-            Y = Y.whole()
+        if isinstance(loss, Quantile | AbsoluteError | Huber):
+            Y = targets_of(Y).whole()
         if isinstance(loss, Quantile) or (isinstance(loss, AbsoluteError | Huber) and w is not None):
             levels, how = self._quantile_levels() * len(Y), {} if w is None else _WEIGHTED | {"weights": w}
             best = np.stack([np.quantile(row, q, **how) for row, q in zip(Y, levels, strict=False)])
@@ -282,7 +279,7 @@ class MLPRegressor(RegressorMixin, Training):
         """Return `scoring`, with "loss" as the default for several quantiles or equal targets."""
         if self.scoring is not None or validation is None:
             return self.scoring
-        Y, w = validation.Y.whole() if isinstance(validation.Y, LargeTargets) else validation.Y, validation.w
+        Y, w = targets_of(validation.Y).whole(), validation.w
         Y = Y if w is None else Y[:, w > 0]
         return "loss" if len(self._quantile_levels()) > 1 or (Y[:, :1] == Y).all() else None
 

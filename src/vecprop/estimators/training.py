@@ -22,17 +22,14 @@ from vecprop.estimators.inputs import (
     backend_at,
     backend_of,
     check_examples,
-    columns,
     dispatches,
     is_held_out,
     is_too_large_when_dense,
     named_as_validation,
-    scale_of,
-    scaled_rows,
     split,
     unchanged_if_it_fails,
 )
-from vecprop.estimators.large_data import LargeTargets
+from vecprop.estimators.kinds_of_data import rows_of, targets_of
 from vecprop.estimators.parameters import THEIR_NAMES, callbacks_of, check_parameters
 from vecprop.estimators.prediction import Prediction, set_layers
 from vecprop.nn.input_scaling import InputScale
@@ -307,7 +304,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         self._set_specification(net)
         if not goes_on:
             self._progress = None
-            self.scaling_ = scale_of(examples.X, examples.w) if self.scale == "standard" else None
+            self.scaling_ = rows_of(examples.X).input_scale(examples.w) if self.scale == "standard" else None
             self.t_ = 0
 
     def _set_specification(self, net: Network) -> None:
@@ -324,10 +321,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
 
     def _given(self, examples: Examples, w: Any, dtype: str) -> tuple[Any, Any, Any]:
         """Return this process's X, Y and weights as `fit` takes them, X marked if `fit` need not check its values."""
-        rows, Y = scaled_rows(examples.X, self.scaling_), self._scaled_targets(examples.Y)
-        X = rows.T if is_too_large_when_dense(rows, dtype) else columns(rows)  # sparse, `fit` takes it in parts
-        if isinstance(Y, LargeTargets):
-            Y = Y.columns()
+        rows: Any = examples.X if self.scaling_ is None else rows_of(examples.X).scaled(self.scaling_)
+        # sparse X that would be too large dense is taken in parts by `fit`
+        X = rows.T if is_too_large_when_dense(rows, dtype) else rows_of(rows).columns()
+        Y = targets_of(self._scaled_targets(examples.Y)).columns()
         if self.devices is not None and distributed.team().count > 1:
             part = distributed.team().share(X.shape[1])
             X, Y, w = X[:, part], Y[:, part], None if w is None else w[part]

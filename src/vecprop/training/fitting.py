@@ -51,7 +51,7 @@ from vecprop.training.results import FitResult, Start, TrainingState
 from vecprop.training.schedules import ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
-from vecprop.training.training_data import FiniteColumns
+from vecprop.training.training_data import unmarked
 from vecprop.utils.arguments import check_count, check_flag, check_number, check_positive_integer, one_or_each
 from vecprop.utils.errors import DivergenceError, ProcessLostError, one_line, warn
 from vecprop.utils.random_streams import check_seeds
@@ -280,7 +280,7 @@ def fit(
         given = GivenData(X, Y, sample_weight, class_weight, validation, None if state is None else state.scale)
         if (team := target.placement.team).count > 1:
             team.require_same(_called_with(spec, checked, given) | {"init": init})
-        array = X.array if isinstance(X, FiniteColumns) else X
+        array, _ = unmarked(X)
         in_memory = isinstance(array, np.ndarray) and map_of(array) is None
         # checked on the host, and moved in the order of steps; moments are the backend's
         moved_later = devices is not None or (target.compiles and not spec.standardize and in_memory)

@@ -29,7 +29,7 @@ from vecprop.training.fit_arguments import AUTO_BATCH
 from vecprop.training.optimizers import LBFGS
 from vecprop.training.results import Sample
 from vecprop.training.spec import TrainingSpec
-from vecprop.training.training_data import FiniteColumns, SparseData, StreamedData, TrainingData
+from vecprop.training.training_data import SparseData, StreamedData, TrainingData, unmarked
 from vecprop.utils import random_streams
 from vecprop.utils.arguments import check_number, check_real
 from vecprop.utils.random_streams import VALIDATION
@@ -121,9 +121,9 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
     for name, value in zip(streamed.ARGUMENTS, given, strict=True):
         with _named(name):
             sources.append(as_source(value))
+    X, is_finite = unmarked(X)
+    given = (X, Y, w)
     if any(source is not None for source in sources):
-        if isinstance(X, FiniteColumns):
-            given = (X.array, Y, w)
         examples = _streamed(net, checked.dtype, given, sources)
         if not _is_read_whole(spec, examples, sources, trained_on):
             if trained_on and isinstance(spec.seed, tuple) and spec.shuffle:
@@ -143,8 +143,8 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
         if sparse.dense_bytes > sparse_data.SMALL:
             return _beside_sparse(net, checked, sparse, Y, w)
         X = sparse.take(slice(None))
-    if isinstance(X, FiniteColumns):
-        X = to_backend(backend, "X", X.array)
+    if is_finite:
+        X = to_backend(backend, "X", X)
         return TrainingData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
     X = to_backend(backend, "X", X)
     for name, array, most in (("X", X, 2 + len(checked.stack)), ("Y", Y, 2)):

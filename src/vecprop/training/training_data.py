@@ -40,6 +40,11 @@ class FiniteColumns(NamedTuple):
         return tuple(self.array.shape)
 
 
+def unmarked(X: Any) -> tuple[Any, bool]:
+    """Return X as an array, and whether it is marked as checked."""
+    return (X.array, True) if isinstance(X, FiniteColumns) else (X, False)
+
+
 class TrainingData:
     """Examples in memory, as arrays of the backend; the other kinds override what they do otherwise.
 
