@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants.base import Contestant, Pairs, Predictor, Timed, import_or_unavailable
+from benchmarks.contestants.base import Contestant, Pairs, Timed, import_or_unavailable
 
 
 class SklearnTrainer(Contestant):
@@ -72,10 +72,7 @@ class SklearnTrainer(Contestant):
         return self.model.predict_proba(rows)
 
 
-class SklearnPredictor(Predictor):
-    """`MLPClassifier.predict_proba`."""
+def predictor(model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
+    from vecprop.estimators import to_sklearn
 
-    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
-        from vecprop.estimators import to_sklearn
-
-        return partial(to_sklearn(model).predict_proba, rows)
+    return partial(to_sklearn(model).predict_proba, rows)

@@ -25,7 +25,7 @@ def decision_boundary(
     """Draw the regions of a classifier of points in the plane, their boundary, and the examples.
 
     At each point the colours of the classes are mixed by their probabilities; on the black line the most probable class
-    changes (with one output, at ½).
+    changes (with one output, at ½). Errors are those of `activation`.
 
     Parameters
     ----------
@@ -40,11 +40,6 @@ def decision_boundary(
     ax : matplotlib Axes, default a new figure
     names : sequence of str, optional
         Names of the classes, as `data.target_names`; by default "class 0" and so on.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument that does not fit.
 
     Examples
     --------

@@ -43,6 +43,8 @@ def gradient_norms_of_layer(
 ) -> Axes:
     """Draw ‖dW_l‖ of one layer over the epochs, a line for each run, to compare them (E28).
 
+    Errors are those of `cost_curve`, and ValueError for a layer that a run does not have.
+
     Parameters
     ----------
     histories : FitResult, history, or dict of label -> one of these
@@ -50,11 +52,6 @@ def gradient_norms_of_layer(
     ax : matplotlib Axes, default a new figure
     layer : int, default 1
         From 1, the one next to the inputs.
-
-    Raises
-    ------
-    ImportError, TypeError, ValueError
-        Without matplotlib; for what is not a history, or an empty one, or has no such layer.
 
     Examples
     --------

@@ -22,7 +22,8 @@ def first_layer_weights(
 ) -> Axes:
     """Draw the incoming weights of each unit of the first layer: as images, or as one heat map.
 
-    Blue weights are positive, red ones negative, white is 0; the scale is the same for all units.
+    Blue weights are positive, red ones negative, white is 0; the scale is the same for all units. Errors are those of
+    `activation`.
 
     Parameters
     ----------
@@ -36,11 +37,6 @@ def first_layer_weights(
         Number of images side by side; by default about as many as rows.
     names : sequence of str, optional
         Names of the inputs for the heat map, as `data.feature_names`.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
