@@ -8,7 +8,7 @@ import numpy as np
 
 import vecprop as vp
 from benchmarks.contestants import base
-from benchmarks.contestants.base import Contestant, GradientPass, Pairs, UnavailableError
+from benchmarks.contestants.base import Contestant, Pairs, UnavailableError
 from vecprop.backend.blas import usable_cores
 
 
@@ -151,7 +151,7 @@ class TorchGraphTrainer(TorchTrainer):
             graph.replay()
 
 
-class TorchPass(TorchModel, GradientPass):
+class TorchPass(TorchModel):
     """Eager: `zero_grad`, the cost, `backward`."""
 
     def build(self) -> None:

@@ -33,8 +33,8 @@ def network_diagram(net: Network, params: Any = None, ax: Axes | None = None, *,
     """Draw the units of a network as circles in columns, and every weight as a line between two.
 
     Below each layer are its activation and the shapes of W and b (E16). With parameters, lines are blue for positive
-    and red for negative weights; their width is |w| relative to the largest of the layer, which is written below it. Errors are
-    those of `activation`.
+    and red for negative weights; their width is |w| relative to the largest of the layer, which is written below it.
+    Errors are those of `activation`.
 
     Parameters
     ----------

@@ -110,12 +110,11 @@ def _tiles(images: Floats, columns: int) -> Floats:
 
 def _label_units(ax: Axes, n1: int, n0: int, names: tuple[str, ...] | None) -> None:
     """Label units and inputs with numbers from 1, or the inputs with their names."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10], min_n_ticks=1))
-        axis.set_major_formatter(FuncFormatter(lambda place, _: f"{round(place) + 1}"))
     for axis, n in ((ax.xaxis, n0), (ax.yaxis, n1)):
+        axis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10], min_n_ticks=1))
+        axis.set_major_formatter(lambda place, _: f"{round(place) + 1}")
         if n <= 12:
             axis.set_ticks(range(n))
     if names is not None:
