@@ -12,7 +12,6 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 from benchmarks.contestants import keras, onnxruntime, optax, sklearn, tables, torch
 from benchmarks.contestants import vecprop as ours
 from benchmarks.contestants.base import Predictor, TimeToAccuracy
-from benchmarks.contestants.estimators import CrossValidated
 from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
 from benchmarks.harness.workloads import WORKLOADS
 
@@ -61,7 +60,8 @@ OURS_AND_OTHERS: dict[str, tuple[Kinds, Kinds]] = {
         {"reading": Reading},
     ),
     "estimators": (
-        {"vecprop": on("numpy", CrossValidated, library="vecprop.estimators")}, {"sklearn": CrossValidated},
+        {"vecprop": on("numpy", sklearn.CrossValidated, library="vecprop.estimators")},
+        {"sklearn": sklearn.CrossValidated},
     ),
     "tables": ({"vecprop": tables.VecpropTables, "quick": like(tables.VecpropTables, settings={"networks": 4})}, {
         "linear": like(tables.VecpropTables, settings={"linear": True}), "sklearn": tables.MLPOnTables,

@@ -16,8 +16,7 @@ Lists and arrays of any library are accepted.
 Colours are Okabe and Ito's, which all common kinds of colour vision tell apart; markers and line styles differ too.
 """
 
-from vecprop.inspection.plots.animation import Snapshots, decision_boundary_animation
-from vecprop.inspection.plots.boundary import decision_boundary
+from vecprop.inspection.plots.boundary import Snapshots, decision_boundary, decision_boundary_animation
 from vecprop.inspection.plots.classification import confusion_matrix
 from vecprop.inspection.plots.curves import (
     cost_curve,
