@@ -123,5 +123,7 @@ def in_its_own_process(seconds: float, function: Callable[..., Memory], *argumen
             for child in multiprocessing.active_children():
                 child.kill()
             raise UnavailableError(f"it took more than {seconds:g} s") from None
+        except UnavailableError:
+            raise
         except Exception as error:
-            raise UnavailableError(first_line(error) or type(error).__name__) from error
+            raise UnavailableError(f"{type(error).__name__}: {first_line(error)}") from error
