@@ -1,4 +1,4 @@
-"""The work of the commands on tables: train, predict, evaluate, export, info, sample."""
+"""The work of the commands on tables: train, predict, evaluate, export, info."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from vecprop import tabular
 from vecprop.backend import distributed
 from vecprop.backend.selection import get_backend, use_backend
-from vecprop.cli import pictures, signals, writing
+from vecprop.cli import pictures, signals
 from vecprop.cli.arguments import integers
 from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, reason
@@ -312,13 +312,3 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
         found["network"] = str(model.net if own else leading(model).network_)
         lines += [found["network"]] if own else networks_of(model)
     return "\n".join(lines), without_nan(found)
-
-
-def sample(out: Path, rows: int, seed: int, force: bool) -> str:
-    """Write the table of houses; return a message with the next command."""
-    from vecprop.data.houses import houses
-
-    writing.check_table_ending(out)
-    writing.check_file(out, (), lambda _: False, force)
-    write_atomically(out, frame_bytes(houses(rows, seed), out))
-    return f"wrote {rows} houses to {out}\nnext: vecprop train {out} --target price"

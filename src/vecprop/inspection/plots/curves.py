@@ -217,12 +217,11 @@ def history_of(result: Any) -> Any:
 
 def best_of(result: Any) -> int:
     """Return the index of the best network of a stack, else 0; of a history, by its last cost."""
+    if isinstance(result, FitResult) and result.networks is not None:
+        return lowest(result.final_costs)
     given = history_of(result)
     costs = given.get("validation_cost") or given.get("cost") or [0.0]
-    last = np.atleast_1d(np.asarray(costs[-1], dtype=np.float64))
-    if isinstance(result, FitResult) and result.networks is not None:
-        last = result.final_costs
-    return lowest(last)
+    return lowest(np.atleast_1d(np.asarray(costs[-1], dtype=np.float64)))
 
 
 def epoch_given_back(result: Any) -> int | None:
