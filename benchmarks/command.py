@@ -5,7 +5,6 @@ each measurement. README.md has calls to begin with.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -13,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import vecprop as vp
-from benchmarks.contestants import contestants, everybody
-from benchmarks.contestants.base import products_in
-from benchmarks.devices.memory import Memory, memory_of
+from benchmarks.contestants import everybody
 from benchmarks.harness.pictures import draw_all
 from benchmarks.harness.report import Record
 from benchmarks.harness.tables import text, write_page
 from benchmarks.harness.workloads import WORKLOADS
-from benchmarks.parts import BY_DEFAULT, PARTS, Run, as_asked, say
+from benchmarks.parts import BY_DEFAULT, PARTS, Run, say
 
 BACKENDS = {"cpu": ("numpy", "jax"), "gpu": ("cupy", "jax")}
 _SECONDS = {"cpu": 5.0, "gpu": 0.6}
@@ -46,7 +43,6 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--read", type=Path, help="measure nothing: tables and pictures of such a file")
     add("--page", type=Path, help="a Markdown page with two marks, to put the tables between")
     add("--pictures", type=Path, help="a folder to draw into")
-    add("--memory-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args(given)
     arguments.seconds = arguments.seconds or (0.005 if arguments.tiny else _SECONDS[arguments.device])
     return arguments
@@ -92,14 +88,6 @@ def usable_backends(arguments: argparse.Namespace) -> list[str]:
     return usable
 
 
-def memory(arguments: argparse.Namespace) -> Memory:
-    """Return the memory of one contestant at one workload."""
-    work = as_asked(WORKLOADS[arguments.only[0]], arguments)
-    kind = contestants(work, arguments.backend)[arguments.memory_of]
-    with products_in(work.precision):
-        return memory_of(arguments.memory_of, arguments.device, lambda: kind(work, work.draw()))
-
-
 def measure(arguments: argparse.Namespace) -> Record:
     run = Run(arguments)
     for part in arguments.part or BY_DEFAULT[arguments.device]:
@@ -121,9 +109,6 @@ def main(given: Sequence[str] | None = None) -> None:
         record = Record.load(arguments.read)
     else:
         arguments.backend = usable_backends(arguments)
-        if arguments.memory_of:
-            print(json.dumps(memory(arguments)))
-            return
         record = measure(arguments)
     if arguments.page:
         write_page(arguments.page, record)

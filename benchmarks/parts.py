@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from benchmarks.contestants import NOT_BY_DEFAULT, contestants
-from benchmarks.contestants.base import UnavailableError
+from benchmarks.contestants.base import UnavailableError, products_in
 from benchmarks.devices import ceilings
-from benchmarks.devices.memory import Memory, in_its_own_process
+from benchmarks.devices.memory import Memory, in_its_own_process, memory_of
 from benchmarks.growth import sweeps
 from benchmarks.harness.environment import Neighbours, environment
 from benchmarks.harness.report import Record
@@ -114,8 +114,6 @@ class Run:
     def memory(self) -> None:
         """Measure the memory of the workloads named, or of the heavy ones, each contestant in a process of its own."""
         arguments = self.arguments
-        options = [f"--device={arguments.device}", *(f"--backend={name}" for name in arguments.backend)]
-        options += ["--tiny"] if arguments.tiny else []
         self.record.memory = []
         for name in arguments.only or HEAVY[arguments.device]:
             for peer in self.chosen(WORKLOADS[name]):
@@ -124,7 +122,7 @@ class Run:
                 found, reason = Memory(None, None), ""
                 try:
                     self.limit.require()
-                    found = in_its_own_process(peer, name, options, _MEMORY_SECONDS[arguments.device])
+                    found = in_its_own_process(_MEMORY_SECONDS[arguments.device], memory_at, peer, name, arguments)
                 except UnavailableError as error:
                     reason = str(error)
                 self.record.memory.append({"workload": name, "peer": peer, **found._asdict(), "reason": reason})
@@ -135,6 +133,14 @@ class Run:
 def as_asked(work: Any, arguments: argparse.Namespace) -> Any:
     """Return a workload, tiny if that was asked; on a GPU the data are there before the clock starts."""
     return replace(work.tiny() if arguments.tiny else work, resident=arguments.device == "gpu")
+
+
+def memory_at(peer: str, name: str, arguments: argparse.Namespace) -> Memory:
+    """Return the memory of a contestant at a workload, in this process."""
+    work = as_asked(WORKLOADS[name], arguments)
+    kind = contestants(work, arguments.backend)[peer]
+    with products_in(work.precision):
+        return memory_of(peer, arguments.device, lambda: kind(work, work.draw()))
 
 
 def say(line: str) -> None:

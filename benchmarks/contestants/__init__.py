@@ -11,8 +11,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 from benchmarks.contestants import keras, onnxruntime, optax, sklearn, tables, torch
 from benchmarks.contestants import vecprop as ours
-from benchmarks.contestants.base import TimeToAccuracy
-from benchmarks.contestants.estimators import CrossValidated
+from benchmarks.contestants.base import Predictor, TimeToAccuracy
 from benchmarks.contestants.files import FileTrainer, Reading, WindowTrainer
 from benchmarks.harness.workloads import WORKLOADS
 
@@ -50,14 +49,19 @@ OURS_AND_OTHERS: dict[str, tuple[Kinds, Kinds]] = {
     "accuracy": ({"vecprop": ours.VecpropTrainer}, {n: k for n, k in TRAINERS.items() if n not in _SEVERAL_WAYS}),
     "predictions": (
         {"vecprop": ours.EstimatorPredictor},
-        {"sklearn": sklearn.SklearnPredictor, "torch": torch.TorchPredictor, "onnxruntime": onnxruntime.OnnxPredictor},
+        {
+            "sklearn": like(Predictor, predictor=staticmethod(sklearn.predictor)),
+            "torch": like(Predictor, predictor=staticmethod(torch.predictor)),
+            "onnxruntime": like(Predictor, predictor=staticmethod(onnxruntime.predictor)),
+        },
     ),
     "streaming": (
         {"vecprop": WindowTrainer} | {e: on("numpy", FileTrainer, ending=e) for e in ("npy", "arrow", "parquet")},
         {"reading": Reading},
     ),
     "estimators": (
-        {"vecprop": on("numpy", CrossValidated, library="vecprop.estimators")}, {"sklearn": CrossValidated},
+        {"vecprop": on("numpy", sklearn.CrossValidated, library="vecprop.estimators")},
+        {"sklearn": sklearn.CrossValidated},
     ),
     "tables": ({"vecprop": tables.VecpropTables, "quick": like(tables.VecpropTables, settings={"networks": 4})}, {
         "linear": like(tables.VecpropTables, settings={"linear": True}), "sklearn": tables.MLPOnTables,

@@ -48,7 +48,8 @@ class Contestant(Participant):
     can be seen: over batches in a given "order", over a "full batch" where it shuffles as it likes, or not at all.
 
     Each has `epoch(number)`, which trains one epoch, `parameters()` in the form of `start`, and `predict(rows)`, a
-    score (m, n_L) for each class. Each call of `train` begins with the parameters `start`.
+    score (m, n_L) for each class. Each call of `train` begins with the parameters `start`. Where an epoch is a pass,
+    `cost` is J after one, and `parameters()` gives the gradients (dW, db).
     """
 
     checked = "order"
@@ -107,12 +108,6 @@ class Contestant(Participant):
     def shuffled(self, number: int) -> np.ndarray:
         """Return the order of an epoch, drawn on the host."""
         return self.rng.permutation(self.work.m) if self.order is None else self.order(number)
-
-
-class GradientPass(Contestant):
-    """An epoch is a pass. After one, `cost` is J and `parameters` the gradients (dW, db)."""
-
-    cost: Any
 
 
 class Predictor(Participant):

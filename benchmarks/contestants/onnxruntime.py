@@ -6,17 +6,14 @@ from typing import Any
 import numpy as np
 
 import vecprop as vp
-from benchmarks.contestants.base import Predictor, import_or_unavailable
+from benchmarks.contestants.base import import_or_unavailable
 from vecprop.backend.blas import usable_cores
 
 
-class OnnxPredictor(Predictor):
-    """A session on the processor."""
-
-    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
-        runtime = import_or_unavailable("onnxruntime")
-        import_or_unavailable("onnx")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = usable_cores()
-        session = runtime.InferenceSession(vp.export_onnx(model), options, ["CPUExecutionProvider"])
-        return lambda: session.run(["probabilities"], {"X": rows})[0]
+def predictor(model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
+    runtime = import_or_unavailable("onnxruntime")
+    import_or_unavailable("onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    session = runtime.InferenceSession(vp.export_onnx(model), options, ["CPUExecutionProvider"])
+    return lambda: session.run(["probabilities"], {"X": rows})[0]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contestants import base
-from benchmarks.contestants.base import Contestant, GradientPass, Pairs
+from benchmarks.contestants.base import Contestant, Pairs
 
 
 class JaxModel(Contestant):
@@ -51,6 +51,7 @@ class OptaxTrainer(JaxModel):
     def build(self) -> None:
         super().build()
         self.adam, self.scores = self.optax.adam(1e-3), self.jax.jit(self.logits)
+        self.slots = self.adam.init
 
     def step(self, carry: Any, X: Any, T: Any) -> Any:
         """One step, to be compiled."""
@@ -61,7 +62,7 @@ class OptaxTrainer(JaxModel):
 
     def begin(self, start: Pairs) -> None:
         params = self.moved(start)
-        self.carry = self.jax.block_until_ready((params, self.adam.init(params)))
+        self.carry = self.jax.block_until_ready((params, self.slots(params)))
 
     def epochs(self, count: int) -> None:
         if not self.work.resident:  # then the clock of the others has it, too
@@ -130,11 +131,8 @@ class OptaxStackTrainer(OptaxScanTrainer):
     def build(self) -> None:
         super().build()
         self.adam = self.optax.scale_by_adam()
+        self.slots = self.jax.vmap(self.adam.init)
         self.rates, self.penalties = (self.jax.numpy.asarray(v) for v in (self.work.rates, self.work.penalties))
-
-    def begin(self, start: Pairs) -> None:
-        params = self.moved(start)
-        self.carry = self.jax.block_until_ready((params, self.jax.vmap(self.adam.init)(params)))
 
     def step(self, carry: Any, X: Any, T: Any) -> Any:
         def penalized(params: Any, penalty: Any) -> Any:
@@ -148,7 +146,7 @@ class OptaxStackTrainer(OptaxScanTrainer):
         return self.jax.vmap(one)(*carry, self.rates, self.penalties)
 
 
-class JaxPass(JaxModel, GradientPass):
+class JaxPass(JaxModel):
     """`jax.jit(jax.value_and_grad(cost))`."""
 
     def compile(self) -> None:

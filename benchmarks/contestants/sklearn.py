@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier and MLPRegressor."""
+"""scikit-learn's MLPClassifier and MLPRegressor; and estimators of its kind with default settings."""
 
 import time
 import warnings
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants.base import Contestant, Pairs, Predictor, Timed, import_or_unavailable
+from benchmarks.contestants.base import Contestant, Pairs, Participant, Timed, import_or_unavailable
 
 
 class SklearnTrainer(Contestant):
@@ -72,10 +72,29 @@ class SklearnTrainer(Contestant):
         return self.model.predict_proba(rows)
 
 
-class SklearnPredictor(Predictor):
-    """`MLPClassifier.predict_proba`."""
+def predictor(model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
+    from vecprop.estimators import to_sklearn
 
-    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
-        from vecprop.estimators import to_sklearn
+    return partial(to_sklearn(model).predict_proba, rows)
 
-        return partial(to_sklearn(model).predict_proba, rows)
+
+class CrossValidated(Participant):
+    """The networks of a library with scikit-learn's interface; each run has its own seed and folds."""
+
+    library, backend = "sklearn.neural_network", ""
+
+    def __init__(self, work: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+        self.work, (self.X, self.y), self.seed = work, data, 0
+        self.options = dict(work.options) | ({"backend": self.backend} if self.backend else {})
+        self.kind = getattr(import_or_unavailable(self.library), "MLPRegressor" if work.regression else "MLPClassifier")
+
+    def train(self, runs: int) -> Timed:  # noqa: ARG002 - all make the same number of runs, each of one seed
+        from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
+
+        folds = (KFold if self.work.regression else StratifiedKFold)(5, shuffle=True, random_state=self.seed)
+        estimator = self.kind(random_state=self.seed, **self.options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what has not converged after 200 epochs has not, here and there
+            found = cross_validate(estimator, self.X, self.y, cv=folds, error_score="raise")
+        self.seed += 1
+        return Timed(float(found["fit_time"].mean()), score=float(found["test_score"].mean()))

@@ -8,7 +8,7 @@ import numpy as np
 
 import vecprop as vp
 from benchmarks.contestants import base
-from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Predictor, UnavailableError
+from benchmarks.contestants.base import Contestant, Pairs, UnavailableError
 from vecprop.backend.blas import usable_cores
 
 
@@ -151,7 +151,7 @@ class TorchGraphTrainer(TorchTrainer):
             graph.replay()
 
 
-class TorchPass(TorchModel, GradientPass):
+class TorchPass(TorchModel):
     """Eager: `zero_grad`, the cost, `backward`."""
 
     def build(self) -> None:
@@ -169,11 +169,9 @@ class TorchPass(TorchModel, GradientPass):
         return [(a.weight.grad.cpu().numpy(), a.bias.grad.cpu().numpy()[:, None]) for a in self.linear]
 
 
-class TorchPredictor(Predictor):
-    """A module in inference mode."""
-
-    def predictor(self, model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
-        torch, device = torch_and_device()
-        torch.set_num_threads(usable_cores())
-        module = vp.to_torch(model).to(device)
-        return torch.inference_mode()(lambda: module(torch.from_numpy(rows).to(device)).cpu().numpy())
+def predictor(model: Any, rows: np.ndarray) -> Callable[[], np.ndarray]:
+    """Predict by a module in inference mode."""
+    torch, device = torch_and_device()
+    torch.set_num_threads(usable_cores())
+    module = vp.to_torch(model).to(device)
+    return torch.inference_mode()(lambda: module(torch.from_numpy(rows).to(device)).cpu().numpy())

@@ -12,7 +12,7 @@ import numpy as np
 
 import vecprop as vp
 from benchmarks.contestants import base
-from benchmarks.contestants.base import Contestant, GradientPass, Pairs, Predictor, Timed
+from benchmarks.contestants.base import Contestant, Pairs, Predictor, Timed
 from benchmarks.harness.workloads import Examples
 from vecprop.training.loop import most_epochs_a_call
 from vecprop.training.optimizers import Adam
@@ -122,7 +122,7 @@ class SinglesTrainer(VecpropTrainer):
         return base.stacked(each)
 
 
-class VecpropPass(GradientPass):
+class VecpropPass(Contestant):
     """`Network.gradients`, with everything it chooses by itself."""
 
     backend = "numpy"
@@ -142,7 +142,7 @@ class VecpropPass(GradientPass):
         return [tuple(self.target.to_numpy(a) for a in layer) for layer in self.last]
 
 
-class PlainNumpyPass(GradientPass):
+class PlainNumpyPass(Contestant):
     """NumPy, line by line as the equations stand: what one writes down first. Two layers, tanh and sigmoid."""
 
     def build(self) -> None:

@@ -4,18 +4,16 @@ On the GPU the library's own allocator is asked: allocators differ in what they 
 the peak cannot be set back. On the CPU it is the memory of the process.
 """
 
-import json
-import os
+import multiprocessing
 import re
-import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.contestants.base import UnavailableError
+from benchmarks.contestants.base import UnavailableError, first_line
 
-ROOT = Path(__file__).resolve().parents[2]
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -116,17 +114,16 @@ def memory_of(peer: str, device: str, make: Callable[[], Any]) -> Memory:
     return (of_process if device == "cpu" else ask)(lambda: contestant.train(1))
 
 
-def in_its_own_process(peer: str, workload: str, options: list[str], seconds: float = 60.0) -> Memory:
-    """Return what `memory_of` finds in a process of its own, or raise UnavailableError with the reason."""
-    command = [sys.executable, "-m", "benchmarks", "--memory-of", peer, "--only", workload, *options]
-    paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
-    given: dict[str, Any] = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": paths}, "timeout": seconds}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **given)
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(f"it took more than {seconds:g} s") from None
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise UnavailableError(last.rpartition("UnavailableError: ")[2][:200])
-    return Memory(*json.loads(lines[-1]))
+def in_its_own_process(seconds: float, function: Callable[..., Memory], *arguments: Any) -> Memory:
+    """Return what a function finds in a process of its own, or raise UnavailableError with the reason."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        try:
+            return process.submit(function, *arguments).result(seconds)
+        except TimeoutError:
+            for child in multiprocessing.active_children():
+                child.kill()
+            raise UnavailableError(f"it took more than {seconds:g} s") from None
+        except UnavailableError:
+            raise
+        except Exception as error:
+            raise UnavailableError(f"{type(error).__name__}: {first_line(error)}") from error

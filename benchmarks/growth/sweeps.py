@@ -23,15 +23,12 @@ TITLES = {
 }
 
 
-def gradient_pass(backend: str, sweep: str, value: int) -> Callable[[], None]:
-    sizes, m, part, networks = {
-        "m": ((30, 100, 2), value, "gradient", 1),
-        "n": ((64, value, 1), 1_000, "gradient", 1),
-        "K": ((30, 16, 1), 32, "networks", value),
-    }[sweep]
-    output = "softmax" if sizes[-1] > 1 else "sigmoid"
-    work = Workload(sweep, sizes, "tanh", output, m, m, part=part, networks=networks)
-    return partial(on(backend, VecpropPass)(work, work.draw()).epoch, 0)
+# the workload of a value
+_WORKS: dict[str, Callable[[int], Workload]] = {
+    "m": lambda m: Workload("m", (30, 100, 2), "tanh", "softmax", m, m, part="gradient"),
+    "n": lambda n: Workload("n", (64, n, 1), "tanh", "sigmoid", 1_000, 1_000, part="gradient"),
+    "K": lambda K: Workload("K", (30, 16, 1), "tanh", "sigmoid", 32, 32, part="networks", networks=K),
+}
 
 
 def measure(
@@ -41,7 +38,8 @@ def measure(
     for sweep, values in sweeps.items():
         for value in values:
             for backend in backends:
-                one_pass = gradient_pass(backend, sweep, value)
+                work = _WORKS[sweep](value)
+                one_pass = partial(on(backend, VecpropPass)(work, work.draw()).epoch, 0)
                 one_pass()  # compiles
                 seconds = statistics.median(sample([one_pass], budget, least_runs=3)[0])
                 yield {"sweep": sweep, "value": value, "backend": backend, "seconds": seconds}

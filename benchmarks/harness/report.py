@@ -50,15 +50,10 @@ class Record:
         found = [row for row in self.rows_of(workload) if row.peer in peers and row.seconds]
         return min(found, key=lambda row: row.median, default=None)
 
-    def rates(self, precision: str) -> Rates:
-        """Return what the device reached in this run."""
-        products = best(self.ceilings, _PRECISION[precision])
-        return Rates(products, best(self.ceilings, "copy"), best(self.ceilings, "launch"))
-
     def bound(self, workload: str, of: str = "bound") -> Bound | None:
         """Return the least time of a workload at the rates of this run, or at that of "products" or "bandwidth"."""
         needs, precision = self.needs.get(workload, (None, "highest"))
-        rates = self.rates(precision)
+        rates = Rates(*(best(self.ceilings, what) for what in (_PRECISION[precision], "copy", "launch")))
         alone = {"products": Rates(products=rates.products), "bandwidth": Rates(bandwidth=rates.bandwidth)}
         return None if needs is None else bound(needs, alone.get(of, rates))
 

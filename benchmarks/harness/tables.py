@@ -179,19 +179,14 @@ def losses_table(record: Record) -> str:
     peers = list(dict.fromkeys(peer for rows in found.values() for peer in rows))
     lines = []
     for name, rows in found.items():
-        best = min(statistics.mean(row.losses) for row in rows.values())
-        cells = [
-            "–" if peer not in rows else _loss_and_score(rows[peer], statistics.mean(rows[peer].losses) == best)
-            for peer in peers
-        ]
-        lines.append([name, *cells])
+        losses = {peer: statistics.mean(row.losses) for peer, row in rows.items()}
+        cells = dict.fromkeys(peers, "–")
+        for peer, loss in losses.items():
+            number = group_digits(round(loss)) if loss >= 1000 else f"{loss:.3g}"
+            mark = "**" if loss == min(losses.values()) else ""
+            cells[peer] = f"{mark}{number}{mark} / {statistics.mean(rows[peer].scores):.3f}"
+        lines.append([name, *cells.values()])
     return _markdown(["", *(NAMES[peer] for peer in peers)], lines)
-
-
-def _loss_and_score(row: Row, best: bool) -> str:
-    loss, mark = statistics.mean(row.losses), "**" if best else ""
-    number = group_digits(round(loss)) if loss >= 1000 else f"{loss:.3g}"
-    return f"{mark}{number}{mark} / {statistics.mean(row.scores):.3f}"
 
 
 def memory_table(record: Record) -> str:

@@ -310,10 +310,13 @@ def test_a_part_is_added_to_a_file(tmp_path):
 
 def test_memory_in_a_process_of_its_own():
     """NumPy has no device memory; the process has run all the same, and one that fails says why."""
-    options = ["--device=gpu", "--backend=numpy", "--tiny"]
-    assert memory.in_its_own_process("vecprop-numpy", NAME, options) == memory.Memory(None, None)
+    asked = command.parse(["--device=gpu", "--backend=numpy", "--tiny"])
+    found = memory.in_its_own_process(60.0, parts.memory_at, "vecprop-numpy", NAME, asked)
+    assert found == memory.Memory(None, None)
     with pytest.raises(base.UnavailableError, match="nobody"):
-        memory.in_its_own_process("nobody", NAME, options)
+        memory.in_its_own_process(60.0, parts.memory_at, "nobody", NAME, asked)
+    with pytest.raises(base.UnavailableError, match=r"it took more than 0.2 s"):
+        memory.in_its_own_process(0.2, parts.memory_at, "vecprop-numpy", NAME, asked)
 
 
 def test_memory_is_that_of_the_run_alone():

@@ -67,11 +67,6 @@ class Demo:
         self.claims.append((text, holds))
         self.screen.print(f"   {'ok' if holds else 'FAILED'}: {text}", style="green" if holds else "bold red")
 
-    @property
-    def failed(self) -> list[str]:
-        """The claims that do not hold."""
-        return [text for text, holds in self.claims if not holds]
-
 
 def run(out: Path, seed: int, backend: str | None, quick: bool, force: bool) -> bool:
     """Run the demo, print it, write the pictures into `out`, and return whether every claim holds."""
@@ -86,18 +81,14 @@ def run(out: Path, seed: int, backend: str | None, quick: bool, force: bool) -> 
         demo.screen.print(f"vecprop {__version__}, seed {demo.seed}, backend {active} ({reason(backend)})")
         for section in _SECTIONS:
             section(demo)
-    _summary(demo, time.perf_counter() - begin)
-    return not demo.failed
-
-
-def _summary(demo: Demo, seconds: float) -> None:
     demo.heading("Summary", "What was written and what was claimed.")
     demo.show("\n".join(str(path) for path in demo.files))
-    count = len(demo.claims)
-    verdict = f"{count - len(demo.failed)} of {count} claims hold"
-    demo.screen.print(f"\n{verdict}, {seconds:.0f} s", style="bold red" if demo.failed else "bold green")
-    for text in demo.failed:
+    failed, count = [text for text, holds in demo.claims if not holds], len(demo.claims)
+    verdict = f"{count - len(failed)} of {count} claims hold, {time.perf_counter() - begin:.0f} s"
+    demo.screen.print(f"\n{verdict}", style="bold red" if failed else "bold green")
+    for text in failed:
         demo.screen.print(f"   FAILED: {text}", style="red")
+    return not failed
 
 
 def _percent(share: float) -> str:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from pathlib import Path
@@ -46,8 +46,6 @@ _FUNCTIONS_LATER = {"scipy.optimize._dual_annealing", "scipy.optimize._linprog",
 
 class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name in _FUNCTIONS_LATER:
-            return ModuleSpec(name, _FunctionsLater())
         importing = getattr(sys.modules.get(_LEFT_OUT.get(name, "")), "__spec__", None)
         if getattr(importing, "_initializing", False):
             raise ModuleNotFoundError("left out by the command line of vecprop", name=name)
@@ -57,17 +55,8 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-class _FunctionsLater(Loader):
-    """Makes a module whose functions import the real one when they are called."""
-
-    def create_module(self, spec: ModuleSpec) -> None:  # noqa: ARG002 - the usual one
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        vars(module)["__getattr__"] = partial(_function_of, module.__name__)
-
-
 def _function_of(name: str, function: str) -> Callable[..., Any]:
+    """Return a function that imports the real one when it is called."""
     if function.startswith("_"):
         raise AttributeError(f"module {name!r} has no attribute {function!r}")
 
@@ -83,6 +72,9 @@ def _function_of(name: str, function: str) -> Callable[..., Any]:
 def load_less() -> None:
     """Delay or leave out these imports from now on, and search for reference cycles less often."""
     sys.meta_path.insert(0, _Finder())
+    for name in _FUNCTIONS_LATER.difference(sys.modules):
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name])["__getattr__"] = partial(_function_of, name)
     warnings.filterwarnings("ignore", "Unable to import Axes3D")
     # The default searches hundreds of times while modules are loaded; a command makes 150 000 objects that stay.
     gc.set_threshold(300_000, 50, 1000)

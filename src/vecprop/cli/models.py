@@ -214,6 +214,11 @@ def sample(
 
     Example: vecprop sample houses.csv
     """
-    from vecprop.cli import tables
+    from vecprop.cli import tables, writing
+    from vecprop.data.houses import houses
+    from vecprop.utils.atomic import write_atomically
 
-    typer.echo(tables.sample(out, rows, seed, force))
+    writing.check_table_ending(out)
+    writing.check_file(out, (), lambda _: False, force)
+    write_atomically(out, tables.frame_bytes(houses(rows, seed), out))
+    typer.echo(f"wrote {rows} houses to {out}\nnext: vecprop train {out} --target price")

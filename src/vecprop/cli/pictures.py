@@ -17,8 +17,7 @@ import numpy as np
 
 from vecprop.cli import imports
 from vecprop.inspection import plots
-from vecprop.inspection.plots.curves import draw_history
-from vecprop.inspection.plots.histories import best_of, epoch_given_back
+from vecprop.inspection.plots.curves import best_of, draw_history, epoch_given_back
 
 _COMMAND = (sys.executable, "-P", "-m", "vecprop.cli.pictures")  # -P: nothing from the folder it is started in
 

@@ -1,4 +1,4 @@
-"""The work of the commands on tables: train, predict, evaluate, export, info, sample."""
+"""The work of the commands on tables: train, predict, evaluate, export, info."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from vecprop import tabular
 from vecprop.backend import distributed
 from vecprop.backend.selection import get_backend, use_backend
-from vecprop.cli import pictures, signals, writing
+from vecprop.cli import pictures, signals
 from vecprop.cli.arguments import integers
 from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, reason
@@ -112,9 +112,6 @@ def read(path: Path, file_format: FileFormat, expected: Sequence[str], stream: b
     return tabular.read(path, delimiter, given.encoding, given.header, given.skip, spelling, expected)
 
 
-# --- train --------------------------------------------------------------------------------------------------
-
-
 def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choices) -> Plan:
     """Return the plan for the single target that `--target` must name."""
     if len(targets) > 1:
@@ -133,7 +130,10 @@ def train(
     say(described(plan))
     trained = _train(plan, settings, say, show_progress)
     say(f"columns, and the option that says otherwise:\n{trained.model.preparation}")
-    say("\n".join(["", *_missing(trained), concluded(trained), ""]))
+    counts = {name: found.missing + trained.test.found[name].missing for name, found in trained.training.found.items()}
+    filled = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    unseen = [f"test rows, {line}" for line in trained.test.notes() if "training did not have" in line]
+    say("\n".join(["", f"missing values filled in: {filled or 'none'}", *unseen, "", concluded(trained), ""]))
     report = as_json(plan, trained)
     if draw is None:
         return report
@@ -156,14 +156,6 @@ def _train(plan: Plan, settings: Settings, say: Say, show_progress: bool) -> Tra
             raise Interrupted(f"interrupted{saved if settings.checkpoint else ''}", signals.exit_code()) from None
 
 
-def _missing(trained: Trained) -> list[str]:
-    """Return lines on filled-in values, and on values of the test rows that training did not have."""
-    counts = {name: found.missing + trained.test.found[name].missing for name, found in trained.training.found.items()}
-    filled = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    unseen = [f"test rows, {line}" for line in trained.test.notes() if "training did not have" in line]
-    return [f"missing values filled in: {filled or 'none'}", *unseen, ""]
-
-
 def _write(folder: Path, trained: Trained, report: dict[str, Any], draw: pictures.Draw) -> list[Path]:
     """Write the files, each completely or not at all, the model first; return their paths."""
     drawn = draw(pictures.Run.of(trained))  # meanwhile the others are written
@@ -175,9 +167,6 @@ def _write(folder: Path, trained: Trained, report: dict[str, Any], draw: picture
     for file, data in images.items():
         write_atomically(folder / file, data)
     return [folder / file for file in (MODEL, REPORT, *images)]
-
-
-# --- use ----------------------------------------------------------------------------------------------------
 
 
 def model_file(path: Path) -> Path:
@@ -323,13 +312,3 @@ def info(path: Path) -> tuple[str, dict[str, Any]]:
         found["network"] = str(model.net if own else leading(model).network_)
         lines += [found["network"]] if own else networks_of(model)
     return "\n".join(lines), without_nan(found)
-
-
-def sample(out: Path, rows: int, seed: int, force: bool) -> str:
-    """Write the table of houses; return a message with the next command."""
-    from vecprop.data.houses import houses
-
-    writing.check_table_ending(out)
-    writing.check_file(out, (), lambda _: False, force)
-    write_atomically(out, frame_bytes(houses(rows, seed), out))
-    return f"wrote {rows} houses to {out}\nnext: vecprop train {out} --target price"

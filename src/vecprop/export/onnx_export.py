@@ -256,11 +256,6 @@ def _operator(operator: str, **attributes: Any) -> Callable[..., str]:
 # onnxruntime has Elu and Softplus only in float32, ONNX's Softplus overflows, and Gelu came with opset 20.
 
 
-def _leaky_relu(graph: OnnxGraph, Z: str, g: activations.LeakyReLU, *_: object) -> str:
-    """Add max(slope·z, z), as slopes are below 1."""
-    return graph.add("Max", Z, graph.add("Mul", graph.number(g.slope), Z))
-
-
 def _softplus(graph: OnnxGraph, Z: str, *_: object) -> str:
     """Add max(z, 0) + ln(1 + e^-|z|), which overflows for no finite z."""
     power = graph.add("Exp", graph.add("Neg", graph.add("Abs", Z)))
@@ -310,7 +305,8 @@ _ACTIVATIONS: dict[type[Activation], Callable[..., str]] = {
     activations.Sigmoid: _operator("Sigmoid"),
     activations.Tanh: _operator("Tanh"),
     activations.ReLU: _operator("Relu"),
-    activations.LeakyReLU: _leaky_relu,
+    # max(slope·z, z), as slopes are below 1
+    activations.LeakyReLU: lambda graph, Z, g, *_: graph.add("Max", Z, graph.add("Mul", graph.number(g.slope), Z)),
     activations.Identity: lambda _, Z, *__: Z,
     activations.Softmax: _operator("Softmax", axis=-1),
     activations.Softplus: _softplus,

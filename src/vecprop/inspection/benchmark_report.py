@@ -160,17 +160,7 @@ class Report:
             raise ValueError(f"{os.fspath(path)} is no benchmark of vecprop: {error}") from error
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
-        """Draw the speed-up of the vectorized pass over the loop per example, against m.
-
-        Gradients in float32, one line per backend and network; hollow markers: extrapolated loops. Returns the path.
-
-        Raises
-        ------
-        ImportError
-            Without matplotlib.
-        ValueError
-            If no such speed-up was measured.
-        """
+        """Draw `plots.speedup` of the gradients in float32 into a file, and return its path; errors are the same."""
         return save(speedup(self), Path(path))
 
 

@@ -238,43 +238,43 @@ def _signals(e: Evidence) -> Floats | None:
     return np.asarray(signals / signals[-1], dtype=np.float64)
 
 
+def _hidden_gradient(e: Evidence, name: str, chosen: Callable[[Floats], Any]) -> dict[str, Any] | None:
+    """Return the numbers of the hidden layer whose gradient, relative to the last layer's, is chosen."""
+    signals = _signals(e)
+    if signals is None:
+        return None
+    worst = int(chosen(signals[:-1]))
+    e.numbers[f"gradient of the {name} layer / of the last"] = ratio = float(signals[worst])
+    return {"layer": worst + 1, "ratio": ratio, "ratios": signals.tolist(), "norm": float(e.norms[-1, worst])}
+
+
 # Findings of which a vanishing gradient is an effect. Inputs out of scale saturate layer 1.
 _NO_SLOPE = {"unscaled_inputs", "identical_units", "saturated_units", "dead_relu"}
 
 
 def vanishing_gradients(e: Evidence, found: set[str]) -> Found | None:
     """Find a hidden layer with under 1/100 of the last layer's gradient and no known cause (E36)."""
-    signals = _signals(e)
-    if signals is None:
+    numbers = _hidden_gradient(e, "weakest", np.argmin)
+    if numbers is None or numbers["ratio"] >= _FAINT or found & _NO_SLOPE:
         return None
-    worst = int(signals[:-1].argmin())
-    e.numbers["gradient of the weakest layer / of the last"] = float(signals[worst])
-    if signals[worst] >= _FAINT or found & _NO_SLOPE:
-        return None
-    norm = float(e.norms[-1, worst])
-    part = f"only {signals[worst]:.1g}" if norm > 0 else "nothing"
+    part = f"only {numbers['ratio']:.1g}" if numbers["norm"] > 0 else "nothing"
     return (
-        f"of the gradient that the last layer gets, {part} arrives at layer {worst + 1} (its norm is {norm:.1g} at the "
-        "end), so it hardly learns.",
-        {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
+        f"of the gradient that the last layer gets, {part} arrives at layer {numbers['layer']} (its norm is "
+        f"{numbers['norm']:.1g} at the end), so it hardly learns.",
+        numbers,
         '{hidden:"relu"} with {init:"he"} (E29); {batch_norm:True} (E34); fewer {layers}',
     )
 
 
 def exploding_gradients(e: Evidence, found: set[str]) -> Found | None:
     """Find a hidden layer with over 100 times the last layer's gradient (compare E36)."""
-    signals = _signals(e)
-    if signals is None or found & {"identical_units"}:
+    numbers = None if "identical_units" in found else _hidden_gradient(e, "strongest", np.argmax)
+    if numbers is None or numbers["ratio"] <= 1 / _FAINT:
         return None
-    worst = int(signals[:-1].argmax())
-    e.numbers["gradient of the strongest layer / of the last"] = float(signals[worst])
-    if signals[worst] <= 1 / _FAINT:
-        return None
-    norm = float(e.norms[-1, worst])
     return (
-        f"the gradient grows on its way back: layer {worst + 1} gets {signals[worst]:.2g} times what the last layer "
-        f"gets (its norm is {norm:.2g} at the end), so no learning rate fits both.",
-        {"layer": worst + 1, "ratio": float(signals[worst]), "ratios": signals.tolist(), "norm": norm},
+        f"the gradient grows on its way back: layer {numbers['layer']} gets {numbers['ratio']:.2g} times what the last "
+        f"layer gets (its norm is {numbers['norm']:.2g} at the end), so no learning rate fits both.",
+        numbers,
         'smaller initial weights ({init:"auto"}, E29); {clip_norm:1.0}; {batch_norm:True}; fewer {layers}',
     )
 

@@ -137,7 +137,7 @@ def markdown_lines(explanation: Explanation) -> Iterator[str]:
         if part.value is not None:
             yield from ("", *_block([f"{part.name} =", *_matrix_lines(part.value)]))
     yield from _steps(explanation)
-    yield from _products(net, explanation.m)
+    yield from _products(explanation)
     if explanation.has_numbers:
         check = explanation.check
         told = "Checked: the products of the numbers above give the gradients of Network.gradients, largest difference"
@@ -234,10 +234,9 @@ def _step(i: int, step: Step, reason: bool) -> Iterator[str]:
         yield from ("", *_block(lines))
 
 
-def _products(net: Network, m: int) -> Iterator[str]:
+def _products(explanation: Explanation) -> Iterator[str]:
     """Yield the text after the last gradient, and the matrix products of the last layer."""
-    sizes, L = net.sizes, len(net.sizes) - 1
-    n, n_in, A = sizes[L], sizes[L - 1], f"A{L - 1}" if L > 1 else "X"
+    net, L = explanation.network, len(explanation.network.sizes) - 1
     rest = f", …, W{L} = W{L} - α dW{L}, b{L} = b{L} - α db{L}" if L > 1 else ""
     yield from (
         "",
@@ -250,15 +249,13 @@ def _products(net: Network, m: int) -> Iterator[str]:
         "each sums a different one away. That size must stand inside; the factor in which it does not is transposed.",
         "",
     )
-    rows = [
-        (f"Z{L}", units(net, L - 1), f"{n_in}", f"W{L} @ {A}", f"{(n, n_in)} @ {(n_in, m)} -> {(n, m)}"),
-        (f"dW{L}", count(m, "example"), f"{m}", f"dZ{L} @ {A}.T", f"{(n, m)} @ {(m, n_in)} -> {(n, n_in)}"),
-        (f"dA{L - 1}", units(net, L), f"{n}", f"W{L}.T @ dZ{L}", f"{(n_in, n)} @ {(n, m)} -> {(n_in, m)}"),
-    ]
-    yield from _table(
-        ("", "sums over", "inner size", "product", "shapes"),
-        [(_code(a), b, c, _code(d), _code(e)) for a, b, c, d, e in (rows if L > 1 else rows[:2])],
-    )
+    summed = {f"Z{L}": units(net, L - 1), f"dW{L}": count(explanation.m, "example"), f"dA{L - 1}": units(net, L)}
+    rows = []
+    for step in explanation.steps:
+        if step.name in summed:
+            what, (product,) = summed[step.name], re.findall(r"\S+ @ \S+", step.code)
+            rows.append((_code(step.name), what, what.split()[0], _code(product), _code(step.operations[0].shapes)))
+    yield from _table(("", "sums over", "inner size", "product", "shapes"), rows)
 
 
 _MATMUL = "Input operand 1 has a mismatch in its core dimension 0, with gufunc signature (n?,k),(k,m?)->(n?,m?)"

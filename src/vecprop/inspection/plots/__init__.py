@@ -16,14 +16,18 @@ Lists and arrays of any library are accepted.
 Colours are Okabe and Ito's, which all common kinds of colour vision tell apart; markers and line styles differ too.
 """
 
-from vecprop.inspection.plots.animation import Snapshots, decision_boundary_animation
-from vecprop.inspection.plots.boundary import decision_boundary
+from vecprop.inspection.plots.boundary import Snapshots, decision_boundary, decision_boundary_animation
 from vecprop.inspection.plots.classification import confusion_matrix
-from vecprop.inspection.plots.curves import cost_curve, history
+from vecprop.inspection.plots.curves import (
+    cost_curve,
+    gradient_norms,
+    gradient_norms_by_layer,
+    gradient_norms_of_layer,
+    history,
+)
 from vecprop.inspection.plots.diagram import network_diagram
 from vecprop.inspection.plots.figures import COLOURS, LINES, decorate, group_digits, panels, save
 from vecprop.inspection.plots.functions import activation, activations
-from vecprop.inspection.plots.gradients import gradient_norms, gradient_norms_by_layer, gradient_norms_of_layer
 from vecprop.inspection.plots.regression import predicted_against_true, residuals
 from vecprop.inspection.plots.speed import speedup
 from vecprop.inspection.plots.weights import first_layer_weights

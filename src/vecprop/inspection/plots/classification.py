@@ -25,6 +25,8 @@ def confusion_matrix(
 ) -> Axes:
     """Draw how many examples of each true class (row) were predicted as each class (column).
 
+    Errors are those of `activation`.
+
     Parameters
     ----------
     true, predicted : array-like (m,) of labels
@@ -37,11 +39,6 @@ def confusion_matrix(
         Names of the rows and columns, one for each label, as `data.target_names`; by default the labels.
     normalize : bool, default False
         Show shares of the true class instead of counts; rows then sum to 1.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

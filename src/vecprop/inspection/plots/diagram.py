@@ -34,6 +34,7 @@ def network_diagram(net: Network, params: Any = None, ax: Axes | None = None, *,
 
     Below each layer are its activation and the shapes of W and b (E16). With parameters, lines are blue for positive
     and red for negative weights; their width is |w| relative to the largest of the layer, which is written below it.
+    Errors are those of `activation`.
 
     Parameters
     ----------
@@ -43,11 +44,6 @@ def network_diagram(net: Network, params: Any = None, ax: Axes | None = None, *,
     ax : matplotlib Axes, default a new figure
     most : int, default 8
         At least 3. Of a layer with more units the first and last ones are drawn, with dots in between.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

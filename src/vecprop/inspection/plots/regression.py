@@ -16,7 +16,7 @@ def predicted_against_true(
 ) -> Axes:
     r"""Draw predicted values against the true ones; on the dashed line they are equal.
 
-    The picture has R² and the root of the mean squared error (RMSE) as text.
+    The picture has R² and the root of the mean squared error (RMSE) as text. Errors are those of `activation`.
 
     Parameters
     ----------
@@ -28,11 +28,6 @@ def predicted_against_true(
         The predicted quantity in the labels, such as "price".
     units : str, optional
         Its unit in the labels, such as "€".
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------

@@ -22,7 +22,8 @@ def first_layer_weights(
 ) -> Axes:
     """Draw the incoming weights of each unit of the first layer: as images, or as one heat map.
 
-    Blue weights are positive, red ones negative, white is 0; the scale is the same for all units.
+    Blue weights are positive, red ones negative, white is 0; the scale is the same for all units. Errors are those of
+    `activation`.
 
     Parameters
     ----------
@@ -36,11 +37,6 @@ def first_layer_weights(
         Number of images side by side; by default about as many as rows.
     names : sequence of str, optional
         Names of the inputs for the heat map, as `data.feature_names`.
-
-    Raises
-    ------
-    ImportError, ValueError, TypeError
-        Without matplotlib; otherwise the message names the argument, its value and the values allowed.
 
     Examples
     --------
@@ -114,12 +110,11 @@ def _tiles(images: Floats, columns: int) -> Floats:
 
 def _label_units(ax: Axes, n1: int, n0: int, names: tuple[str, ...] | None) -> None:
     """Label units and inputs with numbers from 1, or the inputs with their names."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10], min_n_ticks=1))
-        axis.set_major_formatter(FuncFormatter(lambda place, _: f"{round(place) + 1}"))
     for axis, n in ((ax.xaxis, n0), (ax.yaxis, n1)):
+        axis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10], min_n_ticks=1))
+        axis.set_major_formatter(lambda place, _: f"{round(place) + 1}")
         if n <= 12:
             axis.set_ticks(range(n))
     if names is not None:
