@@ -268,6 +268,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             rule = arguments["patience"]
             given_back = rule is not None and rule.restore_best
             return self._best_before(error, backend, given_back, self._target_advice(examples.Y))
+        except ValueError as error:
+            if "was written with seed" not in str(error):
+                raise
+            raise ValueError(f"{error}; the seed is drawn by random_state={self.random_state!r}") from None
 
     def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool, advice: str | None) -> FitResult:
         """Return the best network of a diverged run, with a warning, or raise the error for users, with more advice."""
