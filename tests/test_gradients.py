@@ -222,6 +222,11 @@ def test_gradient_inside_the_users_own_jax_transformations(jax_backend):
     expected = net.gradients(params, X, Y)
     assert_pass_close(jax.jit(lambda p, X, Y: net.gradients(p, X, Y))(params, X, Y), expected)
     assert_grads_close(jax.grad(net.cost)(params, X, Y), expected[1])
+    whole, w = Y.astype(int), jax.numpy.ones(8)  # closed over: concrete, but not what follows from them
+    assert_pass_close(jax.jit(lambda p: net.gradients(p, X, whole, sample_weight=w))(params), expected)
+    assert_close(jax.jit(lambda p: net.forward(p, X))(params), host(net.forward(params, X)))
+    with pytest.raises(ValueError, match="these seem to be labels"):
+        jax.jit(lambda p: vp.Network((3, 4, 2), output="softmax").cost(p, X, whole[0]))(params)
     with pytest.raises(ValueError, match="rows"):
         jax.jit(net.forward)(params, X.T)
     columns = jax.vmap(lambda x: net.forward(params, x[:, None])[:, 0], in_axes=1, out_axes=1)(X)

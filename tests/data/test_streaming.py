@@ -507,6 +507,7 @@ ESTIMATED = {
     "balanced": (LETTERS, {"class_weight": "balanced"}),
     "balanced labels": (Y[:, 1:].astype(int), {"class_weight": "balanced"}),
     "a regressor": (W, {"scale_target": "standard"}),
+    "whole numbers": (LETTERS, {}),
 }
 
 
@@ -518,7 +519,9 @@ def test_an_estimator_reads_x_from_its_file(case, files, monkeypatch):
     y, more = ESTIMATED[case]
     kind, proba = (MLPRegressor, "predict") if y is W else (MLPClassifier, "predict_proba")
     arguments = {"hidden_layer_sizes": (6,), "max_iter": 3, "batch_size": 7, "shuffle": False, "random_state": 0} | more
-    theirs = kind(**arguments).fit(X, y)
+    rows = (3 * X).astype(np.int16) if case == "whole numbers" else X
+    np.save(files / "X.npy", rows)
+    theirs = kind(**arguments).fit(rows, y)
     monkeypatch.setattr(streamed, "SMALL", 0)
     monkeypatch.setattr(streamed, "WINDOW", 20 * 9 * 8)
     in_file = np.load(files / "X.npy", mmap_mode="r")
@@ -526,8 +529,8 @@ def test_an_estimator_reads_x_from_its_file(case, files, monkeypatch):
         ours = kind(**arguments).fit(x, y)
         assert_near(ours.coefs_, theirs.coefs_, atol=1e-12)
         np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
-        assert_near(getattr(ours, proba)(x), getattr(theirs, proba)(X), atol=1e-12)
-        assert y is W or (ours.predict(x) == theirs.predict(X)).all()
+        assert_near(getattr(ours, proba)(x), getattr(theirs, proba)(rows), atol=1e-12)
+        assert y is W or (ours.predict(x) == theirs.predict(rows)).all()
     assert ours.n_features_in_ == 5 and not readers()
 
 

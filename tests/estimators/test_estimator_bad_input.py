@@ -49,6 +49,7 @@ test_parameters_that_do_not_go_together = refusals(
     (regressor(out_activation="relu", scale_target="standard"), {}, "scale_target='standard' goes with"),
     (classifier(solver=vp.Adam([0.1, 0.2])), {}, "solver or dropout has values for 2 networks: set n_networks=2"),
     (classifier(solver=OWN, learning_rate=vp.Cosine()), {}, TypeError, "cannot be given another schedule: leave learn"),
+    (classifier(learning_rate=vp.ReduceOnPlateau(monitor="metric")), {}, "watches the score of early stopping, and th"),
     (FITTED.set_params(resume="c"), {}, "resume goes on from a checkpoint, warm_start from the network fitted before"),
     (BATCH_NORM.set_params(batch_norm=[False, True]), {}, r"batch_norm=\[False, True\], and the network fitted before"),
     (classifier(early_stopping=True, scoring="f1"), {}, "^scoring, on the validation set: Target is multiclass"),

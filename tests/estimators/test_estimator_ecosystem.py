@@ -192,6 +192,24 @@ def test_regression_follows_the_inputs():
             np.testing.assert_allclose(np.asarray(fitted.predict(inputs)), reference.predict(X), rtol=1e-6)
 
 
+@pytest.mark.parametrize("library", ["array_api_strict", "jax.numpy"])
+def test_scores_are_computed_on_the_host(library):
+    xp = pytest.importorskip(library)
+    host = [a.astype(np.float32) for a in (X, TARGET, W)] + [NUMBERS.astype(np.int32)]
+    inputs, target, weights, classes = map(xp.asarray, host)
+    early = classifier(early_stopping=True, scoring="roc_auc", scale="standard")
+    watched = clone(early).fit(host[0], host[3]).validation_scores_
+    r2 = regressor().fit(*host[:2]).score(*host[:3])
+    with sklearn.config_context(array_api_dispatch=True):
+        np.testing.assert_allclose(early.fit(inputs, classes).validation_scores_, watched, rtol=1e-6)
+        model = regressor().fit(inputs, target)
+        assert model.score(inputs, target, weights) == pytest.approx(r2, rel=1e-5)
+        if hasattr(model, "set_callbacks"):
+            callback = Recording()
+            model = classifier().set_callbacks(callback).fit(inputs, classes)
+            assert callback.scores[-1] == model.score(inputs, classes)
+
+
 def test_packs_bring_arrays_to_the_host():
     strict = pytest.importorskip("array_api_strict")
     pack = PackClassifier(random_state=0, n_networks=1, maps=())

@@ -591,13 +591,15 @@ def test_warm_start_after_early_stopping_goes_on_from_the_best():
     ({}, np.append(LABELS[:-1], 1), "the values of X and Y"),
     ({"random_state": 1, "early_stopping": True}, LABELS, "seed"),
     ({"alpha": 1.0}, LABELS, "l2"),
+    ({"class_weight": "balanced"}, LABELS, "sample_weight"),
 )
 def test_a_checkpoint_of_another_fit_is_refused_by_what_was_changed(parameters, y, name, tmp_path):
     """Not by the patience, which follows from the shares of classes, nor by a split, which follows from the seed."""
     given = {"checkpoint": tmp_path / "c", "early_stopping": "early_stopping" in parameters}
     classifier(**given).fit(X, LABELS)
-    with pytest.raises(ValueError, match=f"^resume: the checkpoint .* was written with {name} = "):
+    with pytest.raises(ValueError, match=f"^resume: the checkpoint .* was written with {name} = ") as error:
         classifier(**given | {"resume": True} | parameters).fit(X, y)
+    assert str(error.value).endswith("the seed is drawn by random_state=1") == (name == "seed")
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -223,7 +223,8 @@ test_parameters_refused = refusals(
 
 test_data_refused = refusals(
     lambda change: PackClassifier(random_state=0).fit(**{"X": X, "y": LABELS} | change),
-    ({"X": X[:, :1] * 0}, "X has no column with two different values"),
+    ({"X": X[:, :1] * 0}, "X has no column with two different values among the 204 rows looked at"),
+    ({"X": X[:2], "y": np.array(["a", "a"])}, "X has no column with two different values among the 1 rows looked at"),
     ({"X": X[:3], "y": np.array(["a", "b", "c"])}, "n_samples=3 are too few .*: no class has two rows$"),
     ({"sample_weight": np.eye(1, len(X))[0]}, "are too few to split off .*: no class has two rows with a weight"),
     ({"X": np.where(X > 2, np.inf, X)}, "Input X contains infinity"),

@@ -294,6 +294,16 @@ def test_a_run_that_scaled_its_inputs_is_not_told_to():
         assert ["scale the inputs" in words for words in advice] == [True, False] * 4
 
 
+def test_l_bfgs_has_no_learning_rate_to_change():
+    X, Y = surface(100, 0)
+    net = vp.Network((len(X), 6, 1), output="identity")
+    advice = [
+        diagnose(vp.fit(net, X, Y, optimizer=optimizer, epochs=5))["still_falling"].advice
+        for optimizer in (vp.LBFGS(), vp.GradientDescent(1e-3))
+    ]
+    assert advice[0] == "more epochs." and "learning rate" in advice[1]
+
+
 # --- what is measured ---------------------------------------------------------------------------------------
 
 

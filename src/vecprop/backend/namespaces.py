@@ -72,7 +72,10 @@ def namespace_name(xp: Namespace) -> str:
 
 
 def is_concrete(array: Array) -> bool:
-    """Tell whether the values of an array can be looked at now: not inside `jax.jit`, `jax.grad` or `jax.vmap`."""
+    """Tell whether the values of an array can be looked at now: not inside `jax.jit`, `jax.grad` or `jax.vmap`.
+
+    What is computed inside `jax.jit` from an array of outside cannot, even though the array itself can.
+    """
     tracer = getattr(sys.modules.get("jax.core"), "Tracer", None)  # None also while another thread imports JAX
     return tracer is None or not isinstance(array, tracer)
 

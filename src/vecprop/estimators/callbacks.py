@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.estimators.inputs import named
+from vecprop.backend.contract import to_host
+from vecprop.estimators.inputs import dispatches, named
 from vecprop.estimators.prediction import layer_attributes, set_layers
+from vecprop.nn.input_scaling import InputScale
 from vecprop.propagation import Layer, Params
 from vecprop.training.evaluation import plain_layers
 from vecprop.training.results import History, TrainingState
@@ -51,6 +53,9 @@ class ScorerMetric:
         self.estimator = copy.copy(estimator)
         # X was checked already, and is an array without names
         vars(self.estimator).pop("feature_names_in_", None)
+        if dispatches(X):  # computed on the host, as scikit-learn's metrics do not take all libraries
+            X, scaling = to_host(X), estimator.scaling_
+            self.estimator.scaling_ = scaling and InputScale(*map(to_host, scaling))
         self.scorer, self.data = scorer, (X, y)
         lacking = np.setdiff1d(getattr(estimator, "classes_", ()), y).tolist() if np.ndim(y) == 1 else []
         why = f' (it has no example of {lacking}, with which scoring="loss" can deal)' if lacking else ""
@@ -96,7 +101,8 @@ class TheirCallbacks:
         def attributes() -> dict[str, Any]:
             net, normalized = self.estimator.network_, self.estimator._normalized()
             layers = plain_layers(net, normalized, state.params, state.statistics)
-            return layer_attributes(layers) | {"n_iter_": len(history["cost"]), "loss_": history["cost"][-1]}
+            own = layer_attributes(layers, self.data["X"])
+            return own | {"n_iter_": len(history["cost"]), "loss_": history["cost"][-1]}
 
         how = {"estimator": self.estimator, "reconstruction_attributes": attributes}
         return bool(task.call_on_fit_task_end(**how, **self.data))

@@ -24,7 +24,8 @@ batch_size : int or "auto", default "auto"
 learning_rate : str or schedule, default "constant"
     "constant"; for "sgd" also "invscaling" or "adaptive"; for every optimizer a schedule such as `vecprop.Cosine()`.
 learning_rate_init, power_t : float, default 0.001 and 0.5
-    The step size that the schedule starts from; "invscaling" is learning_rate_init / (examples seen + 1)^power_t.
+    The step size that the schedule starts from; "invscaling" is learning_rate_init / (examples seen + 1)^power_t. For
+    solvers by name: an optimizer has a rate of its own.
 max_iter, max_fun : int, default 200 and 15000
     Epochs at most; for "lbfgs" iterations, and evaluations of the loss.
 shuffle : bool, default True

@@ -74,10 +74,11 @@ class Labels(NamedTuple):
         In the namespace of A, or of NumPy for labels that are not numbers.
         """
         xp = array_namespace(A)
+        integers = xp.__array_namespace_info__().default_dtypes()["integral"]  # JAX has no int64 by default
         if self.kind == "multilabel":
-            indicators = xp.astype(xp.matrix_transpose(A) > 0.5, xp.int64)
+            indicators = xp.astype(xp.matrix_transpose(A) > 0.5, integers)
             return csr_matrix(indicators) if self.sparse else indicators
-        codes = xp.argmax(A, axis=0) if self.kind == "multiclass" else xp.astype(A[0, ...] > 0.5, xp.int64)
+        codes = xp.argmax(A, axis=0) if self.kind == "multiclass" else xp.astype(A[0, ...] > 0.5, integers)
         if xp is array_namespace(self.classes):
             return self.classes[np.minimum(codes, len(self.classes) - 1)]
         if self.classes.dtype.kind not in "biuf":

@@ -17,12 +17,12 @@ SOME, SOME_NUMBERS = 100_000, 1 << 22  # the most rows, and the most numbers in 
 
 
 class LargeRows:
-    """Rows (m, n) of a source, one example each, in its dtype."""
+    """Rows (m, n) of a source, one example each; whole numbers are float64, as in memory."""
 
     ndim, in_file = 2, True
 
     def __init__(self, source: Source) -> None:
-        self._source, self.dtype, self.shape = source, source.dtype, source.shape[::-1]
+        self._source, self.dtype, self.shape = source, _floating(source.dtype), source.shape[::-1]
         self._numbers, self._m = source.shape
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class LargeRows:
 
     def block(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return rows start … stop - 1 in memory, as floating-point numbers."""
-        return self._source.raw(start, stop).T.astype(_floating(self.dtype), copy=False)
+        return self._source.raw(start, stop).T.astype(self.dtype, copy=False)
 
     def blocks(self) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
         """Yield (start, stop, rows start … stop - 1) for consecutive blocks of all the rows."""

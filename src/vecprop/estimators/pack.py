@@ -265,9 +265,9 @@ class Pack(BaseEstimator):
                 some, networks = some._replace(X=some.X.mapped(np.asarray).block(0, some.n)), 1
         seen = some.X if some.w is None else some.X[some.w > 0]  # a row of weight 0 is absent from the maps, too
         if not (seen.min(axis=0) < seen.max(axis=0)).any():
-            among = "" if some is training else f" among the {some.n} rows looked at"
             raise ValueError(
-                f"X has no column with two different values{among}, so that there is nothing to learn from"
+                f"X has no column with two different values among the {len(seen)} rows looked at, so that there is "
+                "nothing to learn from"
             )
         groups, jobs = [], []
         for kind in (*(KINDS[name] for name in self.maps), LINEAR):  # all random numbers are drawn in this order

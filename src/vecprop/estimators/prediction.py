@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from vecprop.backend.contract import Backend, to_host
-from vecprop.backend.namespaces import Array, array_namespace, dtype_name
+from vecprop.backend.namespaces import Array, array_namespace, dtype_name, is_array
 from vecprop.backend.selection import get_precision
 from vecprop.backend.transfer import to_backend
 from vecprop.estimators.inputs import (
@@ -111,11 +111,12 @@ class Prediction(Parameters):
         return dtype, params
 
 
-def layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, Any]:
+def layer_attributes(layers: Params, X: Any = None) -> dict[str, Any]:
     """Return coefs_ and intercepts_ in scikit-learn's shapes, (…, n_{l-1}, n_l) and (…, n_l).
 
-    They are NumPy arrays, or arrays of the backend `place`.
+    They are NumPy arrays, or under array API dispatch arrays where X is.
     """
+    place = backend_at(X) if dispatches(X) else None
 
     def bring(array: Any) -> Any:
         if place is None:
@@ -127,17 +128,18 @@ def layer_attributes(layers: Params, place: Backend | None = None) -> dict[str, 
     return {"coefs_": coefs, "intercepts_": [b[..., 0] for _, b in brought]}
 
 
-def set_layers(estimator: Any, layers: Params, place: Backend | None = None) -> None:
-    """Set coefs_ and intercepts_."""
-    vars(estimator).update(layer_attributes(layers, place))
+def set_layers(estimator: Any, layers: Params, X: Any = None) -> None:
+    """Set coefs_ and intercepts_, under array API dispatch where X is."""
+    vars(estimator).update(layer_attributes(layers, X))
 
 
 def scored(estimator: Any, metric: Callable[..., Any], X: Any, y: Any, sample_weight: Any) -> float:
-    """Return a metric of scikit-learn's of the predictions for X."""
+    """Return a metric of scikit-learn's of the predictions for X; on the host, as it does not take all libraries."""
     predicted = estimator.predict(X)
     w = check_weights(sample_weight, int(predicted.shape[0]))
+    y, predicted = (to_host(a) if is_array(a) else a for a in (y, predicted))
     with named(lambda: "y"):
-        return float(metric(y, predicted, sample_weight=w if np.ndim(sample_weight) == 0 else sample_weight))
+        return float(metric(y, predicted, sample_weight=w))
 
 
 def _padded(inputs: Any) -> Any:

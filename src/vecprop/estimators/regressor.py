@@ -10,8 +10,7 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from vecprop.backend.contract import to_host
-from vecprop.backend.namespaces import Array, array_namespace, device_of, is_array
+from vecprop.backend.namespaces import Array, array_namespace, device_of
 from vecprop.data.streaming.sources import ArraySource
 from vecprop.estimators.construction import is_stochastic
 from vecprop.estimators.documentation import documented
@@ -151,7 +150,6 @@ class MLPRegressor(RegressorMixin, Training):
         levels = self._quantile_levels()
 
         def mean_d2(y: Any, predicted: Any, **weight: Any) -> Any:
-            predicted, y = to_host(predicted), to_host(y) if is_array(y) else y
             return np.mean([d2_pinball_score(y, predicted[..., k], alpha=q, **weight) for k, q in enumerate(levels)])
 
         return scored(self, r2_score if len(levels) == 1 else mean_d2, X, y, sample_weight)

@@ -19,10 +19,8 @@ from vecprop.estimators.callbacks import CallbackSupportMixin, ScorerMetric, The
 from vecprop.estimators.construction import Planned, is_lbfgs, optimizer_of, stopping_of
 from vecprop.estimators.inputs import (
     Examples,
-    backend_at,
     backend_of,
     check_examples,
-    dispatches,
     is_held_out,
     is_too_large_when_dense,
     named_as_validation,
@@ -270,6 +268,10 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             rule = arguments["patience"]
             given_back = rule is not None and rule.restore_best
             return self._best_before(error, backend, given_back, self._target_advice(examples.Y))
+        except ValueError as error:
+            if "was written with seed" not in str(error):
+                raise
+            raise ValueError(f"{error}; the seed is drawn by random_state={self.random_state!r}") from None
 
     def _best_before(self, error: DivergenceError, backend: Backend, given_back: bool, advice: str | None) -> FitResult:
         """Return the best network of a diverged run, with a warning, or raise the error for users, with more advice."""
@@ -366,6 +368,11 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         found = count_networks(self.network_, 0, optimizer, 0, 0, check_rates(self.network_, self.dropout), None)
         if found not in (None, self.n_networks):
             raise ValueError(f"solver or dropout has values for {found} networks: set n_networks={found}")
+        if getattr(optimizer.schedule, "monitor", "") == "metric" != monitor:
+            raise ValueError(
+                f"{optimizer.schedule} watches the score of early stopping, and there is none: set early_stopping=True "
+                'and another scoring than "loss", or take monitor="cost"'
+            )
         planned = incremental and not isinstance(optimizer.schedule, ReduceOnPlateau)
         if planned and hasattr(optimizer, "__dataclass_fields__"):
             optimizer = replace(optimizer, schedule=Planned(optimizer.schedule, self.max_iter))
@@ -429,8 +436,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
 
     def _keep(self, result: FitResult, examples: Examples, stops_early: bool, goes_on: bool) -> None:
         """Set the attributes of the result."""
-        place = backend_at(examples.X) if dispatches(examples.X) else None
-        set_layers(self, _without_diverged(result, self._or_scale), place)
+        set_layers(self, _without_diverged(result, self._or_scale), examples.X)
         self._keep_history(result.history, stops_early, goes_on)
         self.n_iter_ = len(result.history["cost"])
         self.t_ += self.n_iter_ * examples.n

@@ -173,6 +173,8 @@ def diagnose(result: Any) -> Diagnosis:
     is_pack = hasattr(getattr(given, "pack_", given), "leading_")  # whose maps scale
     if evidence.standardized or is_pack or getattr(given, "scale", None) == "standard":
         words = {**words, **SCALED}
+    if len(evidence.costs) and np.isnan(evidence.rate):  # of L-BFGS
+        words = {**words, "learning_rate": None}
     findings = (Finding(name, text, numbers, Advice(steps, words)) for name, (text, numbers, steps) in found.items())
     return Diagnosis(title, tuple(findings), evidence.numbers)
 

@@ -204,7 +204,7 @@ def check_inputs(net: Sized, checked: Checked, X: Any) -> Array:
     if is_concrete(array):
         with np.errstate(over="ignore", invalid="ignore"):
             fine = checked.backend.compile(_has_finite_sum)(array)
-        if not fine:
+        if is_concrete(fine) and not fine:
             _require_finite(checked.xp, "X", X, array, checked.dtype)
     return array
 
@@ -290,7 +290,8 @@ def _one_hot(xp: Namespace, name: str, labels: Array, rows: int) -> str:
     """Return, for an error message, the expression that makes one row for each class from labels."""
     numbered = False
     if is_concrete(labels) and _is_kind(xp, labels, "integral"):
-        numbered = bool(xp.min(labels) >= 0) and bool(xp.max(labels) < rows)
+        fits = (xp.min(labels) >= 0) & (xp.max(labels) < rows)
+        numbered = is_concrete(fits) and bool(fits)
     classes = f"numpy.arange({rows})" if numbered else f"numpy.unique({name})"
     return f"({name}.reshape(1, -1) == {classes}[:, None]) * 1.0"
 
@@ -304,9 +305,9 @@ def _as_floating(checked: Checked, name: str, array: Array) -> Array:
     if not kinds:
         raise TypeError(f"{name} must be real numbers, float32 or float64, got dtype {array.dtype}")
     with checked.backend.scope("float64", "highest"):  # the given array may have 64 bits
-        if kinds == ["integral"] and is_concrete(array):
+        if kinds == ["integral"] and is_concrete(array) and is_concrete(most := xp.max(array)):
             exact = _EXACT_INTEGERS[dtype]
-            if int(xp.max(array)) > exact or int(xp.min(array)) < -exact:
+            if int(most) > exact or int(xp.min(array)) < -exact:
                 raise ValueError(
                     f"{name} holds integers beyond ±{exact}, which {dtype} cannot hold exactly; convert "
                     f"{name} yourself or use parameters in float64"
@@ -335,6 +336,8 @@ def _check_values(net: Sized, checked: Checked, arrays: dict[str, tuple[Array, A
     good = checked.backend.compile(_values_are_good)
     with np.errstate(over="ignore", invalid="ignore"):
         fine = (many and X is None and w is None) or good(net.loss, X, None if many else Y, w)
+    if not is_concrete(fine):
+        return found
     if fine and many:  # some columns at a time
         ends = [*range(0, Y.shape[-1], _CHECKED_AT_ONCE), Y.shape[-1]]
         fine = all(good(net.loss, part, part, None) for part in (Y[..., a:b] for a, b in pairwise(ends)))

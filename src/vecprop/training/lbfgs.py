@@ -126,7 +126,7 @@ class _Search:
         self._latest = {b"": (cost, gradient)}
         norms = [math.sqrt(float(np.vdot(dW, dW))) for dW, _ in self.layout.unpack(np, (gradient[:, None],))]
         now = time.perf_counter()
-        entries = {"cost": cost, "gradient_norm": norms, "learning_rate": 1.0, "seconds": now - self._begin}
+        entries = {"cost": cost, "gradient_norm": norms, "learning_rate": math.nan, "seconds": now - self._begin}
         for key, value in entries.items():
             self.history[key].append(value)
         self._begin = now
