@@ -202,12 +202,6 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
         vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=["%d.%m.%Y"])))
 
 
-def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():
-    frame = pl.DataFrame({"d": ["01/02/2024", "03/04/2024"] * 10, "y": range(20)})
-    plan = tabular.plan(tabular.table_of(frame), "y", "regression", Choices(date_format="%m/%d/%Y"))
-    assert plan.kinds["d"].kind == "date" and plan.table.column("d")[0].month == 1
-
-
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_format_of_a_column_counts_before_that_of_all(order):
     """In either order; that of a column that is not used counts for none."""
