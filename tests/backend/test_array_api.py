@@ -18,7 +18,7 @@ from helpers import (
     on,
     round_to,
 )
-from vecprop import propagation, rungs
+from vecprop import rungs
 
 STRICT = vp.Backend(strict, "strict")
 
@@ -87,19 +87,6 @@ def test_read_only_arrays(net):
     assert_grads_close(rungs.per_example(net, params, X, Y)[1], rungs.per_neuron(net, params, X, Y)[1])
     vp.fit(net, X, Y, params=params, sample_weight=w, epochs=2, batch_size=4)
     vp.check_gradients(net, params, X, Y)
-
-
-def test_forward_keeps_what_the_backward_pass_needs():
-    """Identity layers hand Z on as A: nothing may be written into it afterwards."""
-    net = vp.Network((3, 4, 4, 2), hidden="identity", output="identity")
-    params, X, _, _ = make_problem(net, 5)
-    Z, A = propagation.forward(net, params, X)
-    assert Z[0] is None
-    assert A[0] is X
-    for l in (1, 2, 3):
-        W, b = params[l - 1]
-        np.testing.assert_array_equal(Z[l], W @ A[l - 1] + b)
-        np.testing.assert_array_equal(A[l], Z[l])
 
 
 def test_torch_arrays_compute_in_torch():

@@ -5,6 +5,8 @@ from unittest import mock
 
 import pytest
 
+from helpers import cases
+
 cupy = pytest.importorskip("cupy")
 pytest.importorskip("vecprop_cupy")
 from vecprop_cupy import graphs, products  # noqa: E402
@@ -61,23 +63,20 @@ def test_the_second_call_of_a_form_is_captured_and_later_ones_replay_it(captured
     assert all(given[0] == "name" and type(given[1]) is products.Operand for given in captured.calls)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        ("other", array((3, 4)), (array((2,)), 1.0)),
-        ("name", array((3, 4), address=2**41), (array((2,)), 1.0)),
-        ("name", array((3, 4)), (array((3,)), 1.0)),
-        ("name", array((3, 4)), (array((2,), "float64"), 1.0)),
-        ("name", array((3, 4)), (array((2,), strides=(8,)), 1.0)),
-        ("name", array((3, 4)), (array((2,)), 2.0)),
-        ("name", array((3, 4)), (array((2,)), 1)),
-        ("name", array((3, 4)), (array((2,)), None)),
-        ("name", array((3, 4)), (array((2,)), (1.0,))),
-    ],
+@cases(
+    ("other", array((3, 4)), (array((2,)), 1.0)),
+    ("name", array((3, 4), address=2**41), (array((2,)), 1.0)),
+    ("name", array((3, 4)), (array((3,)), 1.0)),
+    ("name", array((3, 4)), (array((2,), "float64"), 1.0)),
+    ("name", array((3, 4)), (array((2,), strides=(8,)), 1.0)),
+    ("name", array((3, 4)), (array((2,)), 2.0)),
+    ("name", array((3, 4)), (array((2,)), 1)),
+    ("name", array((3, 4)), (array((2,)), None)),
+    ("name", array((3, 4)), (array((2,)), (1.0,))),
 )
-def test_what_a_graph_depends_on(captured, other):
+def test_what_a_graph_depends_on(name, data, arrays, captured):
     captured.call("name", array((3, 4)), (array((2,)), 1.0))
-    captured.call(*other)
+    captured.call(name, data, arrays)
     assert list(captured.graphs.values()) == [None, None]
     captured.call("name", array((3, 4)), (array((2,), address=2**41), 1.0))  # another place, the same form
     assert sum(graph is not None for graph in captured.graphs.values()) == 1

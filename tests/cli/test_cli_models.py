@@ -17,6 +17,7 @@ from helpers.processes import environment, python
 from vecprop import tabular
 from vecprop.cli.app import app
 from vecprop.data.houses import houses
+from vecprop.data.streaming import examples as streamed
 
 QUICK = ("--hidden", "8", "--epochs", "10")
 
@@ -476,6 +477,16 @@ def test_what_is_said_of_a_table(content, words, said, tmp_path):
     assert re.search(said, out), out
     model = vp.load(tmp_path / "m" / "model.safetensors")
     assert len(model.predict(tmp_path / "t.csv")) == content.count("\n") - 1 if "--skip" not in words else True
+
+
+def test_a_table_that_stays_in_its_file(tmp_path, home, monkeypatch):
+    monkeypatch.setattr(streamed, "SMALL", 0)
+    monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)
+    pl.read_csv(home / "houses.csv").write_parquet(tmp_path / "h.parquet")
+    words = ("-t", "price", "--stream", *QUICK, "-o", tmp_path / "m")
+    said = "".join(vecprop("train", tmp_path / "h.parquet", *words, "--missing", "Harbour"))
+    assert "300 rows, 8 columns" in said and "5 categories" in said and (tmp_path / "m" / "model.safetensors").exists()
+    assert "is no Parquet file" in (told := refused("train", home / "houses.csv", *words)) and "sink_parquet" in told
 
 
 def test_a_class_that_training_did_not_have_is_an_error(tmp_path, home):

@@ -3,7 +3,6 @@
 import os
 import threading
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -558,77 +557,6 @@ def test_wrong_examples_of_an_estimator_are_named(files, monkeypatch):
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
-
-
-def town_table(rows=600):
-    polars = pytest.importorskip("polars")
-    random = np.random.default_rng(1)
-    area, town = random.uniform(40, 140, rows), random.choice(["Ulm", " Bonn", "Kiel"], rows)
-    price = 3000 * area + 20_000 * (town == "Ulm") + random.normal(0, 1000, rows)
-    areas = [None if gap else value for gap, value in zip(random.random(rows) < 0.1, area.tolist(), strict=True)]
-    days = [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in random.integers(0, 1000, rows).tolist()]
-    return polars.DataFrame({"area": areas, "town": town, "sold": days, "price": price})
-
-
-def test_a_table_that_stays_in_its_file(tmp_path, monkeypatch):
-    """It is prepared as in memory; encoded it is read as a whole if it fits; nothing is left in the cache."""
-    from vecprop import tabular
-    from vecprop.tabular import large_tables
-
-    path, cache = tmp_path / "t.parquet", tmp_path / "cache"
-    cache.mkdir()
-    town_table().write_parquet(path, row_group_size=100)
-    settings_ = tabular.Settings(hidden=(8,), epochs=30, networks=2, cache=cache)
-    monkeypatch.setattr(large_tables, "_ROWS", 70)
-    with pytest.raises(ValueError, match="--cache is for the features of a table that stays in its file"):
-        tabular.train(tabular.plan(tabular.read(path), "price"), settings_)
-    whole = tabular.train(tabular.plan(tabular.read(path), "price"), replace(settings_, cache=None))
-    fits_when_encoded = tabular.train(tabular.plan(tabular.scan(path), "price"), settings_)
-    monkeypatch.setattr(streamed, "SMALL", 0)
-    monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)
-    streams_it = tabular.train(tabular.plan(tabular.scan(path), "price"), settings_)
-    for trained in (fits_when_encoded, streams_it):
-        assert str(trained.model.preparation) == str(whole.model.preparation)
-        assert trained.scores["network"]["r2"] > whole.scores["network"]["r2"] - 0.05
-        both = (np.sort(trained.model.predict(table)) for table in (tabular.read(path), path))
-        np.testing.assert_allclose(*both, rtol=1e-6)
-    assert fits_when_encoded.model.estimator.n_networks == 2 and streams_it.model.estimator.n_networks == 1
-    assert any("one network" in note for note in streams_it.notes)
-    assert not list(cache.iterdir()) and not readers()
-    with pytest.raises(FileNotFoundError, match=r"cache: there is no folder .*none; make it, or name another"):
-        tabular.train(tabular.plan(tabular.scan(path), "price"), tabular.Settings(cache=cache / "none"))
-
-
-def test_the_command_trains_on_a_table_in_its_file(tmp_path, monkeypatch):
-    pytest.importorskip("typer")
-    from helpers.commands import vecprop
-
-    monkeypatch.setattr(streamed, "SMALL", 0)
-    monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)
-    town_table().write_parquet(tmp_path / "t.parquet")
-    town_table().write_csv(tmp_path / "t.csv")
-    words = ("-t", "price", "--stream", "--epochs", 5, "-o", tmp_path / "m")
-    said = "".join(vecprop("train", tmp_path / "t.parquet", *words, "--missing", "Kiel"))
-    assert "600 rows, 4 columns" in said and "2 categories" in said
-    assert (tmp_path / "m" / "model.safetensors").exists()
-    _, err = vecprop("train", tmp_path / "t.csv", "-t", "price", "--stream", code=2)
-    assert "is no Parquet file" in err and "sink_parquet" in err
-
-
-def test_wrong_tables_in_files(tmp_path):
-    tabular = pytest.importorskip("vecprop.tabular")
-    path = tmp_path / "t.parquet"
-    town_table().write_parquet(path)
-    with pytest.raises(ValueError, match=r"target: .*t.parquet has no column 'prize': did you mean 'price'"):
-        tabular.plan(tabular.scan(path), "prize")
-    with pytest.raises(FileNotFoundError, match=r"no.parquet does not exist"):
-        tabular.scan(tmp_path / "no.parquet")
-    town_table()[:0].write_parquet(path)
-    with pytest.raises(ValueError, match=r"t.parquet has only a header"):
-        tabular.scan(path)
-    path.write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(ValueError, match=r"t.parquet cannot be read as Parquet"):
-        tabular.scan(path)
 
 
 @needs_proc

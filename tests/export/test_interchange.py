@@ -233,21 +233,18 @@ def test_our_classifiers(kind, options, dtype):
     assert_close(back.predict_proba(x).astype(dtype), ours.predict_proba(x), BOUNDS[dtype])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        *OURS.values(),
-        {"scale": "standard", "scale_target": "standard"},
-        {"loss": "huber", "scale_target": "standard"},
-        {"loss": "quantile", "quantile": 0.3},
-        {"loss": vp.losses.AbsoluteError()},
-        {"loss": "poisson", "scale": "standard"},
-        {"out_activation": "identity"},
-        {"out_activation": "exp", "loss": "huber"},
-    ],
+@cases(
+    *OURS.values(),
+    {"scale": "standard", "scale_target": "standard"},
+    {"loss": "huber", "scale_target": "standard"},
+    {"loss": "quantile", "quantile": 0.3},
+    {"loss": vp.losses.AbsoluteError()},
+    {"loss": "poisson", "scale": "standard"},
+    {"out_activation": "identity"},
+    {"out_activation": "exp", "loss": "huber"},
 )
 @pytest.mark.parametrize("targets", ["one", "two"])
-def test_our_regressors(targets, options, dtype):
+def test_our_regressors(options, targets, dtype):
     x, y = (3.0 * X + 5.0).astype(dtype), np.abs(NUMBERS[targets])
     ours = fitted(MLPRegressor, x, y, **options)
     model = to_sklearn(ours)

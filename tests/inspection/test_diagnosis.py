@@ -46,22 +46,12 @@ def run(net, data, optimizer, epochs, train=fit, factors=None, **options):
 circles, flower, xor = vp.datasets.circles, vp.datasets.flower, vp.datasets.xor
 
 
-def surface(m, seed, noise=0.1, scale=1, shift=0):
-    """A regression with four features: sin(x1) + x2 x3, and noise."""
+def surface(m, seed, noise=0.1, scale=1, shift=0, features=1, mean=0):
+    """A regression with four features of these sizes around this mean: sin(x1) + x2 x3 of them before, and noise."""
     random = np.random.default_rng(seed)
     X = random.standard_normal((4, m))
     Y = np.sin(X[:1]) + X[1:2] * X[2:3] + noise * random.standard_normal((1, m))
-    return X, scale * Y + shift
-
-
-def unlike_features(seed):
-    X, Y = surface(800, seed)
-    return X * [[1], [100], [0.01], [5]] + 40, Y
-
-
-def large_features(seed):
-    X, Y = surface(300, seed)
-    return 100 * X, Y
+    return X * features + mean, scale * Y + shift
 
 
 def moons(seed, scale=1.0, shift=0.0):
@@ -153,7 +143,7 @@ TROUBLES = {
         batch_size=20, validation=0.3, patience=5,
     ),
     "diverged_members": run(HIDDEN, SURFACE, Descent((0.001, 0.05, 100.0)), 60),
-    "divergence": run(HIDDEN, large_features, Descent(0.1), 60, diverged),
+    "divergence": run(HIDDEN, partial(SURFACE, features=100), Descent(0.1), 60, diverged),
     "divergence_late": run(LINE, SURFACE, Descent(2.5), 2000, diverged, batch_size=None),
 }  # fmt: skip
 
@@ -215,7 +205,8 @@ HEALTHY = {
         validation=0.2, patience=20,
     ),
     "regression_standardized": run(
-        Network((4, 32, 1), output="identity"), unlike_features, vp.Adam(0.02), 100, standardize=True
+        Network((4, 32, 1), output="identity"), partial(surface, 800, features=[[1], [100], [0.01], [5]], mean=40),
+        vp.Adam(0.02), 100, standardize=True,
     ),
     "imbalanced_classes": run(
         Network((4, 8, 1)), imbalanced, vp.Adam(0.02), 60, class_weight="balanced", validation=0.2

