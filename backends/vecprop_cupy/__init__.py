@@ -55,9 +55,7 @@ class CuPyMemory(DeviceMemory):
             and any(word in str(error) for word in ("ErrorMemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED"))
         )
 
-    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return None for all columns, or the number that takes a quarter of the free memory."""
-        return self.fitting_block(m, units, itemsize)
+    auto_block = DeviceMemory.fitting_block
 
     def release(self) -> None:
         cupy.get_default_memory_pool().free_all_blocks()
