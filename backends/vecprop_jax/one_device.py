@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from vecprop.backend.blas import usable_cores
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree, add_trees, to_host
-from vecprop.backend.device_memory import DeviceMemory
+from vecprop.backend.device_memory import LARGEST_GROUP, DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
 from vecprop.backend.namespaces import NAMESPACES, Array, dtype_name, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
-from vecprop.utils.directories import why_not_private
+from vecprop.utils.directories import refuse_shared_cache
 from vecprop.utils.errors import BackendUnusableError
 from vecprop.utils.threads import after_fork
 
@@ -43,8 +43,6 @@ _LARGE = 1 << 22
 _ALIGNMENT = 64
 # A stack whose steps, or whose compiled calls, make fewer numbers is one program: each takes its time to start.
 SMALLEST_STACK, SMALLEST_CALL = 1 << 16, 1 << 21
-# A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
-LARGEST_GROUP = 1 << 22
 _LEVEL = "xla_backend_optimization_level"
 
 
@@ -86,16 +84,6 @@ def require_what_jax_needs() -> None:
             "JAX cannot compute in a process made by os.fork() after JAX was loaded: its threads were not forked, and "
             "it would wait for them for ever. Use NumPy there (vecprop.use_backend('numpy')), or start processes "
             "otherwise: multiprocessing.get_context('spawn'), or joblib's default, which scikit-learn's n_jobs uses"
-        )
-
-
-def _refuse_shared_cache() -> None:
-    """Raise BackendUnusableError if others can write to JAX's folder of compiled programs."""
-    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-    if folder and "://" not in folder and (why := why_not_private(folder)):
-        raise BackendUnusableError(
-            f"JAX would take compiled programs from its cache {folder}, and {why}: what somebody else puts there would "
-            "run as yours. Set JAX_COMPILATION_CACHE_DIR to a folder of your own (chmod 700), or unset it"
         )
 
 
@@ -172,7 +160,9 @@ class JAXOnOneDevice(Backend):
     def __init__(self, devices: int = 1) -> None:
         super().__init__(jnp, "jax")
         require_what_jax_needs()
-        _refuse_shared_cache()
+        folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+        if folder and "://" not in folder:
+            refuse_shared_cache(folder, "JAX would take compiled programs", "JAX_COMPILATION_CACHE_DIR", "unset it")
         NAMESPACES[type(jax.device_put(np.zeros(0)))] = jnp
         self.memory, self.placement = JAXMemory(devices), JAXPlacement(self)
 
@@ -251,13 +241,12 @@ class JAXOnOneDevice(Backend):
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         m = next(a.shape[-1] for a in arrays if a is not None)
+        block_size = min(block_size, m)
         whole, rest = divmod(m, block_size)
 
         def block(start: Any, size: int) -> Tree:
             return function(*(None if a is None else _block(a, start, size) for a in arrays))
 
-        if whole == 0:
-            return block(0, m)
         total = block(0, block_size)
         if whole > 1:
             starts = jnp.arange(1, whole)
