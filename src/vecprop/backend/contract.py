@@ -8,6 +8,7 @@ compiles, loops and waits.
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import reduce
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -180,13 +181,8 @@ class Backend:
         What the function returns is an array or nested tuples of arrays. None in place of an array is handed on.
         """
         m = next(a.shape[-1] for a in arrays if a is not None)
-        total: Tree | None = None
-        for start in range(0, m, block_size):
-            stop = min(start + block_size, m)
-            part = function(*(None if a is None else a[..., start:stop] for a in arrays))
-            total = part if total is None else add_trees(total, part)
-        assert total is not None
-        return total
+        blocks = [(start, min(start + block_size, m)) for start in range(0, m, block_size)]
+        return reduce(add_trees, (function(*(None if a is None else a[..., i:j] for a in arrays)) for i, j in blocks))
 
     def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
         """Return function(block) for blocks of the array's last axis, put together again along the last axis."""
