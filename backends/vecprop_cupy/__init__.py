@@ -20,8 +20,7 @@ from vecprop.backend.contract import Arrays, Backend, Carry, Function, Step, tak
 from vecprop.backend.device_memory import DeviceMemory
 from vecprop.backend.namespaces import NAMESPACES, Array, Namespace, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
-from vecprop.utils.directories import why_not_private
-from vecprop.utils.errors import BackendUnusableError
+from vecprop.utils.directories import refuse_shared_cache
 from vecprop_cupy import gradients
 from vecprop_cupy.graphs import Captured
 from vecprop_cupy.products import Operand, as_arrays, as_operands, float32_products
@@ -55,9 +54,7 @@ class CuPyMemory(DeviceMemory):
             and any(word in str(error) for word in ("ErrorMemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED"))
         )
 
-    def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return None for all columns, or the number that takes a quarter of the free memory."""
-        return self.fitting_block(m, units, itemsize)
+    auto_block = DeviceMemory.fitting_block
 
     def release(self) -> None:
         cupy.get_default_memory_pool().free_all_blocks()
@@ -100,7 +97,9 @@ class CuPyBackend(Backend):
         super().__init__(array_api_compat.cupy, "cupy")
         NAMESPACES[cupy.ndarray] = self.xp
         self.placement = CuPyPlacement(self)
-        _refuse_shared_cache()
+        if os.environ.get("CUPY_CACHE_IN_MEMORY", "0") == "0":
+            folder = os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache")
+            refuse_shared_cache(folder, "CuPy would take compiled kernels", "CUPY_CACHE_DIR", "CUPY_CACHE_IN_MEMORY=1")
 
     def asarray(self, values: Any, dtype: str | None = None) -> Array:
         """Return the values as an array on the device, shared with another library on the same GPU."""
@@ -175,16 +174,6 @@ def _brought(values: npt.NDArray[Any]) -> Array:
     array.set(values)
     cupy.cuda.get_current_stream().synchronize()  # the caller may change the values next
     return array
-
-
-def _refuse_shared_cache() -> None:
-    """Raise BackendUnusableError if others can write to CuPy's folder of compiled kernels."""
-    folder = os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache")
-    if os.environ.get("CUPY_CACHE_IN_MEMORY", "0") == "0" and (why := why_not_private(folder)):
-        raise BackendUnusableError(
-            f"CuPy would take compiled kernels from its cache {folder}, and {why}: what somebody else puts there would "
-            "run as yours. Set CUPY_CACHE_DIR to a folder of your own (chmod 700), or CUPY_CACHE_IN_MEMORY=1"
-        )
 
 
 # Bounded, as each user's own activation has a kernel; the least recently used is dropped.

@@ -6,7 +6,7 @@ unless the user has set that or has imported JAX already.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vecprop.backend.blas import usable_cores
-from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree, add_trees, to_host
-from vecprop.backend.device_memory import DeviceMemory
+from vecprop.backend.contract import Arrays, Backend, Carry, Function, Step, Tree, add_trees, to_host
+from vecprop.backend.device_memory import LARGEST_GROUP, DeviceMemory
 from vecprop.backend.main_memory import room_below_the_limit
 from vecprop.backend.namespaces import NAMESPACES, Array, dtype_name, marked, on_cuda, share
 from vecprop.backend.placement import Columns, Placement
-from vecprop.utils.directories import why_not_private
+from vecprop.utils.directories import refuse_shared_cache
 from vecprop.utils.errors import BackendUnusableError
 from vecprop.utils.threads import after_fork
 
@@ -43,8 +43,6 @@ _LARGE = 1 << 22
 _ALIGNMENT = 64
 # A stack whose steps, or whose compiled calls, make fewer numbers is one program: each takes its time to start.
 SMALLEST_STACK, SMALLEST_CALL = 1 << 16, 1 << 21
-# A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
-LARGEST_GROUP = 1 << 22
 _LEVEL = "xla_backend_optimization_level"
 
 
@@ -86,16 +84,6 @@ def require_what_jax_needs() -> None:
             "JAX cannot compute in a process made by os.fork() after JAX was loaded: its threads were not forked, and "
             "it would wait for them for ever. Use NumPy there (vecprop.use_backend('numpy')), or start processes "
             "otherwise: multiprocessing.get_context('spawn'), or joblib's default, which scikit-learn's n_jobs uses"
-        )
-
-
-def _refuse_shared_cache() -> None:
-    """Raise BackendUnusableError if others can write to JAX's folder of compiled programs."""
-    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-    if folder and "://" not in folder and (why := why_not_private(folder)):
-        raise BackendUnusableError(
-            f"JAX would take compiled programs from its cache {folder}, and {why}: what somebody else puts there would "
-            "run as yours. Set JAX_COMPILATION_CACHE_DIR to a folder of your own (chmod 700), or unset it"
         )
 
 
@@ -172,7 +160,9 @@ class JAXOnOneDevice(Backend):
     def __init__(self, devices: int = 1) -> None:
         super().__init__(jnp, "jax")
         require_what_jax_needs()
-        _refuse_shared_cache()
+        folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+        if folder and "://" not in folder:
+            refuse_shared_cache(folder, "JAX would take compiled programs", "JAX_COMPILATION_CACHE_DIR", "unset it")
         NAMESPACES[type(jax.device_put(np.zeros(0)))] = jnp
         self.memory, self.placement = JAXMemory(devices), JAXPlacement(self)
 
@@ -214,36 +204,14 @@ class JAXOnOneDevice(Backend):
         """Return `jax.jit(function)`, which may overwrite the donated arguments."""
         return compiled(self.placed(function), donated=donated, outermost=True)
 
-    def scan_batches(
-        self, step: BatchStep[Carry], carry: Carry, data: Columns, order: Array | None, batch_size: int, inputs: Arrays
-    ) -> tuple[Carry, Arrays]:
-        """Run over mini-batches, cut from examples put in order once, or gathered one by one."""
-        m = next(a.shape[0] for a in data if a is not None) if order is None else order.shape[-1]
-        whole, present = m // batch_size, [a is not None for a in data]
-        rows = [a for a in data if a is not None]
-        gathers = order is not None and (self.gathers_each_batch or order.ndim == 2)  # K orders would need K copies
-        if order is not None and not gathers:
-            rows = [jnp.take(a, order, axis=0) for a in rows]
-
-        def unpack(carry: Carry, x: tuple[Arrays, Arrays]) -> tuple[Carry, Arrays]:
-            batch, step_inputs = x
-            if gathers:
-                columns = iter([self._columns_at(a, batch[0]) for a in rows])
-            else:
-                columns = iter([_in_columns(b, a) for a, b in zip(rows, batch, strict=True)])
-            return step(carry, tuple(next(columns) if there else None for there in present), step_inputs)
-
-        first = whole * batch_size
-        if gathers:
-            cut = (jnp.moveaxis(order[..., :first].reshape(*order.shape[:-1], whole, batch_size), -2, 0),)  # type: ignore[index, union-attr]
-        else:
-            cut = tuple(a[:first].reshape(whole, batch_size, *a.shape[1:]) for a in rows)
-        carry, outputs = jax.lax.scan(unpack, carry, (cut, tuple(a[:whole] for a in inputs)))
-        if m > first:
-            rest = (order[..., first:],) if gathers else tuple(a[first:] for a in rows)  # type: ignore[index]
-            carry, last = unpack(carry, (rest, tuple(a[whole] for a in inputs)))
-            outputs = tuple(jnp.concatenate([o, a[None]]) for o, a in zip(outputs, last, strict=True))
-        return carry, outputs
+    def batches_from(
+        self, arrays: Arrays, order: Array | None
+    ) -> tuple[Arrays, int, Callable[[Arrays], Iterable[Array]]]:
+        """Return rows put in order once, or the order, by which each batch is gathered."""
+        if order is not None and (self.gathers_each_batch or order.ndim == 2):  # K orders would need K copies
+            return (order,), -1, lambda cut: [self._columns_at(a, cut[0]) for a in arrays]
+        rows = arrays if order is None else tuple(jnp.take(a, order, axis=0) for a in arrays)
+        return rows, 0, lambda cut: [_in_columns(b, a) for a, b in zip(rows, cut, strict=True)]
 
     def _columns_at(self, rows: Array, places: Array) -> Array:
         """Return columns (…, n, B), or weights (…, B), at places (…, B) of rows (m, n) or (m,)."""
@@ -251,13 +219,12 @@ class JAXOnOneDevice(Backend):
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         m = next(a.shape[-1] for a in arrays if a is not None)
+        block_size = min(block_size, m)
         whole, rest = divmod(m, block_size)
 
         def block(start: Any, size: int) -> Tree:
             return function(*(None if a is None else _block(a, start, size) for a in arrays))
 
-        if whole == 0:
-            return block(0, m)
         total = block(0, block_size)
         if whole > 1:
             starts = jnp.arange(1, whole)

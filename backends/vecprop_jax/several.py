@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import jax
@@ -82,15 +83,13 @@ class JAXOnSeveralDevices(JAXOnOneDevice):
             return super().sum_blocks(function, block_size, *arrays)
         m = next(a.shape[-1] for a in arrays if a is not None)
         each, rest, local = self._shares(m, block_size)
-        total: Tree | None = None
+        sums = []
         if each:
             parts = [None if a is None else self._parts(a, each) for a in arrays]
-            total = super().sum_blocks(lambda *part: function(*map(self._together, part)), local, *parts)
+            sums.append(super().sum_blocks(lambda *part: function(*map(self._together, part)), local, *parts))
         if rest:
-            last = function(*(None if a is None else a[..., m - rest :] for a in arrays))
-            total = last if total is None else add_trees(total, last)
-        assert total is not None
-        return total
+            sums.append(function(*(None if a is None else a[..., m - rest :] for a in arrays)))
+        return reduce(add_trees, sums)
 
     def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
         """Map over blocks of columns, each device working on its own."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vecprop.backend.contract import Arrays, Backend, BatchStep, Carry, Function, Step, Tree
-from vecprop.backend.device_memory import DeviceMemory
+from vecprop.backend.device_memory import LARGEST_GROUP, DeviceMemory
 from vecprop.backend.namespaces import NAMESPACES, Array, marked
 from vecprop.backend.placement import Columns
 from vecprop_numpy.graph import Graph, Value
@@ -32,8 +32,6 @@ SMALLEST_WORK = 1 << 18
 # A stack whose steps, or whose compiled calls, make fewer numbers is not divided among threads, as each thread has to
 # make all the calls.
 SMALLEST_STACK, SMALLEST_CALL = 1 << 19, 1 << 20
-# A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
-LARGEST_GROUP = 1 << 22
 
 
 def _graph(*trees: Any) -> Graph | None:

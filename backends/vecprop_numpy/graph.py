@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -300,20 +300,16 @@ def _reduction(function: np.ufunc) -> Callable[..., Value]:
     return lambda self, axis=None, keepdims=False: self.graph.reduce(function, self, axis, keepdims)
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Value(NDArrayOperatorsMixin):
     """A symbolic array: shape and dtype are known, the numbers are not. The operators are NumPy's functions of it."""
 
-    __slots__ = ("dtype", "graph", "op", "shape")
-    device = "cpu"
-
-    def __init__(self, graph: Graph, op: Op, shape: Shape, dtype: np.dtype[Any]) -> None:
-        self.graph = graph
-        self.op = op
-        self.shape = shape
-        self.dtype = dtype
-
-    def __hash__(self) -> int:
-        return id(self)
+    graph: Graph
+    op: Op
+    shape: Shape
+    dtype: np.dtype[Any]
+    device: ClassVar = "cpu"
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"<{self.op.kind} {self.shape} {self.dtype}>"

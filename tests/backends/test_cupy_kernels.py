@@ -15,7 +15,7 @@ import pytest
 import vecprop as vp
 from helpers import assert_near, cases
 from vecprop import activations, losses, propagation
-from vecprop.backend.contract import cut_columns
+from vecprop.backend.contract import cut_along
 from vecprop.nn import dropout
 from vecprop.training import optimizers
 from vecprop.training.epochs import _last_stage
@@ -124,10 +124,10 @@ def test_batches_are_operands_as_they_are():
     """In rows of memory a batch is contiguous; cut out of columns it is not, and each product would copy it."""
     n, m, size = 6, 50, 8
     X = array((n, m), strides=(4, 4 * n))  # as `spread` leaves it
-    cut = cut_columns(xp, X, m // size, size)
+    cut = cut_along(xp, X, -1, m // size, size)
     assert cut.shape == (m // size, n, size) and cut[2].flags.f_contiguous
     assert X[..., m - m % size :].flags.f_contiguous
-    plain = cut_columns(xp, array((n, m)), m // size, size)[2]
+    plain = cut_along(xp, array((n, m)), -1, m // size, size)[2]
     assert not plain.flags.f_contiguous and not plain.flags.c_contiguous
 
 

@@ -6,8 +6,9 @@ compiles, loops and waits.
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import reduce
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -154,25 +155,29 @@ class Backend:
         -------
         The last carry, and for each array that a step puts out all of them, stacked along a new leading axis.
         """
-        xp = self.xp
-        if order is not None:
-            data = tuple(None if a is None else self.take_columns(xp, a, order) for a in data)
-        m = next(a.shape[-1] for a in data if a is not None)
-        whole = m // batch_size
-        present = [a is not None for a in data]
+        xp, present = self.xp, [a is not None for a in data]
+        parts, axis, batch_of = self.batches_from(tuple(a for a in data if a is not None), order)
+        whole, rest = divmod(parts[0].shape[axis], batch_size)
 
-        def unpack(carry: Carry, x: Arrays) -> tuple[Carry, Arrays]:
-            arrays = iter(x)
-            batch = tuple(next(arrays) if there else None for there in present)
-            return step(carry, batch, tuple(arrays))
+        def one(carry: Carry, x: Arrays) -> tuple[Carry, Arrays]:
+            arrays = iter(batch_of(x[: len(parts)]))
+            return step(carry, tuple(next(arrays) if there else None for there in present), x[len(parts) :])
 
-        batches = tuple(cut_columns(xp, a, whole, batch_size) for a in data if a is not None)
-        carry, outputs = self.scan(unpack, carry, (*batches, *(a[:whole, ...] for a in inputs)))
-        if m % batch_size:
-            rest = tuple(None if a is None else a[..., whole * batch_size :] for a in data)
-            carry, last = step(carry, rest, tuple(a[whole, ...] for a in inputs))
+        cut = (cut_along(xp, a, axis, whole, batch_size) for a in parts)
+        carry, outputs = self.scan(one, carry, (*cut, *(a[:whole, ...] for a in inputs)))
+        if rest:
+            ends = (part_along(a, axis, slice(whole * batch_size, None)) for a in parts)
+            carry, last = one(carry, (*ends, *(a[whole, ...] for a in inputs)))
             outputs = tuple(xp.concat([o, a[None, ...]]) for o, a in zip(outputs, last, strict=True))
         return carry, outputs
+
+    def batches_from(
+        self, arrays: Arrays, order: Array | None
+    ) -> tuple[Arrays, int, Callable[[Arrays], Iterable[Array]]]:
+        """Return what `scan_batches` cuts, along which axis, and what makes a batch of a cut."""
+        if order is not None:
+            arrays = tuple(self.take_columns(self.xp, a, order) for a in arrays)
+        return arrays, -1, iter
 
     def sum_blocks(self, function: Callable[..., Tree], block_size: int, *arrays: Array | None) -> Tree:
         """Return the sum of function(*blocks) over blocks of the arrays' last axis; the last block may be smaller.
@@ -180,13 +185,8 @@ class Backend:
         What the function returns is an array or nested tuples of arrays. None in place of an array is handed on.
         """
         m = next(a.shape[-1] for a in arrays if a is not None)
-        total: Tree | None = None
-        for start in range(0, m, block_size):
-            stop = min(start + block_size, m)
-            part = function(*(None if a is None else a[..., start:stop] for a in arrays))
-            total = part if total is None else add_trees(total, part)
-        assert total is not None
-        return total
+        blocks = [(start, min(start + block_size, m)) for start in range(0, m, block_size)]
+        return reduce(add_trees, (function(*(None if a is None else a[..., i:j] for a in arrays)) for i, j in blocks))
 
     def map_blocks(self, function: Callable[[Array], Array], block_size: int, array: Array) -> Array:
         """Return function(block) for blocks of the array's last axis, put together again along the last axis."""
@@ -236,10 +236,16 @@ def to_host(array: Array) -> npt.NDArray[Any]:
         return np.from_dlpack(array)
 
 
-def cut_columns(xp: Namespace, array: Array, count: int, size: int) -> Array:
-    """Return (count, …, size): the first count·size columns of an array (…, m), cut into batches."""
-    cut = xp.reshape(array[..., : count * size], (*array.shape[:-1], count, size))
-    return xp.moveaxis(cut, -2, 0)
+def part_along(array: Array, axis: int, part: slice) -> Array:
+    """Return a part of an array along an axis."""
+    return array[(slice(None),) * (axis % array.ndim) + (part,)]
+
+
+def cut_along(xp: Namespace, array: Array, axis: int, count: int, size: int) -> Array:
+    """Return (count, …, size, …): the first count·size entries along an axis, cut into batches."""
+    axis %= array.ndim
+    cut = part_along(array, axis, slice(count * size))
+    return xp.moveaxis(xp.reshape(cut, (*array.shape[:axis], count, size, *array.shape[axis + 1 :])), axis, 0)
 
 
 def add_trees(a: Any, b: Any) -> Any:

@@ -4,6 +4,9 @@ from typing import ClassVar
 
 from vecprop.backend.main_memory import free_main_memory
 
+# A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
+LARGEST_GROUP = 1 << 22
+
 
 class DeviceMemory:
     """Main memory; a backend whose arrays are elsewhere has a subclass.

@@ -41,8 +41,7 @@ class Team:
 
     def total(self, array: Any) -> npt.NDArray[np.float64]:
         """Return the sum over the processes, the same bits on each."""
-        parts = [np.asarray(part, dtype=np.float64) for part in self.gather(np.asarray(array, np.float64))]
-        return np.asarray(np.sum(parts, axis=0))
+        return np.asarray(np.sum(self.gather(np.asarray(array, np.float64)), axis=0))
 
     def joined(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return every process's part (…, m_p), one after the other (…, m)."""

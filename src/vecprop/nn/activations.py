@@ -8,24 +8,25 @@ Functions branch on the real part of Z, so that they can be differentiated by a 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace, is_complex, real_part
 from vecprop.utils.arguments import check_function, check_number, check_positive_integer, check_share
 from vecprop.utils.errors import unknown_name
 
 
-class Activation:
-    """The base class of activations: a name, g, g′ and the backward step."""
+class Specification:
+    """A value equal to others of its class; one with parameters is a frozen data class, which checks them."""
 
-    name: ClassVar[str]
-    open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
-    elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
-    homogeneous: ClassVar[bool] = False  # ReLU and its like, which start from He's initialization (E29)
+    checks: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {}  # of each parameter, by its name
 
-    # Activations without parameters are equal if of the same class; those with parameters are data classes.
+    def __post_init__(self) -> None:
+        for name, check in self.checks.items():
+            object.__setattr__(self, name, check(getattr(self, name), name))
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
 
@@ -34,6 +35,15 @@ class Activation:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+class Activation(Specification):
+    """The base class of activations: a name, g, g′ and the backward step."""
+
+    name: ClassVar[str]
+    open_unit_interval: ClassVar[bool] = False  # A lies in (0, 1): a probability, as cross-entropy needs
+    elementwise: ClassVar[bool] = True  # a_j depends on z_j alone
+    homogeneous: ClassVar[bool] = False  # ReLU and its like, which start from He's initialization (E29)
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         """Return A = g(Z)."""
@@ -137,11 +147,9 @@ class LeakyReLU(Activation):
     """
 
     slope: float = 0.01
+    checks: ClassVar = {"slope": check_share}
     name: ClassVar[str] = "leaky_relu"
     homogeneous: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "slope", check_share(self.slope, "slope"))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         return xp.where(real_part(xp, Z) >= 0, Z, self.slope * Z)
@@ -258,11 +266,9 @@ class ELU(Activation):
     """
 
     alpha: float = 1.0
+    checks: ClassVar = {"alpha": partial(check_number, zero=False)}
     name: ClassVar[str] = "elu"
     homogeneous: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "alpha", check_number(self.alpha, "alpha", zero=False))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         # e^min(Z, 0), as the branch not chosen must not overflow either
@@ -367,11 +373,9 @@ class Ordered(Activation):
     """
 
     groups: int = 1
+    checks: ClassVar = {"groups": check_positive_integer}
     name: ClassVar[str] = "ordered"
     elementwise: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "groups", check_positive_integer(self.groups, "groups"))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         steps = self._grouped(xp, Z)
@@ -418,10 +422,7 @@ class Custom(Activation):
     g: Callable[[Array], Array]
     g_prime: Callable[[Array], Array]
     name: ClassVar[str] = "custom"
-
-    def __post_init__(self) -> None:
-        for argument, value in (("g", self.g), ("g_prime", self.g_prime)):
-            check_function(value, argument, "Z")
+    checks: ClassVar = dict.fromkeys(("g", "g_prime"), partial(check_function, of="Z"))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
         return self.g(Z)

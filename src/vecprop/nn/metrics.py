@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
+from vecprop.propagation import total_weight
 from vecprop.utils.arguments import check_choice
 
 # The weight of some examples, and their weighted means
@@ -25,7 +26,7 @@ class Metric:
 
     def of(self, xp: Namespace, A: Array, Y: Array, w: Array | None = None) -> Part:
         """Return the weight of some examples, and the means that the metric needs."""
-        return _weight(xp, Y, w), _mean(xp, self.values(xp, A, Y), w)
+        return total_weight(Y, w), _mean(xp, self.values(xp, A, Y), w)
 
     def values(self, xp: Namespace, A: Array, Y: Array) -> Array:
         """Return the value of each example, (…, m), for a metric that is their mean."""
@@ -39,10 +40,6 @@ class Metric:
     def result(self, xp: Namespace, part: Part) -> Array:
         """Return the metric of the examples of a part."""
         return part[1]
-
-
-def _weight(xp: Namespace, Y: Array, w: Array | None) -> Any:
-    return float(Y.shape[-1]) if w is None else xp.sum(w, axis=-1)
 
 
 def _mean(xp: Namespace, values: Array, w: Array | None) -> Array:
@@ -71,7 +68,7 @@ class Accuracy(Metric):
         if A.shape[-2] > 1:
             by_class = xp.astype(xp.argmax(A, axis=-2) == xp.argmax(Y, axis=-2), A.dtype)
         exclusive = xp.all(xp.abs(xp.sum(Y, axis=-2) - 1.0) <= 1e-5)
-        return _weight(xp, Y, w), _mean(xp, by_class, w), _mean(xp, by_label, w), exclusive
+        return total_weight(Y, w), _mean(xp, by_class, w), _mean(xp, by_label, w), exclusive
 
     def add(self, a: Part, b: Part) -> Part:
         return (*super().add(a[:3], b[:3]), a[3] & b[3])
@@ -142,7 +139,7 @@ class R2(Metric):
         low, high = (end(a, axis=-1) for end, a in zip((xp.min, xp.max), ends, strict=True))
         mean = xp.where(low == high, low, _mean(xp, Y, w_row))  # a rounded mean of equal targets would have a spread
         spread = _mean(xp, (Y - mean[..., None]) ** 2, w_row)
-        return _weight(xp, Y, w), _mean(xp, (A - Y) ** 2, w_row), mean, spread
+        return total_weight(Y, w), _mean(xp, (A - Y) ** 2, w_row), mean, spread
 
     def add(self, a: Part, b: Part) -> Part:
         """Return the part that has the examples of both (Chan, Golub and LeVeque, 1983, equations 2.1)."""

@@ -281,18 +281,15 @@ def open_checkpoints(
             check_path(given, name)
         elif given is not None and (given is not True or name == "checkpoint"):
             raise TypeError(f"{name} must be {wanted}, got {given!r}")
+    path, team = None if checkpoint is None else Path(checkpoint), backend.placement.team
     if resume_from is True:
-        if checkpoint is None:
+        if path is None:
             raise ValueError("resume=True goes on from `checkpoint`, and there is none: name the file")
-        there = Path(checkpoint)
-        found = backend.placement.team.from_first(
-            lambda: b"1" if there.exists() or previous_of(there.resolve()).exists() else b""
-        )
-        resume_from = there if found else None
-    if checkpoint is not None:
-        path = Path(checkpoint)
-        backend.placement.team.from_first(lambda: _require_place(path))
+        found = team.from_first(lambda: b"1" if path.exists() or previous_of(path.resolve()).exists() else b"")
+        resume_from = path if found else None
+    if path is not None:
+        team.from_first(lambda: _require_place(path))
     resumed = None if resume_from is None else resume(Path(resume_from), specification, template, backend)
-    if checkpoint is None:
+    if path is None:
         return None, resumed
     return Saver(path, every, specification, backend, template.epoch if resumed is None else resumed.first), resumed

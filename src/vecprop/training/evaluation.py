@@ -116,18 +116,16 @@ def cost_and_metric(by: Static[Judge], params: Any, statistics: Any, data: Bound
     """Return J and the metric, or the outputs A for a user's own metric, or None."""
     X, Y, w = data
     xp = array_namespace(X)
-    layers = plain_layers(by.net, by.normalized, params, statistics)
+    layers, m = plain_layers(by.net, by.normalized, params, statistics), propagation.total_weight(X, w)
+    A: Array = None
     if by.block_size is None or by.block_size >= X.shape[-1]:
-        Z, A = propagation.forward(by.net, layers, X)
-        J, A = propagation.mean_loss(by.net, Z[-1], A[-1], Y, w, propagation.total_weight(X, w)), A[-1]
+        Z, (*_, A) = propagation.forward(by.net, layers, X)
+        J = propagation.mean_loss(by.net, Z[-1], A, Y, w, m)
     else:
-        m = propagation.total_weight(X, w)
         J = by.backend.sum_blocks(
             lambda X, Y, w: propagation.cost(by.net, layers, X, Y, w, m=m), by.block_size, X, Y, w
         )
-        if by.metric is None:
-            return J, None
-        A = by.backend.map_blocks(lambda X: propagation.output(by.net, layers, X), by.block_size, X)
-    if by.metric is None:
-        return J, None
-    return J, by.metric(xp, A, Y, w) if isinstance(by.metric, Metric) else A
+        if by.metric is not None:
+            A = by.backend.map_blocks(lambda X: propagation.output(by.net, layers, X), by.block_size, X)
+    value = by.metric(xp, A, Y, w) if isinstance(by.metric, Metric) else A
+    return J, None if by.metric is None else value

@@ -46,7 +46,7 @@ class GroupedEpochs:
         """Return what an epoch of all networks does."""
         places = _places(len(self._compiled), params[0].W.shape[0])
         if len(self._data) != len(data) or not all(map(is_, self._data, data)):  # programs are bound to the views
-            laid = _in_rows(data) if order is not None and isinstance(data[0], np.ndarray) else data
+            laid = _in_rows(data) if order is not None and self._backend.computes_in_main_memory else data
             self._data, self._parts = data, [_examples(k, laid) for k in places]
         divided = self._divide(len(places), run.epochs > 1, params, slots, statistics, order, *rest)
         jobs = []

@@ -143,10 +143,9 @@ def _on_backend(spec: TrainingSpec, checked: Checked, given: tuple[Any, Any, Any
         if sparse.dense_bytes > sparse_data.SMALL:
             return _beside_sparse(net, checked, sparse, Y, w)
         X = sparse.take(slice(None))
-    if is_finite:
-        X = to_backend(backend, "X", X)
-        return TrainingData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
     X = to_backend(backend, "X", X)
+    if is_finite:
+        return TrainingData(net, checked, X, *check_targets(net, checked, Y, w, X.shape[1]))
     for name, array, most in (("X", X, 2 + len(checked.stack)), ("Y", Y, 2)):
         if array.ndim > most:
             raise ValueError(f"{name} must have rank 2, one example per column, got shape {tuple(array.shape)}")

@@ -4,6 +4,17 @@ import os
 import stat
 from pathlib import Path
 
+from vecprop.utils.errors import BackendUnusableError
+
+
+def refuse_shared_cache(folder: str, compiled: str, variable: str, instead: str) -> None:
+    """Raise BackendUnusableError if others can write to the folder where a library keeps what it has compiled."""
+    if why := why_not_private(folder):
+        raise BackendUnusableError(
+            f"{compiled} from its cache {folder}, and {why}: what somebody else puts there would run as yours. Set "
+            f"{variable} to a folder of your own (chmod 700), or {instead}"
+        )
+
 
 def why_not_private(folder: str | os.PathLike[str]) -> str:
     """Return why others than the user and root can put files into a folder, or "" if they cannot.

@@ -3,10 +3,10 @@
 from typing import Any, ClassVar, Self, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
-from vecprop.nn.activations import Activation
+from vecprop.nn.activations import Activation, Specification
 
 
-class Loss:
+class Loss(Specification):
     """A loss: its name, the output it matches, its values and dZ_L, the targets it accepts."""
 
     name: ClassVar[str]
@@ -20,16 +20,6 @@ class Loss:
     def member(self, k: Any) -> Self:
         """Return the loss of network k of a stack, or of several."""
         return self
-
-    # Losses without parameters are equal if of the same class; those with parameters are data classes.
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         """Return the loss of each output of each example, shape (…, n_L, m)."""

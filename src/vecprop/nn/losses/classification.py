@@ -5,6 +5,7 @@ certainty. Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, 2016, section 7.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from vecprop.backend.namespaces import Array, Namespace, device_of, real_part
@@ -18,9 +19,7 @@ class Smoothing(Loss):
     """A loss with label smoothing, of outputs in (0, 1)."""
 
     smoothing: float | tuple[float, ...] = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "smoothing", one_or_each(self.smoothing, "smoothing", check_share))
+    checks: ClassVar = {"smoothing": partial(one_or_each, check=check_share)}
 
     @property
     def networks(self) -> int | None:

@@ -5,6 +5,7 @@ quantiles.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar
 
@@ -76,10 +77,8 @@ class Huber(Loss):
     """
 
     delta: float = 1.0
+    checks: ClassVar = {"delta": partial(check_number, zero=False)}
     name: ClassVar[str] = "huber"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "delta", check_number(self.delta, "delta", zero=False))
 
     def values(self, xp: Namespace, output: Activation, Z: Array, A: Array, Y: Array) -> Array:
         far = _absolute(xp, A - Y)
