@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -288,22 +288,11 @@ Column = Number | Boolean | Category | Date
 KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Boolean, Category, Date)}
 
 
-def _several(value: Any, kind: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(entry, kind) for entry in value)
-
-
-# Checks of the fields of encoders and targets in a file, where tuples may be lists.
-_FIELDS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("name", "reason", "task", "unit"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("flag", "time", "day", "week", "whole", "truth"), lambda value: isinstance(value, bool)),
-    **dict.fromkeys(("categories", "other"), lambda value: _several(value, str) and len(set(value)) == len(value)),
-    **dict.fromkeys(("low", "high"), lambda value: isinstance(value, float | None)),
-    "fill": lambda value: isinstance(value, float),
+# What holds of fields of encoders and targets in a file beside their type.
+_HOLDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("categories", "other"), lambda value: len(set(value)) == len(value)),
     "decimal": lambda value: value in (".", ","),
-    "means": lambda value: (
-        _several(value, list | tuple) and all(_several(row, float) and np.isfinite(row).all() for row in value)
-    ),
-    "format": lambda value: isinstance(value, str | None),
+    "means": lambda value: all(np.isfinite(row).all() for row in value),
 }
 _LATER = frozenset({"unit", "low", "high", "day", "week", "truth", "means"})  # fields that the oldest files lack
 
@@ -320,10 +309,18 @@ def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
     ValueError or KeyError if one is missing or of another kind; a newer one may be missing and has its default then.
     """
     given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
+    kinds = get_type_hints(cls)
     for name, entry in given.items():
-        if not _FIELDS[name](entry):
+        if not _is_of(entry, kinds[name]) or (name in _HOLDS and not _HOLDS[name](entry)):
             raise ValueError(f"{name} is {entry!r}")
     return {name: _as_tuple(entry) for name, entry in given.items()}
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Tell whether a value is of a type, where a tuple may be a list."""
+    if get_origin(kind) is not tuple:
+        return isinstance(value, kind)
+    return isinstance(value, list | tuple) and all(_is_of(entry, get_args(kind)[0]) for entry in value)
 
 
 def _as_tuple(value: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -111,14 +112,19 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
     return tidied(LargeTable(pl.DataFrame(schema=schema), source, "parquet", spelling=spelling, rows=rows))
 
 
-def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:
-    """Write a table's features to a .npy file, and return them as a memory map of it."""
-    shape = (len(table), len(preparation.features))
-    parts: list[Prepared] = []
-    with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
-        for block in table.blocks():
-            prepared = preparation.transform(block, target)
-            file.write(np.ascontiguousarray(prepared.X, dtype="<f8").data)
-            parts = [parts[0] + prepared if parts else prepared]
-    return replace(parts[0], X=np.load(path, mmap_mode="r", allow_pickle=False))
+def write_features(
+    preparation: Preparation, tables: Iterable[Table], target: str, folder: Path
+) -> tuple[Prepared, list[npt.NDArray[Any]]]:
+    """Write the features of each table to a .npy file in a folder; return the counts of all, and memory maps."""
+    counted: list[Prepared] = []
+    maps = []
+    for table in tables:
+        shape = (len(table), len(preparation.features))
+        with NamedTemporaryFile(dir=folder, suffix=".npy", delete=False) as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+            for block in table.blocks():
+                prepared = preparation.transform(block, target)
+                file.write(np.ascontiguousarray(prepared.X, dtype="<f8").data)
+                counted = [counted[0] + prepared if counted else replace(prepared, X=prepared.X[:0].copy())]
+        maps.append(np.load(file.name, mmap_mode="r", allow_pickle=False))
+    return counted[0], maps

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from functools import partial
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -193,6 +194,12 @@ def _units(table: Table, columns: Sequence[Column]) -> list[str]:
     return lines
 
 
+_Names = Annotated[Sequence[str], partial(check_texts, of="names of columns")]
+_Formats = Annotated[
+    str | Sequence[str] | None, lambda given, name: isinstance(given, str) or check_texts(given, name, "formats")
+]
+
+
 @dataclass(frozen=True)
 class Choices:
     """The user's choices for the columns; all else is found out.
@@ -204,23 +211,24 @@ class Choices:
     weight : the column with the weight of each row
     """
 
-    drop: Sequence[str] = ()
-    categorical: Sequence[str] = ()
-    numeric: Sequence[str] = ()
-    date_format: str | Sequence[str] | None = None
-    missing: Sequence[str] = ()
-    most_categories: int = MOST_CATEGORIES
-    weight: str | None = None
+    drop: _Names = ()
+    categorical: _Names = ()
+    numeric: _Names = ()
+    date_format: _Formats = None
+    missing: Annotated[Sequence[str], partial(check_texts, of="texts")] = ()
+    most_categories: Annotated[int, check_positive_integer] = MOST_CATEGORIES
+    weight: Annotated[str | None, check_text] = None
 
     def __post_init__(self) -> None:
-        for argument in ("drop", "categorical", "numeric"):
-            check_texts(getattr(self, argument), argument, "names of columns")
-        check_texts(self.missing, "missing", "texts")
-        if self.date_format is not None and not isinstance(self.date_format, str):
-            check_texts(self.date_format, "date_format", "formats")
-        check_positive_integer(self.most_categories, "most_categories")
-        if self.weight is not None:
-            check_text(self.weight, "weight")
+        check_annotated(self)
+
+
+def check_annotated(settings: Any) -> None:
+    """Check the fields of a data class as they are annotated; None needs no check where it is the default."""
+    for name, hint in get_type_hints(type(settings), include_extras=True).items():
+        for check in getattr(hint, "__metadata__", ()):
+            if getattr(settings, name) is not None or getattr(type(settings), name) is not None:
+                check(getattr(settings, name), name)
 
 
 def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:

@@ -54,14 +54,10 @@ class Target:
         """Return numbers (m,) and None, or indices of classes (m,) in as few bytes as they need, and sorted classes."""
         if self.task == "regression":
             return self.values(table), None
-        parts = []  # of each part the sorted values, and the index of each cell's, in 1 byte if there are few
-        for part in self.parts(table):
-            values, numbers = np.unique(part, return_inverse=True)
-            parts.append((values, numbers.astype(np.min_scalar_type(max(len(values) - 1, 0)))))
-        found = sorted({value for values, _ in parts for value in values.tolist()})
+        found = sorted({value for part in self.parts(table) for value in np.unique(part).tolist()})
         classes = np.array(found, dtype=bool if self.truth else np.int64 if self.whole else str)
         kind = np.min_scalar_type(max(len(classes) - 1, 0))
-        return np.concatenate([np.searchsorted(classes, v).astype(kind)[numbers] for v, numbers in parts]), classes
+        return np.concatenate([np.searchsorted(classes, part).astype(kind) for part in self.parts(table)]), classes
 
     def parts(self, table: Table) -> Iterator[npt.NDArray[Any]]:
         """Yield the parts of the column as numbers or labels."""
@@ -76,17 +72,27 @@ class Target:
                 raise ValueError(f"{table.source}: the target {self.name!r} must hold {wanted}; it has {found}")
         start = 0
         for series in table.parts(self.name):
-            if self.task == "regression":
-                yield column_stats.floats(series)
-            elif self.truth or self.whole:
-                values, fit = (_truth if self.truth else _whole)(series)
-                for row in np.flatnonzero(~fit)[:1].tolist():
-                    form = Form("boolean" if self.truth else "whole number")
-                    raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
-                yield values
-            else:
-                yield np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
+            values, fit = self._converted(series)
+            for row in np.flatnonzero(~fit)[:1].tolist():
+                form = Form("boolean" if self.truth else "whole number")
+                raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
+            yield values
             start += len(series)
+
+    def _converted(self, series: pl.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Return cells as numbers or labels, and which are such."""
+        if self.whole:
+            cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
+            found = cells.cast(pl.Int64, strict=False)
+            fit = found.is_not_null() if series.dtype == pl.String else (found == series).fill_null(False)
+            return found.fill_null(0).to_numpy(), fit.to_numpy()
+        if self.words:
+            values = np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
+        else:
+            values = column_stats.floats(series)
+        if self.truth:  # 1 and 0 are true and false
+            return values == 1, (values == 0) | (values == 1)
+        return values, np.ones(len(values), dtype=bool)
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as values for JSON."""
@@ -112,21 +118,7 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
     form = (table.forms or {}).get(name)
     if form is None:
         return understand_as(table, {name: Form(kind)}, decimal)
-    return typed(table, {name: form if form.kind == kind else Form(kind, form.decimal, form.unit)})
-
-
-def _truth(series: pl.Series) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return booleans, or numbers 1 and 0, as booleans, and which cells are such."""
-    values = column_stats.floats(series)
-    return values == 1, (values == 0) | (values == 1)
-
-
-def _whole(series: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return texts or numbers as integers, and which cells are such."""
-    cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
-    found = cells.cast(pl.Int64, strict=False)
-    fit = found.is_not_null() if series.dtype == pl.String else (found == series).fill_null(False)
-    return found.fill_null(0).to_numpy(), fit.to_numpy()
+    return typed(table, {name: form._replace(kind=kind)})
 
 
 def find_target(table: Table, name: str, task: str | None) -> Target:
