@@ -1,11 +1,9 @@
 """Encoders, which turn a column into features; learned in training and kept with the model."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NamedTuple, Self, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +24,7 @@ class Found(NamedTuple):
     unseen: dict[str, int] = {}  # noqa: RUF012 - never modified
     far: int = 0
 
-    def __add__(self, other: tuple[Any, ...]) -> Found:
+    def __add__(self, other: tuple[Any, ...]) -> "Found":
         missing, unseen, far = other
         return Found(self.missing + missing, dict(Counter(self.unseen) + Counter(unseen)), self.far + far)
 
@@ -36,20 +34,14 @@ Encoded = tuple["npt.NDArray[np.float64]", Found]
 
 @dataclass(frozen=True)
 class Number:
-    """The encoder of a column of numbers.
-
-    fill : the median in training, for missing values
-    flag : whether training had missing values; then one more feature marks them
-    decimal, unit : how the training file writes the numbers
-    low, high : the range in training; if it is a single value, and values were missing, the mark is the only feature
-    """
+    """The encoder of a column of numbers; the mark of missing ones alone if all others were the same in training."""
 
     name: str
-    fill: float
-    flag: bool = False
-    decimal: str = "."
+    fill: float  # the median in training, for missing values
+    flag: bool = False  # whether training had missing values; then one more feature marks them
+    decimal: str = "."  # how the training file writes the numbers, with the unit
     unit: str = ""
-    low: float | None = None
+    low: float | None = None  # the range in training
     high: float | None = None
     kind: ClassVar[str] = "number"
     otherwise: ClassVar[str] = "--categorical"
@@ -57,7 +49,7 @@ class Number:
     _slack: ClassVar[float] = 1.0
 
     @classmethod
-    def learn(cls, table: Table, name: str) -> Number:
+    def learn(cls, table: Table, name: str) -> Self:
         """Return the encoder learned from a table."""
         found, values = column_stats.as_numbers(table, name)
         form = (table.forms or {}).get(name, Form("number"))
@@ -119,15 +111,13 @@ class Category:
     Rare categories share "(other)", unless there are means; one unseen in training has 0 in all features, and is
     counted. If all are numbers, cells are compared as numbers: 1, 1.0 and 01 are the same category. So are True and
     true among booleans.
-
-    means : features of `target_encoding` instead of "(other)": for each one the values of all categories, by codes
     """
 
     name: str
     categories: tuple[str, ...]
     other: tuple[str, ...] = ()
     flag: bool = False
-    means: tuple[tuple[float, ...], ...] = ()
+    means: tuple[tuple[float, ...], ...] = ()  # features of `target_encoding`: of each the values by codes
     kind: ClassVar[str] = "category"
     otherwise: ClassVar[str] = "--drop"
 
@@ -136,19 +126,16 @@ class Category:
             raise ValueError(f"means of {self.name!r} must be one for each of {len(self.places) - 1} categories")
 
     @classmethod
-    def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
+    def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Self:
         """Return the encoder learned from a table; its `most` most frequent categories get a feature."""
         counted = column_stats.counts_of_labels(table, name)
-        missing = sum(counted.values()) < len(table)
-        key = same_as(counted)
-        spelled: dict[float | str, str] = {}
-        counts: Counter[float | str] = Counter()
+        key, missing = same_as(counted), sum(counted.values()) < len(table)
+        alike: dict[float | str, list[str]] = {}  # the labels of each category, the most frequent first
         for value in sorted(counted, key=lambda value: (-counted[value], value)):
-            spelled.setdefault(key(value), value)
-            counts[key(value)] += counted[value]
-        ranked = sorted(counts, key=lambda value: (-counts[value], spelled[value]))
-        frequent, rare = (sorted(spelled[value] for value in part) for part in (ranked[:most], ranked[most:]))
-        return cls(name, tuple(frequent), tuple(rare), missing)
+            alike.setdefault(key(value), []).append(value)
+        ranked = sorted(alike.values(), key=lambda labels: (-sum(counted[value] for value in labels), labels[0]))
+        frequent, rare = (tuple(sorted(labels[0] for labels in part)) for part in (ranked[:most], ranked[most:]))
+        return cls(name, frequent, rare, missing)
 
     @property
     def features(self) -> list[str]:
@@ -215,27 +202,21 @@ def same_as(categories: Iterable[str]) -> Callable[[str], float | str]:
 
 @dataclass(frozen=True)
 class Date:
-    """The encoder of dates: the year with its fraction; season and weekday as points on circles.
-
-    format : the date format of the training file; None if it has a type for dates
-    fill : the median, in days since 1970
-    time : whether the time of the day is encoded, too, as one more circle
-    day : whether there are dates, not only times of the day
-    week : whether the weekday is encoded; not for months, all of which have their first day
-    """
+    """The encoder of dates: the year with its fraction; season and weekday as points on circles."""
 
     name: str
-    format: str | None
-    fill: float
-    time: bool = False
-    flag: bool = False
-    day: bool = True
-    week: bool = True
+    format: str | None  # of the training file; None if it has a type for dates
+    fill: float  # the median, in days since 1970
+    time: bool = False  # whether the time of the day is encoded, too, as one more circle
+    flag: bool = False  # as of numbers
+    day: bool = True  # whether there are dates, not only times of the day
+    week: bool = True  # whether the weekday is encoded; not for months, all of which have their first day
     kind: ClassVar[str] = "date"
     otherwise: ClassVar[str] = "--date-format"
+    filling: ClassVar[str] = "filled in with the median"
 
     @classmethod
-    def learn(cls, table: Table, name: str) -> Date:
+    def learn(cls, table: Table, name: str) -> Self:
         """Return the encoder learned from a table."""
         found, days = column_stats.as_numbers(table, name, column_stats.days)
         day = table.dtype(name) != pl.Time
@@ -249,11 +230,6 @@ class Date:
         """The names of the features."""
         parts = ["years"] * self.day + [f"{part} in the {c}" for c in self.circles for part in ("cos", "sin")]
         return [f"{self.name}: {part}" for part in parts + ["is missing"] * self.flag]
-
-    @property
-    def filling(self) -> str:
-        """What is done with a missing value."""
-        return "filled in with the median"
 
     @property
     def circles(self) -> dict[str, float]:
@@ -304,16 +280,12 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a data class, as read from a file.
-
-    ValueError or KeyError if one is missing or of another kind; a newer one may be missing and has its default then.
-    """
-    given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
-    kinds = get_type_hints(cls)
-    for name, entry in given.items():
-        if not _is_of(entry, kinds[name]) or (name in _HOLDS and not _HOLDS[name](entry)):
-            raise ValueError(f"{name} is {entry!r}")
-    return {name: _as_tuple(entry) for name, entry in given.items()}
+    """Return the fields of a data class read from a file; ValueError or KeyError for one that is wrong or missing."""
+    given = {f: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
+    for f, entry in given.items():
+        if not _is_of(entry, f.type) or (f.name in _HOLDS and not _HOLDS[f.name](entry)):
+            raise ValueError(f"{f.name} is {entry!r}")
+    return {f.name: _as_tuple(entry) for f, entry in given.items()}
 
 
 def _is_of(value: Any, kind: Any) -> bool:

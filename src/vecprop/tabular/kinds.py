@@ -1,9 +1,7 @@
 """The kind of a column of a table: numbers, booleans, categories, dates, or nothing to learn from."""
 
-from __future__ import annotations
-
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from vecprop.data.spelling import pl
 from vecprop.data.tables import Table
@@ -26,7 +24,7 @@ class Kind(NamedTuple):
     reason: str = ""
 
     @classmethod
-    def left_out(cls, reason: str) -> Kind:
+    def left_out(cls, reason: str) -> Self:
         """Return the kind of a column that is not used."""
         return cls("left out", reason)
 

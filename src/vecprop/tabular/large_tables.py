@@ -1,12 +1,10 @@
 """Tables that stay in their Parquet file: parts of columns or blocks of rows are read as needed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,18 +51,16 @@ class LargeTable(Table):
         """Yield blocks of rows in the order of the file, one in memory at a time."""
         return self._blocks(self.names, max(1, min(_ROWS, _CELLS // len(self.names))))
 
-    def mapped(self, step: Callable[[Table], Table]) -> LargeTable:
+    def mapped(self, step: Callable[[Table], Table]) -> Self:
         """Return the table with `step` applied to every part."""
         return replace(self, frame=step(Table(self.frame, self.source)).frame, steps=(*self.steps, step))
 
-    def take(self, rows: npt.NDArray[Any]) -> LargeTable:
+    def take(self, rows: npt.NDArray[Any]) -> Self:
         """Return the table of some rows, given by numbers or a mask (m,), in the order of the file."""
         chosen = np.zeros(len(self), dtype=bool)
         chosen[rows] = True
-        if self.kept is None:
-            return replace(self, kept=chosen)
-        kept = self.kept.copy()
-        kept[self.kept] = chosen
+        kept = np.ones(self.rows, dtype=bool) if self.kept is None else self.kept.copy()
+        kept[kept] = chosen
         return replace(self, kept=kept)
 
     def place(self, row: int, name: str) -> str:

@@ -1,7 +1,5 @@
 """A trained model of tables: the preparation of columns, the target, and the network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +30,7 @@ class TableModel:
 
     preparation: Preparation
     target: Target
-    estimator: MLPClassifier | MLPRegressor | PackClassifier | PackRegressor
+    estimator: "MLPClassifier | MLPRegressor | PackClassifier | PackRegressor"
     about: dict[str, Any] = field(default_factory=dict)
 
     @property

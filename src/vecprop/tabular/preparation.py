@@ -1,13 +1,11 @@
 """Finds out what the columns of a table are, and turns them into the features of a network, as learned in training."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +46,7 @@ class Prepared:
     filled: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
-    def __add__(self, other: Prepared) -> Prepared:
+    def __add__(self, other: Self) -> Self:
         """Return the sums of the counts, with X of the first."""
         found = {name: met + other.found[name] for name, met in self.found.items()}
         return replace(self, found=found, remarks=tuple(dict.fromkeys(self.remarks + other.remarks)))
@@ -96,13 +94,12 @@ class Preparation:
 
         ValueError, with column and line, if a column is missing, or a cell is not of the kind that training had.
         """
-        missing = [name for name in self.names if name not in table.known]
-        if missing:
+        if missing := [name for name in self.names if name not in table.known]:
             for name in missing:
                 table.find(name, "column") if name in table.unusable else None
             hint = table.near(missing[0]) if len(missing) == 1 else f"; it has: {', '.join(table.names)}"
-            count = "the column" if len(missing) == 1 else "the columns"
-            raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
+            names = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            raise ValueError(f"{table.source} lacks the {names} of the training{hint}")
         remarks, own = [], table.forms is not None
         if not own:
             table = self.spelled(table)
@@ -115,9 +112,15 @@ class Preparation:
             table = understand_as(table, wanted, self.decimal, categories)
             remarks = _units(table, self.columns)
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
-        for column, met in zip(self.columns, counts, strict=True):
-            if met.unseen and not own:  # those of the training table may have nearly as many different texts as cells
-                _refuse_unknown(table, column, met)
+        # the training table may have nearly as many different texts as cells
+        for column, met in () if own else zip(self.columns, counts, strict=True):
+            count, there = sum(met.unseen.values()), len(table) - met.missing
+            if isinstance(column, Category) and count > max(0.9 * there, _FEW):
+                raise ValueError(
+                    f"{table.source}, column {column.name!r}: {count} of {there} cells are categories that training "
+                    f"did not have, such as {first_rows(list(met.unseen), 2)}; it had {first_rows(column.categories)}: "
+                    "spell them alike, or leave the cells empty"
+                )
         known = {*self.names, *self.left_out, target}
         filled = {column.name: column.filling for column in self.columns}
         ignored = tuple(n for n in table.names if n not in known)
@@ -140,7 +143,7 @@ class Preparation:
         return {"columns": columns, "left_out": self.left_out, "missing": list(self.missing)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Preparation:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the preparation from values of `to_json`; ValueError or KeyError for any others."""
         columns = [(kind := KINDS[c["kind"]])(**check_fields(kind, c)) for c in value["columns"]]
         left_out = {name: str(reason) for name, reason in value["left_out"].items()}
@@ -170,17 +173,6 @@ def _form(column: Column) -> Form:
     if isinstance(column, Date):
         return Form("date" if column.day else "clock", format=column.format or "")
     return Form("text" if isinstance(column, Category) else column.kind)
-
-
-def _refuse_unknown(table: Table, column: Any, met: Found) -> None:
-    """Raise ValueError if nearly all cells are categories that training did not have."""
-    count, there = sum(met.unseen.values()), len(table) - met.missing
-    if count > max(0.9 * there, _FEW):
-        raise ValueError(
-            f"{table.source}, column {column.name!r}: {count} of {there} cells are categories that training did not "
-            f"have, such as {first_rows(list(met.unseen), 2)}; it had {first_rows(column.categories)}: spell them "
-            "alike, or leave the cells empty"
-        )
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:
@@ -225,10 +217,10 @@ class Choices:
 
 def check_annotated(settings: Any) -> None:
     """Check the fields of a data class as they are annotated; None needs no check where it is the default."""
-    for name, hint in get_type_hints(type(settings), include_extras=True).items():
-        for check in getattr(hint, "__metadata__", ()):
-            if getattr(settings, name) is not None or getattr(type(settings), name) is not None:
-                check(getattr(settings, name), name)
+    for f in fields(settings):
+        for check in getattr(f.type, "__metadata__", ()):
+            if (value := getattr(settings, f.name)) is not None or f.default is not None:
+                check(value, f.name)
 
 
 def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:

@@ -1,7 +1,5 @@
 """Remarks on a trained model: rare classes, columns that give the target away; the command's words for advice."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

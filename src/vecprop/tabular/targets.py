@@ -1,10 +1,8 @@
 """The column to be predicted: numbers for a regression, labels for a classification."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +97,7 @@ class Target:
         return fields_of(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], classes: npt.NDArray[Any] | None) -> Target:
+    def from_json(cls, value: Mapping[str, Any], classes: npt.NDArray[Any] | None) -> Self:
         """Return the target from values of `to_json`; ValueError if the network's classes do not fit."""
         target = cls(**check_fields(cls, value))
         if target.task != ("regression" if classes is None else "classification"):
@@ -122,10 +120,7 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
 
 
 def find_target(table: Table, name: str, task: str | None) -> Target:
-    """Return the target; its task is found out unless given. ValueError if its values are all alike, or unfit for it.
-
-    The table must be understood, and no value of the target be missing.
-    """
+    """Return the target of an understood table without gaps in it; ValueError if its values are alike, or unfit."""
     if task is not None:
         check_choice(task, "task", TASKS)
     form = (table.forms or {}).get(name, Form("number"))
@@ -140,41 +135,36 @@ def find_target(table: Table, name: str, task: str | None) -> Target:
         truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
     if truth and task != "regression":
         target = Target(name, "classification", "it is true or false", truth=True)
-        different = len({bool(value) for part in target.parts(table) for value in np.unique(part)})
+    elif task == "regression" or (form.kind == "number" and name not in table.categorical):
+        target = _of_numbers(table, name, task, form)
     else:
-        numeric = task == "regression" or (form.kind == "number" and name not in table.categorical)
-        target, different = _of_numbers(table, name, task, form) if numeric else _of_text(table, name, task)
-    if different < 2:
+        m, count = len(table), column_stats.count_different(table, name)
+        if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
+            head = next(table.parts(name)).drop_nulls().head(3).to_list()
+            raise ValueError(
+                f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
+                f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
+            )
+        target = _of_labels(table, name, numbers=table.dtype(name) != pl.String)
+    first = next(target.parts(table))[0]
+    if all((part == first).all() for part in target.parts(table)):
         what = "class" if target.task == "classification" else "value"
-        value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
         raise ValueError(
-            f"{table.source}: the target {name!r} has only one {what}, {value!r}: there is nothing to learn"
+            f"{table.source}: the target {name!r} has only one {what}, {first.item()!r}: there is nothing to learn"
         )
     return target
 
 
-def _of_text(table: Table, name: str, task: str | None) -> tuple[Target, int]:
-    """Return a target of classes, and their number."""
-    m, count = len(table), column_stats.count_different(table, name)
-    if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
-        head = next(table.parts(name)).drop_nulls().head(3).to_list()
-        raise ValueError(
-            f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
-            f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
-        )
-    return _of_labels(table, name, numbers=table.dtype(name) != pl.String)
-
-
-def _of_labels(table: Table, name: str, numbers: bool) -> tuple[Target, int]:
+def _of_labels(table: Table, name: str, numbers: bool) -> Target:
     labels = sorted(column_stats.counts_of_labels(table, name))  # texts, with all their digits and leading zeros
     whole = numbers and bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())
     if whole:
         labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
-    return Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}", whole), len(labels)
+    return Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}", whole)
 
 
-def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[Target, int]:
-    """Return a target of numbers, or of classes that are numbers, and how many different ones it has."""
+def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target:
+    """Return a target of numbers, or of classes that are numbers."""
     numeric = as_kind(table, name, "number", form.decimal)
     found, values = column_stats.as_numbers(numeric, name)
     if found.infinite:
@@ -187,15 +177,14 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[
     distinct = column_stats.different(values)
     if task is None:
         task = "classification" if found.whole and distinct <= MOST_INTEGER_CLASSES else "regression"
-        kind = find_kind(numeric, name) if task == "regression" and distinct > 1 else None
-        if kind is not None and kind.kind == "left out":
+        if task == "regression" and distinct > 1 and (kind := find_kind(numeric, name)).kind == "left out":
             raise ValueError(
                 f"{table.source}: the target {name!r} is nothing to be learned: {kind.reason}; name another target, or "
                 "say --task regression"
             )
     if task == "regression":
         reason = f"it has {distinct} different {'whole ' if found.whole else ''}numbers"
-        return Target(name, task, reason, decimal=form.decimal), distinct
+        return Target(name, task, reason, decimal=form.decimal)
     if not found.whole and distinct > MOST_INTEGER_CLASSES:
         raise ValueError(
             f"{table.source}: the target {name!r} has {distinct} different numbers, too many for classes; say "

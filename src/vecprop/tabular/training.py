@@ -43,10 +43,11 @@ from vecprop.utils.errors import DivergenceError, unknown_name, warnings_kept
 
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 EPOCHS, ITERATIONS = 300, 1000  # at most: of networks of one kind, and of the linear model
-# The settings of networks of one kind, and what holds unless they are given.
-_OF_ONE_KIND: dict[str, Any] = {
-    "hidden": (64, 64), "activation": "silu", "epochs": EPOCHS, "patience": 20, "learning_rate": 0.002,
-    "batch_size": None, "l2": 1.0, "dropout": 0.0, "networks": 4,
+# The settings of networks of one kind: the estimators' parameter, and what holds unless they are given.
+_OF_ONE_KIND: dict[str, tuple[str, Any]] = {
+    "hidden": ("hidden_layer_sizes", (64, 64)), "activation": ("activation", "silu"), "epochs": ("max_iter", EPOCHS),
+    "patience": ("n_iter_no_change", 20), "learning_rate": ("learning_rate_init", 0.002), "l2": ("alpha", 1.0),
+    "batch_size": ("batch_size", None), "dropout": ("dropout", 0.0), "networks": ("n_networks", 4),
 }  # fmt: skip
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH = 16
@@ -241,10 +242,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
 def _examples(
     plan: Plan, settings: Settings, y: npt.NDArray[Any], classes: npt.NDArray[Any] | None, folder: Path | None
 ) -> tuple[Preparation, npt.NDArray[Any], list[_Examples], tuple[Prepared, Prepared]]:
-    """Return the preparation; of all rows but the test's the targets; the parts; the counts of both.
-
-    With a folder, the features of training, stopping and test are in files there.
-    """
+    """Return the preparation, the targets of all rows but the test's, the parts, in files of a folder, and counts."""
     from vecprop.estimators.inputs import scaled_up
 
     weights = scaled_up(_weights(plan))
@@ -271,11 +269,12 @@ def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Setting
         of_each = "" if one_kind else " of each kind"
         remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
     elif settings.networks is None and one_kind:
-        count = _OF_ONE_KIND["networks"]
+        _, count = _OF_ONE_KIND["networks"]
         remarks.append(f"{count} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
     if not one_kind:
         return settings
-    return replace(settings, **{name: value for name, value in _OF_ONE_KIND.items() if getattr(settings, name) is None})
+    usual = {name: value for name, (_, value) in _OF_ONE_KIND.items() if getattr(settings, name) is None}
+    return replace(settings, **usual)
 
 
 def _fitted(
@@ -362,16 +361,12 @@ def split(y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = Fals
 
 def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     """Return the parameters of networks of one kind for m training examples."""
-    alike = ("activation", "dropout", "checkpoint", "checkpoint_every", "backend", "devices")
+    names = [(parameter, name) for name, (parameter, _) in _OF_ONE_KIND.items()]
+    names += [(name, name) for name in ("checkpoint", "checkpoint_every", "backend", "devices")]
     size = min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
-    return {name: getattr(settings, name) for name in alike} | {
+    return {parameter: getattr(settings, name) for parameter, name in names} | {
         "hidden_layer_sizes": tuple(settings.hidden or ()),
-        "learning_rate_init": settings.learning_rate,
-        "max_iter": settings.epochs,
-        "n_iter_no_change": settings.patience,
         "batch_size": settings.batch_size or size,
-        "alpha": settings.l2,
-        "n_networks": settings.networks,
         "early_stopping": True,
         "scoring": "loss",
         "tol": 0.0,
@@ -401,8 +396,7 @@ def _untrained(settings: Settings, classes: Any, of_networks: dict[str, Any] | N
         raise ValueError("class_weight is for classes, and the target is a number")
     if isinstance(weight, Mapping):
         known = {str(label): code for code, label in enumerate(classes.tolist())}
-        unknown = [label for label in weight if str(label) not in known]
-        if unknown:
+        if unknown := [label for label in weight if str(label) not in known]:
             raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
         weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
     own = {"random_state": settings.seed} | ({} if classes is None else {"class_weight": weight})

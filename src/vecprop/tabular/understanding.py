@@ -3,8 +3,6 @@
 All columns of text are examined together: a decimal comma in one decides what 5.000 means in another.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,22 +29,14 @@ _GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # such as 5.000: five thousand if 
 
 @dataclass
 class ColumnEvidence:
-    """What the texts of a column show, gathered block by block.
+    """What the texts of a column show, gathered block by block."""
 
-    known : the number of cells that are not missing
-    fits : (decimal sign, unit) -> how many cells are numbers when read with these
-    differ : how many cells are different numbers under the two signs
-    different : different numbers, gathered until there are more than `_MANY`
-    truth : whether all cells are true or false
-    formats : date format -> how many cells have it; "" is a time of the day; None as long as none was looked for
-    """
-
-    known: int = 0
-    fits: Counter[tuple[str, str]] = field(default_factory=Counter)
-    differ: int = 0
-    different: set[float] = field(default_factory=set)
-    truth: bool = True
-    formats: Counter[str] | None = None
+    known: int = 0  # cells that are not missing
+    fits: Counter[tuple[str, str]] = field(default_factory=Counter)  # cells that are numbers with a sign and a unit
+    differ: int = 0  # cells that are different numbers under the two signs
+    different: set[float] = field(default_factory=set)  # numbers, gathered until there are more than `_MANY`
+    truth: bool = True  # whether all cells are true or false
+    formats: Counter[str] | None = None  # cells that have each date format, "" a time; None: none was looked for yet
 
     def count(self, decimal: str) -> int:
         """Return how many cells are numbers with this sign, and with no unit or the commonest."""
@@ -195,9 +185,9 @@ def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     return cells.set(missing, None)
 
 
-def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str) -> None:
+def _refuse_groups(table: Table, name: str, found: ColumnEvidence, sign: str | None, decimal: str) -> None:
     """Raise `_Mixture` where no column shows a sign and 1.400 beside 517 may be 1400, or all are as 1,400 with `;`."""
-    if found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
+    if sign != "" or found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
         return
     groups, small, commas = 0, 0, 0
     for cells in table.parts(name):
@@ -223,13 +213,10 @@ def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str)
 def understand(
     table: Table, said: Mapping[str, bool] | None = None, target: str | None = None, classes: bool = False
 ) -> Table:
-    """Return the table with its texts turned into numbers, booleans and dates where they are such.
+    """Return the table with its texts turned into what they are; ValueError tells of all columns that are unclear.
 
-    `said` tells of some columns whether they are to be read as numbers or as text. The cells of the `target` stay as
-    they are, only their form is found out; `classes` says that a target of numbers with words among them is one of
-    classes.
-
-    ValueError tells together of all columns that can be read in two ways.
+    `said` tells of some columns whether they are numbers or text. Of the `target` only the form is found out; `classes`
+    says that words among its numbers are classes.
     """
     evidence, sign = gather(table, target)
     for form in spelling.general_formats(table.spelling, table.known):
@@ -240,6 +227,7 @@ def understand(
             )
     said = dict.fromkeys(table.categorical, False) | dict(said or {})
     forms, problems = {}, []
+    options: list[str] = []
     for name, found in evidence.items():
         try:
             if name in said:
@@ -250,11 +238,11 @@ def understand(
             if name == target and classes:
                 forms[name] = Form("text")
             else:
-                problems.append(mixture)
+                problems.append(mixture.args[0])
+                options += mixture.args[1:]
     if problems:  # one message, with the options that declare all such words missing
-        options = dict.fromkeys(option for problem in problems for option in problem.options)
-        together = f"\nall of them stand for missing values? {' '.join(options)}"
-        raise ValueError("\n".join(map(str, problems)) + (together if len(problems) > 1 and options else ""))
+        together = f"\nall of them stand for missing values? {' '.join(dict.fromkeys(options))}"
+        raise ValueError("\n".join(problems) + (together if len(problems) > 1 and options else ""))
     return replace(typed(table, {name: form for name, form in forms.items() if name != target}), forms=forms)
 
 
@@ -263,8 +251,7 @@ def understand_as(
 ) -> Table:
     """Return the table with its texts turned into the values that a model expects; ValueError at one that is none.
 
-    The form of a date and the sign `decimal` are those of the training file, where the table leaves them open;
-    `categories` of a column do not mean a missing value.
+    What the table leaves open of a date or a sign is as in training; `categories` do not mean a missing value.
     """
     evidence, sign = gather(table)
     forms = {}
@@ -272,10 +259,16 @@ def understand_as(
         if (found := evidence.get(name)) is None:
             continue
         if form.kind == "date":
-            form = _wanted_dates(table, name, form.format, found)
+            said, _ = spelling.format_of(table.spelling, name, table.known)
+            best, fitting = found.dated
+            trained = form.format or "%Y-%m-%d"
+            alike = next((format for format in fitting if format and trained.startswith(format)), None)
+            if said is not None or not best:
+                form = Form("date", format=said or trained)
+            else:  # training's if it is among those that fit
+                form = Form("date", format=alike) if alike else _date_form(table, name, found, "")
         elif form.kind in ("number", "boolean"):
-            if sign == "":
-                _refuse_groups(table, name, found, decimal)
+            _refuse_groups(table, name, found, sign, decimal)
             is_boolean, form = form.kind == "boolean", _number_form(table, name, found, sign, decimal)
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
@@ -301,25 +294,13 @@ def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | Non
     return Form("number", decimal, unit)
 
 
-def _wanted_dates(table: Table, name: str, trained: str, found: ColumnEvidence) -> Form:
-    """Return the date format of a column: the user's, or one that fits, training's if several do."""
-    said, _ = spelling.format_of(table.spelling, name, table.known)
-    best, fitting = found.dated
-    known = trained or "%Y-%m-%d"
-    if said is not None or not best:
-        return Form("date", format=said or known)
-    alike = next((form for form in fitting if form and known.startswith(form)), None)
-    return Form("date", format=alike) if alike else _date_form(table, name, found, "")
-
-
 def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_target: bool) -> Form:
     """Return how a column is written; raise `_Mixture` if that is unclear."""
     said, own = spelling.format_of(table.spelling, name, table.known)
     if said is not None and found.known and (own or (found.formats or Counter())[said] == found.known):
         return Form("date", format=said)
     number = _number_form(table, name, found, sign)
-    if sign == "":
-        _refuse_groups(table, name, found, ".")
+    _refuse_groups(table, name, found, sign, ".")
     if sign is None and found.shown is None and found.differ and found.count(".") == found.known:
         raise _Mixture(
             f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
@@ -361,11 +342,7 @@ def _date_form(table: Table, name: str, found: ColumnEvidence, drop: str, is_tar
 
 
 class _Mixture(ValueError):  # noqa: N818 - it is told together with those of other columns
-    """The error for a column whose cells are not of one kind."""
-
-    def __init__(self, message: str, options: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.options = options
+    """The error for a column whose cells are not of one kind: a message, and options that call them missing."""
 
 
 def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> None:
@@ -380,12 +357,12 @@ def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is
         return
     cell, row = next(iter(words.items()))
     alike = f" ({known - fits} are {cell!r})" if known - fits > 1 and len(words) == 1 else ""
-    options = tuple(f"--missing {word!r}" for word in list(words)[:_FEW])
+    options = [f"--missing {word!r}" for word in list(words)[:_FEW]]
     others = "--task classification" if is_target else f"--categorical {name!r}, --drop {name!r}"
     raise _Mixture(
         f"{table.place(row, name)}: {cell!r} is not a number, and {fits} of {known} cells of this column are{alike}; "
         f"correct it, or say what it is ({' '.join(options)}, {others})",
-        options,
+        *options,
     )
 
 
