@@ -13,7 +13,6 @@ from vecprop.data.spelling import TRUE, TRUTH, Form, exact, label, pl, readable
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 
-MOST_CATEGORIES = 50
 DAYS_OF_A_YEAR = 365.2425
 
 
@@ -27,9 +26,6 @@ class Found(NamedTuple):
     def __add__(self, other: tuple[Any, ...]) -> "Found":
         missing, unseen, far = other
         return Found(self.missing + missing, dict(Counter(self.unseen) + Counter(unseen)), self.far + far)
-
-
-Encoded = tuple["npt.NDArray[np.float64]", Found]
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Number:
         """The names of the features."""
         return [self.name] * (not self.is_constant) + [f"{self.name} is missing"] * self.flag
 
-    def encode(self, table: Table) -> Encoded:
+    def encode(self, table: Table) -> tuple[npt.NDArray[np.float64], Found]:
         """Return the features (m, k), and counts of missing, unseen and far values."""
         dtype = table.dtype(self.name)
         if dtype.is_temporal():
@@ -126,7 +122,7 @@ class Category:
             raise ValueError(f"means of {self.name!r} must be one for each of {len(self.places) - 1} categories")
 
     @classmethod
-    def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Self:
+    def learn(cls, table: Table, name: str, most: int) -> Self:
         """Return the encoder learned from a table; its `most` most frequent categories get a feature."""
         counted = column_stats.counts_of_labels(table, name)
         key, missing = same_as(counted), sum(counted.values()) < len(table)
@@ -165,7 +161,7 @@ class Category:
         code[None] = len(names) if self.flag else -1
         return np.array([code[cell] for cell in cells], dtype=np.int64)
 
-    def encode(self, table: Table) -> Encoded:
+    def encode(self, table: Table) -> tuple[npt.NDArray[np.float64], Found]:
         """Return the features (m, k), and counts of missing, unseen and far values."""
         cells = [cell for series in table.parts(self.name) for cell in series.to_list()]
         codes = self.codes(cells)
@@ -237,7 +233,7 @@ class Date:
         periods = (("year", DAYS_OF_A_YEAR, self.day), ("week", 7.0, self.week), ("day", 1.0, self.time))
         return {circle: period for circle, period, there in periods if there}
 
-    def encode(self, table: Table) -> Encoded:
+    def encode(self, table: Table) -> tuple[npt.NDArray[np.float64], Found]:
         """Return the features (m, k), and counts of missing, unseen and far values."""
         dtype = table.dtype(self.name)
         if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):

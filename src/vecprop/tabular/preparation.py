@@ -12,24 +12,14 @@ import numpy.typing as npt
 
 from vecprop.data.spelling import Form, general_formats
 from vecprop.data.tables import Table, first_rows, shown
-from vecprop.tabular.encoders import (
-    KINDS,
-    MOST_CATEGORIES,
-    Category,
-    Column,
-    Date,
-    Found,
-    Number,
-    check_fields,
-    fields_of,
-)
-from vecprop.tabular.kinds import Kind, find_kind
+from vecprop.tabular.encoders import KINDS, Category, Column, Date, Found, Number, check_fields, fields_of
+from vecprop.tabular.kinds import Kind, find_kind, left_out
 from vecprop.tabular.targets import Target, find_target, labelled
-from vecprop.tabular.understanding import as_said, understand, understand_as
+from vecprop.tabular.understanding import spelled, understand, understand_as
 from vecprop.utils.arguments import check_flag, check_instance, check_positive_integer, check_text, check_texts
 
 FEWEST = 10  # examples: with fewer, no part of the split is of use
-_WEIGHT = Kind.left_out("it says how much each row counts")
+_WEIGHT = left_out("it says how much each row counts")
 _FEW = 10  # up to this many cells with unseen categories are no error
 _SHOWN = 20  # names of columns in a line
 _LINES = 60  # lines of the list of columns
@@ -107,9 +97,7 @@ class Preparation:
             for form in general_formats(table.spelling, table.known):
                 if not any(isinstance(column, Date) for column in self.columns):
                     raise ValueError(f"--date-format {form!r}: the model uses no dates; leave it out")
-            categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
-            wanted = {column.name: _form(column) for column in self.columns}
-            table = understand_as(table, wanted, self.decimal, categories)
+            table = understand_as(table, {column.name: _form(column) for column in self.columns}, self.decimal)
             remarks = _units(table, self.columns)
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
         # the training table may have nearly as many different texts as cells
@@ -172,7 +160,9 @@ def _form(column: Column) -> Form:
     """Return the form of the values that an encoder takes."""
     if isinstance(column, Date):
         return Form("date" if column.day else "clock", format=column.format or "")
-    return Form("text" if isinstance(column, Category) else column.kind)
+    if isinstance(column, Category):
+        return Form("text", known=(*column.categories, *column.other))
+    return Form(column.kind)
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:
@@ -208,7 +198,7 @@ class Choices:
     numeric: _Names = ()
     date_format: _Formats = None
     missing: Annotated[Sequence[str], partial(check_texts, of="texts")] = ()
-    most_categories: Annotated[int, check_positive_integer] = MOST_CATEGORIES
+    most_categories: Annotated[int, check_positive_integer] = 50
     weight: Annotated[str | None, check_text] = None
 
     def __post_init__(self) -> None:
@@ -221,16 +211,6 @@ def check_annotated(settings: Any) -> None:
         for check in getattr(f.type, "__metadata__", ()):
             if (value := getattr(settings, f.name)) is not None or f.default is not None:
                 check(value, f.name)
-
-
-def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:
-    """Return the table with texts for missing values and date formats added to its spelling, and gaps for the texts."""
-    formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
-    said = table.spelling
-    unusable = tuple(f"{name}=" for name in table.unusable)
-    formats = tuple(form for form in (*said.date_format, *formats) if not form.startswith(unusable))
-    missing = (*said.missing, *missing)
-    return as_said(replace(table, spelling=replace(said, missing=missing, date_format=formats)))
 
 
 def check_columns_said(table: Table) -> None:
@@ -254,7 +234,7 @@ def check_columns_said(table: Table) -> None:
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
     """Return the kind that the user gave for columns."""
     said: dict[str, Kind] = {}
-    kinds = {"drop": Kind.left_out("as asked for"), "categorical": Kind("category"), "numeric": Kind("number")}
+    kinds = {"drop": left_out("as asked for"), "categorical": Kind("category"), "numeric": Kind("number")}
     for option, kind in {**kinds, "weight": _WEIGHT}.items():
         entries = getattr(choices, option) or ()
         for given in [entries] if isinstance(entries, str) else entries:
@@ -291,7 +271,7 @@ def plan(
     check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
     check_text(target, "target")
     check_flag(drop_unlabelled, "drop_unlabelled")
-    choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
+    choices = check_instance(choices, Choices | None, "choices", "tabular.Choices or None") or Choices()
     table = spelled(table, choices.missing, choices.date_format)
     check_columns_said(table)
     name = table.find(target, "target")
@@ -304,7 +284,7 @@ def plan(
         count = f"{len(table)} example{'s' if len(table) > 1 else ''}"
         raise ValueError(f"{table.source} has {count}; at least {FEWEST} are needed to train and to test")
     kinds = {column: said.get(column) or find_kind(table, column) for column in table.names if column != name}
-    kinds |= {column: Kind.left_out(reason) for column, reason in table.unusable.items()}
+    kinds |= {column: left_out(reason) for column, reason in table.unusable.items()}
     return Plan(table, found, kinds, choices, unlabelled)
 
 

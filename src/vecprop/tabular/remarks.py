@@ -95,8 +95,4 @@ def _tells_classes(part: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
     """
     rows = pl.DataFrame(part)
     different = rows.n_unique()
-    return (
-        2 * different <= len(y)
-        and different == rows.with_columns(y=y).n_unique()
-        and different <= len(np.unique(y)) + 1
-    )
+    return different <= min(len(y) // 2, len(np.unique(y)) + 1) and different == rows.with_columns(y=y).n_unique()

@@ -194,11 +194,8 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
 
 
 def labelled(table: Table, name: str, words: bool = True, drop: bool = True) -> tuple[Table, int]:
-    """Return the table without the rows whose target is missing, and their number; an error unless they are to `drop`.
-
-    Words such as NULL may be classes, unless they stand among numbers.
-    """
-    markers = markers_of(table.spelling, name, table.known, target=words)
+    """Return the table without rows whose target is missing, and their number; an error unless they are to `drop`."""
+    markers = markers_of(table.spelling, name, table.known, target=words)  # such as NULL, unless words may be classes
     missing = column_stats.whole(table, name, lambda cells: is_missing(cells, markers).to_numpy(), bool)
     for row in () if drop else np.flatnonzero(missing)[:1].tolist():
         more = f" ({missing.sum()} such rows)" if missing.sum() > 1 else ""

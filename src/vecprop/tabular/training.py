@@ -169,8 +169,7 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     checkpoint, if one was asked for.
     """
     check_instance(plan, Plan, "plan", "what tabular.plan returns")
-    wanted = "tabular.Settings or None"
-    settings = Settings() if settings is None else check_instance(settings, Settings, "settings", wanted)
+    settings = check_instance(settings, Settings | None, "settings", "tabular.Settings or None") or Settings()
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
     if not isinstance(plan.table, LargeTable):
@@ -252,11 +251,10 @@ def _examples(
     preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
     count, rng = 0 if classes is None else len(classes), random_streams.generator(settings.seed, _FOLDS)
     preparation, out_of_fold = target_encoding.learn(preparation, plan.table.take(parts[0]), *targets[0], count, rng)
-    (of_known, features), (of_test, [X_test]) = (
-        _features(preparation, plan, some, folder) for some in (parts[:2], parts[2:])
-    )
+    of_known, features = _features(preparation, plan, parts[:2], folder)
     for column in out_of_fold:
         column.write(features[0])
+    of_test, [X_test] = _features(preparation, plan, parts[2:], folder)
     examples = [_Examples(X, *own) for X, own in zip([*features, X_test], targets, strict=True)]
     return preparation, y[known], examples, (of_known, of_test)
 
@@ -264,17 +262,15 @@ def _examples(
 def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Settings:
     """Return the settings of networks of one kind with all that was not given, those of a pack as they are."""
     one_kind = settings.of_one_kind
+    usual = {name: value for name, (_, value) in _OF_ONE_KIND.items() if getattr(settings, name) is None}
     if settings.networks != 1 and in_file:
-        settings = replace(settings, networks=1) if one_kind else settings
+        usual["networks"] = 1
         of_each = "" if one_kind else " of each kind"
         remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
     elif settings.networks is None and one_kind:
-        _, count = _OF_ONE_KIND["networks"]
-        remarks.append(f"{count} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
-    if not one_kind:
-        return settings
-    usual = {name: value for name, (_, value) in _OF_ONE_KIND.items() if getattr(settings, name) is None}
-    return replace(settings, **usual)
+        since = f"since {one_kind[0]} was given; else a pack is trained"
+        remarks.append(f"{usual['networks']} networks of one kind, {since}")
+    return replace(settings, **usual) if one_kind else settings
 
 
 def _fitted(
@@ -322,25 +318,19 @@ def _features(
 
 
 def _some(part: _Examples, by_class: bool | None) -> _Examples:
-    """Return the examples, or of those in a file enough for a linear model, of every class, unless `by_class` is None.
-
-    If it is true, a class weighs among them as much as among all; "balanced" does so by itself.
-    """
+    """Return the examples, or of those in a file enough for a linear model: of each class unless `by_class` is None."""
     large = large_rows(part.X)
     if large is None:
         return part
     places = large.some(part.w, None if by_class is None else part.y)
     w = np.ones(len(part.y)) if part.w is None and by_class else part.w
-    if w is not None:
+    if w is not None:  # a class weighs among them as much as among all; "balanced" does so by itself
         w = of_all(w, part.y, places) if by_class else w[places]
     return _Examples(large.take(places).block(0, len(places)), part.y[places], w)
 
 
 def split(y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False) -> Sequence[npt.NDArray[Any]]:
-    """Return the rows for training, stopping and testing, or masks (m,); classes keep their shares.
-
-    `y` (m,) are numbers, or indices of classes.
-    """
+    """Return the rows for training, stopping and testing, or masks (m,); classes, in y (m,), keep their shares."""
     groups = y if task == "classification" else None
     order = shuffled(len(y), random_streams.generator(settings.seed, _SPLIT))
     try:

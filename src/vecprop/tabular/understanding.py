@@ -6,7 +6,7 @@ All columns of text are examined together: a decimal comma in one decides what 5
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from vecprop.data.dataset import is_number
 from vecprop.data.spelling import Form, pl, readable
 from vecprop.data.tables import Table
 
-Key = TypeVar("Key")
 _HEAD = 100
 _MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
 _MANY = 20  # more different numbers than this are no categories
@@ -84,9 +83,9 @@ def gather(table: Table, target: str | None = None) -> tuple[dict[str, ColumnEvi
     return found, table.spelling.sign or (next(iter(shown), "") if len(shown) < 2 else None)
 
 
-def _together(keys: Mapping[str, Key], table: Table) -> Iterator[tuple[Key, Sequence[str], pl.Series]]:
+def _together(keys: Mapping[str, Any], table: Table) -> Iterator[tuple[Any, Sequence[str], pl.Series]]:
     """Yield groups of columns with one key, and the cells of each: a call of polars for each column would be slow."""
-    groups: dict[Key, list[str]] = {}
+    groups: dict[Any, list[str]] = {}
     for name, key in keys.items():
         groups.setdefault(key, []).append(name)
     size = max(1, _CELLS // max(1, len(table)))
@@ -156,8 +155,13 @@ def is_missing(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     return cells.str.to_lowercase().is_in(list(markers)).fill_null(True)
 
 
-def as_said(table: Table) -> Table:
-    """Return the table without values the user calls missing, and with numbers such as 20240131 as texts if dates."""
+def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:
+    """Return the table with texts for gaps and date formats added to its spelling, gaps made, and 20240131 a text."""
+    formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
+    unusable = tuple(f"{name}=" for name in table.unusable)
+    formats = tuple(form for form in (*table.spelling.date_format, *formats) if not form.startswith(unusable))
+    missing = (*table.spelling.missing, *missing)
+    table = replace(table, spelling=replace(table.spelling, missing=missing, date_format=formats))
     said = {name: spelling.said_markers(table.spelling, name, table.known) - {""} for name in table.names}
     numbers = [name for name in table.names if table.dtype(name).is_numeric()]
     dated = {name for name in numbers if spelling.format_of(table.spelling, name, table.known)[1]}
@@ -189,13 +193,11 @@ def _refuse_groups(table: Table, name: str, found: ColumnEvidence, sign: str | N
     """Raise `_Mixture` where no column shows a sign and 1.400 beside 517 may be 1400, or all are as 1,400 with `;`."""
     if sign != "" or found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
         return
-    groups, small, commas = 0, 0, 0
-    for cells in table.parts(name):
-        if cells.str.contains(r"^[-+]?\d{4,}$").any():
-            return
-        groups += int(cells.str.contains(_GROUPS.replace(".", decimal)).sum())
-        small += int(cells.str.contains(r"^[-+]?[1-9]\d*$").sum())
-        commas += int(cells.str.contains(",", literal=True).sum())
+    patterns = (r"^[-+]?\d{4,}$", _GROUPS.replace(".", decimal), r"^[-+]?[1-9]\d*$", ",")
+    counts = [[int(cells.str.contains(pattern).sum()) for pattern in patterns] for cells in table.parts(name)]
+    ungrouped, groups, small, commas = np.sum(counts, axis=0).tolist()
+    if ungrouped:
+        return
     if decimal == "." and commas == found.known and table.delimiter not in (None, ","):
         decimal = ","
     elif groups < _SOME or small < _SOME:
@@ -227,7 +229,6 @@ def understand(
             )
     said = dict.fromkeys(table.categorical, False) | dict(said or {})
     forms, problems = {}, []
-    options: list[str] = []
     for name, found in evidence.items():
         try:
             if name in said:
@@ -238,21 +239,17 @@ def understand(
             if name == target and classes:
                 forms[name] = Form("text")
             else:
-                problems.append(mixture.args[0])
-                options += mixture.args[1:]
+                problems.append(mixture.args)
     if problems:  # one message, with the options that declare all such words missing
-        together = f"\nall of them stand for missing values? {' '.join(dict.fromkeys(options))}"
-        raise ValueError("\n".join(problems) + (together if len(problems) > 1 and options else ""))
+        lines = [message for message, *_ in problems]
+        options = " ".join(dict.fromkeys(option for _, *own in problems for option in own))
+        lines += [f"all of them stand for missing values? {options}"] if len(problems) > 1 and options else []
+        raise ValueError("\n".join(lines))
     return replace(typed(table, {name: form for name, form in forms.items() if name != target}), forms=forms)
 
 
-def understand_as(
-    table: Table, wanted: Mapping[str, Form], decimal: str, categories: Mapping[str, Collection[str]] | None = None
-) -> Table:
-    """Return the table with its texts turned into the values that a model expects; ValueError at one that is none.
-
-    What the table leaves open of a date or a sign is as in training; `categories` do not mean a missing value.
-    """
+def understand_as(table: Table, wanted: Mapping[str, Form], decimal: str) -> Table:
+    """Return the table with its texts as a model expects them, else ValueError; what it leaves open is training's."""
     evidence, sign = gather(table)
     forms = {}
     for name, form in wanted.items():
@@ -273,7 +270,7 @@ def understand_as(
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
-    return replace(typed(table, forms, categories), forms=forms)
+    return replace(typed(table, forms), forms=forms)
 
 
 def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | None, trained: str = ".") -> Form:
@@ -369,23 +366,23 @@ def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is
 # --- from texts to values -----------------------------------------------------------------------------------
 
 
-def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection[str]] | None = None) -> Table:
-    """Return the table with its texts in their columns' forms, of which those in `kept` are not missing."""
+def typed(table: Table, forms: Mapping[str, Form]) -> Table:
+    """Return the table with its texts in their columns' forms."""
 
     def block(part: Table) -> Table:
         keys, columns = {}, []
         for name in (name for name in part.names if name in forms):
             markers = spelling.markers_of(part.spelling, name, part.known)
-            known = kept.get(name, ()) if kept else ()
-            keys[name] = forms[name], markers, tuple(text for text in known if text.lower() in markers)
-        for (form, markers, known), names, cells in _together(keys, part):
+            known = tuple(text for text in forms[name].known if text.lower() in markers)
+            keys[name] = forms[name]._replace(known=known), markers
+        for (form, markers), names, cells in _together(keys, part):
             values, wrong = converted(cells, form, markers)
             if wrong:
                 column, row = divmod(wrong[0], len(part))
                 count = sum(place // len(part) == column for place in wrong)
                 raise not_of_kind(part, names[column], row, cells[wrong[0]], count, form)
             if form.kind == "text":
-                values = values.set(is_missing(cells, markers) & ~cells.is_in(known), None)
+                values = values.set(is_missing(cells, markers) & ~cells.is_in(form.known), None)
             columns += [values[k * len(part) : (k + 1) * len(part)].alias(name) for k, name in enumerate(names)]
         return replace(part, frame=part.frame.with_columns(columns))
 
